@@ -1,0 +1,143 @@
+"""A data set in memory: users, items, and each user's interactions in time order.
+
+Items are catalogue indices 0..m-1 everywhere in the harness; original ids appear only in files and reports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from bench.ids.vocabulary import Vocabulary
+
+ItemIndices = NDArray[np.int32]
+Offsets = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Ragged item sequences: row ``r`` is ``values[offsets[r]:offsets[r + 1]]``, oldest item first."""
+
+    values: ItemIndices
+    offsets: Offsets
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Sequence[int] | ItemIndices]) -> Sequences:
+        arrays = [np.asarray(row, dtype=np.int32) for row in rows]
+        offsets = np.cumsum([0] + [len(row) for row in arrays], dtype=np.int64)
+        return cls(np.concatenate([*arrays, np.empty(0, np.int32)]), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> ItemIndices:
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> Offsets:
+        return np.diff(self.offsets)
+
+    def slice(self, starts: Offsets, stops: Offsets) -> Sequences:
+        """Row ``r`` becomes ``values[starts[r]:stops[r]]``; both are positions in ``values``."""
+        lengths = stops - starts
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        shift = np.repeat(starts - offsets[:-1], lengths)
+        return Sequences(self.values[np.arange(offsets[-1]) + shift], offsets)
+
+    def rows(self, rows: NDArray[np.integer]) -> Sequences:
+        """The named rows, in the order given."""
+        return self.slice(self.offsets[:-1][rows], self.offsets[1:][rows])
+
+    def newest(self, count: int) -> Sequences:
+        """At most the ``count`` newest items of every row."""
+        stops = self.offsets[1:]
+        return self.slice(np.maximum(self.offsets[:-1], stops - count), stops)
+
+
+@dataclass(frozen=True, eq=False)
+class ItemTable:
+    """The catalogue: original ids by catalogue index, and text columns in file order (``""`` where absent)."""
+
+    ids: tuple[str, ...]
+    text: Mapping[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """All interactions of all users.
+
+    ``sequences[u]`` are user ``u``'s items in time order; ``times`` holds the time stamp of each of its values.
+    ``notes`` are one-line remarks on what was found while reading, printed once to the user.
+    """
+
+    name: str
+    users: tuple[str, ...]
+    items: ItemTable
+    sequences: Sequences
+    times: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash over users, items, text and sequences; results from different data never mix."""
+        return fingerprint(self.users, self.items, self.sequences)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainView:
+    """All that an identifier scheme may see.
+
+    It holds the training part of every user's sequence and the catalogue, and no validation or test interaction, so
+    a scheme cannot leak what it never had. ``language`` is the vocabulary of the pretrained backbone, or None
+    where the recommender starts from scratch and a scheme brings a vocabulary of its own.
+    """
+
+    dataset: str
+    items: ItemTable
+    sequences: Sequences
+    seed: int
+    language: Vocabulary | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash: the key under which whatever was fitted on this view is cached."""
+        language = self.language.fingerprint if self.language else "scratch"
+        return fingerprint(self.items, self.sequences, str(self.seed), language)
+
+    def random(self) -> np.random.Generator:
+        """A fresh generator, the same for the same seed in every process."""
+        return np.random.default_rng(self.seed)
+
+
+def fingerprint(*parts: ItemTable | Sequences | tuple[str, ...] | str) -> str:
+    """SHA-256 over the parts, 16 hex digits; every part and field is framed by its length."""
+    digest = hashlib.sha256()
+
+    def add(data: bytes) -> None:
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+
+    for part in parts:
+        if isinstance(part, str):
+            add(part.encode())
+        elif isinstance(part, tuple):
+            add("\x00".join(part).encode())
+        elif isinstance(part, ItemTable):
+            add("\x00".join(part.ids).encode())
+            for column, values in part.text.items():
+                add(column.encode())
+                add("\x00".join(values).encode())
+        else:
+            add(part.values.astype("<i4").tobytes())
+            add(part.offsets.astype("<i8").tobytes())
+    return digest.hexdigest()[:16]

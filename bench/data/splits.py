@@ -1,0 +1,82 @@
+"""Leave-one-out: each user's last interaction is tested, the one before it validates, the rest trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import Dataset, ItemIndices, Sequences, TrainView
+from bench.errors import BenchError
+
+FEWEST = 3  # interactions a user needs to have one each for training, validation and test
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What is to be predicted: for each row a user, the history shown to the recommender and the target item."""
+
+    users: NDArray[np.int64]
+    histories: Sequences
+    items: ItemIndices
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: NDArray[np.integer]) -> Targets:
+        return Targets(self.users[rows], self.histories.rows(rows), self.items[rows])
+
+    def sample(self, count: int, seed: int) -> Targets:
+        """A fixed random subset of ``count`` rows in their original order; all where ``count`` is 0 or too large."""
+        if count <= 0 or count >= len(self):
+            return self
+        chosen = np.random.default_rng(seed).choice(len(self), size=count, replace=False)
+        return self.take(np.sort(chosen))
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The three parts of a data set. Only ``train`` is ever handed to a scheme."""
+
+    train: TrainView
+    validation: Targets
+    test: Targets
+    notes: tuple[str, ...] = ()
+
+
+def leave_one_out(
+    dataset: Dataset, seed: int = 0, max_history: int = 20, validation_in_test_history: bool = True
+) -> Split:
+    """Split by position. Histories keep the newest ``max_history`` items.
+
+    ``validation_in_test_history`` shows the validation item to the recommender at test time, as all published
+    leave-one-out systems do; switched off, test and validation share one history. Users with fewer than three
+    interactions train but are not evaluated.
+    """
+    if max_history < 1:
+        raise BenchError(f"leave-one-out cannot cut histories to {max_history} items; 1 or more are possible")
+    whole = dataset.sequences
+    starts, stops = whole.offsets[:-1], whole.offsets[1:]
+    evaluated = np.flatnonzero(whole.lengths >= FEWEST)
+    if not len(evaluated):
+        raise BenchError(
+            f"leave-one-out on '{dataset.name}' needs a user with {FEWEST} or more interactions; "
+            f"the longest of {len(dataset.users):,} users has {whole.lengths.max(initial=0)}"
+        )
+    held_out = np.where(whole.lengths >= FEWEST, 2, 0)
+    train = TrainView(dataset.name, dataset.items, whole.slice(starts, stops - held_out), seed)
+
+    def targets(back: int, history_back: int) -> Targets:
+        ends = stops[evaluated]
+        histories = whole.slice(starts[evaluated], ends - history_back).newest(max_history)
+        return Targets(evaluated, histories, whole.values[ends - back])
+
+    short = len(dataset.users) - len(evaluated)
+    notes = (f"{short:,} of {len(dataset.users):,} users have fewer than {FEWEST} interactions: they train only",)
+    return Split(
+        train=train,
+        validation=targets(back=2, history_back=2),
+        test=targets(back=1, history_back=1 if validation_in_test_history else 2),
+        notes=notes if short else (),
+    )

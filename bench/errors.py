@@ -1,0 +1,22 @@
+"""The one exception a user meets.
+
+Raised at the boundary where something from outside is wrong. The message is one line that says what was asked,
+what was found and what is possible; `bench --debug` shows the traceback behind it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """Something the user can mend: an unknown name, a broken file, an impossible setting."""
+
+
+def unknown(kind: str, asked: str, known: Iterable[str]) -> BenchError:
+    """The error for a failed lookup, with the nearest known name: ``unknown preset 'cpuu'; did you mean 'cpu'?``"""
+    names = sorted(known)
+    near = difflib.get_close_matches(asked, names, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return BenchError(f"unknown {kind} '{asked}'; {hint}known: {', '.join(names) or 'none'}")
