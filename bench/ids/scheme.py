@@ -1,0 +1,153 @@
+"""THE interface: what an item identifier is, and how a scheme makes them. One sitting.
+
+A scheme turns the training view of a data set into identifiers, one for each item of the catalogue:
+
+    class Alphabetical(IdScheme):
+        name = "alphabetical"
+
+        def fit(self, train: TrainView) -> TokenIds:
+            vocabulary = Vocabulary.private("0123456789")
+            numbers = np.argsort(np.argsort(train.items.ids))
+            codes = [vocabulary.ids(f"{number:05d}") for number in numbers]
+            return TokenIds.from_lists(codes, vocabulary)
+
+and ``bench run --id-scheme ./mine.py:Alphabetical`` compares it. The harness never asks which scheme it has: the kind
+of the identifiers decides how they are trained and decoded.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import TrainView
+from bench.errors import BenchError
+from bench.ids.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from bench.model.recommender import Recommender
+
+
+@dataclass(frozen=True)
+class Template:
+    """How a history is written: ``before``, the items oldest first with ``separator`` between them, ``after``.
+
+    The three are texts in the identifiers' vocabulary and are tokenised once; identifiers are spliced in as tokens.
+    """
+
+    before: str = ""
+    separator: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenIds:
+    """Identifiers that are token sequences: words, codes and digits alike.
+
+    ``tokens`` is ``[variants, items, length]``, right-padded with ``vocabulary.pad``; ``lengths`` is
+    ``[variants, items]``. Neither padding nor the end token may occur inside an identifier. Two items may share a
+    sequence (a collision): they are then ranked as one slot and reported as such.
+    """
+
+    tokens: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+    vocabulary: Vocabulary
+    template: Template = Template()
+
+    @classmethod
+    def from_lists(
+        cls, codes: Sequence[Sequence[int]], vocabulary: Vocabulary, template: Template = Template()
+    ) -> TokenIds:
+        """One variant from a list of token ids for each item."""
+        lengths = np.array([[len(code) for code in codes]], np.int32)
+        tokens = np.full((1, len(codes), lengths.max(initial=0)), vocabulary.pad, np.int32)
+        for item, code in enumerate(codes):
+            tokens[0, item, : len(code)] = code
+        return cls(tokens, lengths, vocabulary, template)
+
+    def __post_init__(self) -> None:
+        if self.tokens.ndim != 3 or self.lengths.shape != self.tokens.shape[:2]:
+            raise BenchError(
+                f"identifier tokens must be [variants, items, length] with lengths [variants, items]; "
+                f"found {self.tokens.shape} and {self.lengths.shape}"
+            )
+        if (self.lengths < 1).any() or (self.lengths > self.tokens.shape[2]).any():
+            bad = int(np.argwhere((self.lengths < 1) | (self.lengths > self.tokens.shape[2]))[0][1])
+            raise BenchError(f"the identifier of catalogue item {bad} is empty or longer than its row; every item needs one")
+        inside = np.arange(self.tokens.shape[2]) < self.lengths[..., None]
+        wrong = inside & (
+            (self.tokens < 0)
+            | (self.tokens >= self.vocabulary.size)
+            | np.isin(self.tokens, [self.vocabulary.pad, self.vocabulary.eos])
+        )
+        if wrong.any():
+            variant, item, place = (int(at) for at in np.argwhere(wrong)[0])
+            raise BenchError(
+                f"token {self.tokens[variant, item, place]} in the identifier of catalogue item {item} is not usable: "
+                f"allowed are 0..{self.vocabulary.size - 1} without padding and end"
+            )
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return self.tokens.shape[1]
+
+    def code(self, item: int, variant: int = 0) -> tuple[int, ...]:
+        """The token ids of one item, without padding."""
+        return tuple(self.tokens[variant, item, : self.lengths[variant, item]].tolist())
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """``[items]``: items with the same identifier (variant 0) share a number; all differ where ids are unique."""
+        _, inverse = np.unique(self.tokens[0], axis=0, return_inverse=True)
+        return np.asarray(inverse, np.int64).reshape(-1)
+
+    @property
+    def ends(self) -> bool:
+        """Whether the end token is part of what is generated: needed where lengths differ, idle where they don't."""
+        return bool((self.lengths != self.lengths.flat[0]).any())
+
+
+Ids = TokenIds
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training. ``share`` is its part of the contract's training budget; shares of a scheme sum to 1."""
+
+    ids: Ids
+    name: str = "train"
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """The settings of a scheme that has none."""
+
+
+class IdScheme(ABC):
+    """A way of naming items.
+
+    ``name`` is ``family/variant``; ``version`` rises whenever the identifiers it makes can change, for results are tied
+    to ``name@version``. ``Settings`` is a frozen dataclass, set with ``--set family.field=value``.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    Settings: ClassVar[type[Any]] = NoSettings
+
+    def __init__(self, settings: Any = None) -> None:
+        self.settings = self.Settings() if settings is None else settings
+
+    @abstractmethod
+    def fit(self, train: TrainView) -> Ids:
+        """Identifiers for every item of ``train.items``. Randomness comes from ``train.random()`` alone."""
+
+    def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Recommender, None]:
+        """What is trained, in order. The trained recommender comes back from each ``yield``."""
+        yield Stage(ids)

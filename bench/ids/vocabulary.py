@@ -1,0 +1,98 @@
+"""Token spaces: what a recommender reads and writes.
+
+A vocabulary is a Hugging Face ``tokenizers.Tokenizer`` with a padding and an end-of-sequence token. It is either a
+language model's own (``of_language_model``), or private to a run that starts from scratch: a closed list of tokens
+(``private``) or subwords trained on the catalogue's text (``trained``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+from bench.errors import BenchError
+
+PAD, EOS, UNK = "<pad>", "</s>", "<unk>"  # rows 0, 1 and 2 of every private vocabulary, as in T5
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """A token space of ``size`` rows. Padding also starts the decoder, as in T5.
+
+    ``language_model`` marks the rows as those of the pretrained backbone: its embeddings are then kept.
+    """
+
+    tokenizer: tokenizers.Tokenizer
+    size: int
+    pad: int
+    eos: int
+    unk: int
+    language_model: bool = False
+
+    @classmethod
+    def private(cls, tokens: Iterable[str]) -> Vocabulary:
+        """A closed list of tokens, numbered from 3; text is split at white space and looked up."""
+        table = {token: row for row, token in enumerate([PAD, EOS, UNK, *tokens])}
+        tokenizer = tokenizers.Tokenizer(models.WordLevel(table, unk_token=UNK))
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        return cls._special(tokenizer, len(table))
+
+    @classmethod
+    def trained(cls, texts: Iterable[str], size: int) -> Vocabulary:
+        """Subwords (byte-pair encoding) trained on the texts: at most ``size`` rows, deterministic."""
+        tokenizer = tokenizers.Tokenizer(models.BPE(unk_token=UNK))
+        tokenizer.normalizer = normalizers.NFKC()
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer.decoder = decoders.Metaspace()
+        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[PAD, EOS, UNK], show_progress=False)
+        tokenizer.train_from_iterator(texts, trainer)
+        return cls._special(tokenizer, tokenizer.get_vocab_size())
+
+    @classmethod
+    def of_language_model(cls, folder: Path, size: int) -> Vocabulary:
+        """The vocabulary of the pretrained model in ``folder``, whose embedding table has ``size`` rows."""
+        from transformers import AutoTokenizer
+
+        try:
+            loaded = AutoTokenizer.from_pretrained(folder)
+        except (OSError, ValueError) as error:
+            raise BenchError(f"no tokenizer in '{folder}' (asked for the backbone's vocabulary): {error}") from error
+        ids = (loaded.pad_token_id, loaded.eos_token_id, loaded.unk_token_id)
+        if None in ids:
+            raise BenchError(f"the tokenizer in '{folder}' lacks a padding, end or unknown token; bench needs all three")
+        return cls(loaded.backend_tokenizer, size, *ids, language_model=True)
+
+    @classmethod
+    def _special(cls, tokenizer: tokenizers.Tokenizer, size: int) -> Vocabulary:
+        return cls(tokenizer, size, pad=0, eos=1, unk=2)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of many texts, computed in parallel."""
+        return [list(found.ids) for found in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return self.tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def ids(self, tokens: Iterable[str]) -> list[int]:
+        """Rows of the named tokens; a name outside the vocabulary is a BenchError."""
+        found = [(token, self.tokenizer.token_to_id(token)) for token in tokens]
+        missing = [token for token, row in found if row is None]
+        if missing:
+            raise BenchError(f"tokens {missing[:5]} are not in this vocabulary of {self.size:,} rows")
+        return [row for _, row in found]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash: 16 hex digits."""
+        text = f"{self.tokenizer.to_str()}|{self.size}|{self.pad}|{self.eos}|{self.unk}|{self.language_model}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
