@@ -1,0 +1,173 @@
+"""Constrained decoding over a prefix tree: beam search, and exact scoring of every identifier.
+
+The encoder runs once per user and its keys and values are shared by all prefixes. The prefixes alive at one depth are a
+*query axis* of one decoder call: they share a cache of all tokens decoded so far, each token once, and a mask lets a prefix
+see just its own ancestors. So no cache is ever copied or reordered, and the first step has one prefix, not a beam of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.model.t5 import MASKED, T5, Cache
+from bench.model.trie import Trie
+
+NEVER = float("-inf")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a prefix is scored: named, and reported with every result.
+
+    ``normalise`` is where token probabilities sum to one: over the whole ``vocabulary`` (the training objective, and what
+    published systems use) or over the tokens that occur in the ``catalogue``'s identifiers. A complete identifier of
+    L tokens with log-probability s scores ``s / L ** length_penalty``; 0 ranks by probability.
+    """
+
+    normalise: str = "vocabulary"
+    length_penalty: float = 0.0
+
+    def final(self, score: Tensor, length: int) -> Tensor:
+        return score / length**self.length_penalty
+
+    def bound(self, score: Tensor, length: int, longest: int) -> Tensor:
+        """The best final score a prefix with this score can reach in ``length``..``longest`` tokens."""
+        return score / max(length**self.length_penalty, longest**self.length_penalty)
+
+
+class TokenScores:
+    """Log-probabilities of the next token under one of the two normalisations."""
+
+    def __init__(self, model: T5, trie: Trie, scoring: Scoring) -> None:
+        self.model, self.rows, self.column = model, None, torch.arange(0)
+        if scoring.normalise == "catalogue":
+            self.rows = torch.unique(trie.token)
+            self.column = torch.zeros(model.config.vocabulary, dtype=torch.long, device=trie.token.device)
+            self.column[self.rows] = torch.arange(len(self.rows), device=trie.token.device)
+
+    def __call__(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """``hidden [B, N, D]`` and candidate ``tokens [B, N, C]`` to log-probabilities ``[B, N, C]``."""
+        logits = self.model.logits(hidden, self.rows).float()
+        columns = tokens if self.rows is None else self.column[tokens]
+        return logits.gather(-1, columns) - logits.logsumexp(-1, keepdim=True)
+
+
+@torch.no_grad()
+def beam_search(
+    model: T5, cache: Cache, trie: Trie, width: int, slots: int, scoring: Scoring, excluded: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The best ``slots`` identifiers of every user: leaves ``[B, slots]`` and scores, best first; -1 and -inf where none.
+
+    Each step keeps the best ``width`` prefixes that go on; identifiers that end among the best ``width`` continuations are
+    set aside, as published decoders do. It stops when no prefix can still reach the set-aside ones. ``excluded [B, E]``
+    are leaves that may not be written (any filler beyond the leaves); a prefix that leads only to such leaves is not entered.
+    """
+    users, device = cache.cross[0][0].shape[0], trie.token.device
+    token_scores = TokenScores(model, trie, scoring)
+    nodes = torch.zeros(users, 1, dtype=torch.long, device=device)
+    scores = torch.zeros(users, 1, device=device)
+    ancestors = torch.zeros(users, 1, 0, dtype=torch.bool, device=device)
+    done_leaf = torch.full((users, slots), -1, device=device)
+    done_score = torch.full((users, slots), NEVER, device=device)
+    excluded = None if excluded is None else excluded.sort(-1).values
+    for depth in range(trie.depth):
+        ancestors = _with_self(ancestors)
+        hidden = _decode(model, cache, trie.token[nodes], ancestors, depth)
+        children, candidates = _extend(trie, nodes, scores, hidden, token_scores, excluded)
+        best, index = candidates.flatten(1).topk(min(2 * width, candidates[0].numel()))
+        parents = index // candidates.shape[-1]
+        nodes = children.flatten(1).gather(1, index)
+        leaf = trie.count[nodes] == 0
+        final = scoring.final(best, depth + 1).masked_fill(~leaf, NEVER)[:, :width]
+        done_leaf, done_score = _keep(done_leaf, done_score, trie.low[nodes[:, :width]], final)
+        scores, kept = best.masked_fill(leaf, NEVER).topk(min(width, best.shape[1]))
+        reach = scoring.bound(scores[:, 0], depth + 2, trie.depth)
+        if bool((reach <= done_score[:, -1]).all()):
+            break
+        nodes, parents = nodes.gather(1, kept), parents.gather(1, kept)
+        ancestors = ancestors.gather(1, parents[..., None].expand(-1, -1, ancestors.shape[-1]))
+    return done_leaf.masked_fill(done_score == NEVER, -1), done_score
+
+
+def _with_self(ancestors: Tensor) -> Tensor:
+    """Ancestors ``[B, N, P]`` of N prefixes, with their own newest tokens appended: ``[B, N, P + N]``."""
+    users, count, _ = ancestors.shape
+    itself = torch.eye(count, dtype=torch.bool, device=ancestors.device).expand(users, -1, -1)
+    return torch.cat([ancestors, itself], -1)
+
+
+def _decode(model: T5, cache: Cache, tokens: Tensor, ancestors: Tensor, depth: int) -> Tensor:
+    positions = torch.full((tokens.shape[1],), depth, device=tokens.device)
+    return model.decode(tokens, cache, mask=(~ancestors) * MASKED, positions=positions)
+
+
+def _extend(
+    trie: Trie, nodes: Tensor, scores: Tensor, hidden: Tensor, token_scores: TokenScores, excluded: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Children ``[B, N, C]`` of the nodes and the scores of the prefixes through them; -inf where there is none."""
+    count = trie.count[nodes].masked_fill(scores == NEVER, 0)
+    place = torch.arange(max(int(count.max()), 1), device=nodes.device)
+    exists = place < count[..., None]
+    children = torch.where(exists, trie.first[nodes][..., None] + place, 0)
+    if excluded is not None:
+        exists = exists & ~_only(trie, children, excluded)
+    extended = scores[..., None] + token_scores(hidden, trie.token[children])
+    return children, extended.masked_fill(~exists, NEVER)
+
+
+def _only(trie: Trie, nodes: Tensor, excluded: Tensor) -> Tensor:
+    """Whether all leaves below a node are among the sorted ``excluded [B, E]``: nodes ``[B, N, C]`` to bool."""
+    flat = nodes.flatten(1)
+    low, high = trie.low[flat], trie.high[flat]
+    inside = torch.searchsorted(excluded, high) - torch.searchsorted(excluded, low)
+    return (inside == high - low).view_as(nodes)
+
+
+def _keep(leaves: Tensor, scores: Tensor, new_leaves: Tensor, new_scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The best of two lists, by score and then by leaf number."""
+    leaves, scores, count = torch.cat([leaves, new_leaves], 1), torch.cat([scores, new_scores], 1), leaves.shape[1]
+    order = leaves.argsort(dim=1, stable=True)
+    order = order.gather(1, scores.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :count]
+    return leaves.gather(1, order), scores.gather(1, order)
+
+
+@torch.no_grad()
+def score_all(model: T5, cache: Cache, trie: Trie, scoring: Scoring, block: int = 256) -> Tensor:
+    """The final score of every identifier for every user, ``[B, leaves]``: each distinct prefix is decoded once.
+
+    The tree is walked depth first in blocks of at most ``block`` nodes of one depth, the same for all users, so memory is
+    bounded by block × depth and not by the size of the catalogue.
+    """
+    users, device = cache.cross[0][0].shape[0], trie.token.device
+    result = torch.full((users, len(trie.item_of_leaf)), NEVER, device=device)
+    token_scores = TokenScores(model, trie, scoring)
+
+    def walk(nodes: Tensor, scores: Tensor, ancestors: Tensor, cache: Cache, depth: int) -> None:
+        ancestors = _with_self(ancestors)
+        hidden = _decode(model, cache, trie.token[nodes].expand(users, -1), ancestors, depth)
+        shared = nodes.expand(users, -1)
+        children, extended = _extend(trie, shared, scores, hidden, token_scores, None)
+        parents = torch.repeat_interleave(torch.arange(len(nodes), device=device), trie.count[nodes])
+        exists = torch.arange(children.shape[-1], device=device) < trie.count[nodes][:, None]
+        children, extended = children[0][exists], extended[:, exists]
+        leaf = trie.count[children] == 0
+        result[:, trie.low[children[leaf]]] = scoring.final(extended[:, leaf], depth + 1)
+        inner = torch.nonzero(~leaf).flatten()
+        for rows in inner.split(block) if len(inner) else ():
+            seen = ancestors[:, parents[rows]]
+            needed = seen[0].any(0)
+            walk(children[rows], extended[:, rows], seen[..., needed], _restricted(cache, needed), depth + 1)
+
+    root = torch.zeros(1, dtype=torch.long, device=device)
+    none = torch.zeros(1, 1, 0, dtype=torch.bool, device=device)
+    walk(root, torch.zeros(users, 1, device=device), none, cache, 0)
+    return result
+
+
+def _restricted(cache: Cache, needed: Tensor) -> Cache:
+    """The cache with only the ``needed [K]`` decoded tokens."""
+    past = [None if pair is None else (pair[0][:, :, needed], pair[1][:, :, needed]) for pair in cache.past]
+    return Cache(cache.cross, cache.cross_mask, past, cache.positions[needed])

@@ -1,0 +1,85 @@
+"""Histories become encoder input: token ids are concatenated and spans recorded; nothing is ever tokenised twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.data.dataset import Sequences
+from bench.ids.scheme import TokenIds
+
+Spans = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderInput:
+    """``tokens [B, S]``, right-padded; ``mask [B, S]`` is true on tokens, or None where no row is padded.
+
+    ``spans [n, 3]`` are row, start and stop of every history item, rows in order, oldest item first.
+    """
+
+    tokens: Tensor
+    mask: Tensor | None
+    spans: Spans
+
+
+class HistoryWriter:
+    """Writes histories as ``before item separator item … after end`` in the tokens of one set of identifiers."""
+
+    def __init__(self, ids: TokenIds, max_tokens: int = 512) -> None:
+        vocabulary, template = ids.vocabulary, ids.template
+        self.ids, self.max_tokens = ids, max_tokens
+        self.before = np.array(vocabulary.encode(template.before), np.int32)
+        self.after = np.array([*vocabulary.encode(template.after), vocabulary.eos], np.int32)
+        self.separator = np.array(vocabulary.encode(template.separator), np.int32)
+        variants, items, width = ids.tokens.shape
+        self.pieces = np.full((variants, items, width + len(self.separator)), vocabulary.pad, np.int32)
+        self.pieces[:, :, :width] = ids.tokens
+        for place, token in enumerate(self.separator):
+            np.put_along_axis(self.pieces, ids.lengths[..., None] + place, token, axis=2)
+
+    def _lengths(self, histories: Sequences, variant: int) -> tuple[NDArray[np.int64], Sequences]:
+        """Tokens of every history item with its separator, after the oldest that do not fit are dropped."""
+        histories = self._fitting(histories, variant)
+        lengths = self.ids.lengths[variant][histories.values].astype(np.int64) + len(self.separator)
+        lengths[histories.offsets[1:][histories.lengths > 0] - 1] -= len(self.separator)  # none after the newest
+        return lengths, histories
+
+    def _fitting(self, histories: Sequences, variant: int) -> Sequences:
+        room = self.max_tokens - len(self.before) - len(self.after)
+        lengths = self.ids.lengths[variant][histories.values].astype(np.int64) + len(self.separator)
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        starts, stops = histories.offsets[:-1], histories.offsets[1:]
+        first = np.searchsorted(ends, ends[stops] - room - len(self.separator), side="left")
+        return histories if (first <= starts).all() else histories.slice(np.maximum(starts, first), stops)
+
+    def lengths(self, histories: Sequences, variant: int = 0) -> NDArray[np.int64]:
+        """Tokens of the encoder input of every history, without writing it."""
+        lengths, histories = self._lengths(histories, variant)
+        sums = np.concatenate([[0], np.cumsum(lengths)])
+        return sums[histories.offsets[1:]] - sums[histories.offsets[:-1]] + len(self.before) + len(self.after)
+
+    def write(self, histories: Sequences, variant: int = 0) -> EncoderInput:
+        """The encoder input of a batch of histories."""
+        lengths, histories = self._lengths(histories, variant)
+        rows = np.repeat(np.arange(len(histories)), histories.lengths)
+        sums = np.concatenate([[0], np.cumsum(lengths)])
+        totals = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
+        starts = sums[:-1] - np.repeat(sums[histories.offsets[:-1]], histories.lengths) + len(self.before)
+        width = int(totals.max(initial=0)) + len(self.before) + len(self.after)
+        tokens = np.full((len(histories), width), self.ids.vocabulary.pad, np.int64)
+        tokens[:, : len(self.before)] = self.before
+        place = np.arange(self.pieces.shape[2])
+        inside = place < lengths[:, None]
+        columns = (starts[:, None] + place)[inside]
+        tokens[np.repeat(rows, lengths), columns] = self.pieces[variant][histories.values][inside]
+        ends = totals + len(self.before)
+        tokens[np.arange(len(histories))[:, None], ends[:, None] + np.arange(len(self.after))] = self.after
+        used = ends + len(self.after)
+        mask = None if (used == width).all() else torch.from_numpy(np.arange(width) < used[:, None])
+        spans = np.stack([rows, starts, starts + self.ids.lengths[variant][histories.values]], axis=1)
+        return EncoderInput(torch.from_numpy(tokens), mask, spans)

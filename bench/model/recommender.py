@@ -1,0 +1,91 @@
+"""What the training loop and the evaluation ask of a recommender, whatever the kind of its identifiers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.data.dataset import ItemIndices, Sequences
+from bench.errors import BenchError
+from bench.ids.scheme import Ids, TokenIds
+from bench.model.beam import Scoring
+from bench.model.t5 import T5
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How items are ranked: ``beam`` of a ``width``, or ``exact`` over the whole catalogue.
+
+    ``exclude_history`` never recommends an item the user already has.
+    """
+
+    decoder: str = "beam"
+    width: int = 20
+    scoring: Scoring = Scoring()
+    exclude_history: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Slots:
+    """Ranked slots: ``items [B, K]`` catalogue indices best first (the lowest index of a collision), their ``scores``, and
+    ``valid [B, K]``, false where fewer were found. ``complete`` says that every identifier has been ranked."""
+
+    items: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    complete: bool
+
+
+Batch = Mapping[str, Tensor | None]
+
+
+class Recommender(nn.Module, ABC):
+    """A T5 with a head for one kind of identifier."""
+
+    ids: Ids
+    t5: T5
+
+    @abstractmethod
+    def input_lengths(self, histories: Sequences) -> NDArray[np.int64]:
+        """Encoder positions every history takes: what batches are bucketed by."""
+
+    @abstractmethod
+    def targets(self, items: ItemIndices) -> int:
+        """Number of predictions the loss of these target items sums over."""
+
+    @abstractmethod
+    def collate(self, histories: Sequences, items: ItemIndices) -> Batch:
+        """Tensors of a training batch, on the CPU."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """The summed loss of a batch; the loop divides it by ``targets`` of the whole global batch."""
+
+    @abstractmethod
+    def rank(self, histories: Sequences, slots: int, decoding: Decoding) -> Slots:
+        """The best ``slots`` identifiers for every history. Call in ``eval`` mode."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.t5.embedding.weight.device
+
+
+@singledispatch
+def recommender_for(ids: Any, t5: T5) -> Recommender:
+    """The recommender for a kind of identifiers, over a T5 whose vocabulary is theirs."""
+    raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds")
+
+
+@recommender_for.register
+def _(ids: TokenIds, t5: T5) -> Recommender:
+    from bench.model.sequence import SequenceRecommender
+
+    return SequenceRecommender(ids, t5)

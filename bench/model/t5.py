@@ -1,0 +1,276 @@
+"""T5 (Raffel et al., 2020) of our own: what Transformers' has, and what identifiers need beside it.
+
+Inputs may be token ids or embeddings, positions may be supplied, masks may be any additive matrix, the decoder need not
+be causal, and keys and values are cached. With supplied positions and masks, the live prefixes of a beam search are one
+more axis of queries over one shared cache (``bench.model.trie_decoding``). Weights are those of Hugging Face checkpoints.
+
+Shapes: B batch, S source, T target, K keys, H heads, D model width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ACTIVATIONS = {"relu": F.relu, "silu": F.silu, "gelu": F.gelu, "gelu_new": lambda x: F.gelu(x, approximate="tanh")}
+MASKED = -1e9  # finite, so that a row with nothing to attend to yields an average rather than NaN
+
+
+@dataclass(frozen=True)
+class T5Config:
+    """The shape of a T5. ``tied`` shares the output layer with the embeddings; ``scaled`` divides its input by √D."""
+
+    vocabulary: int
+    d_model: int
+    d_kv: int
+    d_ff: int
+    heads: int
+    layers: int
+    decoder_layers: int
+    activation: str = "relu"
+    gated: bool = False
+    tied: bool = True
+    scaled: bool = True
+    dropout: float = 0.1
+    buckets: int = 32
+    max_distance: int = 128
+    epsilon: float = 1e-6
+
+
+@dataclass
+class Cache:
+    """Keys and values of each decoder layer: of the encoder's output, computed once, and of what was decoded so far.
+
+    ``positions`` are the decoder positions of the cached keys, ``[K]``. All tensors are ``[B, H, ·, d_kv]``.
+    """
+
+    cross: list[tuple[Tensor, Tensor]]
+    cross_mask: Tensor | None
+    past: list[tuple[Tensor, Tensor] | None]
+    positions: Tensor
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation, no mean, no bias; computed in float32."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), x.shape[-1:], eps=self.epsilon).to(x.dtype) * self.weight
+
+
+class Attention(nn.Module):
+    """Multi-head attention without biases and without 1/√d scaling, as T5 has it."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        inner = config.heads * config.d_kv
+        self.heads, self.dropout = config.heads, config.dropout
+        self.query = nn.Linear(config.d_model, inner, bias=False)
+        self.key_value = nn.Linear(config.d_model, 2 * inner, bias=False)
+        self.output = nn.Linear(inner, config.d_model, bias=False)
+        nn.init.normal_(self.query.weight, std=(config.d_model * config.d_kv) ** -0.5)
+        nn.init.normal_(self.key_value.weight, std=config.d_model**-0.5)
+        nn.init.normal_(self.output.weight, std=inner**-0.5)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, K, D]`` to two ``[B, H, K, d_kv]``."""
+        key, value = self.key_value(x).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return key, value
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+        """``x [B, T, D]`` attends to ``keys [B, H, K, d_kv]``; ``bias`` is added to the logits ``[B, H, T, K]``."""
+        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, dropout_p=dropout, scale=1.0)
+        return self.output(mixed.transpose(1, 2).flatten(-2))
+
+
+class FeedForward(nn.Module):
+    """Two layers with an activation between, optionally gated (T5 1.1)."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[config.activation]
+        self.gated = config.gated
+        self.dropout = nn.Dropout(config.dropout)
+        self.inner = nn.Linear(config.d_model, config.d_ff * (2 if config.gated else 1), bias=False)
+        self.outer = nn.Linear(config.d_ff, config.d_model, bias=False)
+        nn.init.normal_(self.inner.weight, std=config.d_model**-0.5)
+        nn.init.normal_(self.outer.weight, std=config.d_ff**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.inner(x)
+        if self.gated:
+            gate, linear = hidden.chunk(2, dim=-1)
+            hidden = self.activation(gate) * linear
+        else:
+            hidden = self.activation(hidden)
+        return self.outer(self.dropout(hidden))
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention (decoder only), feed-forward; each normed before and added after."""
+
+    def __init__(self, config: T5Config, decoder: bool) -> None:
+        super().__init__()
+        self.attention = Attention(config)
+        self.attention_norm = RMSNorm(config.d_model, config.epsilon)
+        self.cross = Attention(config) if decoder else None
+        self.cross_norm = RMSNorm(config.d_model, config.epsilon) if decoder else None
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = RMSNorm(config.d_model, config.epsilon)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def attend(self, x: Tensor, past: tuple[Tensor, Tensor] | None, bias: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Self-attention over the past and ``x``; returns the new past as well."""
+        normed = self.attention_norm(x)
+        keys, values = self.attention.keys_values(normed)
+        if past is not None:
+            keys, values = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
+        return x + self.dropout(self.attention(normed, keys, values, bias)), (keys, values)
+
+    def forward(
+        self,
+        x: Tensor,
+        bias: Tensor,
+        past: tuple[Tensor, Tensor] | None = None,
+        cross: tuple[Tensor, Tensor] | None = None,
+        cross_mask: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        x, past = self.attend(x, past, bias)
+        if self.cross is not None and self.cross_norm is not None and cross is not None:
+            x = x + self.dropout(self.cross(self.cross_norm(x), *cross, cross_mask))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x))), past
+
+
+class RelativeBias(nn.Module):
+    """A learned bias for each head and bucket of relative distance; distances share buckets logarithmically."""
+
+    bucket: Tensor
+
+    def __init__(self, config: T5Config, bidirectional: bool) -> None:
+        super().__init__()
+        self.bidirectional, self.furthest = bidirectional, config.max_distance
+        self.table = nn.Embedding(config.buckets, config.heads)
+        nn.init.normal_(self.table.weight, std=config.d_model**-0.5)
+        buckets = config.buckets // 2 if bidirectional else config.buckets
+        self.buckets = buckets
+        self.register_buffer("bucket", distance_buckets(buckets, config.max_distance), persistent=False)
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Positions ``[T]`` and ``[K]`` to ``[1, H, T, K]``; ``[B, T]`` and ``[B, K]`` to ``[B, H, T, K]``."""
+        if queries.dim() == 1 and keys.dim() == 1:
+            queries, keys = queries[None], keys[None]
+        offset = keys[..., None, :] - queries[..., :, None]
+        distance = offset.abs() if self.bidirectional else (-offset).clamp(min=0)
+        bucket = self.bucket[distance.clamp(max=self.furthest)]
+        if self.bidirectional:
+            bucket = bucket + (offset > 0) * self.buckets
+        return self.table(bucket).permute(0, 3, 1, 2)
+
+
+def distance_buckets(buckets: int, furthest: int) -> Tensor:
+    """Bucket of every distance 0..furthest: the first half one each, then logarithmically wider ones."""
+    exact = buckets // 2
+    distance = torch.arange(furthest + 1)
+    spread = torch.log(distance.clamp(min=1).float() / exact) / math.log(furthest / exact) * (buckets - exact)
+    return torch.where(distance < exact, distance, (exact + spread.long()).clamp(max=buckets - 1))
+
+
+class Stack(nn.Module):
+    """Blocks under one relative bias, then a norm."""
+
+    def __init__(self, config: T5Config, decoder: bool) -> None:
+        super().__init__()
+        self.bias = RelativeBias(config, bidirectional=not decoder)
+        layers = config.decoder_layers if decoder else config.layers
+        self.blocks = nn.ModuleList(Block(config, decoder) for _ in range(layers))
+        self.norm = RMSNorm(config.d_model, config.epsilon)
+        self.dropout = nn.Dropout(config.dropout)
+
+
+class T5(nn.Module):
+    """Encoder, decoder, shared embeddings and output layer."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.d_model)
+        self.encoder = Stack(config, decoder=False)
+        self.decoder = Stack(config, decoder=True)
+        self.head = None if config.tied else nn.Linear(config.d_model, config.vocabulary, bias=False)
+        nn.init.normal_(self.embedding.weight)
+        if self.head is not None:
+            nn.init.normal_(self.head.weight, std=config.d_model**-0.5)
+
+    def encode(self, inputs: Tensor, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
+        """Token ids ``[B, S]`` or embeddings ``[B, S, D]`` to hidden states ``[B, S, D]``.
+
+        ``mask`` is None, true where there is a token (``[B, S]`` bool), or added to the attention logits (``[S, S]`` or
+        ``[B, S, S]`` float). ``positions`` default to 0..S-1.
+        """
+        x = self.encoder.dropout(self._embed(inputs))
+        if positions is None:
+            positions = torch.arange(x.shape[1], device=x.device)
+        bias = _biased(self.encoder.bias(positions, positions), mask).to(x.dtype)
+        for block in self.encoder.blocks:
+            x, _ = block(x, bias)
+        return self.encoder.dropout(self.encoder.norm(x))
+
+    def start(self, memory: Tensor, mask: Tensor | None = None) -> Cache:
+        """A decoder cache over encoder output ``[B, S, D]``, whose padding ``mask`` is ``[B, S]`` bool or None."""
+        cross = [block.cross.keys_values(memory) for block in self.decoder.blocks]
+        cross_mask = None if mask is None else _biased(memory.new_zeros(1), mask)
+        positions = torch.empty(0, dtype=torch.long, device=memory.device)
+        return Cache(cross, cross_mask, [None] * len(cross), positions)
+
+    def decode(
+        self, inputs: Tensor, cache: Cache, mask: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Token ids ``[B, T]`` or embeddings ``[B, T, D]`` to hidden states ``[B, T, D]``; ``cache`` is extended in place.
+
+        ``positions [T]`` default to the next T. ``mask`` is added to the logits over all keys, cached ones first
+        (``[T, K]`` or ``[B, T, K]`` float); None is causal in ``positions``.
+        """
+        x = self.decoder.dropout(self._embed(inputs))
+        if positions is None:
+            positions = torch.arange(x.shape[1], device=x.device) + len(cache.positions)
+        keys = torch.cat([cache.positions, positions])
+        if mask is None:
+            mask = (keys[None, :] > positions[:, None]) * MASKED
+        bias = _biased(self.decoder.bias(positions, keys), mask).to(x.dtype)
+        for layer, block in enumerate(self.decoder.blocks):
+            x, cache.past[layer] = block(x, bias, cache.past[layer], cache.cross[layer], cache.cross_mask)
+        cache.positions = keys
+        return self.decoder.dropout(self.decoder.norm(x))
+
+    def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
+        """``[..., D]`` to ``[..., vocabulary]``, or to the vocabulary ``rows`` asked for."""
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        if self.config.scaled:
+            hidden = hidden * self.config.d_model**-0.5
+        return F.linear(hidden, weight if rows is None else weight[rows])
+
+    def forward(self, inputs: Tensor, mask: Tensor | None, targets: Tensor) -> Tensor:
+        """Teacher forcing: source ``[B, S]``, its mask, and decoder input ``[B, T]`` to logits ``[B, T, vocabulary]``."""
+        return self.logits(self.decode(targets, self.start(self.encode(inputs, mask), mask)))
+
+    def _embed(self, inputs: Tensor) -> Tensor:
+        return inputs if inputs.is_floating_point() else self.embedding(inputs)
+
+
+def _biased(bias: Tensor, mask: Tensor | None) -> Tensor:
+    """A bias ``[·, H, T, K]`` plus a mask: padding ``[B, K]`` bool, or additive ``[T, K]`` or ``[B, T, K]``."""
+    if mask is None:
+        return bias
+    if mask.dtype == torch.bool:
+        return bias + (~mask[:, None, None, :]) * MASKED
+    return bias + (mask if mask.dim() == 2 else mask[:, None])

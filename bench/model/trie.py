@@ -1,0 +1,126 @@
+"""A prefix tree of identifiers as flat arrays on the device.
+
+Nodes are numbered breadth first, so the children of a node are contiguous: ``first[n] .. first[n] + count[n]``. A search
+carries one node number for each prefix and finds the allowed continuations by a gather, without Python objects. Leaves are
+numbered in lexicographic order, so every node covers the contiguous range ``low[n] .. high[n]`` of leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.ids.scheme import TokenIds
+
+
+@dataclass(frozen=True, eq=False)
+class Trie:
+    """All tensors but ``leaf_of_item`` and ``item_of_leaf`` are ``[nodes]``; node 0 is the root.
+
+    ``token`` leads into a node (the root's is padding, which starts the decoder); ``item`` is the lowest catalogue index
+    with this identifier at a leaf, and -1 elsewhere. ``leaf_of_item`` is ``[items]``, ``item_of_leaf`` ``[leaves]``.
+    """
+
+    first: Tensor
+    count: Tensor
+    token: Tensor
+    item: Tensor
+    low: Tensor
+    high: Tensor
+    leaf_of_item: Tensor
+    item_of_leaf: Tensor
+    depth: int
+
+    @classmethod
+    def of(cls, ids: TokenIds, variant: int = 0, device: torch.device | str = "cpu") -> Trie:
+        """The tree of one variant of identifiers. The end token is a node where lengths differ."""
+        return build(with_end(ids, variant), ids.vocabulary.pad).to(device)
+
+    def to(self, device: torch.device | str) -> Trie:
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Trie(**tensors, depth=self.depth)
+
+    def __len__(self) -> int:
+        """Number of nodes."""
+        return len(self.token)
+
+
+def with_end(ids: TokenIds, variant: int = 0) -> NDArray[np.int32]:
+    """What is generated for every item: ``[items, length]``, -1 beyond the identifier and its end token."""
+    tokens, lengths = ids.tokens[variant], ids.lengths[variant]
+    width = tokens.shape[1]
+    if not ids.ends:
+        return tokens[:, : lengths[0]]
+    codes = np.full((len(tokens), width + 1), -1, np.int32)
+    codes[:, :width] = np.where(np.arange(width) < lengths[:, None], tokens, -1)
+    codes[np.arange(len(tokens)), lengths] = ids.vocabulary.eos
+    return codes
+
+
+def build(codes: NDArray[np.int32], start: int) -> Trie:
+    """The tree over token rows ``[items, length]`` (-1 after the end of a row), rooted at the token ``start``.
+
+    Rows are sorted once; the nodes of a level are the places where a prefix of that length differs from the row before.
+    """
+    order = np.lexsort(codes.T[::-1])
+    rows = codes[order]
+    differs = np.ones(rows.shape, bool)
+    differs[1:] = np.logical_or.accumulate(rows[1:] != rows[:-1], axis=1)
+    is_leaf = differs[:, -1]
+    leaf = np.cumsum(is_leaf) - 1  # leaf number of every sorted row
+    leaves = int(leaf[-1]) + 1
+    levels = [_Level(np.array([start]), np.array([0]), np.array([leaves]), np.array([0]))]
+    for place in range(codes.shape[1]):
+        levels.append(_level(rows[:, place], differs[:, place], leaf, leaves, levels[-1]))
+    levels = [level for level in levels if len(level.token)]
+    low = np.concatenate([level.low for level in levels])
+    count = np.concatenate([*(np.bincount(b.parent, minlength=len(a.token)) for a, b in _pairs(levels)), _none(levels)])
+    first = 1 + np.cumsum(count) - count
+    leaf_of_item = np.empty(len(codes), np.int64)
+    leaf_of_item[order] = leaf
+    item_of_leaf = order[is_leaf]  # lexsort is stable: the first of equal rows has the lowest index
+    arrays = {
+        "first": first,
+        "count": count,
+        "token": np.concatenate([level.token for level in levels]),
+        "item": np.where(count == 0, item_of_leaf[low], -1),
+        "low": low,
+        "high": np.concatenate([level.high for level in levels]),
+        "leaf_of_item": leaf_of_item,
+        "item_of_leaf": item_of_leaf,
+    }
+    tensors = {name: torch.from_numpy(array.astype(np.int64)) for name, array in arrays.items()}
+    return Trie(**tensors, depth=len(levels) - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The nodes of one depth: token, leaf range, and the place of the parent within its level."""
+
+    token: NDArray[np.int64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    parent: NDArray[np.int64]
+
+
+def _level(
+    tokens: NDArray[np.int32], differs: NDArray[np.bool_], leaf: NDArray[np.int64], leaves: int, above: _Level
+) -> _Level:
+    starts = np.flatnonzero(differs)
+    low = leaf[starts]
+    high = np.append(low[1:], leaves)
+    alive = tokens[starts] >= 0  # rows that have already ended have no node here
+    parent = np.searchsorted(above.low, low, side="right") - 1
+    return _Level(tokens[starts][alive].astype(np.int64), low[alive], high[alive], parent[alive])
+
+
+def _pairs(levels: list[_Level]) -> list[tuple[_Level, _Level]]:
+    return list(zip(levels[:-1], levels[1:], strict=True))
+
+
+def _none(levels: list[_Level]) -> NDArray[np.int64]:
+    return np.zeros(len(levels[-1].token), np.int64)
