@@ -1,0 +1,1 @@
+"""Scores credited to items: ranks, metrics, statistics and costs."""

@@ -1,0 +1,95 @@
+"""What a cell costs and where it ran: seconds, memory, parameters, environment."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import threading
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+import torch
+
+MEASURED_EVERY = 0.1  # seconds
+
+
+class MemoryMeter:
+    """Peak memory in MB while the context is open: of the GPU where there is one, else of this process.
+
+    The process is sampled, since the kernel's own high-water mark never falls between the cells of one process.
+    """
+
+    def __init__(self) -> None:
+        self.peak_mb = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        process = psutil.Process()
+        while not self._stop.wait(MEASURED_EVERY):
+            self.peak_mb = max(self.peak_mb, process.memory_info().rss / 1e6)
+
+    def __enter__(self) -> MemoryMeter:
+        self.peak_mb = psutil.Process().memory_info().rss / 1e6
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+        if torch.cuda.is_available():
+            self.peak_mb = torch.cuda.max_memory_allocated() / 1e6
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self.begin = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begin
+
+
+def environment(device: str, processes: int) -> dict[str, Any]:
+    """Versions, machine and code revision: what one needs to know before doubting a number."""
+    return {
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("bench", "torch", "transformers", "accelerate", "numpy")},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
+        "cpu_threads": torch.get_num_threads(),
+        "processes": processes,
+        "git": revision(),
+        "command": " ".join(["bench", *sys.argv[1:]]),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def revision() -> str | None:
+    """The git revision of bench's own source, with ``+`` where it has uncommitted changes; None outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+        status = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if status.stdout.strip() else "")

@@ -1,0 +1,94 @@
+"""Under which conditions the rows of a table were made, and which of them may be compared.
+
+Two schemes compare only under the same contract. A baseline is not trained by the harness: it compares with whatever
+agrees with it on the keys that its own contract holds (split, history, candidates).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Any
+
+from bench.report.results import Result
+from bench.report.rows import Row
+
+
+def comparable(one: Row, other: Row) -> bool:
+    """Whether the better of two rows may be called better."""
+    return _agree(one.first, other.first)
+
+
+def _agree(one: Result, other: Result) -> bool:
+    if one.scheme.kind != "baseline" and other.scheme.kind != "baseline":
+        return one.contract == other.contract
+    shared = [key for key in one.contract if key in other.contract]
+    return all(one.contract[key] == other.contract[key] for key in shared)
+
+
+@dataclass(frozen=True, eq=False)
+class Contracts:
+    """The distinct contracts of a table by letter, and for each row the letters that it stands under."""
+
+    by_letter: Mapping[str, Result]
+    letters: tuple[str, ...]
+
+    @property
+    def several(self) -> bool:
+        return len(self.by_letter) > 1
+
+
+def contracts(rows: Sequence[Row]) -> Contracts:
+    """Letters in order of the rows; a baseline takes those it agrees with, or one of its own."""
+    found: dict[str, Result] = {}
+    letters = []
+    for row in sorted(rows, key=lambda row: row.baseline):
+        fitting = [letter for letter, holder in found.items() if _agree(row.first, holder)]
+        if not fitting:
+            fitting = [_letter(len(found))]
+            found[fitting[0]] = row.first
+        letters.append((row, ", ".join(fitting)))
+    of_row = {id(row): letter for row, letter in letters}
+    return Contracts(found, tuple(of_row[id(row)] for row in rows))
+
+
+def _letter(number: int) -> str:
+    """A, B, … Z, A1, B1, …"""
+    turn, place = divmod(number, len(ascii_uppercase))
+    return ascii_uppercase[place] + (str(turn) if turn else "")
+
+
+def settings(values: Mapping[str, Any], without: Collection[str] = ()) -> str:
+    """``beam=20, backbone=mini``: settings on one line."""
+    return ", ".join(f"{key}={_plain(value)}" for key, value in values.items() if key not in without)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def varying(named: Mapping[str, Mapping[str, Any]], partial: Collection[str] = ()) -> dict[str, dict[str, list[str]]]:
+    """Settings in which the named holders differ: ``{"beam": {"20": ["A"], "50": ["B"]}}``.
+
+    An absent setting is a difference, except for holders in ``partial``, which only speak about what they hold.
+    """
+    found = {}
+    for key in dict.fromkeys(key for values in named.values() for key in values):
+        holders: dict[str, list[str]] = {}
+        for name, values in named.items():
+            if key in values or name not in partial:
+                holders.setdefault(_plain(values[key]) if key in values else "absent", []).append(name)
+        if len(holders) > 1:
+            found[key] = holders
+    return found
+
+
+def differences(found: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
+    """What ``varying`` found, on one line with the keys emphasised: ``**beam**=20 (A), 50 (B)``."""
+    return "; ".join(
+        f"**{key}**=" + ", ".join(f"{value} ({', '.join(names)})" for value, names in holders.items())
+        for key, holders in found.items()
+    )

@@ -1,0 +1,151 @@
+"""Stored results as a run would leave them, with figures that hang together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.evaluation.metrics import Ranks, summaries
+
+CONTRACT: dict[str, Any] = {
+    "split": "leave-one-out",
+    "max_history": 20,
+    "validation_in_test_history": True,
+    "candidates": "all",
+    "exclude_history": False,
+    "backbone": "mini",
+    "epochs": 10,
+    "batch_size": 256,
+    "learning_rate": 0.001,
+    "selection": "ndcg@10",
+    "decoder": "beam",
+    "beam": 20,
+    "length_normalisation": "none",
+}
+SHARED = ("split", "max_history", "validation_in_test_history", "candidates", "exclude_history")
+ENVIRONMENT: dict[str, Any] = {
+    "python": "3.11.9",
+    "torch": "2.13.0",
+    "transformers": "5.23.0",
+    "platform": "Linux-x86_64",
+    "device": "cpu",
+    "cpu_threads": 2,
+    "processes": 1,
+    "git": "0f3a9c1",
+}
+FINGERPRINTS = {"toys": "9d1c3f6a7b2e4d58", "beauty": "51c0e77ab3d2f946", "ml-100k": "c2b1a09f8e7d6c5b"}
+
+Store = Callable[..., Path]
+
+
+def draw_ranks(users: int, quality: float, seed: int, shared: int) -> Ranks:
+    """Of the users a share ``quality`` is hit among the first 20; every ``shared``-th target shares its identifier."""
+    random = np.random.default_rng(seed)
+    found = random.random(users) < quality
+    code_rank = np.where(found, np.minimum(random.geometric(0.15, users), 20), np.inf)
+    group = np.where(shared and np.arange(users) % max(shared, 1) == 0, 2, 1).astype(np.int64)
+    return Ranks(code_rank, np.where(found, code_rank - 1, 0).astype(np.int64), group)
+
+
+def user_table(ranks: Ranks, seed: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    users = len(ranks)
+
+    def nullable(values: np.ndarray) -> pd.arrays.IntegerArray:
+        missing = ~np.isfinite(values)
+        return pd.arrays.IntegerArray(np.where(missing, 0, values).astype(np.int32), missing)
+
+    return pd.DataFrame(
+        {
+            "user": [f"user{number}" for number in range(users)],
+            "target": [f"item{number}" for number in random.integers(0, 500, users)],
+            "rank": nullable(ranks.strict),
+            "code_rank": nullable(ranks.code_rank),
+            "group_size": ranks.group_size.astype(np.int32),
+            "popularity": random.integers(0, 90, users).astype(np.int32),
+            "history_length": random.integers(1, 21, users).astype(np.int32),
+        }
+    )
+
+
+def cell_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
+    """The content of result.json; ``said`` replaces whole entries."""
+    baseline = said["scheme"]["kind"] == "baseline"
+    contract = {key: value for key, value in CONTRACT.items() if key in SHARED} if baseline else dict(CONTRACT)
+    contract.update(said.pop("contract", {}))
+    users, shared = len(ranks), float((ranks.group_size > 1).mean())
+    ids = {
+        "tokens_mean": 7.25,
+        "tokens_max": 14,
+        "vocabulary": 8192,
+        "collision_rate": shared,
+        "collision_rate_test": shared,
+        "largest_group": int(ranks.group_size.max()),
+    }
+    return {
+        "schema": 1,
+        "bench": "0.1.0",
+        "dataset": {
+            "name": said["dataset"],
+            "fingerprint": said.pop("fingerprint", FINGERPRINTS[said["dataset"]]),
+            "users": users,
+            "items": 11924,
+            "interactions": 167597,
+        },
+        "contract": contract,
+        "contract_id": hashlib.sha256(json.dumps(contract).encode()).hexdigest()[:8],
+        "preset": None if baseline else "cpu",
+        "seed": 0,
+        "split": {"train_users": users, "validation_users": users, "test_users": users},
+        "metrics": summaries(ranks, complete=baseline),
+        "identifiers": None if baseline else ids,
+        "costs": {
+            "parameters": 0 if baseline else 4_812_544,
+            "fit_seconds": 0.04 if baseline else 6.31,
+            "train_seconds": 0.0 if baseline else 1312.5,
+            "inference_seconds_per_1000_users": 0.021 if baseline else 7.94,
+            "peak_memory_mb": 1312.0,
+        },
+        "training": None if baseline else {"steps": 4300, "epochs": 10, "best_step": 3870, "curve": []},
+        "environment": ENVIRONMENT,
+        "created": "2026-11-21T09:00:00+00:00",
+        **{key: value for key, value in said.items() if key != "dataset"},
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """``store("textual/title", quality=0.1, …)`` writes one cell below ``tmp_path`` and returns its folder."""
+
+    def write(
+        scheme: str = "textual/title",
+        dataset: str = "toys",
+        kind: str = "scheme",
+        quality: float = 0.1,
+        users: int = 400,
+        seed: int = 0,
+        shared: int = 0,
+        version: int = 1,
+        settings: dict[str, Any] | None = None,
+        **said: Any,
+    ) -> Path:
+        ranks = draw_ranks(users, quality, seed + len(scheme), shared)
+        held: dict[str, Any] = settings or {}
+        facts: dict[str, Any] = {"name": scheme, "version": version, "settings": held, "kind": kind}
+        cell = cell_json(ranks, dataset=dataset, scheme=facts, seed=seed, **said)
+        made = "+".join([f"{scheme}@{version}", *(f"{key}={value}" for key, value in facts["settings"].items())])
+        data = f"{dataset}-{cell['dataset']['fingerprint']}"
+        folder = tmp_path / "runs" / data / made / str(cell["contract_id"]) / str(seed)
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(cell), encoding="utf-8")
+        user_table(ranks, seed).to_parquet(folder / "per_user.parquet")
+        return folder
+
+    return write

@@ -1,0 +1,100 @@
+"""Cells become rows: what is averaged, what is kept apart, what a row is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.errors import BenchError
+from bench.evaluation.statistics import interval
+from bench.report.results import load
+from bench.report.rows import sections
+
+Store = Callable[..., Path]
+
+
+def labels(root: Path) -> list[str]:
+    return [row.label for section in sections(load(root)) for row in section.rows]
+
+
+def test_schemes_come_before_baselines_and_the_best_first(store: Store, tmp_path: Path) -> None:
+    store("random", kind="baseline", quality=0.01)
+    store("pop", kind="baseline", quality=0.9)
+    store("numeric/random", quality=0.1)
+    store("textual/title", quality=0.5)
+    assert labels(tmp_path) == ["textual/title", "numeric/random", "pop", "random"]
+
+
+def test_seeds_are_one_row_and_average(store: Store, tmp_path: Path) -> None:
+    for seed in (2, 0, 1):
+        store("textual/title", seed=seed, quality=0.3)
+    (row,) = sections(load(tmp_path))[0].rows
+    single = [cell.metrics["strict"]["ndcg@10"] for cell in row.cells]
+    found = row.estimate("ndcg@10")
+    assert row.seeds == [0, 1, 2]
+    assert found.value == pytest.approx(np.mean(single))
+    assert found.sd == pytest.approx(np.std(single, ddof=1))
+    means = np.mean([cell.values("ndcg@10") for cell in row.cells], axis=0)
+    assert found.interval == pytest.approx(interval(means))
+
+
+def test_seeds_are_matched_by_user_not_by_line(store: Store, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        store("textual/title", seed=seed, quality=0.5)
+    before = sections(load(tmp_path))[0].rows[0].estimate("ndcg@10").interval
+    path = next(tmp_path.rglob("1/per_user.parquet"))
+    pd.read_parquet(path).sample(frac=1, random_state=0).to_parquet(path)
+    assert sections(load(tmp_path))[0].rows[0].estimate("ndcg@10").interval == before
+
+
+def test_seeds_that_tested_different_users_are_an_error(store: Store, tmp_path: Path) -> None:
+    store("textual/title", seed=0)
+    path = store("textual/title", seed=1) / "per_user.parquet"
+    pd.read_parquet(path).assign(user=lambda frame: "x" + frame["user"]).to_parquet(path)
+    with pytest.raises(BenchError, match="seeds 0 and 1 of 'textual/title' on 'toys' tested different users"):
+        sections(load(tmp_path))[0].rows[0].estimate("ndcg@10")
+
+
+def test_nothing_but_seeds_is_averaged(store: Store, tmp_path: Path) -> None:
+    store("textual/title", settings={"max_words": 5, "field": "title"})
+    store("textual/title", settings={"max_words": 7, "field": "title"}, quality=0.2)
+    store("numeric/random", version=1)
+    store("numeric/random", version=2, quality=0.05)
+    store("textual/plain", contract={"epochs": 3})
+    store("textual/plain", contract={"epochs": 4})
+    assert sorted(labels(tmp_path)) == [
+        "numeric/random@1",
+        "numeric/random@2",
+        "textual/plain",
+        "textual/plain",
+        "textual/title (max_words=5)",
+        "textual/title (max_words=7)",
+    ]
+
+
+def test_data_of_one_name_but_other_content_stay_apart(store: Store, tmp_path: Path) -> None:
+    store("textual/title", fingerprint="a" * 16)
+    store("textual/title", fingerprint="b" * 16)
+    assert [section.title for section in sections(load(tmp_path))] == [
+        f"toys (data {'a' * 16})",
+        f"toys (data {'b' * 16})",
+    ]
+
+
+def test_a_copied_cell_is_an_error(store: Store, tmp_path: Path) -> None:
+    folder = store("textual/title")
+    (folder.parent / "copy").mkdir()
+    (folder.parent / "copy" / "result.json").write_bytes((folder / "result.json").read_bytes())
+    with pytest.raises(BenchError, match="the same cell is stored twice"):
+        sections(load(tmp_path))
+
+
+@pytest.mark.parametrize(("users", "quality"), [(50, 0.0), (1, 1.0)])
+def test_users_that_agree_have_no_interval(store: Store, tmp_path: Path, users: int, quality: float) -> None:
+    store("textual/title", users=users, quality=quality)
+    found = sections(load(tmp_path))[0].rows[0].estimate("hit@20")
+    assert (found.value, found.interval, found.sd) == (quality, None, None)
