@@ -1,0 +1,101 @@
+"""Finds a data set by name or path. Cheap to import: pandas is loaded only when something is read."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import platformdirs
+
+from bench.data.dataset import Dataset, ItemTable
+from bench.errors import BenchError, unknown
+
+EMBEDDED = "ml-100k"
+INSTALL = "pip install --no-deps recbole==1.2.1"
+ML_100K_TEXT = {"movie_title": "title", "release_year": "year", "class": "genres"}
+FILES = {
+    "toys": "Amazon 2014 reviews, 5-core, Toys_and_Games",
+    "beauty": "Amazon 2014 reviews, 5-core, Beauty",
+    "sports": "Amazon 2014 reviews, 5-core, Sports_and_Outdoors",
+    "yelp": "Yelp 2019 challenge, 5-core",
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A data set that has a name; ``found`` is the folder it is read from, None where it is not on this machine."""
+
+    name: str
+    description: str
+    found: Path | None
+
+
+def known(data_dir: Path | None = None) -> list[Known]:
+    """All named data sets and whether they are here; reads no data."""
+    embedded = Known(EMBEDDED, "MovieLens-100k with titles, years and genres, embedded in RecBole", _embedded())
+    return [embedded] + [Known(name, text, _located(name, data_dir)) for name, text in FILES.items()]
+
+
+def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
+    """A data set by name, or any folder with atomic files by path.
+
+    Names are looked for in ``data_dir``, ``$BENCH_DATA_DIR`` and the user's data folder, in this order, as
+    ``<name>/<name>.inter`` or ``<name>.inter``. Raises BenchError where nothing is found, saying how to get it.
+    """
+    if name_or_path == EMBEDDED:
+        return _read_ml_100k()
+    if name_or_path in FILES:
+        return _read(_located(name_or_path, data_dir) or _not_found(name_or_path, data_dir), name_or_path)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir() or os.sep in name_or_path or "/" in name_or_path:
+        return _read(path)
+    raise unknown("data set", name_or_path, [EMBEDDED, *FILES])
+
+
+def _read(folder: Path, name: str | None = None) -> Dataset:
+    from bench.data.formats import read_atomic  # here, for it imports pandas
+
+    return read_atomic(folder, name)
+
+
+def _read_ml_100k() -> Dataset:
+    """Every rating, high or low, is an interaction."""
+    folder = _embedded()
+    if folder is None:
+        raise BenchError(f"'{EMBEDDED}' is read from the RecBole package, which is not installed; {INSTALL}")
+    dataset = _read(folder, EMBEDDED)
+    text = {ML_100K_TEXT.get(column, column): values for column, values in dataset.items.text.items()}
+    return replace(dataset, items=ItemTable(dataset.items.ids, text))
+
+
+def _embedded() -> Path | None:
+    """MovieLens-100k inside RecBole's package, which is located and not imported (it needs an older world)."""
+    package = importlib.util.find_spec("recbole")
+    places = (package and package.submodule_search_locations) or []
+    folders = (Path(place) / "dataset_example" / EMBEDDED for place in places)
+    return next((folder for folder in folders if (folder / f"{EMBEDDED}.inter").is_file()), None)
+
+
+def _located(name: str, data_dir: Path | None) -> Path | None:
+    folders = (place for root in _roots(data_dir) for place in (root / name, root))
+    return next((folder for folder in folders if (folder / f"{name}.inter").is_file()), None)
+
+
+def _roots(data_dir: Path | None) -> Iterator[Path]:
+    if data_dir is not None:
+        yield data_dir.expanduser()
+    if os.environ.get("BENCH_DATA_DIR"):
+        yield Path(os.environ["BENCH_DATA_DIR"]).expanduser()
+    yield platformdirs.user_data_path("bench")
+
+
+def _not_found(name: str, data_dir: Path | None) -> Path:
+    roots = list(_roots(data_dir))
+    raise BenchError(
+        f"data set '{name}' ({FILES[name]}) is not in {', '.join(map(str, roots))}; convert it to RecBole atomic "
+        f"files (for example with RecBole's RecSysDatasets tools) and put {name}.inter and {name}.item into "
+        f"{roots[0] / name}, or name the folder above it with --data-dir or $BENCH_DATA_DIR"
+    )

@@ -1,0 +1,113 @@
+"""Data sets by name and by path, without loading more than is needed."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from bench.data.audit import statistics
+from bench.data.sources import find, known
+from bench.errors import BenchError
+
+INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+ITEM = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+
+
+@pytest.fixture(autouse=True)
+def _no_data_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda name: tmp_path / "home" / name)
+
+
+def put(folder: Path, name: str, user: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.inter").write_text(f"{INTER}{user}\ta\t5\t1\n")
+    return folder
+
+
+def test_names_are_looked_for_in_the_documented_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, variable, home = tmp_path / "given", tmp_path / "variable", tmp_path / "home" / "bench"
+    monkeypatch.setenv("BENCH_DATA_DIR", str(variable))
+    for folder, user in [(home, "4"), (variable / "toys", "3"), (given, "2"), (given / "toys", "1")]:
+        put(folder, "toys", user)
+        assert find("toys", given).users == (user,)
+        assert {entry.name: entry.found for entry in known(given)}["toys"] == folder
+    assert find("toys").users == ("3",)
+    assert find("toys").name == "toys"
+
+
+def test_a_data_set_that_is_not_here_says_where_it_was_sought_and_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "variable"))
+    with pytest.raises(BenchError) as caught:
+        find("sports", tmp_path / "given")
+    for folder in ("given", "variable", "home/bench"):
+        assert str(tmp_path / folder) in str(caught.value)
+    for part in ("Sports_and_Outdoors", "atomic", f"sports.inter and sports.item into {tmp_path / 'given' / 'sports'}"):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_any_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "mine", "reviews", "u")
+    monkeypatch.chdir(tmp_path)
+    for path in ("mine", "./mine", str(tmp_path / "mine")):
+        assert find(path).name == "reviews"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find("~/mine").users == ("u",)
+    with pytest.raises(BenchError, match=r"'absent', which is not a folder"):
+        find("./absent")
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(BenchError, match=r"unknown data set 'toyz'; did you mean 'toys'\? known: beauty, ml-100k, "):
+        find("toyz")
+
+
+@pytest.fixture
+def recbole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of that name which holds the data and fails when imported."""
+    folder = put(tmp_path / "site" / "recbole" / "dataset_example" / "ml-100k", "ml-100k", "196")
+    (folder / "ml-100k.item").write_text(f"{ITEM}a\tToy Story\t1995\tAnimation Comedy\n")
+    (tmp_path / "site" / "recbole" / "__init__.py").write_text("raise ImportError('needs an older world')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return folder
+
+
+def test_the_embedded_data_set_is_read_without_importing_recbole(recbole: Path) -> None:
+    dataset = find("ml-100k")
+    assert dataset.name == "ml-100k"
+    assert dataset.items.text == {"title": ("Toy Story",), "year": ("1995",), "genres": ("Animation Comedy",)}
+    assert known()[0].found == recbole
+    assert "recbole" not in sys.modules
+
+
+def test_without_recbole_the_install_line_is_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BenchError, match=r"pip install --no-deps recbole==1\.2\.1"):
+        find("ml-100k")
+    assert [(entry.name, entry.found) for entry in known()][:2] == [("ml-100k", None), ("toys", None)]
+
+
+def test_the_real_embedded_data_set() -> None:
+    if known()[0].found is None:
+        pytest.skip("RecBole is not installed: pip install --no-deps recbole==1.2.1")
+    dataset = find("ml-100k")
+    found = statistics(dataset)
+    assert (found.users, found.items, found.interactions) == (943, 1_682, 100_000)
+    assert found.text_columns == ("title", "year", "genres")
+    assert dataset.items.text["title"][dataset.items.ids.index("1")] == "Toy Story"
+    assert found.tied_in_time > 0.5  # ratings were entered in batches: the tie rule decides much here
+
+
+def test_listing_needs_neither_pandas_nor_torch() -> None:
+    heavy = "{'pandas', 'torch', 'transformers', 'recbole'}"
+    code = f"import sys, bench.data.sources as found; found.known(); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
