@@ -1,0 +1,47 @@
+"""``bench ls``: what can be run and what is finished, without importing a plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.data import sources
+from bench.ids import plugins
+from bench.runs.config import PRESETS
+
+
+def show(results: Path, data_dir: Path | None) -> None:
+    """Print schemes, baselines, data sets, presets and finished cells."""
+    console = Console(highlight=False)
+    schemes, baselines = plugins.names(plugins.SCHEMES), plugins.names(plugins.BASELINES)
+    console.print(_table("identifier schemes (--id-scheme)", [(name, _default(name, schemes)) for name in schemes]))
+    console.print(_table("baselines (--baseline)", [(name, entry.value) for name, entry in baselines.items()]))
+    known = [(k.name, str(k.found) if k.found else f"not found: {k.description}") for k in sources.known(data_dir)]
+    console.print(_table("data sets (--dataset)", [*known, ("./folder", "any folder of RecBole atomic files")]))
+    console.print(_table("presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()]))
+    done = [(str(folder), "") for folder in finished(results)]
+    console.print(_table(f"finished cells in {results}", done or [("none yet", "")]))
+
+
+def finished(results: Path) -> list[Path]:
+    """Folders of finished cells, relative to ``results/runs``."""
+    runs = results / "runs"
+    found = (path.parent.relative_to(runs) for path in runs.glob("*/*/*/*/result.json"))
+    return sorted(folder for folder in found if not folder.name.startswith("."))
+
+
+def _default(name: str, schemes: dict[str, plugins.EntryPoint]) -> str:
+    """A family's bare name says which variant it stands for."""
+    same = [other for other, entry in schemes.items() if entry.value == schemes[name].value and "/" in other]
+    return schemes[name].value if "/" in name or not same else f"the same as {same[0]}"
+
+
+def _table(title: str, rows: list[tuple[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(style="dim")
+    for row in rows:
+        table.add_row(*row)
+    return table

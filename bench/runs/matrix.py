@@ -1,0 +1,107 @@
+"""Many cells: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from bench.data import sources
+from bench.errors import BenchError, unknown
+from bench.evaluation.baseline import Baseline
+from bench.ids import plugins
+from bench.ids.scheme import IdScheme
+from bench.runs import config
+from bench.runs.progress import Display
+from bench.runs.request import Request
+from bench.runs.run import run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the command line asked for. ``overrides`` are ``key=value`` texts; lists may be empty."""
+
+    schemes: Sequence[str]
+    baselines: Sequence[str]
+    datasets: Sequence[str]
+    seeds: Sequence[int] = (0,)
+    preset: str | None = None
+    overrides: Sequence[str] = ()
+    results: Path = Path("results")
+    data_dir: Path | None = None
+    force: bool = False
+
+
+def execute(plan: Plan) -> list[Path]:
+    """Run every cell and return their folders. Everything that can be wrong with the request is found before the first."""
+    subjects, contract, preset = resolve(plan)
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    accelerator = Accelerator(mixed_precision="bf16" if contract.precision == "bf16" else "no")
+    display = Display(accelerator.is_main_process)
+    if plan.preset is None:
+        display.say(f"no --preset given: '{preset}', {config.PRESETS[preset].purpose}")
+    datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
+    for dataset in datasets:
+        for note in dataset.notes:
+            display.say(f"{dataset.name}: {note}")
+    return [
+        run(Request(subject, dataset, contract, seed, preset, plan.results, plan.force), display, accelerator)
+        for dataset, subject, seed in product(datasets, subjects, plan.seeds)
+    ]
+
+
+def resolve(plan: Plan) -> tuple[list[IdScheme | Baseline], config.Contract, str]:
+    """Subjects with their settings, the contract, and the preset it comes from."""
+    if not plan.schemes and not plan.baselines:
+        raise BenchError(
+            "nothing to run: name an identifier scheme, e.g. --id-scheme textual, or a baseline, e.g. --baseline pop "
+            "(`bench ls` shows both)"
+        )
+    preset = plan.preset or config.default_preset(_has_cuda())
+    classes = [plugins.load_scheme(name) for name in plan.schemes]
+    controls = [plugins.load_baseline(name) for name in plan.baselines]
+    everyone: list[type[IdScheme] | type[Baseline]] = [*classes, *controls]
+    shared, own = _sorted_overrides(plan.overrides, everyone)
+    subjects = [cls(plugins.settings(cls, own.get(_family(cls), {}))) for cls in everyone]
+    return _distinct(subjects), config.contract(preset, shared), preset
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _family(cls: type[Any]) -> str:
+    return str(cls.name).partition("/")[0]
+
+
+def _sorted_overrides(
+    overrides: Sequence[str], subjects: Sequence[type[Any]]
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """``key=value`` for the contract, ``family.key=value`` for the settings of a scheme or baseline."""
+    families = {_family(cls) for cls in subjects}
+    shared: dict[str, str] = {}
+    own: dict[str, dict[str, str]] = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise BenchError(f"--set takes key=value; found '{override}'; keys: {', '.join(config.setting_names())}")
+        family, dot, name = key.partition(".")
+        if not dot:
+            shared[key] = value
+        elif family in families:
+            own.setdefault(family, {})[name] = value
+        else:
+            raise unknown(f"scheme or baseline in --set {override}:", family, families)
+    return shared, own
+
+
+def _distinct(subjects: Sequence[IdScheme | Baseline]) -> list[IdScheme | Baseline]:
+    """Subjects without repetition: ``textual,textual/title`` names one scheme twice."""
+    return list({(type(subject), subject.name): subject for subject in subjects}.values())

@@ -1,0 +1,71 @@
+"""What a person sees while a run is under way: bars on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINE_EVERY = 15.0  # seconds between lines where there is no terminal
+
+
+class Bar:
+    """One piece of work with a known total."""
+
+    def __init__(self, display: Display, description: str, total: int) -> None:
+        self.display, self.description, self.total = display, description, total
+        self.done, self.begin, self.printed = 0, time.monotonic(), time.monotonic()
+        self.task = display.progress.add_task(description, total=total, note="") if display.progress else None
+
+    def advance(self, amount: int = 1) -> None:
+        self.at(self.done + amount)
+
+    def at(self, done: int, note: str | None = None) -> None:
+        """Move to ``done`` of the total; ``note`` is shown behind the bar."""
+        self.done = min(done, self.total)
+        if self.display.progress and self.task is not None:
+            fields = {} if note is None else {"note": note}
+            self.display.progress.update(self.task, completed=self.done, **fields)
+        elif self.display.loud and time.monotonic() - self.printed > LINE_EVERY:
+            self.printed = time.monotonic()
+            left = (self.printed - self.begin) * (self.total / max(self.done, 1) - 1)
+            text = f"{self.description}: {self.done:,} of {self.total:,}, about {_minutes(left)} left"
+            self.display.say(f"{text}  {note}" if note else text)
+
+
+class Display:
+    """Where notes and bars go. Only one process of a run is ``loud``."""
+
+    def __init__(self, loud: bool = True) -> None:
+        self.loud = loud
+        self.console = Console(stderr=True, highlight=False)
+        self.progress: Progress | None = None
+
+    def say(self, text: str) -> None:
+        if self.loud:
+            self.console.print(text, markup=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def bar(self, description: str, total: int) -> Iterator[Bar]:
+        """A bar for the time of the block."""
+        if not (self.loud and self.console.is_terminal):
+            yield Bar(self, description, total)
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as self.progress:
+            yield Bar(self, description, total)
+        self.progress = None
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

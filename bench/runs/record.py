@@ -1,0 +1,92 @@
+"""What a finished cell leaves behind: ``result.json`` and one row for each test user."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+import bench
+from bench.data.dataset import Dataset
+from bench.data.splits import Split
+from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
+from bench.runs.request import Request
+
+SCHEMA = 1  # rises when an old reader would misunderstand
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a scheme or a baseline came to on the test users. ``complete``: every item of the catalogue was ranked."""
+
+    ranks: Ranks
+    complete: bool
+    costs: dict[str, float | None]
+    identifiers: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+
+
+def result(request: Request, split: Split, outcome: Outcome, environment: dict[str, Any]) -> dict[str, Any]:
+    """The content of ``result.json``."""
+    return {
+        "schema": SCHEMA,
+        "bench": bench.__version__,
+        "dataset": dataset_facts(request.dataset),
+        "scheme": {
+            "name": request.subject.name,
+            "version": request.subject.version,
+            "settings": asdict(request.subject.settings),
+            "kind": "baseline" if request.is_baseline else "scheme",
+        },
+        "contract": request.conditions,
+        "contract_id": request.cell.contract_id,
+        "preset": request.preset,
+        "seed": request.seed,
+        "split": {
+            "train_users": len(split.train.sequences),
+            "validation_users": len(split.validation),
+            "test_users": len(split.test),
+        },
+        "metrics": summaries(outcome.ranks, outcome.complete, CUTOFFS),
+        "identifiers": outcome.identifiers,
+        "costs": outcome.costs,
+        "training": outcome.training,
+        "environment": environment,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def dataset_facts(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "users": len(dataset.users),
+        "items": len(dataset.items),
+        "interactions": len(dataset.sequences.values),
+    }
+
+
+def per_user_table(dataset: Dataset, split: Split, ranks: Ranks) -> pd.DataFrame:
+    """One row for each test user. Ranks are null where the target was not retrieved."""
+    popularity = np.bincount(split.train.sequences.values, minlength=len(dataset.items))
+    test = split.test
+    return pd.DataFrame(
+        {
+            "user": [dataset.users[user] for user in test.users],
+            "target": [dataset.items.ids[item] for item in test.items],
+            "rank": _nullable(ranks.strict),
+            "code_rank": _nullable(ranks.code_rank),
+            "group_size": ranks.group_size.astype(np.int32),
+            "popularity": popularity[test.items].astype(np.int32),
+            "history_length": test.histories.lengths.astype(np.int32),
+        }
+    )
+
+
+def _nullable(ranks: NDArray[np.float64]) -> pd.arrays.IntegerArray:
+    found = np.isfinite(ranks)
+    return pd.arrays.IntegerArray(np.where(found, ranks, 0).astype(np.int32), ~found)

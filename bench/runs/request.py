@@ -1,0 +1,52 @@
+"""What is asked for: one subject on one data set with one seed, under one contract."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.data.dataset import Dataset
+from bench.evaluation.baseline import Baseline
+from bench.ids.scheme import IdScheme
+from bench.runs.config import Contract, digest
+from bench.runs.store import Cell
+
+BINDS_BASELINES = ("max_history", "validation_in_test_history", "exclude_history")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A cell to run. ``preset`` is a label only; ``force`` runs a finished cell again."""
+
+    subject: IdScheme | Baseline
+    dataset: Dataset
+    contract: Contract
+    seed: int
+    preset: str | None
+    results: Path
+    force: bool = False
+
+    @property
+    def is_baseline(self) -> bool:
+        return isinstance(self.subject, Baseline)
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """The part of the contract that binds the subject: a baseline shares the data view alone."""
+        contract = asdict(self.contract)
+        return {name: contract[name] for name in BINDS_BASELINES} if self.is_baseline else contract
+
+    @property
+    def cell(self) -> Cell:
+        """Where the result belongs."""
+        data, subject = self.dataset, self.subject
+        changed = changed_settings(subject.settings)
+        contract_id = digest(self.conditions)
+        return Cell(data.name, data.fingerprint, subject.name, subject.version, changed, contract_id, self.seed)
+
+
+def changed_settings(settings: Any) -> dict[str, Any]:
+    """The settings that differ from their defaults."""
+    default = asdict(type(settings)())
+    return {name: value for name, value in asdict(settings).items() if value != default[name]}

@@ -1,0 +1,202 @@
+"""One identifier scheme through its stages: its identifiers are made, the recommender is trained, test is read once."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from accelerate import Accelerator
+from safetensors.torch import save_file
+
+from bench.data.dataset import TrainView
+from bench.data.splits import Split
+from bench.errors import BenchError
+from bench.evaluation.cost import Stopwatch
+from bench.evaluation.metrics import CUTOFFS, Ranks, per_user
+from bench.evaluation.ranking import evaluate
+from bench.ids import diagnostics, storage
+from bench.ids.scheme import Ids, IdScheme, Stage
+from bench.ids.vocabulary import Vocabulary
+from bench.model import huggingface
+from bench.model.beam import Scoring
+from bench.model.recommender import Decoding, Recommender, recommender_for
+from bench.model.t5 import T5
+from bench.runs import store
+from bench.runs.progress import Bar, Display
+from bench.runs.record import Outcome
+from bench.runs.request import Request
+from bench.training.checkpoint import TrainingState
+from bench.training.loop import Job, seed_everything, train
+
+
+class SchemeRun:
+    """One identifier scheme through its stages: fit, train, rank."""
+
+    def __init__(
+        self,
+        request: Request,
+        scheme: IdScheme,
+        split: Split,
+        partial: Path,
+        display: Display,
+        accelerator: Accelerator,
+    ) -> None:
+        self.request, self.scheme, self.partial = request, scheme, partial
+        self.display, self.accelerator, self.contract = display, accelerator, request.contract
+        contract = request.contract
+        self.backbone = None if huggingface.is_scratch(contract.backbone) else huggingface.locate(contract.backbone)
+        self.split = replace(split, train=replace(split.train, language=self._language()))
+        self.decoding = Decoding(
+            contract.decoder,
+            contract.beam_width,
+            Scoring(contract.normalise, contract.length_penalty),
+            contract.exclude_history,
+        )
+
+    def _language(self) -> Vocabulary | None:
+        if self.backbone is None:
+            return None
+        self.pretrained = huggingface.load(self.backbone, self.contract.dropout)
+        return Vocabulary.of_language_model(self.backbone, self.pretrained.config.vocabulary)
+
+    def outcome(self) -> Outcome:
+        ids, notes = self.fitted()
+        recommender, states = self.trained(ids)
+        watch = Stopwatch()
+        ranks, complete = self.test(recommender)
+        inference = 1000 * watch.seconds / len(self.split.test)
+        if self.accelerator.is_main_process:
+            self.save(recommender)
+        costs = {
+            "parameters": float(sum(parameter.numel() for parameter in recommender.parameters())),
+            "fit_seconds": notes["fit_seconds"],
+            "train_seconds": sum(state.seconds for state in states),
+            "inference_seconds_per_1000_users": inference,
+        }
+        last = states[-1]
+        training = {
+            "steps": sum(state.step for state in states),
+            "epochs": sum(state.epoch for state in states),
+            "best_step": last.best_step,
+            "best_validation": last.best,
+            "selection": self.contract.selection,
+            "curve": [point for state in states for point in state.curve],
+        }
+        return Outcome(ranks, complete, costs, diagnostics.figures(recommender.ids, self.split.test.items), training)
+
+    def fitted(self) -> tuple[Ids, dict[str, float]]:
+        """The scheme's identifiers, from the cache where the same scheme was fitted on the same view before."""
+        path = self.request.results / "cache" / "ids" / f"{fit_key(self.scheme, self.split.train)}.safetensors"
+        with self.accelerator.main_process_first():
+            if path.exists():
+                return storage.load(path)
+            self.display.say(f"{self.request.cell.title}: making identifiers for {len(self.split.train.items):,} items")
+            watch = Stopwatch()
+            ids = self.scheme.fit(self.split.train)
+            if len(ids) != len(self.split.train.items):
+                raise BenchError(
+                    f"{self.scheme.name} made {len(ids)} identifiers for {len(self.split.train.items)} items; "
+                    "fit must return one for each item, in catalogue order"
+                )
+            notes = {"fit_seconds": watch.seconds}
+            storage.save(ids, path, notes)
+            return ids, notes
+
+    def trained(self, ids: Ids) -> tuple[Recommender, list[TrainingState]]:
+        """Drive the scheme's stages; those that are finished are replayed from their checkpoints."""
+        stages, states = self.scheme.stages(self.split.train, ids), []
+        stage, recommender = next(stages), None
+        while True:
+            t5 = self.first_t5(stage.ids) if recommender is None else recommender.t5
+            recommender = recommender_for(stage.ids, t5)
+            states.append(self.train_stage(stage, recommender, len(states)))
+            try:
+                stage = stages.send(recommender)
+            except StopIteration:
+                return recommender, states
+
+    def first_t5(self, ids: Ids) -> T5:
+        seed_everything(self.request.seed, 0, 0)
+        if self.backbone is None:
+            config = huggingface.scratch_config(self.contract.backbone, ids.vocabulary.size, self.contract.dropout)
+            return T5(config)
+        if ids.vocabulary.language_model:
+            return self.pretrained
+        return huggingface.with_new_vocabulary(self.pretrained, ids.vocabulary.size)
+
+    def train_stage(self, stage: Stage, recommender: Recommender, number: int) -> TrainingState:
+        """Train one stage, validating on a fixed sample of users by decoding."""
+        sample = self.split.validation.sample(self.contract.validation_users, self.request.seed)
+
+        def validate() -> float:
+            ranks, _ = evaluate(recommender, sample, self.decoding, max(CUTOFFS), self.accelerator)
+            return float(per_user(ranks.strict, self.contract.selection).mean())
+
+        with self.display.bar(f"{self.request.cell.title}: {stage.name}", 1) as bar:
+            return train(
+                Job(
+                    recommender=recommender,
+                    sequences=self.split.train.sequences,
+                    contract=self.contract,
+                    seed=self.request.seed,
+                    validate=validate,
+                    path=self.partial / f"stage-{number}.safetensors",
+                    share=stage.share,
+                    report=self.reporter(stage, bar),
+                    accelerator=self.accelerator,
+                )
+            )
+
+    def reporter(self, stage: Stage, bar: Bar) -> Callable[[int, int, Mapping[str, float]], None]:
+        """Shows the newest figures behind the bar and appends them to ``log.jsonl``."""
+        shown: dict[str, float] = {}
+        log = self.partial / "log.jsonl"
+
+        def report(step: int, total: int, figures: Mapping[str, float]) -> None:
+            shown.update(figures)
+            bar.total = total
+            bar.at(step, "  ".join(f"{name} {value:.4f}" for name, value in shown.items()))
+            if figures and self.accelerator.is_main_process:
+                with store.writable(log), log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"stage": stage.name, "step": step, **figures}) + "\n")
+
+        return report
+
+    def test(self, recommender: Recommender) -> tuple[Ranks, bool]:
+        """The one reading of the test targets."""
+        with self.display.bar(f"{self.request.cell.title}: test", len(self.split.test)) as bar:
+            return evaluate(
+                recommender, self.split.test, self.decoding, max(CUTOFFS), self.accelerator, bar.advance
+            )
+
+    def save(self, recommender: Recommender) -> None:
+        """The trained model as Transformers loads it, and the identifiers it writes."""
+        config = huggingface.export_config(recommender.t5.config, recommender.ids.vocabulary.pad, recommender.ids.vocabulary.eos)
+        with store.writable(self.partial):
+            save_file(
+                huggingface.export_weights(recommender.t5), self.partial / "model.safetensors", {"format": "pt"}
+            )
+            recommender.ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
+            storage.table(recommender.ids, self.split.train.items).to_parquet(self.partial / "ids.parquet", index=False)
+        store.write_json(self.partial / "config.json", config)
+
+
+def fit_key(scheme: IdScheme, train: TrainView) -> str:
+    """What fitted identifiers depend on: the scheme's name, version, settings and source, and the training view."""
+    parts = [scheme.name, str(scheme.version), json.dumps(asdict(scheme.settings)), train.fingerprint]
+    return hashlib.sha256("\x00".join([*parts, *_source(type(scheme))]).encode()).hexdigest()[:32]
+
+
+def _source(cls: type) -> list[str]:
+    """The text of the module that defines a class, and of the package around it: a changed plugin is fitted anew."""
+    module = sys.modules[cls.__module__]
+    package = sys.modules.get(cls.__module__.partition(".")[0], module)
+    files = [Path(inspect.getfile(module))]
+    if hasattr(package, "__path__"):
+        files = sorted(path for root in package.__path__ for path in Path(root).rglob("*.py"))
+    return [path.read_text(encoding="utf-8") for path in files]

@@ -1,0 +1,111 @@
+"""Where results live, and how they get there whole or not at all.
+
+    <results>/runs/<data set>/<scheme>@<version>[+settings]/<contract>-<data>/<seed>/     a finished cell
+    <results>/runs/…/.<seed>.partial/                                                     the same cell under way
+    <results>/cache/ids/<key>.safetensors                                                 identifiers, by content
+
+A cell is built in its partial folder, which is renamed when everything is in it. So a finished folder is always complete,
+and a killed run leaves nothing but a partial folder to go on from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from bench.errors import BenchError
+from bench.runs.config import digest
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One data set x scheme x seed under one contract. ``settings`` are those that differ from the scheme's defaults."""
+
+    dataset: str
+    fingerprint: str
+    scheme: str
+    version: int
+    settings: Mapping[str, Any]
+    contract_id: str
+    seed: int
+
+    def folder(self, results: Path) -> Path:
+        """Where the finished cell is, or will be."""
+        scheme = f"{self.scheme.replace('/', '-')}@{self.version}"
+        scheme += f"+{digest(self.settings)}" if self.settings else ""
+        return results / "runs" / self.dataset / scheme / f"{self.contract_id}-{self.fingerprint[:6]}" / str(self.seed)
+
+    @property
+    def title(self) -> str:
+        return f"{self.scheme} on {self.dataset}, seed {self.seed}"
+
+
+def finished(folder: Path) -> bool:
+    return (folder / "result.json").exists()
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a cell is built before it is ``folder``."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+@contextlib.contextmanager
+def building(folder: Path, fresh: bool) -> Iterator[Path]:
+    """The partial folder of a cell, which this process alone may write; it becomes ``folder`` when the block ends well.
+
+    With ``fresh`` a partial folder that is there is thrown away first. BenchError where the results folder can't be
+    written, or where another process is at the same cell.
+    """
+    partial = partial_folder(folder)
+    with writable(partial):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(partial.with_name(f".{folder.name}.lock"))
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout as error:
+            raise BenchError(f"another process is working on '{folder}'; wait for it, or name another --results") from error
+    try:
+        with writable(partial):
+            if fresh:
+                shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(exist_ok=True)
+        yield partial
+        with writable(folder):
+            _swap(partial, folder)
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusal to write into one line."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BenchError(f"cannot write results to '{error.filename or path}': {reason}; name another folder with --results") from error
+
+
+def _swap(partial: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(partial, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Atomic; keys keep their order, numbers their full precision."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with writable(path):
+        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, path)

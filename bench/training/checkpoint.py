@@ -1,0 +1,99 @@
+"""Everything needed to go on exactly where training stopped, in one safetensors file written atomically.
+
+The random state is not in it: every step seeds itself from (seed, step, process), see ``bench.training.loop``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bench.errors import BenchError
+
+
+@dataclass
+class TrainingState:
+    """Where training stands. ``batch`` counts the batches done in ``epoch``; ``stale`` the validations since the best."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best: float = float("-inf")
+    best_step: int = 0
+    stale: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> None:
+    """Write state and tensors to ``path``, all or nothing. BenchError where the disk refuses."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"state": json.dumps(asdict(state)), "sha256": _checksum(plain)}
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(plain, partial, metadata)
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise BenchError(f"cannot write the checkpoint '{path}': {error}; free some space or name another --results") from error
+
+
+def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
+    """Read a checkpoint back. A damaged file is a BenchError that names it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, str(error)) from error
+    if metadata.get("sha256") != _checksum(tensors):
+        raise _damaged(path, "its checksum does not match its content")
+    return TrainingState(**json.loads(metadata["state"])), tensors
+
+
+def _damaged(path: Path, reason: str) -> BenchError:
+    return BenchError(f"the checkpoint '{path}' is damaged ({reason}); delete it, or run with --force to start this cell afresh")
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def pack(model: Mapping[str, Tensor], optimiser: Mapping[str, Any], best: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One flat dictionary: weights, Adam's moments and step counts by parameter number, and the best weights so far."""
+    moments = {
+        f"optimiser.{number}.{name}": torch.as_tensor(value)
+        for number, values in optimiser["state"].items()
+        for name, value in values.items()
+    }
+    weights = {f"model.{name}": tensor for name, tensor in model.items()}
+    return weights | moments | {f"best.{name}": tensor for name, tensor in best.items()}
+
+
+def unpack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]], dict[str, Tensor]]:
+    """The three parts that ``pack`` joined."""
+    model = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    best = {name.removeprefix("best."): t for name, t in tensors.items() if name.startswith("best.")}
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, number, key = name.split(".", 2)
+            moments.setdefault(int(number), {})[key] = tensor
+    return model, moments, best

@@ -1,0 +1,60 @@
+"""What an epoch trains on: pairs of a history and the item that came next, in batches of nearly equal length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import ItemIndices, Sequences
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Example ``e`` predicts ``sequences.values[targets[e]]`` from ``sequences.values[starts[e]:targets[e]]``."""
+
+    sequences: Sequences
+    starts: Rows
+    targets: Rows
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def histories(self, rows: Rows | slice = slice(None)) -> Sequences:
+        return self.sequences.slice(self.starts[rows], self.targets[rows])
+
+    def items(self, rows: Rows | slice = slice(None)) -> ItemIndices:
+        return self.sequences.values[self.targets[rows]]
+
+
+def sliding_windows(sequences: Sequences, max_history: int) -> Examples:
+    """Every position with a history before it, which keeps its newest ``max_history`` items."""
+    first = np.repeat(sequences.offsets[:-1], sequences.lengths)
+    position = np.arange(len(sequences.values))
+    targets = position[position > first]
+    return Examples(sequences, np.maximum(first[position > first], targets - max_history), targets)
+
+
+def one_of_each(windows: Examples, seed: int, epoch: int) -> Examples:
+    """One window of every user, drawn anew in each epoch."""
+    user = np.searchsorted(windows.sequences.offsets, windows.targets, side="right")
+    shuffled = np.random.default_rng([seed, epoch, 0]).permutation(len(windows))
+    _, first = np.unique(user[shuffled], return_index=True)
+    chosen = shuffled[first]
+    return Examples(windows.sequences, windows.starts[chosen], windows.targets[chosen])
+
+
+def bucketed_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[Rows]:
+    """Rows of every batch of an epoch. Each example occurs once, batches differ in size by one at most.
+
+    Examples are shuffled and then sorted by length, so a batch holds a random choice of examples of one length and
+    next to no padding; the batches come in random order.
+    """
+    generator = np.random.default_rng([seed, epoch, 1])
+    order = generator.permutation(len(lengths))
+    order = order[np.argsort(lengths[order], kind="stable")]
+    batches = np.array_split(order, -(-len(order) // batch_size))
+    return [batches[place] for place in generator.permutation(len(batches))]

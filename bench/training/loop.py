@@ -1,0 +1,228 @@
+"""The training loop: one stage of one recommender, the same for every scheme.
+
+    torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys
+
+trains data-parallel with the same global batches as one process: every process knows the whole plan of an epoch, takes
+its share of each batch, and divides by the predictions of the *whole* batch, so averaged gradients are those of one process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from bench.data.dataset import Sequences
+from bench.errors import BenchError
+from bench.model.recommender import Batch, Recommender
+from bench.model.t5 import RelativeBias, RMSNorm
+from bench.runs.config import Contract
+from bench.training import checkpoint
+from bench.training.checkpoint import TrainingState
+from bench.training.examples import Examples, Rows, bucketed_batches, one_of_each, sliding_windows
+
+LOG_EVERY = 20  # steps between looks at the loss, each of which waits for the device
+SAVE_EVERY = 60.0  # seconds
+
+
+@dataclass
+class Job:
+    """What one stage trains, and who is told. ``validate`` gives the selection metric; ``report`` gets steps and figures."""
+
+    recommender: Recommender
+    sequences: Sequences
+    contract: Contract
+    seed: int
+    validate: Callable[[], float]
+    path: Path
+    share: float = 1.0
+    report: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, figures: None
+    accelerator: Accelerator = field(default_factory=Accelerator)
+
+
+def train(job: Job) -> TrainingState:
+    """Train to the end of the budget or of patience, and leave the recommender with its best validated weights.
+
+    Goes on from ``job.path`` if a checkpoint is there. On Ctrl-C or a termination signal the step is finished and saved.
+    """
+    run = _Run(job)
+    if job.path.exists():
+        run.restore()
+    while not run.state.finished:
+        run.epoch()
+    run.load_best()
+    return run.state
+
+
+class _Run:
+    """A stage under way: model, optimiser and state, which only ever change together between two steps."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.contract, self.state = job, job.contract, TrainingState()
+        self.windows = sliding_windows(job.sequences, self.contract.max_history)
+        if not len(self.windows):
+            raise BenchError("no training example: every training sequence has fewer than two items")
+        optimiser = torch.optim.AdamW(decay_groups(job.recommender, self.contract.weight_decay), lr=0.0)
+        job.recommender.to(job.accelerator.device)
+        self.model, self.optimiser = job.accelerator.prepare(job.recommender, optimiser)
+        self.best: dict[str, Tensor] = {}
+        self.epochs = max(1, round(self.contract.epochs * job.share))
+        self.total = self.epochs * -(-len(self.examples(0)) // self.contract.batch_size)
+        if self.contract.max_steps:
+            self.total = min(self.total, max(1, round(self.contract.max_steps * job.share)))
+        self.saved = time.monotonic()
+
+    def examples(self, epoch: int) -> Examples:
+        every = self.contract.examples == "all"
+        return self.windows if every else one_of_each(self.windows, self.job.seed, epoch)
+
+    def epoch(self) -> None:
+        """The rest of the current epoch, then validation if one is due."""
+        state, examples = self.state, self.examples(self.state.epoch)
+        lengths = self.job.recommender.input_lengths(examples.histories())
+        batches = bucketed_batches(lengths, self.contract.batch_size, self.job.seed, state.epoch)
+        self.job.recommender.train()
+        with deferred_interrupts() as asked:
+            for rows in batches[state.batch : state.batch + self.total - state.step]:
+                self.step(examples, rows)
+                if asked or time.monotonic() - self.saved > SAVE_EVERY:
+                    self.save()
+                if asked:
+                    raise KeyboardInterrupt
+        state.epoch, state.batch = state.epoch + 1, 0
+        last = state.step >= self.total
+        if last or state.epoch % self.contract.validate_every == 0:
+            self.select()
+        state.finished = last or state.stale >= self.contract.patience
+        self.save()
+
+    def step(self, examples: Examples, rows: Rows) -> None:
+        """One optimiser step on this process's share of a global batch."""
+        begin, job, state = time.monotonic(), self.job, self.state
+        rank, processes = job.accelerator.process_index, job.accelerator.num_processes
+        seed_everything(job.seed, state.step, rank)
+        mine = rows[rank::processes]
+        batch = to_device(job.recommender.collate(examples.histories(mine), examples.items(mine)), job.accelerator.device)
+        # Averaging over processes divides by their number, so the share is scaled up by it.
+        loss = self.model(batch) * processes / job.recommender.targets(examples.items(rows))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.contract.learning_rate * schedule(self.contract, state.step, self.total)
+        job.accelerator.backward(loss)
+        if self.contract.clip_norm:
+            job.accelerator.clip_grad_norm_(self.model.parameters(), self.contract.clip_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        state.step, state.batch = state.step + 1, state.batch + 1
+        if state.step % LOG_EVERY == 0 or state.step == self.total:
+            self.log({"loss": self.finite(loss)})
+        state.seconds += time.monotonic() - begin
+
+    def finite(self, loss: Tensor) -> float:
+        value = float(self.job.accelerator.reduce(loss.detach(), reduction="mean"))
+        if not math.isfinite(value):
+            raise BenchError(
+                f"the training loss became {value} at step {self.state.step:,} with learning_rate="
+                f"{self.contract.learning_rate:g}; lower it, e.g. --set learning_rate={self.contract.learning_rate / 3:.1g}"
+            )
+        return value
+
+    def select(self) -> None:
+        """Validate, and keep the weights if none were better."""
+        if time.monotonic() - self.saved > SAVE_EVERY:
+            self.save(resume_at_end=True)
+        begin = time.monotonic()
+        self.job.recommender.eval()
+        score = self.job.validate()
+        self.state.seconds += time.monotonic() - begin
+        self.state.stale += 1
+        if score > self.state.best:  # also the first: a recommender that never hits is still the best so far
+            self.state.best, self.state.best_step, self.state.stale = score, self.state.step, 0
+            self.best = {name: tensor.detach().clone() for name, tensor in self.job.recommender.state_dict().items()}
+        self.log({self.contract.selection: score})
+
+    def log(self, figures: Mapping[str, float]) -> None:
+        self.state.curve.append({"step": self.state.step, **figures})
+        self.job.report(self.state.step, self.total, figures)
+
+    def save(self, resume_at_end: bool = False) -> None:
+        """Write a checkpoint; with ``resume_at_end`` one that goes on just before the validation of the epoch."""
+        if self.job.accelerator.is_main_process:
+            state = self.state
+            if resume_at_end:
+                state = TrainingState(**{**vars(state), "epoch": state.epoch - 1, "batch": 10**9})
+            tensors = checkpoint.pack(self.job.recommender.state_dict(), self.optimiser.state_dict(), self.best)
+            checkpoint.save(self.job.path, state, tensors)
+        self.saved = time.monotonic()
+
+    def restore(self) -> None:
+        self.state, tensors = checkpoint.load(self.job.path)
+        model, moments, self.best = checkpoint.unpack(tensors)
+        self.job.recommender.load_state_dict(model)
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+
+    def load_best(self) -> None:
+        self.job.recommender.load_state_dict(self.best)
+        self.job.recommender.eval()
+        self.job.accelerator.free_memory()
+
+
+def schedule(contract: Contract, step: int, total: int) -> float:
+    """The learning rate of a step as a part of its peak: linear warm-up, then the contract's decay to zero."""
+    warmup = round(contract.warmup * total)
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, total - warmup)
+    return {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[contract.schedule]
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters with and without weight decay, told apart by module type: names match nothing in half of the world."""
+    spared = {id(p) for m in model.modules() if isinstance(m, RMSNorm | RelativeBias) for p in m.parameters()}
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if id(p) not in spared], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) in spared], "weight_decay": 0.0},
+    ]
+
+
+def seed_everything(seed: int, step: int, process: int) -> None:
+    """Randomness of a step depends on nothing before it, so a resumed run needs no random state and repeats exactly."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, process]).generate_state(1, np.uint64)[0]) >> 1)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    return {name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+@contextlib.contextmanager
+def deferred_interrupts() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM only leave a note in the list, so that a step is never cut in two; a second one is obeyed at once."""
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # Python delivers signals to the main thread alone
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
