@@ -148,8 +148,8 @@ def main() -> None:
             raise
         typer.echo(f"bench: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        if debug:
+    except (KeyboardInterrupt, SystemExit) as stop:  # Typer makes an exit code of Ctrl-C, without a word
+        if isinstance(stop, SystemExit) and stop.code != 130:
             raise
         typer.echo("\nbench: stopped; the same command goes on from here", err=True)
         sys.exit(130)

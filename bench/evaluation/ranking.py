@@ -1,4 +1,6 @@
-"""From a recommender and targets to ranks: users in batches of like length, shared out over processes, none counted twice."""
+"""From a recommender and targets to ranks: users in batches of like length, shared out over processes, none counted
+twice.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def evaluate(
     accelerator: Accelerator,
     advance: Callable[[int], None] = lambda users: None,
 ) -> tuple[Ranks, bool]:
-    """The rank of every target, in the order of ``targets``, and whether every item was ranked. ``advance`` gets users done."""
+    """The rank of every target, in the order of ``targets``, and whether every item was ranked. ``advance`` gets users
+    done.
+    """
     check_cutoff(slots, len(recommender.ids))
     recommender.eval()
     order = np.argsort(recommender.input_lengths(targets.histories), kind="stable")
@@ -76,4 +80,6 @@ def score_targets(
 def check_cutoff(cutoff: int, items: int) -> None:
     """BenchError where a metric is asked at more places than there are items."""
     if cutoff > items:
-        raise BenchError(f"hit@{cutoff} was asked for, but the catalogue has only {items} items; a larger data set is needed")
+        raise BenchError(
+            f"hit@{cutoff} was asked for, but the catalogue has only {items} items; a larger data set is needed"
+        )

@@ -79,7 +79,9 @@ class TokenIds:
             )
         if (self.lengths < 1).any() or (self.lengths > self.tokens.shape[2]).any():
             bad = int(np.argwhere((self.lengths < 1) | (self.lengths > self.tokens.shape[2]))[0][1])
-            raise BenchError(f"the identifier of catalogue item {bad} is empty or longer than its row; every item needs one")
+            raise BenchError(
+                f"the identifier of catalogue item {bad} is empty or longer than its row; every item needs one"
+            )
         inside = np.arange(self.tokens.shape[2]) < self.lengths[..., None]
         wrong = inside & (
             (self.tokens < 0)
@@ -95,7 +97,7 @@ class TokenIds:
 
     def __len__(self) -> int:
         """Number of items."""
-        return self.tokens.shape[1]
+        return int(self.tokens.shape[1])
 
     def code(self, item: int, variant: int = 0) -> tuple[int, ...]:
         """The token ids of one item, without padding."""

@@ -1,14 +1,19 @@
-"""Identifiers on disk: one safetensors file that holds tokens, vocabulary and template, and a Parquet table for people."""
+"""Identifiers on disk: one safetensors file of tokens, vocabulary and template, and a Parquet table for people."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import tokenizers
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -31,10 +36,13 @@ def save(ids: TokenIds, path: Path, notes: dict[str, float]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {"tokens": ids.tokens, "lengths": ids.lengths}
-        save_file(tensors, partial, {name: json.dumps(value) for name, value in described.items()})
+        described["digest"] = _digest(described, ids.tokens, ids.lengths)
+        # safetensors writes several metadata keys in any order: one key, so that equal identifiers are equal bytes
+        save_file(tensors, partial, {"bench": json.dumps(described)})
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise BenchError(f"cannot write identifiers to '{path}': {error}") from error
 
 
@@ -42,13 +50,21 @@ def load(path: Path) -> tuple[TokenIds, dict[str, float]]:
     """Read identifiers and notes back. A damaged file is a BenchError that names it."""
     try:
         with safe_open(path, framework="np") as file:
-            described = {name: json.loads(value) for name, value in file.metadata().items()}
+            described = json.loads((file.metadata() or {}).get("bench", "null"))
             tokens, lengths = file.get_tensor("tokens"), file.get_tensor("lengths")
-    except (OSError, SafetensorError, ValueError) as error:
-        raise BenchError(f"the identifiers in '{path}' are damaged ({error}); delete the file and run again") from error
-    tokenizer = tokenizers.Tokenizer.from_str(described["tokenizer"])
-    vocabulary = Vocabulary(tokenizer, **described["vocabulary"])
-    return TokenIds(tokens, lengths, vocabulary, Template(**described["template"])), described["notes"]
+        if described.pop("digest") != _digest(described, tokens, lengths):
+            raise ValueError("its checksum differs")
+        tokenizer = tokenizers.Tokenizer.from_str(described["tokenizer"])
+        vocabulary = Vocabulary(tokenizer, **described["vocabulary"])
+        return TokenIds(tokens, lengths, vocabulary, Template(**described["template"])), described["notes"]
+    except Exception as error:  # safetensors and tokenizers raise families of their own
+        cause = " ".join(str(error).split())
+        raise BenchError(f"the identifiers in '{path}' are damaged ({cause}); delete the file and run again") from error
+
+
+def _digest(described: dict[str, Any], tokens: NDArray[np.int32], lengths: NDArray[np.int32]) -> str:
+    parts = (json.dumps(described).encode(), tokens.tobytes(), lengths.tobytes())
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def table(ids: TokenIds, items: ItemTable) -> pd.DataFrame:

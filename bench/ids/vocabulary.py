@@ -44,15 +44,25 @@ class Vocabulary:
         return cls._special(tokenizer, len(table))
 
     @classmethod
-    def trained(cls, texts: Iterable[str], size: int) -> Vocabulary:
-        """Subwords (byte-pair encoding) trained on the texts: at most ``size`` rows, deterministic."""
+    def trained(cls, texts: Iterable[str], size: int, reserved: Sequence[str] = ()) -> Vocabulary:
+        """Subwords (byte-pair encoding) trained on the texts: at most ``size`` rows, deterministic.
+
+        ``reserved`` are tokens of their own, such as a separator: never part of another token, whatever stands beside
+        them. BenchError where the texts have more characters than fit.
+        """
         tokenizer = tokenizers.Tokenizer(models.BPE(unk_token=UNK))
         tokenizer.normalizer = normalizers.NFKC()
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.decoder = decoders.Metaspace()
-        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[PAD, EOS, UNK], show_progress=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=size - len(reserved), special_tokens=[PAD, EOS, UNK], show_progress=False
+        )
         tokenizer.train_from_iterator(texts, trainer)
-        return cls._special(tokenizer, tokenizer.get_vocab_size())
+        tokenizer.add_tokens([tokenizers.AddedToken(token, normalized=False) for token in reserved])
+        found = tokenizer.get_vocab_size()
+        if found > size:  # the trainer keeps every character, however few rows it is given
+            raise BenchError(f"a trained vocabulary of {size:,} rows is too small: the characters alone need {found:,}")
+        return cls._special(tokenizer, found)
 
     @classmethod
     def of_language_model(cls, folder: Path, size: int) -> Vocabulary:
@@ -62,10 +72,13 @@ class Vocabulary:
         try:
             loaded = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:
-            raise BenchError(f"no tokenizer in '{folder}' (asked for the backbone's vocabulary): {error}") from error
+            cause = " ".join(str(error).split())  # Transformers explains itself over several lines
+            raise BenchError(f"no tokenizer in '{folder}' (asked for the backbone's vocabulary): {cause}") from error
         ids = (loaded.pad_token_id, loaded.eos_token_id, loaded.unk_token_id)
         if None in ids:
-            raise BenchError(f"the tokenizer in '{folder}' lacks a padding, end or unknown token; bench needs all three")
+            raise BenchError(
+                f"the tokenizer in '{folder}' lacks a padding, end or unknown token; bench needs all three"
+            )
         return cls(loaded.backend_tokenizer, size, *ids, language_model=True)
 
     @classmethod
@@ -89,7 +102,7 @@ class Vocabulary:
         missing = [token for token, row in found if row is None]
         if missing:
             raise BenchError(f"tokens {missing[:5]} are not in this vocabulary of {self.size:,} rows")
-        return [row for _, row in found]
+        return [row for _, row in found if row is not None]
 
     @cached_property
     def fingerprint(self) -> str:

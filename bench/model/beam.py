@@ -1,8 +1,9 @@
 """Constrained decoding over a prefix tree: beam search, and exact scoring of every identifier.
 
 The encoder runs once per user and its keys and values are shared by all prefixes. The prefixes alive at one depth are a
-*query axis* of one decoder call: they share a cache of all tokens decoded so far, each token once, and a mask lets a prefix
-see just its own ancestors. So no cache is ever copied or reordered, and the first step has one prefix, not a beam of them.
+*query axis* of one decoder call: they share a cache of all tokens decoded so far, each token once, and a mask lets a
+prefix see just its own ancestors. So no cache is ever copied or reordered, and the first step has one prefix, not a
+beam of them.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ NEVER = float("-inf")
 class Scoring:
     """How a prefix is scored: named, and reported with every result.
 
-    ``normalise`` is where token probabilities sum to one: over the whole ``vocabulary`` (the training objective, and what
-    published systems use) or over the tokens that occur in the ``catalogue``'s identifiers. A complete identifier of
-    L tokens with log-probability s scores ``s / L ** length_penalty``; 0 ranks by probability.
+    ``normalise`` is where token probabilities sum to one: over the whole ``vocabulary`` (the training objective, and
+    what published systems use) or over the tokens that occur in the ``catalogue``'s identifiers. A complete identifier
+    of L tokens with log-probability s scores ``s / L ** length_penalty``; 0 ranks by probability.
     """
 
     normalise: str = "vocabulary"
     length_penalty: float = 0.0
 
     def final(self, score: Tensor, length: int) -> Tensor:
-        return score / length**self.length_penalty
+        return score / float(length**self.length_penalty)
 
     def bound(self, score: Tensor, length: int, longest: int) -> Tensor:
         """The best final score a prefix with this score can reach in ``length``..``longest`` tokens."""
-        return score / max(length**self.length_penalty, longest**self.length_penalty)
+        return score / float(max(length**self.length_penalty, longest**self.length_penalty))
 
 
 class TokenScores:
@@ -44,7 +45,7 @@ class TokenScores:
     def __init__(self, model: T5, trie: Trie, scoring: Scoring) -> None:
         self.model, self.rows, self.column = model, None, torch.arange(0)
         if scoring.normalise == "catalogue":
-            self.rows = torch.unique(trie.token)
+            self.rows = torch.unique(trie.token[1:])  # without the root's, which no identifier holds
             self.column = torch.zeros(model.config.vocabulary, dtype=torch.long, device=trie.token.device)
             self.column[self.rows] = torch.arange(len(self.rows), device=trie.token.device)
 
@@ -59,11 +60,12 @@ class TokenScores:
 def beam_search(
     model: T5, cache: Cache, trie: Trie, width: int, slots: int, scoring: Scoring, excluded: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The best ``slots`` identifiers of every user: leaves ``[B, slots]`` and scores, best first; -1 and -inf where none.
+    """The best ``slots`` identifiers of every user: leaves ``[B, slots]`` and scores; -1 and -inf where none is left.
 
-    Each step keeps the best ``width`` prefixes that go on; identifiers that end among the best ``width`` continuations are
-    set aside, as published decoders do. It stops when no prefix can still reach the set-aside ones. ``excluded [B, E]``
-    are leaves that may not be written (any filler beyond the leaves); a prefix that leads only to such leaves is not entered.
+    Each step keeps the best ``width`` prefixes that go on; identifiers that end among the best ``width`` continuations
+    are set aside, as published decoders do. It stops when no prefix can still reach the set-aside ones. ``excluded
+    [B, E]`` are distinct leaves that may not be written (any filler beyond the leaves); a prefix that leads only to such
+    leaves is not entered. ``cache`` must be fresh, and is used up.
     """
     users, device = cache.cross[0][0].shape[0], trie.token.device
     token_scores = TokenScores(model, trie, scoring)
@@ -138,8 +140,8 @@ def _keep(leaves: Tensor, scores: Tensor, new_leaves: Tensor, new_scores: Tensor
 def score_all(model: T5, cache: Cache, trie: Trie, scoring: Scoring, block: int = 256) -> Tensor:
     """The final score of every identifier for every user, ``[B, leaves]``: each distinct prefix is decoded once.
 
-    The tree is walked depth first in blocks of at most ``block`` nodes of one depth, the same for all users, so memory is
-    bounded by block × depth and not by the size of the catalogue.
+    The tree is walked depth first in blocks of at most ``block`` nodes of one depth, the same for all users, so memory
+    is bounded by block x depth and not by the size of the catalogue. ``cache`` must be fresh, and is used up.
     """
     users, device = cache.cross[0][0].shape[0], trie.token.device
     result = torch.full((users, len(trie.item_of_leaf)), NEVER, device=device)
@@ -156,7 +158,7 @@ def score_all(model: T5, cache: Cache, trie: Trie, scoring: Scoring, block: int 
         leaf = trie.count[children] == 0
         result[:, trie.low[children[leaf]]] = scoring.final(extended[:, leaf], depth + 1)
         inner = torch.nonzero(~leaf).flatten()
-        for rows in inner.split(block) if len(inner) else ():
+        for rows in torch.split(inner, block) if len(inner) else ():
             seen = ancestors[:, parents[rows]]
             needed = seen[0].any(0)
             walk(children[rows], extended[:, rows], seen[..., needed], _restricted(cache, needed), depth + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bench.errors import BenchError, unknown
 from bench.model.t5 import ACTIVATIONS, T5, T5Config
 
 # Sizes trained from scratch. `mini` is for two cores; `tiger` is the T5 of TIGER (Rajput et al., 2023).
-SIZES: dict[str, dict[str, int]] = {
+SIZES: dict[str, dict[str, Any]] = {
     "mini": {"d_model": 64, "d_kv": 16, "d_ff": 256, "heads": 4, "layers": 2, "decoder_layers": 2},
     "tiger": {"d_model": 128, "d_kv": 64, "d_ff": 1024, "heads": 6, "layers": 4, "decoder_layers": 4},
 }
@@ -33,6 +34,7 @@ _CONFIG_KEYS = {  # ours -> Hugging Face's
     "max_distance": "relative_attention_max_distance",
     "epsilon": "layer_norm_epsilon",
 }
+_REQUIRED = ("d_model", "d_kv", "d_ff", "num_heads", "num_layers")
 
 
 def is_scratch(backbone: str) -> bool:
@@ -76,8 +78,12 @@ def read_config(path: Path) -> dict[str, Any]:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BenchError(f"cannot read the model configuration '{path}': {error}") from error
-    if raw.get("model_type") not in ("t5", "mt5", None) or "d_model" not in raw:
-        raise BenchError(f"'{path}' describes a '{raw.get('model_type')}' model; bench needs a T5")
+    kind = raw.get("model_type", "t5") if isinstance(raw, dict) else type(raw).__name__
+    if kind not in ("t5", "mt5"):
+        raise BenchError(f"'{path}' describes a '{kind}' model; bench needs a T5")
+    missing = [key for key in _REQUIRED if not isinstance(raw.get(key), int)]
+    if missing:
+        raise BenchError(f"the T5 configuration '{path}' has no whole number for {', '.join(missing)}")
     return dict(raw)
 
 
@@ -109,8 +115,20 @@ def load(folder: Path, dropout: float | None = None) -> T5:
         state = {ours: torch.cat([weights[name] for name in theirs]) for ours, theirs in names(model)}
     except KeyError as error:
         raise BenchError(f"the weights in '{folder}' lack {error}; is it a T5 checkpoint?") from error
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        cause = " ".join(str(error).split())
+        raise BenchError(f"the weights in '{folder}' are of other sizes than its config.json says: {cause}") from error
     return model
+
+
+def with_new_vocabulary(model: T5, vocabulary: int) -> T5:
+    """The body of a pretrained T5 with fresh embeddings for a vocabulary of its own; shared, as new rows are few."""
+    fresh = T5(replace(model.config, vocabulary=vocabulary, tied=True))
+    kept = {name: t for name, t in model.state_dict().items() if not name.startswith(("embedding.", "head."))}
+    fresh.load_state_dict(kept, strict=False)
+    return fresh
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -164,7 +182,9 @@ def names(model: T5) -> Iterator[tuple[str, list[str]]]:
         yield f"{side}.bias.table.weight", [f"{first}.relative_attention_bias.weight"]
         yield f"{side}.norm.weight", [f"{side}.final_layer_norm.weight"]
         for layer in range(len(getattr(model, side).blocks)):
-            yield from _block_names(f"{side}.blocks.{layer}", f"{side}.block.{layer}.layer", decoder, model.config.gated)
+            yield from _block_names(
+                f"{side}.blocks.{layer}", f"{side}.block.{layer}.layer", decoder, model.config.gated
+            )
 
 
 def _block_names(ours: str, theirs: str, decoder: bool, gated: bool) -> Iterator[tuple[str, list[str]]]:
@@ -174,8 +194,8 @@ def _block_names(ours: str, theirs: str, decoder: bool, gated: bool) -> Iterator
         yield f"{ours}.{name}.key_value.weight", [f"{theirs}.{module}.k.weight", f"{theirs}.{module}.v.weight"]
         yield f"{ours}.{name}.output.weight", [f"{theirs}.{module}.o.weight"]
         yield f"{ours}.{name}_norm.weight", [f"{theirs}.{place}.layer_norm.weight"]
-    place = len(parts)
+    last = len(parts)
     inner = ["wi_0", "wi_1"] if gated else ["wi"]
-    yield f"{ours}.feed_forward.inner.weight", [f"{theirs}.{place}.DenseReluDense.{name}.weight" for name in inner]
-    yield f"{ours}.feed_forward.outer.weight", [f"{theirs}.{place}.DenseReluDense.wo.weight"]
-    yield f"{ours}.feed_forward_norm.weight", [f"{theirs}.{place}.layer_norm.weight"]
+    yield f"{ours}.feed_forward.inner.weight", [f"{theirs}.{last}.DenseReluDense.{name}.weight" for name in inner]
+    yield f"{ours}.feed_forward.outer.weight", [f"{theirs}.{last}.DenseReluDense.wo.weight"]
+    yield f"{ours}.feed_forward_norm.weight", [f"{theirs}.{last}.layer_norm.weight"]

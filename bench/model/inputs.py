@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.dataset import Sequences
+from bench.errors import BenchError
 from bench.ids.scheme import TokenIds
 
 Spans = NDArray[np.int64]
@@ -35,6 +36,11 @@ class HistoryWriter:
         self.ids, self.max_tokens = ids, max_tokens
         self.before = np.array(vocabulary.encode(template.before), np.int32)
         self.after = np.array([*vocabulary.encode(template.after), vocabulary.eos], np.int32)
+        if len(self.before) + len(self.after) > max_tokens:
+            raise BenchError(
+                f"the template takes {len(self.before) + len(self.after)} tokens without any history item; "
+                f"the encoder reads at most {max_tokens}"
+            )
         self.separator = np.array(vocabulary.encode(template.separator), np.int32)
         variants, items, width = ids.tokens.shape
         self.pieces = np.full((variants, items, width + len(self.separator)), vocabulary.pad, np.int32)
@@ -61,7 +67,8 @@ class HistoryWriter:
         """Tokens of the encoder input of every history, without writing it."""
         lengths, histories = self._lengths(histories, variant)
         sums = np.concatenate([[0], np.cumsum(lengths)])
-        return sums[histories.offsets[1:]] - sums[histories.offsets[:-1]] + len(self.before) + len(self.after)
+        totals: NDArray[np.int64] = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
+        return totals + len(self.before) + len(self.after)
 
     def write(self, histories: Sequences, variant: int = 0) -> EncoderInput:
         """The encoder input of a batch of histories."""

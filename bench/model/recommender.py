@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any
 
@@ -29,14 +29,14 @@ class Decoding:
 
     decoder: str = "beam"
     width: int = 20
-    scoring: Scoring = Scoring()
+    scoring: Scoring = field(default_factory=Scoring)
     exclude_history: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """Ranked slots: ``items [B, K]`` catalogue indices best first (the lowest index of a collision), their ``scores``, and
-    ``valid [B, K]``, false where fewer were found. ``complete`` says that every identifier has been ranked."""
+    """Ranked slots: ``items [B, K]`` catalogue indices best first (the lowest index of a collision), their ``scores``,
+    and ``valid [B, K]``, false where fewer were found. ``complete`` says that every identifier has been ranked."""
 
     items: NDArray[np.int64]
     scores: NDArray[np.float32]
@@ -79,13 +79,16 @@ class Recommender(nn.Module, ABC):
 
 
 @singledispatch
-def recommender_for(ids: Any, t5: T5) -> Recommender:
-    """The recommender for a kind of identifiers, over a T5 whose vocabulary is theirs."""
+def recommender_for(ids: Any, t5: T5, max_tokens: int = 512) -> Recommender:
+    """The recommender for a kind of identifiers, over a T5 whose vocabulary is theirs.
+
+    The encoder reads at most ``max_tokens``; the oldest items of longer histories are dropped.
+    """
     raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds")
 
 
 @recommender_for.register
-def _(ids: TokenIds, t5: T5) -> Recommender:
+def _(ids: TokenIds, t5: T5, max_tokens: int = 512) -> Recommender:
     from bench.model.sequence import SequenceRecommender
 
-    return SequenceRecommender(ids, t5)
+    return SequenceRecommender(ids, t5, max_tokens)

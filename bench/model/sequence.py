@@ -1,4 +1,4 @@
-"""The autoregressive head: identifiers that are token sequences, trained by teacher forcing, decoded over their tree."""
+"""The autoregressive head: token sequences as identifiers, trained by teacher forcing, decoded over their tree."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ IGNORED = -1  # label where the identifier of a row has already ended
 class SequenceRecommender(Recommender):
     """Reads a history as identifiers and writes the identifier of the next item, token by token."""
 
-    def __init__(self, ids: TokenIds, t5: T5) -> None:
+    def __init__(self, ids: TokenIds, t5: T5, max_tokens: int = 512) -> None:
         super().__init__()
         self.ids, self.t5 = ids, t5
-        self.writer = HistoryWriter(ids)
+        self.writer = HistoryWriter(ids, max_tokens)
         self.labels = with_end(ids)
         self.steps = (self.labels != IGNORED).sum(1)
         self._trie = Trie.of(ids)
@@ -43,9 +43,13 @@ class SequenceRecommender(Recommender):
 
     def forward(self, batch: Batch) -> Tensor:
         tokens, labels = batch["tokens"], batch["labels"]
-        assert tokens is not None and labels is not None
-        logits = self.t5(tokens, batch["mask"], shifted(labels, self.ids.vocabulary.pad))
-        return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        assert tokens is not None
+        assert labels is not None
+        mask, written = batch["mask"], labels != IGNORED
+        cache = self.t5.start(self.t5.encode(tokens, mask), mask)
+        hidden = self.t5.decode(shifted(labels, self.ids.vocabulary.pad), cache)
+        logits = self.t5.logits(hidden[written])  # the output layer is most of the work: none of it goes into padding
+        return F.cross_entropy(logits.float(), labels[written], reduction="sum")
 
     @torch.no_grad()
     def rank(self, histories: Sequences, slots: int, decoding: Decoding) -> Slots:

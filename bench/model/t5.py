@@ -2,7 +2,7 @@
 
 Inputs may be token ids or embeddings, positions may be supplied, masks may be any additive matrix, the decoder need not
 be causal, and keys and values are cached. With supplied positions and masks, the live prefixes of a beam search are one
-more axis of queries over one shared cache (``bench.model.trie_decoding``). Weights are those of Hugging Face checkpoints.
+more axis of queries over one shared cache (``bench.model.beam``). Weights are those of Hugging Face checkpoints.
 
 Shapes: B batch, S source, T target, K keys, H heads, D model width.
 """
@@ -10,13 +10,19 @@ Shapes: B batch, S source, T target, K keys, H heads, D model width.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ACTIVATIONS = {"relu": F.relu, "silu": F.silu, "gelu": F.gelu, "gelu_new": lambda x: F.gelu(x, approximate="tanh")}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+}
 MASKED = -1e9  # finite, so that a row with nothing to attend to yields an average rather than NaN
 
 
@@ -88,9 +94,14 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
         """``x [B, T, D]`` attends to ``keys [B, H, K, d_kv]``; ``bias`` is added to the logits ``[B, H, T, K]``."""
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, dropout_p=dropout, scale=1.0)
-        return self.output(mixed.transpose(1, 2).flatten(-2))
+        if bias is not None and bias.requires_grad:  # the fused kernels don't learn a bias; written out it is faster
+            weights = F.softmax((query @ keys.transpose(-1, -2) + bias).float(), dim=-1).to(query.dtype)
+            mixed = F.dropout(weights, self.dropout, self.training) @ values
+        else:
+            dropout = self.dropout if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, dropout_p=dropout, scale=1.0)
+        attended: Tensor = self.output(mixed.transpose(1, 2).flatten(-2))
+        return attended
 
 
 class FeedForward(nn.Module):
@@ -113,7 +124,8 @@ class FeedForward(nn.Module):
             hidden = self.activation(gate) * linear
         else:
             hidden = self.activation(hidden)
-        return self.outer(self.dropout(hidden))
+        transformed: Tensor = self.outer(self.dropout(hidden))
+        return transformed
 
 
 class Block(nn.Module):
@@ -129,7 +141,9 @@ class Block(nn.Module):
         self.feed_forward_norm = RMSNorm(config.d_model, config.epsilon)
         self.dropout = nn.Dropout(config.dropout)
 
-    def attend(self, x: Tensor, past: tuple[Tensor, Tensor] | None, bias: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def attend(
+        self, x: Tensor, past: tuple[Tensor, Tensor] | None, bias: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Self-attention over the past and ``x``; returns the new past as well."""
         normed = self.attention_norm(x)
         keys, values = self.attention.keys_values(normed)
@@ -174,7 +188,8 @@ class RelativeBias(nn.Module):
         bucket = self.bucket[distance.clamp(max=self.furthest)]
         if self.bidirectional:
             bucket = bucket + (offset > 0) * self.buckets
-        return self.table(bucket).permute(0, 3, 1, 2)
+        bias: Tensor = self.table(bucket)
+        return bias.permute(0, 3, 1, 2)
 
 
 def distance_buckets(buckets: int, furthest: int) -> Tensor:
@@ -223,19 +238,22 @@ class T5(nn.Module):
         bias = _biased(self.encoder.bias(positions, positions), mask).to(x.dtype)
         for block in self.encoder.blocks:
             x, _ = block(x, bias)
-        return self.encoder.dropout(self.encoder.norm(x))
+        hidden: Tensor = self.encoder.dropout(self.encoder.norm(x))
+        return hidden
 
     def start(self, memory: Tensor, mask: Tensor | None = None) -> Cache:
         """A decoder cache over encoder output ``[B, S, D]``, whose padding ``mask`` is ``[B, S]`` bool or None."""
-        cross = [block.cross.keys_values(memory) for block in self.decoder.blocks]
-        cross_mask = None if mask is None else _biased(memory.new_zeros(1), mask)
+        readers = (block.get_submodule("cross") for block in self.decoder.blocks)
+        cross = [reader.keys_values(memory) for reader in readers if isinstance(reader, Attention)]
+        cross_mask = None if mask is None else _biased(memory.new_zeros(1), mask).to(memory.dtype)
         positions = torch.empty(0, dtype=torch.long, device=memory.device)
         return Cache(cross, cross_mask, [None] * len(cross), positions)
 
     def decode(
         self, inputs: Tensor, cache: Cache, mask: Tensor | None = None, positions: Tensor | None = None
     ) -> Tensor:
-        """Token ids ``[B, T]`` or embeddings ``[B, T, D]`` to hidden states ``[B, T, D]``; ``cache`` is extended in place.
+        """Token ids ``[B, T]`` or embeddings ``[B, T, D]`` to hidden states ``[B, T, D]``; ``cache`` is extended in
+        place.
 
         ``positions [T]`` default to the next T. ``mask`` is added to the logits over all keys, cached ones first
         (``[T, K]`` or ``[B, T, K]`` float); None is causal in ``positions``.
@@ -250,7 +268,8 @@ class T5(nn.Module):
         for layer, block in enumerate(self.decoder.blocks):
             x, cache.past[layer] = block(x, bias, cache.past[layer], cache.cross[layer], cache.cross_mask)
         cache.positions = keys
-        return self.decoder.dropout(self.decoder.norm(x))
+        hidden: Tensor = self.decoder.dropout(self.decoder.norm(x))
+        return hidden
 
     def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
         """``[..., D]`` to ``[..., vocabulary]``, or to the vocabulary ``rows`` asked for."""
@@ -260,11 +279,12 @@ class T5(nn.Module):
         return F.linear(hidden, weight if rows is None else weight[rows])
 
     def forward(self, inputs: Tensor, mask: Tensor | None, targets: Tensor) -> Tensor:
-        """Teacher forcing: source ``[B, S]``, its mask, and decoder input ``[B, T]`` to logits ``[B, T, vocabulary]``."""
+        """Teacher forcing: source ``[B, S]``, its mask, decoder input ``[B, T]`` to logits ``[B, T, vocabulary]``."""
         return self.logits(self.decode(targets, self.start(self.encode(inputs, mask), mask)))
 
     def _embed(self, inputs: Tensor) -> Tensor:
-        return inputs if inputs.is_floating_point() else self.embedding(inputs)
+        embedded: Tensor = inputs if inputs.is_floating_point() else self.embedding(inputs)
+        return embedded
 
 
 def _biased(bias: Tensor, mask: Tensor | None) -> Tensor:
@@ -273,4 +293,6 @@ def _biased(bias: Tensor, mask: Tensor | None) -> Tensor:
         return bias
     if mask.dtype == torch.bool:
         return bias + (~mask[:, None, None, :]) * MASKED
+    if not mask.is_floating_point():  # added as they are, zeros and ones would mask nothing
+        raise TypeError(f"a mask is bool (true on tokens) or float (added to the logits), not {mask.dtype}")
     return bias + (mask if mask.dim() == 2 else mask[:, None])

@@ -1,13 +1,14 @@
 """A prefix tree of identifiers as flat arrays on the device.
 
-Nodes are numbered breadth first, so the children of a node are contiguous: ``first[n] .. first[n] + count[n]``. A search
-carries one node number for each prefix and finds the allowed continuations by a gather, without Python objects. Leaves are
-numbered in lexicographic order, so every node covers the contiguous range ``low[n] .. high[n]`` of leaves.
+Nodes are numbered breadth first, so the children of a node are contiguous: ``first[n] .. first[n] + count[n]``. A
+search carries one node number for each prefix and finds the allowed continuations by a gather, without Python objects.
+Leaves are numbered in lexicographic order, so every node covers the contiguous range ``low[n] .. high[n]`` of leaves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ from bench.ids.scheme import TokenIds
 class Trie:
     """All tensors but ``leaf_of_item`` and ``item_of_leaf`` are ``[nodes]``; node 0 is the root.
 
-    ``token`` leads into a node (the root's is padding, which starts the decoder); ``item`` is the lowest catalogue index
-    with this identifier at a leaf, and -1 elsewhere. ``leaf_of_item`` is ``[items]``, ``item_of_leaf`` ``[leaves]``.
+    ``token`` leads into a node (the root's is padding, which starts the decoder); ``item`` is the lowest catalogue
+    index with this identifier at a leaf, and -1 elsewhere. ``leaf_of_item`` is ``[items]``, ``item_of_leaf``
+    ``[leaves]``.
     """
 
     first: Tensor
@@ -54,7 +56,7 @@ def with_end(ids: TokenIds, variant: int = 0) -> NDArray[np.int32]:
     tokens, lengths = ids.tokens[variant], ids.lengths[variant]
     width = tokens.shape[1]
     if not ids.ends:
-        return tokens[:, : lengths[0]]
+        return np.ascontiguousarray(tokens[:, : lengths[0]])
     codes = np.full((len(tokens), width + 1), -1, np.int32)
     codes[:, :width] = np.where(np.arange(width) < lengths[:, None], tokens, -1)
     codes[np.arange(len(tokens)), lengths] = ids.vocabulary.eos
@@ -119,7 +121,7 @@ def _level(
 
 
 def _pairs(levels: list[_Level]) -> list[tuple[_Level, _Level]]:
-    return list(zip(levels[:-1], levels[1:], strict=True))
+    return list(pairwise(levels))
 
 
 def _none(levels: list[_Level]) -> NDArray[np.int64]:

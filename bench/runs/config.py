@@ -19,7 +19,9 @@ from bench.runs.settings import parse
 
 @dataclass(frozen=True)
 class Contract:
-    """Data view, recommender, budget, selection and decoding. Steps are optimiser steps, epochs passes over the examples."""
+    """Data view, recommender, budget, selection and decoding. Steps are optimiser steps, epochs passes over the
+    examples.
+    """
 
     # what is read
     max_history: int = 20  # newest items shown
@@ -66,7 +68,9 @@ class Contract:
             _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         if self.decoder == "beam":
             need = max(CUTOFFS)
-            _require("beam_width", self.beam_width, self.beam_width >= need, f"{need} or more, since hit@{need} is reported")
+            _require(
+                "beam_width", self.beam_width, self.beam_width >= need, f"{need} or more, since hit@{need} is reported"
+            )
 
     @property
     def id(self) -> str:
@@ -101,9 +105,7 @@ PRESETS = {
     ),
     "cpu": Preset(_CPU, "a small T5 that two cores train on Toys in well under an hour"),
     "standard": Preset(
-        Contract(
-            backbone="tiger", epochs=100, learning_rate=1e-3, validation_users=0, validate_every=2, patience=10
-        ),
+        Contract(backbone="tiger", epochs=100, learning_rate=1e-3, validation_users=0, validate_every=2, patience=10),
         "the T5 of TIGER, trained until validation no longer improves: for one GPU",
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from rich.console import Console
@@ -32,7 +33,7 @@ def finished(results: Path) -> list[Path]:
     return sorted(folder for folder in found if not folder.name.startswith("."))
 
 
-def _default(name: str, schemes: dict[str, plugins.EntryPoint]) -> str:
+def _default(name: str, schemes: dict[str, EntryPoint]) -> str:
     """A family's bare name says which variant it stands for."""
     same = [other for other, entry in schemes.items() if entry.value == schemes[name].value and "/" in other]
     return schemes[name].value if "/" in name or not same else f"the same as {same[0]}"

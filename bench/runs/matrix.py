@@ -1,4 +1,6 @@
-"""Many cells: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the run."""
+"""Many cells: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
+run.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ class Plan:
 
 
 def execute(plan: Plan) -> list[Path]:
-    """Run every cell and return their folders. Everything that can be wrong with the request is found before the first."""
+    """Run every cell and return their folders. What can be wrong with the request is found before the first."""
     subjects, contract, preset = resolve(plan)
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     accelerator = Accelerator(mixed_precision="bf16" if contract.precision == "bf16" else "no")

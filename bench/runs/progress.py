@@ -27,8 +27,9 @@ class Bar:
         """Move to ``done`` of the total; ``note`` is shown behind the bar."""
         self.done = min(done, self.total)
         if self.display.progress and self.task is not None:
-            fields = {} if note is None else {"note": note}
-            self.display.progress.update(self.task, completed=self.done, **fields)
+            self.display.progress.update(self.task, total=self.total, completed=self.done)
+            if note is not None:
+                self.display.progress.update(self.task, note=note)
         elif self.display.loud and time.monotonic() - self.printed > LINE_EVERY:
             self.printed = time.monotonic()
             left = (self.printed - self.begin) * (self.total / max(self.done, 1) - 1)

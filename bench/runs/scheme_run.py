@@ -48,6 +48,7 @@ class SchemeRun:
     ) -> None:
         self.request, self.scheme, self.partial = request, scheme, partial
         self.display, self.accelerator, self.contract = display, accelerator, request.contract
+        self.logged: list[str] = []
         contract = request.contract
         self.backbone = None if huggingface.is_scratch(contract.backbone) else huggingface.locate(contract.backbone)
         self.split = replace(split, train=replace(split.train, language=self._language()))
@@ -72,7 +73,7 @@ class SchemeRun:
         inference = 1000 * watch.seconds / len(self.split.test)
         if self.accelerator.is_main_process:
             self.save(recommender)
-        costs = {
+        costs: dict[str, float | None] = {
             "parameters": float(sum(parameter.numel() for parameter in recommender.parameters())),
             "fit_seconds": notes["fit_seconds"],
             "train_seconds": sum(state.seconds for state in states),
@@ -109,11 +110,11 @@ class SchemeRun:
 
     def trained(self, ids: Ids) -> tuple[Recommender, list[TrainingState]]:
         """Drive the scheme's stages; those that are finished are replayed from their checkpoints."""
-        stages, states = self.scheme.stages(self.split.train, ids), []
+        stages, states = self.scheme.stages(self.split.train, ids), list[TrainingState]()
         stage, recommender = next(stages), None
         while True:
             t5 = self.first_t5(stage.ids) if recommender is None else recommender.t5
-            recommender = recommender_for(stage.ids, t5)
+            recommender = recommender_for(stage.ids, t5, self.contract.max_tokens)
             states.append(self.train_stage(stage, recommender, len(states)))
             try:
                 stage = stages.send(recommender)
@@ -138,7 +139,7 @@ class SchemeRun:
             return float(per_user(ranks.strict, self.contract.selection).mean())
 
         with self.display.bar(f"{self.request.cell.title}: {stage.name}", 1) as bar:
-            return train(
+            state = train(
                 Job(
                     recommender=recommender,
                     sequences=self.split.train.sequences,
@@ -151,6 +152,18 @@ class SchemeRun:
                     accelerator=self.accelerator,
                 )
             )
+        self.rewrite_log(stage, state)
+        return state
+
+    def rewrite_log(self, stage: Stage, state: TrainingState) -> None:
+        """``log.jsonl`` anew from the curves: steps that a killed process had done since its checkpoint are in it
+        twice.
+        """
+        self.logged += [json.dumps({"stage": stage.name, **point}) + "\n" for point in state.curve]
+        if self.accelerator.is_main_process:
+            log = self.partial / "log.jsonl"
+            with store.writable(log):
+                log.write_text("".join(self.logged), encoding="utf-8")
 
     def reporter(self, stage: Stage, bar: Bar) -> Callable[[int, int, Mapping[str, float]], None]:
         """Shows the newest figures behind the bar and appends them to ``log.jsonl``."""
@@ -170,17 +183,15 @@ class SchemeRun:
     def test(self, recommender: Recommender) -> tuple[Ranks, bool]:
         """The one reading of the test targets."""
         with self.display.bar(f"{self.request.cell.title}: test", len(self.split.test)) as bar:
-            return evaluate(
-                recommender, self.split.test, self.decoding, max(CUTOFFS), self.accelerator, bar.advance
-            )
+            return evaluate(recommender, self.split.test, self.decoding, max(CUTOFFS), self.accelerator, bar.advance)
 
     def save(self, recommender: Recommender) -> None:
         """The trained model as Transformers loads it, and the identifiers it writes."""
-        config = huggingface.export_config(recommender.t5.config, recommender.ids.vocabulary.pad, recommender.ids.vocabulary.eos)
+        config = huggingface.export_config(
+            recommender.t5.config, recommender.ids.vocabulary.pad, recommender.ids.vocabulary.eos
+        )
         with store.writable(self.partial):
-            save_file(
-                huggingface.export_weights(recommender.t5), self.partial / "model.safetensors", {"format": "pt"}
-            )
+            save_file(huggingface.export_weights(recommender.t5), self.partial / "model.safetensors", {"format": "pt"})
             recommender.ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
             storage.table(recommender.ids, self.split.train.items).to_parquet(self.partial / "ids.parquet", index=False)
         store.write_json(self.partial / "config.json", config)

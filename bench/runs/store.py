@@ -4,8 +4,8 @@
     <results>/runs/…/.<seed>.partial/                                                     the same cell under way
     <results>/cache/ids/<key>.safetensors                                                 identifiers, by content
 
-A cell is built in its partial folder, which is renamed when everything is in it. So a finished folder is always complete,
-and a killed run leaves nothing but a partial folder to go on from.
+A cell is built in its partial folder, which is renamed when everything is in it. So a finished folder is always
+complete, and a killed run leaves nothing but a partial folder to go on from.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bench.runs.config import digest
 
 @dataclass(frozen=True)
 class Cell:
-    """One data set x scheme x seed under one contract. ``settings`` are those that differ from the scheme's defaults."""
+    """One data set x scheme x seed under one contract. ``settings`` are those not at the scheme's defaults."""
 
     dataset: str
     fingerprint: str
@@ -71,12 +71,16 @@ def building(folder: Path, fresh: bool) -> Iterator[Path]:
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout as error:
-            raise BenchError(f"another process is working on '{folder}'; wait for it, or name another --results") from error
+            raise BenchError(
+                f"another process is working on '{folder}'; wait for it, or name another --results"
+            ) from error
     try:
         with writable(partial):
             if fresh:
                 shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(exist_ok=True)
+            for half in partial.glob(".*"):  # being written when its process was killed
+                half.unlink()
         yield partial
         with writable(folder):
             _swap(partial, folder)
@@ -91,7 +95,9 @@ def writable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BenchError(f"cannot write results to '{error.filename or path}': {reason}; name another folder with --results") from error
+        raise BenchError(
+            f"cannot write results to '{error.filename or path}': {reason}; name another folder with --results"
+        ) from error
 
 
 def _swap(partial: Path, folder: Path) -> None:

@@ -5,6 +5,7 @@ The random state is not in it: every step seeds itself from (seed, step, process
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ from bench.errors import BenchError
 
 @dataclass
 class TrainingState:
-    """Where training stands. ``batch`` counts the batches done in ``epoch``; ``stale`` the validations since the best."""
+    """Where training stands. ``batch`` counts batches done in ``epoch``, ``stale`` validations since the best."""
 
     epoch: int = 0
     batch: int = 0
@@ -39,15 +40,19 @@ class TrainingState:
 def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> None:
     """Write state and tensors to ``path``, all or nothing. BenchError where the disk refuses."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"state": json.dumps(asdict(state)), "sha256": _checksum(plain)}
+    stored = json.dumps(asdict(state))
+    metadata = {"state": stored, "sha256": _checksum(stored, plain)}
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(plain, partial, metadata)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise BenchError(f"cannot write the checkpoint '{path}': {error}; free some space or name another --results") from error
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise BenchError(
+            f"cannot write the checkpoint '{path}': {error}; free some space or name another --results"
+        ) from error
 
 
 def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
@@ -58,21 +63,24 @@ def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError) as error:
         raise _damaged(path, str(error)) from error
-    if metadata.get("sha256") != _checksum(tensors):
+    stored = metadata.get("state", "")
+    if metadata.get("sha256") != _checksum(stored, tensors):
         raise _damaged(path, "its checksum does not match its content")
-    return TrainingState(**json.loads(metadata["state"])), tensors
+    return TrainingState(**json.loads(stored)), tensors
 
 
 def _damaged(path: Path, reason: str) -> BenchError:
-    return BenchError(f"the checkpoint '{path}' is damaged ({reason}); delete it, or run with --force to start this cell afresh")
+    return BenchError(
+        f"the checkpoint '{path}' is damaged ({reason}); delete it, or run with --force to start this cell afresh"
+    )
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _checksum(state: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(state.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -3,7 +3,8 @@
     torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys
 
 trains data-parallel with the same global batches as one process: every process knows the whole plan of an epoch, takes
-its share of each batch, and divides by the predictions of the *whole* batch, so averaged gradients are those of one process.
+its share of each batch, and divides by the predictions of the *whole* batch, so averaged gradients are those of one
+process.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ SAVE_EVERY = 60.0  # seconds
 
 @dataclass
 class Job:
-    """What one stage trains, and who is told. ``validate`` gives the selection metric; ``report`` gets steps and figures."""
+    """What one stage trains. ``validate`` gives the selection metric; ``report`` is told step, total and figures."""
 
     recommender: Recommender
     sequences: Sequences
@@ -55,7 +56,8 @@ class Job:
 def train(job: Job) -> TrainingState:
     """Train to the end of the budget or of patience, and leave the recommender with its best validated weights.
 
-    Goes on from ``job.path`` if a checkpoint is there. On Ctrl-C or a termination signal the step is finished and saved.
+    Goes on from ``job.path`` if a checkpoint is there. On Ctrl-C or a termination signal the step is finished and
+    saved.
     """
     run = _Run(job)
     if job.path.exists():
@@ -114,7 +116,9 @@ class _Run:
         rank, processes = job.accelerator.process_index, job.accelerator.num_processes
         seed_everything(job.seed, state.step, rank)
         mine = rows[rank::processes]
-        batch = to_device(job.recommender.collate(examples.histories(mine), examples.items(mine)), job.accelerator.device)
+        batch = to_device(
+            job.recommender.collate(examples.histories(mine), examples.items(mine)), job.accelerator.device
+        )
         # Averaging over processes divides by their number, so the share is scaled up by it.
         loss = self.model(batch) * processes / job.recommender.targets(examples.items(rows))
         for group in self.optimiser.param_groups:
@@ -134,7 +138,8 @@ class _Run:
         if not math.isfinite(value):
             raise BenchError(
                 f"the training loss became {value} at step {self.state.step:,} with learning_rate="
-                f"{self.contract.learning_rate:g}; lower it, e.g. --set learning_rate={self.contract.learning_rate / 3:.1g}"
+                f"{self.contract.learning_rate:g}; lower it, e.g. --set learning_rate="
+                f"{self.contract.learning_rate / 3:.1g}"
             )
         return value
 
@@ -209,7 +214,9 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 @contextlib.contextmanager
 def deferred_interrupts() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM only leave a note in the list, so that a step is never cut in two; a second one is obeyed at once."""
+    """Ctrl-C and SIGTERM only leave a note in the list, so that a step is never cut in two; a second one is obeyed at
+    once.
+    """
     asked: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

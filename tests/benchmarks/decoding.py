@@ -1,0 +1,123 @@
+"""Constrained beam search against Transformers' ``generate`` and against the uncached recipe, on real Toys histories.
+
+    python tests/benchmarks/decoding.py codes --data-dir DATA
+    python tests/benchmarks/decoding.py text --data-dir DATA --tokenizer T5_FOLDER
+
+Same weights, identifiers and users; one thread; ratios are medians over rounds in one process. Also says how many of
+the best ten lists agree, since a fast decoder that finds something else is no decoder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+
+import numpy as np
+import peers
+import torch
+
+from bench.data.dataset import Sequences
+from bench.model import huggingface
+from bench.model.beam import Scoring
+from bench.model.recommender import Decoding, Recommender
+
+ROUNDS = 3
+
+
+def ours(recommender: Recommender, histories: Sequences, width: int, normalise: str, size: int) -> list[tuple]:
+    """Our ranking, users sorted by input length: (row numbers, slots) of every batch."""
+    order = np.argsort(recommender.input_lengths(histories), kind="stable")
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    decoding = Decoding(width=width, scoring=Scoring(normalise, length_penalty=1.0))
+    return [(rows, recommender.rank(histories.rows(rows), width, decoding)) for rows in batches]
+
+
+def theirs(peer, recommender, histories: Sequences, width: int, trie: dict, size: int) -> list:
+    """Transformers' beams, users as they come."""
+    starts = range(0, len(histories), size)
+    parts = [histories.rows(np.arange(start, min(start + size, len(histories)))) for start in starts]
+    return [peers.generate(peer, recommender.ids, recommender.writer.write(part), width, trie) for part in parts]
+
+
+def agreement(recommender: Recommender, histories: Sequences, found: list, peer_beams: list, top: int = 10) -> str:
+    """How many users get the same ten identifiers in the same order, and the largest difference of their scores."""
+    codes = {tuple(code[code >= 0].tolist()): item for item, code in enumerate(recommender.labels)}
+    lists, scores = {}, {}
+    for rows, slots in found:
+        for row, items, score in zip(rows, slots.items, slots.scores, strict=True):
+            lists[int(row)], scores[int(row)] = items[:top].tolist(), score[:top]
+    same, worst, user = 0, 0.0, 0
+    end = recommender.ids.vocabulary.eos
+    for sequences, beam_scores in peer_beams:
+        for beams, values in zip(sequences.tolist(), beam_scores.tolist(), strict=True):
+            items = [codes.get(_code(beam, end, recommender.ids.ends), -1) for beam in beams[:top]]
+            if items == lists[user]:
+                same += 1
+                worst = max(worst, float(np.abs(scores[user] - np.array(values[:top])).max()))
+            user += 1
+    return f"{same} of {user} lists of {top} equal, scores to {worst:.0e}"
+
+
+def _code(beam: list[int], end: int, ends: bool) -> tuple[int, ...]:
+    tokens = beam[1:]
+    return tuple(tokens[: tokens.index(end) + 1]) if end in tokens else tuple(t for t in tokens if t != 0 or not ends)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=["codes", "text"])
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path)
+    parser.add_argument("--beams", default="20,50")
+    parser.add_argument("--peer-users", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    split = peers.toys(options.data_dir)
+    if options.kind == "codes":
+        ids, size = peers.code_ids(len(split.train.items)), huggingface.SIZES["tiger"]
+    else:
+        ids, size = peers.text_ids(options.data_dir, options.tokenizer, split.train.items.ids), peers.SMALL
+    recommender, peer = peers.pair(ids, size)
+    trie = peers.dictionary_trie(ids)
+    chosen = np.random.default_rng(0).permutation(len(split.test))
+    few = split.test.histories.rows(chosen[: options.peer_users])
+    many = split.test.histories.rows(chosen[: options.peer_users * (16 if options.kind == "codes" else 4)])
+    batch = 64 if options.kind == "codes" else 8
+    for width in map(int, options.beams.split(",")):
+        compare(recommender, peer, trie, few, many, width, batch, options.kind)
+
+
+def compare(recommender, peer, trie, few: Sequences, many: Sequences, width: int, batch: int, kind: str) -> None:
+    """One beam width: three rounds of every contender, then agreement."""
+    runs = {
+        "ours, vocabulary": lambda: (
+            len(many) / peers.seconds(lambda: ours(recommender, many, width, "vocabulary", batch))
+        ),
+        "ours, catalogue": lambda: (
+            len(many) / peers.seconds(lambda: ours(recommender, many, width, "catalogue", batch))
+        ),
+        "generate, batch 4": lambda: len(few) / peers.seconds(lambda: theirs(peer, recommender, few, width, trie, 4)),
+        "generate, batch 8": lambda: len(few) / peers.seconds(lambda: theirs(peer, recommender, few, width, trie, 8)),
+    }
+    if kind == "codes":
+        two = recommender.writer.write(few.rows(np.arange(2)))
+        runs["uncached"] = lambda: 2 / peers.seconds(lambda: peers.uncached(peer, two, width, 4))
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            rates[name].append(run())
+    middle = {name: statistics.median(values) for name, values in rates.items()}
+    best_peer = max(middle["generate, batch 4"], middle["generate, batch 8"])
+    print(f"\n{kind}, beam {width}: " + ", ".join(f"{name} {rate:.2f} users/s" for name, rate in middle.items()))
+    print(f"  against generate at its best batch: {middle['ours, vocabulary'] / best_peer:.1f}x (catalogue: "
+          f"{middle['ours, catalogue'] / best_peer:.1f}x)")  # fmt: skip
+    if "uncached" in middle:
+        print(f"  against the uncached recipe: {middle['ours, vocabulary'] / middle['uncached']:.1f}x")
+    found = ours(recommender, few, width, "vocabulary", batch)
+    print("  " + agreement(recommender, few, found, theirs(peer, recommender, few, width, trie, 8)))
+
+
+if __name__ == "__main__":
+    main()

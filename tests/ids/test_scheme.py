@@ -1,0 +1,114 @@
+"""The table of token sequences: what it holds, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from bench.data.dataset import ItemTable, Sequences, TrainView
+from bench.errors import BenchError
+from bench.ids.scheme import IdScheme, NoSettings, Stage, TokenIds
+from bench.ids.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary.private("abcde")  # rows 3..7
+CODES = st.lists(st.lists(st.integers(3, 7), min_size=1, max_size=5), min_size=1, max_size=12)
+
+
+def ids_of(codes: list[list[int]]) -> TokenIds:
+    return TokenIds.from_lists(codes, VOCABULARY)
+
+
+class Alphabetical(IdScheme):
+    name = "alphabetical"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        vocabulary = Vocabulary.private("0123456789")
+        numbers = np.argsort(np.argsort(train.items.ids))
+        return TokenIds.from_lists([vocabulary.ids(f"{number:05d}") for number in numbers], vocabulary)
+
+
+@given(CODES)
+def test_lists_come_back_as_they_were(codes: list[list[int]]) -> None:
+    ids = ids_of(codes)
+    assert [list(ids.code(item)) for item in range(len(ids))] == codes
+    assert ids.tokens.shape == (1, len(codes), max(map(len, codes)))
+    assert (ids.tokens == VOCABULARY.pad).sum() == ids.tokens.size - sum(map(len, codes))
+
+
+@given(CODES)
+def test_groups_are_equal_where_sequences_are(codes: list[list[int]]) -> None:
+    groups = ids_of(codes).groups
+    for one, code in enumerate(codes):
+        assert [groups[one] == groups[other] for other in range(len(codes))] == [code == other for other in codes]
+
+
+def test_a_prefix_is_not_the_same_identifier() -> None:
+    assert len(set(ids_of([[3], [3, 4], [3, 4, 4]]).groups.tolist())) == 3
+
+
+def test_ends_only_where_lengths_differ() -> None:
+    assert ids_of([[3], [3, 4]]).ends
+    assert not ids_of([[3, 5], [3, 4]]).ends
+
+
+def test_variants_have_codes_of_their_own() -> None:
+    tokens = np.array([[[3, 4], [5, 0]], [[6, 0], [7, 7]]], np.int32)
+    ids = TokenIds(tokens, np.array([[2, 1], [1, 2]], np.int32), VOCABULARY)
+    assert [ids.code(item, variant) for variant in range(2) for item in range(2)] == [(3, 4), (5,), (6,), (7, 7)]
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize(
+    ("tokens", "lengths"),
+    [
+        (np.zeros((2, 3), np.int32), np.ones(2, np.int32)),
+        (np.full((1, 2, 3), 3, np.int32), np.ones((1, 3), np.int32)),
+        (np.full((1, 2, 3), 3, np.int32), np.ones(2, np.int32)),
+    ],
+)
+def test_shapes_must_agree(tokens: NDArray[np.int32], lengths: NDArray[np.int32]) -> None:
+    with pytest.raises(
+        BenchError, match=r"must be \[variants, items, length\] with lengths \[variants, items\]; found"
+    ):
+        TokenIds(tokens, lengths, VOCABULARY)
+
+
+@pytest.mark.parametrize("length", [0, -1, 3])
+def test_an_empty_or_overlong_identifier_is_refused(length: int) -> None:
+    with pytest.raises(BenchError, match="identifier of catalogue item 1 is empty or longer than its row"):
+        TokenIds(np.full((1, 2, 2), 3, np.int32), np.array([[2, length]], np.int32), VOCABULARY)
+    with pytest.raises(BenchError, match="catalogue item 1 is empty"):
+        ids_of([[3], []])
+
+
+@pytest.mark.parametrize("token", [0, 1, -1, 8])
+def test_padding_end_and_strangers_inside_are_refused(token: int) -> None:
+    with pytest.raises(BenchError, match=rf"token {token} in the identifier of catalogue item 1 is not usable"):
+        ids_of([[3, 4, 5], [3, token, 5]])
+
+
+def view() -> TrainView:
+    return TrainView("three", ItemTable(("c", "a", "b"), {}), Sequences.from_rows([[0, 1]]), seed=0)
+
+
+def test_the_scheme_in_the_documentation_works() -> None:
+    ids = Alphabetical().fit(view())
+    assert [ids.vocabulary.decode(ids.code(item)).replace(" ", "") for item in range(3)] == ["00002", "00000", "00001"]
+
+
+def test_a_scheme_trains_in_one_stage_unless_it_says_otherwise() -> None:
+    scheme, train = Alphabetical(), view()
+    ids = scheme.fit(train)
+    assert list(scheme.stages(train, ids)) == [Stage(ids, "train", 1.0)]
+    assert isinstance(scheme.settings, NoSettings)
+
+
+def test_a_scheme_without_fit_is_no_scheme() -> None:
+    unfinished: Callable[[], IdScheme] = type("Unfinished", (IdScheme,), {"name": "unfinished"})
+    with pytest.raises(TypeError, match="fit"):
+        unfinished()

@@ -1,0 +1,221 @@
+"""The autoregressive head: its loss against Transformers', and ranking of items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import T5ForConditionalGeneration
+
+from bench.data.dataset import Sequences
+from bench.errors import BenchError
+from bench.ids.scheme import Template, TokenIds
+from bench.ids.vocabulary import Vocabulary
+from bench.model.beam import Scoring
+from bench.model.recommender import Decoding, Recommender, Slots, recommender_for
+from bench.model.sequence import IGNORED, SequenceRecommender, shifted
+from bench.model.t5 import T5
+from bench.model.trie import with_end
+
+MakeT5 = Callable[..., T5]
+MakePeer = Callable[[T5], T5ForConditionalGeneration]
+
+VOCABULARY = Vocabulary.private([*"abcdefgh", ";", "?"])
+CODES = {
+    "ragged": [[3], [3, 4], [5, 6, 7, 8], [5, 6], [9, 3, 3], [4], [10, 10], [6, 5, 4]],
+    "fixed": [[3, 4], [3, 5], [4, 4], [9, 10], [10, 9], [7, 7], [8, 3], [5, 5]],
+    "collisions": [[3, 4], [5, 6, 7], [3, 4], [8], [5, 6, 7], [3, 4], [9], [10, 3]],
+}
+HISTORIES = Sequences.from_rows([[0, 1, 2, 3, 4, 5], [6], [2, 2], [7, 0, 3]])
+TARGETS = np.array([6, 2, 0, 5], np.int32)
+BEAM, EXACT = Decoding("beam", 20, Scoring()), Decoding("exact", 20, Scoring())
+
+
+def make(t5: MakeT5, name: str = "ragged", **changes: Any) -> SequenceRecommender:
+    ids = TokenIds.from_lists(CODES[name], VOCABULARY, Template("", ";", "?"))
+    found = recommender_for(ids, t5(vocabulary=VOCABULARY.size, **changes))
+    assert isinstance(found, SequenceRecommender)
+    return found.eval()
+
+
+def agree(one: Slots, other: Slots) -> None:
+    """The same valid slots; filler may differ in number."""
+    count = min(one.items.shape[1], other.items.shape[1])
+    assert (one.valid[:, :count] == other.valid[:, :count]).all()
+    assert not one.valid[:, count:].any()
+    assert not other.valid[:, count:].any()
+    valid = one.valid[:, :count]
+    assert one.items[:, :count][valid].tolist() == other.items[:, :count][valid].tolist()
+    np.testing.assert_allclose(one.scores[:, :count][valid], other.scores[:, :count][valid], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_loss_is_the_cross_entropy_of_transformers(t5: MakeT5, peer: MakePeer, name: str, tied: bool) -> None:
+    """Where an identifier has ended the peer's label is -100: padding never trains."""
+    model = make(t5, name, tied=tied)
+    batch = model.collate(HISTORIES, TARGETS)
+    tokens, mask, labels = batch["tokens"], batch["mask"], batch["labels"]
+    assert tokens is not None
+    assert mask is not None
+    assert labels is not None
+    other = peer(model.t5)
+    expected = other(
+        input_ids=tokens, attention_mask=mask.long(), labels=labels.masked_fill(labels == IGNORED, -100)
+    ).loss * model.targets(TARGETS)
+    loss = model(batch)
+    torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-5)
+    loss.backward()
+    expected.backward()
+    gradient, other_gradient = model.t5.embedding.weight.grad, other.shared.weight.grad
+    assert gradient is not None
+    torch.testing.assert_close(gradient, other_gradient, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_a_batch_costs_what_its_examples_cost_alone(t5: MakeT5, name: str) -> None:
+    model = make(t5, name)
+    single = [
+        model(model.collate(HISTORIES.rows(np.array([row])), TARGETS[row : row + 1])) for row in range(len(TARGETS))
+    ]
+    torch.testing.assert_close(model(model.collate(HISTORIES, TARGETS)), torch.stack(single).sum())
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_targets_are_the_predictions_that_are_summed(t5: MakeT5, name: str) -> None:
+    model = make(t5, name)
+    batch = model.collate(HISTORIES, TARGETS)
+    assert batch["labels"] is not None
+    ends = int(name != "fixed")
+    assert model.targets(TARGETS) == sum(len(CODES[name][item]) + ends for item in TARGETS)
+    assert model.targets(TARGETS) == int((batch["labels"] != IGNORED).sum())
+    with torch.no_grad():  # a T5 that knows nothing pays log(vocabulary) for each
+        model.t5.decoder.norm.weight.zero_()
+        assert float(model(batch)) == pytest.approx(model.targets(TARGETS) * np.log(VOCABULARY.size), rel=1e-5)
+
+
+def test_labels_are_the_identifiers_and_the_longest_sets_the_width(t5: MakeT5) -> None:
+    model = make(t5)
+    labels = model.collate(HISTORIES, np.array([0, 6, 0, 0], np.int32))["labels"]
+    assert labels is not None
+    assert labels.tolist() == [[3, 1, -1], [10, 10, 1], [3, 1, -1], [3, 1, -1]]
+
+
+def test_input_lengths_are_those_of_the_collated_tokens(t5: MakeT5) -> None:
+    model = make(t5)
+    mask = model.collate(HISTORIES, TARGETS)["mask"]
+    assert mask is not None
+    assert model.input_lengths(HISTORIES).tolist() == mask.sum(1).tolist()
+
+
+def test_the_decoder_reads_the_labels_one_step_late() -> None:
+    labels = torch.tensor([[5, 6, 1], [7, 1, IGNORED], [1, IGNORED, IGNORED]])
+    assert shifted(labels, 0).tolist() == [[0, 5, 6], [0, 7, 1], [0, 1, 0]]
+    assert labels.tolist()[0] == [5, 6, 1], "the labels are left as they are"
+
+
+def best_items(model: SequenceRecommender, row: int) -> list[int]:
+    """Items by their loss as the only target, one each: the lowest index of every identifier."""
+    first = np.unique(model.ids.groups, return_index=True)[1]
+    history = HISTORIES.rows(np.array([row]))
+    with torch.no_grad():
+        losses = {int(item): float(model(model.collate(history, np.array([item])))) for item in first}
+    return sorted(losses, key=lambda item: losses[item])
+
+
+@pytest.mark.parametrize("decoding", [BEAM, EXACT], ids=["beam", "exact"])
+@pytest.mark.parametrize("name", CODES)
+def test_items_are_ranked_by_their_loss(t5: MakeT5, name: str, decoding: Decoding) -> None:
+    model = make(t5, name)
+    found = model.rank(HISTORIES, 8, decoding)
+    for row in range(4):
+        assert found.items[row][found.valid[row]].tolist() == best_items(model, row)
+        assert (np.diff(found.scores[row][found.valid[row]]) <= 0).all()
+    assert found.valid.sum(1).tolist() == [len(set(map(tuple, CODES[name])))] * 4
+
+
+def test_a_slot_of_a_collision_is_its_lowest_index(t5: MakeT5) -> None:
+    found = make(t5, "collisions").rank(HISTORIES, 8, EXACT)
+    assert {int(item) for item in found.items[found.valid]} == {0, 1, 3, 6, 7}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_what_a_user_has_is_not_recommended_where_he_has_all_of_it(t5: MakeT5, name: str) -> None:
+    model = make(t5, name)
+    excluding = [Decoding(decoder, 20, Scoring(), exclude_history=True) for decoder in ("beam", "exact")]
+    beam, exact = (model.rank(HISTORIES, 8, decoding) for decoding in excluding)
+    agree(beam, exact)
+    codes = CODES[name]
+    for row in range(4):
+        history = set(HISTORIES[row].tolist())
+        kept = [
+            item
+            for item in best_items(model, row)
+            if any(other not in history for other in range(8) if codes[other] == codes[item])
+        ]
+        assert beam.items[row][beam.valid[row]].tolist() == kept
+    assert len(kept) < len(best_items(model, 3))
+
+
+def test_a_user_without_history_is_excluded_nothing(t5: MakeT5) -> None:
+    model, nobody = make(t5), Sequences.from_rows([[], []])
+    for decoder in ("beam", "exact"):
+        found = model.rank(nobody, 8, Decoding(decoder, 20, Scoring(), exclude_history=True))
+        agree(found, model.rank(nobody, 8, Decoding(decoder, 20, Scoring())))
+        assert found.valid.all()
+
+
+@pytest.mark.parametrize("decoding", [BEAM, EXACT], ids=["beam", "exact"])
+def test_a_user_alone_is_ranked_as_among_others(t5: MakeT5, decoding: Decoding) -> None:
+    model = make(t5)
+    together = model.rank(HISTORIES, 5, decoding)
+    for row in range(4):
+        alone = model.rank(HISTORIES.rows(np.array([row])), 5, decoding)
+        assert alone.items[0].tolist() == together.items[row].tolist()
+        np.testing.assert_allclose(alone.scores[0], together.scores[row], atol=1e-5)
+
+
+def test_a_ranking_is_complete_only_if_every_identifier_is_in_it(t5: MakeT5) -> None:
+    model = make(t5, "collisions")
+    assert [model.rank(HISTORIES, slots, EXACT).complete for slots in (4, 5, 8)] == [False, True, True]
+    assert not model.rank(HISTORIES, 8, BEAM).complete
+
+
+@pytest.mark.parametrize("decoding", [BEAM, EXACT], ids=["beam", "exact"])
+def test_fewer_items_than_slots_leave_slots_empty(t5: MakeT5, decoding: Decoding) -> None:
+    found = make(t5).rank(HISTORIES, 30, decoding)
+    assert found.valid.sum(1).tolist() == [8] * 4
+    assert found.items.shape == found.scores.shape == found.valid.shape
+    assert ((found.items >= 0) & (found.items < 8)).all()
+
+
+def test_a_beam_is_never_narrower_than_its_slots(t5: MakeT5) -> None:
+    model = make(t5)
+    narrow = model.rank(HISTORIES, 6, Decoding("beam", 1, Scoring()))
+    agree(narrow, model.rank(HISTORIES, 6, Decoding("beam", 6, Scoring())))
+    assert narrow.valid.all()
+
+
+def test_the_tree_is_that_of_the_identifiers(t5: MakeT5) -> None:
+    model = make(t5)
+    assert len(model.trie.item_of_leaf) == 8
+    assert model.trie is model.trie
+    assert model.labels.tolist() == with_end(model.ids).tolist()
+
+
+def test_other_kinds_of_identifiers_have_no_recommender_yet(t5: MakeT5) -> None:
+    with pytest.raises(BenchError, match="no recommender for identifiers of kind list; known: TokenIds"):
+        recommender_for([[3]], t5())
+
+
+def test_a_recommender_is_a_module_with_the_t5s_weights(t5: MakeT5) -> None:
+    model = make(t5)
+    assert isinstance(model, Recommender)
+    names = {name for name, _ in model.named_parameters()}
+    assert names == {f"t5.{name}" for name, _ in model.t5.named_parameters()}
+    weight: Tensor = model.t5.embedding.weight
+    assert model.device == weight.device

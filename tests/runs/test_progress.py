@@ -1,0 +1,67 @@
+"""A bar on a terminal, a line now and then in a log, nothing from the other processes."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from bench.runs import progress
+from bench.runs.progress import Display
+
+
+def display(terminal: bool, loud: bool = True) -> tuple[Display, io.StringIO]:
+    found, text = Display(loud), io.StringIO()
+    found.console = Console(file=text, force_terminal=terminal, width=160, highlight=False)
+    return found, text
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown, text = display(terminal=False)
+    with shown.bar("training", 2000) as bar:
+        for step in range(1, 41):
+            now[0] += 1
+            bar.at(step, f"loss {step}")
+    lines = text.getvalue().splitlines()
+    assert lines == [
+        "training: 16 of 2,000, about 33:04 left  loss 16",
+        "training: 32 of 2,000, about 32:48 left  loss 32",
+    ]
+
+
+def test_steps_add_up_and_never_exceed_the_total() -> None:
+    shown, _ = display(terminal=False)
+    with shown.bar("test", 10) as bar:
+        for _ in range(3):
+            bar.advance(4)
+        assert bar.done == 10
+
+
+def test_a_terminal_gets_a_bar_of_the_true_total() -> None:
+    """The total of a training is known with its first report only."""
+    shown, text = display(terminal=True)
+    with shown.bar("training", 1) as bar:
+        bar.total = 400
+        bar.at(100, "loss 2.5")
+        assert shown.progress is not None
+        task = shown.progress.tasks[0]
+        assert (task.completed, task.total, task.percentage) == (100, 400, 25)
+        shown.progress.refresh()
+        bar.at(120)
+        assert task.fields["note"] == "loss 2.5"  # stays until there is another
+    assert "100/400" in text.getvalue()
+    assert shown.progress is None
+
+
+def test_only_one_process_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY", -1.0)
+    for loud, terminal in ((True, False), (False, False), (False, True)):
+        shown, text = display(terminal, loud)
+        shown.say("note [bold]as it stands[/bold]")
+        with shown.bar("test", 3) as bar:
+            bar.advance()
+        assert bool(text.getvalue()) == loud
+        assert not loud or "[bold]as it stands[/bold]" in text.getvalue()

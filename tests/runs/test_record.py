@@ -1,0 +1,106 @@
+"""What a finished cell leaves behind is what the report reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.data.dataset import Dataset
+from bench.data.splits import Split, leave_one_out
+from bench.evaluation.metrics import Ranks, summaries
+from bench.ids import plugins
+from bench.report.results import read
+from bench.runs.config import Contract
+from bench.runs.record import Outcome, per_user_table, result
+from bench.runs.request import Request
+
+COSTS = {
+    "parameters": 10.0,
+    "fit_seconds": 0.5,
+    "train_seconds": 1.5,
+    "inference_seconds_per_1000_users": 2.0,
+    "peak_memory_mb": 300.0,
+}
+IDENTIFIERS = {
+    "tokens_mean": 4.0,
+    "tokens_max": 4,
+    "vocabulary": 14,
+    "collision_rate": 0.0,
+    "collision_rate_test": 0.0,
+    "largest_group": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def split(toy: Dataset) -> Split:
+    return leave_one_out(toy, max_history=4)
+
+
+@pytest.fixture(scope="module")
+def ranks(split: Split) -> Ranks:
+    """Every third target is not retrieved; every fifth shares its slot with another item."""
+    place = np.arange(len(split.test))
+    code_rank = np.where(place % 3 == 0, np.inf, place // 3 + 1)
+    better = np.where(np.isfinite(code_rank), code_rank - 1, 0).astype(np.int64)
+    return Ranks(code_rank, better, np.where(place % 5 == 0, 2, 1))
+
+
+@pytest.fixture
+def request_(toy: Dataset) -> Request:
+    return Request(plugins.load_scheme("numeric")(), toy, Contract(), 4, "cpu", Path("results"))
+
+
+def test_one_row_for_each_test_user(toy: Dataset, split: Split, ranks: Ranks) -> None:
+    table = per_user_table(toy, split, ranks)
+    trained = np.concatenate([toy.sequences[user][:-2] for user in range(40)]).tolist()
+    assert table["user"].tolist() == list(toy.users)
+    for user, row in enumerate(table.itertuples()):
+        sequence = toy.sequences[user]
+        assert row.target == f"i{sequence[-1]:02d}"
+        assert row.popularity == trained.count(sequence[-1])
+        assert row.history_length == min(4, len(sequence) - 1)
+        if user % 3 == 0:
+            assert row.rank is pd.NA
+            assert row.code_rank is pd.NA
+        else:
+            assert (row.code_rank, row.rank) == (user // 3 + 1, user // 3 + (2 if user % 5 == 0 else 1))
+        assert row.group_size == (2 if user % 5 == 0 else 1)
+
+
+def test_the_report_reads_what_a_run_writes(
+    toy: Dataset, split: Split, ranks: Ranks, request_: Request, tmp_path: Path
+) -> None:
+    training = {"steps": 6, "curve": [{"step": 6, "loss": 2.5}]}
+    stored = result(request_, split, Outcome(ranks, False, dict(COSTS), IDENTIFIERS, training), {"device": "cpu"})
+    (tmp_path / "result.json").write_text(json.dumps(stored, allow_nan=False))
+    per_user_table(toy, split, ranks).to_parquet(tmp_path / "per_user.parquet", index=False)
+    found = read(tmp_path / "result.json")
+    assert (found.dataset.name, found.dataset.items, found.dataset.interactions) == ("toy", 30, len(toy.times))
+    assert (found.scheme.name, found.scheme.kind, found.scheme.settings) == ("numeric/sequential", "scheme", {"first": 1001})
+    assert found.contract == request_.conditions
+    assert (found.contract_id, found.seed, found.preset) == (Contract().id, 4, "cpu")
+    assert found.metrics == summaries(ranks, complete=False)
+    assert found.split == {"train_users": 40, "validation_users": 40, "test_users": 40}
+    assert vars(found.costs) == COSTS
+    assert vars(found.identifiers) == IDENTIFIERS
+    np.testing.assert_array_equal(found.table.ranks.strict, ranks.strict)
+    np.testing.assert_array_equal(found.table.ranks.code_rank, ranks.code_rank)
+    np.testing.assert_array_equal(found.table.ranks.group_size, ranks.group_size)
+    assert found.values("ndcg@10").mean() == pytest.approx(stored["metrics"]["strict"]["ndcg@10"])
+
+
+def test_a_baseline_has_neither_identifiers_nor_training(split: Split, request_: Request, toy: Dataset) -> None:
+    pop = replace(request_, subject=plugins.load_baseline("pop")())
+    ranks = Ranks.of_items(np.arange(1.0, 41))
+    stored = result(pop, split, Outcome(ranks, True, dict(COSTS)), {})
+    assert stored["scheme"]["kind"] == "baseline"
+    assert stored["identifiers"] is None
+    assert stored["training"] is None
+    assert stored["metrics"]["strict"]["mrr"] == pytest.approx(np.mean(1 / np.arange(1, 41)))
+    assert stored["dataset"]["fingerprint"] == toy.fingerprint
+    assert set(stored["contract"]) == {"max_history", "validation_in_test_history", "exclude_history"}

@@ -1,0 +1,236 @@
+"""A finished cell is not run again; a forced, stopped or killed one ends as one that was left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.data import sources
+from bench.report.results import load
+from bench.runs import run as one_cell
+from bench.runs import store
+
+Bench = Callable[..., SimpleNamespace]
+Cells = Callable[[Path], list[Path]]
+Substance = Callable[[Path], dict[str, Any]]
+
+LONG = ["--set=epochs=40", "--set=patience=99", "--set=validate_every=1"]  # two seconds after its first checkpoint
+
+
+def numeric(quick: list[str], results: Path, *more: object) -> list[str]:
+    return ["run", "--id-scheme", "numeric", *quick, "--results", str(results), *map(str, more)]
+
+
+@pytest.fixture(scope="module")
+def long(bench: Bench, quick: list[str], cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a cell that nothing has stopped."""
+    results = tmp_path_factory.mktemp("uninterrupted")
+    assert bench(*numeric(quick, results, *LONG)).code == 0
+    return cells(results)[0]
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_a_finished_cell_is_left_alone_unless_forced(
+    bench: Bench, quick: list[str], cells: Cells, substance: Substance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bench(*numeric(quick, tmp_path)).code == 0
+    (cell,) = cells(tmp_path)
+    before, content = stamps(cell), substance(cell)
+    again = bench(*numeric(quick, tmp_path))
+    assert again.code == 0
+    assert f"numeric/sequential on toy, seed 0: finished already in {cell} (--force runs it again)" in again.err
+    assert stamps(cell) == before
+
+    def fail(*_: object) -> None:
+        assert stamps(cell) == before  # the old result stays until the new one is whole
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one_cell, "_store", fail)
+        assert bench(*numeric(quick, tmp_path, "--force")).code == 130
+    assert stamps(cell) == before
+    assert bench(*numeric(quick, tmp_path, "--force")).code == 0
+    assert all(stamps(cell)[name] > before[name] for name in before)
+    assert substance(cell) == content
+    assert cells(tmp_path) == [cell]
+
+
+def test_a_cell_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
+    assert sorted(path.name for path in long.iterdir()) == [
+        "config.json",
+        "ids.parquet",
+        "log.jsonl",
+        "model.safetensors",
+        "per_user.parquet",
+        "result.json",
+        "tokenizer.json",
+    ]
+    table = pd.read_parquet(long / "per_user.parquet")
+    assert table["user"].tolist() == [f"u{user:02d}" for user in range(40)]
+    (result,) = load(long.parents[4])
+    assert result.values("hit@10").mean() == pytest.approx(result.metrics["strict"]["hit@10"])
+    assert result.costs.train_seconds
+    assert result.costs.peak_memory_mb
+    assert result.costs.peak_memory_mb > 50
+
+
+def test_killed_in_the_middle_it_goes_on_to_the_same_end(
+    bench: Bench,
+    quick: list[str],
+    started: dict[str, str],
+    long: Path,
+    cells: Cells,
+    substance: Substance,
+    tmp_path: Path,
+) -> None:
+    words = numeric(quick, tmp_path, *LONG)
+    process = subprocess.Popen([sys.executable, "-m", "bench", *words], env=started, stderr=subprocess.DEVNULL)
+    wait_for(tmp_path, process)
+    process.kill()
+    process.wait()
+    (checkpoint,) = tmp_path.rglob("stage-0.safetensors")
+    assert not cells(tmp_path)
+    half = checkpoint.with_name(f".{checkpoint.name}.{process.pid}")  # as if it had been writing
+    half.write_bytes(checkpoint.read_bytes()[:1000])
+    with (checkpoint.parent / "log.jsonl").open("a") as log:
+        log.write('{"stage": "train", "st')
+    assert bench(*words).code == 0
+    (cell,) = cells(tmp_path)
+    assert substance(cell) == substance(long)
+    assert (cell / "log.jsonl").read_text() == (long / "log.jsonl").read_text()
+    left = [path for path in tmp_path.rglob("*") if path.name.startswith(".") and path.suffix != ".lock"]
+    assert not left
+
+
+def test_ctrl_c_says_how_to_go_on(
+    bench: Bench,
+    quick: list[str],
+    started: dict[str, str],
+    long: Path,
+    cells: Cells,
+    substance: Substance,
+    tmp_path: Path,
+) -> None:
+    words = numeric(quick, tmp_path, *LONG)
+    command = [sys.executable, "-m", "bench", *words]
+    with subprocess.Popen(command, env=started, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(tmp_path, process)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "bench: stopped; the same command goes on from here"
+    assert "Traceback" not in said
+    assert not cells(tmp_path)
+    assert bench(*words).code == 0
+    assert substance(cells(tmp_path)[0]) == substance(long)
+
+
+def wait_for(results: Path, process: subprocess.Popen[Any]) -> None:
+    """Until the first checkpoint is there."""
+    deadline = time.monotonic() + 120
+    while not list(results.rglob("stage-0.safetensors")):
+        assert process.poll() is None, "it ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_second_process_on_one_cell_gets_one_line(bench: Bench, quick: list[str], long: Path, tmp_path: Path) -> None:
+    cell = tmp_path / long.relative_to(long.parents[4])
+    with store.building(cell, fresh=False):
+        said = bench(*numeric(quick, tmp_path, *LONG))
+    assert said.code == 1
+    errors = [line for line in said.err.splitlines() if line.startswith("bench: ")]
+    assert errors == [f"bench: another process is working on '{cell}'; wait for it, or name another --results"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_a_damaged_checkpoint_is_named(
+    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(one_cell, "_store", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        assert bench(*numeric(quick, tmp_path)).code == 130
+    (checkpoint,) = tmp_path.rglob("stage-0.safetensors")
+    content = bytearray(checkpoint.read_bytes())
+    content[-100] ^= 1
+    checkpoint.write_bytes(content if damage == "flipped" else content[:-100])
+    said = bench(*numeric(quick, tmp_path))
+    assert said.code == 1
+    assert f"bench: the checkpoint '{checkpoint}' is damaged" in said.err
+    assert "--force" in said.err
+    assert bench(*numeric(quick, tmp_path, "--force")).code == 0
+
+
+def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
+    bench: Bench,
+    quick: list[str],
+    cells: Cells,
+    substance: Substance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for target in ("bench.training.checkpoint.save_file", "bench.runs.scheme_run.save_file", "pandas.DataFrame.to_parquet"):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, full if "Frame" not in target else lambda *_, **__: full())
+            said = bench(*numeric(quick, tmp_path / "results"))
+        assert said.code == 1
+        assert "No space left on device" in said.err.splitlines()[-1]
+        assert not cells(tmp_path / "results")
+    assert bench(*numeric(quick, tmp_path / "results")).code == 0
+    assert bench(*numeric(quick, tmp_path / "other")).code == 0
+    assert substance(cells(tmp_path / "results")[0]) == substance(cells(tmp_path / "other")[0])
+
+
+def test_one_cell_repeats_in_processes_with_other_hash_seeds(
+    quick: list[str], started: dict[str, str], cells: Cells, substance: Substance, tmp_path: Path
+) -> None:
+    found = []
+    for hash_seed in ("1", "2"):
+        results = tmp_path / hash_seed
+        command = [sys.executable, "-m", "bench", "run", "--id-scheme", "numeric/random,textual", *quick]
+        environment = {**started, "PYTHONHASHSEED": hash_seed}
+        subprocess.run([*command, "--results", str(results)], env=environment, check=True, capture_output=True)
+        found.append({cell.relative_to(results): substance(cell) for cell in cells(results)})
+        found[-1]["cache"] = {path.name for path in (results / "cache").rglob("*.safetensors")}
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
+
+
+def test_real_ratings(bench: Bench, tiny: Path, cells: Cells, tmp_path: Path) -> None:
+    if sources._embedded() is None:
+        pytest.skip(f"MovieLens-100k comes with RecBole, which is not installed: {sources.INSTALL}")
+    few = ["--preset", "smoke", "--set", f"backbone={tiny}", "--set", "max_steps=2", "--set", "validation_users=20"]
+    said = bench("run", "--id-scheme", "numeric", "--baseline", "pop,random", *few, "--results", tmp_path)
+    assert said.code == 0, said.err
+    found = {cell.parents[1].name: json.loads((cell / "result.json").read_text()) for cell in cells(tmp_path)}
+    assert sorted(found) == ["numeric-sequential@1", "pop@1", "random@1"]
+    pop = found["pop@1"]
+    assert pop["dataset"] | {"fingerprint": ""} == {
+        "name": "ml-100k",
+        "fingerprint": "",
+        "users": 943,
+        "items": 1682,
+        "interactions": 100000,
+    }
+    assert pop["split"] == {"train_users": 943, "validation_users": 943, "test_users": 943}
+    ndcg = {name: cell["metrics"]["strict"]["ndcg@10"] for name, cell in found.items()}
+    assert ndcg["pop@1"] > 3 * ndcg["random@1"]
+    assert "Now: bench report" in said.err
+    assert bench("report", "--results", tmp_path).code == 0

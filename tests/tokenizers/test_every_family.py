@@ -1,0 +1,112 @@
+"""What every identifier scheme of ours promises, whatever it is made of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
+
+import numpy as np
+import pytest
+from numeric_ids import Random, Sequential
+from textual_ids import Settings, Title
+
+from bench.data.dataset import Dataset, Sequences, TrainView
+from bench.data.splits import leave_one_out
+from bench.ids.scheme import IdScheme, TokenIds
+from bench.ids.vocabulary import Vocabulary
+
+SCHEMES: list[IdScheme] = [
+    Random(),
+    Sequential(),
+    *(Title(Settings(order=o)) for o in ("salient", "frequent", "title")),
+]
+NAMES = ["random", "sequential", "title-salient", "title-frequent", "title-title"]
+PROBE = """
+import numpy as np
+from hashlib import sha256
+from bench.data.dataset import ItemTable, Sequences, TrainView
+from numeric_ids import Random, Sequential
+from textual_ids import Title
+titles = tuple(f"thing {word} of {word[::-1]}" for word in ("ab", "cd", "ef", "gh", "ij", "kl", "ab"))
+items = ItemTable(tuple("1234567"), {"title": titles})
+train = TrainView("probe", items, Sequences.from_rows([[3, 1], [0, 3, 2]]), seed=7)
+for scheme in (Random, Sequential, Title):
+    print(sha256(scheme().fit(train).tokens.tobytes()).hexdigest())
+"""
+
+
+def views(dataset: Dataset, t5: Vocabulary | None) -> Iterator[TrainView]:
+    train = leave_one_out(dataset, seed=3).train
+    yield train
+    if t5:
+        yield replace(train, language=t5)
+
+
+def permute_held_out(dataset: Dataset) -> Dataset:
+    """The same training parts, with every validation and test item given to another user."""
+    rows = [dataset.sequences[user].copy() for user in range(len(dataset.users))]
+    held_out = [row[-2:].copy() for row in rows]
+    for row, other in zip(rows, held_out[1:] + held_out[:1], strict=True):
+        row[-2:] = other[::-1]
+    return replace(dataset, sequences=Sequences.from_rows(rows))
+
+
+def content(ids: TokenIds) -> str:
+    return sha256(ids.tokens.tobytes() + ids.lengths.tobytes() + ids.vocabulary.fingerprint.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=NAMES)
+def test_held_out_interactions_change_nothing(scheme: IdScheme, small: Dataset) -> None:
+    other = permute_held_out(small)
+    assert not np.array_equal(leave_one_out(other).test.items, leave_one_out(small).test.items)
+    found = {content(scheme.fit(view)) for dataset in (small, other) for view in views(dataset, None)}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=NAMES)
+def test_every_item_has_tokens_of_its_own(scheme: IdScheme, small: Dataset, t5: Vocabulary) -> None:
+    for train in views(small, t5):
+        ids = scheme.fit(train)
+        assert len(ids) == len(small.items)
+        assert len({ids.code(item) for item in range(len(ids))}) == len(ids)
+        assert ids.vocabulary.unk not in ids.tokens
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=NAMES)
+def test_real_toys_are_named_apart_with_and_without_a_language_model(
+    scheme: IdScheme, toys: Dataset, t5: Vocabulary
+) -> None:
+    for train in views(toys, t5):
+        ids = scheme.fit(train)
+        assert ids.groups.max() + 1 == len(ids) == 11_924
+        assert ids.vocabulary.unk not in ids.tokens
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=NAMES)
+def test_the_separator_is_in_no_identifier(scheme: IdScheme, small: Dataset) -> None:
+    ids = scheme.fit(next(views(small, None)))
+    (separator,) = ids.vocabulary.encode(ids.template.separator)
+    assert separator != ids.vocabulary.unk
+    assert separator not in ids.tokens
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=NAMES)
+def test_a_language_model_can_read_the_whole_template(scheme: IdScheme, small: Dataset, t5: Vocabulary) -> None:
+    template = scheme.fit(replace(next(views(small, None)), language=t5)).template
+    for text in (template.before, template.separator, template.after):
+        assert t5.encode(text)
+        assert t5.unk not in t5.encode(text)
+
+
+def test_processes_with_other_hash_seeds_agree() -> None:
+    paths = os.pathsep.join(filter(None, sys.path))
+    found = set()
+    for seed in ("0", "77"):
+        env = {**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": seed}
+        found.add(subprocess.run([sys.executable, "-c", PROBE], env=env, capture_output=True, check=True).stdout)
+    (output,) = found
+    assert len(set(output.split())) == 3

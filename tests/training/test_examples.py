@@ -1,0 +1,71 @@
+"""What an epoch trains on, against plain Python: every example once, in batches of like size and like length."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.data.dataset import Sequences
+from bench.training.examples import Examples, bucketed_batches, one_of_each, sliding_windows
+
+rows = st.lists(st.lists(st.integers(0, 50), max_size=9), max_size=8)
+
+
+def pairs(examples: Examples) -> list[tuple[list[int], int]]:
+    histories, items = examples.histories(), examples.items()
+    return [(histories[row].tolist(), int(items[row])) for row in range(len(examples))]
+
+
+@given(rows, st.integers(1, 6))
+def test_every_prefix_predicts_what_came_next(sequences: list[list[int]], max_history: int) -> None:
+    expected = [
+        (row[max(0, place - max_history) : place], row[place]) for row in sequences for place in range(1, len(row))
+    ]
+    assert pairs(sliding_windows(Sequences.from_rows(sequences), max_history)) == expected
+
+
+@given(rows, st.integers(0, 3), st.integers(0, 5))
+def test_one_window_of_every_user_who_has_one(sequences: list[list[int]], seed: int, epoch: int) -> None:
+    tagged = [[100 * user + item for item in row] for user, row in enumerate(sequences)]
+    windows = sliding_windows(Sequences.from_rows(tagged), 20)
+    chosen = one_of_each(windows, seed, epoch)
+    assert [item // 100 for item in chosen.items()] == [user for user, row in enumerate(tagged) if len(row) > 1]
+    every = pairs(windows)
+    assert all(pair in every for pair in pairs(chosen))
+
+
+def test_the_windows_are_drawn_anew_each_epoch_and_repeat_for_a_seed() -> None:
+    windows = sliding_windows(Sequences.from_rows([range(9)] * 50), 20)
+    drawn = [one_of_each(windows, seed, epoch).targets.tolist() for seed, epoch in [(0, 0), (0, 0), (0, 1), (1, 0)]]
+    assert drawn[0] == drawn[1]
+    assert len({tuple(targets) for targets in drawn}) == 3
+    places = np.concatenate([one_of_each(windows, 0, epoch).targets % 9 for epoch in range(40)])
+    assert np.bincount(places, minlength=9)[1:].min() > 0.8 * 40 * 50 / 8  # and every window as often as another
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=80), st.integers(1, 20), st.integers(0, 3))
+def test_batches_hold_every_example_once_and_next_to_no_padding(lengths: list[int], size: int, epoch: int) -> None:
+    batches = bucketed_batches(np.array(lengths), size, seed=0, epoch=epoch)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
+    sizes = [len(batch) for batch in batches]
+    assert len(sizes) == math.ceil(len(lengths) / size)
+    assert max(sizes) <= size
+    assert max(sizes) - min(sizes) <= 1
+    ranges = sorted((min(found), max(found)) for found in ([lengths[row] for row in batch] for batch in batches))
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(ranges))
+
+
+def test_batches_come_in_an_order_of_their_own_each_epoch() -> None:
+    lengths = np.repeat(np.arange(1, 9), 8)
+    plans = [bucketed_batches(lengths, 8, *key) for key in [(0, 0), (0, 0), (0, 1), (1, 0)]]
+    flat = [np.concatenate(plan).tolist() for plan in plans]
+    assert flat[0] == flat[1]
+    assert flat[0] != flat[2]
+    assert flat[0] != flat[3]
+    order = [int(lengths[batch[0]]) for batch in plans[0]]
+    assert sorted(order) == list(range(1, 9))
+    assert order != sorted(order)  # short histories first would be a curriculum

@@ -1,0 +1,333 @@
+"""The training loop repeats to the bit, goes on from anywhere, keeps the best weights, and learns."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.data.dataset import Sequences
+from bench.errors import BenchError
+from bench.model.t5 import RelativeBias, RMSNorm
+from bench.runs.config import Contract
+from bench.training import checkpoint, loop
+from bench.training.loop import Job, decay_groups, deferred_interrupts, schedule, train
+
+Jobs = Callable[..., Job]
+Weights = dict[str, Tensor]
+
+
+def weights(job: Job) -> Weights:
+    return {name: tensor.clone() for name, tensor in job.recommender.state_dict().items()}
+
+
+def same(first: Weights, second: Weights) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def outcome(job: Job) -> tuple[Weights, dict[str, Any]]:
+    """The weights after training and all of its state but the time it took."""
+    state = vars(train(job)) | {"seconds": 0.0}
+    return weights(job), state
+
+
+def interrupting(report: int) -> Callable[..., None]:
+    """A callback that presses Ctrl-C in the ``report``-th report."""
+    calls = itertools.count(1)
+
+    def interrupt(*_: object) -> None:
+        if next(calls) == report:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return interrupt
+
+
+@pytest.fixture(autouse=True)
+def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss is looked at after every step."""
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+
+
+def test_one_seed_is_one_result_and_another_seed_another(job: Jobs, tmp_path: Path) -> None:
+    first, second, other = (outcome(job(seed, tmp_path / name)) for name, seed in [("a", 0), ("b", 0), ("c", 1)])
+    assert same(first[0], second[0])
+    assert first[1] == second[1]
+    assert not same(first[0], other[0])
+
+
+def test_the_randomness_of_a_step_depends_on_seed_step_and_process_alone() -> None:
+    drawn = []
+    for key in itertools.product((0, 1), (0, 1, 2), (0, 1)):
+        torch.rand(3)  # whatever was drawn before
+        loop.seed_everything(*key)
+        drawn.append(torch.rand(4).tolist())
+    assert len({tuple(numbers) for numbers in drawn}) == 12
+    loop.seed_everything(1, 2, 0)
+    assert torch.rand(4).tolist() == drawn[-2]
+
+
+# -- going on ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("save_every", [0.0, 60.0])
+def test_stopped_anywhere_it_ends_as_if_it_had_not_been(
+    job: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_every: float
+) -> None:
+    """Ctrl-C at each report: after every one of the six steps, and after both validations."""
+    monkeypatch.setattr(loop, "SAVE_EVERY", save_every)
+    expected, state = outcome(job())
+    reports = len(state["curve"])
+    assert reports == 8
+    for stop in range(1, reports + 1):
+        path = tmp_path / f"stopped-{stop}"
+        with pytest.raises(KeyboardInterrupt):
+            train(job(path=path, report=interrupting(stop)))
+        found, gone_on = outcome(job(path=path))
+        assert gone_on == state, stop
+        assert same(found, expected), stop
+
+
+@pytest.mark.parametrize("save_every", [0.0, 60.0])
+def test_stopped_within_a_validation_it_ends_the_same(
+    job: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_every: float
+) -> None:
+    monkeypatch.setattr(loop, "SAVE_EVERY", save_every)
+    expected, state = outcome(job())
+    validate = job().validate
+
+    def interrupted() -> float:
+        validate()
+        os.kill(os.getpid(), signal.SIGINT)
+        return 1.0
+
+    path = tmp_path / "stopped"
+    for _ in range(2):  # once more at the same place: nothing but validation may be repeated
+        with pytest.raises(KeyboardInterrupt):
+            train(job(path=path, validate=interrupted))
+        assert path.exists() == (save_every == 0)
+    found, gone_on = outcome(job(path=path))
+    assert gone_on == state
+    assert same(found, expected)
+
+
+def test_killed_after_any_checkpoint_it_ends_the_same(
+    job: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What kill -9 leaves is the last checkpoint: the training is gone on with from each one ever written."""
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
+    written: list[bytes] = []
+
+    def save(path: Path, *content: Any) -> None:
+        checkpoint_save(path, *content)
+        written.append(path.read_bytes())
+
+    checkpoint_save = checkpoint.save
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save)
+        expected, state = outcome(job())
+    assert len(written) == 6 + 2 + 2  # after every step, before every validation, after every epoch
+    for number, content in enumerate(written):
+        path = tmp_path / f"killed-{number}"
+        path.write_bytes(content)
+        found, gone_on = outcome(job(path=path))
+        assert gone_on == state, number
+        assert same(found, expected), number
+
+
+def test_a_finished_stage_is_loaded_and_not_trained(job: Jobs) -> None:
+    expected, state = outcome(job())
+
+    def refuse(*_: object) -> float:
+        raise AssertionError("trained again")
+
+    found, again = outcome(job(validate=refuse, report=refuse))
+    assert again == state
+    assert same(found, expected)
+
+
+def test_a_termination_signal_stops_as_ctrl_c_does(job: Jobs) -> None:
+    def report(step: int, *_: object) -> None:
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    started = job(report=report)
+    with pytest.raises(KeyboardInterrupt):
+        train(started)
+    assert checkpoint.load(started.path)[0].step == 2
+
+
+def test_a_second_signal_is_obeyed_at_once_and_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with deferred_interrupts() as asked:
+        assert not asked
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+# -- selection --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "validations", "best"),
+    [
+        ([0.1, 0.3, 0.2, 0.2, 0.9], 2, 4, 2),  # stops before it would have got better
+        ([0.1, 0.3, 0.2, 0.3, 0.9], 2, 4, 2),  # as good as the best is not better
+        ([0.1, 0.3, 0.2, 0.4, 0.2], 2, 5, 4),  # a better one starts the count anew; then the budget ends
+        ([0.0, 0.0, 0.0, 0.0, 0.0], 3, 4, 1),  # the first is the best so far, even without a hit
+    ],
+)
+def test_the_best_weights_by_validation_are_what_is_left(
+    job: Jobs, scores: list[float], patience: int, validations: int, best: int
+) -> None:
+    seen: list[Weights] = []
+
+    def validate() -> float:
+        seen.append(weights(started))
+        return scores[len(seen) - 1]
+
+    started = job(validate=validate, epochs=5, patience=patience)
+    state = train(started)
+    assert len(seen) == state.epoch == validations
+    assert state.best == scores[best - 1]
+    assert state.best_step == 3 * best
+    assert same(weights(started), seen[best - 1])
+    assert best == validations or not same(seen[best - 1], seen[-1])
+    assert not started.recommender.training
+
+
+def test_validation_is_due_every_few_epochs_and_at_the_end(job: Jobs) -> None:
+    curve = train(job(epochs=5, validate_every=2)).curve
+    assert [point["step"] for point in curve if "ndcg@10" in point] == [6, 12, 15]
+
+
+# -- budget and schedule ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({}, 6),
+        ({"max_steps": 4}, 4),
+        ({"max_steps": 99}, 6),
+        ({"epochs": 4, "share": 0.5}, 6),
+        ({"max_steps": 4, "share": 0.5}, 2),
+        ({"max_steps": 1, "share": 0.1}, 1),
+        ({"batch_size": 7}, 12),
+    ],
+)
+def test_the_budget_is_kept_and_shared_out(job: Jobs, changes: dict[str, Any], steps: int) -> None:
+    totals = []
+    state = train(job(report=lambda step, total, figures: totals.append(total), **changes))
+    assert state.step == steps == state.curve[-1]["step"]
+    assert set(totals) == {steps}
+
+
+def test_all_examples_or_one_of_each_user(job: Jobs, tmp_path: Path) -> None:
+    windows = sum(length - 1 for length in job().sequences.lengths)
+    assert train(job(path=tmp_path / "all", examples="all", epochs=1)).step == -(-windows // 16)
+    assert train(job(path=tmp_path / "one", examples="one", epochs=1)).step == -(-40 // 16)
+
+
+def test_the_schedule_warms_up_and_decays() -> None:
+    linear, cosine, constant = (Contract(schedule=name, warmup=0.2) for name in ("linear", "cosine", "constant"))
+    assert [schedule(linear, step, 10) for step in range(10)] == pytest.approx(
+        [0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]
+    )
+    assert [schedule(cosine, step, 10) for step in (0, 1, 2, 4, 6)] == pytest.approx([0.5, 1, 1, 0.5 + 2**0.5 / 4, 0.5])
+    assert [schedule(constant, step, 10) for step in (0, 1, 5, 9)] == [0.5, 1, 1, 1]
+    assert [schedule(replace(linear, warmup=0.0), step, 2) for step in range(2)] == [1, 0.5]
+
+
+def test_the_schedule_sets_the_learning_rate(job: Jobs) -> None:
+    """Two first steps at full and at half rate: Adam's first move has the size of the rate."""
+    moves = []
+    for warmup in (0.0, 0.34):  # of six steps: none or two
+        started = job(path=Path(f"{job().path}-{warmup}"), max_steps=6, dropout=0.0, weight_decay=0.0, warmup=warmup)
+        run = loop._Run(started)
+        before = weights(started)
+        examples = run.examples(0)
+        run.step(examples, examples.targets.argsort()[:16])
+        moves.append(max(float((after - before[name]).abs().max()) for name, after in weights(started).items()))
+    assert moves == pytest.approx([0.01, 0.005], rel=1e-3)
+
+
+# -- the optimiser ----------------------------------------------------------------------------------------------------
+
+
+def test_weight_decay_spares_norms_and_position_biases(job: Jobs) -> None:
+    model = job().recommender
+    decayed, spared = decay_groups(model, 0.3)
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)
+    kinds = {id(p): type(m) for m in model.modules() for p in m.parameters(recurse=False)}
+    tables = [m.table.weight for m in model.modules() if isinstance(m, RelativeBias)]
+    norms = [m.weight for m in model.modules() if isinstance(m, RMSNorm)]
+    assert (len(tables), len(norms)) == (2, 7)
+    assert {id(p) for p in spared["params"]} == {id(p) for p in [*tables, *norms]}
+    assert {kinds[id(p)] for p in decayed["params"]} == {torch.nn.Linear, torch.nn.Embedding}
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
+
+
+def test_a_step_decays_matrices_alone(job: Jobs, tmp_path: Path) -> None:
+    with_decay, without = (
+        outcome(job(path=tmp_path / str(decay), max_steps=1, weight_decay=decay, warmup=0.0))[0] for decay in (9.0, 0.0)
+    )
+    equal = {name for name in without if torch.equal(with_decay[name], without[name])}
+    assert equal == {name for name in without if "norm" in name or ".bias." in name}
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 1e-6])
+def test_gradients_are_clipped_where_asked(job: Jobs, monkeypatch: pytest.MonkeyPatch, clip_norm: float) -> None:
+    seen = []
+    original = torch.optim.AdamW.step
+
+    def step(self: Any, *rest: Any) -> Any:
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        seen.append(float(torch.nn.utils.get_total_norm(gradients)))
+        return original(self, *rest)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    train(job(clip_norm=clip_norm, max_steps=2))
+    assert (max(seen) <= 1.01e-6) == bool(clip_norm)
+
+
+# -- what can go wrong, and what should go right ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("every", [1, 20])
+def test_a_loss_that_is_no_number_ends_the_training(job: Jobs, monkeypatch: pytest.MonkeyPatch, every: int) -> None:
+    """A rate at which any model diverges; where no look at the loss is due, the last step still has one."""
+    monkeypatch.setattr(loop, "LOG_EVERY", every)
+    with pytest.raises(BenchError) as caught:
+        train(job(learning_rate=1e20, warmup=0.0, clip_norm=0.0))
+    text = str(caught.value)
+    assert "learning_rate=1e+20" in text
+    assert "--set learning_rate=3e+19" in text
+    assert "at step 2 " in text or "at step 3 " in text or (every == 20 and "at step 6 " in text)
+    assert "\n" not in text
+
+
+def test_sequences_of_single_items_cannot_train(job: Jobs) -> None:
+    with pytest.raises(BenchError, match="no training example: every training sequence has fewer than two items"):
+        train(replace(job(), sequences=Sequences.from_rows([[1], [2], []])))
+
+
+def test_the_circle_is_learnt(job: Jobs) -> None:
+    """The next item is one step on, nine times of ten: the loss falls, and what is left decodes far above chance."""
+    state = train(job(epochs=20, examples="all", dropout=0.0, validate_every=20))
+    losses = [point["loss"] for point in state.curve if "loss" in point]
+    assert losses[0] > 2
+    assert losses[-1] < losses[0] / 2
+    by_chance = sum(1 / math.log2(rank + 1) for rank in range(1, 11)) / 30
+    assert state.best > 2 * by_chance

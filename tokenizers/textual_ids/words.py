@@ -1,0 +1,71 @@
+"""The words of a catalogue's text, and which of them say most about an item."""
+
+from __future__ import annotations
+
+import html
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from bench.data.dataset import ItemTable
+
+
+@dataclass(frozen=True)
+class ItemWords:
+    """The distinct words of one item: in the order of its text, and the most salient first.
+
+    ``telling`` counts the salient words that say something; behind them stand stop words, numbers, single letters and
+    words that every item has.
+    """
+
+    text: tuple[str, ...]
+    salient: tuple[str, ...]
+    telling: int
+
+
+def split(text: str) -> list[str]:
+    """Lower-case words: unbroken runs of letters, marks and digits. Anything else separates, as "™" or "/" do."""
+    lower = unicodedata.normalize("NFKC", _runs(html.unescape(text))).lower()
+    return _runs(unicodedata.normalize("NFKC", lower)).split()  # lower case can undo the normal form
+
+
+def _runs(text: str) -> str:
+    return "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in text)
+
+
+def table(items: ItemTable) -> list[list[list[str]]]:
+    """The words of every item, column by column: ``table[item][column]``."""
+    columns = [[split(text) for text in column] for column in items.text.values()]
+    return [[column[item] for column in columns] for item in range(len(items))]
+
+
+def spread(words: Iterable[list[list[str]]]) -> Counter[str]:
+    """In how many items each word occurs."""
+    return Counter(word for columns in words for word in dict.fromkeys(chain(*columns)))
+
+
+def rank(columns: list[list[str]], shared_by: Counter[str], items: int, fewest: int) -> ItemWords:
+    """The words of one item by salience; words outside ``shared_by`` are left out.
+
+    The first column (the title) comes before the others. Within a column a word counts by its inverse document
+    frequency, over the square root of its place: names of brands and lines stand first in a title, and they are what
+    items bought one after another share. A word in fewer than ``fewest`` items can't be shared and counts nothing.
+    """
+    found: dict[str, tuple[bool, int, float, int]] = {}
+    for number, column in enumerate(columns):
+        for place, word in enumerate(column):
+            if word in shared_by and word not in found:
+                tells = math.log(items / shared_by[word]) / math.sqrt(1 + place) if shared_by[word] >= fewest else 0.0
+                found[word] = (is_filler(word) or shared_by[word] == items, number, -tells, place)
+    salient = sorted(found, key=found.__getitem__)
+    return ItemWords(tuple(found), tuple(salient), sum(not filler for filler, *_ in found.values()))
+
+
+def is_filler(word: str) -> bool:
+    """Stop words, numbers (also with a unit: "12oz") and single Latin letters tell little about an item."""
+    return word in ENGLISH_STOP_WORDS or word[0].isdigit() or (len(word) == 1 and word.isascii())
