@@ -23,9 +23,10 @@ NEVER = float("-inf")
 class Scoring:
     """How a prefix is scored: named, and reported with every result.
 
-    ``normalise`` is where token probabilities sum to one: over the whole ``vocabulary`` (the training objective, and
-    what published systems use) or over the tokens that occur in the ``catalogue``'s identifiers. A complete identifier
-    of L tokens with log-probability s scores ``s / L ** length_penalty``; 0 ranks by probability.
+    ``normalise`` is where token probabilities sum to one: over the whole ``vocabulary``, as published systems do; over
+    the tokens that occur in the ``catalogue``'s identifiers; or, after each ``prefix``, over the tokens that go on to an
+    item, which makes the scores of all items a distribution. A complete identifier of L tokens with log-probability s
+    scores ``s / L ** length_penalty``; 0 ranks by probability.
     """
 
     normalise: str = "vocabulary"
@@ -40,20 +41,22 @@ class Scoring:
 
 
 class TokenScores:
-    """Log-probabilities of the next token under one of the two normalisations."""
+    """Log-probabilities of the next token under one of the normalisations."""
 
     def __init__(self, model: T5, trie: Trie, scoring: Scoring) -> None:
         self.model, self.rows, self.column = model, None, torch.arange(0)
-        if scoring.normalise == "catalogue":
+        self.by_prefix = scoring.normalise == "prefix"
+        if scoring.normalise != "vocabulary":
             self.rows = torch.unique(trie.token[1:])  # without the root's, which no identifier holds
             self.column = torch.zeros(model.config.vocabulary, dtype=torch.long, device=trie.token.device)
             self.column[self.rows] = torch.arange(len(self.rows), device=trie.token.device)
 
-    def __call__(self, hidden: Tensor, tokens: Tensor) -> Tensor:
-        """``hidden [B, N, D]`` and candidate ``tokens [B, N, C]`` to log-probabilities ``[B, N, C]``."""
+    def __call__(self, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
+        """``hidden [B, N, D]`` and continuations ``tokens [B, N, C]``, those that ``exist``, to log-probabilities."""
         logits = self.model.logits(hidden, self.rows).float()
-        columns = tokens if self.rows is None else self.column[tokens]
-        return logits.gather(-1, columns) - logits.logsumexp(-1, keepdim=True)
+        found = logits.gather(-1, tokens if self.rows is None else self.column[tokens])
+        over = found.masked_fill(~exists, MASKED) if self.by_prefix else logits
+        return found - over.logsumexp(-1, keepdim=True)
 
 
 @torch.no_grad()
@@ -114,9 +117,9 @@ def _extend(
     place = torch.arange(max(int(count.max()), 1), device=nodes.device)
     exists = place < count[..., None]
     children = torch.where(exists, trie.first[nodes][..., None] + place, 0)
+    extended = scores[..., None] + token_scores(hidden, trie.token[children], exists)
     if excluded is not None:
         exists = exists & ~_only(trie, children, excluded)
-    extended = scores[..., None] + token_scores(hidden, trie.token[children])
     return children, extended.masked_fill(~exists, NEVER)
 
 

@@ -79,16 +79,17 @@ class Recommender(nn.Module, ABC):
 
 
 @singledispatch
-def recommender_for(ids: Any, t5: T5, max_tokens: int = 512) -> Recommender:
+def recommender_for(ids: Any, t5: T5, max_tokens: int = 512, objective: str = "vocabulary") -> Recommender:
     """The recommender for a kind of identifiers, over a T5 whose vocabulary is theirs.
 
-    The encoder reads at most ``max_tokens``; the oldest items of longer histories are dropped.
+    The encoder reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says where
+    the token probabilities of the loss sum to one; a head without tokens has no use for it.
     """
     raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds")
 
 
 @recommender_for.register
-def _(ids: TokenIds, t5: T5, max_tokens: int = 512) -> Recommender:
+def _(ids: TokenIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary") -> Recommender:
     from bench.model.sequence import SequenceRecommender
 
-    return SequenceRecommender(ids, t5, max_tokens)
+    return SequenceRecommender(ids, t5, max_tokens, objective)

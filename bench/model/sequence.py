@@ -20,36 +20,61 @@ IGNORED = -1  # label where the identifier of a row has already ended
 
 
 class SequenceRecommender(Recommender):
-    """Reads a history as identifiers and writes the identifier of the next item, token by token."""
+    """Reads a history as identifiers and writes the identifier of the next item, token by token.
 
-    def __init__(self, ids: TokenIds, t5: T5, max_tokens: int = 512) -> None:
+    The loss is the cross-entropy of every token, end token included, over what ``objective`` names: the whole
+    ``vocabulary``, or after each ``prefix`` only the tokens that go on to an item (see ``Scoring``). Under the latter
+    nothing is to be learnt where a prefix can only go on in one way, and such tokens are no predictions.
+    """
+
+    def __init__(self, ids: TokenIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary") -> None:
         super().__init__()
         self.ids, self.t5 = ids, t5
         self.writer = HistoryWriter(ids, max_tokens)
         self.labels = with_end(ids)
-        self.steps = (self.labels != IGNORED).sum(1)
         self._trie = Trie.of(ids)
+        self.by_prefix = objective == "prefix"
+        self.nodes = self._trie.paths().numpy()
+        choices = self._trie.count.numpy()[self.nodes]
+        self.predicted = (self.labels != IGNORED) & ((choices > 1) | (not self.by_prefix))
+        places = np.arange(self.labels.shape[1])
+        self.steps = np.where(self.predicted, places + 1, 1).max(1)  # decoder positions up to the last prediction
 
     def input_lengths(self, histories: Sequences) -> NDArray[np.int64]:
         return self.writer.lengths(histories)
 
     def targets(self, items: ItemIndices) -> int:
-        return int(self.steps[items].sum())
+        return int(self.predicted[items].sum())
 
     def collate(self, histories: Sequences, items: ItemIndices) -> Batch:
         source = self.writer.write(histories)
-        labels = self.labels[items][:, : self.steps[items].max()].astype(np.int64)
-        return {"tokens": source.tokens, "mask": source.mask, "labels": torch.from_numpy(labels)}
+        chosen = {"labels": self.labels, "nodes": self.nodes, "predicted": self.predicted}
+        longest = self.steps[items].max()
+        tensors = {name: torch.from_numpy(array[items, :longest]) for name, array in chosen.items()}
+        return {"tokens": source.tokens, "mask": source.mask, **tensors}
 
     def forward(self, batch: Batch) -> Tensor:
-        tokens, labels = batch["tokens"], batch["labels"]
-        assert tokens is not None
-        assert labels is not None
-        mask, written = batch["mask"], labels != IGNORED
+        tokens, labels, predicted = (
+            required(batch, "tokens"),
+            required(batch, "labels").long(),
+            required(batch, "predicted"),
+        )
+        mask = batch["mask"]
         cache = self.t5.start(self.t5.encode(tokens, mask), mask)
         hidden = self.t5.decode(shifted(labels, self.ids.vocabulary.pad), cache)
-        logits = self.t5.logits(hidden[written])  # the output layer is most of the work: none of it goes into padding
-        return F.cross_entropy(logits.float(), labels[written], reduction="sum")
+        logits = self.t5.logits(hidden[predicted]).float()  # most of the work: none of it goes into padding
+        if self.by_prefix:
+            logits = logits.masked_fill(~self._allowed(required(batch, "nodes")[predicted], logits), float("-inf"))
+        return F.cross_entropy(logits, labels[predicted], reduction="sum")
+
+    def _allowed(self, nodes: Tensor, logits: Tensor) -> Tensor:
+        """The tokens that go on from ``nodes [n]``: ``[n, vocabulary]`` bool."""
+        count = self.trie.count[nodes]
+        row = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), count)
+        place = torch.arange(len(row), device=nodes.device) - torch.repeat_interleave(count.cumsum(0) - count, count)
+        allowed = torch.zeros_like(logits, dtype=torch.bool)
+        allowed[row, self.trie.token[self.trie.first[nodes][row] + place]] = True
+        return allowed
 
     @torch.no_grad()
     def rank(self, histories: Sequences, slots: int, decoding: Decoding) -> Slots:
@@ -93,6 +118,14 @@ class SequenceRecommender(Recommender):
             rows.append(torch.from_numpy(leaves[counts == sizes[leaves]]))
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=len(sizes))
         return padded.to(self.device)
+
+
+def required(batch: Batch, name: str) -> Tensor:
+    """A tensor that every batch has."""
+    tensor = batch[name]
+    if tensor is None:
+        raise KeyError(name)
+    return tensor
 
 
 def shifted(labels: Tensor, start: int) -> Tensor:

@@ -46,6 +46,17 @@ class Trie:
         tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return Trie(**tensors, depth=self.depth)
 
+    def paths(self) -> Tensor:
+        """The node before every token of every item, ``[items, depth]``; a leaf of the item where it has ended."""
+        low, high, leaf = self.low.numpy(), self.high.numpy(), self.leaf_of_item.numpy()
+        path, begin, end = np.zeros((len(leaf), self.depth), np.int64), 0, 1
+        for depth in range(1, self.depth):
+            begin, end = end, end + int(self.count[begin:end].sum())
+            node = np.maximum(begin, begin + np.searchsorted(low[begin:end], leaf, side="right") - 1)
+            covers = (low[node] <= leaf) & (leaf < high[node])
+            path[:, depth] = np.where(covers, node, path[:, depth - 1])
+        return torch.from_numpy(path)
+
     def __len__(self) -> int:
         """Number of nodes."""
         return len(self.token)

@@ -37,6 +37,7 @@ class Contract:
     epochs: int = 20
     max_steps: int = 0  # 0: no limit but the epochs
     batch_size: int = 256  # of all processes together
+    objective: Literal["vocabulary", "prefix"] = "vocabulary"  # where the token probabilities of the loss sum to one
     optimiser: Literal["adamw"] = "adamw"
     learning_rate: float = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -54,7 +55,7 @@ class Contract:
     # decoding
     decoder: Literal["beam", "exact"] = "beam"
     beam_width: int = 20
-    normalise: Literal["vocabulary", "catalogue"] = "vocabulary"  # where token probabilities sum to one
+    normalise: Literal["vocabulary", "catalogue", "prefix"] = "vocabulary"  # the same, of the scores
     length_penalty: float = 0.0  # log-probability is divided by length to this power; 0: not at all
     exclude_history: bool = False  # never recommend what the user already has
 

@@ -43,7 +43,8 @@ def execute(plan: Plan) -> list[Path]:
     """Run every cell and return their folders. What can be wrong with the request is found before the first."""
     subjects, contract, preset = resolve(plan)
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
-    accelerator = Accelerator(mixed_precision="bf16" if contract.precision == "bf16" else "no")
+    # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
+    accelerator = Accelerator(cpu=not _has_cuda(), mixed_precision="bf16" if contract.precision == "bf16" else "no")
     display = Display(accelerator.is_main_process)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {config.PRESETS[preset].purpose}")

@@ -114,7 +114,7 @@ class SchemeRun:
         stage, recommender = next(stages), None
         while True:
             t5 = self.first_t5(stage.ids) if recommender is None else recommender.t5
-            recommender = recommender_for(stage.ids, t5, self.contract.max_tokens)
+            recommender = recommender_for(stage.ids, t5, self.contract.max_tokens, self.contract.objective)
             states.append(self.train_stage(stage, recommender, len(states)))
             try:
                 stage = stages.send(recommender)

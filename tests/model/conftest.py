@@ -38,7 +38,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def t5() -> MakeT5:
-    """``t5(seed, **changes)``: a small T5 in ``eval`` mode, its norms and position biases random too, so that they count."""
+    """``t5(seed, **changes)``: a small T5 in ``eval`` mode, whose norms and position biases are random too."""
 
     def make(seed: int = 0, **changes: Any) -> T5:
         torch.manual_seed(seed)

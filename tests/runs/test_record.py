@@ -81,7 +81,8 @@ def test_the_report_reads_what_a_run_writes(
     per_user_table(toy, split, ranks).to_parquet(tmp_path / "per_user.parquet", index=False)
     found = read(tmp_path / "result.json")
     assert (found.dataset.name, found.dataset.items, found.dataset.interactions) == ("toy", 30, len(toy.times))
-    assert (found.scheme.name, found.scheme.kind, found.scheme.settings) == ("numeric/sequential", "scheme", {"first": 1001})
+    scheme = found.scheme
+    assert (scheme.name, scheme.kind, scheme.settings) == ("numeric/sequential", "scheme", {"first": 1001})
     assert found.contract == request_.conditions
     assert (found.contract_id, found.seed, found.preset) == (Contract().id, 4, "cpu")
     assert found.metrics == summaries(ranks, complete=False)

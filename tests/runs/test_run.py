@@ -183,12 +183,13 @@ def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for target in ("bench.training.checkpoint.save_file", "bench.runs.scheme_run.save_file", "pandas.DataFrame.to_parquet"):
+    checkpoint, model = "bench.training.checkpoint.save_file", "bench.runs.scheme_run.save_file"
+    for target in (checkpoint, model, "pandas.DataFrame.to_parquet"):
         with monkeypatch.context() as patch:
-            patch.setattr(target, full if "Frame" not in target else lambda *_, **__: full())
+            patch.setattr(target, full)
             said = bench(*numeric(quick, tmp_path / "results"))
         assert said.code == 1
         assert "No space left on device" in said.err.splitlines()[-1]

@@ -1,0 +1,105 @@
+"""Lists make a matrix; whatever is wrong with the request is said before anything runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench.errors import BenchError
+from bench.runs import matrix
+from bench.runs.config import PRESETS
+from bench.runs.matrix import Plan, resolve
+
+Bench = Callable[..., SimpleNamespace]
+
+
+def plan(*overrides: str, schemes: str = "textual,numeric/random", baselines: str = "pop", preset: str = "cpu") -> Plan:
+    return Plan(schemes.split(","), baselines.split(","), ["toys"], preset=preset, overrides=overrides)
+
+
+def test_settings_find_their_owner() -> None:
+    subjects, contract, preset = resolve(plan("textual.words=6", "numeric.first=7", "epochs=3", "backbone=a.b/c=d"))
+    assert [(subject.name, vars(subject.settings)) for subject in subjects[1:]] == [
+        ("numeric/random", {"first": 7}),
+        ("pop", {}),
+    ]
+    assert subjects[0].settings.words == 6
+    assert (contract.epochs, contract.backbone, preset) == (3, "a.b/c=d", "cpu")
+
+
+def test_a_setting_of_a_family_holds_for_all_its_variants() -> None:
+    subjects, *_ = resolve(plan("numeric.first=7", schemes="numeric/random,numeric/sequential"))
+    assert [subject.settings.first for subject in subjects if "numeric" in subject.name] == [7, 7]
+
+
+def test_a_scheme_named_twice_runs_once() -> None:
+    subjects, *_ = resolve(plan(schemes="textual,textual/title,numeric", baselines="pop,random,pop"))
+    assert [subject.name for subject in subjects] == ["textual/title", "numeric/sequential", "pop", "random"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (plan("epochs"), "--set takes key=value; found 'epochs'; keys: max_history,"),
+        (plan("epoch=3"), "unknown setting 'epoch'; did you mean 'epochs'? known: backbone,"),
+        (plan("textual.word=3"), "unknown setting of textual/title 'word'; did you mean 'words'? known: min_shared,"),
+        (plan("textul.words=3"), "'textul'; did you mean 'textual'? known: numeric, pop, textual"),
+        (plan("pop.size=3"), "unknown setting of pop 'size'; known: none"),
+        (plan("textual.words=three"), "setting of textual/title 'words' must be a whole number; found 'three'"),
+        (plan("textual.words=0"), "setting of textual/title 'words' must be 1 or more; found 0"),
+        (plan(preset="cpuu"), "unknown preset 'cpuu'; did you mean 'cpu'? known: cpu, smoke, standard"),
+        (plan(schemes="textul"), "unknown identifier scheme 'textul'; did you mean 'textual'? known: numeric, "),
+        (plan(baselines="popp"), "unknown baseline 'popp'; did you mean 'pop'? known: pop, random"),
+        (Plan([], [], ["toys"]), "nothing to run: name an identifier scheme, e.g. --id-scheme textual"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_one_line(given: Plan, said: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        resolve(given)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("cuda", "preset"), [(True, "standard"), (False, "cpu")])
+def test_without_a_preset_the_machine_decides_and_it_is_said(
+    bench: Bench, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuda: bool, preset: str
+) -> None:
+    monkeypatch.setattr(matrix, "_has_cuda", lambda: cuda)
+    words = ["run", "--baseline", "pop", "--dataset", toy_folder, "--results", tmp_path]
+    assert f"no --preset given: '{preset}', {PRESETS[preset].purpose}" in bench(*words).err
+    assert "no --preset given" not in bench(*words, "--preset", "smoke").err
+
+
+def test_every_data_set_subject_and_seed_is_a_cell(
+    bench: Bench, toy_folder: Path, quick: list[str], cells: Callable[[Path], list[Path]], tmp_path: Path
+) -> None:
+    other = tmp_path / "data" / "other"
+    other.mkdir(parents=True)
+    for suffix in (".inter", ".item"):
+        (other / f"other{suffix}").write_bytes((toy_folder / f"toy{suffix}").read_bytes())
+    words = ["--dataset", f"{toy_folder},{other}", "--seed", "0,5", "--set", "max_steps=1", "--results", tmp_path / "r"]
+    assert bench("run", "--id-scheme", "numeric", "--baseline", "random", *quick, *words).code == 0
+    found: list[dict[str, Any]] = [json.loads((cell / "result.json").read_text()) for cell in cells(tmp_path / "r")]
+    assert sorted((cell["dataset"]["name"], cell["scheme"]["name"], cell["seed"]) for cell in found) == [
+        (dataset, scheme, seed)
+        for dataset in ("other", "toy")
+        for scheme in ("numeric/sequential", "random")
+        for seed in (0, 5)
+    ]
+    assert len({cell["contract_id"] for cell in found if cell["scheme"]["kind"] == "scheme"}) == 1
+
+
+def test_what_is_odd_about_the_data_is_said(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "short"
+    folder.mkdir()
+    log = (toy_folder / "toy.inter").read_text()
+    (folder / "short.inter").write_text(log + "brief\ti00\t1\nbrief\ti01\t2\n")
+    said = bench("run", "--baseline", "pop", "--preset", "smoke", "--dataset", folder, "--results", tmp_path / "r")
+    assert said.code == 0
+    assert "short: there is no short.item: items have no text" in said.err
+    assert "short: 1 of 41 users have fewer than 3 interactions: they train only" in said.err

@@ -1,0 +1,262 @@
+"""A scheme through its stages: fitted once, trained from the backbone asked for, tested once, saved for others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tokenizers
+import torch
+
+from bench.data.dataset import Dataset
+from bench.data.splits import Targets, leave_one_out
+from bench.ids import plugins
+from bench.model.recommender import Recommender
+from bench.runs import scheme_run
+from bench.runs.scheme_run import SchemeRun, fit_key
+
+Bench = Callable[..., SimpleNamespace]
+Cells = Callable[[Path], list[Path]]
+
+PLUGIN = '''
+import os
+import numpy as np
+from bench.ids.scheme import IdScheme, Stage, TokenIds
+from bench.ids.vocabulary import Vocabulary
+
+
+def named(items, order):
+    vocabulary = Vocabulary.private(items.ids)
+    return TokenIds.from_lists([vocabulary.ids([items.ids[place]]) for place in order], vocabulary)
+
+
+class Alternating(IdScheme):
+    """Trains on one naming, then on another with the same T5."""
+
+    name = "mine/alternating"
+
+    def fit(self, train):
+        return named(train.items, range(len(train.items)))
+
+    def stages(self, train, ids):
+        recommender = yield Stage(ids, "first", share=0.25)
+        assert not recommender.training
+        if os.environ.get("STOP_BETWEEN"):
+            raise KeyboardInterrupt
+        yield Stage(named(train.items, train.random().permutation(len(train.items))), "second", share=0.75)
+
+
+class Short(Alternating):
+    name = "mine/short"
+
+    def fit(self, train):
+        return named(train.items, range(len(train.items) - 1))
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> str:
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN)
+    return str(path)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Recommender]:
+    """Every recommender that is saved."""
+    found: list[Recommender] = []
+    save = SchemeRun.save
+    monkeypatch.setattr(SchemeRun, "save", lambda run, recommender: (found.append(recommender), save(run, recommender)))
+    return found
+
+
+# -- fitting ----------------------------------------------------------------------------------------------------------
+
+
+def test_identifiers_are_made_once(bench: Bench, quick: list[str], cells: Cells, tmp_path: Path) -> None:
+    words = ["run", "--id-scheme", "textual", *quick, "--results", tmp_path, "--set", "max_steps=1"]
+    said = [bench(*words, *more) for more in ([], ["--set", "dropout=0.2"], ["--seed=1"], ["--set", "textual.words=1"])]
+    assert [told.code for told in said] == [0, 0, 0, 0]
+    assert ["making identifiers for 30 items" in told.err for told in said] == [True, False, True, True]
+    assert len(list((tmp_path / "cache" / "ids").iterdir())) == 3
+    assert len(cells(tmp_path)) == 4
+
+
+def test_a_key_knows_all_that_identifiers_depend_on(toy: Dataset, plugin: str) -> None:
+    train = leave_one_out(toy).train
+
+    def key(name: str = f"{plugin}:Alternating", seed: int = 0, **settings: str) -> str:
+        cls = plugins.load_scheme(name)
+        return fit_key(cls(plugins.settings(cls, settings)), leave_one_out(toy, seed).train)
+
+    keys = [key(), key(f"{plugin}:Short"), key(seed=1), key("textual"), key("textual", words="6"), key("numeric")]
+    assert len(set(keys)) == 6
+    assert key() == keys[0] == fit_key(plugins.load_scheme(f"{plugin}:Alternating")(), train)
+    Path(plugin).write_text(PLUGIN + "\n# another thought\n")
+    assert key() != keys[0]
+
+
+def test_one_identifier_too_few_is_refused(bench: Bench, quick: list[str], plugin: str, tmp_path: Path) -> None:
+    said = bench("run", "--id-scheme", f"{plugin}:Short", *quick, "--results", tmp_path / "results")
+    assert said.code == 1
+    assert said.err.splitlines()[-1] == (
+        "bench: mine/short made 29 identifiers for 30 items; fit must return one for each item, in catalogue order"
+    )
+
+
+# -- stages -----------------------------------------------------------------------------------------------------------
+
+
+def test_stages_share_the_budget_and_stopped_between_them_go_on(
+    bench: Bench,
+    quick: list[str],
+    plugin: str,
+    cells: Cells,
+    substance: Callable[[Path], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["run", "--id-scheme", f"{plugin}:Alternating", *quick, "--set=epochs=8", "--results"]
+    assert bench(*words, tmp_path / "whole").code == 0
+    (whole,) = cells(tmp_path / "whole")
+    log = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
+    assert [(line["stage"], line["step"]) for line in log if "ndcg@10" in line] == [
+        ("first", 6),
+        *(("second", step) for step in (6, 12, 18)),
+    ]
+    training = json.loads((whole / "result.json").read_text())["training"]
+    assert (training["steps"], training["epochs"]) == (24, 8)
+    assert [{key: line[key] for key in line if key != "stage"} for line in log] == training["curve"]
+
+    monkeypatch.setenv("STOP_BETWEEN", "1")
+    assert bench(*words, tmp_path / "stopped").code == 130
+    monkeypatch.delenv("STOP_BETWEEN")
+    assert bench(*words, tmp_path / "stopped").code == 0
+    (stopped,) = cells(tmp_path / "stopped")
+    assert substance(stopped) == substance(whole)
+    assert (stopped / "log.jsonl").read_text() == (whole / "log.jsonl").read_text()
+
+
+def test_the_next_stage_starts_from_the_weights_of_the_last(
+    bench: Bench, quick: list[str], plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def train(job: Any) -> Any:
+        seen.append([p.clone() for p in job.recommender.parameters()])
+        state = original(job)
+        seen.append([p.clone() for p in job.recommender.parameters()])
+        return state
+
+    original = scheme_run.train
+    monkeypatch.setattr(scheme_run, "train", train)
+    assert bench("run", "--id-scheme", f"{plugin}:Alternating", *quick, "--results", tmp_path).code == 0
+    equal = [all(map(torch.equal, seen[a], seen[b])) for a, b in ((1, 2), (0, 1), (2, 3))]
+    assert equal == [True, False, False]
+
+
+# -- what is read, and what is left -----------------------------------------------------------------------------------
+
+
+def test_validation_reads_its_sample_and_test_is_read_once(
+    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: Dataset
+) -> None:
+    read: list[Targets] = []
+
+    def evaluate(recommender: Any, targets: Targets, *rest: Any) -> Any:
+        read.append(targets)
+        return original(recommender, targets, *rest)
+
+    original = scheme_run.evaluate
+    monkeypatch.setattr(scheme_run, "evaluate", evaluate)
+    assert bench("run", "--id-scheme=numeric", *quick, "--set=validation_users=9", "--results", tmp_path).code == 0
+    split = leave_one_out(toy)
+    assert [len(targets) for targets in read] == [9, 9, 40]
+    for sample in read[:2]:
+        assert sample.items.tolist() == split.validation.take(sample.users).items.tolist()
+        assert sample.users.tolist() == read[0].users.tolist() == sorted(set(sample.users.tolist()))
+    assert read[2].items.tolist() == split.test.items.tolist()
+
+
+def test_the_encoder_reads_no_more_tokens_than_the_contract_says(
+    bench: Bench, quick: list[str], tmp_path: Path, trained: list[Recommender], toy: Dataset
+) -> None:
+    for tokens in ("512", "11"):
+        words = ["--set=max_steps=1", f"--set=max_tokens={tokens}", "--results", tmp_path]
+        assert bench("run", "--id-scheme=numeric", *quick, *words).code == 0
+    longest = [int(model.input_lengths(leave_one_out(toy).test.histories).max()) for model in trained]
+    assert longest[0] > 30
+    assert longest[1] == 10  # two numbers of four digits, a comma between them, and the end
+
+
+@pytest.mark.parametrize("scheme", ["numeric", "textual"])
+def test_transformers_opens_what_was_trained(
+    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, trained: list[Recommender], toy: Dataset, scheme: str
+) -> None:
+    from transformers import T5ForConditionalGeneration
+
+    assert bench("run", "--id-scheme", scheme, *quick, "--results", tmp_path).code == 0
+    ours, (cell,) = trained[0], cells(tmp_path)
+    theirs, info = T5ForConditionalGeneration.from_pretrained(cell, output_loading_info=True)
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    batch = ours.collate(leave_one_out(toy).test.histories, leave_one_out(toy).test.items)
+    tokens, mask, labels = batch["tokens"], batch["mask"], batch["labels"]
+    assert tokens is not None
+    assert labels is not None
+    start = torch.cat([torch.zeros(len(labels), 1, dtype=torch.long), labels[:, :-1].clamp(min=0)], 1)
+    with torch.no_grad():
+        expected = theirs.eval()(input_ids=tokens, attention_mask=mask, decoder_input_ids=start).logits
+        found = ours.t5(tokens, mask, start)
+    assert (found - expected).abs().max() < 1e-4
+    assert theirs.config.decoder_start_token_id == ours.ids.vocabulary.pad
+    assert theirs.config.eos_token_id == ours.ids.vocabulary.eos
+
+    table = pd.read_parquet(cell / "ids.parquet")
+    tokenizer = tokenizers.Tokenizer.from_file(str(cell / "tokenizer.json"))
+    assert table["item"].tolist() == list(toy.items.ids)
+    assert [tuple(code) for code in table["tokens"]] == [ours.ids.code(item) for item in range(30)]
+    assert [tokenizer.decode(list(code)) for code in table["tokens"]] == table["identifier"].tolist()
+    assert table["identifier"].nunique() == 30
+
+
+def test_a_pretrained_backbone_is_where_training_starts(
+    bench: Bench,
+    quick: list[str],
+    plugin: str,
+    t5_tokenizer: Path,
+    tmp_path: Path,
+    trained: list[Recommender],
+) -> None:
+    """Trained at a rate that moves nothing, the model that comes out is the one that went in."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(5)
+    shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1}
+    theirs = T5ForConditionalGeneration(T5Config(vocab_size=32128, decoder_start_token_id=0, **shape))
+    theirs.save_pretrained(tmp_path / "backbone")
+    for file in t5_tokenizer.iterdir():
+        if "token" in file.name or file.name == "spiece.model":
+            shutil.copy(file, tmp_path / "backbone")
+    frozen = [f"--set=backbone={tmp_path / 'backbone'}", "--set=learning_rate=1e-30", "--set=max_steps=1"]
+    schemes = f"numeric,{plugin}:Alternating"
+    said = bench("run", "--id-scheme", schemes, *quick, *frozen, "--results", tmp_path / "results")
+    assert said.code == 0, said.err
+    numeric, private = (model.t5.state_dict() for model in trained)
+    expected = theirs.state_dict()
+    assert torch.equal(numeric["embedding.weight"], expected["shared.weight"])
+    assert trained[0].ids.vocabulary.language_model
+    assert private["embedding.weight"].shape[0] == 33  # a vocabulary of its own has embeddings of its own
+    norm = "encoder.block.0.layer.0.layer_norm.weight"
+    for found in (numeric, private):
+        assert torch.equal(found["encoder.blocks.0.attention_norm.weight"], expected[norm])
+        query = expected["encoder.block.0.layer.0.SelfAttention.q.weight"]
+        assert torch.equal(found["encoder.blocks.0.attention.query.weight"], query)
+    table = pd.read_parquet(next((tmp_path / "results").rglob("numeric*/*/0/ids.parquet")))
+    assert sorted(table["identifier"]) == [str(number) for number in np.arange(1001, 1031)]

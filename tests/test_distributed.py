@@ -1,0 +1,114 @@
+"""Two processes are one: the same weights, the same ranks, every user once (torchrun, gloo on the CPU)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+Bench = Callable[..., SimpleNamespace]
+Cells = Callable[[Path], list[Path]]
+
+# A scheme in a file, as anyone may bring one. It sees the trained recommender in every process, and notes the weights.
+# Users are ranked seven at a time, so that there is something to share out.
+PROBE = """
+import os
+from pathlib import Path
+from safetensors.torch import save_file
+from bench.evaluation import ranking
+from bench.ids.scheme import Stage
+from numeric_ids import Sequential
+
+ranking.users_at_once = lambda recommender: 7
+
+
+class Probe(Sequential):
+    name = "probe"
+
+    def stages(self, train, ids):
+        recommender = yield Stage(ids)
+        rank = os.environ.get("RANK", "0")
+        weights = {name: p.detach().clone() for name, p in recommender.named_parameters()}
+        save_file(weights, Path(__file__).with_name(f"rank-{rank}.safetensors"))
+"""
+
+
+@pytest.fixture(scope="module")
+def words(quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Five epochs without dropout, the one thing that two processes draw differently. No batch can be halved evenly."""
+    probe = tmp_path_factory.mktemp("probe") / "probe.py"
+    probe.write_text(PROBE)
+    contract = ["--set=dropout=0", "--set=epochs=5", "--set=batch_size=15", "--set=examples=all", "--set=clip_norm=0.5"]
+    return ["run", "--id-scheme", f"{probe}:Probe", "--baseline", "random", *quick, *contract]
+
+
+@pytest.fixture(scope="module")
+def one(words: list[str], bench: Bench, cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    results = tmp_path_factory.mktemp("one")
+    said = bench(*words, "--results", results)
+    assert said.code == 0, said.err
+    return {cell.parents[1].name: cell for cell in cells(results)}
+
+
+@pytest.fixture(scope="module")
+def two(
+    words: list[str], started: dict[str, str], cells: Cells, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    results = tmp_path_factory.mktemp("two")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "bench", *words, "--results", str(results)]
+    done = subprocess.run(command, env=started, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("probe on toy, seed 0: finished, stored in") == 1  # one process speaks
+    assert done.stderr.count("Now: bench report") == 1
+    return {cell.parents[1].name: cell for cell in cells(results)}
+
+
+def result(cell: Path) -> dict[str, object]:
+    stored: dict[str, object] = json.loads((cell / "result.json").read_text())
+    return stored
+
+
+def test_it_is_the_same_cell(one: dict[str, Path], two: dict[str, Path]) -> None:
+    assert one.keys() == two.keys() == {"probe@1", "random@1"}
+    for name in one:
+        first, second = result(one[name]), result(two[name])
+        assert first["contract_id"] == second["contract_id"]
+        assert first["environment"]["processes"] == 1  # type: ignore[index]
+        assert second["environment"]["processes"] == 2  # type: ignore[index]
+
+
+def test_two_processes_train_one_model(one: dict[str, Path], two: dict[str, Path]) -> None:
+    """Gradients that were not synchronised, or averaged wrongly, would differ by the size of a step, 0.003."""
+    alone, together = (load_file(cells["probe@1"] / "model.safetensors") for cells in (one, two))
+    assert alone.keys() == together.keys()
+    assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-5
+    curves = [result(cells["probe@1"])["training"]["curve"] for cells in (one, two)]  # type: ignore[index]
+    assert [point["step"] for point in curves[0]] == [point["step"] for point in curves[1]]
+    for ours, theirs in zip(*curves, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_both_processes_hold_that_model(words: list[str], two: dict[str, Path]) -> None:
+    folder = Path(words[2].rpartition(":")[0]).parent
+    first, second = (load_file(folder / f"rank-{rank}.safetensors") for rank in (0, 1))
+    assert first.keys() == second.keys()
+    assert all(bool((first[name] == second[name]).all()) for name in first)
+    stored = load_file(two["probe@1"] / "model.safetensors")
+    assert bool((first["t5.embedding.weight"] == stored["shared.weight"]).all())
+
+
+@pytest.mark.parametrize("name", ["probe@1", "random@1"])
+def test_every_user_is_ranked_once_and_alike(one: dict[str, Path], two: dict[str, Path], name: str) -> None:
+    alone, together = (pd.read_parquet(cells[name] / "per_user.parquet") for cells in (one, two))
+    assert together["user"].tolist() == [f"u{user:02d}" for user in range(40)]
+    pd.testing.assert_frame_equal(alone, together)
+    assert together["rank"].nunique() > 5
+    assert result(one[name])["metrics"] == result(two[name])["metrics"]

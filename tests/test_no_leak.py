@@ -1,0 +1,99 @@
+"""What may not be seen has no effect: held-out items are moved from user to user, and every artefact stays the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.data.dataset import Dataset, Sequences
+from bench.data.formats import write_atomic
+from bench.ids.plugins import SCHEMES, load_scheme, names
+
+Bench = Callable[..., SimpleNamespace]
+Cells = Callable[[Path], list[Path]]
+
+IN_TREE = ("numeric_ids", "textual_ids")
+ALL = sorted({load_scheme(name).name for name, entry in names(SCHEMES).items() if entry.module in IN_TREE})
+
+
+def moved(data: Dataset, *backs: int) -> Dataset:
+    """The data with the ``back``-th newest items permuted across users; no user keeps its own."""
+    values = data.sequences.values.copy()
+    for back in backs:
+        places = data.sequences.offsets[1:] - back
+        values[places] = np.roll(values[places], 7 * back)
+        assert (values[places] != data.sequences.values[places]).mean() > 0.9
+    return replace(data, sequences=Sequences(values, data.sequences.offsets))
+
+
+@pytest.fixture(scope="module")
+def trained(
+    toy: Dataset, quick: list[str], bench: Bench, cells: Cells, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """``trained("numeric/random", 1, 2)``: the cell of a scheme on data with newest and second newest items moved."""
+    made: dict[object, Path] = {}
+
+    def train(scheme: str, *backs: int) -> Path:
+        if (scheme, backs) not in made:
+            place = tmp_path_factory.mktemp("leak")
+            write_atomic(moved(toy, *backs), place / "data" / "toy")
+            words = ["--dataset", place / "data" / "toy", "--results", place / "results"]
+            assert bench("run", "--id-scheme", scheme, *quick, *words).code == 0
+            made[scheme, backs] = cells(place / "results")[0]
+        return made[scheme, backs]
+
+    return train
+
+
+def cached(cell: Path) -> dict[str, bytes]:
+    folder = cell.parents[4] / "cache" / "ids"
+    return {path.name: without_notes(path) for path in folder.iterdir()}
+
+
+def without_notes(path: Path) -> bytes:
+    """The tensors of a cached identifier file, and all that is said about them but how long they took."""
+    from bench.ids import storage
+
+    ids, _ = storage.load(path)
+    described = repr((ids.vocabulary.fingerprint, ids.template)).encode()
+    return ids.tokens.tobytes() + ids.lengths.tobytes() + described
+
+
+def targets(cell: Path) -> list[str]:
+    found: list[str] = pd.read_parquet(cell / "per_user.parquet")["target"].tolist()
+    return found
+
+
+def test_the_schemes_are_all_that_are_here() -> None:
+    assert ALL == ["numeric/random", "numeric/sequential", "textual/title"]
+
+
+@pytest.mark.parametrize("scheme", ALL)
+def test_identifiers_know_nothing_of_what_is_held_out(trained: Callable[..., Path], scheme: str) -> None:
+    honest, shuffled = trained(scheme), trained(scheme, 1, 2)
+    assert targets(honest) != targets(shuffled)
+    for name in ("ids.parquet", "tokenizer.json"):
+        assert (honest / name).read_bytes() == (shuffled / name).read_bytes()
+    assert cached(honest) == cached(shuffled)
+    assert len(cached(honest)) == 1
+
+
+@pytest.mark.parametrize("scheme", ALL)
+def test_a_model_knows_nothing_of_what_is_tested(trained: Callable[..., Path], scheme: str) -> None:
+    honest, shuffled = trained(scheme), trained(scheme, 1)
+    assert targets(honest) != targets(shuffled)
+    for name in ("model.safetensors", "ids.parquet", "tokenizer.json", "config.json", "log.jsonl"):
+        assert (honest / name).read_bytes() == (shuffled / name).read_bytes()
+
+
+def test_a_leak_would_be_seen(trained: Callable[..., Path]) -> None:
+    """A scheme that reads what it is given does follow the training part."""
+    honest, other = trained("numeric/sequential"), trained("numeric/sequential", 3)
+    assert (honest / "ids.parquet").read_bytes() != (other / "ids.parquet").read_bytes()
+    assert (honest / "model.safetensors").read_bytes() != (other / "model.safetensors").read_bytes()
