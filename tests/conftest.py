@@ -15,6 +15,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from bench.data.dataset import Dataset, ItemTable, Sequences
 
@@ -23,6 +24,9 @@ SHARED = ROOT.parent / "shared"
 COLOURS = ("red", "blue", "green", "iron", "wooden", "small", "large", "happy", "loud", "quiet")
 THINGS = ("car", "robot", "puzzle")
 TINY = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1}
+
+settings.register_profile("bench", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("bench")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,11 @@ class Request:
 
 
 def changed_settings(settings: Any) -> dict[str, Any]:
-    """The settings that differ from their defaults."""
-    default = asdict(type(settings)())
-    return {name: value for name, value in asdict(settings).items() if value != default[name]}
+    """The settings that differ from their defaults; one that has no default always does."""
+    plain = asdict(settings)
+    return {field.name: plain[field.name] for field in fields(settings) if _differs(field, settings)}
+
+
+def _differs(field: Field[Any], settings: Any) -> bool:
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return bool(getattr(settings, field.name) != default)

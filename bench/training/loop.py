@@ -115,7 +115,7 @@ class _Run:
         begin, job, state = time.monotonic(), self.job, self.state
         rank, processes = job.accelerator.process_index, job.accelerator.num_processes
         seed_everything(job.seed, state.step, rank)
-        mine = rows[rank::processes]
+        mine = rows
         batch = to_device(
             job.recommender.collate(examples.histories(mine), examples.items(mine)), job.accelerator.device
         )
@@ -131,6 +131,8 @@ class _Run:
         state.step, state.batch = state.step + 1, state.batch + 1
         if state.step % LOG_EVERY == 0 or state.step == self.total:
             self.log({"loss": self.finite(loss)})
+        else:
+            job.report(state.step, self.total, {})
         state.seconds += time.monotonic() - begin
 
     def finite(self, loss: Tensor) -> float:

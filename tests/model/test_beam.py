@@ -42,12 +42,7 @@ CATALOGUES = {
     "chain": [[5] * length for length in range(1, 7)],
     "one": [[4, 7, 3]],
 }
-SCORINGS = [
-    Scoring("vocabulary", 0.0),
-    Scoring("catalogue", 0.5),
-    Scoring("vocabulary", 1.0),
-    Scoring("catalogue", 0.0),
-]
+SCORINGS = [Scoring("vocabulary", 0.0), Scoring("catalogue", 0.5), Scoring("prefix", 1.0), Scoring("prefix", 0.0)]
 
 every_catalogue = pytest.mark.parametrize("name", CATALOGUES)
 every_scoring = pytest.mark.parametrize("scoring", SCORINGS, ids=str)
@@ -78,14 +73,15 @@ class Oracle:
     def __init__(self, model: T5, user: int, ids: TokenIds, scoring: Scoring) -> None:
         self.model, self.source, self.scoring = model, SOURCE[user : user + 1, : LENGTHS[user]], scoring
         self.codes = leaves_of(ids)
-        self.known = sorted({token for code in self.codes for token in code})
+        self.known = {token for code in self.codes for token in code}
         self.next = functools.cache(self._next)
 
     @torch.no_grad()
     def _next(self, prefix: Code) -> list[float]:
         logits = self.model(self.source, None, torch.tensor([[VOCABULARY.pad, *prefix]]))[0, -1].double()
-        over = logits if self.scoring.normalise == "vocabulary" else logits[self.known]
-        return (logits - over.logsumexp(0)).tolist()
+        going_on = {code[len(prefix)] for code in self.codes if code[: len(prefix)] == prefix}
+        over = {"vocabulary": set(range(VOCABULARY.size)), "catalogue": self.known, "prefix": going_on}
+        return (logits - logits[sorted(over[self.scoring.normalise])].logsumexp(0)).tolist()
 
     def final(self, code: Code) -> float:
         total = sum(self.next(code[:place])[token] for place, token in enumerate(code))
@@ -224,6 +220,13 @@ def test_probabilities_over_a_full_catalogue_sum_to_one(t5: MakeT5) -> None:
     summed = score_all(model, read(model), trie, Scoring("catalogue")).exp().sum(1)
     torch.testing.assert_close(summed, torch.ones(3), atol=1e-5, rtol=1e-5)
     assert (score_all(model, read(model), trie, Scoring("vocabulary")).exp().sum(1) < 0.9).all()
+
+
+@every_catalogue
+def test_probabilities_by_prefix_sum_to_one_over_any_catalogue(t5: MakeT5, name: str) -> None:
+    model, trie = model_of(t5), Trie.of(ids_of(name))
+    summed = score_all(model, read(model), trie, Scoring("prefix")).exp().sum(1)
+    torch.testing.assert_close(summed, torch.ones(3), atol=1e-5, rtol=1e-5)
 
 
 def excluded_of(count: int) -> tuple[list[list[int]], Tensor]:

@@ -35,9 +35,9 @@ TARGETS = np.array([6, 2, 0, 5], np.int32)
 BEAM, EXACT = Decoding("beam", 20, Scoring()), Decoding("exact", 20, Scoring())
 
 
-def make(t5: MakeT5, name: str = "ragged", **changes: Any) -> SequenceRecommender:
+def make(t5: MakeT5, name: str = "ragged", objective: str = "vocabulary", **changes: Any) -> SequenceRecommender:
     ids = TokenIds.from_lists(CODES[name], VOCABULARY, Template("", ";", "?"))
-    found = recommender_for(ids, t5(vocabulary=VOCABULARY.size, **changes))
+    found = recommender_for(ids, t5(vocabulary=VOCABULARY.size, **changes), objective=objective)
     assert isinstance(found, SequenceRecommender)
     return found.eval()
 
@@ -65,7 +65,7 @@ def test_the_loss_is_the_cross_entropy_of_transformers(t5: MakeT5, peer: MakePee
     assert labels is not None
     other = peer(model.t5)
     expected = other(
-        input_ids=tokens, attention_mask=mask.long(), labels=labels.masked_fill(labels == IGNORED, -100)
+        input_ids=tokens, attention_mask=mask.long(), labels=labels.long().masked_fill(labels == IGNORED, -100)
     ).loss * model.targets(TARGETS)
     loss = model(batch)
     torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-5)
@@ -76,9 +76,10 @@ def test_the_loss_is_the_cross_entropy_of_transformers(t5: MakeT5, peer: MakePee
     torch.testing.assert_close(gradient, other_gradient, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("objective", ["vocabulary", "prefix"])
 @pytest.mark.parametrize("name", CODES)
-def test_a_batch_costs_what_its_examples_cost_alone(t5: MakeT5, name: str) -> None:
-    model = make(t5, name)
+def test_a_batch_costs_what_its_examples_cost_alone(t5: MakeT5, name: str, objective: str) -> None:
+    model = make(t5, name, objective)
     single = [
         model(model.collate(HISTORIES.rows(np.array([row])), TARGETS[row : row + 1])) for row in range(len(TARGETS))
     ]
@@ -96,6 +97,50 @@ def test_targets_are_the_predictions_that_are_summed(t5: MakeT5, name: str) -> N
     with torch.no_grad():  # a T5 that knows nothing pays log(vocabulary) for each
         model.t5.decoder.norm.weight.zero_()
         assert float(model(batch)) == pytest.approx(model.targets(TARGETS) * np.log(VOCABULARY.size), rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["vocabulary", "prefix"])
+@pytest.mark.parametrize("name", CODES)
+def test_the_loss_is_what_the_item_scores_under_the_same_normalisation(t5: MakeT5, name: str, objective: str) -> None:
+    model = make(t5, name, objective)
+    exact = model.rank(HISTORIES, 8, Decoding("exact", 20, Scoring(objective)))
+    first = {code: item for item, code in reversed(list(enumerate(map(tuple, CODES[name]))))}
+    slots = [exact.items[row].tolist().index(first[tuple(CODES[name][item])]) for row, item in enumerate(TARGETS)]
+    expected = -exact.scores[np.arange(4), slots].sum()
+    assert float(model(model.collate(HISTORIES, TARGETS)).detach()) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_by_prefix_only_choices_are_predictions(t5: MakeT5, name: str) -> None:
+    model = make(t5, name, "prefix")
+    whole = [tuple(code) + ((1,) if name != "fixed" else ()) for code in CODES[name]]
+    choices = [
+        [len({other[place] for other in whole if other[:place] == code[:place] and len(other) > place})
+         for place in range(len(code))]
+        for code in whole
+    ]  # fmt: skip
+    forked = [sum(count > 1 for count in counts) for counts in choices]
+    assert [model.targets(np.array([item])) for item in range(8)] == forked
+    assert sum(forked) < sum(map(len, whole))
+    with torch.no_grad():  # a T5 that knows nothing pays the logarithm of the number of choices
+        model.t5.decoder.norm.weight.zero_()
+        expected = sum(np.log(choices[item]).sum() for item in TARGETS)
+        assert float(model(model.collate(HISTORIES, TARGETS))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_by_prefix_tokens_that_cannot_follow_are_not_trained(t5: MakeT5) -> None:
+    """Their output rows get no gradient; over the vocabulary they are pushed down."""
+    touched = {}
+    for objective in ("vocabulary", "prefix"):
+        model = make(t5, "fixed", objective, tied=False)
+        model(model.collate(HISTORIES, TARGETS)).backward()
+        assert model.t5.head is not None
+        gradient = model.t5.head.weight.grad
+        assert gradient is not None
+        touched[objective] = set(gradient.abs().sum(1).nonzero().flatten().tolist())
+        assert gradient.isfinite().all()
+    assert touched["vocabulary"] == set(range(VOCABULARY.size))
+    assert touched["prefix"] == {3, 4, 5, 7, 8, 9, 10}
 
 
 def test_labels_are_the_identifiers_and_the_longest_sets_the_width(t5: MakeT5) -> None:

@@ -108,6 +108,16 @@ def test_the_end_is_written_only_where_lengths_differ(codes: list[list[int]]) ->
     assert all((np.diff((row < 0).astype(int)) >= 0).all() for row in rows), "-1 only after the end"
 
 
+@given(catalogues)
+@example([[3]])
+@example([[3], [3, 4], [3, 4, 5]])
+def test_paths_are_the_nodes_before_every_token(codes: list[list[int]]) -> None:
+    trie = trie_of(codes)
+    nodes = nodes_of(trie)
+    expected = [[nodes[code[:place]] for place in range(trie.depth)] for code in written(codes)]
+    assert trie.paths().tolist() == expected  # beyond its end a code is itself: its leaf
+
+
 def test_a_prefix_of_another_identifier_ends_by_itself() -> None:
     trie = trie_of([[3, 4], [3], [3, 4, 5]])
     nodes = nodes_of(trie)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -53,3 +53,15 @@ def test_only_settings_that_differ_from_the_defaults_count(scheme: Request) -> N
     changed = cls(plugins.settings(cls, {"words": "6", "min_shared": "5"}))
     assert changed_settings(changed.settings) == {"words": 6}
     assert replace(scheme, subject=changed).cell.settings == {"words": 6}
+
+
+@dataclass(frozen=True)
+class Demanding:
+    path: str
+    sizes: tuple[int, ...] = field(default_factory=lambda: (1, 2))
+    depth: int = 3
+
+
+def test_a_setting_without_a_default_always_counts() -> None:
+    assert changed_settings(Demanding("here")) == {"path": "here"}
+    assert changed_settings(Demanding("here", (1, 3), 3)) == {"path": "here", "sizes": (1, 3)}
