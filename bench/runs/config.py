@@ -24,6 +24,7 @@ class Contract:
     """
 
     # what is read
+    split: Literal["leave-one-out"] = "leave-one-out"  # each user's last item tests, the one before it validates
     max_history: int = 20  # newest items shown
     validation_in_test_history: bool = True  # as all published leave-one-out systems do
 

@@ -12,7 +12,7 @@ from bench.ids.scheme import IdScheme
 from bench.runs.config import Contract, digest
 from bench.runs.store import Cell
 
-BINDS_BASELINES = ("max_history", "validation_in_test_history", "exclude_history")
+BINDS_BASELINES = ("split", "max_history", "validation_in_test_history", "exclude_history")
 
 
 @dataclass(frozen=True)
