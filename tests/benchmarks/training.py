@@ -82,7 +82,7 @@ def our_rate(recommender, windows, steps: int, round_: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path, help="where Toys is; default $BENCH_DATA_DIR")
     parser.add_argument("--steps", type=int, default=40, help="of ours; the Trainer does a quarter")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--threads", type=int, default=1)
