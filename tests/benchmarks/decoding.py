@@ -3,10 +3,9 @@
     python tests/benchmarks/decoding.py --data-dir DATA
     python tests/benchmarks/decoding.py --data-dir DATA --tokenizer T5_FOLDER
 
-Four codes an item under the T5 of TIGER; with a tokenizer, words in T5's vocabulary under a T5 of t5-small's size. The
-same
-weights, identifiers and users; one thread; ratios are medians over rounds in one process. Also says how many of the best
-ten lists agree, since a fast decoder that finds something else is no decoder.
+Four codes an item under the T5 of TIGER; with a tokenizer, words in T5's vocabulary under a T5 of t5-small's size.
+Weights, identifiers and users are the same; one thread; ratios are medians over rounds in one process. Also says how
+many of the best ten lists agree, since a fast decoder that finds something else is no decoder.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def generate(peer: T5ForConditionalGeneration, ids: TokenIds, source: Any, width
 
 @torch.no_grad()
 def uncached(peer: T5ForConditionalGeneration, source: Any, width: int, steps: int) -> torch.Tensor:
-    """A beam loop that reads every history again for each beam and step, without a cache, as some published code does."""
+    """A beam loop that reads every history again for each beam and step, uncached, as some published code does."""
     users, vocabulary = len(source.tokens), peer.config.vocab_size
     tokens = source.tokens.repeat_interleave(width, 0)
     mask = torch.ones_like(tokens) if source.mask is None else source.mask.long().repeat_interleave(width, 0)
