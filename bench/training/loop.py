@@ -115,7 +115,7 @@ class _Run:
         begin, job, state = time.monotonic(), self.job, self.state
         rank, processes = job.accelerator.process_index, job.accelerator.num_processes
         seed_everything(job.seed, state.step, rank)
-        mine = rows
+        mine = rows[rank::processes]
         batch = to_device(
             job.recommender.collate(examples.histories(mine), examples.items(mine)), job.accelerator.device
         )
