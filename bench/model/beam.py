@@ -24,9 +24,9 @@ class Scoring:
     """How a prefix is scored: named, and reported with every result.
 
     ``normalise`` is where token probabilities sum to one: over the whole ``vocabulary``, as published systems do; over
-    the tokens that occur in the ``catalogue``'s identifiers; or, after each ``prefix``, over the tokens that go on to an
-    item, which makes the scores of all items a distribution. A complete identifier of L tokens with log-probability s
-    scores ``s / L ** length_penalty``; 0 ranks by probability.
+    the tokens that occur in the ``catalogue``'s identifiers; or, after each ``prefix``, over the tokens that go on to
+    an item, which makes the scores of all items a distribution. A complete identifier of L tokens with log-probability
+    s scores ``s / L ** length_penalty``; 0 ranks by probability.
     """
 
     normalise: str = "vocabulary"
@@ -67,8 +67,8 @@ def beam_search(
 
     Each step keeps the best ``width`` prefixes that go on; identifiers that end among the best ``width`` continuations
     are set aside, as published decoders do. It stops when no prefix can still reach the set-aside ones. ``excluded
-    [B, E]`` are distinct leaves that may not be written (any filler beyond the leaves); a prefix that leads only to such
-    leaves is not entered. ``cache`` must be fresh, and is used up.
+    [B, E]`` are distinct leaves that may not be written (any filler beyond the leaves); a prefix that leads only to
+    such leaves is not entered. ``cache`` must be fresh, and is used up.
     """
     users, device = cache.cross[0][0].shape[0], trie.token.device
     token_scores = TokenScores(model, trie, scoring)
