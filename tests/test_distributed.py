@@ -42,10 +42,12 @@ class Probe(Sequential):
 
 @pytest.fixture(scope="module")
 def words(quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Five epochs without dropout, the one thing that two processes draw differently. No batch can be halved evenly."""
+    """Three epochs without dropout, the one thing that two processes draw differently. Most batches are of odd size."""
     probe = tmp_path_factory.mktemp("probe") / "probe.py"
     probe.write_text(PROBE)
-    contract = ["--set=dropout=0", "--set=epochs=5", "--set=batch_size=15", "--set=examples=all", "--set=clip_norm=0.5"]
+    budget = {"examples": "all", "epochs": 3, "batch_size": 15, "learning_rate": 1e-3, "clip_norm": 0.5}
+    changed = {**budget, "dropout": 0, "validate_every": 3}  # the last weights are the ones that are left
+    contract = [f"--set={name}={value}" for name, value in changed.items()]
     return ["run", "--id-scheme", f"{probe}:Probe", "--baseline", "random", *quick, *contract]
 
 
@@ -86,9 +88,10 @@ def test_it_is_the_same_cell(one: dict[str, Path], two: dict[str, Path]) -> None
 
 
 def test_two_processes_train_one_model(one: dict[str, Path], two: dict[str, Path]) -> None:
-    """Gradients that were not synchronised, or averaged wrongly, would differ by the size of a step, 0.003."""
+    """Gradients that were not synchronised, or averaged wrongly, would differ by the size of a step, 0.001."""
     alone, together = (load_file(cells["probe@1"] / "model.safetensors") for cells in (one, two))
     assert alone.keys() == together.keys()
+    print("DIFF", max(float((alone[name] - together[name]).abs().max()) for name in alone))
     assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-5
     curves = [result(cells["probe@1"])["training"]["curve"] for cells in (one, two)]  # type: ignore[index]
     assert [point["step"] for point in curves[0]] == [point["step"] for point in curves[1]]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,7 @@ import psutil
 import torch
 
 MEASURED_EVERY = 0.1  # seconds
+FOLDERS = ("--data-dir", "--results")
 
 
 class MemoryMeter:
@@ -71,8 +74,14 @@ def environment(device: str, processes: int) -> dict[str, Any]:
         "cpu_threads": torch.get_num_threads(),
         "processes": processes,
         "git": revision(),
-        "command": " ".join(["bench", *sys.argv[1:]]),
+        "command": command(sys.argv[1:]),
     }
+
+
+def command(words: Sequence[str]) -> str:
+    """The command line that repeats a run, without the folders of this machine, which are nobody else's business."""
+    kept = [word for at, word in enumerate(words) if at == 0 or words[at - 1] not in FOLDERS]
+    return shlex.join(["bench", *(word for word in kept if word.partition("=")[0] not in FOLDERS)])
 
 
 def _version(package: str) -> str | None:

@@ -81,3 +81,8 @@ def test_no_git_is_no_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(cost, "__file__", str(tmp_path / "bench" / "evaluation" / "cost.py"))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert revision() is None
+
+
+@pytest.mark.parametrize("words", ["run --data-dir /home/me/d --seed 1 --results r", "run --results=/r --seed 1"])
+def test_the_folders_of_a_machine_are_not_told(words: str) -> None:
+    assert cost.command(words.split()) == "bench run --seed 1"

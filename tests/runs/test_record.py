@@ -17,7 +17,7 @@ from bench.ids import plugins
 from bench.report.results import read
 from bench.runs.config import Contract
 from bench.runs.record import Outcome, per_user_table, result
-from bench.runs.request import Request
+from bench.runs.request import BINDS_BASELINES, Request
 
 COSTS = {
     "parameters": 10.0,
@@ -104,4 +104,4 @@ def test_a_baseline_has_neither_identifiers_nor_training(split: Split, request_:
     assert stored["training"] is None
     assert stored["metrics"]["strict"]["mrr"] == pytest.approx(np.mean(1 / np.arange(1, 41)))
     assert stored["dataset"]["fingerprint"] == toy.fingerprint
-    assert set(stored["contract"]) == {"max_history", "validation_in_test_history", "exclude_history"}
+    assert set(stored["contract"]) == set(BINDS_BASELINES)
