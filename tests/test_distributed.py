@@ -91,7 +91,6 @@ def test_two_processes_train_one_model(one: dict[str, Path], two: dict[str, Path
     """Gradients that were not synchronised, or averaged wrongly, would differ by the size of a step, 0.001."""
     alone, together = (load_file(cells["probe@1"] / "model.safetensors") for cells in (one, two))
     assert alone.keys() == together.keys()
-    print("DIFF", max(float((alone[name] - together[name]).abs().max()) for name in alone))
     assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-5
     curves = [result(cells["probe@1"])["training"]["curve"] for cells in (one, two)]  # type: ignore[index]
     assert [point["step"] for point in curves[0]] == [point["step"] for point in curves[1]]

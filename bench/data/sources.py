@@ -95,7 +95,8 @@ def _roots(data_dir: Path | None) -> Iterator[Path]:
 def _not_found(name: str, data_dir: Path | None) -> Path:
     roots = list(_roots(data_dir))
     raise BenchError(
-        f"data set '{name}' ({FILES[name]}) is not in {', '.join(map(str, roots))}; convert it to RecBole atomic "
-        f"files (for example with RecBole's RecSysDatasets tools) and put {name}.inter and {name}.item into "
-        f"{roots[0] / name}, or name the folder above it with --data-dir or $BENCH_DATA_DIR"
+        f"data set '{name}' ({FILES[name]}) is not in {', '.join(map(str, roots))}; convert it to RecBole "
+        "atomic files (for example with the tools of github.com/RUCAIBox/RecSysDatasets) and put "
+        f"{name}.inter and {name}.item into {roots[0] / name}, or name the folder above it with --data-dir or "
+        "$BENCH_DATA_DIR"
     )

@@ -156,18 +156,24 @@ def from_slots(
     valid: NDArray[np.bool_],
     targets: NDArray[np.integer],
     groups: NDArray[np.integer],
+    scores: NDArray[np.floating] | None = None,
 ) -> Ranks:
     """Ranks from a decoder's list: ``items [users, slots]`` best first, ``valid`` likewise, ``targets [users]``.
 
     A slot stands for one identifier and holds any one item that has it; within a row identifiers are distinct.
-    ``groups [items]`` numbers the identifiers (``TokenIds.groups``). Slots that are not valid take no place.
+    ``groups [items]`` numbers the identifiers (``TokenIds.groups``). Slots that are not valid take no place. With
+    ``scores [users, slots]`` slots that score as much as the target's come before it, as in ``from_scores``: the order
+    of a tie is the decoder's, and must not count in anyone's favour.
     """
     sizes = np.bincount(groups)
     slots = groups[np.where(valid, items, 0)]
     found = valid & (slots == groups[targets][:, None])
     retrieved, at = found.any(axis=1), found.argmax(axis=1)
     rows = np.arange(len(targets))
+    if scores is not None:
+        tied = valid & (scores == scores[rows, at][:, None])
+        at = np.where(retrieved, tied.shape[1] - 1 - tied[:, ::-1].argmax(axis=1), at)
     filled = np.where(valid, sizes[slots], 0)
     code_rank = np.where(retrieved, np.cumsum(valid, axis=1)[rows, at], np.inf)
-    better = np.cumsum(filled, axis=1)[rows, at] - filled[rows, at]
+    better = np.cumsum(filled, axis=1)[rows, at] - sizes[groups[targets]]
     return Ranks(code_rank, np.where(retrieved, better, 0), sizes[groups[targets]])

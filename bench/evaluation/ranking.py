@@ -40,7 +40,9 @@ def evaluate(
     found, complete = [], True
     for rows in batches[accelerator.process_index :: accelerator.num_processes]:
         ranked = recommender.rank(targets.histories.rows(rows), slots, decoding)
-        found.append((rows, from_slots(ranked.items, ranked.valid, targets.items[rows], recommender.ids.groups)))
+        found.append(
+            (rows, from_slots(ranked.items, ranked.valid, targets.items[rows], recommender.ids.groups, ranked.scores))
+        )
         complete = complete and ranked.complete
         advance(len(rows) * accelerator.num_processes)
     if accelerator.num_processes > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -25,4 +26,5 @@ def figures(ids: TokenIds, test_items: ItemIndices) -> dict[str, Any]:
         "collision_rate": float((sizes > 1).mean()),
         "collision_rate_test": float((sizes[test_items] > 1).mean()),
         "largest_group": int(sizes.max()),
+        "template": asdict(ids.template),
     }

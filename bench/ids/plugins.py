@@ -58,6 +58,16 @@ def settings(cls: type[IdScheme] | type[Baseline], overrides: Mapping[str, str])
     return parse(cls.Settings, overrides, f"setting of {cls.name}")
 
 
+def source_digest(cls: type) -> str:
+    """8 hex digits over the module that defines a class and the package around it: other code, other digest."""
+    module = sys.modules[cls.__module__]
+    package = sys.modules.get(cls.__module__.rpartition(".")[0], module)
+    files = [Path(inspect.getfile(module))]
+    if hasattr(package, "__path__"):
+        files = sorted(path for root in package.__path__ for path in Path(root).rglob("*.py"))
+    return hashlib.sha256(b"\x00".join(path.read_bytes() for path in files)).hexdigest()[:8]
+
+
 def _load(name: str, group: str, kind: str, base: type[T]) -> type[T]:
     place, colon, attribute = name.rpartition(":")
     if not colon:

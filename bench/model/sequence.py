@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.dataset import ItemIndices, Sequences
+from bench.errors import BenchError
 from bench.ids.scheme import TokenIds
 from bench.model.beam import beam_search, score_all
 from bench.model.inputs import HistoryWriter
@@ -29,6 +30,8 @@ class SequenceRecommender(Recommender):
 
     def __init__(self, ids: TokenIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary") -> None:
         super().__init__()
+        if len(ids.tokens) != 1:
+            raise BenchError(f"found {len(ids.tokens)} variants of every identifier; training takes one at a time")
         self.ids, self.t5 = ids, t5
         self.writer = HistoryWriter(ids, max_tokens)
         self.labels = with_end(ids)

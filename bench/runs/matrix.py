@@ -44,7 +44,11 @@ def execute(plan: Plan) -> list[Path]:
     subjects, contract, preset = resolve(plan)
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
-    accelerator = Accelerator(cpu=not _has_cuda(), mixed_precision="bf16" if contract.precision == "bf16" else "no")
+    accelerator = Accelerator(
+        cpu=not _has_cuda(),
+        gradient_accumulation_steps=1,
+        mixed_precision="bf16" if contract.precision == "bf16" else "no",
+    )
     display = Display(accelerator.is_main_process)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {config.PRESETS[preset].purpose}")

@@ -18,13 +18,17 @@ class Bar:
     def __init__(self, display: Display, description: str, total: int) -> None:
         self.display, self.description, self.total = display, description, total
         self.done, self.begin, self.printed = 0, time.monotonic(), time.monotonic()
+        self.start: int | None = None
         self.task = display.progress.add_task(description, total=total, note="") if display.progress else None
 
     def advance(self, amount: int = 1) -> None:
+        self.start = self.start or 0
         self.at(self.done + amount)
 
     def at(self, done: int, note: str | None = None) -> None:
         """Move to ``done`` of the total; ``note`` is shown behind the bar."""
+        if self.start is None:
+            self.start = done - 1  # a resumed run begins in the middle
         self.done = min(done, self.total)
         if self.display.progress and self.task is not None:
             self.display.progress.update(self.task, total=self.total, completed=self.done)
@@ -32,7 +36,7 @@ class Bar:
                 self.display.progress.update(self.task, note=note)
         elif self.display.loud and time.monotonic() - self.printed > LINE_EVERY:
             self.printed = time.monotonic()
-            left = (self.printed - self.begin) * (self.total / max(self.done, 1) - 1)
+            left = (self.printed - self.begin) * (self.total - self.done) / max(self.done - self.start, 1)
             text = f"{self.description}: {self.done:,} of {self.total:,}, about {_minutes(left)} left"
             self.display.say(f"{text}  {note}" if note else text)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,10 @@ from numpy.typing import NDArray
 import bench
 from bench.data.dataset import Dataset
 from bench.data.splits import Split
+from bench.evaluation.baseline import Baseline
 from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
+from bench.ids import plugins
+from bench.ids.scheme import IdScheme
 from bench.runs.request import Request
 
 SCHEMA = 1  # rises when an old reader would misunderstand
@@ -41,6 +46,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
             "version": request.subject.version,
             "settings": asdict(request.subject.settings),
             "kind": "baseline" if request.is_baseline else "scheme",
+            "source": plugins.source_digest(type(request.subject)),
         },
         "contract": request.conditions,
         "contract_id": request.cell.contract_id,
@@ -58,6 +64,13 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
         "environment": environment,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def made_by_other_source(folder: Path, subject: IdScheme | Baseline) -> bool:
+    """Whether a finished cell was made by a scheme of this name and version, but with other code."""
+    stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    source = plugins.source_digest(type(subject))
+    return bool(stored["scheme"].get("source", source) != source)
 
 
 def dataset_facts(dataset: Dataset) -> dict[str, Any]:

@@ -22,8 +22,13 @@ from bench.runs.scheme_run import SchemeRun
 def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     """Bring one cell to its end and return its folder. Called by every process; the main one writes."""
     folder = request.cell.folder(request.results)
+    if accelerator.is_main_process:
+        store.recover(folder)
+    accelerator.wait_for_everyone()
     if store.finished(folder) and not request.force:
         display.say(f"{request.cell.title}: finished already in {folder} (--force runs it again)")
+        if record.made_by_other_source(folder, request.subject):
+            display.say(f"{request.subject.name} has changed since: raise its version, or use --force")
         return folder
     check_cutoff(max(CUTOFFS), len(request.dataset.items))
     contract = request.contract
@@ -66,11 +71,9 @@ def _baseline(request: Request, baseline: Baseline, split: Split, display: Displ
 
 
 def _store(request: Request, split: Split, outcome: Outcome, partial: Path, accelerator: Accelerator) -> None:
-    """Write what the report reads, last of all ``result.json``; checkpoints are not needed any more."""
+    """Write what the report reads, last of all ``result.json``."""
     table = record.per_user_table(request.dataset, split, outcome.ranks)
     with store.writable(partial):
         table.to_parquet(partial / "per_user.parquet", index=False)
     found = environment(str(accelerator.device), accelerator.num_processes)
     store.write_json(partial / "result.json", record.result(request, split, outcome, found))
-    for checkpoint in partial.glob("stage-*.safetensors"):
-        checkpoint.unlink()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
@@ -19,7 +19,7 @@ from bench.errors import BenchError
 from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import CUTOFFS, Ranks, per_user
 from bench.evaluation.ranking import evaluate
-from bench.ids import diagnostics, storage
+from bench.ids import diagnostics, plugins, storage
 from bench.ids.scheme import Ids, IdScheme, Stage
 from bench.ids.vocabulary import Vocabulary
 from bench.model import huggingface
@@ -111,10 +111,16 @@ class SchemeRun:
     def trained(self, ids: Ids) -> tuple[Recommender, list[TrainingState]]:
         """Drive the scheme's stages; those that are finished are replayed from their checkpoints."""
         stages, states = self.scheme.stages(self.split.train, ids), list[TrainingState]()
-        stage, recommender = next(stages), None
+        stage, recommender, shares = next(stages), None, 0.0
         while True:
             t5 = self.first_t5(stage.ids) if recommender is None else recommender.t5
             recommender = recommender_for(stage.ids, t5, self.contract.max_tokens, self.contract.objective)
+            shares += stage.share
+            if shares > 1 + 1e-9:
+                raise BenchError(
+                    f"the stages of {self.scheme.name} ask for {shares:.2f} of the training budget by '{stage.name}'; "
+                    "their shares must sum to 1 at most"
+                )
             states.append(self.train_stage(stage, recommender, len(states)))
             try:
                 stage = stages.send(recommender)
@@ -135,7 +141,14 @@ class SchemeRun:
         sample = self.split.validation.sample(self.contract.validation_users, self.request.seed)
 
         def validate() -> float:
-            ranks, _ = evaluate(recommender, sample, self.decoding, max(CUTOFFS), self.accelerator)
+            done = 0
+
+            def advance(users: int) -> None:
+                nonlocal done
+                done = min(done + users, len(sample))
+                bar.at(bar.done, f"validating: {done:,} of {len(sample):,} users")
+
+            ranks, _ = evaluate(recommender, sample, self.decoding, max(CUTOFFS), self.accelerator, advance)
             return float(per_user(ranks.strict, self.contract.selection).mean())
 
         with self.display.bar(f"{self.request.cell.title}: {stage.name}", 1) as bar:
@@ -146,7 +159,7 @@ class SchemeRun:
                     contract=self.contract,
                     seed=self.request.seed,
                     validate=validate,
-                    path=self.partial / f"stage-{number}.safetensors",
+                    path=self.partial / f"stage-{number}-{identity(stage, recommender.t5)}.safetensors",
                     share=stage.share,
                     report=self.reporter(stage, bar),
                     accelerator=self.accelerator,
@@ -198,16 +211,19 @@ class SchemeRun:
 
 
 def fit_key(scheme: IdScheme, train: TrainView) -> str:
-    """What fitted identifiers depend on: the scheme's name, version, settings and source, and the training view."""
-    parts = [scheme.name, str(scheme.version), json.dumps(asdict(scheme.settings)), train.fingerprint]
-    return hashlib.sha256("\x00".join([*parts, *_source(type(scheme))]).encode()).hexdigest()[:32]
+    """What fitted identifiers depend on: scheme, version, settings, source, libraries, and the training view."""
+    libraries = [f"{name} {version(name)}" for name in ("bench", "numpy", "tokenizers", "scikit-learn")]
+    settings = json.dumps(asdict(scheme.settings))
+    sources = [plugins.source_digest(type(scheme)), plugins.source_digest(IdScheme)]
+    parts = [scheme.name, str(scheme.version), settings, train.fingerprint, *sources, *libraries]
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
-def _source(cls: type) -> list[str]:
-    """The text of the module that defines a class, and of the package around it: a changed plugin is fitted anew."""
-    module = sys.modules[cls.__module__]
-    package = sys.modules.get(cls.__module__.partition(".")[0], module)
-    files = [Path(inspect.getfile(module))]
-    if hasattr(package, "__path__"):
-        files = sorted(path for root in package.__path__ for path in Path(root).rglob("*.py"))
-    return [path.read_text(encoding="utf-8") for path in files]
+def identity(stage: Stage, t5: T5) -> str:
+    """What a checkpoint belongs to: the stage's identifiers and the weights it starts from. 12 hex digits."""
+    digest = hashlib.sha256(f"{stage.name} {stage.share} {stage.ids.template} {t5.config}".encode())
+    digest.update(stage.ids.vocabulary.fingerprint.encode())
+    arrays = [stage.ids.tokens, stage.ids.lengths, *(p.detach().cpu().numpy() for p in t5.parameters())]
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:12]

@@ -24,6 +24,8 @@ import filelock
 from bench.errors import BenchError
 from bench.runs.config import digest
 
+BEGUN_FRESH = "begun-with-force"  # marks a partial folder that shall replace a finished cell
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -61,13 +63,30 @@ def partial_folder(folder: Path) -> Path:
 def building(folder: Path, fresh: bool) -> Iterator[Path]:
     """The partial folder of a cell, which this process alone may write; it becomes ``folder`` when the block ends well.
 
-    With ``fresh`` a partial folder that is there is thrown away first. BenchError where the results folder can't be
-    written, or where another process is at the same cell.
+    With ``fresh`` a partial folder that is there is thrown away first, unless it was itself begun ``fresh``: that is
+    then gone on with. BenchError where the results folder can't be written, or another process is at the same cell.
     """
     partial = partial_folder(folder)
-    with writable(partial):
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(partial.with_name(f".{folder.name}.lock"))
+    with _locked(folder):
+        with writable(partial):
+            if fresh and not (partial / BEGUN_FRESH).exists():
+                shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(exist_ok=True)
+            for half in partial.glob(".*"):  # being written when its process was killed
+                half.unlink()
+            if fresh:
+                (partial / BEGUN_FRESH).touch()
+        yield partial
+        with writable(folder):
+            _swap(partial, folder)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Nobody else builds this cell during the block; BenchError where somebody does already."""
+    with writable(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout as error:
@@ -75,15 +94,7 @@ def building(folder: Path, fresh: bool) -> Iterator[Path]:
                 f"another process is working on '{folder}'; wait for it, or name another --results"
             ) from error
     try:
-        with writable(partial):
-            if fresh:
-                shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(exist_ok=True)
-            for half in partial.glob(".*"):  # being written when its process was killed
-                half.unlink()
-        yield partial
-        with writable(folder):
-            _swap(partial, folder)
+        yield
     finally:
         lock.release()
 
@@ -101,12 +112,27 @@ def writable(path: Path) -> Iterator[None]:
 
 
 def _swap(partial: Path, folder: Path) -> None:
+    """Put a whole cell in its place; what was only needed to get there goes last, when nothing can be lost any more."""
     old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
         os.replace(folder, old)
     os.replace(partial, folder)
     shutil.rmtree(old, ignore_errors=True)
+    (folder / BEGUN_FRESH).unlink(missing_ok=True)
+    for checkpoint in folder.glob("stage-*.safetensors"):
+        checkpoint.unlink()
+
+
+def recover(folder: Path) -> None:
+    """Finish what a kill in a cell's last moment left undone: ``result.json`` is written last, its folder is whole."""
+    partial, old = partial_folder(folder), folder.with_name(f".{folder.name}.old")
+    if finished(partial) or (finished(old) and not folder.exists()):
+        with _locked(folder), writable(folder):
+            if finished(partial):
+                _swap(partial, folder)
+            else:
+                os.replace(old, folder)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

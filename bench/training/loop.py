@@ -2,9 +2,9 @@
 
     torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys
 
-trains data-parallel with the same global batches as one process: every process knows the whole plan of an epoch, takes
-its share of each batch, and divides by the predictions of the *whole* batch, so averaged gradients are those of one
-process.
+trains data-parallel and, dropout aside, as one process with the same global batches would: every process knows the
+whole plan of an epoch, takes its share of each batch, and divides by the predictions of the *whole* batch, so averaged
+gradients are those of one process.
 """
 
 from __future__ import annotations
@@ -85,6 +85,12 @@ class _Run:
         if self.contract.max_steps:
             self.total = min(self.total, max(1, round(self.contract.max_steps * job.share)))
         self.saved = time.monotonic()
+        smallest = len(self.examples(0)) // -(-len(self.examples(0)) // self.contract.batch_size)
+        if smallest < job.accelerator.num_processes:
+            raise BenchError(
+                f"batches of {smallest} examples cannot be shared by {job.accelerator.num_processes} processes; "
+                "start fewer, or raise batch_size"
+            )
 
     def examples(self, epoch: int) -> Examples:
         every = self.contract.examples == "all"
@@ -99,9 +105,10 @@ class _Run:
         with deferred_interrupts() as asked:
             for rows in batches[state.batch : state.batch + self.total - state.step]:
                 self.step(examples, rows)
-                if asked or time.monotonic() - self.saved > SAVE_EVERY:
+                stop = self.agreed(bool(asked))
+                if stop or time.monotonic() - self.saved > SAVE_EVERY:
                     self.save()
-                if asked:
+                if stop:
                     raise KeyboardInterrupt
         state.epoch, state.batch = state.epoch + 1, 0
         last = state.step >= self.total
@@ -134,6 +141,13 @@ class _Run:
         else:
             job.report(state.step, self.total, {})
         state.seconds += time.monotonic() - begin
+
+    def agreed(self, asked: bool) -> bool:
+        """Whether any process was asked to stop: signals reach processes one by one, and all must stop at one step."""
+        accelerator = self.job.accelerator
+        if accelerator.num_processes == 1:
+            return asked
+        return bool(accelerator.reduce(torch.tensor(float(asked), device=accelerator.device)) > 0)
 
     def finite(self, loss: Tensor) -> float:
         value = float(self.job.accelerator.reduce(loss.detach(), reduction="mean"))

@@ -164,3 +164,19 @@ def test_join_keeps_users_in_order() -> None:
     joined = Ranks.join(parts)
     assert joined.strict.tolist() == [1, np.inf, 4]
     assert len(joined) == 3
+
+
+def test_slots_of_one_score_count_against_the_target() -> None:
+    """A decoder orders ties somehow, for example by identifier: a scheme must not be able to gain by it."""
+    items, valid, scores = np.tile(np.arange(5), (3, 1)), np.ones((3, 5), bool), np.array([[0.0, -1, -1, -1, -2]] * 3)
+    ranks = from_slots(items, valid, np.array([0, 1, 4]), np.arange(5), scores)
+    assert ranks.code_rank.tolist() == ranks.strict.tolist() == [1, 4, 5]
+    constant = from_slots(items, valid, np.array([0, 1, 4]), np.arange(5), np.zeros((3, 5)))
+    assert constant.strict.tolist() == from_scores(np.zeros((3, 5)), np.array([0, 1, 4])).strict.tolist() == [5, 5, 5]
+
+
+def test_tied_slots_bring_all_their_items() -> None:
+    groups = np.array([0, 0, 1, 2, 2, 2])
+    items, scores = np.array([[2, 0, 3]]), np.array([[1.0, 0.5, 0.5]])
+    ranks = from_slots(items, np.ones((1, 3), bool), np.array([1]), groups, scores)
+    assert (ranks.code_rank[0], ranks.strict[0]) == (3, 6)

@@ -32,6 +32,17 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
+def test_a_resumed_run_is_not_credited_with_what_was_done_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown, text = display(terminal=False)
+    with shown.bar("training", 2000) as bar:
+        for step in range(1001, 1021):
+            now[0] += 1
+            bar.at(step)
+    assert text.getvalue() == "training: 1,016 of 2,000, about 16:24 left\n"
+
+
 def test_steps_add_up_and_never_exceed_the_total() -> None:
     shown, _ = display(terminal=False)
     with shown.bar("test", 10) as bar:

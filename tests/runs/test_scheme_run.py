@@ -260,3 +260,49 @@ def test_a_pretrained_backbone_is_where_training_starts(
         assert torch.equal(found["encoder.blocks.0.attention.query.weight"], query)
     table = pd.read_parquet(next((tmp_path / "results").rglob("numeric*/*/0/ids.parquet")))
     assert sorted(table["identifier"]) == [str(number) for number in np.arange(1001, 1031)]
+
+
+NUMBERED = """
+import numpy as np
+from bench.ids.scheme import IdScheme, Stage, TokenIds
+from bench.ids.vocabulary import Vocabulary
+
+class Numbered(IdScheme):
+    name = "mine/numbered"
+
+    def fit(self, train):
+        digits = Vocabulary.private("0123456789")
+        return TokenIds.from_lists([digits.ids(f"{item + SHIFT:03d}") for item in range(len(train.items))], digits)
+
+    def stages(self, train, ids):
+        yield Stage(ids)
+        MORE
+"""
+
+
+def test_a_changed_scheme_does_not_go_on_with_what_the_old_one_trained(
+    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The identifiers of a stopped cell may be made by other code when it is started again."""
+    mine, trained = tmp_path / "mine.py", []
+    train = scheme_run.train
+    monkeypatch.setattr(scheme_run, "train", lambda job: trained.append(job.path.exists()) or train(job))
+    words = ["run", "--id-scheme", f"{mine}:Numbered", *quick, "--results", tmp_path / "results"]
+
+    def start(shift: str, stop: bool) -> Any:
+        mine.write_text(NUMBERED.replace("SHIFT", shift).replace("MORE", "raise KeyboardInterrupt" if stop else ""))
+        return bench(*words)
+
+    assert start("100", stop=True).code == 130
+    assert start("200", stop=False).code == 0
+    assert start("100", stop=True).code == 0
+    assert trained == [False, False]
+    assert "mine/numbered has changed since: raise its version, or use --force" in start("300", stop=False).err
+
+
+def test_stages_cannot_take_more_than_the_budget(bench: Bench, quick: list[str], tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(NUMBERED.replace("SHIFT", "100").replace("MORE", 'yield Stage(ids, "again", share=0.5)'))
+    said = bench("run", "--id-scheme", f"{mine}:Numbered", *quick, "--results", tmp_path / "results")
+    assert said.code == 1
+    assert "the stages of mine/numbered ask for 1.50 of the training budget by 'again'" in said.err

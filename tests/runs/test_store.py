@@ -12,7 +12,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.runs import store
-from bench.runs.store import Cell, building, finished, partial_folder, writable, write_json
+from bench.runs.store import Cell, building, finished, partial_folder, recover, writable, write_json
 
 CELL = Cell("toys", "0123456789abcdef", "textual/title", 2, {}, "c0ffee00", 7)
 
@@ -85,10 +85,53 @@ def test_a_fresh_start_finds_nothing(folder: Path) -> None:
 def test_what_was_being_written_when_a_process_was_killed_is_thrown_away(folder: Path) -> None:
     partial = partial_folder(folder)
     partial.mkdir(parents=True)
-    (partial / ".stage-0.safetensors.4711").write_text("hal")
-    (partial / "stage-0.safetensors").write_text("whole")
+    (partial / ".log.jsonl.4711").write_text("hal")
+    (partial / "log.jsonl").write_text("whole")
     build(folder, "{}")
-    assert sorted(os.listdir(folder)) == ["result.json", "stage-0.safetensors"]
+    assert sorted(os.listdir(folder)) == ["log.jsonl", "result.json"]
+
+
+def test_checkpoints_go_only_when_the_cell_is_in_its_place(folder: Path) -> None:
+    partial_folder(folder).mkdir(parents=True)
+    (partial_folder(folder) / "stage-0-abc.safetensors").touch()
+    build(folder, "{}")
+    assert os.listdir(folder) == ["result.json"]
+
+
+def test_a_cell_killed_before_its_renaming_is_whole(folder: Path) -> None:
+    partial_folder(folder).mkdir(parents=True)
+    (partial_folder(folder) / "result.json").write_text("{}")
+    recover(folder)
+    assert finished(folder)
+    assert not partial_folder(folder).exists()
+
+
+def test_a_cell_killed_between_its_renamings_keeps_the_new_result(folder: Path) -> None:
+    for place, text in ((folder.with_name(f".{folder.name}.old"), "old"), (partial_folder(folder), "new")):
+        place.mkdir(parents=True)
+        (place / "result.json").write_text(text)
+    recover(folder)
+    assert (folder / "result.json").read_text() == "new"
+    assert sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) == [folder.name]
+
+
+def test_an_old_result_without_a_successor_comes_back(folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old")
+    old.mkdir(parents=True)
+    (old / "result.json").write_text("old")
+    recover(folder)
+    assert (folder / "result.json").read_text() == "old"
+
+
+def test_a_forced_cell_that_was_stopped_is_gone_on_with(folder: Path) -> None:
+    build(folder, "first")
+    with pytest.raises(KeyboardInterrupt):
+        build(folder, "stopped", fresh=True, stop=KeyboardInterrupt())
+    (partial_folder(folder) / "result.json").rename(partial_folder(folder) / "kept")
+    build(folder, "second", fresh=True)
+    assert sorted(os.listdir(folder)) == ["kept", "result.json"]
+    build(folder, "third", fresh=True)
+    assert os.listdir(folder) == ["result.json"]
 
 
 def test_the_old_result_stays_until_the_new_one_is_whole(folder: Path) -> None:

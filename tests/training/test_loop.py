@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from bench.data.dataset import Sequences
@@ -303,6 +304,13 @@ def test_gradients_are_clipped_where_asked(job: Jobs, monkeypatch: pytest.Monkey
 
 
 # -- what can go wrong, and what should go right ----------------------------------------------------------------------
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(job: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 examples in batches of at most three: the smallest has two."""
+    monkeypatch.setattr(Accelerator, "num_processes", 3)
+    with pytest.raises(BenchError, match=r"batches of 2 examples cannot be shared by 3 processes; start fewer, or"):
+        train(job(batch_size=3))
 
 
 @pytest.mark.parametrize("every", [1, 20])

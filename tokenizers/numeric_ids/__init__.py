@@ -89,5 +89,5 @@ def require_unique(ids: TokenIds) -> None:
     if unreadable.any():
         raise BenchError(
             f"the backbone's vocabulary can't tell {unreadable.sum():,} of {len(ids):,} numbers apart; "
-            f"numeric identifiers need one with all ten digits, or backbone=scratch"
+            "numeric identifiers need one with all ten digits, or a backbone from scratch, e.g. --set backbone=mini"
         )
