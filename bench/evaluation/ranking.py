@@ -54,8 +54,8 @@ def evaluate(
 
 def users_at_once(recommender: Recommender) -> int:
     """A batch whose activations stay near the processor's caches, or fill a GPU."""
-    users = max(4, 8192 // recommender.t5.config.d_model)
-    return users if recommender.device.type == "cpu" else 8 * users
+    users = max(4, 4096 // recommender.t5.config.d_model)
+    return users if recommender.device.type == "cpu" else 16 * users
 
 
 def score_targets(

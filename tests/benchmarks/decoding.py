@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=os.environ.get("BENCH_DATA_DIR", "."))
     parser.add_argument("--tokenizer", type=Path, help="a folder with T5's tokenizer")
     parser.add_argument("--beams", default="20,50")
-    parser.add_argument("--peer-users", type=int, default=16)
+    parser.add_argument("--users", type=int)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -84,41 +84,52 @@ def main() -> None:
     recommender, peer = peers.pair(ids, size)
     trie = peers.dictionary_trie(ids)
     chosen = np.random.default_rng(0).permutation(len(split.test))
-    few = split.test.histories.rows(chosen[: options.peer_users])
-    many = split.test.histories.rows(chosen[: options.peer_users * (16 if kind == "codes" else 4)])
-    batch = 64 if kind == "codes" else 8
+    users = split.test.histories.rows(chosen[: options.users or (96 if kind == "codes" else 16)])
+    batch = 32 if kind == "codes" else 8
     for width in map(int, options.beams.split(",")):
-        compare(recommender, peer, trie, few, many, width, batch, kind)
+        compare(recommender, peer, trie, users, width, batch, kind)
 
 
-def compare(recommender, peer, trie, few: Sequences, many: Sequences, width: int, batch: int, kind: str) -> None:
+def compare(recommender, peer, trie, users: Sequences, width: int, batch: int, kind: str) -> None:
     """One beam width: three rounds of every contender, then agreement."""
     runs = {
         "ours, vocabulary": lambda: (
-            len(many) / peers.seconds(lambda: ours(recommender, many, width, "vocabulary", batch))
+            len(users) / peers.seconds(lambda: ours(recommender, users, width, "vocabulary", batch))
         ),
         "ours, catalogue": lambda: (
-            len(many) / peers.seconds(lambda: ours(recommender, many, width, "catalogue", batch))
+            len(users) / peers.seconds(lambda: ours(recommender, users, width, "catalogue", batch))
         ),
-        "generate, batch 4": lambda: len(few) / peers.seconds(lambda: theirs(peer, recommender, few, width, trie, 4)),
-        "generate, batch 8": lambda: len(few) / peers.seconds(lambda: theirs(peer, recommender, few, width, trie, 8)),
+        "generate, batch 4": lambda: (
+            len(users) / peers.seconds(lambda: theirs(peer, recommender, users, width, trie, 4))
+        ),
+        "generate, batch 8": lambda: (
+            len(users) / peers.seconds(lambda: theirs(peer, recommender, users, width, trie, 8))
+        ),
     }
     if kind == "codes":
-        two = recommender.writer.write(few.rows(np.arange(2)))
+        closed = peers.dictionary_trie(recommender.ids, end=True)
+        runs["generate with end token, batch 8"] = lambda: (
+            len(users) / peers.seconds(lambda: theirs(peer, recommender, users, width, closed, 8))
+        )
+        two = recommender.writer.write(users.rows(np.arange(2)))
         runs["uncached"] = lambda: 2 / peers.seconds(lambda: peers.uncached(peer, two, width, 4))
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):
         for name, run in runs.items():
             rates[name].append(run())
     middle = {name: statistics.median(values) for name, values in rates.items()}
-    best_peer = max(middle["generate, batch 4"], middle["generate, batch 8"])
+    best_peer = max(rate for name, rate in middle.items() if name.startswith("generate, "))
     print(f"\n{kind}, beam {width}: " + ", ".join(f"{name} {rate:.2f} users/s" for name, rate in middle.items()))
     print(f"  against generate at its best batch: {middle['ours, vocabulary'] / best_peer:.1f}x (catalogue: "
           f"{middle['ours, catalogue'] / best_peer:.1f}x)")  # fmt: skip
     if "uncached" in middle:
+        closed_rate = middle["generate with end token, batch 8"]
+        print(
+            f"  against generate with the end token that published tries hold: {middle['ours, vocabulary'] / closed_rate:.1f}x"
+        )
         print(f"  against the uncached recipe: {middle['ours, vocabulary'] / middle['uncached']:.1f}x")
-    found = ours(recommender, few, width, "vocabulary", batch)
-    print("  " + agreement(recommender, few, found, theirs(peer, recommender, few, width, trie, 8)))
+    found = ours(recommender, users, width, "vocabulary", batch)
+    print("  " + agreement(recommender, users, found, theirs(peer, recommender, users, width, trie, 8)))
 
 
 if __name__ == "__main__":

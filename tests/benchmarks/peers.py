@@ -13,8 +13,8 @@ from transformers import T5Config as PeerConfig
 from transformers import T5ForConditionalGeneration
 
 from bench.data import sources
-from bench.data.dataset import Sequences
 from bench.data.splits import Split, leave_one_out
+from bench.errors import BenchError
 from bench.ids.scheme import Template, TokenIds
 from bench.ids.vocabulary import Vocabulary
 from bench.model import huggingface
@@ -26,7 +26,10 @@ SMALL = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "heads": 8, "layers": 6, "dec
 
 
 def toys(data_dir: Path | None) -> Split:
-    return leave_one_out(sources.find("toys", data_dir))
+    try:
+        return leave_one_out(sources.find("toys", data_dir))
+    except BenchError as error:
+        raise SystemExit(f"this benchmark needs real Toys: {error}") from error
 
 
 def code_ids(items: int, seed: int = 0) -> TokenIds:
@@ -66,11 +69,12 @@ def pair(ids: TokenIds, size: dict[str, int], dropout: float = 0.0) -> tuple[Rec
     return recommender_for(ids, ours).eval(), peer.eval()
 
 
-def dictionary_trie(ids: TokenIds) -> dict[int, Any]:
+def dictionary_trie(ids: TokenIds, end: bool = False) -> dict[int, Any]:
+    """Nested dictionaries, as published code has them; with ``end`` the end token closes codes of one length, too."""
     root: dict[int, Any] = {}
     for code in with_end(ids).tolist():
         node = root
-        for token in code:
+        for token in [*code, *([ids.vocabulary.eos] if end and not ids.ends else [])]:
             if token >= 0:
                 node = node.setdefault(token, {})
     return root
@@ -79,6 +83,10 @@ def dictionary_trie(ids: TokenIds) -> dict[int, Any]:
 @torch.no_grad()
 def generate(peer: T5ForConditionalGeneration, ids: TokenIds, source: Any, width: int, trie: dict[int, Any]) -> Any:
     """Transformers' constrained beam search: sequences ``[B, width, L]`` and scores ``[B, width]``."""
+    depth, node = 0, trie
+    while node:
+        depth, node = depth + 1, next(iter(node.values()))
+    steps = max(depth, with_end(ids).shape[1])
 
     def allowed(_: int, prefix: torch.Tensor) -> list[int]:
         node = trie
@@ -92,7 +100,7 @@ def generate(peer: T5ForConditionalGeneration, ids: TokenIds, source: Any, width
         attention_mask=mask,
         num_beams=width,
         num_return_sequences=width,
-        max_new_tokens=with_end(ids).shape[1],
+        max_new_tokens=steps,
         prefix_allowed_tokens_fn=allowed,
         return_dict_in_generate=True,
         output_scores=True,
@@ -124,7 +132,3 @@ def seconds(work: Callable[[], object]) -> float:
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
-
-
-def first(histories: Sequences, count: int) -> Sequences:
-    return histories.rows(np.arange(count))

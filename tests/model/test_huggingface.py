@@ -99,6 +99,17 @@ def test_weights_in_half_precision_become_float32(t5: MakeT5, peer: MakePeer, tm
     torch.testing.assert_close(ours(found), theirs(written.float()), atol=1e-4, rtol=1e-4)
 
 
+def test_an_output_layer_equal_to_the_embeddings_is_tied(t5: MakeT5, tmp_path: Path) -> None:
+    """Older checkpoints store the shared table twice."""
+    model = t5()
+    file = save(model, tmp_path) / "model.safetensors"
+    weights = load_file(file)
+    save_file(weights | {"lm_head.weight": weights["shared.weight"].clone()}, file)
+    found = huggingface.load(tmp_path)
+    assert found.config.tied
+    assert torch.equal(ours(found), ours(model))
+
+
 def test_dropout_is_the_checkpoints_unless_given(t5: MakeT5, tmp_path: Path) -> None:
     folder = save(t5(dropout=0.25), tmp_path)
     assert huggingface.load(folder).config.dropout == 0.25

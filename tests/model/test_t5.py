@@ -285,6 +285,17 @@ def test_dropout_works_in_training_only(t5: MakeT5, grad: bool) -> None:
     assert torch.equal(run(t5(dropout=0.0).train(), 0), run(t5(dropout=0.0), 1))
 
 
+def test_dropout_is_everywhere_where_transformers_has_it(t5: MakeT5, peer: MakePeer) -> None:
+    """The same draws in the same order: one dropout more, fewer or elsewhere would change them all."""
+    ours = t5(dropout=0.3).train()
+    other = peer(ours).train()
+    source, mask, target = tokens(2, 8), padding(8, 3), tokens(2, 4)
+    torch.manual_seed(0)
+    found = ours(source, mask, target)
+    torch.manual_seed(0)
+    close(found, theirs(other, source, mask, target), 1e-4)
+
+
 def test_dropout_keeps_the_mean(t5: MakeT5) -> None:
     """Kept attention weights are scaled up by 1/(1-p), in the fused kernel and written out."""
     attention = t5(dropout=0.5).encoder.blocks[0].attention
