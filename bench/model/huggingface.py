@@ -125,7 +125,7 @@ def load(folder: Path, dropout: float | None = None) -> T5:
 
 def with_new_vocabulary(model: T5, vocabulary: int) -> T5:
     """The body of a pretrained T5 with fresh embeddings for a vocabulary of its own; shared, as new rows are few."""
-    fresh = T5(replace(model.config, vocabulary=vocabulary, tied=True))
+    fresh = T5(replace(model.config, vocabulary=vocabulary, tied=True, scaled=True))
     kept = {name: t for name, t in model.state_dict().items() if not name.startswith(("embedding.", "head."))}
     fresh.load_state_dict(kept, strict=False)
     return fresh

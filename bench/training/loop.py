@@ -127,7 +127,7 @@ class _Run:
             job.recommender.collate(examples.histories(mine), examples.items(mine)), job.accelerator.device
         )
         # Averaging over processes divides by their number, so the share is scaled up by it.
-        loss = self.model(batch) * processes / job.recommender.targets(examples.items(rows))
+        loss = self.model(batch) * processes / max(1, job.recommender.targets(examples.items(rows)))
         for group in self.optimiser.param_groups:
             group["lr"] = self.contract.learning_rate * schedule(self.contract, state.step, self.total)
         job.accelerator.backward(loss)

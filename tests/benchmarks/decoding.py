@@ -124,9 +124,8 @@ def compare(recommender, peer, trie, users: Sequences, width: int, batch: int, k
           f"{middle['ours, catalogue'] / best_peer:.1f}x)")  # fmt: skip
     if "uncached" in middle:
         closed_rate = middle["generate with end token, batch 8"]
-        print(
-            f"  against generate with the end token that published tries hold: {middle['ours, vocabulary'] / closed_rate:.1f}x"
-        )
+        closed_ratio = middle["ours, vocabulary"] / closed_rate
+        print(f"  against generate with the end token of published tries: {closed_ratio:.1f}x")
         print(f"  against the uncached recipe: {middle['ours, vocabulary'] / middle['uncached']:.1f}x")
     found = ours(recommender, users, width, "vocabulary", batch)
     print("  " + agreement(recommender, users, found, theirs(peer, recommender, users, width, trie, 8)))
