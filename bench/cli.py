@@ -151,7 +151,8 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:  # Typer makes an exit code of Ctrl-C, without a word
         if isinstance(stop, SystemExit) and stop.code != 130:
             raise
-        typer.echo("\nbench: stopped; the same command goes on from here", err=True)
+        if _is_main_process():
+            typer.echo("\nbench: stopped; the same command goes on from here", err=True)
         sys.exit(130)
 
 

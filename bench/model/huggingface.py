@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -70,6 +71,26 @@ def locate(backbone: str) -> Path:
             f"{' '.join(str(error).split())[:160]}); connect, give a folder that holds it, or start from scratch with "
             f"one of: {', '.join(SIZES)}"
         ) from error
+
+
+def content_digest(backbone: str) -> str:
+    """8 hex digits over the files behind a backbone, downloaded where need be; ``""`` for a named size.
+
+    A path or a name says where weights were found, not which they were: the contract holds both.
+    """
+    if backbone in SIZES:
+        return ""
+    files = [Path(backbone)]
+    if not is_scratch(backbone):
+        folder = locate(backbone)
+        files = sorted({*folder.glob("*.json"), *folder.glob("*.safetensors")})
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            digest.update(file.read_bytes())
+        except OSError as error:
+            raise BenchError(f"cannot read the model configuration '{file}': {error}") from error
+    return digest.hexdigest()[:8]
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import Baseline
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
+from bench.model.huggingface import content_digest
 from bench.runs import config
 from bench.runs.progress import Display
 from bench.runs.request import Request
@@ -56,8 +57,9 @@ def execute(plan: Plan) -> list[Path]:
     for dataset in datasets:
         for note in dataset.notes:
             display.say(f"{dataset.name}: {note}")
+    backbone = content_digest(contract.backbone) if plan.schemes else ""
     return [
-        run(Request(subject, dataset, contract, seed, preset, plan.results, plan.force), display, accelerator)
+        run(Request(subject, dataset, contract, seed, preset, plan.results, plan.force, backbone), display, accelerator)
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
     ]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import bench
 from bench.data.dataset import Dataset
 from bench.data.splits import Split
+from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline
 from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
 from bench.ids import plugins
@@ -68,9 +69,12 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
 
 def made_by_other_source(folder: Path, subject: IdScheme | Baseline) -> bool:
     """Whether a finished cell was made by a scheme of this name and version, but with other code."""
-    stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     source = plugins.source_digest(type(subject))
-    return bool(stored["scheme"].get("source", source) != source)
+    try:
+        stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        return bool(stored["scheme"].get("source", source) != source)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BenchError(f"'{folder / 'result.json'}' is damaged ({error}); run this cell with --force") from error
 
 
 def dataset_facts(dataset: Dataset) -> dict[str, Any]:

@@ -17,7 +17,10 @@ BINDS_BASELINES = ("split", "max_history", "validation_in_test_history", "exclud
 
 @dataclass(frozen=True)
 class Request:
-    """A cell to run. ``preset`` is a label only; ``force`` runs a finished cell again."""
+    """A cell to run. ``preset`` is a label only; ``force`` runs a finished cell again.
+
+    ``backbone_digest`` tells checkpoints of one name or path apart (``huggingface.content_digest``).
+    """
 
     subject: IdScheme | Baseline
     dataset: Dataset
@@ -26,6 +29,7 @@ class Request:
     preset: str | None
     results: Path
     force: bool = False
+    backbone_digest: str = ""
 
     @property
     def is_baseline(self) -> bool:
@@ -35,6 +39,8 @@ class Request:
     def conditions(self) -> dict[str, Any]:
         """The part of the contract that binds the subject: a baseline shares the data view alone."""
         contract = asdict(self.contract)
+        if self.backbone_digest:
+            contract["backbone"] += f"@{self.backbone_digest}"
         return {name: contract[name] for name in BINDS_BASELINES} if self.is_baseline else contract
 
     @property

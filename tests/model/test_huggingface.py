@@ -281,3 +281,20 @@ def test_a_configuration_of_something_else_is_an_error(
 def test_an_unknown_activation_has_a_suggestion(t5: MakeT5, tmp_path: Path) -> None:
     folder = save(t5(), tmp_path, feed_forward_proj="gated-sillu")
     assert "unknown T5 activation 'sillu'; did you mean 'silu'?" in message(lambda: huggingface.load(folder))
+
+
+def test_a_backbone_is_known_by_its_content(tmp_path: Path) -> None:
+    """A name or a path says where weights were found, not which they were."""
+    path = tmp_path / "config.json"
+    path.write_text('{"d_ff": 32}')
+    first = huggingface.content_digest(str(path))
+    path.write_text('{"d_ff": 64}')
+    assert huggingface.content_digest(str(path)) != first
+    folder = str(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    before = huggingface.content_digest(folder)
+    (tmp_path / "model.safetensors").write_bytes(b"two")
+    assert huggingface.content_digest(folder) != before
+    assert huggingface.content_digest("mini") == ""
+    with pytest.raises(BenchError, match="cannot read the model configuration 'nowhere.json'"):
+        huggingface.content_digest("nowhere.json")
