@@ -296,5 +296,5 @@ def test_a_backbone_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"two")
     assert huggingface.content_digest(folder) != before
     assert huggingface.content_digest("mini") == ""
-    with pytest.raises(BenchError, match="cannot read the model configuration 'nowhere.json'"):
+    with pytest.raises(BenchError, match=r"cannot read the model configuration 'nowhere\.json'"):
         huggingface.content_digest("nowhere.json")
