@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -24,7 +24,7 @@ data = typer.Typer(no_args_is_help=True, help="Look at data sets.")
 app.add_typer(data, name="data")
 
 Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of results and caches.")]
-DataDir = Annotated[Optional[Path], typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]  # noqa: UP045
+DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]
 
 
 @app.command(
@@ -39,12 +39,12 @@ def run(
     baseline: Annotated[str, typer.Option(help="Baselines, separated by commas; see `bench ls`.")] = "",
     dataset: Annotated[str, typer.Option(help="Data sets or folders, separated by commas.")] = "ml-100k",
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    preset: Annotated[Optional[str], typer.Option(help="smoke, cpu or standard; see `bench ls`.")] = None,  # noqa: UP045
+    preset: Annotated[str | None, typer.Option(help="smoke, cpu or standard; see `bench ls`.")] = None,
     set_: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
     ] = None,
-    decoder: Annotated[Optional[str], typer.Option(help="beam or exact; short for --set decoder=…")] = None,  # noqa: UP045
+    decoder: Annotated[str | None, typer.Option(help="beam or exact; short for --set decoder=…")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
@@ -76,10 +76,12 @@ def run(
 @app.command(epilog="Examples:\n\n`bench report`\n\n`bench report --dataset toys --out report.md --figure quality.png`")
 def report(
     dataset: Annotated[str, typer.Option(help="Only these data sets, separated by commas.")] = "",
-    out: Annotated[Optional[Path], typer.Option(help="Where the Markdown goes; default <results>/report.md.")] = None,  # noqa: UP045
-    figure: Annotated[Optional[Path], typer.Option(help="Quality of each scheme, as .png or .svg.")] = None,  # noqa: UP045
-    cost_figure: Annotated[Optional[Path], typer.Option(help="Quality against cost, as .png or .svg.")] = None,  # noqa: UP045
-    csv: Annotated[Optional[Path], typer.Option(help="One row for each finished cell, as .csv.")] = None,  # noqa: UP045
+    out: Annotated[
+        Path | None, typer.Option(help="Where the Markdown goes; by default report.md in the results folder.")
+    ] = None,
+    figure: Annotated[Path | None, typer.Option(help="Quality of each scheme, as .png or .svg.")] = None,
+    cost_figure: Annotated[Path | None, typer.Option(help="Quality against cost, as .png or .svg.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="One row for each finished cell, as .csv.")] = None,
     results: Results = Path("results"),
 ) -> None:
     """Tables of what is finished, with intervals, costs and the contract; on the terminal and as Markdown."""
@@ -128,7 +130,7 @@ def _seeds(text: str) -> list[int]:
         raise BenchError(f"--seed takes whole numbers separated by commas; found '{text}'") from None
     if not seeds or min(seeds) < 0:
         raise BenchError(f"--seed takes one or more numbers, 0 or above; found '{text}'")
-    return seeds
+    return list(dict.fromkeys(seeds))
 
 
 def _is_main_process() -> bool:

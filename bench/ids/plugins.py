@@ -31,6 +31,7 @@ from bench.runs.settings import parse
 T = TypeVar("T", bound="IdScheme | Baseline")
 
 SCHEMES, BASELINES = "bench.id_schemes", "bench.baselines"
+FILE_MODULE = "bench_plugin_"  # what modules made from named files are called
 
 
 def names(group: str) -> dict[str, EntryPoint]:
@@ -56,6 +57,18 @@ def load_baseline(name: str) -> type[Baseline]:
 def settings(cls: type[IdScheme] | type[Baseline], overrides: Mapping[str, str]) -> Any:
     """The settings of a scheme or baseline, its defaults replaced by ``overrides`` (field name -> text)."""
     return parse(cls.Settings, overrides, f"setting of {cls.name}")
+
+
+def is_file(cls: type) -> bool:
+    """Whether a class comes from a file that was named, and so is likely being worked on."""
+    return cls.__module__.startswith(FILE_MODULE)
+
+
+def refuse_taken_name(cls: type[IdScheme] | type[Baseline]) -> None:
+    """A class from a file may not call itself like something installed: their results would share a place."""
+    taken = [group for group in (SCHEMES, BASELINES) if is_file(cls) and cls.name in names(group)]
+    if taken:
+        raise BenchError(f"the name '{cls.name}' is taken by an installed plugin of {taken[0]}; give yours another")
 
 
 def source_digest(cls: type) -> str:
@@ -95,7 +108,7 @@ def _module(place: str) -> ModuleType:
         return importlib.import_module(place)
     path = Path(place).resolve(strict=True)
     # Two files of one name must not replace each other; dataclasses look their module up in sys.modules.
-    name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")

@@ -17,13 +17,13 @@ def show(results: Path, data_dir: Path | None) -> None:
     """Print schemes, baselines, data sets, presets and finished cells."""
     console = Console(highlight=False)
     schemes, baselines = plugins.names(plugins.SCHEMES), plugins.names(plugins.BASELINES)
-    console.print(_table("identifier schemes (--id-scheme)", [(name, _default(name, schemes)) for name in schemes]))
-    console.print(_table("baselines (--baseline)", [(name, entry.value) for name, entry in baselines.items()]))
+    _show(console, "identifier schemes (--id-scheme)", [(name, _default(name, schemes)) for name in schemes])
+    _show(console, "baselines (--baseline)", [(name, entry.value) for name, entry in baselines.items()])
     known = [(k.name, str(k.found) if k.found else f"not found: {k.description}") for k in sources.known(data_dir)]
-    console.print(_table("data sets (--dataset)", [*known, ("./folder", "any folder of RecBole atomic files")]))
-    console.print(_table("presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()]))
+    _show(console, "data sets (--dataset)", [*known, ("./folder", "any folder of RecBole atomic files")])
+    _show(console, "presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()])
     done = [(str(folder), "") for folder in finished(results)]
-    console.print(_table(f"finished cells in {results}", done or [("none yet", "")]))
+    _show(console, f"finished cells in {results}", done or [("none yet", "")])
 
 
 def finished(results: Path) -> list[Path]:
@@ -39,10 +39,11 @@ def _default(name: str, schemes: dict[str, EntryPoint]) -> str:
     return schemes[name].value if "/" in name or not same else f"the same as {same[0]}"
 
 
-def _table(title: str, rows: list[tuple[str, str]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+    console.print(f"[bold]{title}[/]")
+    table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(style="dim")
     for row in rows:
         table.add_row(*row)
-    return table
+    console.print(table)

@@ -75,6 +75,8 @@ def resolve(plan: Plan) -> tuple[list[IdScheme | Baseline], config.Contract, str
     classes = [plugins.load_scheme(name) for name in plan.schemes]
     controls = [plugins.load_baseline(name) for name in plan.baselines]
     everyone: list[type[IdScheme] | type[Baseline]] = [*classes, *controls]
+    for cls in everyone:
+        plugins.refuse_taken_name(cls)
     shared, own = _sorted_overrides(plan.overrides, everyone)
     subjects = [cls(plugins.settings(cls, own.get(_family(cls), {}))) for cls in everyone]
     return _distinct(subjects), config.contract(preset, shared), preset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -12,6 +13,7 @@ from bench.evaluation.baseline import Baseline
 from bench.evaluation.cost import MemoryMeter, Stopwatch, environment
 from bench.evaluation.metrics import CUTOFFS
 from bench.evaluation.ranking import check_cutoff, score_targets
+from bench.ids import plugins
 from bench.runs import record, store
 from bench.runs.progress import Display
 from bench.runs.record import Outcome
@@ -26,10 +28,14 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
         store.recover(folder)
     accelerator.wait_for_everyone()
     if store.finished(folder) and not request.force:
-        display.say(f"{request.cell.title}: finished already in {folder} (--force runs it again)")
-        if record.made_by_other_source(folder, request.subject):
-            display.say(f"{request.subject.name} has changed since: raise its version, or use --force")
-        return folder
+        changed = record.made_by_other_source(folder, request.subject)
+        if not (changed and plugins.is_file(type(request.subject))):
+            display.say(f"{request.cell.title}: finished already in {folder} (--force runs it again)")
+            if changed:
+                display.say(f"{request.subject.name} has changed since: raise its version, or use --force")
+            return folder
+        display.say(f"{request.cell.title}: the file that defines it has changed since, so it is run again")
+        request = replace(request, force=True)
     check_cutoff(max(CUTOFFS), len(request.dataset.items))
     contract = request.contract
     split = leave_one_out(request.dataset, request.seed, contract.max_history, contract.validation_in_test_history)

@@ -99,6 +99,8 @@ class SchemeRun:
             self.display.say(f"{self.request.cell.title}: making identifiers for {len(self.split.train.items):,} items")
             watch = Stopwatch()
             ids = self.scheme.fit(self.split.train)
+            if not isinstance(ids, Ids):
+                raise BenchError(f"fit of {self.scheme.name} returned {type(ids).__name__}; it must return TokenIds")
             if len(ids) != len(self.split.train.items):
                 raise BenchError(
                     f"{self.scheme.name} made {len(ids)} identifiers for {len(self.split.train.items)} items; "
@@ -151,6 +153,9 @@ class SchemeRun:
             ranks, _ = evaluate(recommender, sample, self.decoding, max(CUTOFFS), self.accelerator, advance)
             return float(per_user(ranks.strict, self.contract.selection).mean())
 
+        path = self.partial / f"stage-{number}-{identity(stage, recommender.t5)}.safetensors"
+        if path.exists():
+            self.display.say(f"{self.request.cell.title}: going on where it was stopped")
         with self.display.bar(f"{self.request.cell.title}: {stage.name}", 1) as bar:
             state = train(
                 Job(
@@ -159,7 +164,7 @@ class SchemeRun:
                     contract=self.contract,
                     seed=self.request.seed,
                     validate=validate,
-                    path=self.partial / f"stage-{number}-{identity(stage, recommender.t5)}.safetensors",
+                    path=path,
                     share=stage.share,
                     report=self.reporter(stage, bar),
                     accelerator=self.accelerator,

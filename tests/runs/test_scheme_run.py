@@ -295,9 +295,24 @@ def test_a_changed_scheme_does_not_go_on_with_what_the_old_one_trained(
 
     assert start("100", stop=True).code == 130
     assert start("200", stop=False).code == 0
-    assert start("100", stop=True).code == 0
     assert trained == [False, False]
-    assert "mine/numbered has changed since: raise its version, or use --force" in start("300", stop=False).err
+    assert "the file that defines it has changed since, so it is run again" in start("300", stop=False).err
+    assert trained == [False, False, False]
+    assert "finished already" in start("300", stop=False).err
+
+
+def test_fit_must_return_identifiers(bench: Bench, quick: list[str], tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(NUMBERED.replace("return TokenIds", "TokenIds").replace("SHIFT", "0").replace("MORE", ""))
+    said = bench("run", "--id-scheme", f"{mine}:Numbered", *quick, "--results", tmp_path / "results")
+    assert said.err.splitlines()[-1] == "bench: fit of mine/numbered returned NoneType; it must return TokenIds"
+
+
+def test_a_scheme_of_ones_own_needs_a_name_of_its_own(bench: Bench, quick: list[str], tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(NUMBERED.replace("mine/numbered", "pop").replace("SHIFT", "0").replace("MORE", ""))
+    said = bench("run", "--id-scheme", f"{mine}:Numbered", *quick, "--results", tmp_path / "results")
+    assert (said.code, "the name 'pop' is taken by an installed plugin of bench.baselines" in said.err) == (1, True)
 
 
 def test_stages_cannot_take_more_than_the_budget(bench: Bench, quick: list[str], tmp_path: Path) -> None:
