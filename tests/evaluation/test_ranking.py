@@ -122,7 +122,7 @@ def test_dropout_is_off_while_ranking(recommender: Recommender, split: Split) ->
 
 def test_wide_models_get_fewer_users_at_once(recommender: Recommender) -> None:
     wide = T5(T5Config(8, d_model=4096, d_kv=1, d_ff=1, heads=1, layers=0, decoder_layers=0))
-    assert users_at_once(recommender) == 512
+    assert users_at_once(recommender) == 256
     assert users_at_once(recommender_for(recommender.ids, wide)) == 4
 
 

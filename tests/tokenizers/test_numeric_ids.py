@@ -88,7 +88,9 @@ def test_a_vocabulary_that_lacks_digits_is_refused() -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     binary = Vocabulary(tokenizer, len(table), pad=0, eos=1, unk=2, language_model=True)
     # 1001, 1010 and 1011 are all it can write
-    with pytest.raises(BenchError, match=r"can't tell 12 of 15 numbers apart; .* all ten digits, or backbone=scratch"):
+    with pytest.raises(
+        BenchError, match=r"can't tell 12 of 15 numbers apart; .* all ten digits, or a backbone from scratch"
+    ):
         Random().fit(replace(view([[0]]), language=binary))
 
 
