@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.evaluation.metrics import Floats, Ranks, per_user
 
-SCHEMA = 1
+SCHEMA = 1  # of result.json; rises when an old reader would misunderstand
 EXAMPLE = "bench run --id-scheme textual,numeric --dataset ml-100k"
 COLUMNS = ["user", "target", "rank", "code_rank", "group_size", "popularity", "history_length"]
 ROUNDING = 1e-5  # by how much a stored mean may differ from the mean of its users

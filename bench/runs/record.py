@@ -20,9 +20,8 @@ from bench.evaluation.baseline import Baseline
 from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
+from bench.report.results import SCHEMA
 from bench.runs.request import Request
-
-SCHEMA = 1  # rises when an old reader would misunderstand
 
 
 @dataclass(frozen=True, eq=False)
