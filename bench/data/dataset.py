@@ -6,9 +6,10 @@ Items are catalogue indices 0..m-1 everywhere in the harness; original ids appea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,6 +94,13 @@ class Dataset:
         return fingerprint(self.users, self.items, self.sequences)
 
 
+Report = Callable[[int, int, Mapping[str, float]], None]
+
+
+def silent(done: int, total: int, figures: Mapping[str, float]) -> None:
+    """A report that nobody reads."""
+
+
 @dataclass(frozen=True, eq=False)
 class TrainView:
     """All that an identifier scheme may see.
@@ -100,6 +108,9 @@ class TrainView:
     It holds the training part of every user's sequence and the catalogue, and no validation or test interaction, so
     a scheme cannot leak what it never had. ``language`` is the vocabulary of the pretrained backbone, or None
     where the recommender starts from scratch and a scheme brings a vocabulary of its own.
+
+    ``cache`` is a folder where costly things may be kept under a name that says all they depend on, or None.
+    ``report(done, total, figures)`` shows how far a long ``fit`` is.
     """
 
     dataset: str
@@ -107,6 +118,8 @@ class TrainView:
     sequences: Sequences
     seed: int
     language: Vocabulary | None = None
+    cache: Path | None = None
+    report: Report = silent
 
     @cached_property
     def fingerprint(self) -> str:

@@ -27,12 +27,17 @@ class Targets:
     def take(self, rows: NDArray[np.integer]) -> Targets:
         return Targets(self.users[rows], self.histories.rows(rows), self.items[rows])
 
-    def sample(self, count: int, seed: int) -> Targets:
-        """A fixed random subset of ``count`` rows in their original order; all where ``count`` is 0 or too large."""
-        if count <= 0 or count >= len(self):
-            return self
-        chosen = np.random.default_rng(seed).choice(len(self), size=count, replace=False)
-        return self.take(np.sort(chosen))
+    def parted(self, count: int, seed: int) -> tuple[Targets, Targets]:
+        """Two fixed random parts, rows in their original order: ``count`` rows, and the rest.
+
+        At most four fifths are in the first part, which is what a ``count`` of 0 asks for: whoever decides on the first
+        part always finds other users in the second.
+        """
+        most = max(1, len(self) * 4 // 5)
+        count = min(count, most) if count > 0 else most
+        chosen = np.zeros(len(self), bool)
+        chosen[np.random.default_rng(seed).choice(len(self), size=count, replace=False)] = True
+        return self.take(np.flatnonzero(chosen)), self.take(np.flatnonzero(~chosen))
 
 
 @dataclass(frozen=True, eq=False)

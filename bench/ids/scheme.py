@@ -18,7 +18,7 @@ of the identifiers decides how they are trained and decoded.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,6 +32,10 @@ from bench.ids.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender
+    from bench.model.t5 import T5
+    from bench.training.session import Session
+
+Variants = NDArray[np.int64] | int  # which of several identifiers of an item is meant: by example, or for all
 
 
 @dataclass(frozen=True)
@@ -51,14 +55,17 @@ class TokenIds:
     """Identifiers that are token sequences: words, codes and digits alike.
 
     ``tokens`` is ``[variants, items, length]``, right-padded with ``vocabulary.pad``; ``lengths`` is
-    ``[variants, items]``. Neither padding nor the end token may occur inside an identifier. Two items may share a
-    sequence (a collision): they are then ranked as one slot and reported as such.
+    ``[variants, items]``. Neither padding nor the end token may occur inside an identifier. Where an item has several,
+    its variants, training draws one for each example and ranking uses variant 0. Two items may share a sequence (a
+    collision): they are then ranked as one slot and reported as such. ``codebooks`` are the sizes of the code books
+    behind the places of an identifier, where there are such.
     """
 
     tokens: NDArray[np.int32]
     lengths: NDArray[np.int32]
     vocabulary: Vocabulary
     template: Template = Template()
+    codebooks: tuple[int, ...] = ()
 
     @classmethod
     def from_lists(
@@ -103,6 +110,11 @@ class TokenIds:
         """The token ids of one item, without padding."""
         return tuple(self.tokens[variant, item, : self.lengths[variant, item]].tolist())
 
+    def only(self, variant: int) -> TokenIds:
+        """One variant alone."""
+        chosen = slice(variant, variant + 1)
+        return TokenIds(self.tokens[chosen], self.lengths[chosen], self.vocabulary, self.template, self.codebooks)
+
     @cached_property
     def groups(self) -> NDArray[np.int64]:
         """``[items]``: items with the same identifier (variant 0) share a number; all differ where ids are unique."""
@@ -120,11 +132,39 @@ Ids = TokenIds
 
 @dataclass(frozen=True)
 class Stage:
-    """One stretch of training. ``share`` is its part of the contract's training budget; shares of a scheme sum to 1."""
+    """One stretch of training, with an optimiser and a learning-rate schedule of its own.
+
+    ``share`` is its part of the contract's training budget; shares of a scheme sum to 1. ``rate`` multiplies the
+    contract's learning rate. It goes on from ``start``, by default from what the stage before it ended with.
+
+    ``mixture`` is asked before every epoch for the probability of each variant of the identifiers; without it all are
+    equally likely. Without ``select`` validation is not looked at and the last weights are kept, not the best.
+    ``snapshots`` are parts of the stage, such as 0.5, after which its weights are kept as well.
+    """
 
     ids: Ids
     name: str = "train"
     share: float = 1.0
+    rate: float = 1.0
+    start: T5 | None = None
+    mixture: Mixture | None = None
+    select: bool = True
+    snapshots: tuple[float, ...] = ()
+
+
+Mixture = Callable[["Session"], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stage came to: the recommender, its best score on validation (None without ``select``) and the snapshots
+    asked for. ``number`` is the place of the stage among the scheme's.
+    """
+
+    recommender: Recommender
+    validation: float | None
+    snapshots: tuple[T5, ...] = ()
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -150,6 +190,13 @@ class IdScheme(ABC):
     def fit(self, train: TrainView) -> Ids:
         """Identifiers for every item of ``train.items``. Randomness comes from ``train.random()`` alone."""
 
-    def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Recommender, None]:
-        """What is trained, in order. The trained recommender comes back from each ``yield``."""
+    def depends(self) -> str:
+        """A digest of whatever else decides the identifiers, such as the content of a file that a setting names."""
+        return ""
+
+    def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
+        """What is trained, in order. What each stage came to comes back from its ``yield``; the one returned is tested,
+        by default the last.
+        """
         yield Stage(ids)
+        return None

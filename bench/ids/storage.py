@@ -30,6 +30,7 @@ def save(ids: TokenIds, path: Path, notes: dict[str, float]) -> None:
         "tokenizer": vocabulary.tokenizer.to_str(),
         "vocabulary": {name: getattr(vocabulary, name) for name in ("size", "pad", "eos", "unk", "language_model")},
         "template": asdict(ids.template),
+        "codebooks": ids.codebooks,
         "notes": notes,
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -56,7 +57,8 @@ def load(path: Path) -> tuple[TokenIds, dict[str, float]]:
             raise ValueError("its checksum differs")
         tokenizer = tokenizers.Tokenizer.from_str(described["tokenizer"])
         vocabulary = Vocabulary(tokenizer, **described["vocabulary"])
-        return TokenIds(tokens, lengths, vocabulary, Template(**described["template"])), described["notes"]
+        template, codebooks = Template(**described["template"]), tuple(described["codebooks"])
+        return TokenIds(tokens, lengths, vocabulary, template, codebooks), described["notes"]
     except Exception as error:  # safetensors and tokenizers raise families of their own
         cause = " ".join(str(error).split())
         raise BenchError(f"the identifiers in '{path}' are damaged ({cause}); delete the file and run again") from error

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.ids.scheme import TokenIds
+from bench.ids.scheme import TokenIds, Variants
 
 Spans = NDArray[np.int64]
 
@@ -48,31 +48,33 @@ class HistoryWriter:
         for place, token in enumerate(self.separator):
             np.put_along_axis(self.pieces, ids.lengths[..., None] + place, token, axis=2)
 
-    def _lengths(self, histories: Sequences, variant: int) -> tuple[NDArray[np.int64], Sequences]:
-        """Tokens of every history item with its separator, after the oldest that do not fit are dropped."""
-        histories = self._fitting(histories, variant)
-        lengths = self.ids.lengths[variant][histories.values].astype(np.int64) + len(self.separator)
-        lengths[histories.offsets[1:][histories.lengths > 0] - 1] -= len(self.separator)  # none after the newest
-        return lengths, histories
-
-    def _fitting(self, histories: Sequences, variant: int) -> Sequences:
+    def _fitting(self, histories: Sequences, variants: Variants) -> tuple[Sequences, Variants, NDArray[np.int64]]:
+        """Histories without the oldest items that do not fit; each item's variant, and its tokens with separator."""
+        lengths, each = self._taken(histories, variants)
         room = self.max_tokens - len(self.before) - len(self.after)
-        lengths = self.ids.lengths[variant][histories.values].astype(np.int64) + len(self.separator)
         ends = np.concatenate([[0], np.cumsum(lengths)])
         starts, stops = histories.offsets[:-1], histories.offsets[1:]
         first = np.searchsorted(ends, ends[stops] - room - len(self.separator), side="left")
-        return histories if (first <= starts).all() else histories.slice(np.maximum(starts, first), stops)
+        if (first > starts).any():
+            histories = histories.slice(np.maximum(starts, first), stops)
+            lengths, each = self._taken(histories, variants)
+        lengths[histories.offsets[1:][histories.lengths > 0] - 1] -= len(self.separator)  # none after the newest
+        return histories, each, lengths
 
-    def lengths(self, histories: Sequences, variant: int = 0) -> NDArray[np.int64]:
+    def _taken(self, histories: Sequences, variants: Variants) -> tuple[NDArray[np.int64], Variants]:
+        each = np.repeat(variants, histories.lengths) if isinstance(variants, np.ndarray) else variants
+        return self.ids.lengths[each, histories.values].astype(np.int64) + len(self.separator), each
+
+    def lengths(self, histories: Sequences, variants: Variants = 0) -> NDArray[np.int64]:
         """Tokens of the encoder input of every history, without writing it."""
-        lengths, histories = self._lengths(histories, variant)
+        histories, _, lengths = self._fitting(histories, variants)
         sums = np.concatenate([[0], np.cumsum(lengths)])
         totals: NDArray[np.int64] = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
         return totals + len(self.before) + len(self.after)
 
-    def write(self, histories: Sequences, variant: int = 0) -> EncoderInput:
-        """The encoder input of a batch of histories."""
-        lengths, histories = self._lengths(histories, variant)
+    def write(self, histories: Sequences, variants: Variants = 0) -> EncoderInput:
+        """The encoder input of a batch of histories, each in its variant of the identifiers."""
+        histories, each, lengths = self._fitting(histories, variants)
         rows = np.repeat(np.arange(len(histories)), histories.lengths)
         sums = np.concatenate([[0], np.cumsum(lengths)])
         totals = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
@@ -83,10 +85,10 @@ class HistoryWriter:
         place = np.arange(self.pieces.shape[2])
         inside = place < lengths[:, None]
         columns = (starts[:, None] + place)[inside]
-        tokens[np.repeat(rows, lengths), columns] = self.pieces[variant][histories.values][inside]
+        tokens[np.repeat(rows, lengths), columns] = self.pieces[each, histories.values][inside]
         ends = totals + len(self.before)
         tokens[np.arange(len(histories))[:, None], ends[:, None] + np.arange(len(self.after))] = self.after
         used = ends + len(self.after)
         mask = None if (used == width).all() else torch.from_numpy(np.arange(width) < used[:, None])
-        spans = np.stack([rows, starts, starts + self.ids.lengths[variant][histories.values]], axis=1)
+        spans = np.stack([rows, starts, starts + self.ids.lengths[each, histories.values]], axis=1)
         return EncoderInput(torch.from_numpy(tokens), mask, spans)

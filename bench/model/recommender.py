@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
-from bench.ids.scheme import Ids, TokenIds
+from bench.ids.scheme import Ids, TokenIds, Variants
 from bench.model.beam import Scoring
 from bench.model.t5 import T5
 
@@ -54,16 +54,16 @@ class Recommender(nn.Module, ABC):
     t5: T5
 
     @abstractmethod
-    def input_lengths(self, histories: Sequences) -> NDArray[np.int64]:
+    def input_lengths(self, histories: Sequences, variants: Variants = 0) -> NDArray[np.int64]:
         """Encoder positions every history takes: what batches are bucketed by."""
 
     @abstractmethod
-    def targets(self, items: ItemIndices) -> int:
+    def targets(self, items: ItemIndices, variants: Variants = 0) -> int:
         """Number of predictions the loss of these target items sums over."""
 
     @abstractmethod
-    def collate(self, histories: Sequences, items: ItemIndices) -> Batch:
-        """Tensors of a training batch, on the CPU."""
+    def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0) -> Batch:
+        """Tensors of a training batch, on the CPU. Input and target of an example are of the same variant."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:

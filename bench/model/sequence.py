@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.dataset import ItemIndices, Sequences
-from bench.errors import BenchError
-from bench.ids.scheme import TokenIds
+from bench.ids.scheme import TokenIds, Variants
 from bench.model.beam import beam_search, score_all
 from bench.model.inputs import HistoryWriter
 from bench.model.recommender import Batch, Decoding, Recommender, Slots
 from bench.model.t5 import T5, Cache
-from bench.model.trie import Trie, with_end
+from bench.model.trie import Forest, Trie, with_end
 
 IGNORED = -1  # label where the identifier of a row has already ended
 
@@ -25,35 +24,34 @@ class SequenceRecommender(Recommender):
 
     The loss is the cross-entropy of every token, end token included, over what ``objective`` names: the whole
     ``vocabulary``, or after each ``prefix`` only the tokens that go on to an item (see ``Scoring``). Under the latter
-    nothing is to be learnt where a prefix can only go on in one way, and such tokens are no predictions.
+    nothing is to be learnt where a prefix can only go on in one way, and such tokens are no predictions. Every example
+    is read and written in one variant of the identifiers; items are ranked in variant 0.
     """
 
     def __init__(self, ids: TokenIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary") -> None:
         super().__init__()
-        if len(ids.tokens) != 1:
-            raise BenchError(f"found {len(ids.tokens)} variants of every identifier; training takes one at a time")
         self.ids, self.t5 = ids, t5
         self.writer = HistoryWriter(ids, max_tokens)
-        self.labels = with_end(ids)
-        self._trie = Trie.of(ids)
+        self.labels = np.stack([with_end(ids, variant) for variant in range(len(ids.tokens))])
+        trees = [Trie.of(ids, variant) for variant in range(len(ids.tokens))]
+        self._trie, self._forest = trees[0], Forest.of(trees)
         self.by_prefix = objective == "prefix"
-        self.nodes = self._trie.paths().numpy()
-        choices = self._trie.count.numpy()[self.nodes]
+        choices = self._forest.count.numpy()[self._forest.paths]
         self.predicted = (self.labels != IGNORED) & ((choices > 1) | (not self.by_prefix))
-        places = np.arange(self.labels.shape[1])
-        self.steps = np.where(self.predicted, places + 1, 1).max(1)  # decoder positions up to the last prediction
+        places = np.arange(self.labels.shape[2])
+        self.steps = np.where(self.predicted, places + 1, 1).max(2)  # decoder positions up to the last prediction
 
-    def input_lengths(self, histories: Sequences) -> NDArray[np.int64]:
-        return self.writer.lengths(histories)
+    def input_lengths(self, histories: Sequences, variants: Variants = 0) -> NDArray[np.int64]:
+        return self.writer.lengths(histories, variants)
 
-    def targets(self, items: ItemIndices) -> int:
-        return int(self.predicted[items].sum())
+    def targets(self, items: ItemIndices, variants: Variants = 0) -> int:
+        return int(self.predicted[variants, items].sum())
 
-    def collate(self, histories: Sequences, items: ItemIndices) -> Batch:
-        source = self.writer.write(histories)
-        chosen = {"labels": self.labels, "nodes": self.nodes, "predicted": self.predicted}
-        longest = self.steps[items].max()
-        tensors = {name: torch.from_numpy(array[items, :longest]) for name, array in chosen.items()}
+    def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0) -> Batch:
+        source = self.writer.write(histories, variants)
+        chosen = {"labels": self.labels, "nodes": self._forest.paths, "predicted": self.predicted}
+        longest = self.steps[variants, items].max()
+        tensors = {name: torch.from_numpy(array[variants, items, :longest]) for name, array in chosen.items()}
         return {"tokens": source.tokens, "mask": source.mask, **tensors}
 
     def forward(self, batch: Batch) -> Tensor:
@@ -72,11 +70,12 @@ class SequenceRecommender(Recommender):
 
     def _allowed(self, nodes: Tensor, logits: Tensor) -> Tensor:
         """The tokens that go on from ``nodes [n]``: ``[n, vocabulary]`` bool."""
-        count = self.trie.count[nodes]
+        forest = self._forest = self._forest.to(nodes.device)
+        count = forest.count[nodes]
         row = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), count)
         place = torch.arange(len(row), device=nodes.device) - torch.repeat_interleave(count.cumsum(0) - count, count)
         allowed = torch.zeros_like(logits, dtype=torch.bool)
-        allowed[row, self.trie.token[self.trie.first[nodes][row] + place]] = True
+        allowed[row, forest.token[forest.first[nodes][row] + place]] = True
         return allowed
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ Leaves are numbered in lexicographic order, so every node covers the contiguous 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -60,6 +61,41 @@ class Trie:
     def __len__(self) -> int:
         """Number of nodes."""
         return len(self.token)
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """The trees of all variants of identifiers, numbered on from one to the next: what teacher forcing asks of them.
+
+    ``first``, ``count`` and ``token`` are those of the trees; ``paths [variants, items, length]`` is the node before
+    every token.
+    """
+
+    first: Tensor
+    count: Tensor
+    token: Tensor
+    paths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, trees: Sequence[Trie]) -> Forest:
+        sizes = [len(tree) for tree in trees]
+        begins = np.cumsum([0, *sizes[:-1]])
+        depth = max(tree.depth for tree in trees)
+        paths = [
+            np.pad(tree.paths().numpy(), ((0, 0), (0, depth - tree.depth)), mode="edge") + begin
+            for tree, begin in zip(trees, begins, strict=True)
+        ]
+        return cls(
+            torch.cat([tree.first + int(begin) for tree, begin in zip(trees, begins, strict=True)]),
+            torch.cat([tree.count for tree in trees]),
+            torch.cat([tree.token for tree in trees]),
+            np.stack(paths),
+        )
+
+    def to(self, device: torch.device) -> Forest:
+        if self.token.device == device:
+            return self
+        return Forest(self.first.to(device), self.count.to(device), self.token.to(device), self.paths)
 
 
 def with_end(ids: TokenIds, variant: int = 0) -> NDArray[np.int32]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -20,7 +22,7 @@ from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import CUTOFFS, Ranks, per_user
 from bench.evaluation.ranking import evaluate
 from bench.ids import diagnostics, plugins, storage
-from bench.ids.scheme import Ids, IdScheme, Stage
+from bench.ids.scheme import Ids, IdScheme, Stage, Trained
 from bench.ids.vocabulary import Vocabulary
 from bench.model import huggingface
 from bench.model.beam import Scoring
@@ -30,8 +32,9 @@ from bench.runs import store
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
+from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
-from bench.training.loop import Job, seed_everything, train
+from bench.training.loop import Job, seed_everything, snapshot_path, train
 
 
 class SchemeRun:
@@ -51,7 +54,9 @@ class SchemeRun:
         self.logged: list[str] = []
         contract = request.contract
         self.backbone = None if huggingface.is_scratch(contract.backbone) else huggingface.locate(contract.backbone)
-        self.split = replace(split, train=replace(split.train, language=self._language()))
+        cache = request.results / "cache"
+        self.split = replace(split, train=replace(split.train, language=self._language(), cache=cache))
+        self.selection, self.held_out = split.validation.parted(contract.validation_users, request.seed)
         self.decoding = Decoding(
             contract.decoder,
             contract.beam_width,
@@ -67,28 +72,33 @@ class SchemeRun:
 
     def outcome(self) -> Outcome:
         ids, notes = self.fitted()
-        recommender, states = self.trained(ids)
+        best, done = self.trained(ids)
         watch = Stopwatch()
-        ranks, complete = self.test(recommender)
+        ranks, complete = self.test(best.recommender)
         inference = 1000 * watch.seconds / len(self.split.test)
         if self.accelerator.is_main_process:
-            self.save(recommender)
+            self.save(best.recommender)
         costs: dict[str, float | None] = {
-            "parameters": float(sum(parameter.numel() for parameter in recommender.parameters())),
+            "parameters": float(sum(parameter.numel() for parameter in best.recommender.parameters())),
             "fit_seconds": notes["fit_seconds"],
-            "train_seconds": sum(state.seconds for state in states),
+            "train_seconds": sum(state.seconds for _, state in done),
             "inference_seconds_per_1000_users": inference,
         }
-        last = states[-1]
-        training = {
-            "steps": sum(state.step for state in states),
-            "epochs": sum(state.epoch for state in states),
-            "best_step": last.best_step,
-            "best_validation": last.best,
+        described = diagnostics.figures(best.recommender.ids, self.split.test.items)
+        return Outcome(ranks, complete, costs, described, self.summary(best, done))
+
+    def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
+        """What is stored of the training: of the stage that was tested, in all, and of every stage."""
+        return {
+            "steps": sum(state.step for _, state in done),
+            "epochs": sum(state.epoch for _, state in done),
+            "best_step": done[best.number][1].best_step,
+            "best_validation": best.validation,
             "selection": self.contract.selection,
-            "curve": [point for state in states for point in state.curve],
+            "tested": done[best.number][0].name,
+            "stages": [stage_summary(stage, state) for stage, state in done],
+            "curve": [{"stage": stage.name, **point} for stage, state in done for point in state.curve],
         }
-        return Outcome(ranks, complete, costs, diagnostics.figures(recommender.ids, self.split.test.items), training)
 
     def fitted(self) -> tuple[Ids, dict[str, float]]:
         """The scheme's identifiers, from the cache where the same scheme was fitted on the same view before."""
@@ -96,9 +106,8 @@ class SchemeRun:
         with self.accelerator.main_process_first():
             if path.exists():
                 return storage.load(path)
-            self.display.say(f"{self.request.cell.title}: making identifiers for {len(self.split.train.items):,} items")
             watch = Stopwatch()
-            ids = self.scheme.fit(self.split.train)
+            ids = self.fit()
             if not isinstance(ids, Ids):
                 raise BenchError(f"fit of {self.scheme.name} returned {type(ids).__name__}; it must return TokenIds")
             if len(ids) != len(self.split.train.items):
@@ -110,24 +119,38 @@ class SchemeRun:
             storage.save(ids, path, notes)
             return ids, notes
 
-    def trained(self, ids: Ids) -> tuple[Recommender, list[TrainingState]]:
-        """Drive the scheme's stages; those that are finished are replayed from their checkpoints."""
-        stages, states = self.scheme.stages(self.split.train, ids), list[TrainingState]()
-        stage, recommender, shares = next(stages), None, 0.0
+    def fit(self) -> Ids:
+        self.display.say(f"{self.request.cell.title}: making identifiers for {len(self.split.train.items):,} items")
+        with self.display.bar(f"{self.request.cell.title}: identifiers", 1) as bar:
+
+            def report(done: int, total: int, figures: Mapping[str, float]) -> None:
+                bar.total = total
+                bar.at(done, in_words(figures))
+
+            return self.scheme.fit(replace(self.split.train, report=report))
+
+    def trained(self, ids: Ids) -> tuple[Trained, list[tuple[Stage, TrainingState]]]:
+        """Drive the scheme's stages; those that are finished are replayed from their checkpoints. What is to be tested,
+        and how every stage ended.
+        """
+        stages, done = self.scheme.stages(self.split.train, ids), list[tuple[Stage, TrainingState]]()
+        stage, trained = next(stages), None
         while True:
-            t5 = self.first_t5(stage.ids) if recommender is None else recommender.t5
-            recommender = recommender_for(stage.ids, t5, self.contract.max_tokens, self.contract.objective)
-            shares += stage.share
+            shares = stage.share + sum(earlier.share for earlier, _ in done)
             if shares > 1 + 1e-9:
                 raise BenchError(
                     f"the stages of {self.scheme.name} ask for {shares:.2f} of the training budget by '{stage.name}'; "
                     "their shares must sum to 1 at most"
                 )
-            states.append(self.train_stage(stage, recommender, len(states)))
+            start = stage.start or (trained.recommender.t5 if trained else None)
+            # A copy, so that what earlier stages came to stays as it was.
+            t5 = self.first_t5(stage.ids) if start is None else copy.deepcopy(start)
+            trained, state = self.train_stage(stage, t5, len(done))
+            done.append((replace(stage, start=None), state))
             try:
-                stage = stages.send(recommender)
-            except StopIteration:
-                return recommender, states
+                stage = stages.send(trained)
+            except StopIteration as end:
+                return end.value or trained, done
 
     def first_t5(self, ids: Ids) -> T5:
         seed_everything(self.request.seed, 0, 0)
@@ -138,40 +161,56 @@ class SchemeRun:
             return self.pretrained
         return huggingface.with_new_vocabulary(self.pretrained, ids.vocabulary.size)
 
-    def train_stage(self, stage: Stage, recommender: Recommender, number: int) -> TrainingState:
+    def train_stage(self, stage: Stage, t5: T5, number: int) -> tuple[Trained, TrainingState]:
         """Train one stage, validating on a fixed sample of users by decoding."""
-        sample = self.split.validation.sample(self.contract.validation_users, self.request.seed)
+        recommender = recommender_for(stage.ids, t5, self.contract.max_tokens, self.contract.objective)
+        path = self.partial / f"stage-{number}-{identity(stage, t5)}.safetensors"
+        if path.exists():
+            self.display.say(f"{self.request.cell.title}: going on where it was stopped")
+        with self.display.bar(f"{self.request.cell.title}: {stage.name}", 1) as bar:
+            job = Job(
+                recommender=recommender,
+                sequences=self.split.train.sequences,
+                contract=self.contract,
+                seed=self.request.seed,
+                stage=stage,
+                validate=self.validator(recommender, bar),
+                held_out=self.held_out,
+                path=path,
+                report=self.reporter(stage, bar),
+                accelerator=self.accelerator,
+            )
+            state = train(job)
+        self.rewrite_log(stage, state)
+        validation = state.best if stage.select else None
+        return Trained(recommender, validation, self.snapshots(job), number), state
+
+    def validator(self, recommender: Recommender, bar: Bar) -> Callable[[], float]:
+        """The selection metric on the users that select, by decoding."""
 
         def validate() -> float:
             done = 0
 
             def advance(users: int) -> None:
                 nonlocal done
-                done = min(done + users, len(sample))
-                bar.at(bar.done, f"validating: {done:,} of {len(sample):,} users")
+                done = min(done + users, len(self.selection))
+                bar.at(bar.done, f"validating: {done:,} of {len(self.selection):,} users")
 
-            ranks, _ = evaluate(recommender, sample, self.decoding, max(CUTOFFS), self.accelerator, advance)
+            ranks, _ = evaluate(recommender, self.selection, self.decoding, max(CUTOFFS), self.accelerator, advance)
             return float(per_user(ranks.strict, self.contract.selection).mean())
 
-        path = self.partial / f"stage-{number}-{identity(stage, recommender.t5)}.safetensors"
-        if path.exists():
-            self.display.say(f"{self.request.cell.title}: going on where it was stopped")
-        with self.display.bar(f"{self.request.cell.title}: {stage.name}", 1) as bar:
-            state = train(
-                Job(
-                    recommender=recommender,
-                    sequences=self.split.train.sequences,
-                    contract=self.contract,
-                    seed=self.request.seed,
-                    validate=validate,
-                    path=path,
-                    share=stage.share,
-                    report=self.reporter(stage, bar),
-                    accelerator=self.accelerator,
-                )
-            )
-        self.rewrite_log(stage, state)
-        return state
+        return validate
+
+    def snapshots(self, job: Job) -> tuple[T5, ...]:
+        """The recommender's T5 as it was after the parts of the stage that were asked for."""
+        self.accelerator.wait_for_everyone()
+        copies = []
+        for part in job.stage.snapshots:
+            _, weights = checkpoint.load(snapshot_path(job, part))
+            t5 = copy.deepcopy(job.recommender.t5)
+            t5.load_state_dict(weights)
+            copies.append(t5)
+        return tuple(copies)
 
     def rewrite_log(self, stage: Stage, state: TrainingState) -> None:
         """``log.jsonl`` anew from the curves: steps that a killed process had done since its checkpoint are in it
@@ -191,7 +230,7 @@ class SchemeRun:
         def report(step: int, total: int, figures: Mapping[str, float]) -> None:
             shown.update(figures)
             bar.total = total
-            bar.at(step, "  ".join(f"{name} {value:.4f}" for name, value in shown.items()))
+            bar.at(step, in_words(shown))
             if figures and self.accelerator.is_main_process:
                 with store.writable(log), log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"stage": stage.name, "step": step, **figures}) + "\n")
@@ -215,18 +254,42 @@ class SchemeRun:
         store.write_json(self.partial / "config.json", config)
 
 
+def in_words(figures: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+
+
+def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
+    """How a stage ended, and what its mixture of variants noted."""
+    return {
+        "name": stage.name,
+        "share": stage.share,
+        "steps": state.step,
+        "best_validation": state.best if stage.select else None,
+        "mixture": state.memory,
+    }
+
+
 def fit_key(scheme: IdScheme, train: TrainView) -> str:
     """What fitted identifiers depend on: scheme, version, settings, source, libraries, and the training view."""
-    libraries = [f"{name} {version(name)}" for name in ("bench", "numpy", "tokenizers", "scikit-learn")]
+    names = ("bench", "numpy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
+    libraries = [f"{name} {installed_version(name)}" for name in names]
     settings = json.dumps(asdict(scheme.settings))
     sources = [plugins.source_digest(type(scheme)), plugins.source_digest(IdScheme)]
-    parts = [scheme.name, str(scheme.version), settings, train.fingerprint, *sources, *libraries]
+    parts = [scheme.name, str(scheme.version), settings, scheme.depends(), train.fingerprint, *sources, *libraries]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
+def installed_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
 def identity(stage: Stage, t5: T5) -> str:
-    """What a checkpoint belongs to: the stage's identifiers and the weights it starts from. 12 hex digits."""
-    digest = hashlib.sha256(f"{stage.name} {stage.share} {stage.ids.template} {t5.config}".encode())
+    """What a checkpoint belongs to: the stage, its identifiers and the weights it starts from. 12 hex digits."""
+    plan = (stage.name, stage.share, stage.rate, stage.select, stage.snapshots, stage.ids.template, t5.config)
+    digest = hashlib.sha256(repr(plan).encode())
     digest.update(stage.ids.vocabulary.fingerprint.encode())
     arrays = [stage.ids.tokens, stage.ids.lengths, *(p.detach().cpu().numpy() for p in t5.parameters())]
     for array in arrays:

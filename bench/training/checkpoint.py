@@ -24,7 +24,10 @@ from bench.errors import BenchError
 
 @dataclass
 class TrainingState:
-    """Where training stands. ``batch`` counts batches done in ``epoch``, ``stale`` validations since the best."""
+    """Where training stands. ``batch`` counts batches done in ``epoch``, ``stale`` validations since the best.
+
+    ``probabilities`` of the identifiers' variants hold for this epoch; ``memory`` is what a mixture keeps for itself.
+    """
 
     epoch: int = 0
     batch: int = 0
@@ -35,6 +38,8 @@ class TrainingState:
     seconds: float = 0.0
     finished: bool = False
     curve: list[dict[str, float]] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import ItemIndices, Sequences
+from bench.data.splits import Targets
 
 Rows = NDArray[np.int64]
 
@@ -45,6 +47,20 @@ def one_of_each(windows: Examples, seed: int, epoch: int) -> Examples:
     _, first = np.unique(user[shuffled], return_index=True)
     chosen = shuffled[first]
     return Examples(windows.sequences, windows.starts[chosen], windows.targets[chosen])
+
+
+def of_targets(targets: Targets) -> Examples:
+    """One example for each of the targets: their histories, each followed by its target item."""
+    stops = targets.histories.offsets[1:] + np.arange(1, len(targets) + 1)
+    values = np.insert(targets.histories.values, targets.histories.offsets[1:], targets.items)
+    sequences = Sequences(values, np.concatenate([[0], stops]))
+    return Examples(sequences, sequences.offsets[:-1], stops - 1)
+
+
+def draw_variants(count: int, probabilities: Sequence[float], seed: int, epoch: int) -> NDArray[np.int64]:
+    """The variant of the identifiers in which each of ``count`` examples is written in this epoch."""
+    generator = np.random.default_rng([seed, epoch, 2])
+    return generator.choice(len(probabilities), size=count, p=probabilities)
 
 
 def bucketed_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[Rows]:

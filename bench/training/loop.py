@@ -25,14 +25,25 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from bench.data.dataset import Sequences
+from bench.data.dataset import Report, Sequences, silent
+from bench.data.splits import Targets
 from bench.errors import BenchError
-from bench.model.recommender import Batch, Recommender
+from bench.ids.scheme import Stage
+from bench.model.recommender import Recommender
 from bench.model.t5 import RelativeBias, RMSNorm
 from bench.runs.config import Contract
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
-from bench.training.examples import Examples, Rows, bucketed_batches, one_of_each, sliding_windows
+from bench.training.examples import (
+    Examples,
+    Rows,
+    bucketed_batches,
+    draw_variants,
+    of_targets,
+    one_of_each,
+    sliding_windows,
+)
+from bench.training.session import Session, to_device
 
 LOG_EVERY = 20  # steps between looks at the loss, each of which waits for the device
 SAVE_EVERY = 60.0  # seconds
@@ -40,16 +51,20 @@ SAVE_EVERY = 60.0  # seconds
 
 @dataclass
 class Job:
-    """What one stage trains. ``validate`` gives the selection metric; ``report`` is told step, total and figures."""
+    """What one stage trains. ``validate`` gives the selection metric; ``report`` is told step, total and figures.
+
+    ``held_out`` are validation users whose scores select nothing: what a mixture of variants may learn from.
+    """
 
     recommender: Recommender
     sequences: Sequences
     contract: Contract
     seed: int
+    stage: Stage
     validate: Callable[[], float]
+    held_out: Targets
     path: Path
-    share: float = 1.0
-    report: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, figures: None
+    report: Report = silent
     accelerator: Accelerator = field(default_factory=Accelerator)
 
 
@@ -68,6 +83,11 @@ def train(job: Job) -> TrainingState:
     return run.state
 
 
+def snapshot_path(job: Job, part: float) -> Path:
+    """Where the weights after a part of the stage are kept."""
+    return job.path.with_name(f"{job.path.stem}-at-{part:g}.safetensors")
+
+
 class _Run:
     """A stage under way: model, optimiser and state, which only ever change together between two steps."""
 
@@ -80,16 +100,16 @@ class _Run:
         job.recommender.to(job.accelerator.device)
         self.model, self.optimiser = job.accelerator.prepare(job.recommender, optimiser)
         self.best: dict[str, Tensor] = {}
-        self.epochs = max(1, round(self.contract.epochs * job.share))
-        self.total = self.epochs * -(-len(self.examples(0)) // self.contract.batch_size)
-        if self.contract.max_steps:
-            self.total = min(self.total, max(1, round(self.contract.max_steps * job.share)))
+        examples = len(self.examples(0))
+        steps = -(-examples // self.contract.batch_size)  # of an epoch
+        whole = min(self.contract.epochs * steps, self.contract.max_steps or self.contract.epochs * steps)
+        self.total = max(1, round(whole * job.stage.share))
+        self.epochs = -(-self.total // steps)
         self.saved = time.monotonic()
-        smallest = len(self.examples(0)) // -(-len(self.examples(0)) // self.contract.batch_size)
-        if smallest < job.accelerator.num_processes:
+        if examples // steps < job.accelerator.num_processes:
             raise BenchError(
-                f"batches of {smallest} examples cannot be shared by {job.accelerator.num_processes} processes; "
-                "start fewer, or raise batch_size"
+                f"batches of {examples // steps} examples cannot be shared by {job.accelerator.num_processes} "
+                "processes; start fewer, or raise batch_size"
             )
 
     def examples(self, epoch: int) -> Examples:
@@ -99,37 +119,80 @@ class _Run:
     def epoch(self) -> None:
         """The rest of the current epoch, then validation if one is due."""
         state, examples = self.state, self.examples(self.state.epoch)
-        lengths = self.job.recommender.input_lengths(examples.histories())
+        if state.batch == 0:
+            state.probabilities = self.probabilities()
+        variants = draw_variants(len(examples), state.probabilities, self.job.seed, state.epoch)
+        lengths = self.job.recommender.input_lengths(examples.histories(), variants)
         batches = bucketed_batches(lengths, self.contract.batch_size, self.job.seed, state.epoch)
         self.job.recommender.train()
         with deferred_interrupts() as asked:
             for rows in batches[state.batch : state.batch + self.total - state.step]:
-                self.step(examples, rows)
+                self.step(examples, variants, rows)
                 stop = self.agreed(bool(asked))
                 if stop or time.monotonic() - self.saved > SAVE_EVERY:
                     self.save()
                 if stop:
                     raise KeyboardInterrupt
         state.epoch, state.batch = state.epoch + 1, 0
+        self.keep_snapshots()
         last = state.step >= self.total
-        if last or state.epoch % self.contract.validate_every == 0:
+        if self.job.stage.select and (last or state.epoch % self.contract.validate_every == 0):
             self.select()
         state.finished = last or state.stale >= self.contract.patience
         self.save()
 
-    def step(self, examples: Examples, rows: Rows) -> None:
+    def probabilities(self) -> list[float]:
+        """Of every variant of the identifiers, for the epoch that begins."""
+        variants, mixture = len(self.job.recommender.ids.tokens), self.job.stage.mixture
+        if mixture is None:
+            return [1 / variants] * variants
+        begin = time.monotonic()
+        found = np.asarray(mixture(self.session()), np.float64)
+        self.state.seconds += time.monotonic() - begin
+        if found.shape != (variants,) or not (found >= 0).all() or abs(found.sum() - 1) > 1e-6:
+            raise BenchError(
+                f"the mixture of stage '{self.job.stage.name}' must give {variants} probabilities that sum to 1; "
+                f"found {found.tolist()}"
+            )
+        return [float(probability) for probability in found / found.sum()]
+
+    def session(self) -> Session:
+        return Session(
+            recommender=self.job.recommender,
+            optimiser=self.optimiser,
+            training=self.windows,
+            held_out=of_targets(self.job.held_out),
+            examples=len(self.examples(self.state.epoch)),
+            epoch=self.state.epoch,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate(),
+            seed=self.job.seed,
+            memory=self.state.memory,
+        )
+
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self.job.stage.rate * self.contract.learning_rate * schedule(self.contract, self.state.step, self.total)
+
+    def keep_snapshots(self) -> None:
+        """Write the weights of every snapshot that falls to the end of this epoch."""
+        for part in self.job.stage.snapshots:
+            if self.state.epoch == max(1, round(part * self.epochs)) and self.job.accelerator.is_main_process:
+                weights = self.job.recommender.t5.state_dict()
+                checkpoint.save(snapshot_path(self.job, part), TrainingState(step=self.state.step), weights)
+
+    def step(self, examples: Examples, variants: Rows, rows: Rows) -> None:
         """One optimiser step on this process's share of a global batch."""
         begin, job, state = time.monotonic(), self.job, self.state
         rank, processes = job.accelerator.process_index, job.accelerator.num_processes
         seed_everything(job.seed, state.step, rank)
         mine = rows[rank::processes]
-        batch = to_device(
-            job.recommender.collate(examples.histories(mine), examples.items(mine)), job.accelerator.device
-        )
+        collated = job.recommender.collate(examples.histories(mine), examples.items(mine), variants[mine])
+        batch = to_device(collated, job.accelerator.device)
         # Averaging over processes divides by their number, so the share is scaled up by it.
-        loss = self.model(batch) * processes / max(1, job.recommender.targets(examples.items(rows)))
+        loss = self.model(batch) * processes / max(1, job.recommender.targets(examples.items(rows), variants[rows]))
         for group in self.optimiser.param_groups:
-            group["lr"] = self.contract.learning_rate * schedule(self.contract, state.step, self.total)
+            group["lr"] = self.learning_rate()
         job.accelerator.backward(loss)
         if self.contract.clip_norm:
             job.accelerator.clip_grad_norm_(self.model.parameters(), self.contract.clip_norm)
@@ -195,7 +258,8 @@ class _Run:
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
     def load_best(self) -> None:
-        self.job.recommender.load_state_dict(self.best)
+        if self.job.stage.select:
+            self.job.recommender.load_state_dict(self.best)
         self.job.recommender.eval()
         self.job.accelerator.free_memory()
 
@@ -222,10 +286,6 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 def seed_everything(seed: int, step: int, process: int) -> None:
     """Randomness of a step depends on nothing before it, so a resumed run needs no random state and repeats exactly."""
     torch.manual_seed(int(np.random.SeedSequence([seed, step, process]).generate_state(1, np.uint64)[0]) >> 1)
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    return {name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
 @contextlib.contextmanager

@@ -67,7 +67,10 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
     """Items 7 to 9 are held out; whatever the view holds, through views of arrays as well, is without them."""
     dataset = dataset_of([[0, 1, 2, 7, 8], [3, 4, 9, 7]])
     train = leave_one_out(dataset).train
-    assert {field.name for field in fields(train)} == {"dataset", "items", "sequences", "seed", "language"}
+    assert {field.name for field in fields(train)} == {
+        *("dataset", "items", "sequences", "seed", "language"),
+        *("cache", "report"),  # a folder, and where to say how far it is
+    }
     assert train.items is dataset.items
     for array in (train.sequences.values, train.sequences.offsets):
         assert array.base is None
@@ -95,17 +98,20 @@ def test_the_seed_reaches_the_training_view_and_changes_no_row() -> None:
     assert replace(two.train, seed=0).fingerprint == one.train.fingerprint
 
 
-def test_a_sample_is_fixed_by_its_seed_and_keeps_whole_rows_in_order() -> None:
+def test_two_parts_are_fixed_by_their_seed_and_keep_whole_rows_in_order() -> None:
     everything = leave_one_out(dataset_of([[user % 20, 21, 22, 23] for user in range(200)])).test
-    sample = everything.sample(50, seed=3)
-    assert as_tuples(sample) == as_tuples(everything.sample(50, seed=3)) != as_tuples(everything.sample(50, seed=4))
-    assert (np.diff(sample.users) > 0).all()
-    assert len(sample) == 50
+    chosen, rest = everything.parted(50, seed=3)
+    assert as_tuples(chosen) == as_tuples(everything.parted(50, seed=3)[0])
+    assert as_tuples(chosen) != as_tuples(everything.parted(50, seed=4)[0])
+    assert (len(chosen), len(rest)) == (50, 150)
+    assert sorted([*chosen.users, *rest.users]) == everything.users.tolist()
     by_user = {row[0]: row for row in as_tuples(everything)}
-    assert as_tuples(sample) == [by_user[user] for user in sample.users.tolist()]
+    for part in (chosen, rest):
+        assert (np.diff(part.users) > 0).all()
+        assert as_tuples(part) == [by_user[user] for user in part.users.tolist()]
 
 
-@pytest.mark.parametrize("count", [0, -1, 3, 99])
-def test_a_sample_of_none_or_too_many_is_everything(count: int) -> None:
-    everything = leave_one_out(dataset_of([[1, 2, 3]] * 3)).test
-    assert everything.sample(count, seed=0) is everything
+@pytest.mark.parametrize(("users", "count", "size"), [(10, 0, 8), (10, -1, 8), (10, 99, 8), (10, 9, 8), (1, 0, 1)])
+def test_a_fifth_is_never_in_the_first_part(users: int, count: int, size: int) -> None:
+    chosen, rest = leave_one_out(dataset_of([[1, 2, 3]] * users)).test.parted(count, seed=0)
+    assert (len(chosen), len(rest)) == (size, users - size)

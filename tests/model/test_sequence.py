@@ -249,7 +249,7 @@ def test_the_tree_is_that_of_the_identifiers(t5: MakeT5) -> None:
     model = make(t5)
     assert len(model.trie.item_of_leaf) == 8
     assert model.trie is model.trie
-    assert model.labels.tolist() == with_end(model.ids).tolist()
+    assert model.labels.tolist() == [with_end(model.ids).tolist()]
 
 
 def test_other_kinds_of_identifiers_have_no_recommender_yet(t5: MakeT5) -> None:

@@ -46,8 +46,9 @@ class Alternating(IdScheme):
         return named(train.items, range(len(train.items)))
 
     def stages(self, train, ids):
-        recommender = yield Stage(ids, "first", share=0.25)
-        assert not recommender.training
+        trained = yield Stage(ids, "first", share=0.25)
+        assert not trained.recommender.training
+        assert trained.validation >= 0
         if os.environ.get("STOP_BETWEEN"):
             raise KeyboardInterrupt
         yield Stage(named(train.items, train.random().permutation(len(train.items))), "second", share=0.75)
@@ -133,7 +134,12 @@ def test_stages_share_the_budget_and_stopped_between_them_go_on(
     ]
     training = json.loads((whole / "result.json").read_text())["training"]
     assert (training["steps"], training["epochs"]) == (24, 8)
-    assert [{key: line[key] for key in line if key != "stage"} for line in log] == training["curve"]
+    assert log == training["curve"]
+    assert [(stage["name"], stage["steps"], stage["share"]) for stage in training["stages"]] == [
+        ("first", 6, 0.25),
+        ("second", 18, 0.75),
+    ]
+    assert training["tested"] == "second"
 
     monkeypatch.setenv("STOP_BETWEEN", "1")
     assert bench(*words, tmp_path / "stopped").code == 130

@@ -15,7 +15,7 @@ from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.evaluation.metrics import ndcg
 from bench.evaluation.ranking import evaluate
-from bench.ids.scheme import TokenIds
+from bench.ids.scheme import Stage, TokenIds
 from bench.ids.vocabulary import Vocabulary
 from bench.model.recommender import Decoding, recommender_for
 from bench.model.t5 import T5, T5Config
@@ -23,12 +23,14 @@ from bench.runs.config import Contract
 from bench.training.loop import Job
 
 # Three steps an epoch, six in all, a validation after every epoch.
+STAGE = ("share", "rate", "mixture", "select", "snapshots")
 CONTRACT = Contract(examples="one", epochs=2, batch_size=16, learning_rate=1e-2, patience=9)
 
 
 @pytest.fixture
 def job(toy: Dataset, tmp_path: Path) -> Callable[..., Job]:
-    """``job(seed=0, path=…, report=…, validate=…, share=…, **changes to the contract)``: always the same first weights.
+    """``job(seed=0, path=…, report=…, validate=…, **fields of the stage, **changes to the contract)``: always the same
+    first weights.
 
     Every item is a token of its own, for that is learnt fastest.
     """
@@ -38,18 +40,19 @@ def job(toy: Dataset, tmp_path: Path) -> Callable[..., Job]:
     ids = TokenIds.from_lists([vocabulary.ids([item]) for item in toy.items.ids], vocabulary)
 
     def make(seed: int = 0, path: Path = tmp_path / "stage-0.safetensors", **said: Any) -> Job:
-        own = {name: said.pop(name) for name in ("report", "validate", "share") if name in said}
+        own = {name: said.pop(name) for name in ("report", "validate") if name in said}
+        stage = Stage(said.pop("ids", ids), **{name: said.pop(name) for name in STAGE if name in said})
         contract = replace(CONTRACT, **said)
         torch.manual_seed(1)
         shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "heads": 2, "layers": 1, "decoder_layers": 1}
         t5 = T5(T5Config(ids.vocabulary.size, dropout=contract.dropout, **shape))
-        recommender, accelerator = recommender_for(ids, t5), Accelerator()
+        recommender, accelerator = recommender_for(stage.ids, t5), Accelerator()
 
         def validate() -> float:
             ranks, _ = evaluate(recommender, split.validation, Decoding(), 20, accelerator)
             return float(ndcg(ranks.strict, 10).mean())
 
-        given = {"validate": validate, **own}
-        return Job(recommender, split.train.sequences, contract, seed, path=path, accelerator=accelerator, **given)
+        given = {"stage": stage, "validate": validate, "held_out": split.validation, "path": path, **own}
+        return Job(recommender, split.train.sequences, contract, seed, accelerator=accelerator, **given)
 
     return make

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.data.dataset import ItemTable, TrainView
+from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.ids.scheme import IdScheme, Template, TokenIds
+from bench.ids.text import require_text
 from bench.ids.vocabulary import Vocabulary
 from textual_ids.naming import unique_codes
 from textual_ids.words import ItemWords, is_filler, rank, spread, table
@@ -48,7 +49,7 @@ class Title(IdScheme):
     Settings = Settings
 
     def fit(self, train: TrainView) -> TokenIds:
-        require_text(train.items)
+        require_text(train.items, "textual identifiers")
         words = table(train.items)
         shared_by = spread(words)
         if train.language is not None:
@@ -76,16 +77,6 @@ class Title(IdScheme):
         texts = [next(self.names(item, shared_by), "") for item in ranked]
         letters = " ".join(sorted(set("0123456789").union(*shared_by)))
         return Vocabulary.trained([*texts, letters], self.settings.vocabulary, reserved=[SEPARATOR])
-
-
-def require_text(items: ItemTable) -> None:
-    columns = items.text.values()
-    without = [name for item, name in enumerate(items.ids) if not any(column[item].strip() for column in columns)]
-    if without:
-        raise BenchError(
-            f"textual identifiers need text for every item: {len(without):,} of {len(items):,} items have none, "
-            f"the first is '{without[0]}'; add text to the item file, drop these items, or use another scheme"
-        )
 
 
 def readable(shared_by: Counter[str], vocabulary: Vocabulary) -> Counter[str]:

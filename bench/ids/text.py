@@ -1,0 +1,214 @@
+"""Item text and its embeddings: composed, encoded and whitened once, and kept by content.
+
+``tfidf-svd`` needs nothing but the catalogue; any other encoder is a sentence-transformers model, by folder or by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from bench.data.dataset import ItemTable, TrainView
+from bench.errors import BenchError, unknown
+from bench.files import replacing
+
+OFFLINE = "tfidf-svd"
+CHANNELS = 160  # of the random projection; with more, ever more items are near neighbours of none
+Embeddings = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """What of an item's text is embedded, and how. A scheme's settings can inherit these.
+
+    The text of an item is its ``fields``, by default every text column in file order, with ``separator`` between those
+    that are not empty. ``encoder`` is ``tfidf-svd``, a folder, or ``name[@revision]`` on the Hugging Face hub.
+    The embedding is turned to its ``dimensions`` principal axes (0: left as encoded), each of variance 1 if ``whiten``.
+    """
+
+    fields: tuple[str, ...] = ()
+    separator: str = ". "
+    encoder: str = OFFLINE
+    dimensions: int = 128
+    whiten: bool = True
+
+    def __post_init__(self) -> None:
+        if self.dimensions < 0:
+            raise BenchError(f"dimensions must be 0, for those of the encoder, or more; found {self.dimensions}")
+
+
+def embed(train: TrainView, settings: TextSettings) -> Embeddings:
+    """``[items, dimensions]``: the text of every item of the catalogue, of training alone or not, as a vector.
+
+    Kept in ``train.cache`` under all that it depends on: the texts, the encoder's content and these settings.
+    """
+    texts = compose(train.items, settings.fields, settings.separator)
+    described = {
+        "texts": hashlib.sha256("\x00".join(texts).encode()).hexdigest(),
+        "encoder": encoder_digest(settings.encoder),
+        **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten")},
+    }
+    key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
+    path = train.cache / "text" / f"{key}.safetensors" if train.cache else None
+    if path and path.exists():
+        return _load(path, described, len(texts))
+    raw = _encode(texts, settings.encoder)
+    found = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
+    if path:
+        _save(path, described, found)
+    return found["embeddings"]
+
+
+def compose(items: ItemTable, fields: Sequence[str], separator: str) -> list[str]:
+    """The text of every item; a BenchError where a field is unknown or an item has none."""
+    for field in fields:
+        if field not in items.text:
+            raise unknown("text field", field, items.text)
+    columns = [items.text[field] for field in fields or items.text]
+    require_text(items, "text embeddings", fields)
+    parts = ([" ".join(html.unescape(column[item]).split()) for column in columns] for item in range(len(items)))
+    return [separator.join(filter(None, part)) for part in parts]
+
+
+def require_text(items: ItemTable, what: str, fields: Sequence[str] = ()) -> None:
+    """BenchError where an item has no text in any of the fields, by default in any column."""
+    columns = [items.text[field] for field in fields or items.text]
+    without = [name for item, name in enumerate(items.ids) if not any(column[item].strip() for column in columns)]
+    if without:
+        raise BenchError(
+            f"{what} need text for every item: {len(without):,} of {len(items):,} items have none, "
+            f"the first is '{without[0]}'; add text to the item file, drop these items, or use another scheme"
+        )
+
+
+def encoder_digest(encoder: str) -> str:
+    """What an encoder's vectors depend on: the library's version, or the content of the model's files."""
+    if encoder == OFFLINE:
+        import sklearn
+
+        return f"{OFFLINE} scikit-learn {sklearn.__version__}"
+    folder, digest = locate(encoder), hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")):
+        digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def locate(encoder: str) -> Path:
+    """The folder of a sentence encoder, downloaded where need be. Nothing else is ever used in its place."""
+    if Path(encoder).is_dir():
+        return Path(encoder)
+    hint = f"connect, give a folder that holds it, or use --set FAMILY.encoder={OFFLINE}"
+    if encoder.startswith((".", "/")):
+        raise BenchError(f"no folder '{encoder}' (asked for as text encoder); {hint}")
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = encoder.partition("@")
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
+    except Exception as error:  # the hub client raises from a dozen families, all meaning 'not to be had'
+        cause = " ".join(str(error).split())[:160]
+        raise BenchError(
+            f"text encoder '{encoder}' cannot be had from the Hugging Face hub ({type(error).__name__}: {cause}); "
+            f"{hint}"
+        ) from error
+
+
+def _encode(texts: Sequence[str], encoder: str) -> Embeddings:
+    vectors = tfidf_svd(texts) if encoder == OFFLINE else _sentences(texts, locate(encoder))
+    if not np.isfinite(vectors).all():
+        item = int(np.argwhere(~np.isfinite(vectors))[0][0])
+        raise BenchError(
+            f"text encoder '{encoder}' gave a vector that is not finite, for the text '{texts[item][:60]}'"
+        )
+    return vectors
+
+
+def _sentences(texts: Sequence[str], folder: Path) -> Embeddings:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise BenchError(
+            f"text encoder '{folder}' needs sentence-transformers: pip install 'bench[sentence]'"
+        ) from error
+    try:
+        model = SentenceTransformer(str(folder), local_files_only=True)
+    except Exception as error:  # the library raises whatever the parts of a model raise
+        cause = " ".join(str(error).split())[:160]
+        raise BenchError(f"'{folder}' is no sentence-transformers model ({type(error).__name__}: {cause})") from error
+    return np.asarray(model.encode(list(texts), show_progress_bar=False), np.float32)
+
+
+def _save(path: Path, described: dict[str, Any], arrays: dict[str, NDArray[np.float32]]) -> None:
+    metadata = {"bench": json.dumps(described | {"digest": _digest(arrays)})}
+    with replacing(path, "text embeddings") as partial:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, metadata)
+
+
+def _load(path: Path, described: dict[str, Any], items: int) -> Embeddings:
+    """What ``_save`` wrote. BenchError where the file is damaged or holds other embeddings than its name says."""
+    try:
+        with safe_open(path, framework="np") as file:
+            stored = json.loads((file.metadata() or {}).get("bench", "null"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if stored.pop("digest") != _digest(arrays):
+            raise ValueError("its checksum differs")
+        if stored != described or len(arrays["embeddings"]) != items:
+            raise ValueError("it holds the vectors of another encoder or of other texts")
+    except (OSError, SafetensorError, ValueError, KeyError, AttributeError) as error:
+        raise BenchError(
+            f"the text embeddings in '{path}' are damaged ({error}); delete the file and run again"
+        ) from error
+    return np.asarray(arrays["embeddings"], np.float32)
+
+
+def _digest(arrays: dict[str, NDArray[np.float32]]) -> str:
+    return hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+
+
+def tfidf_svd(texts: Sequence[str]) -> Embeddings:
+    """``[texts, 160]``: tf-idf vectors of words under a random projection, of length 1; their principal axes follow.
+
+    The projection keeps distances (Johnson and Lindenstrauss). Singular vectors of tf-idf itself would drop the words
+    that only one item has, and with them what tells a board game from the next.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.random_projection import GaussianRandomProjection
+
+    try:
+        weights = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, token_pattern=r"(?u)\b\w+\b").fit_transform(
+            texts
+        )
+    except ValueError as error:
+        raise BenchError(f"{OFFLINE} found no word in the text of {len(texts):,} items") from error
+    found = GaussianRandomProjection(CHANNELS, random_state=0).fit_transform(weights)
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    return np.asarray(found / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArray[np.float32]]:
+    """Principal axes, by decreasing variance: the ``mean`` and ``axes [raw, dimensions]`` fitted on all items, and the
+    ``embeddings`` they give. Fewer dimensions where the data have fewer.
+
+    The eigenvectors of the covariance are found without randomness, and the largest coordinate of each is positive.
+    """
+    mean = raw.mean(axis=0, dtype=np.float64)
+    centred = raw - mean
+    variances, axes = np.linalg.eigh(centred.T @ centred / len(raw))
+    order = np.argsort(-variances, kind="stable")[:dimensions]
+    order = order[variances[order] > max(variances.max(), 0) * 1e-9]
+    axes = axes[:, order] * np.sign(axes[np.abs(axes[:, order]).argmax(axis=0), order])
+    if whiten:
+        axes = axes / np.sqrt(variances[order])
+    arrays = {"embeddings": centred @ axes, "mean": mean, "axes": axes}
+    return {name: array.astype(np.float32) for name, array in arrays.items()}

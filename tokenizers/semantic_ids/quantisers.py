@@ -1,0 +1,116 @@
+"""Quantisers without a network: residual k-means, product quantisation, and the latter after a rotation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from semantic_ids.collisions import Codes
+
+Vectors = NDArray[np.float32]
+ITERATIONS = 25
+
+
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """Codes ``[items, levels]`` of at most ``size`` values, and what the last level saw: ``rest [items, d]`` and its
+    ``book [size, d]``, from which the distances to other codes follow. ``error`` is the mean squared distance to the
+    vectors' reconstruction, as a part of their variance.
+    """
+
+    codes: Codes
+    size: int
+    rest: Vectors
+    book: Vectors
+    error: float
+
+    def distances(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Squared distances ``[rows, codes]`` of items to all codes of the last level."""
+        return squared_distances(self.rest[rows], self.book)
+
+
+def squared_distances(vectors: Vectors, book: Vectors) -> NDArray[np.float32]:
+    """``[vectors, codes]``, up to rounding; never negative."""
+    square: NDArray[np.float32] = (vectors**2).sum(1)[:, None] - 2 * vectors @ book.T + (book**2).sum(1)
+    return square.clip(min=0)
+
+
+def checked(vectors: Vectors) -> Vectors:
+    """Contiguous, or a BenchError where there is nothing to quantise or a vector is not finite."""
+    if not len(vectors):
+        raise BenchError("there are no items to quantise")
+    if not np.isfinite(vectors).all():
+        item = int(np.argwhere(~np.isfinite(vectors))[0][0])
+        raise BenchError(f"the embedding of catalogue item {item} is not finite; quantisers need numbers")
+    return np.ascontiguousarray(vectors, np.float32)
+
+
+def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
+    """Nearest centroid of every vector, and the centroids: ``size`` of them, or as many as there are vectors."""
+    import faiss
+
+    size = min(size, len(vectors))
+    clustering = faiss.Kmeans(
+        vectors.shape[1],
+        size,
+        niter=ITERATIONS,
+        seed=seed,
+        min_points_per_centroid=1,
+        max_points_per_centroid=max(256, len(vectors) // size + 1),
+    )
+    clustering.train(vectors)
+    _, nearest = clustering.index.search(vectors, 1)
+    return nearest[:, 0].astype(np.int64), np.asarray(clustering.centroids, np.float32)
+
+
+def residual_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantised:
+    """K-means on what the levels before left over."""
+    rest, codes = checked(vectors), []
+    before, book = rest, rest
+    for level in range(levels):
+        code, book = kmeans(rest, size, seed + level)
+        before, rest = rest, rest - book[code]
+        codes.append(code)
+    return Quantised(np.stack(codes, 1), len(book), before, book, relative_error(vectors, rest))
+
+
+def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantised:
+    """K-means on each of ``levels`` blocks of dimensions (Jégou et al., 2011, section II)."""
+    vectors = checked(vectors)
+    if vectors.shape[1] < levels:
+        raise BenchError(f"{vectors.shape[1]} dimensions cannot be cut into {levels} blocks; use fewer levels")
+    codes: list[NDArray[np.int64]] = []
+    rests, part, book = [], vectors, vectors
+    for block in np.array_split(np.arange(vectors.shape[1]), levels):
+        part = np.ascontiguousarray(vectors[:, block])
+        code, book = kmeans(part, size, seed + len(codes))
+        codes.append(code)
+        rests.append(part - book[code])
+    return Quantised(np.stack(codes, 1), len(book), part, book, relative_error(vectors, np.concatenate(rests, 1)))
+
+
+def rotated(vectors: Vectors, levels: int) -> Vectors:
+    """Vectors turned so that blocks of dimensions carry like shares (Ge et al., 2013); the last ``d mod levels``
+    principal axes, which fit in no block, are left out.
+    """
+    import faiss
+
+    vectors = checked(vectors)
+    if len(vectors) < 256 or vectors.shape[1] < levels:
+        raise BenchError(
+            f"opq learns its rotation from 256 or more items with {levels} or more dimensions; found "
+            f"{len(vectors)} items with {vectors.shape[1]}; use semantic/pq"
+        )
+    vectors = np.ascontiguousarray(vectors[:, : vectors.shape[1] // levels * levels])
+    rotation = faiss.OPQMatrix(vectors.shape[1], levels)
+    rotation.train(vectors)
+    return np.asarray(rotation.apply(vectors), np.float32)
+
+
+def relative_error(vectors: Vectors, rest: Vectors) -> float:
+    """The squared norm of what is left over as a part of the variance; 0 where all vectors are equal."""
+    variance = float(((vectors - vectors.mean(0)) ** 2).sum(dtype=np.float64))
+    return float((rest**2).sum(dtype=np.float64)) / variance if variance else 0.0

@@ -1,0 +1,175 @@
+"""From item text to codes to identifiers: the quantisers as identifier schemes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from bench.data.dataset import TrainView
+from bench.errors import BenchError
+from bench.ids.scheme import IdScheme, TokenIds
+from bench.ids.text import TextSettings, embed, encoder_digest
+from bench.ids.vocabulary import Vocabulary
+from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
+from semantic_ids.quantisers import Quantised, Vectors, product_kmeans, residual_kmeans, rotated
+from semantic_ids.rqvae import ResidualAutoEncoder, Training, use
+
+SPECIAL = 3  # rows of a private vocabulary before its own tokens
+REPORT_EVERY = 5  # epochs between looks at the codes, each of which quantises the catalogue
+
+
+@dataclass(frozen=True)
+class Settings(TextSettings):
+    """The text, its embedding, and ``levels`` codebooks of ``codes`` each. ``collisions`` says what happens to items
+    with equal codes: a further ``counter`` token, another last code (``reassign``, ``sinkhorn``), or ``none``.
+    """
+
+    levels: int = 3
+    codes: int = 256
+    collisions: Rule = "counter"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("levels", 1), ("codes", 2)):
+            if getattr(self, name) < least:
+                raise BenchError(f"setting '{name}' must be {least} or more; found {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class RqVaeSettings(Settings):
+    """As ``Settings``, and how the auto-encoder is trained (see ``rqvae.Training``).
+
+    The defaults are for minutes on two cores. The published tokenizer is hidden=2048,1024,512,256, latent=128,
+    optimiser=adagrad, batch=2048 and epochs=10000 on embeddings of sentence-t5-base.
+    """
+
+    hidden: tuple[int, ...] = (512, 256)
+    latent: int = 24
+    epochs: int = 60
+    batch: int = 1024
+    learning_rate: float = 1e-3
+    optimiser: Literal["adam", "adagrad"] = "adam"
+    beta: float = 0.25
+    decay: float = 0.99
+    commitment: Literal["all", "first"] = "all"
+    revive: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("latent", "epochs", "batch", *(("hidden",) if min(self.hidden, default=1) < 1 else ())):
+            if name == "hidden" or getattr(self, name) < 1:
+                raise BenchError(f"setting '{name}' must be 1 or more; found {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise BenchError(f"setting 'learning_rate' must be above 0; found {self.learning_rate}")
+        if not 0 <= self.decay < 1:
+            raise BenchError(f"setting 'decay' must be at least 0 and below 1; found {self.decay}")
+
+
+class Semantic(IdScheme):
+    """Text, embedding, codes, collisions, tokens; what quantises is left to the variant."""
+
+    Settings: ClassVar[type[Any]] = Settings
+
+    def fit(self, train: TrainView) -> TokenIds:
+        found = self.quantise(embed(train, self.settings), train)
+        return token_ids([self.resolved(quantised) for quantised in found], self.settings.levels, found[0].size)
+
+    def resolved(self, found: Quantised) -> Codes:
+        return resolve(found.codes, found.size, found.distances, self.settings.collisions)
+
+    def depends(self) -> str:
+        return encoder_digest(self.settings.encoder)
+
+    @abstractmethod
+    def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
+        """Codes of every item of the catalogue; several, the best first, where identifiers have variants."""
+
+
+class RqKmeans(Semantic):
+    """Residual k-means: every level clusters what the levels before left over."""
+
+    name = "semantic/rqkmeans"
+
+    def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
+        return [residual_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
+
+
+class Pq(Semantic):
+    """Product quantisation: every level clusters a block of dimensions of its own (as VQ-Rec codes items)."""
+
+    name = "semantic/pq"
+
+    def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
+        return [product_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
+
+
+class Opq(Pq):
+    """Product quantisation after a learned rotation."""
+
+    name = "semantic/opq"
+
+    def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
+        return super().quantise(rotated(vectors, self.settings.levels), train)
+
+
+class RqVae(Semantic):
+    """An auto-encoder with residual codebooks, trained on the items that training sequences hold."""
+
+    name = "semantic/rqvae"
+    Settings = RqVaeSettings
+
+    def variants(self) -> int:
+        """From how many of the last epochs codes are taken."""
+        return 1
+
+    def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
+        plan, seen = self.settings, np.unique(train.sequences.values)
+        model = ResidualAutoEncoder(vectors[seen], plan.levels, plan.codes, train.seed, self.training())
+        kept: deque[Quantised] = deque(maxlen=self.variants())
+        for epoch, error in enumerate(model.epochs(), start=1):
+            figures = {"reconstruction": error}
+            if epoch > plan.epochs - self.variants() or epoch % REPORT_EVERY == 0:
+                kept.appendleft(model.quantise(vectors))
+                codes = kept[0].codes
+                figures |= {"collisions": collision_rate(codes), "codes used": min(use(codes, kept[0].size))}
+            train.report(epoch, plan.epochs, figures)
+        return list(kept)
+
+    def training(self) -> Training:
+        plan = self.settings
+        return Training(
+            hidden=plan.hidden,
+            latent=plan.latent,
+            epochs=plan.epochs,
+            batch=plan.batch,
+            rate=plan.learning_rate,
+            optimiser=plan.optimiser,
+            beta=plan.beta,
+            decay=plan.decay,
+            commitment=plan.commitment,
+            revive=plan.revive,
+        )
+
+
+def token_ids(variants: Sequence[Codes], levels: int, size: int) -> TokenIds:
+    """Codes ``[items, levels (+ 1)]`` of every variant as tokens ``a0…``, ``b0…``: a codebook of its own for every
+    level, as large as need be for the counter.
+    """
+    codes = np.stack(variants)
+    sizes = [size] * levels + [int(codes[:, :, place].max()) + 1 for place in range(levels, codes.shape[2])]
+    vocabulary = Vocabulary.private(
+        f"{letter(level)}{code}" for level, size in enumerate(sizes) for code in range(size)
+    )
+    tokens = codes + SPECIAL + np.cumsum([0, *sizes[:-1]])
+    lengths = np.full(codes.shape[:2], codes.shape[2], np.int32)
+    return TokenIds(tokens.astype(np.int32), lengths, vocabulary, codebooks=tuple(sizes))
+
+
+def letter(level: int) -> str:
+    """The mark of a level's tokens: a to z, then aa."""
+    return chr(ord("a") + level % 26) * (level // 26 + 1)
