@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 data = typer.Typer(no_args_is_help=True, help="Look at data sets.")
 app.add_typer(data, name="data")
+ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
+app.add_typer(ids, name="ids")
 
 Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of results and caches.")]
 DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]
@@ -117,6 +119,30 @@ def info(
     console.print(table)
     for note in found.notes:
         console.print(f"note: {note}", markup=False)
+
+
+@ids.command(
+    epilog="Examples:\n\n`bench ids show semantic/rqvae --dataset ml-100k`\n\n"
+    "`bench ids show semantic,textual --dataset toys --item B00BCDQLAC --json`\n\n"
+    "`bench ids show semantic/rqkmeans --dataset toys --set semantic.collisions=none`"
+)
+def show(
+    scheme: Annotated[str, typer.Argument(help="Identifier schemes, separated by commas; see `bench ls`.")],
+    dataset: Annotated[str, typer.Option(help="Data sets or folders, separated by commas.")] = "ml-100k",
+    item: Annotated[str, typer.Option(help="Items by their original id, separated by commas.")] = "",
+    examples: Annotated[int, typer.Option(min=0, help="How many items to show where none is named.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="As of `bench run`.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+) -> None:
+    """Collisions, use of codebooks, drift between variants, items with their nearest by prefix. Nothing is trained."""
+    from bench.runs.identifiers import show as show_identifiers
+    from bench.runs.matrix import Plan
+
+    plan = Plan(_list(scheme), [], _list(dataset), [seed], None, set_ or [], results, data_dir)
+    show_identifiers(plan, _list(item), examples, as_json)
 
 
 def _list(text: str) -> list[str]:

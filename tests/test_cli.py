@@ -120,12 +120,13 @@ def test_help_is_there_for_every_command(bench: Bench, monkeypatch: pytest.Monke
     monkeypatch.setenv("COLUMNS", "200")
     top = bench("--help")
     assert top.code == 0
-    assert all(command in top.out for command in ("run", "report", "ls", "data"))
+    assert all(command in top.out for command in ("run", "report", "ls", "data", "ids"))
     examples = {
         ("run",): "bench run --id-scheme textual",
         ("report",): "bench report --dataset toys",
         ("ls",): "bench ls --data-dir",
         ("data", "info"): "bench data info ml-100k",
+        ("ids", "show"): "bench ids show semantic/rqvae",
     }
     for command, example in examples.items():
         said = bench(*command, "--help")
@@ -140,6 +141,7 @@ def test_help_waits_for_nothing_heavy() -> None:
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'pandas', 'numpy', 'accelerate', 'sklearn', 'matplotlib', 'tokenizers'}\n"
+        "heavy |= {'faiss', 'sentence_transformers'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -177,7 +177,7 @@ def _digest(arrays: dict[str, NDArray[np.float32]]) -> str:
 
 
 def tfidf_svd(texts: Sequence[str]) -> Embeddings:
-    """``[texts, 160]``: tf-idf vectors of words under a random projection, of length 1; their principal axes follow.
+    """``[texts, at most 160]``: tf-idf vectors of words under a random projection, of length 1.
 
     The projection keeps distances (Johnson and Lindenstrauss). Singular vectors of tf-idf itself would drop the words
     that only one item has, and with them what tells a board game from the next.
@@ -191,7 +191,8 @@ def tfidf_svd(texts: Sequence[str]) -> Embeddings:
         )
     except ValueError as error:
         raise BenchError(f"{OFFLINE} found no word in the text of {len(texts):,} items") from error
-    found = GaussianRandomProjection(CHANNELS, random_state=0).fit_transform(weights)
+    few = weights.shape[1] <= CHANNELS
+    found = weights.toarray() if few else GaussianRandomProjection(CHANNELS, random_state=0).fit_transform(weights)
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     return np.asarray(found / np.where(lengths > 0, lengths, 1), np.float32)
 

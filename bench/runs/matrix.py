@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def resolve(plan: Plan) -> tuple[list[IdScheme | Baseline], config.Contract, str
     for cls in everyone:
         plugins.refuse_taken_name(cls)
     shared, own = _sorted_overrides(plan.overrides, everyone)
-    subjects = [cls(plugins.settings(cls, own.get(_family(cls), {}))) for cls in everyone]
+    subjects = [cls(plugins.settings(cls, _settings_of(cls, everyone, own))) for cls in everyone]
     return _distinct(subjects), config.contract(preset, shared), preset
 
 
@@ -95,8 +95,8 @@ def _family(cls: type[Any]) -> str:
 def _sorted_overrides(
     overrides: Sequence[str], subjects: Sequence[type[Any]]
 ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """``key=value`` for the contract, ``family.key=value`` for the settings of a scheme or baseline."""
-    families = {_family(cls) for cls in subjects}
+    """``key=value`` for the contract; ``family.key=value`` or ``family/variant.key=value`` for a scheme's settings."""
+    families = dict.fromkeys(name for cls in subjects for name in (_family(cls), cls.name))
     shared: dict[str, str] = {}
     own: dict[str, dict[str, str]] = {}
     for override in overrides:
@@ -111,6 +111,16 @@ def _sorted_overrides(
         else:
             raise unknown(f"scheme or baseline in --set {override}:", family, families)
     return shared, own
+
+
+def _settings_of(cls: type[Any], subjects: Sequence[type[Any]], own: dict[str, dict[str, str]]) -> dict[str, str]:
+    """What is set for one subject. A family's setting goes to those of its variants that have it, if any does."""
+    family = [other for other in subjects if _family(other) == _family(cls)]
+    known = {field.name for other in family for field in fields(other.Settings)}
+    mine = {field.name for field in fields(cls.Settings)}
+    shared = own.get(_family(cls), {})
+    named = {} if cls.name == _family(cls) else own.get(cls.name, {})
+    return {name: value for name, value in shared.items() if name in mine or name not in known} | named
 
 
 def _distinct(subjects: Sequence[IdScheme | Baseline]) -> list[IdScheme | Baseline]:

@@ -6,8 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,19 @@ import numpy as np
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
-from bench.data.dataset import TrainView
 from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import CUTOFFS, Ranks, per_user
 from bench.evaluation.ranking import evaluate
-from bench.ids import diagnostics, plugins, storage
+from bench.ids import diagnostics, storage
 from bench.ids.scheme import Ids, IdScheme, Stage, Trained
-from bench.ids.vocabulary import Vocabulary
 from bench.model import huggingface
 from bench.model.beam import Scoring
 from bench.model.recommender import Decoding, Recommender, recommender_for
 from bench.model.t5 import T5
 from bench.runs import store
+from bench.runs.fitting import fitted, in_words, language
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
@@ -53,9 +51,7 @@ class SchemeRun:
         self.display, self.accelerator, self.contract = display, accelerator, request.contract
         self.logged: list[str] = []
         contract = request.contract
-        self.backbone = None if huggingface.is_scratch(contract.backbone) else huggingface.locate(contract.backbone)
-        cache = request.results / "cache"
-        self.split = replace(split, train=replace(split.train, language=self._language(), cache=cache))
+        self.split = replace(split, train=replace(split.train, language=language(contract)))
         self.selection, self.held_out = split.validation.parted(contract.validation_users, request.seed)
         self.decoding = Decoding(
             contract.decoder,
@@ -64,14 +60,10 @@ class SchemeRun:
             contract.exclude_history,
         )
 
-    def _language(self) -> Vocabulary | None:
-        if self.backbone is None:
-            return None
-        self.pretrained = huggingface.load(self.backbone, self.contract.dropout)
-        return Vocabulary.of_language_model(self.backbone, self.pretrained.config.vocabulary)
-
     def outcome(self) -> Outcome:
-        ids, notes = self.fitted()
+        with self.accelerator.main_process_first():
+            request = self.request
+            ids, notes = fitted(self.scheme, self.split.train, request.results, request.cell.title, self.display)
         best, done = self.trained(ids)
         watch = Stopwatch()
         ranks, complete = self.test(best.recommender)
@@ -85,6 +77,8 @@ class SchemeRun:
             "inference_seconds_per_1000_users": inference,
         }
         described = diagnostics.figures(best.recommender.ids, self.split.test.items)
+        if len(ids.tokens) > 1:
+            described["drift"] = diagnostics.drift(ids)
         return Outcome(ranks, complete, costs, described, self.summary(best, done))
 
     def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
@@ -99,35 +93,6 @@ class SchemeRun:
             "stages": [stage_summary(stage, state) for stage, state in done],
             "curve": [{"stage": stage.name, **point} for stage, state in done for point in state.curve],
         }
-
-    def fitted(self) -> tuple[Ids, dict[str, float]]:
-        """The scheme's identifiers, from the cache where the same scheme was fitted on the same view before."""
-        path = self.request.results / "cache" / "ids" / f"{fit_key(self.scheme, self.split.train)}.safetensors"
-        with self.accelerator.main_process_first():
-            if path.exists():
-                return storage.load(path)
-            watch = Stopwatch()
-            ids = self.fit()
-            if not isinstance(ids, Ids):
-                raise BenchError(f"fit of {self.scheme.name} returned {type(ids).__name__}; it must return TokenIds")
-            if len(ids) != len(self.split.train.items):
-                raise BenchError(
-                    f"{self.scheme.name} made {len(ids)} identifiers for {len(self.split.train.items)} items; "
-                    "fit must return one for each item, in catalogue order"
-                )
-            notes = {"fit_seconds": watch.seconds}
-            storage.save(ids, path, notes)
-            return ids, notes
-
-    def fit(self) -> Ids:
-        self.display.say(f"{self.request.cell.title}: making identifiers for {len(self.split.train.items):,} items")
-        with self.display.bar(f"{self.request.cell.title}: identifiers", 1) as bar:
-
-            def report(done: int, total: int, figures: Mapping[str, float]) -> None:
-                bar.total = total
-                bar.at(done, in_words(figures))
-
-            return self.scheme.fit(replace(self.split.train, report=report))
 
     def trained(self, ids: Ids) -> tuple[Trained, list[tuple[Stage, TrainingState]]]:
         """Drive the scheme's stages; those that are finished are replayed from their checkpoints. What is to be tested,
@@ -154,12 +119,13 @@ class SchemeRun:
 
     def first_t5(self, ids: Ids) -> T5:
         seed_everything(self.request.seed, 0, 0)
-        if self.backbone is None:
-            config = huggingface.scratch_config(self.contract.backbone, ids.vocabulary.size, self.contract.dropout)
-            return T5(config)
+        backbone, dropout = self.contract.backbone, self.contract.dropout
+        if huggingface.is_scratch(backbone):
+            return T5(huggingface.scratch_config(backbone, ids.vocabulary.size, dropout))
+        pretrained = huggingface.load(huggingface.locate(backbone), dropout)
         if ids.vocabulary.language_model:
-            return self.pretrained
-        return huggingface.with_new_vocabulary(self.pretrained, ids.vocabulary.size)
+            return pretrained
+        return huggingface.with_new_vocabulary(pretrained, ids.vocabulary.size)
 
     def train_stage(self, stage: Stage, t5: T5, number: int) -> tuple[Trained, TrainingState]:
         """Train one stage, validating on a fixed sample of users by decoding."""
@@ -254,10 +220,6 @@ class SchemeRun:
         store.write_json(self.partial / "config.json", config)
 
 
-def in_words(figures: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
-
-
 def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
     """How a stage ended, and what its mixture of variants noted."""
     return {
@@ -267,23 +229,6 @@ def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
         "best_validation": state.best if stage.select else None,
         "mixture": state.memory,
     }
-
-
-def fit_key(scheme: IdScheme, train: TrainView) -> str:
-    """What fitted identifiers depend on: scheme, version, settings, source, libraries, and the training view."""
-    names = ("bench", "numpy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
-    libraries = [f"{name} {installed_version(name)}" for name in names]
-    settings = json.dumps(asdict(scheme.settings))
-    sources = [plugins.source_digest(type(scheme)), plugins.source_digest(IdScheme)]
-    parts = [scheme.name, str(scheme.version), settings, scheme.depends(), train.fingerprint, *sources, *libraries]
-    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
-
-
-def installed_version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"
 
 
 def identity(stage: Stage, t5: T5) -> str:

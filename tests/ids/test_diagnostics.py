@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.ids.diagnostics import figures
+from bench.ids.diagnostics import drift, figures, places, siblings
 from bench.ids.scheme import TokenIds
 from bench.ids.vocabulary import Vocabulary
 
@@ -22,7 +25,7 @@ def test_figures_are_the_counts(codes: list[list[int]], data: st.DataObject) -> 
     ragged = len({len(code) for code in codes}) > 1
     lengths = [len(code) + ragged for code in codes]
     group = [codes.count(code) for code in codes]
-    assert found == {
+    assert found == places(TokenIds.from_lists(codes, VOCABULARY)) | {
         "tokens_mean": pytest.approx(sum(lengths) / len(codes)),
         "tokens_max": max(lengths),
         "vocabulary": 7,
@@ -50,3 +53,54 @@ def test_the_end_counts_only_where_it_is_written() -> None:
 def test_a_prefix_is_no_collision() -> None:
     found = figures(TokenIds.from_lists([[3], [3, 4]], VOCABULARY), np.array([0, 1], np.int32))
     assert (found["collision_rate"], found["largest_group"]) == (0.0, 1)
+
+
+@given(CODES)
+def test_places_are_counts_over_lists(codes: list[list[int]]) -> None:
+    found = places(TokenIds.from_lists(codes, VOCABULARY))
+    for place in range(max(map(len, codes))):
+        there = [code[place] for code in codes if len(code) > place]
+        shares = [there.count(token) / len(there) for token in set(there)]
+        prefixes = [tuple(code[: place + 1]) for code in codes]
+        assert found["distinct_tokens"][place] == len(shares)
+        assert found["entropy_bits"][place] == pytest.approx(-sum(share * math.log2(share) for share in shares))
+        alike = sum(prefixes.count(prefix) > 1 for prefix in prefixes) / len(codes)
+        assert found["shared_prefix"][place] == pytest.approx(alike)
+    assert "codebook_use" not in found
+
+
+def test_codebooks_are_used_in_part() -> None:
+    ids = TokenIds.from_lists([[3, 5], [3, 6], [4, 6]], VOCABULARY)
+    known = TokenIds(ids.tokens, ids.lengths, VOCABULARY, codebooks=(4, 2))
+    assert places(known)["codebook_use"] == [0.5, 1.0]
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.randoms(use_true_random=False))
+def test_drift_is_the_mean_over_all_pairs_at_a_distance(variants: int, items: int, random: Random) -> None:
+    tokens = np.array([[[random.randint(3, 5) for _ in range(2)] for _ in range(items)] for _ in range(variants)])
+    ids = TokenIds(tokens.astype(np.int32), np.full((variants, items), 2, np.int32), VOCABULARY)
+    found = drift(ids)
+    for distance in range(1, variants):
+        pairs = [
+            (tokens[one, item].tolist(), tokens[one + distance, item].tolist())
+            for one in range(variants - distance)
+            for item in range(items)
+        ]
+        assert found["any"][distance - 1] == pytest.approx(sum(a != b for a, b in pairs) / len(pairs))
+        assert found["first"][distance - 1] == pytest.approx(sum(a[0] != b[0] for a, b in pairs) / len(pairs))
+    assert len(found["any"]) == len(found["first"]) == variants - 1
+
+
+@given(CODES, st.data())
+def test_siblings_share_most_first_tokens(codes: list[list[int]], data: st.DataObject) -> None:
+    item = data.draw(st.integers(0, len(codes) - 1))
+    ids = TokenIds.from_lists(codes, VOCABULARY)
+
+    def shared(other: list[int]) -> int:
+        return next(
+            (n for n, (a, b) in enumerate(zip(codes[item], other, strict=False)) if a != b),
+            min(len(codes[item]), len(other)),
+        )
+
+    expected = sorted((-shared(code), other) for other, code in enumerate(codes) if other != item)
+    assert siblings(ids, item, 4) == [(other, -negative) for negative, other in expected[:4]]

@@ -252,6 +252,33 @@ def test_the_tree_is_that_of_the_identifiers(t5: MakeT5) -> None:
     assert model.labels.tolist() == [with_end(model.ids).tolist()]
 
 
+@pytest.mark.parametrize("objective", ["vocabulary", "prefix"])
+def test_every_example_is_read_and_written_in_its_variant(t5: MakeT5, objective: str) -> None:
+    """A batch of two variants has the loss of two models, each with one; ranking is in variant 0."""
+    one, two = (TokenIds.from_lists(CODES[name], VOCABULARY, Template("", ";", "?")) for name in ("ragged", "fixed"))
+    width = max(one.tokens.shape[2], two.tokens.shape[2])
+    tokens = np.stack([np.pad(ids.tokens[0], ((0, 0), (0, width - ids.tokens.shape[2]))) for ids in (one, two)])
+    lengths = np.concatenate([one.lengths, two.lengths])
+    body = t5(vocabulary=VOCABULARY.size)
+    both = recommender_for(TokenIds(tokens, lengths, VOCABULARY, one.template), body, objective=objective).eval()
+    alone = [recommender_for(both.ids.only(variant), body, objective=objective).eval() for variant in (0, 1)]  # type: ignore[attr-defined]
+    variants = np.array([0, 1, 1, 0])
+    expected = torch.zeros(())
+    for row, variant in enumerate(variants):
+        history, target = HISTORIES.rows(np.array([row])), TARGETS[[row]]
+        # Alone, identifiers of one length have no end token; beside longer ones they need it.
+        single = both.collate(history, target, np.array([variant]))
+        expected = expected + both(single)
+        if variant == 0:
+            torch.testing.assert_close(both(single), alone[0](alone[0].collate(history, target)))
+    batch = both.collate(HISTORIES, TARGETS, variants)
+    torch.testing.assert_close(both(batch), expected, atol=1e-4, rtol=1e-5)
+    assert both.targets(TARGETS, variants) == sum(
+        both.targets(TARGETS[[row]], np.array([variant])) for row, variant in enumerate(variants)
+    )
+    agree(both.rank(HISTORIES, 8, BEAM), alone[0].rank(HISTORIES, 8, BEAM))
+
+
 def test_other_kinds_of_identifiers_have_no_recommender_yet(t5: MakeT5) -> None:
     with pytest.raises(BenchError, match="no recommender for identifiers of kind list; known: TokenIds"):
         recommender_for([[3]], t5())

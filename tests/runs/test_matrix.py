@@ -37,6 +37,15 @@ def test_a_setting_of_a_family_holds_for_all_its_variants() -> None:
     assert [subject.settings.first for subject in subjects if "numeric" in subject.name] == [7, 7]
 
 
+def test_a_setting_goes_to_the_variants_that_have_it_or_to_the_one_named() -> None:
+    given = ("semantic.levels=4", "semantic.epochs=7", "semantic/rqvae.levels=2", "semantic/rqkmeans.codes=16")
+    subjects, *_ = resolve(plan(*given, schemes="semantic/rqvae,semantic/rqkmeans,semantic/pq"))
+    rqvae, rqkmeans, pq = (subject.settings for subject in subjects[:3])
+    assert (rqvae.levels, rqvae.epochs, rqvae.codes) == (2, 7, 256)
+    assert (rqkmeans.levels, rqkmeans.codes) == (4, 16)
+    assert (pq.levels, pq.codes) == (4, 256)
+
+
 def test_a_scheme_named_twice_runs_once() -> None:
     subjects, *_ = resolve(plan(schemes="textual,textual/title,numeric", baselines="pop,random,pop"))
     assert [subject.name for subject in subjects] == ["textual/title", "numeric/sequential", "pop", "random"]
@@ -48,7 +57,7 @@ def test_a_scheme_named_twice_runs_once() -> None:
         (plan("epochs"), "--set takes key=value; found 'epochs'; keys: "),
         (plan("epoch=3"), "unknown setting 'epoch'; did you mean 'epochs'? known: backbone,"),
         (plan("textual.word=3"), "unknown setting of textual/title 'word'; did you mean 'words'? known: min_shared,"),
-        (plan("textul.words=3"), "'textul'; did you mean 'textual'? known: numeric, pop, textual"),
+        (plan("textul.words=3"), "'textul'; did you mean 'textual'? known: numeric, numeric/random, pop, textual, "),
         (plan("pop.size=3"), "unknown setting of pop 'size'; known: none"),
         (plan("textual.words=three"), "setting of textual/title 'words' must be a whole number; found 'three'"),
         (plan("textual.words=0"), "setting of textual/title 'words' must be 1 or more; found 0"),

@@ -1,0 +1,83 @@
+"""Identifiers of a scheme on a training view: made once, and kept under all that they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from bench.data.dataset import TrainView
+from bench.errors import BenchError
+from bench.evaluation.cost import Stopwatch
+from bench.ids import plugins, storage
+from bench.ids.scheme import Ids, IdScheme
+from bench.ids.vocabulary import Vocabulary
+from bench.model import huggingface
+from bench.runs.config import Contract
+from bench.runs.progress import Display
+
+LIBRARIES = ("bench", "numpy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
+
+
+def language(contract: Contract) -> Vocabulary | None:
+    """The vocabulary of the contract's backbone, or None where it starts from scratch."""
+    if huggingface.is_scratch(contract.backbone):
+        return None
+    folder = huggingface.locate(contract.backbone)
+    return Vocabulary.of_language_model(folder, huggingface.read_config(folder / "config.json")["vocab_size"])
+
+
+def fitted(
+    scheme: IdScheme, train: TrainView, results: Path, title: str, display: Display
+) -> tuple[Ids, dict[str, float]]:
+    """The identifiers and what they took, from the cache where the same scheme was fitted on the same view before."""
+    train = replace(train, cache=results / "cache")
+    path = results / "cache" / "ids" / f"{fit_key(scheme, train)}.safetensors"
+    if path.exists():
+        return storage.load(path)
+    watch = Stopwatch()
+    ids = _fit(scheme, train, title, display)
+    if not isinstance(ids, Ids):
+        raise BenchError(f"fit of {scheme.name} returned {type(ids).__name__}; it must return TokenIds")
+    if len(ids) != len(train.items):
+        raise BenchError(
+            f"{scheme.name} made {len(ids)} identifiers for {len(train.items)} items; "
+            "fit must return one for each item, in catalogue order"
+        )
+    notes = {"fit_seconds": watch.seconds}
+    storage.save(ids, path, notes)
+    return ids, notes
+
+
+def _fit(scheme: IdScheme, train: TrainView, title: str, display: Display) -> Ids:
+    display.say(f"{title}: making identifiers for {len(train.items):,} items")
+    with display.bar(f"{title}: identifiers", 1) as bar:
+
+        def report(done: int, total: int, figures: Mapping[str, float]) -> None:
+            bar.total = total
+            bar.at(done, in_words(figures))
+
+        return scheme.fit(replace(train, report=report))
+
+
+def in_words(figures: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+
+
+def fit_key(scheme: IdScheme, train: TrainView) -> str:
+    """What fitted identifiers depend on: scheme, version, settings, source, libraries, and the training view."""
+    libraries = [f"{name} {_version(name)}" for name in LIBRARIES]
+    settings = json.dumps(asdict(scheme.settings))
+    sources = [plugins.source_digest(type(scheme)), plugins.source_digest(IdScheme)]
+    parts = [scheme.name, str(scheme.version), settings, scheme.depends(), train.fingerprint, *sources, *libraries]
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
