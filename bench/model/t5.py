@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.model.linear import Linear, linear
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "silu": F.silu,
@@ -79,9 +81,9 @@ class Attention(nn.Module):
         super().__init__()
         inner = config.heads * config.d_kv
         self.heads, self.dropout = config.heads, config.dropout
-        self.query = nn.Linear(config.d_model, inner, bias=False)
-        self.key_value = nn.Linear(config.d_model, 2 * inner, bias=False)
-        self.output = nn.Linear(inner, config.d_model, bias=False)
+        self.query = Linear(config.d_model, inner)
+        self.key_value = Linear(config.d_model, 2 * inner)
+        self.output = Linear(inner, config.d_model)
         nn.init.normal_(self.query.weight, std=(config.d_model * config.d_kv) ** -0.5)
         nn.init.normal_(self.key_value.weight, std=config.d_model**-0.5)
         nn.init.normal_(self.output.weight, std=inner**-0.5)
@@ -112,8 +114,8 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
         self.gated = config.gated
         self.dropout = nn.Dropout(config.dropout)
-        self.inner = nn.Linear(config.d_model, config.d_ff * (2 if config.gated else 1), bias=False)
-        self.outer = nn.Linear(config.d_ff, config.d_model, bias=False)
+        self.inner = Linear(config.d_model, config.d_ff * (2 if config.gated else 1))
+        self.outer = Linear(config.d_ff, config.d_model)
         nn.init.normal_(self.inner.weight, std=config.d_model**-0.5)
         nn.init.normal_(self.outer.weight, std=config.d_ff**-0.5)
 
@@ -221,7 +223,7 @@ class T5(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary, config.d_model)
         self.encoder = Stack(config, decoder=False)
         self.decoder = Stack(config, decoder=True)
-        self.head = None if config.tied else nn.Linear(config.d_model, config.vocabulary, bias=False)
+        self.head = None if config.tied else Linear(config.d_model, config.vocabulary)
         nn.init.normal_(self.embedding.weight)
         if self.head is not None:
             nn.init.normal_(self.head.weight, std=config.d_model**-0.5)
@@ -276,7 +278,7 @@ class T5(nn.Module):
         weight = self.embedding.weight if self.head is None else self.head.weight
         if self.config.scaled:
             hidden = hidden * self.config.d_model**-0.5
-        return F.linear(hidden, weight if rows is None else weight[rows])
+        return linear(hidden, weight if rows is None else weight[rows])
 
     def forward(self, inputs: Tensor, mask: Tensor | None, targets: Tensor) -> Tensor:
         """Teacher forcing: source ``[B, S]``, its mask, decoder input ``[B, T]`` to logits ``[B, T, vocabulary]``."""
