@@ -53,12 +53,13 @@ class T5Config:
 class Cache:
     """Keys and values of each decoder layer: of the encoder's output, computed once, and of what was decoded so far.
 
-    ``positions`` are the decoder positions of the cached keys, ``[K]``. All tensors are ``[B, H, ·, d_kv]``.
+    ``cross`` are two ``[B, H, S, d_kv]`` a layer; ``past`` is ``[B, K, 2·H·d_kv]`` a layer, keys beside values as one
+    product makes them, so that a step appends whole rows. ``positions [K]`` are the decoder positions of the past.
     """
 
     cross: list[tuple[Tensor, Tensor]]
     cross_mask: Tensor | None
-    past: list[tuple[Tensor, Tensor] | None]
+    past: list[Tensor | None]
     positions: Tensor
 
 
@@ -90,7 +91,11 @@ class Attention(nn.Module):
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """``[B, K, D]`` to two ``[B, H, K, d_kv]``."""
-        key, value = self.key_value(x).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.split(self.key_value(x))
+
+    def split(self, joined: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys beside values, ``[B, K, 2·H·d_kv]``, to a view of each ``[B, H, K, d_kv]``."""
+        key, value = torch.unflatten(joined, -1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return key, value
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
@@ -143,24 +148,22 @@ class Block(nn.Module):
         self.feed_forward_norm = RMSNorm(config.d_model, config.epsilon)
         self.dropout = nn.Dropout(config.dropout)
 
-    def attend(
-        self, x: Tensor, past: tuple[Tensor, Tensor] | None, bias: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def attend(self, x: Tensor, past: Tensor | None, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Self-attention over the past and ``x``; returns the new past as well."""
         normed = self.attention_norm(x)
-        keys, values = self.attention.keys_values(normed)
+        joined: Tensor = self.attention.key_value(normed)
         if past is not None:
-            keys, values = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
-        return x + self.dropout(self.attention(normed, keys, values, bias)), (keys, values)
+            joined = torch.cat([past, joined], 1)
+        return x + self.dropout(self.attention(normed, *self.attention.split(joined), bias)), joined
 
     def forward(
         self,
         x: Tensor,
         bias: Tensor,
-        past: tuple[Tensor, Tensor] | None = None,
+        past: Tensor | None = None,
         cross: tuple[Tensor, Tensor] | None = None,
         cross_mask: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    ) -> tuple[Tensor, Tensor]:
         x, past = self.attend(x, past, bias)
         if self.cross is not None and self.cross_norm is not None and cross is not None:
             x = x + self.dropout(self.cross(self.cross_norm(x), *cross, cross_mask))
