@@ -54,9 +54,10 @@ class TokenScores:
     def __call__(self, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
         """``hidden [B, N, D]`` and continuations ``tokens [B, N, C]``, those that ``exist``, to log-probabilities."""
         logits = self.model.logits(hidden, self.rows).float()
-        found = logits.gather(-1, tokens if self.rows is None else self.column[tokens])
-        over = found.masked_fill(~exists, MASKED) if self.by_prefix else logits
-        return found - over.logsumexp(-1, keepdim=True)
+        columns = tokens if self.rows is None else self.column[tokens]
+        if self.by_prefix:
+            return logits.gather(-1, columns).masked_fill(~exists, MASKED).log_softmax(-1)
+        return logits.log_softmax(-1).gather(-1, columns)
 
 
 @torch.no_grad()
@@ -174,5 +175,5 @@ def score_all(model: T5, cache: Cache, trie: Trie, scoring: Scoring, block: int 
 
 def _restricted(cache: Cache, needed: Tensor) -> Cache:
     """The cache with only the ``needed [K]`` decoded tokens."""
-    past = [None if pair is None else (pair[0][:, :, needed], pair[1][:, :, needed]) for pair in cache.past]
+    past = [None if layer is None else layer[:, needed] for layer in cache.past]
     return Cache(cache.cross, cache.cross_mask, past, cache.positions[needed])

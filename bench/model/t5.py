@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.model.linear import Linear, linear
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "silu": F.silu,
@@ -51,12 +53,13 @@ class T5Config:
 class Cache:
     """Keys and values of each decoder layer: of the encoder's output, computed once, and of what was decoded so far.
 
-    ``positions`` are the decoder positions of the cached keys, ``[K]``. All tensors are ``[B, H, ·, d_kv]``.
+    ``cross`` are two ``[B, H, S, d_kv]`` a layer; ``past`` is ``[B, K, 2·H·d_kv]`` a layer, keys beside values as one
+    product makes them, so that a step appends whole rows. ``positions [K]`` are the decoder positions of the past.
     """
 
     cross: list[tuple[Tensor, Tensor]]
     cross_mask: Tensor | None
-    past: list[tuple[Tensor, Tensor] | None]
+    past: list[Tensor | None]
     positions: Tensor
 
 
@@ -79,16 +82,20 @@ class Attention(nn.Module):
         super().__init__()
         inner = config.heads * config.d_kv
         self.heads, self.dropout = config.heads, config.dropout
-        self.query = nn.Linear(config.d_model, inner, bias=False)
-        self.key_value = nn.Linear(config.d_model, 2 * inner, bias=False)
-        self.output = nn.Linear(inner, config.d_model, bias=False)
+        self.query = Linear(config.d_model, inner)
+        self.key_value = Linear(config.d_model, 2 * inner)
+        self.output = Linear(inner, config.d_model)
         nn.init.normal_(self.query.weight, std=(config.d_model * config.d_kv) ** -0.5)
         nn.init.normal_(self.key_value.weight, std=config.d_model**-0.5)
         nn.init.normal_(self.output.weight, std=inner**-0.5)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """``[B, K, D]`` to two ``[B, H, K, d_kv]``."""
-        key, value = self.key_value(x).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.split(self.key_value(x))
+
+    def split(self, joined: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys beside values, ``[B, K, 2·H·d_kv]``, to a view of each ``[B, H, K, d_kv]``."""
+        key, value = torch.unflatten(joined, -1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return key, value
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
@@ -112,8 +119,8 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
         self.gated = config.gated
         self.dropout = nn.Dropout(config.dropout)
-        self.inner = nn.Linear(config.d_model, config.d_ff * (2 if config.gated else 1), bias=False)
-        self.outer = nn.Linear(config.d_ff, config.d_model, bias=False)
+        self.inner = Linear(config.d_model, config.d_ff * (2 if config.gated else 1))
+        self.outer = Linear(config.d_ff, config.d_model)
         nn.init.normal_(self.inner.weight, std=config.d_model**-0.5)
         nn.init.normal_(self.outer.weight, std=config.d_ff**-0.5)
 
@@ -141,24 +148,22 @@ class Block(nn.Module):
         self.feed_forward_norm = RMSNorm(config.d_model, config.epsilon)
         self.dropout = nn.Dropout(config.dropout)
 
-    def attend(
-        self, x: Tensor, past: tuple[Tensor, Tensor] | None, bias: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def attend(self, x: Tensor, past: Tensor | None, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Self-attention over the past and ``x``; returns the new past as well."""
         normed = self.attention_norm(x)
-        keys, values = self.attention.keys_values(normed)
+        joined: Tensor = self.attention.key_value(normed)
         if past is not None:
-            keys, values = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
-        return x + self.dropout(self.attention(normed, keys, values, bias)), (keys, values)
+            joined = torch.cat([past, joined], 1)
+        return x + self.dropout(self.attention(normed, *self.attention.split(joined), bias)), joined
 
     def forward(
         self,
         x: Tensor,
         bias: Tensor,
-        past: tuple[Tensor, Tensor] | None = None,
+        past: Tensor | None = None,
         cross: tuple[Tensor, Tensor] | None = None,
         cross_mask: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    ) -> tuple[Tensor, Tensor]:
         x, past = self.attend(x, past, bias)
         if self.cross is not None and self.cross_norm is not None and cross is not None:
             x = x + self.dropout(self.cross(self.cross_norm(x), *cross, cross_mask))
@@ -221,7 +226,7 @@ class T5(nn.Module):
         self.embedding = nn.Embedding(config.vocabulary, config.d_model)
         self.encoder = Stack(config, decoder=False)
         self.decoder = Stack(config, decoder=True)
-        self.head = None if config.tied else nn.Linear(config.d_model, config.vocabulary, bias=False)
+        self.head = None if config.tied else Linear(config.d_model, config.vocabulary)
         nn.init.normal_(self.embedding.weight)
         if self.head is not None:
             nn.init.normal_(self.head.weight, std=config.d_model**-0.5)
@@ -276,7 +281,7 @@ class T5(nn.Module):
         weight = self.embedding.weight if self.head is None else self.head.weight
         if self.config.scaled:
             hidden = hidden * self.config.d_model**-0.5
-        return F.linear(hidden, weight if rows is None else weight[rows])
+        return linear(hidden, weight if rows is None else weight[rows])
 
     def forward(self, inputs: Tensor, mask: Tensor | None, targets: Tensor) -> Tensor:
         """Teacher forcing: source ``[B, S]``, its mask, decoder input ``[B, T]`` to logits ``[B, T, vocabulary]``."""

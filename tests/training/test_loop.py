@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
+from bench.model.linear import Linear
 from bench.model.t5 import RelativeBias, RMSNorm
 from bench.runs.config import Contract
 from bench.training import checkpoint, loop
@@ -277,7 +278,7 @@ def test_weight_decay_spares_norms_and_position_biases(job: Jobs) -> None:
     norms = [m.weight for m in model.modules() if isinstance(m, RMSNorm)]
     assert (len(tables), len(norms)) == (2, 7)
     assert {id(p) for p in spared["params"]} == {id(p) for p in [*tables, *norms]}
-    assert {kinds[id(p)] for p in decayed["params"]} == {torch.nn.Linear, torch.nn.Embedding}
+    assert {kinds[id(p)] for p in decayed["params"]} == {Linear, torch.nn.Embedding}
     assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
 
 
