@@ -55,10 +55,28 @@ def test_other_precisions_stay_what_they_are(dtype: torch.dtype) -> None:
         assert layer(x).dtype == dtype
 
 
-def test_gradients_reach_input_and_weight() -> None:
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_gradients_are_those_of_pytorch(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    x, layer = torch.randn(6, 7, requires_grad=True), Linear(7, 5)
-    layer(x).square().sum().backward()
-    product = x.detach() @ layer.weight.detach().T
-    torch.testing.assert_close(x.grad, 2 * product @ layer.weight.detach())
-    torch.testing.assert_close(layer.weight.grad, 2 * product.T @ x.detach())
+    found = (torch.randn(shape, requires_grad=True), Linear(7, 5))
+    expected = (found[0].detach().clone().requires_grad_(), Linear(7, 5))
+    expected[1].load_state_dict(found[1].state_dict())
+    torch.relu_(found[1](found[0])).square().sum().backward()
+    torch.relu(F.linear(expected[0], expected[1].weight)).square().sum().backward()
+    for one, other in ((found[0].grad, expected[0].grad), (found[1].weight.grad, expected[1].weight.grad)):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def test_only_what_needs_a_gradient_gets_one() -> None:
+    frozen, x = Linear(7, 5).requires_grad_(False), torch.randn(6, 7, requires_grad=True)
+    frozen(x).sum().backward()
+    assert frozen.weight.grad is None
+    torch.testing.assert_close(x.grad, frozen.weight.sum(0).expand(6, 7))
+    assert not frozen(x.detach()).requires_grad
+
+
+def test_autocast_decides_on_precision_itself() -> None:
+    layer, x = Linear(7, 5), torch.randn(6, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
