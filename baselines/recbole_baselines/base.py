@@ -21,7 +21,8 @@ from recbole_baselines.process import RecBole
 from recbole_baselines.tuning import draws
 
 NEEDED = ("recbole", "colorama", "colorlog", "yaml", "tensorboard", "texttable", "tqdm")
-INSTALL = "pip install 'bench[recbole]' and then pip install --no-deps recbole==1.2.1"
+# RecBole's own metadata asks for a Ray that has no wheel for Python 3.12 and above.
+INSTALL = "pip install 'bench[recbole]', then pip install --no-deps recbole==1.2.1"
 
 COMMON: dict[str, Any] = {
     "data_path": "../data",  # seen from the working folder
@@ -29,6 +30,11 @@ COMMON: dict[str, Any] = {
     "benchmark_filename": ["train", "valid"],
     "alias_of_item_id": ["item_id_list"],
     "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"},
+    "load_col": {
+        "inter": ["user_id", "item_id_list", "item_id"],
+        "user": ["user_id"],
+        "item": ["item_id", "attributes"],
+    },
     "repeatable": True,
     "metrics": ["Hit", "NDCG"],
     "show_progress": False,
@@ -36,7 +42,7 @@ COMMON: dict[str, Any] = {
 
 
 class RecBoleBaseline(TrainedBaseline):
-    """A model of RecBole: its class there is ``model``, and ``fixed`` is what its configuration holds beside settings."""
+    """A model of RecBole: ``model`` is its class there, ``fixed`` what its configuration holds beside the settings."""
 
     model: ClassVar[str]
     fixed: ClassVar[dict[str, Any]] = {"loss_type": "CE", "train_neg_sample_args": None}
@@ -51,22 +57,15 @@ class RecBoleBaseline(TrainedBaseline):
         if missing:
             raise BenchError(
                 f"{self.name} runs in RecBole, and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not "
-                f"installed: {INSTALL}, in that way on every Python from 3.10 to 3.13; or leave this baseline out"
+                f"installed; {INSTALL}, or leave this baseline out"
             )
 
     def fit(self, train: TrainView, validation: Targets, workshop: Workshop) -> None:
         watch = Stopwatch()
         self.write(train, validation, workshop)
         self.writing = watch.seconds
-        trials = draws(models.RANGES.get(self.model, {}), getattr(self.settings, "tune", 0), train.seed)
-        search = [self._train(train, workshop, number, trial) for number, trial in enumerate(trials)]
-        best = max(range(len(search)), key=lambda number: search[number]["best_validation"], default=0)
-        self.found = self._train(train, workshop, best, trials[best] if trials else {})
-        if trials:
-            kept = ("best_validation", "epochs", "seconds")
-            tried = [{name: found[name] for name in kept} for found in search]
-            pairs = zip(trials, tried, strict=True)
-            self.found |= {"search": [{"settings": trial, **found} for trial, found in pairs], "chosen": trials[best]}
+        self.process = RecBole(self.name, self.job(train, workshop), workshop.folder, workshop.log)
+        self.found = self.process.trained(workshop.report)
 
     def write(self, train: TrainView, validation: Targets, workshop: Workshop) -> None:
         """What RecBole reads, in ``workshop.folder``."""
@@ -85,37 +84,30 @@ class RecBoleBaseline(TrainedBaseline):
         """Places that the model has for a history."""
         return workshop.max_history
 
-    def job(self, train: TrainView, workshop: Workshop, trial: dict[str, Any]) -> dict[str, Any]:
-        """What ``job.json`` says. ``trial`` holds settings of a search."""
-        settings = {**asdict(self.settings), **trial}
+    def job(self, train: TrainView, workshop: Workshop) -> dict[str, Any]:
+        """What ``job.json`` says."""
+        settings = asdict(self.settings)
+        trials = draws(models.RANGES.get(self.model, {}), settings.get("tune", 0), train.seed)
+        own = {name: value for name, value in settings.items() if name not in models.OURS}
         return {
             "model": self.model,
             "seed": train.seed,
             "threads": torch.get_num_threads(),
             "selection": workshop.selection,
             "exclude_history": workshop.exclude_history,
-            "config": {
-                **COMMON,
-                "seed": train.seed,
-                "MAX_ITEM_LIST_LENGTH": self.width(workshop),
-                # RecBole sets CUDA_VISIBLE_DEVICES from this, whatever it was.
-                "gpu_id": os.environ.get("CUDA_VISIBLE_DEVICES", "0"),
-                "load_col": {
-                    "inter": ["user_id", "item_id_list", "item_id"],
-                    "user": ["user_id"],
-                    "item": ["item_id", "attributes"],
-                },
-                **self.fixed,
-                **{name: value for name, value in settings.items() if name not in models.OURS},
-            },
+            "folder": str(workshop.folder),
+            "trials": trials,
+            "config": {**COMMON, **self.fixed, **own, **self.view(train, workshop)},
         }
 
-    def _train(self, train: TrainView, workshop: Workshop, number: int, trial: dict[str, Any]) -> dict[str, Any]:
-        """Train in a process of its own, which stays to be asked; one that was finished before is only read back."""
-        self.close()
-        job = self.job(train, workshop, trial)
-        self.process = RecBole(self.name, job, workshop.folder / f"trial-{number}", workshop.log)
-        return self.process.trained(workshop.report)
+    def view(self, train: TrainView, workshop: Workshop) -> dict[str, Any]:
+        """The lines of RecBole's configuration that depend on the run."""
+        return {
+            "seed": train.seed,
+            "MAX_ITEM_LIST_LENGTH": self.width(workshop),
+            # RecBole sets CUDA_VISIBLE_DEVICES from this, whatever it was.
+            "gpu_id": os.environ.get("CUDA_VISIBLE_DEVICES", "0"),
+        }
 
     def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:
         assert self.process, "fit comes first"

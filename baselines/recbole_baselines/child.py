@@ -56,14 +56,14 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> None:
     from recbole_baselines import shims
 
     shims.apply()
-    from recbole_baselines.training import Model
+    from recbole_baselines.training import best_of
 
     def report(step: int, total: int, figures: dict[str, float]) -> None:
         send(answers, {"tell": "progress", "step": step, "total": total, "figures": figures})
 
-    model = Model(job)
     loading = time.monotonic() - begin
-    send(answers, {"tell": "trained", **model.train(report), "loading_seconds": loading})
+    model, found = best_of(job, report)
+    send(answers, {"tell": "trained", **found, "loading_seconds": loading})
     while True:
         try:
             message, arrays = receive(questions)

@@ -31,6 +31,14 @@ def trust_own_checkpoints() -> None:
     os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
 
 
+def stop_watching_gradients() -> None:
+    """Loading any model loads SINE, whose module has torch check every gradient of every model for NaN.
+
+    That takes a quarter of the time. RecBole's trainer looks for NaN in the loss itself.
+    """
+    torch.autograd.set_detect_anomaly(False)
+
+
 def widen(rows: Tensor, width: int) -> Tensor:
     """``[n, width]``: Caser and HGN want the declared width, pre-split files give that of the longest history read."""
     return torch.nn.functional.pad(rows, (0, width - rows.shape[1]))
@@ -73,9 +81,9 @@ def apply() -> None:
 
 
 def neighbour_scores(model: Any, histories: Any, items: NDArray[np.int64]) -> NDArray[np.float32]:
-    """ItemKNN's scores ``[users, items]`` for histories ``[users, items]``, where RecBole ignores whom it is asked about.
+    """ItemKNN's scores ``[users, items]`` for ``histories [users, items]``.
 
-    It scores a user by the training interactions, whatever of them the history shows and whatever came after them.
+    RecBole scores a user by the training interactions, whatever of them the history shows and whatever came after.
     ``items`` are RecBole's numbers of the columns.
     """
     similar = model.w.tocsr()[items][:, items]

@@ -5,10 +5,7 @@ Imports RecBole, which must not happen before ``shims.apply``.
 
 from __future__ import annotations
 
-import json
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +22,36 @@ from torch import Tensor
 
 from bench.evaluation.metrics import from_scores, per_user
 from recbole_baselines import shims
+from recbole_baselines.trainer import BEST, Report, Reporting, read_json, write_json
 
-Report = Callable[[int, int, dict[str, float]], None]
-
-BEST, LATEST, CURVE, DONE = "best.pth", "latest.pth", "curve.json", "trained.json"
-PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"
+DONE = "trained.json"
+PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"  # the first is RecBole's choice
 SCORED_AT_ONCE = 512  # users
-REPORT_EVERY = 0.5  # seconds
+
+
+def best_of(job: dict[str, Any], report: Report) -> tuple[Model, dict[str, Any]]:
+    """The trained model, and what its training came to; of several ``trials`` the one that validates best.
+
+    Every trial has a working folder of its own; the search is part of what is told.
+    """
+    trials = job["trials"]
+    if not trials:
+        model = _trial(job, 0, {})
+        return model, model.train(report)
+    found = [_trial(job, number, trial).train(report) for number, trial in enumerate(trials)]
+    best = max(range(len(trials)), key=lambda number: found[number]["best_validation"])
+    model = _trial(job, best, trials[best])
+    kept = ("best_validation", "epochs", "seconds")
+    tried = zip(trials, found, strict=True)
+    search = [{"settings": trial, **{name: one[name] for name in kept}} for trial, one in tried]
+    return model, {**model.train(report), "search": search, "chosen": trials[best]}
+
+
+def _trial(job: dict[str, Any], number: int, trial: dict[str, Any]) -> Model:
+    folder = Path(job["folder"]) / f"trial-{number}"
+    folder.mkdir(exist_ok=True)
+    os.chdir(folder)
+    return Model({**job, "config": {**job["config"], **trial}})
 
 
 class Model:
@@ -58,11 +78,11 @@ class Model:
     def train(self, report: Report) -> dict[str, Any]:
         """To the end of the budget or of patience; the best weights stay. A finished training is only read back."""
         if Path(DONE).exists():
-            found = _read_json(DONE)
+            found = read_json(DONE)
             self._fresh("finetune")
         else:
             found = self._train(report)
-            _write_json(DONE, found)
+            write_json(DONE, found)
         self._load(BEST)
         self.model.eval()
         return found
@@ -76,7 +96,7 @@ class Model:
         trainer.fit(batches, valid_data=self.parts[1], callback_fn=trainer.keep)
         found = {**trainer.facts(), "parameters": self._parameters()}
         if Path(PRETRAINING).exists():
-            earlier = _read_json(PRETRAINING)
+            earlier = read_json(PRETRAINING)
             found |= {"pretraining_curve": earlier["curve"], "seconds": found["seconds"] + earlier["seconds"]}
         return found
 
@@ -88,7 +108,7 @@ class Model:
         batches = self._fresh("pretrain")
         trainer = self._trainer(report, epochs)
         trainer.fit(batches)
-        _write_json(PRETRAINING, {"curve": trainer.curve, "seconds": trainer.seconds})
+        write_json(PRETRAINING, {"curve": trainer.curve, "seconds": trainer.seconds})
 
     def _fresh(self, stage: str) -> TrainDataLoader:
         """The model with its first weights, and what it trains on. Only S3Rec has another stage than ``finetune``."""
@@ -99,6 +119,7 @@ class Model:
         batches = self._batches()  # first, since it also tells the configuration what BERT4Rec asks it
         init_seed(self.job["seed"], self.config["reproducibility"])
         self.model = get_model(self.job["model"])(self.config, self.parts[0]).to(self.config["device"])
+        shims.stop_watching_gradients()
         return batches
 
     def _parameters(self) -> int | None:
@@ -178,93 +199,7 @@ class Model:
         self.model.load_other_parameter(found.get("other_parameter"))
 
 
-class Reporting:
-    """Mixed in before RecBole's trainer: progress, our validation, and a checkpoint of every epoch to go on from."""
-
-    def __init__(self, owner: Model, report: Report, epochs: int) -> None:
-        super().__init__(owner.config, owner.model)  # type: ignore[call-arg]
-        self.owner, self.report, self.told = owner, report, 0.0
-        self.saved_model_file, self.planned = BEST, epochs
-        self.curve: list[dict[str, float]] = []
-        self.step, self.begin = 0, time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Spent on training and validation, before a stop as well."""
-        return time.monotonic() - self.begin
-
-    def _train_epoch(self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False) -> Any:
-        # Randomness of an epoch depends on nothing before it, so a resumed run repeats exactly.
-        seed = int(np.random.SeedSequence([self.owner.job["seed"], epoch_idx]).generate_state(1)[0])
-        init_seed(seed, True)
-        train_data.generator.manual_seed(seed)
-        self.step = epoch_idx * len(train_data)
-        self.total = self.planned * len(train_data)
-
-        def counted(batch: Any) -> Any:
-            self.step += 1
-            if time.monotonic() - self.told > REPORT_EVERY:
-                self.told = time.monotonic()
-                self.report(self.step, self.total, {})
-            return self.owner.loss(batch)
-
-        losses = super()._train_epoch(train_data, epoch_idx, counted, False)  # type: ignore[misc]
-        self._note({"loss": float(np.sum(losses)) / len(train_data)})
-        return losses
-
-    def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, dict[str, float]]:
-        score = self.owner.validate()
-        self._note({self.owner.job["selection"]: score})
-        return score, {self.owner.job["selection"]: score}
-
-    def _note(self, figures: dict[str, float]) -> None:
-        self.curve.append({"step": self.step, **figures})
-        self.report(self.step, self.total, figures)
-
-    def keep(self, epoch: int, score: float) -> None:
-        """Called after each validation: leave what is needed to go on from here."""
-        _write_json(CURVE, {"curve": self.curve, "seconds": self.seconds})
-        self._save_checkpoint(epoch, verbose=False, saved_model_file=f"{LATEST}.half")  # type: ignore[attr-defined]
-        os.replace(f"{LATEST}.half", LATEST)
-
-    def resume(self) -> None:
-        """Go on where a stopped run was."""
-        if not Path(LATEST).exists():
-            return
-        self.resume_checkpoint(LATEST)  # type: ignore[attr-defined]
-        self.saved_model_file = BEST
-        found = _read_json(CURVE)
-        self.curve, self.begin = found["curve"], self.begin - found["seconds"]
-        if self.cur_step > self.stopping_step:  # type: ignore[attr-defined]
-            self.epochs = self.start_epoch  # type: ignore[attr-defined]
-
-    def facts(self) -> dict[str, Any]:
-        """What ``result.json`` keeps of the training."""
-        metric = self.owner.job["selection"]
-        scores = [point for point in self.curve if metric in point]
-        best = max(reversed(scores), key=lambda point: point[metric])  # RecBole keeps the later of two equals
-        return {
-            "steps": self.curve[-1]["step"],
-            "epochs": sum("loss" in point for point in self.curve),
-            "best_step": best["step"],
-            "best_validation": best[metric],
-            "selection": metric,
-            "curve": self.curve,
-            "seconds": self.seconds,
-        }
-
-
 def _padded(read: Interaction, width: int) -> tuple[Tensor, Tensor]:
     """Histories as they were read: item numbers ``[n, width]`` and lengths ``[n]``."""
     rows = shims.widen(read["item_id_list"], width)
     return rows, (rows > 0).sum(dim=1)
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    return found
-
-
-def _write_json(path: str, value: dict[str, Any]) -> None:
-    Path(f"{path}.half").write_text(json.dumps(value), encoding="utf-8")
-    os.replace(f"{path}.half", path)
