@@ -23,7 +23,7 @@ def send(pipe: BinaryIO, message: Mapping[str, Any], arrays: Arrays | None = Non
     kinds = [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()]
     pipe.write(json.dumps({**message, "arrays": kinds}).encode() + b"\n")
     for array in arrays.values():
-        pipe.write(np.ascontiguousarray(array).data.cast("B"))
+        pipe.write(array.tobytes())
     pipe.flush()
 
 
@@ -41,4 +41,4 @@ def _array(pipe: BinaryIO, kind: str, shape: list[int]) -> NDArray[Any]:
     data = pipe.read(size)
     if len(data) < size:
         raise EOFError
-    return np.frombuffer(data, kind).reshape(shape)
+    return np.ndarray(shape, kind, bytearray(data))

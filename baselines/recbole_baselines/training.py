@@ -146,9 +146,10 @@ class Model:
         return type("Reporting", (Reporting, base), {})(self, report, epochs)
 
     def loss(self, batch: Interaction) -> Any:
-        return (
-            shims.count_repeats(self.model, batch) if self.job["model"] == "Pop" else self.model.calculate_loss(batch)
-        )
+        """Of one batch."""
+        if self.job["model"] == "Pop":
+            return shims.count_repeats(self.model, batch)
+        return self.model.calculate_loss(batch)
 
     def validate(self) -> float:
         """The selection metric over the validation users, by the same scores and ranks as test will be."""
