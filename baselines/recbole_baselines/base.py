@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -115,7 +116,7 @@ class RecBoleBaseline(TrainedBaseline):
 
     def facts(self) -> Facts:
         assert self.process, "fit comes first"
-        found = dict(self.found)
+        found = {**self.found, "recbole": version("recbole")}
         parameters, seconds, loading = (found.pop(name) for name in ("parameters", "seconds", "loading_seconds"))
         return Facts(parameters, self.writing + loading, seconds, round(self.process.peak_mb(), 1), found)
 

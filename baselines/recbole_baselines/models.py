@@ -128,7 +128,8 @@ RANGES: dict[str, Ranges] = {
     "ItemKNN": {"k": (10, 50, 100, 200, 250, 300, 400, 500, 1000, 1500, 2000, 2500), "shrink": (0.0, 1.0)},
 }
 
-# Two cores have an hour for the strong models; smaller batches learn more in an epoch, of which there are few.
+# An epoch on Toys takes one core a minute for SASRec, 20 s for HGN, 160 s for BERT4Rec and five minutes for the
+# pre-training of S3Rec, whatever the batch; smaller batches learn more in it.
 PRESETS = {
     "smoke": {"epochs": "2", "train_batch_size": "256", "examples": "one"},
     "cpu": {"epochs": "30", "train_batch_size": "256", "stopping_step": "3"},

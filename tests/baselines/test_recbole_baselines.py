@@ -97,6 +97,7 @@ def test_a_cell_holds_costs_curve_and_log(both: Both, cells: Cells) -> None:
     assert stored["costs"]["parameters"] == 31 * 8 + 20 * 8 + 2 * (4 * 72 + 16 + 2 * 72 + 16) + 16
     training = stored["training"]
     assert training["epochs"] == 12
+    assert training["recbole"] == "1.2.1"
     assert [json.loads(line) for line in (cell / "log.jsonl").read_text().splitlines()] == [
         {"stage": "train", **point} for point in training["curve"]
     ]

@@ -54,7 +54,8 @@ def test_listing_imports_neither_torch_nor_a_plugin(tmp_path: Path) -> None:
         f"sys.argv = ['bench', 'ls', '--results', {str(tmp_path)!r}]\n"
         "try: main()\n"
         "except SystemExit as stop: assert not stop.code\n"
-        "heavy = {'torch', 'transformers', 'pandas', 'sklearn', 'textual_ids', 'numeric_ids', 'trivial_baselines', 'recbole_baselines'}\n"
+        "heavy = {'torch', 'transformers', 'pandas', 'sklearn', 'textual_ids', 'numeric_ids', 'trivial_baselines'}\n"
+        "heavy |= {'recbole', 'recbole_baselines'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
