@@ -41,4 +41,5 @@ def _array(pipe: BinaryIO, kind: str, shape: list[int]) -> NDArray[Any]:
     data = pipe.read(size)
     if len(data) < size:
         raise EOFError
-    return np.ndarray(shape, kind, bytearray(data))
+    array: NDArray[Any] = np.ndarray(shape, kind, bytearray(data))
+    return array

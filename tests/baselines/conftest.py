@@ -39,6 +39,9 @@ SETTINGS = {
 }
 
 
+EXCLUDING = ("hgn", "itemknn")  # validated without the items that a user already has
+
+
 @dataclass(frozen=True)
 class Trained:
     """A model, what it was given, and what its process answered."""
@@ -51,6 +54,14 @@ class Trained:
     @property
     def scores(self) -> Any:
         return np.load(self.folder / "scores.npy")
+
+    @property
+    def excluded(self) -> Any:
+        """``[users, items]``: what takes no place in the model's own validation, None where everything does."""
+        if self.baseline.name not in EXCLUDING:
+            return None
+        histories, items = self.split.validation.histories, np.arange(len(self.split.train.items))
+        return np.array([np.isin(items, histories[user]) for user in range(len(histories))])
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +80,7 @@ def prepared() -> Callable[..., tuple[RecBoleBaseline, Workshop]]:
     ) -> tuple[RecBoleBaseline, Workshop]:
         cls: Any = plugins.load_baseline(name)
         baseline = cls(plugins.settings(cls, settings))
-        workshop = Workshop(folder, folder / "training.log", "ndcg@10", cap, False)
+        workshop = Workshop(folder, folder / "training.log", "ndcg@10", cap, exclude_history=name in EXCLUDING)
         baseline.write(split.train, split.validation, workshop)
         (folder / "job.json").write_text(json.dumps(baseline.job(split.train, workshop)))
         return baseline, workshop

@@ -36,7 +36,7 @@ def test_our_metrics_are_those_of_recboles_own_evaluator(facts: Facts, name: str
 def test_the_best_validation_is_what_the_chosen_weights_score(facts: Facts, name: str) -> None:
     trained = facts[1][name]
     found = trained.answers["found"]
-    ranks = from_scores(trained.scores, trained.split.validation.items).strict
+    ranks = from_scores(trained.scores, trained.split.validation.items, trained.excluded).strict
     assert found["best_validation"] == pytest.approx(float(per_user(ranks, "ndcg@10").mean()), abs=1e-9)
     validated = [point["ndcg@10"] for point in found["curve"] if "ndcg@10" in point]
     assert found["best_validation"] == max(validated)
@@ -44,7 +44,7 @@ def test_the_best_validation_is_what_the_chosen_weights_score(facts: Facts, name
     assert found["curve"][-1]["step"] == found["steps"] == trained.answers["reported"][-1]
 
 
-def test_attention_beats_chance_where_there_is_something_to_learn(facts: Facts) -> None:
+def test_neighbours_find_what_there_is_to_learn(facts: Facts) -> None:
     assert facts[1]["itemknn"].answers["found"]["best_validation"] > 0.3
 
 
