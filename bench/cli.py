@@ -37,8 +37,8 @@ DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Fol
     "`torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys`"
 )
 def run(
-    id_scheme: Annotated[str, typer.Option(help="Identifier schemes, separated by commas; see `bench ls`.")] = "",
-    baseline: Annotated[str, typer.Option(help="Baselines, separated by commas; see `bench ls`.")] = "",
+    id_scheme: Annotated[str, typer.Option(help="Identifier schemes, comma-separated, or all; see `bench ls`.")] = "",
+    baseline: Annotated[str, typer.Option(help="Baselines, comma-separated, or all; see `bench ls`.")] = "",
     dataset: Annotated[str, typer.Option(help="Data sets or folders, separated by commas.")] = "ml-100k",
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
     preset: Annotated[str | None, typer.Option(help="smoke, cpu or standard; see `bench ls`.")] = None,
@@ -47,6 +47,7 @@ def run(
         typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
     ] = None,
     decoder: Annotated[str | None, typer.Option(help="beam or exact; short for --set decoder=…")] = None,
+    tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
@@ -69,6 +70,7 @@ def run(
             results=results,
             data_dir=data_dir,
             force=force,
+            tune=tune,
         )
     )
     if _is_main_process():

@@ -7,22 +7,33 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from bench.errors import BenchError
 
 
 @contextlib.contextmanager
-def replacing(path: Path, what: str) -> Iterator[Path]:
+def whole(path: Path) -> Iterator[Path]:
     """A file beside ``path`` to write to, which becomes ``path`` when the block ends well and is removed otherwise.
 
-    BenchError, naming ``what`` was to be written, where the operating system refuses.
+    So a reader finds the old file or the new one, and never half of it. Raises what the operating system raises.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         os.replace(partial, path)
-    except OSError as error:
-        raise BenchError(f"cannot write {what} to '{path}': {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+@contextlib.contextmanager
+def replacing(path: Path, what: str, hint: str = "") -> Iterator[Path]:
+    """As ``whole``; a refusal to write is a BenchError that names ``what`` was to be written, and may end in a hint."""
+    try:
+        with whole(path) as partial:
+            yield partial
+    except (OSError, SafetensorError) as error:  # safetensors wraps what the system says in an error of its own
+        refused = f"cannot write {what} to '{path}': {error}"
+        raise BenchError(f"{refused}; {hint}" if hint else refused) from error

@@ -140,7 +140,9 @@ def substance() -> Callable[[Path], dict[str, Any]]:
     def of(cell: Path) -> dict[str, Any]:
         stored = json.loads((cell / "result.json").read_text())
         kept = {name: stored[name] for name in ("metrics", "training", "identifiers", "split", "contract", "dataset")}
-        files = {path.name: path.read_bytes() for path in cell.iterdir() if path.suffix not in (".parquet", ".jsonl")}
+        files = {
+            path.name: path.read_bytes() for path in cell.iterdir() if path.suffix not in (".parquet", ".jsonl", ".log")
+        }
         del files["result.json"]
         tables = {path.name: pd.read_parquet(path).to_json() for path in cell.glob("*.parquet")}
         return {**kept, **files, **tables, "files": sorted(path.name for path in cell.iterdir())}

@@ -21,8 +21,10 @@ Cells = Callable[[Path], list[Path]]
 PROBE = """
 import os
 from pathlib import Path
+import numpy as np
 from safetensors.torch import save_file
 from bench.evaluation import ranking
+from bench.evaluation.baseline import Facts, TrainedBaseline
 from bench.ids.scheme import Stage
 from numeric_ids import Sequential
 
@@ -37,6 +39,20 @@ class Probe(Sequential):
         rank = os.environ.get("RANK", "0")
         weights = {name: p.detach().clone() for name, p in recommender.named_parameters()}
         save_file(weights, Path(__file__).with_name(f"rank-{rank}.safetensors"))
+
+
+class Alone(TrainedBaseline):
+    name = "alone"
+
+    def fit(self, train, validation, workshop):
+        Path(__file__).with_name(f"fitted-{os.environ.get('RANK', 'alone')}").touch()
+        self.items = len(train.items)
+
+    def score(self, users, histories):
+        return np.arange(len(users))[:, None] % 7 * np.sin(np.arange(self.items), dtype=np.float32)
+
+    def facts(self):
+        return Facts(None, None, 0.0)
 """
 
 
@@ -48,7 +64,7 @@ def words(quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[st
     budget = {"examples": "all", "epochs": 3, "batch_size": 15, "learning_rate": 1e-3, "clip_norm": 0.5}
     changed = {**budget, "dropout": 0, "validate_every": 3}  # the last weights are the ones that are left
     contract = [f"--set={name}={value}" for name, value in changed.items()]
-    return ["run", "--id-scheme", f"{probe}:Probe", "--baseline", "random", *quick, *contract]
+    return ["run", "--id-scheme", f"{probe}:Probe", "--baseline", f"random,{probe}:Alone", *quick, *contract]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +95,7 @@ def result(cell: Path) -> dict[str, object]:
 
 
 def test_it_is_the_same_cell(one: dict[str, Path], two: dict[str, Path]) -> None:
-    assert one.keys() == two.keys() == {"probe@1", "random@1"}
+    assert one.keys() == two.keys() == {"alone@1", "probe@1", "random@1"}
     for name in one:
         first, second = result(one[name]), result(two[name])
         assert first["contract_id"] == second["contract_id"]
@@ -107,7 +123,12 @@ def test_both_processes_hold_that_model(words: list[str], two: dict[str, Path]) 
     assert bool((first["t5.embedding.weight"] == stored["shared.weight"]).all())
 
 
-@pytest.mark.parametrize("name", ["probe@1", "random@1"])
+def test_a_baseline_that_trains_is_left_to_one_process(words: list[str], two: dict[str, Path]) -> None:
+    folder = Path(words[2].rpartition(":")[0]).parent
+    assert sorted(path.name for path in folder.glob("fitted-*") if path.name != "fitted-alone") == ["fitted-0"]
+
+
+@pytest.mark.parametrize("name", ["alone@1", "probe@1", "random@1"])
 def test_every_user_is_ranked_once_and_alike(one: dict[str, Path], two: dict[str, Path], name: str) -> None:
     alone, together = (pd.read_parquet(cells[name] / "per_user.parquet") for cells in (one, two))
     assert together["user"].tolist() == [f"u{user:02d}" for user in range(40)]

@@ -7,13 +7,11 @@ in time are broken by ``_digest``.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import difflib
 import hashlib
 import io
 import math
-import os
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 from bench.data import audit
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.errors import BenchError, unknown
+from bench.files import whole
 
 INTERACTION_FIELDS = ("user_id", "item_id", "timestamp")
 TEXT_TYPES = ("token", "token_seq")
@@ -312,21 +311,14 @@ def _written(time: float) -> str:
 
 
 def _write(path: Path, header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """Through a temporary file beside it, so that a reader finds the old file or the new one and never half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines("\t".join(_whole(path, cell) for cell in row) + "\n" for row in [header, *rows])
-        os.replace(partial, path)
+        with whole(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines("\t".join(_plain(path, cell) for cell in row) + "\n" for row in [header, *rows])
     except OSError as error:
         raise BenchError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
-def _whole(path: Path, cell: str) -> str:
+def _plain(path: Path, cell: str) -> str:
     if not {"\t", "\n", "\r", "\0"}.isdisjoint(cell):
         raise BenchError(f"{path}: {cell!r} holds a tab, a line break or a NUL, which atomic files cannot store")
     return cell

@@ -1,4 +1,4 @@
-"""What a baseline is: it scores every item of the catalogue for a history.
+"""What a baseline is: it scores every item of the catalogue for a user.
 
     class Popularity(Baseline):
         name = "pop"
@@ -9,34 +9,51 @@
         def score(self, histories: Sequences) -> NDArray[np.float32]:
             return np.tile(self.counts, (len(histories), 1))
 
-Baselines are ranked by the same evaluation as identifier schemes, on the same targets.
+A baseline that chooses by validation or takes its time is a ``TrainedBaseline``. Both are ranked by the same evaluation
+as identifier schemes, on the same targets, and neither is ever given a test target.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Sequences, TrainView
+from bench.data.dataset import ItemTable, Sequences, TrainView
+from bench.data.splits import Targets
 from bench.ids.scheme import NoSettings
 
+DATA_VIEW = ("split", "max_history", "validation_in_test_history", "exclude_history")
 
-class Baseline(ABC):
-    """A recommender without identifiers.
+
+class AnyBaseline(ABC):
+    """A recommender without identifiers; what the two kinds have in common.
 
     ``version`` rises whenever its scores can change, for results are tied to ``name@version``. ``Settings`` is a frozen
-    dataclass, set with ``--set name.field=value``.
+    dataclass, set with ``--set name.field=value``; ``presets`` holds the settings that a preset changes, by its name.
+    ``binds`` names the lines of the contract that hold for it too.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     Settings: ClassVar[type[Any]] = NoSettings
+    presets: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    binds: ClassVar[tuple[str, ...]] = DATA_VIEW
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
+
+    def require(self, items: ItemTable) -> None:  # noqa: B027 - most need nothing
+        """BenchError where what it needs is not installed, or not in this catalogue. Asked before the first run."""
+
+
+class Baseline(AnyBaseline):
+    """A baseline that learns from the training view at once and knows users by their histories alone."""
 
     @abstractmethod
     def fit(self, train: TrainView) -> None:
@@ -49,3 +66,55 @@ class Baseline(ABC):
         A row depends on its own history alone, never on the rows beside it: histories arrive in batches of any size.
         Equal scores are ties, which the evaluation ranks as a miss would want them: the target last.
         """
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What a ``TrainedBaseline`` has at hand while it trains.
+
+    ``folder`` is its own; what it writes there is found again by a run that was stopped, and gone when the cell is
+    finished. ``log`` is a text file that stays with the result. ``selection``, ``max_history`` and ``exclude_history``
+    are lines of the contract. ``report`` is told step, total and figures for the progress bar and ``log.jsonl``.
+    """
+
+    folder: Path
+    log: Path
+    selection: str
+    max_history: int
+    exclude_history: bool
+    report: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, figures: None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a trained baseline has cost, as in ``result.json``; ``training`` is its curve and whatever explains it."""
+
+    parameters: float | None
+    fit_seconds: float | None
+    train_seconds: float
+    peak_memory_mb: float | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+class TrainedBaseline(AnyBaseline):
+    """A baseline that trains with early stopping on validation, maybe in another process. One process of a run has it.
+
+    ``close`` is called whatever happens, also after Ctrl-C.
+    """
+
+    binds: ClassVar[tuple[str, ...]] = (*DATA_VIEW, "selection", "validation_users")
+
+    @abstractmethod
+    def fit(self, train: TrainView, validation: Targets, workshop: Workshop) -> None:
+        """Learn from the training view; ``validation`` is for selection alone."""
+
+    @abstractmethod
+    def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:
+        """``[users, items]``, as in ``Baseline``; ``users`` are rows of the training sequences."""
+
+    @abstractmethod
+    def facts(self) -> Facts:
+        """Asked once, after the last score."""
+
+    def close(self) -> None:
+        """Let go of processes and files."""

@@ -9,10 +9,11 @@ from collections.abc import Callable
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from numpy.typing import NDArray
 
 from bench.data.splits import Targets
 from bench.errors import BenchError
-from bench.evaluation.baseline import Baseline
+from bench.evaluation.baseline import Baseline, TrainedBaseline
 from bench.evaluation.metrics import Ranks, from_scores, from_slots
 from bench.model.recommender import Decoding, Recommender
 
@@ -59,7 +60,7 @@ def users_at_once(recommender: Recommender) -> int:
 
 
 def score_targets(
-    baseline: Baseline,
+    baseline: Baseline | TrainedBaseline,
     targets: Targets,
     items: int,
     exclude_history: bool,
@@ -74,9 +75,15 @@ def score_targets(
         if exclude_history:
             excluded = np.zeros((len(part), items), bool)
             excluded[np.repeat(np.arange(len(part)), part.histories.lengths), part.histories.values] = True
-        parts.append(from_scores(baseline.score(part.histories), part.items, excluded))
+        parts.append(from_scores(_scores(baseline, part), part.items, excluded))
         advance(len(part))
     return Ranks.join(parts)
+
+
+def _scores(baseline: Baseline | TrainedBaseline, part: Targets) -> NDArray[np.float32]:
+    if isinstance(baseline, TrainedBaseline):
+        return baseline.score(part.users, part.histories)
+    return baseline.score(part.histories)
 
 
 def check_cutoff(cutoff: int, items: int) -> None:

@@ -24,11 +24,11 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from bench.errors import BenchError, unknown
-from bench.evaluation.baseline import Baseline
+from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.runs.settings import parse
 
-T = TypeVar("T", bound="IdScheme | Baseline")
+T = TypeVar("T", bound="IdScheme | AnyBaseline")
 
 SCHEMES, BASELINES = "bench.id_schemes", "bench.baselines"
 FILE_MODULE = "bench_plugin_"  # what modules made from named files are called
@@ -49,12 +49,12 @@ def load_scheme(name: str) -> type[IdScheme]:
     return _load(name, SCHEMES, "identifier scheme", IdScheme)  # type: ignore[type-abstract]
 
 
-def load_baseline(name: str) -> type[Baseline]:
+def load_baseline(name: str) -> type[Baseline | TrainedBaseline]:
     """The baseline class named by an entry point, ``module:Class`` or ``file.py:Class``."""
-    return _load(name, BASELINES, "baseline", Baseline)  # type: ignore[type-abstract]
+    return _load(name, BASELINES, "baseline", Baseline, TrainedBaseline)
 
 
-def settings(cls: type[IdScheme] | type[Baseline], overrides: Mapping[str, str]) -> Any:
+def settings(cls: type[IdScheme] | type[AnyBaseline], overrides: Mapping[str, str]) -> Any:
     """The settings of a scheme or baseline, its defaults replaced by ``overrides`` (field name -> text)."""
     return parse(cls.Settings, overrides, f"setting of {cls.name}")
 
@@ -64,7 +64,7 @@ def is_file(cls: type) -> bool:
     return cls.__module__.startswith(FILE_MODULE)
 
 
-def refuse_taken_name(cls: type[IdScheme] | type[Baseline]) -> None:
+def refuse_taken_name(cls: type[IdScheme] | type[AnyBaseline]) -> None:
     """A class from a file may not call itself like something installed: their results would share a place."""
     taken = [group for group in (SCHEMES, BASELINES) if is_file(cls) and cls.name in names(group)]
     if taken:
@@ -81,7 +81,7 @@ def source_digest(cls: type) -> str:
     return hashlib.sha256(b"\x00".join(path.read_bytes() for path in files)).hexdigest()[:8]
 
 
-def _load(name: str, group: str, kind: str, base: type[T]) -> type[T]:
+def _load(name: str, group: str, kind: str, *bases: type[T]) -> type[T]:
     place, colon, attribute = name.rpartition(":")
     if not colon:
         entry = _installed(name, group, kind)
@@ -90,7 +90,7 @@ def _load(name: str, group: str, kind: str, base: type[T]) -> type[T]:
         found = getattr(_module(place), attribute)
     except Exception as error:  # whatever a stranger's module raises while it is imported
         raise BenchError(f"{kind} {name} can't be loaded: {type(error).__name__}: {error}") from error
-    _check(found, base, f"{kind} {name}")
+    _check(found, bases, f"{kind} {name}")
     return found  # type: ignore[no-any-return]
 
 
@@ -117,9 +117,9 @@ def _module(place: str) -> ModuleType:
     return module
 
 
-def _check(found: object, base: type[T], what: str) -> None:
-    wanted = f"a subclass of {base.__module__}.{base.__name__}"
-    if not (isinstance(found, type) and issubclass(found, base)):
+def _check(found: object, bases: tuple[type[T], ...], what: str) -> None:
+    wanted = f"a subclass of {' or '.join(f'{base.__module__}.{base.__name__}' for base in bases)}"
+    if not (isinstance(found, type) and issubclass(found, bases)):
         raise BenchError(f"{what} must be {wanted}; found {found!r}")
     if inspect.isabstract(found):
         missing = ", ".join(sorted(found.__abstractmethods__))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,12 @@ import numpy as np
 import pandas as pd
 import tokenizers
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
+from bench.files import replacing
 from bench.ids.scheme import Template, TokenIds
 from bench.ids.vocabulary import Vocabulary
 
@@ -33,18 +32,10 @@ def save(ids: TokenIds, path: Path, notes: dict[str, float]) -> None:
         "codebooks": ids.codebooks,
         "notes": notes,
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {"tokens": ids.tokens, "lengths": ids.lengths}
-        described["digest"] = _digest(described, ids.tokens, ids.lengths)
+    described["digest"] = _digest(described, ids.tokens, ids.lengths)
+    with replacing(path, "identifiers") as partial:
         # safetensors writes several metadata keys in any order: one key, so that equal identifiers are equal bytes
-        save_file(tensors, partial, {"bench": json.dumps(described)})
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise BenchError(f"cannot write identifiers to '{path}': {error}") from error
+        save_file({"tokens": ids.tokens, "lengths": ids.lengths}, partial, {"bench": json.dumps(described)})
 
 
 def load(path: Path) -> tuple[TokenIds, dict[str, float]]:

@@ -24,6 +24,7 @@ from bench.files import replacing
 
 OFFLINE = "tfidf-svd"
 CHANNELS = 160  # of the random projection; with more, ever more items are near neighbours of none
+MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".bin")
 Embeddings = NDArray[np.float32]
 
 
@@ -76,19 +77,24 @@ def compose(items: ItemTable, fields: Sequence[str], separator: str) -> list[str
             raise unknown("text field", field, items.text)
     columns = [items.text[field] for field in fields or items.text]
     require_text(items, "text embeddings", fields)
-    parts = ([" ".join(html.unescape(column[item]).split()) for column in columns] for item in range(len(items)))
+    parts = ([_plain(column[item]) for column in columns] for item in range(len(items)))
     return [separator.join(filter(None, part)) for part in parts]
 
 
 def require_text(items: ItemTable, what: str, fields: Sequence[str] = ()) -> None:
     """BenchError where an item has no text in any of the fields, by default in any column."""
     columns = [items.text[field] for field in fields or items.text]
-    without = [name for item, name in enumerate(items.ids) if not any(column[item].strip() for column in columns)]
+    without = [name for item, name in enumerate(items.ids) if not any(_plain(column[item]) for column in columns)]
     if without:
         raise BenchError(
             f"{what} need text for every item: {len(without):,} of {len(items):,} items have none, "
             f"the first is '{without[0]}'; add text to the item file, drop these items, or use another scheme"
         )
+
+
+def _plain(cell: str) -> str:
+    """Without HTML entities, line breaks and runs of spaces: a cell of nothing but ``&nbsp;`` holds no text."""
+    return " ".join(html.unescape(cell).split())
 
 
 def encoder_digest(encoder: str) -> str:
@@ -98,7 +104,7 @@ def encoder_digest(encoder: str) -> str:
 
         return f"{OFFLINE} scikit-learn {sklearn.__version__}"
     folder, digest = locate(encoder), hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")):
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in MODEL_FILES):
         digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
     return digest.hexdigest()
 
@@ -113,7 +119,7 @@ def locate(encoder: str) -> Path:
     from huggingface_hub import snapshot_download
 
     name, _, revision = encoder.partition("@")
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    wanted = [f"*{suffix}" for suffix in MODEL_FILES if suffix != ".bin"]  # the same weights as a safetensors file
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
     except Exception as error:  # the hub client raises from a dozen families, all meaning 'not to be had'
@@ -165,7 +171,7 @@ def _load(path: Path, described: dict[str, Any], items: int) -> Embeddings:
             raise ValueError("its checksum differs")
         if stored != described or len(arrays["embeddings"]) != items:
             raise ValueError("it holds the vectors of another encoder or of other texts")
-    except (OSError, SafetensorError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise BenchError(
             f"the text embeddings in '{path}' are damaged ({error}); delete the file and run again"
         ) from error

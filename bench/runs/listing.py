@@ -18,7 +18,7 @@ def show(results: Path, data_dir: Path | None) -> None:
     console = Console(highlight=False)
     schemes, baselines = plugins.names(plugins.SCHEMES), plugins.names(plugins.BASELINES)
     _show(console, "identifier schemes (--id-scheme)", [(name, _default(name, schemes)) for name in schemes])
-    _show(console, "baselines (--baseline)", [(name, entry.value) for name, entry in baselines.items()])
+    _show(console, "baselines (--baseline)", [(name, _default(name, baselines)) for name in baselines])
     known = [(k.name, str(k.found) if k.found else f"not found: {k.description}") for k in sources.known(data_dir)]
     _show(console, "data sets (--dataset)", [*known, ("./folder", "any folder of RecBole atomic files")])
     _show(console, "presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()])

@@ -5,17 +5,19 @@ run.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 
 from bench.data import sources
 from bench.errors import BenchError, unknown
-from bench.evaluation.baseline import Baseline
+from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
 from bench.model.huggingface import content_digest
@@ -38,6 +40,12 @@ class Plan:
     results: Path = Path("results")
     data_dir: Path | None = None
     force: bool = False
+    tune: int = 0  # trials of baselines that can search for their settings
+
+
+Subject = IdScheme | Baseline | TrainedBaseline
+
+EVERYTHING = "all"
 
 
 def execute(plan: Plan) -> list[Path]:
@@ -49,6 +57,7 @@ def execute(plan: Plan) -> list[Path]:
         cpu=not _has_cuda(),
         gradient_accumulation_steps=1,
         mixed_precision="bf16" if contract.precision == "bf16" else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
     )
     display = Display(accelerator.is_main_process)
     if plan.preset is None:
@@ -57,6 +66,9 @@ def execute(plan: Plan) -> list[Path]:
     for dataset in datasets:
         for note in dataset.notes:
             display.say(f"{dataset.name}: {note}")
+    for dataset, subject in product(datasets, subjects):
+        if isinstance(subject, AnyBaseline):
+            subject.require(dataset.items)
     backbone = content_digest(contract.backbone) if plan.schemes else ""
     return [
         run(Request(subject, dataset, contract, seed, preset, plan.results, plan.force, backbone), display, accelerator)
@@ -64,7 +76,7 @@ def execute(plan: Plan) -> list[Path]:
     ]
 
 
-def resolve(plan: Plan) -> tuple[list[IdScheme | Baseline], config.Contract, str]:
+def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:
     """Subjects with their settings, the contract, and the preset it comes from."""
     if not plan.schemes and not plan.baselines:
         raise BenchError(
@@ -72,14 +84,36 @@ def resolve(plan: Plan) -> tuple[list[IdScheme | Baseline], config.Contract, str
             "(`bench ls` shows both)"
         )
     preset = plan.preset or config.default_preset(_has_cuda())
-    classes = [plugins.load_scheme(name) for name in plan.schemes]
-    controls = [plugins.load_baseline(name) for name in plan.baselines]
-    everyone: list[type[IdScheme] | type[Baseline]] = [*classes, *controls]
+    classes = [plugins.load_scheme(name) for name in _expanded(plan.schemes, plugins.SCHEMES)]
+    controls = [plugins.load_baseline(name) for name in _expanded(plan.baselines, plugins.BASELINES)]
+    everyone: list[type[Subject]] = [*classes, *controls]
     for cls in everyone:
         plugins.refuse_taken_name(cls)
     shared, own = _sorted_overrides(plan.overrides, everyone)
-    subjects = [cls(plugins.settings(cls, _settings_of(cls, everyone, own))) for cls in everyone]
+    tuned = _tuned(everyone, plan.tune)
+    subjects = [
+        cls(plugins.settings(cls, {**_of_preset(cls, preset), **tuned.get(cls, {}), **_said_of(cls, everyone, own)}))
+        for cls in everyone
+    ]
     return _distinct(subjects), config.contract(preset, shared), preset
+
+
+def _expanded(named: Sequence[str], group: str) -> list[str]:
+    """``all`` is everything that is installed."""
+    return [name for word in named for name in (plugins.names(group) if word == EVERYTHING else [word])]
+
+
+def _of_preset(cls: type[Subject], preset: str) -> Mapping[str, str]:
+    return cls.presets.get(preset, {}) if issubclass(cls, AnyBaseline) else {}
+
+
+def _tuned(everyone: Sequence[type[Subject]], trials: int) -> dict[type[Subject], dict[str, str]]:
+    """``--tune`` is the setting ``tune`` of whatever has one."""
+    able = [cls for cls in everyone if any(field.name == "tune" for field in fields(cls.Settings))]
+    if trials and not able:
+        names = ", ".join(cls.name for cls in everyone)
+        raise BenchError(f"--tune {trials} was asked for, but {names} can't be tuned; name a baseline that trains")
+    return {cls: {"tune": str(trials)} for cls in able if trials}
 
 
 def _has_cuda() -> bool:
@@ -113,7 +147,7 @@ def _sorted_overrides(
     return shared, own
 
 
-def _settings_of(cls: type[Any], subjects: Sequence[type[Any]], own: dict[str, dict[str, str]]) -> dict[str, str]:
+def _said_of(cls: type[Any], subjects: Sequence[type[Any]], own: dict[str, dict[str, str]]) -> dict[str, str]:
     """What is set for one subject. A family's setting goes to those of its variants that have it, if any does."""
     family = [other for other in subjects if _family(other) == _family(cls)]
     known = {field.name for other in family for field in fields(other.Settings)}
@@ -123,6 +157,6 @@ def _settings_of(cls: type[Any], subjects: Sequence[type[Any]], own: dict[str, d
     return {name: value for name, value in shared.items() if name in mine or name not in known} | named
 
 
-def _distinct(subjects: Sequence[IdScheme | Baseline]) -> list[IdScheme | Baseline]:
+def _distinct(subjects: Sequence[Subject]) -> list[Subject]:
     """Subjects without repetition: ``textual,textual/title`` names one scheme twice."""
     return list({(type(subject), subject.name): subject for subject in subjects}.values())

@@ -16,7 +16,7 @@ import bench
 from bench.data.dataset import Dataset
 from bench.data.splits import Split
 from bench.errors import BenchError
-from bench.evaluation.baseline import Baseline
+from bench.evaluation.baseline import AnyBaseline
 from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
@@ -66,7 +66,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
     }
 
 
-def made_by_other_source(folder: Path, subject: IdScheme | Baseline) -> bool:
+def made_by_other_source(folder: Path, subject: IdScheme | AnyBaseline) -> bool:
     """Whether a finished cell was made by a scheme of this name and version, but with other code."""
     source = plugins.source_digest(type(subject))
     try:

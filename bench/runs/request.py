@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.dataset import Dataset
-from bench.evaluation.baseline import Baseline
+from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.runs.config import Contract, digest
 from bench.runs.store import Cell
-
-BINDS_BASELINES = ("split", "max_history", "validation_in_test_history", "exclude_history")
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Request:
     ``backbone_digest`` tells checkpoints of one name or path apart (``huggingface.content_digest``).
     """
 
-    subject: IdScheme | Baseline
+    subject: IdScheme | Baseline | TrainedBaseline
     dataset: Dataset
     contract: Contract
     seed: int
@@ -33,15 +31,17 @@ class Request:
 
     @property
     def is_baseline(self) -> bool:
-        return isinstance(self.subject, Baseline)
+        return isinstance(self.subject, AnyBaseline)
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """The part of the contract that binds the subject: a baseline shares the data view alone."""
+        """The part of the contract that binds the subject: of a baseline it binds what the baseline says."""
         contract = asdict(self.contract)
         if self.backbone_digest:
             contract["backbone"] += f"@{self.backbone_digest}"
-        return {name: contract[name] for name in BINDS_BASELINES} if self.is_baseline else contract
+        if isinstance(self.subject, AnyBaseline):
+            return {name: contract[name] for name in self.subject.binds}
+        return contract
 
     @property
     def cell(self) -> Cell:

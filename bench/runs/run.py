@@ -9,12 +9,14 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from bench.data.splits import Split, leave_one_out
-from bench.evaluation.baseline import Baseline
-from bench.evaluation.cost import MemoryMeter, Stopwatch, environment
+from bench.evaluation.baseline import TrainedBaseline
+from bench.evaluation.cost import MemoryMeter, environment
 from bench.evaluation.metrics import CUTOFFS
-from bench.evaluation.ranking import check_cutoff, score_targets
+from bench.evaluation.ranking import check_cutoff
 from bench.ids import plugins
+from bench.ids.scheme import IdScheme
 from bench.runs import record, store
+from bench.runs.baseline_run import baseline_outcome
 from bench.runs.progress import Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
@@ -47,33 +49,24 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
         accelerator.wait_for_everyone()
         with MemoryMeter() as memory:
             outcome = _outcome(request, split, partial, display, accelerator)
-        if main:
-            outcome.costs["peak_memory_mb"] = round(memory.peak_mb, 1)
+        if main and outcome is not None:
+            outcome.costs.setdefault("peak_memory_mb", round(memory.peak_mb, 1))
             _store(request, split, outcome, partial, accelerator)
     accelerator.wait_for_everyone()
     display.say(f"{request.cell.title}: finished, stored in {folder}")
     return folder
 
 
-def _outcome(request: Request, split: Split, partial: Path, display: Display, accelerator: Accelerator) -> Outcome:
-    if isinstance(request.subject, Baseline):
-        return _baseline(request, request.subject, split, display)
-    return SchemeRun(request, request.subject, split, partial, display, accelerator).outcome()
-
-
-def _baseline(request: Request, baseline: Baseline, split: Split, display: Display) -> Outcome:
-    fitting = Stopwatch()
-    baseline.fit(split.train)
-    seconds, ranking, items = fitting.seconds, Stopwatch(), len(split.train.items)
-    with display.bar(f"{request.cell.title}: test", len(split.test)) as bar:
-        ranks = score_targets(baseline, split.test, items, request.contract.exclude_history, bar.advance)
-    costs = {
-        "parameters": None,
-        "fit_seconds": None,
-        "train_seconds": seconds,
-        "inference_seconds_per_1000_users": 1000 * ranking.seconds / len(split.test),
-    }
-    return Outcome(ranks, True, costs)
+def _outcome(
+    request: Request, split: Split, partial: Path, display: Display, accelerator: Accelerator
+) -> Outcome | None:
+    """What the subject came to; None where another process has the work to itself."""
+    subject = request.subject
+    if isinstance(subject, IdScheme):
+        return SchemeRun(request, subject, split, partial, display, accelerator).outcome()
+    if isinstance(subject, TrainedBaseline) and not accelerator.is_main_process:
+        return None
+    return baseline_outcome(request, subject, split, partial, display)
 
 
 def _store(request: Request, split: Split, outcome: Outcome, partial: Path, accelerator: Accelerator) -> None:

@@ -5,10 +5,8 @@ The random state is not in it: every step seeds itself from (seed, step, process
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.errors import BenchError
+from bench.files import replacing
 
 
 @dataclass
@@ -47,17 +46,8 @@ def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> Non
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     stored = json.dumps(asdict(state))
     metadata = {"state": stored, "sha256": _checksum(stored, plain)}
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, "the checkpoint", "free some space or name another --results") as partial:
         save_file(plain, partial, metadata)
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise BenchError(
-            f"cannot write the checkpoint '{path}': {error}; free some space or name another --results"
-        ) from error
 
 
 def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:

@@ -28,6 +28,7 @@ def test_all_that_can_be_named_is_listed(
     assert "the same as numeric/sequential" in rows["numeric"]
     assert "the same as textual/title" in rows["textual"]
     assert "textual_ids:Title" in rows["textual/title"]
+    assert "the same as sasrec/ce" in rows["sasrec"]
     assert str(tmp_path / "toys") in rows["toys"]
     assert "not found: Amazon 2014 reviews, 5-core, Beauty" in rows["beauty"]
     assert "none yet" in said.out
@@ -54,6 +55,7 @@ def test_listing_imports_neither_torch_nor_a_plugin(tmp_path: Path) -> None:
         "try: main()\n"
         "except SystemExit as stop: assert not stop.code\n"
         "heavy = {'torch', 'transformers', 'pandas', 'sklearn', 'textual_ids', 'numeric_ids', 'trivial_baselines'}\n"
+        "heavy |= {'recbole', 'recbole_baselines'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

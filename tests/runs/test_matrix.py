@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench.errors import BenchError
+from bench.ids import plugins
 from bench.runs import matrix
 from bench.runs.config import PRESETS
 from bench.runs.matrix import Plan, resolve
@@ -30,6 +31,26 @@ def test_settings_find_their_owner() -> None:
     ]
     assert subjects[0].settings.words == 6
     assert (contract.epochs, contract.backbone, preset) == (3, "a.b/c=d", "cpu")
+
+
+def test_all_is_everything_that_is_installed_once() -> None:
+    subjects, *_ = resolve(plan(schemes="all", baselines="all"))
+    installed = {
+        entry.value for group in (plugins.SCHEMES, plugins.BASELINES) for entry in plugins.names(group).values()
+    }
+    assert len(subjects) == len({subject.name for subject in subjects}) == len(installed)
+    assert {"textual/title", "numeric/random", "pop", "sasrec/ce", "sasrec/bpr"} <= {
+        subject.name for subject in subjects
+    }
+
+
+def test_a_preset_changes_settings_of_baselines_and_set_has_the_last_word() -> None:
+    (smoke,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="smoke", tune=3))
+    assert (smoke.settings.epochs, smoke.settings.examples, smoke.settings.tune) == (2, "one", 3)
+    (asked,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="smoke", overrides=["gru4rec.epochs=9"]))
+    assert (asked.settings.epochs, asked.settings.examples) == (9, "one")
+    (standard,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="standard"))
+    assert standard.settings == type(standard).Settings()
 
 
 def test_a_setting_of_a_family_holds_for_all_its_variants() -> None:
@@ -63,7 +84,7 @@ def test_a_scheme_named_twice_runs_once() -> None:
         (plan("textual.words=0"), "setting of textual/title 'words' must be 1 or more; found 0"),
         (plan(preset="cpuu"), "unknown preset 'cpuu'; did you mean 'cpu'? known: cpu, smoke, standard"),
         (plan(schemes="textul"), "unknown identifier scheme 'textul'; did you mean 'textual'? known: numeric, "),
-        (plan(baselines="popp"), "unknown baseline 'popp'; did you mean 'pop'? known: pop, random"),
+        (plan(baselines="popp"), "unknown baseline 'popp'; did you mean 'pop'? known: bert4rec, caser, "),
         (Plan([], [], ["toys"]), "nothing to run: name an identifier scheme, e.g. --id-scheme textual"),
     ],
 )

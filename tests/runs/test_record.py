@@ -12,12 +12,13 @@ import pytest
 
 from bench.data.dataset import Dataset
 from bench.data.splits import Split, leave_one_out
+from bench.evaluation.baseline import DATA_VIEW
 from bench.evaluation.metrics import Ranks, summaries
 from bench.ids import plugins
 from bench.report.results import read
 from bench.runs.config import Contract
 from bench.runs.record import Outcome, per_user_table, result
-from bench.runs.request import BINDS_BASELINES, Request
+from bench.runs.request import Request
 
 COSTS = {
     "parameters": 10.0,
@@ -104,4 +105,4 @@ def test_a_baseline_has_neither_identifiers_nor_training(split: Split, request_:
     assert stored["training"] is None
     assert stored["metrics"]["strict"]["mrr"] == pytest.approx(np.mean(1 / np.arange(1, 41)))
     assert stored["dataset"]["fingerprint"] == toy.fingerprint
-    assert set(stored["contract"]) == set(BINDS_BASELINES)
+    assert set(stored["contract"]) == set(DATA_VIEW)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from bench.data.dataset import Dataset
+from bench.evaluation.baseline import DATA_VIEW
 from bench.ids import plugins
 from bench.runs.config import Contract
-from bench.runs.request import BINDS_BASELINES, Request, changed_settings
+from bench.runs.request import Request, changed_settings
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_a_scheme_is_bound_by_the_whole_contract(scheme: Request) -> None:
 
 def test_a_baseline_is_bound_by_the_data_view_alone(baseline: Request) -> None:
     assert baseline.is_baseline
-    assert set(baseline.conditions) == set(BINDS_BASELINES)
+    assert set(baseline.conditions) == set(DATA_VIEW)
     longer = replace(baseline, contract=replace(Contract(), epochs=99, beam_width=50))
     assert longer.cell == baseline.cell
     for change in ({"max_history": 5}, {"exclude_history": True}, {"validation_in_test_history": False}):

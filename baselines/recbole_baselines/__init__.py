@@ -1,0 +1,113 @@
+"""Classical recommenders through RecBole, on the very same split as identifier schemes.
+
+    bench run --baseline sasrec,gru4rec --dataset toys
+
+RecBole runs in a process of its own (``child``), on pre-split files of our split (``files``). It validates by our
+metric on our validation users, and gives back the scores of the whole catalogue, which our evaluation ranks: it never
+holds a test target, and test histories reach it only when training is over.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from bench.data.dataset import ItemTable, TrainView
+from bench.evaluation.baseline import Workshop
+from recbole_baselines import files, models
+from recbole_baselines.base import RecBoleBaseline
+
+__all__ = ["FDSA", "HGN", "BERT4Rec", "Caser", "GRU4Rec", "ItemKNN", "Popularity", "S3Rec", "SASRec", "SASRecBPR"]
+
+
+class GRU4Rec(RecBoleBaseline):
+    """A recurrent network over the history (Tan et al., 2016)."""
+
+    name, model, Settings = "gru4rec", "GRU4Rec", models.Recurrent
+
+
+class Caser(RecBoleBaseline):
+    """Convolutions over the history as an image, and a vector for each user (Tang and Wang, 2018)."""
+
+    name, model, Settings = "caser", "Caser", models.Convolutional
+
+
+class HGN(RecBoleBaseline):
+    """Gates over features and items of the history, and a vector for each user (Ma et al., 2019)."""
+
+    name, model, Settings = "hgn", "HGN", models.Gating
+
+
+class SASRec(RecBoleBaseline):
+    """Self-attention (Kang and McAuley, 2018), trained to tell the target from the whole catalogue."""
+
+    name, model, Settings = "sasrec/ce", "SASRec", models.Transformer
+
+
+class SASRecBPR(SASRec):
+    """The same network, trained to tell the target from one random item: the weaker SASRec of many published tables."""
+
+    name = "sasrec/bpr"
+    fixed: ClassVar[dict[str, Any]] = {
+        "loss_type": "BPR",
+        "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False},
+    }
+
+
+class BERT4Rec(RecBoleBaseline):
+    """Self-attention in both directions that fills gaps (Sun et al., 2019)."""
+
+    name, model, Settings = "bert4rec", "BERT4Rec", models.Cloze
+
+    def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:
+        return files.with_targets(train, workshop.max_history, self.settings.examples)
+
+    def width(self, workshop: Workshop) -> int:
+        return workshop.max_history + 1  # the mask stands behind the history
+
+
+class _WithAttributes(RecBoleBaseline):
+    """A model that reads attributes of items, such as categories."""
+
+    def require(self, items: ItemTable) -> None:
+        super().require(items)
+        files.attribute_column(items, self.settings.attributes)
+
+    def attributes(self, items: ItemTable) -> list[list[int]]:
+        return files.attributes(items, self.settings.attributes)
+
+
+class FDSA(_WithAttributes):
+    """Self-attention over items and, beside it, over their attributes (Zhang et al., 2019)."""
+
+    name, model, Settings = "fdsa", "FDSA", models.WithAttributes
+    fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "selected_features": ["attributes"]}
+
+
+class S3Rec(_WithAttributes):
+    """SASRec, pre-trained to predict masked items, attributes and segments (Zhou et al., 2020)."""
+
+    name, model, Settings = "s3rec", "S3Rec", models.PreTrained
+    fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "item_attribute": "attributes"}
+    presets = models.PRETRAINED_PRESETS
+
+
+class _Counting(RecBoleBaseline):
+    """A model that counts interactions once and knows no order."""
+
+    presets: ClassVar[dict[str, dict[str, str]]] = {}
+
+    def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:
+        return files.interactions(train)
+
+
+class ItemKNN(_Counting):
+    """Items like those of the history, by the users they share."""
+
+    name, model, Settings = "itemknn", "ItemKNN", models.Neighbours
+
+
+class Popularity(_Counting):
+    """RecBole's own popularity: must agree with ``pop``."""
+
+    name, model, Settings = "recbole-pop", "Pop", models.Counting
+    fixed: ClassVar[dict[str, Any]] = {"train_neg_sample_args": None}

@@ -1,0 +1,126 @@
+"""What all models of RecBole have in common: files, process, search."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.data.dataset import ItemTable, Sequences, TrainView
+from bench.data.splits import Targets
+from bench.errors import BenchError
+from bench.evaluation.baseline import Facts, TrainedBaseline, Workshop
+from bench.evaluation.cost import Stopwatch
+from recbole_baselines import files, models
+from recbole_baselines.process import RecBole
+from recbole_baselines.tuning import draws
+
+NEEDED = ("recbole", "colorama", "colorlog", "yaml", "tensorboard", "texttable", "tqdm")
+# RecBole's own metadata asks for a Ray that has no wheel for Python 3.12 and above.
+INSTALL = "pip install 'bench[recbole]', then pip install --no-deps recbole==1.2.1"
+
+COMMON: dict[str, Any] = {
+    "data_path": "../data",  # seen from the working folder
+    "checkpoint_dir": ".",
+    "benchmark_filename": ["train", "valid"],
+    "alias_of_item_id": ["item_id_list"],
+    "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"},
+    "load_col": {
+        "inter": ["user_id", "item_id_list", "item_id"],
+        "user": ["user_id"],
+        "item": ["item_id", "attributes"],
+    },
+    "repeatable": True,
+    "metrics": ["Hit", "NDCG"],
+    "show_progress": False,
+}
+
+
+class RecBoleBaseline(TrainedBaseline):
+    """A model of RecBole: ``model`` is its class there, ``fixed`` what its configuration holds beside the settings."""
+
+    model: ClassVar[str]
+    fixed: ClassVar[dict[str, Any]] = {"loss_type": "CE", "train_neg_sample_args": None}
+    presets = models.PRESETS
+
+    def __init__(self, settings: Any = None) -> None:
+        super().__init__(settings)
+        self.process: RecBole | None = None
+
+    def require(self, items: ItemTable) -> None:
+        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+        if missing:
+            raise BenchError(
+                f"{self.name} runs in RecBole, and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not "
+                f"installed; {INSTALL}, or leave this baseline out"
+            )
+
+    def fit(self, train: TrainView, validation: Targets, workshop: Workshop) -> None:
+        watch = Stopwatch()
+        self.write(train, validation, workshop)
+        self.writing = watch.seconds
+        self.process = RecBole(self.name, self.job(train, workshop), workshop.folder, workshop.log)
+        self.found = self.process.trained(workshop.report)
+
+    def write(self, train: TrainView, validation: Targets, workshop: Workshop) -> None:
+        """What RecBole reads, in ``workshop.folder``."""
+        folder = workshop.folder / "data" / files.NAME
+        files.write(folder, self.rows(train, workshop), validation)
+        files.write_catalogue(folder, len(train.sequences), len(train.items), self.attributes(train.items))
+
+    def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:
+        """The users, histories and items of the training file."""
+        return files.prefixes(train, workshop.max_history, self.settings.examples)
+
+    def attributes(self, items: ItemTable) -> list[list[int]] | None:
+        return None
+
+    def width(self, workshop: Workshop) -> int:
+        """Places that the model has for a history."""
+        return workshop.max_history
+
+    def job(self, train: TrainView, workshop: Workshop) -> dict[str, Any]:
+        """What ``job.json`` says."""
+        settings = asdict(self.settings)
+        trials = draws(models.RANGES.get(self.model, {}), settings.get("tune", 0), train.seed)
+        own = {name: value for name, value in settings.items() if name not in models.OURS}
+        return {
+            "model": self.model,
+            "seed": train.seed,
+            "threads": torch.get_num_threads(),
+            "selection": workshop.selection,
+            "exclude_history": workshop.exclude_history,
+            "folder": str(workshop.folder),
+            "trials": trials,
+            "config": {**COMMON, **self.fixed, **own, **self.view(train, workshop)},
+        }
+
+    def view(self, train: TrainView, workshop: Workshop) -> dict[str, Any]:
+        """The lines of RecBole's configuration that depend on the run."""
+        return {
+            "seed": train.seed,
+            "MAX_ITEM_LIST_LENGTH": self.width(workshop),
+            # RecBole sets CUDA_VISIBLE_DEVICES from this, whatever it was.
+            "gpu_id": os.environ.get("CUDA_VISIBLE_DEVICES", "0"),
+        }
+
+    def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:
+        assert self.process, "fit comes first"
+        return self.process.score(users, histories)
+
+    def facts(self) -> Facts:
+        assert self.process, "fit comes first"
+        found = {**self.found, "recbole": version("recbole")}
+        parameters, seconds, loading = (found.pop(name) for name in ("parameters", "seconds", "loading_seconds"))
+        return Facts(parameters, self.writing + loading, seconds, round(self.process.peak_mb(), 1), found)
+
+    def close(self) -> None:
+        if self.process:
+            self.process.end()
+        self.process = None

@@ -1,0 +1,90 @@
+"""RecBole's own process: reads ``job.json`` in its working folder, trains, then answers questions until nobody asks.
+
+    python -m recbole_baselines.child        with pipes as standard input and output, the log as standard error
+
+Whatever RecBole prints goes to the log, whatever it writes stays in the working folder.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import resource
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+from recbole_baselines.messages import receive, send
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Plain(logging.Formatter):
+    """RecBole colours its log for terminals."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return COLOUR.sub("", super().format(record))
+
+
+def main() -> None:
+    """Train as ``job.json`` says, then serve scores. What goes wrong is told on the pipe, its traceback is logged."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore", FutureWarning)  # pandas and torch know that RecBole is old
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Plain("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    try:
+        _work(sys.stdin.buffer, answers)
+    except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:  # RecBole raises whatever it likes
+        traceback.print_exc()
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        send(answers, {"tell": "failed", "reason": reason[:300]})
+        sys.exit(1)
+
+
+def _work(questions: BinaryIO, answers: BinaryIO) -> None:
+    begin = time.monotonic()
+    job = json.loads(Path("job.json").read_text(encoding="utf-8"))
+    from recbole_baselines import shims
+
+    shims.apply()
+    from recbole_baselines.training import best_of
+
+    def report(step: int, total: int, figures: dict[str, float]) -> None:
+        send(answers, {"tell": "progress", "step": step, "total": total, "figures": figures})
+
+    loading = time.monotonic() - begin
+    model, found = best_of(job, report)
+    send(answers, {"tell": "trained", **found, "loading_seconds": loading})
+    while True:
+        try:
+            message, arrays = receive(questions)
+        except EOFError:
+            return
+        if message["ask"] == "score":
+            scores = model.score(arrays["users"], arrays["values"], arrays["offsets"])
+            send(answers, {"tell": "scores"}, {"scores": scores})
+        else:
+            send(answers, {"tell": "memory", "peak_mb": peak_mb()})
+
+
+def peak_mb() -> float:
+    """Peak memory of this process in MB: of the GPU where there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+if __name__ == "__main__":
+    main()

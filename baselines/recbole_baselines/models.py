@@ -1,0 +1,140 @@
+"""Which models of RecBole compete, with which settings, and over which ranges those are searched.
+
+Facts and their sources. Defaults: RecBole 1.2.1's own (``properties/model/*.yaml``), with the training of its benchmark
+of sequential models on Amazon data (``asset/hyper_tuning_configs/sequential/amazon-books_seq.md`` in its repository:
+embeddings of 64, NDCG@10 under leave-one-out, at most 500 epochs in batches of 1,024). Ranges: "Tuning Hyper
+Parameters" of each model's page in RecBole's documentation. What the presets change is ours, in ``PRESETS``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Ranges = dict[str, tuple[Any, ...]]
+
+LEARNING_RATES = (0.01, 0.005, 0.001, 0.0005, 0.0001)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of every model that is trained in epochs; RecBole gets all but ``examples`` and ``tune`` as they are."""
+
+    epochs: int = 500
+    train_batch_size: int = 1024
+    learning_rate: float = 0.001
+    weight_decay: float = 0.0
+    stopping_step: int = 10  # validations without a better one before training ends
+    eval_step: int = 1  # epochs between validations
+    examples: Literal["all", "one"] = "all"  # every training prefix, or one random prefix of each user
+    tune: int = 0  # trials of a random search; 0: the settings as they are
+
+
+@dataclass(frozen=True)
+class Recurrent(Training):
+    embedding_size: int = 64
+    hidden_size: int = 128
+    num_layers: int = 1
+    dropout_prob: float = 0.3
+
+
+@dataclass(frozen=True)
+class Convolutional(Training):
+    embedding_size: int = 64
+    nv: int = 4  # vertical filters
+    nh: int = 8  # horizontal filters of each height
+    dropout_prob: float = 0.4
+    reg_weight: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Gating(Training):
+    embedding_size: int = 64
+    pooling_type: Literal["average", "max"] = "average"
+    reg_weight: tuple[float, ...] = (0.0, 0.0)  # of gates, of embeddings
+
+
+@dataclass(frozen=True)
+class Transformer(Training):
+    n_layers: int = 2
+    n_heads: int = 2
+    hidden_size: int = 64
+    inner_size: int = 256
+    hidden_dropout_prob: float = 0.5
+    attn_dropout_prob: float = 0.5
+
+
+@dataclass(frozen=True)
+class Cloze(Transformer):
+    hidden_dropout_prob: float = 0.2
+    attn_dropout_prob: float = 0.2
+    mask_ratio: float = 0.2
+
+
+@dataclass(frozen=True)
+class WithAttributes(Transformer):
+    attributes: str = ""  # column of the items' text; by default the first of ATTRIBUTE_COLUMNS
+
+
+@dataclass(frozen=True)
+class PreTrained(WithAttributes):
+    pretrain_epochs: int = 100
+    mask_ratio: float = 0.2
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    k: int = 100
+    shrink: float = 0.0
+    tune: int = 0
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Popularity has nothing to set."""
+
+
+ATTRIBUTE_COLUMNS = ("categories", "category", "genres", "class")
+OURS = ("examples", "tune", "attributes")  # settings that RecBole does not know
+
+_ATTENTION: Ranges = {
+    "learning_rate": LEARNING_RATES,
+    "hidden_dropout_prob": (0.2, 0.5),
+    "attn_dropout_prob": (0.2, 0.5),
+    "n_heads": (1, 2),
+    "n_layers": (1, 2, 3),
+}
+
+RANGES: dict[str, Ranges] = {
+    "GRU4Rec": {
+        "learning_rate": LEARNING_RATES,
+        "dropout_prob": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+        "num_layers": (1, 2, 3),
+    },
+    "Caser": {
+        "learning_rate": LEARNING_RATES,
+        "reg_weight": (0.0, 1e-4, 1e-5),
+        "dropout_prob": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+    },
+    "HGN": {
+        "learning_rate": (0.01, 0.001),
+        "pooling_type": ("average", "max"),
+        "reg_weight": ((0.0, 0.0), (0.001, 0.00001)),
+    },
+    "SASRec": _ATTENTION,
+    "BERT4Rec": {**_ATTENTION, "n_layers": (1, 2)},
+    "FDSA": _ATTENTION,
+    "S3Rec": {"pretrain_epochs": (50, 100, 150)},
+    "ItemKNN": {"k": (10, 50, 100, 200, 250, 300, 400, 500, 1000, 1500, 2000, 2500), "shrink": (0.0, 1.0)},
+}
+
+# An epoch on Toys takes one core a minute for SASRec, 20 s for HGN, 160 s for BERT4Rec and five minutes for the
+# pre-training of S3Rec, whatever the batch; smaller batches learn more in it.
+PRESETS = {
+    "smoke": {"epochs": "2", "train_batch_size": "256", "examples": "one"},
+    "cpu": {"epochs": "30", "train_batch_size": "256", "stopping_step": "3"},
+}
+PRETRAINED_PRESETS = {
+    "smoke": {**PRESETS["smoke"], "pretrain_epochs": "1"},
+    "cpu": {**PRESETS["cpu"], "pretrain_epochs": "5"},
+}

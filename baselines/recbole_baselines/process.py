@@ -1,0 +1,83 @@
+"""Starts RecBole in a process of its own, listens to it, asks it, and ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import Sequences
+from bench.errors import BenchError
+from recbole_baselines.messages import Arrays, receive, send
+
+LAST_LINES = 3  # of the log, in an error
+
+
+class RecBole:
+    """A process that trains one model as ``job`` says, in ``folder``, and then scores. ``name`` stands in errors."""
+
+    def __init__(self, name: str, job: Mapping[str, Any], folder: Path, log: Path) -> None:
+        self.name, self.log = name, log
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        with log.open("ab") as errors:
+            # A session of its own: Ctrl-C reaches this process alone, which then ends that one.
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "recbole_baselines.child"],
+                cwd=folder,
+                env={**os.environ, "PYTHONHASHSEED": "0"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+    def trained(self, report: Callable[[int, int, Mapping[str, float]], None]) -> dict[str, Any]:
+        """Wait for the end of training, passing progress on; what it came to."""
+        while True:
+            message, _ = self._told()
+            if message.pop("tell") == "trained":
+                return message
+            report(message["step"], message["total"], message["figures"])
+
+    def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:
+        """``[users, items]``."""
+        asked: Arrays = {"users": users, "values": histories.values, "offsets": histories.offsets}
+        return self._asked("score", asked)[1]["scores"]
+
+    def peak_mb(self) -> float:
+        return float(self._asked("memory", {})[0]["peak_mb"])
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        self.process.kill()
+        self.process.communicate()
+
+    def _asked(self, question: str, arrays: Arrays) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):  # it is gone; what it said last is still to be read
+            send(self.process.stdin, {"ask": question}, arrays)  # type: ignore[arg-type]
+        return self._told()
+
+    def _told(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        assert self.process.stdout
+        try:
+            message, arrays = receive(self.process.stdout)  # type: ignore[arg-type]
+        except EOFError:
+            raise self._failed(f"its process ended with code {self.process.wait()}") from None
+        if message["tell"] == "failed":
+            raise self._failed(message["reason"])
+        return message, arrays
+
+    def _failed(self, reason: str) -> BenchError:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        last = " | ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:])
+        return BenchError(f"{self.name} failed in RecBole: {reason}; the last lines of '{self.log}': {last or 'none'}")

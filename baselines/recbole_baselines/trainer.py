@@ -1,0 +1,111 @@
+"""What RecBole's trainer does in our way: it reports, validates by our metric, and can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from recbole.utils import init_seed
+
+if TYPE_CHECKING:
+    from recbole_baselines.training import Model
+
+Report = Callable[[int, int, dict[str, float]], None]
+
+BEST, LATEST = "best.pth", "latest.pth"
+REPORT_EVERY = 0.5  # seconds
+
+
+class Reporting:
+    """To be mixed in before a trainer of RecBole. The working folder holds the best weights and the latest state."""
+
+    def __init__(self, owner: Model, report: Report, epochs: int) -> None:
+        super().__init__(owner.config, owner.model)  # type: ignore[call-arg]
+        self.owner, self.report, self.told = owner, report, 0.0
+        self.saved_model_file, self.planned = BEST, epochs
+        self.curve: list[dict[str, float]] = []
+        self.step, self.begin = 0, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Spent on training and validation, before a stop as well."""
+        return time.monotonic() - self.begin
+
+    def _train_epoch(self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False) -> Any:
+        # Randomness of an epoch depends on nothing before it, so a resumed run repeats exactly.
+        seed = int(np.random.SeedSequence([self.owner.job["seed"], epoch_idx]).generate_state(1)[0])
+        init_seed(seed, True)
+        train_data.generator.manual_seed(seed)
+        self.step = epoch_idx * len(train_data)
+        self.total = self.planned * len(train_data)
+
+        def counted(batch: Any) -> Any:
+            self.step += 1
+            if time.monotonic() - self.told > REPORT_EVERY:
+                self.told = time.monotonic()
+                self.report(self.step, self.total, {})
+            return self.owner.loss(batch)
+
+        losses = super()._train_epoch(train_data, epoch_idx, counted, False)  # type: ignore[misc]
+        self._note({"loss": float(np.sum(losses)) / len(train_data)})
+        return losses
+
+    def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, dict[str, float]]:
+        score = self.owner.validate()
+        self._note({self.owner.job["selection"]: score})
+        return score, {self.owner.job["selection"]: score}
+
+    def _note(self, figures: dict[str, float]) -> None:
+        self.curve.append({"step": self.step, **figures})
+        self.report(self.step, self.total, figures)
+
+    def keep(self, epoch: int, score: float) -> None:
+        """Called after each validation, when RecBole has saved the best: leave what is needed to go on from here."""
+        state = {name: getattr(self, name) for name in ("cur_step", "best_valid_score", "curve", "seconds")}
+        weights = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}  # type: ignore[attr-defined]
+        torch.save({**state, **weights, "start_epoch": epoch + 1}, f"{LATEST}.half")
+        os.replace(f"{LATEST}.half", LATEST)
+
+    def resume(self) -> None:
+        """Go on where a stopped run was."""
+        if not Path(LATEST).exists():
+            return
+        found = torch.load(LATEST, map_location=self.owner.config["device"], weights_only=True)
+        self.model.load_state_dict(found["model"])  # type: ignore[attr-defined]
+        self.optimizer.load_state_dict(found["optimizer"])  # type: ignore[attr-defined]
+        self.start_epoch, self.cur_step = found["start_epoch"], found["cur_step"]
+        self.best_valid_score, self.curve = found["best_valid_score"], found["curve"]
+        self.begin -= found["seconds"]
+        if self.cur_step > self.stopping_step:  # type: ignore[attr-defined]
+            self.epochs = self.start_epoch
+
+    def facts(self) -> dict[str, Any]:
+        """What ``result.json`` keeps of the training."""
+        metric = self.owner.job["selection"]
+        scores = [point for point in self.curve if metric in point]
+        best = max(reversed(scores), key=lambda point: point[metric])  # RecBole keeps the later of two equals
+        return {
+            "steps": self.curve[-1]["step"],
+            "epochs": sum("loss" in point for point in self.curve),
+            "best_step": best["step"],
+            "best_validation": best[metric],
+            "selection": metric,
+            "curve": self.curve,
+            "seconds": self.seconds,
+        }
+
+
+def read_json(path: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return found
+
+
+def write_json(path: str, value: dict[str, Any]) -> None:
+    Path(f"{path}.half").write_text(json.dumps(value), encoding="utf-8")
+    os.replace(f"{path}.half", path)

@@ -1,0 +1,206 @@
+"""RecBole at work, in its own process: its data set, its model and its trainer, told when to validate by our metric.
+
+Imports RecBole, which must not happen before ``shims.apply``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from recbole.config import Config
+from recbole.data.dataloader import TrainDataLoader
+from recbole.data.interaction import Interaction
+from recbole.data.utils import create_dataset, create_samplers
+from recbole.utils import ModelType, get_model, get_trainer, init_seed
+from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from bench.evaluation.metrics import from_scores, per_user
+from recbole_baselines import shims
+from recbole_baselines.trainer import BEST, Report, Reporting, read_json, write_json
+
+DONE = "trained.json"
+PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"  # the first is RecBole's choice
+SCORED_AT_ONCE = 512  # users
+
+
+def best_of(job: dict[str, Any], report: Report) -> tuple[Model, dict[str, Any]]:
+    """The trained model, and what its training came to; of several ``trials`` the one that validates best.
+
+    Every trial has a working folder of its own; the search is part of what is told.
+    """
+    trials = job["trials"]
+    if not trials:
+        model = _trial(job, 0, {})
+        return model, model.train(report)
+    found = [_trial(job, number, trial).train(report) for number, trial in enumerate(trials)]
+    best = max(range(len(trials)), key=lambda number: found[number]["best_validation"])
+    model = _trial(job, best, trials[best])
+    kept = ("best_validation", "epochs", "seconds")
+    tried = zip(trials, found, strict=True)
+    search = [{"settings": trial, **{name: one[name] for name in kept}} for trial, one in tried]
+    return model, {**model.train(report), "search": search, "chosen": trials[best]}
+
+
+def _trial(job: dict[str, Any], number: int, trial: dict[str, Any]) -> Model:
+    folder = Path(job["folder"]) / f"trial-{number}"
+    folder.mkdir(exist_ok=True)
+    os.chdir(folder)
+    return Model({**job, "config": {**job["config"], **trial}})
+
+
+class Model:
+    """One model of RecBole on one split: ``train`` it, then ``score``. Users and items come and go as our indices."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.job = job
+        torch.set_num_threads(job["threads"])
+        self.config = Config(model=job["model"], dataset="split", config_dict=job["config"])
+        init_seed(job["seed"], self.config["reproducibility"])
+        self.dataset = create_dataset(self.config)
+        self.parts = self.dataset.build()
+        self.sequential = self.config["MODEL_TYPE"] == ModelType.SEQUENTIAL
+        self.width = self.config["MAX_ITEM_LIST_LENGTH"]
+        self.users = self._ids("user_id")
+        self.items = self._ids("item_id")
+
+    def _ids(self, field: str) -> Tensor:
+        """RecBole's number of each of our indices."""
+        numbers = self.dataset.field2token_id[field]
+        count = sum(1 for token in numbers if token != "[PAD]")
+        return torch.tensor([numbers[str(index)] for index in range(count)])
+
+    def train(self, report: Report) -> dict[str, Any]:
+        """To the end of the budget or of patience; the best weights stay. A finished training is only read back."""
+        if Path(DONE).exists():
+            found = read_json(DONE)
+            self._fresh("finetune")
+        else:
+            found = self._train(report)
+            write_json(DONE, found)
+        self._load(BEST)
+        self.model.eval()
+        return found
+
+    def _train(self, report: Report) -> dict[str, Any]:
+        if self.job["model"] == "S3Rec":
+            self._pretrain(report)
+        batches = self._fresh("finetune")
+        trainer = self._trainer(report, self.job["config"].get("epochs", 1))
+        trainer.resume()
+        trainer.fit(batches, valid_data=self.parts[1], callback_fn=trainer.keep)
+        found = {**trainer.facts(), "parameters": self._parameters()}
+        if Path(PRETRAINING).exists():
+            earlier = read_json(PRETRAINING)
+            found |= {"pretraining_curve": earlier["curve"], "seconds": found["seconds"] + earlier["seconds"]}
+        return found
+
+    def _pretrain(self, report: Report) -> None:
+        """S3Rec's first stage, which RecBole runs as a training of its own and hands over as a file."""
+        epochs = self.job["config"]["pretrain_epochs"]
+        if Path(PRETRAINING).exists():
+            return
+        batches = self._fresh("pretrain")
+        trainer = self._trainer(report, epochs)
+        trainer.fit(batches)
+        write_json(PRETRAINING, {"curve": trainer.curve, "seconds": trainer.seconds})
+
+    def _fresh(self, stage: str) -> TrainDataLoader:
+        """The model with its first weights, and what it trains on. Only S3Rec has another stage than ``finetune``."""
+        if self.job["model"] == "S3Rec":
+            epochs = self.job["config"]["pretrain_epochs"]
+            self.config["train_stage"], self.config["save_step"] = stage, epochs
+            self.config["pre_model_path"] = PRETRAINED.format(epochs)
+        batches = self._batches()  # first, since it also tells the configuration what BERT4Rec asks it
+        init_seed(self.job["seed"], self.config["reproducibility"])
+        self.model = get_model(self.job["model"])(self.config, self.parts[0]).to(self.config["device"])
+        shims.stop_watching_gradients()
+        return batches
+
+    def _parameters(self) -> int | None:
+        counted = self.config["MODEL_TYPE"] != ModelType.TRADITIONAL  # these hold one weight that is never used
+        return sum(weights.numel() for weights in self.model.parameters()) if counted else None
+
+    def _batches(self) -> TrainDataLoader:
+        train = self.parts[0]
+        if self.sequential:
+            train.inter_feat.update(Interaction(self._arranged(*_padded(train.inter_feat, self.width), training=True)))
+        sampler, *_ = create_samplers(self.config, self.dataset, self.parts)
+        return TrainDataLoader(self.config, train, sampler, shuffle=True)
+
+    def _arranged(self, rows: Tensor, lengths: Tensor, training: bool = False) -> dict[str, Tensor]:
+        """Histories as the model wants them: item numbers ``[n, width]`` and lengths ``[n]``."""
+        if self.job["model"] == "BERT4Rec" and not training:
+            rows, lengths = shims.spare_oldest_item(rows, lengths)
+        if self.job["model"] == "S3Rec" and self.config["train_stage"] == "finetune":
+            rows, lengths = shims.pad_left(rows, lengths)
+        return {"item_id_list": rows, "item_length": lengths}
+
+    def _trainer(self, report: Report, epochs: int) -> Any:
+        base = get_trainer(self.config["MODEL_TYPE"], self.config["model"])
+        return type("Reporting", (Reporting, base), {})(self, report, epochs)
+
+    def loss(self, batch: Interaction) -> Any:
+        """Of one batch."""
+        if self.job["model"] == "Pop":
+            return shims.count_repeats(self.model, batch)
+        return self.model.calculate_loss(batch)
+
+    def validate(self) -> float:
+        """The selection metric over the validation users, by the same scores and ranks as test will be."""
+        self.model.eval()
+        valid = self.parts[1].inter_feat
+        rows, lengths = _padded(valid, self.width)
+        place = torch.empty(len(self.items) + 1, dtype=torch.long)
+        place[self.items] = torch.arange(len(self.items))
+        ranks = []
+        for start in range(0, len(valid), SCORED_AT_ONCE):
+            part = slice(start, start + SCORED_AT_ONCE)
+            scores = self._scores(valid["user_id"][part], rows[part], lengths[part])
+            targets = place[valid["item_id"][part]].numpy()
+            excluded = self._held(rows[part]) > 0 if self.job["exclude_history"] else None
+            ranks.append(from_scores(scores, targets, excluded).strict)
+        return float(per_user(np.concatenate(ranks), self.job["selection"]).mean())
+
+    def score(
+        self, users: NDArray[np.int64], values: NDArray[np.int32], offsets: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """``[users, items]`` by our indices, for users with the histories ``values[offsets[u]:offsets[u + 1]]``."""
+        lengths = torch.from_numpy(np.diff(offsets))
+        rows = torch.zeros(len(users), self.width, dtype=torch.long)
+        rows[torch.arange(self.width) < lengths[:, None]] = self.items[torch.from_numpy(values).long()]
+        numbers = self.users[torch.from_numpy(users)]
+        parts = [slice(start, start + SCORED_AT_ONCE) for start in range(0, len(users), SCORED_AT_ONCE)]
+        scores = [self._scores(numbers[part], rows[part], lengths[part]) for part in parts]
+        return np.concatenate([np.empty((0, len(self.items)), np.float32), *scores])
+
+    @torch.no_grad()
+    def _scores(self, users: Tensor, rows: Tensor, lengths: Tensor) -> NDArray[np.float32]:
+        if self.job["model"] == "ItemKNN":
+            return shims.neighbour_scores(self.model, csr_matrix(self._held(rows)), self.items.numpy())
+        asked = Interaction({"user_id": users, **self._arranged(rows, lengths)}).to(self.config["device"])
+        scores = self.model.full_sort_predict(asked).view(len(users), -1)
+        found: NDArray[np.float32] = scores[:, self.items.to(scores.device)].float().cpu().numpy()
+        return found
+
+    def _held(self, rows: Tensor) -> NDArray[np.float32]:
+        """``[n, items]``: how often each item stands in a history."""
+        held = torch.zeros(len(rows), len(self.items) + 1).scatter_add_(1, rows, torch.ones(rows.shape))
+        found: NDArray[np.float32] = held[:, self.items].numpy()
+        return found
+
+    def _load(self, path: str) -> None:
+        found = torch.load(path, map_location=self.config["device"], weights_only=False)
+        self.model.load_state_dict(found["state_dict"])
+        self.model.load_other_parameter(found.get("other_parameter"))
+
+
+def _padded(read: Interaction, width: int) -> tuple[Tensor, Tensor]:
+    """Histories as they were read: item numbers ``[n, width]`` and lengths ``[n]``."""
+    rows = shims.widen(read["item_id_list"], width)
+    return rows, (rows > 0).sum(dim=1)

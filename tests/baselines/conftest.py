@@ -1,0 +1,122 @@
+"""Every model of RecBole, trained once in one process on tiny data."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recbole_baselines import base
+from recbole_baselines.base import RecBoleBaseline
+
+from bench.data import sources
+from bench.data.dataset import Dataset
+from bench.data.splits import Split, leave_one_out
+from bench.evaluation.baseline import Workshop
+from bench.ids import plugins
+
+TINY = {"epochs": "2", "train_batch_size": "32"}
+SMALL = {**TINY, "hidden_size": "8"}
+SELF_ATTENTION = {**SMALL, "inner_size": "8", "n_layers": "1"}
+SETTINGS = {
+    "sasrec/ce": {**SELF_ATTENTION, "epochs": "1", "examples": "one"},
+    "sasrec/bpr": SELF_ATTENTION,
+    "gru4rec": SMALL,
+    "caser": TINY,
+    "hgn": TINY,
+    "bert4rec": {**SELF_ATTENTION, "tune": "2"},
+    "fdsa": SELF_ATTENTION,
+    "s3rec": {**SELF_ATTENTION, "pretrain_epochs": "1"},
+    "itemknn": {},
+    "recbole-pop": {},
+}
+
+
+EXCLUDING = ("hgn", "itemknn")  # validated without the items that a user already has
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, what it was given, and what its process answered."""
+
+    baseline: RecBoleBaseline
+    split: Split
+    folder: Path
+    answers: dict[str, Any]
+
+    @property
+    def scores(self) -> Any:
+        return np.load(self.folder / "scores.npy")
+
+    @property
+    def excluded(self) -> Any:
+        """``[users, items]``: what takes no place in the model's own validation, None where everything does."""
+        if self.baseline.name not in EXCLUDING:
+            return None
+        histories, items = self.split.validation.histories, np.arange(len(self.split.train.items))
+        return np.array([np.isin(items, histories[user]) for user in range(len(histories))])
+
+
+@pytest.fixture(scope="session")
+def recbole() -> None:
+    missing = [name for name in base.NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"RecBole or what it imports is not installed ({', '.join(missing)}): {base.INSTALL}")
+
+
+@pytest.fixture(scope="session")
+def prepared() -> Callable[..., tuple[RecBoleBaseline, Workshop]]:
+    """A baseline, and a workshop with the files that RecBole reads."""
+
+    def prepare(
+        name: str, split: Split, folder: Path, cap: int = 12, **settings: str
+    ) -> tuple[RecBoleBaseline, Workshop]:
+        cls: Any = plugins.load_baseline(name)
+        baseline = cls(plugins.settings(cls, settings))
+        workshop = Workshop(folder, folder / "training.log", "ndcg@10", cap, exclude_history=name in EXCLUDING)
+        baseline.write(split.train, split.validation, workshop)
+        (folder / "job.json").write_text(json.dumps(baseline.job(split.train, workshop)))
+        return baseline, workshop
+
+    return prepare
+
+
+@pytest.fixture(scope="session")
+def facts(
+    recbole: None,
+    toy: Dataset,
+    prepared: Callable[..., tuple[RecBoleBaseline, Workshop]],
+    started: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, bool], dict[str, Trained]]:
+    """What RecBole lacks when nothing is mended, and every model. SASRec is on real ratings, the others on the toy."""
+    place = tmp_path_factory.mktemp("recbole")
+    splits, baselines = {}, {}
+    for name, settings in SETTINGS.items():
+        folder = place / name.replace("/", "-")
+        data = sources.find("ml-100k") if name == "sasrec/ce" else toy
+        splits[name] = leave_one_out(data, seed=1, max_history=12)
+        folder.mkdir()
+        baselines[name], _ = prepared(name, splits[name], folder, **settings)
+        asked = splits[name].validation
+        values, offsets = asked.histories.values, asked.histories.offsets
+        np.savez(folder / "asked.npz", users=asked.users, values=values, offsets=offsets)
+    folders = [place / name.replace("/", "-") for name in SETTINGS]
+    script = Path(__file__).with_name("facts.py")
+    command = [sys.executable, str(script), str(place / "answers.json"), *map(str, folders)]
+    done = subprocess.run(command, env=started, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads((place / "answers.json").read_text())
+    models = found["models"]
+    trained = {
+        name: Trained(baselines[name], splits[name], folder, models[folder.name])
+        for name, folder in zip(SETTINGS, folders, strict=True)
+    }
+    return found["unshimmed"], trained

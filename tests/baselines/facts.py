@@ -1,0 +1,137 @@
+"""What RecBole does, asked in a process of its own: run by test_recbole_models.py and test_shims.py, never collected.
+
+    python facts.py answers.json WORKSHOP...        workshops hold data/ and job.json
+
+First RecBole as it is, then every job through our ``Model``, with RecBole's own evaluator beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.config import Config
+from recbole_baselines import shims
+
+TOPK = [1, 5, 10, 20]
+
+
+def needs_numpy_names() -> bool:
+    try:
+        Config.compatibility_settings(object())  # type: ignore[arg-type]
+    except AttributeError:
+        return True
+    return False
+
+
+def needs_trust() -> bool:
+    config = Config(model="Pop", dataset="none", config_dict={"train_neg_sample_args": None})
+    torch.save({"config": config}, "checkpoint.pth")
+    try:
+        torch.load("checkpoint.pth")
+    except pickle.UnpicklingError:
+        return True
+    return False
+
+
+def watches_gradients() -> bool:
+    from recbole.utils import get_model
+
+    get_model("SASRec")
+    return torch.is_anomaly_enabled()
+
+
+def answers(workshop: Path) -> dict[str, Any]:
+    """What one job came to; our scores of the validation users go into ``scores.npy``."""
+    from recbole_baselines.training import best_of
+
+    job = json.loads((workshop / "job.json").read_text())
+    reported: list[int] = []
+    model, found = best_of(job, lambda step, total, figures: reported.append(step))
+    asked = np.load(workshop / "asked.npz")
+    np.save(workshop / "scores.npy", model.score(asked["users"], asked["values"], asked["offsets"]))
+    by_recbole = evaluator(model) if model.sequential else {}
+    return {"found": found, "reported": reported, "evaluator": by_recbole, "probe": PROBES[job["model"]](model)}
+
+
+def evaluator(model: Any) -> dict[str, float]:
+    """RecBole's own metrics on the validation file, whose histories are first arranged as for our scores."""
+    from recbole.data.dataloader import FullSortEvalDataLoader
+    from recbole.data.interaction import Interaction
+    from recbole.data.utils import create_samplers
+    from recbole.utils import get_trainer
+    from recbole_baselines.training import _padded
+
+    valid = model.parts[1]
+    valid.inter_feat.update(Interaction(model._arranged(*_padded(valid.inter_feat, model.width))))
+    model.config["topk"], model.config["metric_decimal_place"] = TOPK, 12
+    _, sampler, _ = create_samplers(model.config, model.dataset, [*model.parts, valid])
+    batches = FullSortEvalDataLoader(model.config, valid, sampler, shuffle=False)
+    trainer = get_trainer(model.config["MODEL_TYPE"], model.config["model"])(model.config, model.model)
+    return {name: float(value) for name, value in trainer.evaluate(batches, load_best_model=False).items()}
+
+
+def width_read(model: Any) -> int:
+    """The width that pre-split files give, where histories are shorter than the cap."""
+    return int(model.dataset.field2seqlen["item_id_list"])
+
+
+def drops_the_oldest(model: Any) -> bool:
+    row = torch.zeros(1, model.width, dtype=torch.long)
+    row[0, 0] = 5
+    return 5 not in model.model.reconstruct_test_data(row, torch.tensor([1]))
+
+
+def pads_left(model: Any) -> bool:
+    row = torch.zeros(2, model.width, dtype=torch.long)
+    row[:, 0] = torch.tensor([5, 6])
+    pos_items = model.model.reconstruct_pretrain_data(row, torch.tensor([1, 1]))[2]
+    return pos_items.reshape(-1, model.width)[0, [0, -1]].tolist() == [0, 5]
+
+
+def counts_a_batch_once(model: Any) -> int:
+    from recbole.data.interaction import Interaction
+
+    model.model.item_cnt.zero_()
+    model.model.calculate_loss(Interaction({"item_id": torch.tensor([3, 3, 3])}))
+    return int(model.model.item_cnt[3])
+
+
+def scores_of_users(model: Any) -> list[list[float]]:
+    """RecBole's ItemKNN for the first two users, in our order of items; it is asked without a history."""
+    from recbole.data.interaction import Interaction
+
+    scores = model.model.full_sort_predict(Interaction({"user_id": model.users[:2]}))
+    found: list[list[float]] = scores.view(2, -1)[:, model.items].tolist()
+    return found
+
+
+PROBES: dict[str, Any] = {
+    "BERT4Rec": drops_the_oldest,
+    "S3Rec": pads_left,
+    "Pop": counts_a_batch_once,
+    "ItemKNN": scores_of_users,
+    **dict.fromkeys(("SASRec", "GRU4Rec", "Caser", "HGN", "FDSA"), width_read),
+}
+
+
+def main() -> None:
+    out, *workshops = (Path(word).resolve() for word in sys.argv[1:])
+    sys.argv = sys.argv[:1]
+    os.chdir(out.parent)
+    unshimmed = {"numpy names": needs_numpy_names()}
+    shims.restore_numpy_names()
+    unshimmed |= {"trust": needs_trust(), "gradients": watches_gradients()}
+    shims.apply()
+    found = {workshop.name: answers(workshop) for workshop in workshops}
+    out.write_text(json.dumps({"unshimmed": unshimmed, "models": found}))
+
+
+if __name__ == "__main__":
+    main()

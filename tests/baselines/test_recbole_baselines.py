@@ -1,0 +1,138 @@
+"""RecBole from the command line: its own process, its own folder, results like everybody else's."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+from recbole_baselines import base
+
+Bench = Callable[..., SimpleNamespace]
+Cells = Callable[[Path], list[Path]]
+Substance = Callable[[Path], dict[str, Any]]
+
+SASREC = [
+    *("--baseline=sasrec", "--set=sasrec.hidden_size=8", "--set=sasrec.inner_size=8", "--set=sasrec.examples=all"),
+    *("--set=sasrec.train_batch_size=16", "--set=sasrec.epochs=12", "--set=sasrec.stopping_step=99"),
+]
+
+
+@dataclass(frozen=True)
+class Both:
+    """Two runs of one command at the same time in the same folder, the other of them stopped and gone on with."""
+
+    one: Path
+    other: Path
+    said: str
+    code: int
+    left_running: list[psutil.Process]
+    unfinished: list[Path]
+
+
+@pytest.fixture(scope="module")
+def both(
+    recbole: None, quick: list[str], started: dict[str, str], bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> Both:
+    place = tmp_path_factory.mktemp("both")
+    words = ["run", *SASREC, *quick, "--results"]
+    start = partial(subprocess.Popen, cwd=place, env=started, stderr=subprocess.PIPE, text=True)
+    one, other = (start([sys.executable, "-m", "bench", *words, name]) for name in ("one", "other"))
+    wait_for_a_checkpoint(place / "other", other)
+    children = psutil.Process(other.pid).children()
+    other.send_signal(signal.SIGINT)
+    said, code = other.communicate()[1], other.returncode
+    left, unfinished = [child for child in children if child.is_running()], sorted(place.rglob("latest.pth"))
+    assert children
+    assert one.communicate()[1].splitlines()[-1] == "Now: bench report --results one"
+    assert sorted(path.name for path in place.iterdir()) == ["one", "other"]
+    assert bench(*words, place / "other").code == 0
+    return Both(place / "one", place / "other", said, code, left, unfinished)
+
+
+def wait_for_a_checkpoint(results: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not list(results.rglob("latest.pth")):
+        assert process.poll() is None, "it ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_ctrl_c_ends_recbole_and_says_how_to_go_on(both: Both) -> None:
+    assert both.code == 130
+    assert both.said.splitlines()[-1] == "bench: stopped; the same command goes on from here"
+    assert "Traceback" not in both.said
+    assert both.left_running == []
+    assert any(path.is_relative_to(both.other) for path in both.unfinished)
+
+
+def test_neither_a_stop_nor_a_run_beside_it_changes_a_result(both: Both, cells: Cells, substance: Substance) -> None:
+    (one,), (other,) = cells(both.one), cells(both.other)
+    assert substance(one) == substance(other)
+    assert (one / "log.jsonl").read_text() == (other / "log.jsonl").read_text()
+
+
+def test_a_cell_holds_costs_curve_and_log(both: Both, cells: Cells) -> None:
+    (cell,) = cells(both.one)
+    stored = json.loads((cell / "result.json").read_text())
+    assert sorted(path.name for path in cell.iterdir()) == [
+        "log.jsonl",
+        "per_user.parquet",
+        "result.json",
+        "training.log",
+    ]
+    assert stored["scheme"]["kind"] == "baseline"
+    assert set(stored["contract"]) == set(base.RecBoleBaseline.binds)
+    assert all(stored["costs"][name] > 0 for name in stored["costs"])
+    assert stored["costs"]["parameters"] == 31 * 8 + 20 * 8 + 2 * (4 * 72 + 16 + 2 * 72 + 16) + 16
+    training = stored["training"]
+    assert training["epochs"] == 12
+    assert training["recbole"] == "1.2.1"
+    assert [json.loads(line) for line in (cell / "log.jsonl").read_text().splitlines()] == [
+        {"stage": "train", **point} for point in training["curve"]
+    ]
+    assert "epoch 11 training" in (cell / "training.log").read_text()
+    assert "\x1b" not in (cell / "training.log").read_text()
+
+
+@pytest.mark.usefixtures("recbole")
+def test_what_fails_in_recbole_is_one_line_that_names_the_log(bench: Bench, quick: list[str], tmp_path: Path) -> None:
+    said = bench("run", "--baseline", "sasrec", "--set", "sasrec.n_heads=7", *quick, "--results", tmp_path)
+    assert said.code == 1
+    (log,) = tmp_path.rglob("training.log")
+    (error,) = [line for line in said.err.splitlines() if line.startswith("bench: ")]
+    assert error.startswith("bench: sasrec/ce failed in RecBole: ValueError: The hidden size (64) is not a multiple")
+    assert f"the last lines of '{log.resolve()}': " in error
+    assert "Traceback" in log.read_text()
+
+
+def test_without_recbole_it_is_said_before_anything_runs_and_the_rest_works(
+    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "NEEDED", ("recbole_of_nowhere",))
+    said = bench("run", "--baseline", "pop,gru4rec", *quick, "--results", tmp_path)
+    assert said.code == 1
+    assert (
+        "bench: gru4rec runs in RecBole, and recbole_of_nowhere is not installed; pip install 'bench[recbole]', then "
+        "pip install --no-deps recbole==1.2.1, or leave this baseline out"
+    ) in said.err
+    assert not cells(tmp_path)
+    assert bench("run", "--baseline", "pop", *quick, "--results", tmp_path).code == 0
+
+
+@pytest.mark.usefixtures("recbole")
+def test_attributes_are_asked_for_before_anything_runs(bench: Bench, quick: list[str], tmp_path: Path) -> None:
+    said = bench("run", "--baseline", "pop,fdsa", "--set", "fdsa.attributes=brand", *quick, "--results", tmp_path)
+    assert said.code == 1
+    assert "in column brand; the items have title, category" in said.err
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,134 @@
+"""A baseline that trains is given validation and a workshop, never a test target, and is let go whatever happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.data.dataset import Dataset
+from bench.data.splits import leave_one_out
+
+Bench = Callable[..., SimpleNamespace]
+Cells = Callable[[Path], list[Path]]
+
+# It scores the items that followed the user's last item in training, and writes down what it was given.
+SOURCE = """
+import json
+from dataclasses import dataclass
+import numpy as np
+from bench.evaluation.baseline import Facts, TrainedBaseline
+
+@dataclass(frozen=True)
+class Settings:
+    fail: str = ""
+    epochs: int = 3
+    tune: int = 0
+
+class Follower(TrainedBaseline):
+    name = "follower"
+    Settings = Settings
+    presets = {"smoke": {"epochs": "1"}}
+
+    def fit(self, train, validation, workshop):
+        visits = workshop.folder / "visits"
+        self.visits = len(visits.read_text()) if visits.exists() else 0
+        visits.write_text("x" * (self.visits + 1))
+        workshop.log.write_text("a log")
+        for step in range(1, self.settings.epochs + 1):
+            workshop.report(step, self.settings.epochs, {"loss": 1 / step})
+        if self.settings.fail == "fit" and not self.visits:
+            raise KeyboardInterrupt
+        self.follows = np.zeros((len(train.items), len(train.items)), np.float32)
+        for user in range(len(train.sequences)):
+            sequence = train.sequences[user]
+            np.add.at(self.follows, (sequence[:-1], sequence[1:]), 1)
+        self.given = [validation.users.tolist(), validation.items.tolist(), workshop.max_history, workshop.selection]
+        self.users = []
+
+    def score(self, users, histories):
+        self.users += users.tolist()
+        return self.follows[histories.values[histories.offsets[1:] - 1]]
+
+    def facts(self):
+        curve = [{"step": step, "loss": 1 / step} for step in range(1, self.settings.epochs + 1)]
+        seen = {"given": self.given, "users": self.users, "visits": self.visits}
+        return Facts(7.0, 0.5, 1.5, 99.0, {**seen, "curve": curve})
+
+    def close(self):
+        print("closed")
+"""
+
+
+@pytest.fixture
+def follower(tmp_path: Path) -> str:
+    (tmp_path / "follower.py").write_text(SOURCE)
+    return f"{tmp_path / 'follower.py'}:Follower"
+
+
+@pytest.fixture
+def run(bench: Bench, follower: str, quick: list[str], tmp_path: Path) -> Callable[..., SimpleNamespace]:
+    return lambda *words: bench("run", "--baseline", follower, *quick, "--results", tmp_path / "results", *words)
+
+
+def stored(results: Path, cells: Cells) -> tuple[Path, dict[str, Any]]:
+    (cell,) = cells(results / "results")
+    return cell, json.loads((cell / "result.json").read_text())
+
+
+def test_it_selects_on_the_validation_users_of_the_contract_and_scores_every_test_user(
+    run: Callable[..., SimpleNamespace], toy: Dataset, cells: Cells, tmp_path: Path
+) -> None:
+    said = run("--set", "validation_users=9", "--set", "max_history=3", "--seed", "4")
+    assert said.code == 0, said.err
+    assert said.out == "closed\n"
+    cell, found = stored(tmp_path, cells)
+    split = leave_one_out(toy, seed=4, max_history=3)
+    sample, _ = split.validation.parted(9, seed=4)
+    training = found["training"]
+    assert training["given"] == [sample.users.tolist(), sample.items.tolist(), 3, "ndcg@10"]
+    assert training["users"] == split.test.users.tolist()
+    assert {name: found["contract"][name] for name in ("selection", "validation_users")} == {
+        "selection": "ndcg@10",
+        "validation_users": 9,
+    }
+    costs = {name: value for name, value in found["costs"].items() if "inference" not in name}
+    assert costs == {"parameters": 7.0, "fit_seconds": 0.5, "train_seconds": 1.5, "peak_memory_mb": 99.0}
+    assert found["scheme"]["settings"] == {"fail": "", "epochs": 1, "tune": 0}
+    names = sorted(path.name for path in cell.iterdir())
+    assert names == ["log.jsonl", "per_user.parquet", "result.json", "training.log"]
+    follows = np.zeros((30, 30))
+    for user in range(40):
+        np.add.at(follows, (split.train.sequences[user][:-1], split.train.sequences[user][1:]), 1)
+    rows = follows[[history[-1] for history in map(split.test.histories.__getitem__, range(40))]]
+    ranks = (rows >= rows[np.arange(40), split.test.items][:, None]).sum(axis=1)
+    assert found["metrics"]["strict"]["hit@10"] == pytest.approx((ranks <= 10).mean())
+
+
+def test_a_stopped_one_finds_its_workshop_again_and_logs_once(
+    run: Callable[..., SimpleNamespace], cells: Cells, tmp_path: Path
+) -> None:
+    stopped = run("--set", "follower.fail=fit", "--set", "follower.epochs=2")
+    assert (stopped.code, stopped.out) == (130, "closed\n")
+    assert run("--set", "follower.fail=fit", "--set", "follower.epochs=2").code == 0
+    cell, found = stored(tmp_path, cells)
+    assert found["training"]["visits"] == 1
+    lines = [json.loads(line) for line in (cell / "log.jsonl").read_text().splitlines()]
+    assert lines == [{"stage": "train", "step": 1, "loss": 1.0}, {"stage": "train", "step": 2, "loss": 0.5}]
+
+
+def test_tune_is_a_setting_of_whatever_can_be_tuned(
+    bench: Bench, follower: str, quick: list[str], cells: Cells, tmp_path: Path
+) -> None:
+    words = ["--baseline", f"pop,{follower}", *quick, "--tune", "5", "--results", tmp_path / "results"]
+    assert bench("run", *words).code == 0
+    tuned = [json.loads((cell / "result.json").read_text())["scheme"] for cell in cells(tmp_path / "results")]
+    assert {scheme["name"]: scheme["settings"].get("tune") for scheme in tuned} == {"follower": 5, "pop": None}
+    said = bench("run", "--baseline", "pop", *quick, "--tune", "5", "--results", tmp_path / "none")
+    assert said.code == 1
+    assert "bench: --tune 5 was asked for, but pop can't be tuned; name a baseline that trains" in said.err
