@@ -119,6 +119,18 @@ class TrainView:
         return np.random.default_rng(self.seed)
 
 
+class LeakedView(TrainView):
+    """The whole of every sequence where its training part should be, for what declares ``leaks`` and nothing else.
+
+    It exists to show what a published leak is worth; results made from it are marked wherever they appear.
+    """
+
+    @classmethod
+    def of(cls, train: TrainView, dataset: Dataset) -> LeakedView:
+        """The view with the held-out interactions of the data set put back."""
+        return cls(train.dataset, train.items, dataset.sequences, train.seed, train.language)
+
+
 def fingerprint(*parts: ItemTable | Sequences | tuple[str, ...] | str) -> str:
     """SHA-256 over the parts, 16 hex digits; every part and field is framed by its length."""
     digest = hashlib.sha256()

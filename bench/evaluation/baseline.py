@@ -28,11 +28,13 @@ class Baseline(ABC):
     """A recommender without identifiers.
 
     ``version`` rises whenever its scores can change, for results are tied to ``name@version``. ``Settings`` is a frozen
-    dataclass, set with ``--set name.field=value``.
+    dataclass, set with ``--set name.field=value``. ``leaks`` is that of an identifier scheme: ``fit`` sees validation
+    and test, to demonstrate a leak, and the name must say so.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    leaks: ClassVar[bool] = False
     Settings: ClassVar[type[Any]] = NoSettings
 
     def __init__(self, settings: Any = None) -> None:

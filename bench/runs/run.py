@@ -63,7 +63,7 @@ def _outcome(request: Request, split: Split, partial: Path, display: Display, ac
 
 def _baseline(request: Request, baseline: Baseline, split: Split, display: Display) -> Outcome:
     fitting = Stopwatch()
-    baseline.fit(split.train)
+    baseline.fit(request.view(split.train))
     seconds, ranking, items = fitting.seconds, Stopwatch(), len(split.train.items)
     with display.bar(f"{request.cell.title}: test", len(split.test)) as bar:
         ranks = score_targets(baseline, split.test, items, request.contract.exclude_history, bar.advance)

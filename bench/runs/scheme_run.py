@@ -92,18 +92,19 @@ class SchemeRun:
 
     def fitted(self) -> tuple[Ids, dict[str, float]]:
         """The scheme's identifiers, from the cache where the same scheme was fitted on the same view before."""
-        path = self.request.results / "cache" / "ids" / f"{fit_key(self.scheme, self.split.train)}.safetensors"
+        view = self.request.view(self.split.train)
+        path = self.request.results / "cache" / "ids" / f"{fit_key(self.scheme, view)}.safetensors"
         with self.accelerator.main_process_first():
             if path.exists():
                 return storage.load(path)
-            self.display.say(f"{self.request.cell.title}: making identifiers for {len(self.split.train.items):,} items")
+            self.display.say(f"{self.request.cell.title}: making identifiers for {len(view.items):,} items")
             watch = Stopwatch()
-            ids = self.scheme.fit(self.split.train)
+            ids = self.scheme.fit(view)
             if not isinstance(ids, Ids):
                 raise BenchError(f"fit of {self.scheme.name} returned {type(ids).__name__}; it must return TokenIds")
-            if len(ids) != len(self.split.train.items):
+            if len(ids) != len(view.items):
                 raise BenchError(
-                    f"{self.scheme.name} made {len(ids)} identifiers for {len(self.split.train.items)} items; "
+                    f"{self.scheme.name} made {len(ids)} identifiers for {len(view.items)} items; "
                     "fit must return one for each item, in catalogue order"
                 )
             notes = {"fit_seconds": watch.seconds}
@@ -217,7 +218,7 @@ class SchemeRun:
 
 def fit_key(scheme: IdScheme, train: TrainView) -> str:
     """What fitted identifiers depend on: scheme, version, settings, source, libraries, and the training view."""
-    libraries = [f"{name} {version(name)}" for name in ("bench", "numpy", "tokenizers", "scikit-learn")]
+    libraries = [f"{name} {version(name)}" for name in ("bench", "numpy", "scipy", "tokenizers", "scikit-learn")]
     settings = json.dumps(asdict(scheme.settings))
     sources = [plugins.source_digest(type(scheme)), plugins.source_digest(IdScheme)]
     parts = [scheme.name, str(scheme.version), settings, train.fingerprint, *sources, *libraries]
