@@ -17,7 +17,7 @@ Places in a tree, one new token for each step (``paths``), as in "How to Index I
 
 from __future__ import annotations
 
-from numeric_ids.numbering import Numeric, P5Leak, Random, Sequential, Settings
+from numeric_ids.numbering import Numeric, P5Leak, P5Settings, Random, Sequential, SequentialSettings, Settings
 from numeric_ids.paths import (
     Category,
     CategoryIndependent,
@@ -38,7 +38,9 @@ __all__ = [
     "Independent",
     "Numeric",
     "P5Leak",
+    "P5Settings",
     "Random",
     "Sequential",
+    "SequentialSettings",
     "Settings",
 ]
