@@ -1,4 +1,7 @@
-"""Categories as the item table lists them: "Toys & Games, Puzzles, Jigsaw Puzzles" is a path of three names."""
+"""Categories as the item table lists them: "Toys & Games, Puzzles, Jigsaw Puzzles" is a path of three names.
+
+Nothing tells a name that has a comma from two names: Amazon's "Creams, Gels & Lotions" is a path of two.
+"""
 
 from __future__ import annotations
 

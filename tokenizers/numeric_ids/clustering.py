@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bench.data.dataset import Sequences, TrainView
 from numeric_ids.spectral import cluster, components, eigenvectors, walk
 
-MOST = 0.9  # of a group's items in one cluster: more than that is no split, and a tree would get as deep as it is wide
+MOST = 0.9  # of a group's items in one cluster: with more, a split hardly splits, and a tree could get very deep
 
 Numbers = NDArray[np.int64]
 Node = tuple[int, ...]

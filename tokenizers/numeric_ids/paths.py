@@ -70,8 +70,10 @@ class CollaborativeSettings:
 class Collaborative(Placed):
     """Recursive spectral clusters of the graph of items that the same users took: CID of "How to Index".
 
-    Tokens are those of that paper and not of OpenP5: each node of the tree has one of its own, where OpenP5 counts
-    nodes modulo the leaf size and so lets unrelated groups share.
+    A pair of items weighs as much as there are users with both in their training history. Tokens are those of that
+    paper and not of OpenP5: each node of the tree has one of its own, where OpenP5 counts nodes modulo the leaf size
+    and so lets unrelated groups share. Items that nobody took in training get ``unseen``: a branch of their own, or
+    the smallest leaves; either way in random order, and in leaves no larger than the others.
     """
 
     name = "numeric/collaborative"
