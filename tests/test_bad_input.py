@@ -49,7 +49,7 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
     ("words", "said"),
     [
         ("--id-scheme textul", "unknown identifier scheme 'textul'; did you mean 'textual'? known: numeric, "),
-        ("--baseline popp", "unknown baseline 'popp'; did you mean 'pop'? known: pop, random"),
+        ("--baseline popp", "unknown baseline 'popp'; did you mean 'pop'? known: max+1, max+1-leak, pop, random"),
         ("--baseline pop --dataset toy", "unknown data set 'toy'; did you mean 'toys'? known: beauty, ml-100k, "),
         ("--baseline pop --preset smok", "unknown preset 'smok'; did you mean 'smoke'? known: cpu, smoke, standard"),
         ("--baseline pop --set epoch=3", "unknown setting 'epoch'; did you mean 'epochs'? known: backbone, "),

@@ -54,7 +54,7 @@ def test_a_scheme_named_twice_runs_once() -> None:
         (plan("textual.words=0"), "setting of textual/title 'words' must be 1 or more; found 0"),
         (plan(preset="cpuu"), "unknown preset 'cpuu'; did you mean 'cpu'? known: cpu, smoke, standard"),
         (plan(schemes="textul"), "unknown identifier scheme 'textul'; did you mean 'textual'? known: numeric, "),
-        (plan(baselines="popp"), "unknown baseline 'popp'; did you mean 'pop'? known: pop, random"),
+        (plan(baselines="popp"), "unknown baseline 'popp'; did you mean 'pop'? known: max+1, max+1-leak, pop, random"),
         (Plan([], [], ["toys"]), "nothing to run: name an identifier scheme, e.g. --id-scheme textual"),
     ],
 )
