@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,20 @@ import pytest
 
 from bench.data.dataset import Dataset, Sequences
 from bench.data.formats import write_atomic
+from bench.data.splits import leave_one_out
 from bench.ids.plugins import SCHEMES, load_scheme, names
+from bench.runs.config import Contract
+from bench.runs.request import Request
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
 
 IN_TREE = ("numeric_ids", "textual_ids")
-ALL = sorted({load_scheme(name).name for name, entry in names(SCHEMES).items() if entry.module in IN_TREE})
+CLASSES = {load_scheme(name) for name, entry in names(SCHEMES).items() if entry.module in IN_TREE}
+ALL = sorted(cls.name for cls in CLASSES if not cls.leaks)
+LEAKING = sorted(cls.name for cls in CLASSES if cls.leaks)
+SMALL_TREE = ["--set=numeric.clusters=3", "--set=numeric.leaf=5"]  # 30 items would be one leaf
+OWN = {"numeric/collaborative": SMALL_TREE, "numeric/collaborative+independent": SMALL_TREE}
 
 
 def moved(data: Dataset, *backs: int) -> Dataset:
@@ -44,7 +52,7 @@ def trained(
             place = tmp_path_factory.mktemp("leak")
             write_atomic(moved(toy, *backs), place / "data" / "toy")
             words = ["--dataset", place / "data" / "toy", "--results", place / "results"]
-            assert bench("run", "--id-scheme", scheme, *quick, *words).code == 0
+            assert bench("run", "--id-scheme", scheme, *quick, *words, *OWN.get(scheme, [])).code == 0
             made[scheme, backs] = cells(place / "results")[0]
         return made[scheme, backs]
 
@@ -71,7 +79,9 @@ def targets(cell: Path) -> list[str]:
 
 
 def test_the_schemes_are_all_that_are_here() -> None:
-    assert ALL == ["numeric/random", "numeric/sequential", "textual/title"]
+    trees = ["category", "category+independent", "collaborative", "collaborative+independent", "independent"]
+    assert [*(f"numeric/{name}" for name in [*trees, "random", "sequential"]), "textual/title"] == ALL
+    assert LEAKING == ["numeric/p5-leak"]
 
 
 @pytest.mark.parametrize("scheme", ALL)
@@ -97,3 +107,25 @@ def test_a_leak_would_be_seen(trained: Callable[..., Path]) -> None:
     honest, other = trained("numeric/sequential"), trained("numeric/sequential", 3)
     assert (honest / "ids.parquet").read_bytes() != (other / "ids.parquet").read_bytes()
     assert (honest / "model.safetensors").read_bytes() != (other / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("scheme", LEAKING)
+def test_what_declares_a_leak_has_one_and_is_marked(trained: Callable[..., Path], scheme: str) -> None:
+    honest, shuffled = trained(scheme), trained(scheme, 1)  # test items alone are moved
+    assert (honest / "ids.parquet").read_bytes() != (shuffled / "ids.parquet").read_bytes()
+    assert cached(honest) != cached(shuffled)
+    assert json.loads((honest / "result.json").read_text())["scheme"]["leaks"] is True
+    assert json.loads((trained("numeric/sequential") / "result.json").read_text())["scheme"]["leaks"] is False
+
+
+def test_a_leak_stays_in_the_identifiers(toy: Dataset) -> None:
+    """What leaks is fitted on more, but trained and evaluated like any other."""
+    split = leave_one_out(toy)
+    leak, honest = (
+        Request(load_scheme(name)(), toy, Contract(), 0, None, Path("results")).view(split.train)
+        for name in ("numeric/p5-leak", "numeric/sequential")
+    )
+    assert honest is split.train
+    assert len(leak.sequences.values) == len(split.train.sequences.values) + 2 * len(toy.users)
+    assert leak.fingerprint != honest.fingerprint
+    assert leak.random().random() == honest.random().random()

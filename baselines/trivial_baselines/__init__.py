@@ -1,4 +1,4 @@
-"""The two floors that every recommender must clear: what is popular, and chance."""
+"""The two floors that every recommender must clear, what is popular and chance, and probes that show a leak."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import Sequences, TrainView
 from bench.evaluation.baseline import Baseline
+from trivial_baselines.probes import MaxPlusOne, MaxPlusOneLeak, Repeat
 
-__all__ = ["Popularity", "Random"]
+__all__ = ["MaxPlusOne", "MaxPlusOneLeak", "Popularity", "Random", "Repeat"]
 
 
 class Popularity(Baseline):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,6 +130,19 @@ class TrainView:
     def random(self) -> np.random.Generator:
         """A fresh generator, the same for the same seed in every process."""
         return np.random.default_rng(self.seed)
+
+
+class LeakedView(TrainView):
+    """The whole of every sequence where its training part should be, for what declares ``leaks`` and nothing else.
+
+    It exists to show what a published leak is worth; results made from it are marked wherever they appear.
+    """
+
+    @classmethod
+    def of(cls, train: TrainView, dataset: Dataset) -> LeakedView:
+        """The view with the held-out interactions of the data set put back."""
+        kept = {field.name: getattr(train, field.name) for field in fields(train)}
+        return cls(**(kept | {"sequences": dataset.sequences}))
 
 
 def fingerprint(*parts: ItemTable | Sequences | tuple[str, ...] | str) -> str:

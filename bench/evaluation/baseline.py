@@ -36,11 +36,13 @@ class AnyBaseline(ABC):
 
     ``version`` rises whenever its scores can change, for results are tied to ``name@version``. ``Settings`` is a frozen
     dataclass, set with ``--set name.field=value``; ``presets`` holds the settings that a preset changes, by its name.
-    ``binds`` names the lines of the contract that hold for it too.
+    ``binds`` names the lines of the contract that hold for it too. ``leaks`` is that of an identifier scheme: ``fit``
+    sees validation and test, to demonstrate a leak, and the name must say so.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    leaks: ClassVar[bool] = False
     Settings: ClassVar[type[Any]] = NoSettings
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     binds: ClassVar[tuple[str, ...]] = DATA_VIEW

@@ -126,6 +126,10 @@ def _check(found: object, bases: tuple[type[T], ...], what: str) -> None:
         raise BenchError(f"{what} must be {wanted} with all its methods; {missing} missing")
     if not isinstance(getattr(found, "name", None), str):
         raise BenchError(f'{what} must have a name, such as `name = "family/variant"`')
+    if found.leaks and "leak" not in found.name:
+        raise BenchError(
+            f"{what} is fitted on validation and test (leaks = True), so its name must say 'leak'; found '{found.name}'"
+        )
     if not dataclasses.is_dataclass(found.Settings):
         raise BenchError(f"{what} must have a dataclass as Settings; found {found.Settings!r}")
 

@@ -177,10 +177,14 @@ class IdScheme(ABC):
 
     ``name`` is ``family/variant``; ``version`` rises whenever the identifiers it makes can change, for results are tied
     to ``name@version``. ``Settings`` is a frozen dataclass, set with ``--set family.field=value``.
+
+    ``leaks = True`` asks for a ``LeakedView``: ``fit`` then sees validation and test. It is there to demonstrate a
+    published leak; the name must say "leak", and every result says so too.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    leaks: ClassVar[bool] = False
     Settings: ClassVar[type[Any]] = NoSettings
 
     def __init__(self, settings: Any = None) -> None:

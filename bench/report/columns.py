@@ -78,11 +78,15 @@ def _spread(sd: float | None) -> str:
 
 
 def _best(rows: Sequence[Row], values: Sequence[float]) -> list[bool]:
-    """Whether no row that may be compared is better; where there is none to compare with, nothing is best."""
+    """Whether no row that may be compared is better; where there is none to compare with, nothing is best.
+
+    What leaks is never best, and never keeps another from being so.
+    """
+    honest = [at for at, row in enumerate(rows) if not row.first.scheme.leaks]
     marks = []
     for at, row in enumerate(rows):
-        rivals = [values[other] for other in range(len(rows)) if other != at and comparable(row, rows[other])]
-        marks.append(bool(rivals) and values[at] >= max(rivals) and values[at] > 0)
+        rivals = [values[other] for other in honest if other != at and comparable(row, rows[other])]
+        marks.append(at in honest and bool(rivals) and values[at] >= max(rivals) and values[at] > 0)
     return marks
 
 

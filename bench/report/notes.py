@@ -38,6 +38,7 @@ def notes(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts) -> list[
     """All that is needed to know what the table says, and to make it again."""
     return [
         _data(dataset),
+        *_leaks(rows),
         *_contracts(found),
         *_baselines(rows, found),
         Note("split", _alike({name: cell.split for name, cell in _cells(rows).items()})),
@@ -51,6 +52,12 @@ def notes(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts) -> list[
 def _data(dataset: DatasetFacts) -> Note:
     sizes = f"{dataset.users:,} users, {dataset.items:,} items, {dataset.interactions:,} interactions"
     return Note("data", f"{dataset.name}: {sizes}; fingerprint {dataset.fingerprint}")
+
+
+def _leaks(rows: Sequence[Row]) -> list[Note]:
+    labels = ", ".join(row.label for row in rows if row.first.scheme.leaks)
+    text = f"**{labels} saw the validation and test items**: kept to show what a leak is worth, and never the best"
+    return [Note("leaks", text)] if labels else []
 
 
 def _named(holder: Result) -> str:

@@ -41,12 +41,16 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class SchemeFacts:
-    """What was compared. ``kind`` is ``scheme`` for identifiers and ``baseline`` for classical recommenders."""
+    """What was compared. ``kind`` is ``scheme`` for identifiers and ``baseline`` for classical recommenders.
+
+    ``leaks``: it was fitted on validation and test, to demonstrate a leak.
+    """
 
     name: str
     version: int
     settings: Mapping[str, Any]
     kind: str
+    leaks: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,13 @@ def _result(folder: Path, stored: Mapping[str, Any]) -> Result:
         folder=folder,
         bench=str(stored["bench"]),
         dataset=DatasetFacts(**{name: data[name] for name in DatasetFacts.__dataclass_fields__}),
-        scheme=SchemeFacts(str(scheme["name"]), int(scheme["version"]), dict(scheme["settings"]), str(scheme["kind"])),
+        scheme=SchemeFacts(
+            name=str(scheme["name"]),
+            version=int(scheme["version"]),
+            settings=dict(scheme["settings"]),
+            kind=str(scheme["kind"]),
+            leaks=bool(scheme.get("leaks", False)),
+        ),
         contract=dict(stored["contract"]),
         contract_id=str(stored["contract_id"]),
         preset=stored["preset"],

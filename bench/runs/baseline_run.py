@@ -25,7 +25,7 @@ def baseline_outcome(
     if isinstance(baseline, TrainedBaseline):
         return _trained(request, baseline, split, partial, display)
     watch = Stopwatch()
-    baseline.fit(split.train)
+    baseline.fit(request.view(split.train))
     facts = Facts(None, None, watch.seconds)
     return _outcome(split, facts, *_tested(request, baseline, split, display))
 
@@ -37,7 +37,7 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
         workshop.mkdir(exist_ok=True)
     try:
         with display.bar(f"{request.cell.title}: train", 1) as bar:
-            baseline.fit(split.train, sample, _workshop(request, workshop, bar))
+            baseline.fit(request.view(split.train), sample, _workshop(request, workshop, bar))
         tested = _tested(request, baseline, split, display)
         outcome = _outcome(split, baseline.facts(), *tested)
     finally:

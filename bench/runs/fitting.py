@@ -19,7 +19,7 @@ from bench.model import huggingface
 from bench.runs.config import Contract
 from bench.runs.progress import Display
 
-LIBRARIES = ("bench", "numpy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
+LIBRARIES = ("bench", "numpy", "scipy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
 
 
 def language(contract: Contract) -> Vocabulary | None:

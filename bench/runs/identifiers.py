@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.data import sources
-from bench.data.dataset import ItemTable
+from bench.data.dataset import ItemTable, LeakedView
 from bench.data.splits import Split, leave_one_out
 from bench.errors import BenchError
 from bench.ids import diagnostics
@@ -56,7 +56,8 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
     for scheme in subjects:
         if isinstance(scheme, IdScheme):
             title = f"{scheme.name} on {dataset.name}"
-            ids, _ = fitted(scheme, split.train, plan.results, title, Display())
+            view = LeakedView.of(split.train, dataset) if scheme.leaks else split.train
+            ids, _ = fitted(scheme, view, plan.results, title, Display())
             found.append(Shown(scheme.name, dataset.name, _figures(ids, split), _described(ids, dataset.items, chosen)))
     return found
 

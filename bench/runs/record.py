@@ -46,6 +46,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
             "version": request.subject.version,
             "settings": asdict(request.subject.settings),
             "kind": "baseline" if request.is_baseline else "scheme",
+            "leaks": request.subject.leaks,
             "source": plugins.source_digest(type(request.subject)),
         },
         "contract": request.conditions,

@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, LeakedView, TrainView
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.runs.config import Contract, digest
@@ -32,6 +32,10 @@ class Request:
     @property
     def is_baseline(self) -> bool:
         return isinstance(self.subject, AnyBaseline)
+
+    def view(self, train: TrainView) -> TrainView:
+        """What the subject is fitted on: the training view, unless it declares that it leaks."""
+        return LeakedView.of(train, self.dataset) if self.subject.leaks else train
 
     @property
     def conditions(self) -> dict[str, Any]:

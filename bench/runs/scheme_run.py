@@ -62,8 +62,8 @@ class SchemeRun:
 
     def outcome(self) -> Outcome:
         with self.accelerator.main_process_first():
-            request = self.request
-            ids, notes = fitted(self.scheme, self.split.train, request.results, request.cell.title, self.display)
+            request, view = self.request, self.request.view(self.split.train)
+            ids, notes = fitted(self.scheme, view, request.results, request.cell.title, self.display)
         best, done = self.trained(ids)
         watch = Stopwatch()
         ranks, complete = self.test(best.recommender)

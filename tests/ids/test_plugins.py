@@ -52,6 +52,16 @@ class Nameless(Alphabetical):
 
 class Loose(Alphabetical):
     Settings = dict
+
+class Sly(Alphabetical):
+    leaks = True
+
+class Open(Alphabetical):
+    name = "mine/leaky"
+    leaks = True
+
+class SlyFlat(Flat):
+    leaks = True
 """
 
 
@@ -144,11 +154,19 @@ def test_a_broken_package_is_named_with_the_cause(
         ("Unfinished", "with all its methods; fit missing"),
         ("Nameless", "must have a name"),
         ("Loose", "must have a dataclass as Settings; found <class 'dict'>"),
+        ("Sly", "fitted on validation and test .* name must say 'leak'; found 'mine/alphabetical'"),
     ],
 )
 def test_what_is_no_scheme_is_refused(file: Path, attribute: str, complaint: str) -> None:
     with pytest.raises(BenchError, match=complaint):
         load_scheme(f"{file}:{attribute}")
+
+
+def test_what_leaks_must_say_so_in_its_name(file: Path) -> None:
+    assert load_scheme(f"{file}:Open").leaks
+    assert not load_scheme(f"{file}:Alphabetical").leaks
+    with pytest.raises(BenchError, match=r"baseline .*SlyFlat is fitted on validation and test .*; found 'flat'"):
+        load_baseline(f"{file}:SlyFlat")
 
 
 def test_a_file_that_is_not_there_and_a_file_without_class(tmp_path: Path) -> None:

@@ -134,11 +134,13 @@ def store(tmp_path: Path) -> Store:
         shared: int = 0,
         version: int = 1,
         settings: dict[str, Any] | None = None,
+        leaks: bool = False,
         **said: Any,
     ) -> Path:
         ranks = draw_ranks(users, quality, seed + len(scheme), shared)
         held: dict[str, Any] = settings or {}
         facts: dict[str, Any] = {"name": scheme, "version": version, "settings": held, "kind": kind}
+        facts |= {"leaks": True} if leaks else {}  # results of before there were leaks don't say
         cell = cell_json(ranks, dataset=dataset, scheme=facts, seed=seed, **said)
         made = "+".join([f"{scheme}@{version}", *(f"{key}={value}" for key, value in facts["settings"].items())])
         data = f"{dataset}-{cell['dataset']['fingerprint']}"

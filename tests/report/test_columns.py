@@ -58,6 +58,14 @@ def test_a_baseline_can_be_best(store: Store, tmp_path: Path) -> None:
     assert [value.endswith("*") for value in columns(tmp_path)["NDCG@10"]] == [False, True]
 
 
+def test_what_leaks_is_never_best_and_hides_no_best(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.1)
+    store("two", quality=0.3)
+    store("p5-leak", quality=0.9, leaks=True)
+    found = columns(tmp_path)["NDCG@10"]  # the leak stands first
+    assert [value.endswith("*") for value in found] == [False, True, False]
+
+
 def test_a_lone_row_and_a_zero_are_not_best(store: Store, tmp_path: Path) -> None:
     store("one", quality=0.0)
     assert columns(tmp_path)["Hit@1"] == ["0.0000"]

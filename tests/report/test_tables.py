@@ -89,6 +89,15 @@ def test_each_command_is_printed_once_and_makes_no_machines_differ(store: Store,
     assert "different machines" not in text
 
 
+def test_a_leak_is_told_under_its_table(store: Store, tmp_path: Path) -> None:
+    store("numeric/sequential")
+    assert "*leaks*" not in tables.markdown(load(tmp_path))
+    store("numeric/p5-leak", leaks=True)
+    store("max+1-leak", kind="baseline", leaks=True)
+    (line,) = (line for line in tables.markdown(load(tmp_path)).splitlines() if "*leaks*" in line)
+    assert "**numeric/p5-leak, max+1-leak saw the validation and test items**" in line
+
+
 def test_markdown_survives_pipes_in_names(store: Store, tmp_path: Path) -> None:
     store("odd|name")
     assert "| odd\\|name | 0." in tables.markdown(load(tmp_path))

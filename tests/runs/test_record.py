@@ -83,7 +83,8 @@ def test_the_report_reads_what_a_run_writes(
     found = read(tmp_path / "result.json")
     assert (found.dataset.name, found.dataset.items, found.dataset.interactions) == ("toy", 30, len(toy.times))
     scheme = found.scheme
-    assert (scheme.name, scheme.kind, scheme.settings) == ("numeric/sequential", "scheme", {"first": 1001})
+    assert (scheme.name, scheme.kind, scheme.leaks) == ("numeric/sequential", "scheme", False)
+    assert scheme.settings == {"first": 1001, "order": "original"}
     assert found.contract == request_.conditions
     assert (found.contract_id, found.seed, found.preset) == (Contract().id, 4, "cpu")
     assert found.metrics == summaries(ranks, complete=False)

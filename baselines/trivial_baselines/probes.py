@@ -1,0 +1,98 @@
+"""Probes: rules that nobody would call a recommender, and that score well only where something is wrong or too easy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import Sequences, TrainView
+from bench.errors import BenchError
+from bench.evaluation.baseline import Baseline
+from bench.ids import plugins
+from bench.ids.scheme import TokenIds
+
+
+@dataclass(frozen=True)
+class MaxPlusOneSettings:
+    numbering: str = "numeric/sequential"  # an identifier scheme that writes numbers
+
+
+@dataclass(frozen=True)
+class MaxPlusOneLeakSettings(MaxPlusOneSettings):
+    numbering: str = "numeric/p5-leak"
+
+
+class MaxPlusOne(Baseline):
+    """The item numbered one above the largest number in the history; then two above, and so on round the catalogue.
+
+    It learns nothing, so a Hit@1 that chance doesn't explain shows that the numbers hold the answer.
+    """
+
+    name = "max+1"
+    Settings = MaxPlusOneSettings
+
+    def fit(self, train: TrainView) -> None:
+        scheme = plugins.load_scheme(self.settings.numbering)
+        if scheme.leaks and not self.leaks:
+            raise BenchError(
+                f"{self.name} probes only what is fitted without validation and test, and {scheme.name} is not; "
+                f"probe that with --set {MaxPlusOneLeak.name}.numbering={scheme.name} --baseline {MaxPlusOneLeak.name}"
+            )
+        self.ranks = np.argsort(np.argsort(numbers(scheme().fit(train), scheme.name), kind="stable"))
+
+    def score(self, histories: Sequences) -> NDArray[np.float32]:
+        largest = np.array([self.ranks[histories[row]].max(initial=-1) for row in range(len(histories))], np.int64)
+        steps = (self.ranks - largest[:, None] - 1) % len(self.ranks)
+        return -steps.astype(np.float32)
+
+
+class MaxPlusOneLeak(MaxPlusOne):
+    """The same rule on a numbering that has seen the test items, as P5's had."""
+
+    name = "max+1-leak"
+    leaks = True
+    Settings = MaxPlusOneLeakSettings
+
+
+def numbers(ids: TokenIds, name: str) -> NDArray[np.int64]:
+    """``[items]``: the numbers that identifiers spell out; BenchError where one is anything else."""
+    texts = ["".join(ids.vocabulary.decode(ids.code(item)).split()) for item in range(len(ids))]
+    strange = next((text for text in texts if not text.isdecimal()), None)
+    if strange is not None:
+        raise BenchError(f"max+1 needs a scheme that writes numbers; {name} writes '{strange}'")
+    return np.array([int(text) for text in texts], np.int64)
+
+
+@dataclass(frozen=True)
+class RepeatSettings:
+    by: Literal["recent", "frequent"] = "recent"  # which of the user's own items come first; ties by recency
+
+
+class Repeat(Baseline):
+    """The user's own items first, then what is popular: how far one gets without anything new.
+
+    Where no user takes an item twice, as in the Amazon reviews, it is popularity with the first places wasted.
+    """
+
+    name = "repeat"
+    Settings = RepeatSettings
+
+    def fit(self, train: TrainView) -> None:
+        counts = np.bincount(train.sequences.values, minlength=len(train.items))
+        self.popularity = (counts / (counts.max(initial=0) + 1)).astype(np.float32)  # below 1
+
+    def score(self, histories: Sequences) -> NDArray[np.float32]:
+        scores = np.tile(self.popularity, (len(histories), 1))
+        for row in range(len(histories)):
+            own = self.ranked(histories[row])
+            scores[row, own] = np.arange(len(own), 0, -1)
+        return scores
+
+    def ranked(self, history: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The distinct items of a history, best first."""
+        items, newest, counts = np.unique(history[::-1], return_index=True, return_counts=True)
+        weights = counts if self.settings.by == "frequent" else np.zeros_like(counts)
+        return items[np.lexsort((newest, -weights))]

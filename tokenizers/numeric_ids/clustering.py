@@ -1,0 +1,139 @@
+"""The tree of collaborative identifiers: items that the same users took, split until every group is small.
+
+A group is a set of columns of the sparse matrix of users by items; the graph of co-occurrences is never built. Every
+split makes two or more parts, so it ends; a graph in pieces and a cluster that takes all have answers of their own.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+
+from bench.data.dataset import Sequences, TrainView
+from numeric_ids.spectral import cluster, components, eigenvectors, walk
+
+MOST = 0.9  # of a group's items in one cluster: with more, a split hardly splits, and a tree could get very deep
+
+Numbers = NDArray[np.int64]
+Node = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """A group that is not split: its way from the root, and its items."""
+
+    path: Node
+    items: Numbers
+
+
+def cluster_paths(train: TrainView, clusters: int, leaf: int, spread: bool) -> list[Node]:
+    """``[items]``: each item's way through the tree; items of one leaf have the same.
+
+    Items without training interactions are dealt at random, for nothing is known of them: into the smallest leaves
+    with ``spread``, as far as these have room, else into a branch beside the clusters, number ``clusters``.
+    """
+    random = train.random()
+    seen = np.unique(train.sequences.values).astype(np.int64)
+    unseen = random.permutation(np.setdiff1d(np.arange(len(train.items)), seen))
+    found = list(leaves(incidence(train.sequences, len(train.items))[:, seen], seen, (), clusters, leaf, random))
+    paths: list[Node] = [()] * len(train.items)
+    if spread:
+        unseen = deal(unseen, found, leaf, paths)
+    nothing = sparse.csc_array((0, len(unseen)))
+    for group in [*found, *leaves(nothing, unseen, (clusters,), clusters, leaf, random)]:
+        for item in group.items.tolist():
+            paths[item] = group.path
+    return paths
+
+
+def incidence(sequences: Sequences, items: int) -> sparse.csc_array:
+    """``[users, items]``: 1 where the user took the item, however often."""
+    ones = np.ones(len(sequences.values))
+    taken = sparse.csr_array((ones, sequences.values, sequences.offsets), shape=(len(sequences), items)).tocsc()
+    taken.sum_duplicates()
+    taken.data[:] = 1
+    return taken
+
+
+def deal(unseen: Numbers, found: list[Leaf], leaf: int, paths: list[Node]) -> Numbers:
+    """Give items the paths of the leaves that are smallest at the time; returns those for which there is no room."""
+    sizes = [(len(group.items), at) for at, group in enumerate(found)]
+    heapq.heapify(sizes)
+    for count, item in enumerate(unseen.tolist()):
+        if not sizes or sizes[0][0] >= leaf:
+            return unseen[count:]
+        size, at = sizes[0]
+        paths[item] = found[at].path
+        heapq.heapreplace(sizes, (size + 1, at))
+    return unseen[:0]
+
+
+def leaves(
+    taken: sparse.csc_array, items: Numbers, path: Node, clusters: int, leaf: int, random: np.random.Generator
+) -> Iterator[Leaf]:
+    """The leaves under a node that holds ``items``, the columns of ``taken``; none where it holds nothing."""
+    if 0 < len(items) <= leaf:
+        yield Leaf(path, items)
+    elif len(items):
+        labels = split(taken, clusters, random)
+        parts = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        for number, part in enumerate(sorted(parts, key=lambda part: (-len(part), part[0]))):
+            yield from leaves(narrowed(taken, part), items[part], (*path, number), clusters, leaf, random)
+
+
+def narrowed(taken: sparse.csc_array, columns: Numbers) -> sparse.csc_array:
+    """Some items, and of the users those with two or more of them: only they bring items together."""
+    rows = taken[:, columns].tocsr()
+    return rows[np.diff(rows.indptr) > 1].tocsc()
+
+
+def split(taken: sparse.csc_array, clusters: int, random: np.random.Generator) -> Numbers:
+    """``[items]``: part numbers; at least two parts of two or more items, at most ``clusters``.
+
+    A connected graph is clustered. Of a graph in pieces, a piece with most of the items is clustered and the others
+    are one part; without such a piece, whole pieces are packed into parts of like size.
+    """
+    pieces = components(taken)
+    sizes = np.bincount(pieces)
+    inside = pieces == sizes.argmax()
+    if 2 * inside.sum() <= len(pieces):
+        return packed(sizes, clusters)[pieces]
+    if inside.all():
+        return clustered(taken, clusters, random)
+    labels = np.zeros(len(pieces), np.int64)
+    if clusters > 2:
+        labels[inside] = 1 + clustered(narrowed(taken, np.flatnonzero(inside)), clusters - 1, random)
+    else:
+        labels[inside] = 1
+    return labels
+
+
+def clustered(taken: sparse.csc_array, clusters: int, random: np.random.Generator) -> Numbers:
+    """Spectral clusters of a connected graph of two or more items.
+
+    Where nearly all items fall into one cluster, the group is instead cut into equal parts along the second
+    eigenvector, which runs from one end of the graph to the other, or along a walk where even that is not known.
+    """
+    count = min(clusters, taken.shape[1])
+    vectors = eigenvectors(taken, count, random)
+    known = vectors.shape[1] > 1
+    labels = cluster(vectors) if known else np.zeros(len(vectors), np.int64)
+    if np.bincount(labels).max() <= MOST * len(labels):
+        return labels
+    order = np.argsort(vectors[:, 1], kind="stable") if known else walk(taken)
+    return np.asarray(np.argsort(order) * count // len(order))
+
+
+def packed(sizes: Numbers, parts: int) -> Numbers:
+    """``[pieces]``: a part for each piece, the largest first, each into the part that is smallest so far."""
+    home = np.zeros(len(sizes), np.int64)
+    loads = [(0, part) for part in range(parts)]
+    for piece in np.argsort(-sizes, kind="stable").tolist():
+        load, home[piece] = loads[0]
+        heapq.heapreplace(loads, (load + int(sizes[piece]), int(home[piece])))
+    return home

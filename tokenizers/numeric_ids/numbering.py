@@ -1,0 +1,126 @@
+"""Identifiers that are plain numbers, written in digits: which item gets which.
+
+They start at 1001 as OpenP5's do (Xu et al., SIGIR 2024, 2306.11134).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import TrainView
+from bench.errors import BenchError
+from bench.ids.scheme import IdScheme, Template, TokenIds
+from bench.ids.vocabulary import Vocabulary
+
+Order = Literal["original", "random", "short-to-long", "long-to-short"]
+SENTENCE = Template(before="This user chose items numbered", separator=",", after=". Number of the next choice:")
+
+
+@dataclass(frozen=True)
+class Settings:
+    first: int = 1001  # the smallest number
+
+    def __post_init__(self) -> None:
+        if self.first < 0:
+            raise BenchError(f"setting of numeric 'first' must be 0 or more; found {self.first}")
+
+
+@dataclass(frozen=True)
+class SequentialSettings(Settings):
+    order: Order = "original"  # in which users are walked
+
+
+@dataclass(frozen=True)
+class P5Settings(SequentialSettings):
+    first: int = 1
+    order: Order = "random"
+
+
+class Numeric(IdScheme):
+    """Numbers the catalogue in the order that ``order`` gives, and writes each number in the vocabulary at hand.
+
+    A language model reads the number as any other text, in pieces of one or more digits. From scratch, a token is a
+    digit, and a history is nothing but numbers with commas between.
+    """
+
+    Settings = Settings
+
+    @abstractmethod
+    def order(self, train: TrainView) -> NDArray[np.integer]:
+        """``[items]``: all catalogue indices, the item with the smallest number first."""
+
+    def fit(self, train: TrainView) -> TokenIds:
+        numbers = np.empty(len(train.items), np.int64)
+        numbers[self.order(train)] = np.arange(len(train.items)) + self.settings.first
+        texts = [str(number) for number in numbers]
+        if train.language is None:
+            digits = Vocabulary.private("0123456789,")
+            return TokenIds.from_lists([digits.ids(text) for text in texts], digits, Template(separator=","))
+        ids = TokenIds.from_lists(train.language.encode_batch(texts), train.language, SENTENCE)
+        require_unique(ids)
+        return ids
+
+
+class Random(Numeric):
+    """Items numbered in random order, drawn from the seed."""
+
+    name = "numeric/random"
+
+    def order(self, train: TrainView) -> NDArray[np.integer]:
+        return train.random().permutation(len(train.items))
+
+
+class Sequential(Numeric):
+    """Items numbered by first appearance, user after user; the family's default.
+
+    Users are walked in the data set's order, in random order, or by the length of their training history (How to
+    Index, SIGIR-AP 2023, 2305.06569). Items that don't occur in what is walked come last, in random order: numbered
+    as the held-out parts run, two new items of one user would be neighbours, and "the last number plus one" would
+    predict the test item.
+    """
+
+    name = "numeric/sequential"
+    Settings = SequentialSettings
+
+    def order(self, train: TrainView) -> NDArray[np.integer]:
+        random = train.random()
+        walked = train.sequences.rows(self.users(train, random)).values
+        seen, first = np.unique(walked, return_index=True)
+        unseen = np.setdiff1d(np.arange(len(train.items)), seen)
+        return np.concatenate([seen[np.argsort(first)], random.permutation(unseen)])
+
+    def users(self, train: TrainView, random: np.random.Generator) -> NDArray[np.integer]:
+        """``[users]``: who is walked first, second, ...; users of equal length stay in the data set's order."""
+        lengths = train.sequences.lengths
+        if self.settings.order == "random":
+            return random.permutation(len(lengths))
+        weights = {"original": 0, "short-to-long": 1, "long-to-short": -1}
+        return np.argsort(weights[self.settings.order] * lengths, kind="stable")
+
+
+class P5Leak(Sequential):
+    """P5's own numbering (RecSys 2022, 2203.13366): the same walk, but along the held-out items too.
+
+    A user's last new items get consecutive numbers, the tested one among them. Kept to show that leak, and for
+    nothing else: the baseline ``max+1-leak`` reads the test item off these numbers without any training.
+    """
+
+    name = "numeric/p5-leak"
+    leaks = True
+    Settings = P5Settings
+
+
+def require_unique(ids: TokenIds) -> None:
+    """Two numbers may differ as text and still be one in a vocabulary that doesn't know all digits."""
+    alike = np.bincount(ids.groups)[ids.groups] > 1
+    unreadable = (ids.tokens[0] == ids.vocabulary.unk).any(axis=1) | alike
+    if unreadable.any():
+        raise BenchError(
+            f"the backbone's vocabulary can't tell {unreadable.sum():,} of {len(ids):,} numbers apart; "
+            "numeric identifiers need one with all ten digits, or a backbone from scratch, e.g. --set backbone=mini"
+        )
