@@ -1,4 +1,4 @@
-"""How sure a mean over users is: bootstrap intervals over users, and over seeds and users, and the spread over seeds."""
+"""How sure a mean over users is: bootstrap intervals over users, over seeds and users, and the spread over seeds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ COUNTS_AT_ONCE = 1 << 22  # how often a user was drawn, held for as many resampl
 def interval(values: Floats, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of ``values``, ``[users]`` or ``[seeds, users]``.
 
-    Users are resampled with replacement; with several seeds, the seeds as well (``resampled_over_seeds``). Where all users have
-    the same value (no hit at all, or a single user) both ends coincide and say nothing.
+    Users are resampled with replacement; with several seeds, the seeds as well (``resampled_over_seeds``). Where all
+    users have the same value (no hit at all, or a single user) both ends coincide and say nothing.
     """
     runs = np.atleast_2d(values)
     if not runs.size or not np.isfinite(runs).all():

@@ -1,4 +1,4 @@
-"""The paired test against SciPy's, against all permutations, and against its promises: type-I error, power, direction."""
+"""The paired test against SciPy's, against all permutations, and against its promises: false findings and power."""
 
 from __future__ import annotations
 
