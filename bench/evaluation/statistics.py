@@ -46,14 +46,16 @@ def resampled_means(columns: Floats, resamples: int = RESAMPLES, seed: int = 0) 
     """
     users, generator = len(columns), np.random.default_rng(seed)
     first = columns[:1]  # taken off and put on again, so that a constant column stays one to the last bit
-    held = max(1, COUNTS_AT_ONCE // users)
+    varying = np.flatnonzero((columns != first).any(axis=1))  # most users have no hit and need no product
+    deviations, held = columns[varying] - first, max(1, COUNTS_AT_ONCE // users)
     parts = []
     for start in range(0, resamples, held):
         drawn = (
             np.bincount(generator.integers(users, size=users, dtype=np.uint32), minlength=users)
             for _ in range(min(held, resamples - start))
         )
-        parts.append(np.stack(list(drawn)) @ (columns - first) / users + first)
+        counts = np.stack([found[varying] for found in drawn])
+        parts.append(counts.astype(np.float64) @ deviations / users + first)
     return np.concatenate(parts)
 
 

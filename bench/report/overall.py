@@ -49,11 +49,11 @@ def ranked(sections: Sequence[Section]) -> Overall | None:
 
 
 def _with(first: Row, sections: Sequence[Section]) -> list[tuple[Row, ...]]:
-    """The rows that may be compared with the given one, each with its likes on all the other data sets."""
-    lines = []
-    for row in sections[0].rows:
+    """The given row and others that may all be compared with one another, each with its likes on all data sets."""
+    lines: list[tuple[Row, ...]] = []
+    for row in (first, *(other for other in sections[0].rows if other is not first)):
         found = [_like(row, section) for section in sections]
-        if comparable(first, row) and all(found):
+        if all(found) and all(comparable(row, line[0]) for line in lines):
             lines.append(tuple(like for like in found if like is not None))
     return lines
 

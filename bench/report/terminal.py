@@ -28,8 +28,9 @@ def show(chapters: Sequence[Chapter], out: Console) -> None:
 def show_table(table: Table, out: Console) -> None:
     """One table, in parts where it is too wide, and its notes."""
     out.print(Text(table.title, style="bold"))
-    for part in _balanced(table.head, table.columns, out.width):
-        out.print(_rich(table.head, part, out.width), "")
+    label = _label_width(table.head, table.columns, out.width)
+    for part in _balanced(table.columns, out.width - label - GAP):
+        out.print(_rich(table.head, part, label), "")
     out.print(_beneath(table.notes), "")
 
 
@@ -45,35 +46,35 @@ def _width(column: Column) -> int:
 
 
 def _label_width(head: Column, columns: Sequence[Column], width: int) -> int:
-    room = width - max(_width(column) for column in columns) - GAP
+    room = width - max(_width(column) for column in columns) - 2 * GAP
     longest = max(len(head.title), *(len(cell.text) for cell in head.cells))
     return min(max(LEAST_LABEL, min(LONGEST_LABEL, room)), longest)
 
 
-def _balanced(head: Column, columns: Sequence[Column], width: int) -> list[list[Column]]:
+def _balanced(columns: Sequence[Column], room: int) -> list[list[Column]]:
     """Columns in order, in the fewest tables that fit next to the labels, and these about equally wide."""
-    room = width - _label_width(head, columns, width)
-    fewest = _packed(columns, room)
-    narrower = (_packed(columns, limit) for limit in range(1, room))
-    return next((packed for packed in narrower if len(packed) == len(fewest)), fewest)
+    widths = [_width(column) + GAP for column in columns]
+    fewest = _packed(widths, room)
+    narrower = (_packed(widths, limit) for limit in range(1, room))
+    packed = next((found for found in narrower if len(found) == len(fewest)), fewest)
+    return [[columns[at] for at in part] for part in packed]
 
 
-def _packed(columns: Sequence[Column], room: int) -> list[list[Column]]:
-    packed: list[list[Column]] = [[]]
+def _packed(widths: Sequence[int], room: int) -> list[list[int]]:
+    packed: list[list[int]] = [[]]
     free = room
-    for column in columns:
-        needed = _width(column) + GAP
+    for at, needed in enumerate(widths):
         if needed > free and packed[-1]:
             packed.append([])
             free = room
-        packed[-1].append(column)
+        packed[-1].append(at)
         free -= needed
     return packed
 
 
-def _rich(head: Column, columns: Sequence[Column], width: int) -> RichTable:
+def _rich(head: Column, columns: Sequence[Column], label: int) -> RichTable:
     made = RichTable(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
-    made.add_column(head.title, width=_label_width(head, columns, width), overflow="fold")
+    made.add_column(head.title, width=label, overflow="fold")
     for column in columns:
         made.add_column(column.title, width=_width(column), justify="right" if column.numeric else "left")
     for at, cell in enumerate(head.cells):
