@@ -18,7 +18,7 @@ SPECIAL = {
     "|": "\\textbar{}",
     "\N{EN DASH}": "--",
     "\N{PLUS-MINUS SIGN}": "$\\pm$",
-    "\N{DAGGER}": "\\textdagger{}",
+    "\N{DAGGER}": "$\\dagger$",
     "\n": " ",
     **{character: "\\" + character for character in "&%$#_{}"},
 }

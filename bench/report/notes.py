@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ METRICS = (
 )
 STRICT = "items are ranked, not identifiers: items that share one share a slot, and the target counts as its last"
 INTERVALS = "95 % percentile bootstrap over test users, none where all users have the same value"
-SEEDS = ", and over seeds where there are several; ± is the standard deviation over seeds"
+SEEDS = ", and over seeds where there are several"
+DEVIATION = "; ± is the standard deviation over seeds"
 UNPAIRED = "; two rows whose intervals overlap may still differ, for which see the comparisons"
 MARKED = (
     "bold is the best of the rows under one contract, underlined the second; a baseline counts under every contract "
@@ -70,8 +72,7 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
 
 def under_each(rows: Sequence[Row], found: Contracts) -> list[Note]:
     """What stands under every table: the contract by name, what differs where there are several, the machine."""
-    short = [{key: value for key, value in held.items() if key in SHORT} for held in _environments(rows).values()]
-    named = dict(zip(_cells(rows), short, strict=True))
+    named = {name: {key: held[key] for key in SHORT if key in held} for name, held in _environments(rows).items()}
     contract = [Note("contract", _named(holder)) for holder in found.by_letter.values()]
     return [*(_unequal(found) if found.several else contract), Note("environment", _alike(named))]
 
@@ -81,7 +82,7 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
     return [
         Note("metrics", METRICS),
         Note("strict", STRICT),
-        Note("intervals", INTERVALS + (SEEDS if several else "") + UNPAIRED),
+        Note("intervals", INTERVALS + (SEEDS + DEVIATION if several else "") + UNPAIRED),
         Note("marks", MARKED),
         *([Note(DAGGER, DAGGER_MEANS)] if marked else []),
     ]
@@ -97,13 +98,13 @@ def of_comparisons(lines: Sequence[Line], without: Sequence[Pair]) -> list[Note]
         Note("test", f"{TEST}; p (Holm) is corrected for all {tests} comparisons of this table"),
         Note("intervals", INTERVALS + SEEDS + "; of the difference, with the same users drawn for both rows"),
         Note("effect", EFFECT + WON),
-        *(
-            [Note("users", "**tested different users**, compared on those in common: " + "; ".join(named))]
-            if named
-            else []
-        ),
-        *([Note("left out", "**no user in common**: " + "; ".join(apart))] if apart else []),
+        *_if(named, "users", "**tested different users**, compared on those in common: "),
+        *_if(apart, "left out", "**no user in common**: "),
     ]
+
+
+def _if(named: Sequence[str], title: str, said: str) -> list[Note]:
+    return [Note(title, said + "; ".join(named))] if named else []
 
 
 def of_costs(rows: Sequence[Row]) -> list[Note]:
@@ -153,10 +154,14 @@ def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
 
 
 def _cells(rows: Sequence[Row]) -> dict[str, Result]:
-    """Every cell by a name that is its own."""
-    return {
-        row.label + (f" seed {cell.seed}" if len(row.cells) > 1 else ""): cell for row in rows for cell in row.cells
-    }
+    """Every cell by a name that is its own: the row's, with the contract where rows share it, and the seed."""
+    labels = Counter(row.label for row in rows)
+    named = {}
+    for row in rows:
+        name = row.label + (f" {row.first.contract_id}" if labels[row.label] > 1 else "")
+        for cell in row.cells:
+            named[name + (f" seed {cell.seed}" if len(row.cells) > 1 else "")] = cell
+    return named
 
 
 def _alike(named: Mapping[str, Mapping[str, Any]]) -> str:

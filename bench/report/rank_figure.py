@@ -49,7 +49,7 @@ def _panel(panel: Axes, made: Overall) -> None:
         panel.plot([rank, rank, edge], [0, height, height], color=INK, linewidth=0.8)
         text = f"{made.labels[scheme]}  {rank:.2f}" if left else f"{rank:.2f}  {made.labels[scheme]}"
         panel.text(edge, height, f" {text} ", ha="right" if left else "left", va="center", color=INK)
-    _axis(panel, made, 0.55)
+    _axis(panel, made, 1.2)
 
 
 def _axis(panel: Axes, made: Overall, above: float) -> None:
@@ -59,6 +59,8 @@ def _axis(panel: Axes, made: Overall, above: float) -> None:
     panel.set_xlim(0.9, count + 0.1)
     panel.set_ylim(top=above + 0.6)
     panel.xaxis.tick_top()
+    panel.spines["top"].set(visible=True, position=("data", 0.0), color=INK)
+    panel.tick_params(length=4)
     panel.set_xticks(range(1, count + 1))
     panel.spines[["left", "bottom"]].set_visible(False)
     panel.set_yticks([])

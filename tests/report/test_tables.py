@@ -144,9 +144,9 @@ def test_a_large_report_is_quick(store: Store, tmp_path: Path) -> None:
     for seed in range(3):
         for scheme in range(4):
             store(f"family/{scheme}", seed=seed, users=20_000)
-    start = time.perf_counter()
+    start = time.process_time()  # a busy machine is slow, not wrong
     written(tmp_path)
-    assert time.perf_counter() - start < 10 * 12 / 50 * 2  # fifty such cells in ten seconds, and as much again to spare
+    assert time.process_time() - start < 10 * 12 / 50 * 2  # fifty such cells in ten seconds, and as much again to spare
 
 
 def test_every_table_names_contract_and_environment(mixed: Path) -> None:
@@ -206,3 +206,14 @@ def test_cells_of_mixed_settings_become_parquet(store: Store, tmp_path: Path) ->
 def test_a_frame_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(BenchError, match=r"its name must end in \.csv or \.parquet"):
         frames.writer(Path("cells.xlsx"))
+
+
+def test_rows_of_one_name_are_told_apart_beneath_the_table(store: Store, tmp_path: Path) -> None:
+    """One scheme under two contracts, on two machines: neither may hide the other."""
+    store("one", environment={"device": "cpu"})
+    store("one", contract={"beam": 50}, environment={"device": "cuda"})
+    first, second = sorted(found.contract_id for found in load(tmp_path))
+    said = written(tmp_path)
+    assert f"one {first}" in said
+    assert f"one {second}" in said
+    assert "measured on different machines" in said
