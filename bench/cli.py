@@ -77,21 +77,54 @@ def run(
         typer.echo(f"Now: bench report{'' if results == Path('results') else f' --results {results}'}", err=True)
 
 
-@app.command(epilog="Examples:\n\n`bench report`\n\n`bench report --dataset toys --out report.md --figure quality.png`")
+@app.command(
+    epilog="Examples:\n\n`bench report`\n\n`bench report --dataset toys --out report.md --figure quality.png`\n\n"
+    "`bench report --preset cpu --latex tables.tex --values tables.parquet`"
+)
 def report(
     dataset: Annotated[str, typer.Option(help="Only these data sets, separated by commas.")] = "",
+    preset: Annotated[str | None, typer.Option(help="Only schemes run under this preset, and their baselines.")] = None,
+    contract: Annotated[
+        str | None, typer.Option(help="Only schemes under the contract whose id begins so, and their baselines.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where the Markdown goes; by default report.md in the results folder.")
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="Quality of each scheme, as .png or .svg.")] = None,
     cost_figure: Annotated[Path | None, typer.Option(help="Quality against cost, as .png or .svg.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="One row for each finished cell, as .csv.")] = None,
+    rank_figure: Annotated[
+        Path | None, typer.Option(help="Ranks over five or more data sets, as .png or .svg.")
+    ] = None,
+    latex: Annotated[Path | None, typer.Option(help="All tables for a paper (booktabs), as .tex.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="One row for each finished cell, as .csv or .parquet.")] = None,
+    values: Annotated[
+        Path | None, typer.Option(help="Every value of every table with its source, as .csv or .parquet.")
+    ] = None,
     results: Results = Path("results"),
 ) -> None:
-    """Tables of what is finished, with intervals, costs and the contract; on the terminal and as Markdown."""
-    from bench.report.write import write
+    """Tables of what is finished: quality, comparisons, costs, identifiers, slices; on the terminal and as Markdown."""
+    from bench.report.write import Files, Only, write
 
-    write(results, _list(dataset), out or results / "report.md", figure, cost_figure, csv)
+    files = Files(out or results / "report.md", latex, csv, values, figure, cost_figure, rank_figure)
+    write(results, Only(_list(dataset), preset, contract), files)
+
+
+@app.command(
+    epilog="Examples:\n\n`bench compare textual numeric/random --dataset toys`\n\n"
+    "`bench compare results/runs/toys/textual-title@1/584c8526-74386b/0 pop --dataset toys --json`"
+)
+def compare(
+    run_a: Annotated[str, typer.Argument(help="Folder of a cell, or the name of a scheme or baseline.")],
+    run_b: Annotated[str, typer.Argument(help="The same of the run to compare with.")],
+    dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
+    seed: Annotated[int | None, typer.Option(help="One seed; by default the mean over all seeds of a run.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """How two stored runs differ on the same users: difference, interval, p, users won and lost, slices, contract."""
+    from bench.report.compare_view import write
+
+    write(results, (run_a, run_b), dataset, seed, json)
 
 
 @app.command("ls", epilog="Example:\n\n`bench ls --data-dir ~/data`")

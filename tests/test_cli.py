@@ -120,10 +120,11 @@ def test_help_is_there_for_every_command(bench: Bench, monkeypatch: pytest.Monke
     monkeypatch.setenv("COLUMNS", "200")
     top = bench("--help")
     assert top.code == 0
-    assert all(command in top.out for command in ("run", "report", "ls", "data", "ids"))
+    assert all(command in top.out for command in ("run", "report", "compare", "ls", "data", "ids"))
     examples = {
         ("run",): "bench run --id-scheme textual",
         ("report",): "bench report --dataset toys",
+        ("compare",): "bench compare textual numeric/random",
         ("ls",): "bench ls --data-dir",
         ("data", "info"): "bench data info ml-100k",
         ("ids", "show"): "bench ids show semantic/rqvae",

@@ -1,4 +1,4 @@
-"""How sure a mean over users is: bootstrap intervals and the spread over seeds."""
+"""How sure a mean over users is: bootstrap intervals over users, over seeds and users, and the spread over seeds."""
 
 from __future__ import annotations
 
@@ -11,46 +11,76 @@ from bench.errors import BenchError
 
 Floats = NDArray[np.float64]
 
-DRAWS_AT_ONCE = 1 << 22  # counts drawn in one call: 32 MB whatever the number of distinct values
+RESAMPLES = 2000
+COUNTS_AT_ONCE = 1 << 22  # how often a user was drawn, held for as many resamples as fit: 32 MB
 
 
-def interval(values: Floats, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of ``values [users]``.
+def interval(values: Floats, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of ``values``, ``[users]`` or ``[seeds, users]``.
 
-    Users are resampled with replacement. Rank metrics take few distinct values, and how often each value occurs in
-    a resample is multinomial, so drawing these counts is the user bootstrap in distribution at a fraction of its cost.
-    Where all users have the same value (no hit at all, or a single user) both ends coincide and say nothing.
+    Users are resampled with replacement; with several seeds, the seeds as well (``resampled_over_seeds``). Where all
+    users have the same value (no hit at all, or a single user) both ends coincide and say nothing.
     """
-    if not len(values) or not np.isfinite(values).all():
-        raise BenchError(f"an interval needs finite values of at least one user; found {len(values):,} values")
+    runs = np.atleast_2d(values)
+    if not runs.size or not np.isfinite(runs).all():
+        raise BenchError(f"an interval needs finite values of at least one user; found {runs.shape[1]:,} values")
+    return ends(resampled_over_seeds(resampled_means(runs.T, resamples, seed), seed), level)
+
+
+def ends(means: Floats, level: float = 0.95) -> tuple[float, float]:
+    """The middle ``level`` of resampled means ``[resamples]``."""
     if not 0 < level < 1:
         raise BenchError(f"confidence level {level} is impossible; it lies between 0 and 1, such as 0.95")
-    means = _resampled_means(values, resamples, np.random.default_rng(seed))
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _resampled_means(values: Floats, resamples: int, generator: np.random.Generator) -> Floats:
-    distinct, counts = np.unique(values, return_counts=True)
-    shares = counts / len(values)
-    rows = max(1, DRAWS_AT_ONCE // len(distinct))
-    parts = [
-        generator.multinomial(len(values), shares, size=min(rows, resamples - start)) @ distinct
-        for start in range(0, resamples, rows)
-    ]
-    return np.asarray(np.concatenate(parts) / len(values), np.float64)
+def resampled_means(columns: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """``columns [users, k]`` to ``[resamples, k]``: the mean of every column over users drawn with replacement.
 
-
-def over_seeds(values: Sequence[Floats]) -> Floats:
-    """``[users]``: each user's value averaged over runs that differ only in their seed.
-
-    An interval of these means is over users, for the average of these runs; it holds nothing about how a further
-    seed would come out. That is what ``mean_and_sd`` of the runs' own means is for.
+    A resample draws the same users for all columns, and which it draws depends on the number of users and ``seed``
+    alone. So columns of the same users, in the same order, may be subtracted afterwards, in this call or from
+    another: what comes out are resampled paired differences. Time and memory grow with resamples x users, hardly
+    with the columns.
     """
-    if len({len(run) for run in values}) != 1:
-        raise BenchError(f"runs to be averaged need the same users; found {[len(run) for run in values]} values")
-    return np.asarray(np.mean(np.stack(values), axis=0), np.float64)
+    users, generator = len(columns), np.random.default_rng(seed)
+    first = columns[:1]  # taken off and put on again, so that a constant column stays one to the last bit
+    varying = np.flatnonzero((columns != first).any(axis=1))  # most users have no hit and need no product
+    deviations, held = columns[varying] - first, max(1, COUNTS_AT_ONCE // users)
+    parts = []
+    for start in range(0, resamples, held):
+        drawn = (
+            np.bincount(generator.integers(users, size=users, dtype=np.uint32), minlength=users)
+            for _ in range(min(held, resamples - start))
+        )
+        counts = np.stack([found[varying] for found in drawn])
+        parts.append(counts.astype(np.float64) @ deviations / users + first)
+    return np.concatenate(parts)
+
+
+def resampled_over_seeds(means: Floats, seed: int = 0) -> Floats:
+    """``means [resamples, seeds]`` to ``[resamples]``: their mean over seeds, resampled as if seeds were drawn as well.
+
+    Every seed saw every user, so a mean varies by users, by seeds, and by what is peculiar to a user under a seed
+    (Owen 2007). The resampled users hold the first and the last. To each resample the deviation of a mean over seeds
+    drawn with replacement is added, stretched by n / (n - 1) in variance, which drawing from n takes away (Rao and
+    Wu 1988), and shrunk by the part of it that is peculiar to users and would else count twice.
+
+    Few seeds tell little about seeds: where they decide more than users do, percentiles of three or five values are
+    too narrow, and the deviation over seeds says more.
+    """
+    count = means.shape[1]
+    if count == 1:
+        return means[:, 0]
+    spread = np.cov(means.T)
+    peculiar = np.trace(spread) / count - spread[~np.eye(count, dtype=bool)].mean()
+    deviations = means.mean(axis=0) - means.mean()
+    observed = np.square(deviations).sum() / (count - 1)
+    kept = max(0.0, 1 - peculiar / observed) if observed > 0 else 0.0
+    drawn = np.random.default_rng([seed, count]).multinomial(count, [1 / count] * count, size=len(means)) / count
+    stretched = np.sqrt(kept * count / (count - 1)) * deviations
+    return np.asarray(means.mean(axis=1) + drawn @ stretched, np.float64)
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:

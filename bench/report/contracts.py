@@ -16,11 +16,12 @@ from bench.report.rows import Row
 
 
 def comparable(one: Row, other: Row) -> bool:
-    """Whether the better of two rows may be called better."""
-    return _agree(one.first, other.first)
+    """Whether the better of two rows may be called better; what leaks is beyond compare."""
+    leaks = one.first.scheme.leaks or other.first.scheme.leaks
+    return one is other or (agree(one.first, other.first) and not leaks)
 
 
-def _agree(one: Result, other: Result) -> bool:
+def agree(one: Result, other: Result) -> bool:
     if one.scheme.kind != "baseline" and other.scheme.kind != "baseline":
         return one.contract == other.contract
     shared = [key for key in one.contract if key in other.contract]
@@ -44,7 +45,7 @@ def contracts(rows: Sequence[Row]) -> Contracts:
     found: dict[str, Result] = {}
     letters = []
     for row in sorted(rows, key=lambda row: row.baseline):
-        fitting = [letter for letter, holder in found.items() if _agree(row.first, holder)]
+        fitting = [letter for letter, holder in found.items() if agree(row.first, holder)]
         if not fitting:
             fitting = [_letter(len(found))]
             found[fitting[0]] = row.first

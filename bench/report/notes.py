@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from bench.report.comparisons import Pair
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.results import DatasetFacts, Result
 from bench.report.rows import Row, differing
+from bench.report.significance import Line
+from bench.report.table import DAGGER, Note
 
 MACHINE = ("platform", "device", "cpu_threads", "processes")  # where these differ, so do seconds and memory
+SHORT = ("bench", "torch", "device", "cpu_threads", "processes")  # of the environment, under every table
 
 METRICS = (
     "Hit@k is the share of test users whose item is among the first k; NDCG@k the mean of 1/log2(rank + 1) within "
     "the first k; MRR@20 the mean of 1/rank within the first 20; an item further down counts 0"
 )
 STRICT = "items are ranked, not identifiers: items that share one share a slot, and the target counts as its last"
-COLLISIONS = "; expected lets a slot show one of its items at random, optimistic lets collisions cost nothing"
-INTERVALS = (
-    "95 % percentile bootstrap over test users, none where all users have the same value; they are not paired, so two "
-    "rows whose intervals overlap may still differ"
+INTERVALS = "95 % percentile bootstrap over test users, none where all users have the same value"
+SEEDS = ", and over seeds where there are several"
+DEVIATION = "; ± is the standard deviation over seeds"
+UNPAIRED = "; two rows whose intervals overlap may still differ, for which see the comparisons"
+MARKED = (
+    "bold is the best of the rows under one contract, underlined the second; a baseline counts under every contract "
+    "that it agrees with"
 )
-SEEDS = "; over several seeds, of each user's mean; ± is the standard deviation over seeds"
-BOLD = "the best of the rows under one contract; a baseline counts under every contract that it agrees with"
+DAGGER_MEANS = (
+    "better than the best baseline: p below 0.05 in a paired permutation test, after Holm's correction for all "
+    "comparisons of this data set"
+)
+TEST = (
+    "paired permutation test over users (signs of the differences are flipped; 9,999 draws, all patterns where few "
+    "users differ), two-sided; of per-user means where a row has several seeds"
+)
+EFFECT = (
+    "lift is the difference as a part of the second value, effect the mean difference of users over its standard "
+    "deviation (d_z)"
+)
+WON = "; won, lost and tied count users by NDCG@10"
+COSTS = (
+    "means over seeds; decode steps are those of beam search, one for each token of the longest identifier; fit s is "
+    "what making the identifiers took; a dash stands where nothing was measured"
+)
+DIAGNOSTICS = (
+    "colliding items share their identifier with another, colliding targets are the same by test interactions; "
+    "strict counts the target as the last item of its slot, expected lets a slot show one of its items at random, "
+    "optimistic lets collisions cost nothing; invalid is the share of written lists that name no item, 0 by "
+    "construction where the decoder only follows identifiers"
+)
+SLICES = "strict NDCG@10 of the users in a slice; intervals are 1.96 standard errors over users"
 
 
-@dataclass(frozen=True)
-class Note:
-    """One remark; what stands between ``**`` in its text is emphasised."""
-
-    title: str
-    text: str
-
-
-def notes(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts) -> list[Note]:
-    """All that is needed to know what the table says, and to make it again."""
+def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, missing: str) -> list[Note]:
+    """All that is needed to know what the tables of a data set rest on, and to make them again."""
     return [
         _data(dataset),
         *_leaks(rows),
@@ -43,10 +64,52 @@ def notes(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts) -> list[
         *_baselines(rows, found),
         Note("split", _alike({name: cell.split for name, cell in _cells(rows).items()})),
         Note("seeds", _seeds(rows)),
+        *([Note("missing", missing)] if missing else []),
         Note("schemes", "; ".join(_scheme(row.first) for row in rows)),
         *_environment(rows),
-        *_reading(rows),
+        Note("results", "; ".join(", ".join(cell.place for cell in row.cells) for row in rows)),
     ]
+
+
+def under_each(rows: Sequence[Row], found: Contracts) -> list[Note]:
+    """What stands under every table: the contract by name, what differs where there are several, the machine."""
+    named = {name: {key: held[key] for key in SHORT if key in held} for name, held in _environments(rows).items()}
+    contract = [Note("contract", _named(holder)) for holder in found.by_letter.values()]
+    return [*(_unequal(found) if found.several else contract), Note("environment", _alike(named))]
+
+
+def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
+    several = any(len(row.cells) > 1 for row in rows)
+    return [
+        Note("metrics", METRICS),
+        Note("strict", STRICT),
+        Note("intervals", INTERVALS + (SEEDS + DEVIATION if several else "") + UNPAIRED),
+        Note("marks", MARKED),
+        *([Note(DAGGER, DAGGER_MEANS)] if marked else []),
+    ]
+
+
+def of_comparisons(lines: Sequence[Line], without: Sequence[Pair]) -> list[Note]:
+    """``without`` are pairs that have no user in common."""
+    tests = sum(len(line.found) for line in lines)
+    partly = [line.pair for line in lines if not line.pair.complete]
+    named = [f"{pair.one.label} and {pair.other.label}: {pair.users:,}" for pair in partly]
+    apart = [f"{pair.one.label} and {pair.other.label}" for pair in without]
+    return [
+        Note("test", f"{TEST}; p (Holm) is corrected for all {tests} comparisons of this table"),
+        Note("intervals", INTERVALS + SEEDS + "; of the difference, with the same users drawn for both rows"),
+        Note("effect", EFFECT + WON),
+        *_if(named, "users", "**tested different users**, compared on those in common: "),
+        *_if(apart, "left out", "**no user in common**: "),
+    ]
+
+
+def _if(named: Sequence[str], title: str, said: str) -> list[Note]:
+    return [Note(title, said + "; ".join(named))] if named else []
+
+
+def of_costs(rows: Sequence[Row]) -> list[Note]:
+    return [Note("costs", COSTS), *_machines(rows)]
 
 
 def _data(dataset: DatasetFacts) -> Note:
@@ -65,19 +128,24 @@ def _named(holder: Result) -> str:
 
 
 def _contracts(found: Contracts) -> list[Note]:
+    holders = list(found.by_letter.values())
     if not found.several:
-        return [
-            Note("contract", f"{_named(holder)}: {settings(holder.contract)}") for holder in found.by_letter.values()
-        ]
-    held = {letter: holder.contract for letter, holder in found.by_letter.items()}
+        return [Note("contract", f"{_named(holder)}: {settings(holder.contract)}") for holder in holders]
+    same = settings(holders[0].contract, without=_unlike(found)) or "nothing"
+    return [*_unequal(found), Note("the same", same)]
+
+
+def _unequal(found: Contracts) -> list[Note]:
     named = ", ".join(f"{letter} is {_named(holder)}" for letter, holder in found.by_letter.items())
-    partial = [letter for letter, holder in found.by_letter.items() if holder.scheme.kind == "baseline"]
-    unlike = varying(held, partial)
     return [
         Note("contracts", f"**the rows were not made under one contract**: {named}"),
-        Note("differing", differences(unlike)),
-        Note("the same", settings(next(iter(held.values())), without=unlike) or "nothing"),
+        Note("differing", differences(_unlike(found))),
     ]
+
+
+def _unlike(found: Contracts) -> dict[str, dict[str, list[str]]]:
+    held = {letter: holder.contract for letter, holder in found.by_letter.items()}
+    return varying(held, [letter for letter, holder in found.by_letter.items() if holder.scheme.kind == "baseline"])
 
 
 def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
@@ -93,10 +161,14 @@ def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
 
 
 def _cells(rows: Sequence[Row]) -> dict[str, Result]:
-    """Every cell by a name that is its own."""
-    return {
-        row.label + (f" seed {cell.seed}" if len(row.cells) > 1 else ""): cell for row in rows for cell in row.cells
-    }
+    """Every cell by a name that is its own: the row's, with the contract where rows share it, and the seed."""
+    labels = Counter(row.label for row in rows)
+    named = {}
+    for row in rows:
+        name = row.label + (f" {row.first.contract_id}" if labels[row.label] > 1 else "")
+        for cell in row.cells:
+            named[name + (f" seed {cell.seed}" if len(row.cells) > 1 else "")] = cell
+    return named
 
 
 def _alike(named: Mapping[str, Mapping[str, Any]]) -> str:
@@ -118,20 +190,21 @@ def _scheme(result: Result) -> str:
     return f"{result.scheme.name}@{result.scheme.version}" + (f" ({held})" if held else "")
 
 
+def _environments(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    return {name: {"bench": cell.bench, **cell.environment} for name, cell in _cells(rows).items()}
+
+
 def _environment(rows: Sequence[Row]) -> list[Note]:
-    named = {name: {"bench": cell.bench, **cell.environment} for name, cell in _cells(rows).items()}
+    named = _environments(rows)
     commands = dict.fromkeys(str(held.pop("command")) for held in named.values() if "command" in held)
-    found = [Note("environment", _alike(named))]
-    if differing([{key: held.get(key) for key in MACHINE} for held in named.values()]):
-        found.append(Note("costs", "**measured on different machines**: seconds and memory do not compare"))
-    return [*found, *(Note("made by", command) for command in commands)]
-
-
-def _reading(rows: Sequence[Row]) -> list[Note]:
-    several = any(len(row.cells) > 1 for row in rows)
     return [
-        Note("metrics", METRICS),
-        Note("strict", STRICT + (COLLISIONS if any(row.collides for row in rows) else "")),
-        Note("intervals", INTERVALS + (SEEDS if several else "")),
-        Note("bold", BOLD),
+        Note("environment", _alike(named)),
+        *_machines(rows),
+        *(Note("made by", command) for command in commands),
     ]
+
+
+def _machines(rows: Sequence[Row]) -> list[Note]:
+    if not differing([{key: held.get(key) for key in MACHINE} for held in _environments(rows).values()]):
+        return []
+    return [Note("machines", "**measured on different machines**: seconds and memory do not compare")]

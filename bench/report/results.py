@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,10 @@ class SchemeFacts:
 
 @dataclass(frozen=True)
 class IdentifierFacts:
-    """Identifiers in figures; rates are shares of items that share an identifier, ``_test`` by test interactions."""
+    """Identifiers in figures; rates are shares of items that share an identifier, ``_test`` by test interactions.
+
+    ``further`` holds whatever else was stored about them, such as how much of a codebook is used.
+    """
 
     tokens_mean: float
     tokens_max: int
@@ -63,6 +66,7 @@ class IdentifierFacts:
     collision_rate: float
     collision_rate_test: float
     largest_group: int
+    further: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,10 @@ class Costs:
 
 @dataclass(frozen=True, eq=False)
 class UserTable:
-    """Per-user results, all ``[users]``: where the target came out and in which strata the user falls."""
+    """Per-user results, all ``[users]`` and ordered by user: where the target came out, in which strata the user falls.
+
+    The order makes cells that tested the same users agree line by line.
+    """
 
     users: NDArray[np.object_]
     targets: NDArray[np.object_]
@@ -92,9 +99,13 @@ class UserTable:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One finished cell. ``metrics`` is ``metrics[reading][name]`` with readings strict, optimistic and expected."""
+    """One finished cell. ``metrics`` is ``metrics[reading][name]`` with readings strict, optimistic and expected.
+
+    ``place`` is the folder as it is written in reports: relative to the results folder.
+    """
 
     folder: Path
+    place: str
     bench: str
     dataset: DatasetFacts
     scheme: SchemeFacts
@@ -109,6 +120,7 @@ class Result:
     training: Mapping[str, Any] | None
     environment: Mapping[str, Scalar]
     created: str
+    resampled: dict[str, Floats] = field(default_factory=dict)  # filled by bench.report.sampling
 
     @cached_property
     def table(self) -> UserTable:
@@ -128,15 +140,15 @@ def load(results: Path) -> list[Result]:
     files = sorted(path for path in runs.rglob("result.json") if not _hidden(path.relative_to(runs)))
     if not files:
         raise BenchError(f"no finished results in '{results}'; make some with: {EXAMPLE}")
-    return [read(path) for path in files]
+    return [read(path, path.parent.relative_to(results).as_posix()) for path in files]
 
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts[:-1])
 
 
-def read(path: Path) -> Result:
-    """The cell whose ``result.json`` this is."""
+def read(path: Path, place: str) -> Result:
+    """The cell whose ``result.json`` this is; reports call its folder ``place``."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         schema = int(stored["schema"])
@@ -147,7 +159,7 @@ def read(path: Path) -> Result:
             f"'{path}' has result schema {schema}, this bench reads up to {SCHEMA}; update bench to read it"
         )
     try:
-        return _result(path.parent, stored)
+        return _result(path.parent, place, stored)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, error) from error
 
@@ -157,10 +169,11 @@ def _damaged(path: Path, error: Exception) -> BenchError:
     return BenchError(f"'{path}' is damaged ({reason}); delete its folder and run the cell again")
 
 
-def _result(folder: Path, stored: Mapping[str, Any]) -> Result:
-    found, scheme, data = stored["identifiers"], stored["scheme"], stored["dataset"]
+def _result(folder: Path, place: str, stored: Mapping[str, Any]) -> Result:
+    scheme, data = stored["scheme"], stored["dataset"]
     return Result(
         folder=folder,
+        place=place,
         bench=str(stored["bench"]),
         dataset=DatasetFacts(**{name: data[name] for name in DatasetFacts.__dataclass_fields__}),
         scheme=SchemeFacts(
@@ -176,14 +189,18 @@ def _result(folder: Path, stored: Mapping[str, Any]) -> Result:
         seed=int(stored["seed"]),
         split={name: int(count) for name, count in stored["split"].items()},
         metrics={reading: _floats(stored["metrics"][reading]) for reading in ("strict", "optimistic", "expected")},
-        identifiers=None
-        if found is None
-        else IdentifierFacts(**{name: found[name] for name in IdentifierFacts.__dataclass_fields__}),
+        identifiers=None if stored["identifiers"] is None else _identifiers(stored["identifiers"]),
         costs=Costs(**{name: _cost(stored["costs"][name]) for name in Costs.__dataclass_fields__}),
         training=stored["training"],
         environment=dict(stored["environment"]),
         created=str(stored["created"]),
     )
+
+
+def _identifiers(found: Mapping[str, Any]) -> IdentifierFacts:
+    known = [name for name in IdentifierFacts.__dataclass_fields__ if name != "further"]
+    further = {name: value for name, value in found.items() if name not in known}
+    return IdentifierFacts(**{name: found[name] for name in known}, further=further)
 
 
 def _floats(values: Mapping[str, Any]) -> dict[str, float]:
@@ -199,6 +216,7 @@ def _read_table(path: Path) -> UserTable:
         raise BenchError(f"'{path}' is missing beside its result.json; run that cell again with --force")
     try:
         frame = pd.read_parquet(path, columns=COLUMNS)
+        frame = frame.iloc[np.argsort(frame["user"].to_numpy(object), kind="stable")]
         columns = {name: _numbers(frame[name]) for name in COLUMNS[2:]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0]

@@ -12,7 +12,8 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.evaluation.metrics import Floats
-from bench.evaluation.statistics import interval, mean_and_sd, over_seeds
+from bench.evaluation.statistics import ends, mean_and_sd, resampled_over_seeds
+from bench.report import sampling
 from bench.report.results import DatasetFacts, Result
 
 HEADLINE = "ndcg@10"
@@ -20,7 +21,7 @@ HEADLINE = "ndcg@10"
 
 @dataclass(frozen=True)
 class Estimate:
-    """A strict metric: mean over users and seeds, its 95 % interval over users, its deviation over seeds.
+    """A strict metric: mean over users and seeds, its 95 % interval over both, its deviation over seeds.
 
     The interval is None where all users have the same value: there it says nothing. ``sd`` is None for one seed.
     """
@@ -62,8 +63,25 @@ class Row:
     def estimate(self, name: str) -> Estimate:
         """The metric with its interval; reads the per-user tables."""
         value, sd = self.metric(name)
-        low, high = interval(self._user_values(name))
-        return Estimate(value, (low, high) if low < high else None, sd)
+        return Estimate(value, None if np.ptp(self.values(name)) == 0 else ends(self.resampled(name)), sd)
+
+    def values(self, name: str) -> Floats:
+        """``[seeds, users]``: the strict metric of every user, ordered by user.
+
+        BenchError where seeds tested different users.
+        """
+        for cell in self.cells[1:]:
+            if not np.array_equal(cell.table.users, self.first.table.users):
+                raise BenchError(
+                    f"seeds {self.first.seed} and {cell.seed} of '{self.label}' on '{self.first.dataset.name}' tested "
+                    "different users under one contract; run one of them again with --force"
+                )
+        return np.stack([cell.values(name) for cell in self.cells])
+
+    def resampled(self, name: str, seed: int = 0) -> Floats:
+        """``[resamples]``: the metric's mean over resampled users and, with ``seed``, over resampled seeds."""
+        sampling.resample(self.cells, [name])
+        return resampled_over_seeds(np.stack([cell.resampled[name] for cell in self.cells], axis=1), seed)
 
     def cost(self, name: str) -> float | None:
         """Mean of a field of ``Costs`` over seeds; None where it was not measured."""
@@ -73,18 +91,19 @@ class Row:
         """Mean of a field of ``IdentifierFacts`` over seeds; None for baselines."""
         return _mean(None if cell.identifiers is None else getattr(cell.identifiers, name) for cell in self.cells)
 
-    def _user_values(self, name: str) -> Floats:
-        if len(self.cells) == 1:
-            return self.first.values(name)
-        orders = [np.argsort(cell.table.users) for cell in self.cells]
-        users = [cell.table.users[order] for cell, order in zip(self.cells, orders, strict=True)]
-        for cell, found in zip(self.cells, users, strict=True):
-            if not np.array_equal(found, users[0]):
-                raise BenchError(
-                    f"seeds {self.first.seed} and {cell.seed} of '{self.label}' on '{self.first.dataset.name}' tested "
-                    "different users under one contract; run one of them again with --force"
-                )
-        return over_seeds([cell.values(name)[order] for cell, order in zip(self.cells, orders, strict=True)])
+    def further(self, name: str) -> list[float]:
+        """Means over seeds of a stored figure of the identifiers: one, one for each level, or none."""
+        held = [_figures(cell.identifiers.further.get(name)) for cell in self.cells if cell.identifiers]
+        if not held or len({len(found) for found in held}) > 1:
+            return []
+        return [float(value) for value in np.mean(held, axis=0)]
+
+
+def _figures(value: object) -> list[float]:
+    """A number or a list of numbers; anything else is no figure."""
+    values = value if isinstance(value, list) else [value]
+    numbers = [float(found) for found in values if isinstance(found, int | float) and not isinstance(found, bool)]
+    return numbers if len(numbers) == len(values) else []
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

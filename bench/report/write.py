@@ -4,50 +4,112 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from bench.errors import BenchError, unknown
+from bench.report import frames
 from bench.report import results as stored
-from bench.report import tables
+from bench.report.contracts import agree
+from bench.report.latex import latex
+from bench.report.markdown import markdown
 from bench.report.results import Result
+from bench.report.tables import chapters
+from bench.report.terminal import show
 
 
-def write(
-    results: Path, datasets: Sequence[str], out: Path, figure: Path | None, cost_figure: Path | None, csv: Path | None
-) -> None:
-    """Print the tables of the chosen data sets (all where none is named), and write the files asked for."""
-    found = chosen(stored.load(results), datasets)
-    tables.console(found, Console(highlight=False))
-    _write(out, lambda path: path.write_text(tables.markdown(found), encoding="utf-8"))
-    if csv is not None:
-        _write(csv, lambda path: tables.frame(found).to_csv(path, index=False))
-    if figure is not None or cost_figure is not None:
-        from bench.report import figures
+@dataclass(frozen=True)
+class Only:
+    """Which results are reported: of these data sets, this preset, this contract; all where nothing is said."""
 
-        for path, draw in ((figure, figures.quality), (cost_figure, figures.cost)):
-            if path is not None:
-                draw(found, path)
-    written = [str(path) for path in (out, csv, figure, cost_figure) if path is not None]
-    Console(stderr=True, highlight=False).print(f"written: {', '.join(written)}", markup=False)
+    datasets: Sequence[str] = ()
+    preset: str | None = None
+    contract: str | None = None
 
 
-def chosen(found: Sequence[Result], datasets: Sequence[str]) -> list[Result]:
-    """The results on the named data sets; a name without results is a BenchError."""
-    known = {result.dataset.name for result in found}
-    for name in datasets:
+@dataclass(frozen=True)
+class Files:
+    """What is written where; ``csv`` has one line for each cell, ``values`` one for each value of the tables."""
+
+    out: Path
+    latex: Path | None = None
+    csv: Path | None = None
+    values: Path | None = None
+    figure: Path | None = None
+    cost_figure: Path | None = None
+    rank_figure: Path | None = None
+
+
+def write(results: Path, only: Only, files: Files) -> None:
+    """Print the tables of the chosen results, and write the files asked for."""
+    framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
+    found = chosen(stored.load(results), only)
+    made = chapters(found)
+    show(made, Console(highlight=False))
+    _write(files.out, lambda path: path.write_text(markdown(made), encoding="utf-8"))
+    if files.latex is not None:
+        _write(files.latex, lambda path: path.write_text(latex(made), encoding="utf-8"))
+    if files.csv is not None:
+        _write(files.csv, partial(framed[files.csv], frames.frame(found)))
+    if files.values is not None:
+        _write(files.values, partial(framed[files.values], frames.values(made)))
+    _draw(found, files)
+    named = (files.out, files.latex, files.csv, files.values, files.figure, files.cost_figure, files.rank_figure)
+    written = ", ".join(str(path) for path in named if path is not None)
+    Console(stderr=True, highlight=False).print(f"written: {written}", markup=False)
+
+
+def _draw(found: Sequence[Result], files: Files) -> None:
+    if files.figure is None and files.cost_figure is None and files.rank_figure is None:
+        return
+    from bench.report import figures, rank_figure
+
+    drawn = ((files.figure, figures.quality), (files.cost_figure, figures.cost), (files.rank_figure, rank_figure.draw))
+    for path, draw in drawn:
+        if path is not None:
+            draw(found, path)
+
+
+def chosen(found: Sequence[Result], only: Only) -> list[Result]:
+    """The results that are asked for; a name without results is a BenchError.
+
+    A baseline is not trained under a preset or contract: it stays where it agrees with a result that is kept.
+    """
+    for name in only.datasets:
+        known = {result.dataset.name for result in found}
         if name not in known:
             raise unknown("data set with results", name, known)
-    return [result for result in found if not datasets or result.dataset.name in datasets]
+    kept = [result for result in found if not only.datasets or result.dataset.name in only.datasets]
+    if only.preset is not None:
+        kept = _under(kept, "preset", only.preset, lambda result: result.preset == only.preset)
+    if only.contract is not None:
+        asked = only.contract
+        kept = _under(kept, "contract", asked, lambda result: result.contract_id.startswith(asked))
+    return kept
+
+
+def _under(found: Sequence[Result], kind: str, asked: str, fits: Callable[[Result], bool]) -> list[Result]:
+    fitting = [result for result in found if fits(result)]
+    if not fitting:
+        known = {result.preset or "none" if kind == "preset" else result.contract_id for result in found}
+        raise unknown(f"{kind} with results", asked, known)
+    schemes = [result for result in fitting if result.scheme.kind != "baseline"]
+    return [
+        result
+        for result in found
+        if result in fitting or (result.scheme.kind == "baseline" and any(agree(result, other) for other in schemes))
+    ]
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Atomic; the operating system's refusal is one line."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(partial)
-        os.replace(partial, path)
+        write(unfinished)
+        os.replace(unfinished, path)
     except OSError as error:
         raise BenchError(f"cannot write '{path}': {error.strerror or error}; name another file") from error

@@ -94,7 +94,7 @@ def cell_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
         "bench": "0.1.0",
         "dataset": {
             "name": said["dataset"],
-            "fingerprint": said.pop("fingerprint", FINGERPRINTS[said["dataset"]]),
+            "fingerprint": said.pop("fingerprint", FINGERPRINTS.get(said["dataset"], "")),
             "users": users,
             "items": 11924,
             "interactions": 167597,

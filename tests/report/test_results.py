@@ -50,6 +50,29 @@ def test_user_table_gives_the_stored_metrics(store: Store, tmp_path: Path) -> No
         assert found.values(name).mean() == pytest.approx(found.metrics["strict"][name])
 
 
+def test_users_are_in_one_order_whatever_the_file_has(store: Store, tmp_path: Path) -> None:
+    folder = store("textual/title", quality=0.4)
+    before = results.load(tmp_path)[0].table
+    frame = pd.read_parquet(folder / "per_user.parquet").sample(frac=1, random_state=1)
+    frame.to_parquet(folder / "per_user.parquet")
+    after = results.load(tmp_path)[0].table
+    assert after.users.tolist() == before.users.tolist() == sorted(frame["user"])
+    assert np.array_equal(after.ranks.strict, before.ranks.strict)
+    assert np.array_equal(after.popularity, before.popularity)
+
+
+def test_figures_of_identifiers_nobody_foresaw_are_kept(store: Store, tmp_path: Path) -> None:
+    rewrite(store("codes"), lambda stored: stored["identifiers"].update(codebook_use=[1.0, 0.5]))
+    (found,) = results.load(tmp_path)
+    assert found.identifiers is not None
+    assert found.identifiers.further == {"codebook_use": [1.0, 0.5]}
+
+
+def test_a_cell_is_called_by_its_place_in_the_results(store: Store, tmp_path: Path) -> None:
+    folder = store("textual/title")
+    assert results.load(tmp_path)[0].place == folder.relative_to(tmp_path).as_posix()
+
+
 def test_ranks_stored_as_floats_are_read_alike(store: Store, tmp_path: Path) -> None:
     folder = store("pop", kind="baseline", quality=0.3)
     before = results.load(tmp_path)[0].values("ndcg@10")
@@ -88,7 +111,7 @@ def test_no_results_says_where_and_how_to_make_some(tmp_path: Path) -> None:
         ("[]", "list indices"),
         ("{}", "'schema' is missing"),
         ('{"schema": null}', "NoneType"),
-        ('{"schema": 1}', "'identifiers' is missing"),
+        ('{"schema": 1}', "'scheme' is missing"),
         (b"\xff\xfe", "utf-8"),
     ],
 )
@@ -153,5 +176,6 @@ def test_user_table_of_another_run_is_noticed(store: Store, tmp_path: Path) -> N
 
 
 def test_reports_do_not_import_torch() -> None:
-    code = "import sys, bench.report.tables, bench.report.figures; sys.exit('torch' in sys.modules)"
+    modules = "bench.report.write, bench.report.figures, bench.report.compare_view"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

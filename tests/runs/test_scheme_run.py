@@ -20,7 +20,8 @@ from bench.data.splits import Targets, leave_one_out
 from bench.ids import plugins
 from bench.model.recommender import Recommender
 from bench.runs import scheme_run
-from bench.runs.scheme_run import SchemeRun, fit_key
+from bench.runs.fitting import fit_key
+from bench.runs.scheme_run import SchemeRun
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]

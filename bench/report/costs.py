@@ -1,0 +1,53 @@
+"""The cost table: what identifiers and runs take, and how many seeds stand behind a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.report.numbers import number, seconds, weights
+from bench.report.quality import stored
+from bench.report.rows import Row
+from bench.report.table import Cell, Column
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A column: its title, the field it is stored in, how it is read and how it is written."""
+
+    title: str
+    field: str
+    read: Callable[[Row], float | None]
+    written: Callable[[float | None], str]
+
+
+def costs(rows: Sequence[Row]) -> list[Column]:
+    """Means over seeds; a dash for what does not exist or was not measured."""
+    return [Column(cost.title, tuple(_cell(row, cost) for row in rows)) for cost in COSTS]
+
+
+def _cell(row: Row, cost: Cost) -> Cell:
+    value = cost.read(row)
+    return Cell(cost.written(value), stored(row, cost.field), value)
+
+
+def _steps(row: Row) -> float | None:
+    """Beam search writes a token of every beam in each step, so the longest identifier says how many there are."""
+    return row.identifier("tokens_max") if row.first.contract.get("decoder") == "beam" else None
+
+
+COSTS = (
+    Cost("tokens per item", "identifiers.tokens_mean", lambda row: row.identifier("tokens_mean"), number),
+    Cost("decode steps", "identifiers.tokens_max", _steps, lambda value: number(value, 0)),
+    Cost("parameters", "costs.parameters", lambda row: row.cost("parameters"), weights),
+    Cost("fit s", "costs.fit_seconds", lambda row: row.cost("fit_seconds"), seconds),
+    Cost("train s", "costs.train_seconds", lambda row: row.cost("train_seconds"), seconds),
+    Cost(
+        "inference s per 1,000 users",
+        "costs.inference_seconds_per_1000_users",
+        lambda row: row.cost("inference_seconds_per_1000_users"),
+        seconds,
+    ),
+    Cost("peak MB", "costs.peak_memory_mb", lambda row: row.cost("peak_memory_mb"), lambda value: number(value, 0)),
+    Cost("seeds", "seed", lambda row: float(len(row.cells)), lambda value: number(value, 0)),
+)

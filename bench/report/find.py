@@ -1,0 +1,50 @@
+"""A stored run by its folder or by its scheme's name: what ``bench compare`` is asked about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.errors import BenchError, unknown
+from bench.report import results as stored
+from bench.report.results import Result
+from bench.report.rows import Row, sections
+
+
+def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Row:
+    """The cells that ``asked`` names, which may differ in their seed only.
+
+    ``asked`` is the folder of a cell, as such or below ``results`` or ``results/runs``, or a folder with the cells of
+    several seeds; else a scheme's or baseline's name, with or without ``@version``, or the name of its family.
+    BenchError where that is nothing, or more than one run.
+    """
+    found = _of_folder(results, asked) or _of_name(results, asked)
+    kept = [cell for cell in found if dataset in (None, cell.dataset.name) and seed in (None, cell.seed)]
+    if not kept:
+        have = ", ".join(f"{cell.dataset.name} seed {cell.seed}" for cell in found)
+        wanted = " ".join([dataset or "any data set", *([] if seed is None else [f"seed {seed}"])])
+        raise BenchError(f"'{asked}' has no result for {wanted}; it has {have}")
+    rows = [row for section in sections(kept) for row in section.rows]
+    if len(rows) > 1:
+        folders = ", ".join(row.first.place for row in rows)
+        raise BenchError(
+            f"'{asked}' could be any of {len(rows)} runs; name a folder, or narrow it with --dataset: {folders}"
+        )
+    return rows[0]
+
+
+def _of_folder(results: Path, asked: str) -> list[Result]:
+    for folder in (Path(asked), results / asked, results / "runs" / asked):
+        below = sorted(folder.rglob("result.json")) if folder.is_dir() else []
+        cells = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+        if cells:
+            return [stored.read(path, path.parent.as_posix()) for path in cells]
+    return []
+
+
+def _of_name(results: Path, asked: str) -> list[Result]:
+    known = stored.load(results)
+    exact = [cell for cell in known if asked in (cell.scheme.name, f"{cell.scheme.name}@{cell.scheme.version}")]
+    found = exact or [cell for cell in known if cell.scheme.name.startswith(f"{asked}/")]
+    if not found:
+        raise unknown("run", asked, {cell.scheme.name for cell in known})
+    return found

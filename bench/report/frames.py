@@ -1,0 +1,106 @@
+"""A report as data frames: one line for each stored cell, or one for each value of its tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.evaluation.statistics import ends
+from bench.report.quality import HEADLINES
+from bench.report.results import IdentifierFacts, Result
+from bench.report.sampling import resample
+from bench.report.table import Cell, Chapter, Table
+
+WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], object]] = {
+    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
+}
+
+
+def writer(path: Path) -> Callable[[pd.DataFrame, Path], object]:
+    """How a file of this name is written; BenchError for a suffix that isn't known."""
+    if path.suffix not in WRITERS:
+        raise BenchError(f"cannot write a frame as '{path}'; its name must end in {' or '.join(WRITERS)}")
+    return WRITERS[path.suffix]
+
+
+def values(chapters: Sequence[Chapter]) -> pd.DataFrame:
+    """One line for each cell of each table: value, text, deviation, interval, marks, and where it comes from."""
+    lines = [line for chapter in chapters for table in chapter.tables for line in _values(chapter, table)]
+    return pd.DataFrame(lines)
+
+
+def _values(chapter: Chapter, table: Table) -> list[dict[str, object]]:
+    place = {"data": chapter.title, "table": table.name}
+    return [
+        {**place, "line": at, "row": table.head.cells[at].text, "column": column.title, **_value(cell)}
+        for column in table.columns
+        for at, cell in enumerate(column.cells)
+    ]
+
+
+def _value(cell: Cell) -> dict[str, object]:
+    low, high = cell.ends or (None, None)
+    return {
+        "value": None if isinstance(cell.value, str) else cell.value,
+        "text": cell.text,
+        "sd": cell.sd,
+        "low": low,
+        "high": high,
+        "place": cell.place,
+        "mark": cell.mark,
+        "source": str(cell.source),
+    }
+
+
+def frame(results: Sequence[Result]) -> pd.DataFrame:
+    """One line for each cell, all that its result.json holds in flat columns, and 95 % intervals of the headlines."""
+    resample(results, HEADLINES)
+    made = pd.DataFrame([_flat(result) for result in results])
+    for name in made.select_dtypes("object"):  # a setting may be a word for one cell and a number for another
+        kinds = {type(value) for value in made[name] if value is not None and value == value}
+        if len(kinds) > 1:
+            made[name] = [None if value is None or value != value else str(value) for value in made[name]]
+    return made
+
+
+def _flat(result: Result) -> dict[str, object]:
+    scheme = result.scheme
+    found = {name: ends(result.resampled[name]) for name in HEADLINES}
+    return {
+        "dataset": result.dataset.name,
+        "scheme": scheme.name,
+        "version": scheme.version,
+        "kind": scheme.kind,
+        "settings": json.dumps(scheme.settings, sort_keys=True),
+        "contract_id": result.contract_id,
+        "preset": result.preset,
+        "seed": result.seed,
+        **{f"{reading}.{name}": value for reading, held in result.metrics.items() for name, value in held.items()},
+        **{f"strict.{name}.{end}": found[name][at] for name in HEADLINES for at, end in enumerate(("low", "high"))},
+        **_prefixed("identifiers", _identifiers(result.identifiers) if result.identifiers else {}),
+        **_prefixed("costs", asdict(result.costs)),
+        **_prefixed("dataset", {key: value for key, value in asdict(result.dataset).items() if key != "name"}),
+        **_prefixed("split", result.split),
+        **_prefixed("contract", result.contract),
+        **_prefixed("environment", result.environment),
+        "bench": result.bench,
+        "created": result.created,
+        "folder": result.place,
+    }
+
+
+def _identifiers(found: IdentifierFacts) -> dict[str, object]:
+    """What is not a number or a word is kept as JSON."""
+    held = {**asdict(found), **found.further}
+    del held["further"]
+    return {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in held.items()}
+
+
+def _prefixed(prefix: str, values: Mapping[str, object]) -> dict[str, object]:
+    return {f"{prefix}.{key}": value for key, value in values.items()}

@@ -1,0 +1,85 @@
+"""A report as LaTeX: tables in the style of booktabs, ready to be pasted; bold the best, underlined the second."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from bench.report.table import Cell, Chapter, Note, Table
+
+PREAMBLE = "% needs \\usepackage{booktabs} and \\usepackage{graphicx}\n"
+FITTED = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"  # shrinks what is too wide
+SPECIAL = {
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    "\N{EN DASH}": "--",
+    "\N{PLUS-MINUS SIGN}": "$\\pm$",
+    "\N{DAGGER}": "$\\dagger$",
+    "\n": " ",
+    **{character: "\\" + character for character in "&%$#_{}"},
+}
+REPEATED = ("contract", "contracts", "differing", "environment")  # under each table by name, here in full
+
+
+def latex(chapters: Sequence[Chapter]) -> str:
+    """All tables, one float each, every one with the contract and the environment it was made under."""
+    floats = [_float(chapter, table) for chapter in chapters for table in chapter.tables]
+    return "\n".join([PREAMBLE, *floats])
+
+
+def _float(chapter: Chapter, table: Table) -> str:
+    columns = "".join("r" if column.numeric else "l" for column in (table.head, *table.columns))
+    head = [table.head.title, *(column.title for column in table.columns)]
+    return "\n".join(
+        [
+            "\\begin{table}[t]",
+            "\\centering",
+            f"\\caption{{{escaped(table.title)}: {escaped(chapter.title)}}}",
+            f"\\label{{tab:{_slug(chapter.title)}-{_slug(table.name)}}}",
+            FITTED,
+            f"\\begin{{tabular}}{{{columns}}}",
+            "\\toprule",
+            " & ".join(escaped(title) for title in head) + " \\\\",
+            "\\midrule",
+            *(" & ".join(_cell(cell) for cell in row) + " \\\\" for row in table.rows),
+            "\\bottomrule",
+            "\\end{tabular}}",
+            "\\par\\medskip\\parbox{\\linewidth}{\\scriptsize\\raggedright",
+            "\\\\\n".join(_note(note) for note in _notes(chapter, table)) + "}",
+            "\\end{table}\n",
+        ]
+    )
+
+
+def _notes(chapter: Chapter, table: Table) -> list[Note]:
+    """The table's own remarks, with those on contract and environment as full as the chapter has them."""
+    full = [note for note in chapter.notes if note.title in (*REPEATED, "the same", "data")]
+    said = {note.title for note in full}
+    return [*full, *(note for note in table.notes if note.title not in said)]
+
+
+def _note(note: Note) -> str:
+    pieces = (escaped(piece) for piece in note.text.split("**"))  # odd pieces are emphasised
+    text = "".join(f"\\textbf{{{piece}}}" if at % 2 else piece for at, piece in enumerate(pieces))
+    return f"\\textit{{{escaped(note.title)}}}: {text}"
+
+
+def _cell(cell: Cell) -> str:
+    text = escaped(cell.text)
+    value = {"best": f"\\textbf{{{text}}}", "second": f"\\underline{{{text}}}", "": text}[cell.place]
+    mark = f"\\textsuperscript{{{escaped(cell.mark)}}}" if cell.mark else ""
+    rest = [escaped(cell.spread), f"{{\\scriptsize [{escaped(cell.interval)}]}}" if cell.interval else ""]
+    return " ".join(part for part in (value + mark, *rest) if part)
+
+
+def escaped(text: str) -> str:
+    """Text in which no character means anything to TeX."""
+    return "".join(SPECIAL.get(character, character) for character in text)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

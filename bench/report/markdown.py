@@ -1,0 +1,46 @@
+"""A report as Markdown: bold the best, underlined the second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.report.table import Cell, Chapter, Note, Table
+
+
+def markdown(chapters: Sequence[Chapter]) -> str:
+    """The whole report."""
+    return "\n".join(["# Item identifiers compared", *(_chapter(found) for found in chapters), ""])
+
+
+def _chapter(found: Chapter) -> str:
+    parts = [f"\n## {escaped(found.title)}", *(_table(table) for table in found.tables)]
+    return "\n".join([*parts, "\n### Conditions\n", *_notes(found.notes)])
+
+
+def _table(table: Table) -> str:
+    rules = ("---:" if column.numeric else "---" for column in (table.head, *table.columns))
+    lines = [
+        _line([table.head.title, *(column.title for column in table.columns)]),
+        _line(list(rules)),
+        *(_line([_cell(cell) for cell in row]) for row in table.rows),
+    ]
+    return "\n".join(["", f"### {escaped(table.title)}", "", *lines, "", *_notes(table.notes)])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(cell: Cell) -> str:
+    text = escaped(cell.text) + cell.mark
+    value = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.place]
+    return " ".join(part for part in (value, cell.spread, f"[{cell.interval}]" if cell.interval else "") if part)
+
+
+def _notes(found: Sequence[Note]) -> list[str]:
+    return [f"- *{note.title}*: {escaped(note.text)}" for note in found]
+
+
+def escaped(text: str) -> str:
+    """Text that neither ends a table cell nor begins a tag."""
+    return text.replace("|", "\\|").replace("<", "\\<").replace("\n", " ")

@@ -1,0 +1,52 @@
+"""Numbers as text, each kind in one way everywhere."""
+
+from __future__ import annotations
+
+from bench.report.table import DASH
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    return DASH if value is None else f"{value:,.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 4) -> str:
+    """``+0.0021``: a difference."""
+    return DASH if value is None else f"{value:+,.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """``14.3%``; what is not nothing never reads as nothing."""
+    return DASH if value is None else "0%" if not value else f"{value:.1%}" if value >= 0.001 else "< 0.1%"
+
+
+def change(value: float | None) -> str:
+    """``+12.5%``: a relative difference."""
+    return DASH if value is None else f"{value:+,.1%}"
+
+
+def weights(value: float | None) -> str:
+    """``58.3 M``: a number of parameters."""
+    if value is None:
+        return DASH
+    size, unit = next(
+        ((size, unit) for size, unit in ((1e9, " B"), (1e6, " M"), (1e3, " k")) if value >= size), (1, "")
+    )
+    return f"{value / size:,.1f}{unit}" if unit else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """Three figures where seconds are few, whole seconds where they are many; what took time is never 0."""
+    if value is not None and value < 0.005:
+        return "< 0.01" if value else "0"
+    return number(value, 0 if value is None or value >= 100 else 1 if value >= 10 else 2)
+
+
+def plain(value: float | None) -> str:
+    """A figure of unknown kind: counts whole, everything else with three digits behind the point."""
+    return number(value, 0 if value is None or float(value).is_integer() else 3)
+
+
+def metric_title(name: str) -> str:
+    """``NDCG@10`` for ``ndcg@10``."""
+    kind, _, cutoff = name.partition("@")
+    return ("Hit" if kind == "hit" else kind.upper()) + (f"@{cutoff}" if cutoff else "")

@@ -1,0 +1,87 @@
+"""The main table: strict metrics with intervals, what is best, and what beats the best baseline for certain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
+
+from bench.report.contracts import Contracts, comparable
+from bench.report.numbers import metric_title
+from bench.report.rows import Row
+from bench.report.table import DAGGER, Cell, Column, Source
+
+HEADLINES = ("ndcg@10", "hit@10")  # the metrics that carry an interval, and are compared
+FURTHER = ("ndcg@5", "hit@5", "hit@1", "mrr@20")
+
+Place = Literal["", "best", "second"]
+
+
+def stored(row: Row, *fields: str) -> Source:
+    """Fields of all cells of a row; a bare name is one of result.json."""
+    named = (field if ":" in field else f"result.json:{field}" for field in fields)
+    return Source(tuple(cell.place for cell in row.cells), tuple(named))
+
+
+def labels(rows: Sequence[Row]) -> Column:
+    """The head of every table whose lines are rows of a section."""
+    return Column("scheme", tuple(label(row) for row in rows), numeric=False)
+
+
+def label(row: Row) -> Cell:
+    return Cell(row.label, stored(row, "scheme.name", "scheme.version", "scheme.settings"), row.label)
+
+
+def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:
+    """A column of contract letters where there are several contracts, so that no table hides it."""
+    if not found.several:
+        return []
+    cells = (Cell(letter, stored(row, "contract"), letter) for row, letter in zip(rows, found.letters, strict=True))
+    return [Column("contract", tuple(cells), numeric=False)]
+
+
+def quality(rows: Sequence[Row], beating: Mapping[str, Collection[Row]]) -> list[Column]:
+    """Strict metrics. ``beating[metric]`` are the rows that get a †."""
+    return [_headline(rows, name, beating.get(name, ())) for name in HEADLINES] + [
+        metric(rows, name) for name in FURTHER
+    ]
+
+
+def _headline(rows: Sequence[Row], name: str, beating: Collection[Row]) -> Column:
+    estimates = [row.estimate(name) for row in rows]
+    found = places(rows, [estimate.value for estimate in estimates])
+    cells = (
+        Cell(
+            f"{estimate.value:.4f}",
+            stored(row, f"metrics.strict.{name}", "per_user.parquet:rank"),
+            estimate.value,
+            estimate.sd,
+            estimate.interval,
+            place=place,
+            mark=DAGGER if row in beating else "",
+        )
+        for row, estimate, place in zip(rows, estimates, found, strict=True)
+    )
+    return Column(metric_title(name), tuple(cells))
+
+
+def metric(rows: Sequence[Row], name: str, reading: str = "strict") -> Column:
+    """A metric without an interval; only of the strict reading the best is marked."""
+    found = [row.metric(name, reading) for row in rows]
+    none: list[Place] = [""] * len(rows)
+    marks = places(rows, [value for value, _ in found]) if reading == "strict" else none
+    cells = (
+        Cell(f"{value:.4f}", stored(row, f"metrics.{reading}.{name}"), value, sd, place=place)
+        for row, (value, sd), place in zip(rows, found, marks, strict=True)
+    )
+    return Column(metric_title(name) + ("" if reading == "strict" else f" {reading}"), tuple(cells))
+
+
+def places(rows: Sequence[Row], values: Sequence[float]) -> list[Place]:
+    """Best and second of the rows that may be compared, if not 0. A lone row is not best, nor one of two second."""
+    found: list[Place] = []
+    for at, row in enumerate(rows):
+        rivals = [values[other] for other in range(len(rows)) if other != at and comparable(row, rows[other])]
+        better = len({value for value in rivals if value > values[at]})
+        place: Place = "best" if better == 0 else "second" if better == 1 and len(rivals) > 1 else ""
+        found.append(place if rivals and values[at] > 0 else "")
+    return found

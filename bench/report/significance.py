@@ -1,0 +1,99 @@
+"""The table of comparisons: each scheme against the best baseline, each row against the best row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.report.comparisons import Comparison, Pair, compare, references
+from bench.report.numbers import change, metric_title, number, signed
+from bench.report.quality import HEADLINES, stored
+from bench.report.rows import HEADLINE, Row
+from bench.report.table import Cell, Column, Source
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One pair with its comparisons by metric; ``kind`` says what the other row is: ``best baseline`` or ``best``."""
+
+    pair: Pair
+    kind: str
+    found: Mapping[str, Comparison]
+
+    def source(self, *fields: str) -> Source:
+        cells = (*self.pair.one.cells, *self.pair.other.cells)
+        return Source(tuple(cell.place for cell in cells), tuple(f"per_user.parquet:{field}" for field in fields))
+
+
+def lines(rows: Sequence[Row]) -> tuple[list[Line], list[Pair]]:
+    """The comparisons of a section, corrected for all of them, and the pairs left out for want of a common user."""
+    pairs = [(Pair(one, other), kind) for one, other, kind in references(rows)]
+    able = [(pair, kind) for pair, kind in pairs if pair.users]
+    found = compare([pair for pair, _ in able], HEADLINES)
+    made = [Line(pair, kind, comparisons) for (pair, kind), comparisons in zip(able, found, strict=True)]
+    return made, [pair for pair, _ in pairs if not pair.users]
+
+
+def beating(made: Sequence[Line]) -> dict[str, set[Row]]:
+    """By metric, the rows that beat the best baseline and whose corrected p says so."""
+    return {
+        name: {
+            line.pair.one
+            for line in made
+            if line.kind == "best baseline" and line.found[name].significant and line.found[name].difference > 0
+        }
+        for name in HEADLINES
+    }
+
+
+def head(made: Sequence[Line]) -> Column:
+    """``textual/title against pop``: the first less the second."""
+    return Column("scheme", tuple(_named(line.pair) for line in made), numeric=False)
+
+
+def _named(pair: Pair) -> Cell:
+    text = f"{pair.one.label} against {pair.other.label}"
+    source = stored(pair.one, "scheme.name", "scheme.version", "scheme.settings")
+    return Cell(text, Source((*source.folders, *stored(pair.other).folders), source.fields), text)
+
+
+def columns(made: Sequence[Line]) -> list[Column]:
+    """What the second row is, then for each headline metric the test, then users won and lost on the first of them."""
+    others = (Cell(line.kind, line.source("rank"), line.kind) for line in made)
+    tests = [column for name in HEADLINES for column in _tests(made, name)]
+    counts = [_counts(made, field) for field in ("won", "lost", "tied")]
+    return [Column("which is the", tuple(others), numeric=False), *tests, *counts]
+
+
+def _tests(made: Sequence[Line], name: str) -> list[Column]:
+    title = metric_title(name)
+    return [
+        Column(f"{title} difference", tuple(difference_cell(line.found[name], line.source("rank")) for line in made)),
+        _figures(made, f"{title} lift", name, lambda found: found.lift, change),
+        _figures(made, f"{title} effect", name, lambda found: found.effect, lambda value: signed(value, 3)),
+        _figures(made, f"{title} p", name, lambda found: found.p, lambda value: number(value, 4)),
+        _figures(made, f"{title} p (Holm)", name, lambda found: found.corrected, lambda value: number(value, 4)),
+    ]
+
+
+def difference_cell(found: Comparison, source: Source) -> Cell:
+    """A difference with its interval."""
+    return Cell(signed(found.difference), source, found.difference, ends=found.interval, signed=True)
+
+
+def _figures(
+    made: Sequence[Line],
+    title: str,
+    name: str,
+    read: Callable[[Comparison], float | None],
+    written: Callable[[float | None], str],
+) -> Column:
+    values = [read(line.found[name]) for line in made]
+    cells = (Cell(written(value), line.source("rank"), value) for line, value in zip(made, values, strict=True))
+    return Column(title, tuple(cells))
+
+
+def _counts(made: Sequence[Line], field: str) -> Column:
+    values = [getattr(line.found[HEADLINE], field) for line in made]
+    cells = (Cell(f"{value:,}", line.source("rank"), float(value)) for line, value in zip(made, values, strict=True))
+    return Column(field, tuple(cells))

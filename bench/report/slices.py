@@ -1,0 +1,115 @@
+"""Users in slices: by how popular their target is, and by how long their history is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.evaluation.metrics import Floats
+from bench.report.quality import places, stored
+from bench.report.results import UserTable
+from bench.report.rows import HEADLINE, Row
+from bench.report.table import DASH, Cell, Column
+
+NORMAL = 1.96  # standard errors to either side
+
+
+@dataclass(frozen=True, eq=False)
+class Slicing:
+    """A partition of users by one column of their table. ``least [slices]`` are the smallest values, ascending."""
+
+    name: str
+    title: str
+    column: str
+    least: NDArray[np.int64]
+
+    @property
+    def labels(self) -> list[str]:
+        """``0 (cold)``, ``1``, ``5 or more`` and the like; users below the first least value are in the first slice."""
+        return [self._label(at) for at in range(len(self.least))]
+
+    def _label(self, at: int) -> str:
+        low = int(self.least[at])
+        if self.column == "popularity" and low == 0:
+            return "0 (cold)"
+        if at == len(self.least) - 1:
+            return f"{low} or more" if at else "all"
+        high = int(self.least[at + 1]) - 1
+        first = at == 0 and self.column != "popularity"
+        return f"up to {high}" if first else f"{low}" if low == high else f"{low}{DASH}{high}"
+
+    def of(self, table: UserTable) -> NDArray[np.intp]:
+        """``[users]``: the slice that each user is in."""
+        found = np.searchsorted(self.least, getattr(table, self.column), side="right") - 1
+        return np.asarray(np.maximum(found, 0), np.intp)
+
+
+def slicings(table: UserTable) -> list[Slicing]:
+    """About a quarter of the users in each slice; targets that training never saw are a slice of their own."""
+    cold = [0] if (table.popularity == 0).any() else []
+    popularity = [*cold, *_quarters(table.popularity[table.popularity > 0])]
+    return [
+        Slicing("popularity", "popularity of the target in training", "popularity", np.array(popularity, np.int64)),
+        Slicing(
+            "history", "length of the history", "history_length", np.array(_quarters(table.history_length), np.int64)
+        ),
+    ]
+
+
+def _quarters(values: NDArray[np.int64]) -> list[int]:
+    if not len(values):
+        return []
+    return sorted({int(value) for value in np.quantile(values, [0, 0.25, 0.5, 0.75], method="higher")})
+
+
+def sliced(rows: Sequence[Row], slicing: Slicing) -> list[Column]:
+    """Strict NDCG@10 of the users in each slice, with normal 95 % intervals over users."""
+    found = [_estimates(row, slicing) for row in rows]
+    return [
+        Column(label, tuple(_cells(rows, slicing, [means[at] for means in found])))
+        for at, label in enumerate(slicing.labels)
+    ]
+
+
+def _cells(rows: Sequence[Row], slicing: Slicing, found: Sequence[tuple[float | None, float]]) -> list[Cell]:
+    marks = places(rows, [value or 0.0 for value, _ in found])
+    return [
+        Cell(
+            DASH if value is None else f"{value:.4f}",
+            stored(row, "per_user.parquet:rank", f"per_user.parquet:{slicing.column}"),
+            value,
+            ends=_above_zero(normal(value, error)),
+            place=place,
+        )
+        for row, (value, error), place in zip(rows, found, marks, strict=True)
+    ]
+
+
+def _above_zero(ends: tuple[float, float] | None) -> tuple[float, float] | None:
+    return ends and (max(0.0, ends[0]), ends[1])
+
+
+def _estimates(row: Row, slicing: Slicing) -> list[tuple[float | None, float]]:
+    values, members = row.values(HEADLINE).mean(axis=0), slicing.of(row.first.table)
+    return [mean_and_error(values[members == at]) for at in range(len(slicing.least))]
+
+
+def normal(value: float | None, error: float) -> tuple[float, float] | None:
+    """The normal 95 % interval; None where there is no error to make one of."""
+    return (value - NORMAL * error, value + NORMAL * error) if value is not None and error else None
+
+
+def mean_and_error(values: Floats) -> tuple[float | None, float]:
+    """Mean and its standard error; no mean without users, and an error of 0 says that there is none."""
+    if not len(values):
+        return None, 0.0
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def sizes(table: UserTable, slicing: Slicing) -> str:
+    """``0 (cold): 12; 1: 4,853; …``: how many users each slice has."""
+    counts = np.bincount(slicing.of(table), minlength=len(slicing.least))
+    return "; ".join(f"{label}: {count:,}" for label, count in zip(slicing.labels, counts, strict=True))

@@ -1,0 +1,102 @@
+"""What a report is made of, as plain data: tables of cells, each with its value, its text and where it comes from.
+
+Whoever renders a table (Markdown, a terminal, LaTeX, a frame, a page) reads this and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.report.results import DatasetFacts
+
+DASH = "\N{EN DASH}"  # between the ends of an interval, and alone for what does not exist
+DAGGER = "\N{DAGGER}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Cell folders below the results folder, and which of their ``file:field`` a value was read or computed from.
+
+    The fields of ``result.json`` are its keys joined by dots; those of a Parquet file are its columns.
+    """
+
+    folders: tuple[str, ...]
+    fields: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.folders)}: {', '.join(self.fields)}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value. ``value`` is not rounded, and None for what does not exist; ``ends`` are those of its 95 % interval.
+
+    ``place`` is ``best`` or ``second`` among the rows that may be compared; ``mark`` is a † or nothing.
+    """
+
+    text: str
+    source: Source
+    value: float | str | None = None
+    sd: float | None = None
+    ends: tuple[float, float] | None = None
+    signed: bool = False
+    place: Literal["", "best", "second"] = ""
+    mark: str = ""
+
+    @property
+    def spread(self) -> str:
+        """The deviation over seeds as text: ``± 0.0011``."""
+        return "" if self.sd is None else f"± {self.sd:.4f}"
+
+    @property
+    def interval(self) -> str:
+        """The interval as text: ``0.0233`` to ``0.0267``, of a difference ``+0.0187, +0.0215``."""
+        if self.ends is None:
+            return ""
+        low, high = self.ends
+        return f"{low:+.4f}, {high:+.4f}" if self.signed else f"{low:.4f}{DASH}{high:.4f}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One cell for each row of the table. Numbers are set flush right, text flush left."""
+
+    title: str
+    cells: tuple[Cell, ...]
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Note:
+    """One remark; what stands between ``**`` in its text is emphasised."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """``head`` names the rows. ``name`` is the same for the same table of every data set: ``quality``, ``costs``, …"""
+
+    name: str
+    title: str
+    head: Column
+    columns: tuple[Column, ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def rows(self) -> Iterator[tuple[Cell, ...]]:
+        """The cells line by line, the head first."""
+        return zip(*(column.cells for column in (self.head, *self.columns)), strict=True)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """All tables of one data set and the conditions that they share; ``dataset`` is None for one over data sets."""
+
+    title: str
+    dataset: DatasetFacts | None
+    tables: tuple[Table, ...]
+    notes: tuple[Note, ...]

@@ -1,0 +1,144 @@
+"""Two runs set side by side: how they are found, what is said of them, and what can't be compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.errors import BenchError
+from bench.report.compare import Difference, difference
+from bench.report.compare_view import plain, tables
+from bench.report.find import find
+
+Store = Callable[..., Path]
+Bench = Callable[..., SimpleNamespace]
+
+
+@pytest.fixture
+def runs(store: Store, tmp_path: Path) -> Path:
+    store("textual/title", quality=0.6)
+    store("numeric/random", quality=0.3, contract={"beam": 50})
+    store("numeric/sequential", quality=0.2)
+    store("pop", kind="baseline", quality=0.1)
+    store("pop", kind="baseline", dataset="beauty", quality=0.1)
+    for seed in (0, 1, 2):
+        store("codes", seed=seed, quality=0.5, version=2)
+    return tmp_path
+
+
+def made(results: Path, one: str, other: str) -> Difference:
+    return difference(find(results, one, "toys", None), find(results, other, "toys", None))
+
+
+@pytest.mark.parametrize("asked", ["textual/title", "textual/title@1", "textual", "codes", "codes@2", "numeric/random"])
+def test_a_scheme_is_found_by_name_version_and_family(runs: Path, asked: str) -> None:
+    found = find(runs, asked, None, None)
+    assert found.first.scheme.name.startswith(asked.split("@")[0])
+    assert found.seeds == ([0, 1, 2] if asked.startswith("codes") else [0])
+
+
+def test_a_folder_is_a_cell_or_the_seeds_below_it(runs: Path) -> None:
+    cell = find(runs, "codes", None, 1).first
+    for asked in (str(cell.folder), cell.place, cell.place.removeprefix("runs/")):
+        assert find(runs, asked, None, None).seeds == [1]
+    above = find(runs, str(cell.folder.parent), None, None)
+    assert above.seeds == [0, 1, 2]
+    assert find(runs, str(cell.folder.parent), None, 2).seeds == [2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "dataset", "seed", "said"),
+    [
+        ("textul", None, None, "unknown run 'textul'; did you mean"),
+        ("numeric", None, None, "'numeric' could be any of 2 runs; name a folder, or narrow it with --dataset: runs/"),
+        ("pop", None, None, "'pop' could be any of 2 runs"),
+        ("textual", "beauty", None, "'textual' has no result for beauty; it has toys seed 0"),
+        ("codes", None, 7, "'codes' has no result for any data set seed 7; it has toys seed 0, toys seed 1"),
+    ],
+)
+def test_what_is_not_one_run_is_one_line(
+    runs: Path, asked: str, dataset: str | None, seed: int | None, said: str
+) -> None:
+    with pytest.raises(BenchError, match=said) as caught:
+        find(runs, asked, dataset, seed)
+    assert "\n" not in str(caught.value)
+
+
+def test_slices_make_up_the_difference(runs: Path) -> None:
+    found = made(runs, "textual", "codes")
+    gap = found.metrics["ndcg@10"].difference
+    for slicing in found.slicings:
+        parts = [part for part in found.slices if part.slicing == slicing.name]
+        assert sum(part.users for part in parts) == 400
+        assert sum(part.part or 0 for part in parts) == pytest.approx(1)
+        whole = [
+            part.users * (part.one - part.other) / 400
+            for part in parts
+            if part.one is not None and part.other is not None
+        ]
+        assert sum(whole) == pytest.approx(gap)
+
+
+def test_runs_that_agree_have_no_parts(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.5)
+    store("two", quality=0.5)
+    found = made(tmp_path, "one", "two")
+    assert {part.part for part in found.slices} == {None}
+    assert found.metrics["ndcg@10"].p == 1
+
+
+def test_what_differs_is_said(runs: Path) -> None:
+    unlike = made(runs, "textual", "numeric/random").unlike
+    assert unlike["contract"] == {"beam": {"20": ["A"], "50": ["B"]}}
+    assert unlike["environment"] == unlike["data"] == {}
+    assert unlike["settings"] == {"scheme": {"textual/title@1": ["A"], "numeric/random@1": ["B"]}}
+    assert made(runs, "textual", "pop").unlike["contract"] == {}
+
+
+def test_only_common_users_with_the_same_target_count(runs: Path) -> None:
+    path = find(runs, "textual", None, None).first.folder / "per_user.parquet"
+    frame = pd.read_parquet(path)
+    frame.loc[:9, "target"] = "elsewhere"
+    frame.to_parquet(path)
+    found = made(runs, "textual", "codes")
+    assert found.pair.users == 390
+    assert any("tested different users" in note.text for note in tables(found)[0].notes)
+    frame.assign(target="elsewhere").to_parquet(path)
+    with pytest.raises(BenchError, match="no user was tested on one item in both"):
+        made(runs, "textual", "codes")
+
+
+def test_data_sets_are_not_compared(runs: Path) -> None:
+    with pytest.raises(BenchError, match="'textual/title' on toys with 'pop' on beauty; name two runs on one data set"):
+        difference(find(runs, "textual", None, None), find(runs, "pop", "beauty", None))
+
+
+def test_the_tables_hold_what_the_json_holds(runs: Path) -> None:
+    found = made(runs, "textual", "codes")
+    metrics, by_popularity, by_history = tables(found)
+    assert [cell.text for cell in metrics.head.cells] == ["NDCG@10", "Hit@10", "NDCG@5", "Hit@5", "Hit@1", "MRR@20"]
+    held = plain(found)
+    columns = {column.title: [cell.value for cell in column.cells] for column in metrics.columns}
+    assert columns["A less B"] == [line["difference"] for line in held["metrics"].values()]
+    assert columns["won"] == [line["won"] for line in held["metrics"].values()]
+    assert len(by_popularity.head.cells) + len(by_history.head.cells) == len(held["slices"])
+    assert all(cell.source.folders for table in tables(found) for row in table.rows for cell in row)
+
+
+def test_the_command_prints_tables_or_json(bench: Bench, runs: Path) -> None:
+    words = ["compare", "textual", "pop", "--dataset", "toys", "--results", runs]
+    said = bench(*words)
+    assert said.code == 0, said.err
+    for word in ("A less B", "p (Holm)", "won", "part of", "B: not trained under a contract"):
+        assert word in " ".join(said.out.split()) or word.replace(" ", "") in said.out.replace(" ", "")
+    held = json.loads(bench(*words, "--json").out)
+    one, other = (find(runs, name, "toys", None).first.values("ndcg@10") for name in ("textual", "pop"))
+    assert held["metrics"]["ndcg@10"]["difference"] == pytest.approx(np.mean(one) - np.mean(other))
+    assert (held["a"]["scheme"], held["b"]["scheme"], held["users"]) == ("textual/title", "pop", 400)
+    assert bench("compare", "textual", "nothing", "--results", runs).err.startswith("bench: unknown run 'nothing'; ")

@@ -1,0 +1,140 @@
+"""Pairs of rows: whom a row is compared with, what comes out, and users that only one of them tested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.evaluation.paired import holm, sign_flip
+from bench.evaluation.statistics import interval
+from bench.report.comparisons import Pair, compare, references
+from bench.report.results import load
+from bench.report.rows import Row, sections
+from bench.report.tables import chapters
+
+Store = Callable[..., Path]
+
+
+def rows(root: Path) -> dict[str, Row]:
+    return {row.label: row for row in sections(load(root))[0].rows}
+
+
+def named(found: dict[str, Row]) -> list[tuple[str, str, str]]:
+    return [(one.label, other.label, kind) for one, other, kind in references(list(found.values()))]
+
+
+def test_schemes_meet_the_best_baseline_and_all_rows_the_best(store: Store, tmp_path: Path) -> None:
+    for scheme, quality in (("one", 0.6), ("three", 0.4)):
+        store(scheme, quality=quality)
+    store("pop", kind="baseline", quality=0.2)
+    store("random", kind="baseline", quality=0.1)
+    assert named(rows(tmp_path)) == [
+        ("one", "pop", "best baseline"),
+        ("three", "pop", "best baseline"),
+        ("three", "one", "best"),
+        ("random", "one", "best"),
+    ]
+
+
+def test_only_rows_under_one_contract_meet(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.6)
+    store("three", quality=0.4, contract={"beam": 50})
+    store("seventh", quality=0.2, contract={"beam": 50})
+    assert named(rows(tmp_path)) == [("seventh", "three", "best")]
+
+
+def test_one_row_has_nobody_to_meet(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.6)
+    assert named(rows(tmp_path)) == []
+    assert "comparisons" not in [table.name for table in chapters(load(tmp_path))[0].tables]
+
+
+def test_a_comparison_is_that_of_the_users(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.5)
+    store("three", quality=0.4)
+    found = rows(tmp_path)
+    (made,) = compare([Pair(found["one"], found["three"])], ["ndcg@10", "hit@10"])
+    one, other = (found[name].first.values("hit@10") for name in ("one", "three"))
+    hit = made["hit@10"]
+    assert hit.difference == pytest.approx(np.mean(one) - np.mean(other))
+    assert (hit.won, hit.lost, hit.tied) == (sum(one > other), sum(one < other), sum(one == other))
+    assert hit.interval == pytest.approx(interval(one - other), abs=1e-9)
+    assert hit.lift == pytest.approx(np.mean(one) / np.mean(other) - 1)
+    assert hit.effect == pytest.approx(np.mean(one - other) / np.std(one - other, ddof=1))
+    p = [sign_flip((found["one"].first.values(name) - found["three"].first.values(name))[:, None])[0] for name in made]
+    assert [line.p for line in made.values()] == pytest.approx(p)
+    assert [line.corrected for line in made.values()] == pytest.approx(holm(np.array(p)))
+
+
+def test_seeds_are_averaged_for_each_user(store: Store, tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        store("one", seed=seed, quality=0.5)
+    store("three", quality=0.4)
+    found = rows(tmp_path)
+    (made,) = compare([Pair(found["one"], found["three"])], ["ndcg@10"])
+    mean = np.mean([cell.values("ndcg@10") for cell in found["one"].cells], axis=0)
+    difference = np.round(mean - found["three"].first.values("ndcg@10"), 12)
+    assert made["ndcg@10"].p == sign_flip(difference[:, None])[0]
+    assert made["ndcg@10"].won == (difference > 0).sum()
+    low, high = made["ndcg@10"].interval or (0, 0)
+    narrow = interval(difference)
+    assert high - low >= narrow[1] - narrow[0]
+
+
+def test_rows_that_agree_differ_by_nothing(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.5)
+    store("two", quality=0.5)
+    found = rows(tmp_path)
+    (made,) = compare([Pair(found["one"], found["two"])], ["ndcg@10"])
+    line = made["ndcg@10"]
+    assert (line.difference, line.interval, line.effect, line.p, line.corrected) == (0, None, None, 1, 1)
+    assert (line.won, line.lost, line.tied) == (0, 0, 400)
+
+
+def test_only_users_in_common_count_and_the_table_says_so(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.5)
+    path = store("three", quality=0.4) / "per_user.parquet"
+    frame = pd.read_parquet(path)
+    frame.loc[:99, "user"] = "other" + frame["user"][:100]
+    frame.loc[100:149, "target"] = "something else"
+    frame.to_parquet(path)
+    found = rows(tmp_path)
+    pair = Pair(found["one"], found["three"])
+    assert (pair.users, pair.complete) == (250, False)
+    (made,) = compare([pair], ["ndcg@10"])
+    kept = set(frame["user"][150:])
+    values = [
+        cell.values("ndcg@10")[[user in kept for user in cell.table.users]]
+        for cell in (found["one"].first, found["three"].first)
+    ]
+    assert made["ndcg@10"].difference == pytest.approx(values[0].mean() - values[1].mean())
+    assert made["ndcg@10"].interval == pytest.approx(interval(values[0] - values[1]), abs=1e-9)
+    (table,) = [table for table in chapters(load(tmp_path))[0].tables if table.name == "comparisons"]
+    assert any("three and one: 250" in note.text for note in table.notes)
+
+
+def test_rows_without_a_common_user_are_left_out_and_named(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.5)
+    store("three", quality=0.3)
+    path = store("seventh", quality=0.4) / "per_user.parquet"
+    pd.read_parquet(path).assign(user=lambda frame: "x" + frame["user"]).to_parquet(path)
+    (table,) = [table for table in chapters(load(tmp_path))[0].tables if table.name == "comparisons"]
+    assert [cell.text for cell in table.head.cells] == ["three against one"]
+    assert any(note.text == "**no user in common**: seventh and one" for note in table.notes)
+
+
+def test_a_difference_is_the_same_whoever_else_is_in_the_report(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.5)
+    store("three", quality=0.4)
+    before = rows(tmp_path)
+    (first,) = compare([Pair(before["one"], before["three"])], ["ndcg@10"])
+    store("seventh", quality=0.3)
+    after = rows(tmp_path)
+    pairs = [Pair(after["one"], after["seventh"]), Pair(after["one"], after["three"])]
+    again = compare(pairs, ["ndcg@10"])[1]
+    assert again["ndcg@10"].p == first["ndcg@10"].p
+    assert again["ndcg@10"].interval == pytest.approx(first["ndcg@10"].interval, abs=1e-12)

@@ -1,0 +1,86 @@
+"""LaTeX: its structure always, and compiled where there is a LaTeX."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.report.latex import escaped, latex
+from bench.report.results import load
+from bench.report.tables import chapters
+
+Store = Callable[..., Path]
+
+COMPILER = next((found for found in map(shutil.which, ("pdflatex", "tectonic")) if found), None)
+
+
+@pytest.fixture
+def made(store: Store, tmp_path: Path) -> str:
+    """Awkward names, two contracts, collisions, seeds, marks."""
+    for seed in (0, 1):
+        store("100%_odd & {new}#1 ~ ^$\\", seed=seed, quality=0.6, shared=3)
+    store("codes<|>", quality=0.4)
+    store("other", quality=0.3, contract={"beam": 50})
+    store("pop", kind="baseline", quality=0.1)
+    return latex(chapters(load(tmp_path)))
+
+
+def test_environments_and_braces_are_balanced(made: str) -> None:
+    begun, ended = (re.findall(rf"\\{word}\{{(\w+)\}}", made) for word in ("begin", "end"))
+    assert sorted(begun) == sorted(ended)
+    assert begun.count("table") == 6
+    plain = re.sub(r"\\[{}\\]", "", made)
+    assert plain.count("{") == plain.count("}")
+    assert made.count("\\toprule") == made.count("\\midrule") == made.count("\\bottomrule") == 6
+
+
+def test_each_line_has_as_many_cells_as_the_table_has_columns(made: str) -> None:
+    for columns, body in re.findall(r"\\begin\{tabular\}\{(\w+)\}\n(.*?)\\end\{tabular\}", made, flags=re.DOTALL):
+        lines = [line for line in body.splitlines() if line.endswith("\\\\")]
+        assert len(lines) > 2
+        for line in lines:
+            assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1
+
+
+def test_specials_are_escaped() -> None:
+    assert escaped("a_b & 5% #1 $x$ {y}") == "a\\_b \\& 5\\% \\#1 \\$x\\$ \\{y\\}"
+    assert escaped("\\~^<>|") == (
+        "\\textbackslash{}\\textasciitilde{}\\textasciicircum{}\\textless{}\\textgreater{}\\textbar{}"
+    )
+    assert escaped("0.1\N{EN DASH}0.2 ± \N{DAGGER}") == "0.1--0.2 $\\pm$ $\\dagger$"
+
+
+def test_a_name_is_never_raw(made: str) -> None:
+    assert "100\\%\\_odd \\& \\{new\\}\\#1 \\textasciitilde{} \\textasciicircum{}\\$\\textbackslash{}" in made
+    assert "100%_odd" not in made
+    assert made.isascii()
+
+
+def test_best_is_bold_second_underlined_and_intervals_small(made: str) -> None:
+    quality = made.split("\\label{tab:toys-quality}")[1].split("\\end{tabular}")[0]
+    assert re.search(
+        r"\\textbf\{0\.\d{4}\}\\textsuperscript\{\$\\dagger\$\} \$\\pm\$ 0\.\d{4} \{\\scriptsize \[", quality
+    )
+    assert "\\underline{0." in quality
+
+
+def test_every_table_says_what_it_was_made_under(made: str) -> None:
+    for table in made.split("\\begin{table}")[1:]:
+        assert "\\textbf{the rows were not made under one contract}" in table
+        assert "\\textbf{beam}=20 (A), 50 (B)" in table
+        assert "\\textit{environment}: bench=0.1.0, python=3.11.9" in table
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no pdflatex or tectonic here")
+def test_it_compiles(made: str, tmp_path: Path) -> None:
+    begin = "\\documentclass{article}\\usepackage{booktabs}\\usepackage{graphicx}\\begin{document}\n"
+    (tmp_path / "paper.tex").write_text(begin + made + "\\end{document}\n")
+    options = ["-interaction=nonstopmode", "-halt-on-error"] if "pdflatex" in str(COMPILER) else []
+    done = subprocess.run([str(COMPILER), *options, "paper.tex"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "paper.pdf").stat().st_size > 1000

@@ -1,0 +1,76 @@
+"""Ranks over data sets: only with five of them, under one contract, and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from bench.report import rank_figure
+from bench.report.overall import ranked
+from bench.report.results import load
+from bench.report.rows import sections
+from bench.report.tables import chapters
+
+Store = Callable[..., Path]
+
+NAMES = ("toys", "beauty", "sports", "yelp", "books")
+QUALITIES = {"one": 0.6, "three": 0.4, "pop": 0.1}
+
+
+@pytest.fixture
+def many(store: Store) -> Callable[[int], None]:
+    def make(datasets: int) -> None:
+        for name in NAMES[:datasets]:
+            for scheme, quality in QUALITIES.items():
+                kind = "baseline" if scheme == "pop" else "scheme"
+                store(scheme, dataset=name, kind=kind, quality=quality, fingerprint=f"{NAMES.index(name):016x}")
+
+    return make
+
+
+def test_five_data_sets_make_a_table_of_ranks(many: Callable[[int], None], store: Store, tmp_path: Path) -> None:
+    many(5)
+    store("elsewhere", quality=0.9, fingerprint=f"{0:016x}")  # on one data set only
+    found = chapters(load(tmp_path))[-1]
+    assert found.title == "over data sets"
+    (table,) = found.tables
+    assert [cell.text for cell in table.head.cells] == ["one", "three", "pop"]
+    assert [cell.text for cell in table.columns[0].cells] == ["1.00", "2.00", "3.00"]
+    assert all(len(cell.source.folders) == 5 for row in table.rows for cell in row)
+    said = {note.title: note.text for note in table.notes}
+    assert "critical difference 1.48" in said["test"]
+    assert said["not told apart"] == "one, three; three, pop"
+
+
+def test_four_do_not(many: Callable[[int], None], tmp_path: Path) -> None:
+    many(4)
+    assert [found.title for found in chapters(load(tmp_path))] == sorted(NAMES[:4])
+    with pytest.raises(
+        BenchError, match="3 or more schemes under one contract on each of 5 or more data sets; found 4"
+    ):
+        rank_figure.draw(load(tmp_path), tmp_path / "ranks.svg")
+
+
+def test_rows_under_other_contracts_and_data_of_one_name_do_not_count(
+    many: Callable[[int], None], store: Store, tmp_path: Path
+) -> None:
+    many(5)
+    for name in NAMES:
+        store("wide", dataset=name, contract={"beam": 50}, fingerprint=f"{NAMES.index(name):016x}")
+    found = ranked(sections(load(tmp_path)))
+    assert found is not None
+    assert set(found.labels) == set(QUALITIES)
+    store("one", dataset="books", fingerprint="f" * 16)
+    assert ranked(sections(load(tmp_path))) is None
+
+
+def test_the_diagram_is_drawn_and_the_same_twice(many: Callable[[int], None], tmp_path: Path) -> None:
+    many(5)
+    for name in ("one.svg", "two.svg"):
+        rank_figure.draw(load(tmp_path), tmp_path / name)
+    drawn = (tmp_path / "one.svg").read_bytes()
+    assert drawn == (tmp_path / "two.svg").read_bytes()
+    assert len(drawn) > 5_000

@@ -1,0 +1,170 @@
+"""The tables of quality, costs and identifiers: values, marks, and that nothing stands in them without its source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.report.results import load
+from bench.report.table import DASH, Cell, Table
+from bench.report.tables import chapters
+
+Store = Callable[..., Path]
+
+
+def tables(root: Path) -> dict[str, Table]:
+    """The tables of the first data set by name."""
+    return {table.name: table for table in chapters(load(root))[0].tables}
+
+
+def column(table: Table, title: str) -> list[Cell]:
+    (found,) = [found for found in table.columns if found.title == title]
+    return list(found.cells)
+
+
+def texts(table: Table, title: str) -> list[str]:
+    """Best ones carry a star, second ones an underscore."""
+    return [cell.text + {"best": "*", "second": "_", "": ""}[cell.place] for cell in column(table, title)]
+
+
+def test_best_and_second_are_marked_among_rows_that_compare(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.9)
+    for scheme, quality in (("two", 0.5), ("three", 0.3), ("four", 0.1)):
+        store(scheme, quality=quality, contract={"beam": 50})
+    found = tables(tmp_path)["quality"]
+    assert texts(found, "contract") == ["A", "B", "B", "B"]
+    assert [text[-1] for text in texts(found, "Hit@10")][1:3] == ["*", "_"]
+    assert [cell.place for cell in column(found, "Hit@10")] == ["", "best", "second", ""]
+
+
+def test_what_leaks_is_never_best_and_hides_no_best(store: Store, tmp_path: Path) -> None:
+    for scheme, quality in (("one", 0.1), ("two", 0.3), ("six", 0.2)):
+        store(scheme, quality=quality)
+    store("p5-leak", quality=0.9, leaks=True)
+    found = tables(tmp_path)["quality"]
+    place = dict(zip((row[0].text for row in found.rows), (cell.place for cell in column(found, "NDCG@10")), strict=True))
+    assert place == {"p5-leak": "", "two": "best", "six": "second", "one": ""}
+
+
+def test_of_two_none_is_second_and_a_baseline_can_be_best(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.1)
+    store("pop", kind="baseline", quality=0.6)
+    assert [cell.place for cell in column(tables(tmp_path)["quality"], "NDCG@10")] == ["", "best"]
+
+
+def test_rows_that_tie_are_all_best(store: Store, tmp_path: Path) -> None:
+    for scheme in ("one", "two", "six"):
+        store(scheme, quality=0.5)  # names of one length draw the same ranks
+    assert {cell.place for cell in column(tables(tmp_path)["quality"], "NDCG@10")} == {"best"}
+
+
+def test_a_lone_row_and_a_zero_are_not_best(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.0)
+    assert texts(tables(tmp_path)["quality"], "Hit@1") == ["0.0000"]
+    store("two", quality=0.0)
+    store("three", quality=0.0)
+    assert texts(tables(tmp_path)["quality"], "Hit@1") == ["0.0000"] * 3
+
+
+def test_a_dagger_is_for_schemes_that_beat_the_best_baseline_for_certain(store: Store, tmp_path: Path) -> None:
+    store("far above", quality=0.6)
+    store("a little above", quality=0.23)
+    store("below", quality=0.02)
+    store("pop", kind="baseline", quality=0.2)
+    store("random", kind="baseline", quality=0.01)
+    found = tables(tmp_path)["quality"]
+    marks = {head.text: cell.mark for head, cell in zip(found.head.cells, column(found, "NDCG@10"), strict=True)}
+    assert marks == {"far above": "†", "a little above": "", "below": "", "pop": "", "random": ""}
+    assert any(note.title == "†" for note in found.notes)
+
+
+def test_costs_and_what_does_not_exist(store: Store, tmp_path: Path) -> None:
+    store("one", contract={"decoder": "beam"})
+    store("two", contract={"decoder": "exact"})
+    store("pop", kind="baseline")
+    found = tables(tmp_path)["costs"]
+    assert sorted(texts(found, "tokens per item")) == sorted(["7.2", "7.2", DASH])
+    assert sorted(texts(found, "decode steps")) == sorted(["14", DASH, DASH])
+    assert texts(found, "peak MB") == ["1,312"] * 3
+    assert texts(found, "parameters") == ["4.8 M", "4.8 M", "0"]
+
+
+def test_identifiers_of_a_colliding_scheme(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.4, shared=2)
+    store("pop", kind="baseline")
+    found = tables(tmp_path)["identifiers"]
+    assert [cell.text for cell in found.head.cells] == ["one"]
+    assert texts(found, "colliding items") == texts(found, "colliding targets") == ["50.0%"]
+    assert texts(found, "invalid") == ["0%"]
+    strict, expected, optimistic = (
+        float(texts(found, title)[0]) for title in ("NDCG@10", "NDCG@10 expected", "NDCG@10 optimistic")
+    )
+    assert strict < optimistic
+    assert expected < optimistic
+
+
+def test_figures_nobody_foresaw_get_a_column(store: Store, tmp_path: Path) -> None:
+    """Levels side by side, shares as shares, means over seeds; what is no figure is left out."""
+    held = {"tokens_mean": 4.0, "tokens_max": 4, "vocabulary": 768, "largest_group": 1}
+    rates = {"collision_rate": 0.0, "collision_rate_test": 0.0}
+    for seed, use in ((0, [1.0, 0.5]), (1, [0.9, 0.7])):
+        further = {"codebook_use": use, "entropy": 5.5, "invalid_rate": 0.25, "template": {"separator": " "}}
+        store("codes", seed=seed, identifiers={**held, **rates, **further})
+    store("plain")
+    found = tables(tmp_path)["identifiers"]
+    at = [cell.text for cell in found.head.cells].index("codes")
+    assert texts(found, "codebook use")[at] == "95.0% / 60.0%"
+    assert texts(found, "codebook use")[1 - at] == DASH
+    assert texts(found, "entropy")[at] == "5.500"
+    assert texts(found, "invalid")[at] == "25.0%"
+    assert "template" not in [found.title for found in found.columns]
+
+
+def test_only_baselines_have_no_table_of_identifiers(store: Store, tmp_path: Path) -> None:
+    store("pop", kind="baseline", quality=0.3)
+    assert "identifiers" not in tables(tmp_path)
+
+
+def test_no_cell_lacks_its_source(store: Store, tmp_path: Path) -> None:
+    """Every cell of every table names files that are there and fields that they have; a dash may name one without."""
+    for seed in (0, 1):
+        store("textual/title", seed=seed, quality=0.4, shared=3)
+    store("numeric/random", quality=0.2, contract={"beam": 50})
+    store("pop", kind="baseline", quality=0.1)
+    for dataset in ("beauty", "ml-100k"):
+        store("numeric/random", dataset=dataset)
+    cells = [
+        cell for chapter in chapters(load(tmp_path)) for table in chapter.tables for row in table.rows for cell in row
+    ]
+    assert len(cells) > 200
+    for cell in cells:
+        assert cell.source.folders, cell
+        assert cell.source.fields, cell
+        for folder in cell.source.folders:
+            for field in cell.source.fields:
+                file, _, name = field.partition(":")
+                assert stored(tmp_path / folder / file, name) is not None or cell.text == DASH, (cell, field)
+
+
+def stored(path: Path, name: str) -> Any:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)[name]
+    found: Any = json.loads(path.read_text())
+    for key in name.split("."):
+        found = None if found is None else found.get(key)
+    return found
+
+
+@pytest.mark.parametrize(("users", "quality"), [(1, 1.0), (1, 0.0), (3, 0.5)])
+def test_next_to_no_users_make_tables(store: Store, tmp_path: Path, users: int, quality: float) -> None:
+    store("one", users=users, quality=quality)
+    store("pop", kind="baseline", users=users, quality=quality)
+    found = tables(tmp_path)
+    assert len(column(found["quality"], "NDCG@10")) == 2
+    assert {cell.mark for cell in column(found["quality"], "NDCG@10")} == {""}
+    assert "nan" not in " ".join(cell.text for table in found.values() for row in table.rows for cell in row)
