@@ -50,7 +50,7 @@ class Contract:
     # selection, on validation alone
     selection: Literal["ndcg@10"] = "ndcg@10"
     validate_every: int = 1  # epochs
-    validation_users: int = 1000  # a fixed sample; 0: all
+    validation_users: int = 1000  # a fixed sample, at most four fifths of all, which is what 0 asks for
     patience: int = 5  # validations without a better one before training ends
 
     # decoding
