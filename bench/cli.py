@@ -73,7 +73,10 @@ def run(
         typer.echo(f"Now: bench report{'' if results == Path('results') else f' --results {results}'}", err=True)
 
 
-@app.command(epilog="Examples:\n\n`bench report`\n\n`bench report --dataset toys --out report.md --figure quality.png`")
+@app.command(
+    epilog="Examples:\n\n`bench report`\n\n`bench report --dataset toys --out report.md --figure quality.png`\n\n"
+    "`bench report --figures pictures`"
+)
 def report(
     dataset: Annotated[str, typer.Option(help="Only these data sets, separated by commas.")] = "",
     out: Annotated[
@@ -81,13 +84,14 @@ def report(
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="Quality of each scheme, as .png or .svg.")] = None,
     cost_figure: Annotated[Path | None, typer.Option(help="Quality against cost, as .png or .svg.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="A folder for all pictures, as .png and .svg.")] = None,
     csv: Annotated[Path | None, typer.Option(help="One row for each finished cell, as .csv.")] = None,
     results: Results = Path("results"),
 ) -> None:
     """Tables of what is finished, with intervals, costs and the contract; on the terminal and as Markdown."""
-    from bench.report.write import write
+    from bench.report.write import Wanted, write
 
-    write(results, _list(dataset), out or results / "report.md", figure, cost_figure, csv)
+    write(results, _list(dataset), Wanted(out or results / "report.md", figure, cost_figure, figures, csv))
 
 
 @app.command("ls", epilog="Example:\n\n`bench ls --data-dir ~/data`")

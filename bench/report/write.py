@@ -4,33 +4,60 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from bench.errors import BenchError, unknown
+from bench.report import comparison, sheet, tables
 from bench.report import results as stored
-from bench.report import tables
 from bench.report.results import Result
+from bench.report.rows import sections
 
 
-def write(
-    results: Path, datasets: Sequence[str], out: Path, figure: Path | None, cost_figure: Path | None, csv: Path | None
-) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    """The files of a report; what is None is not written. ``figures`` is a folder, for all pictures."""
+
+    out: Path
+    figure: Path | None = None
+    cost_figure: Path | None = None
+    figures: Path | None = None
+    csv: Path | None = None
+
+
+def write(results: Path, datasets: Sequence[str], wanted: Wanted) -> None:
     """Print the tables of the chosen data sets (all where none is named), and write the files asked for."""
     found = chosen(stored.load(results), datasets)
     tables.console(found, Console(highlight=False))
-    _write(out, lambda path: path.write_text(tables.markdown(found), encoding="utf-8"))
-    if csv is not None:
-        _write(csv, lambda path: tables.frame(found).to_csv(path, index=False))
-    if figure is not None or cost_figure is not None:
-        from bench.report import figures
+    _write(wanted.out, lambda path: path.write_text(_markdown(found), encoding="utf-8"))
+    written = [wanted.out]
+    if wanted.csv is not None:
+        _write(wanted.csv, lambda path: tables.frame(found).to_csv(path, index=False))
+        written.append(wanted.csv)
+    written += _pictures(found, wanted)
+    Console(stderr=True, highlight=False).print(f"written: {', '.join(map(str, written))}", markup=False)
 
-        for path, draw in ((figure, figures.quality), (cost_figure, figures.cost)):
-            if path is not None:
-                draw(found, path)
-    written = [str(path) for path in (out, csv, figure, cost_figure) if path is not None]
-    Console(stderr=True, highlight=False).print(f"written: {', '.join(written)}", markup=False)
+
+def _markdown(found: Sequence[Result]) -> str:
+    """All tables, then published scores where there are any to compare with."""
+    compared = [(section.title, comparison.compared(section)) for section in sections(found)]
+    return "\n".join(
+        [tables.markdown(found), *(sheet.markdown(made, f"{title}: ") for title, made in compared if made is not None)]
+    )
+
+
+def _pictures(found: Sequence[Result], wanted: Wanted) -> list[Path]:
+    asked = [(name, path) for name, path in (("quality", wanted.figure), ("cost", wanted.cost_figure)) if path]
+    if not asked and wanted.figures is None:
+        return []
+    from bench.report import figures  # here, for it imports matplotlib
+
+    for name, path in asked:
+        figures.write(name, found, path)
+    more = figures.write_all(found, wanted.figures) if wanted.figures else []
+    return [path for _, path in asked] + more
 
 
 def chosen(found: Sequence[Result], datasets: Sequence[str]) -> list[Result]:
