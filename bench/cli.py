@@ -75,7 +75,7 @@ def run(
 
 @app.command(
     epilog="Examples:\n\n`bench report`\n\n`bench report --dataset toys --out report.md --figure quality.png`\n\n"
-    "`bench report --figures pictures`"
+    "`bench report --html report.html --figures pictures`"
 )
 def report(
     dataset: Annotated[str, typer.Option(help="Only these data sets, separated by commas.")] = "",
@@ -85,13 +85,14 @@ def report(
     figure: Annotated[Path | None, typer.Option(help="Quality of each scheme, as .png or .svg.")] = None,
     cost_figure: Annotated[Path | None, typer.Option(help="Quality against cost, as .png or .svg.")] = None,
     figures: Annotated[Path | None, typer.Option(help="A folder for all pictures, as .png and .svg.")] = None,
+    html: Annotated[Path | None, typer.Option(help="One page with everything, which needs no network.")] = None,
     csv: Annotated[Path | None, typer.Option(help="One row for each finished cell, as .csv.")] = None,
     results: Results = Path("results"),
 ) -> None:
     """Tables of what is finished, with intervals, costs and the contract; on the terminal and as Markdown."""
     from bench.report.write import Wanted, write
 
-    write(results, _list(dataset), Wanted(out or results / "report.md", figure, cost_figure, figures, csv))
+    write(results, _list(dataset), Wanted(out or results / "report.md", figure, cost_figure, figures, html, csv))
 
 
 @app.command("ls", epilog="Example:\n\n`bench ls --data-dir ~/data`")

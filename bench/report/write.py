@@ -24,6 +24,7 @@ class Wanted:
     figure: Path | None = None
     cost_figure: Path | None = None
     figures: Path | None = None
+    html: Path | None = None
     csv: Path | None = None
 
 
@@ -37,6 +38,11 @@ def write(results: Path, datasets: Sequence[str], wanted: Wanted) -> None:
         _write(wanted.csv, lambda path: tables.frame(found).to_csv(path, index=False))
         written.append(wanted.csv)
     written += _pictures(found, wanted)
+    if wanted.html is not None:
+        from bench.report import html
+
+        _write(wanted.html, lambda path: path.write_text(html.page(found), encoding="utf-8"))
+        written.append(wanted.html)
     Console(stderr=True, highlight=False).print(f"written: {', '.join(map(str, written))}", markup=False)
 
 
