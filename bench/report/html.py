@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 import bench
@@ -57,7 +57,7 @@ def page(results: Sequence[Result]) -> str:
         _part(f"data-{number}", section, tuple(sheets), looks)
         for number, (section, sheets) in enumerate(zip(found, shown, strict=True), 1)
     ]
-    return _environment().get_template("page.html").render(parts=parts, lead=_lead(results, found), bench=bench)
+    return template().render(parts=parts, lead=_lead(results, found), bench=bench)
 
 
 def _part(anchor: str, section: Section, sheets: tuple[Sheet, ...], looks: figures.Looks) -> Part:
@@ -110,7 +110,8 @@ def _count(number: int, what: str) -> str:
     return "" if not number else f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
-def _environment() -> Environment:
+def template() -> Template:
+    """The page, to be filled."""
     made = Environment(
         loader=FunctionLoader(_resource),
         autoescape=True,
@@ -120,7 +121,7 @@ def _environment() -> Environment:
     )
     made.filters |= {"rich": rich, "number": sheet.number, "together": together}
     made.globals |= {"numeric": sheet.numeric, "resource": lambda name: Markup(_resource(name))}
-    return made
+    return made.get_template("page.html")
 
 
 def _resource(name: str) -> str:
