@@ -138,6 +138,7 @@ def test_known_broken_values_carry_their_warning(start: str, data: str, system: 
         ("numeric/collaborative", {"clusters": 10, "leaf": 200}, "CID N=10 T=200"),
         ("numeric/collaborative", {"clusters": 7}, None),
         ("numeric/randomised", {}, None),
+        ("sasrec/ce", {}, "SASRec"),
         ("pop", {}, None),
     ],
 )

@@ -66,7 +66,9 @@ def _panel(panel: Axes, section: Section, looks: Looks) -> None:
 def _draw_row(panel: Axes, row: Row, label: str, held: Sequence[Bucket], shift: float, look: Look) -> None:
     popularity, values = by_user(row)
     inside = [values[(popularity >= bucket.low) & (popularity <= bucket.high)] for bucket in held]
-    filled = np.array([place for place, found in enumerate(inside) if len(found)])
+    filled = np.array([place for place, found in enumerate(inside) if len(found)], np.int64)
+    if not len(filled):  # other users, under another contract
+        return
     means = [float(inside[place].mean()) for place in filled]
     lows, highs = zip(*(interval(inside[place]) for place in filled), strict=True)
     panel.vlines(filled + shift, lows, highs, color=look.colour, linewidth=2, alpha=0.55)
