@@ -79,7 +79,8 @@ def run(
 
 @app.command(
     epilog="Examples:\n\n`bench report`\n\n`bench report --dataset toys --out report.md --figure quality.png`\n\n"
-    "`bench report --preset cpu --latex tables.tex --values tables.parquet`"
+    "`bench report --preset cpu --latex tables.tex --values tables.parquet`\n\n"
+    "`bench report --html report.html --figures pictures`"
 )
 def report(
     dataset: Annotated[str, typer.Option(help="Only these data sets, separated by commas.")] = "",
@@ -95,6 +96,8 @@ def report(
     rank_figure: Annotated[
         Path | None, typer.Option(help="Ranks over five or more data sets, as .png or .svg.")
     ] = None,
+    figures: Annotated[Path | None, typer.Option(help="A folder for all pictures, as .png and .svg.")] = None,
+    html: Annotated[Path | None, typer.Option(help="One page with everything, which needs no network.")] = None,
     latex: Annotated[Path | None, typer.Option(help="All tables for a paper (booktabs), as .tex.")] = None,
     csv: Annotated[Path | None, typer.Option(help="One row for each finished cell, as .csv or .parquet.")] = None,
     values: Annotated[
@@ -105,7 +108,17 @@ def report(
     """Tables of what is finished: quality, comparisons, costs, identifiers, slices; on the terminal and as Markdown."""
     from bench.report.write import Files, Only, write
 
-    files = Files(out or results / "report.md", latex, csv, values, figure, cost_figure, rank_figure)
+    files = Files(
+        out=out or results / "report.md",
+        latex=latex,
+        csv=csv,
+        values=values,
+        figure=figure,
+        cost_figure=cost_figure,
+        rank_figure=rank_figure,
+        figures=figures,
+        html=html,
+    )
     write(results, Only(_list(dataset), preset, contract), files)
 
 

@@ -175,3 +175,19 @@ def test_a_report_is_printed_and_written(bench: Bench, toy_folder: Path, tmp_pat
     assert len((tmp_path / "cells.csv").read_text().splitlines()) == 3
     assert bench("report", "--results", tmp_path, "--out", tmp_path / "other.md").code == 0
     assert (tmp_path / "other.md").read_text() == report
+
+
+def test_a_page_and_pictures_are_written_where_asked(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:
+    run = ["run", "--baseline", "pop", "--preset", "smoke", "--dataset", toy_folder, "--results", tmp_path]
+    assert bench(*run).code == 0
+    page, pictures, one = tmp_path / "site" / "page.html", tmp_path / "pictures", tmp_path / "cost.svg"
+    asked = ["--html", page, "--figures", pictures, "--cost-figure", one]
+    said = bench("report", "--results", tmp_path, *asked)
+    assert said.code == 0
+    assert "pop" in page.read_text()
+    assert {path.name for path in pictures.iterdir()} >= {"quality.svg", "quality.png", "slices.svg"}
+    assert one.read_text().startswith("<?xml")
+    assert all(path.name in " ".join(said.err.split()) for path in (page, one))
+    said = bench("report", "--results", tmp_path, "--html", page / "below.html")
+    assert said.code == 1
+    assert "cannot write" in said.err

@@ -38,6 +38,7 @@ def test_commands_run_and_the_scheme_in_the_readme_gets_a_row(tmp_path: Path) ->
         done = subprocess.run([sys.executable, "-m", "bench", *words[1:], *quick], cwd=tmp_path, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()
     assert (tmp_path / "quality.png").stat().st_size > 10_000
+    assert "numeric/<wbr>random" in (tmp_path / "report.html").read_text()
     subprocess.run([sys.executable, "-m", "bench", "report"], cwd=tmp_path, check=True, capture_output=True)
     report = (tmp_path / "results" / "report.md").read_text()
     assert all(f"| {name}" in report for name in ("textual/title", "numeric/random", "alphabetical", "pop", "random"))

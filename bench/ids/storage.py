@@ -61,8 +61,14 @@ def _digest(described: dict[str, Any], tokens: NDArray[np.int32], lengths: NDArr
 
 
 def table(ids: TokenIds, items: ItemTable) -> pd.DataFrame:
-    """One row for each item: its original id, its identifier as text and as token ids."""
+    """One row for each item: its original id, its title (or first text), its identifier as text and as token ids."""
     codes = [ids.code(item) for item in range(len(ids))]
+    titles = items.text.get("title") or next(iter(items.text.values()), ("",) * len(items))
     return pd.DataFrame(
-        {"item": items.ids, "identifier": [ids.vocabulary.decode(code) for code in codes], "tokens": codes}
+        {
+            "item": items.ids,
+            "title": titles,
+            "identifier": [ids.vocabulary.decode(code) for code in codes],
+            "tokens": codes,
+        }
     )

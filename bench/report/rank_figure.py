@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from bench.errors import BenchError
 from bench.evaluation.critical_difference import LEAST_DATASETS, LEAST_SCHEMES
-from bench.report.figures import INK, WIDTH, _save, _style
+from bench.report.figures import IN_FILE, save
+from bench.report.figures.style import INK, style
 from bench.report.overall import Overall, ranked
 from bench.report.results import Result
 from bench.report.rows import sections
@@ -27,11 +28,11 @@ def draw(results: Sequence[Result], path: Path) -> None:
             f"a rank diagram needs {LEAST_SCHEMES} or more schemes under one contract on each of {LEAST_DATASETS} or "
             f"more data sets; found {len(found)} data sets"
         )
-    with _style():
+    with style():
         depth = (len(made.labels) + 1) // 2 * STEP + len(made.found.cliques) * BAR + 1.2
-        figure = Figure(figsize=(WIDTH, 0.5 * depth + 0.6), layout="constrained")
+        figure = Figure(figsize=(IN_FILE, 0.5 * depth + 0.6), layout="constrained")
         _panel(figure.subplots(), made)
-        _save(figure, path)
+        save(figure, [path])
 
 
 def _panel(panel: Axes, made: Overall) -> None:

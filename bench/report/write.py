@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,13 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.errors import BenchError, unknown
-from bench.report import frames
+from bench.errors import unknown
+from bench.files import replacing
+from bench.report import frames, published_sheet, sheet
 from bench.report import results as stored
 from bench.report.contracts import agree
 from bench.report.latex import latex
 from bench.report.markdown import markdown
 from bench.report.results import Result
+from bench.report.rows import sections
 from bench.report.tables import chapters
 from bench.report.terminal import show
 
@@ -32,7 +33,11 @@ class Only:
 
 @dataclass(frozen=True)
 class Files:
-    """What is written where; ``csv`` has one line for each cell, ``values`` one for each value of the tables."""
+    """What is written where; what is None is not.
+
+    ``csv`` has one line for each cell, ``values`` one for each value of the tables; ``figures`` is a folder for all
+    pictures.
+    """
 
     out: Path
     latex: Path | None = None
@@ -41,6 +46,8 @@ class Files:
     figure: Path | None = None
     cost_figure: Path | None = None
     rank_figure: Path | None = None
+    figures: Path | None = None
+    html: Path | None = None
 
 
 def write(results: Path, only: Only, files: Files) -> None:
@@ -49,28 +56,42 @@ def write(results: Path, only: Only, files: Files) -> None:
     found = chosen(stored.load(results), only)
     made = chapters(found)
     show(made, Console(highlight=False))
-    _write(files.out, lambda path: path.write_text(markdown(made), encoding="utf-8"))
+    _text(files.out, markdown(made) + _published(found))
+    written = [files.out, *_draw(found, files)]
     if files.latex is not None:
-        _write(files.latex, lambda path: path.write_text(latex(made), encoding="utf-8"))
+        _text(files.latex, latex(made))
     if files.csv is not None:
         _write(files.csv, partial(framed[files.csv], frames.frame(found)))
     if files.values is not None:
         _write(files.values, partial(framed[files.values], frames.values(made)))
-    _draw(found, files)
-    named = (files.out, files.latex, files.csv, files.values, files.figure, files.cost_figure, files.rank_figure)
-    written = ", ".join(str(path) for path in named if path is not None)
-    Console(stderr=True, highlight=False).print(f"written: {written}", markup=False)
+    if files.html is not None:
+        from bench.report import html
+
+        _text(files.html, html.page(found, made))
+    written += [path for path in (files.latex, files.csv, files.values, files.html) if path is not None]
+    Console(stderr=True, highlight=False).print(
+        f"written: {', '.join(map(str, written))}", markup=False, soft_wrap=True
+    )
 
 
-def _draw(found: Sequence[Result], files: Files) -> None:
-    if files.figure is None and files.cost_figure is None and files.rank_figure is None:
-        return
-    from bench.report import figures, rank_figure
+def _published(found: Sequence[Result]) -> str:
+    """Published scores, for each data set that has results to put beside them."""
+    made = [(section.title, published_sheet.compared(section)) for section in sections(found)]
+    return "".join("\n" + sheet.markdown(held, f"{title}: ") for title, held in made if held is not None)
 
-    drawn = ((files.figure, figures.quality), (files.cost_figure, figures.cost), (files.rank_figure, rank_figure.draw))
-    for path, draw in drawn:
-        if path is not None:
-            draw(found, path)
+
+def _draw(found: Sequence[Result], files: Files) -> list[Path]:
+    """The pictures that are asked for; the paths written."""
+    asked = {"quality": files.figure, "cost": files.cost_figure}
+    if not any((*asked.values(), files.rank_figure, files.figures)):
+        return []
+    from bench.report import figures, rank_figure  # here, for they import matplotlib
+
+    written = [path for name, path in asked.items() if path and figures.write(name, found, path)]
+    if files.rank_figure:
+        rank_figure.draw(found, files.rank_figure)
+        written.append(files.rank_figure)
+    return written + (figures.write_all(found, files.figures) if files.figures else [])
 
 
 def chosen(found: Sequence[Result], only: Only) -> list[Result]:
@@ -104,12 +125,10 @@ def _under(found: Sequence[Result], kind: str, asked: str, fits: Callable[[Resul
     ]
 
 
+def _text(path: Path, content: str) -> None:
+    _write(path, lambda unfinished: unfinished.write_text(content, encoding="utf-8"))
+
+
 def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Atomic; the operating system's refusal is one line."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, "the report") as unfinished:
         write(unfinished)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise BenchError(f"cannot write '{path}': {error.strerror or error}; name another file") from error

@@ -150,11 +150,17 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
 
 def test_the_table_is_readable_by_people(tmp_path: Path) -> None:
     ids = ids_of([[3], [5, 4], [5, 4]])
-    found = storage.table(ids, ItemTable(("x", "y", "z"), {}))
+    found = storage.table(ids, ItemTable(("x", "y", "z"), {"brand": ("1", "2", "3"), "title": ("A", "", "C")}))
     assert found.to_dict("list") == {
         "item": ["x", "y", "z"],
+        "title": ["A", "", "C"],
         "identifier": ["a", "c b", "c b"],
         "tokens": [(3,), (5, 4), (5, 4)],
     }
     found.to_parquet(tmp_path / "ids.parquet")
     assert (tmp_path / "ids.parquet").stat().st_size > 0
+
+
+@pytest.mark.parametrize(("text", "titles"), [({}, ["", ""]), ({"name": ("A", "B"), "brand": ("1", "2")}, ["A", "B"])])
+def test_without_a_title_the_first_text_stands_for_it(text: dict[str, tuple[str, ...]], titles: list[str]) -> None:
+    assert storage.table(ids_of([[3], [4]]), ItemTable(("x", "y"), text))["title"].tolist() == titles

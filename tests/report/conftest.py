@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,34 +121,61 @@ def cell_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """``store("textual/title", quality=0.1, …)`` writes one cell below ``tmp_path`` and returns its folder."""
+def write_cell(
+    root: Path,
+    scheme: str = "textual/title",
+    dataset: str = "toys",
+    kind: str = "scheme",
+    quality: float = 0.1,
+    users: int = 400,
+    seed: int = 0,
+    shared: int = 0,
+    version: int = 1,
+    settings: dict[str, Any] | None = None,
+    leaks: bool = False,
+    **said: Any,
+) -> Path:
+    """One cell below ``root``; ``said`` replaces whole entries of its result."""
+    ranks = draw_ranks(users, quality, seed + len(scheme), shared)
+    held: dict[str, Any] = settings or {}
+    facts: dict[str, Any] = {"name": scheme, "version": version, "settings": held, "kind": kind}
+    facts |= {"leaks": True} if leaks else {}  # results of before there were leaks don't say
+    cell = cell_json(ranks, dataset=dataset, scheme=facts, seed=seed, **said)
+    made = "+".join([f"{scheme}@{version}", *(f"{key}={value}" for key, value in facts["settings"].items())])
+    data = f"{dataset}-{cell['dataset']['fingerprint']}"
+    folder = root / "runs" / data / made / str(cell["contract_id"]) / str(seed)
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps(cell), encoding="utf-8")
+    user_table(ranks, seed).to_parquet(folder / "per_user.parquet")
+    return folder
 
-    def write(
-        scheme: str = "textual/title",
-        dataset: str = "toys",
-        kind: str = "scheme",
-        quality: float = 0.1,
-        users: int = 400,
-        seed: int = 0,
-        shared: int = 0,
-        version: int = 1,
-        settings: dict[str, Any] | None = None,
-        leaks: bool = False,
-        **said: Any,
-    ) -> Path:
-        ranks = draw_ranks(users, quality, seed + len(scheme), shared)
-        held: dict[str, Any] = settings or {}
-        facts: dict[str, Any] = {"name": scheme, "version": version, "settings": held, "kind": kind}
-        facts |= {"leaks": True} if leaks else {}  # results of before there were leaks don't say
-        cell = cell_json(ranks, dataset=dataset, scheme=facts, seed=seed, **said)
-        made = "+".join([f"{scheme}@{version}", *(f"{key}={value}" for key, value in facts["settings"].items())])
-        data = f"{dataset}-{cell['dataset']['fingerprint']}"
-        folder = tmp_path / "runs" / data / made / str(cell["contract_id"]) / str(seed)
-        folder.mkdir(parents=True)
-        (folder / "result.json").write_text(json.dumps(cell), encoding="utf-8")
-        user_table(ranks, seed).to_parquet(folder / "per_user.parquet")
-        return folder
+
+@pytest.fixture(scope="session")
+def stores() -> Callable[[Path], Store]:
+    """``stores(root)`` is a ``store`` for results that several tests share."""
+    return lambda root: partial(write_cell, root)
+
+
+@pytest.fixture
+def store(stores: Callable[[Path], Store], tmp_path: Path) -> Store:
+    """``store("textual/title", quality=0.1, …)`` writes one cell below ``tmp_path`` and returns its folder."""
+    return stores(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def name_items() -> Callable[..., None]:
+    """``name_items(folder, codes, titles)`` writes the identifiers of a cell beside its result."""
+
+    def write(folder: Path, codes: Sequence[Sequence[int]], titles: Sequence[str] | None = None) -> None:
+        frame = pd.DataFrame(
+            {
+                "item": [f"item{number}" for number in range(len(codes))],
+                "identifier": [" ".join(map(str, code)) for code in codes],
+                "tokens": list(codes),
+            }
+        )
+        if titles is not None:
+            frame.insert(1, "title", titles)
+        frame.to_parquet(folder / "ids.parquet", index=False)
 
     return write

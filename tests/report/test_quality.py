@@ -49,8 +49,10 @@ def test_what_leaks_is_never_best_and_hides_no_best(store: Store, tmp_path: Path
     found = tables(tmp_path)["quality"]
     places = zip(found.head.cells, column(found, "NDCG@10"), strict=True)
     assert {scheme.text: cell.place for scheme, cell in places} == {
-        **{"p5-leak": "", "two": "best"},
-        **{"six": "second", "one": ""},
+        "p5-leak": "",
+        "two": "best",
+        "six": "second",
+        "one": "",
     }
 
 

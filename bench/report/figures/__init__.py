@@ -1,0 +1,121 @@
+"""Pictures of a report, as files or inside the HTML page.
+
+Drawn on figures of their own, without matplotlib's global state or a display. The same results give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from bench.errors import BenchError
+from bench.files import replacing
+from bench.report.figures import cost, curves, lengths, quality, slices, tree
+from bench.report.figures.inline import inline
+from bench.report.figures.style import Looks, looks, style
+from bench.report.results import Result
+from bench.report.rows import Section, sections
+
+__all__ = ["IN_FILE", "PICTURES", "Looks", "looks", "save", "svg", "write", "write_all"]
+
+FORMATS: Mapping[str, Mapping[str, None]] = {".png": {"Software": None}, ".svg": {"Date": None}}  # nothing that varies
+
+IN_FILE, ON_PAGE = 7.2, 5.4  # inches; a page is also read on a phone
+
+
+@dataclass(frozen=True)
+class Picture:
+    """``draw(sections, looks, width)`` gives None where there is nothing to draw; ``width`` in inches.
+
+    ``caption`` says what is seen and how to read it.
+    """
+
+    title: str
+    caption: str
+    draw: Callable[[Sequence[Section], Looks, float], Figure | None]
+
+
+PICTURES: Mapping[str, Picture] = {
+    "quality": Picture(
+        "Quality",
+        "Strict NDCG@10 of each scheme. Lines are 95 % bootstrap intervals over test users; grey rows are baselines.",
+        quality.draw,
+    ),
+    "cost": Picture(
+        "Quality against cost",
+        "Up and left is better. On the dashed front, nothing is both faster and better.",
+        cost.draw,
+    ),
+    "slices": Picture(
+        "Rare and popular targets",
+        "Strict NDCG@10 of the users whose target was taken this often in training, with 95 % intervals.",
+        slices.draw,
+    ),
+    "curves": Picture(
+        "Training",
+        "Loss, averaged over neighbouring steps, and quality on validation users; a mark shows the weights that were "
+        "kept. Losses over different vocabularies do not compare.",
+        curves.draw,
+    ),
+    "lengths": Picture(
+        "Length of identifiers",
+        "How many items have an identifier of so many tokens. Each step of decoding writes one token.",
+        lengths.draw,
+    ),
+    "tree": Picture(
+        "Prefix trees",
+        "How each token divides the catalogue: a block is as wide as its share of the items, below the block of its "
+        "prefix. Pale stretches are many small branches.",
+        tree.draw,
+    ),
+}
+
+
+def write(name: str, results: Sequence[Result], path: Path) -> bool:
+    """Draw the picture ``name`` of all results into a .png or .svg file; False where there is nothing to draw."""
+    if path.suffix not in FORMATS:
+        raise BenchError(f"cannot write a figure as '{path}'; its name must end in {' or '.join(FORMATS)}")
+    return _write(name, results, [path])
+
+
+def write_all(results: Sequence[Result], folder: Path) -> list[Path]:
+    """Every picture that has something to show, as .svg and as .png, into ``folder``; the paths written."""
+    written = []
+    for name in PICTURES:
+        paths = [folder / f"{name}{suffix}" for suffix in FORMATS]
+        written += paths if _write(name, results, paths) else []
+    return written
+
+
+def svg(name: str, section: Section, held: Looks, prefix: str) -> str:
+    """The picture of one section as an ``<svg>`` element; ``""`` where there is nothing to draw.
+
+    ``prefix`` begins all its ids: those of two pictures on one page must differ.
+    """
+    with style():
+        figure = PICTURES[name].draw([section], held, ON_PAGE)
+        if figure is None:
+            return ""
+        described = f"{PICTURES[name].title}, {section.title}. {PICTURES[name].caption}"
+        return inline(figure, prefix, described)
+
+
+def _write(name: str, results: Sequence[Result], paths: Sequence[Path]) -> bool:
+    found = sections(results)
+    with style():
+        figure = PICTURES[name].draw(found, looks(found), IN_FILE)
+        if figure is not None:
+            save(figure, paths)
+    return figure is not None
+
+
+def save(figure: Figure, paths: Sequence[Path]) -> None:
+    """Write a figure, all or nothing, to each path, whose suffix says how. Call it while its style holds."""
+    for path in paths:
+        if path.suffix not in FORMATS:
+            raise BenchError(f"cannot write a figure as '{path}'; its name must end in {' or '.join(FORMATS)}")
+        with replacing(path, "the figure") as unfinished:
+            figure.savefig(unfinished, format=path.suffix[1:], dpi=160, metadata=dict(FORMATS[path.suffix]))

@@ -1,0 +1,106 @@
+"""Quality against the time of inference, with the Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from bench.report.figures.points import Point, beyond, front, points
+from bench.report.figures.style import AXIS, INK, Looks, heading
+from bench.report.rows import Section
+
+LEADER: Mapping[str, Any] = {"arrowstyle": "-", "alpha": 0.45, "linewidth": 0.7, "shrinkB": 5, "relpos": (0, 0.5)}
+SMALL: Mapping[str, Any] = {"color": INK, "fontsize": 8, "fontstyle": "italic"}
+PANEL_HEIGHT = 3.4  # inches
+LABEL_GAP = 0.17  # inches from one line of labels to the next
+
+
+def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
+    """Strict NDCG@10 against seconds of inference for 1,000 users; rows whose time was not measured are named."""
+    columns = min(2, len(found))
+    lines = -(-len(found) // columns)
+    height = max(PANEL_HEIGHT, 1 + 1.2 * LABEL_GAP * max(len(section.rows) for section in found))
+    figure = Figure(figsize=(width * (1 + 0.5 * (columns - 1)), height * lines + 0.3), layout="constrained")
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    members = [points(section, looks) for section in found]
+    for panel, section, held in zip(panels, found, members, strict=False):
+        _panel(panel, section, held)
+        _fronts(panel, held)
+    for panel in panels[len(found) :]:
+        panel.set_axis_off()
+    for panel, held in zip(panels, members, strict=False):
+        _name(panel, held, LABEL_GAP / (height - 1))
+    return figure
+
+
+def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
+    seconds = np.array([point.seconds for point in members if point.seconds], np.float64)
+    panel.set_title(heading(section))
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0,) if _decades(seconds) > 2 else (1.0, 2.0, 5.0)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.minorticks_off()
+    if len(seconds):
+        panel.set_xlim(seconds.min() / 2, seconds.max() * 2)
+    panel.set_ylim(0, beyond(members, 1.1))
+    panel.set_ylabel(AXIS)
+    untimed = ", ".join(point.label for point in members if not point.seconds)
+    panel.set_xlabel("inference seconds per 1,000 users" + (f"\nno time measured: {untimed}" if untimed else ""))
+    for point in members:
+        if point.seconds:
+            _mark(panel, point.seconds, point)
+
+
+def _mark(panel: Axes, seconds: float, point: Point) -> None:
+    look = point.look
+    panel.plot([seconds] * 2, point.ends, color=look.colour, linewidth=2, alpha=0.55, solid_capstyle="round")
+    panel.plot(seconds, point.estimate.value, look.marker, color=look.colour, markersize=6, clip_on=False)
+
+
+def _decades(seconds: NDArray[np.float64]) -> float:
+    return float(np.log10(seconds.max() / seconds.min())) if len(seconds) else 0.0
+
+
+def _fronts(panel: Axes, members: Sequence[Point]) -> None:
+    """One stair for each contract: what is made under several is not compared."""
+    letters = dict.fromkeys(letter for point in members for letter in point.contracts)
+    for letter in letters:
+        stair = front([point for point in members if letter in point.contracts])
+        if len(stair) > 1:
+            seconds = [point.seconds or 0.0 for point in stair]
+            values = [point.estimate.value for point in stair]
+            name = f"Pareto front [{letter}]" if len(letters) > 1 else "Pareto front"
+            panel.step(seconds, values, where="post", color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+            panel.annotate(name, (seconds[0], values[0]), (6, 5), textcoords="offset points", **SMALL)
+
+
+def _name(panel: Axes, members: Sequence[Point], least_gap: float) -> None:
+    """Labels in a column right of the panel, each tied to its point; ``least_gap`` in parts of the panel's height."""
+    timed = sorted((point for point in members if point.seconds), key=lambda point: point.estimate.value)
+    heights = np.array([point.estimate.value for point in timed]) / panel.get_ylim()[1]
+    for point, height in zip(timed, spread(heights, least_gap), strict=True):
+        panel.annotate(
+            point.label,
+            (point.seconds or 0.0, point.estimate.value),
+            (1.03, height),
+            textcoords="axes fraction",
+            va="center",
+            color=INK,
+            arrowprops={"color": point.look.colour, **LEADER},
+        )
+
+
+def spread(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """Ascending ``heights`` in 0..1, moved as little as possible (least squares) to lie ``gap`` apart and below 1."""
+    if not len(heights):
+        return heights
+    steps = gap * np.arange(len(heights))
+    fitted = isotonic_regression(heights - steps).x
+    return np.asarray(np.clip(fitted, 0, max(0, 1 - steps[-1])) + steps, np.float64)

@@ -1,0 +1,121 @@
+"""Training curves: the loss, and the quality on validation that decides which weights are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.report.figures.style import Look, Looks, heading
+from bench.report.labels import labels
+from bench.report.results import Result
+from bench.report.rows import Section
+
+PANEL_HEIGHT, LEGEND_LINE = 2.6, 0.17  # inches
+WINDOWS = 60  # a loss is averaged over so many stretches of its steps, or the noise of batches hides its course
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What was logged while one cell trained; ``steps`` go on through all stages."""
+
+    steps: Floats
+    loss: Floats
+    validated: Floats
+    validation: Floats
+    name: str
+
+
+def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
+    """Loss and validation against optimiser steps, one line for each seed; None where nothing was trained."""
+    trained = [section for section in found if any(_courses(section))]
+    if not trained:
+        return None
+    heights = [PANEL_HEIGHT + LEGEND_LINE * len(_courses(section)) / 2 for section in trained]
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    parts = np.atleast_1d(np.asarray(figure.subfigures(len(trained), height_ratios=heights), object))
+    for part, section in zip(parts, trained, strict=True):
+        losses, validations = part.subplots(1, 2)
+        losses.set_title(heading(section))
+        for label, look, courses in _courses_with_looks(section, looks):
+            for made in courses:
+                _draw_course(losses, validations, made, look)
+            if courses:
+                losses.plot([], [], color=look.colour, linestyle=look.dashes, label=label)
+        _name_axes(losses, validations, _courses(section))
+        part.legend(*losses.get_legend_handles_labels(), loc="outside lower left", ncols=2, handlelength=3)
+    return figure
+
+
+def _courses_with_looks(section: Section, looks: Looks) -> list[tuple[str, Look, list[Course]]]:
+    return [
+        (label, looks[row.label], [made for cell in row.cells if (made := course(cell)) is not None])
+        for row, label in zip(section.rows, labels(section), strict=True)
+    ]
+
+
+def _courses(section: Section) -> list[Course]:
+    return [made for row in section.rows for cell in row.cells if (made := course(cell)) is not None]
+
+
+def course(result: Result) -> Course | None:
+    """The curve of a cell; None where it has none. The steps of its stages are laid end to end."""
+    points = (result.training or {}).get("curve") or []
+    try:
+        steps = np.array([point["step"] for point in points], np.float64)
+        name = str((result.training or {}).get("selection") or "validation")
+        loss, validation = ([float(point.get(key, np.nan)) for point in points] for key in ("loss", name))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BenchError(
+            f"the training curve in '{result.folder / 'result.json'}' is damaged ({error!r}); run that cell again "
+            "with --force"
+        ) from error
+    steps = _end_to_end(steps)
+    logged, scored = np.isfinite(loss), np.isfinite(validation)
+    if not logged.any() and not scored.any():
+        return None
+    return Course(steps[logged], np.array(loss)[logged], steps[scored], np.array(validation)[scored], name)
+
+
+def _end_to_end(steps: Floats) -> Floats:
+    begins = np.flatnonzero(np.diff(steps) < 0)
+    before = np.zeros(len(steps))
+    for last in begins:
+        before[last + 1 :] += steps[last]
+    return np.asarray(steps + before, np.float64)
+
+
+def smooth(values: Floats) -> Floats:
+    """Means of at most ``WINDOWS`` stretches of about equal length."""
+    return np.array([part.mean() for part in np.array_split(values, min(WINDOWS, len(values)))])
+
+
+def _draw_course(losses: Axes, validations: Axes, made: Course, look: Look) -> None:
+    line: dict[str, Any] = {"color": look.colour, "linestyle": look.dashes, "linewidth": 1.4}
+    if len(made.loss):
+        losses.plot(smooth(made.steps), smooth(made.loss), **line)
+    if len(made.validation):
+        best = int(made.validation.argmax())
+        validations.plot(made.validated, made.validation, **line)
+        validations.plot(made.validated[best], made.validation[best], look.marker, color=look.colour, markersize=6)
+
+
+def _name_axes(losses: Axes, validations: Axes, courses: Sequence[Course]) -> None:
+    names = " or ".join(dict.fromkeys(made.name.upper() for made in courses))
+    losses.set_ylabel("training loss")
+    validations.set_ylabel(f"{names} on validation")
+    validations.set_ylim(bottom=0)
+    for panel in (losses, validations):
+        panel.set_xlabel("optimiser steps")
+        panel.set_xlim(left=0)
+        panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

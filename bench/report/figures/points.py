@@ -1,0 +1,60 @@
+"""The rows of a section as points: quality with its interval, cost, look and label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from bench.report.contracts import contracts
+from bench.report.figures.style import Look, Looks
+from bench.report.labels import labels
+from bench.report.rows import HEADLINE, Estimate, Row, Section
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row of a section, ready to be drawn. ``contracts`` holds the letters of those that it stands under."""
+
+    label: str
+    estimate: Estimate
+    seconds: float | None
+    look: Look
+    contracts: tuple[str, ...]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return self.estimate.interval or (self.estimate.value, self.estimate.value)
+
+
+def points(section: Section, looks: Looks) -> list[Point]:
+    """Best first."""
+    named = zip(section.rows, labels(section), contracts(section.rows).letters, strict=True)
+    found = [_point(row, label, letters, looks[row.label]) for row, label, letters in named]
+    return sorted(found, key=lambda point: -point.estimate.value)
+
+
+def _point(row: Row, label: str, letters: str, look: Look) -> Point:
+    seconds = row.cost("inference_seconds_per_1000_users")
+    return Point(label, _headline(row), seconds, look, tuple(letters.split(", ")))
+
+
+@lru_cache(maxsize=64)
+def _headline(row: Row) -> Estimate:
+    """Two pictures of one page ask for it."""
+    return row.estimate(HEADLINE)
+
+
+def beyond(found: Sequence[Point], factor: float) -> float:
+    """The end of a value axis; an axis needs an end even where nothing was hit."""
+    return max(point.ends[1] for point in found) * factor or 0.01
+
+
+def front(found: Sequence[Point]) -> list[Point]:
+    """Points that no other beats in quality without taking longer, cheapest first; one without a time is out."""
+    best: list[Point] = []
+    timed = [point for point in found if point.seconds]
+    for point in sorted(timed, key=lambda point: (point.seconds or 0.0, -point.estimate.value)):
+        if not best or point.estimate.value > best[-1].estimate.value:
+            best.append(point)
+    return best

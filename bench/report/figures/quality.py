@@ -1,0 +1,46 @@
+"""Quality of every scheme with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.report.figures.points import Point, beyond, points
+from bench.report.figures.style import AXIS, BLANK, INK, Looks, heading
+from bench.report.rows import Section
+
+ROW_HEIGHT = 0.34  # inches
+
+
+def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
+    """Strict NDCG@10 with 95 % intervals over users, best on top, one panel for each data set; baselines are grey."""
+    heights = [len(section.rows) * ROW_HEIGHT + 0.75 for section in found]
+    figure = Figure(figsize=(width, sum(heights) + 0.3), layout="constrained")
+    panels = figure.subplots(len(found), squeeze=False, height_ratios=heights)[:, 0]
+    for panel, section in zip(panels, found, strict=True):
+        _panel(panel, section, points(section, looks))
+    panels[-1].set_xlabel(f"{AXIS} (lines: 95 % intervals over test users)")
+    return figure
+
+
+def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
+    for place, point in enumerate(members):
+        _mark(panel, place, point)
+    panel.set_title(heading(section))
+    panel.set_yticks(range(len(members)), [point.label for point in members])
+    panel.set_ylim(len(members) - 0.4, -0.6)
+    panel.set_xlim(0, beyond(members, 1.12))
+    panel.grid(axis="y", visible=False)
+    panel.spines["left"].set_visible(False)
+
+
+def _mark(panel: Axes, place: int, point: Point) -> None:
+    low, high = point.ends
+    look, value = point.look, point.estimate.value
+    panel.plot([low, high], [place, place], color=look.colour, linewidth=2, alpha=0.55, solid_capstyle="round")
+    panel.plot(value, place, look.marker, color=look.colour, markersize=6, clip_on=False)
+    beside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": INK, "bbox": dict(BLANK)}
+    panel.annotate(f"{value:.4f}", (high, place), (7, 0), **beside)

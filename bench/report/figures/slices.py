@@ -1,0 +1,64 @@
+"""Quality for rare and for popular targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from bench.evaluation.statistics import interval
+from bench.report.figures.style import AXIS, Look, Looks, heading
+from bench.report.labels import labels
+from bench.report.rows import HEADLINE, Row, Section
+from bench.report.slices import Slicing, slicings
+
+PANEL_HEIGHT, LEGEND_LINE = 2.7, 0.17  # inches
+ROOM = 0.7  # of the way from one bucket to the next, for the points of all rows
+
+
+def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
+    """Strict NDCG@10 with 95 % intervals, by how often the target was taken in training."""
+    heights = [PANEL_HEIGHT + LEGEND_LINE * len(section.rows) / 2 for section in found]
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    parts = np.atleast_1d(np.asarray(figure.subfigures(len(found), height_ratios=heights), object))
+    for part, section in zip(parts, found, strict=True):
+        panel = part.subplots()
+        _panel(panel, section, looks)
+        part.legend(*panel.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    return figure
+
+
+def _panel(panel: Axes, section: Section, looks: Looks) -> None:
+    table = section.rows[0].first.table
+    slicing = next(found for found in slicings(table) if found.name == "popularity")
+    users = np.bincount(slicing.of(table), minlength=len(slicing.labels))
+    shifts = ROOM * ((np.arange(len(section.rows)) + 0.5) / len(section.rows) - 0.5)
+    for row, label, shift in zip(section.rows, labels(section), shifts, strict=True):
+        _draw_row(panel, points(row, slicing), label, shift, looks[row.label])
+    titles = [f"{label}\n{count:,} users" for label, count in zip(slicing.labels, users, strict=True)]
+    panel.set_title(heading(section))
+    panel.set_ylabel(AXIS)
+    panel.set_ylim(bottom=0)
+    panel.set_xticks(range(len(titles)), titles)
+    panel.set_xlim(-0.6, len(titles) - 0.4)
+    panel.set_xlabel("how often the target was taken in training")
+    panel.grid(axis="x", visible=False)
+
+
+def points(row: Row, slicing: Slicing) -> NDArray[np.float64]:
+    """``[4, slices]``: the place of every slice that has users, their mean, and the ends of its 95 % interval."""
+    values, members = row.values(HEADLINE).mean(axis=0), slicing.of(row.first.table)
+    inside = [(place, values[members == place]) for place in range(len(slicing.labels))]
+    found = [(place, float(held.mean()), *interval(held)) for place, held in inside if len(held)]
+    return np.asarray(np.array(found, np.float64).reshape(-1, 4).T)
+
+
+def _draw_row(panel: Axes, found: NDArray[np.float64], label: str, shift: float, look: Look) -> None:
+    places, means, lows, highs = found
+    panel.vlines(places + shift, lows, highs, color=look.colour, linewidth=2, alpha=0.55)
+    style: dict[str, Any] = {"color": look.colour, "markersize": 5, "clip_on": False, "linestyle": "none"}
+    panel.plot(places + shift, means, look.marker, label=label, **style)

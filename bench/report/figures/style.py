@@ -1,0 +1,109 @@
+"""How pictures look: one colour for each family of schemes, one marker for each of its members, grey baselines.
+
+Colours hold at least 3:1 against white and against the dark page, and stay apart for the colour-blind; no picture
+relies on them alone.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib import rc_context
+
+from bench.report.rows import Row, Section
+
+COLOURS = ("#CC79A7", "#0077BB", "#CC5500", "#7A5CFF", "#8A7A00", "#009E73")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "h", "*")
+DASHES = ("-", "--", ":", "-.")
+GREY = "#8C8C8C"
+INK, LINE, GRID, PAPER = "#333333", "#BBBBBB", "#EBEBEB", "#FFFFFF"  # what the dark page draws in other colours
+BLANK: Mapping[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # grid lines stop behind a label
+AXIS = "NDCG@10, strict"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a scheme looks like in all pictures of a report."""
+
+    colour: str
+    marker: str
+    dashes: str
+
+
+Looks = Mapping[str, Look]  # by the label of a row
+
+
+def looks(found: Sequence[Section]) -> Looks:
+    """The look of every row by its label.
+
+    A family's colour follows from its name, and from other families only where two want the same: then the first by
+    name has it and the other takes the next that is free. Members of a family are told apart by marker and dashes.
+    """
+    rows = {row.label: row for section in found for row in section.rows}
+    schemes = sorted(label for label, row in rows.items() if not row.baseline)
+    baselines = sorted(label for label, row in rows.items() if row.baseline)
+    colours = family_colours([_family(rows[label]) for label in schemes])
+    made = {}
+    for label in schemes:
+        family = _family(rows[label])
+        colour, turn = colours[family]
+        member = [other for other in schemes if _family(rows[other]) == family].index(label)
+        made[label] = _look(colour, turn + member)
+    return made | {label: _look(GREY, place) for place, label in enumerate(baselines)}
+
+
+def family_colours(families: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """``{family: (colour, first marker)}``; families beyond the palette share colours and begin with another marker."""
+    places: dict[str, int] = {}
+    for at, family in enumerate(sorted(set(families))):
+        wanted, turn = zlib.crc32(family.encode()) % len(COLOURS), at // len(COLOURS) * len(COLOURS)
+        free = (turn + (wanted + step) % len(COLOURS) for step in range(len(COLOURS)))
+        places[family] = next(place for place in free if place not in places.values())
+    return {family: (COLOURS[place % len(COLOURS)], place // len(COLOURS)) for family, place in places.items()}
+
+
+def _family(row: Row) -> str:
+    return row.first.scheme.name.partition("/")[0]
+
+
+def _look(colour: str, member: int) -> Look:
+    return Look(colour, MARKERS[member % len(MARKERS)], DASHES[member % len(DASHES)])
+
+
+def heading(section: Section) -> str:
+    return f"{section.title}: {section.dataset.users:,} users, {section.dataset.items:,} items"
+
+
+def style() -> AbstractContextManager[None]:
+    """Matplotlib's settings while a picture is drawn and saved."""
+    return rc_context(
+        {
+            "font.size": 9,
+            "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib
+            "text.color": INK,
+            "svg.hashsalt": "bench",
+            "figure.facecolor": PAPER,
+            "axes.facecolor": "none",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": LINE,
+            "axes.labelcolor": INK,
+            "axes.titlecolor": INK,
+            "axes.titlelocation": "left",
+            "axes.titleweight": "bold",
+            "axes.titlesize": 10,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": GRID,
+            "legend.frameon": False,
+            "legend.labelcolor": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "xtick.major.size": 0,
+            "ytick.major.size": 0,
+        }
+    )

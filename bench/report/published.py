@@ -1,0 +1,209 @@
+"""Published scores beside ours, and what may be said about them: reproduced, not reproduced, or not comparable.
+
+``published.toml`` holds the scores, where they come from, and which of our schemes stands for which published system.
+A verdict needs the same task (split, candidates, history), the same data, and a model and budget of a published size.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from bench.report.results import DatasetFacts, Result
+from bench.report.rows import Estimate
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = "reproduced", "not reproduced", "not comparable"
+STATISTICS = ("users", "items", "interactions")
+
+
+@dataclass(frozen=True)
+class Caution:
+    """What is wrong with some values of a source; ``comparable`` says whether a verdict on them is possible at all."""
+
+    systems: Sequence[str]
+    data: Sequence[str]
+    comparable: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One table or log. ``contract`` and ``least`` hold what a contract of ours must say to stand beside it."""
+
+    title: str
+    where: str
+    protocol: str
+    caveat: str
+    own: Sequence[str]
+    metrics: Sequence[str]
+    values: Mapping[str, Mapping[str, Sequence[float]]]
+    candidates: str
+    contract: Mapping[str, Sequence[Any]]
+    least: Mapping[str, float]
+    baseline_presets: Sequence[str]
+    data: Mapping[str, Mapping[str, int]]
+    cautions: Sequence[Caution] = ()
+
+
+@dataclass(frozen=True)
+class Match:
+    """A scheme or baseline of ours, with these settings, and the published systems that it stands for."""
+
+    scheme: str
+    systems: Sequence[str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One published value."""
+
+    source: Source
+    data: str
+    system: str
+    metric: str
+    value: float
+
+    @property
+    def own(self) -> bool:
+        """Whether the source's authors speak about their own system."""
+        return self.system in self.source.own
+
+    @property
+    def caution(self) -> Caution | None:
+        found = (held for held in self.source.cautions if self.system in held.systems and self.data in held.data)
+        return next(found, None)
+
+
+@dataclass(frozen=True)
+class Published:
+    sources: Sequence[Source]
+    matches: Sequence[Match]
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``outcome`` is one of the three, ``why`` its reason in words."""
+
+    outcome: str
+    why: str
+
+
+@cache
+def load() -> Published:
+    """The published scores that ship with bench."""
+    return parse(tomllib.loads(files("bench.report").joinpath("published.toml").read_text(encoding="utf-8")))
+
+
+def parse(held: Mapping[str, Any]) -> Published:
+    """What ``published.toml`` says; lines of a source go before the common ones."""
+    common = held["comparable"]
+    sources = [
+        Source(
+            **{name: source[name] for name in ("title", "where", "protocol", "caveat", "own", "metrics", "values")},
+            candidates=source.get("candidates", common["candidates"]),
+            contract={**common["contract"], **source.get("contract", {})},
+            least={**common["least"], **source.get("least", {})},
+            baseline_presets=common["baseline_presets"],
+            data={**held["data"], **source.get("data", {})},
+            cautions=[Caution(**caution) for caution in source.get("caution", [])],
+        )
+        for source in held["source"]
+    ]
+    return Published(sources, [Match(**match) for match in held["match"]], float(common["tolerance"]))
+
+
+def systems(published: Published, result: Result) -> Sequence[str]:
+    """The published systems that a result stands for: those of the first match that its settings do not contradict."""
+    held = result.scheme.settings
+    for match in published.matches:
+        agrees = all(held.get(key, value) == value for key, value in match.settings.items())
+        if match.scheme == result.scheme.name and agrees:
+            return match.systems
+    return ()
+
+
+def claims(published: Published, data: str, system: str) -> list[Claim]:
+    """All that was published about a system on a data set, its own authors first."""
+    found = [
+        Claim(source, data, system, metric, value)
+        for source in published.sources
+        for metric, value in zip(source.metrics, source.values.get(data, {}).get(system, ()), strict=False)
+        if not math.isnan(value)
+    ]
+    return sorted(found, key=lambda claim: not claim.own)
+
+
+def verdict(claim: Claim, ours: Result, estimate: Estimate | None, tolerance: float) -> Verdict:
+    """Whether ours bears a published value out. ``estimate`` is ours, None where the metric is not one of ours.
+
+    Reproduced: comparable, and the published value lies in our 95 % interval, or ours within ``tolerance`` of it.
+    """
+    why = obstacles(claim, ours)
+    if estimate is None or why:
+        return Verdict(NOT_COMPARABLE, "; ".join(why) or f"{claim.metric} is not among our metrics")
+    low, high = estimate.interval or (estimate.value, estimate.value)
+    off = estimate.value / claim.value - 1
+    if low <= claim.value <= high:
+        return Verdict(REPRODUCED, "it lies in our interval")
+    outcome = REPRODUCED if abs(off) <= tolerance else NOT_REPRODUCED
+    return Verdict(outcome, f"ours is {abs(off):.0%} {'higher' if off > 0 else 'lower'}")
+
+
+def obstacles(claim: Claim, ours: Result) -> list[str]:
+    """Why a published value and ours may not be compared; nothing where they may."""
+    found = [claim.caution.text] if claim.caution and not claim.caution.comparable else []
+    if claim.source.candidates != "all":
+        found.append(f"they rank {claim.source.candidates} items, we rank all")
+    found += _data(claim.source.data.get(claim.data, {}), ours.dataset)
+    unlike = _contract(claim.source, ours)
+    if unlike:
+        found.append((f"our preset '{ours.preset}': " if ours.preset else "") + ", ".join(unlike))
+    return found
+
+
+def _data(theirs: Mapping[str, int], ours: DatasetFacts) -> list[str]:
+    if not theirs:
+        return ["the statistics of their data are not known"]
+    return [
+        f"their data have {theirs[name]:,} {name}, ours {getattr(ours, name):,}"
+        for name in STATISTICS
+        if name in theirs and theirs[name] != getattr(ours, name)
+    ]
+
+
+def _contract(source: Source, ours: Result) -> list[str]:
+    """A baseline's contract holds only what binds it, and only that is asked; its budget is told by its preset."""
+    contract = ours.contract
+    unlike = [
+        f"{key} {_plain(contract[key])}, not {_plain(allowed[0])}"
+        for key, allowed in source.contract.items()
+        if key in contract and _named(contract[key]) not in allowed
+    ]
+    short = [
+        f"{key} {held}, below {least}"
+        for key, least in source.least.items()
+        if isinstance(held := contract.get(key), int | float) and held < least
+    ]
+    small = ours.scheme.kind == "baseline" and ours.preset not in (None, *source.baseline_presets)
+    return unlike + short + (["a budget below published ones"] if small else [])
+
+
+def _named(value: Any) -> Any:
+    """A backbone without the digest of its weights."""
+    return value.partition("@")[0] if isinstance(value, str) else value
+
+
+def _plain(value: Any) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

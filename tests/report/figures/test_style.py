@@ -1,0 +1,70 @@
+"""One look for each scheme, in all pictures, with any selection of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.report.figures.style import COLOURS, GREY, family_colours, looks
+from bench.report.results import load
+from bench.report.rows import sections
+
+Store = Callable[..., Path]
+families = st.lists(st.text("abcdefghij", min_size=1, max_size=6), unique=True, min_size=1, max_size=10)
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colour", [*COLOURS, GREY])
+@pytest.mark.parametrize("paper", ["#ffffff", "#15191e"])
+def test_every_colour_is_seen_on_light_and_on_dark(colour: str, paper: str) -> None:
+    dark, light = sorted([luminance(colour), luminance(paper)])
+    assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+def test_a_scheme_looks_alike_on_all_data_and_a_baseline_is_grey(store: Store, tmp_path: Path) -> None:
+    store("textual/title")
+    store("pop", kind="baseline")
+    store("random", kind="baseline")
+    alone = looks(sections(load(tmp_path)))
+    store("numeric/random")
+    store("numeric/random", dataset="beauty")
+    found = looks(sections(load(tmp_path)))
+    assert found["textual/title"] == alone["textual/title"]
+    assert found["textual/title"].colour != found["numeric/random"].colour
+    assert found["pop"].colour == found["random"].colour == GREY
+    assert found["pop"].marker != found["random"].marker
+
+
+def test_members_of_a_family_share_its_colour_and_differ_by_marker(store: Store, tmp_path: Path) -> None:
+    for number in range(9):
+        store(f"family/{number}", users=30, quality=0.5)
+    found = looks(sections(load(tmp_path)))
+    assert len({look.colour for look in found.values()}) == 1
+    assert len({look.marker for look in found.values()}) == 9
+
+
+@given(families)
+def test_families_have_colours_of_their_own_as_long_as_there_are_some(names: Sequence[str]) -> None:
+    found = family_colours(names)
+    assert len({colour for colour, _ in found.values()}) == min(len(names), len(COLOURS))
+    assert len(set(found.values())) == len(names)
+    assert found == family_colours(names[::-1])
+
+
+@given(families.filter(lambda names: len(names) < len(COLOURS)), st.text("abcdefghij", min_size=1, max_size=6))
+def test_a_further_family_moves_none_that_wants_another_colour(names: list[str], further: str) -> None:
+    wanted = {name: family_colours([name])[name] for name in [*names, further]}
+    before, after = family_colours(names), family_colours([*names, further])
+    if len(set(wanted.values())) == len({*names, further}):
+        assert all(after[name] == before[name] == wanted[name] for name in names)
+    else:
+        assert set(before) <= set(after)

@@ -1,0 +1,249 @@
+"""Published scores: that the file is sound, what matches what, and when a verdict is possible."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.report import published
+from bench.report.published import (
+    NOT_COMPARABLE,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Claim,
+    Source,
+    Verdict,
+    obstacles,
+    verdict,
+)
+from bench.report.results import Costs, DatasetFacts, Result, SchemeFacts, load
+from bench.report.rows import Estimate
+
+Store = Callable[..., Path]
+STANDARD = {"split": "leave-one-out", "validation_in_test_history": True, "exclude_history": False, "max_history": 20}
+MODEL = {"backbone": "google-t5/t5-small@1a2b3c4d", "epochs": 100, "max_steps": 0}
+SCHEME, NO_COSTS = SchemeFacts("numeric/category", 1, {}, "scheme"), Costs(None, None, None, None, None)
+BEAUTY = DatasetFacts("beauty", "51c0e77ab3d2f946", 22363, 12101, 198502)
+
+
+def source(start: str) -> Source:
+    (found,) = [source for source in published.load().sources if source.title.startswith(start)]
+    return found
+
+
+def claim(system: str = "SemID", data: str = "beauty", metric: str = "hit@10", start: str = "How to Index") -> Claim:
+    (found,) = [
+        claim
+        for claim in published.claims(published.load(), data, system)
+        if claim.metric == metric and claim.source.title.startswith(start)
+    ]
+    return found
+
+
+@pytest.fixture
+def ours(store: Store, tmp_path: Path) -> Result:
+    """A cell that everything may be compared with that was published about Beauty under leave-one-out."""
+    store("numeric/category", dataset="beauty")
+    (found,) = load(tmp_path)
+    return replace(found, contract={**STANDARD, **MODEL}, preset="standard", dataset=BEAUTY)
+
+
+def judge(ours: Result, value: float, interval: tuple[float, float] | None, about: Claim | None = None) -> Verdict:
+    return verdict(about or claim(), ours, Estimate(value, interval, None), published.load().tolerance)
+
+
+# --- the file ---
+
+
+def rows() -> Iterator[tuple[str, Source, Sequence[float]]]:
+    for source in published.load().sources:
+        for data, systems in source.values.items():
+            for system, values in systems.items():
+                yield f"{source.title}, {data}, {system}", source, values
+
+
+def test_every_value_is_possible() -> None:
+    for at, source, values in rows():
+        assert len(values) == len(source.metrics), at
+        held = {name: value for name, value in zip(source.metrics, values, strict=True) if value == value}
+        assert held, at
+        assert all(0 < value < 1 for value in held.values()), at
+        for low, high in itertools.permutations(held, 2):
+            (kind, cutoff), (other, further) = low.split("@"), high.split("@")
+            if (kind == other and int(cutoff) < int(further)) or (
+                kind == "ndcg" and other == "hit" and cutoff == further
+            ):
+                assert held[low] <= held[high], at
+
+
+def test_every_source_says_where_it_is_and_what_to_beware_of() -> None:
+    sources = published.load().sources
+    assert len({source.title for source in sources}) == len(sources) > 10
+    for source in sources:
+        assert re.match(r"arXiv \d{4}\.\d{5}|github\.com/\w+", source.where), source.title
+        assert source.protocol
+        assert source.caveat
+        named = {system for systems in source.values.values() for system in systems}
+        assert set(source.own) <= named
+        for caution in source.cautions:
+            assert set(caution.systems) <= named
+            assert set(caution.data) <= set(source.values)
+
+
+def test_what_is_matched_was_published() -> None:
+    known = {system for source in published.load().sources for systems in source.values.values() for system in systems}
+    assert {system for match in published.load().matches for system in match.systems} <= known
+
+
+def test_nothing_is_asserted_from_memory() -> None:
+    """P5's further scores are known to us from memory alone and must not be printed."""
+    remembered = {0.0272, 0.0361, 0.0198, 0.0508, 0.0379, 0.0608, 0.0507, 0.0688, 0.0648, 0.0567, 0.0709}
+    held = {value for at, _, values in rows() if ", P5 prompt" in at for value in values}
+    assert held.isdisjoint(remembered)
+    assert len(held) > 10
+
+
+@pytest.mark.parametrize(
+    ("start", "data", "system"),
+    [
+        ("IDGenRec (SIGIR", "toys", "IDGenRec"),
+        ("IDGenRec (SIGIR", "sports", "IDGenRec"),
+        ("TIGER", "toys", "TIGER"),
+    ],
+)
+def test_known_broken_values_carry_their_warning(start: str, data: str, system: str) -> None:
+    caution = claim(system, data, start=start).caution
+    assert caution is not None
+    assert caution.comparable is (system == "TIGER")
+
+
+# --- what stands for what ---
+
+
+@pytest.mark.parametrize(
+    ("scheme", "settings", "system"),
+    [
+        ("numeric/random", {}, "RID"),
+        ("numeric/sequential", {}, "SID"),
+        ("numeric/sequential", {"order": "original", "first": 1001}, "SID"),
+        ("numeric/sequential", {"order": "random"}, "SID random order"),
+        ("numeric/collaborative", {"clusters": 10, "leaf": 200}, "CID N=10 T=200"),
+        ("numeric/collaborative", {"clusters": 7}, None),
+        ("numeric/randomised", {}, None),
+        ("sasrec/ce", {}, "SASRec"),
+        ("pop", {}, None),
+    ],
+)
+def test_a_scheme_with_its_settings_stands_for_a_system(
+    ours: Result, scheme: str, settings: dict[str, Any], system: str | None
+) -> None:
+    result = replace(ours, scheme=replace(ours.scheme, name=scheme, settings=settings))
+    assert next(iter(published.systems(published.load(), result)), None) == system
+
+
+def test_claims_put_the_authors_before_others() -> None:
+    found = published.claims(published.load(), "beauty", "TIGER")
+    assert [claim.own for claim in found] == [True] * 4 + [False] * 12
+    assert {claim.value for claim in found if claim.metric == "ndcg@10"} == {0.0384, 0.0378, 0.0321, 0.0298}
+
+
+def test_a_value_that_is_not_known_is_no_claim() -> None:
+    found = published.claims(published.load(), "beauty", "RID")
+    assert [(claim.metric, claim.value) for claim in found] == [("hit@5", 0.0353), ("hit@10", 0.0491)]
+
+
+# --- verdicts ---
+
+
+def test_inside_our_interval_is_reproduced(ours: Result) -> None:
+    assert judge(ours, 0.0600, (0.0540, 0.0660)) == Verdict(REPRODUCED, "it lies in our interval")
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.0625, "4% lower"), (0.0680, "4% higher")])
+def test_close_by_is_reproduced(ours: Result, value: float, said: str) -> None:
+    assert judge(ours, value, (value - 1e-4, value + 1e-4)) == Verdict(REPRODUCED, f"ours is {said}")
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.0326, "50% lower"), (0.0978, "50% higher")])
+def test_far_off_is_not_reproduced(ours: Result, value: float, said: str) -> None:
+    assert judge(ours, value, (value - 1e-4, value + 1e-4)) == Verdict(NOT_REPRODUCED, f"ours is {said}")
+
+
+def test_without_any_hit_nothing_is_reproduced(ours: Result) -> None:
+    assert judge(ours, 0.0, None) == Verdict(NOT_REPRODUCED, "ours is 100% lower")
+
+
+def test_a_metric_that_is_not_ours_is_not_compared(ours: Result) -> None:
+    assert verdict(claim(), ours, None, 0.05) == Verdict(NOT_COMPARABLE, "hit@10 is not among our metrics")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"contract": {"split": "global-time"}}, "split global-time, not leave-one-out"),
+        ({"contract": {"exclude_history": True}}, "exclude_history yes, not no"),
+        ({"contract": {"validation_in_test_history": False}}, "validation_in_test_history no, not yes"),
+        ({"contract": {"max_history": 50}}, "max_history 50, not 20"),
+        ({"contract": {"max_steps": 10}}, "max_steps 10, not 0"),
+        ({"contract": {"epochs": 8}}, "epochs 8, below 20"),
+        ({"contract": {"backbone": "mini"}, "preset": "cpu"}, "our preset 'cpu': backbone mini, not t5-small"),
+        ({"contract": {"candidates": "sampled"}}, "candidates sampled, not all"),
+        ({"dataset": {"users": 22364}}, "their data have 22,363 users, ours 22,364"),
+        ({"dataset": {"interactions": 1}}, "their data have 198,502 interactions, ours 1"),
+    ],
+)
+def test_what_differs_forbids_a_verdict_and_is_said(ours: Result, change: dict[str, Any], said: str) -> None:
+    changed = replace(
+        ours,
+        contract={**ours.contract, **change.get("contract", {})},
+        dataset=replace(ours.dataset, **change.get("dataset", {})),
+        preset=change.get("preset", ours.preset),
+    )
+    found = judge(changed, claim().value, (0.0, 1.0))
+    assert found.outcome == NOT_COMPARABLE
+    assert said in found.why
+
+
+def test_the_protocol_of_the_source_counts_as_well(ours: Result) -> None:
+    sampled = claim("P5 prompt 5-8", metric="hit@1", start="P5")
+    assert obstacles(sampled, ours)[0] == "they rank 1 of 100 items, we rank all"
+    in_time = claim("SETRec", "toys", "recall@10", "SETRec")
+    assert "split leave-one-out, not global-time" in " ".join(obstacles(in_time, ours))
+    unknown = claim("OpenP5 random", "cds", start="OpenP5")
+    assert obstacles(unknown, ours) == ["the statistics of their data are not known"]
+
+
+def test_broken_values_are_never_compared(ours: Result) -> None:
+    broken = claim("IDGenRec", "toys", start="IDGenRec (SIGIR")
+    facts = DatasetFacts("toys", "9d1c3f6a7b2e4d58", 19412, 11924, 167597)
+    (why,) = obstacles(broken, replace(ours, dataset=facts))
+    assert "sorted by item id, not by time" in why
+    again = claim("IDGenRec", "toys", metric="hit@5", start="GRAM")
+    assert obstacles(again, replace(ours, dataset=facts)) == []
+
+
+@pytest.mark.parametrize(("preset", "allowed"), [("smoke", False), ("cpu", False), ("standard", True), (None, True)])
+def test_a_baseline_is_judged_by_its_data_view_and_preset(ours: Result, preset: str | None, allowed: bool) -> None:
+    baseline = replace(ours, scheme=replace(ours.scheme, kind="baseline"), contract=STANDARD, preset=preset)
+    about = claim("SASRec", start="IDGenRec (SIGIR")
+    assert (obstacles(about, baseline) == []) is allowed
+
+
+@given(st.floats(1e-4, 0.5), st.floats(0, 0.5), st.floats(0, 0.1))
+def test_a_verdict_needs_the_interval_or_the_tolerance(value: float, ours_value: float, half: float) -> None:
+    """Whatever the numbers, reproduced means one of the two, and nothing else does."""
+    held = Result(
+        Path(), "", "0", BEAUTY, SCHEME, {**STANDARD, **MODEL}, "", None, 0, {}, {}, None, NO_COSTS, None, {}, ""
+    )
+    about = replace(claim(), value=value)
+    found = verdict(about, held, Estimate(ours_value, (ours_value - half, ours_value + half), None), 0.05)
+    near = ours_value - half <= value <= ours_value + half or abs(ours_value / value - 1) <= 0.05
+    assert (found.outcome == REPRODUCED) is near
