@@ -61,7 +61,7 @@ def both(
 
 
 def wait_for_a_checkpoint(results: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list(results.rglob("latest.pth")):
         assert process.poll() is None, "it ended before its first checkpoint"
         assert time.monotonic() < deadline
