@@ -139,4 +139,5 @@ def rich(text: str) -> Markup:
     pieces = re.sub(r"(?<=\w)/(?=\w)", "/<wbr>", str(escape(text))).split("**")
     strong = "".join(f"<strong>{piece}</strong>" if at % 2 else piece for at, piece in enumerate(pieces))
     strong = re.sub(f"^{UNDER}(.*?){UNDER}", r"<u>\1</u>", strong)
-    return Markup(re.sub(rf"(?:± [\d.]+ ?)?\[[\d.]+{DASH}[\d.]+\]|± [\d.]+", r"<small>\g<0></small>", strong))
+    interval = rf"\[[-+]?[\d.]+(?:{DASH}|, )[-+]?[\d.]+\]"
+    return Markup(re.sub(rf"(?:± [\d.]+ ?)?{interval}|± [\d.]+", r"<small>\g<0></small>", strong))
