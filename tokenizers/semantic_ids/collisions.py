@@ -24,16 +24,18 @@ def resolve(codes: Codes, size: int, distances: Distances, rule: Rule) -> Codes:
     ``counter`` appends the number of the item among those with its codes, in catalogue order, so the last codebook is
     as large as the largest group. ``reassign`` gives all but the nearest item of a group the nearest free code of the
     last level; ``sinkhorn`` first spreads every group evenly over the last level (LC-Rec, section 3.1), then does the
-    same.
+    same. Items that are alone with their codes keep them.
     ``distances`` are those of items to the ``size`` codes of the last level.
     """
     if rule == "none":
         return codes
     if rule == "counter":
         return np.column_stack([codes, occurrence(codes)])
+    stay = alone(codes)
     if rule == "sinkhorn":
         codes = spread(codes, distances)
-    return reassigned(codes, size, distances)
+        stay = stay | alone(codes)
+    return reassigned(codes, size, distances, stay)
 
 
 def groups(codes: Codes) -> NDArray[np.int64]:
@@ -42,10 +44,15 @@ def groups(codes: Codes) -> NDArray[np.int64]:
     return np.asarray(inverse, np.int64).reshape(-1)
 
 
+def alone(codes: Codes) -> NDArray[np.bool_]:
+    """``[items]``: whether no other item has the same codes."""
+    group = groups(codes)
+    return np.asarray(np.bincount(group)[group] == 1)
+
+
 def collision_rate(codes: Codes) -> float:
     """The share of items that share all their codes with another."""
-    group = groups(codes)
-    return float((np.bincount(group)[group] > 1).mean())
+    return float((~alone(codes)).mean())
 
 
 def occurrence(codes: Codes) -> NDArray[np.int64]:
@@ -58,11 +65,12 @@ def occurrence(codes: Codes) -> NDArray[np.int64]:
     return found
 
 
-def reassigned(codes: Codes, size: int, distances: Distances) -> Codes:
+def reassigned(codes: Codes, size: int, distances: Distances, stay: NDArray[np.bool_]) -> Codes:
     """Every item with the nearest code of the last level that is free under its prefix.
 
-    Within a prefix the pair of an item and a code with the least distance is settled first; those that are alone with
-    their codes are settled before all others and stay. BenchError where a prefix has more items than codes.
+    Those that ``stay [items]``, whose codes must differ, keep them. The others ask, in rounds, for the nearest code
+    that is still free; of those that ask for one, the nearest gets it. BenchError where a prefix has more items than
+    codes.
     """
     prefix = groups(codes[:, :-1])
     crowded = np.unique(prefix[occurrence(codes) > 0])
@@ -76,20 +84,17 @@ def reassigned(codes: Codes, size: int, distances: Distances) -> Codes:
                 f"{len(rows)} items share the codes {codes[rows[0], :-1].tolist()}, and the last level has only {size} "
                 "codes to tell them apart; use collisions=counter, more levels or larger codebooks"
             )
-        codes[rows, -1] = _settled(codes[rows, -1], distances(rows))
+        codes[rows, -1] = _settled(codes[rows, -1], distances(rows), stay[rows])
     return codes
 
 
-def _settled(last: NDArray[np.int64], cost: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Distinct codes for the rows of ``cost [rows, codes]``, greedily by least cost."""
-    alone = np.bincount(last, minlength=cost.shape[1])[last] == 1
+def _settled(last: NDArray[np.int64], cost: NDArray[np.float32], stay: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Distinct codes for the rows of ``cost [rows, codes]``; of equals the lowest code and the first row come first."""
     cost = np.where(np.isfinite(cost), cost, np.finfo(np.float32).max).astype(np.float64)
-    taken = last[alone]
     found: NDArray[np.int64] = last.copy()
-    waiting = np.flatnonzero(~alone)
+    waiting = np.flatnonzero(~stay)
     free = np.ones(cost.shape[1], bool)
-    free[taken] = False
-    # Row by row: an item asks for its nearest free code; of those that ask for one, the nearest gets it.
+    free[last[stay]] = False
     while len(waiting):
         options = np.where(free, cost[waiting], np.inf)
         wanted = options.argmin(axis=1)

@@ -39,12 +39,17 @@ def squared_distances(vectors: Vectors, book: Vectors) -> NDArray[np.float32]:
 
 
 def checked(vectors: Vectors) -> Vectors:
-    """Contiguous, or a BenchError where there is nothing to quantise or a vector is not finite."""
+    """Contiguous, or a BenchError where there is nothing to quantise or a vector is not finite.
+
+    Vectors without dimensions, which is what principal axes leave of equal ones, become zeros in one.
+    """
     if not len(vectors):
         raise BenchError("there are no items to quantise")
     if not np.isfinite(vectors).all():
         item = int(np.argwhere(~np.isfinite(vectors))[0][0])
         raise BenchError(f"the embedding of catalogue item {item} is not finite; quantisers need numbers")
+    if not vectors.shape[1]:
+        return np.zeros((len(vectors), 1), np.float32)
     return np.ascontiguousarray(vectors, np.float32)
 
 
@@ -68,8 +73,8 @@ def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
 
 def residual_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantised:
     """K-means on what the levels before left over."""
-    rest, codes = checked(vectors), []
-    before, book = rest, rest
+    vectors = checked(vectors)
+    rest, before, book, codes = vectors, vectors, vectors, []
     for level in range(levels):
         code, book = kmeans(rest, size, seed + level)
         before, rest = rest, rest - book[code]
@@ -106,11 +111,15 @@ def rotated(vectors: Vectors, levels: int) -> Vectors:
         )
     vectors = np.ascontiguousarray(vectors[:, : vectors.shape[1] // levels * levels])
     rotation = faiss.OPQMatrix(vectors.shape[1], levels)
+    rotation.pq = quantiser = faiss.ProductQuantizer(vectors.shape[1], levels, 8)
+    quantiser.cp.min_points_per_centroid = 1  # or every round would warn of few points
     rotation.train(vectors)
     return np.asarray(rotation.apply(vectors), np.float32)
 
 
 def relative_error(vectors: Vectors, rest: Vectors) -> float:
     """The squared norm of what is left over as a part of the variance; 0 where all vectors are equal."""
+    if not np.ptp(vectors, axis=0).any():
+        return 0.0
     variance = float(((vectors - vectors.mean(0)) ** 2).sum(dtype=np.float64))
-    return float((rest**2).sum(dtype=np.float64)) / variance if variance else 0.0
+    return float((rest**2).sum(dtype=np.float64)) / variance

@@ -89,11 +89,11 @@ class ResidualQuantiser(nn.Module):
             self.book[level] = self.total[level] / smooth[:, None]
 
     @torch.no_grad()
-    def revive(self, given: Sequence[Tensor]) -> None:
+    def revive(self, given: Sequence[Tensor], generator: torch.Generator) -> None:
         """Give codes that have fallen out of use the place of random vectors of the batch."""
         for level, rest in enumerate(given):
             dead = torch.nonzero(self.count[level] < 0.01)[:, 0]
-            chosen = rest[torch.randint(len(rest), (len(dead),))]
+            chosen = rest[torch.randint(len(rest), (len(dead),), generator=generator)]
             self.book[level, dead], self.total[level, dead], self.count[level, dead] = chosen, chosen, 1.0
 
 
@@ -106,7 +106,7 @@ class ResidualAutoEncoder:
         self.generator = torch.Generator().manual_seed(seed)
         widths = [vectors.shape[1], *training.hidden, training.latent]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             self.encoder, self.decoder = mlp(widths), mlp(widths[::-1])
         self.quantiser = ResidualQuantiser(self.first_books(levels, size, seed))
         weights = [*self.encoder.parameters(), *self.decoder.parameters()]
@@ -142,14 +142,14 @@ class ResidualAutoEncoder:
         self.optimiser.step()
         self.quantiser.follow(given, self.training.decay)
         if self.training.revive:
-            self.quantiser.revive(given)
+            self.quantiser.revive(given, self.generator)
         return float(reconstruction.detach())
 
     @torch.no_grad()
     def quantise(self, vectors: Vectors) -> Quantised:
         """The codes of vectors, seen in training or not."""
-        source = torch.from_numpy(checked(vectors))
-        levels = list(self.quantiser.residuals(self.encoder(source)))
+        vectors = checked(vectors)
+        levels = list(self.quantiser.residuals(self.encoder(torch.from_numpy(vectors))))
         codes = torch.stack([code for _, code, _ in levels], 1).numpy()
         built = self.decoder(torch.stack([vector for _, _, vector in levels]).sum(0)).numpy()
         book = self.quantiser.book[-1].numpy().copy()

@@ -16,7 +16,7 @@ from bench.ids.scheme import IdScheme, TokenIds
 from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.ids.vocabulary import Vocabulary
 from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
-from semantic_ids.quantisers import Quantised, Vectors, product_kmeans, residual_kmeans, rotated
+from semantic_ids.quantisers import Quantised, Vectors, checked, product_kmeans, residual_kmeans, rotated
 from semantic_ids.rqvae import ResidualAutoEncoder, Training, use
 
 SPECIAL = 3  # rows of a private vocabulary before its own tokens
@@ -128,7 +128,8 @@ class RqVae(Semantic):
         return 1
 
     def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
-        plan, seen = self.settings, np.unique(train.sequences.values)
+        # Checked as a whole: an error names the item by its place in the catalogue.
+        plan, vectors, seen = self.settings, checked(vectors), np.unique(train.sequences.values)
         model = ResidualAutoEncoder(vectors[seen], plan.levels, plan.codes, train.seed, self.training())
         kept: deque[Quantised] = deque(maxlen=self.variants())
         for epoch, error in enumerate(model.epochs(), start=1):

@@ -1,0 +1,376 @@
+"""Item text: composed, embedded, turned to its axes once and kept by content; what cannot be is refused in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from bench.data.dataset import ItemTable, Sequences, TrainView
+from bench.errors import BenchError
+from bench.ids import text
+from bench.ids.text import TextSettings, compose, embed, projected, require_text, tfidf_svd
+
+COLOURS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot")
+TITLES = [f"{colour} {thing} {thing}" for colour in COLOURS for thing in THINGS]
+MANY = [f"{title} word{n} term{n} name{n * 7 % 50} {'board game' * (n % 3)}" for n, title in enumerate(TITLES * 9)]
+FEW = TextSettings(dimensions=4)
+
+
+def table(*titles: str, **columns: tuple[str, ...]) -> ItemTable:
+    columns = {"title": titles, **columns}
+    return ItemTable(tuple(f"i{item}" for item in range(len(titles))), columns)
+
+
+def view(titles: list[str], cache: Path | None = None) -> TrainView:
+    return TrainView("toy", table(*titles), Sequences.from_rows([[0]]), 1, cache=cache)
+
+
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(BenchError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def kept(cache: Path) -> list[Path]:
+    return sorted((cache / "text").iterdir())
+
+
+def cosines(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    long = vectors.astype(np.float64)
+    long /= np.linalg.norm(long, axis=1, keepdims=True)
+    return np.asarray(long @ long.T)
+
+
+# --- composition
+
+
+def test_all_columns_in_file_order_unless_named() -> None:
+    items = table("car", "doll", brand=("Lego", "Mattel"), price=("9", "8"))
+    assert compose(items, (), ". ") == ["car. Lego. 9", "doll. Mattel. 8"]
+    assert compose(items, ("price", "title"), " | ") == ["9 | car", "8 | doll"]
+
+
+def test_empty_fields_leave_no_separator() -> None:
+    items = table("car", "", "robot", brand=("", "Lego", " \t"), price=("9", "8", "&nbsp;"))
+    assert compose(items, (), ". ") == ["car. 9", "Lego. 8", "robot"]
+
+
+def test_text_is_as_people_read_it() -> None:
+    items = table("Tom &amp; Jerry&#39;s", "  two\n lines  ", "Caf&eacute;&nbsp;&lt;3", "日本 &unknown;")
+    assert compose(items, (), ". ") == ["Tom & Jerry's", "two lines", "Café <3", "日本 &unknown;"]
+
+
+def test_an_unknown_field_is_answered_with_the_nearest() -> None:
+    items = table("car", brand=("Lego",))
+    assert refused(lambda: compose(items, ("titel",), ". ")) == (
+        "unknown text field 'titel'; did you mean 'title'? known: brand, title"
+    )
+    assert "unknown text field 'title'; known: none" in refused(lambda: compose(ItemTable(("a",), {}), ("title",), ""))
+
+
+@pytest.mark.parametrize("nothing", ["", " \t\n", "&nbsp;", "&#32;&nbsp; "])
+def test_items_without_text_are_counted_and_the_first_is_named(nothing: str) -> None:
+    items = table("car", nothing, nothing, brand=("", "", "Lego"))
+    assert refused(lambda: require_text(items, "short titles")) == (
+        "short titles need text for every item: 1 of 3 items have none, the first is 'i1'; "
+        "add text to the item file, drop these items, or use another scheme"
+    )
+    assert "2 of 3 items have none, the first is 'i1'" in refused(lambda: compose(items, ("title",), ". "))
+    assert "2 of 3 items have none, the first is 'i0'" in refused(lambda: compose(items, ("brand",), ". "))
+
+
+def test_a_catalogue_without_text_columns_is_refused() -> None:
+    train = TrainView("toy", ItemTable(("a", "b"), {}), Sequences.from_rows([[0]]), 1)
+    assert "text embeddings need text for every item: 2 of 2 items" in refused(lambda: embed(train, FEW))
+
+
+def test_dimensions_are_counted_from_none() -> None:
+    assert refused(lambda: TextSettings(dimensions=-1)).endswith("found -1")
+    assert embed(view(TITLES), TextSettings(dimensions=0)).shape == (12, 7), "as encoded: one channel for each word"
+
+
+# --- the encoder that needs nothing
+
+
+def weighted(texts: list[str]) -> NDArray[np.float64]:
+    """tf-idf by hand: (1 + ln tf) (1 + ln (1 + n) / (1 + df)), of length 1; columns by word."""
+    words = [Counter(re.findall(r"\w+", line.lower())) for line in texts]
+    places = {word: place for place, word in enumerate(sorted({word for line in words for word in line}))}
+    found = np.zeros((len(texts), len(places)))
+    for row, line in enumerate(words):
+        for word, count in line.items():
+            having = sum(word in other for other in words)
+            found[row, places[word]] = (1 + math.log(count)) * (1 + math.log((1 + len(texts)) / (1 + having)))
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+
+
+def test_a_small_catalogue_is_its_weighted_words() -> None:
+    texts = [*TITLES, "Caf\u00e9 7 a", "RED red Red"]
+    np.testing.assert_allclose(tfidf_svd(texts), weighted(texts), atol=1e-6)
+
+
+def test_a_projection_keeps_what_is_near_and_what_is_far() -> None:
+    vectors, words = tfidf_svd(MANY), weighted(MANY)
+    assert (vectors.shape, vectors.dtype) == ((108, 160), np.float32)
+    assert words.shape[1] > 160
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    pairs = np.triu_indices(len(MANY), 1)
+    found, true = cosines(vectors)[pairs], cosines(words)[pairs]
+    assert np.abs(found - true).max() < 4.5 / math.sqrt(160), "of 5,778 pairs none is 4.5 deviations off"
+    assert np.abs((found - true).mean()) < 0.01
+
+
+def test_similar_texts_are_nearest() -> None:
+    """Also after whitening, in which rare words count most."""
+    texts = [*MANY, f"{MANY[20]} again", f"{MANY[70]} again"]
+    for vectors in (tfidf_svd(texts), embed(view(texts), TextSettings(dimensions=64))):
+        near = cosines(vectors)
+        np.fill_diagonal(near, -1)
+        assert near[20].argmax() == 108
+        assert near[70].argmax() == 109
+
+
+def test_a_text_without_a_word_lies_at_nothing() -> None:
+    vectors = tfidf_svd(["red car", "?! ..."])
+    assert np.linalg.norm(vectors, axis=1).tolist() == pytest.approx([1, 0])
+
+
+@pytest.mark.parametrize("texts", [["?!", "..."], ["-"], []])
+def test_a_catalogue_without_a_word_is_refused(texts: list[str]) -> None:
+    assert refused(lambda: tfidf_svd(texts)) == f"tfidf-svd found no word in the text of {len(texts)} items"
+
+
+def test_every_process_finds_the_same_vectors() -> None:
+    """Codes are made in one process and used in another: another basis or sign there would corrupt every one."""
+    script = (
+        "import sys, hashlib; from bench.ids.text import *; from bench.data.dataset import *;"
+        "lists = [tuple(part.split('|')) for part in sys.argv[1:]];"
+        "views = [TrainView('', ItemTable(t, {'title': t}), Sequences.from_rows([[0]]), 1) for t in lists];"
+        "print(*[hashlib.sha256(embed(v, TextSettings(dimensions=4)).tobytes()).hexdigest() for v in views])"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "7"}
+    command = [sys.executable, "-c", script, "|".join(TITLES), "|".join(MANY)]
+    told = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.split()
+    for _ in range(2):
+        assert [hashlib.sha256(embed(view(texts), FEW).tobytes()).hexdigest() for texts in (TITLES, MANY)] == told
+
+
+# --- principal axes
+
+
+def spread(items: int, channels: int, seed: int = 0) -> NDArray[np.float32]:
+    random = np.random.default_rng(seed)
+    return (random.normal(size=(items, channels)) @ random.normal(size=(channels, channels)) + 3).astype(np.float32)
+
+
+@pytest.mark.parametrize("whiten", [True, False])
+@pytest.mark.parametrize(("items", "channels", "dimensions"), [(200, 12, 5), (50, 6, 6), (9, 30, 8)])
+def test_axes_are_those_of_scikit_learn(items: int, channels: int, dimensions: int, whiten: bool) -> None:
+    """Up to the sign of an axis, and but for the divisor of its variance: n here, n - 1 there."""
+    from sklearn.decomposition import PCA
+
+    raw = spread(items, channels)
+    found = projected(raw, dimensions, whiten)["embeddings"]
+    theirs = PCA(dimensions, whiten=whiten, svd_solver="full").fit_transform(raw.astype(np.float64))
+    theirs *= np.sqrt(items / (items - 1)) if whiten else 1
+    theirs *= np.sign((found * theirs).sum(axis=0))
+    np.testing.assert_allclose(found, theirs, atol=2e-4 * np.abs(theirs).max())
+
+
+@given(st.integers(0, 99), st.integers(2, 40), st.integers(1, 12), st.integers(1, 15))
+def test_whitened_axes_have_variance_one_and_nothing_in_common(
+    seed: int, items: int, channels: int, dimensions: int
+) -> None:
+    raw = np.random.default_rng(seed).normal(size=(items, channels)) * np.linspace(1, 3, channels) + 3
+    found = projected(raw.astype(np.float32), dimensions, True)["embeddings"].astype(np.float64)
+    assert found.shape == (items, min(dimensions, channels, items - 1))
+    np.testing.assert_allclose(found.T @ found / items, np.eye(found.shape[1]), atol=5e-3)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-3)
+
+
+def test_without_whitening_nothing_is_stretched() -> None:
+    raw = spread(30, 6)
+    found = projected(raw, 6, False)["embeddings"]
+    apart = [np.linalg.norm(vectors[:, None] - vectors[None], axis=2) for vectors in (raw, found)]
+    np.testing.assert_allclose(apart[0], apart[1], atol=1e-3)
+    assert (np.diff(found.var(axis=0)) < 0).all(), "the widest axis first"
+
+
+def test_what_is_fitted_gives_the_embeddings() -> None:
+    raw = spread(30, 6)
+    for whiten in (True, False):
+        found = projected(raw, 4, whiten)
+        np.testing.assert_allclose((raw - found["mean"]) @ found["axes"], found["embeddings"], atol=1e-4)
+
+
+@pytest.mark.parametrize(("rank", "asked"), [(3, 8), (1, 2), (0, 4)])
+def test_data_of_fewer_dimensions_get_fewer(rank: int, asked: int) -> None:
+    """Whitening an axis along which nothing differs would blow up what is left of rounding."""
+    random = np.random.default_rng(1)
+    raw = (random.normal(size=(40, rank)) @ random.normal(size=(rank, 10)) + 0.1).astype(np.float32)
+    for whiten in (True, False):
+        found = projected(raw, asked, whiten)
+        assert (found["embeddings"].shape, found["axes"].shape) == ((40, rank), (10, rank))
+        assert np.abs(found["embeddings"]).max(initial=0) < 100
+
+
+def test_one_item_has_no_axis() -> None:
+    assert projected(spread(1, 6), 4, True)["embeddings"].shape == (1, 0)
+
+
+def test_the_sign_of_an_axis_does_not_hang_on_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, solve = spread(60, 8), np.linalg.eigh
+    first = projected(raw, 8, True)
+    largest = np.abs(first["axes"]).argmax(axis=0)
+    assert (first["axes"][largest, range(8)] > 0).all()
+    flipped = np.where(np.arange(8) % 2, 1.0, -1.0)
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: (solve(matrix)[0], solve(matrix)[1] * flipped))
+    for name, array in projected(raw, 8, True).items():
+        assert array.tobytes() == first[name].tobytes()
+
+
+# --- kept by content
+
+
+def test_the_second_time_nothing_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = embed(view(TITLES, tmp_path), FEW)
+    (path,) = kept(tmp_path)
+    written = path.stat().st_mtime_ns
+    monkeypatch.setattr(text, "tfidf_svd", lambda _: pytest.fail("encoded again"))
+    monkeypatch.setattr(text, "projected", lambda *_: pytest.fail("fitted again"))
+    again = embed(view(TITLES, tmp_path), FEW)
+    assert (again.tobytes(), again.shape, again.dtype) == (first.tobytes(), first.shape, first.dtype)
+    assert [(file, file.stat().st_mtime_ns) for file in kept(tmp_path)] == [(path, written)]
+
+
+def test_mean_and_axes_are_kept_with_the_embeddings(tmp_path: Path) -> None:
+    found = embed(view(TITLES, tmp_path), FEW)
+    stored = load_file(kept(tmp_path)[0])
+    np.testing.assert_allclose((tfidf_svd(TITLES) - stored["mean"]) @ stored["axes"], found, atol=1e-5)
+
+
+def test_the_file_depends_on_the_content_alone(tmp_path: Path) -> None:
+    """Not on the data set's name, the seed, or the interactions: text of items is no secret."""
+    first = embed(view(TITLES, tmp_path), FEW)
+    other = TrainView("copy", table(*TITLES), Sequences.from_rows([[3, 2], [1]]), 9, cache=tmp_path)
+    columns = replace(other, items=ItemTable(other.items.ids, {"name": tuple(TITLES), "price": ("9",) * 12}))
+    for train, settings in ((other, FEW), (columns, replace(FEW, fields=("name",), separator="!"))):
+        assert embed(train, settings).tobytes() == first.tobytes()
+    assert len(kept(tmp_path)) == 1
+
+
+def test_other_texts_and_settings_have_other_files(tmp_path: Path) -> None:
+    train = TrainView("toy", table(*TITLES, brand=("Lego",) * 12), Sequences.from_rows([[0]]), 1, cache=tmp_path)
+    changes: list[dict[str, object]] = [
+        {},
+        {"dimensions": 3},
+        {"dimensions": 0},
+        {"whiten": False},
+        {"fields": ("title",)},
+        {"fields": ("brand", "title")},
+        {"separator": " x "},
+    ]
+    for count, change in enumerate(changes, start=1):
+        settings = replace(FEW, **change)  # type: ignore[arg-type]
+        found = embed(train, settings)
+        assert len(kept(tmp_path)) == count
+        assert embed(train, settings).tobytes() == found.tobytes()
+    embed(view([*TITLES[:-1], "another"], tmp_path), FEW)
+    embed(view([*TITLES, "one more"], tmp_path), FEW)
+    assert len(kept(tmp_path)) == len(changes) + 2
+
+
+def test_without_a_cache_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert embed(view(TITLES), FEW).tobytes() == embed(view(TITLES, tmp_path / "cache"), FEW).tobytes()
+    assert os.listdir(tmp_path) == ["cache"]
+
+
+def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
+    train = view(TITLES, tmp_path)
+    embed(train, FEW)
+    (path,) = kept(tmp_path)
+    whole = path.read_bytes()
+    named = re.escape(f"the text embeddings in '{path}' are damaged (") + r".+\); delete the file and run again"
+    for size in (0, 7, 200, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        assert re.fullmatch(named, refused(lambda: embed(train, FEW)))
+    for place in range(0, len(whole), 5):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert re.fullmatch(named, refused(lambda: embed(train, FEW)))
+    path.unlink()
+    embed(train, FEW)
+    assert path.read_bytes() == whole, "and equal embeddings are equal bytes"
+
+
+def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
+    embed(view(TITLES, tmp_path), FEW)
+    (path,) = kept(tmp_path)
+    path.unlink()
+    path.mkdir()
+    assert f"'{path}' are damaged" in refused(lambda: embed(view(TITLES, tmp_path), FEW))
+
+
+@pytest.mark.parametrize("metadata", [None, {"bench": "{}"}, {"bench": "[]"}, {"bench": "{"}, {"other": "1"}])
+def test_another_kind_of_file_is_named(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    embed(view(TITLES, tmp_path), FEW)
+    (path,) = kept(tmp_path)
+    save_file({"embeddings": np.ones((12, 4), np.float32)}, path, metadata)
+    assert f"'{path}' are damaged" in refused(lambda: embed(view(TITLES, tmp_path), FEW))
+
+
+@pytest.mark.parametrize(
+    ("titles", "settings"),
+    [
+        (TITLES[::-1], FEW),
+        (TITLES[1:], FEW),
+        (TITLES, TextSettings(dimensions=3)),
+        (TITLES, replace(FEW, whiten=False)),
+    ],
+)
+def test_the_vectors_of_others_are_not_taken(tmp_path: Path, titles: list[str], settings: TextSettings) -> None:
+    embed(view(TITLES, tmp_path / "mine"), FEW)
+    embed(view(titles, tmp_path / "others"), settings)
+    (mine,), (others,) = kept(tmp_path / "mine"), kept(tmp_path / "others")
+    shutil.copy(others, mine)
+    found = refused(lambda: embed(view(TITLES, tmp_path / "mine"), FEW))
+    assert f"'{mine}' are damaged (it holds the vectors of another encoder or of other texts)" in found
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = refused(lambda: embed(view(TITLES, tmp_path / "file"), FEW))
+    assert found.startswith(f"cannot write text embeddings to '{tmp_path}/file/text/")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # what the system refuses then is no mock
+    try:
+        found = refused(lambda: embed(view(TITLES, tmp_path), FEW))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert found.startswith(f"cannot write text embeddings to '{tmp_path}/text/")
+    assert "File too large" in found
+    assert kept(tmp_path) == []
+    embed(view(TITLES, tmp_path), FEW)
+    assert len(kept(tmp_path)) == 1

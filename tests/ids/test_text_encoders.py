@@ -1,0 +1,199 @@
+"""Sentence encoders for item text: used as they are by folder or by name, and never replaced by anything else."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from bench.data.dataset import ItemTable, Sequences, TrainView
+from bench.errors import BenchError
+from bench.ids import text
+from bench.ids.text import TextSettings, embed, encoder_digest, locate
+
+COLOURS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot")
+TITLES = [f"{colour} {thing} {thing}" for colour in COLOURS for thing in THINGS]
+FEW = TextSettings(dimensions=4)
+
+
+def view(titles: list[str], cache: Path | None = None) -> TrainView:
+    items = ItemTable(tuple(titles), {"title": tuple(titles)})
+    return TrainView("toy", items, Sequences.from_rows([[0]]), 1, cache=cache)
+
+
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(BenchError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def kept(cache: Path) -> list[Path]:
+    return sorted((cache / "text").iterdir())
+
+
+def hub_cache(folder: Path, name: str, content: Path) -> None:
+    """As the hub's client leaves a model it has downloaded: revisions name a commit, whose files lie in a folder."""
+    model, commit = folder / f"models--{name.replace('/', '--')}", "0123456789abcdef0123456789abcdef01234567"
+    shutil.copytree(content, model / "snapshots" / commit)
+    (model / "refs").mkdir()
+    for revision in ("main", "v1"):
+        (model / "refs" / revision).write_text(commit)
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache of the hub's client, which reads these settings from the environment when it is first imported."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence encoder of one layer that knows the words of the titles, and never saw them."""
+    sentence_transformers = pytest.importorskip("sentence_transformers", reason="pip install 'bench[sentence]'")
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *COLOURS, *THINGS, "s", "##s"]
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=32, **sizes)).save_pretrained(folder / "bert")
+    BertTokenizerFast(vocab={word: row for row, word in enumerate(words)}).save_pretrained(folder / "bert")
+    sentence_transformers.SentenceTransformer(str(folder / "bert"), device="cpu").save(str(folder / "model"))
+    shutil.rmtree(folder / "bert")
+    return folder / "model"
+
+
+def test_a_model_is_used_by_its_folder(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against its parts, one text at a time: the mean of the last layer over the tokens."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    bert, tokenizer = AutoModel.from_pretrained(model).eval(), AutoTokenizer.from_pretrained(model)
+    settings = TextSettings(encoder=str(model), dimensions=0)
+    found = embed(view(TITLES, tmp_path), settings)
+    with torch.no_grad():
+        states = [bert(**tokenizer(line, return_tensors="pt")).last_hidden_state[0] for line in TITLES]
+    np.testing.assert_allclose(found, [state.mean(dim=0).numpy() for state in states], atol=1e-5)
+    assert len(np.unique(found.round(4), axis=0)) == len(TITLES), "it knows their words"
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    assert embed(view(TITLES, tmp_path), settings).tobytes() == found.tobytes(), "kept, the model is not needed"
+
+
+def test_a_models_vectors_are_turned_and_whitened(model: Path) -> None:
+    found = embed(view(TITLES), TextSettings(encoder=str(model), dimensions=3)).astype(np.float64)
+    np.testing.assert_allclose(found.T @ found / len(found), np.eye(3), atol=1e-3)
+
+
+def test_a_model_is_used_by_its_name(model: Path, offline: Path) -> None:
+    hub_cache(offline, "someone/tiny", model)
+    by_folder = embed(view(TITLES), TextSettings(encoder=str(model)))
+    for name in ("someone/tiny", "someone/tiny@v1"):
+        assert embed(view(TITLES), TextSettings(encoder=name)).tobytes() == by_folder.tobytes()
+        assert encoder_digest(name) == encoder_digest(str(model))
+
+
+def test_a_model_with_other_weights_has_other_vectors(model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model, tmp_path / "model")
+    train, settings = view(TITLES, tmp_path / "cache"), TextSettings(encoder=str(folder), dimensions=0)
+    first = embed(train, settings)
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: value * 2 for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    assert not np.allclose(embed(train, settings), first)
+    assert len(kept(tmp_path / "cache")) == 2
+
+
+def test_the_vectors_of_another_encoder_are_not_taken(model: Path, tmp_path: Path) -> None:
+    embed(view(TITLES, tmp_path / "mine"), FEW)
+    embed(view(TITLES, tmp_path / "others"), replace(FEW, encoder=str(model)))
+    (mine,), (others,) = kept(tmp_path / "mine"), kept(tmp_path / "others")
+    shutil.copy(others, mine)
+    assert "the vectors of another encoder" in refused(lambda: embed(view(TITLES, tmp_path / "mine"), FEW))
+
+
+def test_a_vector_that_is_not_finite_is_named_with_its_text(model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    (words,) = (name for name in weights if name.endswith("word_embeddings.weight"))
+    weights[words][5 + COLOURS.index("blue")] = np.nan
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    found = refused(lambda: embed(view(TITLES, tmp_path / "cache"), TextSettings(encoder=str(folder))))
+    assert found == f"text encoder '{folder}' gave a vector that is not finite, for the text 'blue car car'"
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("damaged", ["model.safetensors", "modules.json", "config.json"])
+def test_a_damaged_model_is_one_line(model: Path, tmp_path: Path, damaged: str) -> None:
+    folder = shutil.copytree(model, tmp_path / "model")
+    (folder / damaged).write_bytes(b"{")
+    found = refused(lambda: embed(view(TITLES), TextSettings(encoder=str(folder))))
+    assert found.startswith(f"'{folder}' is no sentence-transformers model (")
+
+
+def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="pip install 'bench[sentence]'")
+    (tmp_path / "notes.txt").write_text("nothing")
+    found = refused(lambda: embed(view(TITLES), TextSettings(encoder=str(tmp_path))))
+    assert found.startswith(f"'{tmp_path}' is no sentence-transformers model (")
+
+
+def test_a_folder_that_is_not_there_is_not_looked_for_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    for encoder in (str(tmp_path / "absent"), "./absent", "../absent"):
+        assert refused(lambda encoder=encoder: locate(encoder)) == (
+            f"no folder '{encoder}' (asked for as text encoder); connect, give a folder that holds it, "
+            "or use --set FAMILY.encoder=tfidf-svd"
+        )
+
+
+@pytest.mark.parametrize("encoder", ["someone/absent", "someone/absent@v1", "tfidf", "not/a/name"])
+def test_a_model_that_cannot_be_had_is_never_replaced(
+    offline: Path, tmp_path: Path, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "tfidf_svd", lambda _: pytest.fail("another encoder was used in its place"))
+    found = refused(lambda: embed(view(TITLES, tmp_path), TextSettings(encoder=encoder)))
+    assert found.startswith(f"text encoder '{encoder}' cannot be had from the Hugging Face hub (")
+    assert found.endswith("; connect, give a folder that holds it, or use --set FAMILY.encoder=tfidf-svd")
+    assert not (tmp_path / "text").exists()
+
+
+def test_a_missing_library_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    found = refused(lambda: embed(view(TITLES), TextSettings(encoder=str(tmp_path))))
+    assert found == f"text encoder '{tmp_path}' needs sentence-transformers: pip install 'bench[sentence]'"
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "vocab.txt", "spiece.model", "pytorch_model.bin"])
+def test_an_encoder_is_told_by_its_content(tmp_path: Path, file: str) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        (folder / "1_Pooling").mkdir(parents=True)
+        (folder / "1_Pooling" / "config.json").write_text("{}")
+        (folder / file).write_text("before")
+    assert encoder_digest(str(one)) == encoder_digest(str(other)), "wherever it lies"
+    (one / file).write_text("behind")
+    changed = encoder_digest(str(one))
+    assert changed != encoder_digest(str(other))
+    (one / "1_Pooling" / "config.json").write_text("[]")
+    assert encoder_digest(str(one)) not in (changed, encoder_digest(str(other)))
+    (other / file).rename(other / f"other-{file}")
+    assert encoder_digest(str(other)) not in (changed, encoder_digest(str(one)))
+
+
+def test_the_offline_encoder_is_told_by_its_library() -> None:
+    import sklearn
+
+    assert sklearn.__version__ in encoder_digest("tfidf-svd")

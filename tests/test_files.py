@@ -1,0 +1,132 @@
+"""A file is there whole or as it was, whatever stops its writing, and the system's refusal is one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from bench.errors import BenchError
+from bench.files import replacing, whole
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """The operating system refuses to write more bytes than these to any file, as where a disk is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "file.json"
+    path.write_text("old")
+    return path
+
+
+def untouched(path: Path) -> bool:
+    return path.read_text() == "old" and os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("way", [whole, lambda path: replacing(path, "results")])
+def test_the_old_file_stays_until_the_new_one_is_whole(
+    path: Path, way: Callable[[Path], contextlib.AbstractContextManager[Path]]
+) -> None:
+    with way(path) as partial:
+        partial.write_text("ne")
+        assert path.read_text() == "old"
+        assert partial.parent == path.parent, "on another disk it could not be renamed"
+        assert partial.name.startswith("."), "no glob finds it"
+        partial.write_text("new")
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_folders_are_made(tmp_path: Path) -> None:
+    with whole(tmp_path / "a" / "b" / "file") as partial:
+        partial.write_text("new")
+    assert (tmp_path / "a" / "b" / "file").read_text() == "new"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError, BenchError])
+def test_what_stops_the_block_goes_on_as_it_is(path: Path, stop: type[BaseException]) -> None:
+    def write() -> None:
+        with replacing(path, "results") as partial:
+            partial.write_text("ne")
+            raise stop("of its own")
+
+    with pytest.raises(stop, match=r"^of its own$"):
+        write()
+    assert untouched(path)
+
+
+def test_two_processes_do_not_share_the_file_beside(path: Path) -> None:
+    with whole(path) as partial:
+        partial.write_text("new")
+        assert str(os.getpid()) in partial.name
+
+
+def test_a_block_that_writes_nothing_is_an_error(path: Path) -> None:
+    with (
+        pytest.raises(BenchError, match=r"cannot write results to '.*file.json': .*No such file"),
+        replacing(path, "results"),
+    ):
+        pass
+    assert untouched(path)
+
+
+def test_a_full_disk_leaves_the_old_file(path: Path) -> None:
+    with pytest.raises(OSError, match="too large"), files_of_at_most(100), whole(path) as partial:
+        partial.write_text("x" * 200)
+    assert untouched(path)
+    with pytest.raises(BenchError) as caught, files_of_at_most(100), replacing(path, "results") as partial:
+        partial.write_text("x" * 200)
+    assert str(caught.value) == f"cannot write results to '{path}': [Errno 27] File too large"
+    assert untouched(path)
+
+
+def test_a_full_disk_under_safetensors_is_the_same_one_line(path: Path) -> None:
+    """It raises no OSError: the system's word stands in an exception of the library's own."""
+    arrays = {"a": np.ones(1000)}
+    with (
+        pytest.raises(
+            BenchError, match=r"cannot write vectors to '.*file.json': .*File too large.*; free some"
+        ) as caught,
+        files_of_at_most(100),
+        replacing(path, "vectors", "free some space") as partial,
+    ):
+        save_file(arrays, partial)
+    assert "\n" not in str(caught.value)
+    assert untouched(path)
+    with replacing(path, "vectors", "free some space") as partial:
+        save_file(arrays, partial)
+    assert load_file(path)["a"].tolist() == arrays["a"].tolist()
+
+
+def test_a_folder_that_cannot_be_and_a_folder_in_the_way_are_named(tmp_path: Path, path: Path) -> None:
+    refused = f"cannot write results to '{path}/deep': .*File exists: '{path}'; try another"
+    with pytest.raises(BenchError, match=refused), replacing(path / "deep", "results", "try another") as partial:
+        partial.write_text("new")
+    assert untouched(path)
+    (tmp_path / "folder").mkdir()
+    refused = "cannot write results to '.*folder': .*Is a directory"
+    with pytest.raises(BenchError, match=refused), replacing(tmp_path / "folder", "results") as partial:
+        partial.write_text("new")
+    assert sorted(os.listdir(tmp_path)) == ["file.json", "folder"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_folder_without_the_right_to_write_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(BenchError, match="Permission denied"), replacing(tmp_path / "locked" / "file", "it") as partial:
+        partial.write_text("new")

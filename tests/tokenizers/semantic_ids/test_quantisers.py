@@ -1,0 +1,208 @@
+"""Residual and product k-means against brute force, and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from semantic_ids.quantisers import (
+    Quantised,
+    Vectors,
+    kmeans,
+    product_kmeans,
+    relative_error,
+    residual_kmeans,
+    rotated,
+    squared_distances,
+)
+
+from bench.errors import BenchError
+
+QUANTISERS = [residual_kmeans, product_kmeans]
+Quantiser = Callable[[Vectors, int, int, int], Quantised]
+
+
+def distances(vectors: Vectors, book: Vectors) -> NDArray[np.float64]:
+    """Every difference, squared and summed."""
+    return np.array([[((one - other) ** 2).sum() for other in book.astype(float)] for one in vectors.astype(float)])
+
+
+def assert_nearest(codes: NDArray[np.int64], vectors: Vectors, book: Vectors) -> None:
+    """Up to rounding: where two codes are equally near, either will do."""
+    found = distances(vectors, book)
+    np.testing.assert_allclose(found[np.arange(len(codes)), codes], found.min(axis=1), rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 6), st.floats(0, 100), st.integers(0, 999))
+def test_squared_distances_equal_every_difference(rows: int, size: int, d: int, offset: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    vectors, book = ((offset + random.normal(size=(count, d))).astype(np.float32) for count in (rows, size))
+    found = squared_distances(vectors, book)
+    np.testing.assert_allclose(found, distances(vectors, book), atol=1e-5 * (1 + offset**2) * d)
+    assert found.min() >= 0
+    assert squared_distances(vectors, vectors).min() >= 0
+
+
+def test_centroids_are_the_means_of_all_vectors_that_have_their_code() -> None:
+    """Faiss would look at a sample of 256 vectors for each centroid."""
+    random = np.random.default_rng(0)
+    vectors = np.concatenate([random.normal(size=(2000, 3)), 50 + random.normal(size=(2000, 3))]).astype(np.float32)
+    codes, book = kmeans(vectors, 2, seed=0)
+    assert len(set(codes[:2000])) == len(set(codes[2000:])) == 1
+    for code in range(2):
+        np.testing.assert_allclose(book[code], vectors[codes == code].mean(axis=0), rtol=1e-4, atol=1e-4)
+
+
+def test_the_code_is_the_nearest_centroid(vectors: Vectors) -> None:
+    codes, book = kmeans(vectors, 16, seed=3)
+    assert book.shape == (16, 12)
+    assert_nearest(codes, vectors, book)
+
+
+def test_residual_codes_equal_brute_force_level_by_level(vectors: Vectors) -> None:
+    found = residual_kmeans(vectors, 3, 16, seed=5)
+    rest = vectors.astype(np.float64)
+    for level in range(3):
+        before = rest.astype(np.float32)
+        book = kmeans(before, 16, 5 + level)[1]
+        assert_nearest(found.codes[:, level], before, book)
+        rest = rest - book[found.codes[:, level]]
+    np.testing.assert_allclose(found.rest, before, atol=1e-5)
+    np.testing.assert_allclose(found.book, book, atol=1e-5)
+    assert found.error == pytest.approx((rest**2).sum() / ((vectors - vectors.mean(axis=0)) ** 2).sum(), rel=1e-4)
+    rows = np.array([7, 0, 299])
+    np.testing.assert_allclose(found.distances(rows), distances(before[rows], book), atol=1e-3)
+
+
+def test_product_codes_equal_brute_force_block_by_block(vectors: Vectors) -> None:
+    vectors = vectors[:, :11]  # blocks of 4, 4 and 3
+    found = product_kmeans(vectors, 3, 16, seed=5)
+    left = 0.0
+    for level, block in enumerate((slice(0, 4), slice(4, 8), slice(8, 11))):
+        part = np.ascontiguousarray(vectors[:, block])
+        book = kmeans(part, 16, 5 + level)[1]
+        assert_nearest(found.codes[:, level], part, book)
+        left += float(((part - book[found.codes[:, level]]) ** 2).sum())
+    assert np.array_equal(found.rest, part)
+    np.testing.assert_allclose(found.book, book, atol=1e-5)
+    assert found.error == pytest.approx(left / ((vectors - vectors.mean(axis=0)) ** 2).sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize("quantiser", QUANTISERS)
+def test_a_seed_repeats_and_another_gives_other_codes(quantiser: Quantiser, vectors: Vectors) -> None:
+    given_vectors = vectors.copy()
+    first, again, other = (quantiser(vectors, 3, 16, seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.codes, again.codes)
+    assert np.array_equal(first.book, again.book)
+    assert not np.array_equal(first.codes, other.codes)
+    assert np.array_equal(vectors, given_vectors)
+
+
+@pytest.mark.parametrize("quantiser", QUANTISERS)
+def test_more_codes_leave_less_error(quantiser: Quantiser, vectors: Vectors) -> None:
+    errors = [quantiser(vectors, 3, size, 0).error for size in (2, 8, 32, 128)]
+    assert all(less < more for more, less in pairwise([1.0, *errors]))
+
+
+def test_more_levels_leave_less_error(vectors: Vectors) -> None:
+    errors = [residual_kmeans(vectors, levels, 16, 0).error for levels in (1, 2, 3, 4)]
+    assert all(less < more for more, less in pairwise([1.0, *errors]))
+
+
+def test_the_error_of_the_mean_is_one_and_of_equal_vectors_nothing(vectors: Vectors) -> None:
+    assert relative_error(vectors, vectors - vectors.mean(axis=0)) == pytest.approx(1, rel=1e-5)
+    equal = np.full((50, 2), 0.7, np.float32)  # whose mean is not quite theirs
+    assert (equal != equal.mean(axis=0)).any()
+    assert relative_error(equal, equal) == 0
+
+
+@pytest.mark.parametrize("quantiser", QUANTISERS)
+def test_fewer_vectors_than_codes_are_each_their_own(quantiser: Quantiser, vectors: Vectors) -> None:
+    found = quantiser(vectors[:20], 3, 256, 0)
+    assert found.size == len(found.book) == 20
+    assert sorted(found.codes[:, 0].tolist()) == list(range(20))
+    assert found.codes.max() < 20
+    assert found.error == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("quantiser", QUANTISERS)
+@pytest.mark.parametrize(("items", "size"), [(1, 256), (2, 2), (50, 4), (3, 256)])
+def test_equal_vectors_share_all_codes(quantiser: Quantiser, items: int, size: int) -> None:
+    found = quantiser(np.full((items, 6), 0.7, np.float32), 3, size, 0)
+    assert found.codes.shape == (items, 3)
+    assert len(np.unique(found.codes, axis=0)) == 1
+    assert found.codes.max() < found.size == min(items, size)
+    assert found.error == 0
+    np.testing.assert_allclose(found.distances(np.arange(items)).min(axis=1), 0, atol=1e-6)
+
+
+def test_vectors_without_dimensions_are_equal_vectors() -> None:
+    """Whitening leaves none where all texts are one; faiss would divide by zero and end the process."""
+    found = residual_kmeans(np.zeros((9, 0), np.float32), 2, 4, 0)
+    assert len(np.unique(found.codes, axis=0)) == 1
+    with pytest.raises(BenchError, match="1 dimensions cannot be cut into 2 blocks"):
+        product_kmeans(np.zeros((9, 0), np.float32), 2, 4, 0)
+
+
+def rotate(vectors: Vectors, levels: int, size: int, seed: int) -> Quantised:
+    return product_kmeans(rotated(vectors, levels), levels, size, seed)
+
+
+@pytest.mark.parametrize("quantiser", [*QUANTISERS, rotate])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_names_its_item(quantiser: Quantiser, value: float, vectors: Vectors) -> None:
+    broken = vectors.copy()
+    broken[[37, 40], 5] = value
+    with pytest.raises(BenchError, match="the embedding of catalogue item 37 is not finite"):
+        quantiser(broken, 3, 16, 0)
+
+
+@pytest.mark.parametrize("quantiser", [*QUANTISERS, rotate])
+def test_no_items_are_refused(quantiser: Quantiser) -> None:
+    with pytest.raises(BenchError, match="there are no items to quantise"):
+        quantiser(np.zeros((0, 4), np.float32), 3, 16, 0)
+
+
+def test_more_blocks_than_dimensions_are_refused(vectors: Vectors) -> None:
+    assert product_kmeans(vectors, 12, 4, 0).codes.shape == (300, 12)
+    with pytest.raises(BenchError, match="12 dimensions cannot be cut into 13 blocks; use fewer levels"):
+        product_kmeans(vectors, 13, 4, 0)
+
+
+@pytest.fixture(scope="module")
+def uneven() -> Vectors:
+    """``[300, 12]``, correlated, most of the variance in the first dimensions."""
+    random = np.random.default_rng(0)
+    found = random.normal(size=(300, 12)) @ random.normal(size=(12, 12)) * np.geomspace(4, 0.1, 12)
+    return found.astype(np.float32)
+
+
+def test_a_rotation_keeps_distances_and_helps_product_quantisation(uneven: Vectors) -> None:
+    turned = rotated(uneven, 4)
+    assert turned.shape == (300, 12)
+    before, after = (distances(found[:40], found[:40]) for found in (uneven, turned))
+    np.testing.assert_allclose(after, before, atol=1e-4 * before.max())
+    assert product_kmeans(turned, 4, 16, 0).error < 0.8 * product_kmeans(uneven, 4, 16, 0).error
+    assert np.array_equal(turned, rotated(uneven, 4))
+
+
+def test_dimensions_that_fit_in_no_block_are_left_out(uneven: Vectors) -> None:
+    found = rotated(uneven, 5)
+    assert found.shape == (300, 10)
+    np.testing.assert_array_equal(found, rotated(np.ascontiguousarray(uneven[:, :10]), 5))
+
+
+def test_a_rotation_from_few_items_is_silent_and_from_too_few_refused(
+    uneven: Vectors, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rotated(uneven[:256], 2)
+    assert capfd.readouterr() == ("", "")
+    for vectors, levels in ((uneven[:255], 2), (uneven, 13)):
+        with pytest.raises(BenchError, match=r"from 256 or more items with \d+ or more dimensions; .* use semantic/pq"):
+            rotated(vectors, levels)

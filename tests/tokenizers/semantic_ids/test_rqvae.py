@@ -1,0 +1,328 @@
+"""The residual-quantised auto-encoder: assignments, gradients and moving averages against slow code; reproducible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from semantic_ids.quantisers import Vectors, kmeans, relative_error
+from semantic_ids.rqvae import EPSILON, ResidualAutoEncoder, ResidualQuantiser, Training, mlp, use
+from torch import Tensor, nn
+
+from bench.errors import BenchError
+
+PLAN = Training(
+    hidden=(16,),
+    latent=6,
+    epochs=6,
+    batch=64,
+    rate=3e-3,
+    optimiser="adam",
+    beta=0.25,
+    decay=0.9,
+    commitment="all",
+    revive=False,
+)
+
+
+@pytest.fixture
+def quantiser() -> ResidualQuantiser:
+    """Three codebooks of 8, in double precision for finite differences."""
+    random = np.random.default_rng(0)
+    return ResidualQuantiser([random.normal(size=(8, 4)).astype(np.float32) for _ in range(3)]).double()
+
+
+@pytest.fixture
+def latent() -> Tensor:
+    return torch.from_numpy(np.random.default_rng(1).normal(size=(10, 4)))
+
+
+def nearest(rest: NDArray[np.float64], book: NDArray[np.float64]) -> int:
+    return int(np.argmin([((rest - code) ** 2).sum() for code in book]))
+
+
+def assign(latent: Tensor, books: Tensor) -> tuple[list[list[int]], list[list[NDArray[np.float64]]]]:
+    """Codes ``[vectors][levels]`` and what each level was given, one vector and one code at a time."""
+    codes: list[list[int]] = []
+    given = []
+    for vector in latent.double().numpy():
+        rest, found, seen = vector, [], []
+        for book in books.double().numpy():
+            seen.append(rest)
+            found.append(nearest(rest, book))
+            rest = rest - book[found[-1]]
+        codes.append(found)
+        given.append(seen)
+    return codes, given
+
+
+def slopes(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """Central differences of a number in every entry of ``at``."""
+    found, step = torch.zeros_like(at), 1e-6
+    for place in np.ndindex(*at.shape):
+        ahead, behind = at.clone(), at.clone()
+        ahead[place] += step
+        behind[place] -= step
+        found[place] = (function(ahead) - function(behind)) / (2 * step)
+    return found
+
+
+def gradient(loss: Tensor, at: Tensor) -> Tensor:
+    (found,) = torch.autograd.grad(loss, at)
+    return found
+
+
+def test_residual_assignment_equals_brute_force(quantiser: ResidualQuantiser, latent: Tensor) -> None:
+    codes, given = assign(latent, quantiser.book)
+    levels = list(quantiser.residuals(latent))
+    assert torch.stack([code for _, code, _ in levels], 1).tolist() == codes
+    for level, (rest, code, vector) in enumerate(levels):
+        np.testing.assert_allclose(rest, [seen[level] for seen in given])
+        assert torch.equal(vector, quantiser.book[level][code])
+
+
+def test_the_forward_pass_sums_the_vectors_and_means_the_losses(quantiser: ResidualQuantiser, latent: Tensor) -> None:
+    codes, given = assign(latent, quantiser.book)
+    books = quantiser.book.numpy()
+    quantised, loss, seen = quantiser(latent)
+    sums = [sum(books[level][code] for level, code in enumerate(row)) for row in codes]
+    np.testing.assert_allclose(quantised, sums)
+    gaps = [
+        rest - books[level][code]
+        for row, rests in zip(codes, given, strict=True)
+        for level, (code, rest) in enumerate(zip(row, rests, strict=True))
+    ]
+    assert float(loss) == pytest.approx(np.mean(np.square(gaps)))
+    np.testing.assert_allclose(torch.stack(seen, 1), given)
+
+
+def test_straight_through_the_decoder_learns_from_the_codes_and_the_encoder_as_if_it_had_made_them(
+    quantiser: ResidualQuantiser, latent: Tensor
+) -> None:
+    """The gradient at the latent is that of the decoder's loss where the quantised latent is."""
+    torch.manual_seed(0)
+    decoder, target = mlp([4, 7, 5]).double(), torch.randn(10, 5, dtype=torch.float64)
+
+    def loss(decoded: Tensor) -> Tensor:
+        return (decoder(decoded) - target).square().mean()
+
+    latent.requires_grad_()
+    quantised = quantiser(latent)[0]
+    found = gradient(loss(quantised), latent)
+    with torch.no_grad():
+        np.testing.assert_allclose(found, slopes(loss, quantised.detach()), rtol=1e-5, atol=1e-8)
+    assert found.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("commitment", ["all", "first"])
+def test_the_commitment_gradient_equals_finite_differences(
+    commitment: str, quantiser: ResidualQuantiser, latent: Tensor
+) -> None:
+    """Defined where no code changes. With ``first``, what other levels add is constant, as in the published code."""
+    latent.requires_grad_()
+    found = gradient(quantiser(latent, commitment)[1], latent)
+
+    def loss(moved: Tensor) -> Tensor:
+        levels = list(quantiser.residuals(moved))[: 3 if commitment == "all" else 1]
+        gaps = torch.stack([rest - vector for rest, _, vector in levels])
+        return gaps.square().mean((1, 2)).sum() / 3
+
+    with torch.no_grad():
+        np.testing.assert_allclose(found, slopes(loss, latent.detach()), rtol=1e-5, atol=1e-8)
+    assert found.abs().max() > 1e-3
+
+
+def test_only_the_gradient_tells_the_two_commitments_apart(quantiser: ResidualQuantiser, latent: Tensor) -> None:
+    latent.requires_grad_()
+    one, other = quantiser(latent, "all")[1], quantiser(latent, "first")[1]
+    assert float(one.detach()) == pytest.approx(float(other.detach()))
+    assert not torch.allclose(gradient(one, latent), gradient(other, latent))
+
+
+def test_codebooks_have_no_gradient(quantiser: ResidualQuantiser) -> None:
+    assert not list(quantiser.parameters())
+
+
+@pytest.mark.parametrize("decay", [0.99, 0.5, 0.0])
+def test_moving_averages_equal_a_slow_loop(decay: float, quantiser: ResidualQuantiser) -> None:
+    random = np.random.default_rng(2)
+    books = quantiser.book.numpy().copy()
+    counts, totals = np.ones((3, 8)), books.copy()
+    for _ in range(4):
+        given = [torch.from_numpy(random.normal(size=(30, 4))) for _ in range(3)]
+        quantiser.follow(given, decay)
+        for level, rests in enumerate(given):
+            codes = [nearest(rest, books[level]) for rest in rests.numpy()]
+            for code in range(8):
+                own = [rest for rest, other in zip(rests.numpy(), codes, strict=True) if other == code]
+                counts[level, code] = decay * counts[level, code] + (1 - decay) * len(own)
+                totals[level, code] = decay * totals[level, code] + (1 - decay) * np.sum([np.zeros(4), *own], axis=0)
+            whole = counts[level].sum()
+            smooth = (counts[level] + EPSILON) / (whole + 8 * EPSILON) * whole
+            books[level] = totals[level] / smooth[:, None]
+        np.testing.assert_allclose(quantiser.count, counts)
+        np.testing.assert_allclose(quantiser.book, books)
+
+
+def test_a_code_without_a_vector_keeps_its_place(quantiser: ResidualQuantiser) -> None:
+    before = quantiser.book.clone()
+    quantiser.follow([quantiser.book[level, :1].repeat(20, 1) for level in range(3)], 0.99)
+    np.testing.assert_allclose(quantiser.book, before, rtol=1e-3)
+
+
+def test_dead_codes_move_to_vectors_of_the_batch(quantiser: ResidualQuantiser) -> None:
+    before = quantiser.book.clone()
+    quantiser.count[0, [2, 5]] = 0.009
+    quantiser.count[2, 7] = 0.0
+    given = [torch.full((6, 4), 100.0 * (level + 1)) + torch.arange(6.0)[:, None] for level in range(3)]
+    quantiser.revive([rest.double() for rest in given], torch.Generator().manual_seed(0))
+    moved = (quantiser.book != before).any(-1)
+    assert moved.nonzero().tolist() == [[0, 2], [0, 5], [2, 7]]
+    for level, code in moved.nonzero().tolist():
+        assert quantiser.book[level, code].tolist() in given[level].tolist()
+        assert torch.equal(quantiser.total[level, code], quantiser.book[level, code])
+        assert quantiser.count[level, code] == 1
+
+
+def test_layers_are_xavier_normal_with_relu_between_them() -> None:
+    torch.manual_seed(0)
+    layers = list(mlp([300, 200, 100]))
+    assert [type(layer) for layer in layers] == [nn.Linear, nn.ReLU, nn.Linear]
+    for layer, (above, below) in zip(layers[::2], [(300, 200), (200, 100)], strict=True):
+        assert float(layer.weight.detach().std()) == pytest.approx((2 / (above + below)) ** 0.5, rel=0.02)  # type: ignore[union-attr,operator]
+        assert not layer.bias.any()  # type: ignore[union-attr,operator]
+    assert [type(layer) for layer in mlp([3, 2])] == [nn.Linear]
+
+
+def encoded(model: ResidualAutoEncoder, vectors: Vectors) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = model.encoder(torch.from_numpy(vectors))
+    return found
+
+
+def test_codebooks_start_as_k_means_on_what_the_untrained_encoder_leaves_over(vectors: Vectors) -> None:
+    model = ResidualAutoEncoder(vectors, 3, 16, 7, PLAN)
+    rest = encoded(model, vectors).numpy()
+    for level in range(3):
+        code, book = kmeans(np.ascontiguousarray(rest), 16, 7 + level)
+        np.testing.assert_array_equal(model.quantiser.book[level], book)
+        rest = rest - book[code]
+    assert torch.equal(model.quantiser.total, model.quantiser.book)
+    assert bool((model.quantiser.count == 1).all())
+
+
+def trained(vectors: Vectors, seed: int = 7, size: int = 16, plan: Training = PLAN) -> ResidualAutoEncoder:
+    model = ResidualAutoEncoder(vectors, 3, size, seed, plan)
+    list(model.epochs())
+    return model
+
+
+def test_codes_equal_brute_force_on_the_encoder(vectors: Vectors) -> None:
+    model = trained(vectors[:250])
+    found = model.quantise(vectors)  # the last fifty are new to it
+    books = model.quantiser.book
+    codes, given = assign(encoded(model, vectors), books)
+    assert found.codes.tolist() == codes
+    np.testing.assert_allclose(found.rest, [rests[-1] for rests in given], atol=1e-5)
+    np.testing.assert_array_equal(found.book, books[-1])
+    with torch.no_grad():
+        sums = torch.stack([books[torch.arange(3), torch.tensor(row)].sum(0) for row in codes])
+        left = vectors - model.decoder(sums).numpy()
+    assert found.error == pytest.approx(relative_error(vectors, left), rel=1e-4)
+    assert found.distances(np.arange(300)).argmin(axis=1).tolist() == found.codes[:, -1].tolist()
+
+
+def test_what_was_quantised_does_not_change_with_further_training(vectors: Vectors) -> None:
+    model = ResidualAutoEncoder(vectors, 3, 16, 7, PLAN)
+    epochs = model.epochs()
+    next(epochs)
+    found = model.quantise(vectors)
+    codes, book, rest = found.codes.copy(), found.book.copy(), found.rest.copy()
+    assert len(list(epochs)) == PLAN.epochs - 1
+    for before, after in ((codes, found.codes), (book, found.book), (rest, found.rest)):
+        np.testing.assert_array_equal(before, after)
+    assert not np.array_equal(model.quantise(vectors).book, book)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adagrad"])
+def test_training_lowers_the_error_and_the_learning_rate(optimiser: str, vectors: Vectors) -> None:
+    model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, optimiser=optimiser, epochs=20, rate=0.01))  # type: ignore[arg-type]
+    untrained, rates, errors = model.quantise(vectors).error, [], []
+    for error in model.epochs():
+        errors.append(error)
+        rates.append(model.optimiser.param_groups[0]["lr"])
+    np.testing.assert_allclose(rates, 0.01 * (1 - 0.9 * np.arange(20) / 20))
+    assert errors[-1] < 0.6 * errors[0]
+    assert model.quantise(vectors).error < 0.6 * untrained
+
+
+@pytest.mark.parametrize("changes", [{}, {"revive": True, "decay": 0.3}], ids=["plain", "revive"])
+def test_a_seed_repeats_and_torchs_global_state_is_neither_used_nor_changed(
+    changes: dict[str, object], vectors: Vectors
+) -> None:
+    plan = replace(PLAN, **changes)  # type: ignore[arg-type]
+    found = []
+    for noise, seed in ((1, 7), (2, 7), (2, 8)):
+        torch.manual_seed(noise)
+        before = torch.get_rng_state()
+        model = trained(vectors, seed, plan=plan)
+        assert torch.equal(torch.get_rng_state(), before)
+        found.append(model.quantise(vectors))
+    assert np.array_equal(found[0].codes, found[1].codes)
+    assert np.array_equal(found[0].book, found[1].book)
+    assert not np.array_equal(found[0].codes, found[2].codes)
+
+
+def test_revival_and_commitment_change_what_is_learnt(vectors: Vectors) -> None:
+    plans = [PLAN, replace(PLAN, revive=True, decay=0.3), replace(PLAN, decay=0.3), replace(PLAN, commitment="first")]
+    weights = [trained(vectors, plan=plan).encoder[0].weight.detach() for plan in plans]
+    for one in range(4):
+        for other in range(one):
+            assert not torch.equal(weights[one], weights[other])
+
+
+def test_codes_that_nothing_is_near_are_used_again_where_they_are_revived(vectors: Vectors) -> None:
+    found = []
+    for revive in (False, True):
+        model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, epochs=12, revive=revive))
+        for far in (model.quantiser.book, model.quantiser.total):
+            far[1, :4] = 1000
+        list(model.epochs())
+        found.append(set(model.quantise(vectors).codes[:, 1].tolist()) & {0, 1, 2, 3})
+    assert found[0] == set()
+    assert len(found[1]) >= 3
+
+
+def test_use_is_the_share_of_codes_that_some_item_has() -> None:
+    assert use(np.array([[0, 3], [0, 1], [0, 3]]), 4) == [0.25, 0.5]
+
+
+def test_fewer_vectors_than_codes_and_one_alone_are_quantised(vectors: Vectors) -> None:
+    found = trained(vectors[:9], size=256).quantise(vectors)
+    assert found.size == len(found.book) == 9
+    assert found.codes.max() < 9
+    alone = trained(vectors[:1], size=256).quantise(vectors[:2])
+    assert alone.codes.tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("dimensions", [12, 0])
+def test_equal_vectors_share_all_codes(dimensions: int) -> None:
+    equal = np.full((30, dimensions), 0.7, np.float32)
+    found = trained(equal).quantise(equal)
+    assert len(np.unique(found.codes, axis=0)) == 1
+    assert found.error == 0
+
+
+def test_a_number_that_is_none_names_its_item(vectors: Vectors) -> None:
+    broken = vectors.copy()
+    broken[41, 0] = np.nan
+    with pytest.raises(BenchError, match="catalogue item 41 is not finite"):
+        ResidualAutoEncoder(broken, 3, 16, 0, PLAN)
+    with pytest.raises(BenchError, match="catalogue item 41 is not finite"):
+        trained(vectors).quantise(broken)
+    with pytest.raises(BenchError, match="no items"):
+        ResidualAutoEncoder(vectors[:0], 3, 16, 0, PLAN)
