@@ -44,7 +44,7 @@ def theirs(peer, recommender, histories: Sequences, width: int, trie: dict, size
 
 def agreement(recommender: Recommender, histories: Sequences, found: list, peer_beams: list, top: int = 10) -> str:
     """How many users get the same ten identifiers in the same order, and the largest difference of their scores."""
-    codes = {tuple(code[code >= 0].tolist()): item for item, code in enumerate(recommender.labels)}
+    codes = {tuple(code[code >= 0].tolist()): item for item, code in enumerate(recommender.labels[0])}
     lists, scores = {}, {}
     for rows, slots in found:
         for row, items, score in zip(rows, slots.items, slots.scores, strict=True):
