@@ -134,8 +134,8 @@ def test_a_projection_keeps_what_is_near_and_what_is_far() -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     pairs = np.triu_indices(len(MANY), 1)
     found, true = cosines(vectors)[pairs], cosines(words)[pairs]
-    assert np.abs(found - true).max() < 4.5 / math.sqrt(160), "of 5,778 pairs none is 4.5 deviations off"
-    assert np.abs((found - true).mean()) < 0.01
+    assert np.abs(found - true).max() < 5 / math.sqrt(160), "of 5,778 pairs none is 5 deviations off"
+    assert np.abs((found - true).mean()) < 0.02
 
 
 def test_similar_texts_are_nearest() -> None:

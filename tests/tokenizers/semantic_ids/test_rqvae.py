@@ -193,8 +193,8 @@ def test_layers_are_xavier_normal_with_relu_between_them() -> None:
     layers = list(mlp([300, 200, 100]))
     assert [type(layer) for layer in layers] == [nn.Linear, nn.ReLU, nn.Linear]
     for layer, (above, below) in zip(layers[::2], [(300, 200), (200, 100)], strict=True):
-        assert float(layer.weight.detach().std()) == pytest.approx((2 / (above + below)) ** 0.5, rel=0.02)  # type: ignore[union-attr,operator]
-        assert not layer.bias.any()  # type: ignore[union-attr,operator]
+        assert float(layer.weight.detach().std()) == pytest.approx((2 / (above + below)) ** 0.5, rel=0.02)
+        assert not layer.bias.any()
     assert [type(layer) for layer in mlp([3, 2])] == [nn.Linear]
 
 
@@ -250,7 +250,7 @@ def test_what_was_quantised_does_not_change_with_further_training(vectors: Vecto
 
 @pytest.mark.parametrize("optimiser", ["adam", "adagrad"])
 def test_training_lowers_the_error_and_the_learning_rate(optimiser: str, vectors: Vectors) -> None:
-    model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, optimiser=optimiser, epochs=20, rate=0.01))  # type: ignore[arg-type]
+    model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, optimiser=optimiser, epochs=20, rate=0.01))
     untrained, rates, errors = model.quantise(vectors).error, [], []
     for error in model.epochs():
         errors.append(error)
@@ -264,7 +264,7 @@ def test_training_lowers_the_error_and_the_learning_rate(optimiser: str, vectors
 def test_a_seed_repeats_and_torchs_global_state_is_neither_used_nor_changed(
     changes: dict[str, object], vectors: Vectors
 ) -> None:
-    plan = replace(PLAN, **changes)  # type: ignore[arg-type]
+    plan = replace(PLAN, **changes)
     found = []
     for noise, seed in ((1, 7), (2, 7), (2, 8)):
         torch.manual_seed(noise)
