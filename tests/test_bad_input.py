@@ -248,4 +248,5 @@ def test_reports_without_results(refused: Refused, bench: Bench, toy_folder: Pat
         "unknown data set with results 'toys'; did you mean 'toy'? known: toy"
     )
     (tmp_path / "file").touch()
-    assert "cannot write '" in refused("report", "--results", tmp_path, "--out", tmp_path / "file" / "report.md")
+    said = refused("report", "--results", tmp_path, "--out", tmp_path / "file" / "report.md")
+    assert "cannot write the report to '" in said

@@ -35,7 +35,7 @@ class Probe(Sequential):
     name = "probe"
 
     def stages(self, train, ids):
-        recommender = yield Stage(ids)
+        recommender = (yield Stage(ids)).recommender
         rank = os.environ.get("RANK", "0")
         weights = {name: p.detach().clone() for name, p in recommender.named_parameters()}
         save_file(weights, Path(__file__).with_name(f"rank-{rank}.safetensors"))

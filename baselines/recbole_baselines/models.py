@@ -124,7 +124,7 @@ RANGES: dict[str, Ranges] = {
     "SASRec": _ATTENTION,
     "BERT4Rec": {**_ATTENTION, "n_layers": (1, 2)},
     "FDSA": _ATTENTION,
-    "S3Rec": {"pretrain_epochs": (50, 100, 150)},
+    "S3Rec": _ATTENTION,  # of its fine-tuning; every trial pre-trains as long as the preset says
     "ItemKNN": {"k": (10, 50, 100, 200, 250, 300, 400, 500, 1000, 1500, 2000, 2500), "shrink": (0.0, 1.0)},
 }
 

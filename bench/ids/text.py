@@ -57,6 +57,7 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
     described = {
         "texts": hashlib.sha256("\x00".join(texts).encode()).hexdigest(),
         "encoder": encoder_digest(settings.encoder),
+        "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten")},
     }
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]

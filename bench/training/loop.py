@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from bench.data.dataset import Report, Sequences, silent
@@ -93,6 +94,11 @@ class _Run:
 
     def __init__(self, job: Job) -> None:
         self.job, self.contract, self.state = job, job.contract, TrainingState()
+        if job.stage.select and job.stage.snapshots:
+            raise BenchError(
+                f"stage '{job.stage.name}' asks for snapshots and selects by validation, which may end it before "
+                "one is due; set select=False"
+            )
         self.windows = sliding_windows(job.sequences, self.contract.max_history)
         if not len(self.windows):
             raise BenchError("no training example: every training sequence has fewer than two items")
@@ -146,8 +152,13 @@ class _Run:
         variants, mixture = len(self.job.recommender.ids.tokens), self.job.stage.mixture
         if mixture is None:
             return [1 / variants] * variants
-        begin = time.monotonic()
-        found = np.asarray(mixture(self.session()), np.float64)
+        begin, accelerator = time.monotonic(), self.job.accelerator
+        said: list[Any] = [None, None]
+        if accelerator.is_main_process:  # one process measures: on all, rounding could make them draw apart
+            said = [np.asarray(mixture(self.session()), np.float64), self.state.memory]
+        if accelerator.num_processes > 1:
+            broadcast_object_list(said)
+        found, self.state.memory = said
         self.state.seconds += time.monotonic() - begin
         if found.shape != (variants,) or not (found >= 0).all() or abs(found.sum() - 1) > 1e-6:
             raise BenchError(

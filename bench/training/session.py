@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.errors import BenchError
 from bench.model.recommender import Batch, Recommender
 from bench.training.examples import Examples, bucketed_batches
 
@@ -56,6 +57,8 @@ class Session:
         The examples are a fixed random sample, the same for every variant; dropout is off.
         """
         examples = self.training if part == "training" else self.held_out
+        if not len(examples):
+            raise BenchError("no validation user is left that selects nothing; a mixture needs two or more of them")
         sample = np.random.default_rng([self.seed, 3]).permutation(len(examples))[:count]
         variants = np.full(len(sample), variant)
         items = examples.items(sample)

@@ -80,7 +80,7 @@ def test_the_report_reads_what_a_run_writes(
     stored = result(request_, split, Outcome(ranks, False, dict(COSTS), IDENTIFIERS, training), {"device": "cpu"})
     (tmp_path / "result.json").write_text(json.dumps(stored, allow_nan=False))
     per_user_table(toy, split, ranks).to_parquet(tmp_path / "per_user.parquet", index=False)
-    found = read(tmp_path / "result.json")
+    found = read(tmp_path / "result.json", "runs/toy")
     assert (found.dataset.name, found.dataset.items, found.dataset.interactions) == ("toy", 30, len(toy.times))
     scheme = found.scheme
     assert (scheme.name, scheme.kind, scheme.leaks) == ("numeric/sequential", "scheme", False)

@@ -181,15 +181,26 @@ def test_the_rate_of_a_stage_scales_the_learning_rate(job: Jobs) -> None:
 def test_snapshots_hold_the_weights_of_their_epoch(job: Jobs, tmp_path: Path) -> None:
     """The weights after two of four epochs are those of a training of the same plan that is stopped there."""
     seen: dict[int, dict[str, Any]] = {}
-    made = job(epochs=4, snapshots=(0.5, 1.0), path=tmp_path / "kept.safetensors")
-    validate = made.validate
 
-    def looking() -> float:
-        seen[len(seen) + 1] = {name: value.clone() for name, value in made.recommender.t5.state_dict().items()}
-        return validate()
+    def looking(session: Session) -> NDArray[np.float64]:
+        seen[session.epoch] = {name: value.clone() for name, value in session.recommender.t5.state_dict().items()}
+        return np.ones(1)
 
-    made.validate = looking
+    made = job(epochs=4, snapshots=(0.5, 1.0), select=False, mixture=looking, path=tmp_path / "kept.safetensors")
     train(made)
+    seen[4] = dict(made.recommender.t5.state_dict())
     for part, epoch in ((0.5, 2), (1.0, 4)):
         _, weights = loop.checkpoint.load(snapshot_path(made, part))
         assert same(weights, seen[epoch])
+
+
+def test_a_stage_that_may_end_early_has_no_snapshots(job: Jobs) -> None:
+    with pytest.raises(BenchError, match="stage 'train' asks for snapshots and selects by validation"):
+        train(job(snapshots=(0.5,)))
+
+
+def test_a_mixture_needs_validation_users_that_select_nothing(job: Jobs) -> None:
+    made = job()
+    made.held_out = made.held_out.take(np.zeros(0, np.int64))
+    with pytest.raises(BenchError, match="no validation user is left that selects nothing"):
+        session(made).gradient("held-out", 0, 5)

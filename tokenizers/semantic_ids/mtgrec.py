@@ -26,8 +26,9 @@ class MtgRecSettings(RqVaeSettings):
     shared by the fine-tunings, one for each of the first ``candidates`` variants and each of the ``checkpoints``, which
     are parts of pre-training, at ``rate`` times the learning rate. From the part ``warm`` of pre-training on, the
     mixture changes ``updates`` times: a softmax of influence over ``temperature``, measured for each variant on a
-    ``sample``, a part of the examples of an epoch. How large influence is depends on the model and its learning rate;
-    unless ``standardise`` is off it is first divided by its standard deviation over the variants.
+    ``sample``, a part of the examples of an epoch; pre-training of few epochs has fewer updates, one an epoch at most.
+    How large influence is depends on the model and its learning rate. With ``standardise``, by default so with the
+    paper's formula and not with that of the published code, it is first divided by its deviation over the variants.
     """
 
     variants: int = 10
@@ -38,7 +39,7 @@ class MtgRecSettings(RqVaeSettings):
     warm: float = 0.3
     updates: int = 7
     temperature: float = 3.0
-    standardise: bool = True
+    standardise: bool | None = None
     sample: float = 0.01
     formula: Literal["paper", "repo"] = "paper"
 
@@ -104,7 +105,7 @@ class UniformMixture(MtgRec):
 
 
 class SingleVariant(UniformMixture):
-    """The control with the same stages, but one identifier for every item."""
+    """The control with one identifier for every item: half as many fine-tunings, so each has twice the budget."""
 
     name = "semantic/mtgrec-single"
 
@@ -129,7 +130,8 @@ class Influence:
             influence = influence + session.learning_rate * self.measured(session)
             memory |= {"influence": influence.tolist(), "rates": rates}
             scores = influence / rates if plan.formula == "repo" else influence
-            spread = float(scores.std()) if plan.standardise else 1.0
+            standardise = plan.formula == "paper" if plan.standardise is None else plan.standardise
+            spread = float(scores.std()) if standardise else 1.0
             history.append(softmax(scores / (spread or 1.0) / plan.temperature).tolist())
             memory.setdefault("epochs", []).append(session.epoch)
         return np.array(history[-1])

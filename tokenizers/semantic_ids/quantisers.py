@@ -12,6 +12,7 @@ from semantic_ids.collisions import Codes
 
 Vectors = NDArray[np.float32]
 ITERATIONS = 25
+SEEDS = 2**31 - 1  # faiss has so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
         vectors.shape[1],
         size,
         niter=ITERATIONS,
-        seed=seed,
+        seed=seed % SEEDS,
         min_points_per_centroid=1,
         max_points_per_centroid=max(256, len(vectors) // size + 1),
     )

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.evaluation.statistics import interval
 from bench.report.figures.style import AXIS, Look, Looks, heading
 from bench.report.labels import labels
-from bench.report.rows import HEADLINE, Row, Section
-from bench.report.slices import Slicing, slicings
+from bench.report.rows import Row, Section
+from bench.report.slices import Slicing, sliced, slicings
 
 PANEL_HEIGHT, LEGEND_LINE = 2.7, 0.17  # inches
 ROOM = 0.7  # of the way from one bucket to the next, for the points of all rows
@@ -50,10 +49,9 @@ def _panel(panel: Axes, section: Section, looks: Looks) -> None:
 
 
 def points(row: Row, slicing: Slicing) -> NDArray[np.float64]:
-    """``[4, slices]``: the place of every slice that has users, their mean, and the ends of its 95 % interval."""
-    values, members = row.values(HEADLINE).mean(axis=0), slicing.of(row.first.table)
-    inside = [(place, values[members == place]) for place in range(len(slicing.labels))]
-    found = [(place, float(held.mean()), *interval(held)) for place, held in inside if len(held)]
+    """``[4, slices]``: place, mean and both ends of the interval, as the table has them, of every slice with users."""
+    cells = [column.cells[0] for column in sliced([row], slicing)]
+    found = [(at, c.value, *(c.ends or (c.value, c.value))) for at, c in enumerate(cells) if c.value is not None]
     return np.asarray(np.array(found, np.float64).reshape(-1, 4).T)
 
 
