@@ -90,7 +90,7 @@ def test_the_report_reads_what_a_run_writes(
     assert found.metrics == summaries(ranks, complete=False)
     assert found.split == {"train_users": 40, "validation_users": 40, "test_users": 40}
     assert vars(found.costs) == COSTS
-    assert vars(found.identifiers) == IDENTIFIERS
+    assert vars(found.identifiers) == {**IDENTIFIERS, "further": {}}
     np.testing.assert_array_equal(found.table.ranks.strict, ranks.strict)
     np.testing.assert_array_equal(found.table.ranks.code_rank, ranks.code_rank)
     np.testing.assert_array_equal(found.table.ranks.group_size, ranks.group_size)
