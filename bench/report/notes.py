@@ -39,8 +39,8 @@ TEST = (
 )
 EFFECT = (
     "lift is the difference as a part of the second value, effect the mean difference of users over its standard "
-    "deviation (d_z); the best row is picked on these same users, so p against it is somewhat too small where many rows "
-    "are nearly equal"
+    "deviation (d_z); the best row is picked on these same users, so p against it is somewhat too small where many "
+    "rows are nearly equal"
 )
 WON = "; won, lost and tied count users by NDCG@10"
 COSTS = (
