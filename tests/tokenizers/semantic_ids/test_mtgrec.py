@@ -19,6 +19,9 @@ from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.ids import plugins
 from bench.ids.scheme import Stage, Trained
+from bench.runs import scheme_run
+from bench.training.checkpoint import TrainingState
+from bench.training.loop import Job
 from bench.training.session import Moments
 
 Bench = Callable[..., SimpleNamespace]
@@ -212,3 +215,34 @@ def test_a_run_stores_its_probabilities_and_repeats(
     assert stored["training"]["best_validation"] == best
     assert stored["training"]["tested"] == next(s["name"] for s in tuned if s["best_validation"] == best)
     assert len(stored["identifiers"]["drift"]["any"]) == 3
+
+
+@pytest.mark.parametrize("finished", [1, 3])
+def test_stopped_among_its_stages_it_goes_on_to_the_same_end(
+    bench: Bench,
+    quick: list[str],
+    cells: Callable[[Path], list[Path]],
+    substance: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    finished: int,
+) -> None:
+    """Snapshots and fine-tunings that are done are read again, and nothing is trained twice."""
+    changed = [f"--set=semantic.{name}={value}" for name, value in (SMALL | {"learning_rate": "0.1"}).items()]
+    words = ["run", "--id-scheme", "semantic/mtgrec", *quick, "--set=epochs=10", *changed, "--results"]
+    assert bench(*words, tmp_path / "whole").code == 0
+    ended: list[str] = []
+    train = scheme_run.train
+
+    def stopping(job: Job) -> TrainingState:
+        state = train(job)
+        ended.append(job.stage.name)
+        if len(ended) == finished:
+            raise KeyboardInterrupt
+        return state
+
+    monkeypatch.setattr(scheme_run, "train", stopping)
+    assert bench(*words, tmp_path / "stopped").code == 130
+    assert bench(*words, tmp_path / "stopped").code == 0
+    (whole,), (stopped,) = cells(tmp_path / "whole"), cells(tmp_path / "stopped")
+    assert substance(whole) == substance(stopped)
