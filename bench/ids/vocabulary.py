@@ -85,6 +85,14 @@ class Vocabulary:
     def _special(cls, tokenizer: tokenizers.Tokenizer, size: int) -> Vocabulary:
         return cls(tokenizer, size, pad=0, eos=1, unk=2)
 
+    def require_language_model(self, asked: str) -> None:
+        """BenchError where what was ``asked`` for needs a language model's words."""
+        if not self.language_model:
+            raise BenchError(
+                f"{asked} needs identifiers in a language model's words, but these have a vocabulary of their own; "
+                "give a pretrained backbone and a scheme that uses its words, or leave this out"
+            )
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)

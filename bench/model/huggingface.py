@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench.errors import BenchError, unknown
@@ -35,6 +35,7 @@ _CONFIG_KEYS = {  # ours -> Hugging Face's
     "max_distance": "relative_attention_max_distance",
     "epsilon": "layer_norm_epsilon",
 }
+WHOLE_WORDS = "whole_words.safetensors"  # a file of its own: Transformers' T5 has no such table and must not miss one
 _REQUIRED = ("d_model", "d_kv", "d_ff", "num_heads", "num_layers")
 
 
@@ -64,7 +65,7 @@ def locate(backbone: str) -> Path:
 
     wanted = ["config.json", "model*.safetensors", "model.safetensors.index.json", "*token*", "spiece.model"]
     try:
-        return Path(snapshot_download(backbone, allow_patterns=wanted))
+        return Path(snapshot_download(backbone, allow_patterns=[*wanted, WHOLE_WORDS]))
     except Exception as error:  # the hub client raises from a dozen families, all meaning 'not to be had'
         raise BenchError(
             f"backbone '{backbone}' cannot be had from the Hugging Face hub ({type(error).__name__}: "
@@ -121,7 +122,9 @@ def parse_config(raw: dict[str, Any], tied: bool) -> T5Config:
 
 
 def load(folder: Path, dropout: float | None = None) -> T5:
-    """A T5 with the weights in ``folder`` (``config.json``, ``model.safetensors`` or its shards)."""
+    """A T5 with the weights in ``folder`` (``config.json``, ``model.safetensors`` or its shards), and with whole-word
+    embeddings where ``save_weights`` left some.
+    """
     raw, weights = read_config(folder / "config.json"), read_weights(folder)
     if dropout is not None:
         raw["dropout_rate"] = dropout
@@ -141,7 +144,17 @@ def load(folder: Path, dropout: float | None = None) -> T5:
     except RuntimeError as error:
         cause = " ".join(str(error).split())
         raise BenchError(f"the weights in '{folder}' are of other sizes than its config.json says: {cause}") from error
+    if (folder / WHOLE_WORDS).exists():
+        _load_whole_words(model, folder / WHOLE_WORDS)
     return model
+
+
+def _load_whole_words(model: T5, file: Path) -> None:
+    weight = _read_tensors(file).get("whole_words.weight")
+    if weight is None or weight.shape[1:] != model.embedding.weight.shape[1:]:
+        raise BenchError(f"'{file}' holds no table 'whole_words.weight' of width {model.config.d_model}, the model's")
+    model.grow_whole_words(len(weight))
+    model.load_state_dict({"whole_words.weight": weight}, strict=False)
 
 
 def with_new_vocabulary(model: T5, vocabulary: int) -> T5:
@@ -160,11 +173,23 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         raise BenchError(f"no model.safetensors in '{folder}' (found: {found}); pickled weights are not read")
     weights: dict[str, Tensor] = {}
     for file in files:
-        try:
-            weights |= load_file(file)
-        except Exception as error:  # safetensors raises its own family for truncated or foreign files
-            raise BenchError(f"'{file}' is damaged or not a safetensors file: {error}") from error
-    return {name: tensor.float() for name, tensor in weights.items()}
+        weights |= _read_tensors(file)
+    return weights
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return {name: tensor.float() for name, tensor in load_file(file).items()}
+    except Exception as error:  # safetensors raises its own family for truncated or foreign files
+        raise BenchError(f"'{file}' is damaged or not a safetensors file: {error}") from error
+
+
+def save_weights(model: T5, folder: Path) -> None:
+    """``model.safetensors``, and whole-word embeddings beside it, which only ``load`` reads."""
+    save_file(export_weights(model), folder / "model.safetensors", {"format": "pt"})
+    if model.whole_words is not None:
+        table = model.whole_words.weight.detach().cpu().contiguous()
+        save_file({"whole_words.weight": table}, folder / WHOLE_WORDS, {"format": "pt"})
 
 
 def export_weights(model: T5) -> dict[str, Tensor]:

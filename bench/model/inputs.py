@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.ids.scheme import TokenIds, Variants
+from bench.ids.prompts import Prompts
+from bench.ids.scheme import Template, TokenIds, Variants
 
 Spans = NDArray[np.int64]
+Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,31 +30,73 @@ class EncoderInput:
     mask: Tensor | None
     spans: Spans
 
+    @property
+    def words(self) -> Tensor:
+        """``[B, S]``: all tokens of one history item have its number, 1 for the oldest; whatever is no item has 0."""
+        rows, starts, stops = self.spans.T
+        numbers = np.arange(len(rows)) - np.searchsorted(rows, rows) + 1
+        found = np.zeros(self.tokens.shape, np.int64)
+        same = np.repeat(numbers[:, None], (stops - starts).max(initial=0), axis=1)
+        Ragged(same, stops - starts).put(found, rows, starts)
+        return torch.from_numpy(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Rows of different lengths: of row ``r`` of ``tokens [n, width]`` the first ``lengths[r]`` count."""
+
+    tokens: NDArray[np.integer]
+    lengths: Numbers
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]]) -> Ragged:
+        lengths = np.array([len(row) for row in rows])
+        tokens = np.zeros((len(rows), lengths.max()), np.int32)
+        for row, tokens_of_row in zip(tokens, rows, strict=True):
+            row[: len(tokens_of_row)] = tokens_of_row
+        return cls(tokens, lengths)
+
+    def take(self, rows: Numbers) -> Ragged:
+        return Ragged(self.tokens[rows], self.lengths[rows])
+
+    def put(self, page: NDArray[np.integer], rows: Numbers, starts: Numbers) -> None:
+        """Write each row into the row of ``page`` named in ``rows [n]``, from the column in ``starts [n]`` on."""
+        place = np.arange(self.tokens.shape[1])
+        inside = place < self.lengths[:, None]
+        page[np.repeat(rows, self.lengths), (starts[:, None] + place)[inside]] = self.tokens[inside]
+
 
 class HistoryWriter:
-    """Writes histories as ``before item separator item … after end`` in the tokens of one set of identifiers."""
+    """Writes histories as ``before item separator item … after end`` in the tokens of one set of identifiers.
 
-    def __init__(self, ids: TokenIds, max_tokens: int = 512) -> None:
-        vocabulary, template = ids.vocabulary, ids.template
+    ``before`` and ``after`` are those of one of the ``templates``, by default the identifiers' only one. The separator
+    always is the identifiers' own, which none of them contains.
+    """
+
+    def __init__(self, ids: TokenIds, max_tokens: int = 512, templates: Sequence[Template] = ()) -> None:
+        vocabulary, templates = ids.vocabulary, templates or [ids.template]
         self.ids, self.max_tokens = ids, max_tokens
-        self.before = np.array(vocabulary.encode(template.before), np.int32)
-        self.after = np.array([*vocabulary.encode(template.after), vocabulary.eos], np.int32)
-        if len(self.before) + len(self.after) > max_tokens:
+        self.before = Ragged.of([vocabulary.encode(template.before) for template in templates])
+        self.after = Ragged.of([[*vocabulary.encode(template.after), vocabulary.eos] for template in templates])
+        self.around = self.before.lengths + self.after.lengths
+        if self.around.max() > max_tokens:
             raise BenchError(
-                f"the template takes {len(self.before) + len(self.after)} tokens without any history item; "
+                f"the template takes {self.around.max()} tokens without any history item; "
                 f"the encoder reads at most {max_tokens}"
             )
-        self.separator = np.array(vocabulary.encode(template.separator), np.int32)
+        self.separator = np.array(vocabulary.encode(ids.template.separator), np.int32)
         variants, items, width = ids.tokens.shape
         self.pieces = np.full((variants, items, width + len(self.separator)), vocabulary.pad, np.int32)
         self.pieces[:, :, :width] = ids.tokens
         for place, token in enumerate(self.separator):
             np.put_along_axis(self.pieces, ids.lengths[..., None] + place, token, axis=2)
 
-    def _fitting(self, histories: Sequences, variants: Variants) -> tuple[Sequences, Variants, NDArray[np.int64]]:
+    def _fitting(
+        self, histories: Sequences, variants: Variants, prompts: Prompts
+    ) -> tuple[Sequences, Variants, Numbers]:
         """Histories without the oldest items that do not fit; each item's variant, and its tokens with separator."""
         lengths, each = self._taken(histories, variants)
-        room = self.max_tokens - len(self.before) - len(self.after)
+        room = self.max_tokens - self.around[prompts]
         ends = np.concatenate([[0], np.cumsum(lengths)])
         starts, stops = histories.offsets[:-1], histories.offsets[1:]
         first = np.searchsorted(ends, ends[stops] - room - len(self.separator), side="left")
@@ -61,34 +106,32 @@ class HistoryWriter:
         lengths[histories.offsets[1:][histories.lengths > 0] - 1] -= len(self.separator)  # none after the newest
         return histories, each, lengths
 
-    def _taken(self, histories: Sequences, variants: Variants) -> tuple[NDArray[np.int64], Variants]:
+    def _taken(self, histories: Sequences, variants: Variants) -> tuple[Numbers, Variants]:
         each = np.repeat(variants, histories.lengths) if isinstance(variants, np.ndarray) else variants
         return self.ids.lengths[each, histories.values].astype(np.int64) + len(self.separator), each
 
-    def lengths(self, histories: Sequences, variants: Variants = 0) -> NDArray[np.int64]:
+    def lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> Numbers:
         """Tokens of the encoder input of every history, without writing it."""
-        histories, _, lengths = self._fitting(histories, variants)
+        histories, _, lengths = self._fitting(histories, variants, prompts)
         sums = np.concatenate([[0], np.cumsum(lengths)])
-        totals: NDArray[np.int64] = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
-        return totals + len(self.before) + len(self.after)
+        totals: Numbers = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
+        return totals + self.around[prompts]
 
-    def write(self, histories: Sequences, variants: Variants = 0) -> EncoderInput:
-        """The encoder input of a batch of histories, each in its variant of the identifiers."""
-        histories, each, lengths = self._fitting(histories, variants)
-        rows = np.repeat(np.arange(len(histories)), histories.lengths)
+    def write(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> EncoderInput:
+        """The encoder input of a batch of histories, each in its variant of the identifiers and its template."""
+        histories, each, lengths = self._fitting(histories, variants, prompts)
+        every, chosen = np.arange(len(histories)), np.broadcast_to(prompts, len(histories))
+        before, after = self.before.take(chosen), self.after.take(chosen)
+        rows = np.repeat(every, histories.lengths)
         sums = np.concatenate([[0], np.cumsum(lengths)])
-        totals = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
-        starts = sums[:-1] - np.repeat(sums[histories.offsets[:-1]], histories.lengths) + len(self.before)
-        width = int(totals.max(initial=0)) + len(self.before) + len(self.after)
+        starts = sums[:-1] - (sums[histories.offsets[:-1]] - before.lengths)[rows]
+        ends = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]] + before.lengths
+        used = ends + after.lengths
+        width = int(used.max(initial=1))
         tokens = np.full((len(histories), width), self.ids.vocabulary.pad, np.int64)
-        tokens[:, : len(self.before)] = self.before
-        place = np.arange(self.pieces.shape[2])
-        inside = place < lengths[:, None]
-        columns = (starts[:, None] + place)[inside]
-        tokens[np.repeat(rows, lengths), columns] = self.pieces[each, histories.values][inside]
-        ends = totals + len(self.before)
-        tokens[np.arange(len(histories))[:, None], ends[:, None] + np.arange(len(self.after))] = self.after
-        used = ends + len(self.after)
+        before.put(tokens, every, np.zeros_like(every))
+        Ragged(self.pieces[each, histories.values], lengths).put(tokens, rows, starts)
+        after.put(tokens, every, ends)
         mask = None if (used == width).all() else torch.from_numpy(np.arange(width) < used[:, None])
         spans = np.stack([rows, starts, starts + self.ids.lengths[each, histories.values]], axis=1)
         return EncoderInput(torch.from_numpy(tokens), mask, spans)

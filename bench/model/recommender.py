@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
+from bench.ids.prompts import Prompts
 from bench.ids.scheme import Ids, TokenIds, Variants
 from bench.model.beam import Scoring
 from bench.model.t5 import T5
@@ -48,13 +49,17 @@ Batch = Mapping[str, Tensor | None]
 
 
 class Recommender(nn.Module, ABC):
-    """A T5 with a head for one kind of identifier."""
+    """A T5 with a head for one kind of identifier.
+
+    Training draws the prompt of every example from those numbered in ``prompts``; ranking reads prompt 0.
+    """
 
     ids: Ids
     t5: T5
+    prompts: tuple[int, ...] = (0,)
 
     @abstractmethod
-    def input_lengths(self, histories: Sequences, variants: Variants = 0) -> NDArray[np.int64]:
+    def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
         """Encoder positions every history takes: what batches are bucketed by."""
 
     @abstractmethod
@@ -62,7 +67,7 @@ class Recommender(nn.Module, ABC):
         """Number of predictions the loss of these target items sums over."""
 
     @abstractmethod
-    def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0) -> Batch:
+    def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0, prompts: Prompts = 0) -> Batch:
         """Tensors of a training batch, on the CPU. Input and target of an example are of the same variant."""
 
     @abstractmethod
@@ -78,18 +83,27 @@ class Recommender(nn.Module, ABC):
         return self.t5.embedding.weight.device
 
 
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    return {name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
 @singledispatch
-def recommender_for(ids: Any, t5: T5, max_tokens: int = 512, objective: str = "vocabulary") -> Recommender:
+def recommender_for(
+    ids: Any, t5: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+) -> Recommender:
     """The recommender for a kind of identifiers, over a T5 whose vocabulary is theirs.
 
     The encoder reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says where
-    the token probabilities of the loss sum to one; a head without tokens has no use for it.
+    the token probabilities of the loss sum to one; a head without tokens has no use for it. ``prompts`` names a set of
+    templates (``bench.ids.prompts``). Whole-word embeddings are used where the T5 has a table of them.
     """
     raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds")
 
 
 @recommender_for.register
-def _(ids: TokenIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary") -> Recommender:
+def _(
+    ids: TokenIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+) -> Recommender:
     from bench.model.sequence import SequenceRecommender
 
-    return SequenceRecommender(ids, t5, max_tokens, objective)
+    return SequenceRecommender(ids, t5, max_tokens, objective, prompts)

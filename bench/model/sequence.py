@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.dataset import ItemIndices, Sequences
+from bench.ids.prompts import Prompts, prompt_set
 from bench.ids.scheme import TokenIds, Variants
 from bench.model.beam import beam_search, score_all
-from bench.model.inputs import HistoryWriter
-from bench.model.recommender import Batch, Decoding, Recommender, Slots
+from bench.model.inputs import EncoderInput, HistoryWriter
+from bench.model.recommender import Batch, Decoding, Recommender, Slots, to_device
 from bench.model.t5 import T5, Cache
 from bench.model.trie import Forest, Trie, with_end
 
@@ -28,10 +29,19 @@ class SequenceRecommender(Recommender):
     is read and written in one variant of the identifiers; items are ranked in variant 0.
     """
 
-    def __init__(self, ids: TokenIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary") -> None:
+    def __init__(
+        self,
+        ids: TokenIds,
+        t5: T5,
+        max_tokens: int = 512,
+        objective: str = "vocabulary",
+        prompts: str = "scheme",
+    ) -> None:
         super().__init__()
         self.ids, self.t5 = ids, t5
-        self.writer = HistoryWriter(ids, max_tokens)
+        wording = prompt_set(ids, prompts)
+        self.prompts = wording.trained
+        self.writer = HistoryWriter(ids, max_tokens, wording.templates)
         self.labels = np.stack([with_end(ids, variant) for variant in range(len(ids.tokens))])
         trees = [Trie.of(ids, variant) for variant in range(len(ids.tokens))]
         self._trie, self._forest = trees[0], Forest.of(trees)
@@ -41,28 +51,31 @@ class SequenceRecommender(Recommender):
         places = np.arange(self.labels.shape[2])
         self.steps = np.where(self.predicted, places + 1, 1).max(2)  # decoder positions up to the last prediction
 
-    def input_lengths(self, histories: Sequences, variants: Variants = 0) -> NDArray[np.int64]:
-        return self.writer.lengths(histories, variants)
+    def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
+        return self.writer.lengths(histories, variants, prompts)
 
     def targets(self, items: ItemIndices, variants: Variants = 0) -> int:
         return int(self.predicted[variants, items].sum())
 
-    def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0) -> Batch:
-        source = self.writer.write(histories, variants)
+    def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0, prompts: Prompts = 0) -> Batch:
+        source = self.writer.write(histories, variants, prompts)
         chosen = {"labels": self.labels, "nodes": self._forest.paths, "predicted": self.predicted}
         longest = self.steps[variants, items].max()
         tensors = {name: torch.from_numpy(array[variants, items, :longest]) for name, array in chosen.items()}
-        return {"tokens": source.tokens, "mask": source.mask, **tensors}
+        return {**self._read(source), **tensors}
+
+    def _read(self, source: EncoderInput) -> Batch:
+        """What the encoder is given."""
+        words = None if self.t5.whole_words is None else source.words
+        return {"tokens": source.tokens, "mask": source.mask, "words": words}
+
+    def _encoded(self, batch: Batch) -> Cache:
+        mask = batch["mask"]
+        return self.t5.start(self.t5.encode(required(batch, "tokens"), mask, words=batch["words"]), mask)
 
     def forward(self, batch: Batch) -> Tensor:
-        tokens, labels, predicted = (
-            required(batch, "tokens"),
-            required(batch, "labels").long(),
-            required(batch, "predicted"),
-        )
-        mask = batch["mask"]
-        cache = self.t5.start(self.t5.encode(tokens, mask), mask)
-        hidden = self.t5.decode(shifted(labels, self.ids.vocabulary.pad), cache)
+        labels, predicted = required(batch, "labels").long(), required(batch, "predicted")
+        hidden = self.t5.decode(shifted(labels, self.ids.vocabulary.pad), self._encoded(batch))
         logits = self.t5.logits(hidden[predicted]).float()  # most of the work: none of it goes into padding
         if self.by_prefix:
             logits = logits.masked_fill(~self._allowed(required(batch, "nodes")[predicted], logits), float("-inf"))
@@ -80,7 +93,7 @@ class SequenceRecommender(Recommender):
 
     @torch.no_grad()
     def rank(self, histories: Sequences, slots: int, decoding: Decoding) -> Slots:
-        cache, trie = self._read(histories), self.trie
+        cache, trie = self._encoded(to_device(self._read(self.writer.write(histories)), self.device)), self.trie
         excluded = self._excluded(histories) if decoding.exclude_history else None
         if decoding.decoder == "exact":
             scores = score_all(self.t5, cache, trie, decoding.scoring)
@@ -103,11 +116,6 @@ class SequenceRecommender(Recommender):
         if self._trie.token.device != self.device:
             self._trie = self._trie.to(self.device)
         return self._trie
-
-    def _read(self, histories: Sequences) -> Cache:
-        source = self.writer.write(histories)
-        mask = None if source.mask is None else source.mask.to(self.device)
-        return self.t5.start(self.t5.encode(source.tokens.to(self.device), mask), mask)
 
     def _excluded(self, histories: Sequences) -> Tensor:
         """Leaves all of whose items are in the history, ``[B, E]``; filled up with the number of leaves."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,10 @@ MASKED = -1e9  # finite, so that a row with nothing to attend to yields an avera
 
 @dataclass(frozen=True)
 class T5Config:
-    """The shape of a T5. ``tied`` shares the output layer with the embeddings; ``scaled`` divides its input by √D."""
+    """The shape of a T5. ``tied`` shares the output layer with the embeddings; ``scaled`` divides its input by √D.
+
+    ``whole_words`` are the rows of a table of whole-word embeddings; 0 is a T5 without one, as published.
+    """
 
     vocabulary: int
     d_model: int
@@ -47,6 +50,7 @@ class T5Config:
     buckets: int = 32
     max_distance: int = 128
     epsilon: float = 1e-6
+    whole_words: int = 0
 
 
 @dataclass
@@ -218,7 +222,13 @@ class Stack(nn.Module):
 
 
 class T5(nn.Module):
-    """Encoder, decoder, shared embeddings and output layer."""
+    """Encoder, decoder, shared embeddings and output layer.
+
+    Whole-word embeddings (P5, Geng et al., 2022, section 3.2) are added to those of the encoder's tokens: all tokens of
+    one word share a row of their table, here all tokens of one history item. P5 counts every word of its prompt, while
+    an item's number there is mostly one word; identifiers of several words or codes are the words here, and what
+    stands around them is row 0. The table starts at zero, from where it is learnt: until then the T5 is the plain one.
+    """
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
@@ -230,14 +240,40 @@ class T5(nn.Module):
         nn.init.normal_(self.embedding.weight)
         if self.head is not None:
             nn.init.normal_(self.head.weight, std=config.d_model**-0.5)
+        self.whole_words: nn.Embedding | None = None
+        if config.whole_words:
+            self.grow_whole_words(config.whole_words)
 
-    def encode(self, inputs: Tensor, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
+    def grow_whole_words(self, rows: int) -> None:
+        """Have a table of at least so many whole-word embeddings: rows that are there stay, new ones are zero."""
+        old = self.whole_words
+        if old is not None and old.num_embeddings >= rows:
+            return
+        weight = torch.zeros(rows, self.config.d_model, device=self.embedding.weight.device)
+        if old is not None:
+            weight[: old.num_embeddings] = old.weight.detach()
+        self.whole_words = nn.Embedding(rows, self.config.d_model, _weight=weight)
+        self.config = replace(self.config, whole_words=rows)
+
+    def encode(
+        self,
+        inputs: Tensor,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        words: Tensor | None = None,
+    ) -> Tensor:
         """Token ids ``[B, S]`` or embeddings ``[B, S, D]`` to hidden states ``[B, S, D]``.
 
         ``mask`` is None, true where there is a token (``[B, S]`` bool), or added to the attention logits (``[S, S]`` or
-        ``[B, S, S]`` float). ``positions`` default to 0..S-1.
+        ``[B, S, S]`` float). ``positions`` default to 0..S-1. ``words`` are rows of the whole-word table, ``[B, S]``;
+        TypeError where they are given to a T5 without one, or forgotten with one.
         """
-        x = self.encoder.dropout(self._embed(inputs))
+        x = self._embed(inputs)
+        if self.whole_words is not None and words is not None:
+            x = x + self.whole_words(words)
+        elif self.whole_words is not None or words is not None:
+            raise TypeError(f"words are for a T5 with whole-word embeddings, which needs them; found {self.config}")
+        x = self.encoder.dropout(x)
         if positions is None:
             positions = torch.arange(x.shape[1], device=x.device)
         bias = _biased(self.encoder.bias(positions, positions), mask).to(x.dtype)

@@ -40,7 +40,7 @@ class Request:
     @property
     def conditions(self) -> dict[str, Any]:
         """The part of the contract that binds the subject: of a baseline it binds what the baseline says."""
-        contract = asdict(self.contract)
+        contract = self.contract.lines
         if self.backbone_digest:
             contract["backbone"] += f"@{self.backbone_digest}"
         if isinstance(self.subject, AnyBaseline):

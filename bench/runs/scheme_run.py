@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
-from safetensors.torch import save_file
 
 from bench.data.splits import Split
 from bench.errors import BenchError
@@ -23,6 +22,7 @@ from bench.ids import diagnostics, storage
 from bench.ids.scheme import Ids, IdScheme, Stage, Trained
 from bench.model import huggingface
 from bench.model.beam import Scoring
+from bench.model.numbers import redraw_numbers
 from bench.model.recommender import Decoding, Recommender, recommender_for
 from bench.model.t5 import T5
 from bench.runs import store
@@ -107,15 +107,22 @@ class SchemeRun:
                     f"the stages of {self.scheme.name} ask for {shares:.2f} of the training budget by '{stage.name}'; "
                     "their shares must sum to 1 at most"
                 )
-            start = stage.start or (trained.recommender.t5 if trained else None)
-            # A copy, so that what earlier stages came to stays as it was.
-            t5 = self.first_t5(stage.ids) if start is None else copy.deepcopy(start)
-            trained, state = self.train_stage(stage, t5, len(done))
+            trained, state = self.train_stage(stage, self.start(stage, trained), len(done))
             done.append((replace(stage, start=None), state))
             try:
                 stage = stages.send(trained)
             except StopIteration as end:
                 return end.value or trained, done
+
+    def start(self, stage: Stage, before: Trained | None) -> T5:
+        """The T5 that a stage trains: a copy, so that what earlier stages came to stays as it was."""
+        start = stage.start or (before.recommender.t5 if before else None)
+        t5 = self.first_t5(stage.ids) if start is None else copy.deepcopy(start)
+        if before is None and self.contract.reinitialise == "numbers":
+            redraw_numbers(t5, stage.ids.vocabulary, self.request.seed)
+        if self.contract.whole_words:
+            t5.grow_whole_words(self.contract.max_history + 1)
+        return t5
 
     def first_t5(self, ids: Ids) -> T5:
         seed_everything(self.request.seed, 0, 0)
@@ -123,13 +130,19 @@ class SchemeRun:
         if huggingface.is_scratch(backbone):
             return T5(huggingface.scratch_config(backbone, ids.vocabulary.size, dropout))
         pretrained = huggingface.load(huggingface.locate(backbone), dropout)
+        if pretrained.whole_words is not None and not self.contract.whole_words:
+            raise BenchError(
+                f"backbone '{backbone}' was trained with whole-word embeddings, which this contract leaves out; "
+                "use them with --set whole_words=true, or give another backbone"
+            )
         if ids.vocabulary.language_model:
             return pretrained
         return huggingface.with_new_vocabulary(pretrained, ids.vocabulary.size)
 
     def train_stage(self, stage: Stage, t5: T5, number: int) -> tuple[Trained, TrainingState]:
         """Train one stage, validating on a fixed sample of users by decoding."""
-        recommender = recommender_for(stage.ids, t5, self.contract.max_tokens, self.contract.objective)
+        contract = self.contract
+        recommender = recommender_for(stage.ids, t5, contract.max_tokens, contract.objective, contract.prompts)
         path = self.partial / f"stage-{number}-{identity(stage, t5)}.safetensors"
         if path.exists():
             self.display.say(f"{self.request.cell.title}: going on where it was stopped")
@@ -137,7 +150,7 @@ class SchemeRun:
             job = Job(
                 recommender=recommender,
                 sequences=self.split.train.sequences,
-                contract=self.contract,
+                contract=contract,
                 seed=self.request.seed,
                 stage=stage,
                 validate=self.validator(recommender, bar),
@@ -214,7 +227,7 @@ class SchemeRun:
             recommender.t5.config, recommender.ids.vocabulary.pad, recommender.ids.vocabulary.eos
         )
         with store.writable(self.partial):
-            save_file(huggingface.export_weights(recommender.t5), self.partial / "model.safetensors", {"format": "pt"})
+            huggingface.save_weights(recommender.t5, self.partial)
             recommender.ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
             storage.table(recommender.ids, self.split.train.items).to_parquet(self.partial / "ids.parquet", index=False)
         store.write_json(self.partial / "config.json", config)

@@ -63,6 +63,11 @@ def draw_variants(count: int, probabilities: Sequence[float], seed: int, epoch: 
     return generator.choice(len(probabilities), size=count, p=probabilities)
 
 
+def draw_prompts(count: int, prompts: Sequence[int], seed: int, epoch: int) -> NDArray[np.int64]:
+    """The one of the ``prompts`` in which each of ``count`` examples is written in this epoch, all equally likely."""
+    return np.random.default_rng([seed, epoch, 3]).choice(np.array(prompts, np.int64), size=count)
+
+
 def bucketed_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[Rows]:
     """Rows of every batch of an epoch. Each example occurs once, batches differ in size by one at most.
 

@@ -30,7 +30,7 @@ from bench.data.dataset import Report, Sequences, silent
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.ids.scheme import Stage
-from bench.model.recommender import Recommender
+from bench.model.recommender import Recommender, to_device
 from bench.model.t5 import RelativeBias, RMSNorm
 from bench.runs.config import Contract
 from bench.training import checkpoint
@@ -39,12 +39,13 @@ from bench.training.examples import (
     Examples,
     Rows,
     bucketed_batches,
+    draw_prompts,
     draw_variants,
     of_targets,
     one_of_each,
     sliding_windows,
 )
-from bench.training.session import Session, to_device
+from bench.training.session import Session
 
 LOG_EVERY = 20  # steps between looks at the loss, each of which waits for the device
 SAVE_EVERY = 60.0  # seconds
@@ -128,12 +129,13 @@ class _Run:
         if state.batch == 0:
             state.probabilities = self.probabilities()
         variants = draw_variants(len(examples), state.probabilities, self.job.seed, state.epoch)
-        lengths = self.job.recommender.input_lengths(examples.histories(), variants)
+        prompts = draw_prompts(len(examples), self.job.recommender.prompts, self.job.seed, state.epoch)
+        lengths = self.job.recommender.input_lengths(examples.histories(), variants, prompts)
         batches = bucketed_batches(lengths, self.contract.batch_size, self.job.seed, state.epoch)
         self.job.recommender.train()
         with deferred_interrupts() as asked:
             for rows in batches[state.batch : state.batch + self.total - state.step]:
-                self.step(examples, variants, rows)
+                self.step(examples, variants, prompts, rows)
                 stop = self.agreed(bool(asked))
                 if stop or time.monotonic() - self.saved > SAVE_EVERY:
                     self.save()
@@ -192,13 +194,14 @@ class _Run:
                 weights = self.job.recommender.t5.state_dict()
                 checkpoint.save(snapshot_path(self.job, part), TrainingState(step=self.state.step), weights)
 
-    def step(self, examples: Examples, variants: Rows, rows: Rows) -> None:
+    def step(self, examples: Examples, variants: Rows, prompts: Rows, rows: Rows) -> None:
         """One optimiser step on this process's share of a global batch."""
         begin, job, state = time.monotonic(), self.job, self.state
         rank, processes = job.accelerator.process_index, job.accelerator.num_processes
         seed_everything(job.seed, state.step, rank)
         mine = rows[rank::processes]
-        collated = job.recommender.collate(examples.histories(mine), examples.items(mine), variants[mine])
+        written = variants[mine], prompts[mine]
+        collated = job.recommender.collate(examples.histories(mine), examples.items(mine), *written)
         batch = to_device(collated, job.accelerator.device)
         # Averaging over processes divides by their number, so the share is scaled up by it.
         loss = self.model(batch) * processes / max(1, job.recommender.targets(examples.items(rows), variants[rows]))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.model.recommender import Batch, Recommender
-from bench.training.examples import Examples, bucketed_batches
+from bench.model.recommender import Recommender, to_device
+from bench.training.examples import Examples, bucketed_batches, draw_prompts
 
 AT_ONCE = 256  # examples of a gradient in memory
 
@@ -54,21 +54,23 @@ class Session:
     def gradient(self, part: Literal["training", "held-out"], variant: int, count: int) -> Tensor:
         """The gradient of the mean loss of at most ``count`` examples written in one variant, ``[parameters]``.
 
-        The examples are a fixed random sample, the same for every variant; dropout is off.
+        The examples are a fixed random sample, in prompts of training, the same for every variant; dropout is off.
         """
         examples = self.training if part == "training" else self.held_out
         if not len(examples):
             raise BenchError("no validation user is left that selects nothing; a mixture needs two or more of them")
         sample = np.random.default_rng([self.seed, 3]).permutation(len(examples))[:count]
         variants = np.full(len(sample), variant)
+        prompts = draw_prompts(len(sample), self.recommender.prompts, self.seed, 0)
         items = examples.items(sample)
-        lengths = self.recommender.input_lengths(examples.histories(sample), variants)
+        lengths = self.recommender.input_lengths(examples.histories(sample), variants, prompts)
         parameters = trained_parameters(self.recommender)
         total = [torch.zeros_like(parameter) for parameter in parameters]
         was_training = self.recommender.training
         self.recommender.eval()
         for rows in bucketed_batches(lengths, AT_ONCE, self.seed, 0):
-            batch = self.recommender.collate(examples.histories(sample[rows]), items[rows], variants[rows])
+            histories = examples.histories(sample[rows])
+            batch = self.recommender.collate(histories, items[rows], variants[rows], prompts[rows])
             loss = self.recommender(to_device(batch, self.recommender.device))
             for kept, found in zip(total, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
                 if found is not None:
@@ -96,7 +98,3 @@ def trained_parameters(recommender: Recommender) -> list[Tensor]:
 
 def flat(tensors: list[Tensor]) -> Tensor:
     return torch.cat([tensor.reshape(-1) for tensor in tensors])
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    return {name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in batch.items()}

@@ -166,6 +166,41 @@ def test_a_new_vocabulary_keeps_the_body(t5: MakeT5) -> None:
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in kept.items())
 
 
+def with_words(t5: MakeT5, folder: Path) -> T5:
+    """A T5 with whole-word embeddings, saved as a finished run leaves it."""
+    model = t5(whole_words=6)
+    assert model.whole_words is not None
+    torch.nn.init.normal_(model.whole_words.weight)
+    save(model, folder)
+    huggingface.save_weights(model, folder)
+    return model
+
+
+def test_whole_word_embeddings_are_ours_alone(t5: MakeT5, tmp_path: Path) -> None:
+    """We get them back; Transformers, whose T5 has none, opens the rest without a complaint."""
+    model = with_words(t5, tmp_path)
+    again = huggingface.load(tmp_path)
+    assert again.config == model.config
+    assert all(torch.equal(again.state_dict()[name], value) for name, value in model.state_dict().items())
+    _, report = T5ForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    fresh = huggingface.with_new_vocabulary(again, 9).state_dict()
+    assert torch.equal(fresh["whole_words.weight"], model.state_dict()["whole_words.weight"])
+    (tmp_path / "plain").mkdir()
+    huggingface.save_weights(t5(), tmp_path / "plain")
+    assert [path.name for path in (tmp_path / "plain").iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("table", [{"other": torch.ones(6, 16)}, {"whole_words.weight": torch.ones(6, 15)}])
+def test_a_foreign_table_of_whole_words_is_named(t5: MakeT5, tmp_path: Path, table: dict[str, Tensor]) -> None:
+    with_words(t5, tmp_path)
+    file = tmp_path / huggingface.WHOLE_WORDS
+    save_file(table, file)
+    assert f"'{file}' holds no table 'whole_words.weight' of width 16" in message(lambda: huggingface.load(tmp_path))
+    file.write_bytes(b"no tensors")
+    assert f"'{file}' is damaged" in message(lambda: huggingface.load(tmp_path))
+
+
 def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
     assert huggingface.locate(str(tmp_path)) == tmp_path
 

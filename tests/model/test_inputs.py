@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +80,35 @@ def test_every_span_holds_its_items_own_tokens(codes: list[list[int]], rows: lis
     assert found.spans[:, 0].tolist() == [number for number, row in enumerate(rows) for _ in row]
 
 
+@given(codes_of_items, histories, st.integers(6, 30), st.randoms())
+def test_each_history_may_have_a_template_of_its_own(
+    codes: list[list[int]], rows: list[list[int]], room: int, random: Any
+) -> None:
+    """Rows, spans and lengths are those of the template alone, with the separator of the identifiers."""
+    ids = TokenIds.from_lists(codes, VOCABULARY, Template(separator=";"))
+    writer, sequences = HistoryWriter(ids, room, TEMPLATES), Sequences.from_rows(rows)
+    prompts = np.array([random.randrange(len(TEMPLATES)) for _ in rows])
+    alone = [
+        TokenIds.from_lists(codes, VOCABULARY, replace(TEMPLATES[prompt], separator=";")) for prompt in prompts.tolist()
+    ]
+    expected = [oracle(named, row, room) for named, row in zip(alone, rows, strict=True)]
+    agree(writer.write(sequences, prompts=prompts), expected)
+    assert writer.lengths(sequences, prompts=prompts).tolist() == [len(row) for row, _ in expected]
+
+
+@given(codes_of_items, histories, st.integers(6, 30))
+def test_all_tokens_of_an_item_are_one_word(codes: list[list[int]], rows: list[list[int]], room: int) -> None:
+    """Numbered from the oldest item that is shown; template, separators, end and padding are no item."""
+    ids = TokenIds.from_lists(codes, VOCABULARY, TEMPLATES[1])
+    found = HistoryWriter(ids, room).write(Sequences.from_rows(rows))
+    for row, history in enumerate(rows):
+        _, spans = oracle(ids, history, room)
+        expected = [0] * found.tokens.shape[1]
+        for number, (start, stop) in enumerate(spans, start=1):
+            expected[start:stop] = [number] * (stop - start)
+        assert found.words[row].tolist() == expected
+
+
 def test_the_parts_stand_in_their_order() -> None:
     ids = TokenIds.from_lists([[3], [4, 5]], VOCABULARY, Template("history", ";", "next ?"))
     found = HistoryWriter(ids).write(Sequences.from_rows([[0, 1, 0]]))
@@ -99,6 +130,8 @@ def test_items_that_just_fit_stay() -> None:
 
 def test_a_template_without_room_for_itself_is_an_error() -> None:
     ids = TokenIds.from_lists([[3]], VOCABULARY, TEMPLATES[1])
+    with pytest.raises(BenchError, match="the template takes 4 tokens"):
+        HistoryWriter(ids, 3, [Template(), TEMPLATES[1]])
     with pytest.raises(
         BenchError, match="the template takes 4 tokens without any history item; the encoder reads at most 3"
     ):

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from bench.errors import BenchError
 from bench.evaluation.metrics import CUTOFFS
 from bench.runs.config import PRESETS, Contract, contract, default_preset, digest, setting_names
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def other(value: Any) -> Any:
@@ -27,8 +30,21 @@ def other(value: Any) -> Any:
 def test_every_line_of_a_contract_counts(name: str) -> None:
     changed = replace(Contract(), **{name: other(getattr(Contract(), name))})
     assert changed.id != Contract().id
-    assert Contract().id == Contract().id == digest(asdict(Contract()))
+    assert Contract().id == Contract().id == digest(Contract().lines)
+    assert changed.lines[name] == getattr(changed, name)
     assert len(changed.id) == 8
+
+
+def test_lines_added_later_leave_earlier_contracts_alone() -> None:
+    """Results of the first contracts keep their place; only a line that says something new is stored and hashed."""
+    stored = json.loads((ROOT / "results" / "toys-cpu" / "textual-title.json").read_text())
+    first = Contract(**stored["contract"])
+    assert (first.lines, first.id) == (stored["contract"], stored["contract_id"])
+    added = set(asdict(Contract())) - set(Contract().lines)
+    assert added == {"whole_words", "reinitialise", "prompts"}
+    words = contract("cpu", {"whole_words": "true"})
+    assert words.lines == PRESETS["cpu"].contract.lines | {"whole_words": True}
+    assert Contract(**words.lines) == words
 
 
 def test_a_digest_knows_no_order() -> None:

@@ -261,7 +261,8 @@ def test_the_schedule_sets_the_learning_rate(job: Jobs) -> None:
         run = loop._Run(started)
         before = weights(started)
         examples = run.examples(0)
-        run.step(examples, np.zeros(len(examples), np.int64), examples.targets.argsort()[:16])
+        first = np.zeros(len(examples), np.int64)
+        run.step(examples, first, first, examples.targets.argsort()[:16])
         moves.append(max(float((after - before[name]).abs().max()) for name, after in weights(started).items()))
     assert moves == pytest.approx([0.01, 0.005], rel=1e-3)
 

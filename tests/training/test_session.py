@@ -74,7 +74,8 @@ def test_moments_are_adams(job: Jobs, two: TokenIds) -> None:
     run = loop._Run(made)
     examples = run.examples(0)
     for start in range(0, 30, 10):
-        run.step(examples, np.zeros(len(examples), np.int64), np.arange(start, start + 10))
+        first = np.zeros(len(examples), np.int64)
+        run.step(examples, first, first, np.arange(start, start + 10))
     moments = run.session().moments()
     states = [run.optimiser.state[parameter] for parameter in made.recommender.parameters()]
     assert moments.steps == 3
