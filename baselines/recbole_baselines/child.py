@@ -61,9 +61,9 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> None:
     def report(step: int, total: int, figures: dict[str, float]) -> None:
         send(answers, {"tell": "progress", "step": step, "total": total, "figures": figures})
 
-    loading = time.monotonic() - begin
+    importing = time.monotonic() - begin
     model, found = best_of(job, report)
-    send(answers, {"tell": "trained", **found, "loading_seconds": loading})
+    send(answers, {"tell": "trained", **found, "loading_seconds": found["loading_seconds"] + importing})
     while True:
         try:
             message, arrays = receive(questions)

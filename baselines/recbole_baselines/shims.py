@@ -17,6 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def apply() -> None:
+    """Everything that must be in place before RecBole is imported."""
+    restore_numpy_names()
+    trust_own_checkpoints()
+
+
 def restore_numpy_names() -> None:
     """``Config`` reads three names that NumPy 2 has removed, to restore others that NumPy 1.24 had removed."""
     for name, kind in {"float_": np.float64, "complex_": np.complex128, "unicode_": np.str_}.items():
@@ -72,12 +78,6 @@ def count_repeats(model: Any, batch: Any) -> Tensor:
     model.item_cnt = before + torch.bincount(batch[model.ITEM_ID], minlength=model.n_items)[:, None]
     model.max_cnt = model.item_cnt.max(dim=0)[0]
     return loss
-
-
-def apply() -> None:
-    """Everything that must be in place before RecBole is imported."""
-    restore_numpy_names()
-    trust_own_checkpoints()
 
 
 def neighbour_scores(model: Any, histories: Any, items: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -30,7 +30,7 @@ class Reporting:
         self.owner, self.report, self.told = owner, report, 0.0
         self.saved_model_file, self.planned = BEST, epochs
         self.curve: list[dict[str, float]] = []
-        self.step, self.begin = 0, time.monotonic()
+        self.step, self.begin = 0, owner.begin
 
     @property
     def seconds(self) -> float:

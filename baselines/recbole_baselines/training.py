@@ -6,6 +6,7 @@ Imports RecBole, which must not happen before ``shims.apply``.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,15 @@ def best_of(job: dict[str, Any], report: Report) -> tuple[Model, dict[str, Any]]
     trials = job["trials"]
     if not trials:
         model = _trial(job, 0, {})
-        return model, model.train(report)
+        return model, {**model.train(report), "loading_seconds": model.loading}
     found = [_trial(job, number, trial).train(report) for number, trial in enumerate(trials)]
     best = max(range(len(trials)), key=lambda number: found[number]["best_validation"])
     model = _trial(job, best, trials[best])
     kept = ("best_validation", "epochs", "seconds")
     tried = zip(trials, found, strict=True)
     search = [{"settings": trial, **{name: one[name] for name in kept}} for trial, one in tried]
-    return model, {**model.train(report), "search": search, "chosen": trials[best]}
+    chosen = {**model.train(report), "search": search, "chosen": trials[best]}
+    return model, {**chosen, "loading_seconds": model.loading}
 
 
 def _trial(job: dict[str, Any], number: int, trial: dict[str, Any]) -> Model:
@@ -58,6 +60,7 @@ class Model:
     """One model of RecBole on one split: ``train`` it, then ``score``. Users and items come and go as our indices."""
 
     def __init__(self, job: dict[str, Any]) -> None:
+        begin = time.monotonic()
         self.job = job
         torch.set_num_threads(job["threads"])
         self.config = Config(model=job["model"], dataset="split", config_dict=job["config"])
@@ -68,6 +71,7 @@ class Model:
         self.width = self.config["MAX_ITEM_LIST_LENGTH"]
         self.users = self._ids("user_id")
         self.items = self._ids("item_id")
+        self.loading = time.monotonic() - begin
 
     def _ids(self, field: str) -> Tensor:
         """RecBole's number of each of our indices."""
@@ -112,6 +116,7 @@ class Model:
 
     def _fresh(self, stage: str) -> TrainDataLoader:
         """The model with its first weights, and what it trains on. Only S3Rec has another stage than ``finetune``."""
+        self.begin = time.monotonic()  # ItemKNN does all its work while it is made
         if self.job["model"] == "S3Rec":
             epochs = self.job["config"]["pretrain_epochs"]
             self.config["train_stage"], self.config["save_step"] = stage, epochs
