@@ -47,14 +47,15 @@ def both(
     place = tmp_path_factory.mktemp("both")
     words = ["run", *SASREC, *quick, "--results"]
     start = partial(subprocess.Popen, cwd=place, env=started, stderr=subprocess.PIPE, text=True)
-    one, other = (start([sys.executable, "-m", "bench", *words, name]) for name in ("one", "other"))
-    wait_for_a_checkpoint(place / "other", other)
-    children = psutil.Process(other.pid).children()
-    other.send_signal(signal.SIGINT)
-    said, code = other.communicate()[1], other.returncode
-    left, unfinished = [child for child in children if child.is_running()], sorted(place.rglob("latest.pth"))
-    assert children
-    assert one.communicate()[1].splitlines()[-1] == "Now: bench report --results one"
+    command = [sys.executable, "-m", "bench", *words]
+    with start([*command, "one"]) as one, start([*command, "other"]) as other:
+        wait_for_a_checkpoint(place / "other", other)
+        children = psutil.Process(other.pid).children()
+        other.send_signal(signal.SIGINT)
+        said, code = other.communicate()[1], other.returncode
+        left, unfinished = [child for child in children if child.is_running()], sorted(place.rglob("latest.pth"))
+        assert children
+        assert one.communicate()[1].splitlines()[-1] == "Now: bench report --results one"
     assert sorted(path.name for path in place.iterdir()) == ["one", "other"]
     assert bench(*words, place / "other").code == 0
     return Both(place / "one", place / "other", said, code, left, unfinished)
