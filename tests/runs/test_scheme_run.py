@@ -18,7 +18,11 @@ import torch
 from bench.data.dataset import Dataset
 from bench.data.splits import Targets, leave_one_out
 from bench.ids import plugins
+from bench.ids.prompts import UNSEEN
+from bench.model import huggingface
+from bench.model.numbers import number_tokens
 from bench.model.recommender import Recommender
+from bench.model.sequence import SequenceRecommender
 from bench.runs import scheme_run
 from bench.runs.fitting import fit_key
 from bench.runs.scheme_run import SchemeRun
@@ -233,6 +237,20 @@ def test_transformers_opens_what_was_trained(
     assert table["identifier"].nunique() == 30
 
 
+def pretrained(folder: Path, t5_tokenizer: Path) -> dict[str, torch.Tensor]:
+    """A small T5 with T5's own tokenizer in ``folder``, as Transformers leaves it; its weights."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(5)
+    shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1}
+    theirs = T5ForConditionalGeneration(T5Config(vocab_size=32128, decoder_start_token_id=0, **shape))
+    theirs.save_pretrained(folder)
+    for file in t5_tokenizer.iterdir():
+        if "token" in file.name or file.name == "spiece.model":
+            shutil.copy(file, folder)
+    return dict(theirs.state_dict())
+
+
 def test_a_pretrained_backbone_is_where_training_starts(
     bench: Bench,
     quick: list[str],
@@ -242,21 +260,12 @@ def test_a_pretrained_backbone_is_where_training_starts(
     trained: list[Recommender],
 ) -> None:
     """Trained at a rate that moves nothing, the model that comes out is the one that went in."""
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    torch.manual_seed(5)
-    shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1}
-    theirs = T5ForConditionalGeneration(T5Config(vocab_size=32128, decoder_start_token_id=0, **shape))
-    theirs.save_pretrained(tmp_path / "backbone")
-    for file in t5_tokenizer.iterdir():
-        if "token" in file.name or file.name == "spiece.model":
-            shutil.copy(file, tmp_path / "backbone")
+    expected = pretrained(tmp_path / "backbone", t5_tokenizer)
     frozen = [f"--set=backbone={tmp_path / 'backbone'}", "--set=learning_rate=1e-30", "--set=max_steps=1"]
     schemes = f"numeric,{plugin}:Alternating"
     said = bench("run", "--id-scheme", schemes, *quick, *frozen, "--results", tmp_path / "results")
     assert said.code == 0, said.err
     numeric, private = (model.t5.state_dict() for model in trained)
-    expected = theirs.state_dict()
     assert torch.equal(numeric["embedding.weight"], expected["shared.weight"])
     assert trained[0].ids.vocabulary.language_model
     assert private["embedding.weight"].shape[0] == 33  # a vocabulary of its own has embeddings of its own
@@ -267,6 +276,77 @@ def test_a_pretrained_backbone_is_where_training_starts(
         assert torch.equal(found["encoder.blocks.0.attention.query.weight"], query)
     table = pd.read_parquet(next((tmp_path / "results").rglob("numeric*/*/0/ids.parquet")))
     assert sorted(table["identifier"]) == [str(number) for number in np.arange(1001, 1031)]
+
+
+def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
+    bench: Bench,
+    quick: list[str],
+    cells: Cells,
+    t5_tokenizer: Path,
+    tmp_path: Path,
+    trained: list[Recommender],
+    toy: Dataset,
+) -> None:
+    before = pretrained(tmp_path / "backbone", t5_tokenizer)["shared.weight"]
+    asked = ["--set=whole_words=true", "--set=reinitialise=numbers", "--set=prompts=unseen", "--set=max_steps=2"]
+    words = ["run", "--id-scheme=numeric", *quick, f"--set=backbone={tmp_path / 'backbone'}", *asked, "--results"]
+    said = bench(*words, tmp_path / "results")
+    assert said.code == 0, said.err
+    (cell,), (model,) = cells(tmp_path / "results"), trained
+    assert isinstance(model, SequenceRecommender)
+    contract = json.loads((cell / "result.json").read_text())["contract"]
+    assert (contract["whole_words"], contract["reinitialise"], contract["prompts"]) == (True, "numbers", "unseen")
+
+    vocabulary, moved = model.ids.vocabulary, torch.zeros(32128, dtype=torch.bool)
+    moved[number_tokens(vocabulary)] = True
+    change = (model.t5.embedding.weight.detach() - before).abs().amax(1)
+    assert change[moved].min() > 0.1
+    assert change[~moved].max() < 0.1  # two steps of training
+    assert model.t5.config.whole_words == 21
+    assert huggingface.load(cell).state_dict()["whole_words.weight"].any()
+
+    source = model.writer.write(leave_one_out(toy).test.histories)
+    assert vocabulary.decode(source.tokens[0].tolist()).startswith(UNSEEN.before)
+    assert model.prompts == tuple(range(1, 11))
+
+    assert huggingface.load(cell).config.whole_words == 21
+    shutil.copytree(cell, tmp_path / "second")
+    again = ["run", "--id-scheme=textual", *quick, f"--set=backbone={tmp_path / 'second'}", "--set=max_steps=1"]
+    refused = bench(*again, "--results", tmp_path / "results")
+    assert refused.code == 1
+    assert "was trained with whole-word embeddings, which this contract leaves out" in refused.err
+
+
+@pytest.mark.parametrize("asked", ["reinitialise=numbers", "prompts=sampled"])
+def test_words_asked_of_a_vocabulary_without_them_are_an_error(
+    bench: Bench, quick: list[str], tmp_path: Path, asked: str
+) -> None:
+    said = bench("run", "--id-scheme=numeric", *quick, f"--set={asked}", "--results", tmp_path)
+    assert said.code == 1
+    assert f"bench: {asked} needs identifiers in a language model's words, but these have" in said.err.splitlines()[-1]
+
+
+def test_whole_words_go_with_the_t5_from_stage_to_stage(
+    bench: Bench, quick: list[str], plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zero before the first stage; the second starts with what the first has learnt."""
+    tables: list[torch.Tensor] = []
+
+    def train(job: Any) -> Any:
+        tables.append(job.recommender.t5.whole_words.weight.detach().clone())
+        state = original(job)
+        tables.append(job.recommender.t5.whole_words.weight.detach().clone())
+        return state
+
+    original = scheme_run.train
+    monkeypatch.setattr(scheme_run, "train", train)
+    words = ["run", "--id-scheme", f"{plugin}:Alternating", *quick, "--set=whole_words=true", "--set=max_history=5"]
+    assert bench(*words, "--results", tmp_path).code == 0
+    assert [table.shape for table in tables] == [(6, 16)] * 4
+    assert not tables[0].any()
+    assert tables[1].any()
+    assert torch.equal(tables[1], tables[2])
+    assert not torch.equal(tables[2], tables[3])
 
 
 NUMBERED = """

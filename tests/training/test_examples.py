@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data.dataset import Sequences
-from bench.training.examples import Examples, bucketed_batches, one_of_each, sliding_windows
+from bench.training.examples import Examples, bucketed_batches, draw_prompts, one_of_each, sliding_windows
 
 rows = st.lists(st.lists(st.integers(0, 50), max_size=9), max_size=8)
 
@@ -45,6 +45,16 @@ def test_the_windows_are_drawn_anew_each_epoch_and_repeat_for_a_seed() -> None:
     assert len({tuple(targets) for targets in drawn}) == 3
     places = np.concatenate([one_of_each(windows, 0, epoch).targets % 9 for epoch in range(40)])
     assert np.bincount(places, minlength=9)[1:].min() > 0.8 * 40 * 50 / 8  # and every window as often as another
+
+
+def test_prompts_are_drawn_anew_each_epoch_all_as_often_and_repeat_for_a_seed() -> None:
+    drawn = [draw_prompts(6000, range(1, 11), *key).tolist() for key in [(0, 0), (0, 0), (0, 1), (1, 0)]]
+    assert drawn[0] == drawn[1]
+    assert len({tuple(prompts) for prompts in drawn}) == 3
+    counts = np.bincount(drawn[0], minlength=11)
+    assert counts[0] == 0
+    assert counts[1:].min() > 0.8 * 600
+    assert draw_prompts(3, (0,), 0, 0).tolist() == [0, 0, 0]
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=80), st.integers(1, 20), st.integers(0, 3))

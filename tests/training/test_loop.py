@@ -19,10 +19,14 @@ from torch import Tensor
 
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
+from bench.ids.scheme import Template
+from bench.model.inputs import HistoryWriter
 from bench.model.linear import Linear
+from bench.model.sequence import SequenceRecommender
 from bench.model.t5 import RelativeBias, RMSNorm
 from bench.runs.config import Contract
 from bench.training import checkpoint, loop
+from bench.training.examples import bucketed_batches, draw_prompts
 from bench.training.loop import Job, decay_groups, deferred_interrupts, schedule, train
 
 Jobs = Callable[..., Job]
@@ -342,3 +346,33 @@ def test_the_circle_is_learnt(job: Jobs) -> None:
     assert losses[-1] < losses[0] / 2
     by_chance = sum(1 / math.log2(rank + 1) for rank in range(1, 11)) / 30
     assert state.best > 2 * by_chance
+
+
+def test_every_epoch_trains_on_its_own_prompts(job: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IDGenRec drew anew for a loader that was not in use. Here the batch holds what was drawn, and fits its length."""
+    made = job(examples="all", epochs=2, batch_size=8)
+    model = made.recommender
+    assert isinstance(model, SequenceRecommender)
+    templates = [Template(), Template(before="i01"), Template(after="i02 i03 i04")]
+    model.writer, model.prompts = HistoryWriter(model.ids, templates=templates), (1, 2)
+    collate, seen, widths = model.collate, [], []
+
+    def recorded(histories: Sequences, items: Any, variants: Any = 0, prompts: Any = 0) -> Any:
+        batch = collate(histories, items, variants, prompts)
+        seen.append(prompts.tolist())
+        widths.append(batch["tokens"].shape[1])
+        return batch
+
+    monkeypatch.setattr(model, "collate", recorded)
+    train(made)
+    expected, longest = [], []
+    windows = loop._Run(made).windows
+    for epoch in range(2):
+        prompts = draw_prompts(len(windows), (1, 2), made.seed, epoch)
+        lengths = model.input_lengths(windows.histories(), prompts=prompts)
+        batches = bucketed_batches(lengths, 8, made.seed, epoch)
+        expected += [prompts[rows].tolist() for rows in batches]
+        longest += [lengths[rows].max() for rows in batches]
+    assert seen == expected
+    assert widths == longest
+    assert {prompt for prompts in seen for prompt in prompts} == {1, 2}
