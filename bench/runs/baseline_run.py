@@ -13,6 +13,7 @@ from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.ranking import score_targets
 from bench.runs import store
+from bench.runs.fitting import in_words
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
@@ -66,7 +67,7 @@ def _reporter(log: Path, bar: Bar) -> Callable[[int, int, Mapping[str, float]], 
     def report(step: int, total: int, figures: Mapping[str, float]) -> None:
         shown.update(figures)
         bar.total = total
-        bar.at(step, "  ".join(f"{name} {value:.4f}" for name, value in shown.items()))
+        bar.at(step, in_words(shown))
         if figures:
             with store.writable(log), log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"stage": "train", "step": step, **figures}) + "\n")
