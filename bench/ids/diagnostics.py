@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import ItemIndices
-from bench.ids.scheme import TokenIds
+from bench.ids.scheme import Ids, TokenIds, VectorIds
 
 
-def figures(ids: TokenIds, test_items: ItemIndices) -> dict[str, Any]:
+@singledispatch
+def figures(ids: Any, test_items: ItemIndices) -> dict[str, Any]:
+    """What is stored of identifiers with a result."""
+    raise TypeError(f"no figures are known of {type(ids).__name__}")
+
+
+@figures.register
+def _(ids: TokenIds, test_items: ItemIndices) -> dict[str, Any]:
     """Token counts (the end token, where it is generated, included), collision rates, and the use of tokens by place.
 
     ``collision_rate`` is the share of items that share their identifier with another; ``collision_rate_test`` weighs
     items by how often they are tested, which is what a score feels.
     """
+    return _common(ids, ids.lengths[0] + int(ids.ends), test_items) | places(ids)
+
+
+@figures.register
+def _(ids: VectorIds, test_items: ItemIndices) -> dict[str, Any]:
+    """Vectors count as tokens, and one step of the decoder writes them all. ``equal_vectors_share`` is the share of
+    items that the features can't tell from another, ``unknown_share`` that of items that a feature says nothing of.
+    """
+    known = np.stack([feature.known for feature in ids.features], axis=1)
+    written = np.concatenate([feature.vectors * feature.known[:, None] for feature in ids.features], axis=1)
+    _, group, sizes = np.unique(written, axis=0, return_inverse=True, return_counts=True)
+    return {
+        **_common(ids, known @ np.array([feature.slots for feature in ids.features]), test_items),
+        "decode_steps": 1,
+        "equal_vectors_share": float((sizes[group.reshape(-1)] > 1).mean()),
+        "unknown_share": float((~known).any(axis=1).mean()),
+    }
+
+
+def _common(ids: Ids, lengths: NDArray[np.integer], test_items: ItemIndices) -> dict[str, Any]:
     sizes = np.bincount(ids.groups)[ids.groups]
-    lengths = ids.lengths[0] + int(ids.ends)
     return {
         "tokens_mean": float(lengths.mean()),
         "tokens_max": int(lengths.max()),
@@ -28,7 +55,6 @@ def figures(ids: TokenIds, test_items: ItemIndices) -> dict[str, Any]:
         "collision_rate_test": float((sizes[test_items] > 1).mean()),
         "largest_group": int(sizes.max()),
         "template": asdict(ids.template),
-        **places(ids),
     }
 
 
@@ -51,16 +77,35 @@ def places(ids: TokenIds) -> dict[str, list[float]]:
     return found
 
 
-def drift(ids: TokenIds) -> dict[str, list[float]]:
+def drift(ids: Ids) -> dict[str, list[float]]:
     """How identifiers change from variant to variant: for every distance of two variants, beginning with neighbours,
-    the share of items whose identifiers differ at all (``any``) and in the first token (``first``).
+    the share of items whose identifiers differ at all (``any``) and in the first token (``first``). Empty where there
+    is one variant.
     """
+    if not isinstance(ids, TokenIds) or ids.variants == 1:
+        return {}
     found: dict[str, list[float]] = {"any": [], "first": []}
     for distance in range(1, len(ids.tokens)):
         differs = ids.tokens[distance:] != ids.tokens[:-distance]
         found["any"].append(float(differs.any(axis=2).mean()))
         found["first"].append(float(differs[:, :, 0].mean()))
     return found
+
+
+@singledispatch
+def written(ids: Any, item: int) -> str:
+    """The identifier of an item for people to read."""
+    return ""
+
+
+@written.register
+def _(ids: TokenIds, item: int) -> str:
+    return ids.vocabulary.decode(ids.code(item))
+
+
+@written.register
+def _(ids: VectorIds, item: int) -> str:
+    return " + ".join(f"{feature.slots} {feature.name}" for feature in ids.features if feature.known[item])
 
 
 def siblings(ids: TokenIds, item: int, count: int) -> list[tuple[int, int]]:
@@ -72,3 +117,28 @@ def siblings(ids: TokenIds, item: int, count: int) -> list[tuple[int, int]]:
     shared[item] = -1
     order = np.argsort(-shared, kind="stable")[: min(count, len(ids) - 1)]
     return [(int(other), int(shared[other])) for other in order]
+
+
+@singledispatch
+def nearest(ids: Any, item: int, count: int) -> list[tuple[int, dict[str, float]]]:
+    """The ``count`` items whose identifiers are nearest, nearest first, and how near each is."""
+    return []
+
+
+@nearest.register
+def _(ids: TokenIds, item: int, count: int) -> list[tuple[int, dict[str, float]]]:
+    """Those that share first tokens."""
+    return [(other, {"shared": shared}) for other, shared in siblings(ids, item, count) if shared]
+
+
+@nearest.register
+def _(ids: VectorIds, item: int, count: int) -> list[tuple[int, dict[str, float]]]:
+    """By the ``cosine`` of what their vectors are made of, every feature counting alike."""
+    total = np.zeros(len(ids))
+    for feature in ids.features:
+        vectors = feature.vectors * feature.known[:, None]
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        total += vectors @ vectors[item] / len(ids.features)
+    total[item] = -np.inf
+    order = np.argsort(-total, kind="stable")[: min(count, len(ids) - 1)]
+    return [(int(other), {"cosine": round(float(total[other]), 4)}) for other in order]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.ids.scheme import Template, TokenIds
+from bench.ids.scheme import Ids, Template
 
 Prompts = NDArray[np.int64] | int  # which of several templates is meant: by example, or for all
 
@@ -40,7 +40,7 @@ class PromptSet:
     trained: tuple[int, ...]
 
 
-def prompt_set(ids: TokenIds, prompts: str) -> PromptSet:
+def prompt_set(ids: Ids, prompts: str) -> PromptSet:
     """``scheme``: the identifiers' own template. ``sampled``: the ten, of which the first is ranked in. ``unseen``: the
     ten for training, and the eleventh for ranking. BenchError where the vocabulary can't write a sentence.
     """

@@ -21,7 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,11 @@ class TokenIds:
         """Number of items."""
         return int(self.tokens.shape[1])
 
+    @property
+    def variants(self) -> int:
+        """How many identifiers each item has."""
+        return len(self.tokens)
+
     def code(self, item: int, variant: int = 0) -> tuple[int, ...]:
         """The token ids of one item, without padding."""
         return tuple(self.tokens[variant, item, : self.lengths[variant, item]].tolist())
@@ -127,7 +132,88 @@ class TokenIds:
         return bool((self.lengths != self.lengths.flat[0]).any())
 
 
-Ids = TokenIds
+@dataclass(frozen=True, eq=False)
+class Feature:
+    """What ``slots`` vectors of every item are made of: ``vectors [items, width]``, which stay as they are, and a
+    network over them, which is trained with the recommender.
+
+    The network ends in the width of the recommender. It has ReLU layers of the ``hidden`` widths, or is one linear
+    layer. With ``reconstruction`` its mirror image rebuilds the vectors, and the squared error joins the loss with that
+    weight. ``known [items]`` is false where the feature says nothing of an item: its slots are then zero vectors, and
+    no token of a history.
+    """
+
+    name: str
+    vectors: NDArray[np.float32]
+    known: NDArray[np.bool_]
+    slots: int = 1
+    hidden: tuple[int, ...] = ()
+    reconstruction: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class VectorIds:
+    """Identifiers that are sets of learned vectors, one for each slot of each of the ``features`` (SETRec).
+
+    One pass of the decoder gives one vector for every slot, and its inner products with the items' vectors score the
+    whole catalogue. Scores of slots are summed within the first feature and within all others; the score of an item is
+    ``1 - w`` of the one sum and ``w`` of the other, with a ``w`` that is chosen on validation. A history is the
+    template's ``before``, its items' vectors in any order, and ``after``; there is no separator, as all vectors of an
+    item share one position.
+
+    ``attention`` is that of the encoder: in the ``paper`` a vector does not see the others of its item, in the
+    published code (``repo``) it does. The loss is over the whole catalogue, or over so many ``negatives`` drawn at
+    random and the target.
+    """
+
+    features: tuple[Feature, ...]
+    vocabulary: Vocabulary
+    template: Template
+    attention: Literal["paper", "repo"] = "paper"
+    negatives: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.features or min(feature.slots for feature in self.features) < 1 or self.negatives < 0:
+            raise BenchError("identifiers that are vectors need a feature, a slot of each, and no negatives below 0")
+        for feature in self.features:
+            shape = feature.vectors.shape
+            if len(shape) != 2 or shape[1] < 1 or feature.known.shape != shape[:1] or shape[0] != len(self):
+                raise BenchError(
+                    f"vectors of feature '{feature.name}' must be [items, width] and known [items], of "
+                    f"{len(self):,} items as the first feature's; found {shape} and {feature.known.shape}"
+                )
+            wrong = ~np.isfinite(feature.vectors).all(axis=1)
+            if wrong.any():
+                raise BenchError(
+                    f"the vector of feature '{feature.name}' for catalogue item {wrong.argmax()} is not finite; "
+                    f"{wrong.sum():,} of {len(wrong):,} items have such a vector"
+                )
+        if self.template.separator or not self.vocabulary.encode(f"{self.template.before} {self.template.after}"):
+            raise BenchError(
+                "the template of vectors must have words before or after the history, and no separator; "
+                f"found {self.template}"
+            )
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.features[0].vectors)
+
+    @property
+    def slots(self) -> int:
+        """Vectors of each item."""
+        return sum(feature.slots for feature in self.features)
+
+    @property
+    def variants(self) -> int:
+        return 1
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """``[items]``: every item is ranked on its own. Items of equal vectors tie, and ties count against a target."""
+        return np.arange(len(self))
+
+
+Ids = TokenIds | VectorIds
 
 
 @dataclass(frozen=True)

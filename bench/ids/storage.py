@@ -1,10 +1,12 @@
-"""Identifiers on disk: one safetensors file of tokens, vocabulary and template, and a Parquet table for people."""
+"""Identifiers on disk: one safetensors file of arrays, vocabulary and template, and a Parquet table for people."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -18,57 +20,107 @@ from safetensors.numpy import save_file
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.files import replacing
-from bench.ids.scheme import Template, TokenIds
+from bench.ids.scheme import Feature, Ids, Template, TokenIds, VectorIds
 from bench.ids.vocabulary import Vocabulary
 
 
-def save(ids: TokenIds, path: Path, notes: dict[str, float]) -> None:
+Arrays = dict[str, NDArray[Any]]
+
+
+@singledispatch
+def parts(ids: Any) -> tuple[Arrays, dict[str, Any]]:
+    """What makes identifiers beside vocabulary and template: arrays, and facts that JSON can hold."""
+    raise BenchError(f"identifiers of kind {type(ids).__name__} can't be stored; known: TokenIds, VectorIds")
+
+
+@parts.register
+def _(ids: TokenIds) -> tuple[Arrays, dict[str, Any]]:
+    return {"tokens": ids.tokens, "lengths": ids.lengths}, {"kind": "tokens", "codebooks": ids.codebooks}
+
+
+@parts.register
+def _(ids: VectorIds) -> tuple[Arrays, dict[str, Any]]:
+    arrays: Arrays = {f"vectors.{place}": feature.vectors for place, feature in enumerate(ids.features)}
+    arrays |= {f"known.{place}": feature.known for place, feature in enumerate(ids.features)}
+    features = [
+        {name: getattr(feature, name) for name in ("name", "slots", "hidden", "reconstruction")}
+        for feature in ids.features
+    ]
+    return arrays, {"kind": "vectors", "features": features, "attention": ids.attention, "negatives": ids.negatives}
+
+
+def _tokens(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> TokenIds:
+    return TokenIds(arrays["tokens"], arrays["lengths"], vocabulary, template, tuple(facts["codebooks"]))
+
+
+def _vectors(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> VectorIds:
+    features = [
+        Feature(**{**said, "hidden": tuple(said["hidden"])}, vectors=arrays[f"vectors.{n}"], known=arrays[f"known.{n}"])
+        for n, said in enumerate(facts["features"])
+    ]
+    return VectorIds(tuple(features), vocabulary, template, facts["attention"], facts["negatives"])
+
+
+_MADE_OF = {"tokens": _tokens, "vectors": _vectors}  # the other way round from ``parts``
+
+
+def save(ids: Ids, path: Path, notes: dict[str, float]) -> None:
     """Write identifiers and ``notes`` on how they were made; atomic."""
-    vocabulary = ids.vocabulary
+    vocabulary, (arrays, facts) = ids.vocabulary, parts(ids)
     described = {
         "tokenizer": vocabulary.tokenizer.to_str(),
         "vocabulary": {name: getattr(vocabulary, name) for name in ("size", "pad", "eos", "unk", "language_model")},
         "template": asdict(ids.template),
-        "codebooks": ids.codebooks,
+        "facts": facts,
         "notes": notes,
     }
-    described["digest"] = _digest(described, ids.tokens, ids.lengths)
+    described["digest"] = _digest(described, arrays)
     with replacing(path, "identifiers") as partial:
         # safetensors writes several metadata keys in any order: one key, so that equal identifiers are equal bytes
-        save_file({"tokens": ids.tokens, "lengths": ids.lengths}, partial, {"bench": json.dumps(described)})
+        stored = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(stored, partial, {"bench": json.dumps(described)})
 
 
-def load(path: Path) -> tuple[TokenIds, dict[str, float]]:
+def load(path: Path) -> tuple[Ids, dict[str, float]]:
     """Read identifiers and notes back. A damaged file is a BenchError that names it."""
     try:
         with safe_open(path, framework="np") as file:
             described = json.loads((file.metadata() or {}).get("bench", "null"))
-            tokens, lengths = file.get_tensor("tokens"), file.get_tensor("lengths")
-        if described.pop("digest") != _digest(described, tokens, lengths):
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if described.pop("digest") != _digest(described, arrays):
             raise ValueError("its checksum differs")
         tokenizer = tokenizers.Tokenizer.from_str(described["tokenizer"])
         vocabulary = Vocabulary(tokenizer, **described["vocabulary"])
-        template, codebooks = Template(**described["template"]), tuple(described["codebooks"])
-        return TokenIds(tokens, lengths, vocabulary, template, codebooks), described["notes"]
+        facts, template = described["facts"], Template(**described["template"])
+        return _MADE_OF[facts["kind"]](arrays, facts, vocabulary, template), described["notes"]
     except Exception as error:  # safetensors and tokenizers raise families of their own
         cause = " ".join(str(error).split())
         raise BenchError(f"the identifiers in '{path}' are damaged ({cause}); delete the file and run again") from error
 
 
-def _digest(described: dict[str, Any], tokens: NDArray[np.int32], lengths: NDArray[np.int32]) -> str:
-    parts = (json.dumps(described).encode(), tokens.tobytes(), lengths.tobytes())
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+def _digest(described: Mapping[str, Any], arrays: Arrays) -> str:
+    contents = (arrays[name].tobytes() for name in sorted(arrays))
+    return hashlib.sha256(b"".join([json.dumps(described).encode(), *contents])).hexdigest()
 
 
-def table(ids: TokenIds, items: ItemTable) -> pd.DataFrame:
-    """One row for each item: its original id, its title (or first text), its identifier as text and as token ids."""
-    codes = [ids.code(item) for item in range(len(ids))]
+@singledispatch
+def table(ids: Any, items: ItemTable) -> pd.DataFrame:
+    """One row for each item: its original id and its title (or first text); of tokens its identifier as text and as
+    token ids, of vectors how many it has.
+    """
     titles = items.text.get("title") or next(iter(items.text.values()), ("",) * len(items))
-    return pd.DataFrame(
-        {
-            "item": items.ids,
-            "title": titles,
-            "identifier": [ids.vocabulary.decode(code) for code in codes],
-            "tokens": codes,
-        }
+    return pd.DataFrame({"item": items.ids, "title": titles})
+
+
+@table.register
+def _(ids: TokenIds, items: ItemTable) -> pd.DataFrame:
+    codes = [ids.code(item) for item in range(len(ids))]
+    return table.dispatch(object)(ids, items).assign(
+        identifier=[ids.vocabulary.decode(code) for code in codes], tokens=codes
     )
+
+
+@table.register
+def _(ids: VectorIds, items: ItemTable) -> pd.DataFrame:
+    counts = {feature.name: feature.known * feature.slots for feature in ids.features}
+    return table.dispatch(object)(ids, items).assign(**counts)

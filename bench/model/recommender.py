@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.data.dataset import ItemIndices, Sequences
+from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.ids.prompts import Prompts
-from bench.ids.scheme import Ids, TokenIds, Variants
+from bench.ids.scheme import Ids, TokenIds, Variants, VectorIds
 from bench.model.beam import Scoring
 from bench.model.t5 import T5
 
@@ -78,9 +79,32 @@ class Recommender(nn.Module, ABC):
     def rank(self, histories: Sequences, slots: int, decoding: Decoding) -> Slots:
         """The best ``slots`` identifiers for every history. Call in ``eval`` mode."""
 
+    def calibrate(self, targets: Targets, decoding: Decoding, metric: str) -> None:
+        """Choose on validation users whatever is not learnt but chosen; nothing where there is no such thing.
+
+        It is called before every validation, on the very users that select, so that a checkpoint is judged by what it
+        can do; what is chosen is part of the recommender's state, as weights are.
+        """
+
+    def calibrated(self) -> dict[str, float]:
+        """What ``calibrate`` chose, for the result."""
+        return {}
+
+    def extra_state(self) -> dict[str, Tensor]:
+        """Whatever must be stored beside the T5 and the identifiers to rank as now."""
+        return {}
+
     @property
     def device(self) -> torch.device:
         return self.t5.embedding.weight.device
+
+
+def required(batch: Batch, name: str) -> Tensor:
+    """A tensor that every batch has."""
+    tensor = batch[name]
+    if tensor is None:
+        raise KeyError(name)
+    return tensor
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
@@ -97,7 +121,7 @@ def recommender_for(
     the token probabilities of the loss sum to one; a head without tokens has no use for it. ``prompts`` names a set of
     templates (``bench.ids.prompts``). Whole-word embeddings are used where the T5 has a table of them.
     """
-    raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds")
+    raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds, VectorIds")
 
 
 @recommender_for.register
@@ -107,3 +131,12 @@ def _(
     from bench.model.sequence import SequenceRecommender
 
     return SequenceRecommender(ids, t5, max_tokens, objective, prompts)
+
+
+@recommender_for.register
+def _(
+    ids: VectorIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+) -> Recommender:
+    from bench.model.vector_set import VectorSetRecommender
+
+    return VectorSetRecommender(ids, t5, max_tokens, prompts)

@@ -13,7 +13,7 @@ from bench.ids.prompts import Prompts, prompt_set
 from bench.ids.scheme import TokenIds, Variants
 from bench.model.beam import beam_search, score_all
 from bench.model.inputs import EncoderInput, HistoryWriter
-from bench.model.recommender import Batch, Decoding, Recommender, Slots, to_device
+from bench.model.recommender import Batch, Decoding, Recommender, Slots, required, to_device
 from bench.model.t5 import T5, Cache
 from bench.model.trie import Forest, Trie, with_end
 
@@ -128,14 +128,6 @@ class SequenceRecommender(Recommender):
             rows.append(torch.from_numpy(leaves[counts == sizes[leaves]]))
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=len(sizes))
         return padded.to(self.device)
-
-
-def required(batch: Batch, name: str) -> Tensor:
-    """A tensor that every batch has."""
-    tensor = batch[name]
-    if tensor is None:
-        raise KeyError(name)
-    return tensor
 
 
 def shifted(labels: Tensor, start: int) -> Tensor:

@@ -27,7 +27,7 @@ WIDTH = 60  # of an item's text
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown of one scheme: its figures, and of some items the identifier and the nearest in the prefix tree."""
+    """What is shown of one scheme: its figures, and of some items the identifier and the nearest others."""
 
     scheme: str
     dataset: str
@@ -63,8 +63,8 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
 
 
 def _figures(ids: Ids, split: Split) -> dict[str, Any]:
-    drift = {"drift": diagnostics.drift(ids)} if len(ids.tokens) > 1 else {}
-    return diagnostics.figures(ids, split.test.items) | drift
+    drift = diagnostics.drift(ids)
+    return diagnostics.figures(ids, split.test.items) | ({"drift": drift} if drift else {})
 
 
 def _chosen(items: ItemTable, named: list[str], examples: int, seed: int) -> list[int]:
@@ -83,13 +83,10 @@ def _chosen(items: ItemTable, named: list[str], examples: int, seed: int) -> lis
 def _described(ids: Ids, items: ItemTable, chosen: list[int]) -> list[dict[str, Any]]:
     def one(item: int) -> dict[str, Any]:
         text = next((column[item] for column in items.text.values() if column[item]), "")
-        return {"item": items.ids[item], "text": text, "identifier": ids.vocabulary.decode(ids.code(item))}
+        return {"item": items.ids[item], "text": text, "identifier": diagnostics.written(ids, item)}
 
-    near = {item: diagnostics.siblings(ids, item, SIBLINGS) for item in chosen}
-    return [
-        one(item) | {"siblings": [one(other) | {"shared": shared} for other, shared in near[item] if shared]}
-        for item in chosen
-    ]
+    near = {item: diagnostics.nearest(ids, item, SIBLINGS) for item in chosen}
+    return [one(item) | {"siblings": [one(other) | how for other, how in near[item]]} for item in chosen]
 
 
 def _print(console: Console, shown: Shown) -> None:
@@ -107,7 +104,8 @@ def _print(console: Console, shown: Shown) -> None:
     ):
         facts.add_row(label, value)
     console.print(facts)
-    _print_places(console, figures)
+    if "distinct_tokens" in figures:
+        _print_places(console, figures)
     if "drift" in figures:
         _print_drift(console, figures["drift"])
     for item in shown.items:
@@ -140,5 +138,6 @@ def _print_item(console: Console, item: dict[str, Any]) -> None:
         table.add_column(style=style, no_wrap=style != "dim")
     table.add_row(item["identifier"], item["item"], item["text"][:WIDTH], "")
     for other in item["siblings"]:
-        table.add_row(f"  {other['identifier']}", other["item"], other["text"][:WIDTH], f"{other['shared']} shared")
+        near = f"{other['shared']} shared" if "shared" in other else f"cosine {other['cosine']:.2f}"
+        table.add_row(f"  {other['identifier']}", other["item"], other["text"][:WIDTH], near)
     console.print(table)

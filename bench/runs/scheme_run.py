@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 
 from bench.data.splits import Split
 from bench.errors import BenchError
@@ -25,7 +26,7 @@ from bench.model.beam import Scoring
 from bench.model.numbers import redraw_numbers
 from bench.model.recommender import Decoding, Recommender, recommender_for
 from bench.model.t5 import T5
-from bench.runs import store
+from bench.runs import saved_head, store
 from bench.runs.fitting import fitted, in_words, language
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
@@ -76,9 +77,9 @@ class SchemeRun:
             "train_seconds": sum(state.seconds for _, state in done),
             "inference_seconds_per_1000_users": inference,
         }
-        described = diagnostics.figures(best.recommender.ids, self.split.test.items)
-        if len(ids.tokens) > 1:
-            described["drift"] = diagnostics.drift(ids)
+        described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
+        if drift := diagnostics.drift(ids):
+            described["drift"] = drift
         return Outcome(ranks, complete, costs, described, self.summary(best, done))
 
     def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
@@ -142,6 +143,7 @@ class SchemeRun:
     def train_stage(self, stage: Stage, t5: T5, number: int) -> tuple[Trained, TrainingState]:
         """Train one stage, validating on a fixed sample of users by decoding."""
         contract = self.contract
+        seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
         recommender = recommender_for(stage.ids, t5, contract.max_tokens, contract.objective, contract.prompts)
         path = self.partial / f"stage-{number}-{identity(stage, t5)}.safetensors"
         if path.exists():
@@ -160,6 +162,8 @@ class SchemeRun:
                 accelerator=self.accelerator,
             )
             state = train(job)
+        if not stage.select:
+            self.calibrate(recommender)
         self.rewrite_log(stage, state)
         validation = state.best if stage.select else None
         return Trained(recommender, validation, self.snapshots(job), number), state
@@ -175,10 +179,18 @@ class SchemeRun:
                 done = min(done + users, len(self.selection))
                 bar.at(bar.done, f"validating: {done:,} of {len(self.selection):,} users")
 
+            self.calibrate(recommender)
             ranks, _ = evaluate(recommender, self.selection, self.decoding, max(CUTOFFS), self.accelerator, advance)
             return float(per_user(ranks.strict, self.contract.selection).mean())
 
         return validate
+
+    def calibrate(self, recommender: Recommender) -> None:
+        """On the users that select; all processes take what the main one chose."""
+        recommender.calibrate(self.selection, self.decoding, self.contract.selection)
+        if self.accelerator.num_processes > 1:
+            for chosen in recommender.buffers():
+                broadcast(chosen)
 
     def snapshots(self, job: Job) -> tuple[T5, ...]:
         """The recommender's T5 as it was after the parts of the stage that were asked for."""
@@ -222,12 +234,13 @@ class SchemeRun:
             return evaluate(recommender, self.split.test, self.decoding, max(CUTOFFS), self.accelerator, bar.advance)
 
     def save(self, recommender: Recommender) -> None:
-        """The trained model as Transformers loads it, and the identifiers it writes."""
+        """The trained model as Transformers loads it, the head that it lacks, and the identifiers."""
         config = huggingface.export_config(
             recommender.t5.config, recommender.ids.vocabulary.pad, recommender.ids.vocabulary.eos
         )
         with store.writable(self.partial):
             huggingface.save_weights(recommender.t5, self.partial)
+            saved_head.save(recommender, self.partial)
             recommender.ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
             storage.table(recommender.ids, self.split.train.items).to_parquet(self.partial / "ids.parquet", index=False)
         store.write_json(self.partial / "config.json", config)
@@ -247,9 +260,9 @@ def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
 def identity(stage: Stage, t5: T5) -> str:
     """What a checkpoint belongs to: the stage, its identifiers and the weights it starts from. 12 hex digits."""
     plan = (stage.name, stage.share, stage.rate, stage.select, stage.snapshots, stage.ids.template, t5.config)
-    digest = hashlib.sha256(repr(plan).encode())
+    held, facts = storage.parts(stage.ids)
+    digest = hashlib.sha256(repr((plan, facts)).encode())
     digest.update(stage.ids.vocabulary.fingerprint.encode())
-    arrays = [stage.ids.tokens, stage.ids.lengths, *(p.detach().cpu().numpy() for p in t5.parameters())]
-    for array in arrays:
+    for array in (*held.values(), *(p.detach().cpu().numpy() for p in t5.parameters())):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:12]

@@ -151,7 +151,7 @@ class _Run:
 
     def probabilities(self) -> list[float]:
         """Of every variant of the identifiers, for the epoch that begins."""
-        variants, mixture = len(self.job.recommender.ids.tokens), self.job.stage.mixture
+        variants, mixture = self.job.recommender.ids.variants, self.job.stage.mixture
         if mixture is None:
             return [1 / variants] * variants
         begin, accelerator = time.monotonic(), self.job.accelerator

@@ -49,7 +49,7 @@ class Session:
 
     @property
     def variants(self) -> int:
-        return len(self.recommender.ids.tokens)
+        return self.recommender.ids.variants
 
     def gradient(self, part: Literal["training", "held-out"], variant: int, count: int) -> Tensor:
         """The gradient of the mean loss of at most ``count`` examples written in one variant, ``[parameters]``.

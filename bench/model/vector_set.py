@@ -1,0 +1,244 @@
+"""The head for identifiers that are sets of vectors (SETRec, Lin et al., 2025): parallel queries, grounded in items.
+
+Shapes: B users, S encoder positions, Q slots, m items, D model width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.data.dataset import ItemIndices, Sequences
+from bench.data.splits import Targets
+from bench.evaluation.metrics import Ranks, from_scores, per_user
+from bench.ids.prompts import Prompts, prompt_set
+from bench.ids.scheme import Variants, VectorIds
+from bench.model import softmax
+from bench.model.linear import linear
+from bench.model.recommender import Batch, Decoding, Recommender, Slots, required, to_device
+from bench.model.set_inputs import SetWriter
+from bench.model.t5 import MASKED, T5
+from bench.model.vectors import ItemVectors
+
+AT_ONCE = 1 << 15  # items whose vectors and scores are in memory together
+SCORED = 1 << 24  # scores in memory together while the weight is chosen
+WEIGHTS = np.arange(11) / 10  # of all features but the first
+
+
+class VectorSetRecommender(Recommender):
+    """Reads a history as the vectors of its items and gives one vector for each slot of the next item.
+
+    The decoder reads one learned query for each slot, all at position 0, in one pass; a query sees itself and the
+    encoder, and no other query. The loss of an example is the cross-entropy over the catalogue, averaged over slots,
+    and what the features add for the items of its history, averaged over them.
+
+    ``weight`` combines the features' scores, see ``VectorIds``; ``calibrate`` chooses it. Whole-word embeddings are
+    used where the T5 has them. No token is written, so neither an objective nor a beam nor a length penalty applies.
+    """
+
+    weight: Tensor
+    ids: VectorIds
+
+    def __init__(self, ids: VectorIds, t5: T5, max_tokens: int = 512, prompts: str = "scheme") -> None:
+        super().__init__()
+        self.ids, self.t5 = ids, t5
+        wording = prompt_set(ids, prompts)
+        self.prompts = wording.trained
+        self.writer = SetWriter(ids, max_tokens, wording.templates)
+        self.vectors = ItemVectors(ids, t5.config.d_model)
+        self.queries = nn.Parameter(torch.randn(ids.slots, t5.config.d_model) * 0.02)
+        self.register_buffer("weight", torch.tensor(0.5))
+        if t5.head is not None:
+            t5.head.requires_grad_(False)  # stored with the model, but nothing is written in words
+        self._catalogue: tuple[object, Tensor] | None = None
+
+    # -- reading a history --------------------------------------------------------------------------------------------
+
+    def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
+        return self.writer.lengths(histories, prompts)
+
+    def _read(self, histories: Sequences, prompts: Prompts = 0) -> dict[str, Tensor | None]:
+        return dict(vars(self.writer.write(histories, prompts)))
+
+    def _encoded(self, batch: Batch, table: Tensor, rows: Tensor) -> Tensor:
+        """The vectors that the decoder gives, ``[Q, B, D]``.
+
+        ``table [Q, n, D]`` holds item vectors and ``rows`` where in it each of the batch's item places finds its own.
+        """
+        items, slots = required(batch, "items"), required(batch, "slots")
+        inside = items >= 0
+        read = self.t5.embedding(required(batch, "tokens"))
+        read[inside] = F.embedding(slots[inside] * table.shape[1] + rows, table.flatten(0, 1)).to(read.dtype)
+        visible = self._visible(batch)
+        words = None if self.t5.whole_words is None else batch["numbers"]
+        mask = self._attention(batch, visible)
+        start = self.t5.start(self.t5.encode(read, mask, required(batch, "positions"), words), visible)
+        alone = torch.full((len(self.queries), len(self.queries)), MASKED, device=self.device).fill_diagonal_(0)
+        nowhere = torch.zeros(len(self.queries), dtype=torch.long, device=self.device)
+        hidden = self.t5.decode(self.queries.expand(len(items), -1, -1), start, alone, nowhere)
+        return hidden.transpose(0, 1)
+
+    def _visible(self, batch: Batch) -> Tensor | None:
+        """``[B, S]``: true but on padding and on slots that say nothing of their item; None where all is visible."""
+        items, mask = required(batch, "items"), batch["mask"]
+        if all(feature.known.all() for feature in self.ids.features):
+            return mask
+        known = self.vectors.known(items.clamp(min=0)).gather(-1, required(batch, "slots")[..., None])[..., 0]
+        known |= items < 0
+        return known if mask is None else known & mask
+
+    def _attention(self, batch: Batch, visible: Tensor | None) -> Tensor | None:
+        """What is added to the encoder's attention: under ``paper`` a vector doesn't see the others of its item."""
+        if self.ids.attention == "repo":
+            return visible
+        numbers = required(batch, "numbers")
+        hidden = (numbers[..., None] == numbers[..., None, :]) & (numbers[..., None] > 0)
+        hidden &= ~torch.eye(numbers.shape[-1], dtype=torch.bool, device=numbers.device)
+        if visible is not None:
+            hidden = hidden | ~visible[:, None]
+        return hidden * MASKED
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def targets(self, items: ItemIndices, variants: Variants = 0) -> int:
+        return len(items)
+
+    def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0, prompts: Prompts = 0) -> Batch:
+        return {**self._read(histories, prompts), "targets": torch.from_numpy(np.asarray(items, np.int64))}
+
+    def forward(self, batch: Batch) -> Tensor:
+        places, targets, count = required(batch, "items"), required(batch, "targets"), len(self.ids)
+        inside = places >= 0
+        items, rows = places[inside].unique(return_inverse=True)
+        everything = self.vectors() if count <= AT_ONCE and not self.ids.negatives else None
+        table = self.vectors(items) if everything is None else everything[:, items]
+        hidden = self._encoded(batch, table, rows)
+        if everything is not None:
+            losses = softmax.whole(hidden, everything, targets)
+        elif self.ids.negatives:
+            losses = softmax.sampled(hidden, self.vectors, targets, count, self.ids.negatives)
+        else:
+            losses = softmax.chunked(hidden, self.vectors, targets, count, AT_ONCE)
+        share = inside / inside.sum(1, keepdim=True).clamp(min=1)  # of each place in the mean over its history
+        return losses.mean(0).sum() + (self.vectors.auxiliary(table, items)[rows] * share[inside]).sum()
+
+    # -- ranking ------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def rank(
+        self,
+        histories: Sequences,
+        slots: int,
+        decoding: Decoding,
+        candidates: NDArray[np.bool_] | None = None,
+    ) -> Slots:
+        """The best ``slots`` items of the whole catalogue; ``complete`` where that is all of them. Ties are broken by
+        catalogue index.
+        """
+        query, catalogue = self.query(histories), self.catalogue()
+        hidden = excluded(histories if decoding.exclude_history else None, len(query), len(catalogue), candidates)
+        best = torch.zeros(len(query), 0, dtype=torch.long, device=self.device)
+        scores = query.new_zeros(len(query), 0)
+        for start in range(0, len(catalogue), AT_ONCE):
+            part = linear(query, catalogue[start : start + AT_ONCE])
+            if hidden is not None:
+                part[torch.from_numpy(hidden[:, start : start + AT_ONCE]).to(part.device)] = float("-inf")
+            chosen = first(part, slots)
+            scores = torch.cat([scores, part.gather(1, chosen)], 1)
+            best = torch.cat([best, chosen + start], 1)
+            order = first(scores, slots)
+            scores, best = scores.gather(1, order), best.gather(1, order)
+        complete = slots >= len(catalogue)
+        return Slots(best.cpu().numpy(), scores.cpu().numpy(), torch.isfinite(scores).cpu().numpy(), complete)
+
+    @torch.no_grad()
+    def query(self, histories: Sequences) -> Tensor:
+        """``[B, Q·D]``: what the inner product with ``catalogue`` makes the items' scores of."""
+        return (self._queried(histories) * self.shares()[:, None]).flatten(1)
+
+    def _queried(self, histories: Sequences) -> Tensor:
+        """The decoder's vectors for histories, ``[B, Q, D]``."""
+        batch = to_device(self._read(histories), self.device)
+        items = required(batch, "items")
+        table = self.catalogue().unflatten(1, (len(self.queries), -1)).transpose(0, 1)
+        return self._encoded(batch, table, items[items >= 0]).transpose(0, 1).float()
+
+    def shares(self) -> Tensor:
+        """``[Q]``: how much the score of each slot counts."""
+        first, *others = (feature.slots for feature in self.ids.features)
+        if not others:
+            return torch.ones(first, device=self.device)
+        return torch.cat([(1 - self.weight).expand(first), self.weight.expand(sum(others))])
+
+    @torch.no_grad()
+    def catalogue(self) -> Tensor:
+        """``[m, Q·D]``: the vectors of every item, one after the other. They are made anew when a weight has changed."""
+        state = self.device, tuple(parameter._version for parameter in self.vectors.parameters())
+        if self._catalogue is None or self._catalogue[0] != state:
+            every = torch.arange(len(self.ids), device=self.device)
+            parts = [self.vectors(items).transpose(0, 1).flatten(1).float() for items in every.split(AT_ONCE)]  # type: ignore[no-untyped-call]
+            self._catalogue = state, torch.cat(parts)
+        return self._catalogue[1]
+
+    # -- the weight of the features -----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def calibrate(self, targets: Targets, decoding: Decoding, metric: str) -> None:
+        """Take the ``weight`` under which these users score highest, of equally good ones the nearest to one half.
+
+        Scores are linear in the weight: the model reads every user once, whatever number of weights is tried.
+        """
+        if len(self.ids.features) == 1:
+            return
+        self.eval()
+        size = max(1, min(256, SCORED // len(self.ids)))
+        found: list[list[Ranks]] = [[] for _ in WEIGHTS]
+        for rows in np.array_split(np.arange(len(targets)), -(-len(targets) // size)):
+            part = targets.take(rows)
+            ours, others = self.feature_scores(part.histories)
+            hidden = excluded(part.histories if decoding.exclude_history else None, len(part), len(self.ids))
+            for ranks, weight in zip(found, WEIGHTS, strict=True):
+                ranks.append(from_scores((1 - weight) * ours + weight * others, part.items, hidden))
+        means = [float(per_user(Ranks.join(ranks).strict, metric).mean()) for ranks in found]
+        best = min(range(len(WEIGHTS)), key=lambda place: (-means[place], abs(WEIGHTS[place] - 0.5)))
+        self.weight.fill_(WEIGHTS[best])
+
+    def feature_scores(self, histories: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """``[B, m]`` each: the summed scores of the slots of the first feature, and of those of all others."""
+        hidden, edge = self._queried(histories).flatten(1), self.ids.features[0].slots * self.t5.config.d_model
+        parts = [hidden[:, :edge] @ self.catalogue()[:, :edge].T, hidden[:, edge:] @ self.catalogue()[:, edge:].T]
+        return parts[0].cpu().numpy(), parts[1].cpu().numpy()
+
+    def calibrated(self) -> dict[str, float]:
+        return {} if len(self.ids.features) == 1 else {"weight_of_others": round(float(self.weight), 4)}
+
+    def extra_state(self) -> dict[str, Tensor]:
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("t5.")}
+
+
+def first(scores: Tensor, count: int) -> Tensor:
+    """Columns of the ``count`` highest ``scores [B, n]``, best first, equal ones in order: ``[B, min(count, n)]``."""
+    if count >= scores.shape[1]:
+        return scores.sort(dim=1, descending=True, stable=True).indices
+    values, columns = scores.topk(count, dim=1)
+    columns = columns.sort(dim=1).values
+    columns = columns.gather(1, scores.gather(1, columns).sort(dim=1, descending=True, stable=True).indices)
+    torn = (scores >= values[:, -1:]).sum(1) > count  # topk takes any of those that tie for the last place
+    if torn.any():
+        columns[torn] = scores[torn].sort(dim=1, descending=True, stable=True).indices[:, :count]
+    return columns
+
+
+def excluded(
+    histories: Sequences | None, users: int, items: int, candidates: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_] | None:
+    """``[users, items]``: what may not be ranked, being in the user's history or no candidate; None where all may."""
+    if histories is None and candidates is None:
+        return None
+    found = np.zeros((users, items), bool) if candidates is None else np.tile(~candidates, (users, 1))
+    if histories is not None:
+        found[np.repeat(np.arange(users), histories.lengths), histories.values] = True
+    return found

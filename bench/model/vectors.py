@@ -1,0 +1,88 @@
+"""The vectors of items: learned networks over the frozen features of ``VectorIds``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from bench.ids.scheme import Feature, VectorIds
+from bench.model.linear import linear
+
+
+class ItemVectors(nn.Module):
+    """``[slots, items, D]`` for the whole catalogue or some of its items, slots of the first feature first."""
+
+    def __init__(self, ids: VectorIds, width: int) -> None:
+        super().__init__()
+        self.features = nn.ModuleList(FeatureVectors(feature, width) for feature in ids.features)
+
+    def forward(self, items: Tensor | None = None) -> Tensor:
+        """``items [n]`` to ``[slots, n, D]``, differentiable; None is every item."""
+        return torch.cat([feature(items) for feature in self.features], dim=1).transpose(0, 1)
+
+    def auxiliary(self, vectors: Tensor, items: Tensor) -> Tensor:
+        """``[n]``: of each of the ``items [n]``, whose ``vectors [slots, n, D]`` are given, the loss beside the
+        recommender's own.
+        """
+        sizes = [feature.slots for feature in self.features if isinstance(feature, FeatureVectors)]
+        parts = zip(self.features, vectors.split(sizes), strict=True)
+        return torch.stack([feature.auxiliary(part, items) for feature, part in parts]).sum(0)
+
+    def known(self, items: Tensor) -> Tensor:
+        """``items [...]`` to ``[..., slots]``: whether a slot says anything of an item."""
+        return torch.cat([feature.known[items].expand(*items.shape, feature.slots) for feature in self.features], -1)
+
+
+class FeatureVectors(nn.Module):
+    """The slots of one feature: an encoder over its frozen vectors and, where it is trained to rebuild them, a decoder.
+
+    The auto-encoder is that of SETRec (Lin et al., 2025): ReLU between layers, Xavier-normal weights, zero biases.
+    """
+
+    vectors: Tensor
+    known: Tensor
+
+    def __init__(self, feature: Feature, width: int) -> None:
+        super().__init__()
+        self.slots, self.width, self.weight = feature.slots, width, feature.reconstruction
+        widths = [feature.vectors.shape[1], *feature.hidden, feature.slots * width]
+        self.encoder = mlp(widths)
+        self.decoder = mlp(widths[::-1]) if self.weight else None
+        # the identifiers hold them: in a checkpoint they would be there again and again
+        self.register_buffer("vectors", torch.from_numpy(feature.vectors).float(), persistent=False)
+        self.register_buffer("known", torch.from_numpy(feature.known)[:, None], persistent=False)
+
+    def forward(self, items: Tensor | None = None) -> Tensor:
+        """``[n, slots, D]``."""
+        vectors, known = (self.vectors, self.known) if items is None else (self.vectors[items], self.known[items])
+        encoded: Tensor = self.encoder(vectors) * known
+        return encoded.unflatten(-1, (self.slots, self.width))
+
+    def auxiliary(self, vectors: Tensor, items: Tensor) -> Tensor:
+        """The weighted mean squared error ``[n]`` of what is rebuilt from ``vectors [slots, n, D]``."""
+        if self.decoder is None:
+            return vectors.new_zeros(len(items))
+        rebuilt: Tensor = self.decoder(vectors.transpose(0, 1).flatten(1))
+        wrong = (rebuilt.float() - self.vectors[items]).square().mean(-1)
+        return self.weight * wrong * self.known[items, 0]
+
+
+class Affine(nn.Linear):
+    """A linear layer with a bias, multiplied as those of T5 are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight) + self.bias
+
+
+def mlp(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers of these widths with ReLU between them; of two widths it is one linear layer."""
+    layers: list[nn.Module] = []
+    for above, below in pairwise(widths):
+        layer = Affine(above, below)
+        nn.init.xavier_normal_(layer.weight)
+        nn.init.zeros_(layer.bias)
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

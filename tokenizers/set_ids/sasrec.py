@@ -1,0 +1,101 @@
+"""A small SASRec (Kang and McAuley, 2018), trained against the whole catalogue: where collaborative vectors come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.data.dataset import Sequences, TrainView
+from bench.model.linear import linear
+
+CLIP = 5.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a SASRec of ``width`` is trained; ``history`` are the newest items of a user that it reads."""
+
+    width: int
+    history: int
+    layers: int
+    heads: int
+    dropout: float
+    epochs: int
+    batch: int
+    rate: float
+
+
+class SasRec(nn.Module):
+    """Self-attention over the items so far. Row ``items`` of the table is padding."""
+
+    def __init__(self, items: int, plan: Training) -> None:
+        super().__init__()
+        self.items = nn.Embedding(items + 1, plan.width, padding_idx=items)
+        self.places = nn.Embedding(plan.history, plan.width)
+        layer = nn.TransformerEncoderLayer(
+            plan.width, plan.heads, 4 * plan.width, plan.dropout, F.gelu, batch_first=True, norm_first=True
+        )
+        last = nn.LayerNorm(plan.width)
+        self.blocks = nn.TransformerEncoder(layer, plan.layers, last, enable_nested_tensor=False)
+        self.dropout = nn.Dropout(plan.dropout)
+        for table in (self.items, self.places):
+            nn.init.normal_(table.weight, std=plan.width**-0.5)
+
+    def forward(self, histories: Tensor) -> Tensor:
+        """``[B, L]``, right-padded, to ``[B, L, width]``: after each item, what the next one's vector should be."""
+        length = histories.shape[1]
+        later = torch.ones(length, length, dtype=torch.bool, device=histories.device).triu(1)
+        read = self.dropout(self.items(histories) + self.places.weight[:length])
+        found: Tensor = self.blocks(read, mask=later)
+        return found
+
+
+def item_vectors(train: TrainView, plan: Training) -> NDArray[np.float32]:
+    """``[items, width]``: the item table of a SASRec trained on the training sequences alone, deterministic by seed."""
+    count = len(train.items)
+    sequences = train.sequences.newest(plan.history + 1)
+    rows = np.flatnonzero(sequences.lengths > 1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(train.seed)
+        model = SasRec(count, plan)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.01)
+        for epoch in range(plan.epochs):
+            for group in optimiser.param_groups:
+                group["lr"] = plan.rate * (1 + math.cos(math.pi * epoch / plan.epochs)) / 2
+            total, seen = 0.0, 0
+            for batch in batches(sequences, rows, plan.batch, count, np.random.default_rng([train.seed, epoch])):
+                total, seen = total + step(model, optimiser, batch), seen + int((batch[:, 1:] < count).sum())
+            train.report(epoch + 1, plan.epochs, {"sasrec loss": total / max(1, seen)})
+    return model.items.weight[:count].detach().numpy().copy()
+
+
+def batches(
+    sequences: Sequences, rows: NDArray[np.int64], size: int, pad: int, random: np.random.Generator
+) -> Iterator[Tensor]:
+    """All of ``rows`` in random batches of about equal length, each padded on the right: ``[B, L]``."""
+    order = random.permutation(rows)
+    order = order[np.argsort(sequences.lengths[order], kind="stable")]
+    parts = np.array_split(order, -(-len(order) // size)) if len(order) else []
+    for place in random.permutation(len(parts)):
+        chosen = [torch.from_numpy(sequences[row].astype(np.int64)) for row in parts[place]]
+        yield nn.utils.rnn.pad_sequence(chosen, batch_first=True, padding_value=pad)
+
+
+def step(model: SasRec, optimiser: torch.optim.Optimizer, batch: Tensor) -> float:
+    """One step over every position of a batch; the summed loss."""
+    targets = batch[:, 1:]
+    inside = targets < model.items.num_embeddings - 1
+    logits = linear(model(batch[:, :-1])[inside], model.items.weight[:-1])
+    loss = F.cross_entropy(logits, targets[inside])
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+    optimiser.step()
+    return float(loss.detach()) * int(inside.sum())

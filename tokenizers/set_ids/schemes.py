@@ -1,0 +1,186 @@
+"""Features of items as identifiers: a collaborative one, a semantic one, or both."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from bench.data.dataset import TrainView
+from bench.errors import BenchError
+from bench.ids.scheme import Feature, IdScheme, Template, VectorIds
+from bench.ids.text import TextSettings, embed, encoder_digest
+from bench.ids.vocabulary import Vocabulary
+from set_ids.collaborative import Cold, read_vectors, settled, trained_items
+from set_ids.sasrec import Training, item_vectors
+
+OWN = "sasrec"
+SENTENCE = Template("Somebody chose these one after the other:", after=". What comes next?")
+MARKS = Template("<history>", after="<next>")  # where there are no words
+
+
+@dataclass(frozen=True)
+class Common:
+    """``attention`` is that of the encoder, as in the ``paper`` or as in its published code (``repo``). The loss is
+    over the whole catalogue, or over so many ``negatives`` of it.
+    """
+
+    attention: Literal["paper", "repo"] = "paper"
+    negatives: int = 0
+
+    def __post_init__(self) -> None:
+        if self.negatives < 0:
+            raise BenchError(f"setting 'negatives' must be 0, for the whole catalogue, or more; found {self.negatives}")
+
+
+@dataclass(frozen=True)
+class CollaborativeSettings(Common):
+    """``vectors`` names a file with a vector for each item (see ``collaborative.read_vectors``), or ``sasrec``: the item
+    table of a SASRec trained here, on the training interactions, with the settings below it. ``cold`` says what items
+    without a training interaction get: the ``mean`` vector, ``zero``, or ``semantic``, no vector and no score.
+    """
+
+    vectors: str = OWN
+    cold: Cold = "semantic"
+    width: int = 64
+    history: int = 50
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.3
+    epochs: int = 12
+    batch: int = 128
+    learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("width", "history", "layers", "heads", "epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise BenchError(f"setting '{name}' must be 1 or more; found {getattr(self, name)}")
+        if self.width % self.heads:
+            raise BenchError(f"setting 'width' must be a multiple of heads={self.heads}; found {self.width}")
+        if not self.learning_rate > 0 or not 0 <= self.dropout < 1:
+            raise BenchError(
+                "settings 'learning_rate' and 'dropout' must be above 0, and at least 0 and below 1; "
+                f"found {self.learning_rate} and {self.dropout}"
+            )
+
+
+@dataclass(frozen=True)
+class SemanticSettings(TextSettings, Common):
+    """The text and its embedding, of which an auto-encoder with these ``hidden`` layers makes so many ``slots``; its
+    squared error counts ``alpha`` times in the loss.
+    """
+
+    slots: int = 4
+    hidden: tuple[int, ...] = (512, 256, 128)
+    alpha: float = 0.7
+
+    def __post_init__(self) -> None:
+        TextSettings.__post_init__(self)
+        Common.__post_init__(self)
+        if self.slots < 1 or min(self.hidden, default=1) < 1:
+            raise BenchError(f"settings 'slots' and 'hidden' must be 1 or more; found {self.slots} and {self.hidden}")
+        if not self.alpha >= 0:
+            raise BenchError(f"setting 'alpha' must be 0 or more; found {self.alpha}")
+
+
+@dataclass(frozen=True)
+class Settings(CollaborativeSettings, SemanticSettings):
+    """Those of both features."""
+
+    def __post_init__(self) -> None:
+        CollaborativeSettings.__post_init__(self)
+        SemanticSettings.__post_init__(self)
+
+
+class VectorSet(IdScheme):
+    """Features in the order of their slots, under a sentence in the backbone's words or between two marks."""
+
+    def identifiers(self, train: TrainView, *features: Feature) -> VectorIds:
+        vocabulary, template = train.language, SENTENCE
+        if vocabulary is None:
+            template = MARKS
+            vocabulary = Vocabulary.private([template.before, template.after])
+        return VectorIds(features, vocabulary, template, self.settings.attention, self.settings.negatives)
+
+    def collaborative(self, train: TrainView) -> Feature:
+        plan, trained = self.settings, trained_items(train)
+        if plan.vectors == OWN:
+            found = item_vectors(train, self.training())
+        else:
+            found = read_vectors(Path(plan.vectors), train.items, trained)
+        vectors, known = settled(found, trained, plan.cold)
+        return Feature("collaborative", vectors, known)
+
+    def training(self) -> Training:
+        plan = self.settings
+        return Training(
+            width=plan.width,
+            history=plan.history,
+            layers=plan.layers,
+            heads=plan.heads,
+            dropout=plan.dropout,
+            epochs=plan.epochs,
+            batch=plan.batch,
+            rate=plan.learning_rate,
+        )
+
+    def semantic(self, train: TrainView) -> Feature:
+        plan, vectors = self.settings, embed(train, self.settings)
+        known = np.ones(len(vectors), bool)
+        return Feature("semantic", vectors, known, plan.slots, plan.hidden, plan.alpha)
+
+    def given(self) -> str:
+        """The digest of a file of vectors."""
+        if self.settings.vectors == OWN:
+            return ""
+        try:
+            return hashlib.sha256(Path(self.settings.vectors).read_bytes()).hexdigest()
+        except OSError as error:
+            raise BenchError(
+                f"cannot read item vectors from '{self.settings.vectors}' ({error.strerror}); give a .npy or .parquet "
+                f"file, or '{OWN}'"
+            ) from error
+
+
+class SetRec(VectorSet):
+    """One collaborative slot and several semantic ones (SETRec, Lin et al., 2025)."""
+
+    name = "set/setrec"
+    Settings: ClassVar[type[Any]] = Settings
+
+    def fit(self, train: TrainView) -> VectorIds:
+        semantic = self.semantic(train)  # first: that text is missing is known at once
+        return self.identifiers(train, self.collaborative(train), semantic)
+
+    def depends(self) -> str:
+        return self.given() + encoder_digest(self.settings.encoder)
+
+
+class CfOnly(VectorSet):
+    """The control without text: the collaborative slot alone."""
+
+    name = "set/cf-only"
+    Settings: ClassVar[type[Any]] = CollaborativeSettings
+
+    def fit(self, train: TrainView) -> VectorIds:
+        return self.identifiers(train, self.collaborative(train))
+
+    def depends(self) -> str:
+        return self.given()
+
+
+class SemanticOnly(VectorSet):
+    """The control without interactions: the semantic slots alone."""
+
+    name = "set/semantic-only"
+    Settings: ClassVar[type[Any]] = SemanticSettings
+
+    def fit(self, train: TrainView) -> VectorIds:
+        return self.identifiers(train, self.semantic(train))
+
+    def depends(self) -> str:
+        return encoder_digest(self.settings.encoder)
