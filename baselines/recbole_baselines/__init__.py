@@ -23,24 +23,28 @@ class GRU4Rec(RecBoleBaseline):
     """A recurrent network over the history (Tan et al., 2016)."""
 
     name, model, Settings = "gru4rec", "GRU4Rec", models.Recurrent
+    ranges = models.RANGES["GRU4Rec"]
 
 
 class Caser(RecBoleBaseline):
     """Convolutions over the history as an image, and a vector for each user (Tang and Wang, 2018)."""
 
     name, model, Settings = "caser", "Caser", models.Convolutional
+    ranges = models.RANGES["Caser"]
 
 
 class HGN(RecBoleBaseline):
     """Gates over features and items of the history, and a vector for each user (Ma et al., 2019)."""
 
     name, model, Settings = "hgn", "HGN", models.Gating
+    ranges = models.RANGES["HGN"]
 
 
 class SASRec(RecBoleBaseline):
     """Self-attention (Kang and McAuley, 2018), trained to tell the target from the whole catalogue."""
 
     name, model, Settings = "sasrec/ce", "SASRec", models.Transformer
+    ranges = models.RANGES["SASRec"]
 
 
 class SASRecBPR(SASRec):
@@ -57,6 +61,7 @@ class BERT4Rec(RecBoleBaseline):
     """Self-attention in both directions that fills gaps (Sun et al., 2019)."""
 
     name, model, Settings = "bert4rec", "BERT4Rec", models.Cloze
+    ranges = models.RANGES["BERT4Rec"]
 
     def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:
         return files.with_targets(train, workshop.max_history, self.settings.examples)
@@ -80,6 +85,7 @@ class FDSA(_WithAttributes):
     """Self-attention over items and, beside it, over their attributes (Zhang et al., 2019)."""
 
     name, model, Settings = "fdsa", "FDSA", models.WithAttributes
+    ranges = models.RANGES["FDSA"]
     fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "selected_features": ["attributes"]}
 
 
@@ -87,6 +93,7 @@ class S3Rec(_WithAttributes):
     """SASRec, pre-trained to predict masked items, attributes and segments (Zhou et al., 2020)."""
 
     name, model, Settings = "s3rec", "S3Rec", models.PreTrained
+    ranges = models.RANGES["S3Rec"]
     fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "item_attribute": "attributes"}
     presets = models.PRETRAINED_PRESETS
 
@@ -104,6 +111,7 @@ class ItemKNN(_Counting):
     """Items like those of the history, by the users they share."""
 
     name, model, Settings = "itemknn", "ItemKNN", models.Neighbours
+    ranges = models.RANGES["ItemKNN"]
 
 
 class Popularity(_Counting):
