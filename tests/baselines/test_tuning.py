@@ -101,7 +101,7 @@ def test_a_search_needs_something_to_search(checked: Callable[..., None]) -> Non
     with pytest.raises(BenchError, match="search for settings of hgn was asked for, but all that it could search is g"):
         checked(tune=3, held=names)
     with pytest.raises(
-        BenchError, match="^unknown searched setting of hgn in 'held' 'pool'; known: learning_rate, pooling_"
+        BenchError, match=r"^unknown searched setting of hgn in 'held' 'pool'; known: learning_rate, pooling_"
     ):
         checked(tune=3, held=("pool",))
 
