@@ -3,8 +3,16 @@
     bench run --baseline sasrec,gru4rec --dataset toys
 
 RecBole runs in a process of its own (``child``), on pre-split files of our split (``files``). It validates by our
-metric on our validation users, and gives back the scores of the whole catalogue, which our evaluation ranks: it never
-holds a test target, and test histories reach it only when training is over.
+metric on our validation users. What comes back through a pipe (``messages``) is scores of the whole catalogue, not
+ranks: to rank a user RecBole would have to be told the target. So it never holds a test target, test histories reach
+it only when training is over, and ties and excluded items are treated by our evaluation as for everybody else. The
+ranks of every user are in ``per_user.parquet`` of the cell.
+
+    bench run --baseline sasrec --dataset toys --tune 20 --set sasrec.n_layers=2
+
+searches ``ranges`` for the settings that validate best (``tuning``), leaving alone what was given. ``training.search``
+in ``result.json`` has every trial with its settings, validation score and seconds, or why it failed. ``train_seconds``
+are then those of the whole search.
 """
 
 from __future__ import annotations

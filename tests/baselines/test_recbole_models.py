@@ -46,6 +46,25 @@ def test_the_best_validation_is_what_the_chosen_weights_score(facts: Facts, name
     assert trained.answers["reported"][-1] == behind.get(name, 0) + found["steps"]
 
 
+@pytest.mark.parametrize("name", [*SEQUENTIAL, "itemknn", "recbole-pop"])
+def test_no_user_meets_the_test_item_in_what_recbole_read(facts: Facts, name: str) -> None:
+    """In training a user has the items before the last two, in validation the last but one as well, as a target."""
+    trained = facts[1][name]
+    split, folder = trained.split, trained.folder / "data" / "split"
+    train, met = split.train.sequences, 0
+    validation, test = (
+        dict(zip(part.users.tolist(), part.items.tolist(), strict=True)) for part in (split.validation, split.test)
+    )
+    for part in ("train", "valid"):
+        for line in (folder / f"split.{part}.inter").read_text().splitlines()[1:]:
+            user, history, item = line.split("\t")
+            allowed = {*train[int(user)].tolist(), *([validation[int(user)]] if part == "valid" else [])}
+            assert {*map(int, history.split()), int(item)} <= allowed
+            met += test[int(user)] not in allowed
+    assert met > 100  # these lines would show a test item, since nothing else may bring it there
+    assert sorted(path.suffix for path in folder.iterdir()) == [".inter", ".inter", ".item", ".user"]
+
+
 def test_neighbours_find_what_there_is_to_learn(facts: Facts) -> None:
     assert facts[1]["itemknn"].answers["found"]["best_validation"] > 0.3
 

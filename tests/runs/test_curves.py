@@ -41,7 +41,7 @@ def test_only_who_may_write_writes(tmp_path: Path) -> None:
         curves.reporter(tmp_path, "train", bar, write=False)(1, 2, {"loss": 1.0})
         assert (bar.done, bar.total) == (1, 2)
         assert not list(tmp_path.iterdir())
-        with pytest.raises(BenchError, match="^cannot write results to "):
+        with pytest.raises(BenchError, match=r"^cannot write results to "):
             curves.reporter(tmp_path / "gone", "train", bar)(1, 2, {"loss": 1.0})
 
 
