@@ -3,8 +3,16 @@
     bench run --baseline sasrec,gru4rec --dataset toys
 
 RecBole runs in a process of its own (``child``), on pre-split files of our split (``files``). It validates by our
-metric on our validation users, and gives back the scores of the whole catalogue, which our evaluation ranks: it never
-holds a test target, and test histories reach it only when training is over.
+metric on our validation users. What comes back through a pipe (``messages``) is scores of the whole catalogue, not
+ranks: to rank a user RecBole would have to be told the target. So it never holds a test target, test histories reach
+it only when training is over, and ties and excluded items are treated by our evaluation as for everybody else. The
+ranks of every user are in ``per_user.parquet`` of the cell.
+
+    bench run --baseline sasrec --dataset toys --tune 20 --set sasrec.n_layers=2
+
+searches ``ranges`` for the settings that validate best (``tuning``), leaving alone what was given. ``training.search``
+in ``result.json`` has every trial with its settings, validation score and seconds, or why it failed. ``train_seconds``
+are then those of the whole search.
 """
 
 from __future__ import annotations
@@ -23,24 +31,28 @@ class GRU4Rec(RecBoleBaseline):
     """A recurrent network over the history (Tan et al., 2016)."""
 
     name, model, Settings = "gru4rec", "GRU4Rec", models.Recurrent
+    ranges = models.RANGES["GRU4Rec"]
 
 
 class Caser(RecBoleBaseline):
     """Convolutions over the history as an image, and a vector for each user (Tang and Wang, 2018)."""
 
     name, model, Settings = "caser", "Caser", models.Convolutional
+    ranges = models.RANGES["Caser"]
 
 
 class HGN(RecBoleBaseline):
     """Gates over features and items of the history, and a vector for each user (Ma et al., 2019)."""
 
     name, model, Settings = "hgn", "HGN", models.Gating
+    ranges = models.RANGES["HGN"]
 
 
 class SASRec(RecBoleBaseline):
     """Self-attention (Kang and McAuley, 2018), trained to tell the target from the whole catalogue."""
 
     name, model, Settings = "sasrec/ce", "SASRec", models.Transformer
+    ranges = models.RANGES["SASRec"]
 
 
 class SASRecBPR(SASRec):
@@ -57,6 +69,7 @@ class BERT4Rec(RecBoleBaseline):
     """Self-attention in both directions that fills gaps (Sun et al., 2019)."""
 
     name, model, Settings = "bert4rec", "BERT4Rec", models.Cloze
+    ranges = models.RANGES["BERT4Rec"]
 
     def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:
         return files.with_targets(train, workshop.max_history, self.settings.examples)
@@ -80,6 +93,7 @@ class FDSA(_WithAttributes):
     """Self-attention over items and, beside it, over their attributes (Zhang et al., 2019)."""
 
     name, model, Settings = "fdsa", "FDSA", models.WithAttributes
+    ranges = models.RANGES["FDSA"]
     fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "selected_features": ["attributes"]}
 
 
@@ -87,6 +101,7 @@ class S3Rec(_WithAttributes):
     """SASRec, pre-trained to predict masked items, attributes and segments (Zhou et al., 2020)."""
 
     name, model, Settings = "s3rec", "S3Rec", models.PreTrained
+    ranges = models.RANGES["S3Rec"]
     fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "item_attribute": "attributes"}
     presets = models.PRETRAINED_PRESETS
 
@@ -104,6 +119,7 @@ class ItemKNN(_Counting):
     """Items like those of the history, by the users they share."""
 
     name, model, Settings = "itemknn", "ItemKNN", models.Neighbours
+    ranges = models.RANGES["ItemKNN"]
 
 
 class Popularity(_Counting):

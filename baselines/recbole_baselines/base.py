@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import Facts, TrainedBaseline, Workshop
 from bench.evaluation.cost import Stopwatch
 from recbole_baselines import files, models
@@ -60,6 +60,19 @@ class RecBoleBaseline(TrainedBaseline):
                 f"{self.name} runs in RecBole, and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not "
                 f"installed; {INSTALL}, or leave this baseline out"
             )
+        for name in sorted(self.held):
+            if name not in self.ranges:
+                raise unknown(f"searched setting of {self.name} in 'held'", name, self.ranges)
+        if getattr(self.settings, "tune", 0) and len(self.held) == len(self.ranges):
+            raise BenchError(
+                f"a search for settings of {self.name} was asked for, but all that it could search is given: "
+                f"{', '.join(self.ranges)}; give fewer, or leave --tune out"
+            )
+
+    @property
+    def held(self) -> set[str]:
+        """What a search leaves as it is."""
+        return set(getattr(self.settings, "held", ()))
 
     def fit(self, train: TrainView, validation: Targets, workshop: Workshop) -> None:
         watch = Stopwatch()
@@ -88,7 +101,8 @@ class RecBoleBaseline(TrainedBaseline):
     def job(self, train: TrainView, workshop: Workshop) -> dict[str, Any]:
         """What ``job.json`` says."""
         settings = asdict(self.settings)
-        trials = draws(models.RANGES.get(self.model, {}), settings.get("tune", 0), train.seed)
+        searched = {name: choices for name, choices in self.ranges.items() if name not in self.held}
+        present = {name: settings[name] for name in searched}
         own = {name: value for name, value in settings.items() if name not in models.OURS}
         return {
             "model": self.model,
@@ -97,7 +111,7 @@ class RecBoleBaseline(TrainedBaseline):
             "selection": workshop.selection,
             "exclude_history": workshop.exclude_history,
             "folder": str(workshop.folder),
-            "trials": trials,
+            "trials": draws(searched, present, settings.get("tune", 0), train.seed),
             "config": {**COMMON, **self.fixed, **own, **self.view(train, workshop)},
         }
 
@@ -117,8 +131,9 @@ class RecBoleBaseline(TrainedBaseline):
     def facts(self) -> Facts:
         assert self.process, "fit comes first"
         found = {**self.found, "recbole": version("recbole")}
-        parameters, seconds, loading = (found.pop(name) for name in ("parameters", "seconds", "loading_seconds"))
-        return Facts(parameters, self.writing + loading, seconds, round(self.process.peak_mb(), 1), found)
+        parameters, seconds = found.pop("parameters"), found.pop("seconds")
+        reading = self.writing + found.pop("importing_seconds") + found.pop("loading_seconds")
+        return Facts(parameters, reading, seconds, round(self.process.peak_mb(), 1), found)
 
     def close(self) -> None:
         if self.process:

@@ -19,7 +19,7 @@ import warnings
 from pathlib import Path
 from typing import BinaryIO
 
-from recbole_baselines.messages import receive, send
+from recbole_baselines.messages import receive, send, told
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -45,8 +45,7 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:  # RecBole raises whatever it likes
         traceback.print_exc()
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        send(answers, {"tell": "failed", "reason": reason[:300]})
+        send(answers, {"tell": "failed", "reason": told(error)})
         sys.exit(1)
 
 
@@ -63,7 +62,7 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> None:
 
     importing = time.monotonic() - begin
     model, found = best_of(job, report)
-    send(answers, {"tell": "trained", **found, "loading_seconds": found["loading_seconds"] + importing})
+    send(answers, {"tell": "trained", **found, "importing_seconds": importing})
     while True:
         try:
             message, arrays = receive(questions)

@@ -36,6 +36,11 @@ def receive(pipe: BinaryIO) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     return message, {name: _array(pipe, kind, shape) for name, kind, shape in message.pop("arrays")}
 
 
+def told(error: Exception) -> str:
+    """What went wrong, in one line that is not too long."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
 def _array(pipe: BinaryIO, kind: str, shape: list[int]) -> NDArray[Any]:
     size = np.dtype(kind).itemsize * int(np.prod(shape))
     data = pipe.read(size)

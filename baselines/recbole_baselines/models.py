@@ -11,14 +11,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bench.runs.config import added
+
 Ranges = dict[str, tuple[Any, ...]]
 
 LEARNING_RATES = (0.01, 0.005, 0.001, 0.0005, 0.0001)
 
 
 @dataclass(frozen=True)
-class Training:
-    """Settings of every model that is trained in epochs; RecBole gets all but ``examples`` and ``tune`` as they are."""
+class Searched:
+    """Settings of every model that has ranges to search, none of which RecBole gets."""
+
+    tune: int = 0  # trials of a random search; 0: the settings as they are
+    held: tuple[str, ...] = added(())  # what the search leaves as it is; everything given with --set is
+
+
+@dataclass(frozen=True)
+class Training(Searched):
+    """Settings of every model that is trained in epochs; RecBole gets all but those of ``OURS`` as they are."""
 
     epochs: int = 500
     train_batch_size: int = 1024
@@ -27,7 +37,6 @@ class Training:
     stopping_step: int = 10  # validations without a better one before training ends
     eval_step: int = 1  # epochs between validations
     examples: Literal["all", "one"] = "all"  # every training prefix, or one random prefix of each user
-    tune: int = 0  # trials of a random search; 0: the settings as they are
 
 
 @dataclass(frozen=True)
@@ -83,10 +92,9 @@ class PreTrained(WithAttributes):
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(Searched):
     k: int = 100
     shrink: float = 0.0
-    tune: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class Counting:
 
 
 ATTRIBUTE_COLUMNS = ("categories", "category", "genres", "class")
-OURS = ("examples", "tune", "attributes")  # settings that RecBole does not know
+OURS = ("examples", "tune", "held", "attributes")  # settings that RecBole does not know
 
 _ATTENTION: Ranges = {
     "learning_rate": LEARNING_RATES,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,24 +11,27 @@ import numpy as np
 import torch
 from recbole.utils import init_seed
 
+from recbole_baselines.tuning import Report
+
 if TYPE_CHECKING:
     from recbole_baselines.training import Model
-
-Report = Callable[[int, int, dict[str, float]], None]
 
 BEST, LATEST = "best.pth", "latest.pth"
 REPORT_EVERY = 0.5  # seconds
 
 
 class Reporting:
-    """To be mixed in before a trainer of RecBole. The working folder holds the best weights and the latest state."""
+    """To be mixed in before a trainer of RecBole. The working folder holds the best weights and the latest state.
 
-    def __init__(self, owner: Model, report: Report, epochs: int) -> None:
+    It reports its steps behind those of ``before`` epochs that an earlier stage had, as a part of ``planned`` epochs.
+    """
+
+    def __init__(self, owner: Model, report: Report, before: int, planned: int) -> None:
         super().__init__(owner.config, owner.model)  # type: ignore[call-arg]
         self.owner, self.report, self.told = owner, report, 0.0
-        self.saved_model_file, self.planned = BEST, epochs
+        self.saved_model_file, self.before, self.planned = BEST, before, planned
         self.curve: list[dict[str, float]] = []
-        self.step, self.begin = 0, owner.begin
+        self.step, self.steps, self.begin = 0, 1, owner.begin
 
     @property
     def seconds(self) -> float:
@@ -42,18 +43,18 @@ class Reporting:
         seed = int(np.random.SeedSequence([self.owner.job["seed"], epoch_idx]).generate_state(1)[0])
         init_seed(seed, True)
         train_data.generator.manual_seed(seed)
-        self.step = epoch_idx * len(train_data)
-        self.total = self.planned * len(train_data)
+        self.steps = len(train_data)
+        self.step = epoch_idx * self.steps
 
         def counted(batch: Any) -> Any:
             self.step += 1
             if time.monotonic() - self.told > REPORT_EVERY:
                 self.told = time.monotonic()
-                self.report(self.step, self.total, {})
+                self._tell({})
             return self.owner.loss(batch)
 
         losses = super()._train_epoch(train_data, epoch_idx, counted, False)  # type: ignore[misc]
-        self._note({"loss": float(np.sum(losses)) / len(train_data)})
+        self._note({"loss": float(np.sum(losses)) / self.steps})
         return losses
 
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, dict[str, float]]:
@@ -63,7 +64,10 @@ class Reporting:
 
     def _note(self, figures: dict[str, float]) -> None:
         self.curve.append({"step": self.step, **figures})
-        self.report(self.step, self.total, figures)
+        self._tell({"epoch": self.before + self.step // self.steps, **figures})
+
+    def _tell(self, figures: dict[str, float]) -> None:
+        self.report(self.before * self.steps + self.step, self.planned * self.steps, figures)
 
     def keep(self, epoch: int, score: float) -> None:
         """Called after each validation, when RecBole has saved the best: leave what is needed to go on from here."""
@@ -99,13 +103,3 @@ class Reporting:
             "curve": self.curve,
             "seconds": self.seconds,
         }
-
-
-def read_json(path: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    return found
-
-
-def write_json(path: str, value: dict[str, Any]) -> None:
-    Path(f"{path}.half").write_text(json.dumps(value), encoding="utf-8")
-    os.replace(f"{path}.half", path)

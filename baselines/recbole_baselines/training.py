@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from bench.evaluation.metrics import from_scores, per_user
-from recbole_baselines import shims
-from recbole_baselines.trainer import BEST, Report, Reporting, read_json, write_json
+from bench.files import write_json
+from recbole_baselines import shims, tuning
+from recbole_baselines.trainer import BEST, Reporting
+from recbole_baselines.tuning import Report, read_json
 
 DONE = "trained.json"
 PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"  # the first is RecBole's choice
@@ -33,37 +36,49 @@ SCORED_AT_ONCE = 512  # users
 def best_of(job: dict[str, Any], report: Report) -> tuple[Model, dict[str, Any]]:
     """The trained model, and what its training came to; of several ``trials`` the one that validates best.
 
-    Every trial has a working folder of its own; the search is part of what is told.
+    Every trial has a working folder of its own. ``search`` is what was tried, and ``seconds`` are then those of all
+    trials, since the model is not to be had without them.
     """
     trials = job["trials"]
     if not trials:
-        model = _trial(job, 0, {})
-        return model, {**model.train(report), "loading_seconds": model.loading}
-    found = [_trial(job, number, trial).train(report) for number, trial in enumerate(trials)]
-    best = max(range(len(trials)), key=lambda number: found[number]["best_validation"])
-    model = _trial(job, best, trials[best])
-    kept = ("best_validation", "epochs", "seconds")
-    tried = zip(trials, found, strict=True)
-    search = [{"settings": trial, **{name: one[name] for name in kept}} for trial, one in tried]
-    chosen = {**model.train(report), "search": search, "chosen": trials[best]}
-    return model, {**chosen, "loading_seconds": model.loading}
+        model = Model(job, 0, {})
+        return model, model.train(report)
+    tried = []
+    for number, settings in enumerate(trials):
+        train = partial(trained, job, number, settings, tuning.within(report, number, len(trials)))
+        tried.append(tuning.attempt(settings, folder_of(job, number), train))
+    chosen = tuning.best(tried)
+    model = Model(job, chosen, trials[chosen])
+    found = model.train(report)
+    totals = {name: sum(trial[name] for trial in tried) for name in ("seconds", "loading_seconds")}
+    return model, {**found, **totals, "search": {"seed": job["seed"], "chosen": chosen, "trials": tried}}
 
 
-def _trial(job: dict[str, Any], number: int, trial: dict[str, Any]) -> Model:
+def trained(job: dict[str, Any], number: int, settings: dict[str, Any], report: Report) -> dict[str, Any]:
+    """What the training of one trial came to. One that is finished is not read in again."""
+    done = folder_of(job, number) / DONE
+    return read_json(done) if done.exists() else Model(job, number, settings).train(report)
+
+
+def folder_of(job: dict[str, Any], number: int) -> Path:
+    """Where RecBole works on a trial; it is made."""
     folder = Path(job["folder"]) / f"trial-{number}"
     folder.mkdir(exist_ok=True)
-    os.chdir(folder)
-    return Model({**job, "config": {**job["config"], **trial}})
+    return folder
 
 
 class Model:
-    """One model of RecBole on one split: ``train`` it, then ``score``. Users and items come and go as our indices."""
+    """One model of RecBole on one split: ``train`` it, then ``score``. Users and items come and go as our indices.
 
-    def __init__(self, job: dict[str, Any]) -> None:
+    The working folder becomes that of trial ``number``, whose ``settings`` go before the job's.
+    """
+
+    def __init__(self, job: dict[str, Any], number: int, settings: dict[str, Any]) -> None:
         begin = time.monotonic()
-        self.job = job
+        os.chdir(folder_of(job, number))
+        self.job = {**job, "config": {**job["config"], **settings}}
         torch.set_num_threads(job["threads"])
-        self.config = Config(model=job["model"], dataset="split", config_dict=job["config"])
+        self.config = Config(model=job["model"], dataset="split", config_dict=self.job["config"])
         init_seed(job["seed"], self.config["reproducibility"])
         self.dataset = create_dataset(self.config)
         self.parts = self.dataset.build()
@@ -82,11 +97,11 @@ class Model:
     def train(self, report: Report) -> dict[str, Any]:
         """To the end of the budget or of patience; the best weights stay. A finished training is only read back."""
         if Path(DONE).exists():
-            found = read_json(DONE)
+            found = read_json(Path(DONE))
             self._fresh("finetune")
         else:
-            found = self._train(report)
-            write_json(DONE, found)
+            found = {**self._train(report), "loading_seconds": self.loading}
+            write_json(Path(DONE), found)
         self._load(BEST)
         self.model.eval()
         return found
@@ -95,32 +110,30 @@ class Model:
         if self.job["model"] == "S3Rec":
             self._pretrain(report)
         batches = self._fresh("finetune")
-        trainer = self._trainer(report, self.job["config"].get("epochs", 1))
+        trainer = self._trainer(report, self.earlier)
         trainer.resume()
         trainer.fit(batches, valid_data=self.parts[1], callback_fn=trainer.keep)
         found = {**trainer.facts(), "parameters": self._parameters()}
         if Path(PRETRAINING).exists():
-            earlier = read_json(PRETRAINING)
+            earlier = read_json(Path(PRETRAINING))
             found |= {"pretraining_curve": earlier["curve"], "seconds": found["seconds"] + earlier["seconds"]}
         return found
 
     def _pretrain(self, report: Report) -> None:
         """S3Rec's first stage, which RecBole runs as a training of its own and hands over as a file."""
-        epochs = self.job["config"]["pretrain_epochs"]
         if Path(PRETRAINING).exists():
             return
         batches = self._fresh("pretrain")
-        trainer = self._trainer(report, epochs)
+        trainer = self._trainer(report, 0)
         trainer.fit(batches)
-        write_json(PRETRAINING, {"curve": trainer.curve, "seconds": trainer.seconds})
+        write_json(Path(PRETRAINING), {"curve": trainer.curve, "seconds": trainer.seconds})
 
     def _fresh(self, stage: str) -> TrainDataLoader:
         """The model with its first weights, and what it trains on. Only S3Rec has another stage than ``finetune``."""
         self.begin = time.monotonic()  # ItemKNN does all its work while it is made
         if self.job["model"] == "S3Rec":
-            epochs = self.job["config"]["pretrain_epochs"]
-            self.config["train_stage"], self.config["save_step"] = stage, epochs
-            self.config["pre_model_path"] = PRETRAINED.format(epochs)
+            self.config["train_stage"], self.config["save_step"] = stage, self.earlier
+            self.config["pre_model_path"] = PRETRAINED.format(self.earlier)
         batches = self._batches()  # first, since it also tells the configuration what BERT4Rec asks it
         init_seed(self.job["seed"], self.config["reproducibility"])
         self.model = get_model(self.job["model"])(self.config, self.parts[0]).to(self.config["device"])
@@ -146,9 +159,16 @@ class Model:
             rows, lengths = shims.pad_left(rows, lengths)
         return {"item_id_list": rows, "item_length": lengths}
 
-    def _trainer(self, report: Report, epochs: int) -> Any:
+    def _trainer(self, report: Report, before: int) -> Any:
+        """RecBole's trainer, ours mixed in. ``before``: epochs of an earlier stage, so that progress counts them."""
         base = get_trainer(self.config["MODEL_TYPE"], self.config["model"])
-        return type("Reporting", (Reporting, base), {})(self, report, epochs)
+        epochs = self.earlier + self.job["config"].get("epochs", 1)
+        return type("Reporting", (Reporting, base), {})(self, report, before, epochs)
+
+    @property
+    def earlier(self) -> int:
+        """Epochs of pre-training."""
+        return int(self.job["config"].get("pretrain_epochs", 0))
 
     def loss(self, batch: Interaction) -> Any:
         """Of one batch."""

@@ -1,20 +1,80 @@
-"""Random search over RecBole's ranges: every trial has the same validation users and the same budget of epochs."""
+"""Random search over RecBole's ranges: every trial has the same validation users and the same budget of epochs.
+
+A trial that fails, because it diverges or RecBole refuses its settings, is part of the record and not chosen.
+"""
 
 from __future__ import annotations
 
+import json
+import time
+import traceback
+from collections.abc import Callable, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.files import write_json
+from recbole_baselines.messages import told
 from recbole_baselines.models import Ranges
 
+FAILED = "failed.json"
+KEPT = ("best_validation", "best_step", "epochs", "seconds", "loading_seconds")  # of what a training came to
 
-def draws(ranges: Ranges, trials: int, seed: int) -> list[dict[str, Any]]:
-    """``trials`` different settings drawn uniformly from the grid of ``ranges``, all of it where it is smaller.
+Report = Callable[[int, int, dict[str, float]], None]
+
+
+def draws(ranges: Ranges, present: Mapping[str, Any], trials: int, seed: int) -> list[dict[str, Any]]:
+    """``trials`` different settings: the ``present`` ones, then others drawn uniformly from the grid of ``ranges``, all
+    of it where it is smaller. So a search never ends below the settings that it began with.
 
     The first trials of a longer search are those of a shorter one.
     """
-    grid = list(product(*ranges.values())) if ranges else []
-    order = np.random.default_rng(seed).permutation(len(grid))
-    return [dict(zip(ranges, grid[place], strict=True)) for place in order[:trials].tolist()]
+    grid = [dict(zip(ranges, values, strict=True)) for values in product(*ranges.values())]
+    others = [settings for settings in grid if settings != present]
+    order = np.random.default_rng(seed).permutation(len(others)).tolist()
+    return [dict(present), *(others[place] for place in order)][:trials] if ranges else []
+
+
+def attempt(settings: dict[str, Any], folder: Path, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the search keeps of one trial: its settings, its seconds, and how it validated or why it failed.
+
+    A failure is written into ``folder``, where a search that is gone on with finds it.
+    """
+    failure, begin = folder / FAILED, time.monotonic()
+    if failure.exists():
+        return read_json(failure)
+    try:
+        found = train()
+        return {"settings": settings, **{name: found[name] for name in KEPT}}
+    except BrokenPipeError:  # nobody waits for the search any more
+        raise
+    except Exception as error:  # RecBole raises whatever it likes
+        traceback.print_exc()
+        spent = {"seconds": time.monotonic() - begin, "loading_seconds": 0.0}  # reading the data is among the seconds
+        record = {"settings": settings, "failed": told(error), **spent}
+        write_json(failure, record)
+        return record
+
+
+def best(tried: list[dict[str, Any]]) -> int:
+    """The number of the trial that validated best, the first of equals. RuntimeError where all have failed."""
+    scores = [trial.get("best_validation", -np.inf) for trial in tried]
+    if max(scores) == -np.inf:
+        raise RuntimeError(f"all {len(tried)} trials of the search failed, the first with {tried[0]['failed']}")
+    return scores.index(max(scores))
+
+
+def within(report: Report, number: int, trials: int) -> Report:
+    """Progress of one trial as a part of the whole search, and which trial it is."""
+
+    def part(step: int, total: int, figures: dict[str, float]) -> None:
+        report(number * total + step, trials * total, {"trial": number + 1, **figures} if figures else {})
+
+    return part
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

@@ -36,8 +36,10 @@ class AnyBaseline(ABC):
 
     ``version`` rises whenever its scores can change, for results are tied to ``name@version``. ``Settings`` is a frozen
     dataclass, set with ``--set name.field=value``; ``presets`` holds the settings that a preset changes, by its name.
-    ``binds`` names the lines of the contract that hold for it too. ``leaks`` is that of an identifier scheme: ``fit``
-    sees validation and test, to demonstrate a leak, and the name must say so.
+    ``ranges`` holds the choices that ``--tune`` draws settings from, by name; who has any has the settings ``tune``,
+    how many trials, and ``held``, the names in ``ranges`` that were given and that the search leaves alone. ``binds``
+    names the lines of the contract that hold for it too. ``leaks`` is that of an identifier scheme: ``fit`` sees
+    validation and test, to demonstrate a leak, and the name must say so.
     """
 
     name: ClassVar[str]
@@ -45,6 +47,7 @@ class AnyBaseline(ABC):
     leaks: ClassVar[bool] = False
     Settings: ClassVar[type[Any]] = NoSettings
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    ranges: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     binds: ClassVar[tuple[str, ...]] = DATA_VIEW
 
     def __init__(self, settings: Any = None) -> None:

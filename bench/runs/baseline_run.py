@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench.data.splits import Split
@@ -12,8 +10,7 @@ from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, Workshop
 from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.ranking import score_targets
-from bench.runs import store
-from bench.runs.fitting import in_words
+from bench.runs import curves, store
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
@@ -43,7 +40,8 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
         outcome = _outcome(split, baseline.facts(), *tested)
     finally:
         baseline.close()
-    _rewrite_log(partial, outcome)
+    curve = (outcome.training or {}).get("curve", [])
+    curves.rewrite(partial, (curves.line("train", point) for point in curve))
     shutil.rmtree(workshop)
     return outcome
 
@@ -56,23 +54,8 @@ def _workshop(request: Request, folder: Path, bar: Bar) -> Workshop:
         selection=contract.selection,
         max_history=contract.max_history,
         exclude_history=contract.exclude_history,
-        report=_reporter(folder.parent / "log.jsonl", bar),
+        report=curves.reporter(folder.parent, "train", bar),
     )
-
-
-def _reporter(log: Path, bar: Bar) -> Callable[[int, int, Mapping[str, float]], None]:
-    """Shows the newest figures behind the bar and appends them to ``log.jsonl``."""
-    shown: dict[str, float] = {}
-
-    def report(step: int, total: int, figures: Mapping[str, float]) -> None:
-        shown.update(figures)
-        bar.total = total
-        bar.at(step, in_words(shown))
-        if figures:
-            with store.writable(log), log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"stage": "train", "step": step, **figures}) + "\n")
-
-    return report
 
 
 def _tested(
@@ -95,11 +78,3 @@ def _outcome(split: Split, facts: Facts, ranks: Ranks, seconds: float) -> Outcom
     if facts.peak_memory_mb is not None:
         costs["peak_memory_mb"] = facts.peak_memory_mb
     return Outcome(ranks, True, costs, training=facts.training or None)
-
-
-def _rewrite_log(partial: Path, outcome: Outcome) -> None:
-    """``log.jsonl`` anew from the curve: what a stopped run had reported twice stands in it once."""
-    curve = (outcome.training or {}).get("curve", [])
-    log = partial / "log.jsonl"
-    with store.writable(log):
-        log.write_text("".join(json.dumps({"stage": "train", **point}) + "\n" for point in curve), encoding="utf-8")

@@ -64,7 +64,8 @@ def _fit(scheme: IdScheme, train: TrainView, title: str, display: Display) -> Id
 
 
 def in_words(figures: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    """Counts, such as epochs, are whole numbers; anything else has four decimals."""
+    return "  ".join(f"{name} {value if isinstance(value, int) else f'{value:.4f}'}" for name, value in figures.items())
 
 
 def fit_key(scheme: IdScheme, train: TrainView) -> str:

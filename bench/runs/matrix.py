@@ -90,10 +90,10 @@ def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:
     for cls in everyone:
         plugins.refuse_taken_name(cls)
     shared, own = _sorted_overrides(plan.overrides, everyone)
-    tuned = _tuned(everyone, plan.tune)
+    _require_ranges(everyone, plan.tune)
     subjects = [
-        cls(plugins.settings(cls, {**_of_preset(cls, preset), **tuned.get(cls, {}), **_said_of(cls, everyone, own)}))
-        for cls in everyone
+        cls(plugins.settings(cls, {**_of_preset(cls, preset), **said, **_searched(cls, plan.tune, said)}))
+        for cls, said in ((cls, _said_of(cls, everyone, own)) for cls in everyone)
     ]
     return _distinct(subjects), config.contract(preset, shared), preset
 
@@ -107,13 +107,24 @@ def _of_preset(cls: type[Subject], preset: str) -> Mapping[str, str]:
     return cls.presets.get(preset, {}) if issubclass(cls, AnyBaseline) else {}
 
 
-def _tuned(everyone: Sequence[type[Subject]], trials: int) -> dict[type[Subject], dict[str, str]]:
-    """``--tune`` is the setting ``tune`` of whatever has one."""
-    able = [cls for cls in everyone if any(field.name == "tune" for field in fields(cls.Settings))]
-    if trials and not able:
+def _ranges(cls: type[Subject]) -> Mapping[str, tuple[Any, ...]]:
+    return cls.ranges if issubclass(cls, AnyBaseline) else {}
+
+
+def _require_ranges(everyone: Sequence[type[Subject]], trials: int) -> None:
+    if trials and not any(map(_ranges, everyone)):
         names = ", ".join(cls.name for cls in everyone)
         raise BenchError(f"--tune {trials} was asked for, but {names} can't be tuned; name a baseline that trains")
-    return {cls: {"tune": str(trials)} for cls in able if trials}
+
+
+def _searched(cls: type[Subject], trials: int, said: Mapping[str, str]) -> dict[str, str]:
+    """``--tune`` is the setting ``tune`` of whatever has ranges. What is ``said`` of them is ``held``."""
+    tune = said.get("tune", str(trials))
+    if not _ranges(cls) or tune == "0":
+        return {}
+    asked = {name.strip() for name in said.get("held", "").split(",") if name.strip()}
+    held = ",".join(sorted(asked | (said.keys() & _ranges(cls).keys())))
+    return {"tune": tune, **({"held": held} if held else {})}
 
 
 def _has_cuda() -> bool:

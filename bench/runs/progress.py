@@ -13,7 +13,11 @@ LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 
 
 class Bar:
-    """One piece of work with a known total."""
+    """One piece of work with a known total.
+
+    ``advance`` counts from the bar's making. Where ``at`` comes first, speed is measured from there on: what was before
+    it is loading, or an earlier run.
+    """
 
     def __init__(self, display: Display, description: str, total: int) -> None:
         self.display, self.description, self.total = display, description, total
@@ -27,18 +31,26 @@ class Bar:
 
     def at(self, done: int, note: str | None = None) -> None:
         """Move to ``done`` of the total; ``note`` is shown behind the bar."""
-        if self.start is None:
-            self.start = done - 1  # a resumed run begins in the middle
         self.done = min(done, self.total)
+        if self.start is None:
+            self.start, self.begin = self.done, time.monotonic()
+            if self.display.progress and self.task is not None:
+                self.display.progress.reset(self.task, total=self.total, completed=self.done)
         if self.display.progress and self.task is not None:
             self.display.progress.update(self.task, total=self.total, completed=self.done)
             if note is not None:
                 self.display.progress.update(self.task, note=note)
         elif self.display.loud and time.monotonic() - self.printed > LINE_EVERY:
             self.printed = time.monotonic()
-            left = (self.printed - self.begin) * (self.total - self.done) / max(self.done - self.start, 1)
-            text = f"{self.description}: {self.done:,} of {self.total:,}, about {_minutes(left)} left"
+            text = f"{self.description}: {self.done:,} of {self.total:,}{self._left()}"
             self.display.say(f"{text}  {note}" if note else text)
+
+    def _left(self) -> str:
+        """The time to the end, once there is a speed to tell it by."""
+        if self.start is None or self.done <= self.start:
+            return ""
+        seconds = (time.monotonic() - self.begin) * (self.total - self.done) / (self.done - self.start)
+        return f", about {_minutes(seconds)} left"
 
 
 class Display:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
 from bench.report.results import SCHEMA
-from bench.runs.request import Request
+from bench.runs.request import Request, stated_settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
         "scheme": {
             "name": request.subject.name,
             "version": request.subject.version,
-            "settings": asdict(request.subject.settings),
+            "settings": stated_settings(request.subject.settings),
             "kind": "baseline" if request.is_baseline else "scheme",
             "leaks": request.subject.leaks,
             "source": plugins.source_digest(type(request.subject)),

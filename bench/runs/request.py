@@ -56,6 +56,13 @@ class Request:
         return Cell(data.name, data.fingerprint, subject.name, subject.version, changed, contract_id, self.seed)
 
 
+def stated_settings(settings: Any) -> dict[str, Any]:
+    """What is stored of settings: all but those ``added`` since and still at their default (see ``config.added``)."""
+    changed = changed_settings(settings)
+    added = {field.name for field in fields(settings) if "added" in field.metadata}
+    return {name: value for name, value in asdict(settings).items() if name in changed or name not in added}
+
+
 def changed_settings(settings: Any) -> dict[str, Any]:
     """The settings that differ from their defaults; one that has no default always does."""
     plain = asdict(settings)

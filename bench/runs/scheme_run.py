@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from bench.model.beam import Scoring
 from bench.model.numbers import redraw_numbers
 from bench.model.recommender import Decoding, Recommender, recommender_for
 from bench.model.t5 import T5
-from bench.runs import saved_head, store
-from bench.runs.fitting import fitted, in_words, language
+from bench.runs import curves, saved_head, store
+from bench.runs.fitting import fitted, language
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
@@ -158,7 +157,7 @@ class SchemeRun:
                 validate=self.validator(recommender, bar),
                 held_out=self.held_out,
                 path=path,
-                report=self.reporter(stage, bar),
+                report=curves.reporter(self.partial, stage.name, bar, self.accelerator.is_main_process),
                 accelerator=self.accelerator,
             )
             state = train(job)
@@ -204,29 +203,10 @@ class SchemeRun:
         return tuple(copies)
 
     def rewrite_log(self, stage: Stage, state: TrainingState) -> None:
-        """``log.jsonl`` anew from the curves: steps that a killed process had done since its checkpoint are in it
-        twice.
-        """
-        self.logged += [json.dumps({"stage": stage.name, **point}) + "\n" for point in state.curve]
+        """``log.jsonl`` anew from the curves of this stage and those before it."""
+        self.logged += [curves.line(stage.name, point) for point in state.curve]
         if self.accelerator.is_main_process:
-            log = self.partial / "log.jsonl"
-            with store.writable(log):
-                log.write_text("".join(self.logged), encoding="utf-8")
-
-    def reporter(self, stage: Stage, bar: Bar) -> Callable[[int, int, Mapping[str, float]], None]:
-        """Shows the newest figures behind the bar and appends them to ``log.jsonl``."""
-        shown: dict[str, float] = {}
-        log = self.partial / "log.jsonl"
-
-        def report(step: int, total: int, figures: Mapping[str, float]) -> None:
-            shown.update(figures)
-            bar.total = total
-            bar.at(step, in_words(shown))
-            if figures and self.accelerator.is_main_process:
-                with store.writable(log), log.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"stage": stage.name, "step": step, **figures}) + "\n")
-
-        return report
+            curves.rewrite(self.partial, self.logged)
 
     def test(self, recommender: Recommender) -> tuple[Ranks, bool]:
         """The one reading of the test targets."""

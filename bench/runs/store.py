@@ -11,7 +11,6 @@ complete, and a killed run leaves nothing but a partial folder to go on from.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from typing import Any
 
 import filelock
 
+from bench import files
 from bench.errors import BenchError
 from bench.runs.config import digest
 
@@ -136,8 +136,6 @@ def recover(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Atomic; keys keep their order, numbers their full precision."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """As ``files.write_json``; what can't be written is one line."""
     with writable(path):
-        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        files.write_json(path, value)

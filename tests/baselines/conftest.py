@@ -31,7 +31,7 @@ SETTINGS = {
     "gru4rec": SMALL,
     "caser": TINY,
     "hgn": TINY,
-    "bert4rec": {**SELF_ATTENTION, "tune": "2"},
+    "bert4rec": {**SELF_ATTENTION, "n_heads": "7", "tune": "3", "held": "n_layers"},
     "fdsa": SELF_ATTENTION,
     "s3rec": {**SELF_ATTENTION, "pretrain_epochs": "1"},
     "itemknn": {},

@@ -52,12 +52,36 @@ def answers(workshop: Path) -> dict[str, Any]:
     from recbole_baselines.training import best_of
 
     job = json.loads((workshop / "job.json").read_text())
+    stopped = stopped_in_its_last_epoch(job) if job["trials"] else []
     reported: list[int] = []
     model, found = best_of(job, lambda step, total, figures: reported.append(step))
     asked = np.load(workshop / "asked.npz")
     np.save(workshop / "scores.npy", model.score(asked["users"], asked["values"], asked["offsets"]))
     by_recbole = evaluator(model) if model.sequential else {}
-    return {"found": found, "reported": reported, "evaluator": by_recbole, "probe": PROBES[job["model"]](model)}
+    told = {"found": found, "reported": reported, "stopped": stopped}
+    return {**told, "evaluator": by_recbole, "probe": PROBES[job["model"]](model)}
+
+
+class Stopped(BaseException):
+    """As Ctrl-C would stop it, but for sure in the middle."""
+
+
+def stopped_in_its_last_epoch(job: dict[str, Any]) -> list[int]:
+    """A search that is stopped after the last epoch of its last trial, before that is validated. The steps reported."""
+    from recbole_baselines.training import best_of
+
+    reported: list[int] = []
+
+    def report(step: int, total: int, figures: dict[str, float]) -> None:
+        reported.append(step)
+        if step == total:
+            raise Stopped
+
+    try:
+        best_of(job, report)
+    except Stopped:
+        return reported
+    raise AssertionError("it was not stopped")
 
 
 def evaluator(model: Any) -> dict[str, float]:

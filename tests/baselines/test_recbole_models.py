@@ -41,7 +41,28 @@ def test_the_best_validation_is_what_the_chosen_weights_score(facts: Facts, name
     validated = [point["ndcg@10"] for point in found["curve"] if "ndcg@10" in point]
     assert found["best_validation"] == max(validated)
     assert len(validated) == found["epochs"] == (2 if name in SEQUENTIAL[1:] else 1)
-    assert found["curve"][-1]["step"] == found["steps"] == trained.answers["reported"][-1]
+    assert found["curve"][-1]["step"] == found["steps"]
+    behind = {"bert4rec": 2 * found["steps"], "s3rec": found["steps"] // 2}  # two more trials, an epoch of pre-training
+    assert trained.answers["reported"][-1] == behind.get(name, 0) + found["steps"]
+
+
+@pytest.mark.parametrize("name", [*SEQUENTIAL, "itemknn", "recbole-pop"])
+def test_no_user_meets_the_test_item_in_what_recbole_read(facts: Facts, name: str) -> None:
+    """In training a user has the items before the last two, in validation the last but one as well, as a target."""
+    trained = facts[1][name]
+    split, folder = trained.split, trained.folder / "data" / "split"
+    train, met = split.train.sequences, 0
+    validation, test = (
+        dict(zip(part.users.tolist(), part.items.tolist(), strict=True)) for part in (split.validation, split.test)
+    )
+    for part in ("train", "valid"):
+        for line in (folder / f"split.{part}.inter").read_text().splitlines()[1:]:
+            user, history, item = line.split("\t")
+            allowed = {*train[int(user)].tolist(), *([validation[int(user)]] if part == "valid" else [])}
+            assert {*map(int, history.split()), int(item)} <= allowed
+            met += test[int(user)] not in allowed
+    assert met > 100  # these lines would show a test item, since nothing else may bring it there
+    assert sorted(path.suffix for path in folder.iterdir()) == [".inter", ".inter", ".item", ".user"]
 
 
 def test_neighbours_find_what_there_is_to_learn(facts: Facts) -> None:
@@ -70,13 +91,39 @@ def test_neighbours_of_a_history_score_by_the_users_they_share(facts: Facts) -> 
 
 
 def test_a_search_is_recorded_and_its_best_is_used(facts: Facts) -> None:
+    """Eight dimensions don't go into seven heads, but the search outlives that."""
     found = facts[1]["bert4rec"].answers["found"]
-    scores = [trial["best_validation"] for trial in found["search"]]
-    assert len(scores) == 2
-    assert found["best_validation"] == max(scores)
-    assert found["chosen"] == found["search"][int(np.argmax(scores))]["settings"]
-    assert set(found["chosen"]) == set(models.RANGES["BERT4Rec"])
+    search = found["search"]
+    trials = search["trials"]
+    chosen = trials[search["chosen"]]
+    assert search["seed"] == 1
+    assert {name: len([trial for trial in trials if name in trial]) for name in ("failed", "best_validation")} == {
+        "failed": 1,
+        "best_validation": 2,
+    }
+    assert trials[0]["failed"].startswith("ValueError: The hidden size (8) is not a multiple of the number")
+    assert found["best_validation"] == max(trial.get("best_validation", 0) for trial in trials)
+    assert found["best_validation"] == chosen["best_validation"]
+    assert (found["epochs"], found["best_step"]) == (chosen["epochs"], chosen["best_step"])
+    for name in ("seconds", "loading_seconds"):
+        assert found[name] == sum(trial[name] for trial in trials)
     assert "search" not in facts[1]["gru4rec"].answers["found"]
+
+
+def test_what_is_held_is_no_part_of_the_search(facts: Facts) -> None:
+    trials = facts[1]["bert4rec"].answers["found"]["search"]["trials"]
+    searched = set(models.RANGES["BERT4Rec"]) - {"n_layers"}
+    assert [set(trial["settings"]) for trial in trials] == [searched] * 3
+    assert trials[0]["settings"]["n_heads"] == 7
+
+
+def test_a_search_that_was_stopped_goes_on_where_it_was(facts: Facts) -> None:
+    """It was stopped in the second epoch of the third trial: what is done before is not done again."""
+    answers = facts[1]["bert4rec"].answers
+    stopped, reported = answers["stopped"], answers["reported"]
+    trial = stopped[-1] // 3
+    assert trial < stopped[0] < 2 * trial
+    assert 2.5 * trial < reported[0] <= reported[-1] == 3 * trial
 
 
 def test_s3rec_is_pretrained_first(facts: Facts) -> None:
@@ -95,7 +142,8 @@ def test_weights_are_counted_where_there_are_any(facts: Facts) -> None:
 @pytest.mark.parametrize("name", SEQUENTIAL)
 def test_whatever_recbole_writes_stays_in_the_workshop(facts: Facts, name: str) -> None:
     folder: Path = facts[1][name].folder
-    assert {path.name for path in (folder / "trial-0").iterdir()} >= {"best.pth", "trained.json", "log_tensorboard"}
+    last = sorted(folder.glob("trial-*"))[-1]
+    assert {path.name for path in last.iterdir()} >= {"best.pth", "trained.json", "log_tensorboard"}
     assert {path.name for path in folder.parent.iterdir() if not path.is_dir()} == {"answers.json", "checkpoint.pth"}
 
 

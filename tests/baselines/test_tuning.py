@@ -1,22 +1,120 @@
-"""A search repeats, never tries the same twice, and grows at its end."""
+"""A search repeats, never tries the same twice, grows at its end, and outlives a trial that fails."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recbole_baselines
 from recbole_baselines.models import RANGES
-from recbole_baselines.tuning import draws
+from recbole_baselines.tuning import attempt, best, draws, within
+
+from bench.data.dataset import ItemTable
+from bench.errors import BenchError
+
+ITEMS = ItemTable(("a", "b"), {"category": ("x", "y")})
+PRESENT = {name: choices[0] for name, choices in RANGES["SASRec"].items()}
+TRAINED = [
+    getattr(recbole_baselines, name)
+    for name in recbole_baselines.__all__
+    if hasattr(getattr(recbole_baselines, name).Settings, "epochs")
+]
 
 
-def test_a_longer_search_begins_with_a_shorter_one() -> None:
-    assert draws(RANGES["SASRec"], 9, seed=3)[:4] == draws(RANGES["SASRec"], 4, seed=3)
-    assert draws(RANGES["SASRec"], 9, seed=3) != draws(RANGES["SASRec"], 9, seed=4)
+def test_a_longer_search_begins_with_a_shorter_one_and_that_with_the_settings_as_they_are() -> None:
+    assert draws(RANGES["SASRec"], PRESENT, 9, seed=3)[:4] == draws(RANGES["SASRec"], PRESENT, 4, seed=3)
+    assert draws(RANGES["SASRec"], PRESENT, 9, seed=3) != draws(RANGES["SASRec"], PRESENT, 9, seed=4)
+    assert draws(RANGES["SASRec"], PRESENT, 1, seed=4) == [PRESENT]
+    outside = {**PRESENT, "learning_rate": 0.123}
+    assert draws(RANGES["SASRec"], outside, 500, seed=4)[0] == outside
 
 
 def test_no_trial_comes_twice_and_all_are_within_the_ranges() -> None:
-    found = draws(RANGES["HGN"], 100, seed=0)
+    present = {"learning_rate": 0.001, "pooling_type": "average", "reg_weight": (0.0, 0.0)}
+    found = draws(RANGES["HGN"], present, 100, seed=0)
     assert len(found) == len({str(trial) for trial in found}) == 2 * 2 * 2
     assert all(trial[name] in choices for trial in found for name, choices in RANGES["HGN"].items())
 
 
 def test_nothing_to_search_is_no_trial() -> None:
-    assert draws(RANGES["SASRec"], 0, seed=0) == []
-    assert draws({}, 5, seed=0) == []
+    assert draws(RANGES["SASRec"], PRESENT, 0, seed=0) == []
+    assert draws({}, {}, 5, seed=0) == []
+
+
+def test_a_failing_trial_is_recorded_and_not_tried_again(tmp_path: Path) -> None:
+    def diverge() -> dict[str, Any]:
+        raise ValueError("Training loss\nis nan")
+
+    def never() -> dict[str, Any]:
+        raise AssertionError("tried again")
+
+    record = attempt({"k": 1}, tmp_path, diverge)
+    assert record["seconds"] >= 0
+    assert (record["settings"], record["failed"]) == ({"k": 1}, "ValueError: Training loss is nan")
+    assert attempt({"k": 1}, tmp_path, never) == record
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, KeyboardInterrupt])
+def test_a_search_that_is_stopped_is_no_failure_of_its_trial(tmp_path: Path, error: type[BaseException]) -> None:
+    def stopped() -> dict[str, Any]:
+        raise error
+
+    with pytest.raises(error):
+        attempt({}, tmp_path, stopped)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_first_of_the_best_is_chosen_and_a_failure_never() -> None:
+    scores: list[Mapping[str, Any]] = [{"failed": "x"}, *({"best_validation": score} for score in (0.0, 0.3, 0.2, 0.3))]
+    assert best([dict(trial) for trial in scores]) == 2
+    assert best([{"failed": "x"}, {"best_validation": 0.0}]) == 1
+    with pytest.raises(RuntimeError, match=r"^all 2 trials of the search failed, the first with ValueError: nan$"):
+        best([{"failed": "ValueError: nan"}, {"failed": "y"}])
+
+
+def test_progress_goes_through_all_trials_and_names_the_one_under_way() -> None:
+    told: list[tuple[int, int, dict[str, float]]] = []
+
+    def report(step: int, total: int, figures: dict[str, float]) -> None:
+        told.append((step, total, figures))
+
+    within(report, 2, 5)(3, 10, {"loss": 0.5})
+    within(report, 2, 5)(4, 10, {})
+    assert told == [(23, 50, {"trial": 3, "loss": 0.5}), (24, 50, {})]
+
+
+@pytest.fixture
+def checked(recbole: None) -> Callable[..., None]:
+    def check(**settings: Any) -> None:
+        cls = recbole_baselines.HGN
+        cls(cls.Settings(**settings)).require(ITEMS)
+
+    return check
+
+
+def test_a_search_needs_something_to_search(checked: Callable[..., None]) -> None:
+    names = tuple(RANGES["HGN"])
+    checked(tune=3, held=names[:2])
+    checked(held=names)
+    with pytest.raises(BenchError, match="search for settings of hgn was asked for, but all that it could search is g"):
+        checked(tune=3, held=names)
+    with pytest.raises(
+        BenchError, match=r"^unknown searched setting of hgn in 'held' 'pool'; known: learning_rate, pooling_"
+    ):
+        checked(tune=3, held=("pool",))
+
+
+@pytest.mark.parametrize("preset", ["smoke", "cpu", "standard"])
+def test_everybody_has_the_same_budget(preset: str) -> None:
+    """As many epochs at most, validated as often and as patiently, on as many examples: in every trial as well."""
+    shared = ("epochs", "eval_step", "stopping_step", "examples", "train_batch_size")
+    budgets = set()
+    for cls in TRAINED:
+        settings = cls(cls.Settings()).settings
+        assert not set(shared) & set(cls.ranges)
+        given = cls.presets.get(preset, {})
+        budgets.add(tuple(str(given.get(name, getattr(settings, name))) for name in shared))
+    assert len(TRAINED) == 8
+    assert len(budgets) == 1

@@ -29,11 +29,13 @@ class Settings:
     fail: str = ""
     epochs: int = 3
     tune: int = 0
+    held: tuple[str, ...] = ()
 
 class Follower(TrainedBaseline):
     name = "follower"
     Settings = Settings
     presets = {"smoke": {"epochs": "1"}}
+    ranges = {"fail": ("", "fit"), "epochs": (1, 2, 3)}
 
     def fit(self, train, validation, workshop):
         visits = workshop.folder / "visits"
@@ -99,7 +101,7 @@ def test_it_selects_on_the_validation_users_of_the_contract_and_scores_every_tes
     }
     costs = {name: value for name, value in found["costs"].items() if "inference" not in name}
     assert costs == {"parameters": 7.0, "fit_seconds": 0.5, "train_seconds": 1.5, "peak_memory_mb": 99.0}
-    assert found["scheme"]["settings"] == {"fail": "", "epochs": 1, "tune": 0}
+    assert found["scheme"]["settings"] == {"fail": "", "epochs": 1, "tune": 0, "held": []}
     names = sorted(path.name for path in cell.iterdir())
     assert names == ["log.jsonl", "per_user.parquet", "result.json", "training.log"]
     follows = np.zeros((30, 30))

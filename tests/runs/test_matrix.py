@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from bench.data.dataset import Dataset
 from bench.errors import BenchError
 from bench.ids import plugins
 from bench.runs import matrix
 from bench.runs.config import PRESETS
 from bench.runs.matrix import Plan, resolve
+from bench.runs.request import Request, stated_settings
 
 Bench = Callable[..., SimpleNamespace]
 
@@ -45,12 +47,38 @@ def test_all_is_everything_that_is_installed_once() -> None:
 
 
 def test_a_preset_changes_settings_of_baselines_and_set_has_the_last_word() -> None:
-    (smoke,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="smoke", tune=3))
-    assert (smoke.settings.epochs, smoke.settings.examples, smoke.settings.tune) == (2, "one", 3)
+    (smoke,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="smoke"))
+    assert (smoke.settings.epochs, smoke.settings.examples) == (2, "one")
     (asked,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="smoke", overrides=["gru4rec.epochs=9"]))
     assert (asked.settings.epochs, asked.settings.examples) == (9, "one")
     (standard,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="standard"))
     assert standard.settings == type(standard).Settings()
+
+
+def tuned(*overrides: str, trials: int = 0) -> tuple[int, tuple[str, ...]]:
+    (found,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="smoke", overrides=overrides, tune=trials))
+    return found.settings.tune, found.settings.held
+
+
+def test_what_is_given_is_no_part_of_a_search() -> None:
+    layers, dropout = "gru4rec.num_layers=1", "gru4rec.dropout_prob=0"
+    assert tuned(trials=3) == (3, ())
+    assert tuned("gru4rec.epochs=5", "gru4rec.learning_rate=0.001", trials=3) == (3, ("learning_rate",))
+    assert tuned(layers, dropout, "gru4rec.tune=2") == (2, ("dropout_prob", "num_layers"))
+    assert tuned(layers, "gru4rec.held=dropout_prob", trials=3)[1] == ("dropout_prob", "num_layers")
+    assert tuned(layers) == (0, ())
+
+
+def test_searches_over_different_settings_are_different_cells_and_no_search_is_stored_as_ever(toy: Dataset) -> None:
+    def cell(*overrides: str, trials: int) -> Path:
+        plan = Plan([], ["gru4rec"], ["toys"], preset="smoke", overrides=overrides, tune=trials)
+        (subject,), contract, preset = resolve(plan)
+        assert ("held" in stated_settings(subject.settings)) == bool(trials and overrides)
+        return Request(subject, toy, contract, 0, preset, Path()).cell.folder(Path())
+
+    given = "gru4rec.learning_rate=0.001"  # which is the default
+    assert cell(given, trials=3) != cell(trials=3)
+    assert cell(given, trials=0) == cell(trials=0)
 
 
 def test_a_setting_of_a_family_holds_for_all_its_variants() -> None:

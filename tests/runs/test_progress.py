@@ -43,6 +43,35 @@ def test_a_resumed_run_is_not_credited_with_what_was_done_before(monkeypatch: py
     assert text.getvalue() == "training: 1,016 of 2,000, about 16:24 left\n"
 
 
+def test_what_comes_before_the_first_step_is_not_counted_as_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading took 100 seconds, a step takes one: after it there is no speed yet, then the right one."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown, text = display(terminal=False)
+    with shown.bar("training", 1000) as bar:
+        for step in range(1, 18):
+            now[0] = 100.0 + step
+            bar.at(step)
+    assert text.getvalue().splitlines() == ["training: 1 of 1,000", "training: 17 of 1,000, about 16:23 left"]
+
+
+def test_a_bar_on_a_terminal_forgets_loading_and_earlier_runs() -> None:
+    shown, _ = display(terminal=True)
+    now = [0.0]
+    with shown.bar("training", 1) as bar:
+        assert shown.progress is not None
+        shown.progress.get_time = lambda: now[0]
+        task = shown.progress.tasks[0]
+        task._get_time = lambda: now[0]
+        bar.total, now[0] = 1000, 100.0
+        bar.at(500)
+        assert task.time_remaining is None
+        for step in range(501, 511):
+            now[0] += 1
+            bar.at(step)
+        assert (task.elapsed, task.time_remaining) == (10, 490)
+
+
 def test_steps_add_up_and_never_exceed_the_total() -> None:
     shown, _ = display(terminal=False)
     with shown.bar("test", 10) as bar:

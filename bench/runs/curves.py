@@ -1,0 +1,39 @@
+"""``log.jsonl``: the figures of a training, a line for each report while it runs, and the whole curve at its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.runs import store
+from bench.runs.fitting import in_words
+from bench.runs.progress import Bar
+
+LOG = "log.jsonl"
+
+
+def reporter(folder: Path, stage: str, bar: Bar, write: bool = True) -> Callable[[int, int, Mapping[str, float]], None]:
+    """Shows the newest figures behind the bar and, in the process that may ``write``, appends them to the log."""
+    shown: dict[str, float] = {}
+
+    def report(step: int, total: int, figures: Mapping[str, float]) -> None:
+        shown.update(figures)
+        bar.total = total
+        bar.at(step, in_words(shown))
+        if figures and write:
+            with store.writable(folder / LOG), (folder / LOG).open("a", encoding="utf-8") as file:
+                file.write(line(stage, {"step": step, **figures}))
+
+    return report
+
+
+def line(stage: str, point: Mapping[str, Any]) -> str:
+    return json.dumps({"stage": stage, **point}) + "\n"
+
+
+def rewrite(folder: Path, lines: Iterable[str]) -> None:
+    """The log anew from the curves: what a killed process had done since its checkpoint stands in it twice."""
+    with store.writable(folder / LOG):
+        (folder / LOG).write_text("".join(lines), encoding="utf-8")
