@@ -140,6 +140,34 @@ def compare(
     write(results, (run_a, run_b), dataset, seed, json)
 
 
+@app.command(
+    epilog="Examples:\n\n`bench recommend textual --dataset ml-100k --history 50,181,172`\n\n"
+    "`bench recommend results/runs/toys/textual-title@1/584c8526-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
+    "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
+)
+def recommend(
+    run: Annotated[str, typer.Argument(help="Folder of a cell, or the name of a scheme.")],
+    history: Annotated[
+        list[str], typer.Option(help="Items by their original id, oldest first, separated by commas; may be repeated.")
+    ],
+    k: Annotated[int, typer.Option("-k", "--count", help="How many items to recommend.")] = 10,
+    exclude_history: Annotated[
+        bool | None,
+        typer.Option("--exclude-history/--include-history", help="Whether items of the history are left out."),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
+    seed: Annotated[int | None, typer.Option(help="One seed; by default the first.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """What a finished run recommends to somebody with this history: items, titles, scores. Nothing is trained."""
+    from bench.runs import recommend, saved
+
+    recommend.show(
+        saved.load(run, results, dataset, seed), [_list(one) for one in history], k, exclude_history, as_json
+    )
+
+
 @app.command("ls", epilog="Example:\n\n`bench ls --data-dir ~/data`")
 def list_(results: Results = Path("results"), data_dir: DataDir = None) -> None:
     """What can be run, and what is finished: schemes, baselines, data sets, presets, results."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,27 @@ from bench.ids.vocabulary import Vocabulary
 
 def save(ids: TokenIds, path: Path, notes: dict[str, float]) -> None:
     """Write identifiers and ``notes`` on how they were made; atomic."""
-    vocabulary = ids.vocabulary
-    described = {
-        "tokenizer": vocabulary.tokenizer.to_str(),
-        "vocabulary": {name: getattr(vocabulary, name) for name in ("size", "pad", "eos", "unk", "language_model")},
-        "template": asdict(ids.template),
-        "codebooks": ids.codebooks,
-        "notes": notes,
-    }
+    described = describe(ids) | {"notes": notes}
     described["digest"] = _digest(described, ids.tokens, ids.lengths)
     with replacing(path, "identifiers") as partial:
         # safetensors writes several metadata keys in any order: one key, so that equal identifiers are equal bytes
         save_file({"tokens": ids.tokens, "lengths": ids.lengths}, partial, {"bench": json.dumps(described)})
+
+
+def describe(ids: TokenIds) -> dict[str, Any]:
+    """All of the identifiers but their tokens, as JSON holds it."""
+    vocabulary = ids.vocabulary
+    return {
+        "tokenizer": vocabulary.tokenizer.to_str(),
+        "vocabulary": {name: getattr(vocabulary, name) for name in ("size", "pad", "eos", "unk", "language_model")},
+        "template": asdict(ids.template),
+        "codebooks": ids.codebooks,
+    }
+
+
+def vocabulary_of(described: Mapping[str, Any]) -> Vocabulary:
+    """The vocabulary that ``describe`` described; raises what tokenizers raises where it is none."""
+    return Vocabulary(tokenizers.Tokenizer.from_str(described["tokenizer"]), **described["vocabulary"])
 
 
 def load(path: Path) -> tuple[TokenIds, dict[str, float]]:
@@ -46,8 +56,7 @@ def load(path: Path) -> tuple[TokenIds, dict[str, float]]:
             tokens, lengths = file.get_tensor("tokens"), file.get_tensor("lengths")
         if described.pop("digest") != _digest(described, tokens, lengths):
             raise ValueError("its checksum differs")
-        tokenizer = tokenizers.Tokenizer.from_str(described["tokenizer"])
-        vocabulary = Vocabulary(tokenizer, **described["vocabulary"])
+        vocabulary = vocabulary_of(described)
         template, codebooks = Template(**described["template"]), tuple(described["codebooks"])
         return TokenIds(tokens, lengths, vocabulary, template, codebooks), described["notes"]
     except Exception as error:  # safetensors and tokenizers raise families of their own
