@@ -200,10 +200,11 @@ def info(
 @ids.command(
     epilog="Examples:\n\n`bench ids show semantic/rqvae --dataset ml-100k`\n\n"
     "`bench ids show semantic,textual --dataset toys --item B00BCDQLAC --json`\n\n"
+    "`bench ids show all --dataset ml-100k --item 50`\n\n"
     "`bench ids show semantic/rqkmeans --dataset toys --set semantic.collisions=none`"
 )
 def show(
-    scheme: Annotated[str, typer.Argument(help="Identifier schemes, separated by commas; see `bench ls`.")],
+    scheme: Annotated[str, typer.Argument(help="Identifier schemes, separated by commas, or all; see `bench ls`.")],
     dataset: Annotated[str, typer.Option(help="Data sets or folders, separated by commas.")] = "ml-100k",
     item: Annotated[str, typer.Option(help="Items by their original id, separated by commas.")] = "",
     examples: Annotated[int, typer.Option(min=0, help="How many items to show where none is named.")] = 3,
@@ -213,12 +214,36 @@ def show(
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
-    """Collisions, use of codebooks, drift between variants, items with their nearest by prefix. Nothing is trained."""
+    """Collisions, use of codebooks, drift between variants, items with their nearest by prefix and by text.
+
+    Several schemes, or `all`, stand side by side for each item. Nothing is trained.
+    """
     from bench.runs.identifiers import show as show_identifiers
     from bench.runs.matrix import Plan
 
     plan = Plan(_list(scheme), [], _list(dataset), [seed], None, set_ or [], results, data_dir)
     show_identifiers(plan, _list(item), examples, as_json)
+
+
+@ids.command(
+    epilog="Examples:\n\n`bench ids export semantic/rqkmeans --dataset toys --out toys.index.json`\n\n"
+    "`bench ids export results/runs/toys/textual-title@1/584c8526-74386b/0 --out ids.parquet`\n\n"
+    "`bench run --id-scheme file:toys.index.json --dataset toys` runs them again."
+)
+def export(
+    scheme: Annotated[str, typer.Argument(help="An identifier scheme, or the folder of a finished cell.")],
+    out: Annotated[Path, typer.Option(help="A .json in the shape of LC-Rec's index.json, or a .parquet.")],
+    dataset: Annotated[str, typer.Option(help="Data set or folder.")] = "ml-100k",
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="As of `bench run`.")] = None,
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+) -> None:
+    """Write the identifiers of every item to a file that others read, and `--id-scheme file:PATH` as well."""
+    from bench.runs.identifiers import export as export_identifiers
+    from bench.runs.matrix import Plan
+
+    export_identifiers(Plan([scheme], [], [dataset], [seed], None, set_ or [], results, data_dir), out)
 
 
 def _list(text: str) -> list[str]:

@@ -65,10 +65,15 @@ def drift(ids: TokenIds) -> dict[str, list[float]]:
 
 def siblings(ids: TokenIds, item: int, count: int) -> list[tuple[int, int]]:
     """The ``count`` items nearest in the prefix tree: each with the number of first tokens it shares, most first."""
-    same: NDArray[np.bool_] = (ids.tokens[0] == ids.tokens[0, item]) & (
-        np.arange(ids.tokens.shape[2]) < ids.lengths[0, item]
-    )
-    shared = np.logical_and.accumulate(same, axis=1).sum(axis=1)
+    shared = shared_prefixes(ids, item)
     shared[item] = -1
     order = np.argsort(-shared, kind="stable")[: min(count, len(ids) - 1)]
     return [(int(other), int(shared[other])) for other in order]
+
+
+def shared_prefixes(ids: TokenIds, item: int) -> NDArray[np.int64]:
+    """``[items]``: how many first tokens each item has in common with one of them."""
+    same: NDArray[np.bool_] = (ids.tokens[0] == ids.tokens[0, item]) & (
+        np.arange(ids.tokens.shape[2]) < ids.lengths[0, item]
+    )
+    return np.asarray(np.logical_and.accumulate(same, axis=1).sum(axis=1), np.int64)

@@ -23,14 +23,18 @@ COLUMNS = ("item", "identifier")
 
 def write(ids: TokenIds, items: ItemTable, path: Path) -> None:
     """Write variant 0 to ``path`` in the format of its suffix; atomic. BenchError where no format has it."""
-    writers: dict[str, Callable[[TokenIds, ItemTable, Path], None]] = {".json": _index, ".parquet": write_parquet}
-    if path.suffix not in writers:
-        raise BenchError(f"cannot write identifiers to '{path}': its name must end in {' or '.join(writers)}")
+    check_suffix(path)
     with replacing(path, "identifiers") as partial:
-        writers[path.suffix](ids, items, partial)
+        _WRITERS[path.suffix](ids, items, partial)
 
 
-def write_parquet(ids: TokenIds, items: ItemTable, path: Path) -> None:
+def check_suffix(path: Path) -> None:
+    """BenchError where no format has the suffix of ``path``."""
+    if path.suffix not in _WRITERS:
+        raise BenchError(f"cannot write identifiers to '{path}': its name must end in {' or '.join(_WRITERS)}")
+
+
+def _parquet(ids: TokenIds, items: ItemTable, path: Path) -> None:
     """Columns ``item``, ``title``, ``identifier`` (for people) and ``tokens`` (rows of the vocabulary kept with it)."""
     table = pa.Table.from_pandas(storage.table(ids, items), preserve_index=False)
     kept = {**(table.schema.metadata or {}), KEPT: json.dumps(storage.describe(ids)).encode()}
@@ -42,6 +46,9 @@ def _index(ids: TokenIds, items: ItemTable, path: Path) -> None:
     name = ids.vocabulary.tokenizer.id_to_token
     held = {key: [name(token) for token in ids.code(item)] for item, key in enumerate(items.ids)}
     path.write_text(json.dumps(held, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+_WRITERS: dict[str, Callable[[TokenIds, ItemTable, Path], None]] = {".json": _index, ".parquet": _parquet}
 
 
 def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], TokenIds | None]:

@@ -17,7 +17,7 @@ from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.evaluation.ranking import users_at_once
 from bench.ids import storage
-from bench.ids.scheme import TokenIds
+from bench.ids.scheme import Ids, TokenIds
 from bench.model import huggingface
 from bench.model.recommender import Decoding, Recommender, recommender_for
 from bench.report import find, results
@@ -111,13 +111,21 @@ def load(run: str | Path, folder: Path = Path("results"), dataset: str | None = 
 
 def restore(folder: Path) -> Recommender:
     """The recommender that a cell tested, from the cell's folder, in ``eval`` mode on the CPU."""
-    result = results.read(folder / "result.json", str(folder))
+    return rebuilt(stored_ids(folder), folder, contract_of(_result(folder))).eval()
+
+
+def stored_ids(folder: Path) -> Ids:
+    """The identifiers that a cell tested, all of their variants."""
+    result = _result(folder)
     if result.identifiers is None:
         raise BenchError(f"'{folder}' is the run of {result.scheme.name}, a baseline, of which no model is kept")
     if not (folder / IDS).is_file():
         raise BenchError(f"'{folder}' was stored by an older bench, without {IDS}; {_again(result)}")
-    ids, _ = storage.load(folder / IDS)
-    return rebuilt(ids, folder, contract_of(result)).eval()
+    return storage.load(folder / IDS)[0]
+
+
+def _result(folder: Path) -> Result:
+    return results.read(folder / "result.json", str(folder))
 
 
 @singledispatch
