@@ -26,6 +26,7 @@ ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")
 
 Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of results and caches.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]
 
 
@@ -103,6 +104,7 @@ def report(
     values: Annotated[
         Path | None, typer.Option(help="Every value of every table with its source, as .csv or .parquet.")
     ] = None,
+    as_json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
     """Tables of what is finished: quality, comparisons, costs, identifiers, slices; on the terminal and as Markdown."""
@@ -119,7 +121,7 @@ def report(
         figures=figures,
         html=html,
     )
-    write(results, Only(_list(dataset), preset, contract), files)
+    write(results, Only(_list(dataset), preset, contract), files, as_json)
 
 
 @app.command(
@@ -131,7 +133,7 @@ def compare(
     run_b: Annotated[str, typer.Argument(help="The same of the run to compare with.")],
     dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the mean over all seeds of a run.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
     """How two stored runs differ on the same users: difference, interval, p, users won and lost, slices, contract."""
@@ -157,7 +159,7 @@ def recommend(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the first.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
     """What a finished run recommends to somebody with this history: items, titles, scores. Nothing is trained."""
@@ -168,25 +170,31 @@ def recommend(
     )
 
 
-@app.command("ls", epilog="Example:\n\n`bench ls --data-dir ~/data`")
-def list_(results: Results = Path("results"), data_dir: DataDir = None) -> None:
+@app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --json`")
+def list_(results: Results = Path("results"), data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """What can be run, and what is finished: schemes, baselines, data sets, presets, results."""
     from bench.runs.listing import show
 
-    show(results, data_dir)
+    show(results, data_dir, as_json)
 
 
-@data.command(epilog="Examples:\n\n`bench data info ml-100k`\n\n`bench data info ./my_data`")
+@data.command(epilog="Examples:\n\n`bench data info ml-100k`\n\n`bench data info ./my_data --json`")
 def info(
-    dataset: Annotated[str, typer.Argument(help="A known data set or a folder.")], data_dir: DataDir = None
+    dataset: Annotated[str, typer.Argument(help="A known data set or a folder.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """The statistics that papers print, and what is odd about a data set."""
     from rich.console import Console
     from rich.table import Table
 
+    from bench import machine
     from bench.data import audit, sources
 
     found = sources.find(dataset, data_dir)
+    if as_json:
+        machine.show(audit.plain(found))
+        return
     table = Table("", found.name, box=None, title_justify="left")
     table.columns[1].justify = "right"
     for label, value in audit.rows(found):
@@ -210,7 +218,7 @@ def show(
     examples: Annotated[int, typer.Option(min=0, help="How many items to show where none is named.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="As of `bench run`.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: AsJson = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:

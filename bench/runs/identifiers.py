@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import machine
 from bench.data import sources
 from bench.data.dataset import Dataset, ItemTable, LeakedView, TrainView
 from bench.data.splits import Split, leave_one_out
@@ -43,7 +43,7 @@ def show(plan: Plan, items: list[str], examples: int, as_json: bool) -> None:
     """Print every scheme of the plan on every data set of it; the named items, or ``examples`` of them."""
     shown = [_shown(plan, name, items, examples) for name in plan.datasets]
     if as_json:
-        print(json.dumps([vars(found) for part in shown for found in part], indent=1, ensure_ascii=False))
+        machine.show([vars(found) for part in shown for found in part])
         return
     from bench.runs import identifiers_view
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench import machine
 from bench.runs.saved import Recommendation, Saved
 
 
@@ -18,7 +18,7 @@ def show(saved: Saved, histories: Sequence[Sequence[str]], k: int, exclude: bool
     """Print ``k`` items for every history."""
     found = saved.recommend_many(histories, k, exclude)
     if as_json:
-        print(json.dumps(plain(saved, histories, found), indent=1, ensure_ascii=False))
+        machine.show(plain(saved, histories, found))
         return
     console, result = Console(highlight=False), saved.result
     console.print(f"[bold]{escape(result.scheme.name)}[/] on {result.dataset.name}, seed {result.seed}")
