@@ -26,6 +26,7 @@ ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")
 
 Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of results and caches.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]
 
 
@@ -103,6 +104,7 @@ def report(
     values: Annotated[
         Path | None, typer.Option(help="Every value of every table with its source, as .csv or .parquet.")
     ] = None,
+    as_json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
     """Tables of what is finished: quality, comparisons, costs, identifiers, slices; on the terminal and as Markdown."""
@@ -119,7 +121,7 @@ def report(
         figures=figures,
         html=html,
     )
-    write(results, Only(_list(dataset), preset, contract), files)
+    write(results, Only(_list(dataset), preset, contract), files, as_json)
 
 
 @app.command(
@@ -131,7 +133,7 @@ def compare(
     run_b: Annotated[str, typer.Argument(help="The same of the run to compare with.")],
     dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the mean over all seeds of a run.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
     """How two stored runs differ on the same users: difference, interval, p, users won and lost, slices, contract."""
@@ -140,25 +142,59 @@ def compare(
     write(results, (run_a, run_b), dataset, seed, json)
 
 
-@app.command("ls", epilog="Example:\n\n`bench ls --data-dir ~/data`")
-def list_(results: Results = Path("results"), data_dir: DataDir = None) -> None:
+@app.command(
+    epilog="Examples:\n\n`bench recommend textual --dataset ml-100k --history 50,181,172`\n\n"
+    "`bench recommend results/runs/toys/textual-title@1/584c8526-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
+    "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
+)
+def recommend(
+    run: Annotated[str, typer.Argument(help="Folder of a cell, or the name of a scheme.")],
+    history: Annotated[
+        list[str], typer.Option(help="Items by their original id, oldest first, separated by commas; may be repeated.")
+    ],
+    k: Annotated[int, typer.Option("-k", "--count", help="How many items to recommend.")] = 10,
+    exclude_history: Annotated[
+        bool | None,
+        typer.Option("--exclude-history/--include-history", help="Whether items of the history are left out."),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
+    seed: Annotated[int | None, typer.Option(help="One seed; by default the first.")] = None,
+    as_json: AsJson = False,
+    results: Results = Path("results"),
+) -> None:
+    """What a finished run recommends to somebody with this history: items, titles, scores. Nothing is trained."""
+    from bench.runs import recommend, saved
+
+    recommend.show(
+        saved.load(run, results, dataset, seed), [_list(one) for one in history], k, exclude_history, as_json
+    )
+
+
+@app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --json`")
+def list_(results: Results = Path("results"), data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """What can be run, and what is finished: schemes, baselines, data sets, presets, results."""
     from bench.runs.listing import show
 
-    show(results, data_dir)
+    show(results, data_dir, as_json)
 
 
-@data.command(epilog="Examples:\n\n`bench data info ml-100k`\n\n`bench data info ./my_data`")
+@data.command(epilog="Examples:\n\n`bench data info ml-100k`\n\n`bench data info ./my_data --json`")
 def info(
-    dataset: Annotated[str, typer.Argument(help="A known data set or a folder.")], data_dir: DataDir = None
+    dataset: Annotated[str, typer.Argument(help="A known data set or a folder.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """The statistics that papers print, and what is odd about a data set."""
     from rich.console import Console
     from rich.table import Table
 
+    from bench import machine
     from bench.data import audit, sources
 
     found = sources.find(dataset, data_dir)
+    if as_json:
+        machine.show(audit.plain(found))
+        return
     table = Table("", found.name, box=None, title_justify="left")
     table.columns[1].justify = "right"
     for label, value in audit.rows(found):
@@ -172,25 +208,50 @@ def info(
 @ids.command(
     epilog="Examples:\n\n`bench ids show semantic/rqvae --dataset ml-100k`\n\n"
     "`bench ids show semantic,textual --dataset toys --item B00BCDQLAC --json`\n\n"
+    "`bench ids show all --dataset ml-100k --item 50`\n\n"
     "`bench ids show semantic/rqkmeans --dataset toys --set semantic.collisions=none`"
 )
 def show(
-    scheme: Annotated[str, typer.Argument(help="Identifier schemes, separated by commas; see `bench ls`.")],
+    scheme: Annotated[str, typer.Argument(help="Identifier schemes, separated by commas, or all; see `bench ls`.")],
     dataset: Annotated[str, typer.Option(help="Data sets or folders, separated by commas.")] = "ml-100k",
     item: Annotated[str, typer.Option(help="Items by their original id, separated by commas.")] = "",
     examples: Annotated[int, typer.Option(min=0, help="How many items to show where none is named.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="As of `bench run`.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: AsJson = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
-    """Collisions, use of codebooks, drift between variants, items with their nearest by prefix. Nothing is trained."""
+    """Collisions, use of codebooks, drift between variants, items with their nearest by prefix and by text.
+
+    Several schemes, or `all`, stand side by side for each item. Nothing is trained.
+    """
     from bench.runs.identifiers import show as show_identifiers
     from bench.runs.matrix import Plan
 
     plan = Plan(_list(scheme), [], _list(dataset), [seed], None, set_ or [], results, data_dir)
     show_identifiers(plan, _list(item), examples, as_json)
+
+
+@ids.command(
+    epilog="Examples:\n\n`bench ids export semantic/rqkmeans --dataset toys --out toys.index.json`\n\n"
+    "`bench ids export results/runs/toys/textual-title@1/584c8526-74386b/0 --out ids.parquet`\n\n"
+    "`bench run --id-scheme file:toys.index.json --dataset toys` runs them again."
+)
+def export(
+    scheme: Annotated[str, typer.Argument(help="An identifier scheme, or the folder of a finished cell.")],
+    out: Annotated[Path, typer.Option(help="A .json in the shape of LC-Rec's index.json, or a .parquet.")],
+    dataset: Annotated[str, typer.Option(help="Data set or folder.")] = "ml-100k",
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="As of `bench run`.")] = None,
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+) -> None:
+    """Write the identifiers of every item to a file that others read, and `--id-scheme file:PATH` as well."""
+    from bench.runs.identifiers import export as export_identifiers
+    from bench.runs.matrix import Plan
+
+    export_identifiers(Plan([scheme], [], [dataset], [seed], None, set_ or [], results, data_dir), out)
 
 
 def _list(text: str) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -98,6 +99,12 @@ def rows(dataset: Dataset) -> list[tuple[str, str]]:
         ("leave-one-out: test targets unseen in training", _percent(found.unseen_targets)),
         ("leave-one-out: test targets repeated from the history", _percent(found.repeated_targets)),
     ]
+
+
+def plain(dataset: Dataset) -> dict[str, Any]:
+    """The same figures under their names in ``Statistics``, and the notes; shares are 0..1."""
+    found = statistics(dataset)
+    return {"name": dataset.name, **asdict(found), "sparsity": found.sparsity, "notes": list(dataset.notes)}
 
 
 def order_notes(sequences: Sequences) -> tuple[str, ...]:

@@ -108,37 +108,34 @@ def _(ids: VectorIds, item: int) -> str:
     return " + ".join(f"{feature.slots} {feature.name}" for feature in ids.features if feature.known[item])
 
 
-def siblings(ids: TokenIds, item: int, count: int) -> list[tuple[int, int]]:
-    """The ``count`` items nearest in the prefix tree: each with the number of first tokens it shares, most first."""
-    same: NDArray[np.bool_] = (ids.tokens[0] == ids.tokens[0, item]) & (
-        np.arange(ids.tokens.shape[2]) < ids.lengths[0, item]
-    )
-    shared = np.logical_and.accumulate(same, axis=1).sum(axis=1)
-    shared[item] = -1
-    order = np.argsort(-shared, kind="stable")[: min(count, len(ids) - 1)]
-    return [(int(other), int(shared[other])) for other in order]
+def siblings(ids: Ids, item: int, count: int) -> list[tuple[int, dict[str, float]]]:
+    """The ``count`` items whose identifiers are most like an item's, most first, and how like; none that are not."""
+    measure, alike = likeness(ids, item)
+    order = [other for other in np.argsort(-alike, kind="stable")[: count + 1].tolist() if other != item][:count]
+    return [(other, {measure: alike[other].item()}) for other in order if alike[other] > 0]
 
 
 @singledispatch
-def nearest(ids: Any, item: int, count: int) -> list[tuple[int, dict[str, float]]]:
-    """The ``count`` items whose identifiers are nearest, nearest first, and how near each is."""
-    return []
+def likeness(ids: Any, item: int) -> tuple[str, NDArray[Any]]:
+    """How like its own every item's identifier is, ``[items]``, and by what measure."""
+    raise TypeError(f"no likeness is known of {type(ids).__name__}")
 
 
-@nearest.register
-def _(ids: TokenIds, item: int, count: int) -> list[tuple[int, dict[str, float]]]:
-    """Those that share first tokens."""
-    return [(other, {"shared": shared}) for other, shared in siblings(ids, item, count) if shared]
+@likeness.register
+def _(ids: TokenIds, item: int) -> tuple[str, NDArray[Any]]:
+    """Tokens ``shared`` from the first on."""
+    same: NDArray[np.bool_] = (ids.tokens[0] == ids.tokens[0, item]) & (
+        np.arange(ids.tokens.shape[2]) < ids.lengths[0, item]
+    )
+    return "shared", np.logical_and.accumulate(same, axis=1).sum(axis=1)
 
 
-@nearest.register
-def _(ids: VectorIds, item: int, count: int) -> list[tuple[int, dict[str, float]]]:
-    """By the ``cosine`` of what their vectors are made of, every feature counting alike."""
+@likeness.register
+def _(ids: VectorIds, item: int) -> tuple[str, NDArray[Any]]:
+    """The ``cosine`` of what the vectors are made of, every feature counting alike."""
     total = np.zeros(len(ids))
     for feature in ids.features:
         vectors = feature.vectors * feature.known[:, None]
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         total += vectors @ vectors[item] / len(ids.features)
-    total[item] = -np.inf
-    order = np.argsort(-total, kind="stable")[: min(count, len(ids) - 1)]
-    return [(int(other), {"cosine": round(float(total[other]), 4)}) for other in order]
+    return "cosine", np.round(total, 4)

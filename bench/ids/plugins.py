@@ -6,7 +6,7 @@ A package offers a scheme with two lines in its ``pyproject.toml``:
     "mine/best" = "my_package:Best"
 
 Names are read from the packages' metadata; a package is imported only when something in it is asked for. What is not
-installed is named as ``module:Class`` or ``./path/file.py:Class``.
+installed is named as ``module:Class`` or ``./path/file.py:Class``. ``file:PATH`` are identifiers that exist already.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from typing import Any, TypeVar
 
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
+from bench.ids import imported
 from bench.ids.scheme import IdScheme
 from bench.runs.settings import parse
 
 T = TypeVar("T", bound="IdScheme | AnyBaseline")
 
 SCHEMES, BASELINES = "bench.id_schemes", "bench.baselines"
+IDENTIFIERS = "file:"  # what names of identifiers in a file begin with
 FILE_MODULE = "bench_plugin_"  # what modules made from named files are called
 
 
@@ -45,7 +47,9 @@ def names(group: str) -> dict[str, EntryPoint]:
 
 
 def load_scheme(name: str) -> type[IdScheme]:
-    """The scheme class named by an entry point, ``module:Class`` or ``file.py:Class``."""
+    """The scheme class named by an entry point, ``module:Class`` or ``file.py:Class``, or of identifiers in a file."""
+    if name.startswith(IDENTIFIERS):
+        return imported.scheme_of(name.removeprefix(IDENTIFIERS))
     return _load(name, SCHEMES, "identifier scheme", IdScheme)  # type: ignore[type-abstract]
 
 

@@ -284,6 +284,10 @@ class IdScheme(ABC):
         """A digest of whatever else decides the identifiers, such as the content of a file that a setting names."""
         return ""
 
+    def remarks(self, train: TrainView) -> Sequence[str]:
+        """What somebody who reads the result should know, one line each: said before training and stored."""
+        return ()
+
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
         """What is trained, in order. What each stage came to comes back from its ``yield``; the one returned is tested,
         by default the last.

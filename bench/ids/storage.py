@@ -23,7 +23,6 @@ from bench.files import replacing
 from bench.ids.scheme import Feature, Ids, Template, TokenIds, VectorIds
 from bench.ids.vocabulary import Vocabulary
 
-
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -66,19 +65,29 @@ _MADE_OF = {"tokens": _tokens, "vectors": _vectors}  # the other way round from 
 
 def save(ids: Ids, path: Path, notes: dict[str, float]) -> None:
     """Write identifiers and ``notes`` on how they were made; atomic."""
-    vocabulary, (arrays, facts) = ids.vocabulary, parts(ids)
-    described = {
-        "tokenizer": vocabulary.tokenizer.to_str(),
-        "vocabulary": {name: getattr(vocabulary, name) for name in ("size", "pad", "eos", "unk", "language_model")},
-        "template": asdict(ids.template),
-        "facts": facts,
-        "notes": notes,
-    }
+    arrays, _ = parts(ids)
+    described = describe(ids) | {"notes": notes}
     described["digest"] = _digest(described, arrays)
     with replacing(path, "identifiers") as partial:
         # safetensors writes several metadata keys in any order: one key, so that equal identifiers are equal bytes
         stored = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         save_file(stored, partial, {"bench": json.dumps(described)})
+
+
+def describe(ids: Ids) -> dict[str, Any]:
+    """All of the identifiers but their arrays, as JSON holds it."""
+    vocabulary, (_, facts) = ids.vocabulary, parts(ids)
+    return {
+        "tokenizer": vocabulary.tokenizer.to_str(),
+        "vocabulary": {name: getattr(vocabulary, name) for name in ("size", "pad", "eos", "unk", "language_model")},
+        "template": asdict(ids.template),
+        "facts": facts,
+    }
+
+
+def vocabulary_of(described: Mapping[str, Any]) -> Vocabulary:
+    """The vocabulary that ``describe`` described; raises what tokenizers raises where it is none."""
+    return Vocabulary(tokenizers.Tokenizer.from_str(described["tokenizer"]), **described["vocabulary"])
 
 
 def load(path: Path) -> tuple[Ids, dict[str, float]]:
@@ -89,10 +98,8 @@ def load(path: Path) -> tuple[Ids, dict[str, float]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         if described.pop("digest") != _digest(described, arrays):
             raise ValueError("its checksum differs")
-        tokenizer = tokenizers.Tokenizer.from_str(described["tokenizer"])
-        vocabulary = Vocabulary(tokenizer, **described["vocabulary"])
         facts, template = described["facts"], Template(**described["template"])
-        return _MADE_OF[facts["kind"]](arrays, facts, vocabulary, template), described["notes"]
+        return _MADE_OF[facts["kind"]](arrays, facts, vocabulary_of(described), template), described["notes"]
     except Exception as error:  # safetensors and tokenizers raise families of their own
         cause = " ".join(str(error).split())
         raise BenchError(f"the identifiers in '{path}' are damaged ({cause}); delete the file and run again") from error

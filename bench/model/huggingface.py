@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench.errors import BenchError, unknown
+from bench.ids.vocabulary import Vocabulary
 from bench.model.t5 import ACTIVATIONS, T5, T5Config
 
 # Sizes trained from scratch. `mini` is for two cores; `tiger` is the T5 of TIGER (Rajput et al., 2023).
@@ -216,6 +217,14 @@ def export_config(config: T5Config, pad: int = 0, eos: int = 1) -> dict[str, Any
         "decoder_start_token_id": pad,
         **{theirs: getattr(config, ours) for ours, theirs in _CONFIG_KEYS.items()},
     }
+
+
+def export_tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
+    """The ``tokenizer_config.json`` with which Transformers opens ``tokenizer.json`` as it is, not as T5's own."""
+    name = vocabulary.tokenizer.id_to_token
+    special = {"pad_token": vocabulary.pad, "eos_token": vocabulary.eos, "unk_token": vocabulary.unk}
+    tokens = {key: name(row) for key, row in special.items()}
+    return {"tokenizer_class": "PreTrainedTokenizerFast", **tokens}
 
 
 def names(model: T5) -> Iterator[tuple[str, list[str]]]:

@@ -31,8 +31,12 @@ def writer(path: Path) -> Callable[[pd.DataFrame, Path], object]:
 
 def values(chapters: Sequence[Chapter]) -> pd.DataFrame:
     """One line for each cell of each table: value, text, deviation, interval, marks, and where it comes from."""
-    lines = [line for chapter in chapters for table in chapter.tables for line in _values(chapter, table)]
-    return pd.DataFrame(lines)
+    return pd.DataFrame(plain(chapters))
+
+
+def plain(chapters: Sequence[Chapter]) -> list[dict[str, object]]:
+    """The same lines as plain values."""
+    return [line for chapter in chapters for table in chapter.tables for line in _values(chapter, table)]
 
 
 def _values(chapter: Chapter, table: Table) -> list[dict[str, object]]:

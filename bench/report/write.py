@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench import machine
 from bench.errors import unknown
 from bench.files import replacing
 from bench.report import frames, published_sheet, sheet
@@ -50,12 +51,15 @@ class Files:
     html: Path | None = None
 
 
-def write(results: Path, only: Only, files: Files) -> None:
-    """Print the tables of the chosen results, and write the files asked for."""
+def write(results: Path, only: Only, files: Files, as_json: bool = False) -> None:
+    """Print the tables of the chosen results, and write the files asked for. As JSON it is a list of their values."""
     framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
     found = chosen(stored.load(results), only)
     made = chapters(found)
-    show(made, Console(highlight=False))
+    if as_json:
+        machine.show(frames.plain(made))
+    else:
+        show(made, Console(highlight=False))
     _text(files.out, markdown(made) + _published(found))
     written = [files.out, *_draw(found, files)]
     if files.latex is not None:

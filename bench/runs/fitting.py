@@ -16,6 +16,8 @@ from bench.ids import plugins, storage
 from bench.ids.scheme import Ids, IdScheme
 from bench.ids.vocabulary import Vocabulary
 from bench.model import huggingface
+from bench.model.beam import Scoring
+from bench.model.recommender import Decoding
 from bench.runs.config import Contract
 from bench.runs.progress import Display
 
@@ -30,12 +32,24 @@ def language(contract: Contract) -> Vocabulary | None:
     return Vocabulary.of_language_model(folder, huggingface.read_config(folder / "config.json")["vocab_size"])
 
 
+def decoding_of(contract: Contract, exclude_history: bool | None = None) -> Decoding:
+    """How the contract ranks items; it may be overruled in whether those of the history are left out."""
+    return Decoding(
+        contract.decoder,
+        contract.beam_width,
+        Scoring(contract.normalise, contract.length_penalty),
+        contract.exclude_history if exclude_history is None else exclude_history,
+    )
+
+
 def fitted(
     scheme: IdScheme, train: TrainView, results: Path, title: str, display: Display
 ) -> tuple[Ids, dict[str, float]]:
     """The identifiers and what they took, from the cache where the same scheme was fitted on the same view before."""
     train = replace(train, cache=results / "cache")
     path = results / "cache" / "ids" / f"{fit_key(scheme, train)}.safetensors"
+    for remark in scheme.remarks(train):
+        display.say(f"{title}: {remark}")
     if path.exists():
         return storage.load(path)
     watch = Stopwatch()

@@ -1,64 +1,112 @@
-"""``bench ids show``: the identifiers of a scheme on a data set, in figures and examples, without training anything."""
+"""``bench ids show`` and ``bench ids export``: the identifiers of schemes on a data set, without training anything."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from bench import machine
 from bench.data import sources
-from bench.data.dataset import ItemTable, LeakedView
+from bench.data.dataset import Dataset, ItemTable, LeakedView, TrainView
 from bench.data.splits import Split, leave_one_out
 from bench.errors import BenchError
-from bench.ids import diagnostics
+from bench.ids import diagnostics, exchange
 from bench.ids.scheme import Ids, IdScheme
+from bench.ids.text import Embeddings, TextSettings, embed
 from bench.runs.fitting import fitted, language
-from bench.runs.matrix import Plan, resolve
+from bench.runs.lookup import indices
+from bench.runs.matrix import EVERYTHING, Plan, resolve
 from bench.runs.progress import Display
+from bench.runs.saved import catalogue, stored_ids
 
-SIBLINGS = 5
-WIDTH = 60  # of an item's text
+NEAR = 5  # siblings and nearest items that are shown of an item
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown of one scheme: its figures, and of some items the identifier and the nearest others."""
+    """What is shown of one scheme: its figures, and of some items the identifier, the items nearest by identifier, and
+    those nearest by text with what they share. A scheme that can't name this catalogue has a ``problem`` instead.
+    """
 
     scheme: str
     dataset: str
-    figures: dict[str, Any]
-    items: list[dict[str, Any]]
+    figures: dict[str, Any] = field(default_factory=dict)
+    items: list[dict[str, Any]] = field(default_factory=list)
+    problem: str | None = None
 
 
 def show(plan: Plan, items: list[str], examples: int, as_json: bool) -> None:
     """Print every scheme of the plan on every data set of it; the named items, or ``examples`` of them."""
-    shown = [found for name in plan.datasets for found in _shown(plan, name, items, examples)]
+    shown = [_shown(plan, name, items, examples) for name in plan.datasets]
     if as_json:
-        print(json.dumps([vars(found) for found in shown], indent=1, ensure_ascii=False))
+        machine.show([vars(found) for part in shown for found in part])
         return
-    console = Console(highlight=False)
-    for found in shown:
-        _print(console, found)
+    from bench.runs import identifiers_view
+
+    for part in shown:
+        identifiers_view.show(part)
+
+
+def export(plan: Plan, out: Path) -> None:
+    """Write the identifiers of the plan's one scheme, or of the finished cell in that folder, to ``out``."""
+    exchange.check_suffix(out)
+    (name,), (dataset,) = plan.schemes, plan.datasets
+    if (Path(name) / "result.json").is_file():
+        keys, titles, _ = catalogue(Path(name) / "ids.parquet")
+        ids, items = stored_ids(Path(name)), ItemTable(tuple(keys), {"title": tuple(titles)})
+    else:
+        view = _View.of(plan, dataset)
+        made = [view.made(scheme) for scheme in view.schemes]
+        if len(made) != 1:
+            raise BenchError(f"one scheme is exported at a time; '{name}' names {len(made)}")
+        ids, items = made[0], view.dataset.items
+    exchange.write(ids, items, out)
+    Display().say(f"written: {out}, {len(ids):,} items")
+
+
+@dataclass(frozen=True)
+class _View:
+    """A data set as the schemes of a plan see it."""
+
+    plan: Plan
+    schemes: list[IdScheme]
+    dataset: Dataset
+    split: Split
+
+    @classmethod
+    def of(cls, plan: Plan, name: str) -> _View:
+        subjects, contract, _ = resolve(plan)
+        dataset = sources.find(name, plan.data_dir)
+        split = leave_one_out(dataset, plan.seeds[0], contract.max_history, contract.validation_in_test_history)
+        train = replace(split.train, language=language(contract), cache=plan.results / "cache")
+        schemes = [subject for subject in subjects if isinstance(subject, IdScheme)]
+        return cls(plan, schemes, dataset, replace(split, train=train))
+
+    def made(self, scheme: IdScheme) -> Ids:
+        view: TrainView = LeakedView.of(self.split.train, self.dataset) if scheme.leaks else self.split.train
+        return fitted(scheme, view, self.plan.results, f"{scheme.name} on {self.dataset.name}", Display())[0]
 
 
 def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown]:
-    subjects, contract, _ = resolve(plan)
-    dataset = sources.find(name, plan.data_dir)
-    split = leave_one_out(dataset, plan.seeds[0], contract.max_history, contract.validation_in_test_history)
-    split = replace(split, train=replace(split.train, language=language(contract)))
-    chosen = _chosen(dataset.items, items, examples, plan.seeds[0])
+    view = _View.of(plan, name)
+    table = view.dataset.items
+    chosen = _chosen(table, items, examples, plan.seeds[0])
+    near = dict(_nearest(view.split.train, chosen))
     found = []
-    for scheme in subjects:
-        if isinstance(scheme, IdScheme):
-            title = f"{scheme.name} on {dataset.name}"
-            view = LeakedView.of(split.train, dataset) if scheme.leaks else split.train
-            ids, _ = fitted(scheme, view, plan.results, title, Display())
-            found.append(Shown(scheme.name, dataset.name, _figures(ids, split), _described(ids, dataset.items, chosen)))
+    for scheme in view.schemes:
+        try:
+            ids = view.made(scheme)
+        except BenchError as error:
+            if EVERYTHING not in plan.schemes:
+                raise
+            found.append(Shown(scheme.name, view.dataset.name, problem=str(error)))
+        else:
+            described = [_described(ids, table, item, near.get(item, [])) for item in chosen]
+            found.append(Shown(scheme.name, view.dataset.name, _figures(ids, view.split), described))
     return found
 
 
@@ -71,73 +119,34 @@ def _chosen(items: ItemTable, named: list[str], examples: int, seed: int) -> lis
     """Catalogue indices of the named items, or of some drawn at random, always the same."""
     if not named:
         return sorted(np.random.default_rng(seed).permutation(len(items))[:examples].tolist())
-    place = {name: index for index, name in enumerate(items.ids)}
-    for name in named:
-        if name not in place:
-            close = get_close_matches(name, items.ids, n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
-            raise BenchError(f"unknown item '{name}'; {hint}items are named as in the item file, e.g. '{items.ids[0]}'")
-    return [place[name] for name in named]
+    return indices({name: index for index, name in enumerate(items.ids)}, named)
 
 
-def _described(ids: Ids, items: ItemTable, chosen: list[int]) -> list[dict[str, Any]]:
+def _nearest(train: TrainView, chosen: list[int]) -> Iterator[tuple[int, list[tuple[int, float]]]]:
+    """For every chosen item those whose text is most like its own, with the cosine; none where items lack text."""
+    if not chosen:
+        return
+    try:
+        vectors: Embeddings = embed(train, TextSettings())
+    except BenchError as error:
+        Display().say(f"no nearest items by text: {error}")
+        return
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    for item in chosen:
+        cosines = vectors @ vectors[item]
+        order = [other for other in np.argsort(-cosines, kind="stable")[: NEAR + 1].tolist() if other != item][:NEAR]
+        yield item, [(other, float(cosines[other])) for other in order]
+
+
+def _described(ids: Ids, items: ItemTable, item: int, near: list[tuple[int, float]]) -> dict[str, Any]:
     def one(item: int) -> dict[str, Any]:
         text = next((column[item] for column in items.text.values() if column[item]), "")
         return {"item": items.ids[item], "text": text, "identifier": diagnostics.written(ids, item)}
 
-    near = {item: diagnostics.nearest(ids, item, SIBLINGS) for item in chosen}
-    return [one(item) | {"siblings": [one(other) | how for other, how in near[item]]} for item in chosen]
-
-
-def _print(console: Console, shown: Shown) -> None:
-    figures = shown.figures
-    console.print(f"[bold]{shown.scheme}[/] on {shown.dataset}", markup=True)
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column()
-    facts.add_column(justify="right")
-    for label, value in (
-        ("tokens per item, mean and most", f"{figures['tokens_mean']:.2f}, {figures['tokens_max']}"),
-        ("vocabulary", f"{figures['vocabulary']:,}"),
-        ("items that share an identifier", f"{figures['collision_rate']:.2%}"),
-        ("the same, weighted by test interactions", f"{figures['collision_rate_test']:.2%}"),
-        ("items in the largest such group", f"{figures['largest_group']:,}"),
-    ):
-        facts.add_row(label, value)
-    console.print(facts)
-    if "distinct_tokens" in figures:
-        _print_places(console, figures)
-    if "drift" in figures:
-        _print_drift(console, figures["drift"])
-    for item in shown.items:
-        _print_item(console, item)
-
-
-def _print_places(console: Console, figures: dict[str, Any]) -> None:
-    columns = {
-        "tokens": [f"{tokens:,}" for tokens in figures["distinct_tokens"]],
-        "entropy, bits": [f"{bits:.2f}" for bits in figures["entropy_bits"]],
-        "items sharing the prefix": [f"{share:.2%}" for share in figures["shared_prefix"]],
-        "codebook used": [f"{share:.1%}" for share in figures.get("codebook_use", [])],
+    measure, alike = diagnostics.likeness(ids, item)
+    return one(item) | {
+        "siblings": [one(other) | how for other, how in diagnostics.siblings(ids, item, NEAR)],
+        "nearest": [
+            one(other) | {measure: alike[other].item(), "similarity": round(cosine, 4)} for other, cosine in near
+        ],
     }
-    table = Table("place", *(name for name, cells in columns.items() if cells), box=None, pad_edge=False)
-    for place, row in enumerate(zip(*filter(None, columns.values()), strict=True), start=1):
-        table.add_row(str(place), *row)
-    console.print(table)
-
-
-def _print_drift(console: Console, drift: dict[str, list[float]]) -> None:
-    table = Table("variants apart", "identifier changed", "first token changed", box=None, pad_edge=False)
-    for distance, (anywhere, first) in enumerate(zip(drift["any"], drift["first"], strict=True), start=1):
-        table.add_row(str(distance), f"{anywhere:.1%}", f"{first:.2%}")
-    console.print(table)
-
-
-def _print_item(console: Console, item: dict[str, Any]) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for style in ("bold", "", "dim", "dim"):
-        table.add_column(style=style, no_wrap=style != "dim")
-    table.add_row(item["identifier"], item["item"], item["text"][:WIDTH], "")
-    for other in item["siblings"]:
-        near = f"{other['shared']} shared" if "shared" in other else f"cosine {other['cosine']:.2f}"
-        table.add_row(f"  {other['identifier']}", other["item"], other["text"][:WIDTH], near)
-    console.print(table)

@@ -8,22 +8,44 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench import machine
 from bench.data import sources
 from bench.ids import plugins
 from bench.runs.config import PRESETS
 
+FILES = ("file:PATH", "identifiers that exist already: index.json, .sem_ids, text index, .npy, Parquet")
 
-def show(results: Path, data_dir: Path | None) -> None:
+
+def show(results: Path, data_dir: Path | None, as_json: bool = False) -> None:
     """Print schemes, baselines, data sets, presets and finished cells."""
+    if as_json:
+        machine.show(plain(results, data_dir))
+        return
     console = Console(highlight=False)
     schemes, baselines = plugins.names(plugins.SCHEMES), plugins.names(plugins.BASELINES)
-    _show(console, "identifier schemes (--id-scheme)", [(name, _default(name, schemes)) for name in schemes])
+    _show(console, "identifier schemes (--id-scheme)", [*((name, _default(name, schemes)) for name in schemes), FILES])
     _show(console, "baselines (--baseline)", [(name, _default(name, baselines)) for name in baselines])
     known = [(k.name, str(k.found) if k.found else f"not found: {k.description}") for k in sources.known(data_dir)]
     _show(console, "data sets (--dataset)", [*known, ("./folder", "any folder of RecBole atomic files")])
     _show(console, "presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()])
     done = [(str(folder), "") for folder in finished(results)]
     _show(console, f"finished cells in {results}", done or [("none yet", "")])
+
+
+def plain(results: Path, data_dir: Path | None) -> dict[str, list[dict[str, str | None]]]:
+    """The same as plain values. ``folder`` of a data set is None where it is not on this machine."""
+    groups = {"id_schemes": plugins.names(plugins.SCHEMES), "baselines": plugins.names(plugins.BASELINES)}
+    return {
+        **{
+            group: [{"name": name, "is": entry.value} for name, entry in held.items()] for group, held in groups.items()
+        },
+        "datasets": [
+            {"name": known.name, "folder": str(known.found) if known.found else None, "description": known.description}
+            for known in sources.known(data_dir)
+        ],
+        "presets": [{"name": name, "purpose": preset.purpose} for name, preset in PRESETS.items()],
+        "finished": [{"folder": str(results / "runs" / folder)} for folder in finished(results)],
+    }
 
 
 def finished(results: Path) -> list[Path]:

@@ -18,18 +18,18 @@ from bench.errors import BenchError
 from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import CUTOFFS, Ranks, per_user
 from bench.evaluation.ranking import evaluate
-from bench.ids import diagnostics, storage
+from bench.ids import diagnostics, exchange, storage
 from bench.ids.scheme import Ids, IdScheme, Stage, Trained
 from bench.model import huggingface
-from bench.model.beam import Scoring
 from bench.model.numbers import redraw_numbers
-from bench.model.recommender import Decoding, Recommender, recommender_for
+from bench.model.recommender import Recommender, recommender_for
 from bench.model.t5 import T5
 from bench.runs import curves, saved_head, store
-from bench.runs.fitting import fitted, language
+from bench.runs.fitting import decoding_of, fitted, language
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
+from bench.runs.saved import IDS, WEIGHTS, checksum
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
 from bench.training.loop import Job, seed_everything, snapshot_path, train
@@ -53,12 +53,7 @@ class SchemeRun:
         contract = request.contract
         self.split = replace(split, train=replace(split.train, language=language(contract)))
         self.selection, self.held_out = split.validation.parted(contract.validation_users, request.seed)
-        self.decoding = Decoding(
-            contract.decoder,
-            contract.beam_width,
-            Scoring(contract.normalise, contract.length_penalty),
-            contract.exclude_history,
-        )
+        self.decoding = decoding_of(contract)
 
     def outcome(self) -> Outcome:
         with self.accelerator.main_process_first():
@@ -79,6 +74,9 @@ class SchemeRun:
         described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
         if drift := diagnostics.drift(ids):
             described["drift"] = drift
+        remarks = list(self.scheme.remarks(view))
+        if remarks:
+            described["remarks"] = remarks
         return Outcome(ranks, complete, costs, described, self.summary(best, done))
 
     def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
@@ -214,16 +212,17 @@ class SchemeRun:
             return evaluate(recommender, self.split.test, self.decoding, max(CUTOFFS), self.accelerator, bar.advance)
 
     def save(self, recommender: Recommender) -> None:
-        """The trained model as Transformers loads it, the head that it lacks, and the identifiers."""
-        config = huggingface.export_config(
-            recommender.t5.config, recommender.ids.vocabulary.pad, recommender.ids.vocabulary.eos
-        )
+        """The trained model and its tokenizer as Transformers loads them, the head it lacks, and the identifiers."""
+        ids = recommender.ids
+        config = huggingface.export_config(recommender.t5.config, ids.vocabulary.pad, ids.vocabulary.eos)
         with store.writable(self.partial):
             huggingface.save_weights(recommender.t5, self.partial)
             saved_head.save(recommender, self.partial)
-            recommender.ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
-            storage.table(recommender.ids, self.split.train.items).to_parquet(self.partial / "ids.parquet", index=False)
-        store.write_json(self.partial / "config.json", config)
+            ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
+        storage.save(ids, self.partial / IDS, {})
+        exchange.write(ids, self.split.train.items, self.partial / "ids.parquet")
+        store.write_json(self.partial / "config.json", config | {WEIGHTS: checksum(self.partial)})
+        store.write_json(self.partial / "tokenizer_config.json", huggingface.export_tokenizer_config(ids.vocabulary))
 
 
 def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:

@@ -103,4 +103,4 @@ def test_siblings_share_most_first_tokens(codes: list[list[int]], data: st.DataO
         )
 
     expected = sorted((-shared(code), other) for other, code in enumerate(codes) if other != item)
-    assert siblings(ids, item, 4) == [(other, -negative) for negative, other in expected[:4]]
+    assert siblings(ids, item, 4) == [(other, {"shared": -negative}) for negative, other in expected[:4] if negative]

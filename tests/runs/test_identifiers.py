@@ -44,7 +44,7 @@ def test_what_is_shown_is_what_the_scheme_makes(show: Bench, toy_folder: Path, t
             assert described["item"] == toy.items.ids[item]
             assert described["text"] == toy.items.text["title"][item]
             assert described["identifier"] == ids.vocabulary.decode(ids.code(item))
-            expected = [(toy.items.ids[o], s) for o, s in diagnostics.siblings(ids, item, 5) if s]
+            expected = [(toy.items.ids[o], how["shared"]) for o, how in diagnostics.siblings(ids, item, 5)]
             assert [(other["item"], other["shared"]) for other in described["siblings"]] == expected
     assert "drift" not in shown[0]["figures"]
     assert len(shown[1]["figures"]["drift"]["any"]) == 2

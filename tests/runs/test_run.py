@@ -73,11 +73,13 @@ def test_a_cell_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
     assert sorted(path.name for path in long.iterdir()) == [
         "config.json",
         "ids.parquet",
+        "ids.safetensors",
         "log.jsonl",
         "model.safetensors",
         "per_user.parquet",
         "result.json",
         "tokenizer.json",
+        "tokenizer_config.json",
     ]
     table = pd.read_parquet(long / "per_user.parquet")
     assert table["user"].tolist() == [f"u{user:02d}" for user in range(40)]

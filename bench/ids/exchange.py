@@ -1,0 +1,80 @@
+"""Identifiers for others to read: a Parquet table that keeps their vocabulary and is read back, and ``index.json``."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.data.dataset import ItemTable
+from bench.errors import BenchError
+from bench.files import replacing
+from bench.ids import storage
+from bench.ids.scheme import Ids, Template, TokenIds
+
+KEPT = b"bench"  # under which a Parquet table keeps vocabulary, template and codebooks
+COLUMNS = ("item", "identifier")
+
+
+def write(ids: Ids, items: ItemTable, path: Path) -> None:
+    """Write variant 0 to ``path`` in the format of its suffix; atomic. BenchError where no format has it."""
+    check_suffix(path)
+    with replacing(path, "identifiers") as partial:
+        _WRITERS[path.suffix](ids, items, partial)
+
+
+def check_suffix(path: Path) -> None:
+    """BenchError where no format has the suffix of ``path``."""
+    if path.suffix not in _WRITERS:
+        raise BenchError(f"cannot write identifiers to '{path}': its name must end in {' or '.join(_WRITERS)}")
+
+
+def _parquet(ids: Ids, items: ItemTable, path: Path) -> None:
+    """Columns ``item``, ``title``, ``identifier`` (for people) and ``tokens`` (rows of the vocabulary kept with it)."""
+    table = pa.Table.from_pandas(storage.table(ids, items), preserve_index=False)
+    kept = {**(table.schema.metadata or {}), KEPT: json.dumps(storage.describe(ids)).encode()}
+    pq.write_table(table.replace_schema_metadata(kept), path)
+
+
+def _index(ids: Ids, items: ItemTable, path: Path) -> None:
+    """``{original id: [token, ...]}``, items in the order of the catalogue."""
+    if not isinstance(ids, TokenIds):
+        raise BenchError(f"identifiers that are vectors can't be written as tokens to '{path.name}'")
+    name = ids.vocabulary.tokenizer.id_to_token
+    held = {key: [name(token) for token in ids.code(item)] for item, key in enumerate(items.ids)}
+    path.write_text(json.dumps(held, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+_WRITERS: dict[str, Callable[[Ids, ItemTable, Path], None]] = {".json": _index, ".parquet": _parquet}
+
+
+def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], TokenIds | None]:
+    """The columns of a table, and the identifiers in it where it keeps their vocabulary. BenchError where broken."""
+    try:
+        table = pq.read_table(io.BytesIO(data))
+        kept = json.loads((table.schema.metadata or {}).get(KEPT, b"null"))
+        columns = {name: table.column(name).to_pylist() for name in table.column_names}
+        ids = _ids(columns["tokens"], kept) if kept and "tokens" in columns else None
+    except Exception as error:  # Arrow and tokenizers raise families of their own
+        cause = " ".join(str(error).split())
+        raise BenchError(f"the table '{path}' is damaged ({cause}); write it again") from error
+    lacking = [name for name in COLUMNS if name not in columns]
+    if lacking:
+        raise BenchError(f"'{path}' must have the columns {', '.join(COLUMNS)}; found {', '.join(columns)}")
+    if ids is None and "tokens" in columns:
+        raise BenchError(
+            f"'{path}' was written by an older bench, without the vocabulary of its tokens; run its cell again with "
+            "--force, or write it anew with bench ids export"
+        )
+    return columns, ids
+
+
+def _ids(tokens: Sequence[Sequence[int]], kept: Mapping[str, Any]) -> TokenIds:
+    vocabulary, template = storage.vocabulary_of(kept), Template(**kept["template"])
+    ids = TokenIds.from_lists(tokens, vocabulary, template)
+    return TokenIds(ids.tokens, ids.lengths, vocabulary, template, tuple(kept["facts"]["codebooks"]))

@@ -1,0 +1,204 @@
+"""Files of identifiers, read: whatever the format, for each key either its tokens or its words."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.ids.scheme import Template
+from bench.ids.vocabulary import Vocabulary
+
+BRACKETED = re.compile(r"(?:<[^<>\s]+>\s*)+")
+WHOLE = re.compile(r"\d+(?:\s+\d+)+")
+HEADS = ("item", "item_id", "item_id:token")  # a first line that begins so names columns
+IN_FOLDERS = ("ids.parquet", "*index.json", "*.sem_ids", "item_*ind*.txt", "*.npy", "*.tsv")
+FORMATS = "index.json, .sem_ids, a text index ('key words'), .npy or Parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a file says: for each of its ``keys`` the ``tokens``, or else the ``words``, both empty where it has none.
+
+    ``numbered``: the keys are the numbers of its rows. A table that was written with its ``vocabulary`` has that, and
+    how a history is written.
+    """
+
+    keys: tuple[str, ...]
+    tokens: tuple[tuple[str, ...], ...] = ()
+    words: tuple[str, ...] = ()
+    numbered: bool = False
+    vocabulary: Vocabulary | None = None
+    template: Template | None = None
+    codebooks: tuple[int, ...] = ()
+
+    @property
+    def values(self) -> Sequence[tuple[str, ...] | str]:
+        return self.tokens or self.words
+
+
+def locate(asked: str) -> Path:
+    """The file that is named, or the one in the folder that is named which holds identifiers."""
+    path = Path(asked).expanduser()
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise BenchError(f"no file '{path}' (asked for as file:{asked}); give {FORMATS}, or a folder with one of them")
+    for pattern in IN_FOLDERS:
+        found = sorted(path.glob(pattern))
+        if len(found) > 1:
+            several = ", ".join(file.name for file in found[:5])
+            raise BenchError(f"the folder '{path}' holds several files of identifiers ({several}); name one of them")
+        if found:
+            return found[0]
+    raise BenchError(f"the folder '{path}' holds no file of identifiers; looked for {', '.join(IN_FOLDERS)}")
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a file, of which there must be some."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BenchError(f"cannot read '{path}': {error.strerror or error}") from error
+    if not data.strip():
+        raise BenchError(f"'{path}' is empty; give {FORMATS}")
+    return data
+
+
+def read(path: Path, data: bytes) -> Found:
+    """The identifiers in ``data``, the content of ``path``. BenchError where it is none of the formats, or broken."""
+    readers: dict[bytes, Callable[[Path, bytes], Found]] = {b"\x93NUMPY": _numpy, b"PAR1": _parquet}
+    reader = next((reader for magic, reader in readers.items() if data.startswith(magic)), None)
+    if reader is None:
+        reader = _json if text_of(path, data).lstrip().startswith(("{", "[")) else _text
+    found = reader(path, data)
+    if not any(found.values):
+        raise BenchError(f"'{path}' holds no identifier: it names {len(found.keys):,} items and says nothing of them")
+    twice = _repeated(found.keys)
+    if twice:
+        raise BenchError(f"'{path}' names {len(twice):,} items twice, the first is '{twice[0]}'; keep one line of each")
+    return found
+
+
+def text_of(path: Path, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BenchError(f"'{path}' is neither text in UTF-8 nor a format that bench reads; give {FORMATS}") from error
+
+
+def parsed(path: Path, text: str) -> Any:
+    """The value of a JSON text, in which no key may stand twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        twice = _repeated(key for key, _ in pairs)
+        if twice:
+            raise BenchError(f"'{path}' names {len(twice):,} items twice, the first is '{twice[0]}'; keep one of each")
+        return dict(pairs)
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise BenchError(f"'{path}' is not valid JSON: {error}") from error
+
+
+def by_place(code: Iterable[object]) -> tuple[str, ...]:
+    """A token for each number of a code, of its place alone, as LC-Rec writes them: ``<a_7> <b_7>``."""
+    return tuple(f"<{_letters(place)}_{number}>" for place, number in enumerate(code))
+
+
+def _letters(place: int) -> str:
+    """a to z, then aa, ab, ..."""
+    return (_letters(place // 26 - 1) if place >= 26 else "") + chr(ord("a") + place % 26)
+
+
+def _repeated(keys: Iterable[str]) -> list[str]:
+    return [key for key, count in Counter(keys).items() if count > 1]
+
+
+def _json(path: Path, data: bytes) -> Found:
+    held = parsed(path, text_of(path, data))
+    numbered = isinstance(held, list)
+    table = {str(row): value for row, value in enumerate(held)} if numbered else held
+    values = [[] if value is None else value for value in table.values()]
+    if all(isinstance(value, str) or value == [] for value in values):
+        return _of_texts(tuple(table), [value or "" for value in values], numbered)
+    tokens = [_tokens(path, key, value) for key, value in zip(table, values, strict=True)]
+    return Found(tuple(table), tuple(tokens), numbered=numbered)
+
+
+def _tokens(path: Path, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise BenchError(f"item '{key}' of '{path}' must have a list of tokens or numbers; found {value!r}")
+    if all(isinstance(part, str) and part.strip() for part in value):
+        return tuple(value)
+    wrong = [part for part in value if isinstance(part, bool) or not isinstance(part, int) or part < 0]
+    if wrong:
+        raise BenchError(
+            f"the identifier of item '{key}' of '{path}' must be all tokens or all whole numbers, 0 or above; "
+            f"found {wrong[0]!r}"
+        )
+    return by_place(value)
+
+
+def _text(path: Path, data: bytes) -> Found:
+    lines = [line for line in text_of(path, data).splitlines() if line.strip()]
+    rows = [line.split("\t", 1) if "\t" in line else line.split(maxsplit=1) for line in lines]
+    if rows[0][0].strip() in HEADS:
+        rows = rows[1:]
+    single = sum(len(row) == 1 for row in rows)
+    if single == len(rows):
+        raise BenchError(
+            f"'{path}' is none of the formats that bench reads ({FORMATS}): it has no line of a key and an identifier"
+        )
+    return _of_texts(tuple(row[0].strip() for row in rows), [" ".join(row[1:]).strip() for row in rows])
+
+
+def _of_texts(keys: tuple[str, ...], texts: Sequence[str], numbered: bool = False) -> Found:
+    """Words, unless all are tokens in angle brackets or all are two or more whole numbers: those are codes."""
+    some = [text for text in texts if text]
+    if all(BRACKETED.fullmatch(text) for text in some):
+        return Found(keys, tuple(tuple(re.findall(r"<[^<>\s]+>", text)) for text in texts), numbered=numbered)
+    if all(WHOLE.fullmatch(text) for text in some):
+        return Found(keys, tuple(by_place(map(int, text.split())) for text in texts), numbered=numbered)
+    return Found(keys, words=tuple(texts), numbered=numbered)
+
+
+def _numpy(path: Path, data: bytes) -> Found:
+    try:
+        codes = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise BenchError(f"'{path}' is damaged, or holds Python objects, which are not read: {error}") from error
+    if codes.ndim != 2 or not codes.size:
+        raise BenchError(f"'{path}' must hold codes of shape [items, length]; found {list(codes.shape)}")
+    if codes.dtype.kind not in "iu":
+        gaps = f", {int(np.isnan(codes).sum()):,} of them NaN" if codes.dtype.kind == "f" else ""
+        raise BenchError(f"'{path}' must hold whole numbers; found {codes.dtype}{gaps}")
+    if codes.min() < 0:
+        row = int(np.argwhere(codes < 0)[0][0])
+        raise BenchError(f"'{path}' must hold codes of 0 or above; found {codes.min()}, first in row {row}")
+    rows = codes.tolist()
+    return Found(tuple(map(str, range(len(rows)))), tuple(by_place(row) for row in rows), numbered=True)
+
+
+def _parquet(path: Path, data: bytes) -> Found:
+    from bench.ids import exchange  # here, for it imports pandas
+
+    columns, ids = exchange.read_parquet(path, data)
+    keys = tuple(map(str, columns["item"]))
+    if ids is not None:
+        name = ids.vocabulary.tokenizer.id_to_token
+        tokens = tuple(tuple(str(name(token)) for token in ids.code(row)) for row in range(len(ids)))
+        return Found(keys, tokens, (), False, ids.vocabulary, ids.template, ids.codebooks)
+    values = ["" if value is None else value for value in columns["identifier"]]
+    if all(isinstance(value, str) for value in values):
+        return _of_texts(keys, values)
+    return Found(keys, tuple(_tokens(path, key, value or []) for key, value in zip(keys, values, strict=True)))

@@ -1,0 +1,131 @@
+"""Which item is meant by a key of a file of identifiers, and which items of the catalogue nothing is said of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.data.dataset import ItemTable
+from bench.errors import BenchError
+from bench.ids.imported.formats import HEADS, Found, content, parsed, text_of
+
+BESIDE = (".item2id", ".items.txt", ".item")  # what may stand beside a file, under its name up to the first dot
+EXAMPLES = 3
+HOW = "--set file.items=PATH (an .item2id, a RecBole .item file, or one id on each line)"
+
+Value = tuple[str, ...] | str
+
+
+def beside(path: Path) -> Path | None:
+    """The file beside ``path`` that says which item each of its numbers is."""
+    stem = path.name.partition(".")[0]
+    return next((path.with_name(stem + ending) for ending in BESIDE if path.with_name(stem + ending).is_file()), None)
+
+
+def numbers(path: Path) -> dict[str, str]:
+    """Original ids by number: of an ``.item2id`` (``id<TAB>number``), of a JSON map from ids to numbers, or from a file
+    that names the items in order, whose first has the number 0.
+    """
+    text = text_of(path, content(path))
+    if text.lstrip().startswith(("{", "[")):
+        held = parsed(path, text)
+        pairs = held.items() if isinstance(held, dict) else ((item, row) for row, item in enumerate(held))
+        return _turned(path, ((str(item), str(number)) for item, number in pairs))
+    lines = [line.split("\t") for line in text.splitlines() if line.strip()]
+    if lines[0][0] in HEADS:
+        return _turned(path, ((line[0], str(row)) for row, line in enumerate(lines[1:])))
+    if all(len(line) == 2 and line[1].strip().isdecimal() for line in lines):
+        return _turned(path, ((item, number.strip()) for item, number in lines))
+    return _turned(path, ((line[0].strip(), str(row)) for row, line in enumerate(lines)))
+
+
+def _turned(path: Path, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item, number in pairs:
+        if number in found:
+            raise BenchError(f"'{path}' gives the number {number} to both '{found[number]}' and '{item}'")
+        found[number] = item
+    return found
+
+
+def keyed(found: Found, path: Path, named: Path | None, other: Path | None) -> dict[str, Value]:
+    """Tokens or words by original id. ``named`` says which item a number is, or ``other`` where all keys are numbers.
+
+    BenchError where rows have numbers and nothing says whose they are, or two keys mean one item.
+    """
+    numeric = all(key.isdecimal() for key in found.keys)
+    source = named or (other if numeric else None)
+    if source is None:
+        if found.numbered:
+            raise BenchError(f"'{path}' doesn't say which item each of its rows is; name a file that does: {HOW}")
+        return dict(zip(found.keys, found.values, strict=True))
+    known = numbers(source)
+    if found.numbered and len(known) != len(found.keys):
+        raise BenchError(f"'{path}' has {len(found.keys):,} rows, but '{source}' names {len(known):,} items")
+    pairs = [(known.get(key, f"number {key}"), value) for key, value in zip(found.keys, found.values, strict=True)]
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise BenchError(f"'{source}' gives item '{twice}' two numbers, and '{path}' an identifier for each")
+    return dict(pairs)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """``values[item]`` are the tokens or words of each item of the catalogue, empty where there are none.
+
+    ``remarks`` say in one line each what does not agree.
+    """
+
+    values: tuple[Value, ...]
+    missing: tuple[int, ...]
+    remarks: tuple[str, ...]
+
+
+def match(held: Mapping[str, Value], items: ItemTable, name: str, dataset: str) -> Matched:
+    """Identifiers of the file called ``name``, item by item. BenchError where the catalogue has none of its keys."""
+    known = set(items.ids)
+    strangers = [key for key in held if key not in known]
+    if len(strangers) == len(held):
+        raise BenchError(
+            f"none of the {len(held):,} items of '{name}' is in the catalogue of {dataset}: the file names "
+            f"{examples(strangers)}, the catalogue {examples(items.ids)}; where keys are numbers, say whose: {HOW}"
+        )
+    empty: Value = ""
+    values = tuple(held.get(item) or empty for item in items.ids)
+    missing = tuple(place for place, value in enumerate(values) if not value)
+    remarks = (
+        (
+            missing,
+            f"{len(missing):,} of {len(items):,} items have no identifier in '{name}': "
+            f"{examples([items.ids[item] for item in missing])}",
+        ),
+        (
+            strangers,
+            f"{len(strangers):,} of {len(held):,} items of '{name}' are not in the catalogue and are left out: "
+            f"{examples(strangers)}",
+        ),
+        *_shared(values, items),
+    )
+    return Matched(values, missing, tuple(remark for some, remark in remarks if some))
+
+
+def _shared(values: Sequence[Value], items: ItemTable) -> list[tuple[bool, str]]:
+    """A remark on items that the file gives one identifier."""
+    groups: dict[Value, list[int]] = {}
+    for item, value in enumerate(values):
+        groups.setdefault(value, []).append(item)
+    shared = {value: group for value, group in groups.items() if value and len(group) > 1}
+    if not shared:
+        return []
+    value, group = next(iter(shared.items()))
+    first = value if isinstance(value, str) else " ".join(value)
+    some = examples([items.ids[item] for item in group])
+    count = sum(map(len, shared.values()))
+    return [(True, f"{count:,} items share their identifier with another, as '{first}' is that of {some}")]
+
+
+def examples(names: Sequence[str]) -> str:
+    """The first few, quoted."""
+    return ", ".join(f"'{name}'" for name in names[:EXAMPLES]) + (", ..." if len(names) > EXAMPLES else "")
