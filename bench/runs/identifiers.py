@@ -13,10 +13,11 @@ from rich.table import Table
 
 from bench.data import sources
 from bench.data.dataset import ItemTable, LeakedView
-from bench.data.splits import Split, leave_one_out
+from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.ids import diagnostics
 from bench.ids.scheme import Ids, IdScheme
+from bench.runs import splitting
 from bench.runs.fitting import fitted, language
 from bench.runs.matrix import Plan, resolve
 from bench.runs.progress import Display
@@ -49,7 +50,7 @@ def show(plan: Plan, items: list[str], examples: int, as_json: bool) -> None:
 def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown]:
     subjects, contract, _ = resolve(plan)
     dataset = sources.find(name, plan.data_dir)
-    split = leave_one_out(dataset, plan.seeds[0], contract.max_history, contract.validation_in_test_history)
+    split = splitting.split(dataset, contract, plan.seeds[0])
     split = replace(split, train=replace(split.train, language=language(contract)))
     chosen = _chosen(dataset.items, items, examples, plan.seeds[0])
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from bench.data.splits import Split
+from bench.data.splits import Split, Targets
 from bench.errors import BenchError
 from bench.evaluation.cost import Stopwatch
-from bench.evaluation.metrics import CUTOFFS, Ranks, per_user
+from bench.evaluation.metrics import CUTOFFS, Ranks
 from bench.evaluation.ranking import evaluate
+from bench.evaluation.warm_cold import Mask, by_kind, is_warm
 from bench.ids import diagnostics, storage
 from bench.ids.scheme import Ids, IdScheme, Stage, Trained
 from bench.model import huggingface
@@ -66,8 +68,10 @@ class SchemeRun:
             ids, notes = fitted(self.scheme, view, request.results, request.cell.title, self.display)
         best, done = self.trained(ids)
         watch = Stopwatch()
-        ranks, complete = self.test(best.recommender)
+        ranks, complete = self.ranked(best.recommender, "test", self.split.test)
         inference = 1000 * watch.seconds / len(self.split.test)
+        warm = is_warm(self.split.train.sequences, len(self.split.train.items))
+        kinds = by_kind(self.split.test, warm, (ranks, complete), functools.partial(self.ranked, best.recommender))
         if self.accelerator.is_main_process:
             self.save(best.recommender)
         costs: dict[str, float | None] = {
@@ -79,7 +83,7 @@ class SchemeRun:
         described = diagnostics.figures(best.recommender.ids, self.split.test.items)
         if len(ids.tokens) > 1:
             described["drift"] = diagnostics.drift(ids)
-        return Outcome(ranks, complete, costs, described, self.summary(best, done))
+        return Outcome(ranks, complete, costs, described, self.summary(best, done), kinds)
 
     def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
         """What is stored of the training: of the stage that was tested, in all, and of every stage."""
@@ -176,7 +180,7 @@ class SchemeRun:
                 bar.at(bar.done, f"validating: {done:,} of {len(self.selection):,} users")
 
             ranks, _ = evaluate(recommender, self.selection, self.decoding, max(CUTOFFS), self.accelerator, advance)
-            return float(per_user(ranks.strict, self.contract.selection).mean())
+            return float(ranks.per_user(self.contract.selection).mean())
 
         return validate
 
@@ -216,10 +220,13 @@ class SchemeRun:
 
         return report
 
-    def test(self, recommender: Recommender) -> tuple[Ranks, bool]:
-        """The one reading of the test targets."""
-        with self.display.bar(f"{self.request.cell.title}: test", len(self.split.test)) as bar:
-            return evaluate(recommender, self.split.test, self.decoding, max(CUTOFFS), self.accelerator, bar.advance)
+    def ranked(
+        self, recommender: Recommender, name: str, targets: Targets, candidates: Mask | None = None
+    ) -> tuple[Ranks, bool]:
+        """A reading of test targets: of all once, and of those of one kind among the items of that kind."""
+        with self.display.bar(f"{self.request.cell.title}: {name}", len(targets)) as bar:
+            slots, at = max(CUTOFFS), self.accelerator
+            return evaluate(recommender, targets, self.decoding, slots, at, bar.advance, candidates)
 
     def save(self, recommender: Recommender) -> None:
         """The trained model as Transformers loads it, and the identifiers it writes."""
