@@ -134,7 +134,7 @@ class Ranks:
         """How the targets of a user lie to each other; None where each has one."""
         if self.owners is None or self.codes is None:
             return None
-        return several.own(self.owners, self.code_rank, self.codes)
+        return several.own(self.owners, self.code_rank, self.codes, self.group_size)
 
     def per_user(self, name: str) -> Floats:
         """``[users]``: the strict value of a metric."""

@@ -4,7 +4,7 @@ Recall@k is the share of a user's targets among the first k; NDCG@k is divided b
 begins with min(targets, k) of them; Hit@k says whether any target is among the first k, MRR is 1 / rank of the first
 one. With one target recall is hit, and all are what they always were.
 
-``owners [targets]`` numbers the user of each target, 0 and up, and every user has a target.
+``owners [targets]`` numbers the user of each target, ascending from 0, and every user has a target.
 """
 
 from __future__ import annotations
@@ -35,9 +35,13 @@ class Own:
     slot: Ints
 
 
-def own(owners: Ints, places: Floats, codes: Ints) -> Own:
-    """From the place of each target's slot, equal for ties, and a number for its identifier."""
-    order = np.lexsort((codes, places, owners))
+def own(owners: Ints, places: Floats, codes: Ints, group_size: Ints) -> Own:
+    """From the place of each target's slot, equal for ties, a number for its identifier, and the items that have it.
+
+    Of slots that tie, those come last whose items are more likely targets.
+    """
+    _, slot_of, targets = np.unique(owners * (int(codes.max()) + 1) + codes, return_inverse=True, return_counts=True)
+    order = np.lexsort((codes, targets[slot_of] / group_size, places, owners))
     owner, place, code = owners[order], places[order], codes[order]
     of_user = np.append(True, owner[1:] != owner[:-1])
     of_tie = of_user | np.append(True, place[1:] != place[:-1])
