@@ -35,6 +35,7 @@ DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Fol
     "`bench run --id-scheme textual --dataset toys --data-dir ~/data`\n\n"
     "`bench run --id-scheme textual,numeric/random --baseline pop,random --dataset ml-100k --seed 0,1,2`\n\n"
     "`bench run --id-scheme textual --dataset toys --set backbone=t5-small --set epochs=5 --set textual.words=6`\n\n"
+    "`bench run --id-scheme textual --dataset ml-100k --split ratio`\n\n"
     "`torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys`"
 )
 def run(
@@ -47,6 +48,7 @@ def run(
         list[str] | None,
         typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
     ] = None,
+    split: Annotated[str | None, typer.Option(help="leave-one-out or ratio; short for --set split=…")] = None,
     decoder: Annotated[str | None, typer.Option(help="beam or exact; short for --set decoder=…")] = None,
     tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
@@ -59,7 +61,8 @@ def run(
     """
     from bench.runs.matrix import Plan, execute
 
-    overrides = [*(set_ or []), *([f"decoder={decoder}"] if decoder else [])]
+    short = {"split": split, "decoder": decoder}
+    overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
     execute(
         Plan(
             schemes=_list(id_scheme),

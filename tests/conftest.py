@@ -70,6 +70,19 @@ def toy() -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def dated() -> Dataset:
+    """60 users take what is new while they are there: of 150 items, those of the end are never seen before it."""
+    random = np.random.default_rng(5)
+    times = np.sort(random.random((60, 1)) * 0.7 + np.cumsum(random.exponential(0.04, (60, 10)), axis=1), axis=1)
+    times = np.floor(times / times.max() * 300)  # days, so that many tie
+    items = (times / 300 * 110).astype(int) + random.integers(0, 40, times.shape)
+    titles = tuple(f"{COLOURS[item % 10]} {THINGS[item // 10 % 3]} {COLOURS[item // 30]}" for item in range(150))
+    catalogue = ItemTable(tuple(f"i{item:03d}" for item in range(150)), {"title": titles})
+    users = tuple(f"u{user:02d}" for user in range(60))
+    return Dataset("dated", users, catalogue, Sequences.from_rows(items), times.ravel())
+
+
+@pytest.fixture(scope="session")
 def toy_folder(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy data as atomic files."""
     from bench.data.formats import write_atomic

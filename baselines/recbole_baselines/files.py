@@ -30,10 +30,14 @@ FIELDS = "user_id:token\titem_id_list:token_seq\titem_id:token"
 
 
 def write(folder: Path, train: Rows, validation: Targets) -> None:
-    """``split.train.inter`` and ``split.valid.inter`` in ``folder``, which is made."""
+    """``split.train.inter`` and ``split.valid.inter`` in ``folder``, which is made.
+
+    A user with several validation targets has a line for each of them, all with one history.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / f"{NAME}.train.inter", FIELDS, _rows(*train))
-    _write(folder / f"{NAME}.valid.inter", FIELDS, _rows(validation.users, validation.histories, validation.items))
+    users, histories = validation.users[validation.owners], validation.histories.rows(validation.owners)
+    _write(folder / f"{NAME}.valid.inter", FIELDS, _rows(users, histories, validation.items))
 
 
 def write_catalogue(folder: Path, users: int, items: int, attributes: Sequence[Sequence[int]] | None) -> None:

@@ -22,7 +22,7 @@ from recbole.utils import ModelType, get_model, get_trainer, init_seed
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from bench.evaluation.metrics import from_scores, per_user
+from bench.evaluation.metrics import Ranks, from_scores
 from bench.files import write_json
 from recbole_baselines import shims, tuning
 from recbole_baselines.trainer import BEST, Reporting
@@ -183,14 +183,18 @@ class Model:
         rows, lengths = _padded(valid, self.width)
         place = torch.empty(len(self.items) + 1, dtype=torch.long)
         place[self.items] = torch.arange(len(self.items))
+        targets = place[valid["item_id"]].numpy()
+        begins = np.flatnonzero(np.diff(valid["user_id"].numpy(), prepend=-1))  # a user's targets stand together
+        owners = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(targets)))
         ranks = []
-        for start in range(0, len(valid), SCORED_AT_ONCE):
-            part = slice(start, start + SCORED_AT_ONCE)
+        for start in range(0, len(begins), SCORED_AT_ONCE):
+            part = begins[start : start + SCORED_AT_ONCE]
             scores = self._scores(valid["user_id"][part], rows[part], lengths[part])
-            targets = place[valid["item_id"][part]].numpy()
             excluded = self._held(rows[part]) > 0 if self.job["exclude_history"] else None
-            ranks.append(from_scores(scores, targets, excluded).strict)
-        return float(per_user(np.concatenate(ranks), self.job["selection"]).mean())
+            inside = (owners >= start) & (owners < start + SCORED_AT_ONCE)
+            ranks.append(from_scores(scores, targets[inside], excluded, owners[inside] - start))
+        found = Ranks.join(ranks).of(owners if len(owners) > len(begins) else None, targets)
+        return float(found.per_user(self.job["selection"]).mean())
 
     def score(
         self, users: NDArray[np.int64], values: NDArray[np.int32], offsets: NDArray[np.int64]

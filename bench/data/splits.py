@@ -1,4 +1,4 @@
-"""Leave-one-out: each user's last interaction is tested, the one before it validates, the rest trains."""
+"""What a split is, and leave-one-out: each user's last interaction is tested, the one before it validates."""
 
 from __future__ import annotations
 
@@ -15,17 +15,45 @@ FEWEST = 3  # interactions a user needs to have one each for training, validatio
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What is to be predicted: for each row a user, the history shown to the recommender and the target item."""
+    """What is to be predicted: for each row a user, the history shown to the recommender, and one or more items.
+
+    ``items [targets]`` are flat, row after row. ``counts [rows]`` says how many of them each row has; None says one
+    each, by the protocol and not by chance.
+    """
 
     users: NDArray[np.int64]
     histories: Sequences
     items: ItemIndices
+    counts: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
+        """Number of rows, that is of users."""
         return len(self.users)
 
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """``[targets]``: the row that each target belongs to."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), 1 if self.counts is None else self.counts)
+
+    def places(self, rows: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Where the targets of the named rows stand among all, in the order of the rows."""
+        if self.counts is None:
+            return rows
+        offsets = np.concatenate([[0], np.cumsum(self.counts)])
+        return Sequences(np.arange(offsets[-1], dtype=np.int32), offsets).rows(rows).values
+
     def take(self, rows: NDArray[np.integer]) -> Targets:
-        return Targets(self.users[rows], self.histories.rows(rows), self.items[rows])
+        """The named rows with all their targets."""
+        counts = None if self.counts is None else self.counts[rows]
+        return Targets(self.users[rows], self.histories.rows(rows), self.items[self.places(rows)], counts)
+
+    def among(self, candidates: NDArray[np.bool_]) -> tuple[Targets, NDArray[np.intp]]:
+        """Only the targets that are ``candidates [items]``, and where they stand; rows without one are left out."""
+        kept = candidates[self.items]
+        counts = np.bincount(self.owners[kept], minlength=len(self))
+        rows = np.flatnonzero(counts)
+        several = None if self.counts is None else counts[rows]
+        return Targets(self.users[rows], self.histories.rows(rows), self.items[kept], several), np.flatnonzero(kept)
 
     def parted(self, count: int, seed: int) -> tuple[Targets, Targets]:
         """Two fixed random parts, rows in their original order: ``count`` rows, and the rest.
@@ -59,8 +87,7 @@ def leave_one_out(
     leave-one-out systems do; switched off, test and validation share one history. Users with fewer than three
     interactions train but are not evaluated.
     """
-    if max_history < 1:
-        raise BenchError(f"leave-one-out cannot cut histories to {max_history} items; 1 or more are possible")
+    refuse_cap(max_history)
     whole = dataset.sequences
     starts, stops = whole.offsets[:-1], whole.offsets[1:]
     evaluated = np.flatnonzero(whole.lengths >= FEWEST)
@@ -85,3 +112,9 @@ def leave_one_out(
         test=targets(back=1, history_back=1 if validation_in_test_history else 2),
         notes=notes if short else (),
     )
+
+
+def refuse_cap(max_history: int) -> None:
+    """BenchError where histories would be cut to nothing."""
+    if max_history < 1:
+        raise BenchError(f"a split cannot cut histories to {max_history} items; 1 or more are possible")

@@ -4,17 +4,22 @@ A rank is 1-based and float64; ``inf`` says that the target was not retrieved. I
 that share an identifier come out of the decoder as one slot, and ``Ranks`` keeps what is needed to read such a list
 in three ways. *Strict* (the headline) puts the target last among the items of its slot, *optimistic* takes the rank of
 the slot as if the target were alone in it, *expected* lets each slot show one of its items, drawn at random.
+
+Where a user has several targets (``Ranks.owners``), metrics are those of ``bench.evaluation.several``; with one target
+for each user they come to the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.evaluation import several
 
 CUTOFFS = (1, 5, 10, 20)
 
@@ -37,17 +42,21 @@ def reciprocal_rank(ranks: Floats, k: int | None = None) -> Floats:
 
 
 def per_user(ranks: Floats, name: str) -> Floats:
-    """``[users]``: a metric by its name in the result file, such as ``ndcg@10``, ``mrr@20`` or ``mrr``."""
+    """``[users]``: a metric by its name in the result file, such as ``ndcg@10``, ``mrr@20`` or ``mrr``.
+
+    With one target, recall is hit.
+    """
     kind, _, cutoff = name.partition("@")
     if kind == "mrr":
         return reciprocal_rank(ranks, int(cutoff) if cutoff else None)
-    return {"hit": hit, "ndcg": ndcg}[kind](ranks, int(cutoff))
+    return {"hit": hit, "recall": hit, "ndcg": ndcg}[kind](ranks, int(cutoff))
 
 
-def names(cutoffs: Sequence[int], complete: bool) -> list[str]:
+def names(cutoffs: Sequence[int], complete: bool, several_targets: bool = False) -> list[str]:
     """The metrics that are reported. Plain ``mrr`` needs a ``complete`` ranking, one in which every item has a rank."""
     return [
         *(f"hit@{k}" for k in cutoffs),
+        *(f"recall@{k}" for k in cutoffs if several_targets),
         *(f"ndcg@{k}" for k in cutoffs),
         f"mrr@{max(cutoffs)}",
         *(["mrr"] if complete else []),
@@ -67,16 +76,21 @@ def _weighted(ranks: Floats, weights: Floats, cutoffs: Sequence[int], complete: 
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """Where each target came out; all arrays are ``[users]``.
+    """Where each target came out; all arrays are ``[targets]``.
 
     ``code_rank`` is the rank of the target's slot, ``inf`` where it was not retrieved. ``better`` counts the items in
     strictly better slots and means nothing where the target was not retrieved. ``group_size`` is the number of
     items that share the target's identifier, itself included.
+
+    ``owners`` numbers the user of each target, 0 and up, each with one target or more; None says that every user has
+    one. ``codes`` then numbers the targets' identifiers: targets of one user may share a slot.
     """
 
     code_rank: Floats
     better: NDArray[np.int64]
     group_size: NDArray[np.int64]
+    owners: NDArray[np.int64] | None = None
+    codes: NDArray[np.int64] | None = None
 
     @classmethod
     def of_items(cls, ranks: Floats) -> Ranks:
@@ -86,7 +100,7 @@ class Ranks:
 
     @classmethod
     def join(cls, parts: Sequence[Ranks]) -> Ranks:
-        """The users of several batches, in order."""
+        """The targets of several batches, in order; whose they are is left to say."""
         return cls(
             np.concatenate([part.code_rank for part in parts]),
             np.concatenate([part.better for part in parts]),
@@ -94,21 +108,38 @@ class Ranks:
         )
 
     def take(self, rows: NDArray[np.integer]) -> Ranks:
-        """The named users, in the order given."""
+        """The named targets, in the order given; whose they are is left to say."""
         return Ranks(self.code_rank[rows], self.better[rows], self.group_size[rows])
+
+    def of(self, owners: NDArray[np.int64] | None, codes: NDArray[np.integer]) -> Ranks:
+        """The same ranks, of these users."""
+        return self if owners is None else replace(self, owners=owners, codes=codes.astype(np.int64))
 
     def __len__(self) -> int:
         return len(self.code_rank)
 
     @property
     def strict(self) -> Floats:
-        """Item ranks with the target last in its slot."""
-        return np.where(np.isfinite(self.code_rank), self.better + self.group_size, np.inf)
+        """Item ranks with the target last in its slot; a user's own targets within one slot are its last ones."""
+        ranks = np.where(np.isfinite(self.code_rank), self.better + self.group_size, np.inf)
+        return ranks - self.own.targets_behind if self.own else ranks
 
     @property
     def optimistic(self) -> Floats:
-        """Slot ranks: collisions cost nothing."""
-        return self.code_rank
+        """Slot ranks: collisions cost nothing. A slot that holds several targets of a user shows them all."""
+        return self.code_rank - self.own.room_behind if self.own else self.code_rank
+
+    @cached_property
+    def own(self) -> several.Own | None:
+        """How the targets of a user lie to each other; None where each has one."""
+        if self.owners is None or self.codes is None:
+            return None
+        return several.own(self.owners, self.code_rank, self.codes, self.group_size)
+
+    def per_user(self, name: str) -> Floats:
+        """``[users]``: the strict value of a metric."""
+        strict = self.strict
+        return per_user(strict, name) if self.owners is None else several.per_user(strict, self.owners, name)
 
 
 def summaries(ranks: Ranks, complete: bool, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, dict[str, float]]:
@@ -118,6 +149,8 @@ def summaries(ranks: Ranks, complete: bool, cutoffs: Sequence[int] = CUTOFFS) ->
     probability ``1 / group_size``, at ``code_rank``; otherwise it is missing. The expected value of each metric is
     therefore ``metric(code_rank) / group_size``. Without collisions the three agree.
     """
+    if ranks.own:
+        return _of_several(ranks, ranks.own, names(cutoffs, complete, several_targets=True))
     shown = 1 / ranks.group_size
     return {
         "strict": summarise(ranks.strict, cutoffs, complete),
@@ -126,14 +159,30 @@ def summaries(ranks: Ranks, complete: bool, cutoffs: Sequence[int] = CUTOFFS) ->
     }
 
 
-def from_scores(
-    scores: NDArray[np.floating], targets: NDArray[np.integer], excluded: NDArray[np.bool_] | None = None
-) -> Ranks:
-    """Ranks from a score for every item: ``scores [users, items]``, ``targets [users]``, ``excluded [users, items]``.
+def _of_several(ranks: Ranks, own: several.Own, asked: Sequence[str]) -> dict[str, dict[str, float]]:
+    owners = np.asarray(ranks.owners)
+    strict, optimistic, slots = ranks.strict, ranks.optimistic, ranks.code_rank - own.slots_behind
+    return {
+        "strict": {name: float(several.per_user(strict, owners, name).mean()) for name in asked},
+        "optimistic": {name: float(several.per_user(optimistic, owners, name).mean()) for name in asked},
+        "expected": {
+            name: float(several.expected(slots, ranks.group_size, own, owners, name).mean()) for name in asked
+        },
+    }
 
-    The rank is the number of items that score at least as much as the target, itself included: ties count against
-    it, so that a constant score ranks last and not first. Excluded items take no place; an excluded target
-    is not retrieved. NaN has no place in an order and is a BenchError.
+
+def from_scores(
+    scores: NDArray[np.floating],
+    targets: NDArray[np.integer],
+    excluded: NDArray[np.bool_] | None = None,
+    rows: NDArray[np.integer] | None = None,
+) -> Ranks:
+    """Ranks from a score for every item: ``scores [users, items]``, ``excluded [users, items]`` or ``[1, items]``.
+
+    ``targets [targets]`` are of the users ``rows [targets]``; without them each user has one, in order. The rank is the
+    number of items that score at least as much as the target, itself included: ties count against it, so that a
+    constant score ranks last and not first. Excluded items take no place; an excluded target is not retrieved. NaN
+    has no place in an order and is a BenchError.
     """
     bad = np.isnan(scores).any(axis=1)
     if bad.any():
@@ -141,10 +190,11 @@ def from_scores(
             f"cannot rank items by NaN: scores of {bad.sum():,} of {len(bad):,} users hold it, first in row "
             f"{bad.argmax()}; the model that made them has diverged or divides by zero"
         )
-    rows = np.arange(len(targets))
-    ahead = scores >= scores[rows, targets][:, None]
+    rows = np.arange(len(targets)) if rows is None else rows
+    ahead = scores[rows] >= scores[rows, targets][:, None]
     if excluded is not None:
-        ahead &= ~excluded
+        excluded = np.broadcast_to(excluded, scores.shape)
+        ahead &= ~excluded[rows]
     ranks = ahead.sum(axis=1).astype(np.float64)
     if excluded is not None:
         ranks[excluded[rows, targets]] = np.inf
@@ -157,17 +207,26 @@ def from_slots(
     targets: NDArray[np.integer],
     groups: NDArray[np.integer],
     scores: NDArray[np.floating] | None = None,
+    rows: NDArray[np.integer] | None = None,
+    candidates: NDArray[np.bool_] | None = None,
 ) -> Ranks:
-    """Ranks from a decoder's list: ``items [users, slots]`` best first, ``valid`` likewise, ``targets [users]``.
+    """Ranks from a decoder's list: ``items [users, slots]`` best first, ``valid`` likewise, ``targets [targets]``.
+
+    The targets are those of the users ``rows [targets]``; without them each user has one, in order.
 
     A slot stands for one identifier and holds any one item that has it; within a row identifiers are distinct.
     ``groups [items]`` numbers the identifiers (``TokenIds.groups``). Slots that are not valid take no place. With
     ``scores [users, slots]`` slots that score as much as the target's come before it, as in ``from_scores``: the order
-    of a tie is the decoder's, and must not count in anyone's favour.
+    of a tie is the decoder's, and must not count in anyone's favour. Where only ``candidates [items]`` were ranked, a
+    slot holds those of its items that are among them, and no other target is retrieved.
     """
-    sizes = np.bincount(groups)
+    sizes = np.bincount(groups if candidates is None else groups[candidates], minlength=int(groups.max()) + 1)
+    if rows is not None:
+        items, valid, scores = items[rows], valid[rows], None if scores is None else scores[rows]
     slots = groups[np.where(valid, items, 0)]
     found = valid & (slots == groups[targets][:, None])
+    if candidates is not None:
+        found &= candidates[targets][:, None]
     retrieved, at = found.any(axis=1), found.argmax(axis=1)
     rows = np.arange(len(targets))
     if scores is not None:

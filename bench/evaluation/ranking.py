@@ -4,7 +4,7 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from accelerate import Accelerator
@@ -27,9 +27,12 @@ def evaluate(
     slots: int,
     accelerator: Accelerator,
     advance: Callable[[int], None] = lambda users: None,
+    candidates: NDArray[np.bool_] | None = None,
 ) -> tuple[Ranks, bool]:
-    """The rank of every target, in the order of ``targets``, and whether every item was ranked. ``advance`` gets users
-    done.
+    """The rank of every target, in the order of ``targets``, and whether every item was ranked.
+
+    Every user is decoded once, however many targets it has. ``advance`` gets users done. Only ``candidates [items]``
+    are ranked, None for all.
     """
     check_cutoff(slots, len(recommender.ids))
     recommender.eval()
@@ -40,17 +43,23 @@ def evaluate(
         slots = len(recommender.ids)
     found, complete = [], True
     for rows in batches[accelerator.process_index :: accelerator.num_processes]:
-        ranked = recommender.rank(targets.histories.rows(rows), slots, decoding)
-        found.append(
-            (rows, from_slots(ranked.items, ranked.valid, targets.items[rows], recommender.ids.groups, ranked.scores))
+        part = targets.take(rows)
+        ranked = recommender.rank(part.histories, slots, decoding, candidates)
+        ranks = from_slots(
+            ranked.items, ranked.valid, part.items, recommender.ids.groups, ranked.scores, part.owners, candidates
         )
+        found.append((targets.places(rows), ranks))
         complete = complete and ranked.complete
         advance(len(rows) * accelerator.num_processes)
     if accelerator.num_processes > 1:
         found = gather_object(found)
-    rows = np.concatenate([rows for rows, _ in found])
-    ranks = Ranks.join([ranks for _, ranks in found])
-    return ranks.take(np.argsort(rows)), complete
+    order = np.argsort(np.concatenate([places for places, _ in found]))
+    ranks = Ranks.join([ranks for _, ranks in found]).take(order)
+    return _of_users(ranks, targets, recommender.ids.groups[targets.items]), complete
+
+
+def _of_users(ranks: Ranks, targets: Targets, codes: NDArray[np.integer]) -> Ranks:
+    return ranks.of(None if targets.counts is None else targets.owners, codes)
 
 
 def users_at_once(recommender: Recommender) -> int:
@@ -65,19 +74,30 @@ def score_targets(
     items: int,
     exclude_history: bool,
     advance: Callable[[int], None] = lambda users: None,
+    candidates: NDArray[np.bool_] | None = None,
 ) -> Ranks:
-    """The rank of every target under a baseline's scores of the whole catalogue of ``items``."""
-    size = max(1, SCORED_AT_ONCE // items)
+    """The rank of every target under a baseline's scores of the whole catalogue of ``items``, or of ``candidates``."""
     parts = []
-    for start in range(0, len(targets), size):
-        part = targets.take(np.arange(start, min(start + size, len(targets))))
-        excluded = None
+    for rows in _batches(targets, max(1, SCORED_AT_ONCE // items)):
+        part = targets.take(rows)
+        excluded = None if candidates is None else ~candidates[None, :]
         if exclude_history:
-            excluded = np.zeros((len(part), items), bool)
-            excluded[np.repeat(np.arange(len(part)), part.histories.lengths), part.histories.values] = True
-        parts.append(from_scores(_scores(baseline, part), part.items, excluded))
+            held = np.zeros((len(part), items), bool)
+            held[np.repeat(np.arange(len(part)), part.histories.lengths), part.histories.values] = True
+            excluded = held if excluded is None else held | excluded
+        parts.append(from_scores(_scores(baseline, part), part.items, excluded, part.owners))
         advance(len(part))
-    return Ranks.join(parts)
+    return _of_users(Ranks.join(parts), targets, targets.items)
+
+
+def _batches(targets: Targets, size: int) -> Iterator[NDArray[np.int64]]:
+    """Rows in order, as many at a time as have at most ``size`` targets, but one at least."""
+    ends, start = np.cumsum(np.bincount(targets.owners)), 0
+    while start < len(targets):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + size, side="right")))
+        yield np.arange(start, stop)
+        start = stop
 
 
 def _scores(baseline: Baseline | TrainedBaseline, part: Targets) -> NDArray[np.float32]:

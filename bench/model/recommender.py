@@ -76,8 +76,14 @@ class Recommender(nn.Module, ABC):
         """The summed loss of a batch; the loop divides it by ``targets`` of the whole global batch."""
 
     @abstractmethod
-    def rank(self, histories: Sequences, slots: int, decoding: Decoding) -> Slots:
-        """The best ``slots`` identifiers for every history. Call in ``eval`` mode."""
+    def rank(
+        self, histories: Sequences, slots: int, decoding: Decoding, candidates: NDArray[np.bool_] | None = None
+    ) -> Slots:
+        """The best ``slots`` identifiers for every history. Call in ``eval`` mode.
+
+        ``candidates [items]`` says which items of the catalogue may be ranked, None for all. Identifiers that no
+        candidate has do not exist then: nothing is spent on them, neither places of a beam nor probability.
+        """
 
     def calibrate(self, targets: Targets, decoding: Decoding, metric: str) -> None:
         """Choose on validation users whatever is not learnt but chosen; nothing where there is no such thing.

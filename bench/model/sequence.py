@@ -26,7 +26,8 @@ class SequenceRecommender(Recommender):
     The loss is the cross-entropy of every token, end token included, over what ``objective`` names: the whole
     ``vocabulary``, or after each ``prefix`` only the tokens that go on to an item (see ``Scoring``). Under the latter
     nothing is to be learnt where a prefix can only go on in one way, and such tokens are no predictions. Every example
-    is read and written in one variant of the identifiers; items are ranked in variant 0.
+    is read and written in one variant of the identifiers; items are ranked in variant 0. Where only some items are
+    candidates, scores are normalised over their tree.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SequenceRecommender(Recommender):
         self.labels = np.stack([with_end(ids, variant) for variant in range(len(ids.tokens))])
         trees = [Trie.of(ids, variant) for variant in range(len(ids.tokens))]
         self._trie, self._forest = trees[0], Forest.of(trees)
+        self._subtree: tuple[NDArray[np.bool_], Trie] | None = None
         self.by_prefix = objective == "prefix"
         choices = self._forest.count.numpy()[self._forest.paths]
         self.predicted = (self.labels != IGNORED) & ((choices > 1) | (not self.by_prefix))
@@ -92,9 +94,12 @@ class SequenceRecommender(Recommender):
         return allowed
 
     @torch.no_grad()
-    def rank(self, histories: Sequences, slots: int, decoding: Decoding) -> Slots:
-        cache, trie = self._encoded(to_device(self._read(self.writer.write(histories)), self.device)), self.trie
-        excluded = self._excluded(histories) if decoding.exclude_history else None
+    def rank(
+        self, histories: Sequences, slots: int, decoding: Decoding, candidates: NDArray[np.bool_] | None = None
+    ) -> Slots:
+        trie = self.trie if candidates is None else self._among(candidates)
+        cache = self._encoded(to_device(self._read(self.writer.write(histories)), self.device))
+        excluded = self._excluded(histories, trie) if decoding.exclude_history else None
         if decoding.decoder == "exact":
             scores = score_all(self.t5, cache, trie, decoding.scoring)
             if excluded is not None:
@@ -117,14 +122,20 @@ class SequenceRecommender(Recommender):
             self._trie = self._trie.to(self.device)
         return self._trie
 
-    def _excluded(self, histories: Sequences) -> Tensor:
+    def _among(self, candidates: NDArray[np.bool_]) -> Trie:
+        """The prefix tree of the candidates, which is kept for the next batch."""
+        if self._subtree is None or not np.array_equal(self._subtree[0], candidates):
+            self._subtree = candidates.copy(), Trie.among(self.ids, candidates, self.device)
+        return self._subtree[1]
+
+    def _excluded(self, histories: Sequences, trie: Trie) -> Tensor:
         """Leaves all of whose items are in the history, ``[B, E]``; filled up with the number of leaves."""
-        trie = self.trie
         leaf_of_item = trie.leaf_of_item.cpu().numpy()
-        sizes = np.bincount(leaf_of_item)
+        sizes = np.bincount(leaf_of_item[leaf_of_item >= 0])
         rows = []
         for history in range(len(histories)):
-            leaves, counts = np.unique(leaf_of_item[np.unique(histories[history])], return_counts=True)
+            held = leaf_of_item[np.unique(histories[history])]
+            leaves, counts = np.unique(held[held >= 0], return_counts=True)
             rows.append(torch.from_numpy(leaves[counts == sizes[leaves]]))
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=len(sizes))
         return padded.to(self.device)

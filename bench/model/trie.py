@@ -8,7 +8,7 @@ Leaves are numbered in lexicographic order, so every node covers the contiguous 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.errors import BenchError
 from bench.ids.scheme import TokenIds
 
 
@@ -24,8 +25,8 @@ class Trie:
     """All tensors but ``leaf_of_item`` and ``item_of_leaf`` are ``[nodes]``; node 0 is the root.
 
     ``token`` leads into a node (the root's is padding, which starts the decoder); ``item`` is the lowest catalogue
-    index with this identifier at a leaf, and -1 elsewhere. ``leaf_of_item`` is ``[items]``, ``item_of_leaf``
-    ``[leaves]``.
+    index with this identifier at a leaf, and -1 elsewhere. ``leaf_of_item`` is ``[items]``, -1 for an item that is not
+    in the tree; ``item_of_leaf`` is ``[leaves]``.
     """
 
     first: Tensor
@@ -42,6 +43,18 @@ class Trie:
     def of(cls, ids: TokenIds, variant: int = 0, device: torch.device | str = "cpu") -> Trie:
         """The tree of one variant of identifiers. The end token is a node where lengths differ."""
         return build(with_end(ids, variant), ids.vocabulary.pad).to(device)
+
+    @classmethod
+    def among(cls, ids: TokenIds, candidates: NDArray[np.bool_], device: torch.device | str = "cpu") -> Trie:
+        """The tree of the ``candidates [items]`` alone, in variant 0; items are still named by catalogue index."""
+        if not candidates.any():
+            raise BenchError("a ranking of no item was asked for; at least one candidate is needed")
+        chosen = np.flatnonzero(candidates)
+        tree = build(with_end(ids)[chosen], ids.vocabulary.pad)
+        items, leaves = torch.from_numpy(chosen), torch.full((len(candidates),), -1)
+        leaves[items] = tree.leaf_of_item
+        item = torch.where(tree.item < 0, -1, items[tree.item])
+        return replace(tree, item=item, leaf_of_item=leaves, item_of_leaf=items[tree.item_of_leaf]).to(device)
 
     def to(self, device: torch.device | str) -> Trie:
         tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}

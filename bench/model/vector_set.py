@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
-from bench.evaluation.metrics import Ranks, from_scores, per_user
+from bench.evaluation.metrics import Ranks, from_scores
 from bench.ids.prompts import Prompts, prompt_set
 from bench.ids.scheme import Variants, VectorIds
 from bench.model import softmax
@@ -201,8 +201,9 @@ class VectorSetRecommender(Recommender):
             ours, others = self.feature_scores(part.histories)
             hidden = excluded(part.histories if decoding.exclude_history else None, len(part), len(self.ids))
             for ranks, weight in zip(found, WEIGHTS, strict=True):
-                ranks.append(from_scores((1 - weight) * ours + weight * others, part.items, hidden))
-        means = [float(per_user(Ranks.join(ranks).strict, metric).mean()) for ranks in found]
+                ranks.append(from_scores((1 - weight) * ours + weight * others, part.items, hidden, part.owners))
+        owners = None if targets.counts is None else targets.owners
+        means = [float(Ranks.join(ranks).of(owners, targets.items).per_user(metric).mean()) for ranks in found]
         best = min(range(len(WEIGHTS)), key=lambda place: (-means[place], abs(WEIGHTS[place] - 0.5)))
         self.weight.fill_(WEIGHTS[best])
 

@@ -53,7 +53,14 @@ DIAGNOSTICS = (
     "optimistic lets collisions cost nothing; invalid is the share of written lists that name no item, 0 by "
     "construction where the decoder only follows identifiers"
 )
-SLICES = "strict NDCG@10 of the users in a slice; intervals are 1.96 standard errors over users"
+SLICES = (
+    "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; intervals are "
+    "1.96 standard errors over users"
+)
+SEVERAL = (
+    "under split=ratio a user has several: Hit@k is the share of users with any of theirs among the first k, NDCG@k is "
+    "a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 the mean of 1/rank of the first"
+)
 
 
 def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, missing: str) -> list[Note]:
@@ -83,6 +90,7 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
     several = any(len(row.cells) > 1 for row in rows)
     return [
         Note("metrics", METRICS),
+        *([Note("targets", SEVERAL)] if any(row.first.contract.get("split") == "ratio" for row in rows) else []),
         Note("strict", STRICT),
         Note("intervals", INTERVALS + (SEEDS + DEVIATION if several else "") + UNPAIRED),
         Note("marks", MARKED),

@@ -1,13 +1,13 @@
 """Stored results, read back: one ``Result`` for each finished cell (data set x scheme x contract x seed).
 
-A cell is a folder with a ``result.json`` of ``SCHEMA`` and a ``per_user.parquet`` beside it, anywhere below
+A cell is a folder with a ``result.json`` of up to ``SCHEMA`` and a ``per_user.parquet`` beside it, anywhere below
 ``<results>/runs``. Folders whose name starts with a dot hold unfinished work and are passed over.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +18,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.evaluation.metrics import Floats, Ranks, per_user
+from bench.evaluation import several
+from bench.evaluation.metrics import Floats, Ranks
 
-SCHEMA = 1  # of result.json; rises when an old reader would misunderstand
+SEVERAL_TARGETS = 2  # schema of a result.json with several targets of a user; 1 is one target each
+SCHEMA = SEVERAL_TARGETS  # rises when an old reader would misunderstand
 EXAMPLE = "bench run --id-scheme textual,numeric --dataset ml-100k"
 COLUMNS = ["user", "target", "rank", "code_rank", "group_size", "popularity", "history_length"]
+READINGS = ("strict", "optimistic", "expected")
+KINDS = ("warm", "cold")  # of items; results of before they were told apart hold neither
 ROUNDING = 1e-5  # by how much a stored mean may differ from the mean of its users
 
 Scalar = str | int | float | bool | None
@@ -81,10 +85,34 @@ class Costs:
 
 
 @dataclass(frozen=True, eq=False)
+class KindTable:
+    """Strict ``ranks [targets]`` of the targets of one kind among the items of that kind; ``owners`` number users."""
+
+    ranks: Floats
+    owners: NDArray[np.int64]
+
+    def values(self, name: str) -> Floats:
+        """``[users]``: a metric for each user who has a target of the kind."""
+        return several.per_user(self.ranks, self.owners, name)
+
+
+@dataclass(frozen=True)
+class KindFacts:
+    """How many items, users and targets of one kind were measured, and the metrics as of the whole catalogue."""
+
+    items: int
+    users: int
+    targets: int
+    metrics: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
 class UserTable:
     """Per-user results, all ``[users]`` and ordered by user: where the target came out, in which strata the user falls.
 
-    The order makes cells that tested the same users agree line by line.
+    The order makes cells that tested the same users agree line by line. A user with several targets is one line:
+    ``targets`` joins them, ``popularity`` is their mean rounded up, so that 0 says that all are cold. ``ranks`` and
+    ``kinds`` alone are by target: ``kinds[name]`` holds the ranks of warm or cold targets among items of that kind.
     """
 
     users: NDArray[np.object_]
@@ -92,6 +120,7 @@ class UserTable:
     ranks: Ranks
     popularity: NDArray[np.int64]
     history_length: NDArray[np.int64]
+    kinds: Mapping[str, KindTable]
 
     def __len__(self) -> int:
         return len(self.users)
@@ -101,7 +130,8 @@ class UserTable:
 class Result:
     """One finished cell. ``metrics`` is ``metrics[reading][name]`` with readings strict, optimistic and expected.
 
-    ``place`` is the folder as it is written in reports: relative to the results folder.
+    ``kinds`` holds the metrics of ``warm`` and ``cold`` items alone, where they were measured. ``place`` is the folder
+    as it is written in reports: relative to the results folder.
     """
 
     folder: Path
@@ -120,18 +150,19 @@ class Result:
     training: Mapping[str, Any] | None
     environment: Mapping[str, Scalar]
     created: str
+    kinds: Mapping[str, KindFacts] = field(default_factory=dict)
     resampled: dict[str, Floats] = field(default_factory=dict)  # filled by bench.report.sampling
 
     @cached_property
     def table(self) -> UserTable:
         """The per-user table, read when first asked for."""
-        table = _read_table(self.folder / "per_user.parquet")
+        table = _read_table(self.folder / "per_user.parquet", tuple(self.kinds))
         _check_agreement(self, table)
         return table
 
     def values(self, name: str) -> Floats:
         """``[users]``: the strict value of a metric for each user."""
-        return per_user(self.table.ranks.strict, name)
+        return self.table.ranks.per_user(name)
 
 
 def load(results: Path) -> list[Result]:
@@ -188,13 +219,19 @@ def _result(folder: Path, place: str, stored: Mapping[str, Any]) -> Result:
         preset=stored["preset"],
         seed=int(stored["seed"]),
         split={name: int(count) for name, count in stored["split"].items()},
-        metrics={reading: _floats(stored["metrics"][reading]) for reading in ("strict", "optimistic", "expected")},
+        metrics={reading: _floats(stored["metrics"][reading]) for reading in READINGS},
         identifiers=None if stored["identifiers"] is None else _identifiers(stored["identifiers"]),
         costs=Costs(**{name: _cost(stored["costs"][name]) for name in Costs.__dataclass_fields__}),
         training=stored["training"],
         environment=dict(stored["environment"]),
         created=str(stored["created"]),
+        kinds={name: _kind(stored[name]) for name in KINDS if stored.get(name) is not None},
     )
+
+
+def _kind(found: Mapping[str, Any]) -> KindFacts:
+    metrics = {reading: _floats(found["metrics"][reading]) for reading in READINGS}
+    return KindFacts(int(found["items"]), int(found["users"]), int(found["targets"]), metrics)
 
 
 def _identifiers(found: Mapping[str, Any]) -> IdentifierFacts:
@@ -211,25 +248,43 @@ def _cost(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _read_table(path: Path) -> UserTable:
+def _read_table(path: Path, kinds: Sequence[str]) -> UserTable:
     if not path.is_file():
         raise BenchError(f"'{path}' is missing beside its result.json; run that cell again with --force")
     try:
-        frame = pd.read_parquet(path, columns=COLUMNS)
+        frame = pd.read_parquet(path)
         frame = frame.iloc[np.argsort(frame["user"].to_numpy(object), kind="stable")]
         columns = {name: _numbers(frame[name]) for name in COLUMNS[2:]}
+        return _user_table(frame, columns, kinds)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise BenchError(f"'{path}' is damaged ({reason}); run that cell again with --force") from error
+
+
+def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], kinds: Sequence[str]) -> UserTable:
+    """From lines by target, sorted by user."""
+    users, first, owners = np.unique(frame["user"].to_numpy(object), return_index=True, return_inverse=True)
     group_size = columns["group_size"].astype(np.int64)
     better = np.where(np.isfinite(columns["rank"]), columns["rank"] - group_size, 0).astype(np.int64)
+    targets = frame["target"].to_numpy(object)
+    popularity, counts = columns["popularity"], np.bincount(owners)
+    if len(users) < len(frame):
+        targets = np.array([" ".join(map(str, held)) for held in np.split(targets, first[1:])], object)
+        popularity = np.ceil(np.bincount(owners, popularity) / counts)
     return UserTable(
-        frame["user"].to_numpy(object),
-        frame["target"].to_numpy(object),
-        Ranks(columns["code_rank"], better, group_size),
-        columns["popularity"].astype(np.int64),
-        columns["history_length"].astype(np.int64),
+        users,
+        targets,
+        Ranks(columns["code_rank"], better, group_size, owners if len(users) < len(frame) else None),
+        popularity.astype(np.int64),
+        columns["history_length"][first].astype(np.int64),
+        {name: _kind_table(frame, owners, name) for name in kinds},
     )
+
+
+def _kind_table(frame: pd.DataFrame, owners: NDArray[np.int64], name: str) -> KindTable:
+    members = frame["cold"].to_numpy(bool) == (name == "cold")
+    ranks = _numbers(frame[f"{name}_rank"])[members]
+    return KindTable(ranks, np.unique(owners[members], return_inverse=True)[1])
 
 
 def _numbers(column: pd.Series[Any]) -> Floats:
@@ -242,9 +297,14 @@ def _check_agreement(result: Result, table: UserTable) -> None:
     if not len(table):
         raise BenchError(f"'{result.folder / 'per_user.parquet'}' holds no user; run that cell again with --force")
     for name in ("hit@10", "ndcg@10"):
-        stored, found = result.metrics["strict"][name], float(per_user(table.ranks.strict, name).mean())
-        if abs(stored - found) > ROUNDING:
-            raise BenchError(
-                f"'{result.folder}' disagrees with itself: {name} is {stored:.6f} in result.json and {found:.6f} in "
-                "per_user.parquet; run that cell again with --force"
-            )
+        _check_mean(result, name, result.metrics["strict"][name], table.ranks.per_user(name))
+        for kind, held in table.kinds.items():
+            _check_mean(result, f"{kind} {name}", result.kinds[kind].metrics["strict"][name], held.values(name))
+
+
+def _check_mean(result: Result, name: str, stored: float, values: Floats) -> None:
+    if not abs(stored - values.mean()) <= ROUNDING:
+        raise BenchError(
+            f"'{result.folder}' disagrees with itself: {name} is {stored:.6f} in result.json and "
+            f"{values.mean():.6f} in per_user.parquet; run that cell again with --force"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.report import diagnostics, notes, significance, slices
+from bench.report import diagnostics, notes, significance, slices, warm_cold
 from bench.report.contracts import Contracts, contracts
 from bench.report.costs import costs
 from bench.report.overall import overall
@@ -42,6 +42,7 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
         _table("costs", "Costs", rows, found, costs(rows), notes.of_costs(rows)),
         *_identifiers(rows, found),
         *_slices(rows, found),
+        *_warm_cold(rows, found),
     ]
     made = tuple(Table(t.name, t.title, t.head, t.columns, (*beneath, *t.notes)) for t in own)
     return Chapter(section.title, section.dataset, made, tuple(notes.conditions(section.dataset, rows, found, lacking)))
@@ -83,6 +84,13 @@ def _slices(rows: Sequence[Row], found: Contracts) -> list[Table]:
         )
         for slicing in slices.slicings(table)
     ]
+
+
+def _warm_cold(rows: Sequence[Row], found: Contracts) -> list[Table]:
+    if not any(warm_cold.told_apart(row) for row in rows):
+        return []
+    beneath = warm_cold.beneath(rows)
+    return [_table("warm-cold", "Warm and cold items", rows, found, warm_cold.warm_cold(rows), beneath)]
 
 
 def missing(section: Section, others: Sequence[Section]) -> str:

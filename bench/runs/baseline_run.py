@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.splits import Split
+from bench.data.splits import Split, Targets
 from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, Workshop
 from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.ranking import score_targets
+from bench.evaluation.warm_cold import Kind, Mask, by_kind, is_warm
 from bench.runs import curves, store
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
@@ -25,7 +28,7 @@ def baseline_outcome(
     watch = Stopwatch()
     baseline.fit(request.view(split.train))
     facts = Facts(None, None, watch.seconds)
-    return _outcome(split, facts, *_tested(request, baseline, split, display))
+    return _outcome(split, facts, _tested(request, baseline, split, display))
 
 
 def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial: Path, display: Display) -> Outcome:
@@ -37,7 +40,7 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
         with display.bar(f"{request.cell.title}: train", 1) as bar:
             baseline.fit(request.view(split.train), sample, _workshop(request, workshop, bar))
         tested = _tested(request, baseline, split, display)
-        outcome = _outcome(split, baseline.facts(), *tested)
+        outcome = _outcome(split, baseline.facts(), tested)
     finally:
         baseline.close()
     curve = (outcome.training or {}).get("curve", [])
@@ -58,23 +61,37 @@ def _workshop(request: Request, folder: Path, bar: Bar) -> Workshop:
     )
 
 
-def _tested(
-    request: Request, baseline: Baseline | TrainedBaseline, split: Split, display: Display
-) -> tuple[Ranks, float]:
-    """The one reading of the test targets, and the seconds it took."""
-    watch, items = Stopwatch(), len(split.train.items)
-    with display.bar(f"{request.cell.title}: test", len(split.test)) as bar:
-        ranks = score_targets(baseline, split.test, items, request.contract.exclude_history, bar.advance)
-    return ranks, watch.seconds
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """Ranks of the test targets, the seconds they took, and the ranks among warm and cold items alone."""
+
+    ranks: Ranks
+    seconds: float
+    kinds: Mapping[str, Kind | None]
 
 
-def _outcome(split: Split, facts: Facts, ranks: Ranks, seconds: float) -> Outcome:
+def _tested(request: Request, baseline: Baseline | TrainedBaseline, split: Split, display: Display) -> _Tested:
+    """The one reading of the test targets. What the kinds of items cost is not counted."""
+    items = len(split.train.items)
+
+    def rank(name: str, targets: Targets, candidates: Mask | None) -> tuple[Ranks, bool]:
+        with display.bar(f"{request.cell.title}: {name}", len(targets)) as bar:
+            exclude = request.contract.exclude_history
+            return score_targets(baseline, targets, items, exclude, bar.advance, candidates), True
+
+    watch = Stopwatch()
+    whole = rank("test", split.test, None)
+    seconds = watch.seconds
+    return _Tested(whole[0], seconds, by_kind(split.test, is_warm(split.train.sequences, items), whole, rank))
+
+
+def _outcome(split: Split, facts: Facts, tested: _Tested) -> Outcome:
     costs = {
         "parameters": facts.parameters,
         "fit_seconds": facts.fit_seconds,
         "train_seconds": facts.train_seconds,
-        "inference_seconds_per_1000_users": 1000 * seconds / len(split.test),
+        "inference_seconds_per_1000_users": 1000 * tested.seconds / len(split.test),
     }
     if facts.peak_memory_mb is not None:
         costs["peak_memory_mb"] = facts.peak_memory_mb
-    return Outcome(ranks, True, costs, training=facts.training or None)
+    return Outcome(tested.ranks, True, costs, training=facts.training or None, kinds=tested.kinds)

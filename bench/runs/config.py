@@ -35,7 +35,7 @@ class Contract:
     """
 
     # what is read
-    split: Literal["leave-one-out"] = "leave-one-out"  # each user's last item tests, the one before it validates
+    split: Literal["leave-one-out", "ratio"] = "leave-one-out"  # or global time: the oldest 80 % train, 10 %, 10 %
     max_history: int = 20  # newest items shown
     validation_in_test_history: bool = True  # as all published leave-one-out systems do
 

@@ -12,11 +12,12 @@ import numpy as np
 from bench import machine
 from bench.data import sources
 from bench.data.dataset import Dataset, ItemTable, LeakedView, TrainView
-from bench.data.splits import Split, leave_one_out
+from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.ids import diagnostics, exchange
 from bench.ids.scheme import Ids, IdScheme
 from bench.ids.text import Embeddings, TextSettings, embed
+from bench.runs import splitting
 from bench.runs.fitting import fitted, language
 from bench.runs.lookup import indices
 from bench.runs.matrix import EVERYTHING, Plan, resolve
@@ -81,7 +82,7 @@ class _View:
     def of(cls, plan: Plan, name: str) -> _View:
         subjects, contract, _ = resolve(plan)
         dataset = sources.find(name, plan.data_dir)
-        split = leave_one_out(dataset, plan.seeds[0], contract.max_history, contract.validation_in_test_history)
+        split = splitting.split(dataset, contract, plan.seeds[0])
         train = replace(split.train, language=language(contract), cache=plan.results / "cache")
         schemes = [subject for subject in subjects if isinstance(subject, IdScheme)]
         return cls(plan, schemes, dataset, replace(split, train=train))

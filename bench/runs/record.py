@@ -1,9 +1,10 @@
-"""What a finished cell leaves behind: ``result.json`` and one row for each test user."""
+"""What a finished cell leaves behind: ``result.json`` and one row for each target of each test user."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,27 +19,32 @@ from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline
 from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
+from bench.evaluation.warm_cold import KINDS, Kind, is_warm
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
-from bench.report.results import SCHEMA
+from bench.report.results import SEVERAL_TARGETS
 from bench.runs.request import Request, stated_settings
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a scheme or a baseline came to on the test users. ``complete``: every item of the catalogue was ranked."""
+    """What a scheme or a baseline came to on the test users. ``complete``: every item of the catalogue was ranked.
+
+    ``kinds`` are the same of warm and cold items alone; None, or nothing, where a kind was not measured.
+    """
 
     ranks: Ranks
     complete: bool
     costs: dict[str, float | None]
     identifiers: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
+    kinds: Mapping[str, Kind | None] = field(default_factory=dict)
 
 
 def result(request: Request, split: Split, outcome: Outcome, environment: dict[str, Any]) -> dict[str, Any]:
     """The content of ``result.json``."""
     return {
-        "schema": SCHEMA,
+        "schema": 1 if split.test.counts is None else SEVERAL_TARGETS,
         "bench": bench.__version__,
         "dataset": dataset_facts(request.dataset),
         "scheme": {
@@ -53,17 +59,43 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
         "contract_id": request.cell.contract_id,
         "preset": request.preset,
         "seed": request.seed,
-        "split": {
-            "train_users": len(split.train.sequences),
-            "validation_users": len(split.validation),
-            "test_users": len(split.test),
-        },
+        "split": split_facts(split),
         "metrics": summaries(outcome.ranks, outcome.complete, CUTOFFS),
+        **{name: kind_facts(outcome.kinds.get(name)) for name in KINDS},
         "identifiers": outcome.identifiers,
         "costs": outcome.costs,
         "training": outcome.training,
         "environment": environment,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def split_facts(split: Split) -> dict[str, int]:
+    """Users of each part, and where a user can have several targets, how many targets there are."""
+    users = {
+        "train_users": int((split.train.sequences.lengths > 0).sum()),
+        "validation_users": len(split.validation),
+        "test_users": len(split.test),
+    }
+    if split.test.counts is None:
+        return users
+    return {
+        **users,
+        "train_interactions": len(split.train.sequences.values),
+        "validation_targets": len(split.validation.items),
+        "test_targets": len(split.test.items),
+    }
+
+
+def kind_facts(kind: Kind | None) -> dict[str, Any] | None:
+    """The metrics of warm or of cold items alone, and over how many of what; None where they were not measured."""
+    if kind is None:
+        return None
+    return {
+        "items": kind.items,
+        "users": len(kind.targets),
+        "targets": len(kind.targets.items),
+        "metrics": summaries(kind.ranks, kind.complete, CUTOFFS),
     }
 
 
@@ -87,21 +119,36 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def per_user_table(dataset: Dataset, split: Split, ranks: Ranks) -> pd.DataFrame:
-    """One row for each test user. Ranks are null where the target was not retrieved."""
+def per_user_table(
+    dataset: Dataset, split: Split, ranks: Ranks, kinds: Mapping[str, Kind | None] | None = None
+) -> pd.DataFrame:
+    """One row for each target of each test user. Ranks are null where the target was not retrieved.
+
+    ``warm_rank`` and ``cold_rank`` are strict ranks among the items of the target's own kind, null for the other.
+    """
     popularity = np.bincount(split.train.sequences.values, minlength=len(dataset.items))
-    test = split.test
+    test, owners = split.test, split.test.owners
+    among = {f"{name}_rank": _nullable(_among(kind, len(test.items))) for name, kind in (kinds or {}).items()}
     return pd.DataFrame(
         {
-            "user": [dataset.users[user] for user in test.users],
+            "user": [dataset.users[user] for user in test.users[owners]],
             "target": [dataset.items.ids[item] for item in test.items],
             "rank": _nullable(ranks.strict),
             "code_rank": _nullable(ranks.code_rank),
             "group_size": ranks.group_size.astype(np.int32),
             "popularity": popularity[test.items].astype(np.int32),
-            "history_length": test.histories.lengths.astype(np.int32),
+            "history_length": test.histories.lengths[owners].astype(np.int32),
+            "cold": ~is_warm(split.train.sequences, len(dataset.items))[test.items],
+            **among,
         }
     )
+
+
+def _among(kind: Kind | None, targets: int) -> NDArray[np.float64]:
+    found = np.full(targets, np.inf)
+    if kind is not None:
+        found[kind.places] = kind.ranks.strict
+    return found
 
 
 def _nullable(ranks: NDArray[np.float64]) -> pd.arrays.IntegerArray:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from bench.data.splits import Split, leave_one_out
+from bench.data.splits import Split
 from bench.evaluation.baseline import TrainedBaseline
 from bench.evaluation.cost import MemoryMeter, environment
 from bench.evaluation.metrics import CUTOFFS
 from bench.evaluation.ranking import check_cutoff
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
-from bench.runs import record, store
+from bench.runs import record, splitting, store
 from bench.runs.baseline_run import baseline_outcome
 from bench.runs.progress import Display
 from bench.runs.record import Outcome
@@ -39,8 +39,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
         display.say(f"{request.cell.title}: the file that defines it has changed since, so it is run again")
         request = replace(request, force=True)
     check_cutoff(max(CUTOFFS), len(request.dataset.items))
-    contract = request.contract
-    split = leave_one_out(request.dataset, request.seed, contract.max_history, contract.validation_in_test_history)
+    split = splitting.split(request.dataset, request.contract, request.seed)
     for note in split.notes:
         display.say(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
@@ -71,7 +70,7 @@ def _outcome(
 
 def _store(request: Request, split: Split, outcome: Outcome, partial: Path, accelerator: Accelerator) -> None:
     """Write what the report reads, last of all ``result.json``."""
-    table = record.per_user_table(request.dataset, split, outcome.ranks)
+    table = record.per_user_table(request.dataset, split, outcome.ranks, outcome.kinds)
     with store.writable(partial):
         table.to_parquet(partial / "per_user.parquet", index=False)
     found = environment(str(accelerator.device), accelerator.num_processes)

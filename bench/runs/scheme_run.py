@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,11 +14,12 @@ import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
-from bench.data.splits import Split
+from bench.data.splits import Split, Targets
 from bench.errors import BenchError
 from bench.evaluation.cost import Stopwatch
-from bench.evaluation.metrics import CUTOFFS, Ranks, per_user
+from bench.evaluation.metrics import CUTOFFS, Ranks
 from bench.evaluation.ranking import evaluate
+from bench.evaluation.warm_cold import Mask, by_kind, is_warm
 from bench.ids import diagnostics, exchange, storage
 from bench.ids.scheme import Ids, IdScheme, Stage, Trained
 from bench.model import huggingface
@@ -61,8 +63,10 @@ class SchemeRun:
             ids, notes = fitted(self.scheme, view, request.results, request.cell.title, self.display)
         best, done = self.trained(ids)
         watch = Stopwatch()
-        ranks, complete = self.test(best.recommender)
+        ranks, complete = self.ranked(best.recommender, "test", self.split.test)
         inference = 1000 * watch.seconds / len(self.split.test)
+        warm = is_warm(self.split.train.sequences, len(self.split.train.items))
+        kinds = by_kind(self.split.test, warm, (ranks, complete), functools.partial(self.ranked, best.recommender))
         if self.accelerator.is_main_process:
             self.save(best.recommender)
         costs: dict[str, float | None] = {
@@ -77,7 +81,7 @@ class SchemeRun:
         remarks = list(self.scheme.remarks(view))
         if remarks:
             described["remarks"] = remarks
-        return Outcome(ranks, complete, costs, described, self.summary(best, done))
+        return Outcome(ranks, complete, costs, described, self.summary(best, done), kinds)
 
     def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
         """What is stored of the training: of the stage that was tested, in all, and of every stage."""
@@ -178,7 +182,7 @@ class SchemeRun:
 
             self.calibrate(recommender)
             ranks, _ = evaluate(recommender, self.selection, self.decoding, max(CUTOFFS), self.accelerator, advance)
-            return float(per_user(ranks.strict, self.contract.selection).mean())
+            return float(ranks.per_user(self.contract.selection).mean())
 
         return validate
 
@@ -206,10 +210,13 @@ class SchemeRun:
         if self.accelerator.is_main_process:
             curves.rewrite(self.partial, self.logged)
 
-    def test(self, recommender: Recommender) -> tuple[Ranks, bool]:
-        """The one reading of the test targets."""
-        with self.display.bar(f"{self.request.cell.title}: test", len(self.split.test)) as bar:
-            return evaluate(recommender, self.split.test, self.decoding, max(CUTOFFS), self.accelerator, bar.advance)
+    def ranked(
+        self, recommender: Recommender, name: str, targets: Targets, candidates: Mask | None = None
+    ) -> tuple[Ranks, bool]:
+        """A reading of test targets: of all once, and of those of one kind among the items of that kind."""
+        with self.display.bar(f"{self.request.cell.title}: {name}", len(targets)) as bar:
+            slots, at = max(CUTOFFS), self.accelerator
+            return evaluate(recommender, targets, self.decoding, slots, at, bar.advance, candidates)
 
     def save(self, recommender: Recommender) -> None:
         """The trained model and its tokenizer as Transformers loads them, the head it lacks, and the identifiers."""

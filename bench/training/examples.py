@@ -50,9 +50,10 @@ def one_of_each(windows: Examples, seed: int, epoch: int) -> Examples:
 
 
 def of_targets(targets: Targets) -> Examples:
-    """One example for each of the targets: their histories, each followed by its target item."""
-    stops = targets.histories.offsets[1:] + np.arange(1, len(targets) + 1)
-    values = np.insert(targets.histories.values, targets.histories.offsets[1:], targets.items)
+    """One example for each of the targets: the history of its user, followed by the target item."""
+    histories = targets.histories.rows(targets.owners)
+    stops = histories.offsets[1:] + np.arange(1, len(histories) + 1)
+    values = np.insert(histories.values, histories.offsets[1:], targets.items)
     sequences = Sequences(values, np.concatenate([[0], stops]))
     return Examples(sequences, sequences.offsets[:-1], stops - 1)
 

@@ -224,6 +224,59 @@ def test_a_user_alone_is_ranked_as_among_others(t5: MakeT5, decoding: Decoding) 
         np.testing.assert_allclose(alone.scores[0], together.scores[row], atol=1e-5)
 
 
+CANDIDATES = np.array([False, True, True, False, True, False, True, False])
+
+
+@pytest.mark.parametrize("decoding", [BEAM, EXACT], ids=["beam", "exact"])
+@pytest.mark.parametrize("name", CODES)
+def test_only_candidates_are_ranked_in_the_order_they_have_among_all(t5: MakeT5, name: str, decoding: Decoding) -> None:
+    """A collision is ranked where any of its items is a candidate, and shown by the lowest of those."""
+    model, codes, allowed = make(t5, name), CODES[name], np.flatnonzero(CANDIDATES).tolist()
+    found, whole = model.rank(HISTORIES, 8, decoding, CANDIDATES), model.rank(HISTORIES, 8, decoding)
+    for row in range(4):
+        expected = [
+            min(other for other in allowed if codes[other] == codes[item])
+            for item in whole.items[row][whole.valid[row]]
+            if any(codes[other] == codes[item] for other in allowed)
+        ]
+        assert found.items[row][found.valid[row]].tolist() == expected
+    agree(model.rank(HISTORIES, 8, decoding), whole)
+
+
+@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("normalise", ["vocabulary", "catalogue", "prefix"])
+def test_candidates_are_scored_as_a_catalogue_of_their_own(t5: MakeT5, name: str, normalise: str) -> None:
+    """Beam and exact ranking agree; after each prefix probability is shared out among the candidates alone."""
+    model, scoring = make(t5, name), Scoring(normalise)
+    exact = model.rank(HISTORIES, 8, Decoding("exact", 20, scoring), CANDIDATES)
+    agree(model.rank(HISTORIES, 8, Decoding("beam", 20, scoring), CANDIDATES), exact)
+    whole = model.rank(HISTORIES, 8, Decoding("exact", 20, scoring))
+    total = np.where(exact.valid, np.exp(exact.scores), 0).sum(1)
+    if normalise == "prefix":
+        np.testing.assert_allclose(total, 1, atol=1e-5)
+    if normalise == "vocabulary":
+        assert (total < np.where(whole.valid, np.exp(whole.scores), 0).sum(1)).all()
+
+
+def test_candidates_of_the_history_are_excluded_where_nothing_else_shares_their_slot(t5: MakeT5) -> None:
+    """Items 0, 2 and 5 share a slot, and a user has 0, 1, 2, 3: 5 is left of it, unless it is no candidate."""
+    model, history = make(t5, "collisions"), Sequences.from_rows([[0, 1, 2, 3]])
+    some, fewer = np.ones(8, bool), np.arange(8) != 5
+    for decoder in ("beam", "exact"):
+        excluding = Decoding(decoder, 20, Scoring(), exclude_history=True)
+        found = [model.rank(history, 8, excluding, candidates) for candidates in (some, fewer)]
+        kept = [{int(item) for item in one.items[one.valid]} for one in found]
+        assert kept == [{0, 1, 6, 7}, {1, 6, 7}]
+
+
+@pytest.mark.parametrize("masks", [[CANDIDATES, ~CANDIDATES, CANDIDATES]])
+def test_every_mask_has_its_own_tree(t5: MakeT5, masks: list[np.ndarray]) -> None:
+    model = make(t5)
+    for mask in masks:
+        found = model.rank(HISTORIES, 8, BEAM, mask)
+        assert {int(item) for item in found.items[found.valid]} == set(np.flatnonzero(mask).tolist())
+
+
 def test_a_ranking_is_complete_only_if_every_identifier_is_in_it(t5: MakeT5) -> None:
     model = make(t5, "collisions")
     assert [model.rank(HISTORIES, slots, EXACT).complete for slots in (4, 5, 8)] == [False, True, True]

@@ -8,6 +8,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bench.errors import BenchError
 from bench.ids.scheme import TokenIds
 from bench.ids.vocabulary import Vocabulary
 from bench.model.trie import Trie, with_end
@@ -125,6 +126,27 @@ def test_a_prefix_of_another_identifier_ends_by_itself() -> None:
         *((3, EOS), (3, 4, EOS), (3, 4, 5, EOS)),
     }
     assert trie.leaf_of_item.tolist() == [1, 0, 2]
+
+
+@given(catalogues, st.randoms(use_true_random=False))
+def test_a_tree_of_candidates_is_that_of_a_catalogue_without_the_others(codes: list[list[int]], random: object) -> None:
+    candidates = np.array([random.random() < 0.5 for _ in codes])  # type: ignore[attr-defined]
+    candidates[random.randrange(len(codes))] = True  # type: ignore[attr-defined]
+    whole = written(codes)  # with the end token where lengths differ in the catalogue, though perhaps not in the tree
+    trie, kept = Trie.among(TokenIds.from_lists(codes, VOCABULARY), candidates), np.flatnonzero(candidates).tolist()
+    leaves = sorted({whole[item] for item in kept})
+    assert set(nodes_of(trie)) == set(children_of([whole[item] for item in kept]))
+    assert trie.item_of_leaf.tolist() == [min(item for item in kept if whole[item] == leaf) for leaf in leaves]
+    leaf_of_item = [leaves.index(whole[item]) if item in kept else -1 for item in range(len(codes))]
+    assert trie.leaf_of_item.tolist() == leaf_of_item
+    ends = trie.item >= 0
+    assert sorted(trie.item[ends].tolist()) == sorted(trie.item_of_leaf.tolist())
+    assert (trie.count[ends] == 0).all()
+
+
+def test_a_tree_of_nothing_is_refused() -> None:
+    with pytest.raises(BenchError, match="a ranking of no item was asked for"):
+        Trie.among(TokenIds.from_lists([[3], [4]], VOCABULARY), np.zeros(2, bool))
 
 
 def test_every_variant_has_a_tree_of_its_own() -> None:

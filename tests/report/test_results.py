@@ -134,8 +134,8 @@ def test_a_missing_or_mistyped_entry_is_damage(store: Store, tmp_path: Path, ent
 
 
 def test_newer_schema_asks_for_an_update(store: Store, tmp_path: Path) -> None:
-    rewrite(store(), lambda stored: stored.update(schema=2))
-    with pytest.raises(BenchError, match="result schema 2, this bench reads up to 1; update bench"):
+    rewrite(store(), lambda stored: stored.update(schema=3))
+    with pytest.raises(BenchError, match="result schema 3, this bench reads up to 2; update bench"):
         results.load(tmp_path)
 
 

@@ -1,0 +1,58 @@
+"""Warm items have been trained on, cold ones have not: how each kind is found where only that kind is ranked.
+
+The kinds of SETRec (arXiv 2502.10833): candidates are masked to the items of one kind, only targets of that kind count,
+and users without one are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import Sequences
+from bench.data.splits import Targets
+from bench.evaluation.metrics import CUTOFFS, Ranks
+
+KINDS = ("warm", "cold")
+
+Mask = NDArray[np.bool_]
+Rank = Callable[[str, Targets, Mask], tuple[Ranks, bool]]
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """The ranks of the targets of one kind among the ``items`` of that kind.
+
+    ``places [targets]`` says where those targets stand among all; ``complete``: every item of the kind was ranked.
+    """
+
+    items: int
+    targets: Targets
+    places: NDArray[np.intp]
+    ranks: Ranks
+    complete: bool
+
+
+def is_warm(training: Sequences, items: int) -> Mask:
+    """``[items]``: whether an item has any training interaction."""
+    return np.bincount(training.values, minlength=items) > 0
+
+
+def by_kind(targets: Targets, warm: Mask, whole: tuple[Ranks, bool], rank: Rank) -> Mapping[str, Kind | None]:
+    """``warm`` and ``cold``, each from its own ``rank(kind, targets, candidates)``.
+
+    None where a kind has no target, or fewer items than the largest cutoff, so that everything would be hit. Where all
+    items are of one kind, its ranks are those of the ``whole`` catalogue and nothing is ranked again.
+    """
+    return {kind: _ranked(kind, targets, mask, whole, rank) for kind, mask in zip(KINDS, (warm, ~warm), strict=True)}
+
+
+def _ranked(kind: str, targets: Targets, mask: Mask, whole: tuple[Ranks, bool], rank: Rank) -> Kind | None:
+    chosen, places = targets.among(mask)
+    if not len(chosen) or mask.sum() < max(CUTOFFS):
+        return None
+    ranks, complete = whole if mask.all() else rank(kind, chosen, mask)
+    return Kind(int(mask.sum()), chosen, places, ranks, complete)

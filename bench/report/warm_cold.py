@@ -1,0 +1,84 @@
+"""How warm items are found among warm ones, and cold among cold, beside the whole catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.evaluation.metrics import Floats
+from bench.evaluation.statistics import ends, mean_and_sd, resampled_means, resampled_over_seeds
+from bench.report.numbers import metric_title
+from bench.report.quality import places, stored
+from bench.report.results import KINDS, KindFacts
+from bench.report.rows import HEADLINE, Estimate, Row
+from bench.report.table import DASH, Cell, Column, Note
+
+MEANING = (
+    "cold items have no training interaction, warm ones have; in their columns only items of the kind are ranked, only "
+    "targets of the kind count, and users without one are left out, so columns are means over different users; a dash "
+    "stands where a kind has no target, or fewer than 20 items"
+)
+INTERVALS = "95 % percentile bootstrap over the users of a column"
+
+
+def told_apart(row: Row) -> bool:
+    """Whether anything is known that differs from the whole catalogue: not where all its items are warm."""
+    warm = row.first.kinds.get("warm")
+    return bool(row.first.kinds) and not (warm is not None and warm.items == row.first.dataset.items)
+
+
+def warm_cold(rows: Sequence[Row]) -> list[Column]:
+    """Strict NDCG@10 and recall@10, which is Hit@10 where a user has one target: of all, warm and cold items."""
+    several = any("recall@10" in row.first.metrics["strict"] for row in rows)
+    titled = ((HEADLINE, HEADLINE), ("recall@10", "recall@10" if several else "hit@10"))
+    return [_column(rows, metric, title, kind) for metric, title in titled for kind in ("all", *KINDS)]
+
+
+def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
+    names = [metric if metric in row.first.metrics["strict"] else "hit@10" for row in rows]
+    found = [_estimate(row, name, kind) for row, name in zip(rows, names, strict=True)]
+    marks = places(rows, [estimate.value if estimate else 0.0 for estimate in found])
+    fields = [f"metrics.strict.{name}" if kind == "all" else f"{kind}.metrics.strict.{name}" for name in names]
+    ranks = "rank" if kind == "all" else f"{kind}_rank"
+    cells = (
+        Cell(
+            f"{estimate.value:.4f}" if estimate else DASH,
+            stored(row, field, f"per_user.parquet:{ranks}"),
+            estimate.value if estimate else None,
+            estimate.sd if estimate else None,
+            estimate.interval if estimate else None,
+            place=place,
+        )
+        for row, field, estimate, place in zip(rows, fields, found, marks, strict=True)
+    )
+    return Column(f"{metric_title(title)} {kind}", tuple(cells))
+
+
+def _estimate(row: Row, name: str, kind: str) -> Estimate | None:
+    """None where a seed has not measured the kind."""
+    if kind == "all":
+        return row.estimate(name)
+    if any(kind not in cell.kinds for cell in row.cells):
+        return None
+    value, sd = mean_and_sd([cell.kinds[kind].metrics["strict"][name] for cell in row.cells])
+    values = np.stack([cell.table.kinds[kind].values(name) for cell in row.cells], axis=1)
+    return Estimate(value, _interval(values), sd)
+
+
+def _interval(values: Floats) -> tuple[float, float] | None:
+    """From ``[users, seeds]``; None where all users have the same value."""
+    if np.ptp(values) == 0:
+        return None
+    return ends(resampled_over_seeds(resampled_means(values)))
+
+
+def beneath(rows: Sequence[Row]) -> list[Note]:
+    """What the kinds are, and how many items, users and targets each has."""
+    said = dict.fromkeys("; ".join(_size(kind, row.first.kinds[kind]) for kind in row.first.kinds) for row in rows)
+    sizes = " or, under another contract, ".join(text for text in said if text)
+    return [Note("warm and cold", MEANING), Note("sizes", sizes), Note("intervals", INTERVALS)]
+
+
+def _size(name: str, kind: KindFacts) -> str:
+    return f"{name}: {kind.items:,} items, {kind.targets:,} targets of {kind.users:,} users"
