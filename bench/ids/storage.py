@@ -23,7 +23,6 @@ from bench.files import replacing
 from bench.ids.scheme import Feature, Ids, Template, TokenIds, VectorIds
 from bench.ids.vocabulary import Vocabulary
 
-
 Arrays = dict[str, NDArray[Any]]
 
 
