@@ -175,7 +175,7 @@ class VectorSetRecommender(Recommender):
 
     @torch.no_grad()
     def catalogue(self) -> Tensor:
-        """``[m, Q·D]``: the vectors of every item, one after the other. They are made anew when a weight has changed."""
+        """``[m, Q·D]``: the vectors of every item, side by side. They are made anew when a weight has changed."""
         state = self.device, tuple(parameter._version for parameter in self.vectors.parameters())
         if self._catalogue is None or self._catalogue[0] != state:
             every = torch.arange(len(self.ids), device=self.device)

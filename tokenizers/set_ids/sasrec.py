@@ -1,4 +1,4 @@
-"""A small SASRec (Kang and McAuley, 2018), trained against the whole catalogue: where collaborative vectors come from."""
+"""A small SASRec (Kang and McAuley, 2018), trained against the whole catalogue: the source of collaborative vectors."""
 
 from __future__ import annotations
 

@@ -38,9 +38,9 @@ class Common:
 
 @dataclass(frozen=True)
 class CollaborativeSettings(Common):
-    """``vectors`` names a file with a vector for each item (see ``collaborative.read_vectors``), or ``sasrec``: the item
-    table of a SASRec trained here, on the training interactions, with the settings below it. ``cold`` says what items
-    without a training interaction get: the ``mean`` vector, ``zero``, or ``semantic``, no vector and no score.
+    """``vectors`` names a file with a vector for each item (see ``collaborative.read_vectors``), or is ``sasrec``: the
+    item table of a SASRec trained here, on training interactions, with the settings below ``cold``. That says what
+    items without a training interaction get: the ``mean`` vector, ``zero``, or ``semantic``, no vector and no score.
     """
 
     vectors: str = OWN

@@ -1,0 +1,187 @@
+"""Sets of vectors through whole runs: like any other scheme, with one number more that validation chose."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bench.data.dataset import Dataset
+from bench.data.splits import leave_one_out
+from bench.errors import BenchError
+from bench.ids.scheme import VectorIds
+from bench.model.recommender import Decoding, Recommender
+from bench.model.vector_set import VectorSetRecommender
+from bench.runs import saved_head, scheme_run
+from bench.runs.scheme_run import SchemeRun
+
+Bench = Callable[..., SimpleNamespace]
+Cells = Callable[[Path], list[Path]]
+SMALL = ["--set=set.epochs=2", "--set=set.hidden=8", "--set=set.width=8", "--set=set.dimensions=8"]
+
+
+@pytest.fixture(scope="module")
+def run(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("set")
+    said = bench("run", "--id-scheme=set,set/cf-only,set/semantic-only,numeric", *quick, *SMALL, "--results", results)
+    assert said.code == 0, said.err
+    return results
+
+
+def cell_of(run: Path, scheme: str) -> Path:
+    return next(run.glob(f"runs/*/set-{scheme}@*/*/0/result.json")).parent
+
+
+def test_the_result_says_what_was_chosen(run: Path) -> None:
+    stored = json.loads((cell_of(run, "setrec") / "result.json").read_text())
+    found = stored["identifiers"]
+    assert (found["tokens_mean"], found["decode_steps"], found["collision_rate"]) == (5.0, 1, 0.0)
+    assert round(10 * found["weight_of_others"]) in range(11)
+    assert stored["training"]["steps"] == 12
+    for control in ("cf-only", "semantic-only"):
+        facts = json.loads((cell_of(run, control) / "result.json").read_text())["identifiers"]
+        assert "weight_of_others" not in facts
+
+
+def test_the_report_has_them_beside_tokens(bench: Bench, run: Path, tmp_path: Path) -> None:
+    asked = ["--markdown", tmp_path / "r.md", "--html", tmp_path / "r.html", "--figures", tmp_path / "f"]
+    said = bench("report", "--results", run, *asked)
+    assert said.code == 0, said.err
+    text = (tmp_path / "r.md").read_text()
+    for words in ("set/setrec", "set/cf-only", "set/semantic-only", "numeric/sequential", "weight of others"):
+        assert words in text
+
+
+def test_a_finished_cell_ranks_again_as_it_was_tested(run: Path, toy: Dataset) -> None:
+    for scheme in ("setrec", "cf-only"):
+        cell = cell_of(run, scheme)
+        model = saved_head.restore(cell)
+        test = leave_one_out(toy).test
+        found = model.rank(test.histories, len(toy.items), Decoding())
+        ranks = (found.items == test.items[:, None]).argmax(1) + 1
+        stored = pd.read_parquet(cell / "per_user.parquet")
+        assert stored["user"].tolist() == [toy.users[user] for user in test.users]
+        inside = stored["rank"].notna().to_numpy()
+        assert np.array_equal(stored["rank"][inside], ranks[inside])
+        assert (ranks[~inside] > 20).all()
+
+
+def test_what_is_no_such_cell_is_told(run: Path, tmp_path: Path) -> None:
+    (numeric,) = (path.parent for path in run.glob("runs/*/numeric*/*/0/result.json"))
+    with pytest.raises(BenchError, match=r"has no head\.safetensors; give the folder of a finished cell"):
+        saved_head.restore(numeric)
+    shutil.copytree(cell_of(run, "setrec"), tmp_path / "cell")
+    shutil.copy(cell_of(run, "cf-only") / "head.safetensors", tmp_path / "cell")
+    with pytest.raises(BenchError, match=r"damaged .head\.safetensors belongs to other identifiers"):
+        saved_head.restore(tmp_path / "cell")
+
+
+def test_ids_show_names_features_and_the_nearest(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:
+    words = ["ids", "show", "set", "--dataset", toy_folder, "--results", tmp_path, "--item", "i03", *SMALL]
+    said = bench(*words)
+    assert said.code == 0, said.err
+    assert "1 collaborative + 4 semantic" in said.out
+    assert "cosine" in said.out
+    (shown,) = json.loads(bench(*words, "--json").out)
+    assert len(shown["items"][0]["siblings"]) == 5
+
+
+def test_stopped_and_started_again_it_ends_the_same(
+    bench: Bench,
+    quick: list[str],
+    run: Path,
+    cells: Cells,
+    substance: Callable[[Path], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["run", "--id-scheme=set", *quick, *SMALL, "--results", tmp_path]
+    step = scheme_run.Job
+
+    def stopping(**given: Any) -> Any:
+        report, given["report"] = given["report"], lambda done, *rest: halt(report, done, *rest)
+        return step(**given)
+
+    def halt(report: Any, done: int, *rest: Any) -> None:
+        report(done, *rest)
+        if done == 8:  # after the first validation, in the middle of an epoch
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scheme_run, "Job", stopping)
+        patch.setattr("bench.training.loop.SAVE_EVERY", 0.0)
+        assert bench(*words).code == 130
+    said = bench(*words)
+    assert said.code == 0, said.err
+    assert "going on where it was stopped" in said.err
+    (cell,) = cells(tmp_path)
+    assert substance(cell) == substance(cell_of(run, "setrec"))
+
+
+def test_the_weight_is_chosen_before_every_validation_and_on_its_users_alone(
+    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: Dataset
+) -> None:
+    read: list[tuple[str, list[int], list[int]]] = []
+    calibrate, evaluate = VectorSetRecommender.calibrate, scheme_run.evaluate
+
+    def noted(name: str, original: Any) -> Any:
+        def call(model: Recommender, targets: Any, *rest: Any) -> Any:
+            read.append((name, targets.users.tolist(), targets.items.tolist()))
+            return original(model, targets, *rest)
+
+        return call
+
+    monkeypatch.setattr(VectorSetRecommender, "calibrate", noted("chosen", calibrate))
+    monkeypatch.setattr(scheme_run, "evaluate", noted("read", evaluate))
+    words = ["--set=validation_users=9", *SMALL, "--results", tmp_path]
+    assert bench("run", "--id-scheme=set", *quick, *words).code == 0
+    split = leave_one_out(toy)
+    assert [name for name, *_ in read] == ["chosen", "read", "chosen", "read", "read"]
+    for _, users, items in read[:4]:
+        assert users == read[0][1]
+        assert items == split.validation.items[users].tolist()
+    assert read[4][2] == split.test.items.tolist()
+
+
+def test_the_best_weights_keep_the_weight_they_were_chosen_with(
+    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two validations, of which the first is better: its weight is what is tested, stored and restored."""
+    given = iter([(0.2, 0.9), (0.7, 0.1)])
+
+    def calibrate(model: VectorSetRecommender, *_: Any) -> None:
+        weight, score[0] = next(given)
+        model.weight.fill_(weight)
+
+    score = [0.0]
+    validator = SchemeRun.validator
+    monkeypatch.setattr(VectorSetRecommender, "calibrate", calibrate)
+
+    def scored(*mine: Any) -> Callable[[], float]:
+        validate = validator(*mine)
+        return lambda: (validate(), score[0])[1]
+
+    monkeypatch.setattr(SchemeRun, "validator", scored)
+    assert bench("run", "--id-scheme=set", *quick, *SMALL, "--results", tmp_path).code == 0
+    (cell,) = cells(tmp_path)
+    stored = json.loads((cell / "result.json").read_text())
+    assert (stored["training"]["best_step"], stored["identifiers"]["weight_of_others"]) == (6, 0.2)
+    model = saved_head.restore(cell)
+    assert isinstance(model, VectorSetRecommender)
+    assert isinstance(model.ids, VectorIds)
+    assert torch.equal(model.weight, torch.tensor(0.2))
+
+
+@pytest.mark.parametrize("line", ["set.attention=repo", "set.negatives=16", "set.cold=mean", "whole_words=true"])
+def test_every_option_runs(bench: Bench, quick: list[str], tmp_path: Path, line: str) -> None:
+    words = ["--set=max_steps=2", *SMALL, f"--set={line}", "--results", tmp_path]
+    said = bench("run", "--id-scheme=set", *quick, *words)
+    assert said.code == 0, said.err
