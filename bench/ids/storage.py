@@ -30,6 +30,7 @@ def save(ids: TokenIds, path: Path, notes: dict[str, float]) -> None:
         "vocabulary": {name: getattr(vocabulary, name) for name in ("size", "pad", "eos", "unk", "language_model")},
         "template": asdict(ids.template),
         "codebooks": ids.codebooks,
+        "ended": ids.ended,
         "notes": notes,
     }
     described["digest"] = _digest(described, ids.tokens, ids.lengths)
@@ -49,7 +50,7 @@ def load(path: Path) -> tuple[TokenIds, dict[str, float]]:
         tokenizer = tokenizers.Tokenizer.from_str(described["tokenizer"])
         vocabulary = Vocabulary(tokenizer, **described["vocabulary"])
         template, codebooks = Template(**described["template"]), tuple(described["codebooks"])
-        return TokenIds(tokens, lengths, vocabulary, template, codebooks), described["notes"]
+        return TokenIds(tokens, lengths, vocabulary, template, codebooks, described["ended"]), described["notes"]
     except Exception as error:  # safetensors and tokenizers raise families of their own
         cause = " ".join(str(error).split())
         raise BenchError(f"the identifiers in '{path}' are damaged ({cause}); delete the file and run again") from error

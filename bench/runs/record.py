@@ -54,8 +54,8 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
         "preset": request.preset,
         "seed": request.seed,
         "split": {
-            "train_users": len(split.train.sequences),
-            "validation_users": len(split.validation),
+            "train_users": 0 if request.zero_shot else len(split.train.sequences),
+            "validation_users": 0 if request.zero_shot else len(split.validation),
             "test_users": len(split.test),
         },
         "metrics": summaries(outcome.ranks, outcome.complete, CUTOFFS),
@@ -84,6 +84,7 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
         "users": len(dataset.users),
         "items": len(dataset.items),
         "interactions": len(dataset.sequences.values),
+        **({"parts": [part.name for part in dataset.parts]} if dataset.parts else {}),
     }
 
 

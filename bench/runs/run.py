@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from bench.data.splits import Split, leave_one_out
+from bench.data.splits import Split
 from bench.evaluation.baseline import TrainedBaseline
 from bench.evaluation.cost import MemoryMeter, environment
 from bench.evaluation.metrics import CUTOFFS
@@ -21,6 +21,7 @@ from bench.runs.progress import Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
 from bench.runs.scheme_run import SchemeRun
+from bench.runs.transfer_run import outdated, split_of, transferred
 
 
 def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
@@ -31,16 +32,16 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     accelerator.wait_for_everyone()
     if store.finished(folder) and not request.force:
         changed = record.made_by_other_source(folder, request.subject)
-        if not (changed and plugins.is_file(type(request.subject))):
+        again = _outdated(request, folder, changed)
+        if not again:
             display.say(f"{request.cell.title}: finished already in {folder} (--force runs it again)")
             if changed:
                 display.say(f"{request.subject.name} has changed since: raise its version, or use --force")
             return folder
-        display.say(f"{request.cell.title}: the file that defines it has changed since, so it is run again")
+        display.say(f"{request.cell.title}: {again} has changed since, so it is run again")
         request = replace(request, force=True)
     check_cutoff(max(CUTOFFS), len(request.dataset.items))
-    contract = request.contract
-    split = leave_one_out(request.dataset, request.seed, contract.max_history, contract.validation_in_test_history)
+    split = split_of(request)
     for note in split.notes:
         display.say(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
@@ -57,11 +58,20 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     return folder
 
 
+def _outdated(request: Request, folder: Path, changed: bool) -> str:
+    """What of a finished cell is no longer as it was, if it must be run again for that."""
+    if changed and plugins.is_file(type(request.subject)):
+        return "the file that defines it"
+    return "its model" if request.trained_by and outdated(folder, request) else ""
+
+
 def _outcome(
     request: Request, split: Split, partial: Path, display: Display, accelerator: Accelerator
 ) -> Outcome | None:
     """What the subject came to; None where another process has the work to itself."""
     subject = request.subject
+    if isinstance(subject, IdScheme) and request.trained_by:
+        return transferred(request, subject, split, partial, display, accelerator)
     if isinstance(subject, IdScheme):
         return SchemeRun(request, subject, split, partial, display, accelerator).outcome()
     if isinstance(subject, TrainedBaseline) and not accelerator.is_main_process:

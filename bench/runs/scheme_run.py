@@ -26,6 +26,7 @@ from bench.model.numbers import redraw_numbers
 from bench.model.recommender import Decoding, Recommender, recommender_for
 from bench.model.t5 import T5
 from bench.runs import store
+from bench.runs.config import Contract
 from bench.runs.fitting import fitted, in_words, language
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
@@ -33,6 +34,8 @@ from bench.runs.request import Request
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
 from bench.training.loop import Job, seed_everything, snapshot_path, train
+
+IDS = "ids.safetensors"  # of a finished cell: with the weights beside it, the whole recommender
 
 
 class SchemeRun:
@@ -53,12 +56,7 @@ class SchemeRun:
         contract = request.contract
         self.split = replace(split, train=replace(split.train, language=language(contract)))
         self.selection, self.held_out = split.validation.parted(contract.validation_users, request.seed)
-        self.decoding = Decoding(
-            contract.decoder,
-            contract.beam_width,
-            Scoring(contract.normalise, contract.length_penalty),
-            contract.exclude_history,
-        )
+        self.decoding = decoding(contract)
 
     def outcome(self) -> Outcome:
         with self.accelerator.main_process_first():
@@ -222,7 +220,7 @@ class SchemeRun:
             return evaluate(recommender, self.split.test, self.decoding, max(CUTOFFS), self.accelerator, bar.advance)
 
     def save(self, recommender: Recommender) -> None:
-        """The trained model as Transformers loads it, and the identifiers it writes."""
+        """The trained model as Transformers loads it, the identifiers it writes, and what the scheme keeps of it."""
         config = huggingface.export_config(
             recommender.t5.config, recommender.ids.vocabulary.pad, recommender.ids.vocabulary.eos
         )
@@ -230,7 +228,15 @@ class SchemeRun:
             huggingface.save_weights(recommender.t5, self.partial)
             recommender.ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
             storage.table(recommender.ids, self.split.train.items).to_parquet(self.partial / "ids.parquet", index=False)
+            self.scheme.keep(self.partial)
+        storage.save(recommender.ids, self.partial / IDS, {})
         store.write_json(self.partial / "config.json", config)
+
+
+def decoding(contract: Contract) -> Decoding:
+    """How the contract ranks items."""
+    scoring = Scoring(contract.normalise, contract.length_penalty)
+    return Decoding(contract.decoder, contract.beam_width, scoring, contract.exclude_history)
 
 
 def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
