@@ -61,17 +61,17 @@ def refuse(requests: Sequence[Request], unseen: Sequence[Dataset]) -> None:
                 f"--zero-shot {names} was asked for, but baseline {baseline} scores only items that it was fitted on; "
                 f"fit it there with a run of its own: --baseline {baseline} --dataset {names}"
             )
+        for dataset in unseen:
+            _refuse_zero_shot(request, dataset)
         for test in elsewhere(request, unseen):
-            if test.zero_shot:
-                _refuse_zero_shot(test, request.dataset)
             split_of(test)
             check_cutoff(max(CUTOFFS), len(test.dataset.items))
             request.subject.require(test.dataset.items)
         request.subject.require(request.dataset.items)
 
 
-def _refuse_zero_shot(test: Request, home: Dataset) -> None:
-    subject, tested = test.subject, test.dataset
+def _refuse_zero_shot(request: Request, tested: Dataset) -> None:
+    subject, home = request.subject, request.dataset
     asked = f"--zero-shot {tested.name} was asked for, but"
     names = {home.name, *(part.name for part in home.parts)}
     both = names & {tested.name, *(part.name for part in tested.parts)}

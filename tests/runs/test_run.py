@@ -73,6 +73,7 @@ def test_a_cell_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
     assert sorted(path.name for path in long.iterdir()) == [
         "config.json",
         "ids.parquet",
+        "ids.safetensors",
         "log.jsonl",
         "model.safetensors",
         "per_user.parquet",
