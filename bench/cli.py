@@ -36,12 +36,18 @@ DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Fol
     "`bench run --id-scheme textual,numeric/random --baseline pop,random --dataset ml-100k --seed 0,1,2`\n\n"
     "`bench run --id-scheme textual --dataset toys --set backbone=t5-small --set epochs=5 --set textual.words=6`\n\n"
     "`bench run --id-scheme textual --dataset ml-100k --split ratio`\n\n"
+    "`bench run --id-scheme textual --dataset toys+beauty --zero-shot sports`\n\n"
     "`torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys`"
 )
 def run(
     id_scheme: Annotated[str, typer.Option(help="Identifier schemes, comma-separated, or all; see `bench ls`.")] = "",
     baseline: Annotated[str, typer.Option(help="Baselines, comma-separated, or all; see `bench ls`.")] = "",
-    dataset: Annotated[str, typer.Option(help="Data sets or folders, separated by commas.")] = "ml-100k",
+    dataset: Annotated[
+        str, typer.Option(help="Data sets or folders, separated by commas; a+b trains one model on both.")
+    ] = "ml-100k",
+    zero_shot: Annotated[
+        str, typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained.")
+    ] = "",
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
     preset: Annotated[str | None, typer.Option(help="smoke, cpu or standard; see `bench ls`.")] = None,
     set_: Annotated[
@@ -75,6 +81,7 @@ def run(
             data_dir=data_dir,
             force=force,
             tune=tune,
+            zero_shot=_list(zero_shot),
         )
     )
     if _is_main_process():

@@ -78,7 +78,8 @@ class Dataset:
     """All interactions of all users.
 
     ``sequences[u]`` are user ``u``'s items in time order; ``times`` holds the time stamp of each of its values.
-    ``notes`` are one-line remarks on what was found while reading, printed once to the user.
+    ``notes`` are one-line remarks on what was found while reading, printed once to the user. ``parts`` are the data
+    sets that it was joined from, if it was (``bench.data.joined``).
     """
 
     name: str
@@ -87,6 +88,7 @@ class Dataset:
     sequences: Sequences
     times: NDArray[np.float64]
     notes: tuple[str, ...] = ()
+    parts: tuple[Dataset, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:

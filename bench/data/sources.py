@@ -11,6 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from bench.data.dataset import Dataset, ItemTable
+from bench.data.joined import PLUS, join
 from bench.errors import BenchError, unknown
 
 EMBEDDED = "ml-100k"
@@ -40,11 +41,14 @@ def known(data_dir: Path | None = None) -> list[Known]:
 
 
 def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
-    """A data set by name, or any folder with atomic files by path.
+    """A data set by name, or any folder with atomic files by path; with ``+`` between them, several joined into one.
 
     Names are looked for in ``data_dir``, ``$BENCH_DATA_DIR`` and the user's data folder, in this order, as
     ``<name>/<name>.inter`` or ``<name>.inter``. Raises BenchError where nothing is found, saying how to get it.
     """
+    parts = [part.strip() for part in name_or_path.split(PLUS)]
+    if len(parts) > 1 and not Path(name_or_path).expanduser().is_dir():
+        return join([find(part, data_dir) for part in parts])
     if name_or_path == EMBEDDED:
         return _read_ml_100k()
     if name_or_path in FILES:

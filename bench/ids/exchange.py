@@ -77,4 +77,6 @@ def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], 
 def _ids(tokens: Sequence[Sequence[int]], kept: Mapping[str, Any]) -> TokenIds:
     vocabulary, template = storage.vocabulary_of(kept), Template(**kept["template"])
     ids = TokenIds.from_lists(tokens, vocabulary, template)
-    return TokenIds(ids.tokens, ids.lengths, vocabulary, template, tuple(kept["facts"]["codebooks"]))
+    return TokenIds(
+        ids.tokens, ids.lengths, vocabulary, template, tuple(kept["facts"]["codebooks"]), kept["facts"]["ended"]
+    )

@@ -19,14 +19,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import TrainView
+from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.vocabulary import Vocabulary
 
@@ -58,7 +59,8 @@ class TokenIds:
     ``[variants, items]``. Neither padding nor the end token may occur inside an identifier. Where an item has several,
     its variants, training draws one for each example and ranking uses variant 0. Two items may share a sequence (a
     collision): they are then ranked as one slot and reported as such. ``codebooks`` are the sizes of the code books
-    behind the places of an identifier, where there are such.
+    behind the places of an identifier, where there are such. ``ended``: the end token is written even where all lengths
+    are equal, as it must be where the model has learnt from identifiers of other lengths as well.
     """
 
     tokens: NDArray[np.int32]
@@ -66,6 +68,7 @@ class TokenIds:
     vocabulary: Vocabulary
     template: Template = Template()
     codebooks: tuple[int, ...] = ()
+    ended: bool = False
 
     @classmethod
     def from_lists(
@@ -118,7 +121,12 @@ class TokenIds:
     def only(self, variant: int) -> TokenIds:
         """One variant alone."""
         chosen = slice(variant, variant + 1)
-        return TokenIds(self.tokens[chosen], self.lengths[chosen], self.vocabulary, self.template, self.codebooks)
+        return replace(self, tokens=self.tokens[chosen], lengths=self.lengths[chosen])
+
+    def of_items(self, items: slice) -> TokenIds:
+        """Some of the items alone, as if there were no others; what ends an identifier stays as it was."""
+        lengths = self.lengths[:, items]
+        return replace(self, tokens=self.tokens[:, items, : lengths.max()], lengths=lengths, ended=self.ends)
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
@@ -129,7 +137,7 @@ class TokenIds:
     @property
     def ends(self) -> bool:
         """Whether the end token is part of what is generated: needed where lengths differ, idle where they don't."""
-        return bool((self.lengths != self.lengths.flat[0]).any())
+        return self.ended or bool((self.lengths != self.lengths.flat[0]).any())
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +215,11 @@ class VectorIds:
     def variants(self) -> int:
         return 1
 
+    def of_items(self, items: slice) -> VectorIds:
+        """Some of the items alone, as if there were no others."""
+        kept = [replace(f, vectors=f.vectors[items], known=f.known[items]) for f in self.features]
+        return replace(self, features=tuple(kept))
+
     @cached_property
     def groups(self) -> NDArray[np.int64]:
         """``[items]``: every item is ranked on its own. Items of equal vectors tie, and ties count against a target."""
@@ -266,11 +279,15 @@ class IdScheme(ABC):
 
     ``leaks = True`` asks for a ``LeakedView``: ``fit`` then sees validation and test. It is there to demonstrate a
     published leak; the name must say "leak", and every result says so too.
+
+    ``bound`` says why a trained model can't be given identifiers of another catalogue. A scheme that can make them has
+    a ``transfer`` and sets it to "".
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     leaks: ClassVar[bool] = False
+    bound: ClassVar[str] = "its identifiers are private to the catalogue that they were made for"
     Settings: ClassVar[type[Any]] = NoSettings
 
     def __init__(self, settings: Any = None) -> None:
@@ -279,6 +296,9 @@ class IdScheme(ABC):
     @abstractmethod
     def fit(self, train: TrainView) -> Ids:
         """Identifiers for every item of ``train.items``. Randomness comes from ``train.random()`` alone."""
+
+    def require(self, items: ItemTable) -> None:  # noqa: B027 - most need nothing
+        """BenchError where what the scheme needs is not in this catalogue. Asked before the first run."""
 
     def depends(self) -> str:
         """A digest of whatever else decides the identifiers, such as the content of a file that a setting names."""
@@ -294,3 +314,17 @@ class IdScheme(ABC):
         """
         yield Stage(ids)
         return None
+
+    def keep(self, folder: Path) -> None:  # noqa: B027 - most have nothing
+        """Write what ``transfer`` will need beside the tested recommender, such as a generator that the stages have
+        trained, into the folder of the cell. Called once, after the last stage.
+        """
+
+    def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> Ids:
+        """Identifiers for a catalogue that the model was not trained on, in the vocabulary of ``trained.ids``.
+
+        ``target`` is that catalogue with its text; it has no sequences, for nothing is learnt on it. ``trained`` is
+        what was tested, read back from its cell, and so is whatever ``keep`` wrote: it is in ``kept``. No parameter
+        may change.
+        """
+        raise BenchError(f"{self.name} cannot name the items of '{target.dataset}': {self.bound}")

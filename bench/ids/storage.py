@@ -34,7 +34,11 @@ def parts(ids: Any) -> tuple[Arrays, dict[str, Any]]:
 
 @parts.register
 def _(ids: TokenIds) -> tuple[Arrays, dict[str, Any]]:
-    return {"tokens": ids.tokens, "lengths": ids.lengths}, {"kind": "tokens", "codebooks": ids.codebooks}
+    return {"tokens": ids.tokens, "lengths": ids.lengths}, {
+        "kind": "tokens",
+        "codebooks": ids.codebooks,
+        "ended": ids.ended,
+    }
 
 
 @parts.register
@@ -49,7 +53,8 @@ def _(ids: VectorIds) -> tuple[Arrays, dict[str, Any]]:
 
 
 def _tokens(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> TokenIds:
-    return TokenIds(arrays["tokens"], arrays["lengths"], vocabulary, template, tuple(facts["codebooks"]))
+    codebooks, ended = tuple(facts["codebooks"]), facts["ended"]
+    return TokenIds(arrays["tokens"], arrays["lengths"], vocabulary, template, codebooks, ended)
 
 
 def _vectors(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> VectorIds:

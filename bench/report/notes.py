@@ -53,6 +53,11 @@ DIAGNOSTICS = (
     "optimistic lets collisions cost nothing; invalid is the share of written lists that name no item, 0 by "
     "construction where the decoder only follows identifiers"
 )
+ZERO_SHOT = (
+    "models that saw no interaction of these data; identifiers were made for the catalogue from its text or by chance, "
+    "and test histories are read only to rank; training seconds are those of the model"
+)
+JOINT = "one model trained on several data sets, tested on the users and items of this one; costs are the model's"
 SLICES = (
     "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; intervals are "
     "1.96 standard errors over users"
@@ -68,6 +73,7 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
     return [
         _data(dataset),
         *_leaks(rows),
+        *_elsewhere(rows),
         *_contracts(found),
         *_baselines(rows, found),
         Note("split", _alike({name: cell.split for name, cell in _cells(rows).items()})),
@@ -130,6 +136,16 @@ def _leaks(rows: Sequence[Row]) -> list[Note]:
     labels = ", ".join(row.label for row in rows if row.first.scheme.leaks)
     text = f"**{labels} saw the validation and test items**: kept to show what a leak is worth, and never the best"
     return [Note("leaks", text)] if labels else []
+
+
+def _elsewhere(rows: Sequence[Row]) -> list[Note]:
+    """Rows whose model was not trained on the data of the table alone."""
+    unseen = [row.label for row in rows if row.first.zero_shot]
+    joint = [row.label for row in rows if row.first.trained_on and not row.first.zero_shot]
+    return [
+        *_if(unseen, "zero-shot", f"**{ZERO_SHOT}**: "),
+        *_if(joint, "trained on", f"**{JOINT}**: "),
+    ]
 
 
 def _named(holder: Result) -> str:

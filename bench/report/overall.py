@@ -33,10 +33,10 @@ class Overall:
 def ranked(sections: Sequence[Section]) -> Overall | None:
     """None where there are fewer than five data sets, or fewer than three schemes that are on all of them.
 
-    Data sets of one name but different content count as none: their ranks would not be independent.
+    Data sets of one name but different content count as none, nor do joined ones: their ranks would not be independent.
     """
     names = Counter(section.dataset.name for section in sections)
-    sections = [section for section in sections if names[section.dataset.name] == 1]
+    sections = [section for section in sections if names[section.dataset.name] == 1 and not section.dataset.joined]
     if len(sections) < LEAST_DATASETS:
         return None
     groups = [_with(row, sections) for row in sections[0].rows]

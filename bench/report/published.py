@@ -167,6 +167,8 @@ def obstacles(claim: Claim, ours: Result) -> list[str]:
     if claim.source.candidates != "all":
         found.append(f"they rank {claim.source.candidates} items, we rank all")
     found += _data(claim.source.data.get(claim.data, {}), ours.dataset)
+    if ours.trained_on:
+        found.append(f"ours was trained on {ours.trained_on}")
     unlike = _contract(claim.source, ours)
     if unlike:
         found.append((f"our preset '{ours.preset}': " if ours.preset else "") + ", ".join(unlike))

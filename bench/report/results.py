@@ -34,13 +34,16 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Which data, and how many users, items and interactions; the fingerprint is a hash of its content."""
+    """Which data, and how many users, items and interactions; the fingerprint is a hash of its content. ``joined``: it
+    is several data sets in one.
+    """
 
     name: str
     fingerprint: str
     users: int
     items: int
     interactions: int
+    joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,16 @@ class Result:
     kinds: Mapping[str, KindFacts] = field(default_factory=dict)
     resampled: dict[str, Floats] = field(default_factory=dict)  # filled by bench.report.sampling
 
+    @property
+    def trained_on(self) -> str:
+        """The data set of the model, where it is not the one that is tested; else ``""``."""
+        return str(self.contract.get("trained_on", "")).rpartition("@")[0]
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether the model has seen nothing of the data set that is tested."""
+        return bool(self.contract.get("zero_shot", False))
+
     @cached_property
     def table(self) -> UserTable:
         """The per-user table, read when first asked for."""
@@ -206,7 +219,10 @@ def _result(folder: Path, place: str, stored: Mapping[str, Any]) -> Result:
         folder=folder,
         place=place,
         bench=str(stored["bench"]),
-        dataset=DatasetFacts(**{name: data[name] for name in DatasetFacts.__dataclass_fields__}),
+        dataset=DatasetFacts(
+            **{name: data[name] for name in ("name", "fingerprint", "users", "items", "interactions")},
+            joined=bool(data.get("parts")),
+        ),
         scheme=SchemeFacts(
             name=str(scheme["name"]),
             version=int(scheme["version"]),

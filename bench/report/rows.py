@@ -151,7 +151,14 @@ def _row(labels: Mapping[tuple[str, int, str], str], cells: list[Result]) -> Row
     for before, after in pairwise(cells):
         if before.seed == after.seed:
             raise BenchError(f"the same cell is stored twice, in '{before.folder}' and '{after.folder}'; remove one")
-    return Row(labels[_scheme_key(cells[0])], tuple(cells))
+    return Row(labels[_scheme_key(cells[0])] + _home(cells[0]), tuple(cells))
+
+
+def _home(result: Result) -> str:
+    """Which model it is, where it was not trained on these data alone; never to be mistaken for one that was."""
+    if not result.trained_on:
+        return ""
+    return f", {'zero-shot from' if result.zero_shot else 'trained on'} {result.trained_on}"
 
 
 def _scheme_key(result: Result) -> tuple[str, int, str]:

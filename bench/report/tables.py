@@ -98,6 +98,7 @@ def missing(section: Section, others: Sequence[Section]) -> str:
     seeds = sorted({seed for row in section.rows for seed in row.seeds})
     gaps = [(row.label, [seed for seed in seeds if seed not in row.seeds]) for row in section.rows]
     here = {row.label for row in section.rows}
-    elsewhere = dict.fromkeys(row.label for other in others for row in other.rows if row.label not in here)
+    trained = (row for other in others for row in other.rows if not row.first.trained_on)
+    elsewhere = dict.fromkeys(row.label for row in trained if row.label not in here)
     said = [f"{label} lacks seed {', '.join(map(str, lacking))}" for label, lacking in gaps if lacking]
     return "; ".join([*said, *(f"{label} has no result on this data set" for label in elsewhere)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def show(results: Path, data_dir: Path | None, as_json: bool = False) -> None:
     known = [(k.name, str(k.found) if k.found else f"not found: {k.description}") for k in sources.known(data_dir)]
     _show(console, "data sets (--dataset)", [*known, ("./folder", "any folder of RecBole atomic files")])
     _show(console, "presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()])
-    done = [(str(folder), "") for folder in finished(results)]
+    done = [(str(folder), trained_on(results / "runs" / folder)) for folder in finished(results)]
     _show(console, f"finished cells in {results}", done or [("none yet", "")])
 
 
@@ -53,6 +54,16 @@ def finished(results: Path) -> list[Path]:
     runs = results / "runs"
     found = (path.parent.relative_to(runs) for path in runs.glob("*/*/*/*/result.json"))
     return sorted(folder for folder in found if not folder.name.startswith("."))
+
+
+def trained_on(folder: Path) -> str:
+    """Which model a finished cell has tested, where that was trained by another cell."""
+    try:
+        contract = json.loads((folder / "result.json").read_text(encoding="utf-8"))["contract"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # whoever reads the result will say that it is damaged
+    home = str(contract.get("trained_on", "")).rpartition("@")[0]
+    return home and f"{'zero-shot from' if contract.get('zero_shot') else 'trained on'} {home}"
 
 
 def _default(name: str, schemes: dict[str, EntryPoint]) -> str:

@@ -25,6 +25,7 @@ from bench.runs import config
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.run import run
+from bench.runs.transfer_run import elsewhere, refuse
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Plan:
     data_dir: Path | None = None
     force: bool = False
     tune: int = 0  # trials of baselines that can search for their settings
+    zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
 
 
 Subject = IdScheme | Baseline | TrainedBaseline
@@ -63,17 +65,17 @@ def execute(plan: Plan) -> list[Path]:
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {config.PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
-    for dataset in datasets:
+    unseen = [sources.find(name, plan.data_dir) for name in dict.fromkeys(plan.zero_shot)]
+    for dataset in (*datasets, *unseen):
         for note in dataset.notes:
             display.say(f"{dataset.name}: {note}")
-    for dataset, subject in product(datasets, subjects):
-        if isinstance(subject, AnyBaseline):
-            subject.require(dataset.items)
     backbone = content_digest(contract.backbone) if plan.schemes else ""
-    return [
-        run(Request(subject, dataset, contract, seed, preset, plan.results, plan.force, backbone), display, accelerator)
+    requests = [
+        Request(subject, dataset, contract, seed, preset, plan.results, plan.force, backbone)
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
     ]
+    refuse([request for request in requests if request.seed == plan.seeds[0]], unseen)
+    return [run(each, display, accelerator) for request in requests for each in (request, *elsewhere(request, unseen))]
 
 
 def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:

@@ -59,7 +59,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
         "contract_id": request.cell.contract_id,
         "preset": request.preset,
         "seed": request.seed,
-        "split": split_facts(split),
+        "split": split_facts(split) | ({"train_users": 0, "validation_users": 0} if request.zero_shot else {}),
         "metrics": summaries(outcome.ranks, outcome.complete, CUTOFFS),
         **{name: kind_facts(outcome.kinds.get(name)) for name in KINDS},
         "identifiers": outcome.identifiers,
@@ -116,6 +116,7 @@ def dataset_facts(dataset: Dataset) -> dict[str, Any]:
         "users": len(dataset.users),
         "items": len(dataset.items),
         "interactions": len(dataset.sequences.values),
+        **({"parts": [part.name for part in dataset.parts]} if dataset.parts else {}),
     }
 
 

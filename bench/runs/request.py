@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.dataset import Dataset, LeakedView, TrainView
+from bench.data.joined import place
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.runs.config import Contract, digest
@@ -17,7 +18,8 @@ from bench.runs.store import Cell
 class Request:
     """A cell to run. ``preset`` is a label only; ``force`` runs a finished cell again.
 
-    ``backbone_digest`` tells checkpoints of one name or path apart (``huggingface.content_digest``).
+    ``backbone_digest`` tells checkpoints of one name or path apart (``huggingface.content_digest``). ``trained_by`` is
+    the request of the cell whose model is tested on this data set; without it the cell trains one.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -28,10 +30,16 @@ class Request:
     results: Path
     force: bool = False
     backbone_digest: str = ""
+    trained_by: Request | None = None
 
     @property
     def is_baseline(self) -> bool:
         return isinstance(self.subject, AnyBaseline)
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether the model that is tested has seen nothing of this data set."""
+        return self.trained_by is not None and place(self.trained_by.dataset, self.dataset) is None
 
     def view(self, train: TrainView) -> TrainView:
         """What the subject is fitted on: the training view, unless it declares that it leaks."""
@@ -43,6 +51,10 @@ class Request:
         contract = self.contract.lines
         if self.backbone_digest:
             contract["backbone"] += f"@{self.backbone_digest}"
+        if self.trained_by:
+            home = self.trained_by.dataset
+            contract["trained_on"] = f"{home.name}@{home.fingerprint[:6]}"
+            contract["zero_shot"] = self.zero_shot
         if isinstance(self.subject, AnyBaseline):
             return {name: contract[name] for name in self.subject.binds}
         return contract
@@ -53,7 +65,8 @@ class Request:
         data, subject = self.dataset, self.subject
         changed = changed_settings(subject.settings)
         contract_id = digest(self.conditions)
-        return Cell(data.name, data.fingerprint, subject.name, subject.version, changed, contract_id, self.seed)
+        home = self.trained_by.dataset.name if self.trained_by else ""
+        return Cell(data.name, data.fingerprint, subject.name, subject.version, changed, contract_id, self.seed, home)
 
 
 def stated_settings(settings: Any) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from bench.evaluation.metrics import CUTOFFS
 from bench.evaluation.ranking import check_cutoff
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
-from bench.runs import record, splitting, store
+from bench.runs import record, store
 from bench.runs.baseline_run import baseline_outcome
 from bench.runs.progress import Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
 from bench.runs.scheme_run import SchemeRun
+from bench.runs.transfer_run import outdated, split_of, transferred
 
 
 def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
@@ -31,15 +32,16 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     accelerator.wait_for_everyone()
     if store.finished(folder) and not request.force:
         changed = record.made_by_other_source(folder, request.subject)
-        if not (changed and plugins.is_file(type(request.subject))):
+        again = _outdated(request, folder, changed)
+        if not again:
             display.say(f"{request.cell.title}: finished already in {folder} (--force runs it again)")
             if changed:
                 display.say(f"{request.subject.name} has changed since: raise its version, or use --force")
             return folder
-        display.say(f"{request.cell.title}: the file that defines it has changed since, so it is run again")
+        display.say(f"{request.cell.title}: {again} has changed since, so it is run again")
         request = replace(request, force=True)
     check_cutoff(max(CUTOFFS), len(request.dataset.items))
-    split = splitting.split(request.dataset, request.contract, request.seed)
+    split = split_of(request)
     for note in split.notes:
         display.say(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
@@ -56,11 +58,20 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     return folder
 
 
+def _outdated(request: Request, folder: Path, changed: bool) -> str:
+    """What of a finished cell is no longer as it was, if it must be run again for that."""
+    if changed and plugins.is_file(type(request.subject)):
+        return "the file that defines it"
+    return "its model" if request.trained_by and outdated(folder, request) else ""
+
+
 def _outcome(
     request: Request, split: Split, partial: Path, display: Display, accelerator: Accelerator
 ) -> Outcome | None:
     """What the subject came to; None where another process has the work to itself."""
     subject = request.subject
+    if isinstance(subject, IdScheme) and request.trained_by:
+        return transferred(request, subject, split, partial, display, accelerator)
     if isinstance(subject, IdScheme):
         return SchemeRun(request, subject, split, partial, display, accelerator).outcome()
     if isinstance(subject, TrainedBaseline) and not accelerator.is_main_process:

@@ -119,6 +119,9 @@ def stored_ids(folder: Path) -> Ids:
     result = _result(folder)
     if result.identifiers is None:
         raise BenchError(f"'{folder}' is the run of {result.scheme.name}, a baseline, of which no model is kept")
+    if "trained_on" in result.contract:
+        model = (result.training or {}).get("model")
+        raise BenchError(f"'{folder}' is a test of the model in '{model}', which holds it; name that run")
     if not (folder / IDS).is_file():
         raise BenchError(f"'{folder}' was stored by an older bench, without {IDS}; {_again(result)}")
     return storage.load(folder / IDS)[0]

@@ -39,3 +39,11 @@ def fill(recommender: Recommender, folder: Path) -> None:
     with torch.no_grad():
         for name, tensor in known.items():
             tensor.copy_(state[name])
+
+
+def copy(source: Recommender, target: Recommender) -> None:
+    """Give one recommender the head's state of another of its kind, over identifiers of other items."""
+    state = source.extra_state()
+    with torch.no_grad():
+        for name, tensor in target.extra_state().items():
+            tensor.copy_(state[name])

@@ -219,13 +219,14 @@ class SchemeRun:
             return evaluate(recommender, targets, self.decoding, slots, at, bar.advance, candidates)
 
     def save(self, recommender: Recommender) -> None:
-        """The trained model and its tokenizer as Transformers loads them, the head it lacks, and the identifiers."""
+        """Model and tokenizer as Transformers loads them, the head it lacks, identifiers, what the scheme keeps."""
         ids = recommender.ids
         config = huggingface.export_config(recommender.t5.config, ids.vocabulary.pad, ids.vocabulary.eos)
         with store.writable(self.partial):
             huggingface.save_weights(recommender.t5, self.partial)
             saved_head.save(recommender, self.partial)
             ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
+            self.scheme.keep(self.partial)
         storage.save(ids, self.partial / IDS, {})
         exchange.write(ids, self.split.train.items, self.partial / "ids.parquet")
         store.write_json(self.partial / "config.json", config | {WEIGHTS: checksum(self.partial)})

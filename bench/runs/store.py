@@ -29,7 +29,9 @@ BEGUN_FRESH = "begun-with-force"  # marks a partial folder that shall replace a 
 
 @dataclass(frozen=True)
 class Cell:
-    """One data set x scheme x seed under one contract. ``settings`` are those not at the scheme's defaults."""
+    """One data set x scheme x seed under one contract. ``settings`` are those not at the scheme's defaults;
+    ``trained_on`` is the data set of the model, where that is another one.
+    """
 
     dataset: str
     fingerprint: str
@@ -38,6 +40,7 @@ class Cell:
     settings: Mapping[str, Any]
     contract_id: str
     seed: int
+    trained_on: str = ""
 
     def folder(self, results: Path) -> Path:
         """Where the finished cell is, or will be."""
@@ -47,7 +50,8 @@ class Cell:
 
     @property
     def title(self) -> str:
-        return f"{self.scheme} on {self.dataset}, seed {self.seed}"
+        home = f", trained on {self.trained_on}" if self.trained_on else ""
+        return f"{self.scheme} on {self.dataset}{home}, seed {self.seed}"
 
 
 def finished(folder: Path) -> bool:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.ids.scheme import IdScheme, Template, TokenIds
 from bench.ids.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from bench.model.recommender import Recommender
 
 Order = Literal["original", "random", "short-to-long", "long-to-short"]
 SENTENCE = Template(before="This user chose items numbered", separator=",", after=". Number of the next choice:")
@@ -55,21 +59,31 @@ class Numeric(IdScheme):
         """``[items]``: all catalogue indices, the item with the smallest number first."""
 
     def fit(self, train: TrainView) -> TokenIds:
+        if train.language is None:
+            return self.numbered(train, Vocabulary.private("0123456789,"), Template(separator=","))
+        return self.numbered(train, train.language, SENTENCE)
+
+    def numbered(self, train: TrainView, vocabulary: Vocabulary, template: Template) -> TokenIds:
+        """The numbers of the catalogue in a vocabulary that has all ten digits, be it as words or as tokens."""
         numbers = np.empty(len(train.items), np.int64)
         numbers[self.order(train)] = np.arange(len(train.items)) + self.settings.first
         texts = [str(number) for number in numbers]
-        if train.language is None:
-            digits = Vocabulary.private("0123456789,")
-            return TokenIds.from_lists([digits.ids(text) for text in texts], digits, Template(separator=","))
-        ids = TokenIds.from_lists(train.language.encode_batch(texts), train.language, SENTENCE)
+        if not vocabulary.language_model:
+            return TokenIds.from_lists([vocabulary.ids(text) for text in texts], vocabulary, template)
+        ids = TokenIds.from_lists(vocabulary.encode_batch(texts), vocabulary, template)
         require_unique(ids)
         return ids
 
 
 class Random(Numeric):
-    """Items numbered in random order, drawn from the seed."""
+    """Items numbered in random order, drawn from the seed; those of an unseen catalogue likewise."""
 
     name = "numeric/random"
+    bound = ""
+
+    def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> TokenIds:
+        """A control: the unseen catalogue gets numbers that the model can write, and that tell it nothing."""
+        return self.numbered(target, trained.ids.vocabulary, trained.ids.template)
 
     def order(self, train: TrainView) -> NDArray[np.integer]:
         return train.random().permutation(len(train.items))
@@ -85,6 +99,7 @@ class Sequential(Numeric):
     """
 
     name = "numeric/sequential"
+    bound = "its numbers follow the training histories of the catalogue, of which an unseen one has none"
     Settings = SequentialSettings
 
     def order(self, train: TrainView) -> NDArray[np.integer]:

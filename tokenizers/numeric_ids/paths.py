@@ -30,6 +30,7 @@ class Placed(IdScheme):
     """
 
     own_token: ClassVar[bool] = False
+    bound = "its tokens are places in the tree of one catalogue, and an unseen item has no place there"
 
     @abstractmethod
     def paths(self, train: TrainView) -> Sequence[Path]:
@@ -124,6 +125,7 @@ class Independent(Placed):
 
     name = "numeric/independent"
     own_token = True
+    bound = "every item has a token of its own, and that of an unseen item was never trained"
 
     def paths(self, train: TrainView) -> Sequence[Path]:
         return [()] * len(train.items)

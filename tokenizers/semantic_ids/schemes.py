@@ -74,6 +74,7 @@ class Semantic(IdScheme):
     """Text, embedding, codes, collisions, tokens; what quantises is left to the variant."""
 
     Settings: ClassVar[type[Any]] = Settings
+    bound = "its codes are learnt, with their text embedding, on the items of one catalogue"
 
     def fit(self, train: TrainView) -> TokenIds:
         found = self.quantise(embed(train, self.settings), train)

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from bench.data.dataset import TrainView
+from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.scheme import IdScheme, Template, TokenIds
 from bench.ids.text import require_text
 from bench.ids.vocabulary import Vocabulary
 from textual_ids.naming import unique_codes
 from textual_ids.words import ItemWords, is_filler, rank, spread, table
+
+if TYPE_CHECKING:
+    from bench.model.recommender import Recommender
 
 __all__ = ["Settings", "Title"]
 
@@ -43,21 +47,35 @@ class Title(IdScheme):
 
     Two items never share a token sequence: a later item takes further words of its text, and where its text is used
     up, a counter. An item whose text has no word that the vocabulary can write is a counter alone.
+
+    An unseen catalogue is named by its own words in the trained model's vocabulary, which writes words that it was not
+    made for in pieces or letters; a word with a letter that it lacks is left out.
     """
 
     name = "textual/title"
+    bound = ""
     Settings = Settings
 
+    def require(self, items: ItemTable) -> None:
+        require_text(items, "textual identifiers")
+
     def fit(self, train: TrainView) -> TokenIds:
-        require_text(train.items, "textual identifiers")
-        words = table(train.items)
+        return self.named(train.items, train.language, SENTENCE if train.language else Template(separator=SEPARATOR))
+
+    def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> TokenIds:
+        return self.named(target.items, trained.ids.vocabulary, trained.ids.template)
+
+    def named(self, items: ItemTable, vocabulary: Vocabulary | None, template: Template) -> TokenIds:
+        """Identifiers in the vocabulary given, or in one trained on their words."""
+        self.require(items)
+        words = table(items)
         shared_by = spread(words)
-        if train.language is not None:
-            shared_by = readable(shared_by, train.language)
+        if vocabulary is not None:
+            shared_by = readable(shared_by, vocabulary)
         ranked = [rank(columns, shared_by, len(words), self.settings.min_shared) for columns in words]
-        vocabulary = train.language or self.trained(ranked, shared_by)
+        vocabulary = vocabulary or self.trained(ranked, shared_by)
         codes = unique_codes((self.names(item, shared_by) for item in ranked), vocabulary)
-        return TokenIds.from_lists(codes, vocabulary, SENTENCE if train.language else Template(separator=SEPARATOR))
+        return TokenIds.from_lists(codes, vocabulary, template)
 
     def names(self, item: ItemWords, shared_by: Counter[str]) -> Iterator[str]:
         """An item's possible identifiers: its ``words`` most salient words that tell, then one word more each time."""

@@ -1,0 +1,196 @@
+"""The model of a finished cell on other data, without any training: on each part of the joined data set that it was
+trained on, and on catalogues that it has never seen (zero-shot).
+
+Such a test is a cell of its own, stored under the data set that is tested. Its contract says what the model was
+trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from bench.data.dataset import Dataset, Sequences, TrainView
+from bench.data.joined import place, restricted
+from bench.data.splits import Split, Targets
+from bench.errors import BenchError
+from bench.evaluation.cost import Stopwatch
+from bench.evaluation.metrics import CUTOFFS, Ranks
+from bench.evaluation.ranking import check_cutoff, evaluate
+from bench.evaluation.warm_cold import Mask, by_kind, is_warm
+from bench.ids import diagnostics, exchange
+from bench.ids.scheme import Ids, IdScheme, TokenIds
+from bench.model.recommender import Recommender, recommender_for
+from bench.runs import saved_head, splitting
+from bench.runs.fitting import decoding_of, in_words, language
+from bench.runs.progress import Display
+from bench.runs.record import Outcome
+from bench.runs.request import Request
+from bench.runs.saved import restore
+
+
+def elsewhere(request: Request, unseen: Sequence[Dataset]) -> list[Request]:
+    """The tests that follow a cell: of each part of its data set, then of each unseen one. A baseline has none."""
+    if request.is_baseline:
+        return []
+    return [replace(request, dataset=dataset, trained_by=request) for dataset in (*request.dataset.parts, *unseen)]
+
+
+def split_of(request: Request) -> Split:
+    """The split of what is tested; of a part, it is what the split of the joined data set says of it."""
+    by = request.trained_by
+    at = by and place(by.dataset, request.dataset)
+    if by and at:
+        return restricted(split_of(by), request.dataset, at)
+    return splitting.split(request.dataset, request.contract, request.seed)
+
+
+def refuse(requests: Sequence[Request], unseen: Sequence[Dataset]) -> None:
+    """BenchError where a cell or one of the tests that follow it can't be done, before anything is trained."""
+    for request in requests:
+        if unseen and request.is_baseline:
+            names, baseline = ",".join(dataset.name for dataset in unseen), request.subject.name
+            raise BenchError(
+                f"--zero-shot {names} was asked for, but baseline {baseline} scores only items that it was fitted on; "
+                f"fit it there with a run of its own: --baseline {baseline} --dataset {names}"
+            )
+        for dataset in unseen:
+            _refuse_zero_shot(request, dataset)
+        for test in elsewhere(request, unseen):
+            split_of(test)
+            check_cutoff(max(CUTOFFS), len(test.dataset.items))
+            request.subject.require(test.dataset.items)
+        request.subject.require(request.dataset.items)
+
+
+def _refuse_zero_shot(request: Request, tested: Dataset) -> None:
+    subject, home = request.subject, request.dataset
+    asked = f"--zero-shot {tested.name} was asked for, but"
+    names = {home.name, *(part.name for part in home.parts)}
+    both = names & {tested.name, *(part.name for part in tested.parts)}
+    if both or home.fingerprint == tested.fingerprint:
+        raise BenchError(f"{asked} the model is trained on it, in '{home.name}'; name a data set that is unseen")
+    if isinstance(subject, IdScheme) and subject.bound:
+        raise BenchError(
+            f"{asked} {subject.name} cannot name the items of another catalogue: {subject.bound}; "
+            "use a scheme whose vocabulary transfers, such as textual"
+        )
+
+
+def transferred(
+    request: Request, scheme: IdScheme, split: Split, partial: Path, display: Display, accelerator: Accelerator
+) -> Outcome:
+    """Read the model back, name the items of the catalogue, rank the test targets among them."""
+    home = model_folder(request)
+    trained = restore(home).requires_grad_(False)
+    with accelerator.main_process_first():
+        watch = Stopwatch()
+        ids, made = identifiers(request, scheme, trained, home, display)
+        seconds = watch.seconds
+    recommender = recommender_of(ids, trained, request).to(accelerator.device)
+
+    def ranked(name: str, targets: Targets, candidates: Mask | None) -> tuple[Ranks, bool]:
+        with display.bar(f"{request.cell.title}: {name}", len(targets)) as bar:
+            how, most = decoding_of(request.contract), max(CUTOFFS)
+            return evaluate(recommender, targets, how, most, accelerator, bar.advance, candidates)
+
+    watch = Stopwatch()
+    whole = ranked("test", split.test, None)
+    costs = _result(home)["costs"] | {"inference_seconds_per_1000_users": 1000 * watch.seconds / len(split.test)}
+    if made:
+        costs["fit_seconds"] = seconds
+    if accelerator.is_main_process:
+        exchange.write(ids, request.dataset.items, partial / "ids.parquet")
+    model = {"model": home.relative_to(request.results).as_posix(), "weights": digest(home)}
+    kinds = {} if made else by_kind(split.test, is_warm(split.train.sequences, len(ids)), whole, ranked)
+    return Outcome(*whole, costs, diagnostics.figures(ids, split.test.items), model, kinds)
+
+
+def model_folder(request: Request) -> Path:
+    """The finished cell that has trained the model of a request."""
+    if request.trained_by is None:
+        raise ValueError("a request that trains its own model has no other cell")
+    return request.trained_by.cell.folder(request.results)
+
+
+def recommender_of(ids: Ids, trained: Recommender, request: Request) -> Recommender:
+    """The trained model over other identifiers."""
+    contract = request.contract
+    found = recommender_for(ids, trained.t5, contract.max_tokens, contract.objective, contract.prompts)
+    saved_head.copy(trained, found)
+    return found.eval()
+
+
+def identifiers(
+    request: Request, scheme: IdScheme, trained: Recommender, home: Path, display: Display
+) -> tuple[Ids, bool]:
+    """Of a part those that the model was trained with, of an unseen catalogue new ones, and whether they are new."""
+    by = request.trained_by
+    at = by and place(by.dataset, request.dataset)
+    if at:
+        return trained.ids.of_items(at.items), False
+    display.say(f"{request.cell.title}: making identifiers for {len(request.dataset.items):,} items")
+    with display.bar(f"{request.cell.title}: identifiers", 1) as bar:
+
+        def report(done: int, total: int, figures: Mapping[str, float]) -> None:
+            bar.total = total
+            bar.at(done, in_words(figures))
+
+        found = scheme.transfer(trained, replace(unseen(request), report=report), home)
+    _check(found, trained.ids, scheme, request.dataset)
+    return _ended_alike(found, trained.ids), True
+
+
+def _ended_alike(found: Ids, trained: Ids) -> Ids:
+    """Tokens with an end wherever the model has learnt to write one."""
+    if isinstance(found, TokenIds) and isinstance(trained, TokenIds):
+        return replace(found, ended=found.ends or trained.ends)
+    return found
+
+
+def unseen(request: Request) -> TrainView:
+    """All that a scheme may see of an unseen data set: the catalogue with its text. There are no sequences."""
+    dataset, words = request.dataset, language(request.contract)
+    nothing = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64))
+    return TrainView(dataset.name, dataset.items, nothing, request.seed, words, request.results / "cache")
+
+
+def _check(found: object, trained: Ids, scheme: IdScheme, dataset: Dataset) -> None:
+    if not isinstance(found, Ids) or len(found) != len(dataset.items):
+        what = f"{len(found)} identifiers" if isinstance(found, Ids) else type(found).__name__
+        raise BenchError(
+            f"transfer of {scheme.name} returned {what} for the {len(dataset.items)} items of '{dataset.name}'; "
+            "it must return one identifier for each item, in catalogue order"
+        )
+    if found.vocabulary.fingerprint != trained.vocabulary.fingerprint:
+        raise BenchError(
+            f"transfer of {scheme.name} wrote '{dataset.name}' in a vocabulary of {found.vocabulary.size:,} rows, "
+            f"which is not the trained model's of {trained.vocabulary.size:,}; it must use trained.ids.vocabulary"
+        )
+
+
+def outdated(folder: Path, request: Request) -> bool:
+    """Whether a finished test was made with weights that its model's cell no longer has."""
+    return bool((_result(folder)["training"] or {}).get("weights") != digest(model_folder(request)))
+
+
+def digest(home: Path) -> str:
+    """8 hex digits over the weights and identifiers of a finished cell."""
+    found = hashlib.sha256()
+    for path in sorted(home.glob("*.safetensors")):
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()[:8]
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"'{folder / 'result.json'}' is damaged ({error}); run this cell with --force") from error

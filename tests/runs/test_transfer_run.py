@@ -1,0 +1,366 @@
+"""One model on several data sets: tested on each part and on unseen data, without training, and marked as such."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.data.dataset import Dataset, ItemTable, Sequences
+from bench.data.formats import write_atomic
+from bench.data.joined import join
+from bench.data.splits import leave_one_out
+from bench.ids import storage
+from bench.model import huggingface
+from bench.model.recommender import Decoding, recommender_for
+from bench.report.results import load
+from bench.runs import run as one_cell
+from bench.runs import scheme_run
+
+Bench = Callable[..., SimpleNamespace]
+Cells = Callable[[Path], list[Path]]
+Substance = Callable[[Path], dict[str, Any]]
+
+# Scores of one identifier then do not depend on which others there are, so that they can be compared.
+PLAIN = ["--set=normalise=vocabulary", "--set=objective=vocabulary", "--set=decoder=exact", "--set=max_steps=8"]
+FAST = ["--set=max_steps=2"]
+
+
+def renamed(toy: Dataset, name: str, things: tuple[str, ...], items: int) -> Dataset:
+    """The same walks over items of other names, and one column less; some ids are those of the toys."""
+    colours = [title.split()[0] for title in toy.items.text["title"]]
+    titles = tuple(f"{colours[item]} {things[item % len(things)]}" for item in range(30))
+    ids = tuple(f"i{item + items:02d}" for item in range(30))
+    return replace(toy, name=name, items=ItemTable(ids, {"title": titles}))
+
+
+@pytest.fixture(scope="module")
+def park(toy: Dataset) -> Dataset:
+    return renamed(toy, "park", ("oak", "gate", "pond"), 20)
+
+
+@pytest.fixture(scope="module")
+def moor(toy: Dataset) -> Dataset:
+    """Its walks go backwards, and it has words and letters that the others lack."""
+    backwards = Sequences.from_rows([toy.sequences[user][::-1] for user in range(len(toy.users))])
+    return replace(renamed(toy, "moor", ("heath", "żuraw", "puzzle"), 0), sequences=backwards)
+
+
+@pytest.fixture(scope="module")
+def folders(toy_folder: Path, park: Dataset, moor: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("several")
+    for dataset in (park, moor):
+        write_atomic(dataset, home / dataset.name)
+    return {"toy": str(toy_folder), "park": str(home / "park"), "moor": str(home / "moor")}
+
+
+@pytest.fixture(scope="module")
+def words(quick: list[str], folders: dict[str, str]) -> list[str]:
+    joined = f"{folders['toy']}+{folders['park']}"
+    return ["run", "--id-scheme", "textual", *quick, "--dataset", joined, "--zero-shot", folders["moor"]]
+
+
+@pytest.fixture(scope="module")
+def done(bench: Bench, words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of both schemes that transfer, ranked exactly."""
+    results = tmp_path_factory.mktemp("transfer")
+    said = bench(*words, "--id-scheme=textual,numeric/random", *PLAIN, "--results", results)
+    assert said.code == 0, said.err
+    return results
+
+
+def cell_of(results: Path, dataset: str, scheme: str = "textual/title") -> Path:
+    (found,) = [cell for cell in load(results) if (cell.dataset.name, cell.scheme.name) == (dataset, scheme)]
+    return found.folder
+
+
+def stored(cell: Path) -> dict[str, Any]:
+    return dict(json.loads((cell / "result.json").read_text()))
+
+
+# -- what is stored ---------------------------------------------------------------------------------------------------
+
+
+def test_the_model_its_parts_and_the_unseen_are_cells_of_their_own(done: Path, toy: Dataset, park: Dataset) -> None:
+    found = {(cell.scheme.name, cell.dataset.name): cell for cell in load(done)}
+    assert sorted(found) == [
+        (scheme, data) for scheme in ("numeric/random", "textual/title") for data in ("moor", "park", "toy", "toy+park")
+    ]
+    whole = found["textual/title", "toy+park"]
+    assert whole.dataset.joined
+    assert (whole.trained_on, whole.zero_shot, whole.split["test_users"]) == ("", False, 80)
+    expected = {"toy": (False, 40, 40), "park": (False, 40, 40), "moor": (True, 0, 40)}
+    for name, (zero_shot, train_users, test_users) in expected.items():
+        cell = found["textual/title", name]
+        assert (cell.trained_on, cell.zero_shot) == ("toy+park", zero_shot)
+        assert cell.contract["trained_on"] == f"toy+park@{join([toy, park]).fingerprint[:6]}"
+        assert {key: cell.contract[key] for key in whole.contract} == whole.contract
+        assert cell.contract_id != whole.contract_id
+        assert (cell.split["train_users"], cell.split["test_users"]) == (train_users, test_users)
+        assert cell.costs.parameters == whole.costs.parameters
+        assert cell.costs.train_seconds == whole.costs.train_seconds
+        assert stored(cell.folder)["training"]["model"] == whole.place
+        assert sorted(path.name for path in cell.folder.iterdir()) == ["ids.parquet", "per_user.parquet", "result.json"]
+        assert len(cell.table) == test_users
+    parts = [found["textual/title", name].table for name in ("toy", "park")]
+    assert sorted(parts[0].users) == sorted(toy.users)
+    assert whole.table.users.tolist() == sorted(f"{name}:{user}" for name in ("toy", "park") for user in toy.users)
+
+
+@pytest.mark.parametrize("scheme", ["textual/title", "numeric/random"])
+def test_a_part_is_ranked_as_the_whole_without_the_items_of_the_others(
+    done: Path, toy: Dataset, park: Dataset, scheme: str
+) -> None:
+    home = cell_of(done, "toy+park", scheme)
+    ids, _ = storage.load(home / "ids.safetensors")
+    whole = recommender_for(ids, huggingface.load(home, 0.0)).eval()
+    test = leave_one_out(join([toy, park])).test
+    ranked = whole.rank(test.histories, 60, Decoding("exact"))
+    for number, name in enumerate(("toy", "park")):
+        table = pd.read_parquet(cell_of(done, name, scheme) / "per_user.parquet")
+        for row, (user, rank) in enumerate(zip(table["user"], table["rank"], strict=True), start=40 * number):
+            own = [item for item in ranked.items[row].tolist() if item // 30 == number]
+            assert rank == own.index(int(test.items[row])) + 1, (name, user)
+        shown = pd.read_parquet(cell_of(done, name, scheme) / "ids.parquet")
+        assert [tuple(code) for code in shown["tokens"]] == [ids.code(30 * number + item) for item in range(30)]
+
+
+def test_what_is_read_back_is_what_was_tested(done: Path, toy: Dataset, park: Dataset) -> None:
+    home = cell_of(done, "toy+park")
+    ids, _ = storage.load(home / "ids.safetensors")
+    test = leave_one_out(join([toy, park])).test
+    ranked = recommender_for(ids, huggingface.load(home, 0.0)).eval().rank(test.histories, 60, Decoding("exact"))
+    table = pd.read_parquet(home / "per_user.parquet")
+    expected = [ranked.items[row].tolist().index(item) + 1 for row, item in enumerate(test.items.tolist())]
+    assert table["rank"].tolist() == expected
+
+
+# -- the unseen -------------------------------------------------------------------------------------------------------
+
+
+def test_the_unseen_is_named_in_the_vocabulary_of_the_model(done: Path, moor: Dataset) -> None:
+    trained, _ = storage.load(cell_of(done, "toy+park") / "ids.safetensors")
+    shown = pd.read_parquet(cell_of(done, "moor") / "ids.parquet")
+    assert shown["item"].tolist() == list(moor.items.ids)
+    assert len({tuple(code) for code in shown["tokens"]}) == 30
+    for title, identifier, code in zip(shown["title"], shown["identifier"], shown["tokens"], strict=True):
+        assert trained.vocabulary.decode(code) == identifier
+        words = title.replace("żuraw", "").split()  # no toy and no tree has a ż
+        assert set(words) <= set(identifier.split()) <= {*words, *map(str, range(2, 31))}
+
+
+def test_interactions_of_the_unseen_change_neither_identifiers_nor_weights(
+    bench: Bench, words: list[str], done: Path, moor: Dataset, tmp_path: Path
+) -> None:
+    before = {path: path.read_bytes() for path in cell_of(done, "toy+park").iterdir()}
+    mixed = np.random.default_rng(1).permutation(moor.sequences.values)
+    write_atomic(replace(moor, sequences=Sequences(mixed, moor.sequences.offsets)), tmp_path / "moor")
+    again = bench(*words, *PLAIN, "--zero-shot", tmp_path / "moor", "--results", done)
+    assert again.code == 0, again.err
+    assert {path: path.read_bytes() for path in before} == before
+    cells = [cell for cell in load(done) if (cell.dataset.name, cell.scheme.name) == ("moor", "textual/title")]
+    assert len({cell.dataset.fingerprint for cell in cells}) == 2
+    shown = [pd.read_parquet(cell.folder / "ids.parquet") for cell in cells]
+    assert shown[0]["item"].tolist() == shown[1]["item"].tolist()
+    assert shown[0].drop(columns="item").map(str).equals(shown[1].drop(columns="item").map(str))
+    for cell in cells[1:]:
+        for path in cell.folder.iterdir():
+            path.unlink()  # the results of the other tests have one moor
+        cell.folder.rmdir()
+
+
+# -- going on ---------------------------------------------------------------------------------------------------------
+
+
+def never(*_: object, **__: object) -> None:
+    raise AssertionError("nothing was to be done here")
+
+
+def test_stopped_after_training_only_what_is_missing_is_done(
+    bench: Bench, words: list[str], cells: Cells, substance: Substance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bench(*words, *FAST, "--results", tmp_path / "whole").code == 0
+    transferred = one_cell.transferred
+
+    def stop(request: Any, *rest: Any) -> Any:
+        if request.dataset.name == "park":
+            raise KeyboardInterrupt
+        return transferred(request, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one_cell, "transferred", stop)
+        assert bench(*words, *FAST, "--results", tmp_path / "stopped").code == 130
+    assert len(cells(tmp_path / "stopped")) == 2
+    monkeypatch.setattr(scheme_run, "train", never)
+    said = bench(*words, *FAST, "--results", tmp_path / "stopped")
+    assert said.code == 0, said.err
+    found = [cells(tmp_path / name) for name in ("whole", "stopped")]
+    assert len(found[0]) == 4
+    for one, other in zip(*found, strict=True):
+        assert one.relative_to(tmp_path / "whole") == other.relative_to(tmp_path / "stopped")
+        assert substance(one) == substance(other)
+    monkeypatch.setattr(one_cell, "transferred", never)
+    assert bench(*words, *FAST, "--results", tmp_path / "stopped").err.count("finished already in") == 4
+
+
+def test_a_test_of_weights_that_are_gone_is_done_again(
+    bench: Bench, words: list[str], cells: Cells, tmp_path: Path
+) -> None:
+    assert bench(*words, *FAST, "--results", tmp_path).code == 0
+    home = cell_of(tmp_path, "toy+park")
+    other = huggingface.load(home)
+    other.embedding.weight.data.mul_(2)
+    huggingface.save_weights(other, home)
+    said = bench(*words, *FAST, "--results", tmp_path)
+    assert said.code == 0
+    for name in ("toy", "park", "moor"):
+        title = f"textual/title on {name}, trained on toy+park, seed 0"
+        assert f"{title}: its model has changed since, so it is run again" in said.err
+    assert bench(*words, *FAST, "--results", tmp_path).err.count("finished already in") == 4
+    (home / "ids.safetensors").unlink()
+    said = bench(*words, *FAST, "--results", tmp_path)
+    assert said.err.splitlines()[-1] == (
+        f"bench: '{home}' was finished without its ids.safetensors, by an older bench; run it again with --force"
+    )
+
+
+# -- what can't be done -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            ["--id-scheme=numeric"],
+            "--zero-shot moor was asked for, but numeric/sequential cannot name the items of another catalogue: its "
+            "numbers follow the training histories of the catalogue, of which an unseen one has none; use a scheme "
+            "whose vocabulary transfers, such as textual",
+        ),
+        (["--id-scheme=textual,numeric/independent"], "every item has a token of its own, and that of an unseen item "),
+        (["--id-scheme=semantic/rqkmeans"], "its codes are learnt, with their text embedding, on the items of one "),
+        (
+            ["--baseline=pop"],
+            "--zero-shot moor was asked for, but baseline pop scores only items that it was fitted on; fit it there "
+            "with a run of its own: --baseline pop --dataset moor",
+        ),
+        (
+            ["--zero-shot=PARK"],
+            "--zero-shot park was asked for, but the model is trained on it, in 'toy+park'; name a ",
+        ),
+        (["--zero-shot=MOOR+PARK"], "--zero-shot moor+park was asked for, but the model is trained on it, in "),
+        (["--zero-shot=nowhere"], "unknown data set 'nowhere'; known: beauty, ml-100k, "),
+        (["--dataset=TOY+TOY"], "'toy+toy' joins 'toy' to itself; "),
+        (["--zero-shot=BARE"], "textual identifiers need text for every item: 30 of 30 items have none"),
+        (["--zero-shot=FEW"], "hit@20 was asked for, but the catalogue has only 3 items; a larger data set is needed"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_trained(
+    bench: Bench, words: list[str], folders: dict[str, str], toy: Dataset, tmp_path: Path, more: list[str], said: str
+) -> None:
+    write_atomic(replace(toy, name="bare", items=ItemTable(toy.items.ids, {})), tmp_path / "bare")
+    few = replace(toy, items=ItemTable(("a", "b", "c"), {"title": ("x", "y", "z")}))
+    few = replace(few, sequences=Sequences(toy.sequences.values % 3, toy.sequences.offsets), name="few")
+    write_atomic(few, tmp_path / "few")
+    places = {**folders, "bare": str(tmp_path / "bare"), "few": str(tmp_path / "few")}
+    for name, folder in places.items():
+        more = [word.replace(name.upper(), folder) for word in more]
+    told = bench(*words, *more, "--results", tmp_path / "results")
+    assert told.code == 1
+    errors = [line for line in told.err.splitlines() if line.startswith("bench: ")]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert not (tmp_path / "results" / "runs").exists()
+
+
+PLUGIN = '''
+from bench.ids.scheme import IdScheme, TokenIds
+from bench.ids.vocabulary import Vocabulary
+
+
+def named(items, vocabulary):
+    return TokenIds.from_lists([vocabulary.ids([f"t{item}"]) for item in range(len(items))], vocabulary)
+
+
+class Keeper(IdScheme):
+    """Keeps a word in the cell, and asks for it when it transfers."""
+
+    name = "mine/keeper"
+    bound = ""
+
+    def fit(self, train):
+        return named(train.items, Vocabulary.private(f"t{item}" for item in range(99)))
+
+    def keep(self, folder):
+        (folder / "generator.txt").write_text("kept")
+
+    def transfer(self, trained, target, kept):
+        assert (kept / "generator.txt").read_text() == "kept"
+        assert not trained.training and not any(p.requires_grad for p in trained.parameters())
+        assert len(target.sequences) == 0 and len(target.sequences.values) == 0
+        return named(target.items, trained.ids.vocabulary)
+
+
+class Foreign(Keeper):
+    name = "mine/foreign"
+
+    def transfer(self, trained, target, kept):
+        return named(target.items, Vocabulary.private(["x", *(f"t{item}" for item in range(30))]))
+
+
+class Short(Keeper):
+    name = "mine/short"
+
+    def transfer(self, trained, target, kept):
+        return named(target.items.ids[1:], trained.ids.vocabulary)
+'''
+
+
+def test_a_plugin_finds_what_it_kept_and_is_held_to_the_vocabulary(
+    bench: Bench, quick: list[str], folders: dict[str, str], cells: Cells, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(PLUGIN)
+    rest = [*quick, *FAST, "--zero-shot", folders["moor"], "--results", tmp_path / "results", "--seed"]
+    said = bench("run", "--id-scheme", f"{plugin}:Keeper", *rest, "0,1")
+    assert said.code == 0, said.err
+    assert len(cells(tmp_path / "results")) == 4
+    assert bench("run", "--id-scheme", f"{plugin}:Foreign", *rest, "0").err.splitlines()[-1] == (
+        "bench: transfer of mine/foreign wrote 'moor' in a vocabulary of 34 rows, which is not the trained model's of "
+        "102; it must use trained.ids.vocabulary"
+    )
+    assert bench("run", "--id-scheme", f"{plugin}:Short", *rest, "0").err.splitlines()[-1] == (
+        "bench: transfer of mine/short returned 29 identifiers for the 30 items of 'moor'; it must return one "
+        "identifier for each item, in catalogue order"
+    )
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def test_reports_and_lists_say_which_model_it_is(
+    bench: Bench, quick: list[str], done: Path, folders: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    alone = ["run", "--id-scheme", "textual", *quick, *PLAIN, "--dataset", folders["moor"], "--results", done]
+    assert bench(*alone).code == 0
+    assert bench("report", "--results", done).code == 0
+    chapters = (done / "report.md").read_text().split("\n## ")
+    moor, toy = (next(part for part in chapters if part.startswith(f"{name}\n")) for name in ("moor", "toy"))
+    rows = [line.split("|")[1].strip() for line in moor.splitlines() if line.startswith("| textual")]
+    assert {"textual/title", "textual/title, zero-shot from toy+park"} <= set(rows)
+    assert "the rows were not made under one contract" in moor
+    assert "zero-shot: **models that saw no interaction of these data" in moor
+    assert "trained on: **one model trained on several data sets" in toy
+    assert "**trained_on**=" in moor
+    assert "trained on toy+park has no result" not in moor
+    listed = bench("ls", "--results", done).out
+    assert [line.split("  ")[-1].strip() for line in listed.splitlines() if line.startswith("moor/")].count(
+        "zero-shot from toy+park"
+    ) == 2
