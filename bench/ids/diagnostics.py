@@ -34,7 +34,8 @@ def figures(ids: TokenIds, test_items: ItemIndices) -> dict[str, Any]:
 
 def places(ids: TokenIds) -> dict[str, list[float]]:
     """For every place of an identifier: how many tokens occur there, the entropy of their use in bits, the share of
-    items that another item equals up to there, and, where there are codebooks, how much of each is used.
+    items that another item equals up to there, and, where there are codebooks, how much of each is used: the share of
+    the codes there are, of which quantisers make no more than there are items.
     """
     found: dict[str, list[float]] = {"distinct_tokens": [], "entropy_bits": [], "shared_prefix": []}
     prefix = np.zeros(len(ids), np.int64)
@@ -53,7 +54,8 @@ def places(ids: TokenIds) -> dict[str, list[float]]:
 
 def drift(ids: TokenIds) -> dict[str, list[float]]:
     """How identifiers change from variant to variant: for every distance of two variants, beginning with neighbours,
-    the share of items whose identifiers differ at all (``any``) and in the first token (``first``).
+    the share of items whose identifiers differ at all (``any``) and in the first token (``first``). A count that tells
+    equal codes apart is part of the identifier, which the recommender has to write, and counts as such.
     """
     found: dict[str, list[float]] = {"any": [], "first": []}
     for distance in range(1, len(ids.tokens)):
