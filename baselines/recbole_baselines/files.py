@@ -80,7 +80,7 @@ def attributes(items: ItemTable, column: str) -> list[list[int]]:
     """Numbers of the attributes of each item, 1 and up; 0 stands alone where an item has none.
 
     ``column`` is a text column, or "" for the first of ``ATTRIBUTE_COLUMNS`` that is there. Values are divided at
-    commas where there are any in the column, else at spaces.
+    commas where there are any in the column, else at spaces, as MovieLens writes genres; "Board Games" is then two.
     """
     texts = items.text[attribute_column(items, column)]
     separator = "," if any("," in text for text in texts) else None

@@ -48,7 +48,7 @@ def attempt(settings: dict[str, Any], folder: Path, train: Callable[[], dict[str
     try:
         found = train()
         return {"settings": settings, **{name: found[name] for name in KEPT}}
-    except BrokenPipeError:  # nobody waits for the search any more
+    except OSError:  # a full disk, or nobody waits for the search any more: no fault of the settings
         raise
     except Exception as error:  # RecBole raises whatever it likes
         traceback.print_exc()

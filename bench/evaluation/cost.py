@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import psutil
 import torch
+
+from bench.versions import installed
 
 MEASURED_EVERY = 0.1  # seconds
 FOLDERS = ("--data-dir", "--results")
@@ -69,7 +70,7 @@ def environment(device: str, processes: int) -> dict[str, Any]:
     """Versions, machine and code revision: what one needs to know before doubting a number."""
     return {
         "python": platform.python_version(),
-        **{name: _version(name) for name in ("bench", "torch", "transformers", "accelerate", "numpy")},
+        **{name: installed(name) for name in ("bench", "torch", "transformers", "accelerate", "numpy")},
         "platform": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
         "cpu_threads": torch.get_num_threads(),
@@ -83,13 +84,6 @@ def command(words: Sequence[str]) -> str:
     """The command line that repeats a run, without the folders of this machine, which are nobody else's business."""
     kept = [word for at, word in enumerate(words) if at == 0 or words[at - 1] not in FOLDERS]
     return shlex.join(["bench", *(word for word in kept if word.partition("=")[0] not in FOLDERS)])
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def revision() -> str | None:

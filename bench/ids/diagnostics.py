@@ -60,7 +60,8 @@ def _common(ids: Ids, lengths: NDArray[np.integer], test_items: ItemIndices) -> 
 
 def places(ids: TokenIds) -> dict[str, list[float]]:
     """For every place of an identifier: how many tokens occur there, the entropy of their use in bits, the share of
-    items that another item equals up to there, and, where there are codebooks, how much of each is used.
+    items that another item equals up to there, and, where there are codebooks, how much of each is used: the share of
+    the codes there are, of which quantisers make no more than there are items.
     """
     found: dict[str, list[float]] = {"distinct_tokens": [], "entropy_bits": [], "shared_prefix": []}
     prefix = np.zeros(len(ids), np.int64)
@@ -79,8 +80,9 @@ def places(ids: TokenIds) -> dict[str, list[float]]:
 
 def drift(ids: Ids) -> dict[str, list[float]]:
     """How identifiers change from variant to variant: for every distance of two variants, beginning with neighbours,
-    the share of items whose identifiers differ at all (``any``) and in the first token (``first``). Empty where there
-    is one variant.
+    the share of items whose identifiers differ at all (``any``) and in the first token (``first``). A count that tells
+    equal codes apart is part of the identifier, which the recommender has to write, and counts as such. Empty where
+    there is one variant.
     """
     if not isinstance(ids, TokenIds) or ids.variants == 1:
         return {}

@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bench.data.dataset import ItemTable, TrainView
+from bench import hub
+from bench.data.dataset import ItemTable, Report, TrainView
 from bench.errors import BenchError, unknown
 from bench.files import replacing
+from bench.versions import installed
 
 OFFLINE = "tfidf-svd"
 CHANNELS = 160  # of the random projection; with more, ever more items are near neighbours of none
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".bin")
+ENCODED_AT_ONCE = 1024  # texts, between two reports of progress
 Embeddings = NDArray[np.float32]
 
 
@@ -64,7 +67,7 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
     path = train.cache / "text" / f"{key}.safetensors" if train.cache else None
     if path and path.exists():
         return _load(path, described, len(texts))
-    raw = _encode(texts, settings.encoder)
+    raw = _encode(texts, settings.encoder, train.report)
     found = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
     if path:
         _save(path, described, found)
@@ -99,40 +102,26 @@ def _plain(cell: str) -> str:
 
 
 def encoder_digest(encoder: str) -> str:
-    """What an encoder's vectors depend on: the library's version, or the content of the model's files."""
+    """What an encoder's vectors depend on: the library's version, and the content of a model's files."""
     if encoder == OFFLINE:
         import sklearn
 
         return f"{OFFLINE} scikit-learn {sklearn.__version__}"
-    folder, digest = locate(encoder), hashlib.sha256()
+    folder, digest = locate(encoder), hashlib.sha256(str(installed("sentence-transformers")).encode())
     for file in sorted(path for path in folder.rglob("*") if path.suffix in MODEL_FILES):
         digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
     return digest.hexdigest()
 
 
 def locate(encoder: str) -> Path:
-    """The folder of a sentence encoder, downloaded where need be. Nothing else is ever used in its place."""
-    if Path(encoder).is_dir():
-        return Path(encoder)
+    """The folder of a sentence encoder, downloaded where need be."""
     hint = f"connect, give a folder that holds it, or use --set FAMILY.encoder={OFFLINE}"
-    if encoder.startswith((".", "/")):
-        raise BenchError(f"no folder '{encoder}' (asked for as text encoder); {hint}")
-    from huggingface_hub import snapshot_download
-
-    name, _, revision = encoder.partition("@")
     wanted = [f"*{suffix}" for suffix in MODEL_FILES if suffix != ".bin"]  # the same weights as a safetensors file
-    try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
-    except Exception as error:  # the hub client raises from a dozen families, all meaning 'not to be had'
-        cause = " ".join(str(error).split())[:160]
-        raise BenchError(
-            f"text encoder '{encoder}' cannot be had from the Hugging Face hub ({type(error).__name__}: {cause}); "
-            f"{hint}"
-        ) from error
+    return hub.locate(encoder, "text encoder", wanted, hint)
 
 
-def _encode(texts: Sequence[str], encoder: str) -> Embeddings:
-    vectors = tfidf_svd(texts) if encoder == OFFLINE else _sentences(texts, locate(encoder))
+def _encode(texts: Sequence[str], encoder: str, report: Report) -> Embeddings:
+    vectors = tfidf_svd(texts) if encoder == OFFLINE else _sentences(texts, locate(encoder), report)
     if not np.isfinite(vectors).all():
         item = int(np.argwhere(~np.isfinite(vectors))[0][0])
         raise BenchError(
@@ -141,19 +130,36 @@ def _encode(texts: Sequence[str], encoder: str) -> Embeddings:
     return vectors
 
 
-def _sentences(texts: Sequence[str], folder: Path) -> Embeddings:
+def _sentences(texts: Sequence[str], folder: Path, report: Report) -> Embeddings:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise BenchError(
             f"text encoder '{folder}' needs sentence-transformers: pip install 'bench[sentence]'"
         ) from error
+    _require_safetensors(folder)
     try:
         model = SentenceTransformer(str(folder), local_files_only=True)
     except Exception as error:  # the library raises whatever the parts of a model raise
         cause = " ".join(str(error).split())[:160]
         raise BenchError(f"'{folder}' is no sentence-transformers model ({type(error).__name__}: {cause})") from error
-    return np.asarray(model.encode(list(texts), show_progress_bar=False), np.float32)
+    found = []
+    for start in range(0, len(texts), ENCODED_AT_ONCE):
+        part = list(texts[start : start + ENCODED_AT_ONCE])
+        found.append(np.asarray(model.encode(part, show_progress_bar=False), np.float32))
+        report(start + len(part), len(texts), {})
+    return np.concatenate(found)
+
+
+def _require_safetensors(folder: Path) -> None:
+    """BenchError where a model is there but its weights are not, or are pickled, which may run code when read."""
+    described = (folder / "modules.json").exists() or (folder / "config.json").exists()
+    if described and not any(folder.rglob("*.safetensors")):
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:8])
+        raise BenchError(
+            f"no weights as safetensors in the text encoder '{folder}' (found: {found}); pickled weights (.bin) are "
+            "not read; name a revision that has safetensors, or save the model anew with sentence-transformers"
+        )
 
 
 def _save(path: Path, described: dict[str, Any], arrays: dict[str, NDArray[np.float32]]) -> None:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bench import hub
 from bench.errors import BenchError, unknown
 from bench.ids.vocabulary import Vocabulary
 from bench.model.t5 import ACTIVATIONS, T5, T5Config
@@ -54,25 +55,10 @@ def scratch_config(backbone: str, vocabulary: int, dropout: float) -> T5Config:
 
 
 def locate(backbone: str) -> Path:
-    """The folder of a pretrained checkpoint: a local path, or a name on the Hugging Face hub, downloaded once.
-
-    A name that cannot be had is a BenchError; nothing else is ever used in its place.
-    """
-    if Path(backbone).is_dir():
-        return Path(backbone)
-    if backbone.startswith((".", "/")):
-        raise BenchError(f"no folder '{backbone}' (asked for as backbone); give a folder with config.json and weights")
-    from huggingface_hub import snapshot_download
-
+    """The folder of a pretrained checkpoint: a local path, or ``name[@revision]`` on the Hugging Face hub."""
     wanted = ["config.json", "model*.safetensors", "model.safetensors.index.json", "*token*", "spiece.model"]
-    try:
-        return Path(snapshot_download(backbone, allow_patterns=[*wanted, WHOLE_WORDS]))
-    except Exception as error:  # the hub client raises from a dozen families, all meaning 'not to be had'
-        raise BenchError(
-            f"backbone '{backbone}' cannot be had from the Hugging Face hub ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:160]}); connect, give a folder that holds it, or start from scratch with "
-            f"one of: {', '.join(SIZES)}"
-        ) from error
+    hint = f"connect, give a folder that holds it, or start from scratch with one of: {', '.join(SIZES)}"
+    return hub.locate(backbone, "backbone", [*wanted, WHOLE_WORDS], hint)
 
 
 def content_digest(backbone: str) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.data.dataset import TrainView
@@ -20,6 +19,7 @@ from bench.model.beam import Scoring
 from bench.model.recommender import Decoding
 from bench.runs.config import Contract
 from bench.runs.progress import Display
+from bench.versions import installed
 
 LIBRARIES = ("bench", "numpy", "scipy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
 
@@ -84,15 +84,8 @@ def in_words(figures: Mapping[str, float]) -> str:
 
 def fit_key(scheme: IdScheme, train: TrainView) -> str:
     """What fitted identifiers depend on: scheme, version, settings, source, libraries, and the training view."""
-    libraries = [f"{name} {_version(name)}" for name in LIBRARIES]
+    libraries = [f"{name} {installed(name) or 'absent'}" for name in LIBRARIES]
     settings = json.dumps(asdict(scheme.settings))
     sources = [plugins.source_digest(type(scheme)), plugins.source_digest(IdScheme)]
     parts = [scheme.name, str(scheme.version), settings, scheme.depends(), train.fingerprint, *sources, *libraries]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"

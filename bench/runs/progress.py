@@ -16,12 +16,12 @@ class Bar:
     """One piece of work with a known total.
 
     ``advance`` counts from the bar's making. Where ``at`` comes first, speed is measured from there on: what was before
-    it is loading, or an earlier run.
+    it is loading, or an earlier run. Another total is another piece of work, and measured anew.
     """
 
     def __init__(self, display: Display, description: str, total: int) -> None:
         self.display, self.description, self.total = display, description, total
-        self.done, self.begin, self.printed = 0, time.monotonic(), time.monotonic()
+        self.done, self.begin, self.printed, self.measured = 0, time.monotonic(), time.monotonic(), total
         self.start: int | None = None
         self.task = display.progress.add_task(description, total=total, note="") if display.progress else None
 
@@ -32,8 +32,8 @@ class Bar:
     def at(self, done: int, note: str | None = None) -> None:
         """Move to ``done`` of the total; ``note`` is shown behind the bar."""
         self.done = min(done, self.total)
-        if self.start is None:
-            self.start, self.begin = self.done, time.monotonic()
+        if self.start is None or self.measured != self.total:
+            self.start, self.begin, self.measured = self.done, time.monotonic(), self.total
             if self.display.progress and self.task is not None:
                 self.display.progress.reset(self.task, total=self.total, completed=self.done)
         if self.display.progress and self.task is not None:

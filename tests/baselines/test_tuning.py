@@ -56,8 +56,8 @@ def test_a_failing_trial_is_recorded_and_not_tried_again(tmp_path: Path) -> None
     assert attempt({"k": 1}, tmp_path, never) == record
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError, KeyboardInterrupt])
-def test_a_search_that_is_stopped_is_no_failure_of_its_trial(tmp_path: Path, error: type[BaseException]) -> None:
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError, KeyboardInterrupt])
+def test_what_stops_the_search_is_no_failure_of_its_trial(tmp_path: Path, error: type[BaseException]) -> None:
     def stopped() -> dict[str, Any]:
         raise error
 

@@ -55,10 +55,6 @@ def test_the_environment_names_versions_and_machine(monkeypatch: pytest.MonkeyPa
     assert found["command"] == "bench run --seed 1"
 
 
-def test_a_package_that_is_not_installed_has_no_version() -> None:
-    assert cost._version("no-such-package-anywhere") is None
-
-
 def test_the_revision_is_that_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkout of its own: a commit has seven digits or more, and a plus as soon as the source differs from it."""
     source = tmp_path / "bench" / "evaluation" / "cost.py"

@@ -143,6 +143,35 @@ def test_a_vector_that_is_not_finite_is_named_with_its_text(model: Path, tmp_pat
     assert not (tmp_path / "cache").exists()
 
 
+def test_how_far_it_is_is_shown(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "ENCODED_AT_ONCE", 5)
+    told: list[tuple[int, int]] = []
+    settings = TextSettings(encoder=str(model), dimensions=0)
+    train = replace(view(TITLES), report=lambda done, total, figures: told.append((done, total)))
+    found = embed(train, settings)
+    assert told == [(5, 12), (10, 12), (12, 12)]
+    monkeypatch.undo()
+    np.testing.assert_allclose(found, embed(view(TITLES), settings), atol=1e-6)
+
+
+def test_pickled_weights_are_not_read_and_that_is_said(model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model, tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    found = refused(lambda: embed(view(TITLES), TextSettings(encoder=str(folder))))
+    assert found.startswith(f"no weights as safetensors in the text encoder '{folder}' (found: 1_Pooling, README.md, ")
+    assert "pickled weights (.bin) are not read" in found
+
+
+def test_vectors_of_another_version_of_the_library_are_not_taken(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = TextSettings(encoder=str(model), dimensions=0)
+    embed(view(TITLES, tmp_path), settings)
+    monkeypatch.setattr(text, "installed", lambda package: {"sentence-transformers": "0.0"}[package])
+    embed(view(TITLES, tmp_path), settings)
+    assert len(kept(tmp_path)) == 2
+
+
 @pytest.mark.parametrize("damaged", ["model.safetensors", "modules.json", "config.json"])
 def test_a_damaged_model_is_one_line(model: Path, tmp_path: Path, damaged: str) -> None:
     folder = shutil.copytree(model, tmp_path / "model")

@@ -55,6 +55,22 @@ def test_what_comes_before_the_first_step_is_not_counted_as_its_speed(monkeypatc
     assert text.getvalue().splitlines() == ["training: 1 of 1,000", "training: 17 of 1,000, about 16:23 left"]
 
 
+def test_another_total_is_another_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown, text = display(terminal=False)
+    with shown.bar("identifiers", 1) as bar:
+        for total, seconds in ((100, 0.1), (20, 8.0)):
+            bar.total = total
+            for step in range(1, 6):
+                now[0] += seconds
+                bar.at(step)
+    assert text.getvalue().splitlines() == [
+        "identifiers: 2 of 20, about 2:24 left",
+        "identifiers: 4 of 20, about 2:08 left",
+    ]
+
+
 def test_a_bar_on_a_terminal_forgets_loading_and_earlier_runs() -> None:
     shown, _ = display(terminal=True)
     now = [0.0]

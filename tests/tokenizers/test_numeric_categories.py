@@ -85,6 +85,8 @@ def test_a_name_has_one_token_wherever_it_stands() -> None:
     [
         ("auto", "Drama, War", ("Drama", "War")),
         ("auto", "Drama War", ("Drama", "War")),
+        ("auto", "Board Games", ("Board", "Games")),
+        ("comma", "Board Games", ("Board Games",)),
         ("comma", "Drama War", ("Drama War",)),
         ("space", "Drama, War", ("Drama,", "War")),
         ("whole", "Drama, War", ("Drama, War",)),

@@ -22,7 +22,8 @@ def category_paths(items: ItemTable, column: str | None, separator: str) -> list
     """``[items]``: the names of each item's path below the ``root``.
 
     ``separator`` is ``comma``, ``space``, ``whole`` (a text is one name) or ``auto``: ``comma`` where the column has
-    one, else ``space``, as MovieLens writes genres. BenchError where there is no such column or nothing in it.
+    one, else ``space``, as MovieLens writes genres: in such a column "Board Games" is two names, where one is meant
+    ``comma`` must be given. BenchError where there is no such column or nothing in it.
     """
     column = chosen(items, column)
     texts = items.text[column]

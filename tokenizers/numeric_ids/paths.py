@@ -95,7 +95,7 @@ class CollaborativeIndependent(Collaborative):
 @dataclass(frozen=True)
 class CategorySettings:
     column: str | None = None  # of the item table; none: the first with a usual name
-    separator: Literal["auto", "comma", "space", "whole"] = "auto"  # between names; auto: commas where there are any
+    separator: Literal["auto", "comma", "space", "whole"] = "auto"  # auto: comma where the column has any
 
 
 class Category(Placed):

@@ -17,6 +17,8 @@ from semantic_ids.quantisers import Quantised, Vectors, checked, kmeans, relativ
 
 EPSILON = 1e-5  # Laplace smoothing of the codes' counts
 
+Given = tuple[Tensor, Tensor]  # what a level was to quantise [B, d], and the codes it chose [B]
+
 
 @dataclass(frozen=True)
 class Training:
@@ -64,24 +66,23 @@ class ResidualQuantiser(nn.Module):
             yield rest, code, vector
             rest = rest - vector
 
-    def forward(self, latent: Tensor, commitment: str = "all") -> tuple[Tensor, Tensor, list[Tensor]]:
+    def forward(self, latent: Tensor, commitment: str = "all") -> tuple[Tensor, Tensor, list[Given]]:
         """The quantised latent, through which gradients pass unchanged, the mean commitment loss, and what each level
-        was given.
+        was given and made of it.
         """
         loss, quantised, given = latent.new_zeros(()), torch.zeros_like(latent), []
-        for level, (rest, _, vector) in enumerate(self.residuals(latent)):
+        for level, (rest, code, vector) in enumerate(self.residuals(latent)):
             held = rest if commitment == "all" or level == 0 else rest.detach()
             loss = loss + F.mse_loss(held, vector) / len(self.book)
             quantised = quantised + vector
-            given.append(rest.detach())
+            given.append((rest.detach(), code))
         return latent + (quantised - latent).detach(), loss, given
 
     @torch.no_grad()
-    def follow(self, given: Sequence[Tensor], decay: float) -> None:
+    def follow(self, given: Sequence[Given], decay: float) -> None:
         """Move the codebooks towards what they stood for in this batch (van den Oord et al., 2017, appendix A)."""
-        for level, rest in enumerate(given):
+        for level, (rest, code) in enumerate(given):
             size = self.book.shape[1]
-            code = (self.book[level].square().sum(1) - 2 * rest @ self.book[level].T).argmin(1)
             self.count[level].lerp_(torch.bincount(code, minlength=size).to(rest), 1 - decay)
             self.total[level].lerp_(torch.zeros_like(self.total[level]).index_add_(0, code, rest), 1 - decay)
             whole = self.count[level].sum()
@@ -89,9 +90,9 @@ class ResidualQuantiser(nn.Module):
             self.book[level] = self.total[level] / smooth[:, None]
 
     @torch.no_grad()
-    def revive(self, given: Sequence[Tensor], generator: torch.Generator) -> None:
+    def revive(self, given: Sequence[Given], generator: torch.Generator) -> None:
         """Give codes that have fallen out of use the place of random vectors of the batch."""
-        for level, rest in enumerate(given):
+        for level, (rest, _) in enumerate(given):
             dead = torch.nonzero(self.count[level] < 0.01)[:, 0]
             chosen = rest[torch.randint(len(rest), (len(dead),), generator=generator)]
             self.book[level, dead], self.total[level, dead], self.count[level, dead] = chosen, chosen, 1.0

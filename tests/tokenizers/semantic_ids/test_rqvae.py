@@ -97,7 +97,8 @@ def test_the_forward_pass_sums_the_vectors_and_means_the_losses(quantiser: Resid
         for level, (code, rest) in enumerate(zip(row, rests, strict=True))
     ]
     assert float(loss) == pytest.approx(np.mean(np.square(gaps)))
-    np.testing.assert_allclose(torch.stack(seen, 1), given)
+    np.testing.assert_allclose(torch.stack([rest for rest, _ in seen], 1), given)
+    assert torch.stack([code for _, code in seen], 1).tolist() == codes
 
 
 def test_straight_through_the_decoder_learns_from_the_codes_and_the_encoder_as_if_it_had_made_them(
@@ -154,11 +155,11 @@ def test_moving_averages_equal_a_slow_loop(decay: float, quantiser: ResidualQuan
     counts, totals = np.ones((3, 8)), books.copy()
     for _ in range(4):
         given = [torch.from_numpy(random.normal(size=(30, 4))) for _ in range(3)]
-        quantiser.follow(given, decay)
+        chosen = [[nearest(rest, books[level]) for rest in rests.numpy()] for level, rests in enumerate(given)]
+        quantiser.follow([(rests, torch.tensor(codes)) for rests, codes in zip(given, chosen, strict=True)], decay)
         for level, rests in enumerate(given):
-            codes = [nearest(rest, books[level]) for rest in rests.numpy()]
             for code in range(8):
-                own = [rest for rest, other in zip(rests.numpy(), codes, strict=True) if other == code]
+                own = [rest for rest, other in zip(rests.numpy(), chosen[level], strict=True) if other == code]
                 counts[level, code] = decay * counts[level, code] + (1 - decay) * len(own)
                 totals[level, code] = decay * totals[level, code] + (1 - decay) * np.sum([np.zeros(4), *own], axis=0)
             whole = counts[level].sum()
@@ -170,7 +171,8 @@ def test_moving_averages_equal_a_slow_loop(decay: float, quantiser: ResidualQuan
 
 def test_a_code_without_a_vector_keeps_its_place(quantiser: ResidualQuantiser) -> None:
     before = quantiser.book.clone()
-    quantiser.follow([quantiser.book[level, :1].repeat(20, 1) for level in range(3)], 0.99)
+    first = torch.zeros(20, dtype=torch.long)
+    quantiser.follow([(quantiser.book[level, first], first) for level in range(3)], 0.99)
     np.testing.assert_allclose(quantiser.book, before, rtol=1e-3)
 
 
@@ -179,7 +181,8 @@ def test_dead_codes_move_to_vectors_of_the_batch(quantiser: ResidualQuantiser) -
     quantiser.count[0, [2, 5]] = 0.009
     quantiser.count[2, 7] = 0.0
     given = [torch.full((6, 4), 100.0 * (level + 1)) + torch.arange(6.0)[:, None] for level in range(3)]
-    quantiser.revive([rest.double() for rest in given], torch.Generator().manual_seed(0))
+    chosen = torch.zeros(6, dtype=torch.long)
+    quantiser.revive([(rest.double(), chosen) for rest in given], torch.Generator().manual_seed(0))
     moved = (quantiser.book != before).any(-1)
     assert moved.nonzero().tolist() == [[0, 2], [0, 5], [2, 7]]
     for level, code in moved.nonzero().tolist():

@@ -1,0 +1,30 @@
+"""Models by folder or by name: on disk, or downloaded once from the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import BenchError
+
+
+def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
+    """The folder of a model: a local path, or ``name[@revision]`` on the hub, of which ``wanted`` patterns are fetched.
+
+    What cannot be had is a BenchError that says ``what`` was asked for and ends in ``hint``; nothing else is ever used
+    in its place.
+    """
+    if Path(asked).is_dir():
+        return Path(asked)
+    if asked.startswith((".", "/")):
+        raise BenchError(f"no folder '{asked}' (asked for as {what}); {hint}")
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = asked.partition("@")
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(wanted)))
+    except Exception as error:  # the hub client raises from a dozen families, all meaning 'not to be had'
+        cause = " ".join(str(error).split())[:160]
+        raise BenchError(
+            f"{what} '{asked}' cannot be had from the Hugging Face hub ({type(error).__name__}: {cause}); {hint}"
+        ) from error
