@@ -79,7 +79,10 @@ class Vocabulary:
             raise BenchError(
                 f"the tokenizer in '{folder}' lacks a padding, end or unknown token; bench needs all three"
             )
-        return cls(loaded.backend_tokenizer, size, *ids, language_model=True)
+        # Written out once, its scores lose their last digit: without this, what is read back from a cache would be
+        # another vocabulary, and a stopped run would not find its checkpoint.
+        tokenizer = tokenizers.Tokenizer.from_str(loaded.backend_tokenizer.to_str())
+        return cls(tokenizer, size, *ids, language_model=True)
 
     @classmethod
     def _special(cls, tokenizer: tokenizers.Tokenizer, size: int) -> Vocabulary:

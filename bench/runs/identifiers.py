@@ -61,10 +61,9 @@ def export(plan: Plan, out: Path) -> None:
         ids, items = stored_ids(Path(name)), ItemTable(tuple(keys), {"title": tuple(titles)})
     else:
         view = _View.of(plan, dataset)
-        made = [view.made(scheme) for scheme in view.schemes]
-        if len(made) != 1:
-            raise BenchError(f"one scheme is exported at a time; '{name}' names {len(made)}")
-        ids, items = made[0], view.dataset.items
+        if len(view.schemes) != 1:
+            raise BenchError(f"one scheme is exported at a time; '{name}' names {len(view.schemes)}")
+        ids, items = view.made(view.schemes[0]), view.dataset.items
     exchange.write(ids, items, out)
     Display().say(f"written: {out}, {len(ids):,} items")
 

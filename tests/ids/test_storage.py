@@ -76,7 +76,7 @@ def test_a_language_models_vocabulary_comes_back(t5_tokenizer: Path, tmp_path: P
     storage.save(ids, tmp_path / "ids", {})
     found = storage.load(tmp_path / "ids")[0]
     assert (found.tokens.tolist(), found.lengths.tolist()) == (ids.tokens.tolist(), ids.lengths.tolist())
-    # the tokenizer's scores come back a rounding away, so its fingerprint differs: what counts is what it writes
+    assert found.vocabulary.fingerprint == vocabulary.fingerprint  # a checkpoint is found by it when a run goes on
     texts = ["lego city police", "Ticket to Ride: Europe ; Café ?", "日本"]
     assert found.vocabulary.encode_batch(texts) == vocabulary.encode_batch(texts)
     rows = (found.vocabulary.size, found.vocabulary.pad, found.vocabulary.eos, found.vocabulary.unk)

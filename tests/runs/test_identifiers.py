@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.data import sources
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, ItemTable, TrainView
+from bench.data.formats import write_atomic
 from bench.data.splits import leave_one_out
-from bench.ids import diagnostics
-from bench.ids.scheme import IdScheme
+from bench.ids import diagnostics, plugins
+from bench.ids.scheme import IdScheme, TokenIds
+from bench.ids.text import TextSettings, embed
 from bench.runs.matrix import Plan, resolve
 
 Bench = Callable[..., SimpleNamespace]
 QUICK = ("semantic.codes=4", "semantic.epochs=4", "semantic.variants=3", "semantic.latent=4", "semantic.hidden=8")
+
+
+def check_nearest(found: list[dict[str, Any]], train: TrainView, item: int, ids: TokenIds) -> None:
+    """They are five of the items whose text is most like the item's, each with the first tokens that it shares."""
+    vectors = embed(train, TextSettings()).astype(float)
+    lengths = np.linalg.norm(vectors, axis=1)
+    cosines = vectors @ vectors[item] / lengths / lengths[item]
+    others = [train.items.ids.index(other["item"]) for other in found]
+    assert item not in others
+    assert len(set(others)) == 5
+    best = np.sort(np.delete(cosines, item))[::-1][:5]  # equal titles but for the word: many are equally near
+    assert [other["similarity"] for other in found] == pytest.approx(best, abs=1e-3)
+    assert cosines[others] == pytest.approx(best, abs=1e-3)
+    for other, described in zip(others, found, strict=True):
+        same = [a == b for a, b in zip(ids.code(item), ids.code(other), strict=False)]
+        assert described["shared"] == (same.index(False) if False in same else len(same))
 
 
 @pytest.fixture
@@ -46,6 +67,7 @@ def test_what_is_shown_is_what_the_scheme_makes(show: Bench, toy_folder: Path, t
             assert described["identifier"] == ids.vocabulary.decode(ids.code(item))
             expected = [(toy.items.ids[o], how["shared"]) for o, how in diagnostics.siblings(ids, item, 5)]
             assert [(other["item"], other["shared"]) for other in described["siblings"]] == expected
+            check_nearest(described["nearest"], split.train, item, ids)
     assert "drift" not in shown[0]["figures"]
     assert len(shown[1]["figures"]["drift"]["any"]) == 2
 
@@ -56,6 +78,33 @@ def test_it_reads_as_tables(show: Bench) -> None:
     for words in ("items that share an identifier", "entropy, bits", "codebook used", "variants apart", "shared"):
         assert words in said.out
     assert "codebook" not in show("textual").out
+
+
+def test_several_schemes_stand_side_by_side(show: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    said = show("all", *(f"--set={line}" for line in QUICK), "--item", "i03")
+    assert said.code == 0, said.err
+    lines = [line.split() for line in said.out.splitlines()]
+    named = [name for name in plugins.names(plugins.SCHEMES) if "/" in name and name != "semantic/opq"]
+    assert all(sum(name in line[:1] for line in lines) == 2 for name in named)  # its figures, and its identifier
+    assert "i03 iron car" in said.out
+    assert "nearest by text, with their cosine: iron robot (" in said.out
+    assert "semantic/opq can't name the items of toy: opq learns its rotation from 256 or more items" in said.out
+    shown = json.loads(show("all", *(f"--set={line}" for line in QUICK), "--item", "i03", "--json").out)
+    assert all(list(found) == ["scheme", "dataset", "figures", "items", "problem"] for found in shown)
+    assert [found["scheme"] for found in shown if found["problem"]] == ["semantic/opq"]
+    keys = ["item", "text", "identifier", "siblings", "nearest"]
+    assert all(list(item) == keys for found in shown for item in found["items"])
+
+
+def test_without_text_there_are_no_nearest(bench: Bench, toy: Dataset, tmp_path: Path) -> None:
+    write_atomic(replace(toy, items=ItemTable(toy.items.ids, {})), tmp_path / "bare")
+    said = bench(
+        "ids", "show", "numeric", "--dataset", tmp_path / "bare", "--item", "i03", "--json", "--results", tmp_path
+    )
+    assert said.code == 0, said.err
+    assert "no nearest items by text: text embeddings need text for every item" in said.err
+    assert json.loads(said.out)[0]["items"][0]["nearest"] == []
 
 
 def test_identifiers_are_made_once_and_shared_with_runs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,10 +33,26 @@ def test_all_that_can_be_named_is_listed(
     assert str(tmp_path / "toys") in rows["toys"]
     assert "not found: Amazon 2014 reviews, 5-core, Beauty" in rows["beauty"]
     assert "none yet" in said.out
+    assert "identifiers that exist already" in rows["file:PATH"]
 
     run = ["run", "--baseline", "pop", "--preset", "smoke", "--dataset", toy_folder, "--results", tmp_path]
     assert bench(*run).code == 0
     assert "toy/pop@1/" in bench("ls", "--results", tmp_path, "--data-dir", tmp_path).out
+
+
+def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "toys.inter").touch()
+    run = ["run", "--baseline", "pop", "--preset", "smoke", "--dataset", toy_folder, "--results", tmp_path]
+    assert bench(*run).code == 0
+    found = json.loads(bench("ls", "--results", tmp_path, "--data-dir", tmp_path, "--json").out)
+    assert list(found) == ["id_schemes", "baselines", "datasets", "presets", "finished"]
+    assert {"name": "textual", "is": "textual_ids:Title"} in found["id_schemes"]
+    assert {"name": "pop", "is": "trivial_baselines:Popularity"} in found["baselines"]
+    folders = {line["name"]: line["folder"] for line in found["datasets"]}
+    assert (folders["toys"], folders["beauty"]) == (str(tmp_path), None)
+    assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "standard"]
+    (cell,) = found["finished"]
+    assert (Path(cell["folder"]) / "result.json").is_file()
 
 
 def test_unfinished_cells_are_not_listed(tmp_path: Path) -> None:
