@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from bench import entries
 from bench.data import sources
+from bench.errors import BenchError
+from bench.faults import fault
 from bench.ids import plugins
 from bench.runs.config import PRESETS
 
+Load = Callable[[str], object]
 
-def show(results: Path, data_dir: Path | None) -> None:
-    """Print schemes, baselines, data sets, presets and finished cells."""
+
+def show(results: Path, data_dir: Path | None, check: bool = False) -> None:
+    """Print schemes, baselines, data sets, presets and finished cells. With ``check`` every plugin is imported, so that
+    those are found broken as well whose source looks well.
+    """
     console = Console(highlight=False)
-    schemes, baselines = plugins.names(plugins.SCHEMES), plugins.names(plugins.BASELINES)
-    _show(console, "identifier schemes (--id-scheme)", [(name, _default(name, schemes)) for name in schemes])
-    _show(console, "baselines (--baseline)", [(name, _default(name, baselines)) for name in baselines])
+    _show(console, "identifier schemes (--id-scheme)", _offered(entries.SCHEMES, plugins.load_scheme, check))
+    _show(console, "baselines (--baseline)", _offered(entries.BASELINES, plugins.load_baseline, check))
     known = [(k.name, str(k.found) if k.found else f"not found: {k.description}") for k in sources.known(data_dir)]
-    _show(console, "data sets (--dataset)", [*known, ("./folder", "any folder of RecBole atomic files")])
+    offered = _offered(entries.DATASETS, sources.load, check)
+    _show(console, "data sets (--dataset)", [*known, *offered, ("./folder", "any folder of RecBole atomic files")])
     _show(console, "presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()])
     done = [(str(folder), "") for folder in finished(results)]
     _show(console, f"finished cells in {results}", done or [("none yet", "")])
@@ -33,10 +42,31 @@ def finished(results: Path) -> list[Path]:
     return sorted(folder for folder in found if not folder.name.startswith("."))
 
 
-def _default(name: str, schemes: dict[str, EntryPoint]) -> str:
+def _offered(group: str, load: Load, check: bool) -> list[tuple[str, str]]:
+    """A group's names, and what is behind each: a target, another name, a conflict, or what is wrong with it."""
+    offers = entries.offers(group)
+    return [(name, _trouble(name, offers[name], load, check) or _target(name, offers)) for name in offers]
+
+
+def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> str:
+    if len(offered) > 1:
+        return f"conflict: {entries.conflict(offered)}"
+    if taken := offered[0].group == entries.DATASETS and sources.clash(offered[0]):
+        return f"conflict: {taken}"
+    found = fault(offered[0])
+    if not found and check:
+        try:
+            load(name)
+        except BenchError as error:
+            return f"broken: {error}"
+    return f"broken: {entries.where(offered[0])}: {found}" if found else ""
+
+
+def _target(name: str, offers: dict[str, list[EntryPoint]]) -> str:
     """A family's bare name says which variant it stands for."""
-    same = [other for other, entry in schemes.items() if entry.value == schemes[name].value and "/" in other]
-    return schemes[name].value if "/" in name or not same else f"the same as {same[0]}"
+    target = offers[name][0].value
+    same = [other for other, offered in offers.items() if offered[0].value == target and "/" in other]
+    return target if "/" in name or not same else f"the same as {same[0]}"
 
 
 def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
@@ -44,6 +74,7 @@ def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(style="dim")
-    for row in rows:
-        table.add_row(*row)
+    for name, note in rows:
+        bad = note.startswith(("broken: ", "conflict: "))
+        table.add_row(Text(name), Text(note, "red" if bad else ""))
     console.print(table)

@@ -179,7 +179,7 @@ def test_a_file_that_is_not_there_and_a_file_without_class(tmp_path: Path) -> No
 def test_two_packages_with_one_name_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path, "bench_one", "", contested="bench_one:A")
     install(monkeypatch, tmp_path, "bench_two", "", contested="bench_two:A")
-    with pytest.raises(BenchError, match=r"package bench_one .* and .*package bench_two .* both offer 'contested'"):
+    with pytest.raises(BenchError, match=r"of package bench_one and .* of package bench_two both offer 'contested'"):
         load_scheme("contested")
 
 
