@@ -183,11 +183,24 @@ def check(
     data_dir: DataDir = None,
 ) -> None:
     """Prove in seconds that a scheme keeps its promises, or say which it breaks, on which item, and what to do."""
-    from bench.conformance.evidence import Asked
+    from bench.conformance.asked import Asked
     from bench.conformance.show import check as check_promises
 
     if not check_promises(Asked(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example:\n\n`bench new my_scheme`")
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the package and of its scheme: lower-case words joined by _.")],
+    into: Annotated[Path, typer.Option(help="The folder that the new package's folder is made in.")] = Path("."),
+) -> None:
+    """Write a package with a scheme of your own to start from, its tests and its entry point."""
+    from bench.new import write
+
+    folder = write(name, into)
+    typer.echo(f"{folder}: the scheme is in {folder / 'src' / name / '__init__.py'}")
+    typer.echo(f"Now: pip install -e {folder}, then: bench check {name}", err=True)
 
 
 @data.command(epilog="Examples:\n\n`bench data info ml-100k`\n\n`bench data info ./my_data`")

@@ -24,6 +24,11 @@ def fault(entry: EntryPoint) -> str:
     return next(_faults(entry.module, entry.attr.partition(".")[0], frozenset()), "")
 
 
+def is_there(module: str) -> bool:
+    """Whether Python would find a module of this name."""
+    return _spec(module) is not None
+
+
 def _faults(module: str, attribute: str, above: frozenset[str]) -> Iterator[str]:
     """``above`` are the modules on the way here, which may import each other in a circle."""
     spec = _spec(module)

@@ -22,10 +22,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.conformance.asked import NAMES, Asked
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.conformance.evidence import Asked, Evidence
+    from bench.conformance.evidence import Evidence
     from bench.ids.scheme import IdScheme
 
 __all__ = ["Promise", "check_scheme", "promises"]
@@ -33,10 +34,14 @@ __all__ = ["Promise", "check_scheme", "promises"]
 
 @dataclass(frozen=True)
 class Promise:
-    """One promise of a scheme, to be checked when asked. Its name is the test's id."""
+    """One promise of a scheme, to be checked when asked; its name is the id that pytest gives the test."""
 
-    __name__: str
+    name: str
     asked: Asked
+
+    @property
+    def __name__(self) -> str:
+        return self.name
 
     def check(self) -> None:
         """AssertionError where it is broken, saying what, on which item, and what to do; SkipTest where it is not this
@@ -44,11 +49,11 @@ class Promise:
         """
         from bench.conformance.promises import judge
 
-        verdict = judge(self.__name__, _evidence(self.asked))
+        verdict = judge(self.name, _evidence(self.asked))
         if verdict.state == "skipped":
-            raise unittest.SkipTest(f"{self.__name__}: {verdict}")
+            raise unittest.SkipTest(f"{self.name}: {verdict}")
         if verdict.state == "broken":
-            raise AssertionError(f"{self.asked.scheme} breaks the promise '{self.__name__}': {verdict}")
+            raise AssertionError(f"{self.asked.scheme} breaks the promise '{self.name}': {verdict}")
 
 
 def promises(
@@ -58,11 +63,8 @@ def promises(
 
     ``settings`` are ``key=value`` texts as of ``bench run --set``.
     """
-    from bench.conformance.evidence import Asked
-    from bench.conformance.promises import PROMISES
-
     asked = Asked(scheme if isinstance(scheme, str) else reference(scheme), dataset, tuple(settings), seed)
-    return [Promise(name, asked) for name in PROMISES]
+    return [Promise(name, asked) for name in NAMES]
 
 
 def check_scheme(

@@ -6,12 +6,13 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.conformance import fresh
+from bench.conformance.asked import Asked
 from bench.conformance.cut import cut, moved
 from bench.conformance.fresh import Fresh, Task
 from bench.conformance.verdict import Verdict
@@ -34,17 +35,6 @@ TINY = (
     *("epochs=6", "examples=one", "batch_size=16", "max_history=10", "learning_rate=3e-3", "objective=vocabulary"),
     *("normalise=vocabulary", "validation_users=16", "validate_every=1000"),
 )
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A scheme as the command line names it, the data set, and ``key=value`` texts as of ``bench run``."""
-
-    scheme: str
-    dataset: str = sources.EMBEDDED
-    overrides: tuple[str, ...] = ()
-    seed: int = 0
-    data_dir: Path | None = None
 
 
 class Evidence:
@@ -73,25 +63,35 @@ class Evidence:
         return replace(split, train=replace(split.train, language=language(self.contract), cache=self.folder / "cache"))
 
     @cached_property
-    def fits(self) -> tuple[Fresh, Fresh, Fresh]:
-        """The scheme fitted in three processes: twice on the same data, with Python's hashes seeded differently; and
-        on data with other held-out items. All are under way from the first look on.
-        """
-        first, second, other = self._start("first", 1), self._start("second", 2), self._start("moved", 1)
-        return first, second, other
+    def first(self) -> Fresh:
+        """The scheme fitted in a process of its own, which a look here starts."""
+        return self._start("first", self.data, hash_seed=1)
+
+    @cached_property
+    def second(self) -> Fresh:
+        """The same in another process, with Python's hashes seeded differently."""
+        return self._start("second", self.data, hash_seed=2)
+
+    @cached_property
+    def moved(self) -> Fresh:
+        """The first again, on data with other held-out items."""
+        return self._start("moved", moved(self.data), hash_seed=1)
+
+    def begin(self) -> tuple[Fresh, Fresh, Fresh]:
+        """All three, which then work side by side."""
+        return self.first, self.second, self.moved
 
     @cached_property
     def ids(self) -> Ids:
         """What the first fit made, read back as a run reads it. Only where its report has no error."""
-        return storage.load(self.fits[0].identifiers)[0]
+        return storage.load(self.first.identifiers)[0]
 
     def item(self, index: int) -> str:
         """A catalogue item in words."""
         text = next((column[index] for column in self.data.items.text.values() if column[index]), "")
         return f"item '{self.data.items.ids[index]}'" + (f", {text}" if text else "")
 
-    def _start(self, name: str, hash_seed: int) -> Fresh:
-        data = moved(self.data) if name == "moved" else self.data
+    def _start(self, name: str, data: Dataset, hash_seed: int) -> Fresh:
         own = (override.partition("=") for override in self.asked.overrides)
         settings = {key.partition(".")[2]: value for key, _, value in own if "." in key}
         task = Task(self.asked.scheme, settings, self.asked.seed, _tokenizer(self.contract))
@@ -112,5 +112,5 @@ def _clear(folder: Path, processes: Sequence[Fresh]) -> None:
     for fit in processes:
         if fit.process.poll() is None:
             fit.process.kill()
-            fit.process.communicate()
+            fit.process.wait()
     shutil.rmtree(folder, ignore_errors=True)

@@ -25,7 +25,7 @@ from bench.ids import plugins, storage
 from bench.ids.scheme import Ids, IdScheme
 from bench.ids.vocabulary import Vocabulary
 
-IDENTIFIERS, AGAIN, REPORT = "identifiers.safetensors", "again.safetensors", "report.json"
+IDENTIFIERS, AGAIN, REPORT, ERRORS = "identifiers.safetensors", "again.safetensors", "report.json", "errors.txt"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class Fresh:
     @cached_property
     def report(self) -> Report:
         """What came of it. Waits for its end."""
-        said = self.process.communicate()[1].decode(errors="replace").strip().splitlines()
+        self.process.wait()
+        said = (self.folder / ERRORS).read_text("utf-8", errors="replace").strip().splitlines()
         path = self.folder / REPORT
         if not path.exists():  # it was killed, or left with sys.exit
             last = said[-1] if said else "nothing"
@@ -91,8 +92,10 @@ def start(folder: Path, dataset: Dataset, task: Task, hash_seed: int) -> Fresh:
         "BENCH_DATA_DIR": str(folder / "data"),
     }
     command = [sys.executable, "-m", "bench.conformance.fresh", str(folder)]
-    quiet, errors = subprocess.DEVNULL, subprocess.PIPE
-    return Fresh(folder, subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=errors, env=environment))
+    quiet = subprocess.DEVNULL
+    with (folder / ERRORS).open("wb") as errors:
+        process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=errors, env=environment)
+    return Fresh(folder, process)
 
 
 def fit(folder: Path) -> Report:

@@ -17,7 +17,7 @@ OTHER_KIND = "these identifiers are no token sequences"
 
 def fits(evidence: Evidence) -> Verdict:
     """``fit`` ends well and names every item of the catalogue."""
-    report, items = evidence.fits[0].report, len(evidence.data.items)
+    report, items = evidence.first.report, len(evidence.data.items)
     if report.error and not report.stored:
         advice = f"mend fit; `bench ids show {evidence.asked.scheme} --debug` shows the traceback"
         return broken(f"fit failed: {report.error}", advice, report.place)
@@ -48,7 +48,7 @@ def unique(evidence: Evidence) -> Verdict:
 
 def deterministic(evidence: Evidence) -> Verdict:
     """Two processes make the same identifiers of the same data."""
-    first, second = evidence.fits[:2]
+    first, second = evidence.first, evidence.second
     advice = "draw from train.random() alone; no hash(), no order of sets, no clock, no unseeded library"
     if second.report.error:
         return broken(f"a second process failed where the first did not: {second.report.error}", advice)
@@ -62,12 +62,13 @@ def blind(evidence: Evidence) -> Verdict:
     """What is held out has no effect, and is not looked at."""
     if evidence.scheme.leaks:
         return skipped("the scheme declares leaks = True: it is shown validation and test, and its results say so")
-    first, _, other = evidence.fits
+    first = evidence.first
     advice = "use nothing but the `train` that fit is given: no files, no bench.data, nothing from memory"
     if first.report.opened:
         return broken(f"fit opened {first.report.opened[0]}, where validation and test stand", advice)
     if deterministic(evidence).state == "broken":
         return skipped("the identifiers differ from process to process, so nothing can be told from their changing")
+    other = evidence.moved
     if other.report.error:
         return broken(f"with other held-out items fit failed: {other.report.error}", advice)
     if first.identifiers.read_bytes() == other.identifiers.read_bytes():
@@ -151,7 +152,7 @@ def walked(ids: TokenIds, variant: int) -> list[int]:
 
 def serialisable(evidence: Evidence) -> Verdict:
     """What is stored and read back is the same."""
-    first = evidence.fits[0]
+    first = evidence.first
     advice = "return arrays of int32 as bench.ids.scheme describes them, and a Vocabulary whose tokenizer can be saved"
     if first.report.error:
         return broken(f"the identifiers can't be stored: {first.report.error}", advice)

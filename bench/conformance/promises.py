@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from bench.conformance.asked import NAMES
 from bench.conformance.evidence import Evidence
 from bench.conformance.identifiers import (
     blind,
@@ -19,20 +20,8 @@ from bench.conformance.identifiers import (
 from bench.conformance.training import learns, resumable
 from bench.conformance.verdict import Verdict, skipped
 
-PROMISES: Mapping[str, Callable[[Evidence], Verdict]] = MappingProxyType(
-    {
-        "fits": fits,
-        "serialisable": serialisable,
-        "unique": unique,
-        "length": length,
-        "vocabulary": vocabulary,
-        "round-trip": round_trip,
-        "deterministic": deterministic,
-        "blind": blind,
-        "learns": learns,
-        "resumable": resumable,
-    }
-)
+_JUDGES = (fits, serialisable, unique, length, vocabulary, round_trip, deterministic, blind, learns, resumable)
+PROMISES: Mapping[str, Callable[[Evidence], Verdict]] = MappingProxyType(dict(zip(NAMES, _JUDGES, strict=True)))
 NEEDS = {"fits": (), "serialisable": ("fits",), "resumable": ("fits", "serialisable", "learns")}
 
 
@@ -43,9 +32,3 @@ def judge(name: str, evidence: Evidence) -> Verdict:
         missing = next(first, None)
         evidence.verdicts[name] = skipped(f"'{missing}' is broken") if missing else PROMISES[name](evidence)
     return evidence.verdicts[name]
-
-
-def judged(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
-    """Every promise with its verdict, one after the other."""
-    for name in PROMISES:
-        yield name, judge(name, evidence)

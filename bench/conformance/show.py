@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.conformance.evidence import Asked, Evidence
-from bench.conformance.promises import PROMISES, judge
+from bench.conformance.asked import NAMES, Asked
+from bench.conformance.evidence import Evidence
+from bench.conformance.promises import judge
 from bench.conformance.verdict import Verdict
 
 STYLES = {"kept": "green", "broken": "bold red", "skipped": "dim"}
@@ -21,21 +22,29 @@ def check(asked: Asked, as_json: bool) -> bool:
     """Print every promise with its verdict. Whether none is broken."""
     begin, evidence = time.monotonic(), Evidence(asked)
     verdicts: dict[str, Verdict] = {}
+    evidence.begin()
     with Console(stderr=True).status("fitting") as status:
-        for name in PROMISES:
+        for name in NAMES:
             status.update(f"{evidence.scheme.name}: {name}")
             verdicts[name] = judge(name, evidence)
-    sound = all(verdict.state != "broken" for verdict in verdicts.values())
     if as_json:
-        promises = [{"promise": name, **asdict(verdict)} for name, verdict in verdicts.items()]
-        scheme = {"scheme": evidence.scheme.name, "version": evidence.scheme.version, "dataset": evidence.data.name}
-        print(json.dumps({**scheme, "kept": sound, "promises": promises}, indent=1, ensure_ascii=False))
+        print_json(evidence, verdicts)
     else:
-        _print(evidence, verdicts, time.monotonic() - begin)
-    return sound
+        print_table(evidence, verdicts, time.monotonic() - begin)
+    return _sound(verdicts)
 
 
-def _print(evidence: Evidence, verdicts: dict[str, Verdict], seconds: float) -> None:
+def _sound(verdicts: dict[str, Verdict]) -> bool:
+    return all(verdict.state != "broken" for verdict in verdicts.values())
+
+
+def print_json(evidence: Evidence, verdicts: dict[str, Verdict]) -> None:
+    scheme = {"scheme": evidence.scheme.name, "version": evidence.scheme.version, "dataset": evidence.asked.dataset}
+    promises = [{"promise": name, **asdict(verdict)} for name, verdict in verdicts.items()]
+    print(json.dumps({**scheme, "kept": _sound(verdicts), "promises": promises}, indent=1, ensure_ascii=False))
+
+
+def print_table(evidence: Evidence, verdicts: dict[str, Verdict], seconds: float) -> None:
     console, data = Console(highlight=False), evidence.data
     console.print(Text(f"{evidence.scheme.name}@{evidence.scheme.version}", "bold"), end=" ")
     size = f"{len(data.users):,} users and {len(data.items):,} items of {evidence.asked.dataset}"
