@@ -62,7 +62,7 @@ def _faults(module: str, attribute: str, above: frozenset[str]) -> Iterator[str]
 
 @functools.cache
 def _body(path: Path) -> list[ast.stmt]:
-    return ast.parse(path.read_bytes()).body
+    return ast.parse(path.read_bytes(), path.name).body
 
 
 @functools.cache
