@@ -25,6 +25,24 @@ app.add_typer(data, name="data")
 ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")
 
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from bench import __version__
+
+        typer.echo(f"bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
 Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of results and caches.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]
@@ -180,12 +198,50 @@ def recommend(
     )
 
 
-@app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --json`")
-def list_(results: Results = Path("results"), data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """What can be run, and what is finished: schemes, baselines, data sets, presets, results."""
+@app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --check`\n\n`bench ls --json`")
+def list_(
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+    check: Annotated[bool, typer.Option("--check", help="Import every plugin, to see whether it loads.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What can be run, and what is finished: schemes, baselines, data sets, presets, results; and what is broken."""
     from bench.runs.listing import show
 
-    show(results, data_dir, as_json)
+    show(results, data_dir, check, as_json)
+
+
+@app.command(
+    epilog="Examples:\n\n`bench check textual`\n\n`bench check ./mine.py:Mine --dataset toys --data-dir ~/data`\n\n"
+    "`bench check semantic/rqkmeans --set semantic.codes=64 --json`"
+)
+def check(
+    scheme: Annotated[str, typer.Argument(help="An identifier scheme; see `bench ls`.")],
+    dataset: Annotated[str, typer.Option(help="A data set or a folder; a small piece of it is used.")] = "ml-100k",
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="As of `bench run`.")] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Prove in seconds that a scheme keeps its promises, or say which it breaks, on which item, and what to do."""
+    from bench.conformance.asked import Asked
+    from bench.conformance.show import check as check_promises
+
+    if not check_promises(Asked(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example:\n\n`bench new my_scheme`")
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the package and of its scheme: lower-case words joined by _.")],
+    into: Annotated[Path, typer.Option(help="The folder that the new package's folder is made in.")] = Path("."),
+) -> None:
+    """Write a package with a scheme of your own to start from, its tests and its entry point."""
+    from bench.new import write
+
+    folder = write(name, into)
+    typer.echo(f"{folder}: the scheme is in {folder / 'src' / name / '__init__.py'}")
+    typer.echo(f"Now: pip install -e {folder}, then: bench check {name}", err=True)
 
 
 @data.command(epilog="Examples:\n\n`bench data info ml-100k`\n\n`bench data info ./my_data --json`")

@@ -1,15 +1,22 @@
-"""Finds a data set by name or path. Cheap to import: pandas is loaded only when something is read."""
+"""Finds a data set by name or path. Cheap to import: pandas is loaded only when something is read.
+
+A package offers a data set through an entry point in ``bench.datasets`` (see ``bench.entries``): a function without
+arguments that returns a ``Dataset`` or a folder of atomic files, and downloads it first where need be. Its results
+stand under the name of the entry point.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import platformdirs
 
+from bench import entries
 from bench.data.dataset import Dataset, ItemTable
 from bench.data.joined import PLUS, join
 from bench.errors import BenchError, unknown
@@ -43,12 +50,16 @@ def known(data_dir: Path | None = None) -> list[Known]:
 def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     """A data set by name, or any folder with atomic files by path; with ``+`` between them, several joined into one.
 
-    Names are looked for in ``data_dir``, ``$BENCH_DATA_DIR`` and the user's data folder, in this order, as
-    ``<name>/<name>.inter`` or ``<name>.inter``. Raises BenchError where nothing is found, saying how to get it.
+    Names are those above, those that packages offer, and whatever is in ``data_dir``, ``$BENCH_DATA_DIR`` or the user's
+    data folder, looked for in this order as ``<name>/<name>.inter`` or ``<name>.inter``. Raises BenchError where
+    nothing is found, saying how to get it, and where a package offers a name of our own.
     """
     parts = [part.strip() for part in name_or_path.split(PLUS)]
     if len(parts) > 1 and not Path(name_or_path).expanduser().is_dir():
         return join([find(part, data_dir) for part in parts])
+    offered = entries.offers(entries.DATASETS)
+    if name_or_path in offered:
+        return _offered(name_or_path, offered[name_or_path])
     if name_or_path == EMBEDDED:
         return _read_ml_100k()
     if name_or_path in FILES:
@@ -56,7 +67,42 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     path = Path(name_or_path).expanduser()
     if path.is_dir() or os.sep in name_or_path or "/" in name_or_path:
         return _read(path)
-    raise unknown("data set", name_or_path, [EMBEDDED, *FILES])
+    folder = _located(name_or_path, data_dir)
+    if folder is not None:
+        return _read(folder, name_or_path)
+    raise unknown("data set", name_or_path, [EMBEDDED, *FILES, *offered])
+
+
+def load(name: str) -> tuple[Callable[[], object], str]:
+    """A package's function that gives the data set of this name, not called yet, and what to call it in errors."""
+    make, what = entries.load(name, entries.DATASETS, "data set")
+    if not callable(make):
+        raise BenchError(f"{what} must be a function that returns a Dataset or a folder; found {make!r}")
+    return make, what
+
+
+def clash(entry: EntryPoint) -> str:
+    """That a package offers the name of one of the data sets above; empty where it does not."""
+    if entry.name not in (EMBEDDED, *FILES):
+        return ""
+    return f"{entries.where(entry)} has the name of a data set that bench knows itself; uninstall it, or name a folder"
+
+
+def _offered(name: str, rivals: list[EntryPoint]) -> Dataset:
+    """What a package's function returns. Whatever goes wrong in it is a BenchError that names the package."""
+    if taken := clash(rivals[0]):
+        raise BenchError(taken)
+    make, what = load(name)
+    try:
+        found = make()
+    except (Exception, SystemExit) as error:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BenchError(f"{what} can't be had: {cause}") from error
+    if isinstance(found, str | os.PathLike):
+        found = _read(Path(found))
+    if not isinstance(found, Dataset):
+        raise BenchError(f"{what} must return a Dataset or a folder of atomic files; it returned {found!r}")
+    return replace(found, name=name)
 
 
 def _read(folder: Path, name: str | None = None) -> Dataset:

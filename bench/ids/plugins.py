@@ -1,49 +1,42 @@
-"""Plugins by name: identifier schemes and baselines, installed or in a file.
+"""Plugins by name: identifier schemes and baselines, installed (``bench.entries``) or in a file.
 
-A package offers a scheme with two lines in its ``pyproject.toml``:
-
-    [project.entry-points."bench.id_schemes"]
-    "mine/best" = "my_package:Best"
-
-Names are read from the packages' metadata; a package is imported only when something in it is asked for. What is not
-installed is named as ``module:Class`` or ``./path/file.py:Class``. ``file:PATH`` are identifiers that exist already.
+What is not installed is named as ``module:Class`` or ``./path/file.py:Class``. ``file:PATH`` are identifiers that exist
+already.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 
-from bench.errors import BenchError, unknown
+from bench import entries
+from bench.entries import BASELINES, SCHEMES, names
+from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids import imported
 from bench.ids.scheme import IdScheme
 from bench.runs.settings import parse
 
+__all__ = [
+    "BASELINES",
+    "SCHEMES",
+    "is_file",
+    "load_baseline",
+    "load_scheme",
+    "names",
+    "refuse_taken_name",
+    "settings",
+    "source_digest",
+]
+
 T = TypeVar("T", bound="IdScheme | AnyBaseline")
 
-SCHEMES, BASELINES = "bench.id_schemes", "bench.baselines"
 IDENTIFIERS = "file:"  # what names of identifiers in a file begin with
-FILE_MODULE = "bench_plugin_"  # what modules made from named files are called
-
-
-def names(group: str) -> dict[str, EntryPoint]:
-    """Entry points of a group by name, sorted; no package is imported. Two packages with one name are a BenchError."""
-    found: dict[str, EntryPoint] = {}
-    for entry in sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)):
-        other = found.setdefault(entry.name, entry)
-        if other.value != entry.value:
-            raise BenchError(f"{_where(other)} and {_where(entry)} both offer '{entry.name}'; uninstall one of them")
-    return found
 
 
 def load_scheme(name: str) -> type[IdScheme]:
@@ -65,7 +58,7 @@ def settings(cls: type[IdScheme] | type[AnyBaseline], overrides: Mapping[str, st
 
 def is_file(cls: type) -> bool:
     """Whether a class comes from a file that was named, and so is likely being worked on."""
-    return cls.__module__.startswith(FILE_MODULE)
+    return cls.__module__.startswith(entries.FILE_MODULE)
 
 
 def refuse_taken_name(cls: type[IdScheme] | type[AnyBaseline]) -> None:
@@ -86,39 +79,9 @@ def source_digest(cls: type) -> str:
 
 
 def _load(name: str, group: str, kind: str, *bases: type[T]) -> type[T]:
-    place, colon, attribute = name.rpartition(":")
-    if not colon:
-        entry = _installed(name, group, kind)
-        place, attribute, name = entry.module, entry.attr, _where(entry)
-    try:
-        found = getattr(_module(place), attribute)
-    except Exception as error:  # whatever a stranger's module raises while it is imported
-        raise BenchError(f"{kind} {name} can't be loaded: {type(error).__name__}: {error}") from error
-    _check(found, bases, f"{kind} {name}")
-    return found  # type: ignore[no-any-return]
-
-
-def _installed(name: str, group: str, kind: str) -> EntryPoint:
-    if name.endswith(".py"):
-        raise BenchError(f"{kind} '{name}' is a file; name the class in it too: {name}:Class")
-    installed = names(group)
-    if name not in installed:
-        raise unknown(kind, name, installed)
-    return installed[name]
-
-
-def _module(place: str) -> ModuleType:
-    if not place.endswith(".py"):
-        return importlib.import_module(place)
-    path = Path(place).resolve(strict=True)
-    # Two files of one name must not replace each other; dataclasses look their module up in sys.modules.
-    name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    found, what = entries.load(name, group, kind)
+    _check(found, bases, what)
+    return found  # type: ignore[return-value]
 
 
 def _check(found: object, bases: tuple[type[T], ...], what: str) -> None:
@@ -136,8 +99,3 @@ def _check(found: object, bases: tuple[type[T], ...], what: str) -> None:
         )
     if not dataclasses.is_dataclass(found.Settings):
         raise BenchError(f"{what} must have a dataclass as Settings; found {found.Settings!r}")
-
-
-def _where(entry: EntryPoint) -> str:
-    package = f" of package {entry.dist.name}" if entry.dist else ""
-    return f"'{entry.name}'{package} ({entry.value})"

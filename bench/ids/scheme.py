@@ -11,8 +11,9 @@ A scheme turns the training view of a data set into identifiers, one for each it
             codes = [vocabulary.ids(f"{number:05d}") for number in numbers]
             return TokenIds.from_lists(codes, vocabulary)
 
-and ``bench run --id-scheme ./mine.py:Alphabetical`` compares it. The harness never asks which scheme it has: the kind
-of the identifiers decides how they are trained and decoded.
+and ``bench run --id-scheme ./mine.py:Alphabetical`` compares it, ``bench check ./mine.py:Alphabetical`` proves what is
+promised here, and ``bench new my_scheme`` writes a package to start from. The harness never asks which scheme it has:
+the kind of the identifiers decides how they are trained and decoded.
 """
 
 from __future__ import annotations
@@ -282,12 +283,16 @@ class IdScheme(ABC):
 
     ``bound`` says why a trained model can't be given identifiers of another catalogue. A scheme that can make them has
     a ``transfer`` and sets it to "".
+    ``collides = True`` declares that items may share an identifier, ``longest`` how many tokens one may have at most
+    (the default leaves room for a history of 15 items); ``bench check`` holds a scheme to both, and to much else.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     leaks: ClassVar[bool] = False
     bound: ClassVar[str] = "its identifiers are private to the catalogue that they were made for"
+    collides: bool = False
+    longest: int = 32
     Settings: ClassVar[type[Any]] = NoSettings
 
     def __init__(self, settings: Any = None) -> None:

@@ -3,50 +3,68 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from bench import machine
+from bench import entries, machine
 from bench.data import sources
+from bench.errors import BenchError
+from bench.faults import fault
 from bench.ids import plugins
 from bench.runs.config import PRESETS
 
 FILES = ("file:PATH", "identifiers that exist already: index.json, .sem_ids, text index, .npy, Parquet")
 
+Load = Callable[[str], object]
 
-def show(results: Path, data_dir: Path | None, as_json: bool = False) -> None:
-    """Print schemes, baselines, data sets, presets and finished cells."""
+
+def show(results: Path, data_dir: Path | None, check: bool = False, as_json: bool = False) -> None:
+    """Print schemes, baselines, data sets, presets and finished cells. With ``check`` every plugin is imported, so that
+    those are found broken as well whose source looks well.
+    """
     if as_json:
-        machine.show(plain(results, data_dir))
+        machine.show(plain(results, data_dir, check))
         return
     console = Console(highlight=False)
-    schemes, baselines = plugins.names(plugins.SCHEMES), plugins.names(plugins.BASELINES)
-    _show(console, "identifier schemes (--id-scheme)", [*((name, _default(name, schemes)) for name in schemes), FILES])
-    _show(console, "baselines (--baseline)", [(name, _default(name, baselines)) for name in baselines])
+    schemes = _offered(entries.SCHEMES, plugins.load_scheme, check)
+    _show(console, "identifier schemes (--id-scheme)", [*schemes, FILES])
+    _show(console, "baselines (--baseline)", _offered(entries.BASELINES, plugins.load_baseline, check))
     known = [(k.name, str(k.found) if k.found else f"not found: {k.description}") for k in sources.known(data_dir)]
-    _show(console, "data sets (--dataset)", [*known, ("./folder", "any folder of RecBole atomic files")])
+    offered = _offered(entries.DATASETS, sources.load, check)
+    _show(console, "data sets (--dataset)", [*known, *offered, ("./folder", "any folder of RecBole atomic files")])
     _show(console, "presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()])
     done = [(str(folder), trained_on(results / "runs" / folder)) for folder in finished(results)]
     _show(console, f"finished cells in {results}", done or [("none yet", "")])
 
 
-def plain(results: Path, data_dir: Path | None) -> dict[str, list[dict[str, str | None]]]:
-    """The same as plain values. ``folder`` of a data set is None where it is not on this machine."""
-    groups = {"id_schemes": plugins.names(plugins.SCHEMES), "baselines": plugins.names(plugins.BASELINES)}
+def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str, list[dict[str, str | None]]]:
+    """The same as plain values. ``folder`` of a data set is None where it is not on this machine, ``problem`` of a
+    plugin where none is known.
+    """
     return {
-        **{
-            group: [{"name": name, "is": entry.value} for name, entry in held.items()] for group, held in groups.items()
-        },
+        "id_schemes": _plain(entries.SCHEMES, plugins.load_scheme, check),
+        "baselines": _plain(entries.BASELINES, plugins.load_baseline, check),
         "datasets": [
             {"name": known.name, "folder": str(known.found) if known.found else None, "description": known.description}
             for known in sources.known(data_dir)
         ],
+        "offered_datasets": _plain(entries.DATASETS, sources.load, check),
         "presets": [{"name": name, "purpose": preset.purpose} for name, preset in PRESETS.items()],
         "finished": [{"folder": str(results / "runs" / folder)} for folder in finished(results)],
     }
+
+
+def _plain(group: str, load: Load, check: bool) -> list[dict[str, str | None]]:
+    offers = entries.offers(group)
+    return [
+        {"name": name, "is": offered[0].value, "problem": _trouble(name, offered, load, check) or None}
+        for name, offered in offers.items()
+    ]
 
 
 def finished(results: Path) -> list[Path]:
@@ -66,10 +84,31 @@ def trained_on(folder: Path) -> str:
     return home and f"{'zero-shot from' if contract.get('zero_shot') else 'trained on'} {home}"
 
 
-def _default(name: str, schemes: dict[str, EntryPoint]) -> str:
+def _offered(group: str, load: Load, check: bool) -> list[tuple[str, str]]:
+    """A group's names, and what is behind each: a target, another name, a conflict, or what is wrong with it."""
+    offers = entries.offers(group)
+    return [(name, _trouble(name, offers[name], load, check) or _target(name, offers)) for name in offers]
+
+
+def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> str:
+    if len(offered) > 1:
+        return f"conflict: {entries.conflict(offered)}"
+    if taken := offered[0].group == entries.DATASETS and sources.clash(offered[0]):
+        return f"conflict: {taken}"
+    found = fault(offered[0])
+    if not found and check:
+        try:
+            load(name)
+        except BenchError as error:
+            return f"broken: {error}"
+    return f"broken: {entries.where(offered[0])}: {found}" if found else ""
+
+
+def _target(name: str, offers: dict[str, list[EntryPoint]]) -> str:
     """A family's bare name says which variant it stands for."""
-    same = [other for other, entry in schemes.items() if entry.value == schemes[name].value and "/" in other]
-    return schemes[name].value if "/" in name or not same else f"the same as {same[0]}"
+    target = offers[name][0].value
+    same = [other for other, offered in offers.items() if offered[0].value == target and "/" in other]
+    return target if "/" in name or not same else f"the same as {same[0]}"
 
 
 def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
@@ -77,6 +116,7 @@ def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(style="dim")
-    for row in rows:
-        table.add_row(*row)
+    for name, note in rows:
+        bad = note.startswith(("broken: ", "conflict: "))
+        table.add_row(Text(name), Text(note, "red" if bad else ""))
     console.print(table)

@@ -4,13 +4,14 @@ run.
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
@@ -45,6 +46,7 @@ class Plan:
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
 
 
+T = TypeVar("T")
 Subject = IdScheme | Baseline | TrainedBaseline
 
 EVERYTHING = "all"
@@ -86,8 +88,8 @@ def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:
             "(`bench ls` shows both)"
         )
     preset = plan.preset or config.default_preset(_has_cuda())
-    classes = [plugins.load_scheme(name) for name in _expanded(plan.schemes, plugins.SCHEMES)]
-    controls = [plugins.load_baseline(name) for name in _expanded(plan.baselines, plugins.BASELINES)]
+    classes = _loaded(plan.schemes, plugins.SCHEMES, plugins.load_scheme)
+    controls = _loaded(plan.baselines, plugins.BASELINES, plugins.load_baseline)
     everyone: list[type[Subject]] = [*classes, *controls]
     for cls in everyone:
         plugins.refuse_taken_name(cls)
@@ -100,9 +102,18 @@ def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:
     return _distinct(subjects), config.contract(preset, shared), preset
 
 
-def _expanded(named: Sequence[str], group: str) -> list[str]:
-    """``all`` is everything that is installed."""
-    return [name for word in named for name in (plugins.names(group) if word == EVERYTHING else [word])]
+def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[T]:
+    """``all`` is everything that is installed and loads; what does not is named, and hurts nobody else."""
+    found = []
+    for word in named:
+        for name in plugins.names(group) if word == EVERYTHING else [word]:
+            try:
+                found.append(load(name))
+            except BenchError as error:
+                if word != EVERYTHING:
+                    raise
+                Display(os.environ.get("RANK", "0") == "0").say(f"left out of '{EVERYTHING}': {error}")
+    return found
 
 
 def _of_preset(cls: type[Subject], preset: str) -> Mapping[str, str]:

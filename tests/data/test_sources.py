@@ -54,6 +54,53 @@ def test_a_data_set_that_is_not_here_says_where_it_was_sought_and_how_to_get_it(
     assert "\n" not in str(caught.value)
 
 
+def offer(site: Path, source: str, *names: str) -> None:
+    """A package with data sets, as pip leaves it behind."""
+    metadata = site / "data_package-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (site / "data_package.py").write_text(source)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: data_package\nVersion: 1.0\n")
+    lines = "\n".join(f"{name} = data_package:{name}" for name in names)
+    (metadata / "entry_points.txt").write_text(f"[bench.datasets]\n{lines}\n")
+
+
+def test_a_package_offers_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "files", "reviews", "u")
+    source = (
+        "from bench.data.sources import find\n"
+        f"def shop(): return {str(tmp_path / 'files')!r}\n"
+        f"def shelf(): return find({str(tmp_path / 'files')!r})\n"
+        "def toys(): raise AssertionError\n"
+        "def empty(): return 3\n"
+        "def broken(): raise OSError('no network')\n"
+        "folder = 'somewhere'\n"
+    )
+    offer(tmp_path / "site", source, "shop", "shelf", "toys", "empty", "broken", "folder", "absent")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    for name in ("shop", "shelf"):
+        assert (find(name).name, find(name).users) == (name, ("u",))
+    package = r"data set 'NAME' of package data_package \(data_package:NAME\)"
+    for name, complaint in {
+        "toys": r"'toys' of package data_package .* has the name of a data set that bench knows itself; uninstall it",
+        "empty": f"{package} must return a Dataset or a folder of atomic files; it returned 3",
+        "broken": f"{package} can't be had: OSError: no network",
+        "folder": f"{package} must be a function that returns a Dataset or a folder; found 'somewhere'",
+        "absent": f"{package} can't be loaded: AttributeError",
+        "shpo": r"unknown data set 'shpo'; did you mean 'shop'\? known: .*shop",
+    }.items():
+        with pytest.raises(BenchError, match=complaint.replace("NAME", name)):
+            find(name)
+    monkeypatch.delitem(sys.modules, "data_package")
+
+
+def test_any_name_in_the_data_folder_is_a_data_set(tmp_path: Path) -> None:
+    put(tmp_path / "mine", "mine", "1")
+    put(tmp_path, "yours", "2")
+    assert [find(name, tmp_path).users for name in ("mine", "yours")] == [("1",), ("2",)]
+    with pytest.raises(BenchError, match="unknown data set 'theirs'"):
+        find("theirs", tmp_path)
+
+
 def test_any_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / "mine", "reviews", "u")
     monkeypatch.chdir(tmp_path)

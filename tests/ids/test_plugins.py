@@ -179,8 +179,23 @@ def test_a_file_that_is_not_there_and_a_file_without_class(tmp_path: Path) -> No
 def test_two_packages_with_one_name_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path, "bench_one", "", contested="bench_one:A")
     install(monkeypatch, tmp_path, "bench_two", "", contested="bench_two:A")
-    with pytest.raises(BenchError, match=r"package bench_one .* and .*package bench_two .* both offer 'contested'"):
+    with pytest.raises(BenchError, match=r"of package bench_one and .* of package bench_two both offer 'contested'"):
         load_scheme("contested")
+
+
+def test_a_conflict_hurts_nobody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "bench_one", SOURCE, contested="bench_one:Alphabetical", mine="bench_one:Open")
+    install(monkeypatch, tmp_path, "bench_two", SOURCE, contested="bench_two:Alphabetical")
+    assert load_scheme("mine").name == "mine/leaky"
+    assert load_scheme("textual").name == "textual/title"
+    assert load_scheme("bench_two:Alphabetical").__module__ == "bench_two"
+    assert names(SCHEMES)["contested"].value == "bench_one:Alphabetical"
+
+
+def test_a_package_that_ends_the_process_is_only_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "bench_explosive", "raise SystemExit(3)", explosive="bench_explosive:Boom")
+    with pytest.raises(BenchError, match=r"can't be loaded: SystemExit: 3$"):
+        load_scheme("explosive")
 
 
 def test_settings_are_the_schemes_own(file: Path) -> None:

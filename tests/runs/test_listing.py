@@ -45,14 +45,61 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     run = ["run", "--baseline", "pop", "--preset", "smoke", "--dataset", toy_folder, "--results", tmp_path]
     assert bench(*run).code == 0
     found = json.loads(bench("ls", "--results", tmp_path, "--data-dir", tmp_path, "--json").out)
-    assert list(found) == ["id_schemes", "baselines", "datasets", "presets", "finished"]
-    assert {"name": "textual", "is": "textual_ids:Title"} in found["id_schemes"]
-    assert {"name": "pop", "is": "trivial_baselines:Popularity"} in found["baselines"]
+    assert list(found) == ["id_schemes", "baselines", "datasets", "offered_datasets", "presets", "finished"]
+    assert {"name": "textual/title", "is": "textual_ids:Title", "problem": None} in found["id_schemes"]
+    assert {"name": "pop", "is": "trivial_baselines:Popularity", "problem": None} in found["baselines"]
     folders = {line["name"]: line["folder"] for line in found["datasets"]}
     assert (folders["toys"], folders["beauty"]) == (str(tmp_path), None)
     assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "standard"]
     (cell,) = found["finished"]
     assert (Path(cell["folder"]) / "result.json").is_file()
+
+
+def put(site: Path, package: str, source: str, entry_points: str) -> None:
+    """What pip leaves behind, as far as entry points go."""
+    (site / f"{package}.py").write_text(source)
+    metadata = site / f"{package}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(entry_points)
+
+
+def test_what_is_broken_is_shown_and_hurts_nobody_else(
+    bench: Bench, quick: list[str], cells: Callable[[Path], list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("COLUMNS", "250")
+    put(site, "ls_one", "import ls_absent", "[bench.id_schemes]\none = ls_one:Mine\nboth = ls_one:Mine\n")
+    put(site, "ls_two", "1 / 0\nfolder = None", "[bench.id_schemes]\nboth = ls_two:folder\n[bench.datasets]\n")
+    put(site, "ls_three", "Mine = 1 / 0", "[bench.baselines]\nthree = ls_three:Mine\n")
+    put(site, "ls_four", "def folder(): ...", "[bench.datasets]\ntoys = ls_four:folder\nshop = ls_four:folder\n")
+
+    def rows(*options: str) -> dict[str, str]:
+        said = bench("ls", "--results", tmp_path, *options)
+        assert said.code == 0
+        return {line.split()[0]: " ".join(line.split()[1:]) for line in said.out.splitlines() if line.strip()}
+
+    seen = rows()
+    assert seen["textual/title"] == "textual_ids:Title"
+    package = "'one' of package ls_one (ls_one:Mine)"
+    assert seen["one"] == f"broken: {package}: ls_one.py imports 'ls_absent', which is not installed"
+    assert seen["both"].startswith(
+        "conflict: ls_one:Mine of package ls_one and ls_two:folder of package ls_two both offer"
+    )
+    assert seen["three"] == "ls_three:Mine"  # it looks well
+    assert seen["shop"] == "ls_four:folder"
+    assert seen["toys"].startswith(
+        "conflict: 'toys' of package ls_four (ls_four:folder) has the name of a data set that"
+    )
+    assert not {"ls_one", "ls_two", "ls_three", "ls_four"} & sys.modules.keys()
+    assert "three' of package ls_three (ls_three:Mine) can't be loaded: ZeroDivisionError" in rows("--check")["three"]
+
+    said = bench("run", "--baseline", "three", *quick, "--results", tmp_path)
+    assert (said.code, said.err.count("ZeroDivisionError")) == (1, 1)
+    assert bench("run", "--baseline", "pop", *quick, "--results", tmp_path).code == 0
+    assert len(cells(tmp_path)) == 1
 
 
 def test_unfinished_cells_are_not_listed(tmp_path: Path) -> None:

@@ -76,6 +76,10 @@ class Semantic(IdScheme):
     Settings: ClassVar[type[Any]] = Settings
     bound = "its codes are learnt, with their text embedding, on the items of one catalogue"
 
+    def __init__(self, settings: Any = None) -> None:
+        super().__init__(settings)
+        self.collides = self.settings.collisions == "none"
+
     def fit(self, train: TrainView) -> TokenIds:
         found = self.quantise(embed(train, self.settings), train)
         return token_ids([self.resolved(quantised) for quantised in found], self.settings.levels, found[0].size)

@@ -1,0 +1,116 @@
+"""What promises are judged by: a cut of a data set, fits in fresh processes, a tiny training. Made when asked for."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.conformance import fresh
+from bench.conformance.asked import Asked
+from bench.conformance.cut import cut, moved
+from bench.conformance.fresh import Fresh, Task
+from bench.conformance.verdict import Verdict
+from bench.data import sources
+from bench.data.dataset import Dataset
+from bench.data.splits import Split, leave_one_out
+from bench.errors import BenchError
+from bench.ids import storage
+from bench.ids.scheme import Ids, IdScheme
+from bench.model import huggingface
+from bench.runs.config import Contract
+from bench.runs.fitting import language
+from bench.runs.matrix import Plan, resolve
+
+if TYPE_CHECKING:
+    from bench.conformance.training import Outcome
+
+# Sixty steps of a small T5. Under this objective the tree of identifiers does not make the loss zero.
+TINY = (
+    *("epochs=6", "examples=one", "batch_size=16", "max_history=10", "learning_rate=3e-3", "objective=vocabulary"),
+    *("normalise=vocabulary", "validation_users=16", "validate_every=1000"),
+)
+
+
+class Evidence:
+    """Of one scheme on one data set. Its folder goes when it does."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.folder = Path(tempfile.mkdtemp(prefix="bench-check-"))
+        self.processes: list[Fresh] = []
+        self.verdicts: dict[str, Verdict] = {}
+        self.trained: Outcome | None = None
+        weakref.finalize(self, _clear, self.folder, self.processes)
+        plan = Plan([asked.scheme], [], [asked.dataset], [asked.seed], "smoke", [*TINY, *asked.overrides])
+        subjects, self.contract = resolve(plan)[:2]
+        if len(subjects) != 1 or not isinstance(subjects[0], IdScheme):
+            raise BenchError(f"one identifier scheme is checked at a time; found '{asked.scheme}'")
+        self.scheme: IdScheme = subjects[0]
+
+    @cached_property
+    def data(self) -> Dataset:
+        return cut(sources.find(self.asked.dataset, self.asked.data_dir))
+
+    @cached_property
+    def split(self) -> Split:
+        split = leave_one_out(self.data, self.asked.seed, self.contract.max_history)
+        return replace(split, train=replace(split.train, language=language(self.contract), cache=self.folder / "cache"))
+
+    @cached_property
+    def first(self) -> Fresh:
+        """The scheme fitted in a process of its own, which a look here starts."""
+        return self._start("first", self.data, hash_seed=1)
+
+    @cached_property
+    def second(self) -> Fresh:
+        """The same in another process, with Python's hashes seeded differently."""
+        return self._start("second", self.data, hash_seed=2)
+
+    @cached_property
+    def moved(self) -> Fresh:
+        """The first again, on data with other held-out items."""
+        return self._start("moved", moved(self.data), hash_seed=1)
+
+    def begin(self) -> tuple[Fresh, Fresh, Fresh]:
+        """All three, which then work side by side."""
+        return self.first, self.second, self.moved
+
+    @cached_property
+    def ids(self) -> Ids:
+        """What the first fit made, read back as a run reads it. Only where its report has no error."""
+        return storage.load(self.first.identifiers)[0]
+
+    def item(self, index: int) -> str:
+        """A catalogue item in words."""
+        text = next((column[index] for column in self.data.items.text.values() if column[index]), "")
+        return f"item '{self.data.items.ids[index]}'" + (f", {text}" if text else "")
+
+    def _start(self, name: str, data: Dataset, hash_seed: int) -> Fresh:
+        own = (override.partition("=") for override in self.asked.overrides)
+        settings = {key.partition(".")[2]: value for key, _, value in own if "." in key}
+        task = Task(self.asked.scheme, settings, self.asked.seed, _tokenizer(self.contract))
+        folder = self.folder / name
+        process = fresh.start(folder, data, task, hash_seed)
+        self.processes.append(process)
+        return process
+
+
+def _tokenizer(contract: Contract) -> tuple[str, int] | None:
+    if huggingface.is_scratch(contract.backbone):
+        return None
+    folder = huggingface.locate(contract.backbone)
+    return str(folder), huggingface.read_config(folder / "config.json")["vocab_size"]
+
+
+def _clear(folder: Path, processes: Sequence[Fresh]) -> None:
+    for fit in processes:
+        if fit.process.poll() is None:
+            fit.process.kill()
+            fit.process.wait()
+    shutil.rmtree(folder, ignore_errors=True)

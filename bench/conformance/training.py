@@ -1,0 +1,138 @@
+"""Promises about the training of a scheme's stages, proved on a tiny recommender."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from bench.conformance.evidence import Evidence
+from bench.conformance.verdict import Verdict, broken, kept
+from bench.ids.scheme import Stage, Trained
+from bench.model.recommender import Recommender, recommender_for
+from bench.runs.progress import Bar, Display
+from bench.runs.request import Request
+from bench.runs.scheme_run import SchemeRun
+from bench.training.checkpoint import TrainingState
+from bench.training.examples import sliding_windows
+
+SAMPLE = 256  # training examples whose loss is looked at
+STOP_AFTER = 0.6  # of all steps: in the second half, so that something has been stored
+
+
+class Stopped(BaseException):
+    """As if the process had been killed; no ``except Exception`` holds it up."""
+
+
+class Watched(SchemeRun):
+    """A run that counts what its training reports, and breaks off at one of the reports."""
+
+    reports, stop_at = 0, -1
+
+    def reporter(self, stage: Stage, bar: Bar) -> Callable[[int, int, Mapping[str, float]], None]:
+        tell = super().reporter(stage, bar)
+
+        def report(step: int, total: int, figures: Mapping[str, float]) -> None:
+            self.reports += 1
+            if self.reports == self.stop_at:
+                raise Stopped
+            tell(step, total, figures)
+
+        return report
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the stages came to: what is tested, how each stage ended, and its loss before and after."""
+
+    trained: Trained
+    stages: tuple[tuple[Stage, TrainingState], ...]
+    reports: int
+    before: float
+    after: float
+
+
+def learns(evidence: Evidence) -> Verdict:
+    """A tiny training lowers the loss."""
+    advice = "check stages: shares that sum to 1, a rate above 0; and that identifiers leave something to learn"
+    try:
+        outcome = trained_once(evidence)
+    except Exception as error:  # stages are a stranger's code
+        return broken(f"training failed: {_said(error)}", advice)
+    steps = sum(state.step for _, state in outcome.stages)
+    change = f"{outcome.before:.3f} to {outcome.after:.3f} a prediction in {steps} steps"
+    if math.isfinite(outcome.after) and outcome.after < outcome.before:
+        return kept(f"the training loss went from {change}")
+    return broken(f"the training loss went from {change}", advice)
+
+
+def resumable(evidence: Evidence) -> Verdict:
+    """A training that was killed and is started again ends where one ends that was never stopped."""
+    advice = "let stages depend on their arguments alone, and draw from train.random(): finished ones are replayed"
+    try:
+        whole = trained_once(evidence)
+        run = _run(evidence, "stopped")
+        run.stop_at = max(1, round(STOP_AFTER * whole.reports))
+        try:
+            run.trained(evidence.ids)
+        except Stopped:
+            again, stages = _run(evidence, "stopped").trained(evidence.ids)
+        else:
+            return broken("a training that was to be stopped made fewer steps than the one before", advice)
+    except Exception as error:
+        return broken(f"training failed: {_said(error)}", advice)
+    for (one, state), (other, resumed) in zip(whole.stages, stages, strict=False):
+        if (one.name, state.step, state.curve) != (other.name, resumed.step, resumed.curve):
+            return broken(f"stage '{one.name}' went another way when it was started again", advice)
+    if len(stages) != len(whole.stages) or not _equal(whole.trained.recommender, again.recommender):
+        return broken("after a stop the recommender is another", advice)
+    return kept(f"killed after {STOP_AFTER:.0%} of the way and started again, it ends with the same weights")
+
+
+def trained_once(evidence: Evidence) -> Outcome:
+    """The stages trained without a break; kept with the evidence."""
+    if evidence.trained is None:
+        run = _run(evidence, "whole")
+        trained, stages = run.trained(evidence.ids)
+        recommender, contract = trained.recommender, run.contract
+        untrained = run.first_t5(recommender.ids)
+        before = recommender_for(recommender.ids, untrained, contract.max_tokens, contract.objective, contract.prompts)
+        losses = loss(evidence, before.eval()), loss(evidence, recommender)
+        evidence.trained = Outcome(trained, tuple(stages), run.reports, *losses)
+    return evidence.trained
+
+
+def loss(evidence: Evidence, recommender: Recommender) -> float:
+    """The mean loss of a prediction over a fixed sample of training examples."""
+    windows = sliding_windows(evidence.split.train.sequences, evidence.contract.max_history)
+    rows = np.random.default_rng(evidence.asked.seed).permutation(len(windows))[:SAMPLE]
+    items = windows.items(rows)
+    with torch.no_grad():
+        batch = recommender.collate(windows.histories(rows), items)
+        return float(recommender(batch)) / max(1, recommender.targets(items))
+
+
+def _run(evidence: Evidence, name: str) -> Watched:
+    """A run as `bench run` makes it, with a scheme that has fitted nothing: identifiers come from the cache there."""
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    asked, scheme = evidence.asked, type(evidence.scheme)(evidence.scheme.settings)
+    request = Request(scheme, evidence.data, evidence.contract, asked.seed, None, evidence.folder / name)
+    partial = evidence.folder / name
+    partial.mkdir(exist_ok=True)
+    return Watched(request, scheme, evidence.split, partial, Display(loud=False), Accelerator(cpu=True))
+
+
+def _equal(one: Recommender, other: Recommender) -> bool:
+    mine: dict[str, Tensor] = one.state_dict()
+    theirs: dict[str, Tensor] = other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def _said(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,101 @@
+"""What installed packages offer by name: identifier schemes, baselines, data sets. Nobody's package is imported for it.
+
+A package says what it offers in its ``pyproject.toml``:
+
+    [project.entry-points."bench.id_schemes"]
+    "mine/best" = "my_package:Best"
+
+    [project.entry-points."bench.baselines"]
+    "mine/floor" = "my_package:Floor"
+
+    [project.entry-points."bench.datasets"]
+    "mine" = "my_package:folder"
+
+Names are read from the packages' metadata; a package is imported only when something in it is asked for. One that is
+broken, or a name that two packages offer, is an error for who asks for it and for nobody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from bench.errors import BenchError, unknown
+
+SCHEMES, BASELINES, DATASETS = "bench.id_schemes", "bench.baselines", "bench.datasets"
+FILE_MODULE = "bench_plugin_"  # what modules made from named files are called
+
+
+def offers(group: str) -> dict[str, list[EntryPoint]]:
+    """Everything that is offered under each name of a group, sorted: more than one entry is a conflict."""
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for entry in sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)):
+        found.setdefault(entry.name, {}).setdefault(entry.value, entry)
+    return {name: list(entries.values()) for name, entries in found.items()}
+
+
+def names(group: str) -> dict[str, EntryPoint]:
+    """The entry point behind each name of a group; of a name in conflict the first."""
+    return {name: entries[0] for name, entries in offers(group).items()}
+
+
+def find(name: str, group: str, kind: str) -> EntryPoint:
+    """The one entry point with this name. BenchError where there is none (with the nearest name), or several."""
+    offered = offers(group)
+    if name not in offered:
+        raise unknown(kind, name, offered)
+    if len(offered[name]) > 1:
+        raise BenchError(conflict(offered[name]))
+    return offered[name][0]
+
+
+def load(name: str, group: str, kind: str) -> tuple[object, str]:
+    """What a name, ``module:attribute`` or ``file.py:attribute`` stands for, and what to call it in errors."""
+    place, colon, attribute = name.rpartition(":")
+    if not colon:
+        if name.endswith(".py"):
+            raise BenchError(f"{kind} '{name}' is a file; name the class in it too: {name}:Class")
+        entry = find(name, group, kind)
+        place, attribute, name = entry.module, entry.attr, where(entry)
+    try:
+        found: object = _module(place)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises while it is imported
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BenchError(f"{kind} {name} can't be loaded: {cause}") from error
+    return found, f"{kind} {name}"
+
+
+def where(entry: EntryPoint) -> str:
+    """An entry point in words."""
+    return f"'{entry.name}'{_package(entry)} ({entry.value})"
+
+
+def conflict(entries: list[EntryPoint]) -> str:
+    """That several packages offer one name, and what to do."""
+    several = " and ".join(f"{entry.value}{_package(entry)}" for entry in entries)
+    return f"{several} both offer '{entries[0].name}'; uninstall one of them, or say module:Class"
+
+
+def _package(entry: EntryPoint) -> str:
+    return f" of package {entry.dist.name}" if entry.dist else ""
+
+
+def _module(place: str) -> ModuleType:
+    if not place.endswith(".py"):
+        return importlib.import_module(place)
+    path = Path(place).resolve(strict=True)
+    # Two files of one name must not replace each other; dataclasses look their module up in sys.modules.
+    name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,198 @@
+"""Schemes that each break one promise, and one that keeps all. Loaded from this file by the processes of a check."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator, Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from bench.data import sources
+from bench.data.dataset import Dataset, Sequences, TrainView
+from bench.ids.scheme import IdScheme, Stage, Template, TokenIds, Trained
+from bench.ids.vocabulary import Vocabulary
+
+DIGITS = Vocabulary.private("0123456789")
+
+
+def numbered(numbers: Iterator[int] | range | list[int], vocabulary: Vocabulary = DIGITS, width: int = 3) -> TokenIds:
+    codes = [vocabulary.ids(f"{number:0{width}d}") for number in numbers]
+    return TokenIds.from_lists(codes, vocabulary)
+
+
+def by_popularity(items: int, sequences: Sequences) -> TokenIds:
+    taken = np.bincount(sequences.values, minlength=items)
+    return numbered(np.argsort(np.argsort(-taken, kind="stable")).tolist())
+
+
+class Sound(IdScheme):
+    name = "test/sound"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        return numbered(range(len(train.items)))
+
+
+class Twins(Sound):
+    name = "test/twins"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        return numbered([max(item, 1) for item in range(len(train.items))])
+
+
+class DeclaredTwins(Twins):
+    name = "test/declared-twins"
+    collides = True
+
+
+class Raising(Sound):
+    name = "test/raising"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        raise KeyError("no such\ncolumn")
+
+
+class Leaving(Sound):
+    name = "test/leaving"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        raise SystemExit(3)
+
+
+class Misshapen(Sound):
+    name = "test/misshapen"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        flat = np.full((len(train.items), 3), 5, np.int32)
+        return TokenIds(flat, np.full(len(train.items), 3, np.int32), DIGITS)
+
+
+class Short(Sound):
+    name = "test/short"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        return numbered(range(len(train.items) - 1))
+
+
+class Nothing(Sound):
+    name = "test/nothing"
+
+    def fit(self, train: TrainView) -> None:  # type: ignore[override]
+        return None
+
+
+class Hashing(Sound):
+    name = "test/hashing"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        order = sorted(range(len(train.items)), key=lambda item: hash(train.items.ids[item]))
+        return numbered(np.argsort(order).tolist())
+
+
+class ReadsFiles(Sound):
+    name = "test/reads-files"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        return by_popularity(len(train.items), sources.find(train.dataset).sequences)
+
+
+class ReadsMemory(Sound):
+    name = "test/reads-memory"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        (whole,) = (found for found in gc.get_objects() if isinstance(found, Dataset))
+        return by_popularity(len(train.items), whole.sequences)
+
+
+class Leak(ReadsMemory):
+    name = "test/declared-leak"
+    leaks = True
+
+    def fit(self, train: TrainView) -> TokenIds:
+        return by_popularity(len(train.items), train.sequences)
+
+
+class Long(Sound):
+    name = "test/long"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        lengths = [3, 40, *[3] * len(train.items)]
+        codes = [DIGITS.ids(f"{item:0{lengths[item]}d}") for item in range(len(train.items))]
+        return TokenIds.from_lists(codes, DIGITS)
+
+
+class DeclaredLong(Long):
+    name = "test/declared-long"
+    longest = 40
+
+
+class Nameless(Sound):
+    name = "test/nameless"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        wide = Vocabulary(DIGITS.tokenizer, size=200, pad=DIGITS.pad, eos=DIGITS.eos, unk=DIGITS.unk)
+        return TokenIds.from_lists([[100 + item] for item in range(len(train.items))], wide)
+
+
+class Unknown(Sound):
+    name = "test/unknown"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        codes = [DIGITS.encode(f"{item // 10} x" if item == 7 else f"{item // 10} {item % 10}") for item in range(30)]
+        return TokenIds.from_lists(codes, DIGITS)
+
+
+class Unwritable(Sound):
+    name = "test/unwritable"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        ids = numbered(range(len(train.items)))
+        return TokenIds(ids.tokens, ids.lengths, DIGITS, Template(separator="|"))
+
+
+class Homonyms(Sound):
+    """`1 1` is a token of its own, and so are its two halves."""
+
+    name = "test/homonyms"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        words = Vocabulary.private(["1", "2", "1 1", *map(str, range(3, 40))])
+        codes = [["1", "1"], ["1 1"], *([str(item)] * 2 for item in range(3, 31))]
+        return TokenIds.from_lists([words.ids(code) for code in codes], words)
+
+
+class Unstorable(Sound):
+    name = "test/unstorable"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        ids = numbered(range(len(train.items)))
+        return TokenIds(ids.tokens.astype(object), ids.lengths, DIGITS)
+
+
+class Forgetful(Sound):
+    """Its second stage is another every time that it is asked for."""
+
+    name = "test/forgetful"
+    asked: ClassVar[list[int]] = []
+
+    def stages(self, train: TrainView, ids: TokenIds) -> Generator[Stage, Trained, Trained | None]:
+        self.asked.append(1)
+        yield Stage(ids, "first", share=0.5)
+        yield Stage(ids, "second", share=0.5, rate=1 / len(self.asked))
+        return None
+
+
+class Frozen(Sound):
+    name = "test/frozen"
+
+    def stages(self, train: TrainView, ids: TokenIds) -> Generator[Stage, Trained, Trained | None]:
+        yield Stage(ids, rate=0.0)
+        return None
+
+
+class Greedy(Sound):
+    name = "test/greedy"
+
+    def stages(self, train: TrainView, ids: TokenIds) -> Generator[Stage, Trained, Trained | None]:
+        yield Stage(ids, share=1.5)
+        return None

@@ -1,0 +1,189 @@
+"""Each promise is broken by a scheme that breaks it, kept by one that keeps it, and its message says what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bench.conformance.asked import NAMES, Asked
+from bench.conformance.evidence import Evidence
+from bench.conformance.promises import PROMISES, judge
+from bench.conformance.show import print_json
+from bench.conformance.verdict import Verdict, kept
+from bench.data.dataset import Dataset
+
+SCHEMES = Path(__file__).with_name("schemes.py")
+Bench = Callable[..., SimpleNamespace]
+Make = Callable[[str], Evidence]
+
+
+@pytest.fixture(scope="module")
+def evidence(toy_folder: Path, tiny: Path) -> Make:
+    """Of a scheme in the file beside this one, on the toy data."""
+    made: dict[str, Evidence] = {}
+
+    def make(scheme: str) -> Evidence:
+        if scheme not in made:
+            made[scheme] = Evidence(Asked(f"{SCHEMES}:{scheme}", str(toy_folder), (f"backbone={tiny}", "epochs=4")))
+        return made[scheme]
+
+    return make
+
+
+def fitted_here(evidence: Evidence) -> Evidence:
+    """Where the identifiers alone are judged, they need no process of their own."""
+    evidence.__dict__["ids"] = evidence.scheme.fit(evidence.split.train)
+    evidence.verdicts |= {"fits": kept(""), "serialisable": kept("")}
+    return evidence
+
+
+def assert_broken(verdict: Verdict, found: str, item: str, remedy: str) -> None:
+    assert verdict.state == "broken"
+    for text, pattern in ((verdict.found, found), (verdict.item, item), (verdict.remedy, remedy)):
+        assert re.search(pattern, text), text
+    assert "\n" not in str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "promise", "found", "item", "remedy"),
+    [
+        ("Twins", "unique", "2 of 30 items share", "item 'i00', red car; item 'i01', blue car", "`collides = True`"),
+        ("Long", "length", "40 tokens in an identifier; declared are 32 at most", "'i01', blue", "`longest = 40`"),
+        ("Nameless", "vocabulary", "row 100 in an identifier has no token", "item 'i00'", r"Vocabulary\.private"),
+        ("Unknown", "vocabulary", "row 2 in an identifier is the unknown token", "item 'i07'", "use tokens"),
+        ("Unwritable", "vocabulary", r"can't write '\|' of the template", "", "change the one or the other"),
+        ("Homonyms", "round-trip", "two identifiers are the same text", "item 'i00'.* item 'i01'", "read like another"),
+    ],
+)
+def test_broken_identifiers_are_found(
+    evidence: Make, scheme: str, promise: str, found: str, item: str, remedy: str
+) -> None:
+    assert_broken(judge(promise, fitted_here(evidence(scheme))), found, item, remedy)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "promise", "found", "item", "remedy"),
+    [
+        ("Raising", "fits", r"^fit failed: KeyError: 'no such\\ncolumn'$", r"schemes\.py, line \d+", "traceback"),
+        ("Leaving", "fits", r"^fit failed: the process ended with code 3", "", "mend fit"),
+        ("Misshapen", "fits", r"must be \[variants, items, length\] .* found \(30, 3\)", r"line \d+", "mend fit"),
+        ("Nothing", "fits", "fit returned NoneType, not identifiers", "", "mend fit"),
+        ("Short", "fits", "fit made 29 identifiers for 30 items", "item 'i29', quiet puzzle", "in catalogue order"),
+        ("Unstorable", "serialisable", "can't be stored: ", "", "arrays of int32"),
+        ("Hashing", "deterministic", "two processes made different identifiers", "'i00', red car: '0 .*' and", "hash"),
+        ("ReadsFiles", "blind", r"fit opened .*\.inter, where validation and test stand", "", "no files"),
+        ("ReadsMemory", "blind", "with other validation and test items the identifiers", "car: '.*' and '", "memory"),
+        ("Frozen", "learns", r"training loss went from (\S+) to \1 a prediction in \d+ steps", "", "a rate above 0"),
+        ("Greedy", "learns", r"training failed: BenchError: .* ask for 1\.50 of the training budget", "", "sum to 1"),
+        ("Forgetful", "resumable", "stage 'second' went another way", "", "are replayed"),
+    ],
+)
+def test_a_broken_promise_is_found(
+    evidence: Make, scheme: str, promise: str, found: str, item: str, remedy: str
+) -> None:
+    assert_broken(judge(promise, evidence(scheme)), found, item, remedy)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "promise", "state", "found"),
+    [
+        ("DeclaredTwins", "unique", "kept", "2 of 30 items share an identifier, as declared"),
+        ("DeclaredTwins", "round-trip", "kept", "30 identifiers lead to their items, as tokens and as text"),
+        ("DeclaredLong", "length", "kept", "4.2 tokens on average, 40 at most; declared are 40"),
+        ("Leak", "blind", "skipped", "the scheme declares leaks = True: it is shown validation and test"),
+    ],
+)
+def test_what_is_declared_is_no_breach(evidence: Make, scheme: str, promise: str, state: str, found: str) -> None:
+    verdict = judge(promise, fitted_here(evidence(scheme)))
+    assert verdict.state == state
+    assert verdict.found.startswith(found)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "promise", "found"),
+    [
+        ("Hashing", "blind", "the identifiers differ from process to process"),
+        ("Raising", "learns", "'fits' is broken"),
+        ("Unstorable", "unique", "'serialisable' is broken"),
+        ("Greedy", "resumable", "'learns' is broken"),
+    ],
+)
+def test_what_cannot_be_judged_is_skipped(evidence: Make, scheme: str, promise: str, found: str) -> None:
+    verdict = judge(promise, evidence(scheme))
+    assert verdict.state == "skipped"
+    assert verdict.found.startswith(found)
+
+
+def test_a_sound_scheme_keeps_every_promise(evidence: Make) -> None:
+    sound = evidence("Sound")
+    sound.begin()
+    assert {name: judge(name, sound).state for name in PROMISES} == dict.fromkeys(PROMISES, "kept")
+
+
+def test_processes_and_folder_go_with_the_evidence(toy_folder: Path) -> None:
+    evidence = Evidence(Asked(f"{SCHEMES}:Sound", str(toy_folder)))
+    folder, fits = evidence.folder, evidence.begin()
+    del evidence
+    assert [fit.process.poll() is not None for fit in fits] == [True] * 3
+    assert not folder.exists()
+
+
+def test_the_command_tells_what_is_broken_and_ends_with_one(bench: Bench, toy_folder: Path, tiny: Path) -> None:
+    said = bench("check", f"{SCHEMES}:Raising", "--dataset", toy_folder, f"--set=backbone={tiny}")
+    assert said.code == 1
+    assert re.search(r"^fits +broken +fit failed: KeyError: 'no such", said.out, flags=re.MULTILINE)
+    assert "1 broken, 9 skipped" in said.out
+
+
+def test_verdicts_as_json(evidence: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    raising = evidence("Raising")
+    print_json(raising, {name: judge(name, raising) for name in NAMES})
+    told = json.loads(capsys.readouterr().out)
+    assert (told["scheme"], told["version"], told["kept"]) == ("test/raising", 1, False)
+    assert [each["promise"] for each in told["promises"]] == list(NAMES)
+    assert [each["state"] for each in told["promises"]] == ["broken", *["skipped"] * 9]
+    assert told["promises"][0]["item"].startswith("schemes.py, line ")
+
+
+def test_what_cannot_be_checked_is_one_line(bench: Bench, toy_folder: Path) -> None:
+    for words, line in (
+        (["textaul"], r"bench: unknown identifier scheme 'textaul'; did you mean 'textual'\?"),
+        ([f"{SCHEMES}:Sound", "--set", "test.width=3"], "bench: unknown setting of test/sound 'width'"),
+        (["all"], "bench: one identifier scheme is checked at a time; found 'all'"),
+    ):
+        said = bench("check", *words, "--dataset", toy_folder)
+        assert said.code == 1
+        assert re.match(line, said.err), said.err
+
+
+def test_other_items_are_held_out_and_nothing_else_changes(toy: Dataset) -> None:
+    from bench.conformance.cut import moved
+    from bench.data.splits import leave_one_out
+
+    other = moved(toy)
+    before, after = leave_one_out(toy), leave_one_out(other)
+    assert before.train.fingerprint == after.train.fingerprint
+    assert set(other.sequences.values) == set(toy.sequences.values)
+    for one, two in ((before.test, after.test), (before.validation, after.validation)):
+        assert (one.items != two.items).mean() > 0.8
+    counts = [np.bincount(data.sequences.values, minlength=30) for data in (toy, other)]
+    assert (counts[0] != counts[1]).any()
+
+
+def test_a_cut_is_a_piece_of_the_data(toy: Dataset) -> None:
+    from bench.conformance.cut import NEWEST, USERS, cut
+
+    small = cut(toy)
+    assert len(small.users) == min(USERS, len(toy.users))
+    assert small.sequences.lengths.max() <= NEWEST
+    text = dict(zip(toy.items.ids, toy.items.text["title"], strict=True))
+    assert [text[item] for item in small.items.ids] == list(small.items.text["title"])
+    for user, name in enumerate(small.users):
+        mine = [toy.items.ids[item] for item in toy.sequences[toy.users.index(name)][-NEWEST:]]
+        assert [small.items.ids[item] for item in small.sequences[user]] == mine
