@@ -1,88 +1,10 @@
-"""Textual identifiers: every item is a few words of its own text.
+"""Textual identifiers: every item is a few words.
 
-``textual/title`` writes the most salient words of an item's text, as short as is unique: "Ticket To Ride - Marklin"
-becomes "ticket ride marklin board". Words are whole, items that share words share tokens, and nothing is learnt.
+``textual/title`` takes salient words of the item's own text, without learning anything. ``textual/idgenrec`` has a T5
+read the text and write the words, and trains it alternately with the recommender (IDGenRec, Tan et al., 2024).
 """
 
-from __future__ import annotations
+from textual_ids.idgenrec import GeneratorOnly, IdGenRec, IdGenRecSettings, RecommenderOnly
+from textual_ids.title import Settings, Title
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
-
-from bench.data.dataset import TrainView
-from bench.errors import BenchError
-from bench.ids.scheme import IdScheme, Template, TokenIds
-from bench.ids.text import require_text
-from bench.ids.vocabulary import Vocabulary
-from textual_ids.naming import unique_codes
-from textual_ids.words import ItemWords, is_filler, rank, spread, table
-
-__all__ = ["Settings", "Title"]
-
-SEPARATOR = ";"  # no word has one
-SENTENCE = Template(before="This user chose", separator=SEPARATOR, after=". Next choice:")
-
-
-@dataclass(frozen=True)
-class Settings:
-    words: int = 4  # words of an identifier; more only where they tell items apart
-    order: Literal["salient", "frequent", "title"] = "salient"  # most telling first, most shared first, as in the text
-    min_shared: int = 5  # items that must have a word before its rarity counts for it
-    vocabulary: int = 4000  # rows of the subword vocabulary where the backbone starts from scratch
-
-    def __post_init__(self) -> None:
-        for name in ("words", "min_shared", "vocabulary"):
-            if getattr(self, name) < 1:
-                raise BenchError(f"setting of textual/title '{name}' must be 1 or more; found {getattr(self, name)}")
-
-
-class Title(IdScheme):
-    """Salient words of the item's text, in the language model's vocabulary or in one trained on these very words.
-
-    Two items never share a token sequence: a later item takes further words of its text, and where its text is used
-    up, a counter. An item whose text has no word that the vocabulary can write is a counter alone.
-    """
-
-    name = "textual/title"
-    Settings = Settings
-
-    def fit(self, train: TrainView) -> TokenIds:
-        require_text(train.items, "textual identifiers")
-        words = table(train.items)
-        shared_by = spread(words)
-        if train.language is not None:
-            shared_by = readable(shared_by, train.language)
-        ranked = [rank(columns, shared_by, len(words), self.settings.min_shared) for columns in words]
-        vocabulary = train.language or self.trained(ranked, shared_by)
-        codes = unique_codes((self.names(item, shared_by) for item in ranked), vocabulary)
-        return TokenIds.from_lists(codes, vocabulary, SENTENCE if train.language else Template(separator=SEPARATOR))
-
-    def names(self, item: ItemWords, shared_by: Counter[str]) -> Iterator[str]:
-        """An item's possible identifiers: its ``words`` most salient words that tell, then one word more each time."""
-        fewest = max(1, min(self.settings.words, item.telling))
-        for count in range(fewest, len(item.salient) + 1):
-            yield " ".join(self.arrange(item.salient[:count], item, shared_by))
-
-    def arrange(self, chosen: Sequence[str], item: ItemWords, shared_by: Counter[str]) -> Sequence[str]:
-        if self.settings.order == "title":
-            return sorted(chosen, key=item.text.index)
-        if self.settings.order == "frequent":
-            return sorted(chosen, key=lambda word: (is_filler(word), -shared_by[word]))
-        return chosen
-
-    def trained(self, ranked: Iterable[ItemWords], shared_by: Counter[str]) -> Vocabulary:
-        """Subwords of every item's first choice, so that identifiers are short; other letters only one by one."""
-        texts = [next(self.names(item, shared_by), "") for item in ranked]
-        letters = " ".join(sorted(set("0123456789").union(*shared_by)))
-        return Vocabulary.trained([*texts, letters], self.settings.vocabulary, reserved=[SEPARATOR])
-
-
-def readable(shared_by: Counter[str], vocabulary: Vocabulary) -> Counter[str]:
-    """The words that the vocabulary can write without its unknown token."""
-    words = sorted(shared_by)
-    codes = vocabulary.encode_batch(words)
-    return Counter(
-        {word: shared_by[word] for word, code in zip(words, codes, strict=True) if code and vocabulary.unk not in code}
-    )
+__all__ = ["GeneratorOnly", "IdGenRec", "IdGenRecSettings", "RecommenderOnly", "Settings", "Title"]
