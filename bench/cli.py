@@ -185,7 +185,10 @@ def show(
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
-    """Collisions, use of codebooks, drift between variants, items with their nearest by prefix. Nothing is trained."""
+    """Collisions, use of codebooks, drift between variants, items with their nearest by prefix. Nothing is trained.
+
+    Where a finished run has changed the identifiers, items are shown by those as well.
+    """
     from bench.runs.identifiers import show as show_identifiers
     from bench.runs.matrix import Plan
 

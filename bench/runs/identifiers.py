@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -16,10 +17,11 @@ from bench.data.dataset import ItemTable, LeakedView
 from bench.data.splits import Split, leave_one_out
 from bench.errors import BenchError
 from bench.ids import diagnostics
-from bench.ids.scheme import Ids, IdScheme
+from bench.ids.scheme import Ids, IdScheme, TokenIds
 from bench.runs.fitting import fitted, language
 from bench.runs.matrix import Plan, resolve
 from bench.runs.progress import Display
+from bench.runs.request import Request
 
 SIBLINGS = 5
 WIDTH = 60  # of an item's text
@@ -27,12 +29,16 @@ WIDTH = 60  # of an item's text
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown of one scheme: its figures, and of some items the identifier and the nearest in the prefix tree."""
+    """What is shown of one scheme: its figures, and of some items the identifier and the nearest in the prefix tree.
+
+    ``trained`` are the same items by the identifiers that training came to, where a finished run has changed them.
+    """
 
     scheme: str
     dataset: str
     figures: dict[str, Any]
     items: list[dict[str, Any]]
+    trained: list[dict[str, Any]]
 
 
 def show(plan: Plan, items: list[str], examples: int, as_json: bool) -> None:
@@ -58,8 +64,23 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
             title = f"{scheme.name} on {dataset.name}"
             view = LeakedView.of(split.train, dataset) if scheme.leaks else split.train
             ids, _ = fitted(scheme, view, plan.results, title, Display())
-            found.append(Shown(scheme.name, dataset.name, _figures(ids, split), _described(ids, dataset.items, chosen)))
+            request = Request(scheme, dataset, contract, plan.seeds[0], None, plan.results)
+            trained = [_described(after, dataset.items, chosen) for after in _trained(request, ids)]
+            described = _described(ids, dataset.items, chosen)
+            found.append(Shown(scheme.name, dataset.name, _figures(ids, split), described, *trained or [[]]))
     return found
+
+
+def _trained(request: Request, ids: Ids) -> list[Ids]:
+    """The identifiers of the newest finished run, under any contract, that began with these and ended with others."""
+    folder = request.cell.folder(request.results)
+    tables = folder.parents[1].glob(f"*-{request.dataset.fingerprint[:6]}/{request.seed}/ids.parquet")
+    for path in sorted(tables, key=lambda path: path.stat().st_mtime, reverse=True):
+        table = pd.read_parquet(path)
+        first = [ids.vocabulary.decode(ids.code(item)) for item in range(len(ids))]
+        if "before" in table and table["before"].tolist() == first:
+            return [TokenIds.from_lists(table["tokens"].tolist(), ids.vocabulary)]
+    return []
 
 
 def _figures(ids: Ids, split: Split) -> dict[str, Any]:
@@ -110,8 +131,12 @@ def _print(console: Console, shown: Shown) -> None:
     _print_places(console, figures)
     if "drift" in figures:
         _print_drift(console, figures["drift"])
+    after = {item["item"]: item for item in shown.trained}
     for item in shown.items:
         _print_item(console, item)
+        if item["item"] in after:
+            console.print("after training:")
+            _print_item(console, after[item["item"]])
 
 
 def _print_places(console: Console, figures: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from accelerate import Accelerator
 
 from bench.data.splits import Split
@@ -65,6 +66,7 @@ class SchemeRun:
             request, view = self.request, self.request.view(self.split.train)
             ids, notes = fitted(self.scheme, view, request.results, request.cell.title, self.display)
         best, done = self.trained(ids)
+        self.first = ids
         watch = Stopwatch()
         ranks, complete = self.test(best.recommender)
         inference = 1000 * watch.seconds / len(self.split.test)
@@ -237,6 +239,11 @@ class SchemeRun:
         with self.display.bar(f"{self.request.cell.title}: test", len(self.split.test)) as bar:
             return evaluate(recommender, self.split.test, self.decoding, max(CUTOFFS), self.accelerator, bar.advance)
 
+    def named(self, ids: Ids) -> pd.DataFrame:
+        """The identifiers by item and, where stages have changed them, what they were ``before``."""
+        table, first = (storage.table(which, self.split.train.items) for which in (ids, self.first))
+        return table if table["identifier"].equals(first["identifier"]) else table.assign(before=first["identifier"])
+
     def save(self, recommender: Recommender) -> None:
         """The trained model as Transformers loads it, and the identifiers it writes."""
         config = huggingface.export_config(
@@ -245,7 +252,7 @@ class SchemeRun:
         with store.writable(self.partial):
             huggingface.save_weights(recommender.t5, self.partial)
             recommender.ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
-            storage.table(recommender.ids, self.split.train.items).to_parquet(self.partial / "ids.parquet", index=False)
+            self.named(recommender.ids).to_parquet(self.partial / "ids.parquet", index=False)
         store.write_json(self.partial / "config.json", config)
 
 

@@ -29,10 +29,10 @@ def show(bench: Bench, toy_folder: Path, tmp_path: Path) -> Callable[..., Simple
 
 
 def test_what_is_shown_is_what_the_scheme_makes(show: Bench, toy_folder: Path, toy: Dataset) -> None:
-    said = show("textual,semantic/mtgrec", "--item", "i03,i17", "--json", *(f"--set={line}" for line in QUICK))
+    said = show("textual/title,semantic/mtgrec", "--item", "i03,i17", "--json", *(f"--set={line}" for line in QUICK))
     assert said.code == 0, said.err
     shown = json.loads(said.out)
-    schemes, *_ = resolve(Plan(["textual", "semantic/mtgrec"], [], [], overrides=QUICK))
+    schemes, *_ = resolve(Plan(["textual/title", "semantic/mtgrec"], [], [], overrides=QUICK))
     split = leave_one_out(sources.find(str(toy_folder), None))
     for found, scheme in zip(shown, schemes, strict=True):
         assert isinstance(scheme, IdScheme)
@@ -55,15 +55,15 @@ def test_it_reads_as_tables(show: Bench) -> None:
     assert said.code == 0
     for words in ("items that share an identifier", "entropy, bits", "codebook used", "variants apart", "shared"):
         assert words in said.out
-    assert "codebook" not in show("textual").out
+    assert "codebook" not in show("textual/title").out
 
 
 def test_identifiers_are_made_once_and_shared_with_runs(
     show: Bench, bench: Bench, quick: list[str], tmp_path: Path
 ) -> None:
-    assert "making identifiers" in show("textual").err
-    assert "making identifiers" not in show("textual", "--examples", "1").err
-    said = bench("run", "--id-scheme", "textual", *quick, "--set=max_steps=1", "--results", tmp_path)
+    assert "making identifiers" in show("textual/title").err
+    assert "making identifiers" not in show("textual/title", "--examples", "1").err
+    said = bench("run", "--id-scheme", "textual/title", *quick, "--set=max_steps=1", "--results", tmp_path)
     assert said.code == 0
     assert "making identifiers" not in said.err
 
@@ -73,7 +73,7 @@ def test_identifiers_are_made_once_and_shared_with_runs(
     [
         (["textul"], "unknown identifier scheme 'textul'; did you mean 'textual'?"),
         (
-            ["textual", "--item", "i003"],
+            ["textual/title", "--item", "i003"],
             "unknown item 'i003'; did you mean 'i03'? items are named as in the item file, e.g. 'i00'",
         ),
         (["semantic", "--set=semantic.collision=none"], "unknown setting of semantic/rqvae 'collision'; did you mean"),

@@ -43,7 +43,9 @@ def assign(
             rows = [text for text in needed if len(known[text]) == level]
             for text, names in zip(rows, candidates(rows, searches[level]), strict=True):
                 codes = vocabulary.encode_batch(names)
-                known[text].append([name for name, code in zip(names, codes, strict=True) if vocabulary.unk not in code])
+                known[text].append(
+                    [name for name, code in zip(names, codes, strict=True) if vocabulary.unk not in code]
+                )
         short: dict[int, None] = {}
         named = unique_codes((_choices(text, known, len(searches), short) for text in texts), vocabulary)
         needed = list(short)

@@ -5,7 +5,7 @@ searches and the naming are defined to do: one text, one group and one token at 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
@@ -138,17 +138,22 @@ def slow_names(writer: Writer, searches: Sequence[Search]) -> list[list[int]]:
 
 def first_free(names: Iterable[str], taken: set[tuple[int, ...]], vocabulary: Vocabulary) -> list[int]:
     """The tokens of the first name that are free, and from now on taken."""
-    stem = ""
-
-    def every() -> Iterator[str]:
-        yield from names
-        yield from (f"{stem} {number}".strip() for number in range(2 if stem else 1, 999))
-
-    for name in every():
-        code = tuple(vocabulary.encode(name))
-        if code and vocabulary.unk not in code:
-            stem = stem or name
-            if code not in taken:
-                taken.add(code)
-                return list(code)
+    readable = []
+    for name in names:
+        if free(name, taken, vocabulary):
+            return vocabulary.encode(name)
+        readable += [name] if vocabulary.encode(name) and vocabulary.unk not in vocabulary.encode(name) else []
+    stem = readable[0] if readable else ""
+    for number in range(2 if stem else 1, 999):
+        if free(f"{stem} {number}".strip(), taken, vocabulary):
+            return vocabulary.encode(f"{stem} {number}".strip())
     raise AssertionError("no name was free")
+
+
+def free(name: str, taken: set[tuple[int, ...]], vocabulary: Vocabulary) -> bool:
+    """Whether nothing else has the tokens of the name, which then are taken."""
+    code = tuple(vocabulary.encode(name))
+    if not code or vocabulary.unk in code or code in taken:
+        return False
+    taken.add(code)
+    return True
