@@ -290,7 +290,8 @@ def show(
 ) -> None:
     """Collisions, use of codebooks, drift between variants, items with their nearest by prefix and by text.
 
-    Several schemes, or `all`, stand side by side for each item. Nothing is trained.
+    Several schemes, or `all`, stand side by side for each item. Nothing is trained; where a finished run has changed
+    the identifiers, items are shown by those as well.
     """
     from bench.runs.identifiers import show as show_identifiers
     from bench.runs.matrix import Plan

@@ -53,7 +53,10 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
         ("--baseline pop --dataset toy", "unknown data set 'toy'; did you mean 'toys'? known: beauty, ml-100k, "),
         ("--baseline pop --preset smok", "unknown preset 'smok'; did you mean 'smoke'? known: cpu, smoke, standard"),
         ("--baseline pop --set epoch=3", "unknown setting 'epoch'; did you mean 'epochs'? known: backbone, "),
-        ("--id-scheme textual --set textual.word=3", "unknown setting of textual/title 'word'; did you mean 'words'?"),
+        (
+            "--id-scheme textual --set textual.word=3",
+            "unknown setting of textual/idgenrec 'word'; did you mean 'words'?",
+        ),
         ("--id-scheme textual --set textul.words=3", "'textul'; did you mean 'textual'? known: textual"),
         ("--baseline pop --set epochs=three", "setting 'epochs' must be a whole number; found 'three'"),
         ("--baseline pop --set dropout=2", "setting 'dropout' must be at least 0 and below 1; found 2.0"),

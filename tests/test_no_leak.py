@@ -27,7 +27,12 @@ CLASSES = {load_scheme(name) for name, entry in names(SCHEMES).items() if entry.
 ALL = sorted(cls.name for cls in CLASSES if not cls.leaks)
 LEAKING = sorted(cls.name for cls in CLASSES if cls.leaks)
 SMALL_TREE = ["--set=numeric.clusters=3", "--set=numeric.leaf=5"]  # 30 items would be one leaf
-OWN = {"numeric/collaborative": SMALL_TREE, "numeric/collaborative+independent": SMALL_TREE}
+LEARNT = ["--set=textual.epochs=2", "--set=textual.candidates=3", "--set=textual.lengths=1"]
+OWN = {
+    **{f"textual/idgenrec{control}": LEARNT for control in ("", "-gen-only", "-rec-only")},
+    "numeric/collaborative": SMALL_TREE,
+    "numeric/collaborative+independent": SMALL_TREE,
+}
 
 
 def moved(data: Dataset, *backs: int) -> Dataset:
@@ -80,7 +85,8 @@ def targets(cell: Path) -> list[str]:
 
 def test_the_schemes_are_all_that_are_here() -> None:
     trees = ["category", "category+independent", "collaborative", "collaborative+independent", "independent"]
-    assert [*(f"numeric/{name}" for name in [*trees, "random", "sequential"]), "textual/title"] == ALL
+    texts = ["idgenrec", "idgenrec-gen-only", "idgenrec-rec-only", "title"]
+    assert [*(f"numeric/{n}" for n in [*trees, "random", "sequential"]), *(f"textual/{n}" for n in texts)] == ALL
     assert LEAKING == ["numeric/p5-leak"]
 
 

@@ -116,7 +116,7 @@ def test_entry_points_survive_and_load_from_the_wheel(installed: Path) -> None:
     (distribution,) = metadata.distributions(name="bench", path=[str(installed)])
     from_wheel = {(entry.group, entry.name, entry.value) for entry in distribution.entry_points}
     assert ("bench.id_schemes", "numeric/random", "numeric_ids:Random") in from_wheel
-    assert ("bench.id_schemes", "textual", "textual_ids:Title") in from_wheel
+    assert ("bench.id_schemes", "textual", "textual_ids:IdGenRec") in from_wheel
     assert ("console_scripts", "bench", "bench.cli:main") in from_wheel
     targets = sorted(value for group, _, value in from_wheel if group in GROUPS)
     load = "import sys, pkgutil; [pkgutil.resolve_name(target) for target in sys.argv[1:]]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,35 @@ from bench.ids.scheme import Ids, Template, TokenIds
 
 KEPT = b"bench"  # under which a Parquet table keeps vocabulary, template and codebooks
 COLUMNS = ("item", "identifier")
+SUFFIXES = (".json", ".parquet")
 
 
-def write(ids: Ids, items: ItemTable, path: Path) -> None:
-    """Write variant 0 to ``path`` in the format of its suffix; atomic. BenchError where no format has it."""
+def write(ids: Ids, items: ItemTable, path: Path, before: Ids | None = None) -> None:
+    """Write variant 0 to ``path`` in the format of its suffix; atomic. BenchError where no format has it.
+
+    A table has the identifiers as they were ``before`` in a column of that name, where they differ.
+    """
     check_suffix(path)
     with replacing(path, "identifiers") as partial:
-        _WRITERS[path.suffix](ids, items, partial)
+        if path.suffix == ".json":
+            _index(ids, items, partial)
+        else:
+            _parquet(ids, items, partial, before)
 
 
 def check_suffix(path: Path) -> None:
     """BenchError where no format has the suffix of ``path``."""
-    if path.suffix not in _WRITERS:
-        raise BenchError(f"cannot write identifiers to '{path}': its name must end in {' or '.join(_WRITERS)}")
+    if path.suffix not in SUFFIXES:
+        raise BenchError(f"cannot write identifiers to '{path}': its name must end in {' or '.join(SUFFIXES)}")
 
 
-def _parquet(ids: Ids, items: ItemTable, path: Path) -> None:
+def _parquet(ids: Ids, items: ItemTable, path: Path, before: Ids | None) -> None:
     """Columns ``item``, ``title``, ``identifier`` (for people) and ``tokens`` (rows of the vocabulary kept with it)."""
-    table = pa.Table.from_pandas(storage.table(ids, items), preserve_index=False)
+    frame = storage.table(ids, items)
+    if isinstance(before, TokenIds) and isinstance(ids, TokenIds):
+        earlier = storage.table(before, items)["identifier"]
+        frame = frame if earlier.equals(frame["identifier"]) else frame.assign(before=earlier)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
     kept = {**(table.schema.metadata or {}), KEPT: json.dumps(storage.describe(ids)).encode()}
     pq.write_table(table.replace_schema_metadata(kept), path)
 
@@ -48,9 +59,6 @@ def _index(ids: Ids, items: ItemTable, path: Path) -> None:
     name = ids.vocabulary.tokenizer.id_to_token
     held = {key: [name(token) for token in ids.code(item)] for item, key in enumerate(items.ids)}
     path.write_text(json.dumps(held, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-_WRITERS: dict[str, Callable[[Ids, ItemTable, Path], None]] = {".json": _index, ".parquet": _parquet}
 
 
 def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], TokenIds | None]:

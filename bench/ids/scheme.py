@@ -237,6 +237,10 @@ class Stage:
     ``share`` is its part of the contract's training budget; shares of a scheme sum to 1. ``rate`` multiplies the
     contract's learning rate. It goes on from ``start``, by default from what the stage before it ended with.
 
+    What is trained is the recommender of these identifiers or, where there is one, what ``learner`` makes of it:
+    another ``Recommender``, such as one that holds it frozen beside a network of the scheme's own. Only parameters that
+    require gradients are trained; it comes back in ``Trained``. A stage whose ``share`` is 0 trains nothing.
+
     ``mixture`` is asked before every epoch for the probability of each variant of the identifiers; without it all are
     equally likely. Without ``select`` validation is not looked at and the last weights are kept, not the best.
     ``snapshots`` are parts of the stage, such as 0.5, after which its weights are kept as well.
@@ -247,6 +251,7 @@ class Stage:
     share: float = 1.0
     rate: float = 1.0
     start: T5 | None = None
+    learner: Callable[[Recommender], Recommender] | None = None
     mixture: Mixture | None = None
     select: bool = True
     snapshots: tuple[float, ...] = ()
@@ -257,8 +262,8 @@ Mixture = Callable[["Session"], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a stage came to: the recommender, its best score on validation (None without ``select``) and the snapshots
-    asked for. ``number`` is the place of the stage among the scheme's.
+    """What a stage came to: the recommender or learner, its best score on validation (None without ``select``) and the
+    snapshots asked for. ``number`` is the place of the stage among the scheme's.
     """
 
     recommender: Recommender

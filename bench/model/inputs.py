@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.data.dataset import Sequences
+from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
 from bench.ids.prompts import Prompts
 from bench.ids.scheme import Template, TokenIds, Variants
@@ -23,12 +23,14 @@ Numbers = NDArray[np.int64]
 class EncoderInput:
     """``tokens [B, S]``, right-padded; ``mask [B, S]`` is true on tokens, or None where no row is padded.
 
-    ``spans [n, 3]`` are row, start and stop of every history item, rows in order, oldest item first.
+    ``spans [n, 3]`` are row, start and stop of every history item, rows in order, oldest item first; ``items [n]`` are
+    these items.
     """
 
     tokens: Tensor
     mask: Tensor | None
     spans: Spans
+    items: ItemIndices
 
     @property
     def words(self) -> Tensor:
@@ -75,7 +77,7 @@ class HistoryWriter:
 
     def __init__(self, ids: TokenIds, max_tokens: int = 512, templates: Sequence[Template] = ()) -> None:
         vocabulary, templates = ids.vocabulary, templates or [ids.template]
-        self.ids, self.max_tokens = ids, max_tokens
+        self.ids, self.max_tokens, self.templates = ids, max_tokens, templates
         self.before = Ragged.of([vocabulary.encode(template.before) for template in templates])
         self.after = Ragged.of([[*vocabulary.encode(template.after), vocabulary.eos] for template in templates])
         self.around = self.before.lengths + self.after.lengths
@@ -90,6 +92,10 @@ class HistoryWriter:
         self.pieces[:, :, :width] = ids.tokens
         for place, token in enumerate(self.separator):
             np.put_along_axis(self.pieces, ids.lengths[..., None] + place, token, axis=2)
+
+    def renamed(self, ids: TokenIds) -> HistoryWriter:
+        """A writer of the same templates for other identifiers in the same vocabulary."""
+        return HistoryWriter(ids, self.max_tokens, self.templates)
 
     def _fitting(
         self, histories: Sequences, variants: Variants, prompts: Prompts
@@ -134,4 +140,4 @@ class HistoryWriter:
         after.put(tokens, every, ends)
         mask = None if (used == width).all() else torch.from_numpy(np.arange(width) < used[:, None])
         spans = np.stack([rows, starts, starts + self.ids.lengths[each, histories.values]], axis=1)
-        return EncoderInput(torch.from_numpy(tokens), mask, spans)
+        return EncoderInput(torch.from_numpy(tokens), mask, spans, histories.values)

@@ -67,7 +67,8 @@ def fitted(
 
 
 def _fit(scheme: IdScheme, train: TrainView, title: str, display: Display) -> Ids:
-    display.say(f"{title}: making identifiers for {len(train.items):,} items")
+    settings = ", ".join(f"{name}={value}" for name, value in asdict(scheme.settings).items())
+    display.say(f"{title}: making identifiers for {len(train.items):,} items{f' with {settings}' if settings else ''}")
     with display.bar(f"{title}: identifiers", 1) as bar:
 
         def report(done: int, total: int, figures: Mapping[str, float]) -> None:

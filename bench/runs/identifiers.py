@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench import machine
 from bench.data import sources
@@ -22,6 +23,7 @@ from bench.runs.fitting import fitted, language
 from bench.runs.lookup import indices
 from bench.runs.matrix import EVERYTHING, Plan, resolve
 from bench.runs.progress import Display
+from bench.runs.request import Request
 from bench.runs.saved import catalogue, stored_ids
 
 NEAR = 5  # siblings and nearest items that are shown of an item
@@ -31,12 +33,15 @@ NEAR = 5  # siblings and nearest items that are shown of an item
 class Shown:
     """What is shown of one scheme: its figures, and of some items the identifier, the items nearest by identifier, and
     those nearest by text with what they share. A scheme that can't name this catalogue has a ``problem`` instead.
+
+    ``trained`` are the same items by the identifiers that training came to, where a finished run has changed them.
     """
 
     scheme: str
     dataset: str
     figures: dict[str, Any] = field(default_factory=dict)
     items: list[dict[str, Any]] = field(default_factory=list)
+    trained: list[dict[str, Any]] = field(default_factory=list)
     problem: str | None = None
 
 
@@ -90,6 +95,18 @@ class _View:
         view: TrainView = LeakedView.of(self.split.train, self.dataset) if scheme.leaks else self.split.train
         return fitted(scheme, view, self.plan.results, f"{scheme.name} on {self.dataset.name}", Display())[0]
 
+    def both(self, scheme: IdScheme, ids: Ids) -> list[Ids]:
+        """These identifiers and, where the newest finished run that began with them ended with others, those."""
+        contract = resolve(self.plan)[1]
+        request = Request(scheme, self.dataset, contract, self.plan.seeds[0], None, self.plan.results)
+        folder = request.cell.folder(self.plan.results)
+        tables = folder.parents[1].glob(f"*-{self.dataset.fingerprint[:6]}/{request.seed}/ids.parquet")
+        for path in sorted(tables, key=lambda path: path.stat().st_mtime, reverse=True):
+            table = pd.read_parquet(path)
+            if "before" in table and table["before"].tolist() == [diagnostics.written(ids, i) for i in range(len(ids))]:
+                return [ids, stored_ids(path.parent)]
+        return [ids]
+
 
 def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown]:
     view = _View.of(plan, name)
@@ -105,8 +122,11 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
                 raise
             found.append(Shown(scheme.name, view.dataset.name, problem=str(error)))
         else:
-            described = [_described(ids, table, item, near.get(item, [])) for item in chosen]
-            found.append(Shown(scheme.name, view.dataset.name, _figures(ids, view.split), described))
+            described = (
+                [_described(made, table, item, near.get(item, [])) for item in chosen]
+                for made in view.both(scheme, ids)
+            )
+            found.append(Shown(scheme.name, view.dataset.name, _figures(ids, view.split), *described))
     return found
 
 

@@ -41,8 +41,10 @@ def _print_several(console: Console, shown: Sequence[Shown]) -> None:
         table.add_row(escape(found.scheme), *tokens.split(", "), *(value for _, value in others))
     console.print(table)
     console.print("share one: items that share an identifier; of tests: the same, weighted by test interactions")
-    for items in zip(*(found.items for found in shown), strict=True):
-        _print_side_by_side(console, [found.scheme for found in shown], items)
+    made = {found.scheme: found.items for found in shown}
+    made |= {f"{found.scheme}, trained": found.trained for found in shown if found.trained}
+    for items in zip(*made.values(), strict=True):
+        _print_side_by_side(console, list(made), items)
 
 
 def _print_side_by_side(console: Console, schemes: Sequence[str], items: Sequence[dict[str, Any]]) -> None:
@@ -96,8 +98,12 @@ def _print_one(console: Console, shown: Shown) -> None:
         _print_places(console, figures)
     if "drift" in figures:
         _print_drift(console, figures["drift"])
+    after = {item["item"]: item for item in shown.trained}
     for item in shown.items:
         _print_item(console, item)
+        if item["item"] in after:
+            console.print("after training:")
+            _print_item(console, after[item["item"]])
 
 
 def _print_places(console: Console, figures: dict[str, Any]) -> None:

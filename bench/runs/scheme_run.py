@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class SchemeRun:
             request, view = self.request, self.request.view(self.split.train)
             ids, notes = fitted(self.scheme, view, request.results, request.cell.title, self.display)
         best, done = self.trained(ids)
+        self.first = ids
         watch = Stopwatch()
         ranks, complete = self.ranked(best.recommender, "test", self.split.test)
         inference = 1000 * watch.seconds / len(self.split.test)
@@ -100,8 +101,9 @@ class SchemeRun:
         """Drive the scheme's stages; those that are finished are replayed from their checkpoints. What is to be tested,
         and how every stage ended.
         """
-        stages, done = self.scheme.stages(self.split.train, ids), list[tuple[Stage, TrainingState]]()
-        stage, trained = next(stages), None
+        view = replace(self.request.view(self.split.train), cache=self.request.results / "cache", report=self.between)
+        stages, done = self.scheme.stages(view, ids), list[tuple[Stage, TrainingState]]()
+        stage, trained = self.next_stage(stages, None), None
         while True:
             shares = stage.share + sum(earlier.share for earlier, _ in done)
             if shares > 1 + 1e-9:
@@ -110,16 +112,29 @@ class SchemeRun:
                     "their shares must sum to 1 at most"
                 )
             trained, state = self.train_stage(stage, self.start(stage, trained), len(done))
-            done.append((replace(stage, start=None), state))
+            done.append((replace(stage, start=None, learner=None), state))
             try:
-                stage = stages.send(trained)
+                stage = self.next_stage(stages, trained)
             except StopIteration as end:
                 return end.value or trained, done
+
+    def next_stage(self, stages: Generator[Stage, Any, Any], trained: Trained | None) -> Stage:
+        """What the scheme does until its next stage: first the main process, from whose cache the others read."""
+        with (
+            self.accelerator.main_process_first(),
+            self.display.bar(f"{self.request.cell.title}: between stages", 1) as self.bar,
+        ):
+            return stages.send(trained)
+
+    def between(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+        """How far the scheme is with what it does between stages."""
+        self.bar.total = total
+        self.bar.at(done, in_words(figures))
 
     def start(self, stage: Stage, before: Trained | None) -> T5:
         """The T5 that a stage trains: a copy, so that what earlier stages came to stays as it was."""
         start = stage.start or (before.recommender.t5 if before else None)
-        t5 = self.first_t5(stage.ids) if start is None else copy.deepcopy(start)
+        t5 = self.first_t5(stage.ids) if start is None else copy.deepcopy(start).requires_grad_()
         if before is None and self.contract.reinitialise == "numbers":
             redraw_numbers(t5, stage.ids.vocabulary, self.request.seed)
         if self.contract.whole_words:
@@ -146,7 +161,9 @@ class SchemeRun:
         contract = self.contract
         seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
         recommender = recommender_for(stage.ids, t5, contract.max_tokens, contract.objective, contract.prompts)
-        path = self.partial / f"stage-{number}-{identity(stage, t5)}.safetensors"
+        if stage.learner is not None:
+            recommender = stage.learner(recommender)
+        path = self.partial / f"stage-{number}-{identity(stage, recommender)}.safetensors"
         if path.exists():
             self.display.say(f"{self.request.cell.title}: going on where it was stopped")
         with self.display.bar(f"{self.request.cell.title}: {stage.name}", 1) as bar:
@@ -228,7 +245,7 @@ class SchemeRun:
             ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
             self.scheme.keep(self.partial)
         storage.save(ids, self.partial / IDS, {})
-        exchange.write(ids, self.split.train.items, self.partial / "ids.parquet")
+        exchange.write(ids, self.split.train.items, self.partial / "ids.parquet", self.first)
         store.write_json(self.partial / "config.json", config | {WEIGHTS: checksum(self.partial)})
         store.write_json(self.partial / "tokenizer_config.json", huggingface.export_tokenizer_config(ids.vocabulary))
 
@@ -244,12 +261,14 @@ def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
     }
 
 
-def identity(stage: Stage, t5: T5) -> str:
-    """What a checkpoint belongs to: the stage, its identifiers and the weights it starts from. 12 hex digits."""
-    plan = (stage.name, stage.share, stage.rate, stage.select, stage.snapshots, stage.ids.template, t5.config)
+def identity(stage: Stage, recommender: Recommender) -> str:
+    """What a checkpoint belongs to: the stage, its identifiers and all weights it starts from. 12 hex digits."""
+    config = recommender.t5.config
+    plan = (stage.name, stage.share, stage.rate, stage.select, stage.snapshots, stage.ids.template, config)
     held, facts = storage.parts(stage.ids)
     digest = hashlib.sha256(repr((plan, facts)).encode())
     digest.update(stage.ids.vocabulary.fingerprint.encode())
-    for array in (*held.values(), *(p.detach().cpu().numpy() for p in t5.parameters())):
+    weights = (parameter.detach().cpu().numpy() for parameter in recommender.parameters())
+    for array in (*held.values(), *weights):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:12]

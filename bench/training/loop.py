@@ -110,7 +110,8 @@ class _Run:
         examples = len(self.examples(0))
         steps = -(-examples // self.contract.batch_size)  # of an epoch
         whole = min(self.contract.epochs * steps, self.contract.max_steps or self.contract.epochs * steps)
-        self.total = max(1, round(whole * job.stage.share))
+        self.total = max(1, round(whole * job.stage.share)) if job.stage.share else 0
+        self.state.finished = not self.total
         self.epochs = -(-self.total // steps)
         self.saved = time.monotonic()
         if examples // steps < job.accelerator.num_processes:
@@ -272,7 +273,7 @@ class _Run:
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
     def load_best(self) -> None:
-        if self.job.stage.select:
+        if self.job.stage.select and self.best:
             self.job.recommender.load_state_dict(self.best)
         self.job.recommender.eval()
         self.job.accelerator.free_memory()

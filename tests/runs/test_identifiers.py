@@ -50,10 +50,10 @@ def show(bench: Bench, toy_folder: Path, tmp_path: Path) -> Callable[..., Simple
 
 
 def test_what_is_shown_is_what_the_scheme_makes(show: Bench, toy_folder: Path, toy: Dataset) -> None:
-    said = show("textual,semantic/mtgrec", "--item", "i03,i17", "--json", *(f"--set={line}" for line in QUICK))
+    said = show("textual/title,semantic/mtgrec", "--item", "i03,i17", "--json", *(f"--set={line}" for line in QUICK))
     assert said.code == 0, said.err
     shown = json.loads(said.out)
-    schemes, *_ = resolve(Plan(["textual", "semantic/mtgrec"], [], [], overrides=QUICK))
+    schemes, *_ = resolve(Plan(["textual/title", "semantic/mtgrec"], [], [], overrides=QUICK))
     split = leave_one_out(sources.find(str(toy_folder), None))
     for found, scheme in zip(shown, schemes, strict=True):
         assert isinstance(scheme, IdScheme)
@@ -77,7 +77,7 @@ def test_it_reads_as_tables(show: Bench) -> None:
     assert said.code == 0
     for words in ("items that share an identifier", "entropy, bits", "codebook used", "variants apart", "shared"):
         assert words in said.out
-    assert "codebook" not in show("textual").out
+    assert "codebook" not in show("textual/title").out
 
 
 def test_several_schemes_stand_side_by_side(show: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_several_schemes_stand_side_by_side(show: Bench, monkeypatch: pytest.Mon
     assert "nearest by text, with their cosine: iron robot (" in said.out
     assert "semantic/opq can't name the items of toy: opq learns its rotation from 256 or more items" in said.out
     shown = json.loads(show("all", *(f"--set={line}" for line in QUICK), "--item", "i03", "--json").out)
-    assert all(list(found) == ["scheme", "dataset", "figures", "items", "problem"] for found in shown)
+    assert all(list(found) == ["scheme", "dataset", "figures", "items", "trained", "problem"] for found in shown)
     assert [found["scheme"] for found in shown if found["problem"]] == ["semantic/opq"]
     keys = ["item", "text", "identifier", "siblings", "nearest"]
     assert all(list(item) == keys for found in shown for item in found["items"])
@@ -110,9 +110,9 @@ def test_without_text_there_are_no_nearest(bench: Bench, toy: Dataset, tmp_path:
 def test_identifiers_are_made_once_and_shared_with_runs(
     show: Bench, bench: Bench, quick: list[str], tmp_path: Path
 ) -> None:
-    assert "making identifiers" in show("textual").err
-    assert "making identifiers" not in show("textual", "--examples", "1").err
-    said = bench("run", "--id-scheme", "textual", *quick, "--set=max_steps=1", "--results", tmp_path)
+    assert "making identifiers" in show("textual/title").err
+    assert "making identifiers" not in show("textual/title", "--examples", "1").err
+    said = bench("run", "--id-scheme", "textual/title", *quick, "--set=max_steps=1", "--results", tmp_path)
     assert said.code == 0
     assert "making identifiers" not in said.err
 
@@ -122,7 +122,7 @@ def test_identifiers_are_made_once_and_shared_with_runs(
     [
         (["textul"], "unknown identifier scheme 'textul'; did you mean 'textual'?"),
         (
-            ["textual", "--item", "i003"],
+            ["textual/title", "--item", "i003"],
             "unknown item 'i003'; did you mean 'i03'? items are named as in the item file, e.g. 'i00'",
         ),
         (["semantic", "--set=semantic.collision=none"], "unknown setting of semantic/rqvae 'collision'; did you mean"),

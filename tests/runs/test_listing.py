@@ -27,7 +27,7 @@ def test_all_that_can_be_named_is_listed(
     rows = {line.split()[0]: line for line in said.out.splitlines() if line.strip()}
     assert {"numeric", "numeric/random", "textual/title", "pop", "random", "smoke", "cpu", "standard"} <= rows.keys()
     assert "the same as numeric/sequential" in rows["numeric"]
-    assert "the same as textual/title" in rows["textual"]
+    assert "the same as textual/idgenrec" in rows["textual"]
     assert "textual_ids:Title" in rows["textual/title"]
     assert "the same as sasrec/ce" in rows["sasrec"]
     assert str(tmp_path / "toys") in rows["toys"]

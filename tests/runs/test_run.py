@@ -207,7 +207,7 @@ def test_one_cell_repeats_in_processes_with_other_hash_seeds(
     found = []
     for hash_seed in ("1", "2"):
         results = tmp_path / hash_seed
-        command = [sys.executable, "-m", "bench", "run", "--id-scheme", "numeric/random,textual", *quick]
+        command = [sys.executable, "-m", "bench", "run", "--id-scheme", "numeric/random,textual/title", *quick]
         environment = {**started, "PYTHONHASHSEED": hash_seed}
         subprocess.run([*command, "--results", str(results)], env=environment, check=True, capture_output=True)
         found.append({cell.relative_to(results): substance(cell) for cell in cells(results)})

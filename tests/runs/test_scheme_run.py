@@ -87,7 +87,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Recommender]:
 
 
 def test_identifiers_are_made_once(bench: Bench, quick: list[str], cells: Cells, tmp_path: Path) -> None:
-    words = ["run", "--id-scheme", "textual", *quick, "--results", tmp_path, "--set", "max_steps=1"]
+    words = ["run", "--id-scheme", "textual/title", *quick, "--results", tmp_path, "--set", "max_steps=1"]
     said = [bench(*words, *more) for more in ([], ["--set", "dropout=0.2"], ["--seed=1"], ["--set", "textual.words=1"])]
     assert [told.code for told in said] == [0, 0, 0, 0]
     assert ["making identifiers for 30 items" in told.err for told in said] == [True, False, True, True]
@@ -102,7 +102,14 @@ def test_a_key_knows_all_that_identifiers_depend_on(toy: Dataset, plugin: str) -
         cls = plugins.load_scheme(name)
         return fit_key(cls(plugins.settings(cls, settings)), leave_one_out(toy, seed).train)
 
-    keys = [key(), key(f"{plugin}:Short"), key(seed=1), key("textual"), key("textual", words="6"), key("numeric")]
+    keys = [
+        key(),
+        key(f"{plugin}:Short"),
+        key(seed=1),
+        key("textual/title"),
+        key("textual/title", words="6"),
+        key("numeric"),
+    ]
     assert len(set(keys)) == 6
     assert key() == keys[0] == fit_key(plugins.load_scheme(f"{plugin}:Alternating")(), train)
     Path(plugin).write_text(PLUGIN + "\n# another thought\n")
@@ -207,7 +214,7 @@ def test_the_encoder_reads_no_more_tokens_than_the_contract_says(
     assert longest[1] == 10  # two numbers of four digits, a comma between them, and the end
 
 
-@pytest.mark.parametrize("scheme", ["numeric", "textual"])
+@pytest.mark.parametrize("scheme", ["numeric", "textual/title"])
 def test_transformers_opens_what_was_trained(
     bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, trained: list[Recommender], toy: Dataset, scheme: str
 ) -> None:
@@ -311,7 +318,7 @@ def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
 
     assert huggingface.load(cell).config.whole_words == 21
     shutil.copytree(cell, tmp_path / "second")
-    again = ["run", "--id-scheme=textual", *quick, f"--set=backbone={tmp_path / 'second'}", "--set=max_steps=1"]
+    again = ["run", "--id-scheme=textual/title", *quick, f"--set=backbone={tmp_path / 'second'}", "--set=max_steps=1"]
     refused = bench(*again, "--results", tmp_path / "results")
     assert refused.code == 1
     assert "was trained with whole-word embeddings, which this contract leaves out" in refused.err

@@ -1,0 +1,182 @@
+"""The generator learns from a frozen recommender: the right gradient, at the right places, and nothing else moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from textual_ids.generator import Writer, unwritable
+from textual_ids.learner import GeneratorLearner
+from torch import Tensor
+
+from bench.data.dataset import Sequences
+from bench.ids.scheme import Template, TokenIds
+from bench.model.sequence import SequenceRecommender, required
+from bench.model.t5 import T5
+
+SENTENCE = Template("car, robot:", ";", "!")
+HISTORIES = Sequences.from_rows([[0, 8, 2], [1], [4, 5, 6, 7, 9, 10], [3, 11]])
+TARGETS = np.array([3, 0, 8, 5], np.int32)
+
+
+@pytest.fixture
+def learner(writer: Callable[..., Writer], t5: Callable[..., T5]) -> Callable[..., GeneratorLearner]:
+    """``learner(sharpness=…, objective=…)``: the generator's distributions are the sharper the larger that is."""
+
+    def make(sharpness: float = 1.0, objective: str = "vocabulary", max_history: int = 4) -> GeneratorLearner:
+        made = writer()
+        codes = made.vocabulary.encode_batch([f"name {number}" for number in range(12)])
+        ids = TokenIds.from_lists(codes, made.vocabulary, SENTENCE)
+        found = GeneratorLearner(SequenceRecommender(ids, t5(7), 512, objective), made, max_history, longest=10)
+        with torch.no_grad():
+            found.generator.decoder.norm.weight *= sharpness
+        return found.train()
+
+    return make
+
+
+def loss(learner: GeneratorLearner) -> Tensor:
+    found: Tensor = learner(learner.collate(HISTORIES, TARGETS))
+    return found
+
+
+def generated(learner: GeneratorLearner) -> TokenIds:
+    """The greedy names of all items as identifiers."""
+    codes, _ = learner.soft_names(list(range(12)))
+    return TokenIds.from_lists(codes, learner.writer.vocabulary, SENTENCE)
+
+
+@pytest.mark.parametrize("objective", ["vocabulary", "prefix"])
+def test_certain_distributions_read_exactly_as_tokens_do(
+    learner: Callable[..., GeneratorLearner], objective: str
+) -> None:
+    sure = learner(1e6, objective)
+    hard = SequenceRecommender(sure.recommender.ids, sure.t5, 512, objective).eval()
+    hard.writer = hard.writer.renamed(generated(sure))
+    cut = HISTORIES.newest(4)
+    expected = hard(hard.collate(cut, TARGETS))
+    assert torch.equal(loss(sure), expected)
+    assert not torch.equal(loss(learner(1.0, objective)), expected)
+
+
+def test_the_gradient_is_that_of_finite_differences(learner: Callable[..., GeneratorLearner]) -> None:
+    found = learner(0.5)
+    loss(found).backward()
+    tensors = [parameter for parameter in found.parameters() if parameter.requires_grad]
+    names = [generated(found).code(item) for item in range(12)]
+    compared = 0
+    for seed in range(20):
+        torch.manual_seed(seed)
+        ways = [torch.randn_like(tensor) * tensor.detach().std() for tensor in tensors]
+        slope = sum(float((tensor.grad * way).sum()) for tensor, way in zip(tensors, ways, strict=True))
+        values, same = [], True
+        for step in (1e-3, -2e-3, 1e-3):
+            with torch.no_grad():
+                for tensor, way in zip(tensors, ways, strict=True):
+                    tensor += step * way
+            values.append(float(loss(found).detach()))
+            same = same and [generated(found).code(item) for item in range(12)] == names
+        if same:  # the tokens are chosen greedily, so a loss is smooth only as long as they are
+            assert (values[0] - values[1]) / 2e-3 == pytest.approx(slope, rel=0.05, abs=0.05)
+            compared += abs(slope) > 0.5
+        if compared == 3:
+            break
+    assert compared == 3
+
+
+def test_soft_embeddings_are_means_under_probabilities(learner: Callable[..., GeneratorLearner]) -> None:
+    """One by one: the distribution after each greedy prefix, times the recommender's table."""
+    found = learner(0.5)
+    codes, soft = found.soft_names(list(range(12)))
+    vocabulary, table = found.writer.vocabulary, found.t5.embedding.weight
+    forbidden = unwritable(vocabulary, found.generator)
+    punctuated = 0
+    for item in range(12):
+        source = torch.tensor([found.writer.sources[item]])
+        written, means, kept = list[int](), list[Tensor](), list[int]()
+        while True:
+            logits = found.generator(source, None, torch.tensor([[vocabulary.pad, *written]]))[0, -1]
+            probabilities = logits.masked_fill(forbidden, float("-inf")).softmax(0)
+            assert float(probabilities.detach().sum()) == pytest.approx(1, abs=1e-5)
+            token = int(probabilities.argmax())
+            if token == vocabulary.eos or len(written) == 9:
+                break
+            written.append(token)
+            if token not in vocabulary.ids([","]):
+                kept.append(token)
+                means.append(probabilities[: len(table)] @ table)
+        if len(written) < 9 and kept:
+            assert codes[item] == kept
+            assert torch.allclose(soft[item, : len(kept)], torch.stack(means), atol=1e-4)
+            punctuated += len(written) > len(kept)
+    assert punctuated  # it has learnt to write a comma, which no name has
+
+
+def test_each_item_stands_in_its_span(learner: Callable[..., GeneratorLearner]) -> None:
+    """Whatever is not the name of an item is the embedding of its token, and the other way round."""
+    found = learner(0.5)
+    names = generated(found)
+    source = found.recommender.writer.renamed(names).write(HISTORIES)
+    soft = torch.arange(12.0)[:, None, None] + torch.arange(float(names.tokens.shape[2]))[:, None] / 100
+    spliced = found.spliced(source, soft.expand(-1, -1, 16))
+    expected = found.t5.embedding(source.tokens).detach().clone()
+    items = [item for row in range(4) for item in HISTORIES[row]]
+    assert source.items.tolist() == items
+    for (row, start, stop), item in zip(source.spans.tolist(), items, strict=True):
+        assert tuple(source.tokens[row, start:stop].tolist()) == names.code(item)
+        for place in range(stop - start):
+            expected[row, start + place] = item + place / 100
+    assert torch.equal(spliced, expected)
+
+
+def test_padding_neither_is_read_nor_counts(learner: Callable[..., GeneratorLearner]) -> None:
+    found = learner(0.5)
+    alone = [found(found.collate(HISTORIES.rows(np.array([row])), TARGETS[row : row + 1])).detach() for row in range(4)]
+    assert float(loss(found).detach()) == pytest.approx(float(sum(alone)), rel=1e-5)
+
+
+def test_only_the_generator_is_moved_and_the_recommender_not_by_a_bit(
+    learner: Callable[..., GeneratorLearner],
+) -> None:
+    found = learner(0.5)
+    before = {name: tensor.clone() for name, tensor in found.state_dict().items()}
+    optimiser = torch.optim.AdamW([p for p in found.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.1)
+    first = loss(found)
+    for _ in range(10):
+        optimiser.zero_grad()
+        loss(found).backward()
+        optimiser.step()
+    moved = {name for name, tensor in found.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {name.split(".")[0] for name in moved} == {"generator"}
+    assert all(parameter.grad is None for parameter in found.recommender.parameters())
+    assert float(loss(found).detach()) < float(first.detach())
+    assert torch.equal(found.writer.t5.embedding.weight, before["generator.embedding.weight"])  # it learns as a copy
+
+
+def test_histories_are_cut_and_dropout_stays_off(learner: Callable[..., GeneratorLearner]) -> None:
+    found = learner(max_history=2)
+    assert not any(module.training for module in found.modules())
+    assert required(found.collate(HISTORIES, TARGETS), "offsets").tolist() == [0, 2, 3, 5, 7]
+    assert found.input_lengths(HISTORIES).tolist() == found.recommender.input_lengths(HISTORIES.newest(2)).tolist()
+
+
+def test_an_item_that_is_given_no_word_is_read_by_its_present_name(
+    learner: Callable[..., GeneratorLearner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = learner()
+    comma, end = found.writer.vocabulary.ids([","])[0], found.writer.vocabulary.eos
+    monkeypatch.setattr(found, "_greedy", lambda memory, *_: torch.tensor([[comma, comma, end]] * len(memory)))
+    codes, soft = found.soft_names([2, 5])
+    assert codes == [list(found.ids.code(item)) for item in (2, 5)]
+    assert torch.equal(soft[0], found.t5.embedding(torch.tensor(codes[0])))
+
+
+def test_a_word_that_the_length_limit_may_have_cut_is_not_read(learner: Callable[..., GeneratorLearner]) -> None:
+    found = learner()
+    vocabulary = found.writer.vocabulary
+    red, car, comma = vocabulary.encode("red"), vocabulary.encode("car"), vocabulary.ids([","])
+    assert found._kept([*red, *comma, *car]) == list(range(len(red)))
+    whole = [*range(len(red)), *range(len(red) + 1, len(red) + 1 + len(car))]
+    assert found._kept([*red, *comma, *car, vocabulary.eos, vocabulary.pad]) == whole

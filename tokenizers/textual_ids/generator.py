@@ -1,0 +1,132 @@
+"""The identifier generator: a T5 that reads the text of an item and writes its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.data.dataset import Report, silent
+from bench.ids.vocabulary import Vocabulary
+from bench.model.sequence import IGNORED, shifted
+from bench.model.t5 import T5
+from bench.training.examples import bucketed_batches
+from textual_ids.diverse import Found, Search, diverse_beams
+from textual_ids.reading import cleaned
+
+AT_ONCE = 1 << 23  # log-probabilities in memory
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How a generator without weights of its own learns to write: so many epochs over the catalogue."""
+
+    epochs: int
+    batch: int
+    learning_rate: float
+
+
+def bootstrap(
+    t5: T5,
+    vocabulary: Vocabulary,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    plan: Bootstrap,
+    seed: int,
+    report: Report = silent,
+) -> None:
+    """Teach ``t5`` to write ``targets`` after reading ``sources``, both token ids with the end token, in place.
+
+    AdamW, linear warm-up over a tenth of the steps, then a linear decay.
+    """
+    optimiser = torch.optim.AdamW(t5.parameters(), lr=0.0)
+    lengths = np.array([len(source) for source in sources])
+    epochs = [bucketed_batches(lengths, plan.batch, seed, epoch) for epoch in range(plan.epochs)]
+    total = sum(map(len, epochs))
+    t5.train()
+    for step, rows in enumerate(rows for batches in epochs for rows in batches):
+        warm = max(1, total // 10)
+        for group in optimiser.param_groups:
+            group["lr"] = plan.learning_rate * min((step + 1) / warm, (total - step) / (total - warm + 1))
+        loss = teaching_loss(t5, vocabulary, [sources[row] for row in rows], [targets[row] for row in rows])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(t5.parameters(), 1.0)
+        optimiser.step()
+        if (step + 1) % 20 == 0 or step + 1 == total:
+            report(step + 1, total, {"loss": float(loss.detach())})
+    t5.eval()
+
+
+def teaching_loss(
+    t5: T5, vocabulary: Vocabulary, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+) -> Tensor:
+    """The mean cross-entropy of the target tokens; padding is no target."""
+    device = t5.embedding.weight.device
+    tokens, mask = padded(sources, vocabulary.pad, device)
+    labels, _ = padded(targets, IGNORED, device)
+    hidden = t5.decode(shifted(labels, vocabulary.pad), t5.start(t5.encode(tokens, mask), mask))
+    written = labels != IGNORED
+    return F.cross_entropy(t5.logits(hidden[written]).float(), labels[written])
+
+
+def padded(rows: Sequence[Sequence[int]], filler: int, device: torch.device | str) -> tuple[Tensor, Tensor | None]:
+    """``[B, S]`` and its mask, true on tokens; no mask where all rows are equally long."""
+    lengths = torch.tensor([len(row) for row in rows])
+    tokens = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], True, filler).to(device)
+    mask = torch.arange(tokens.shape[1]) < lengths[:, None]
+    return tokens, None if bool(mask.all()) else mask.to(device)
+
+
+@dataclass(frozen=True, eq=False)
+class Writer:
+    """A generator with the tokens of the texts it names: candidates of any text at any penalty and length."""
+
+    t5: T5
+    vocabulary: Vocabulary
+    sources: Sequence[Sequence[int]]
+
+    def candidates(self, rows: Sequence[int], search: Search, report: Report = silent) -> list[list[str]]:
+        """For each of the texts in ``rows`` what a diverse beam search found, best first, as whole words."""
+        names: dict[int, list[str]] = {}
+        forbidden = unwritable(self.vocabulary, self.t5)
+        for batch in self._batches(rows, search.groups):
+            tokens, mask = padded([self.sources[row] for row in batch], self.vocabulary.pad, forbidden.device)
+            with torch.no_grad():
+                cache = self.t5.start(self.t5.encode(tokens, mask), mask)
+            found = diverse_beams(self.t5, cache, search, self.vocabulary.pad, self.vocabulary.eos, forbidden)
+            names.update(zip(batch, in_words(found, self.vocabulary), strict=True))
+            report(len(names), len(rows), {})
+        return [names[row] for row in rows]
+
+    def _batches(self, rows: Sequence[int], groups: int) -> Iterator[list[int]]:
+        """Texts of like length, as many as fit into memory."""
+        size = max(1, AT_ONCE // (groups * self.t5.config.vocabulary))
+        order = sorted(rows, key=lambda row: len(self.sources[row]))
+        return (order[begin : begin + size] for begin in range(0, len(order), size))
+
+
+def unwritable(vocabulary: Vocabulary, t5: T5) -> Tensor:
+    """``[V]``: true on padding, the unknown token and rows of the T5 that no token has."""
+    forbidden = torch.ones(t5.config.vocabulary, dtype=torch.bool, device=t5.embedding.weight.device)
+    forbidden[: vocabulary.tokenizer.get_vocab_size()] = False
+    forbidden[[vocabulary.pad, vocabulary.unk]] = True
+    return forbidden
+
+
+def in_words(found: Found, vocabulary: Vocabulary) -> list[list[str]]:
+    """The candidates of every text as names; what holds no whole word is left out."""
+    tokens, lengths, ended = found.tokens.tolist(), found.lengths.tolist(), found.ended.tolist()
+    valid = torch.isfinite(found.scores).tolist()
+    names = []
+    for text in range(len(tokens)):
+        places = [place for place, holds in enumerate(valid[text]) if holds]
+        codes = [tokens[text][place][: lengths[text][place]] for place in places]
+        written = vocabulary.tokenizer.decode_batch(codes, skip_special_tokens=True)
+        whole = (cleaned(words, ended[text][place]) for words, place in zip(written, places, strict=True))
+        names.append([name for name in whole if name])
+    return names

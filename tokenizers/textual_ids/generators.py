@@ -1,0 +1,118 @@
+"""Where a generator comes from: a checkpoint, or a T5 from scratch that learns to write salient phrases."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from bench.data.dataset import TrainView
+from bench.errors import BenchError
+from bench.ids.plugins import source_digest
+from bench.ids.text import compose, require_text
+from bench.ids.vocabulary import Vocabulary
+from bench.model import huggingface
+from bench.model.t5 import T5
+from bench.training import checkpoint
+from textual_ids.generator import Bootstrap, Writer, bootstrap
+from textual_ids.reading import as_words, letters, phrases, read_tokens
+from textual_ids.title import SEPARATOR, readable
+from textual_ids.words import spread, table
+
+
+class GeneratorSettings(Protocol):
+    """What of a scheme's settings decides the generator."""
+
+    @property
+    def generator(self) -> str: ...
+    @property
+    def max_text(self) -> int: ...
+    @property
+    def vocabulary(self) -> int: ...
+    @property
+    def words(self) -> int: ...
+    @property
+    def min_shared(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+
+
+def first_writer(settings: GeneratorSettings, train: TrainView) -> Writer:
+    """The generator as it is before it has learnt from any recommender, in ``eval`` mode."""
+    require_text(train.items, "textual identifiers")
+    made = _scratch if huggingface.is_scratch(settings.generator) else _pretrained
+    return made(settings, train)
+
+
+def _pretrained(settings: GeneratorSettings, train: TrainView) -> Writer:
+    folder = huggingface.locate(settings.generator)
+    t5 = huggingface.load(folder, dropout=0.0)
+    vocabulary = Vocabulary.of_language_model(folder, t5.config.vocabulary)
+    if train.language and train.language.tokenizer.get_vocab() != vocabulary.tokenizer.get_vocab():
+        raise BenchError(
+            f"generator '{settings.generator}' writes other tokens than the backbone reads; give one with the "
+            "backbone's tokenizer, or start it from scratch, e.g. --set textual/idgenrec.generator=mini"
+        )
+    texts = compose(train.items, (), "; ")
+    vocabulary = train.language or vocabulary
+    return Writer(t5.to(device()).eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
+
+
+def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
+    """Reads lower-case words, as it writes them; bootstrapped once, and kept under all that this depends on."""
+    texts = as_words(train.items, SEPARATOR)
+    shared_by = spread(table(train.items))
+    if train.language:
+        vocabulary, shared_by = train.language, readable(shared_by, train.language)
+    else:
+        vocabulary = Vocabulary.trained([*texts, letters(texts)], settings.vocabulary, reserved=[SEPARATOR])
+    sources = read_tokens(vocabulary, texts, settings.max_text)
+    salient = phrases(train.items, settings.words, settings.min_shared, shared_by)
+    targets = read_tokens(vocabulary, salient, settings.max_text)
+    plan = Bootstrap(settings.epochs, settings.batch, settings.learning_rate)
+    t5 = _blank(settings.generator, vocabulary, train.seed)
+    key = content_key(
+        repr(t5.config), vocabulary.fingerprint, repr(sources), repr(targets), repr(plan), str(train.seed)
+    )
+    path = cache_path(train, f"generator-{key}")
+    if path and path.exists():
+        t5.load_state_dict(checkpoint.load(path)[1])
+    else:
+        bootstrap(t5, vocabulary, sources, targets, plan, train.seed, train.report)
+        if path:
+            checkpoint.save(path, checkpoint.TrainingState(), t5.state_dict())
+    return Writer(t5.eval(), vocabulary, sources)
+
+
+def _blank(generator: str, vocabulary: Vocabulary, seed: int) -> T5:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return T5(huggingface.scratch_config(generator, vocabulary.size, dropout=0.0)).to(device())
+
+
+def device() -> torch.device:
+    """Where generators work, outside the training loop too."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def cache_path(train: TrainView, name: str) -> Path | None:
+    """Where something of this package is kept; None where nothing is."""
+    return train.cache / "textual" / f"{name}.safetensors" if train.cache else None
+
+
+def content_key(*parts: str | bytes) -> str:
+    """32 hex digits over the parts, this package's code and the library that computes."""
+    from textual_ids.title import Title
+
+    digest = hashlib.sha256()
+    for part in (*parts, source_digest(Title), torch.__version__, sys.platform):
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,157 @@
+"""``textual/idgenrec``: a T5 reads an item's text, writes a short name, and learns from the recommender which names
+help (IDGenRec, Tan et al., 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.data.dataset import TrainView
+from bench.errors import BenchError
+from bench.ids import storage
+from bench.ids.scheme import Ids, IdScheme, Stage, Template, TokenIds, Trained
+from bench.model import huggingface
+from bench.model.recommender import Recommender
+from textual_ids.assigning import assign, levels
+from textual_ids.diverse import Search
+from textual_ids.generator import Writer
+from textual_ids.generators import cache_path, content_key, first_writer
+from textual_ids.learner import GeneratorLearner
+from textual_ids.title import SENTENCE, SEPARATOR
+
+
+@dataclass(frozen=True)
+class IdGenRecSettings:
+    """The generator, how it names items, and how it is trained.
+
+    ``generator`` is a size to start from scratch (mini, tiger or a T5 ``config.json``), or a checkpoint: a folder or a
+    name on the Hugging Face hub, such as the paper's nandakishormpai/t5-small-machine-articles-tag-generation. From
+    scratch it reads lower-case words and learns, in ``epochs`` over the catalogue, to write each item's ``words`` most
+    salient words; a checkpoint reads the text as it stands and is used as it is.
+
+    Names are found among ``candidates`` of a diverse beam search, for ``lengths`` times nine levels at most. The budget
+    is parted into ``rounds`` with a stage of the generator, each ``generator_share`` of it, and the stages of the
+    recommender, which share the rest equally; ``first`` says which begins. Rates multiply the contract's learning rate.
+    """
+
+    generator: str = "mini"
+    max_text: int = 256  # tokens that the generator reads of an item
+    candidates: int = 10
+    lengths: int = 3
+    vocabulary: int = 6000  # rows of the subword vocabulary where generator and backbone start from scratch
+    words: int = 4
+    min_shared: int = 5  # items that must have a word before its rarity counts for it
+    epochs: int = 12
+    batch: int = 128
+    learning_rate: float = 3e-3  # of the bootstrap
+    first: Literal["recommender", "generator"] = "recommender"
+    rounds: int = 1
+    generator_share: float = 0.03
+    generator_rate: float = 0.03
+    recommender_rate: float = 1.0
+    max_history: int = 10  # newest items that the generator names in its own stage
+
+    def __post_init__(self) -> None:
+        counts = ("candidates", "lengths", "vocabulary", "words", "min_shared", "epochs", "batch", "rounds")
+        for name, least in (*((name, 1) for name in (*counts, "max_history")), ("max_text", 2)):
+            if getattr(self, name) < least:
+                raise BenchError(f"setting '{name}' must be {least} or more; found {getattr(self, name)}")
+        for name in ("learning_rate", "generator_rate", "recommender_rate", "generator_share"):
+            if not getattr(self, name) > 0:
+                raise BenchError(f"setting '{name}' must be above 0; found {getattr(self, name)}")
+        if self.rounds * self.generator_share >= 1:
+            raise BenchError(
+                f"{self.rounds} rounds of generator_share={self.generator_share} leave nothing of the training budget "
+                "to the recommender; lower one of them"
+            )
+
+
+class IdGenRec(IdScheme):
+    """Recommender and generator are trained in turn; after each stage of the generator every item is named anew."""
+
+    name = "textual/idgenrec"
+    Settings = IdGenRecSettings
+
+    def fit(self, train: TrainView) -> TokenIds:
+        return self.named(train, first_writer(self.settings, train))
+
+    def depends(self) -> str:
+        return huggingface.content_digest(self.settings.generator)
+
+    def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
+        plan = self.settings
+        turns = plan.rounds + (plan.first == "recommender")
+        share = (1 - plan.rounds * plan.generator_share) / turns
+        if plan.first == "recommender":
+            yield Stage(ids, "recommender", share=share, rate=plan.recommender_rate)
+        writer = first_writer(self.settings, train)
+        for number in range(1, plan.rounds + 1):
+            writer = yield from self.taught(writer, ids, f"generator {number}", plan.generator_share)
+            ids = self.named(train, writer)
+            yield Stage(ids, f"recommender {number}", share=share, rate=plan.recommender_rate)
+        return None
+
+    def taught(self, writer: Writer, ids: Ids, name: str, share: float) -> Generator[Stage, Trained, Writer]:
+        """A stage of the generator: what it came to."""
+        plan, longest = self.settings, levels(1, 1)[0].longest - 1
+
+        def learner(recommender: Recommender) -> GeneratorLearner:
+            return GeneratorLearner(recommender, writer, plan.max_history, longest)
+
+        trained = yield Stage(ids, name, share=share, rate=plan.generator_rate, learner=learner, select=False)
+        assert isinstance(trained.recommender, GeneratorLearner)
+        return Writer(trained.recommender.generator, writer.vocabulary, writer.sources)
+
+    def named(self, train: TrainView, writer: Writer) -> TokenIds:
+        """Every item named by the generator, from the cache where it has done so before."""
+        plan, vocabulary = self.settings, writer.vocabulary
+        searches = levels(plan.lengths, plan.candidates)
+        weights = (tensor.cpu().numpy().tobytes() for tensor in writer.t5.state_dict().values())
+        key = content_key(
+            repr(writer.t5.config), repr(writer.sources), repr(searches), vocabulary.fingerprint, *weights
+        )
+        path = cache_path(train, f"names-{key}")
+        if path and path.exists():
+            return storage.load(path)[0]
+
+        def candidates(rows: Sequence[int], search: Search) -> list[list[str]]:
+            return writer.candidates(rows, search, train.report)
+
+        codes = assign(numbered(writer.sources), candidates, searches, vocabulary)
+        template = SENTENCE if vocabulary.language_model else Template(separator=SEPARATOR)
+        ids = TokenIds.from_lists(codes, vocabulary, template)
+        if path:
+            storage.save(ids, path, {})
+        return ids
+
+
+def numbered(texts: Sequence[Sequence[int]]) -> list[int]:
+    """Each text's number: that of the first item with the same."""
+    first: dict[tuple[int, ...], int] = {}
+    return [first.setdefault(tuple(text), item) for item, text in enumerate(texts)]
+
+
+class RecommenderOnly(IdGenRec):
+    """The control: the first names stay, and the whole budget goes to the recommender."""
+
+    name = "textual/idgenrec-rec-only"
+
+    def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
+        yield Stage(ids, "recommender", rate=self.settings.recommender_rate)
+        return None
+
+
+class GeneratorOnly(IdGenRec):
+    """The control whose recommender is never trained: the whole budget goes to the generator."""
+
+    name = "textual/idgenrec-gen-only"
+
+    def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
+        writer = first_writer(self.settings, train)
+        for number in range(1, self.settings.rounds + 1):
+            writer = yield from self.taught(writer, ids, f"generator {number}", 1 / self.settings.rounds)
+            ids = self.named(train, writer)
+        yield Stage(ids, "recommender as it began", share=0.0, select=False)
+        return None

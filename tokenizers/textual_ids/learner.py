@@ -1,0 +1,147 @@
+"""The generator learns from the recommender: a recommendation loss through soft identifiers (IDGenRec, section 3.3).
+
+The recommender is frozen. Every item of a history is written by the generator as it is, greedily; in place of the
+embedding of each token it wrote stands the mean embedding under its distribution there, P E: probabilities of the
+generator times the recommender's table. So the loss of the recommender has a gradient for the generator, and for it
+alone. Dropout is off in both.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.data.dataset import ItemIndices, Sequences
+from bench.errors import BenchError
+from bench.ids.prompts import Prompts
+from bench.ids.scheme import TokenIds, Variants
+from bench.model.inputs import EncoderInput
+from bench.model.recommender import Batch, Decoding, Recommender, Slots
+from bench.model.sequence import SequenceRecommender, required
+from bench.model.t5 import T5
+from textual_ids.generator import Writer, padded, unwritable
+from textual_ids.reading import cleaned
+
+Places = list[int]
+
+
+class GeneratorLearner(Recommender):
+    """A frozen recommender and the generator of ``writer``, a copy of which learns to name the items of histories.
+
+    Histories are cut to their newest ``max_history`` items; an identifier is at most ``longest`` tokens with its end.
+    An item for which the generator writes no whole word is read by its present identifier.
+    """
+
+    def __init__(self, recommender: Recommender, writer: Writer, max_history: int, longest: int) -> None:
+        super().__init__()
+        if not isinstance(recommender, SequenceRecommender):
+            raise BenchError(f"a generator writes tokens, which a {type(recommender).__name__} does not read")
+        self.recommender = recommender.requires_grad_(False)
+        self.generator = copy.deepcopy(writer.t5).requires_grad_()
+        self.ids, self.prompts = recommender.ids, recommender.prompts
+        self.writer, self.max_history, self.longest = writer, max_history, longest
+
+    @property
+    def t5(self) -> T5:  # type: ignore[override]
+        return self.recommender.t5
+
+    def train(self, mode: bool = True) -> GeneratorLearner:
+        """Never: dropout would have the frozen recommender judge something else than it reads later."""
+        return super().train(False)
+
+    def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
+        return self.recommender.input_lengths(histories.newest(self.max_history), variants, prompts)
+
+    def targets(self, items: ItemIndices, variants: Variants = 0) -> int:
+        return self.recommender.targets(items, variants)
+
+    def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0, prompts: Prompts = 0) -> Batch:
+        """As the recommender's, but with the histories by item: ``read [U]`` are the distinct ones."""
+        histories = histories.newest(self.max_history)
+        whole = self.recommender.collate(histories, items, variants, prompts)
+        read, local = np.unique(histories.values, return_inverse=True)
+        arrays = {
+            "read": read.astype(np.int64),
+            "values": local.astype(np.int32),
+            "offsets": histories.offsets,
+            "prompts": np.broadcast_to(prompts, len(histories)).astype(np.int64),
+        }
+        kept = {name: whole[name] for name in ("labels", "nodes", "predicted")}
+        return {**kept, **{name: torch.from_numpy(array) for name, array in arrays.items()}}
+
+    def forward(self, batch: Batch) -> Tensor:
+        codes, soft = self.soft_names(required(batch, "read").tolist())
+        histories = Sequences(required(batch, "values").cpu().numpy(), required(batch, "offsets").cpu().numpy())
+        ids = TokenIds.from_lists(codes, self.writer.vocabulary, self.recommender.ids.template)
+        source = self.recommender.writer.renamed(ids).write(histories, 0, required(batch, "prompts").cpu().numpy())
+        words = None if self.t5.whole_words is None else source.words.to(soft.device)
+        mask = None if source.mask is None else source.mask.to(soft.device)
+        loss: Tensor = self.recommender({**batch, "tokens": self.spliced(source, soft), "mask": mask, "words": words})
+        return loss
+
+    def spliced(self, source: EncoderInput, soft: Tensor) -> Tensor:
+        """The embeddings ``[B, S, D]`` of the source with those of its items from ``soft [U, L, D]``."""
+        embedded: Tensor = self.t5.embedding(source.tokens.to(soft.device))
+        lengths = source.spans[:, 2] - source.spans[:, 1]
+        places = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        rows, columns, items = (np.repeat(part, lengths) for part in (*source.spans.T[:2], source.items))
+        at = [torch.from_numpy(part.astype(np.int64)).to(soft.device) for part in (rows, columns + places)]
+        what = [torch.from_numpy(part.astype(np.int64)).to(soft.device) for part in (items, places)]
+        return embedded.index_put((at[0], at[1]), soft[what[0], what[1]])
+
+    def soft_names(self, items: Sequence[int]) -> tuple[list[list[int]], Tensor]:
+        """The tokens that the generator writes for every item and that its name keeps, and their soft embeddings
+        ``[U, L, D]``: P E at every place of the name, whatever behind it.
+        """
+        device, vocabulary = self.device, self.writer.vocabulary
+        tokens, mask = padded([self.writer.sources[item] for item in items], vocabulary.pad, device)
+        memory = self.generator.encode(tokens, mask)
+        forbidden = unwritable(vocabulary, self.generator)
+        written = self._greedy(memory.detach(), mask, forbidden)
+        kept = [self._kept(row) for row in written.tolist()]
+        before = torch.cat([torch.full_like(written[:, :1], vocabulary.pad), written[:, :-1]], 1)
+        hidden = self.generator.decode(before, self.generator.start(memory, mask))
+        codes = [[int(written[row, place]) for place in places] for row, places in enumerate(kept)]
+        plain = [code or list(self.ids.code(item)) for code, item in zip(codes, items, strict=True)]
+        soft: Tensor = self.t5.embedding(padded(plain, vocabulary.pad, device)[0])
+        at = torch.tensor([(row, n, place) for row, places in enumerate(kept) for n, place in enumerate(places)])
+        if not len(at):
+            return plain, soft
+        rows, numbers, places = at.to(device).T
+        logits = self.generator.logits(hidden[rows, places]).float().masked_fill(forbidden, float("-inf"))
+        known = vocabulary.tokenizer.get_vocab_size()  # rows behind it no token has, in either table
+        means = logits.softmax(-1)[:, :known] @ self.t5.embedding.weight[:known]
+        return plain, soft.index_put((rows, numbers), means)
+
+    @torch.no_grad()
+    def _greedy(self, memory: Tensor, mask: Tensor | None, forbidden: Tensor) -> Tensor:
+        """``[U, L]``: what the generator writes token by token; padding after the end token."""
+        vocabulary, cache = self.writer.vocabulary, self.generator.start(memory, mask)
+        newest = torch.full((len(memory), 1), vocabulary.pad, device=memory.device)
+        ended, written = torch.zeros_like(newest, dtype=torch.bool), list[Tensor]()
+        while len(written) < self.longest and not bool(ended.all()):
+            logits = self.generator.logits(self.generator.decode(newest, cache)).masked_fill(forbidden, float("-inf"))
+            newest = logits.argmax(-1).masked_fill(ended, vocabulary.pad)
+            ended = ended | (newest == vocabulary.eos)
+            written.append(newest)
+        return torch.cat(written, 1)
+
+    def _kept(self, written: Sequence[int]) -> Places:
+        """The places of what was written that are in the name made of it: no punctuation, no word that was cut."""
+        vocabulary = self.writer.vocabulary
+        ended = vocabulary.eos in written
+        tokens = list(written[: written.index(vocabulary.eos)] if ended else written)
+        code = vocabulary.encode(cleaned(vocabulary.decode(tokens), ended))
+        if code == tokens:
+            return list(range(len(tokens)))
+        blocks = SequenceMatcher(None, tokens, code, autojunk=False).get_matching_blocks()
+        return [place for block in blocks for place in range(block.a, block.a + block.size)]
+
+    def rank(self, histories: Sequences, slots: int, decoding: Decoding) -> Slots:
+        return self.recommender.rank(histories, slots, decoding)

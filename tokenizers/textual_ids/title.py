@@ -1,0 +1,104 @@
+"""``textual/title``: every item is a few words of its own text.
+
+It writes the most salient words of an item's text, as short as is unique: "Ticket To Ride - Marklin"
+becomes "ticket ride marklin board". Words are whole, items that share words share tokens, and nothing is learnt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from bench.data.dataset import ItemTable, TrainView
+from bench.errors import BenchError
+from bench.ids.scheme import IdScheme, Template, TokenIds
+from bench.ids.text import require_text
+from bench.ids.vocabulary import Vocabulary
+from textual_ids.naming import unique_codes
+from textual_ids.words import ItemWords, is_filler, rank, spread, table
+
+if TYPE_CHECKING:
+    from bench.model.recommender import Recommender
+
+SEPARATOR = ";"  # no word has one
+SENTENCE = Template(before="This user chose", separator=SEPARATOR, after=". Next choice:")
+
+
+@dataclass(frozen=True)
+class Settings:
+    words: int = 4  # words of an identifier; more only where they tell items apart
+    order: Literal["salient", "frequent", "title"] = "salient"  # most telling first, most shared first, as in the text
+    min_shared: int = 5  # items that must have a word before its rarity counts for it
+    vocabulary: int = 4000  # rows of the subword vocabulary where the backbone starts from scratch
+
+    def __post_init__(self) -> None:
+        for name in ("words", "min_shared", "vocabulary"):
+            if getattr(self, name) < 1:
+                raise BenchError(f"setting of textual/title '{name}' must be 1 or more; found {getattr(self, name)}")
+
+
+class Title(IdScheme):
+    """Salient words of the item's text, in the language model's vocabulary or in one trained on these very words.
+
+    Two items never share a token sequence: a later item takes further words of its text, and where its text is used
+    up, a counter. An item whose text has no word that the vocabulary can write is a counter alone.
+
+    An unseen catalogue is named by its own words in the trained model's vocabulary, which writes words that it was not
+    made for in pieces or letters; a word with a letter that it lacks is left out.
+    """
+
+    name = "textual/title"
+    bound = ""
+    Settings = Settings
+
+    def require(self, items: ItemTable) -> None:
+        require_text(items, "textual identifiers")
+
+    def fit(self, train: TrainView) -> TokenIds:
+        return self.named(train.items, train.language, SENTENCE if train.language else Template(separator=SEPARATOR))
+
+    def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> TokenIds:
+        return self.named(target.items, trained.ids.vocabulary, trained.ids.template)
+
+    def named(self, items: ItemTable, vocabulary: Vocabulary | None, template: Template) -> TokenIds:
+        """Identifiers in the vocabulary given, or in one trained on their words."""
+        self.require(items)
+        words = table(items)
+        shared_by = spread(words)
+        if vocabulary is not None:
+            shared_by = readable(shared_by, vocabulary)
+        ranked = [rank(columns, shared_by, len(words), self.settings.min_shared) for columns in words]
+        vocabulary = vocabulary or self.trained(ranked, shared_by)
+        codes = unique_codes((self.names(item, shared_by) for item in ranked), vocabulary)
+        return TokenIds.from_lists(codes, vocabulary, template)
+
+    def names(self, item: ItemWords, shared_by: Counter[str]) -> Iterator[str]:
+        """An item's possible identifiers: its ``words`` most salient words that tell, then one word more each time."""
+        fewest = max(1, min(self.settings.words, item.telling))
+        for count in range(fewest, len(item.salient) + 1):
+            yield " ".join(self.arrange(item.salient[:count], item, shared_by))
+
+    def arrange(self, chosen: Sequence[str], item: ItemWords, shared_by: Counter[str]) -> Sequence[str]:
+        if self.settings.order == "title":
+            return sorted(chosen, key=item.text.index)
+        if self.settings.order == "frequent":
+            return sorted(chosen, key=lambda word: (is_filler(word), -shared_by[word]))
+        return chosen
+
+    def trained(self, ranked: Iterable[ItemWords], shared_by: Counter[str]) -> Vocabulary:
+        """Subwords of every item's first choice, so that identifiers are short; other letters only one by one."""
+        texts = [next(self.names(item, shared_by), "") for item in ranked]
+        letters = " ".join(sorted(set("0123456789").union(*shared_by)))
+        return Vocabulary.trained([*texts, letters], self.settings.vocabulary, reserved=[SEPARATOR])
+
+
+def readable(shared_by: Counter[str], vocabulary: Vocabulary) -> Counter[str]:
+    """The words that the vocabulary can write without its unknown token."""
+    words = sorted(shared_by)
+    codes = vocabulary.encode_batch(words)
+    return Counter(
+        {word: shared_by[word] for word, code in zip(words, codes, strict=True) if code and vocabulary.unk not in code}
+    )
