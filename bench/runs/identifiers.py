@@ -63,8 +63,8 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
 
 
 def _figures(ids: Ids, split: Split) -> dict[str, Any]:
-    drift = diagnostics.drift(ids)
-    return diagnostics.figures(ids, split.test.items) | ({"drift": drift} if drift else {})
+    drift = {"drift": diagnostics.drift(ids)} if ids.variants > 1 else {}
+    return diagnostics.figures(ids, split.test.items) | drift
 
 
 def _chosen(items: ItemTable, named: list[str], examples: int, seed: int) -> list[int]:

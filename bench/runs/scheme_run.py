@@ -78,8 +78,8 @@ class SchemeRun:
             "inference_seconds_per_1000_users": inference,
         }
         described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
-        if drift := diagnostics.drift(ids):
-            described["drift"] = drift
+        if ids.variants > 1:
+            described["drift"] = diagnostics.drift(ids)
         return Outcome(ranks, complete, costs, described, self.summary(best, done))
 
     def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
