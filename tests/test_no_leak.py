@@ -24,14 +24,16 @@ Cells = Callable[[Path], list[Path]]
 
 IN_TREE = ("numeric_ids", "textual_ids")
 CLASSES = {load_scheme(name) for name, entry in names(SCHEMES).items() if entry.module in IN_TREE}
-ALL = sorted(cls.name for cls in CLASSES if not cls.leaks)
+ALL = sorted(["set/setrec", *(cls.name for cls in CLASSES if not cls.leaks)])  # whose controls are parts of it
 LEAKING = sorted(cls.name for cls in CLASSES if cls.leaks)
 SMALL_TREE = ["--set=numeric.clusters=3", "--set=numeric.leaf=5"]  # 30 items would be one leaf
+SMALL_NETS = [f"--set=set.{line}" for line in ("epochs=2", "width=8", "hidden=8", "dimensions=8")]
 LEARNT = ["--set=textual.epochs=2", "--set=textual.candidates=3", "--set=textual.lengths=1"]
 OWN = {
     **{f"textual/idgenrec{control}": LEARNT for control in ("", "-gen-only", "-rec-only")},
     "numeric/collaborative": SMALL_TREE,
     "numeric/collaborative+independent": SMALL_TREE,
+    "set/setrec": SMALL_NETS,
 }
 
 
@@ -70,12 +72,13 @@ def cached(cell: Path) -> dict[str, bytes]:
 
 
 def without_notes(path: Path) -> bytes:
-    """The tensors of a cached identifier file, and all that is said about them but how long they took."""
+    """The arrays of a cached identifier file, and all that is said about them but how long they took."""
     from bench.ids import storage
 
     ids, _ = storage.load(path)
-    described = repr((ids.vocabulary.fingerprint, ids.template)).encode()
-    return ids.tokens.tobytes() + ids.lengths.tobytes() + described
+    arrays, facts = storage.parts(ids)
+    described = repr((ids.vocabulary.fingerprint, ids.template, facts)).encode()
+    return b"".join(array.tobytes() for array in arrays.values()) + described
 
 
 def targets(cell: Path) -> list[str]:
@@ -86,7 +89,8 @@ def targets(cell: Path) -> list[str]:
 def test_the_schemes_are_all_that_are_here() -> None:
     trees = ["category", "category+independent", "collaborative", "collaborative+independent", "independent"]
     texts = ["idgenrec", "idgenrec-gen-only", "idgenrec-rec-only", "title"]
-    assert [*(f"numeric/{n}" for n in [*trees, "random", "sequential"]), *(f"textual/{n}" for n in texts)] == ALL
+    numbers, words = [f"numeric/{n}" for n in [*trees, "random", "sequential"]], [f"textual/{n}" for n in texts]
+    assert [*numbers, "set/setrec", *words] == ALL
     assert LEAKING == ["numeric/p5-leak"]
 
 

@@ -81,12 +81,11 @@ def places(ids: TokenIds) -> dict[str, list[float]]:
 def drift(ids: Ids) -> dict[str, list[float]]:
     """How identifiers change from variant to variant: for every distance of two variants, beginning with neighbours,
     the share of items whose identifiers differ at all (``any``) and in the first token (``first``). A count that tells
-    equal codes apart is part of the identifier, which the recommender has to write, and counts as such. Empty where
-    there is one variant.
+    equal codes apart is part of the identifier, which the recommender has to write, and counts as such.
     """
-    if not isinstance(ids, TokenIds) or ids.variants == 1:
-        return {}
     found: dict[str, list[float]] = {"any": [], "first": []}
+    if not isinstance(ids, TokenIds):  # whatever else there is has one variant
+        return found
     for distance in range(1, len(ids.tokens)):
         differs = ids.tokens[distance:] != ids.tokens[:-distance]
         found["any"].append(float(differs.any(axis=2).mean()))

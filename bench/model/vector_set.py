@@ -112,7 +112,7 @@ class VectorSetRecommender(Recommender):
     def forward(self, batch: Batch) -> Tensor:
         places, targets, count = required(batch, "items"), required(batch, "targets"), len(self.ids)
         inside = places >= 0
-        items, rows = places[inside].unique(return_inverse=True)
+        items, rows = torch.unique(places[inside], return_inverse=True)
         everything = self.vectors() if count <= AT_ONCE and not self.ids.negatives else None
         table = self.vectors(items) if everything is None else everything[:, items]
         hidden = self._encoded(batch, table, rows)
@@ -163,7 +163,7 @@ class VectorSetRecommender(Recommender):
         """The decoder's vectors for histories, ``[B, Q, D]``."""
         batch = to_device(self._read(histories), self.device)
         items = required(batch, "items")
-        table = self.catalogue().unflatten(1, (len(self.queries), -1)).transpose(0, 1)
+        table = torch.unflatten(self.catalogue(), 1, (len(self.queries), -1)).transpose(0, 1)
         return self._encoded(batch, table, items[items >= 0]).transpose(0, 1).float()
 
     def shares(self) -> Tensor:

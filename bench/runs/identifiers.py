@@ -122,17 +122,18 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
                 raise
             found.append(Shown(scheme.name, view.dataset.name, problem=str(error)))
         else:
-            described = (
+            described = [
                 [_described(made, table, item, near.get(item, [])) for item in chosen]
                 for made in view.both(scheme, ids)
-            )
-            found.append(Shown(scheme.name, view.dataset.name, _figures(ids, view.split), *described))
+            ]
+            now, trained = [*described, []][:2]
+            found.append(Shown(scheme.name, view.dataset.name, _figures(ids, view.split), now, trained))
     return found
 
 
 def _figures(ids: Ids, split: Split) -> dict[str, Any]:
-    drift = diagnostics.drift(ids)
-    return diagnostics.figures(ids, split.test.items) | ({"drift": drift} if drift else {})
+    drift = {"drift": diagnostics.drift(ids)} if ids.variants > 1 else {}
+    return diagnostics.figures(ids, split.test.items) | drift
 
 
 def _chosen(items: ItemTable, named: list[str], examples: int, seed: int) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
+from bench.data.dataset import Report
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
 from bench.evaluation.cost import Stopwatch
@@ -27,7 +28,7 @@ from bench.model.numbers import redraw_numbers
 from bench.model.recommender import Recommender, recommender_for
 from bench.model.t5 import T5
 from bench.runs import curves, saved_head, store
-from bench.runs.fitting import decoding_of, fitted, language
+from bench.runs.fitting import decoding_of, fitted, in_words, language
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
@@ -77,8 +78,8 @@ class SchemeRun:
             "inference_seconds_per_1000_users": inference,
         }
         described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
-        if drift := diagnostics.drift(ids):
-            described["drift"] = drift
+        if ids.variants > 1:
+            described["drift"] = diagnostics.drift(ids)
         remarks = list(self.scheme.remarks(view))
         if remarks:
             described["remarks"] = remarks
@@ -176,7 +177,7 @@ class SchemeRun:
                 validate=self.validator(recommender, bar),
                 held_out=self.held_out,
                 path=path,
-                report=curves.reporter(self.partial, stage.name, bar, self.accelerator.is_main_process),
+                report=self.reporter(stage, bar),
                 accelerator=self.accelerator,
             )
             state = train(job)
@@ -185,6 +186,10 @@ class SchemeRun:
         self.rewrite_log(stage, state)
         validation = state.best if stage.select else None
         return Trained(recommender, validation, self.snapshots(job), number), state
+
+    def reporter(self, stage: Stage, bar: Bar) -> Report:
+        """What a stage's training tells its figures."""
+        return curves.reporter(self.partial, stage.name, bar, self.accelerator.is_main_process)
 
     def validator(self, recommender: Recommender, bar: Bar) -> Callable[[], float]:
         """The selection metric on the users that select, by decoding."""

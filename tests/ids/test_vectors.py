@@ -75,7 +75,7 @@ def test_figures_are_counts() -> None:
         "equal_vectors_share": 0.5,
         "unknown_share": 0.25,
     }
-    assert diagnostics.drift(IDS) == {}
+    assert diagnostics.drift(IDS) == {"any": [], "first": []}
     assert [diagnostics.written(IDS, item) for item in (1, 2)] == ["1 own + 3 text", "3 text"]
 
 

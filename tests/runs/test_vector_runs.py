@@ -52,7 +52,7 @@ def test_the_result_says_what_was_chosen(run: Path) -> None:
 
 
 def test_the_report_has_them_beside_tokens(bench: Bench, run: Path, tmp_path: Path) -> None:
-    asked = ["--markdown", tmp_path / "r.md", "--html", tmp_path / "r.html", "--figures", tmp_path / "f"]
+    asked = ["--out", tmp_path / "r.md", "--html", tmp_path / "r.html", "--figures", tmp_path / "f"]
     said = bench("report", "--results", run, *asked)
     assert said.code == 0, said.err
     text = (tmp_path / "r.md").read_text()

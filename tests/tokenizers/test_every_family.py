@@ -66,6 +66,7 @@ from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.ids.plugins import settings
 from numeric_ids import *
 from semantic_ids import MtgRec, Pq, RqKmeans, RqVae
+from set_ids import SetRec
 from textual_ids import IdGenRec, Title
 titles = tuple(f"thing {word} of {word[::-1]}" for word in ("ab", "cd", "ef", "gh", "ij", "kl", "ab"))
 items = ItemTable(tuple("1234567"), {"title": titles, "category": tuple("ABBCAAA")})
@@ -84,6 +85,8 @@ many = ItemTable(tuple(map(str, range(600))), {})  # too many for a dense matrix
 rows = np.random.default_rng(0).integers(0, 600, (1500, 3))
 ids = Collaborative(CollaborativeSettings(leaf=50)).fit(TrainView("many", many, Sequences.from_rows(rows), seed=7))
 print(sha256(ids.tokens.tobytes()).hexdigest())
+tiny = {"epochs": "2", "width": "4", "hidden": "4", "dimensions": "4"}
+print(sha256(b"".join(f.vectors.tobytes() for f in SetRec(settings(SetRec, tiny)).fit(train).features)).hexdigest())
 """
 
 

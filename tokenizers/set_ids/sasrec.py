@@ -73,7 +73,8 @@ def item_vectors(train: TrainView, plan: Training) -> NDArray[np.float32]:
             for batch in batches(sequences, rows, plan.batch, count, np.random.default_rng([train.seed, epoch])):
                 total, seen = total + step(model, optimiser, batch), seen + int((batch[:, 1:] < count).sum())
             train.report(epoch + 1, plan.epochs, {"sasrec loss": total / max(1, seen)})
-    return model.items.weight[:count].detach().numpy().copy()
+    found: NDArray[np.float32] = model.items.weight[:count].detach().numpy().copy()
+    return found
 
 
 def batches(
@@ -95,7 +96,7 @@ def step(model: SasRec, optimiser: torch.optim.Optimizer, batch: Tensor) -> floa
     logits = linear(model(batch[:, :-1])[inside], model.items.weight[:-1])
     loss = F.cross_entropy(logits, targets[inside])
     optimiser.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     optimiser.step()
     return float(loss.detach()) * int(inside.sum())

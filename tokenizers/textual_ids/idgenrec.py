@@ -153,5 +153,5 @@ class GeneratorOnly(IdGenRec):
         for number in range(1, self.settings.rounds + 1):
             writer = yield from self.taught(writer, ids, f"generator {number}", 1 / self.settings.rounds)
             ids = self.named(train, writer)
-        yield Stage(ids, "recommender as it began", share=0.0, select=False)
+        yield Stage(ids, "recommender as it began", share=0.0, rate=0.0, select=False)
         return None

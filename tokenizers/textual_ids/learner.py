@@ -22,8 +22,8 @@ from bench.errors import BenchError
 from bench.ids.prompts import Prompts
 from bench.ids.scheme import TokenIds, Variants
 from bench.model.inputs import EncoderInput
-from bench.model.recommender import Batch, Decoding, Recommender, Slots
-from bench.model.sequence import SequenceRecommender, required
+from bench.model.recommender import Batch, Decoding, Recommender, Slots, required
+from bench.model.sequence import SequenceRecommender
 from bench.model.t5 import T5
 from textual_ids.generator import Writer, padded, unwritable
 from textual_ids.reading import cleaned
@@ -143,5 +143,7 @@ class GeneratorLearner(Recommender):
         blocks = SequenceMatcher(None, tokens, code, autojunk=False).get_matching_blocks()
         return [place for block in blocks for place in range(block.a, block.a + block.size)]
 
-    def rank(self, histories: Sequences, slots: int, decoding: Decoding) -> Slots:
-        return self.recommender.rank(histories, slots, decoding)
+    def rank(
+        self, histories: Sequences, slots: int, decoding: Decoding, candidates: NDArray[np.bool_] | None = None
+    ) -> Slots:
+        return self.recommender.rank(histories, slots, decoding, candidates)
