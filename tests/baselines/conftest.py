@@ -18,6 +18,7 @@ from recbole_baselines.base import RecBoleBaseline
 
 from bench.data import sources
 from bench.data.dataset import Dataset
+from bench.data.global_time import global_time
 from bench.data.splits import Split, leave_one_out
 from bench.evaluation.baseline import Workshop
 from bench.ids import plugins
@@ -39,6 +40,7 @@ SETTINGS = {
 }
 
 
+SEVERAL = ("recbole-pop",)  # under the global-time split, with several targets of a user
 EXCLUDING = ("hgn", "itemknn")  # validated without the items that a user already has
 
 
@@ -92,6 +94,7 @@ def prepared() -> Callable[..., tuple[RecBoleBaseline, Workshop]]:
 def facts(
     recbole: None,
     toy: Dataset,
+    dated: Dataset,
     prepared: Callable[..., tuple[RecBoleBaseline, Workshop]],
     started: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
@@ -103,6 +106,8 @@ def facts(
         folder = place / name.replace("/", "-")
         data = sources.find("ml-100k") if name == "sasrec/ce" else toy
         splits[name] = leave_one_out(data, seed=1, max_history=12)
+        if name in SEVERAL:
+            splits[name] = global_time(dated, seed=1, max_history=12)
         folder.mkdir()
         baselines[name], _ = prepared(name, splits[name], folder, **settings)
         asked = splits[name].validation

@@ -12,6 +12,7 @@ import pytest
 from recbole_baselines import files
 
 from bench.data.dataset import Dataset, ItemTable, Sequences
+from bench.data.global_time import global_time
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 
@@ -114,3 +115,16 @@ def test_no_training_example_is_one_line(toy: Dataset) -> None:
     short = replace(toy, sequences=Sequences.from_rows([toy.sequences[user][:3] for user in range(40)]))
     with pytest.raises(BenchError, match="no training example"):
         files.prefixes(leave_one_out(short).train, 4, "all")
+
+
+def test_a_user_with_several_validation_targets_has_a_line_for_each(
+    prepared: Prepared, dated: Dataset, tmp_path: Path
+) -> None:
+    split = global_time(dated, seed=2, max_history=4)
+    prepared("sasrec", split, tmp_path, cap=4)
+    lines = read(tmp_path / "data" / "split" / "split.valid.inter")
+    validation = split.validation
+    assert [line[0] for line in lines] == validation.users[validation.owners].tolist()
+    assert [line[2] for line in lines] == validation.items.tolist()
+    assert [line[1] for line in lines] == [validation.histories[owner].tolist() for owner in validation.owners]
+    assert len(lines) > len(validation)

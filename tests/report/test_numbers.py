@@ -37,4 +37,6 @@ def test_differences_carry_their_sign() -> None:
 def test_figures_of_any_kind() -> None:
     assert [plain(value) for value in (256.0, 5.5437, None)] == ["256", "5.544", DASH]
     assert number(None) == DASH
-    assert [metric_title(name) for name in ("ndcg@10", "hit@5", "mrr")] == ["NDCG@10", "Hit@5", "MRR"]
+    assert [metric_title(name) for name in ("ndcg@10", "hit@5", "recall@5", "mrr")] == [
+        *("NDCG@10", "Hit@5", "Recall@5", "MRR"),
+    ]
