@@ -111,8 +111,8 @@ class GeneratorLearner(Recommender):
         plain = [code or list(self.ids.code(item)) for code, item in zip(codes, items, strict=True)]
         soft: Tensor = self.t5.embedding(padded(plain, vocabulary.pad, device)[0])
         at = torch.tensor([(row, n, place) for row, places in enumerate(kept) for n, place in enumerate(places)])
-        if not len(at):
-            return plain, soft
+        if not len(at):  # nothing to learn from, which is a gradient of zero and not none
+            return plain, soft + 0 * hidden.sum()
         rows, numbers, places = at.to(device).T
         logits = self.generator.logits(hidden[rows, places]).float().masked_fill(forbidden, float("-inf"))
         known = vocabulary.tokenizer.get_vocab_size()  # rows behind it no token has, in either table

@@ -27,7 +27,15 @@ from bench.runs import scheme_run
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
-OWN = ("epochs=3", "lengths=1", "candidates=3", "vocabulary=80", "generator_share=0.25", "generator_rate=3")
+OWN = (
+    "epochs=60",
+    "learning_rate=0.02",
+    "lengths=1",
+    "candidates=3",
+    "vocabulary=80",
+    "generator_share=0.25",
+    "generator_rate=3",
+)
 
 
 @pytest.fixture

@@ -171,6 +171,9 @@ def test_an_item_that_is_given_no_word_is_read_by_its_present_name(
     codes, soft = found.soft_names([2, 5])
     assert codes == [list(found.ids.code(item)) for item in (2, 5)]
     assert torch.equal(soft[0], found.t5.embedding(torch.tensor(codes[0])))
+    loss(found).backward()  # nothing to learn, but no error
+    gradients = [p.grad for p in found.generator.parameters() if p.grad is not None]
+    assert not any(gradient.any() for gradient in gradients)
 
 
 def test_a_word_that_the_length_limit_may_have_cut_is_not_read(learner: Callable[..., GeneratorLearner]) -> None:
