@@ -78,7 +78,7 @@ def test_a_name_must_be_free(name: str, taken: str) -> None:
 
 
 def test_a_bad_name_comes_with_a_good_one() -> None:
-    with pytest.raises(BenchError, match="such as 'my_scheme'$"):
+    with pytest.raises(BenchError, match=r"such as 'my_scheme'$"):
         refuse("My-Scheme!")
 
 
