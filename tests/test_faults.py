@@ -74,9 +74,8 @@ def test_what_is_wrong_is_said(package: Path, source: str, said: str) -> None:
 
 
 def test_modules_that_import_each_other(package: Path) -> None:
-    assert (
-        found(package, __init__="from .one import Mine", one="from .two import Mine", two="from .one import Mine") == ""
-    )
+    one, two = "from .two import Mine", "from .one import Mine"
+    assert found(package, __init__=two, one=one, two=two) == ""
 
 
 def test_a_module_within_a_package_is_found_without_importing_the_package(package: Path) -> None:
