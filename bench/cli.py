@@ -55,10 +55,13 @@ DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Fol
     "`bench run --id-scheme textual --dataset toys --set backbone=t5-small --set epochs=5 --set textual.words=6`\n\n"
     "`bench run --id-scheme textual --dataset ml-100k --split ratio`\n\n"
     "`bench run --id-scheme textual --dataset toys+beauty --zero-shot sports`\n\n"
+    "`bench run --id-scheme file:Beauty.index.json --dataset beauty --set file.items=Beauty.item2id`\n\n"
     "`torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys`"
 )
 def run(
-    id_scheme: Annotated[str, typer.Option(help="Identifier schemes, comma-separated, or all; see `bench ls`.")] = "",
+    id_scheme: Annotated[
+        str, typer.Option(help="Identifier schemes, comma-separated, or all; file:PATH for your own; see `bench ls`.")
+    ] = "",
     baseline: Annotated[str, typer.Option(help="Baselines, comma-separated, or all; see `bench ls`.")] = "",
     dataset: Annotated[
         str, typer.Option(help="Data sets or folders, separated by commas; a+b trains one model on both.")

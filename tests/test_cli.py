@@ -128,6 +128,8 @@ def test_help_is_there_for_every_command(bench: Bench, monkeypatch: pytest.Monke
         ("ls",): "bench ls --data-dir",
         ("data", "info"): "bench data info ml-100k",
         ("ids", "show"): "bench ids show semantic/rqvae",
+        ("ids", "export"): "bench ids export semantic/rqkmeans --dataset toys --out toys.index.json",
+        ("recommend",): "bench recommend textual --dataset ml-100k --history 50,181,172",
     }
     for command, example in examples.items():
         said = bench(*command, "--help")

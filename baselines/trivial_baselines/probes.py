@@ -12,7 +12,6 @@ from bench.data.dataset import Sequences, TrainView
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline
 from bench.ids import plugins
-from bench.ids.scheme import TokenIds
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class MaxPlusOneLeak(MaxPlusOne):
     Settings = MaxPlusOneLeakSettings
 
 
-def numbers(ids: TokenIds, name: str) -> NDArray[np.int64]:
+def numbers(ids: Ids, name: str) -> NDArray[np.int64]:
     """``[items]``: the numbers that identifiers spell out; BenchError where one is anything else."""
     texts = ["".join(ids.vocabulary.decode(ids.code(item)).split()) for item in range(len(ids))]
     strange = next((text for text in texts if not text.isdecimal()), None)

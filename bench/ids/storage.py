@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import singledispatch
 from pathlib import Path
@@ -65,7 +65,7 @@ def _vectors(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, t
     return VectorIds(tuple(features), vocabulary, template, facts["attention"], facts["negatives"])
 
 
-_MADE_OF = {"tokens": _tokens, "vectors": _vectors}  # the other way round from ``parts``
+_MADE_OF: dict[str, Callable[..., Ids]] = {"tokens": _tokens, "vectors": _vectors}  # the other way round from ``parts``
 
 
 def save(ids: Ids, path: Path, notes: dict[str, float]) -> None:
