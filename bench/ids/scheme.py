@@ -191,7 +191,7 @@ class VectorIds:
                     f"vectors of feature '{feature.name}' must be [items, width] and known [items], of "
                     f"{len(self):,} items as the first feature's; found {shape} and {feature.known.shape}"
                 )
-            wrong = ~np.isfinite(feature.vectors).all(axis=1)
+            wrong: NDArray[np.bool_] = ~np.isfinite(feature.vectors).all(axis=1)
             if wrong.any():
                 raise BenchError(
                     f"the vector of feature '{feature.name}' for catalogue item {wrong.argmax()} is not finite; "
@@ -215,6 +215,10 @@ class VectorIds:
     @property
     def variants(self) -> int:
         return 1
+
+    def only(self, variant: int) -> VectorIds:
+        """The one variant there is."""
+        return self
 
     def of_items(self, items: slice) -> VectorIds:
         """Some of the items alone, as if there were no others."""

@@ -126,10 +126,10 @@ def table(ids: Any, items: ItemTable) -> pd.DataFrame:
 
 @table.register
 def _(ids: TokenIds, items: ItemTable) -> pd.DataFrame:
-    codes = [ids.code(item) for item in range(len(ids))]
-    return table.dispatch(object)(ids, items).assign(
-        identifier=[ids.vocabulary.decode(code) for code in codes], tokens=codes
-    )
+    found, codes = table.dispatch(object)(ids, items), [ids.code(item) for item in range(len(ids))]
+    found["identifier"] = [ids.vocabulary.decode(code) for code in codes]
+    found["tokens"] = codes
+    return found
 
 
 @table.register

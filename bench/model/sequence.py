@@ -30,6 +30,8 @@ class SequenceRecommender(Recommender):
     candidates, scores are normalised over their tree.
     """
 
+    ids: TokenIds
+
     def __init__(
         self,
         ids: TokenIds,

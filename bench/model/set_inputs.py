@@ -85,4 +85,4 @@ class SetWriter:
         kept: int | slice = 0 if alike else slice(None)
         mask: NDArray[np.bool_] = np.arange(shape[1]) < used[:, None]
         arrays = tokens, items, slots, numbers[kept], positions[kept]
-        return SetInput(*map(torch.from_numpy, arrays), None if mask.all() else torch.from_numpy(mask))
+        return SetInput(*map(torch.from_numpy, arrays), mask=None if mask.all() else torch.from_numpy(mask))

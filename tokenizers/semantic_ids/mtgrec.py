@@ -85,7 +85,7 @@ class MtgRec(RqVae):
             select=False,
             snapshots=plan.checkpoints,
         )
-        candidates = range(min(plan.candidates, len(ids.tokens)))
+        candidates = range(min(plan.candidates, ids.variants))
         share = (1 - plan.pretraining) / (len(candidates) * len(plan.checkpoints))
         tuned = []
         for part, t5 in zip(plan.checkpoints, pretrained.snapshots, strict=True):

@@ -74,7 +74,7 @@ class IdGenRec(IdScheme):
     name = "textual/idgenrec"
     Settings = IdGenRecSettings
 
-    def fit(self, train: TrainView) -> TokenIds:
+    def fit(self, train: TrainView) -> Ids:
         return self.named(train, first_writer(self.settings, train))
 
     def depends(self) -> str:
@@ -104,7 +104,7 @@ class IdGenRec(IdScheme):
         assert isinstance(trained.recommender, GeneratorLearner)
         return Writer(trained.recommender.generator, writer.vocabulary, writer.sources)
 
-    def named(self, train: TrainView, writer: Writer) -> TokenIds:
+    def named(self, train: TrainView, writer: Writer) -> Ids:
         """Every item named by the generator, from the cache where it has done so before."""
         plan, vocabulary = self.settings, writer.vocabulary
         searches = levels(plan.lengths, plan.candidates)

@@ -38,6 +38,8 @@ class GeneratorLearner(Recommender):
     An item for which the generator writes no whole word is read by its present identifier.
     """
 
+    ids: TokenIds
+
     def __init__(self, recommender: Recommender, writer: Writer, max_history: int, longest: int) -> None:
         super().__init__()
         if not isinstance(recommender, SequenceRecommender):
