@@ -191,11 +191,11 @@ class VectorIds:
                     f"vectors of feature '{feature.name}' must be [items, width] and known [items], of "
                     f"{len(self):,} items as the first feature's; found {shape} and {feature.known.shape}"
                 )
-            wrong: NDArray[np.bool_] = ~np.isfinite(feature.vectors).all(axis=1)
-            if wrong.any():
+            wrong = np.flatnonzero(~np.isfinite(feature.vectors).all(axis=1))
+            if len(wrong):
                 raise BenchError(
-                    f"the vector of feature '{feature.name}' for catalogue item {wrong.argmax()} is not finite; "
-                    f"{wrong.sum():,} of {len(wrong):,} items have such a vector"
+                    f"the vector of feature '{feature.name}' for catalogue item {wrong[0]} is not finite; "
+                    f"{len(wrong):,} of {len(self):,} items have such a vector"
                 )
         if self.template.separator or not self.vocabulary.encode(f"{self.template.before} {self.template.after}"):
             raise BenchError(
