@@ -63,8 +63,9 @@ def words(quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[st
     probe.write_text(PROBE)
     budget = {"examples": "all", "epochs": 3, "batch_size": 15, "learning_rate": 1e-3, "clip_norm": 0.5}
     changed = {**budget, "dropout": 0, "validate_every": 3}  # the last weights are the ones that are left
-    contract = [f"--set={name}={value}" for name, value in changed.items()]
-    return ["run", "--id-scheme", f"{probe}:Probe", "--baseline", f"random,{probe}:Alone", *quick, *contract]
+    nets = {"set.epochs": 1, "set.width": 8, "set.hidden": 8, "set.dimensions": 8}
+    contract = [f"--set={name}={value}" for name, value in {**changed, **nets}.items()]
+    return ["run", "--id-scheme", f"{probe}:Probe,set", "--baseline", f"random,{probe}:Alone", *quick, *contract]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def result(cell: Path) -> dict[str, object]:
 
 
 def test_it_is_the_same_cell(one: dict[str, Path], two: dict[str, Path]) -> None:
-    assert one.keys() == two.keys() == {"alone@1", "probe@1", "random@1"}
+    assert one.keys() == two.keys() == {"alone@1", "probe@1", "random@1", "set-setrec@1"}
     for name in one:
         first, second = result(one[name]), result(two[name])
         assert first["contract_id"] == second["contract_id"]
@@ -103,12 +104,19 @@ def test_it_is_the_same_cell(one: dict[str, Path], two: dict[str, Path]) -> None
         assert second["environment"]["processes"] == 2  # type: ignore[index]
 
 
-def test_two_processes_train_one_model(one: dict[str, Path], two: dict[str, Path]) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "files"),
+    [("probe@1", ["model.safetensors"]), ("set-setrec@1", ["model.safetensors", "head.safetensors"])],
+)
+def test_two_processes_train_one_model(
+    one: dict[str, Path], two: dict[str, Path], scheme: str, files: list[str]
+) -> None:
     """Gradients that were not synchronised, or averaged wrongly, would differ by the size of a step, 0.001."""
-    alone, together = (load_file(cells["probe@1"] / "model.safetensors") for cells in (one, two))
-    assert alone.keys() == together.keys()
-    assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-5
-    curves = [result(cells["probe@1"])["training"]["curve"] for cells in (one, two)]  # type: ignore[index]
+    for file in files:
+        alone, together = (load_file(cells[scheme] / file) for cells in (one, two))
+        assert alone.keys() == together.keys()
+        assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-5
+    curves = [result(cells[scheme])["training"]["curve"] for cells in (one, two)]  # type: ignore[index]
     assert [point["step"] for point in curves[0]] == [point["step"] for point in curves[1]]
     for ours, theirs in zip(*curves, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5)
@@ -128,7 +136,7 @@ def test_a_baseline_that_trains_is_left_to_one_process(words: list[str], two: di
     assert sorted(path.name for path in folder.glob("fitted-*") if path.name != "fitted-alone") == ["fitted-0"]
 
 
-@pytest.mark.parametrize("name", ["alone@1", "probe@1", "random@1"])
+@pytest.mark.parametrize("name", ["alone@1", "probe@1", "random@1", "set-setrec@1"])
 def test_every_user_is_ranked_once_and_alike(one: dict[str, Path], two: dict[str, Path], name: str) -> None:
     alone, together = (pd.read_parquet(cells[name] / "per_user.parquet") for cells in (one, two))
     assert together["user"].tolist() == [f"u{user:02d}" for user in range(40)]

@@ -33,7 +33,8 @@ class ItemVectors(nn.Module):
 
     def known(self, items: Tensor) -> Tensor:
         """``items [...]`` to ``[..., slots]``: whether a slot says anything of an item."""
-        return torch.cat([feature.known[items].expand(*items.shape, feature.slots) for feature in self.features], -1)
+        parts = [feature.known[items].expand(*items.shape, feature.slots) for feature in self.features]
+        return torch.cat(parts, -1) > 0
 
 
 class FeatureVectors(nn.Module):
@@ -53,7 +54,7 @@ class FeatureVectors(nn.Module):
         self.decoder = mlp(widths[::-1]) if self.weight else None
         # the identifiers hold them: in a checkpoint they would be there again and again
         self.register_buffer("vectors", torch.from_numpy(feature.vectors).float(), persistent=False)
-        self.register_buffer("known", torch.from_numpy(feature.known)[:, None], persistent=False)
+        self.register_buffer("known", torch.from_numpy(feature.known)[:, None].float(), persistent=False)
 
     def forward(self, items: Tensor | None = None) -> Tensor:
         """``[n, slots, D]``."""

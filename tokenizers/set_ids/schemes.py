@@ -50,7 +50,7 @@ class CollaborativeSettings(Common):
     layers: int = 2
     heads: int = 2
     dropout: float = 0.3
-    epochs: int = 12
+    epochs: int = 8
     batch: int = 128
     learning_rate: float = 2e-3
 
