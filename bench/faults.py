@@ -29,6 +29,12 @@ def is_there(module: str) -> bool:
     return _spec(module) is not None
 
 
+def origin(module: str) -> str:
+    """The file that Python would make a module of, wherever this process has it from; empty where there is none."""
+    spec = _spec(module)
+    return (spec and spec.origin) or ""
+
+
 def _faults(module: str, attribute: str, above: frozenset[str]) -> Iterator[str]:
     """``above`` are the modules on the way here, which may import each other in a circle."""
     spec = _spec(module)

@@ -18,12 +18,12 @@ import inspect
 import sys
 import unittest
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.conformance.asked import NAMES, Asked
 from bench.errors import BenchError
+from bench.faults import origin
 
 if TYPE_CHECKING:
     from bench.conformance.evidence import Evidence
@@ -82,14 +82,9 @@ def reference(cls: type[IdScheme]) -> str:
     """A class as a name by which another process finds it. BenchError for one that is made inside a function."""
     if "<locals>" in cls.__qualname__:
         raise BenchError(f"{cls.__qualname__} is made inside a function; move it to the top level of its module")
-    module = sys.modules[cls.__module__]
-    file = Path(inspect.getfile(module))
-    try:
-        spec = find_spec(cls.__module__)
-    except (ImportError, ValueError):
-        spec = None
-    importable = spec is not None and spec.origin is not None and Path(spec.origin) == file
-    return f"{cls.__module__ if importable and cls.__module__ != '__main__' else file}:{cls.__qualname__}"
+    file = Path(inspect.getfile(sys.modules[cls.__module__]))
+    importable = cls.__module__ != "__main__" and origin(cls.__module__) == str(file)
+    return f"{cls.__module__ if importable else file}:{cls.__qualname__}"
 
 
 @functools.lru_cache(maxsize=4)

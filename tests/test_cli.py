@@ -47,6 +47,13 @@ def test_every_option_reaches_the_plan(bench: Bench, planned: list[Plan]) -> Non
     ]
 
 
+def test_the_version(bench: Bench) -> None:
+    from bench import __version__
+
+    said = bench("--version")
+    assert (said.code, said.out) == (0, f"bench {__version__}\n")
+
+
 def test_what_is_not_said_has_a_default(bench: Bench, planned: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench("run", "--id-scheme", "textual").err == "Now: bench report\n"
     assert planned == [Plan(["textual"], [], ["ml-100k"], [0], overrides=[])]

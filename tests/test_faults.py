@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import entries
-from bench.faults import fault, is_there
+from bench.faults import fault, is_there, origin
 
 
 @pytest.fixture
@@ -102,3 +102,5 @@ def test_whether_a_module_is_there() -> None:
     assert is_there("json.decoder")
     assert not is_there("json.absent")
     assert not is_there("absent_library")
+    assert origin("bench.faults").endswith("bench/faults.py")
+    assert origin("absent_library") == ""

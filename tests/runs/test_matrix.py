@@ -46,6 +46,22 @@ def test_all_is_everything_that_is_installed_once() -> None:
     }
 
 
+def test_all_leaves_out_what_does_not_load(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "half_done-1.0.dist-info").mkdir()
+    (tmp_path / "half_done-1.0.dist-info" / "METADATA").write_text("Name: half_done\nVersion: 1.0\n")
+    entry = "[bench.id_schemes]\nhalf = half_done:Half\n"
+    (tmp_path / "half_done-1.0.dist-info" / "entry_points.txt").write_text(entry)
+    before = {type(subject) for subject in resolve(plan(schemes="all"))[0]}
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {type(subject) for subject in resolve(plan(schemes="all"))[0]} == before
+    said = "left out of 'all': identifier scheme 'half' of package half_done (half_done:Half) can't be loaded: "
+    assert capsys.readouterr().err.startswith(said)
+    with pytest.raises(BenchError, match="'half' of package half_done"):
+        resolve(plan(schemes="all,half"))
+
+
 def test_a_preset_changes_settings_of_baselines_and_set_has_the_last_word() -> None:
     (smoke,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="smoke"))
     assert (smoke.settings.epochs, smoke.settings.examples) == (2, "one")

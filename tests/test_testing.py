@@ -1,0 +1,77 @@
+"""The promises as tests of other people's packages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+import numeric_ids
+import pytest
+
+from bench.conformance.asked import NAMES
+from bench.data.dataset import TrainView
+from bench.errors import BenchError
+from bench.ids.plugins import load_scheme
+from bench.ids.scheme import IdScheme, TokenIds
+from bench.testing import Promise, check_scheme, promises, reference
+
+SCHEMES = Path(__file__).with_name("conformance") / "schemes.py"
+
+
+def promise(scheme: str, name: str, toy_folder: Path) -> Promise:
+    (found,) = (each for each in promises(f"{SCHEMES}:{scheme}", str(toy_folder)) if each.name == name)
+    return found
+
+
+def test_a_broken_promise_fails_and_says_all(toy_folder: Path) -> None:
+    with pytest.raises(AssertionError) as caught:
+        promise("Twins", "unique", toy_folder).check()
+    assert str(caught.value) == (
+        f"{SCHEMES}:Twins breaks the promise 'unique': 2 of 30 items share an identifier (item 'i00', red car; "
+        "item 'i01', blue car). To do: tell them apart, e.g. by a last token that counts, or declare `collides = True`"
+    )
+    promise("Twins", "length", toy_folder).check()
+
+
+def test_one_call_stops_at_the_first_that_is_broken_and_passes_over_skipped_ones(toy_folder: Path) -> None:
+    with pytest.raises(unittest.SkipTest, match="length: 'fits' is broken"):
+        promise("Raising", "length", toy_folder).check()
+    with pytest.raises(AssertionError, match="breaks the promise 'fits': fit failed: KeyError"):
+        check_scheme(f"{SCHEMES}:Raising", str(toy_folder))
+
+
+def test_pytest_names_and_collects_them_without_importing_anything(tmp_path: Path) -> None:
+    test = "import pytest, sys\nfrom bench.testing import promises\n"
+    test += "def test_light(): assert not {'torch', 'pandas'} & sys.modules.keys()\n"
+    test += "@pytest.mark.parametrize('promise', promises('absent'))\ndef test_it(promise): promise.check()\n"
+    (tmp_path / "test_mine.py").write_text(test)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-vk", "light or blind", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "test_light PASSED" in done.stdout
+    assert "test_it[blind] FAILED" in done.stdout
+    assert "unknown identifier scheme 'absent'" in done.stdout
+    assert [each.__name__ for each in promises("absent")] == list(NAMES)
+
+
+class Here(IdScheme):
+    name = "test/here"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        raise NotImplementedError
+
+
+def test_a_class_is_named_so_that_another_process_finds_it() -> None:
+    assert reference(numeric_ids.Random) == "numeric_ids.numbering:Random"
+    assert reference(Here) in (f"{__file__}:Here", "tests.test_testing:Here")  # as pytest was started
+    assert load_scheme(reference(Here)).name == "test/here"
+    assert promises(Here)[0].asked.scheme == reference(Here)
+
+
+def test_a_class_within_a_function_is_refused() -> None:
+    class Inner(Here):
+        name = "test/inner"
+
+    with pytest.raises(BenchError, match="Inner is made inside a function; move it to the top level of its module"):
+        promises(Inner)
