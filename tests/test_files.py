@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bench.errors import BenchError
-from bench.files import replacing, whole
+from bench.files import replacing, whole, write_json
 
 
 @contextlib.contextmanager
@@ -130,3 +131,14 @@ def test_a_folder_without_the_right_to_write_is_one_line(tmp_path: Path) -> None
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(BenchError, match="Permission denied"), replacing(tmp_path / "locked" / "file", "it") as partial:
         partial.write_text("new")
+
+
+def test_json_is_read_back_as_it_was_and_half_of_it_is_never_seen(path: Path) -> None:
+    value = {"b": [1, 0.1 + 0.2], "a": {"none": None}}
+    write_json(path, value)
+    read = json.loads(path.read_text())
+    assert (read, list(read)) == (value, ["b", "a"])
+    with pytest.raises(TypeError):
+        write_json(path, {"b": object()})
+    assert json.loads(path.read_text()) == value
+    assert list(path.parent.iterdir()) == [path]
