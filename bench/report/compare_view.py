@@ -19,7 +19,7 @@ from bench.report.numbers import change, metric_title, number, share, signed
 from bench.report.rows import HEADLINE, Row
 from bench.report.significance import difference_cell
 from bench.report.slices import Slicing
-from bench.report.table import DASH, Cell, Column, Note, Source, Table
+from bench.report.table import DASH, Cell, Column, Note, Source, Table, strong
 from bench.report.terminal import show_table
 
 
@@ -141,10 +141,10 @@ def _notes(found: Difference) -> list[Note]:
         f"{' and '.join(baselines)}: not trained under a contract, compared by what its own says of data and test"
     )
     same = [kind for kind, held in found.unlike.items() if not held]
-    shared = [] if pair.complete else [Note("users", "**the runs tested different users**; only those in common count")]
+    unequal = Note("users", strong("the runs tested different users") + "; only those in common count")
     return [
         *(Note(letter, _title(row)) for letter, row in (("A", pair.one), ("B", pair.other))),
-        *shared,
+        *([] if pair.complete else [unequal]),
         *unlike,
         *([Note("baseline", untrained)] if baselines else []),
         *([Note("the same", ", ".join(same))] if same else []),

@@ -11,7 +11,7 @@ from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.results import DatasetFacts, Result
 from bench.report.rows import Row, differing
 from bench.report.significance import Line
-from bench.report.table import DAGGER, Note
+from bench.report.table import DAGGER, Note, strong
 
 MACHINE = ("platform", "device", "cpu_threads", "processes")  # where these differ, so do seconds and memory
 SHORT = ("bench", "torch", "device", "cpu_threads", "processes")  # of the environment, under every table
@@ -100,8 +100,8 @@ def of_comparisons(lines: Sequence[Line], without: Sequence[Pair]) -> list[Note]
         Note("test", f"{TEST}; p (Holm) is corrected for all {tests} comparisons of this table"),
         Note("intervals", INTERVALS + SEEDS + "; of the difference, with the same users drawn for both rows"),
         Note("effect", EFFECT + WON),
-        *_if(named, "users", "**tested different users**, compared on those in common: "),
-        *_if(apart, "left out", "**no user in common**: "),
+        *_if(named, "users", strong("tested different users") + ", compared on those in common: "),
+        *_if(apart, "left out", strong("no user in common") + ": "),
     ]
 
 
@@ -120,7 +120,10 @@ def _data(dataset: DatasetFacts) -> Note:
 
 def _leaks(rows: Sequence[Row]) -> list[Note]:
     labels = ", ".join(row.label for row in rows if row.first.scheme.leaks)
-    text = f"**{labels} saw the validation and test items**: kept to show what a leak is worth, and never the best"
+    text = (
+        strong(f"{labels} saw the validation and test items")
+        + ": kept to show what a leak is worth, and never the best"
+    )
     return [Note("leaks", text)] if labels else []
 
 
@@ -139,7 +142,7 @@ def _contracts(found: Contracts) -> list[Note]:
 def _unequal(found: Contracts) -> list[Note]:
     named = ", ".join(f"{letter} is {_named(holder)}" for letter, holder in found.by_letter.items())
     return [
-        Note("contracts", f"**the rows were not made under one contract**: {named}"),
+        Note("contracts", strong("the rows were not made under one contract") + f": {named}"),
         Note("differing", differences(_unlike(found))),
     ]
 
@@ -208,4 +211,4 @@ def _environment(rows: Sequence[Row]) -> list[Note]:
 def _machines(rows: Sequence[Row]) -> list[Note]:
     if not differing([{key: held.get(key) for key in MACHINE} for held in _environments(rows).values()]):
         return []
-    return [Note("machines", "**measured on different machines**: seconds and memory do not compare")]
+    return [Note("machines", strong("measured on different machines") + ": seconds and memory do not compare")]

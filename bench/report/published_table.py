@@ -9,12 +9,12 @@ from string import ascii_lowercase
 from bench.report import published as store
 from bench.report.labels import labels
 from bench.report.published import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, Claim, Published, Verdict
+from bench.report.quality import stored
 from bench.report.rows import Estimate, Row, Section
-from bench.report.sheet import Sheet
-from bench.report.table import DASH, Note
+from bench.report.table import DASH, Cell, Column, Note, Source, Table, strong
 
-HEADER = ("scheme", "published system", "metric", "paper", "others obtained", "ours", "verdict")
-TITLES = {"hit": "Hit", "ndcg": "NDCG", "recall": "Recall"}
+TITLES = ("scheme", "published system", "metric", "paper", "others obtained", "ours", "verdict", "because")
+METRICS = {"hit": "Hit", "ndcg": "NDCG", "recall": "Recall"}
 
 
 @dataclass(eq=False)
@@ -34,62 +34,107 @@ class Legend:
         return self.reasons.setdefault(f"{self.letter(claim)}: {why}", str(len(self.reasons) + 1))
 
 
-def compared(section: Section) -> Sheet | None:
-    """One line for each metric of each published system that a row stands for; None where there is none."""
+@dataclass(frozen=True, eq=False)
+class Claims:
+    """All that was published about one metric of a system on a data set, beside a row of ours that stands for it."""
+
+    row: Row
+    data: str
+    system: str
+    metric: str
+    claims: Sequence[Claim]
+
+    @property
+    def ours(self) -> Source:
+        return stored(self.row, f"metrics.strict.{self.metric}", "per_user.parquet:rank")
+
+    def source(self, claims: Sequence[Claim]) -> Source:
+        """Where they stand; without any, the entry in which nothing stands."""
+        entry = f"{self.data}.{self.system}.{self.metric}"
+        return Source((), (), tuple(f"{claim.source.title}: {entry}" for claim in claims) or (f"any source: {entry}",))
+
+    @property
+    def judged_from(self) -> Source:
+        said = stored(self.row, f"metrics.strict.{self.metric}", "per_user.parquet:rank", "contract", "dataset")
+        return Source(said.folders, said.fields, self.source(self.claims).published)
+
+
+def published_table(section: Section) -> Table | None:
+    """One line for each metric of each published system that a row stands for; None where there is none.
+
+    A cell with several published values has the first of them as its value.
+    """
     published, legend = store.load(), Legend()
     lines = [
-        line
+        _line(published, found, label, legend)
         for row, label in zip(section.rows, labels(section), strict=True)
         for system in store.systems(published, row.first)
-        for line in _lines(published, section, row, label, system, legend)
+        for found in _by_metric(published, section, row, system)
     ]
     if not lines:
         return None
-    return Sheet("Published scores and ours", HEADER, tuple(lines), tuple(_notes(published, legend)))
+    head, *columns = (
+        Column(title, cells, numeric=title == "ours")
+        for title, cells in zip(TITLES, zip(*lines, strict=True), strict=True)
+    )
+    return Table("published", "Published scores and ours", head, tuple(columns), tuple(_notes(published, legend)))
 
 
-def _lines(
-    published: Published, section: Section, row: Row, label: str, system: str, legend: Legend
-) -> list[tuple[str, ...]]:
-    held = store.claims(published, section.dataset.name, system)
-    made: list[tuple[str, ...]] = []
-    for metric in dict.fromkeys(claim.metric for claim in held):
-        claims = [claim for claim in held if claim.metric == metric]
-        ours = row.estimate(metric) if metric in row.first.metrics["strict"] else None
-        paper, others = (_values([claim for claim in claims if claim.own is own], legend) for own in (True, False))
-        judged = [(claim, store.verdict(claim, row.first, ours, published.tolerance)) for claim in claims]
-        made.append((label, system, _title(metric), paper, others, _ours(ours), _judgement(judged, legend)))
-    return made
+def _by_metric(published: Published, section: Section, row: Row, system: str) -> list[Claims]:
+    data = section.dataset.name
+    held = store.claims(published, data, system)
+    return [
+        Claims(row, data, system, metric, [claim for claim in held if claim.metric == metric])
+        for metric in dict.fromkeys(claim.metric for claim in held)
+    ]
+
+
+def _line(published: Published, found: Claims, label: str, legend: Legend) -> tuple[Cell, ...]:
+    metric, every = found.metric, found.source(found.claims)
+    estimate = found.row.estimate(metric) if metric in found.row.first.metrics["strict"] else None
+    paper, others = (_values(found, own, legend) for own in (True, False))
+    verdicts = [(claim, store.verdict(claim, found.row.first, estimate, published.tolerance)) for claim in found.claims]
+    outcome, because = _judgement(verdicts, legend)
+    return (
+        Cell(label, stored(found.row, "scheme.name", "scheme.version", "scheme.settings"), label),
+        Cell(found.system, every, found.system),
+        Cell(_title(metric), every, metric),
+        paper,
+        others,
+        _ours(estimate, found.ours),
+        Cell(outcome, found.judged_from, outcome),
+        Cell(because, found.judged_from, because),
+    )
 
 
 def _title(metric: str) -> str:
     kind, _, cutoff = metric.partition("@")
-    return f"{TITLES[kind]}@{cutoff}"
+    return f"{METRICS[kind]}@{cutoff}"
 
 
-def _values(claims: Sequence[Claim], legend: Legend) -> str:
+def _values(found: Claims, own: bool, legend: Legend) -> Cell:
+    claims = [claim for claim in found.claims if claim.own is own]
     shown = (f"{claim.value:.{4 if claim.value >= 0.0001 else 5}f} ({legend.letter(claim)})" for claim in claims)
-    return ", ".join(shown) or DASH
+    return Cell(", ".join(shown) or DASH, found.source(claims), claims[0].value if claims else None)
 
 
-def _ours(estimate: Estimate | None) -> str:
+def _ours(estimate: Estimate | None, source: Source) -> Cell:
     if estimate is None:
-        return DASH
-    ends = f" [{estimate.interval[0]:.4f}{DASH}{estimate.interval[1]:.4f}]" if estimate.interval else ""
-    return f"{estimate.value:.4f}{ends}"
+        return Cell(DASH, source)
+    return Cell(f"{estimate.value:.4f}", source, estimate.value, estimate.sd, estimate.interval)
 
 
-def _judgement(judged: Sequence[tuple[Claim, Verdict]], legend: Legend) -> str:
-    """About the first value that ours may be compared with, the paper's before others'."""
+def _judgement(judged: Sequence[tuple[Claim, Verdict]], legend: Legend) -> tuple[str, str]:
+    """Verdict and reason, about the first value that ours may be compared with, the paper's before others'."""
     possible = [pair for pair in judged if pair[1].outcome != NOT_COMPARABLE]
     if not possible:
-        return f"**{NOT_COMPARABLE}** ({', '.join(legend.reason(claim, found.why) for claim, found in judged)})"
+        return NOT_COMPARABLE, ", ".join(legend.reason(claim, found.why) for claim, found in judged)
     claim, found = possible[0]
     borne_out = [legend.letter(other) for other, its in possible if its.outcome == REPRODUCED]
-    text = f"**{found.outcome}** ({legend.letter(claim)}): {found.why}"
+    because = f"{legend.letter(claim)}: {found.why}"
     if found.outcome == NOT_REPRODUCED and borne_out:
-        text += f"; what others obtained is reproduced ({', '.join(borne_out)})"
-    return text
+        because += f"; what others obtained is reproduced ({', '.join(borne_out)})"
+    return found.outcome, because
 
 
 def _notes(published: Published, legend: Legend) -> list[Note]:
@@ -108,6 +153,10 @@ def _notes(published: Published, legend: Legend) -> list[Note]:
 def _source(title: str, claims: Sequence[Claim]) -> str:
     """What a source is, with the cautions about those of its values that are shown."""
     shown = [claim for claim in claims if claim.source.title == title]
-    cautions = dict.fromkeys(f"**{claim.system}: {claim.caution.text}**" for claim in shown if claim.caution)
+    warned: dict[str, dict[str, None]] = {}
+    for claim in shown:
+        if claim.caution:
+            warned.setdefault(claim.caution.text, {})[claim.system] = None
+    cautions = (strong(f"{', '.join(systems)}: {text}") for text, systems in warned.items())
     source = shown[0].source
     return "; ".join([f"{title}, {source.where}", source.protocol, source.caveat, *cautions])

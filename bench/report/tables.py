@@ -8,6 +8,7 @@ from bench.report import diagnostics, notes, significance, slices
 from bench.report.contracts import Contracts, contracts
 from bench.report.costs import costs
 from bench.report.overall import overall
+from bench.report.published_table import published_table
 from bench.report.quality import HEADLINES, labels, letters, quality
 from bench.report.results import Result
 from bench.report.rows import Row, Section, sections
@@ -23,7 +24,7 @@ def chapters(results: Sequence[Result]) -> list[Chapter]:
 
 
 def chapter(section: Section, lacking: str = "") -> Chapter:
-    """The tables of one data set: quality, comparisons, costs, identifiers, slices. Reads the per-user tables."""
+    """The tables of one data set, in the order in which they are read. Reads the per-user tables."""
     rows, found = section.rows, contracts(section.rows)
     resample([cell for row in rows for cell in row.cells], HEADLINES)
     compared, apart = significance.lines(rows)
@@ -42,6 +43,7 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
         _table("costs", "Costs", rows, found, costs(rows), notes.of_costs(rows)),
         *_identifiers(rows, found),
         *_slices(rows, found),
+        *_published(section),
     ]
     made = tuple(Table(t.name, t.title, t.head, t.columns, (*beneath, *t.notes)) for t in own)
     return Chapter(section.title, section.dataset, made, tuple(notes.conditions(section.dataset, rows, found, lacking)))
@@ -83,6 +85,11 @@ def _slices(rows: Sequence[Row], found: Contracts) -> list[Table]:
         )
         for slicing in slices.slicings(table)
     ]
+
+
+def _published(section: Section) -> list[Table]:
+    made = published_table(section)
+    return [made] if made else []
 
 
 def missing(section: Section, others: Sequence[Section]) -> str:

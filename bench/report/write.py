@@ -11,13 +11,12 @@ from rich.console import Console
 
 from bench.errors import unknown
 from bench.files import replacing
-from bench.report import frames, published_sheet, sheet
+from bench.report import frames
 from bench.report import results as stored
 from bench.report.contracts import agree
 from bench.report.latex import latex
 from bench.report.markdown import markdown
 from bench.report.results import Result
-from bench.report.rows import sections
 from bench.report.tables import chapters
 from bench.report.terminal import show
 
@@ -56,7 +55,7 @@ def write(results: Path, only: Only, files: Files) -> None:
     found = chosen(stored.load(results), only)
     made = chapters(found)
     show(made, Console(highlight=False))
-    _text(files.out, markdown(made) + _published(found))
+    _text(files.out, markdown(made))
     written = [files.out, *_draw(found, files)]
     if files.latex is not None:
         _text(files.latex, latex(made))
@@ -72,12 +71,6 @@ def write(results: Path, only: Only, files: Files) -> None:
     Console(stderr=True, highlight=False).print(
         f"written: {', '.join(map(str, written))}", markup=False, soft_wrap=True
     )
-
-
-def _published(found: Sequence[Result]) -> str:
-    """Published scores, for each data set that has results to put beside them."""
-    made = [(section.title, published_sheet.compared(section)) for section in sections(found)]
-    return "".join("\n" + sheet.markdown(held, f"{title}: ") for title, held in made if held is not None)
 
 
 def _draw(found: Sequence[Result], files: Files) -> list[Path]:

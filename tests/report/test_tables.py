@@ -130,6 +130,14 @@ def test_terminal_cuts_no_number(mixed: Path, width: int) -> None:
                 assert all(word in text for word in line.split())
 
 
+def test_no_name_steers_the_terminal(hostile: tuple[Path, dict[str, str]]) -> None:
+    root, names = hostile
+    text = shown(root, 200)
+    assert all(character == "\n" or character.isprintable() for character in text)
+    for name in names.values():
+        assert all(word in text for word in name.split()), name
+
+
 def test_terminal_uses_the_width_it_has(store: Store, tmp_path: Path) -> None:
     store("textual/title", quality=0.3)
     store("numeric/random", quality=0.2)

@@ -86,6 +86,7 @@ def style() -> AbstractContextManager[None]:
             "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib
             "text.color": INK,
             "svg.hashsalt": "bench",
+            "text.parse_math": False,  # a dollar in a name is a dollar
             "figure.facecolor": PAPER,
             "axes.facecolor": "none",
             "axes.spines.top": False,
