@@ -15,7 +15,7 @@ from bench.report.compare import Difference, Slice, difference
 from bench.report.comparisons import Comparison, as_json
 from bench.report.contracts import differences
 from bench.report.find import find
-from bench.report.numbers import change, metric_title, number, share, signed
+from bench.report.numbers import change, metric_title, number, probability, share, signed
 from bench.report.rows import HEADLINE, Row
 from bench.report.significance import difference_cell
 from bench.report.slices import Slicing
@@ -84,8 +84,8 @@ def _metrics(found: Difference) -> Table:
         Column("A less B", tuple(difference_cell(line, source) for line in lines)),
         column("lift", lambda line: line.lift, change),
         column("effect", lambda line: line.effect, lambda value: signed(value, 3)),
-        column("p", lambda line: line.p, _score),
-        column("p (Holm)", lambda line: line.corrected, _score),
+        column("p", lambda line: line.p, probability),
+        column("p (Holm)", lambda line: line.corrected, probability),
         column("won", lambda line: line.won, _count),
         column("lost", lambda line: line.lost, _count),
         column("tied", lambda line: line.tied, _count),

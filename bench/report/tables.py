@@ -27,9 +27,9 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
     """The tables of one data set, in the order in which they are read. Reads the per-user tables."""
     rows, found = section.rows, contracts(section.rows)
     resample([cell for row in rows for cell in row.cells], HEADLINES)
-    compared, apart = significance.lines(rows)
+    tested = significance.tested(rows)
     beneath = notes.under_each(rows, found)
-    beating = significance.beating(compared)
+    beating = significance.beating(rows, tested.family)
     own = [
         _table(
             "quality",
@@ -39,7 +39,7 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
             quality(rows, beating),
             notes.of_quality(rows, any(beating.values())),
         ),
-        *_comparisons(compared, notes.of_comparisons(compared, apart)),
+        *_comparisons(tested.lines, notes.of_comparisons(tested)),
         _table("costs", "Costs", rows, found, costs(rows), notes.of_costs(rows)),
         *_identifiers(rows, found),
         *_slices(rows, found),
