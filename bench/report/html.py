@@ -7,8 +7,8 @@ disk. Everything in it comes from stored results.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import groupby
 
@@ -56,6 +56,8 @@ def page(results: Sequence[Result], chapters: Sequence[Chapter]) -> str:
         _part(f"data-{number}", chapter, found[number - 1] if number <= len(found) else None, looks)
         for number, chapter in enumerate(chapters, start=1)
     ]
+    for at in range(len(found), len(parts)):
+        parts[at] = replace(parts[at], drawings=_drawings(found, looks, parts[at].anchor, ["ranks"]))
     return template().render(parts=parts, lead=_lead(results, found), bench=bench)
 
 
@@ -64,14 +66,16 @@ def _part(anchor: str, chapter: Chapter, section: Section | None, looks: figures
         return Part(anchor, chapter.title, "", chapter.tables, (), (), chapter.notes)
     dataset = section.dataset
     facts = f"{dataset.users:,} users, {dataset.items:,} items, {dataset.interactions:,} interactions"
-    drawings = [
-        Drawing(picture.title, picture.caption, Markup(drawn))
-        for name, picture in figures.PICTURES.items()
-        if (drawn := figures.svg(name, section, looks, f"{anchor}-{name}"))
-    ]
     named = samples(section)
     after = () if named is None else (named,)
-    return Part(anchor, chapter.title, facts, chapter.tables, tuple(drawings), after, chapter.notes)
+    drawings = _drawings([section], looks, anchor, figures.PICTURES)
+    return Part(anchor, chapter.title, facts, chapter.tables, drawings, after, chapter.notes)
+
+
+def _drawings(found: Sequence[Section], looks: figures.Looks, anchor: str, names: Iterable[str]) -> tuple[Drawing, ...]:
+    drawn = {name: figures.svg(name, found, looks, f"{anchor}-{name}") for name in names}
+    pictures = {name: figures.PICTURES[name] for name, made in drawn.items() if made}
+    return tuple(Drawing(held.title, held.caption, Markup(drawn[name])) for name, held in pictures.items())
 
 
 def samples(section: Section, count: int = SAMPLE) -> Table | None:

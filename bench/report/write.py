@@ -9,14 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.errors import unknown
+from bench.errors import BenchError, unknown
 from bench.files import replacing
-from bench.report import frames
+from bench.report import frames, overall
 from bench.report import results as stored
 from bench.report.contracts import agree
 from bench.report.latex import latex
 from bench.report.markdown import markdown
 from bench.report.results import Result
+from bench.report.rows import sections
 from bench.report.tables import chapters
 from bench.report.terminal import show
 
@@ -52,6 +53,7 @@ class Files:
 def write(results: Path, only: Only, files: Files) -> None:
     """Print the tables of the chosen results, and write the files asked for."""
     framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
+    _check_figures([path for path in (files.figure, files.cost_figure, files.rank_figure) if path is not None])
     found = chosen(stored.load(results), only)
     made = chapters(found)
     show(made, Console(highlight=False))
@@ -73,17 +75,25 @@ def write(results: Path, only: Only, files: Files) -> None:
     )
 
 
+def _check_figures(paths: Sequence[Path]) -> None:
+    """An impossible name is told before the work is done."""
+    if paths:
+        from bench.report import figures
+
+        for path in paths:
+            figures.check(path)
+
+
 def _draw(found: Sequence[Result], files: Files) -> list[Path]:
     """The pictures that are asked for; the paths written."""
-    asked = {"quality": files.figure, "cost": files.cost_figure}
-    if not any((*asked.values(), files.rank_figure, files.figures)):
+    asked = {"quality": files.figure, "cost": files.cost_figure, "ranks": files.rank_figure}
+    if not any((*asked.values(), files.figures)):
         return []
-    from bench.report import figures, rank_figure  # here, for they import matplotlib
+    from bench.report import figures  # here, for it imports matplotlib
 
+    if files.rank_figure and overall.ranked(shown := sections(found)) is None:
+        raise BenchError(overall.NEEDED.format(len(shown)))
     written = [path for name, path in asked.items() if path and figures.write(name, found, path)]
-    if files.rank_figure:
-        rank_figure.draw(found, files.rank_figure)
-        written.append(files.rank_figure)
     return written + (figures.write_all(found, files.figures) if files.figures else [])
 
 

@@ -157,6 +157,16 @@ def test_frame_has_a_line_for_each_cell(mixed: Path) -> None:
     assert frame.equals(frames.frame(load(mixed)))
 
 
+def test_frame_tells_leaks_sources_and_training(store: Store, tmp_path: Path) -> None:
+    store("numeric/p5-leak", leaks=True, training={"steps": 9, "best_step": 7, "selection": "ndcg@10", "curve": [1]})
+    store("pop", kind="baseline")
+    frame = frames.frame(load(tmp_path)).set_index("scheme")
+    assert frame["leaks"].to_dict() == {"numeric/p5-leak": True, "pop": False}
+    assert frame.loc["numeric/p5-leak", ["training.steps", "training.best_step"]].tolist() == [9, 7]
+    assert frame.loc["pop", ["training.steps", "source"]].isna().all()
+    assert "training.curve" not in frame
+
+
 def test_a_large_report_is_quick(store: Store, tmp_path: Path) -> None:
     for seed in range(3):
         for scheme in range(4):
