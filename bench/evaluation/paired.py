@@ -7,15 +7,18 @@ says how a comparison would come out for other users, of these trained models.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.evaluation.statistics import Floats
 
-PERMUTATIONS = 9999  # a p of 1 in 10,000 can be reached
+PERMUTATIONS = 9999  # p down to 1 in 10,000 is drawn
 EXACT = 13  # users who differ: with as few or fewer, all 2^13 = 8,192 permutations are gone through
 FLIPS_AT_ONCE = 1 << 23  # signs held at once: 64 MB as floats
+LEAST = float(np.finfo(np.float64).tiny)  # no p is 0
 TIED = 1e-10  # sums this close, as a part of the largest possible one, are the same but for rounding
 
 
@@ -24,21 +27,44 @@ def sign_flip(differences: Floats, permutations: int = PERMUTATIONS, seed: int =
 
     Swapping a user's two values flips the sign of the difference, so the null distribution is that of the sum under
     random signs. Where at most ``EXACT`` users differ, p is exact: the share of all sign patterns with a sum as far
-    from 0. Else it is (b + 1) / (permutations + 1), with b of the drawn sums as far: never 0, and never too small
-    on average (Phipson and Smyth 2010). A comparison's signs depend on the number of users and ``seed`` alone, not
-    on what else is in the call. Users who do not differ change nothing.
+    from 0. Else it is (b + 1) / (permutations + 1), with b of the drawn sums as far: never too small on average
+    (Phipson and Smyth 2010). Where b is 0, drawing says no more, and p is the bound that holds for all sign patterns
+    (Hoeffding 1963) if that is lower. A comparison's signs depend on the number of users and ``seed`` alone, not on
+    what else is in the call. Users who do not differ change nothing.
     """
-    if not len(differences) or not np.isfinite(differences).all():
-        raise BenchError(f"a test needs finite differences of at least one user; found {len(differences):,} users")
-    differing = (differences != 0).sum(axis=0)
-    few = differing <= EXACT
-    found = np.empty(differences.shape[1])
-    for column in np.flatnonzero(few):
-        values = differences[:, column]
-        found[column] = _exact(values[values != 0])
-    if not few.all():
-        found[~few] = _drawn(differences[:, ~few], permutations, seed)
-    return found
+    nothing = np.zeros((len(differences), 1))
+    columns = np.arange(differences.shape[1])
+    pairs = np.stack([columns, np.full_like(columns, len(columns))], axis=1)
+    return pairwise(np.concatenate([differences, nothing], axis=1), pairs, permutations, seed)
+
+
+def pairwise(
+    values: Floats, pairs: NDArray[np.intp], permutations: int = PERMUTATIONS, seed: int = 0
+) -> NDArray[np.float64]:
+    """The test of ``sign_flip`` for pairs of columns: ``values [users, columns]``, ``pairs [n, 2]`` to p ``[n]``.
+
+    A signed sum of differences is the difference of two signed sums, so all pairs of k columns take the products of
+    k columns.
+    """
+    if not len(values) or not np.isfinite(values).all():
+        raise BenchError(f"a test needs finite values of at least one user; found {len(values):,} users")
+    columns = np.asfortranarray(values)
+    p, drawn = np.empty(len(pairs)), []
+    for at, (one, other) in enumerate(pairs):
+        difference = columns[:, one] - columns[:, other]
+        if np.count_nonzero(difference) <= EXACT:
+            p[at] = _exact(difference[difference != 0])
+        else:
+            drawn.append((at, difference.sum(), np.abs(difference).sum(), difference @ difference))
+    if drawn:
+        found, observed, reach, squares = (np.array(part) for part in zip(*drawn, strict=True))
+        as_far = np.zeros(len(found))
+        for sums in _signed_sums(columns, permutations, seed):
+            flipped = sums[:, pairs[found, 0]] - sums[:, pairs[found, 1]]
+            as_far += _as_far(flipped, observed, reach).sum(axis=0)
+        bound = np.where(as_far == 0, np.maximum(2 * np.exp(-np.square(observed) / (2 * squares)), LEAST), 1)
+        p[found] = np.minimum((as_far + 1) / (permutations + 1), bound)
+    return p
 
 
 def _exact(values: Floats) -> float:
@@ -46,20 +72,21 @@ def _exact(values: Floats) -> float:
     return float(_as_far((2 * patterns - 1) @ values, values.sum(), np.abs(values).sum()).mean())
 
 
-def _drawn(differences: Floats, permutations: int, seed: int) -> Floats:
-    """One bit for each user and permutation; users who differ nowhere have theirs drawn and left unused."""
-    users, generator = len(differences), np.random.default_rng(seed)
-    differing = np.flatnonzero(differences.any(axis=1))
-    values = differences[differing]
-    observed, reach = values.sum(axis=0), np.abs(values).sum(axis=0)
+def _signed_sums(columns: Floats, permutations: int, seed: int) -> Iterator[Floats]:
+    """``[some permutations, columns]`` at a time: sums with one random sign for each user.
+
+    One bit for each user and permutation; users who are 0 everywhere have theirs drawn and left unused.
+    """
+    users, generator = len(columns), np.random.default_rng(seed)
+    telling = np.flatnonzero(columns.any(axis=1))
+    values = columns[telling]
+    whole = values.sum(axis=0)
     width, held = -(-users // 8), max(1, FLIPS_AT_ONCE // users)
-    as_far = np.zeros(differences.shape[1])
     for start in range(0, permutations, held):
         rows = min(held, permutations - start)
         bits = np.frombuffer(generator.bytes(rows * width), np.uint8).reshape(rows, width)
-        swapped = np.unpackbits(bits, axis=1)[:, differing].astype(np.float64)
-        as_far += _as_far(observed - 2 * (swapped @ values), observed, reach).sum(axis=0)
-    return np.asarray((as_far + 1) / (permutations + 1), np.float64)
+        swapped = np.unpackbits(bits, axis=1)[:, telling].astype(np.float64)
+        yield whole - 2 * (swapped @ values)
 
 
 def _as_far(sums: Floats, observed: Floats | float, reach: Floats | float) -> NDArray[np.bool_]:

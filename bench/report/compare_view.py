@@ -15,11 +15,11 @@ from bench.report.compare import Difference, Slice, difference
 from bench.report.comparisons import Comparison, as_json
 from bench.report.contracts import differences
 from bench.report.find import find
-from bench.report.numbers import change, metric_title, number, share, signed
+from bench.report.numbers import change, metric_title, number, probability, share, signed
 from bench.report.rows import HEADLINE, Row
 from bench.report.significance import difference_cell
 from bench.report.slices import Slicing
-from bench.report.table import DASH, Cell, Column, Note, Source, Table
+from bench.report.table import DASH, Cell, Column, Note, Source, Table, strong
 from bench.report.terminal import show_table
 
 
@@ -84,8 +84,8 @@ def _metrics(found: Difference) -> Table:
         Column("A less B", tuple(difference_cell(line, source) for line in lines)),
         column("lift", lambda line: line.lift, change),
         column("effect", lambda line: line.effect, lambda value: signed(value, 3)),
-        column("p", lambda line: line.p, _score),
-        column("p (Holm)", lambda line: line.corrected, _score),
+        column("p", lambda line: line.p, probability),
+        column("p (Holm)", lambda line: line.corrected, probability),
         column("won", lambda line: line.won, _count),
         column("lost", lambda line: line.lost, _count),
         column("tied", lambda line: line.tied, _count),
@@ -141,10 +141,10 @@ def _notes(found: Difference) -> list[Note]:
         f"{' and '.join(baselines)}: not trained under a contract, compared by what its own says of data and test"
     )
     same = [kind for kind, held in found.unlike.items() if not held]
-    shared = [] if pair.complete else [Note("users", "**the runs tested different users**; only those in common count")]
+    unequal = Note("users", strong("the runs tested different users") + "; only those in common count")
     return [
         *(Note(letter, _title(row)) for letter, row in (("A", pair.one), ("B", pair.other))),
-        *shared,
+        *([] if pair.complete else [unequal]),
         *unlike,
         *([Note("baseline", untrained)] if baselines else []),
         *([Note("the same", ", ".join(same))] if same else []),

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.evaluation.metrics import Floats
-from bench.evaluation.paired import effect_size, holm, lift, sign_flip
+from bench.evaluation.paired import effect_size, holm, lift, pairwise, sign_flip
 from bench.evaluation.statistics import ends, resampled_means, resampled_over_seeds
 from bench.report.contracts import comparable
 from bench.report.results import UserTable
 from bench.report.rows import HEADLINE, Row
 
 LEVEL = 0.05  # of the corrected p below which a difference is called one
-ROUNDED = 12  # decimals kept of a user's difference: means over seeds carry rounding errors
+ROUNDED = 12  # decimals kept of a user's value: means over seeds carry rounding errors
 
 Lines = NDArray[np.intp]
 
@@ -55,8 +56,12 @@ class Pair:
         return resampled_over_seeds(means[0], 0) - resampled_over_seeds(means[1], 1)
 
 
+def _same(one: UserTable, other: UserTable) -> bool:
+    return np.array_equal(one.users, other.users) and np.array_equal(one.targets, other.targets)
+
+
 def _common(one: UserTable, other: UserTable) -> tuple[Lines, Lines]:
-    if np.array_equal(one.users, other.users) and np.array_equal(one.targets, other.targets):
+    if _same(one, other):
         return np.arange(len(one)), np.arange(len(one))
     _, first, second = np.intersect1d(one.users, other.users, return_indices=True)
     same = one.targets[first] == other.targets[second]
@@ -69,7 +74,7 @@ class Comparison:
 
     Values are means over users and seeds. ``interval`` is the 95 % bootstrap interval of the difference, None where
     every user differs by the same; ``lift`` is relative to the other row. ``p`` is that of the paired permutation
-    test of per-user means over seeds, ``corrected`` the same after Holm's correction for all comparisons made
+    test of per-user means over seeds, ``corrected`` the same after Holm's correction for all comparisons tested
     together. A user is ``won`` where the value of the one is higher.
     """
 
@@ -95,35 +100,92 @@ class Comparison:
         return self.corrected < LEVEL
 
 
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Pairs tested together: ``p``, ``corrected`` for all of them (Holm), and ``differences``, ``[pairs, metrics]``.
+
+    Whichever of the pairs are looked at afterwards, be they picked for what came out: the chance that luck alone takes
+    any corrected p below a level stays below that level.
+    """
+
+    pairs: tuple[Pair, ...]
+    metrics: tuple[str, ...]
+    p: Floats
+    corrected: Floats
+    differences: Floats
+
+    @cached_property
+    def places(self) -> dict[frozenset[Row], int]:
+        return {frozenset((pair.one, pair.other)): at for at, pair in enumerate(self.pairs)}
+
+    def compare(self, pair: Pair) -> dict[str, Comparison]:
+        """Everything about one of the pairs, by metric."""
+        place = self.places[frozenset((pair.one, pair.other))]
+        p, corrected = self.p[place].tolist(), self.corrected[place].tolist()
+        return {
+            name: _comparison(pair, name, raw, mended)
+            for name, raw, mended in zip(self.metrics, p, corrected, strict=True)
+        }
+
+    def better(self, one: Row, other: Row, name: str) -> bool:
+        """Whether ``one`` has the higher value, and not by luck; never so for a pair that was not tested."""
+        place, at = self.places.get(frozenset((one, other))), self.metrics.index(name)
+        if place is None or self.corrected[place, at] >= LEVEL:
+            return False
+        return bool(self.differences[place, at] > 0) is (self.pairs[place].one is one)
+
+
 def compare(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[dict[str, Comparison]]:
     """For each pair its comparisons by metric, corrected for all of them; every pair needs a user in common."""
-    jobs = [(at, name) for at in range(len(pairs)) for name in metrics]
-    differences = [_differences(pairs[at], name) for at, name in jobs]
-    p = _tested(differences)
-    corrected = holm(p)
-    found: list[dict[str, Comparison]] = [{} for _ in pairs]
-    for (at, name), difference, raw, mended in zip(jobs, differences, p, corrected, strict=True):
-        found[at][name] = replace(_comparison(pairs[at], name, difference), p=float(raw), corrected=float(mended))
+    found = family(pairs, metrics)
+    return [found.compare(pair) for pair in pairs]
+
+
+def family(pairs: Sequence[Pair], metrics: Sequence[str]) -> Family:
+    """All pairs tested by all metrics; every pair needs a user in common."""
+    rows = list(dict.fromkeys(row for pair in pairs for row in (pair.one, pair.other)))
+    alike = _alike(rows)
+    p, differences = np.empty((2, len(pairs), len(metrics)))
+    for number in dict.fromkeys(alike.values()):
+        members = [at for at, pair in enumerate(pairs) if alike[pair.one] == number == alike[pair.other]]
+        together = [row for row in rows if alike[row] == number]
+        places = np.array([(together.index(pairs[at].one), together.index(pairs[at].other)) for at in members])
+        for column, name in enumerate(metrics if members else ()):
+            values = np.stack([_user_means(row, name) for row in together], axis=1)
+            p[members, column] = pairwise(values, places)
+            means = values.mean(axis=0)
+            differences[members, column] = means[places[:, 0]] - means[places[:, 1]]
+    for at, pair in enumerate(pairs):
+        if alike[pair.one] != alike[pair.other]:
+            found = np.stack([_differences(pair, name) for name in metrics], axis=1)
+            p[at], differences[at] = sign_flip(found), found.mean(axis=0)
+    return Family(tuple(pairs), tuple(metrics), p, holm(p.ravel()).reshape(p.shape), differences)
+
+
+def _alike(rows: Sequence[Row]) -> dict[Row, int]:
+    """Rows that tested the same users on the same targets have the same number."""
+    first: list[UserTable] = []
+    found = {}
+    for row in rows:
+        table = row.first.table
+        number = next((at for at, other in enumerate(first) if _same(table, other)), len(first))
+        first += [table] if number == len(first) else []
+        found[row] = number
     return found
 
 
+def _user_means(row: Row, name: str) -> Floats:
+    """``[users]``: means over seeds."""
+    return np.asarray(np.round(row.values(name).mean(axis=0), ROUNDED), np.float64)
+
+
 def _differences(pair: Pair, name: str) -> Floats:
-    one, other = pair.values(name)
-    return np.asarray(np.round(one.mean(axis=0) - other.mean(axis=0), ROUNDED), np.float64)
+    return _user_means(pair.one, name)[pair.lines[0]] - _user_means(pair.other, name)[pair.lines[1]]
 
 
-def _tested(differences: Sequence[Floats]) -> Floats:
-    """All comparisons over equally many users in one go."""
-    p = np.empty(len(differences))
-    lengths = np.array([len(difference) for difference in differences])
-    for users in np.unique(lengths):
-        members = np.flatnonzero(lengths == users).tolist()
-        p[members] = sign_flip(np.stack([differences[at] for at in members], axis=1))
-    return p
-
-
-def _comparison(pair: Pair, name: str, difference: Floats) -> Comparison:
+def _comparison(pair: Pair, name: str, p: float, corrected: float) -> Comparison:
     one, other = (float(values.mean()) for values in pair.values(name))
+    difference = _differences(pair, name)
     won, lost = int((difference > 0).sum()), int((difference < 0).sum())
     return Comparison(
         metric=name,
@@ -133,18 +195,26 @@ def _comparison(pair: Pair, name: str, difference: Floats) -> Comparison:
         interval=ends(pair.resampled(name)) if np.ptp(difference) > 0 else None,
         lift=lift(one, other),
         effect=effect_size(difference),
-        p=1.0,
-        corrected=1.0,
+        p=p,
+        corrected=corrected,
         won=won,
         lost=lost,
         tied=len(difference) - won - lost,
     )
 
 
+def every(rows: Sequence[Row]) -> list[Pair]:
+    """All pairs of rows that may be compared and have a user in common."""
+    alike = _alike(rows)
+    pairs = [Pair(one, other) for one, other in combinations(rows, 2) if comparable(one, other)]
+    return [pair for pair in pairs if alike[pair.one] == alike[pair.other] or pair.users]
+
+
 def references(rows: Sequence[Row]) -> list[tuple[Row, Row, str]]:
     """What a table compares: each scheme with the best baseline, each row with the best row; no pair twice.
 
-    Only with rows that may be compared. The third entry says what the second row is: ``best baseline``, ``best``.
+    Only with rows that may be compared. The best are picked on the users they are tested on, so p has to be corrected
+    for ``every`` pair. The third entry says what the second row is: ``best baseline``, ``best``.
     """
     found: dict[frozenset[int], tuple[Row, Row, str]] = {}
     for kind, against in (("best baseline", best_baseline), ("best", best_row)):

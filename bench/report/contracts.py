@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.report.results import Result
 from bench.report.rows import Row
+from bench.report.table import strong
 
 
 def comparable(one: Row, other: Row) -> bool:
@@ -88,8 +89,8 @@ def varying(named: Mapping[str, Mapping[str, Any]], partial: Collection[str] = (
 
 
 def differences(found: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
-    """What ``varying`` found, on one line with the keys emphasised: ``**beam**=20 (A), 50 (B)``."""
+    """What ``varying`` found, on one line with the keys emphasised: ``beam=20 (A), 50 (B)``."""
     return "; ".join(
-        f"**{key}**=" + ", ".join(f"{value} ({', '.join(names)})" for value, names in holders.items())
+        strong(key) + "=" + ", ".join(f"{value} ({', '.join(names)})" for value, names in holders.items())
         for key, holders in found.items()
     )

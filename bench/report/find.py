@@ -26,9 +26,9 @@ def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Ro
     rows = [row for section in sections(kept) for row in section.rows]
     if len(rows) > 1:
         folders = ", ".join(row.first.place for row in rows)
-        raise BenchError(
-            f"'{asked}' could be any of {len(rows)} runs; name a folder, or narrow it with --dataset: {folders}"
-        )
+        several = len({row.first.dataset.name for row in rows}) > 1
+        hint = "name one of their folders" + (", or a data set with --dataset" if several else "")
+        raise BenchError(f"'{asked}' could be any of {len(rows)} runs; {hint}: {folders}")
     return rows[0]
 
 

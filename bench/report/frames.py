@@ -81,6 +81,8 @@ def _flat(result: Result) -> dict[str, object]:
         "scheme": scheme.name,
         "version": scheme.version,
         "kind": scheme.kind,
+        "leaks": scheme.leaks,
+        "source": scheme.source,
         "settings": json.dumps(scheme.settings, sort_keys=True),
         "contract_id": result.contract_id,
         "preset": result.preset,
@@ -89,6 +91,7 @@ def _flat(result: Result) -> dict[str, object]:
         **{f"strict.{name}.{end}": found[name][at] for name in HEADLINES for at, end in enumerate(("low", "high"))},
         **_prefixed("identifiers", _identifiers(result.identifiers) if result.identifiers else {}),
         **_prefixed("costs", asdict(result.costs)),
+        **_prefixed("training", _scalars(result.training or {})),
         **_prefixed("dataset", {key: value for key, value in asdict(result.dataset).items() if key != "name"}),
         **_prefixed("split", result.split),
         **_prefixed("contract", result.contract),
@@ -104,6 +107,11 @@ def _identifiers(found: IdentifierFacts) -> dict[str, object]:
     held = {**asdict(found), **found.further}
     del held["further"]
     return {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in held.items()}
+
+
+def _scalars(held: Mapping[str, object]) -> dict[str, object]:
+    """Steps, epochs and what was best; curves are pictures."""
+    return {key: value for key, value in held.items() if value is None or isinstance(value, str | int | float)}
 
 
 def _prefixed(prefix: str, values: Mapping[str, object]) -> dict[str, object]:

@@ -7,8 +7,8 @@ disk. Everything in it comes from stored results.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import groupby
 
@@ -16,13 +16,14 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 import bench
-from bench.report import figures, identifiers, published_sheet, sheet
+from bench.report import figures, identifiers
+from bench.report.identifiers import Identifiers
 from bench.report.results import Result
-from bench.report.rows import Section, sections
-from bench.report.sheet import UNDER, Sheet
-from bench.report.table import DASH, Chapter, Note
+from bench.report.rows import Row, Section, sections
+from bench.report.table import Cell, Chapter, Column, Note, Source, Table, visible
 
 SAMPLE = 12  # items whose identifiers are shown
+TAGS = {"best": "strong", "second": "u", "": ""}
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Part:
     anchor: str
     title: str
     facts: str
-    sheets: tuple[Sheet, ...]
+    tables: tuple[Table, ...]
     drawings: tuple[Drawing, ...]
-    after: tuple[Sheet, ...]
+    after: tuple[Table, ...]
     notes: tuple[Note, ...]
 
 
@@ -55,43 +56,52 @@ def page(results: Sequence[Result], chapters: Sequence[Chapter]) -> str:
         _part(f"data-{number}", chapter, found[number - 1] if number <= len(found) else None, looks)
         for number, chapter in enumerate(chapters, start=1)
     ]
+    for at in range(len(found), len(parts)):
+        parts[at] = replace(parts[at], drawings=_drawings(found, looks, parts[at].anchor, ["ranks"]))
     return template().render(parts=parts, lead=_lead(results, found), bench=bench)
 
 
 def _part(anchor: str, chapter: Chapter, section: Section | None, looks: figures.Looks) -> Part:
-    shown = tuple(sheet.from_table(table) for table in chapter.tables)
     if section is None:
-        return Part(anchor, chapter.title, "", shown, (), (), chapter.notes)
+        return Part(anchor, chapter.title, "", chapter.tables, (), (), chapter.notes)
     dataset = section.dataset
     facts = f"{dataset.users:,} users, {dataset.items:,} items, {dataset.interactions:,} interactions"
-    drawings = [
-        Drawing(picture.title, picture.caption, Markup(drawn))
-        for name, picture in figures.PICTURES.items()
-        if (drawn := figures.svg(name, section, looks, f"{anchor}-{name}"))
-    ]
-    after = [made for made in (samples(section), published_sheet.compared(section)) if made is not None]
-    return Part(anchor, chapter.title, facts, shown, tuple(drawings), tuple(after), chapter.notes)
+    named = samples(section)
+    after = () if named is None else (named,)
+    drawings = _drawings([section], looks, anchor, figures.PICTURES)
+    return Part(anchor, chapter.title, facts, chapter.tables, drawings, after, chapter.notes)
 
 
-def samples(section: Section, count: int = SAMPLE) -> Sheet | None:
+def _drawings(found: Sequence[Section], looks: figures.Looks, anchor: str, names: Iterable[str]) -> tuple[Drawing, ...]:
+    drawn = {name: figures.svg(name, found, looks, f"{anchor}-{name}") for name in names}
+    pictures = {name: figures.PICTURES[name] for name, made in drawn.items() if made}
+    return tuple(Drawing(held.title, held.caption, Markup(drawn[name])) for name, held in pictures.items())
+
+
+def samples(section: Section, count: int = SAMPLE) -> Table | None:
     """Identifiers of the same items under every scheme; None where no scheme has identifiers to show."""
     held = identifiers.of_section(section)
     if not held:
         return None
-    places = [{item: at for at, item in enumerate(found.items)} for _, found in held]
-    rows = tuple(
-        (
-            _named(item, held[0][1].titles[places[0][item]]),
-            *(found.texts[place[item]] for (_, found), place in zip(held, places, strict=True)),
-        )
-        for item in identifiers.sample([found for _, found in held], count)
-    )
-    note = Note("items", f"{len(rows)} of {section.dataset.items:,}, drawn at random, the same for all schemes")
-    return Sheet("Identifiers of some items", ("item", *(row.label for row, _ in held)), rows, (note,))
+    items = identifiers.sample([found for _, found in held], count)
+    named = [_identifiers(row, found, items) for row, found in held]
+    note = Note("items", f"{len(items)} of {section.dataset.items:,}, drawn at random, the same for all schemes")
+    return Table("samples", "Identifiers of some items", _items(*held[0], items), tuple(named), (note,))
 
 
-def _named(item: str, title: str) -> str:
-    return f"{title} ({item})" if title else item
+def _items(row: Row, found: Identifiers, items: Sequence[str]) -> Column:
+    place = {item: at for at, item in enumerate(found.items)}
+    titles = [found.titles[place[item]] for item in items]
+    source = Source((row.first.place,), ("ids.parquet:item", *(["ids.parquet:title"] if any(titles) else [])))
+    texts = (f"{title} ({item})" if title else item for item, title in zip(items, titles, strict=True))
+    return Column("item", tuple(Cell(text, source, text) for text in texts), numeric=False)
+
+
+def _identifiers(row: Row, found: Identifiers, items: Sequence[str]) -> Column:
+    place = {item: at for at, item in enumerate(found.items)}
+    source = Source((row.first.place,), ("ids.parquet:identifier",))
+    texts = (found.texts[place[item]] for item in items)
+    return Column(row.label, tuple(Cell(text, source, text) for text in texts), numeric=False)
 
 
 def _lead(results: Sequence[Result], found: Sequence[Section]) -> str:
@@ -117,27 +127,50 @@ def template() -> Template:
         loader=FunctionLoader(_resource),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_one_line,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"rich": rich, "number": sheet.number, "together": together}
-    made.globals |= {"numeric": sheet.numeric, "resource": lambda name: Markup(_resource(name))}
+    made.filters |= {"broken": broken, "key": key, "pieces": pieces, "shown": shown, "together": together}
+    made.globals |= {"resource": lambda name: Markup(_resource(name))}
     return made.get_template("page.html")
+
+
+def _one_line(value: object) -> object:
+    """What is no markup of ours holds no character that a page may not."""
+    return value if value is None or isinstance(value, Markup) else visible(str(value))
 
 
 def _resource(name: str) -> str:
     return (files("bench.report") / "page" / name).read_text(encoding="utf-8")
 
 
-def together(notes: Sequence[Note]) -> list[tuple[str, list[str]]]:
+def together(notes: Sequence[Note]) -> list[tuple[str, list[Note]]]:
     """Neighbouring notes of one title under that title."""
-    return [(title, [note.text for note in held]) for title, held in groupby(notes, lambda note: note.title)]
+    return [(title, list(held)) for title, held in groupby(notes, lambda note: note.title)]
 
 
-def rich(text: str) -> Markup:
-    """A cell or note: what stands between ``**`` is strong, an interval is small; lines break after a slash."""
-    pieces = re.sub(r"(?<=\w)/(?=\w)", "/<wbr>", str(escape(text))).split("**")
-    strong = "".join(f"<strong>{piece}</strong>" if at % 2 else piece for at, piece in enumerate(pieces))
-    strong = re.sub(f"^{UNDER}(.*?){UNDER}", r"<u>\1</u>", strong)
-    interval = rf"\[[-+]?[\d.]+(?:{DASH}|, )[-+]?[\d.]+\]"
-    return Markup(re.sub(rf"(?:± [\d.]+ ?)?{interval}|± [\d.]+", r"<small>\g<0></small>", strong))
+def broken(text: str) -> Markup:
+    """Text that may be broken into lines behind a slash."""
+    return Markup(re.sub(r"(?<=\w)/(?=\w)", "/<wbr>", str(escape(visible(text)))))
+
+
+def pieces(note: Note) -> Markup:
+    """The text of a note."""
+    return Markup().join(_tagged("strong" if strong else "", broken(piece)) for piece, strong in note.pieces)
+
+
+def shown(cell: Cell) -> Markup:
+    """A cell with its spread and interval: strong the best, underlined the second."""
+    value = _tagged(TAGS[cell.place], broken(cell.text + cell.mark))
+    rest = " ".join(part for part in (cell.spread, f"[{cell.interval}]" if cell.interval else "") if part)
+    return Markup("{} {}").format(value, _tagged("small", escape(rest))) if rest else value
+
+
+def _tagged(tag: str, inside: Markup) -> Markup:
+    return Markup(f"<{tag}>{{}}</{tag}>").format(inside) if tag else inside
+
+
+def key(cell: Cell) -> str | None:
+    """What a cell is sorted by as a number; None for words and for what does not exist."""
+    return None if cell.value is None or isinstance(cell.value, str) else repr(float(cell.value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bench.report.table import Cell, Chapter, Note, Table
+from bench.report.table import Cell, Chapter, Note, Table, visible
 
 PREAMBLE = "% needs \\usepackage{booktabs} and \\usepackage{graphicx}\n"
 FITTED = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"  # shrinks what is too wide
@@ -19,9 +19,11 @@ SPECIAL = {
     "\N{EN DASH}": "--",
     "\N{PLUS-MINUS SIGN}": "$\\pm$",
     "\N{DAGGER}": "$\\dagger$",
-    "\n": " ",
+    "[": "{[}",  # at the start of a line these two belong to the \\\\ before them
+    "*": "{*}",
     **{character: "\\" + character for character in "&%$#_{}"},
 }
+MEANING = re.compile("[" + re.escape("".join(SPECIAL)) + "]|-(?=-)")  # two hyphens are a dash to TeX
 REPEATED = ("contract", "contracts", "differing", "environment")  # under each table by name, here in full
 
 
@@ -63,8 +65,8 @@ def _notes(chapter: Chapter, table: Table) -> list[Note]:
 
 
 def _note(note: Note) -> str:
-    pieces = (escaped(piece) for piece in note.text.split("**"))  # odd pieces are emphasised
-    text = "".join(f"\\textbf{{{piece}}}" if at % 2 else piece for at, piece in enumerate(pieces))
+    pieces = ((escaped(piece), strong) for piece, strong in note.pieces)
+    text = "".join(f"\\textbf{{{piece}}}" if strong else piece for piece, strong in pieces)
     return f"\\textit{{{escaped(note.title)}}}: {text}"
 
 
@@ -78,7 +80,7 @@ def _cell(cell: Cell) -> str:
 
 def escaped(text: str) -> str:
     """Text in which no character means anything to TeX."""
-    return "".join(SPECIAL.get(character, character) for character in text)
+    return MEANING.sub(lambda found: SPECIAL.get(found[0], "-{}"), visible(text))
 
 
 def _slug(text: str) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from bench.report.table import Cell, Chapter, Note, Table
+from bench.report.table import Cell, Chapter, Note, Table, visible
+
+# What CommonMark and GitHub read as markup inside a line. An underscore between two letters is none, nor is an
+# ampersand that begins no entity, nor a number sign that neither begins nor ends a heading.
+MARKUP = re.compile(r"[\\`*|<$~\[]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|#$")
 
 
 def markdown(chapters: Sequence[Chapter]) -> str:
@@ -20,7 +25,7 @@ def _chapter(found: Chapter) -> str:
 def _table(table: Table) -> str:
     rules = ("---:" if column.numeric else "---" for column in (table.head, *table.columns))
     lines = [
-        _line([table.head.title, *(column.title for column in table.columns)]),
+        _line([escaped(column.title) for column in (table.head, *table.columns)]),
         _line(list(rules)),
         *(_line([_cell(cell) for cell in row]) for row in table.rows),
     ]
@@ -38,9 +43,13 @@ def _cell(cell: Cell) -> str:
 
 
 def _notes(found: Sequence[Note]) -> list[str]:
-    return [f"- *{note.title}*: {escaped(note.text)}" for note in found]
+    return [f"- *{escaped(note.title)}*: {_pieces(note)}" for note in found]
+
+
+def _pieces(note: Note) -> str:
+    return "".join(f"**{escaped(piece)}**" if strong else escaped(piece) for piece, strong in note.pieces)
 
 
 def escaped(text: str) -> str:
-    """Text that neither ends a table cell nor begins a tag."""
-    return text.replace("|", "\\|").replace("<", "\\<").replace("\n", " ")
+    """Text in which no character is markup."""
+    return MARKUP.sub(r"\\\g<0>", visible(text))

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.report.comparisons import Pair
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.results import DatasetFacts, Result
 from bench.report.rows import Row, differing
-from bench.report.significance import Line
-from bench.report.table import DAGGER, Note
+from bench.report.significance import Tested
+from bench.report.table import DAGGER, Note, strong
 
 MACHINE = ("platform", "device", "cpu_threads", "processes")  # where these differ, so do seconds and memory
 SHORT = ("bench", "torch", "device", "cpu_threads", "processes")  # of the environment, under every table
@@ -30,17 +29,22 @@ MARKED = (
     "that it agrees with"
 )
 DAGGER_MEANS = (
-    "better than the best baseline: p below 0.05 in a paired permutation test, after Holm's correction for all "
-    "comparisons of this data set"
+    "better than every baseline that the row may be compared with: against each, p (Holm) is below 0.05; none is "
+    "picked, so luck in picking plays no part"
 )
 TEST = (
     "paired permutation test over users (signs of the differences are flipped; 9,999 draws, all patterns where few "
-    "users differ), two-sided; of per-user means where a row has several seeds"
+    "users differ, Hoeffding's bound where no draw comes as far), two-sided; where a row has several seeds, of each "
+    "user's mean over them: it speaks of other users for these trained models, not of other seeds"
 )
+PICKED = (
+    "p (Holm) is corrected for all {:,} comparisons of any two rows that may be compared, shown or not, so that the "
+    "best baseline and the best row may be picked on these same users"
+)
+EACH = "; each for itself, not for all together, and the best row's lead is flattered by having been picked"
 EFFECT = (
     "lift is the difference as a part of the second value, effect the mean difference of users over its standard "
-    "deviation (d_z); the best row is picked on these same users, so p against it is somewhat too small where many "
-    "rows are nearly equal"
+    "deviation (d_z)"
 )
 WON = "; won, lost and tied count users by NDCG@10"
 COSTS = (
@@ -104,18 +108,16 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
     ]
 
 
-def of_comparisons(lines: Sequence[Line], without: Sequence[Pair]) -> list[Note]:
-    """``without`` are pairs that have no user in common."""
-    tests = sum(len(line.found) for line in lines)
-    partly = [line.pair for line in lines if not line.pair.complete]
+def of_comparisons(tested: Tested) -> list[Note]:
+    partly = [line.pair for line in tested.lines if not line.pair.complete]
     named = [f"{pair.one.label} and {pair.other.label}: {pair.users:,}" for pair in partly]
-    apart = [f"{pair.one.label} and {pair.other.label}" for pair in without]
+    apart = [f"{pair.one.label} and {pair.other.label}" for pair in tested.apart]
     return [
-        Note("test", f"{TEST}; p (Holm) is corrected for all {tests} comparisons of this table"),
-        Note("intervals", INTERVALS + SEEDS + "; of the difference, with the same users drawn for both rows"),
+        Note("test", f"{TEST}; {PICKED.format(tested.family.p.size)}"),
+        Note("intervals", INTERVALS + SEEDS + "; of the difference, with the same users drawn for both rows" + EACH),
         Note("effect", EFFECT + WON),
-        *_if(named, "users", "**tested different users**, compared on those in common: "),
-        *_if(apart, "left out", "**no user in common**: "),
+        *_if(named, "users", strong("tested different users") + ", compared on those in common: "),
+        *_if(apart, "left out", strong("no user in common") + ": "),
     ]
 
 
@@ -134,7 +136,10 @@ def _data(dataset: DatasetFacts) -> Note:
 
 def _leaks(rows: Sequence[Row]) -> list[Note]:
     labels = ", ".join(row.label for row in rows if row.first.scheme.leaks)
-    text = f"**{labels} saw the validation and test items**: kept to show what a leak is worth, and never the best"
+    text = (
+        strong(f"{labels} saw the validation and test items")
+        + ": kept to show what a leak is worth, and never the best"
+    )
     return [Note("leaks", text)] if labels else []
 
 
@@ -163,7 +168,7 @@ def _contracts(found: Contracts) -> list[Note]:
 def _unequal(found: Contracts) -> list[Note]:
     named = ", ".join(f"{letter} is {_named(holder)}" for letter, holder in found.by_letter.items())
     return [
-        Note("contracts", f"**the rows were not made under one contract**: {named}"),
+        Note("contracts", strong("the rows were not made under one contract") + f": {named}"),
         Note("differing", differences(_unlike(found))),
     ]
 
@@ -232,4 +237,4 @@ def _environment(rows: Sequence[Row]) -> list[Note]:
 def _machines(rows: Sequence[Row]) -> list[Note]:
     if not differing([{key: held.get(key) for key in MACHINE} for held in _environments(rows).values()]):
         return []
-    return [Note("machines", "**measured on different machines**: seconds and memory do not compare")]
+    return [Note("machines", strong("measured on different machines") + ": seconds and memory do not compare")]

@@ -19,6 +19,11 @@ def share(value: float | None) -> str:
     return DASH if value is None else "0%" if not value else f"{value:.1%}" if value >= 0.001 else "< 0.1%"
 
 
+def probability(value: float | None) -> str:
+    """``0.0310``; what may happen never reads as impossible."""
+    return "< 0.0001" if value is not None and value < 0.0001 else number(value, 4)
+
+
 def change(value: float | None) -> str:
     """``+12.5%``: a relative difference."""
     return DASH if value is None else f"{value:+,.1%}"

@@ -19,6 +19,11 @@ from bench.report.numbers import metric_title, number
 from bench.report.rows import HEADLINE, Row, Section
 from bench.report.table import Cell, Chapter, Column, Note, Source, Table
 
+NEEDED = (
+    f"a rank diagram needs {LEAST_SCHEMES} or more schemes under one contract on each of {LEAST_DATASETS} or more "
+    "data sets; found {} data sets"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Overall:

@@ -50,7 +50,6 @@ class Source:
     candidates: str
     contract: Mapping[str, Sequence[Any]]
     least: Mapping[str, float]
-    baseline_presets: Sequence[str]
     data: Mapping[str, Mapping[str, int]]
     cautions: Sequence[Caution] = ()
 
@@ -115,7 +114,6 @@ def parse(held: Mapping[str, Any]) -> Published:
             candidates=source.get("candidates", common["candidates"]),
             contract={**common["contract"], **source.get("contract", {})},
             least={**common["least"], **source.get("least", {})},
-            baseline_presets=common["baseline_presets"],
             data={**held["data"], **source.get("data", {})},
             cautions=[Caution(**caution) for caution in source.get("caution", [])],
         )
@@ -186,8 +184,9 @@ def _data(theirs: Mapping[str, int], ours: DatasetFacts) -> list[str]:
 
 
 def _contract(source: Source, ours: Result) -> list[str]:
-    """A baseline's contract holds only what binds it, and only that is asked; its budget is told by its preset."""
+    """A baseline's contract holds only what binds it, and only that is asked; its budget is among its settings."""
     contract = ours.contract
+    budget = {**ours.scheme.settings, **contract} if ours.scheme.kind == "baseline" else contract
     unlike = [
         f"{key} {_plain(contract[key])}, not {_plain(allowed[0])}"
         for key, allowed in source.contract.items()
@@ -196,10 +195,9 @@ def _contract(source: Source, ours: Result) -> list[str]:
     short = [
         f"{key} {held}, below {least}"
         for key, least in source.least.items()
-        if isinstance(held := contract.get(key), int | float) and held < least
+        if isinstance(held := budget.get(key), int | float) and held < least
     ]
-    small = ours.scheme.kind == "baseline" and ours.preset not in (None, *source.baseline_presets)
-    return unlike + short + (["a budget below published ones"] if small else [])
+    return unlike + short
 
 
 def _named(value: Any) -> Any:

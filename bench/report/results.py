@@ -50,7 +50,8 @@ class DatasetFacts:
 class SchemeFacts:
     """What was compared. ``kind`` is ``scheme`` for identifiers and ``baseline`` for classical recommenders.
 
-    ``leaks``: it was fitted on validation and test, to demonstrate a leak.
+    ``leaks``: it was fitted on validation and test, to demonstrate a leak. ``source`` is a digest of its code, None in
+    results that hold none.
     """
 
     name: str
@@ -58,6 +59,7 @@ class SchemeFacts:
     settings: Mapping[str, Any]
     kind: str
     leaks: bool = False
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,7 @@ def _result(folder: Path, place: str, stored: Mapping[str, Any]) -> Result:
             settings=dict(scheme["settings"]),
             kind=str(scheme["kind"]),
             leaks=bool(scheme.get("leaks", False)),
+            source=scheme.get("source"),
         ),
         contract=dict(stored["contract"]),
         contract_id=str(stored["contract_id"]),

@@ -15,6 +15,7 @@ from bench.evaluation.metrics import Floats
 from bench.evaluation.statistics import ends, mean_and_sd, resampled_over_seeds
 from bench.report import sampling
 from bench.report.results import DatasetFacts, Result
+from bench.report.table import visible
 
 HEADLINE = "ndcg@10"
 
@@ -128,7 +129,7 @@ def sections(results: Sequence[Result]) -> list[Section]:
     found = []
     for (name, fingerprint), members in groupby(rows, lambda row: _data_key(row.first)):
         others = {row.first.dataset.fingerprint for row in rows if row.first.dataset.name == name}
-        title = name if len(others) == 1 else f"{name} (data {fingerprint})"
+        title = visible(name if len(others) == 1 else f"{name} (data {fingerprint})")
         ranked = tuple(sorted(members, key=lambda row: (row.baseline, -row.metric(HEADLINE)[0], row.label)))
         found.append(Section(title, ranked[0].first.dataset, ranked))
     return found
@@ -177,7 +178,7 @@ def _labels(results: Sequence[Result]) -> dict[tuple[str, int, str], str]:
         varying = differing([other.settings for other in namesakes])
         if varying:
             label += " (" + ", ".join(f"{key}={scheme.settings.get(key, 'none')}" for key in varying) + ")"
-        labels[_scheme_key(result)] = label
+        labels[_scheme_key(result)] = visible(label)
     return labels
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.report.comparisons import Comparison, Pair, compare, references
-from bench.report.numbers import change, metric_title, number, signed
+from bench.report.comparisons import Comparison, Family, Pair, every, family, references
+from bench.report.contracts import comparable
+from bench.report.numbers import change, metric_title, probability, signed
 from bench.report.quality import HEADLINES, stored
 from bench.report.rows import HEADLINE, Row
 from bench.report.table import Cell, Column, Source
@@ -25,23 +26,30 @@ class Line:
         return Source(tuple(cell.place for cell in cells), tuple(f"per_user.parquet:{field}" for field in fields))
 
 
-def lines(rows: Sequence[Row]) -> tuple[list[Line], list[Pair]]:
-    """The comparisons of a section, corrected for all of them, and the pairs left out for want of a common user."""
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """The comparisons of a section: ``lines`` are shown, ``apart`` have no user in common, ``family`` holds all."""
+
+    family: Family
+    lines: tuple[Line, ...]
+    apart: tuple[Pair, ...]
+
+
+def tested(rows: Sequence[Row]) -> Tested:
+    """All rows that may be compared against one another; those with the best baseline and the best row are shown."""
+    found = family(every(rows), HEADLINES)
     pairs = [(Pair(one, other), kind) for one, other, kind in references(rows)]
-    able = [(pair, kind) for pair, kind in pairs if pair.users]
-    found = compare([pair for pair, _ in able], HEADLINES)
-    made = [Line(pair, kind, comparisons) for (pair, kind), comparisons in zip(able, found, strict=True)]
-    return made, [pair for pair, _ in pairs if not pair.users]
+    lines = tuple(Line(pair, kind, found.compare(pair)) for pair, kind in pairs if pair.users)
+    return Tested(found, lines, tuple(pair for pair, _ in pairs if not pair.users))
 
 
-def beating(made: Sequence[Line]) -> dict[str, set[Row]]:
-    """By metric, the rows that beat the best baseline and whose corrected p says so."""
+def beating(rows: Sequence[Row], found: Family) -> dict[str, set[Row]]:
+    """By metric, the schemes that are better than every baseline that they may be compared with, and not by luck."""
+    rivals = {
+        row: [other for other in rows if other.baseline and comparable(row, other)] for row in rows if not row.baseline
+    }
     return {
-        name: {
-            line.pair.one
-            for line in made
-            if line.kind == "best baseline" and line.found[name].significant and line.found[name].difference > 0
-        }
+        name: {row for row, others in rivals.items() if others and all(found.better(row, o, name) for o in others)}
         for name in HEADLINES
     }
 
@@ -71,8 +79,8 @@ def _tests(made: Sequence[Line], name: str) -> list[Column]:
         Column(f"{title} difference", tuple(difference_cell(line.found[name], line.source("rank")) for line in made)),
         _figures(made, f"{title} lift", name, lambda found: found.lift, change),
         _figures(made, f"{title} effect", name, lambda found: found.effect, lambda value: signed(value, 3)),
-        _figures(made, f"{title} p", name, lambda found: found.p, lambda value: number(value, 4)),
-        _figures(made, f"{title} p (Holm)", name, lambda found: found.corrected, lambda value: number(value, 4)),
+        _figures(made, f"{title} p", name, lambda found: found.p, probability),
+        _figures(made, f"{title} p (Holm)", name, lambda found: found.corrected, probability),
     ]
 
 

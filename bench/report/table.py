@@ -5,6 +5,7 @@ Whoever renders a table (Markdown, a terminal, LaTeX, a frame, a page) reads thi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -13,25 +14,42 @@ from bench.report.results import DatasetFacts
 
 DASH = "\N{EN DASH}"  # between the ends of an interval, and alone for what does not exist
 DAGGER = "\N{DAGGER}"
+STRONG = "\N{START OF TEXT}", "\N{END OF TEXT}"  # around what a note emphasises: no renderer lets data print them
+EMPHASISED = re.compile("{0}([^{0}{1}]*){1}".format(*STRONG))
+INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")  # controls, line ends, halves of characters
+
+
+def visible(text: str) -> str:
+    """Text on one line, without characters that steer a terminal or that a file cannot hold."""
+    return INVISIBLE.sub(" ", text)
+
+
+def strong(text: str) -> str:
+    """What a note emphasises, to be put into its text."""
+    return text.join(STRONG)
 
 
 @dataclass(frozen=True)
 class Source:
     """Cell folders below the results folder, and which of their ``file:field`` a value was read or computed from.
 
-    The fields of ``result.json`` are its keys joined by dots; those of a Parquet file are its columns.
+    The fields of ``result.json`` are its keys joined by dots; those of a Parquet file are its columns. ``published``
+    names entries of ``bench/report/published.toml`` that it was taken from or compared with.
     """
 
     folders: tuple[str, ...]
     fields: tuple[str, ...]
+    published: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{', '.join(self.folders)}: {', '.join(self.fields)}"
+        ours = [f"{', '.join(self.folders)}: {', '.join(self.fields)}"] if self.folders else []
+        return "; ".join([*ours, *(f"published.toml: {entry}" for entry in self.published)])
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One value. ``value`` is not rounded, and None for what does not exist; ``ends`` are those of its 95 % interval.
+    """One value. ``text`` is plain: no character of it is markup. ``value`` is not rounded, and None for what does not
+    exist; ``ends`` are those of its 95 % interval.
 
     ``place`` is ``best`` or ``second`` among the rows that may be compared; ``mark`` is a † or nothing.
     """
@@ -70,10 +88,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Note:
-    """One remark; what stands between ``**`` in its text is emphasised."""
+    """One remark. Its text is plain but for what is ``strong``; whoever prints it reads ``pieces``."""
 
     title: str
     text: str
+
+    @property
+    def pieces(self) -> list[tuple[str, bool]]:
+        """Stretches of the text, and whether each is emphasised."""
+        return [(piece, bool(at % 2)) for at, piece in enumerate(EMPHASISED.split(self.text)) if piece]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from bench.report import diagnostics, notes, significance, slices, warm_cold
 from bench.report.contracts import Contracts, contracts
 from bench.report.costs import costs
 from bench.report.overall import overall
+from bench.report.published_table import published_table
 from bench.report.quality import HEADLINES, labels, letters, quality
 from bench.report.results import Result
 from bench.report.rows import Row, Section, sections
@@ -23,12 +24,12 @@ def chapters(results: Sequence[Result]) -> list[Chapter]:
 
 
 def chapter(section: Section, lacking: str = "") -> Chapter:
-    """The tables of one data set: quality, comparisons, costs, identifiers, slices. Reads the per-user tables."""
+    """The tables of one data set, in the order in which they are read. Reads the per-user tables."""
     rows, found = section.rows, contracts(section.rows)
     resample([cell for row in rows for cell in row.cells], HEADLINES)
-    compared, apart = significance.lines(rows)
+    tested = significance.tested(rows)
     beneath = notes.under_each(rows, found)
-    beating = significance.beating(compared)
+    beating = significance.beating(rows, tested.family)
     own = [
         _table(
             "quality",
@@ -38,11 +39,12 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
             quality(rows, beating),
             notes.of_quality(rows, any(beating.values())),
         ),
-        *_comparisons(compared, notes.of_comparisons(compared, apart)),
+        *_comparisons(tested.lines, notes.of_comparisons(tested)),
         _table("costs", "Costs", rows, found, costs(rows), notes.of_costs(rows)),
         *_identifiers(rows, found),
         *_slices(rows, found),
         *_warm_cold(rows, found),
+        *_published(section),
     ]
     made = tuple(Table(t.name, t.title, t.head, t.columns, (*beneath, *t.notes)) for t in own)
     return Chapter(section.title, section.dataset, made, tuple(notes.conditions(section.dataset, rows, found, lacking)))
@@ -91,6 +93,11 @@ def _warm_cold(rows: Sequence[Row], found: Contracts) -> list[Table]:
         return []
     beneath = warm_cold.beneath(rows)
     return [_table("warm-cold", "Warm and cold items", rows, found, warm_cold.warm_cold(rows), beneath)]
+
+
+def _published(section: Section) -> list[Table]:
+    made = published_table(section)
+    return [made] if made else []
 
 
 def missing(section: Section, others: Sequence[Section]) -> str:

@@ -9,7 +9,7 @@ from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.report.table import Cell, Chapter, Column, Note, Table
+from bench.report.table import Cell, Chapter, Column, Note, Table, visible
 
 LONGEST_LABEL, LEAST_LABEL = 30, 10  # characters of a row's name before it is folded
 GAP = 2  # spaces between two columns
@@ -19,7 +19,7 @@ STYLES = {"best": "bold", "second": "underline", "": ""}
 def show(chapters: Sequence[Chapter], out: Console) -> None:
     """Print all chapters."""
     for chapter in chapters:
-        out.print(Rule(Text(chapter.title, style="bold"), align="left"))
+        out.print(Rule(_text(chapter.title, "bold"), align="left"))
         for table in chapter.tables:
             show_table(table, out)
         out.print(_beneath(chapter.notes), "")
@@ -27,7 +27,7 @@ def show(chapters: Sequence[Chapter], out: Console) -> None:
 
 def show_table(table: Table, out: Console) -> None:
     """One table, in parts where it is too wide, and its notes."""
-    out.print(Text(table.title, style="bold"))
+    out.print(_text(table.title, "bold"))
     label = _label_width(table.head, table.columns, out.width)
     for part in _balanced(table.columns, out.width - label - GAP):
         out.print(_rich(table.head, part, label), "")
@@ -74,17 +74,17 @@ def _packed(widths: Sequence[int], room: int) -> list[list[int]]:
 
 def _rich(head: Column, columns: Sequence[Column], label: int) -> RichTable:
     made = RichTable(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
-    made.add_column(head.title, width=label, overflow="fold")
+    made.add_column(_text(head.title), width=label, overflow="fold")
     for column in columns:
-        made.add_column(column.title, width=_width(column), justify="right" if column.numeric else "left")
+        made.add_column(_text(column.title), width=_width(column), justify="right" if column.numeric else "left")
     for at, cell in enumerate(head.cells):
-        made.add_row(Text(cell.text), *(_rich_cell(column.cells[at]) for column in columns))
+        made.add_row(_text(cell.text), *(_rich_cell(column.cells[at]) for column in columns))
     return made
 
 
 def _rich_cell(cell: Cell) -> Text:
     value, *rest = _lines(cell)
-    return Text("\n").join([Text(value, style=STYLES[cell.place]), *(Text(line, style="dim") for line in rest)])
+    return Text("\n").join([_text(value, STYLES[cell.place]), *(_text(line, "dim") for line in rest)])
 
 
 def _beneath(found: Sequence[Note]) -> RichTable:
@@ -92,6 +92,11 @@ def _beneath(found: Sequence[Note]) -> RichTable:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for note in found:
-        pieces = note.text.split("**")  # odd pieces are emphasised
-        grid.add_row(note.title, Text.assemble(*((piece, "bold" if at % 2 else "") for at, piece in enumerate(pieces))))
+        pieces = (_text(piece, "bold" if strong else "") for piece, strong in note.pieces)
+        grid.add_row(_text(note.title), Text.assemble(*pieces))
     return grid
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Never a bare string: rich would read markup in it."""
+    return Text(visible(text), style=style)

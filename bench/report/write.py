@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import machine
-from bench.errors import unknown
+from bench.errors import BenchError, unknown
 from bench.files import replacing
-from bench.report import frames, published_sheet, sheet
+from bench.report import frames, overall
 from bench.report import results as stored
 from bench.report.contracts import agree
 from bench.report.latex import latex
@@ -54,13 +54,14 @@ class Files:
 def write(results: Path, only: Only, files: Files, as_json: bool = False) -> None:
     """Print the tables of the chosen results, and write the files asked for. As JSON it is a list of their values."""
     framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
+    _check_figures([path for path in (files.figure, files.cost_figure, files.rank_figure) if path is not None])
     found = chosen(stored.load(results), only)
     made = chapters(found)
     if as_json:
         machine.show(frames.plain(made))
     else:
         show(made, Console(highlight=False))
-    _text(files.out, markdown(made) + _published(found))
+    _text(files.out, markdown(made))
     written = [files.out, *_draw(found, files)]
     if files.latex is not None:
         _text(files.latex, latex(made))
@@ -78,23 +79,25 @@ def write(results: Path, only: Only, files: Files, as_json: bool = False) -> Non
     )
 
 
-def _published(found: Sequence[Result]) -> str:
-    """Published scores, for each data set that has results to put beside them."""
-    made = [(section.title, published_sheet.compared(section)) for section in sections(found)]
-    return "".join("\n" + sheet.markdown(held, f"{title}: ") for title, held in made if held is not None)
+def _check_figures(paths: Sequence[Path]) -> None:
+    """An impossible name is told before the work is done."""
+    if paths:
+        from bench.report import figures
+
+        for path in paths:
+            figures.check(path)
 
 
 def _draw(found: Sequence[Result], files: Files) -> list[Path]:
     """The pictures that are asked for; the paths written."""
-    asked = {"quality": files.figure, "cost": files.cost_figure}
-    if not any((*asked.values(), files.rank_figure, files.figures)):
+    asked = {"quality": files.figure, "cost": files.cost_figure, "ranks": files.rank_figure}
+    if not any((*asked.values(), files.figures)):
         return []
-    from bench.report import figures, rank_figure  # here, for they import matplotlib
+    from bench.report import figures  # here, for it imports matplotlib
 
+    if files.rank_figure and overall.ranked(shown := sections(found)) is None:
+        raise BenchError(overall.NEEDED.format(len(shown)))
     written = [path for name, path in asked.items() if path and figures.write(name, found, path)]
-    if files.rank_figure:
-        rank_figure.draw(found, files.rank_figure)
-        written.append(files.rank_figure)
     return written + (figures.write_all(found, files.figures) if files.figures else [])
 
 

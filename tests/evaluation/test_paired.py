@@ -94,8 +94,42 @@ def test_direction_does_not_change_p_and_nothing_is_never_significant() -> None:
     assert sign_flip(np.zeros((50, 1)))[0] == 1
 
 
-def test_p_is_never_zero_and_never_below_what_was_drawn() -> None:
-    assert sign_flip(np.ones((100, 1)), 99)[0] == 0.01
+def test_p_is_never_zero_and_beyond_the_draws_holds_for_all_patterns() -> None:
+    """Of 2^100 sign patterns of equal differences two have so large a sum; none of 99 draws is one of them."""
+    p = sign_flip(np.ones((100, 1)), 99)[0]
+    assert 2 / 2.0**100 < p == pytest.approx(2 * np.exp(-50))
+    assert 0 < sign_flip(np.ones((20_000, 1)), 99)[0] < 1e-300
+    assert sign_flip(np.ones((14, 1)), 99)[0] >= 2 / 2**14
+
+
+def test_pairs_of_columns_are_tested_as_their_differences() -> None:
+    random = np.random.default_rng(8)
+    values = ndcg(ranks(random, random.random(150) * 0.5, 5), 10)
+    values[:, 4] = values[:, 3]
+    values[:5, 4] += 0.25
+    pairs = np.array(list(itertools.combinations(range(5), 2)))
+    expected = sign_flip(values[:, pairs[:, 0]] - values[:, pairs[:, 1]], 999)
+    assert paired.pairwise(values, pairs, 999) == pytest.approx(expected)
+    assert paired.pairwise(values, pairs[:, ::-1], 999) == pytest.approx(expected)
+    assert paired.pairwise(values, np.array([[3, 4]])) == pytest.approx(2 / 2**5)
+
+
+def test_the_best_may_be_picked_when_all_pairs_are_corrected_for() -> None:
+    """Ten equal models: how often luck alone sets the best of them apart from any other.
+
+    Corrected for the comparisons with the best alone, as if it had not been picked, that is too often.
+    """
+    pairs = np.array(list(itertools.combinations(range(10), 2)))
+    all_pairs, picked = [], []
+    for seed in range(200):
+        random = np.random.default_rng([9, seed])
+        values = random.normal(size=(60, 1)) + random.normal(size=(60, 10))
+        p = paired.pairwise(values, pairs, 1999, seed)
+        best = (pairs == values.mean(axis=0).argmax()).any(axis=1)
+        all_pairs.append((holm(p)[best] <= 0.05).any())
+        picked.append((holm(p[best]) <= 0.05).any())
+    assert np.mean(all_pairs) <= 0.05
+    assert np.mean(picked) > 0.1
 
 
 def test_a_comparison_does_not_depend_on_its_neighbours_or_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,5 +170,5 @@ def test_lift_is_relative_to_the_reference() -> None:
 
 @pytest.mark.parametrize("values", [np.empty((0, 1)), np.array([[np.nan]])])
 def test_impossible_requests(values: np.ndarray) -> None:
-    with pytest.raises(BenchError, match="finite differences of at least one user"):
+    with pytest.raises(BenchError, match="finite values of at least one user"):
         sign_flip(values)

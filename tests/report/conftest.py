@@ -179,3 +179,34 @@ def name_items() -> Callable[..., None]:
         frame.to_parquet(folder / "ids.parquet", index=False)
 
     return write
+
+
+HOSTILE = (
+    "**bold** *soft*",
+    "__bold__ _soft_ snake_case",
+    "[bold]red[/] [link](x) ![a](b)",
+    "a|b || c",
+    "$5 & 10% #1 of {x}^2 ~y~ \\z",
+    "<script>alert('1')</script> <u>",
+    "`code` ~~gone~~ &lt; &#42; &copy",
+    "*first",
+    "# heading #",
+    "cut\nin\ttwo \x1b[31mred \x02loud\x03 --set",
+)
+
+
+@pytest.fixture(scope="session")
+def hostile(name_items: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Results full of what markup is made of: names, settings, commands, titles of items.
+
+    And how each name should read wherever it is printed: as it is, but on one line and without control characters.
+    """
+    root = tmp_path_factory.mktemp("hostile")
+    names = [f"{text} /{number}" for number, text in enumerate(HOSTILE)]
+    for number, (name, text) in enumerate(zip(names, HOSTILE, strict=True)):
+        machine = {**ENVIRONMENT, "command": f"bench run --set x={text}"}
+        quality = 0.3 + number / 20
+        folder = write_cell(root, name, quality=quality, users=60, settings={"sep": text}, environment=machine)
+        name_items(folder, [[item] for item in range(len(HOSTILE))], HOSTILE)
+    steering = str.maketrans({"\n": " ", "\t": " ", "\x1b": " ", "\x02": " ", "\x03": " "})
+    return root, {name: name.translate(steering) for name in names}

@@ -56,8 +56,13 @@ def test_a_folder_is_a_cell_or_the_seeds_below_it(runs: Path) -> None:
     ("asked", "dataset", "seed", "said"),
     [
         ("textul", None, None, "unknown run 'textul'; did you mean"),
-        ("numeric", None, None, "'numeric' could be any of 2 runs; name a folder, or narrow it with --dataset: runs/"),
-        ("pop", None, None, "'pop' could be any of 2 runs"),
+        ("numeric", None, None, "'numeric' could be any of 2 runs; name one of their folders: runs/"),
+        (
+            "pop",
+            None,
+            None,
+            "'pop' could be any of 2 runs; name one of their folders, or a data set with --dataset: runs/",
+        ),
         ("textual", "beauty", None, "'textual' has no result for beauty; it has toys seed 0"),
         ("codes", None, 7, "'codes' has no result for any data set seed 7; it has toys seed 0, toys seed 1"),
     ],

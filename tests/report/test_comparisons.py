@@ -14,6 +14,7 @@ from bench.evaluation.statistics import interval
 from bench.report.comparisons import Pair, compare, references
 from bench.report.results import load
 from bench.report.rows import Row, sections
+from bench.report.table import strong
 from bench.report.tables import chapters
 
 Store = Callable[..., Path]
@@ -124,7 +125,7 @@ def test_rows_without_a_common_user_are_left_out_and_named(store: Store, tmp_pat
     pd.read_parquet(path).assign(user=lambda frame: "x" + frame["user"]).to_parquet(path)
     (table,) = [table for table in chapters(load(tmp_path))[0].tables if table.name == "comparisons"]
     assert [cell.text for cell in table.head.cells] == ["three against one"]
-    assert any(note.text == "**no user in common**: seventh and one" for note in table.notes)
+    assert any(note.text == strong("no user in common") + ": seventh and one" for note in table.notes)
 
 
 def test_a_difference_is_the_same_whoever_else_is_in_the_report(store: Store, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.report.contracts import comparable, contracts, differences, settings, varying
 from bench.report.results import load
 from bench.report.rows import Row, sections
+from bench.report.table import strong
 
 Store = Callable[..., Path]
 
@@ -65,6 +66,7 @@ def test_settings_read_well() -> None:
 def test_differences_name_value_and_holders() -> None:
     named = {"A": {"beam": 20, "lr": 0.1}, "B": {"beam": 20, "lr": 0.2}, "C": {"beam": 50, "lr": 0.1}, "D": {"lr": 0.1}}
     found = varying(named)
-    assert differences(found) == "**beam**=20 (A, B), 50 (C), absent (D); **lr**=0.1 (A, C, D), 0.2 (B)"
+    beam, lr = strong("beam"), strong("lr")
+    assert differences(found) == f"{beam}=20 (A, B), 50 (C), absent (D); {lr}=0.1 (A, C, D), 0.2 (B)"
     assert varying(named, partial=["D"])["beam"] == {"20": ["A", "B"], "50": ["C"]}
     assert varying({"A": {"x": 1}, "B": {}}, partial=["B"]) == {}

@@ -13,13 +13,13 @@ import html5lib
 import pytest
 
 from bench.report import html
-from bench.report.notes import Note
 from bench.report.results import Result, load
-from bench.report.table import DAGGER
+from bench.report.table import DAGGER, DASH, Cell, Note, Source, strong
 from bench.report.tables import chapters
 
 Store = Callable[..., Path]
 NameItems = Callable[..., None]
+NOWHERE = Source((), ())
 HOSTILE = "</td><script>alert('x')</script> & \"co\" <b>"
 
 
@@ -112,8 +112,8 @@ def test_numbers_carry_what_they_are_sorted_by(page: str) -> None:
         table for table in parsed(page).iter("table") if "Quality, strict: toys" in "".join(table.itertext())
     )
     cells = [row[1] for row in quality.findall("tbody/tr")]
-    assert [float(cell.get("data-key", "nan")) for cell in cells] == [
-        float(words(cell).split()[0].rstrip(DAGGER)) for cell in cells
+    assert [f"{float(cell.get('data-key', 'nan')):.4f}" for cell in cells] == [
+        words(cell).split()[0].rstrip(DAGGER) for cell in cells
     ]
     assert quality.findall("thead/tr/th")[1].get("class") == "number"
 
@@ -141,6 +141,25 @@ def test_what_comes_from_outside_stays_text(page: str) -> None:
     assert HOSTILE in "".join(parsed(page).itertext())
 
 
+def test_no_name_becomes_markup(hostile: tuple[Path, dict[str, str]]) -> None:
+    root, names = hostile
+    found = load(root)
+    document = parsed(html.page(found, chapters(found)))
+    assert len(list(document.iter("script"))) == 1
+    assert not list(document.iter("b"))
+    heads = [words(row[0]) for table in document.iter("table") for row in table.findall("tbody/tr")]
+    texts = "".join(words(document).split())
+    for text in names.values():
+        assert " ".join(text.split()) in heads
+        assert "".join(f"(sep={text.rpartition(' /')[0]})".split()) in texts
+    items = [head for head in heads if re.search(r"\(item\d+\)$", head)]
+    titles = {" ".join(text.rpartition(" /")[0].split()) for text in names.values()}
+    assert {item.rpartition(" (")[0] for item in items} == titles
+    drawn = ["".join(element.itertext()) for element in document.iter() if str(element.tag).endswith("text")]
+    for text in names.values():  # in pictures too: no mathematics, no lost legend
+        assert any("".join(text.split()) in "".join(line.split()) for line in drawn), text
+
+
 def test_the_contract_and_the_environment_stand_under_the_tables(page: str) -> None:
     said = words(parsed(page))
     for expected in ("split=leave-one-out", "backbone=mini", "torch=2.13.0", "published system", "not comparable"):
@@ -159,17 +178,43 @@ def test_one_cell_without_hits_is_a_page(store: Store, tmp_path: Path) -> None:
 
 
 def test_neighbouring_notes_of_one_title_are_put_together() -> None:
-    notes = [Note("a", "1"), Note("b", "2"), Note("b", "3"), Note("a", "4")]
-    assert html.together(notes) == [("a", ["1"]), ("b", ["2", "3"]), ("a", ["4"])]
+    one, two, three, four = (Note(title, text) for title, text in (("a", "1"), ("b", "2"), ("b", "3"), ("a", "4")))
+    assert html.together([one, two, three, four]) == [("a", [one]), ("b", [two, three]), ("a", [four])]
 
 
 @pytest.mark.parametrize(
-    ("text", "made"),
+    ("cell", "made"),
     [
-        ("**0.5** ± 0.1 [0.4–0.6]", "<strong>0.5</strong> <small>± 0.1 [0.4–0.6]</small>"),  # noqa: RUF001
-        ("a < b & **c**", "a &lt; b &amp; <strong>c</strong>"),
-        ("numeric/random", "numeric/<wbr>random"),
+        (
+            Cell("0.5", NOWHERE, 0.5, sd=0.1, ends=(0.4, 0.6), place="best", mark=DAGGER),
+            f"<strong>0.5{DAGGER}</strong> <small>± 0.1000 [0.4000{DASH}0.6000]</small>",
+        ),
+        (Cell("0.5", NOWHERE, 0.5, place="second"), "<u>0.5</u>"),
+        (Cell("a < b & **c**", NOWHERE), "a &lt; b &amp; **c**"),
+        (Cell("numeric/random", NOWHERE), "numeric/<wbr>random"),
     ],
 )
-def test_emphasis_and_intervals_are_marked(text: str, made: str) -> None:
-    assert html.rich(text) == made
+def test_a_cell_is_written_as_what_it_is(cell: Cell, made: str) -> None:
+    assert html.shown(cell) == made
+
+
+def test_a_note_emphasises_what_is_strong() -> None:
+    assert html.pieces(Note("n", f"**a** {strong('b < c')}.")) == "**a** <strong>b &lt; c</strong>."
+
+
+def test_every_cell_names_its_source_and_sorts_by_its_value(page: str, results: list[Result]) -> None:
+    """The page has the cells of the tables in their order, with their unrounded values."""
+    tables = [table for chapter in chapters(results) for table in chapter.tables]
+    cells = [cell for table in tables for row in table.rows for cell in row]
+    drawn = [
+        cell
+        for table in parsed(page).iter("table")
+        if "Identifiers of some" not in words(table.find("caption"))  # type: ignore[arg-type]
+        for row in table.findall("tbody/tr")
+        for cell in row
+    ]
+    assert [cell.get("title") for cell in drawn] == [str(cell.source) for cell in cells]
+    for cell, held in zip(drawn, cells, strict=True):
+        number = isinstance(held.value, float | int) and cell.tag == "td"
+        assert (cell.get("data-key") is not None) is number
+        assert not number or float(cell.get("data-key", "")) == held.value

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.report.latex import escaped, latex
+from bench.report.latex import FITTED, PREAMBLE, escaped, latex
 from bench.report.results import load
+from bench.report.table import visible
 from bench.report.tables import chapters
 
 Store = Callable[..., Path]
@@ -45,6 +48,68 @@ def test_each_line_has_as_many_cells_as_the_table_has_columns(made: str) -> None
         assert len(lines) > 2
         for line in lines:
             assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1
+
+
+TOKEN = re.compile(r"\\[A-Za-z]+ ?|\\.|[{}$&%#^_~]|[^\\{}$&%#^_~]+", re.DOTALL)
+KNOWN = {
+    *("begin", "end", "centering", "caption", "label", "resizebox", "ifdim", "width", "linewidth", "else", "fi"),
+    *("toprule", "midrule", "bottomrule", "par", "medskip", "parbox", "scriptsize", "raggedright"),
+    *("textbf", "textit", "underline", "textsuperscript"),
+}
+CHARACTERS = {"backslash": "\\", "asciitilde": "~", "asciicircum": "^", "less": "<", "greater": ">", "bar": "|"}
+
+
+def read(text: str) -> str:
+    """What a reader sees of a piece of LaTeX; an AssertionError for what TeX would trip over or take for a command."""
+    seen, depth, mathematics = "", 0, False
+    for token in TOKEN.findall(text):
+        word = token[1:].strip()
+        if token == "$":
+            mathematics = not mathematics
+        elif token in "{}":
+            depth += 1 if token == "{" else -1
+            assert depth >= 0
+        elif token.startswith("\\") and word.isalpha():
+            known = CHARACTERS.get(word.removeprefix("text"))
+            assert known or (word in ("pm", "dagger") if mathematics else word in KNOWN), word
+            seen += known or ""
+        elif token.startswith("\\"):
+            assert token[1] in "&%$#_{}\\", token
+            seen += "\n" if token == "\\\\" else token[1]
+        else:
+            assert token not in ("#", "^", "_", "~", "%"), token
+            seen += token
+    assert (depth, mathematics) == (0, False)
+    return seen
+
+
+def test_names_read_as_they_are_and_nothing_of_them_is_a_command(hostile: tuple[Path, dict[str, str]]) -> None:
+    root, names = hostile
+    made = chapters(load(root))
+    text = latex(made).removeprefix(PREAMBLE).replace(FITTED, "{")
+    tables = [table for chapter in made for table in chapter.tables]
+    bodies = re.findall(r"\\begin\{tabular\}\{(\w+)\}\n\\toprule\n(.*?)\\bottomrule\n", text, flags=re.DOTALL)
+    for table, (columns, body) in zip(tables, bodies, strict=True):
+        head, *lines = re.split(r"\\\\\n", body.replace("\\midrule\n", ""))[:-1]
+        assert not any(line.startswith(("[", "*")) for line in lines)  # \\\\ would take them for its own
+        assert all(len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1 for line in (head, *lines))
+        cells = [re.split(r" (?<!\\)& ", line) for line in lines]
+        assert [read(line[0]) for line in cells] == [cell.text for cell in table.head.cells]
+    said = "".join(read(re.sub(r"\\(begin|end)\{\w+\}(\[t\]|\{\w+\})?", "", text)).split())
+    for name in names.values():
+        assert "".join(name.split()) in said
+
+
+def test_the_reader_sees_what_tex_would_trip_over() -> None:
+    for wrong in ("{", "}", "$x", "100%", "a_b", "#1", "\\unknown", "\\pm", "$\\textbf{x}$", "a~b"):
+        with pytest.raises(AssertionError):
+            read(wrong)
+
+
+@given(st.text('ab1 *_`[]()<>|$~&#^%{};!"\\\\-\n', max_size=20))
+def test_any_text_is_read_back_as_it_is(text: str) -> None:
+    assert read(escaped(text)) == visible(text)
+    assert not escaped(text).startswith(("[", "*"))
 
 
 def test_specials_are_escaped() -> None:

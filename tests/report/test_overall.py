@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.report import rank_figure
+from bench.report import figures, html
 from bench.report.overall import ranked
 from bench.report.results import load
 from bench.report.rows import sections
 from bench.report.tables import chapters
+from bench.report.write import Files, Only, write
 
 Store = Callable[..., Path]
 
@@ -48,10 +49,11 @@ def test_five_data_sets_make_a_table_of_ranks(many: Callable[[int], None], store
 def test_four_do_not(many: Callable[[int], None], tmp_path: Path) -> None:
     many(4)
     assert [found.title for found in chapters(load(tmp_path))] == sorted(NAMES[:4])
+    only = Files(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg")
     with pytest.raises(
         BenchError, match="3 or more schemes under one contract on each of 5 or more data sets; found 4"
     ):
-        rank_figure.draw(load(tmp_path), tmp_path / "ranks.svg")
+        write(tmp_path, Only(), only)
 
 
 def test_rows_under_other_contracts_and_data_of_one_name_do_not_count(
@@ -70,7 +72,18 @@ def test_rows_under_other_contracts_and_data_of_one_name_do_not_count(
 def test_the_diagram_is_drawn_and_the_same_twice(many: Callable[[int], None], tmp_path: Path) -> None:
     many(5)
     for name in ("one.svg", "two.svg"):
-        rank_figure.draw(load(tmp_path), tmp_path / name)
+        assert figures.write("ranks", load(tmp_path), tmp_path / name)
     drawn = (tmp_path / "one.svg").read_bytes()
     assert drawn == (tmp_path / "two.svg").read_bytes()
     assert len(drawn) > 5_000
+
+
+def test_the_diagram_is_on_the_page_and_among_all_pictures(many: Callable[[int], None], tmp_path: Path) -> None:
+    many(5)
+    found = load(tmp_path)
+    text = html.page(found, chapters(found))
+    assert text.count("<strong>Ranks over data sets.</strong>") == 1
+    assert 'id="data-6-ranks-' in text
+    only = [section for section in sections(found) if section.dataset.name == "toys"]
+    assert not figures.svg("ranks", only, figures.looks(only), "x")
+    assert (tmp_path / "all" / "ranks.svg") in figures.write_all(found, tmp_path / "all")

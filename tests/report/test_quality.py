@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.report import significance
 from bench.report.results import load
+from bench.report.rows import sections
 from bench.report.table import DASH, Cell, Table
 from bench.report.tables import chapters
 
@@ -88,6 +90,31 @@ def test_a_dagger_is_for_schemes_that_beat_the_best_baseline_for_certain(store: 
     assert any(note.title == "†" for note in found.notes)
 
 
+def test_a_dagger_needs_every_baseline_not_only_the_best(store: Store, tmp_path: Path) -> None:
+    """The best baseline is beaten for certain; another is far below, on users too few to be sure."""
+    store("above", quality=0.6)
+    store("best", kind="baseline", quality=0.3)
+    assert [cell.mark for cell in column(tables(tmp_path)["quality"], "NDCG@10")] == ["†", ""]
+    store("few", kind="baseline", quality=0.1, users=12)
+    found = tables(tmp_path)
+    assert [cell.mark for cell in column(found["quality"], "NDCG@10")] == [""] * 3
+    assert next(iter(found["comparisons"].head.cells)).text == "above against best"
+
+
+def test_daggers_by_luck_are_rare(tmp_path: Path, stores: Callable[[Path], Store]) -> None:
+    """Schemes no better than the best baseline: in few reports does any of them get a †."""
+    marked = 0
+    for number in range(25):
+        root = tmp_path / str(number)
+        for at, name in enumerate(("a", "b", "c", "best", "weak")):
+            kind = "baseline" if len(name) > 1 else "scheme"
+            store_at = stores(root)
+            store_at(name, kind=kind, quality=0.1 if name == "weak" else 0.4, users=80, seed=100 * number + at)
+        rows = sections(load(root))[0].rows
+        marked += any(significance.beating(rows, significance.tested(rows).family).values())
+    assert marked <= 3  # of 25, each with a chance of at most 5 %
+
+
 def test_costs_and_what_does_not_exist(store: Store, tmp_path: Path) -> None:
     store("one", contract={"decoder": "beam"})
     store("two", contract={"decoder": "exact"})
@@ -148,8 +175,8 @@ def test_no_cell_lacks_its_source(store: Store, tmp_path: Path) -> None:
     ]
     assert len(cells) > 200
     for cell in cells:
-        assert cell.source.folders, cell
-        assert cell.source.fields, cell
+        assert cell.source.folders or cell.source.published, cell
+        assert bool(cell.source.fields) == bool(cell.source.folders), cell
         for folder in cell.source.folders:
             for field in cell.source.fields:
                 file, _, name = field.partition(":")

@@ -130,6 +130,14 @@ def test_terminal_cuts_no_number(mixed: Path, width: int) -> None:
                 assert all(word in text for word in line.split())
 
 
+def test_no_name_steers_the_terminal(hostile: tuple[Path, dict[str, str]]) -> None:
+    root, names = hostile
+    text = shown(root, 200)
+    assert all(character == "\n" or character.isprintable() for character in text)
+    for name in names.values():
+        assert all(word in text for word in name.split()), name
+
+
 def test_terminal_uses_the_width_it_has(store: Store, tmp_path: Path) -> None:
     store("textual/title", quality=0.3)
     store("numeric/random", quality=0.2)
@@ -147,6 +155,16 @@ def test_frame_has_a_line_for_each_cell(mixed: Path) -> None:
     assert set(frame["contract.beam"].dropna()) == {20, 50}
     assert frame.loc[frame["kind"] == "baseline", "identifiers.tokens_mean"].isna().all()
     assert frame.equals(frames.frame(load(mixed)))
+
+
+def test_frame_tells_leaks_sources_and_training(store: Store, tmp_path: Path) -> None:
+    store("numeric/p5-leak", leaks=True, training={"steps": 9, "best_step": 7, "selection": "ndcg@10", "curve": [1]})
+    store("pop", kind="baseline")
+    frame = frames.frame(load(tmp_path)).set_index("scheme")
+    assert frame["leaks"].to_dict() == {"numeric/p5-leak": True, "pop": False}
+    assert frame.loc["numeric/p5-leak", ["training.steps", "training.best_step"]].tolist() == [9, 7]
+    assert frame.loc["pop", ["training.steps", "source"]].isna().all()
+    assert "training.curve" not in frame
 
 
 def test_a_large_report_is_quick(store: Store, tmp_path: Path) -> None:

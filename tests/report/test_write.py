@@ -74,6 +74,13 @@ def test_an_impossible_file_is_refused_before_anything_is_read(bench: Bench, tmp
     assert "its name must end in .csv or .parquet" in said.err
 
 
+@pytest.mark.parametrize("option", ["--figure", "--cost-figure", "--rank-figure"])
+def test_an_impossible_picture_is_refused_before_anything_is_read(bench: Bench, tmp_path: Path, option: str) -> None:
+    said = bench("report", "--results", tmp_path / "nothing", option, "picture.pdf")
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert "its name must end in .png or .svg" in said.err
+
+
 @pytest.mark.parametrize("harm", ["newer", "cut", "no table"])
 def test_a_cell_that_cannot_be_read_stops_the_report_with_one_line(bench: Bench, runs: Path, harm: str) -> None:
     cell = next(iter(load(runs))).folder

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 
 from bench.errors import BenchError
 from bench.files import replacing
-from bench.report.figures import cost, curves, lengths, quality, slices, tree
+from bench.report.figures import cost, curves, lengths, quality, ranks, slices, tree
 from bench.report.figures.inline import inline
 from bench.report.figures.style import Looks, looks, style
 from bench.report.results import Result
 from bench.report.rows import Section, sections
 
-__all__ = ["IN_FILE", "PICTURES", "Looks", "looks", "save", "svg", "write", "write_all"]
+__all__ = ["PICTURES", "Looks", "check", "looks", "svg", "write", "write_all"]
 
 FORMATS: Mapping[str, Mapping[str, None]] = {".png": {"Software": None}, ".svg": {"Date": None}}  # nothing that varies
 
@@ -56,8 +56,8 @@ PICTURES: Mapping[str, Picture] = {
     ),
     "curves": Picture(
         "Training",
-        "Loss, averaged over neighbouring steps, and quality on validation users; a mark shows the weights that were "
-        "kept. Losses over different vocabularies do not compare.",
+        "Loss, averaged over neighbouring steps, and quality on validation users; the large mark shows the weights "
+        "that were kept. Losses over different vocabularies do not compare.",
         curves.draw,
     ),
     "lengths": Picture(
@@ -71,13 +71,18 @@ PICTURES: Mapping[str, Picture] = {
         "prefix. Pale stretches are many small branches.",
         tree.draw,
     ),
+    "ranks": Picture(
+        "Ranks over data sets",
+        "Average rank by NDCG@10, 1 is best. A bar joins schemes that are not told apart: their ranks lie closer than "
+        "the critical difference.",
+        ranks.draw,
+    ),
 }
 
 
 def write(name: str, results: Sequence[Result], path: Path) -> bool:
     """Draw the picture ``name`` of all results into a .png or .svg file; False where there is nothing to draw."""
-    if path.suffix not in FORMATS:
-        raise BenchError(f"cannot write a figure as '{path}'; its name must end in {' or '.join(FORMATS)}")
+    check(path)
     return _write(name, results, [path])
 
 
@@ -90,16 +95,22 @@ def write_all(results: Sequence[Result], folder: Path) -> list[Path]:
     return written
 
 
-def svg(name: str, section: Section, held: Looks, prefix: str) -> str:
-    """The picture of one section as an ``<svg>`` element; ``""`` where there is nothing to draw.
+def check(path: Path) -> None:
+    """BenchError for a name that says no format in which a picture can be written."""
+    if path.suffix not in FORMATS:
+        raise BenchError(f"cannot write a figure as '{path}'; its name must end in {' or '.join(FORMATS)}")
+
+
+def svg(name: str, found: Sequence[Section], held: Looks, prefix: str) -> str:
+    """The picture of sections as an ``<svg>`` element; ``""`` where there is nothing to draw.
 
     ``prefix`` begins all its ids: those of two pictures on one page must differ.
     """
     with style():
-        figure = PICTURES[name].draw([section], held, ON_PAGE)
+        figure = PICTURES[name].draw(found, held, ON_PAGE)
         if figure is None:
             return ""
-        described = f"{PICTURES[name].title}, {section.title}. {PICTURES[name].caption}"
+        described = f"{PICTURES[name].title}, {', '.join(section.title for section in found)}. {PICTURES[name].caption}"
         return inline(figure, prefix, described)
 
 
@@ -108,14 +119,12 @@ def _write(name: str, results: Sequence[Result], paths: Sequence[Path]) -> bool:
     with style():
         figure = PICTURES[name].draw(found, looks(found), IN_FILE)
         if figure is not None:
-            save(figure, paths)
+            _save(figure, paths)
     return figure is not None
 
 
-def save(figure: Figure, paths: Sequence[Path]) -> None:
-    """Write a figure, all or nothing, to each path, whose suffix says how. Call it while its style holds."""
+def _save(figure: Figure, paths: Sequence[Path]) -> None:
+    """Write a figure, all or nothing, to each path, whose suffix says how. To be called while its style holds."""
     for path in paths:
-        if path.suffix not in FORMATS:
-            raise BenchError(f"cannot write a figure as '{path}'; its name must end in {' or '.join(FORMATS)}")
         with replacing(path, "the figure") as unfinished:
             figure.savefig(unfinished, format=path.suffix[1:], dpi=160, metadata=dict(FORMATS[path.suffix]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from bench.report.figures.points import Point, beyond, front, points
-from bench.report.figures.style import AXIS, INK, Looks, heading
+from bench.report.figures.style import AXIS, INK, Looks, explained
 from bench.report.rows import Section
 
 LEADER: Mapping[str, Any] = {"arrowstyle": "-", "alpha": 0.45, "linewidth": 0.7, "shrinkB": 5, "relpos": (0, 0.5)}
@@ -42,7 +42,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
 
 def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
     seconds = np.array([point.seconds for point in members if point.seconds], np.float64)
-    panel.set_title(heading(section))
+    panel.set_title(explained(section))
     panel.set_xscale("log")
     panel.xaxis.set_major_locator(LogLocator(subs=(1.0,) if _decades(seconds) > 2 else (1.0, 2.0, 5.0)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.report.figures.style import Look, Looks, heading
+from bench.report.figures.style import Look, Looks, explained
 from bench.report.labels import labels
 from bench.report.results import Result
 from bench.report.rows import Section
@@ -45,14 +46,14 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
     parts = np.atleast_1d(np.asarray(figure.subfigures(len(trained), height_ratios=heights), object))
     for part, section in zip(parts, trained, strict=True):
         losses, validations = part.subplots(1, 2)
-        losses.set_title(heading(section))
-        for label, look, courses in _courses_with_looks(section, looks):
+        losses.set_title(explained(section))
+        shown = [held for held in _courses_with_looks(section, looks) if held[2]]
+        for _, look, courses in shown:
             for made in courses:
                 _draw_course(losses, validations, made, look)
-            if courses:
-                losses.plot([], [], color=look.colour, linestyle=look.dashes, label=label)
         _name_axes(losses, validations, _courses(section))
-        part.legend(*losses.get_legend_handles_labels(), loc="outside lower left", ncols=2, handlelength=3)
+        lines = [Line2D([], [], **_line(look)) for _, look, _ in shown]
+        part.legend(lines, [label for label, _, _ in shown], loc="outside lower left", ncols=2, handlelength=4)
     return figure
 
 
@@ -100,13 +101,24 @@ def smooth(values: Floats) -> Floats:
 
 
 def _draw_course(losses: Axes, validations: Axes, made: Course, look: Look) -> None:
-    line: dict[str, Any] = {"color": look.colour, "linestyle": look.dashes, "linewidth": 1.4}
+    line = _line(look)
     if len(made.loss):
-        losses.plot(smooth(made.steps), smooth(made.loss), **line)
+        losses.plot(smooth(made.steps), smooth(made.loss), markevery=WINDOWS // 5, **line)
     if len(made.validation):
         best = int(made.validation.argmax())
         validations.plot(made.validated, made.validation, **line)
-        validations.plot(made.validated[best], made.validation[best], look.marker, color=look.colour, markersize=6)
+        validations.plot(made.validated[best], made.validation[best], look.marker, color=look.colour, markersize=7)
+
+
+def _line(look: Look) -> dict[str, Any]:
+    """Dashes alone do not tell a dozen lines apart: each has its marker as well."""
+    return {
+        "color": look.colour,
+        "linestyle": look.dashes,
+        "linewidth": 1.2,
+        "marker": look.marker,
+        "markersize": 3.5,
+    }
 
 
 def _name_axes(losses: Axes, validations: Axes, courses: Sequence[Course]) -> None:

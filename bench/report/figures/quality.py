@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.figures.points import Point, beyond, points
-from bench.report.figures.style import AXIS, BLANK, INK, Looks, heading
+from bench.report.figures.style import AXIS, BLANK, INK, Looks, explained
 from bench.report.rows import Section
 
 ROW_HEIGHT = 0.34  # inches
@@ -29,7 +29,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
 def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
     for place, point in enumerate(members):
         _mark(panel, place, point)
-    panel.set_title(heading(section))
+    panel.set_title(explained(section))
     panel.set_yticks(range(len(members)), [point.label for point in members])
     panel.set_ylim(len(members) - 0.4, -0.6)
     panel.set_xlim(0, beyond(members, 1.12))

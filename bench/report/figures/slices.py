@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from bench.report.figures.style import AXIS, Look, Looks, heading
+from bench.report.figures.style import AXIS, Look, Looks, explained
 from bench.report.labels import labels
 from bench.report.rows import Row, Section
 from bench.report.slices import Slicing, sliced, slicings
@@ -25,27 +26,30 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
     parts = np.atleast_1d(np.asarray(figure.subfigures(len(found), height_ratios=heights), object))
     for part, section in zip(parts, found, strict=True):
-        panel = part.subplots()
-        _panel(panel, section, looks)
-        part.legend(*panel.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+        drawn = _panel(part.subplots(), section, looks)
+        part.legend(drawn, labels(section), loc="outside lower left", ncols=2)
     return figure
 
 
-def _panel(panel: Axes, section: Section, looks: Looks) -> None:
+def _panel(panel: Axes, section: Section, looks: Looks) -> list[Line2D]:
+    """What was drawn for each row, for the legend."""
     table = section.rows[0].first.table
     slicing = next(found for found in slicings(table) if found.name == "popularity")
     users = np.bincount(slicing.of(table), minlength=len(slicing.labels))
     shifts = ROOM * ((np.arange(len(section.rows)) + 0.5) / len(section.rows) - 0.5)
-    for row, label, shift in zip(section.rows, labels(section), shifts, strict=True):
-        _draw_row(panel, points(row, slicing), label, shift, looks[row.label])
+    drawn = [
+        _draw_row(panel, points(row, slicing), shift, looks[row.label])
+        for row, shift in zip(section.rows, shifts, strict=True)
+    ]
     titles = [f"{label}\n{count:,} users" for label, count in zip(slicing.labels, users, strict=True)]
-    panel.set_title(heading(section))
+    panel.set_title(explained(section))
     panel.set_ylabel(AXIS)
     panel.set_ylim(bottom=0)
     panel.set_xticks(range(len(titles)), titles)
     panel.set_xlim(-0.6, len(titles) - 0.4)
     panel.set_xlabel("how often the target was taken in training")
     panel.grid(axis="x", visible=False)
+    return drawn
 
 
 def points(row: Row, slicing: Slicing) -> NDArray[np.float64]:
@@ -55,8 +59,8 @@ def points(row: Row, slicing: Slicing) -> NDArray[np.float64]:
     return np.asarray(np.array(found, np.float64).reshape(-1, 4).T)
 
 
-def _draw_row(panel: Axes, found: NDArray[np.float64], label: str, shift: float, look: Look) -> None:
+def _draw_row(panel: Axes, found: NDArray[np.float64], shift: float, look: Look) -> Line2D:
     places, means, lows, highs = found
     panel.vlines(places + shift, lows, highs, color=look.colour, linewidth=2, alpha=0.55)
     style: dict[str, Any] = {"color": look.colour, "markersize": 5, "clip_on": False, "linestyle": "none"}
-    panel.plot(places + shift, means, look.marker, label=label, **style)
+    return panel.plot(places + shift, means, look.marker, **style)[0]

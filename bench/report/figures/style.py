@@ -6,6 +6,7 @@ relies on them alone.
 
 from __future__ import annotations
 
+import textwrap
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,11 +15,14 @@ from typing import Any
 
 from matplotlib import rc_context
 
+from bench.report.contracts import contracts
 from bench.report.rows import Row, Section
+
+Dashes = str | tuple[int, tuple[int, ...]]
 
 COLOURS = ("#CC79A7", "#0077BB", "#CC5500", "#7A5CFF", "#8A7A00", "#009E73")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "h", "*")
-DASHES = ("-", "--", ":", "-.")
+DASHES: tuple[Dashes, ...] = ("-", "--", ":", "-.", (0, (7, 2, 1, 2, 1, 2)))
 GREY = "#8C8C8C"
 INK, LINE, GRID, PAPER = "#333333", "#BBBBBB", "#EBEBEB", "#FFFFFF"  # what the dark page draws in other colours
 BLANK: Mapping[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # grid lines stop behind a label
@@ -31,7 +35,7 @@ class Look:
 
     colour: str
     marker: str
-    dashes: str
+    dashes: Dashes
 
 
 Looks = Mapping[str, Look]  # by the label of a row
@@ -78,6 +82,17 @@ def heading(section: Section) -> str:
     return f"{section.title}: {section.dataset.users:,} users, {section.dataset.items:,} items"
 
 
+def explained(section: Section) -> str:
+    """The heading, and what the letters behind labels mean where rows were made under several contracts."""
+    found = contracts(section.rows)
+    if not found.several:
+        return heading(section)
+    named = (
+        f"[{letter}] {holder.contract_id} ({holder.preset or 'own'})" for letter, holder in found.by_letter.items()
+    )
+    return "\n".join([heading(section), *textwrap.wrap("contracts: " + ", ".join(named), 80)])
+
+
 def style() -> AbstractContextManager[None]:
     """Matplotlib's settings while a picture is drawn and saved."""
     return rc_context(
@@ -86,6 +101,7 @@ def style() -> AbstractContextManager[None]:
             "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib
             "text.color": INK,
             "svg.hashsalt": "bench",
+            "text.parse_math": False,  # a dollar in a name is a dollar
             "figure.facecolor": PAPER,
             "axes.facecolor": "none",
             "axes.spines.top": False,

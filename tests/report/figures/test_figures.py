@@ -32,7 +32,7 @@ def found(
 def test_same_results_same_bytes(found: list[Result], tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     first, second = (figures.write_all(found, folder) for folder in folders)
-    assert [path.stem for path in first[::2]] == list(figures.PICTURES)
+    assert [path.stem for path in first[::2]] == [name for name in figures.PICTURES if name != "ranks"]
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name
         assert one.read_bytes().startswith(b"\x89PNG" if one.suffix == ".png" else b"<?xml")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.figures.style import COLOURS, GREY, family_colours, looks
+from bench.report.figures.style import COLOURS, GREY, explained, family_colours, heading, looks
 from bench.report.results import load
 from bench.report.rows import sections
 
@@ -45,11 +45,23 @@ def test_a_scheme_looks_alike_on_all_data_and_a_baseline_is_grey(store: Store, t
 
 
 def test_members_of_a_family_share_its_colour_and_differ_by_marker(store: Store, tmp_path: Path) -> None:
-    for number in range(9):
+    for number in range(12):
         store(f"family/{number}", users=30, quality=0.5)
     found = looks(sections(load(tmp_path)))
     assert len({look.colour for look in found.values()}) == 1
-    assert len({look.marker for look in found.values()}) == 9
+    assert len({look.marker for look in found.values()}) == 12
+
+
+def test_pictures_with_letters_say_what_they_mean(store: Store, tmp_path: Path) -> None:
+    store("one")
+    (section,) = sections(load(tmp_path))
+    assert explained(section) == heading(section)
+    store("two", contract={"beam": 50}, preset=None)
+    (section,) = sections(load(tmp_path))
+    ids = [row.first.contract_id for row in section.rows]
+    presets = [row.first.preset or "own" for row in section.rows]
+    said = ", ".join(f"[{letter}] {name} ({preset})" for letter, name, preset in zip("AB", ids, presets, strict=True))
+    assert explained(section) == f"{heading(section)}\ncontracts: {said}"
 
 
 @given(families)

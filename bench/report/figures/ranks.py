@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.errors import BenchError
-from bench.evaluation.critical_difference import LEAST_DATASETS, LEAST_SCHEMES
-from bench.report.figures import IN_FILE, save
-from bench.report.figures.style import INK, style
+from bench.report.figures.style import INK, Looks
 from bench.report.overall import Overall, ranked
-from bench.report.results import Result
-from bench.report.rows import sections
+from bench.report.rows import Section
 
 BAR, STEP = 0.28, 0.5  # height of a bar and of a label, where the distance between two ranks is 1
 
 
-def draw(results: Sequence[Result], path: Path) -> None:
-    """The diagram as .png or .svg; BenchError where there are too few data sets or schemes for one."""
-    found = sections(results)
+def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
+    """The diagram; None where there are too few data sets, or too few schemes on all of them, for one."""
     made = ranked(found)
     if made is None:
-        raise BenchError(
-            f"a rank diagram needs {LEAST_SCHEMES} or more schemes under one contract on each of {LEAST_DATASETS} or "
-            f"more data sets; found {len(found)} data sets"
-        )
-    with style():
-        depth = (len(made.labels) + 1) // 2 * STEP + len(made.found.cliques) * BAR + 1.2
-        figure = Figure(figsize=(IN_FILE, 0.5 * depth + 0.6), layout="constrained")
-        _panel(figure.subplots(), made)
-        save(figure, [path])
+        return None
+    depth = (len(made.labels) + 1) // 2 * STEP + len(made.found.cliques) * BAR + 1.2
+    figure = Figure(figsize=(width, 0.5 * depth + 0.6), layout="constrained")
+    _panel(figure.subplots(), made, looks)
+    return figure
 
 
-def _panel(panel: Axes, made: Overall) -> None:
+def _panel(panel: Axes, made: Overall, looks: Looks) -> None:
     """The axis of ranks on top, best to the left; below it bars, then labels, the better half to the left."""
     found, count = made.found, len(made.labels)
     order = sorted(range(count), key=lambda at: found.average_ranks[at])
@@ -47,7 +37,9 @@ def _panel(panel: Axes, made: Overall) -> None:
         left = place < (count + 1) // 2
         height = -below - STEP * (place if left else count - 1 - place)
         rank, edge = found.average_ranks[scheme], 0.9 if left else count + 0.1
-        panel.plot([rank, rank, edge], [0, height, height], color=INK, linewidth=0.8)
+        look = looks[made.labels[scheme]]
+        panel.plot([rank, rank, edge], [0, height, height], color=look.colour, linewidth=0.9)
+        panel.plot(rank, 0, look.marker, color=look.colour, markersize=5, clip_on=False)
         text = f"{made.labels[scheme]}  {rank:.2f}" if left else f"{rank:.2f}  {made.labels[scheme]}"
         panel.text(edge, height, f" {text} ", ha="right" if left else "left", va="center", color=INK)
     _axis(panel, made, 1.2)

@@ -1,0 +1,162 @@
+"""The table of published scores and ours: paper, others obtained, ours, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from string import ascii_lowercase
+
+from bench.report import published as store
+from bench.report.labels import labels
+from bench.report.published import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, Claim, Published, Verdict
+from bench.report.quality import stored
+from bench.report.rows import Estimate, Row, Section
+from bench.report.table import DASH, Cell, Column, Note, Source, Table, strong
+
+TITLES = ("scheme", "published system", "metric", "paper", "others obtained", "ours", "verdict", "because")
+METRICS = {"hit": "Hit", "ndcg": "NDCG", "recall": "Recall"}
+
+
+@dataclass(eq=False)
+class Legend:
+    """Letters for the sources of a table, numbers for the reasons why something is not comparable; as they come."""
+
+    letters: dict[str, str] = field(default_factory=dict)
+    claims: list[Claim] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def letter(self, claim: Claim) -> str:
+        self.claims.append(claim)
+        turn, place = divmod(len(self.letters), len(ascii_lowercase))
+        return self.letters.setdefault(claim.source.title, ascii_lowercase[place] + (str(turn) if turn else ""))
+
+    def reason(self, claim: Claim, why: str) -> str:
+        return self.reasons.setdefault(f"{self.letter(claim)}: {why}", str(len(self.reasons) + 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Claims:
+    """All that was published about one metric of a system on a data set, beside a row of ours that stands for it."""
+
+    row: Row
+    data: str
+    system: str
+    metric: str
+    claims: Sequence[Claim]
+
+    @property
+    def ours(self) -> Source:
+        return stored(self.row, f"metrics.strict.{self.metric}", "per_user.parquet:rank")
+
+    def source(self, claims: Sequence[Claim]) -> Source:
+        """Where they stand; without any, the entry in which nothing stands."""
+        entry = f"{self.data}.{self.system}.{self.metric}"
+        return Source((), (), tuple(f"{claim.source.title}: {entry}" for claim in claims) or (f"any source: {entry}",))
+
+    @property
+    def judged_from(self) -> Source:
+        said = stored(self.row, f"metrics.strict.{self.metric}", "per_user.parquet:rank", "contract", "dataset")
+        return Source(said.folders, said.fields, self.source(self.claims).published)
+
+
+def published_table(section: Section) -> Table | None:
+    """One line for each metric of each published system that a row stands for; None where there is none.
+
+    A cell with several published values has the first of them as its value.
+    """
+    published, legend = store.load(), Legend()
+    lines = [
+        _line(published, found, label, legend)
+        for row, label in zip(section.rows, labels(section), strict=True)
+        for system in store.systems(published, row.first)
+        for found in _by_metric(published, section, row, system)
+    ]
+    if not lines:
+        return None
+    head, *columns = (
+        Column(title, cells, numeric=title == "ours")
+        for title, cells in zip(TITLES, zip(*lines, strict=True), strict=True)
+    )
+    return Table("published", "Published scores and ours", head, tuple(columns), tuple(_notes(published, legend)))
+
+
+def _by_metric(published: Published, section: Section, row: Row, system: str) -> list[Claims]:
+    data = section.dataset.name
+    held = store.claims(published, data, system)
+    return [
+        Claims(row, data, system, metric, [claim for claim in held if claim.metric == metric])
+        for metric in dict.fromkeys(claim.metric for claim in held)
+    ]
+
+
+def _line(published: Published, found: Claims, label: str, legend: Legend) -> tuple[Cell, ...]:
+    metric, every = found.metric, found.source(found.claims)
+    estimate = found.row.estimate(metric) if metric in found.row.first.metrics["strict"] else None
+    paper, others = (_values(found, own, legend) for own in (True, False))
+    verdicts = [(claim, store.verdict(claim, found.row.first, estimate, published.tolerance)) for claim in found.claims]
+    outcome, because = _judgement(verdicts, legend)
+    return (
+        Cell(label, stored(found.row, "scheme.name", "scheme.version", "scheme.settings"), label),
+        Cell(found.system, every, found.system),
+        Cell(_title(metric), every, metric),
+        paper,
+        others,
+        _ours(estimate, found.ours),
+        Cell(outcome, found.judged_from, outcome),
+        Cell(because, found.judged_from, because),
+    )
+
+
+def _title(metric: str) -> str:
+    kind, _, cutoff = metric.partition("@")
+    return f"{METRICS[kind]}@{cutoff}"
+
+
+def _values(found: Claims, own: bool, legend: Legend) -> Cell:
+    claims = [claim for claim in found.claims if claim.own is own]
+    shown = (f"{claim.value:.{4 if claim.value >= 0.0001 else 5}f} ({legend.letter(claim)})" for claim in claims)
+    return Cell(", ".join(shown) or DASH, found.source(claims), claims[0].value if claims else None)
+
+
+def _ours(estimate: Estimate | None, source: Source) -> Cell:
+    if estimate is None:
+        return Cell(DASH, source)
+    return Cell(f"{estimate.value:.4f}", source, estimate.value, estimate.sd, estimate.interval)
+
+
+def _judgement(judged: Sequence[tuple[Claim, Verdict]], legend: Legend) -> tuple[str, str]:
+    """Verdict and reason, about the first value that ours may be compared with, the paper's before others'."""
+    possible = [pair for pair in judged if pair[1].outcome != NOT_COMPARABLE]
+    if not possible:
+        return NOT_COMPARABLE, ", ".join(legend.reason(claim, found.why) for claim, found in judged)
+    claim, found = possible[0]
+    borne_out = [legend.letter(other) for other, its in possible if its.outcome == REPRODUCED]
+    because = f"{legend.letter(claim)}: {found.why}"
+    if found.outcome == NOT_REPRODUCED and borne_out:
+        because += f"; what others obtained is reproduced ({', '.join(borne_out)})"
+    return found.outcome, because
+
+
+def _notes(published: Published, legend: Legend) -> list[Note]:
+    rule = (
+        "reproduced: a published value lies in our 95 % interval, or ours within "
+        f"{published.tolerance:.0%} of it; not comparable: another split, other candidates, other data, values known "
+        "to be broken, or a model or budget of ours that is not of a published size"
+    )
+    return [
+        *(Note(letter, _source(title, legend.claims)) for title, letter in legend.letters.items()),
+        *(Note(number, f"not comparable with {reason}") for reason, number in legend.reasons.items()),
+        Note("verdicts", rule),
+    ]
+
+
+def _source(title: str, claims: Sequence[Claim]) -> str:
+    """What a source is, with the cautions about those of its values that are shown."""
+    shown = [claim for claim in claims if claim.source.title == title]
+    warned: dict[str, dict[str, None]] = {}
+    for claim in shown:
+        if claim.caution:
+            warned.setdefault(claim.caution.text, {})[claim.system] = None
+    cautions = (strong(f"{', '.join(systems)}: {text}") for text, systems in warned.items())
+    source = shown[0].source
+    return "; ".join([f"{title}, {source.where}", source.protocol, source.caveat, *cautions])
