@@ -73,7 +73,7 @@ def one(words: list[str], bench: Bench, cells: Cells, tmp_path_factory: pytest.T
     results = tmp_path_factory.mktemp("one")
     said = bench(*words, "--results", results)
     assert said.code == 0, said.err
-    return {cell.parents[1].name: cell for cell in cells(results)}
+    return {cell.parents[1].name.partition("+")[0]: cell for cell in cells(results)}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def two(
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("probe on toy, seed 0: finished, stored in") == 1  # one process speaks
     assert done.stderr.count("Now: bench report") == 1
-    return {cell.parents[1].name: cell for cell in cells(results)}
+    return {cell.parents[1].name.partition("+")[0]: cell for cell in cells(results)}
 
 
 def result(cell: Path) -> dict[str, object]:

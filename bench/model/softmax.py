@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -19,8 +20,8 @@ VectorsOf = Callable[[Tensor], Tensor]  # items [n] to their vectors [Q, n, D]
 
 def whole(hidden: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
     """Over ``vectors [Q, m, D]`` of all items; ``hidden [Q, B, D]``, ``targets [B]``."""
-    logits = _logits(hidden, vectors)
-    return logits.logsumexp(-1) - logits[:, torch.arange(len(targets), device=targets.device), targets]
+    pairs = zip(hidden, vectors, strict=True)
+    return torch.stack([F.cross_entropy(_product(h, v), targets, reduction="none") for h, v in pairs])
 
 
 def chunked(hidden: Tensor, vectors_of: VectorsOf, targets: Tensor, items: int, size: int) -> Tensor:
@@ -49,7 +50,11 @@ def sampled(hidden: Tensor, vectors_of: VectorsOf, targets: Tensor, items: int, 
 
 def _logits(hidden: Tensor, vectors: Tensor) -> Tensor:
     """``[Q, B, n]``, in float32 whatever the precision of training."""
-    return torch.stack([linear(h, v.contiguous()) for h, v in zip(hidden, vectors, strict=True)]).float()
+    return torch.stack([_product(h, v) for h, v in zip(hidden, vectors, strict=True)])
+
+
+def _product(hidden: Tensor, vectors: Tensor) -> Tensor:
+    return linear(hidden, vectors.contiguous()).float()
 
 
 def _own(hidden: Tensor, vectors: Tensor) -> Tensor:

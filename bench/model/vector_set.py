@@ -162,9 +162,10 @@ class VectorSetRecommender(Recommender):
     def _queried(self, histories: Sequences) -> Tensor:
         """The decoder's vectors for histories, ``[B, Q, D]``."""
         batch = to_device(self._read(histories), self.device)
-        items = required(batch, "items")
-        table = torch.unflatten(self.catalogue(), 1, (len(self.queries), -1)).transpose(0, 1)
-        return self._encoded(batch, table, items[items >= 0]).transpose(0, 1).float()
+        places = required(batch, "items")
+        items, rows = torch.unique(places[places >= 0], return_inverse=True)
+        table = torch.unflatten(self.catalogue()[items], 1, (len(self.queries), -1)).transpose(0, 1)
+        return self._encoded(batch, table, rows).transpose(0, 1).float()
 
     def shares(self) -> Tensor:
         """``[Q]``: how much the score of each slot counts."""
