@@ -28,7 +28,7 @@ ALL = sorted(["set/setrec", *(cls.name for cls in CLASSES if not cls.leaks)])  #
 LEAKING = sorted(cls.name for cls in CLASSES if cls.leaks)
 SMALL_TREE = ["--set=numeric.clusters=3", "--set=numeric.leaf=5"]  # 30 items would be one leaf
 SMALL_NETS = [f"--set=set.{line}" for line in ("epochs=2", "width=8", "hidden=8", "dimensions=8")]
-LEARNT = ["--set=textual.epochs=2", "--set=textual.candidates=3", "--set=textual.lengths=1"]
+LEARNT = [f"--set=textual.{line}" for line in ("generator={tiny}", "epochs=40", "candidates=3", "lengths=1")]
 OWN = {
     **{f"textual/idgenrec{control}": LEARNT for control in ("", "-gen-only", "-rec-only")},
     "numeric/collaborative": SMALL_TREE,
@@ -49,7 +49,7 @@ def moved(data: Dataset, *backs: int) -> Dataset:
 
 @pytest.fixture(scope="module")
 def trained(
-    toy: Dataset, quick: list[str], bench: Bench, cells: Cells, tmp_path_factory: pytest.TempPathFactory
+    toy: Dataset, quick: list[str], tiny: Path, bench: Bench, cells: Cells, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
     """``trained("numeric/random", 1, 2)``: the cell of a scheme on data with newest and second newest items moved."""
     made: dict[object, Path] = {}
@@ -59,7 +59,8 @@ def trained(
             place = tmp_path_factory.mktemp("leak")
             write_atomic(moved(toy, *backs), place / "data" / "toy")
             words = ["--dataset", place / "data" / "toy", "--results", place / "results"]
-            assert bench("run", "--id-scheme", scheme, *quick, *words, *OWN.get(scheme, [])).code == 0
+            own = [line.format(tiny=tiny) for line in OWN.get(scheme, [])]
+            assert bench("run", "--id-scheme", scheme, *quick, *words, *own).code == 0
             made[scheme, backs] = cells(place / "results")[0]
         return made[scheme, backs]
 

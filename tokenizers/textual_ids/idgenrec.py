@@ -69,7 +69,10 @@ class IdGenRecSettings:
 
 
 class IdGenRec(IdScheme):
-    """Recommender and generator are trained in turn; after each stage of the generator every item is named anew."""
+    """Recommender and generator are trained in turn; after each stage of the generator every item is named anew.
+
+    Only the last stage looks at validation: a recommender chosen by it would pass what it saw on to the names.
+    """
 
     name = "textual/idgenrec"
     Settings = IdGenRecSettings
@@ -85,12 +88,13 @@ class IdGenRec(IdScheme):
         turns = plan.rounds + (plan.first == "recommender")
         share = (1 - plan.rounds * plan.generator_share) / turns
         if plan.first == "recommender":
-            yield Stage(ids, "recommender", share=share, rate=plan.recommender_rate)
+            yield Stage(ids, "recommender", share=share, rate=plan.recommender_rate, select=False)
         writer = first_writer(self.settings, train)
         for number in range(1, plan.rounds + 1):
             writer = yield from self.taught(writer, ids, f"generator {number}", plan.generator_share)
             ids = self.named(train, writer)
-            yield Stage(ids, f"recommender {number}", share=share, rate=plan.recommender_rate)
+            last = number == plan.rounds
+            yield Stage(ids, f"recommender {number}", share=share, rate=plan.recommender_rate, select=last)
         return None
 
     def taught(self, writer: Writer, ids: Ids, name: str, share: float) -> Generator[Stage, Trained, Writer]:

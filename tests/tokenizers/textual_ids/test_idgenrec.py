@@ -76,6 +76,12 @@ def test_recommender_and_generator_take_turns_and_names_change(
     assert call(tmp_path).code == 0
     (cell,) = cells(tmp_path)
     assert stages(cell) == [("recommender", 4), ("generator 1", 3), ("recommender 1", 4)]
+    training = json.loads((cell / "result.json").read_text())["training"]
+    assert [stage["best_validation"] is None for stage in training["stages"]] == [
+        True,
+        True,
+        False,
+    ]  # names never see it
     (_, first), (before, after), (second, _) = jobs
     moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"generator"}
