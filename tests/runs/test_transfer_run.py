@@ -160,7 +160,7 @@ def test_an_unseen_copy_of_the_data_is_ranked_as_the_data_itself(
     bench: Bench, quick: list[str], toy: Dataset, cells: Cells, tmp_path: Path
 ) -> None:
     ids = tuple(f"copy of {item}" for item in toy.items.ids)
-    write_atomic(replace(toy, items=replace(toy.items, ids=ids)), tmp_path / "copy")
+    write_atomic(replace(toy, name="copy", items=replace(toy.items, ids=ids)), tmp_path / "copy")
     said = bench("run", "--id-scheme=textual", *quick, *FAST, "--zero-shot", tmp_path / "copy", "--results", tmp_path)
     assert said.code == 0, said.err
     one, other = (pd.read_parquet(cell / "per_user.parquet") for cell in cells(tmp_path))
