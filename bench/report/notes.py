@@ -57,11 +57,8 @@ DIAGNOSTICS = (
     "optimistic lets collisions cost nothing; invalid is the share of written lists that name no item, 0 by "
     "construction where the decoder only follows identifiers"
 )
-ZERO_SHOT = (
-    "models that saw no interaction of these data; identifiers were made for the catalogue from its text or by chance, "
-    "and test histories are read only to rank; training seconds are those of the model"
-)
-JOINT = "one model trained on several data sets, tested on the users and items of this one; costs are the model's"
+ZERO_SHOT = "identifiers are made from the catalogue, test histories are read only to rank; costs are the model's"
+JOINT = "one model for several data sets; only the items of this one are ranked, and costs are the model's"
 SLICES = (
     "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; intervals are "
     "1.96 standard errors over users"
@@ -145,11 +142,15 @@ def _leaks(rows: Sequence[Row]) -> list[Note]:
 
 def _elsewhere(rows: Sequence[Row]) -> list[Note]:
     """Rows whose model was not trained on the data of the table alone."""
-    unseen = [row.label for row in rows if row.first.zero_shot]
-    joint = [row.label for row in rows if row.first.trained_on and not row.first.zero_shot]
+    unseen = ", ".join(row.label for row in rows if row.first.zero_shot)
+    joint = ", ".join(row.label for row in rows if row.first.trained_on and not row.first.zero_shot)
     return [
-        *_if(unseen, "zero-shot", f"**{ZERO_SHOT}**: "),
-        *_if(joint, "trained on", f"**{JOINT}**: "),
+        *(
+            [Note("zero-shot", f"**{unseen}: no interaction of these data was learnt from**; {ZERO_SHOT}")]
+            if unseen
+            else []
+        ),
+        *([Note("trained on", f"**{joint}: not trained on these data alone**; {JOINT}")] if joint else []),
     ]
 
 

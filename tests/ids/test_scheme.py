@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +58,18 @@ def test_ends_only_where_lengths_differ() -> None:
     assert not ids_of([[3, 5], [3, 4]]).ends
 
 
+@given(CODES, st.data())
+def test_some_items_alone_keep_their_codes_and_what_ends_them(codes: list[list[int]], data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(codes) - 1))
+    some = slice(start, data.draw(st.integers(start + 1, len(codes))))
+    ids = ids_of(codes)
+    part = ids.of_items(some)
+    assert [list(part.code(item)) for item in range(len(part))] == codes[some]
+    assert part.tokens.shape[2] == max(map(len, codes[some]))
+    assert part.ends == ids.ends == (len({len(code) for code in codes}) > 1)
+    assert part.only(0).ends == part.ends
+
+
 def test_variants_have_codes_of_their_own() -> None:
     tokens = np.array([[[3, 4], [5, 0]], [[6, 0], [7, 7]]], np.int32)
     ids = TokenIds(tokens, np.array([[2, 1], [1, 2]], np.int32), VOCABULARY)
@@ -106,6 +120,17 @@ def test_a_scheme_trains_in_one_stage_unless_it_says_otherwise() -> None:
     ids = scheme.fit(train)
     assert list(scheme.stages(train, ids)) == [Stage(ids, "train", 1.0)]
     assert isinstance(scheme.settings, NoSettings)
+
+
+def test_a_scheme_that_cannot_transfer_says_why() -> None:
+    trained: Any = None  # is not looked at
+    target = TrainView("moor", ItemTable(("a",), {}), Sequences.from_rows([]), 0)
+    with pytest.raises(BenchError) as caught:
+        Alphabetical().transfer(trained, target, Path())
+    assert str(caught.value) == (
+        "alphabetical cannot name the items of 'moor': its identifiers are private to the catalogue that they were "
+        "made for"
+    )
 
 
 def test_a_scheme_without_fit_is_no_scheme() -> None:

@@ -32,6 +32,7 @@ def equal(one: TokenIds, other: TokenIds) -> None:
     assert one.tokens.tolist() == other.tokens.tolist()
     assert one.lengths.tolist() == other.lengths.tolist()
     assert one.template == other.template
+    assert one.ended == other.ended
     assert one.vocabulary.fingerprint == other.vocabulary.fingerprint
 
 
@@ -59,6 +60,13 @@ def test_variants_come_back(tmp_path: Path) -> None:
     ids = TokenIds(tokens, np.array([[2, 1], [1, 2]], np.int32), VOCABULARY)
     storage.save(ids, tmp_path / "ids", {})
     equal(storage.load(tmp_path / "ids")[0], ids)
+
+
+def test_a_part_comes_back_with_what_ends_it(tmp_path: Path) -> None:
+    part = ids_of([[3], [4, 5], [5, 6]]).of_items(slice(1, 3))
+    assert part.ended
+    storage.save(part, tmp_path / "ids", {})
+    equal(storage.load(tmp_path / "ids")[0], part)
 
 
 def test_a_trained_vocabulary_writes_as_before(tmp_path: Path) -> None:

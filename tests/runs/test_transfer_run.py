@@ -156,6 +156,19 @@ def test_the_unseen_is_named_in_the_vocabulary_of_the_model(done: Path, moor: Da
         assert set(words) <= set(identifier.split()) <= {*words, *map(str, range(2, 31))}
 
 
+def test_an_unseen_copy_of_the_data_is_ranked_as_the_data_itself(
+    bench: Bench, quick: list[str], toy: Dataset, cells: Cells, tmp_path: Path
+) -> None:
+    ids = tuple(f"copy of {item}" for item in toy.items.ids)
+    write_atomic(replace(toy, name="copy", items=replace(toy.items, ids=ids)), tmp_path / "copy")
+    said = bench("run", "--id-scheme=textual", *quick, *FAST, "--zero-shot", tmp_path / "copy", "--results", tmp_path)
+    assert said.code == 0, said.err
+    one, other = (pd.read_parquet(cell / "per_user.parquet") for cell in cells(tmp_path))
+    assert one.drop(columns="target").equals(other.drop(columns="target"))
+    assert [f"copy of {target}" for target in other["target"]] == one["target"].tolist()
+    assert one["rank"].notna().sum() > 0
+
+
 def test_interactions_of_the_unseen_change_neither_identifiers_nor_weights(
     bench: Bench, words: list[str], done: Path, moor: Dataset, tmp_path: Path
 ) -> None:
@@ -356,8 +369,9 @@ def test_reports_and_lists_say_which_model_it_is(
     rows = [line.split("|")[1].strip() for line in moor.splitlines() if line.startswith("| textual")]
     assert {"textual/title", "textual/title, zero-shot from toy+park"} <= set(rows)
     assert "the rows were not made under one contract" in moor
-    assert "zero-shot: **models that saw no interaction of these data" in moor
-    assert "trained on: **one model trained on several data sets" in toy
+    unseen = "numeric/random, zero-shot from toy+park, textual/title, zero-shot from toy+park"
+    assert f"- *zero-shot*: **{unseen}: no interaction of these data was learnt from**" in moor
+    assert "textual/title, trained on toy+park: not trained on these data alone**" in toy
     assert "**trained_on**=" in moor
     assert "trained on toy+park has no result" not in moor
     listed = bench("ls", "--results", done).out

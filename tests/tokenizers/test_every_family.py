@@ -8,6 +8,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,6 +165,25 @@ def test_a_language_model_can_read_the_whole_template(scheme: IdScheme, small: D
     for text in (ids.template.before, ids.template.separator, ids.template.after):
         assert t5.encode(text)
         assert t5.unk not in t5.encode(text)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
+def test_what_transfers_names_an_unseen_catalogue_in_its_own_vocabulary(scheme: IdScheme, small: Dataset) -> None:
+    assert (scheme.bound == "") == (type(scheme).transfer is not IdScheme.transfer)
+    if scheme.bound:
+        assert scheme.bound[0].islower()
+        assert scheme.bound[-1] != "."
+        return
+    ids = scheme.fit(leave_one_out(small).train)
+    trained: Any = SimpleNamespace(ids=ids)
+    titles = tuple(title.upper() for title in small.items.text["title"][::-1])
+    items = replace(small.items, text={"title": (*titles, "Żubr 77")}, ids=(*small.items.ids, "new"))
+    found = scheme.transfer(trained, TrainView("unseen", items, Sequences.from_rows([]), 0), Path())
+    assert isinstance(found, TokenIds)
+    assert found.vocabulary is ids.vocabulary
+    assert found.template == ids.template
+    assert len(set(found.groups.tolist())) == len(found) == 13
+    assert not (found.tokens == ids.vocabulary.unk).any()
 
 
 def test_processes_with_other_hash_seeds_agree() -> None:
