@@ -95,6 +95,11 @@ def text_of(path: Path, data: bytes) -> str:
         raise BenchError(f"'{path}' is neither text in UTF-8 nor a format that bench reads; give {FORMATS}") from error
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines that say something. Only line ends part them: words may hold what else Unicode calls a line break."""
+    return [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+
+
 def parsed(path: Path, text: str) -> Any:
     """The value of a JSON text, in which no key may stand twice."""
 
@@ -150,7 +155,7 @@ def _tokens(path: Path, key: str, value: Any) -> tuple[str, ...]:
 
 
 def _text(path: Path, data: bytes) -> Found:
-    lines = [line for line in text_of(path, data).splitlines() if line.strip()]
+    lines = lines_of(text_of(path, data))
     rows = [line.split("\t", 1) if "\t" in line else line.split(maxsplit=1) for line in lines]
     if rows[0][0].strip() in HEADS:
         rows = rows[1:]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
-from bench.ids.imported.formats import HEADS, Found, content, parsed, text_of
+from bench.ids.imported.formats import HEADS, Found, content, lines_of, parsed, text_of
 
 BESIDE = (".item2id", ".items.txt", ".item")  # what may stand beside a file, under its name up to the first dot
 EXAMPLES = 3
@@ -32,7 +32,7 @@ def numbers(path: Path) -> dict[str, str]:
         held = parsed(path, text)
         pairs = held.items() if isinstance(held, dict) else ((item, row) for row, item in enumerate(held))
         return _turned(path, ((str(item), str(number)) for item, number in pairs))
-    lines = [line.split("\t") for line in text.splitlines() if line.strip()]
+    lines = [line.split("\t") for line in lines_of(text)]
     if lines[0][0] in HEADS:
         return _turned(path, ((line[0], str(row)) for row, line in enumerate(lines[1:])))
     if all(len(line) == 2 and line[1].strip().isdecimal() for line in lines):

@@ -96,7 +96,7 @@ class File(IdScheme):
         separator = SEPARATOR if self.settings.separator is None else self.settings.separator
         vocabulary = train.language
         if vocabulary is None:
-            vocabulary = Vocabulary.trained(texts, self.settings.vocabulary, reserved=[separator] if separator else [])
+            vocabulary = Vocabulary.trained(texts, self.settings.vocabulary, reserved=separator.split())
         return TokenIds.from_lists(vocabulary.encode_batch(texts), vocabulary, Template(separator=separator))
 
     def of_tokens(self, matched: Matched) -> TokenIds:

@@ -48,6 +48,7 @@ def test_sem_ids_are_numbers_by_place(written: Written) -> None:
             "B00A <CI0><CI20>\nB00B <CI1> <CI20><CI3>\n",
             {"B00A": ("<CI0>", "<CI20>"), "B00B": ("<CI1>", "<CI20>", "<CI3>")},
         ),
+        ("B00A red\u2028car\nB00B blue\x85car\n", {"B00A": "red\u2028car", "B00B": "blue\x85car"}),
         ("B00A 1001\nB00B 1002\n", {"B00A": "1001", "B00B": "1002"}),  # OpenP5's numbers are text
         ("B00A 12 40\nB00B 12 007\n", {"B00A": ("<a_12>", "<b_40>"), "B00B": ("<a_12>", "<b_7>")}),
         ("B00A <CI0>\nB00B words\n", {"B00A": "<CI0>", "B00B": "words"}),
