@@ -2,10 +2,10 @@
 
 python tests/benchmarks/report.py [--folder FOLDER]
 
-Three shapes: one data set with 50 schemes, one with 10 schemes and 5 seeds each, ten data sets with 5 schemes each. Each
-as it is without options, which has to stay under the limit, and with all files that can be written. The median of some
-starts, the file cache warm. Seconds of the processor are printed beside those of the clock: on a busy machine only they
-say something.
+Three shapes: one data set with 50 schemes, one with 10 schemes and 5 seeds each, ten data sets with 5 schemes each.
+Each as it is without options, which has to stay under the limit, and with all files that can be written. The median of
+some starts, the file cache warm. Seconds of the processor are printed beside those of the clock: on a busy machine only
+they say something.
 """
 
 from __future__ import annotations
