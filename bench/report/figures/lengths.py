@@ -49,6 +49,6 @@ def _name_axes(panel: Axes, section: Section, names: Sequence[str]) -> None:
     panel.set_title(heading(section))
     panel.set_yticks(np.arange(len(names))[::-1] + TALLEST / 2, names)
     panel.set_ylim(0, len(names))
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     panel.grid(axis="y", visible=False)
     panel.spines["left"].set_visible(False)

@@ -22,7 +22,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
     panels = figure.subplots(len(found), squeeze=False, height_ratios=heights)[:, 0]
     for panel, section in zip(panels, found, strict=True):
         _panel(panel, section, points(section, looks))
-    panels[-1].set_xlabel(f"{AXIS} (lines: 95 % intervals over test users)")
+    panels[-1].set_xlabel(f"{AXIS}\n(lines: 95 % intervals over test users)")
     return figure
 
 
