@@ -12,17 +12,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from textual_ids import IdGenRec
+from textual_ids.generators import kept_writer
 
-from bench.data.dataset import Dataset, ItemTable, Sequences
+from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.formats import write_atomic
 from bench.data.joined import join
 from bench.data.splits import leave_one_out
-from bench.ids import storage
+from bench.errors import BenchError
+from bench.ids import plugins, storage
 from bench.model import huggingface
 from bench.model.recommender import Decoding, recommender_for
 from bench.report.results import load
 from bench.runs import run as one_cell
 from bench.runs import scheme_run
+from bench.training import checkpoint
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -64,14 +69,14 @@ def folders(toy_folder: Path, park: Dataset, moor: Dataset, tmp_path_factory: py
 @pytest.fixture(scope="module")
 def words(quick: list[str], folders: dict[str, str]) -> list[str]:
     joined = f"{folders['toy']}+{folders['park']}"
-    return ["run", "--id-scheme", "textual", *quick, "--dataset", joined, "--zero-shot", folders["moor"]]
+    return ["run", "--id-scheme", "textual/title", *quick, "--dataset", joined, "--zero-shot", folders["moor"]]
 
 
 @pytest.fixture(scope="module")
 def done(bench: Bench, words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of both schemes that transfer, ranked exactly."""
     results = tmp_path_factory.mktemp("transfer")
-    said = bench(*words, "--id-scheme=textual,numeric/random", *PLAIN, "--results", results)
+    said = bench(*words, "--id-scheme=textual/title,numeric/random", *PLAIN, "--results", results)
     assert said.code == 0, said.err
     return results
 
@@ -161,7 +166,9 @@ def test_an_unseen_copy_of_the_data_is_ranked_as_the_data_itself(
 ) -> None:
     ids = tuple(f"copy of {item}" for item in toy.items.ids)
     write_atomic(replace(toy, name="copy", items=replace(toy.items, ids=ids)), tmp_path / "copy")
-    said = bench("run", "--id-scheme=textual", *quick, *FAST, "--zero-shot", tmp_path / "copy", "--results", tmp_path)
+    said = bench(
+        "run", "--id-scheme=textual/title", *quick, *FAST, "--zero-shot", tmp_path / "copy", "--results", tmp_path
+    )
     assert said.code == 0, said.err
     one, other = (pd.read_parquet(cell / "per_user.parquet") for cell in cells(tmp_path))
     assert one.drop(columns="target").equals(other.drop(columns="target"))
@@ -256,7 +263,10 @@ def test_a_test_of_weights_that_are_gone_is_done_again(
             "numbers follow the training histories of the catalogue, of which an unseen one has none; use a scheme "
             "whose vocabulary transfers, such as textual",
         ),
-        (["--id-scheme=textual,numeric/independent"], "every item has a token of its own, and that of an unseen item "),
+        (
+            ["--id-scheme=textual/title,numeric/independent"],
+            "every item has a token of its own, and that of an unseen item ",
+        ),
         (["--id-scheme=semantic/rqkmeans"], "its codes are learnt, with their text embedding, on the items of one "),
         (
             ["--baseline=pop"],
@@ -361,7 +371,7 @@ def test_reports_and_lists_say_which_model_it_is(
     bench: Bench, quick: list[str], done: Path, folders: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
-    alone = ["run", "--id-scheme", "textual", *quick, *PLAIN, "--dataset", folders["moor"], "--results", done]
+    alone = ["run", "--id-scheme", "textual/title", *quick, *PLAIN, "--dataset", folders["moor"], "--results", done]
     assert bench(*alone).code == 0
     assert bench("report", "--results", done).code == 0
     chapters = (done / "report.md").read_text().split("\n## ")
@@ -378,3 +388,28 @@ def test_reports_and_lists_say_which_model_it_is(
     assert [line.split("  ")[-1].strip() for line in listed.splitlines() if line.startswith("moor/")].count(
         "zero-shot from toy+park"
     ) == 2
+
+
+def test_a_trained_generator_names_the_unseen(
+    bench: Bench, words: list[str], tiny: Path, moor: Dataset, tmp_path: Path
+) -> None:
+    own = (f"generator={tiny}", "epochs=40", "candidates=3", "lengths=1", "learning_rate=0.02", "generator_share=0.4")
+    own = (*own, "generator_rate=30", "vocabulary=80")
+    said = bench(
+        *words, "--id-scheme=textual/idgenrec", *(f"--set=textual.{line}" for line in own), "--results", tmp_path
+    )
+    assert said.code == 0, said.err
+    home, unseen = (cell_of(tmp_path, name, "textual/idgenrec") for name in ("toy+park", "moor"))
+    scheme = IdGenRec(plugins.settings(IdGenRec, dict(line.split("=") for line in own)))
+    ids, vocabulary = pd.read_parquet(unseen / "ids.parquet"), storage.load(home / "ids.safetensors")[0].vocabulary
+    assert ids["identifier"].is_unique
+    view = TrainView("moor", moor.items, Sequences.from_rows([]), seed=0)
+    trained = SimpleNamespace(ids=SimpleNamespace(vocabulary=vocabulary))
+    expected = scheme.transfer(trained, view, home)  # type: ignore[arg-type]
+    assert ids["tokens"].map(tuple).tolist() == [expected.code(item) for item in range(30)]
+    kept = checkpoint.load(home / "generator.safetensors")[1]
+    again = kept_writer(scheme.settings, view, vocabulary, home / "generator.safetensors").t5.state_dict()
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+    (home / "generator.safetensors").write_bytes(b"")
+    with pytest.raises(BenchError, match=r"generator.safetensors' is damaged"):
+        scheme.transfer(trained, view, home)  # type: ignore[arg-type]

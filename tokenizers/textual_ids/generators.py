@@ -91,6 +91,18 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     return Writer(t5.eval(), vocabulary, sources)
 
 
+def kept_writer(settings: GeneratorSettings, target: TrainView, vocabulary: Vocabulary, path: Path) -> Writer:
+    """The generator whose weights are in ``path``, to name another catalogue in the vocabulary it has learnt."""
+    require_text(target.items, "textual identifiers")
+    if huggingface.is_scratch(settings.generator):
+        texts, t5 = as_words(target.items, SEPARATOR), _blank(settings.generator, vocabulary, target.seed)
+    else:
+        texts = compose(target.items, (), "; ")
+        t5 = huggingface.load(huggingface.locate(settings.generator), dropout=0.0).to(device())
+    t5.load_state_dict(checkpoint.load(path)[1])
+    return Writer(t5.eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
+
+
 def _blank(generator: str, vocabulary: Vocabulary, seed: int) -> T5:
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -6,20 +6,25 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from bench.data.dataset import TrainView
+from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids import storage
 from bench.ids.scheme import Ids, IdScheme, Stage, Template, TokenIds, Trained
+from bench.ids.text import require_text
 from bench.model import huggingface
 from bench.model.recommender import Recommender
+from bench.training import checkpoint
 from textual_ids.assigning import assign, levels
 from textual_ids.diverse import Search
 from textual_ids.generator import Writer
-from textual_ids.generators import cache_path, content_key, first_writer
+from textual_ids.generators import cache_path, content_key, first_writer, kept_writer
 from textual_ids.learner import GeneratorLearner
 from textual_ids.title import SENTENCE, SEPARATOR
+
+GENERATOR = "generator.safetensors"
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,24 @@ class IdGenRec(IdScheme):
     """
 
     name = "textual/idgenrec"
+    bound = ""
     Settings = IdGenRecSettings
+    writer: Writer | None = None  # as the stages have left it
+
+    def require(self, items: ItemTable) -> None:
+        require_text(items, "textual identifiers")
 
     def fit(self, train: TrainView) -> Ids:
         return self.named(train, first_writer(self.settings, train))
+
+    def keep(self, folder: Path) -> None:
+        """The generator that has named the items of the tested recommender, for ``transfer``."""
+        if self.writer is not None:
+            checkpoint.save(folder / GENERATOR, checkpoint.TrainingState(), self.writer.t5.state_dict())
+
+    def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> Ids:
+        """An unseen catalogue is named by the trained generator, which reads its text as it read that of training."""
+        return self.named(target, kept_writer(self.settings, target, trained.ids.vocabulary, kept / GENERATOR))
 
     def depends(self) -> str:
         return huggingface.content_digest(self.settings.generator)
@@ -89,9 +108,9 @@ class IdGenRec(IdScheme):
         share = (1 - plan.rounds * plan.generator_share) / turns
         if plan.first == "recommender":
             yield Stage(ids, "recommender", share=share, rate=plan.recommender_rate, select=False)
-        writer = first_writer(self.settings, train)
+        writer = self.writer = first_writer(self.settings, train)
         for number in range(1, plan.rounds + 1):
-            writer = yield from self.taught(writer, ids, f"generator {number}", plan.generator_share)
+            writer = self.writer = yield from self.taught(writer, ids, f"generator {number}", plan.generator_share)
             ids = self.named(train, writer)
             last = number == plan.rounds
             yield Stage(ids, f"recommender {number}", share=share, rate=plan.recommender_rate, select=last)
@@ -143,6 +162,7 @@ class RecommenderOnly(IdGenRec):
     name = "textual/idgenrec-rec-only"
 
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
+        self.writer = first_writer(self.settings, train)
         yield Stage(ids, "recommender", rate=self.settings.recommender_rate)
         return None
 
@@ -153,9 +173,9 @@ class GeneratorOnly(IdGenRec):
     name = "textual/idgenrec-gen-only"
 
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
-        writer = first_writer(self.settings, train)
+        writer = self.writer = first_writer(self.settings, train)
         for number in range(1, self.settings.rounds + 1):
-            writer = yield from self.taught(writer, ids, f"generator {number}", 1 / self.settings.rounds)
+            writer = self.writer = yield from self.taught(writer, ids, f"generator {number}", 1 / self.settings.rounds)
             ids = self.named(train, writer)
         yield Stage(ids, "recommender as it began", share=0.0, rate=0.0, select=False)
         return None
