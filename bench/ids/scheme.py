@@ -186,7 +186,7 @@ class VectorIds:
             if wrong.any():
                 raise BenchError(
                     f"the vector of feature '{feature.name}' for catalogue item {wrong.argmax()} is not finite; "
-                    f"{wrong.sum():,} of {len(wrong):,} items have such a vector"
+                    f"{wrong.sum():,} of {len(self):,} items have such a vector"
                 )
         if self.template.separator or not self.vocabulary.encode(f"{self.template.before} {self.template.after}"):
             raise BenchError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import singledispatch
 from pathlib import Path
@@ -60,7 +60,11 @@ def _vectors(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, t
     return VectorIds(tuple(features), vocabulary, template, facts["attention"], facts["negatives"])
 
 
-_MADE_OF = {"tokens": _tokens, "vectors": _vectors}  # the other way round from ``parts``
+# the other way round from ``parts``
+_MADE_OF: dict[str, Callable[[Arrays, Mapping[str, Any], Vocabulary, Template], Ids]] = {
+    "tokens": _tokens,
+    "vectors": _vectors,
+}
 
 
 def save(ids: Ids, path: Path, notes: dict[str, float]) -> None:
@@ -114,8 +118,9 @@ def table(ids: Any, items: ItemTable) -> pd.DataFrame:
 @table.register
 def _(ids: TokenIds, items: ItemTable) -> pd.DataFrame:
     codes = [ids.code(item) for item in range(len(ids))]
-    return table.dispatch(object)(ids, items).assign(
-        identifier=[ids.vocabulary.decode(code) for code in codes], tokens=codes
+    rows = table.dispatch(object)(ids, items)
+    return rows.assign(
+        identifier=[ids.vocabulary.decode(code) for code in codes], tokens=pd.Series(codes, dtype=object)
     )
 
 

@@ -84,5 +84,11 @@ class SetWriter:
         alike = all((lengths == lengths[0]).all() for lengths in (before.lengths, taken, after.lengths))
         kept: int | slice = 0 if alike else slice(None)
         mask: NDArray[np.bool_] = np.arange(shape[1]) < used[:, None]
-        arrays = tokens, items, slots, numbers[kept], positions[kept]
-        return SetInput(*map(torch.from_numpy, arrays), None if mask.all() else torch.from_numpy(mask))
+        return SetInput(
+            tokens=torch.from_numpy(tokens),
+            items=torch.from_numpy(items),
+            slots=torch.from_numpy(slots),
+            numbers=torch.from_numpy(numbers[kept]),
+            positions=torch.from_numpy(positions[kept]),
+            mask=None if mask.all() else torch.from_numpy(mask),
+        )
