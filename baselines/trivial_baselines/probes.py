@@ -12,7 +12,8 @@ from bench.data.dataset import Sequences, TrainView
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline
 from bench.ids import plugins
-from bench.ids.scheme import Ids, TokenIds
+from bench.ids.diagnostics import written
+from bench.ids.scheme import Ids
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,7 @@ class MaxPlusOneLeak(MaxPlusOne):
 
 def numbers(ids: Ids, name: str) -> NDArray[np.int64]:
     """``[items]``: the numbers that identifiers spell out; BenchError where one is anything else."""
-    if not isinstance(ids, TokenIds):
-        raise BenchError(f"max+1 needs a scheme that writes numbers; {name} writes vectors")
-    texts = ["".join(ids.vocabulary.decode(ids.code(item)).split()) for item in range(len(ids))]
+    texts = ["".join(written(ids, item).split()) for item in range(len(ids))]
     strange = next((text for text in texts if not text.isdecimal()), None)
     if strange is not None:
         raise BenchError(f"max+1 needs a scheme that writes numbers; {name} writes '{strange}'")

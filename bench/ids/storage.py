@@ -65,7 +65,11 @@ def _vectors(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, t
     return VectorIds(tuple(features), vocabulary, template, facts["attention"], facts["negatives"])
 
 
-_MADE_OF: dict[str, Callable[..., Ids]] = {"tokens": _tokens, "vectors": _vectors}  # the other way round from ``parts``
+# the other way round from ``parts``
+_MADE_OF: dict[str, Callable[[Arrays, Mapping[str, Any], Vocabulary, Template], Ids]] = {
+    "tokens": _tokens,
+    "vectors": _vectors,
+}
 
 
 def save(ids: Ids, path: Path, notes: dict[str, float]) -> None:
@@ -126,10 +130,11 @@ def table(ids: Any, items: ItemTable) -> pd.DataFrame:
 
 @table.register
 def _(ids: TokenIds, items: ItemTable) -> pd.DataFrame:
-    found, codes = table.dispatch(object)(ids, items), [ids.code(item) for item in range(len(ids))]
-    found["identifier"] = [ids.vocabulary.decode(code) for code in codes]
-    found["tokens"] = codes
-    return found
+    codes = [ids.code(item) for item in range(len(ids))]
+    rows = table.dispatch(object)(ids, items)
+    return rows.assign(
+        identifier=[ids.vocabulary.decode(code) for code in codes], tokens=pd.Series(codes, dtype=object)
+    )
 
 
 @table.register

@@ -84,6 +84,11 @@ class SetWriter:
         alike = all((lengths == lengths[0]).all() for lengths in (before.lengths, taken, after.lengths))
         kept: int | slice = 0 if alike else slice(None)
         mask: NDArray[np.bool_] = np.arange(shape[1]) < used[:, None]
-        laid = torch.from_numpy(numbers[kept]), torch.from_numpy(positions[kept])
-        written = torch.from_numpy(tokens), torch.from_numpy(items), torch.from_numpy(slots)
-        return SetInput(*written, *laid, None if mask.all() else torch.from_numpy(mask))
+        return SetInput(
+            tokens=torch.from_numpy(tokens),
+            items=torch.from_numpy(items),
+            slots=torch.from_numpy(slots),
+            numbers=torch.from_numpy(numbers[kept]),
+            positions=torch.from_numpy(positions[kept]),
+            mask=None if mask.all() else torch.from_numpy(mask),
+        )

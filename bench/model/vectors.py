@@ -27,14 +27,18 @@ class ItemVectors(nn.Module):
         """``[n]``: of each of the ``items [n]``, whose ``vectors [slots, n, D]`` are given, the loss beside the
         recommender's own.
         """
-        sizes = [feature.slots for feature in self.features if isinstance(feature, FeatureVectors)]
-        parts = zip(self.features, vectors.split(sizes), strict=True)
+        sizes = [feature.slots for feature in self.each]
+        parts = zip(self.each, torch.split(vectors, sizes), strict=True)
         return torch.stack([feature.auxiliary(part, items) for feature, part in parts]).sum(0)
 
     def known(self, items: Tensor) -> Tensor:
         """``items [...]`` to ``[..., slots]``: whether a slot says anything of an item."""
-        parts = [feature.known[items].expand(*items.shape, feature.slots) for feature in self.features]
+        parts = [feature.known[items].expand(*items.shape, feature.slots) for feature in self.each]
         return torch.cat(parts, -1) > 0
+
+    @property
+    def each(self) -> list[FeatureVectors]:
+        return [feature for feature in self.features if isinstance(feature, FeatureVectors)]
 
 
 class FeatureVectors(nn.Module):
@@ -60,7 +64,7 @@ class FeatureVectors(nn.Module):
         """``[n, slots, D]``."""
         vectors, known = (self.vectors, self.known) if items is None else (self.vectors[items], self.known[items])
         encoded: Tensor = self.encoder(vectors) * known
-        return encoded.unflatten(-1, (self.slots, self.width))
+        return torch.unflatten(encoded, -1, (self.slots, self.width))
 
     def auxiliary(self, vectors: Tensor, items: Tensor) -> Tensor:
         """The weighted mean squared error ``[n]`` of what is rebuilt from ``vectors [slots, n, D]``."""

@@ -77,6 +77,7 @@ class MtgRec(RqVae):
 
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
         plan = self.settings
+        assert isinstance(ids, TokenIds)  # as ``fit`` makes them
         pretrained = yield Stage(
             ids,
             "pre-train",
