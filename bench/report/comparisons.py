@@ -149,12 +149,13 @@ def family(pairs: Sequence[Pair], metrics: Sequence[str]) -> Family:
     for number in dict.fromkeys(alike.values()):
         members = [at for at, pair in enumerate(pairs) if alike[pair.one] == number == alike[pair.other]]
         together = [row for row in rows if alike[row] == number]
-        places = np.array([(together.index(pairs[at].one), together.index(pairs[at].other)) for at in members])
-        for column, name in enumerate(metrics if members else ()):
-            values = np.stack([_user_means(row, name) for row in together], axis=1)
-            p[members, column] = pairwise(values, places)
+        if members:
+            places = np.array([(together.index(pairs[at].one), together.index(pairs[at].other)) for at in members])
+            values = np.stack([_user_means(row, name) for name in metrics for row in together], axis=1)
+            columns = np.concatenate([places + len(together) * at for at in range(len(metrics))])
             means = values.mean(axis=0)
-            differences[members, column] = means[places[:, 0]] - means[places[:, 1]]
+            p[members] = pairwise(values, columns).reshape(len(metrics), -1).T
+            differences[members] = (means[columns[:, 0]] - means[columns[:, 1]]).reshape(len(metrics), -1).T
     for at, pair in enumerate(pairs):
         if alike[pair.one] != alike[pair.other]:
             found = np.stack([_differences(pair, name) for name in metrics], axis=1)
