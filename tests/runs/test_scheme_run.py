@@ -399,7 +399,10 @@ def test_fit_must_return_identifiers(bench: Bench, quick: list[str], tmp_path: P
     mine = tmp_path / "mine.py"
     mine.write_text(NUMBERED.replace("return TokenIds", "TokenIds").replace("SHIFT", "0").replace("MORE", ""))
     said = bench("run", "--id-scheme", f"{mine}:Numbered", *quick, "--results", tmp_path / "results")
-    assert said.err.splitlines()[-1] == "bench: fit of mine/numbered returned NoneType; it must return TokenIds"
+    assert (
+        said.err.splitlines()[-1]
+        == "bench: fit of mine/numbered returned NoneType; it must return TokenIds or VectorIds"
+    )
 
 
 def test_a_scheme_of_ones_own_needs_a_name_of_its_own(bench: Bench, quick: list[str], tmp_path: Path) -> None:
