@@ -16,7 +16,7 @@ from bench.runs.request import Request, changed_settings
 
 @pytest.fixture
 def scheme(toy: Dataset) -> Request:
-    subject = plugins.load_scheme("textual")()
+    subject = plugins.load_scheme("textual/title")()
     return Request(subject, toy, Contract(), seed=3, preset="cpu", results=Path("results"))
 
 
