@@ -61,9 +61,10 @@ def load(name: str, group: str, kind: str) -> tuple[object, str]:
         if name.endswith(".py"):
             raise BenchError(f"{kind} '{name}' is a file; name the class in it too: {name}:Class")
         entry = find(name, group, kind)
-        place, attribute, name = entry.module, entry.attr, where(entry)
+        place, _, attribute = entry.value.partition(":")
+        attribute, name = attribute.partition("[")[0].strip(), where(entry)
     try:
-        found: object = _module(place)
+        found: object = _module(place.strip())
         for part in attribute.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # whatever a stranger's module raises while it is imported

@@ -21,7 +21,10 @@ ANYTHING = "*"  # among the names of a module: there may be more than can be see
 
 def fault(entry: EntryPoint) -> str:
     """Why this can't be loaded, in one line; empty where nothing speaks against it."""
-    return next(_faults(entry.module, entry.attr.partition(".")[0], frozenset()), "")
+    try:
+        return next(_faults(entry.module, entry.attr.partition(".")[0], frozenset()), "")
+    except (AttributeError, ImportError, ValueError):  # importlib's own words for what is no module:attribute
+        return f"'{entry.value}' is not of the form module:attribute"
 
 
 def is_there(module: str) -> bool:

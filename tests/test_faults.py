@@ -91,6 +91,11 @@ def test_a_compiled_module_is_believed() -> None:
     assert fault(EntryPoint("mine", "_thread:Mine", entries.SCHEMES)) == ""
 
 
+@pytest.mark.parametrize("value", ["", "no module:Mine", ":Mine", "one.:Mine", "1/0"])
+def test_what_is_no_entry_point(value: str) -> None:
+    assert fault(EntryPoint("mine", value, entries.SCHEMES)) != ""
+
+
 def test_all_of_our_own_is_sound() -> None:
     ours = [entry for group in (entries.SCHEMES, entries.BASELINES) for entry in entries.names(group).values()]
     assert len(ours) > 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,10 +43,9 @@ def test_the_scheme_is_short(package: Path) -> None:
     assert len([line for line in lines if line.strip()]) <= 15
 
 
-def test_the_scheme_keeps_every_promise(package: Path) -> None:
-    if importlib.util.find_spec("recbole") is None:
-        pytest.skip("MovieLens-100k comes with RecBole, which is not installed")
-    check_scheme(f"{package}/src/wooden_horse/__init__.py:WoodenHorse")
+def test_the_scheme_keeps_every_promise(package: Path, toy_folder: Path, tiny: Path) -> None:
+    scheme = f"{package}/src/wooden_horse/__init__.py:WoodenHorse"
+    check_scheme(scheme, str(toy_folder), (f"backbone={tiny}", "epochs=4"))
 
 
 @pytest.mark.parametrize("tool", [("ruff", "check"), ("ruff", "format", "--check")])

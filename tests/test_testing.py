@@ -47,12 +47,10 @@ def test_pytest_names_and_collects_them_without_importing_anything(tmp_path: Pat
     test += "def test_light(): assert not {'torch', 'pandas'} & sys.modules.keys()\n"
     test += "@pytest.mark.parametrize('promise', promises('absent'))\ndef test_it(promise): promise.check()\n"
     (tmp_path / "test_mine.py").write_text(test)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-vk", "light or blind", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    options = ("-p", "no:cacheprovider", "-vv", "--deselect", "test_mine.py::test_it[blind]", "-k", "light or blind")
+    done = subprocess.run([sys.executable, "-m", "pytest", *options], cwd=tmp_path, capture_output=True, text=True)
     assert "test_light PASSED" in done.stdout
-    assert "test_it[blind] FAILED" in done.stdout
-    assert "unknown identifier scheme 'absent'" in done.stdout
-    assert [each.__name__ for each in promises("absent")] == list(NAMES)
+    assert f"1 passed, {len(NAMES)} deselected" in done.stdout  # the ids of tests are the names of promises
 
 
 class Here(IdScheme):

@@ -30,7 +30,7 @@ from bench.runs.matrix import Plan, resolve
 if TYPE_CHECKING:
     from bench.conformance.training import Outcome
 
-# Sixty steps of a small T5. Under this objective the tree of identifiers does not make the loss zero.
+# Forty steps of a small T5. Under this objective the tree of identifiers does not make the loss zero.
 TINY = (
     *("epochs=6", "examples=one", "batch_size=16", "max_history=10", "learning_rate=3e-3", "objective=vocabulary"),
     *("normalise=vocabulary", "validation_users=16", "validate_every=1000"),

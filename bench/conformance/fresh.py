@@ -108,7 +108,7 @@ def fit(folder: Path) -> Report:
     language = task["language"] and Vocabulary.of_language_model(Path(task["language"][0]), task["language"][1])
     train = replace(leave_one_out(dataset, task["seed"]).train, language=language, cache=folder / "cache")
     try:
-        with watched(folder / "data") as opened:
+        with watched() as opened:
             ids = scheme.fit(LeakedView.of(train, dataset) if scheme.leaks else train)
     except Exception as error:  # whatever a stranger's scheme raises
         return Report(_said(error), _place(error, scheme))
@@ -123,16 +123,16 @@ def fit(folder: Path) -> Report:
 
 
 @contextmanager
-def watched(data: Path) -> Iterator[list[str]]:
-    """Files with interactions that Python code opens within the block: any ``.inter``, and whatever is in ``data``."""
+def watched() -> Iterator[list[str]]:
+    """Files with interactions that Python code opens within the block."""
     opened: list[str] = []
     watching = True
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if watching and event == "open":
             path = os.fspath(arguments[0]) if isinstance(arguments[0], str | os.PathLike) else ""
-            if path not in opened and (path.endswith(".inter") or path.startswith(str(data))):
-                opened.append(path)
+            if path not in opened and str(path).endswith(".inter"):
+                opened.append(str(path))
 
     sys.addaudithook(note)  # a hook stays for good, but this process ends soon
     try:

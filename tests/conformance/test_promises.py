@@ -59,9 +59,12 @@ def assert_broken(verdict: Verdict, found: str, item: str, remedy: str) -> None:
         ("Unknown", "vocabulary", "row 2 in an identifier is the unknown token", "item 'i07'", "use tokens"),
         ("Unwritable", "vocabulary", r"can't write '\|' of the template", "", "change the one or the other"),
         ("Homonyms", "round-trip", "two identifiers are the same text", "item 'i00'.* item 'i01'", "read like another"),
+        ("Frozen", "learns", r"training loss went from (\S+) to \1 a prediction in \d+ steps", "", "a rate above 0"),
+        ("Greedy", "learns", r"training failed: BenchError: .* ask for 1\.50 of the training budget", "", "sum to 1"),
+        ("Forgetful", "resumable", "stage 'second' went another way", "", "are replayed"),
     ],
 )
-def test_broken_identifiers_are_found(
+def test_broken_identifiers_and_trainings_are_found(
     evidence: Make, scheme: str, promise: str, found: str, item: str, remedy: str
 ) -> None:
     assert_broken(judge(promise, fitted_here(evidence(scheme))), found, item, remedy)
@@ -79,9 +82,6 @@ def test_broken_identifiers_are_found(
         ("Hashing", "deterministic", "two processes made different identifiers", "'i00', red car: '0 .*' and", "hash"),
         ("ReadsFiles", "blind", r"fit opened .*\.inter, where validation and test stand", "", "no files"),
         ("ReadsMemory", "blind", "with other validation and test items the identifiers", "car: '.*' and '", "memory"),
-        ("Frozen", "learns", r"training loss went from (\S+) to \1 a prediction in \d+ steps", "", "a rate above 0"),
-        ("Greedy", "learns", r"training failed: BenchError: .* ask for 1\.50 of the training budget", "", "sum to 1"),
-        ("Forgetful", "resumable", "stage 'second' went another way", "", "are replayed"),
     ],
 )
 def test_a_broken_promise_is_found(
