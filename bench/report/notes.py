@@ -146,11 +146,11 @@ def _elsewhere(rows: Sequence[Row]) -> list[Note]:
     joint = ", ".join(row.label for row in rows if row.first.trained_on and not row.first.zero_shot)
     return [
         *(
-            [Note("zero-shot", f"**{unseen}: no interaction of these data was learnt from**; {ZERO_SHOT}")]
+            [Note("zero-shot", strong(f"{unseen}: no interaction of these data was learnt from") + f"; {ZERO_SHOT}")]
             if unseen
             else []
         ),
-        *([Note("trained on", f"**{joint}: not trained on these data alone**; {JOINT}")] if joint else []),
+        *([Note("trained on", strong(f"{joint}: not trained on these data alone") + f"; {JOINT}")] if joint else []),
     ]
 
 
