@@ -190,15 +190,18 @@ def recommend(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the first.")] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(help="Search items that are vectors by faiss: Flat is exact, IVF1024,Flat is not."),
+    ] = None,
     as_json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
     """What a finished run recommends to somebody with this history: items, titles, scores. Nothing is trained."""
     from bench.runs import recommend, saved
 
-    recommend.show(
-        saved.load(run, results, dataset, seed), [_list(one) for one in history], k, exclude_history, as_json
-    )
+    found = saved.load(run, results, dataset, seed, index)
+    recommend.show(found, [_list(one) for one in history], k, exclude_history, as_json)
 
 
 @app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --check`\n\n`bench ls --json`")

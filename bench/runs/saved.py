@@ -18,7 +18,9 @@ from bench.evaluation.ranking import users_at_once
 from bench.ids import storage
 from bench.ids.scheme import Ids
 from bench.model import huggingface
+from bench.model.index import CatalogueIndex
 from bench.model.recommender import Decoding, Recommender, recommender_for
+from bench.model.vector_set import VectorSetRecommender
 from bench.report import find, results
 from bench.report.results import Result
 from bench.runs import saved_head
@@ -41,15 +43,20 @@ class Recommendation:
 
 
 class Saved:
-    """The recommender of a finished run; ``recommend`` needs no data set."""
+    """The recommender of a finished run; ``recommend`` needs no data set.
 
-    def __init__(self, result: Result) -> None:
+    Items that are vectors may be searched in an ``index``, described as to faiss's ``index_factory``: ``Flat`` compares
+    with every item, as is done without an index too, ``IVF1024,Flat`` with some, which is faster and not exact.
+    """
+
+    def __init__(self, result: Result, index: str | None = None) -> None:
         self.result, self.contract = result, contract_of(result)
         self.recommender = restore(result.folder)
         self.items, self.titles, self.identifiers = catalogue(result.folder / "ids.parquet")
         if len(self.items) != len(self.recommender.ids):
             raise BenchError(f"'{result.folder / 'ids.parquet'}' is of other items than the run; {_again(result)}")
         self.places = {item: place for place, item in enumerate(self.items)}
+        self.index = None if index is None else _index(self.recommender, index, result)
 
     def recommend(
         self, history: Sequence[str], k: int = 10, exclude_history: bool | None = None
@@ -88,7 +95,11 @@ class Saved:
 
     def _ranked(self, histories: Sequences, slots: int, decoding: Decoding) -> list[list[tuple[int, float]]]:
         """Items and scores, best first; all items of a slot, in the order of the catalogue."""
-        ranked, groups = self.recommender.rank(histories, slots, decoding), self.recommender.ids.groups
+        if self.index is None:
+            ranked = self.recommender.rank(histories, slots, decoding)
+        else:
+            ranked = self.index.search(histories, slots, decoding.exclude_history)
+        groups = self.recommender.ids.groups
         members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
         lines = zip(ranked.items, ranked.scores, ranked.valid, strict=True)
         return [
@@ -104,9 +115,26 @@ class Saved:
         return Recommendation(self.items[item], self.titles[item], score, self.identifiers[item])
 
 
-def load(run: str | Path, folder: Path = Path("results"), dataset: str | None = None, seed: int | None = None) -> Saved:
-    """The run that ``bench compare`` would find by this name or folder; of several seeds the first."""
-    return Saved(find.find(folder, str(run), dataset, seed).first)
+def load(
+    run: str | Path,
+    folder: Path = Path("results"),
+    dataset: str | None = None,
+    seed: int | None = None,
+    index: str | None = None,
+) -> Saved:
+    """The run that ``bench compare`` would find by this name or folder; of several seeds the first. For ``index`` see
+    ``Saved``.
+    """
+    return Saved(find.find(folder, str(run), dataset, seed).first, index)
+
+
+def _index(recommender: Recommender, kind: str, result: Result) -> CatalogueIndex:
+    if not isinstance(recommender, VectorSetRecommender):
+        raise BenchError(
+            f"index '{kind}' was asked for, but the items of {result.scheme.name} are tokens, which are written and "
+            "not searched; leave it out"
+        )
+    return CatalogueIndex(recommender, kind)
 
 
 def restore(folder: Path) -> Recommender:

@@ -14,13 +14,15 @@ import pandas as pd
 import pytest
 import torch
 
+import bench as package
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.ids.scheme import VectorIds
 from bench.model.recommender import Decoding, Recommender
 from bench.model.vector_set import VectorSetRecommender
-from bench.runs import saved_head, scheme_run
+from bench.runs import scheme_run
+from bench.runs.saved import restore
 from bench.runs.scheme_run import SchemeRun
 
 Bench = Callable[..., SimpleNamespace]
@@ -63,7 +65,7 @@ def test_the_report_has_them_beside_tokens(bench: Bench, run: Path, tmp_path: Pa
 def test_a_finished_cell_ranks_again_as_it_was_tested(run: Path, toy: Dataset) -> None:
     for scheme in ("setrec", "cf-only"):
         cell = cell_of(run, scheme)
-        model = saved_head.restore(cell)
+        model = restore(cell)
         test = leave_one_out(toy).test
         found = model.rank(test.histories, len(toy.items), Decoding())
         ranks = (found.items == test.items[:, None]).argmax(1) + 1
@@ -74,14 +76,28 @@ def test_a_finished_cell_ranks_again_as_it_was_tested(run: Path, toy: Dataset) -
         assert (ranks[~inside] > 20).all()
 
 
-def test_what_is_no_such_cell_is_told(run: Path, tmp_path: Path) -> None:
-    (numeric,) = (path.parent for path in run.glob("runs/*/numeric*/*/0/result.json"))
-    with pytest.raises(BenchError, match=r"has no head\.safetensors; give the folder of a finished cell"):
-        saved_head.restore(numeric)
+def test_a_head_that_is_missing_or_of_another_run_is_told(run: Path, tmp_path: Path) -> None:
     shutil.copytree(cell_of(run, "setrec"), tmp_path / "cell")
     shutil.copy(cell_of(run, "cf-only") / "head.safetensors", tmp_path / "cell")
-    with pytest.raises(BenchError, match=r"damaged .head\.safetensors belongs to other identifiers"):
-        saved_head.restore(tmp_path / "cell")
+    with pytest.raises(BenchError, match=r"head\.safetensors' is damaged .it belongs to other identifiers"):
+        restore(tmp_path / "cell")
+    (tmp_path / "cell" / "head.safetensors").unlink()
+    with pytest.raises(BenchError, match=r"has no head\.safetensors; run that cell again with --force"):
+        restore(tmp_path / "cell")
+
+
+def test_recommending_by_an_index_is_recommending(bench: Bench, run: Path, toy: Dataset) -> None:
+    histories = [["i03", "i04"], ["i11"], [toy.items.ids[item] for item in toy.sequences[0]]]
+    plain, found = (package.load("set/setrec", results=run, index=index) for index in (None, "Flat"))
+    for exclude in (False, True):
+        expected = plain.recommend_many(histories, 7, exclude)
+        for one, other in zip(expected, found.recommend_many(histories, 7, exclude), strict=True):
+            assert [item.item for item in one] == [item.item for item in other]
+            assert [item.score for item in one] == pytest.approx([item.score for item in other], abs=1e-4)
+    words = ["recommend", "--history", "i03", "--results", run, "--index"]
+    assert bench(*words, "Flat", "set/setrec").out == bench(*words[:-1], "set/setrec").out
+    assert "numeric/sequential are tokens, which are written and not searched" in bench(*words, "Flat", "numeric").err
+    assert "faiss can't build an index 'flatt'" in bench(*words, "flatt", "set/setrec").err
 
 
 def test_ids_show_names_features_and_the_nearest(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:
@@ -174,7 +190,7 @@ def test_the_best_weights_keep_the_weight_they_were_chosen_with(
     (cell,) = cells(tmp_path)
     stored = json.loads((cell / "result.json").read_text())
     assert (stored["training"]["best_step"], stored["identifiers"]["weight_of_others"]) == (6, 0.2)
-    model = saved_head.restore(cell)
+    model = restore(cell)
     assert isinstance(model, VectorSetRecommender)
     assert isinstance(model.ids, VectorIds)
     assert torch.equal(model.weight, torch.tensor(0.2))
