@@ -24,7 +24,7 @@ from bench.errors import BenchError
 from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import CUTOFFS, Ranks
 from bench.evaluation.ranking import check_cutoff, evaluate
-from bench.evaluation.warm_cold import Mask, by_kind, is_warm
+from bench.evaluation.warm_cold import KINDS, Mask, by_kind, is_warm
 from bench.ids import diagnostics, exchange
 from bench.ids.scheme import Ids, IdScheme, TokenIds
 from bench.model.recommender import Recommender, recommender_for
@@ -109,7 +109,9 @@ def transferred(
     if accelerator.is_main_process:
         exchange.write(ids, request.dataset.items, partial / "ids.parquet")
     model = {"model": home.relative_to(request.results).as_posix(), "weights": digest(home)}
-    kinds = {} if made else by_kind(split.test, is_warm(split.train.sequences, len(ids)), whole, ranked)
+    kinds = (
+        dict.fromkeys(KINDS) if made else by_kind(split.test, is_warm(split.train.sequences, len(ids)), whole, ranked)
+    )
     return Outcome(*whole, costs, diagnostics.figures(ids, split.test.items), model, kinds)
 
 

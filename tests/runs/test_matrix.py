@@ -21,7 +21,9 @@ from bench.runs.request import Request, stated_settings
 Bench = Callable[..., SimpleNamespace]
 
 
-def plan(*overrides: str, schemes: str = "textual,numeric/random", baselines: str = "pop", preset: str = "cpu") -> Plan:
+def plan(
+    *overrides: str, schemes: str = "textual/title,numeric/random", baselines: str = "pop", preset: str = "cpu"
+) -> Plan:
     return Plan(schemes.split(","), baselines.split(","), ["toys"], preset=preset, overrides=overrides)
 
 
@@ -112,8 +114,8 @@ def test_a_setting_goes_to_the_variants_that_have_it_or_to_the_one_named() -> No
 
 
 def test_a_scheme_named_twice_runs_once() -> None:
-    subjects, *_ = resolve(plan(schemes="textual,textual/title,numeric", baselines="pop,random,pop"))
-    assert [subject.name for subject in subjects] == ["textual/title", "numeric/sequential", "pop", "random"]
+    subjects, *_ = resolve(plan(schemes="textual,textual/idgenrec,numeric", baselines="pop,random,pop"))
+    assert [subject.name for subject in subjects] == ["textual/idgenrec", "numeric/sequential", "pop", "random"]
 
 
 @pytest.mark.parametrize(
