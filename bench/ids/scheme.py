@@ -115,7 +115,7 @@ class TokenIds:
         return replace(self, tokens=self.tokens[chosen], lengths=self.lengths[chosen])
 
     def of_items(self, items: slice) -> TokenIds:
-        """Some of the items alone, as if there were no others; users, and what ends an identifier, stay as they were."""
+        """Some of the items alone, as if there were no others; users and what ends an identifier stay as they were."""
         lengths = self.lengths[:, items]
         return replace(self, tokens=self.tokens[:, items, : lengths.max()], lengths=lengths, ended=self.ends)
 
