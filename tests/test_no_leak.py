@@ -28,9 +28,11 @@ ALL = sorted(["set/setrec", *(cls.name for cls in CLASSES if not cls.leaks)])  #
 LEAKING = sorted(cls.name for cls in CLASSES if cls.leaks)
 SMALL_TREE = ["--set=numeric.clusters=3", "--set=numeric.leaf=5"]  # 30 items would be one leaf
 SMALL_NETS = [f"--set=set.{line}" for line in ("epochs=2", "width=8", "hidden=8", "dimensions=8")]
+USERS = "textual/idgenrec with users"
 LEARNT = [f"--set=textual.{line}" for line in ("generator={tiny}", "epochs=40", "candidates=3", "lengths=1")]
 OWN = {
-    **{f"textual/idgenrec{control}": LEARNT for control in ("", "-gen-only", "-rec-only")},
+    **{f"textual/idgenrec{control}": LEARNT for control in ("", "-gen-only", "-rec-only", "-user-leak")},
+    USERS: [*LEARNT, "--set=textual.users=on"],
     "numeric/collaborative": SMALL_TREE,
     "numeric/collaborative+independent": SMALL_TREE,
     "set/setrec": SMALL_NETS,
@@ -60,7 +62,7 @@ def trained(
             write_atomic(moved(toy, *backs), place / "data" / "toy")
             words = ["--dataset", place / "data" / "toy", "--results", place / "results"]
             own = [line.format(tiny=tiny) for line in OWN.get(scheme, [])]
-            assert bench("run", "--id-scheme", scheme, *quick, *words, *own).code == 0
+            assert bench("run", "--id-scheme", scheme.split()[0], *quick, *words, *own).code == 0
             made[scheme, backs] = cells(place / "results")[0]
         return made[scheme, backs]
 
@@ -92,24 +94,24 @@ def test_the_schemes_are_all_that_are_here() -> None:
     texts = ["idgenrec", "idgenrec-gen-only", "idgenrec-rec-only", "title"]
     numbers, words = [f"numeric/{n}" for n in [*trees, "random", "sequential"]], [f"textual/{n}" for n in texts]
     assert [*numbers, "set/setrec", *words] == ALL
-    assert LEAKING == ["numeric/p5-leak"]
+    assert LEAKING == ["numeric/p5-leak", "textual/idgenrec-user-leak"]
 
 
-@pytest.mark.parametrize("scheme", ALL)
+@pytest.mark.parametrize("scheme", [*ALL, USERS])
 def test_identifiers_know_nothing_of_what_is_held_out(trained: Callable[..., Path], scheme: str) -> None:
     honest, shuffled = trained(scheme), trained(scheme, 1, 2)
     assert targets(honest) != targets(shuffled)
-    for name in ("ids.parquet", "tokenizer.json"):
+    for name in ("ids.safetensors", "ids.parquet", "tokenizer.json"):
         assert (honest / name).read_bytes() == (shuffled / name).read_bytes()
     assert cached(honest) == cached(shuffled)
     assert len(cached(honest)) == 1
 
 
-@pytest.mark.parametrize("scheme", ALL)
+@pytest.mark.parametrize("scheme", [*ALL, USERS])
 def test_a_model_knows_nothing_of_what_is_tested(trained: Callable[..., Path], scheme: str) -> None:
     honest, shuffled = trained(scheme), trained(scheme, 1)
     assert targets(honest) != targets(shuffled)
-    for name in ("model.safetensors", "ids.parquet", "tokenizer.json", "config.json", "log.jsonl"):
+    for name in ("model.safetensors", "ids.safetensors", "ids.parquet", "tokenizer.json", "config.json", "log.jsonl"):
         assert (honest / name).read_bytes() == (shuffled / name).read_bytes()
 
 
@@ -123,7 +125,7 @@ def test_a_leak_would_be_seen(trained: Callable[..., Path]) -> None:
 @pytest.mark.parametrize("scheme", LEAKING)
 def test_what_declares_a_leak_has_one_and_is_marked(trained: Callable[..., Path], scheme: str) -> None:
     honest, shuffled = trained(scheme), trained(scheme, 1)  # test items alone are moved
-    assert (honest / "ids.parquet").read_bytes() != (shuffled / "ids.parquet").read_bytes()
+    assert (honest / "ids.safetensors").read_bytes() != (shuffled / "ids.safetensors").read_bytes()
     assert cached(honest) != cached(shuffled)
     assert json.loads((honest / "result.json").read_text())["scheme"]["leaks"] is True
     assert json.loads((trained("numeric/sequential") / "result.json").read_text())["scheme"]["leaks"] is False

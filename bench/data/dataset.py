@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +24,15 @@ Offsets = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Ragged item sequences: row ``r`` is ``values[offsets[r]:offsets[r + 1]]``, oldest item first."""
+    """Ragged item sequences: row ``r`` is ``values[offsets[r]:offsets[r + 1]]``, oldest item first.
+
+    ``owners [rows]`` says whose they are: the user's row of the training view. None where nobody is known, as in a
+    data set that is not split yet, or a history that somebody asks about.
+    """
 
     values: ItemIndices
     offsets: Offsets
+    owners: NDArray[np.int64] | None = None
 
     @classmethod
     def from_rows(cls, rows: Iterable[Sequence[int] | ItemIndices]) -> Sequences:
@@ -45,21 +50,29 @@ class Sequences:
     def lengths(self) -> Offsets:
         return np.diff(self.offsets)
 
-    def slice(self, starts: Offsets, stops: Offsets) -> Sequences:
-        """Row ``r`` becomes ``values[starts[r]:stops[r]]``; both are positions in ``values``."""
+    def slice(self, starts: Offsets, stops: Offsets, owners: NDArray[np.int64] | None = None) -> Sequences:
+        """Row ``r`` becomes ``values[starts[r]:stops[r]]``; both are positions in ``values``.
+
+        These may be any stretches, as many as wanted, so whose they are must be said.
+        """
         lengths = stops - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         shift = np.repeat(starts - offsets[:-1], lengths)
-        return Sequences(self.values[np.arange(offsets[-1]) + shift], offsets)
+        return Sequences(self.values[np.arange(offsets[-1]) + shift], offsets, owners)
 
     def rows(self, rows: NDArray[np.integer]) -> Sequences:
         """The named rows, in the order given."""
-        return self.slice(self.offsets[:-1][rows], self.offsets[1:][rows])
+        owners = None if self.owners is None else self.owners[rows]
+        return self.slice(self.offsets[:-1][rows], self.offsets[1:][rows], owners)
 
     def newest(self, count: int) -> Sequences:
         """At most the ``count`` newest items of every row."""
         stops = self.offsets[1:]
-        return self.slice(np.maximum(self.offsets[:-1], stops - count), stops)
+        return self.slice(np.maximum(self.offsets[:-1], stops - count), stops, self.owners)
+
+    def owned(self) -> Sequences:
+        """The same, every row its own user's: what a split makes of its training part."""
+        return replace(self, owners=np.arange(len(self)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,7 @@ def global_time(
     train_ends = starts + train_share
     validation_ends = train_ends + validation_share
     training = whole.slice(starts, np.where(kept, train_ends, starts))
-    train = TrainView(dataset.name, dataset.items, training, seed)
+    train = TrainView(dataset.name, dataset.items, training.owned(), seed)
 
     def targets(part: str, history_ends: Offsets, begins: Offsets, ends: Offsets) -> Targets:
         users = np.flatnonzero(kept & (ends > begins))
@@ -47,7 +47,7 @@ def global_time(
                 f"split=ratio leaves nobody to {part} on '{dataset.name}': no user has {FEWEST} or more interactions "
                 f"among the first 80 % and one in that part; use a larger data set, or --split leave-one-out"
             )
-        histories = whole.slice(starts[users], history_ends[users]).newest(max_history)
+        histories = whole.slice(starts[users], history_ends[users], users).newest(max_history)
         return _distinct(users, histories, whole.slice(begins[users], ends[users]))
 
     dropped = int((~kept).sum())

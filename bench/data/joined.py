@@ -94,7 +94,10 @@ def place(joined: Dataset, part: Dataset) -> Place | None:
 
 
 def restricted(split: Split, part: Dataset, at: Place) -> Split:
-    """What a split of the joined data set says of one part, in the part's own users and items."""
+    """What a split of the joined data set says of one part, in the part's own users and items.
+
+    Histories stay owned by rows of the joined training view: identifiers of users were made for those.
+    """
     users = np.arange(at.users.start, at.users.stop)
     sequences = _shifted(split.train.sequences.rows(users), at.items.start)
     train = replace(split.train, dataset=part.name, items=part.items, sequences=sequences)
@@ -112,4 +115,4 @@ def _of_part(targets: Targets, at: Place) -> Targets:
 
 
 def _shifted(sequences: Sequences, first: int) -> Sequences:
-    return Sequences(sequences.values - np.int32(first), sequences.offsets)
+    return replace(sequences, values=sequences.values - np.int32(first))

@@ -97,11 +97,11 @@ def leave_one_out(
             f"the longest of {len(dataset.users):,} users has {whole.lengths.max(initial=0)}"
         )
     held_out = np.where(whole.lengths >= FEWEST, 2, 0)
-    train = TrainView(dataset.name, dataset.items, whole.slice(starts, stops - held_out), seed)
+    train = TrainView(dataset.name, dataset.items, whole.slice(starts, stops - held_out).owned(), seed)
 
     def targets(back: int, history_back: int) -> Targets:
         ends = stops[evaluated]
-        histories = whole.slice(starts[evaluated], ends - history_back).newest(max_history)
+        histories = whole.slice(starts[evaluated], ends - history_back, evaluated).newest(max_history)
         return Targets(evaluated, histories, whole.values[ends - back])
 
     short = len(dataset.users) - len(evaluated)

@@ -25,7 +25,8 @@ SUFFIXES = (".json", ".parquet")
 def write(ids: Ids, items: ItemTable, path: Path, before: Ids | None = None) -> None:
     """Write variant 0 to ``path`` in the format of its suffix; atomic. BenchError where no format has it.
 
-    A table has the identifiers as they were ``before`` in a column of that name, where they differ.
+    A table has the identifiers as they were ``before`` in a column of that name, where they differ. Identifiers of
+    users are left out: they are of the users of one split, and mean nothing elsewhere.
     """
     check_suffix(path)
     with replacing(path, "identifiers") as partial:

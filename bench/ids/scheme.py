@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
+from bench.ids.users import UserIds, refuse_unusable
 from bench.ids.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ class TokenIds:
     its variants, training draws one for each example and ranking uses variant 0. Two items may share a sequence (a
     collision): they are then ranked as one slot and reported as such. ``codebooks`` are the sizes of the code books
     behind the places of an identifier, where there are such. ``ended``: the end token is written even where all lengths
-    are equal, as it must be where the model has learnt from identifiers of other lengths as well.
+    are equal, as it must be where the model has learnt from identifiers of other lengths as well. ``users`` are
+    identifiers of the users of the training view, where a scheme makes such: a history whose user is known then begins
+    with the user's, in training as in ranking.
     """
 
     tokens: NDArray[np.int32]
@@ -70,6 +73,7 @@ class TokenIds:
     template: Template = Template()
     codebooks: tuple[int, ...] = ()
     ended: bool = False
+    users: UserIds | None = None
 
     @classmethod
     def from_lists(
@@ -88,23 +92,9 @@ class TokenIds:
                 f"identifier tokens must be [variants, items, length] with lengths [variants, items]; "
                 f"found {self.tokens.shape} and {self.lengths.shape}"
             )
-        if (self.lengths < 1).any() or (self.lengths > self.tokens.shape[2]).any():
-            bad = int(np.argwhere((self.lengths < 1) | (self.lengths > self.tokens.shape[2]))[0][1])
-            raise BenchError(
-                f"the identifier of catalogue item {bad} is empty or longer than its row; every item needs one"
-            )
-        inside = np.arange(self.tokens.shape[2]) < self.lengths[..., None]
-        wrong = inside & (
-            (self.tokens < 0)
-            | (self.tokens >= self.vocabulary.size)
-            | np.isin(self.tokens, [self.vocabulary.pad, self.vocabulary.eos])
-        )
-        if wrong.any():
-            variant, item, place = (int(at) for at in np.argwhere(wrong)[0])
-            raise BenchError(
-                f"token {self.tokens[variant, item, place]} in the identifier of catalogue item {item} is not usable: "
-                f"allowed are 0..{self.vocabulary.size - 1} without padding and end"
-            )
+        refuse_unusable(self.tokens, self.lengths, self.vocabulary)
+        if self.users is not None:
+            refuse_unusable(self.users.tokens[None], self.users.lengths[None], self.vocabulary, "user")
 
     def __len__(self) -> int:
         """Number of items."""
@@ -125,7 +115,7 @@ class TokenIds:
         return replace(self, tokens=self.tokens[chosen], lengths=self.lengths[chosen])
 
     def of_items(self, items: slice) -> TokenIds:
-        """Some of the items alone, as if there were no others; what ends an identifier stays as it was."""
+        """Some of the items alone, as if there were no others; users and what ends an identifier stay as they were."""
         lengths = self.lengths[:, items]
         return replace(self, tokens=self.tokens[:, items, : lengths.max()], lengths=lengths, ended=self.ends)
 

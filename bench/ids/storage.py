@@ -21,6 +21,7 @@ from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.files import replacing
 from bench.ids.scheme import Feature, Ids, Template, TokenIds, VectorIds
+from bench.ids.users import UserIds
 from bench.ids.vocabulary import Vocabulary
 
 Arrays = dict[str, NDArray[Any]]
@@ -34,11 +35,10 @@ def parts(ids: Any) -> tuple[Arrays, dict[str, Any]]:
 
 @parts.register
 def _(ids: TokenIds) -> tuple[Arrays, dict[str, Any]]:
-    return {"tokens": ids.tokens, "lengths": ids.lengths}, {
-        "kind": "tokens",
-        "codebooks": ids.codebooks,
-        "ended": ids.ended,
-    }
+    arrays: Arrays = {"tokens": ids.tokens, "lengths": ids.lengths}
+    if ids.users is not None:
+        arrays |= {"users.tokens": ids.users.tokens, "users.lengths": ids.users.lengths}
+    return arrays, {"kind": "tokens", "codebooks": ids.codebooks, "ended": ids.ended}
 
 
 @parts.register
@@ -54,7 +54,8 @@ def _(ids: VectorIds) -> tuple[Arrays, dict[str, Any]]:
 
 def _tokens(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> TokenIds:
     codebooks, ended = tuple(facts["codebooks"]), facts["ended"]
-    return TokenIds(arrays["tokens"], arrays["lengths"], vocabulary, template, codebooks, ended)
+    users = UserIds(arrays["users.tokens"], arrays["users.lengths"]) if "users.tokens" in arrays else None
+    return TokenIds(arrays["tokens"], arrays["lengths"], vocabulary, template, codebooks, ended, users)
 
 
 def _vectors(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> VectorIds:

@@ -72,7 +72,8 @@ class HistoryWriter:
     """Writes histories as ``before item separator item … after end`` in the tokens of one set of identifiers.
 
     ``before`` and ``after`` are those of one of the ``templates``, by default the identifiers' only one. The separator
-    always is the identifiers' own, which none of them contains.
+    always is the identifiers' own, which none of them contains. Where the identifiers have users and a history has an
+    owner, ``user separator`` stands at the very beginning; neither that nor the template is ever dropped for room.
     """
 
     def __init__(self, ids: TokenIds, max_tokens: int = 512, templates: Sequence[Template] = ()) -> None:
@@ -81,33 +82,53 @@ class HistoryWriter:
         self.before = Ragged.of([vocabulary.encode(template.before) for template in templates])
         self.after = Ragged.of([[*vocabulary.encode(template.after), vocabulary.eos] for template in templates])
         self.around = self.before.lengths + self.after.lengths
-        if self.around.max() > max_tokens:
-            raise BenchError(
-                f"the template takes {self.around.max()} tokens without any history item; "
-                f"the encoder reads at most {max_tokens}"
-            )
         self.separator = np.array(vocabulary.encode(ids.template.separator), np.int32)
-        variants, items, width = ids.tokens.shape
-        self.pieces = np.full((variants, items, width + len(self.separator)), vocabulary.pad, np.int32)
-        self.pieces[:, :, :width] = ids.tokens
+        self.pieces = self._separated(ids.tokens, ids.lengths)
+        self.users = None
+        if ids.users is not None:
+            ends = ids.users.lengths.astype(np.int64) + len(self.separator)
+            self.users = Ragged(self._separated(ids.users.tokens, ids.users.lengths), ends)
+        self._refuse_narrow()
+
+    def _refuse_narrow(self) -> None:
+        longest = 0 if self.users is None else int(self.users.lengths.max(initial=0))
+        if self.around.max() + longest > self.max_tokens:
+            what = f"the template takes {self.around.max()} tokens without any history item"
+            user = f" and the longest identifier of a user {longest}" if longest else ""
+            raise BenchError(f"{what}{user}; the encoder reads at most {self.max_tokens}")
+
+    def _separated(self, tokens: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.int32]:
+        """``tokens [..., n, width]`` with the separator behind each of them, that is longer by its tokens."""
+        *rest, width = tokens.shape
+        pieces = np.full((*rest, width + len(self.separator)), self.ids.vocabulary.pad, np.int32)
+        pieces[..., :width] = tokens
         for place, token in enumerate(self.separator):
-            np.put_along_axis(self.pieces, ids.lengths[..., None] + place, token, axis=2)
+            np.put_along_axis(pieces, lengths[..., None] + place, token, axis=-1)
+        return pieces
 
     def renamed(self, ids: TokenIds) -> HistoryWriter:
-        """A writer of the same templates for other identifiers in the same vocabulary."""
-        return HistoryWriter(ids, self.max_tokens, self.templates)
+        """A writer of the same templates and users for other identifiers of items in the same vocabulary."""
+        writer = HistoryWriter(ids, self.max_tokens, self.templates)
+        writer.users = self.users
+        return writer
+
+    def _heads(self, histories: Sequences) -> Ragged:
+        """What stands before the template: the owner's identifier and a separator, or nothing."""
+        if self.users is None or histories.owners is None:
+            return Ragged(np.empty((len(histories), 0), np.int32), np.zeros(len(histories), np.int64))
+        return self.users.take(histories.owners)
 
     def _fitting(
         self, histories: Sequences, variants: Variants, prompts: Prompts
     ) -> tuple[Sequences, Variants, Numbers]:
         """Histories without the oldest items that do not fit; each item's variant, and its tokens with separator."""
         lengths, each = self._taken(histories, variants)
-        room = self.max_tokens - self.around[prompts]
+        room = self.max_tokens - self.around[prompts] - self._heads(histories).lengths
         ends = np.concatenate([[0], np.cumsum(lengths)])
         starts, stops = histories.offsets[:-1], histories.offsets[1:]
         first = np.searchsorted(ends, ends[stops] - room - len(self.separator), side="left")
         if (first > starts).any():
-            histories = histories.slice(np.maximum(starts, first), stops)
+            histories = histories.slice(np.maximum(starts, first), stops, histories.owners)
             lengths, each = self._taken(histories, variants)
         lengths[histories.offsets[1:][histories.lengths > 0] - 1] -= len(self.separator)  # none after the newest
         return histories, each, lengths
@@ -121,21 +142,23 @@ class HistoryWriter:
         histories, _, lengths = self._fitting(histories, variants, prompts)
         sums = np.concatenate([[0], np.cumsum(lengths)])
         totals: Numbers = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
-        return totals + self.around[prompts]
+        return totals + self.around[prompts] + self._heads(histories).lengths
 
     def write(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> EncoderInput:
         """The encoder input of a batch of histories, each in its variant of the identifiers and its template."""
         histories, each, lengths = self._fitting(histories, variants, prompts)
         every, chosen = np.arange(len(histories)), np.broadcast_to(prompts, len(histories))
-        before, after = self.before.take(chosen), self.after.take(chosen)
+        head, before, after = self._heads(histories), self.before.take(chosen), self.after.take(chosen)
+        begins = head.lengths + before.lengths
         rows = np.repeat(every, histories.lengths)
         sums = np.concatenate([[0], np.cumsum(lengths)])
-        starts = sums[:-1] - (sums[histories.offsets[:-1]] - before.lengths)[rows]
-        ends = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]] + before.lengths
+        starts = sums[:-1] - (sums[histories.offsets[:-1]] - begins)[rows]
+        ends = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]] + begins
         used = ends + after.lengths
         width = int(used.max(initial=1))
         tokens = np.full((len(histories), width), self.ids.vocabulary.pad, np.int64)
-        before.put(tokens, every, np.zeros_like(every))
+        head.put(tokens, every, np.zeros_like(every))
+        before.put(tokens, every, head.lengths)
         Ragged(self.pieces[each, histories.values], lengths).put(tokens, rows, starts)
         after.put(tokens, every, ends)
         mask = None if (used == width).all() else torch.from_numpy(np.arange(width) < used[:, None])

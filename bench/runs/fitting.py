@@ -12,7 +12,7 @@ from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.evaluation.cost import Stopwatch
 from bench.ids import plugins, storage
-from bench.ids.scheme import Ids, IdScheme
+from bench.ids.scheme import Ids, IdScheme, TokenIds
 from bench.ids.vocabulary import Vocabulary
 from bench.model import huggingface
 from bench.model.beam import Scoring
@@ -60,6 +60,11 @@ def fitted(
         raise BenchError(
             f"{scheme.name} made {len(ids)} identifiers for {len(train.items)} items; "
             "fit must return one for each item, in catalogue order"
+        )
+    if isinstance(ids, TokenIds) and ids.users is not None and len(ids.users) != len(train.sequences):
+        raise BenchError(
+            f"{scheme.name} made identifiers for {len(ids.users)} users of {len(train.sequences)}; "
+            "fit must return one for each row of train.sequences, in their order, or none at all"
         )
     notes = {"fit_seconds": watch.seconds}
     storage.save(ids, path, notes)

@@ -147,13 +147,13 @@ def identifiers(
 
         found = scheme.transfer(trained, replace(unseen(request), report=report), home)
     _check(found, trained.ids, scheme, request.dataset)
-    return _ended_alike(found, trained.ids), True
+    return _read_alike(found, trained.ids), True
 
 
-def _ended_alike(found: Ids, trained: Ids) -> Ids:
-    """Tokens with an end wherever the model has learnt to write one."""
+def _read_alike(found: Ids, trained: Ids) -> Ids:
+    """Tokens with an end wherever the model has learnt to write one, and no users: of the unseen none is known."""
     if isinstance(found, TokenIds) and isinstance(trained, TokenIds):
-        return replace(found, ended=found.ends or trained.ends)
+        return replace(found, ended=found.ends or trained.ends, users=None)
     return found
 
 

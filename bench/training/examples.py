@@ -26,10 +26,16 @@ class Examples:
         return len(self.targets)
 
     def histories(self, rows: Rows | slice = slice(None)) -> Sequences:
-        return self.sequences.slice(self.starts[rows], self.targets[rows])
+        starts, stops, owners = self.starts[rows], self.targets[rows], self.sequences.owners
+        return self.sequences.slice(starts, stops, None if owners is None else owners[self.rows(stops)])
 
     def items(self, rows: Rows | slice = slice(None)) -> ItemIndices:
         return self.sequences.values[self.targets[rows]]
+
+    def rows(self, targets: Rows) -> Rows:
+        """The rows of ``sequences`` that targets stand in."""
+        found: Rows = np.searchsorted(self.sequences.offsets, targets, side="right") - 1
+        return found
 
 
 def sliding_windows(sequences: Sequences, max_history: int) -> Examples:
@@ -42,7 +48,7 @@ def sliding_windows(sequences: Sequences, max_history: int) -> Examples:
 
 def one_of_each(windows: Examples, seed: int, epoch: int) -> Examples:
     """One window of every user, drawn anew in each epoch."""
-    user = np.searchsorted(windows.sequences.offsets, windows.targets, side="right")
+    user = windows.rows(windows.targets)
     shuffled = np.random.default_rng([seed, epoch, 0]).permutation(len(windows))
     _, first = np.unique(user[shuffled], return_index=True)
     chosen = shuffled[first]
@@ -54,7 +60,7 @@ def of_targets(targets: Targets) -> Examples:
     histories = targets.histories.rows(targets.owners)
     stops = histories.offsets[1:] + np.arange(1, len(histories) + 1)
     values = np.insert(histories.values, histories.offsets[1:], targets.items)
-    sequences = Sequences(values, np.concatenate([[0], stops]))
+    sequences = Sequences(values, np.concatenate([[0], stops]), histories.owners)
     return Examples(sequences, sequences.offsets[:-1], stops - 1)
 
 

@@ -214,6 +214,19 @@ def test_no_history_at_all_is_refused() -> None:
         global_time(DATED, max_history=0)
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_histories_are_owned_by_rows_of_the_training_view(shown: bool) -> None:
+    split = global_time(DATED, validation_in_test_history=shown)
+    assert split.train.sequences.owners is not None
+    assert split.train.sequences.owners.tolist() == list(range(len(split.train.sequences)))
+    for targets in (split.validation, split.test):
+        assert targets.histories.owners is not None
+        assert targets.histories.owners.tolist() == targets.users.tolist()
+        taken = targets.take(np.array([len(targets) - 1])).histories.owners
+        assert taken is not None
+        assert taken.tolist() == targets.users[-1:].tolist()
+
+
 def test_targets_stay_with_their_users() -> None:
     test = global_time(DATED).test
     rows = np.array([2, 0, 1])

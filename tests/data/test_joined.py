@@ -73,6 +73,22 @@ def test_a_split_of_the_whole_is_on_each_part_the_split_of_the_part(
         assert plain(restricted(whole, part, at)) == plain(leave_one_out(part, 3, cap, shown))
 
 
+@given(several())
+def test_histories_of_a_part_stay_owned_by_users_of_the_whole(parts: list[Dataset]) -> None:
+    joined = join(parts)
+    whole = leave_one_out(joined)
+    for part in parts:
+        at = place(joined, part)
+        assert at is not None
+        found = restricted(whole, part, at)
+        for sequences, users in (
+            (found.train.sequences, np.arange(len(part.users))),
+            (found.test.histories, found.test.users),
+        ):
+            assert sequences.owners is not None
+            assert sequences.owners.tolist() == (users + at.users.start).tolist()
+
+
 def plain(split: Split) -> list[object]:
     def rows(sequences: Sequences) -> list[list[int]]:
         return [sequences[row].tolist() for row in range(len(sequences))]

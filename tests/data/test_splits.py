@@ -78,6 +78,20 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
     assert not np.isin(train.sequences.values, [7, 8, 9]).any()
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_histories_are_owned_by_rows_of_the_training_view(shown: bool) -> None:
+    dataset = dataset_of([[0, 1], [2, 3, 4], [5], [6, 7, 8, 9]])
+    split = leave_one_out(dataset, validation_in_test_history=shown)
+    assert split.train.sequences.owners is not None
+    assert split.train.sequences.owners.tolist() == list(range(len(split.train.sequences)))
+    for targets in (split.validation, split.test):
+        assert targets.histories.owners is not None
+        assert targets.histories.owners.tolist() == targets.users.tolist()
+        taken = targets.take(np.array([len(targets) - 1])).histories.owners
+        assert taken is not None
+        assert taken.tolist() == targets.users[-1:].tolist()
+
+
 def test_users_with_two_interactions_train_and_are_not_evaluated() -> None:
     split = leave_one_out(dataset_of([[5, 6], [1, 2, 3], [4]]))
     assert lists(split.train.sequences) == [[5, 6], [1], [4]]

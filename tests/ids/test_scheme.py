@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.ids.scheme import IdScheme, NoSettings, Stage, TokenIds
+from bench.ids.users import UserIds
 from bench.ids.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private("abcde")  # rows 3..7
@@ -104,6 +106,24 @@ def test_an_empty_or_overlong_identifier_is_refused(length: int) -> None:
 def test_padding_end_and_strangers_inside_are_refused(token: int) -> None:
     with pytest.raises(BenchError, match=rf"token {token} in the identifier of catalogue item 1 is not usable"):
         ids_of([[3, 4, 5], [3, token, 5]])
+
+
+def test_identifiers_of_users_are_held_to_the_same() -> None:
+    ids = ids_of([[3], [4, 5]])
+
+    def named(*rows: list[int], lengths: list[int]) -> TokenIds:
+        return replace(ids, users=UserIds(np.array(rows, np.int32), np.array(lengths, np.int32)))
+
+    found = named([3, 4], [5, 0], lengths=[2, 1])
+    assert found.users is not None
+    assert [found.users.code(user) for user in range(len(found.users))] == [(3, 4), (5,)]
+    assert found.only(0).users is found.of_items(slice(1, 2)).users is found.users
+    with pytest.raises(BenchError, match="identifier of user 1 is empty or longer than its row; every user needs one"):
+        named([3, 4], [5, 0], lengths=[2, 0])
+    with pytest.raises(BenchError, match="token 1 in the identifier of user 0 is not usable"):
+        named([3, 1], [5, 0], lengths=[2, 1])
+    with pytest.raises(BenchError, match=r"tokens of users must be \[users, length\] with lengths \[users\]; found"):
+        named([3, 4], lengths=[2, 1])
 
 
 def view() -> TrainView:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.ids import storage
 from bench.ids.scheme import Template, TokenIds
+from bench.ids.users import UserIds
 from bench.ids.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private("abcd")
@@ -60,6 +62,22 @@ def test_variants_come_back(tmp_path: Path) -> None:
     ids = TokenIds(tokens, np.array([[2, 1], [1, 2]], np.int32), VOCABULARY)
     storage.save(ids, tmp_path / "ids", {})
     equal(storage.load(tmp_path / "ids")[0], ids)
+
+
+def test_users_come_back_and_are_part_of_what_they_are_stored_with(tmp_path: Path) -> None:
+    users = UserIds(np.array([[3, 4], [5, 0]], np.int32), np.array([2, 1], np.int32))
+    with_users = replace(ids_of([[3], [4]]), users=users)
+    storage.save(with_users, tmp_path / "ids", {})
+    found = storage.load(tmp_path / "ids")[0]
+    assert isinstance(found, TokenIds)
+    equal(found, with_users)
+    assert found.users is not None
+    assert [found.users.code(user) for user in range(2)] == [(3, 4), (5,)]
+    storage.save(ids_of([[3], [4]]), tmp_path / "without", {})
+    without = storage.load(tmp_path / "without")[0]
+    assert isinstance(without, TokenIds)
+    assert without.users is None
+    assert list(storage.parts(without)[0]) == ["tokens", "lengths"]  # the bytes of before there were users
 
 
 def test_a_part_comes_back_with_what_ends_it(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.ids.scheme import Template, TokenIds
+from bench.ids.users import UserIds
 from bench.ids.vocabulary import Vocabulary
 from bench.model.inputs import EncoderInput, HistoryWriter
 
@@ -136,6 +137,56 @@ def test_a_template_without_room_for_itself_is_an_error() -> None:
         BenchError, match="the template takes 4 tokens without any history item; the encoder reads at most 3"
     ):
         HistoryWriter(ids, 3)
+
+
+USERS = UserIds(np.array([[4, PAD, PAD], [3, 3, 5], [6, 5, PAD]], np.int32), np.array([1, 3, 2], np.int32))
+
+
+@given(codes_of_items, histories, st.sampled_from(TEMPLATES), st.integers(11, 30), st.data())
+def test_a_known_user_stands_before_everything(
+    codes: list[list[int]], rows: list[list[int]], template: Template, room: int, data: st.DataObject
+) -> None:
+    """User and separator, then what there would be without, in the room that is left; spans move along."""
+    ids = TokenIds.from_lists(codes, VOCABULARY, template)
+    writer, sequences = HistoryWriter(replace(ids, users=USERS), room), Sequences.from_rows(rows)
+    owners = np.array([data.draw(st.integers(0, 2)) for _ in rows])
+    owned = replace(sequences, owners=owners)
+    expected = []
+    for row, owner in zip(rows, owners.tolist(), strict=True):
+        head = [*USERS.code(owner), *VOCABULARY.encode(template.separator)]
+        tail, spans = oracle(ids, row, room - len(head))
+        expected.append((head + tail, [(start + len(head), stop + len(head)) for start, stop in spans]))
+        assert len(expected[-1][0]) <= room
+    agree(writer.write(owned), expected)
+    assert writer.lengths(owned).tolist() == [len(row) for row, _ in expected]
+    agree(writer.write(sequences), [oracle(ids, row, room) for row in rows])  # nobody is known
+    agree(HistoryWriter(ids, room).write(owned), [oracle(ids, row, room) for row in rows])  # users have no names
+    other = TokenIds.from_lists([code[::-1] for code in codes], VOCABULARY, template)
+    renamed, named = writer.renamed(other), HistoryWriter(replace(other, users=USERS), room)
+    assert renamed.write(owned).tokens.tolist() == named.write(owned).tokens.tolist()
+
+
+def test_each_history_has_its_own_user_template_and_variant() -> None:
+    tokens = np.array([[[3, 4], [5, PAD]], [[6, PAD], [3, 3]]], np.int32)
+    ids = TokenIds(tokens, np.array([[2, 1], [1, 2]], np.int32), VOCABULARY, Template(separator=";"), users=USERS)
+    writer = HistoryWriter(ids, templates=[TEMPLATES[1], TEMPLATES[4]])
+    histories = Sequences(np.array([0, 1, 1], np.int32), np.array([0, 2, 3, 3]), np.array([2, 0, 1]))
+    found = writer.write(histories, np.array([1, 0, 0]), np.array([0, 1, 0]))
+    texts = [[VOCABULARY.tokenizer.id_to_token(token) for token in row if token] for row in found.tokens.tolist()]
+    assert [" ".join(text) for text in texts] == [
+        "d c ; history d ; a a next ? </s>",
+        "b ; c ? </s>",
+        "a a c ; history next ? </s>",
+    ]
+    assert found.words.tolist()[0] == [0, 0, 0, 0, 1, 0, 2, 2, 0, 0, 0]
+
+
+def test_a_user_without_room_beside_the_template_is_an_error() -> None:
+    ids = replace(TokenIds.from_lists([[3]], VOCABULARY, TEMPLATES[1]), users=USERS)
+    history = Sequences(np.array([0], np.int32), np.array([0, 1]), np.array([1]))
+    assert HistoryWriter(ids, 8).lengths(history).tolist() == [8]  # the item went, not the user
+    with pytest.raises(BenchError, match=r"takes 4 tokens .* the longest identifier of a user 4; .* at most 7"):
+        HistoryWriter(ids, 7)
 
 
 def test_no_histories_are_an_empty_batch() -> None:

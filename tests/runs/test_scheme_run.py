@@ -32,8 +32,10 @@ Cells = Callable[[Path], list[Path]]
 
 PLUGIN = '''
 import os
+from dataclasses import replace
 import numpy as np
 from bench.ids.scheme import IdScheme, Stage, TokenIds
+from bench.ids.users import UserIds
 from bench.ids.vocabulary import Vocabulary
 
 
@@ -64,6 +66,14 @@ class Short(Alternating):
 
     def fit(self, train):
         return named(train.items, range(len(train.items) - 1))
+
+
+class Strangers(Alternating):
+    name = "mine/strangers"
+
+    def fit(self, train):
+        users = UserIds(np.full((3, 1), 5, np.int32), np.ones(3, np.int32))
+        return replace(super().fit(train), users=users)
 '''
 
 
@@ -121,6 +131,17 @@ def test_one_identifier_too_few_is_refused(bench: Bench, quick: list[str], plugi
     assert said.code == 1
     assert said.err.splitlines()[-1] == (
         "bench: mine/short made 29 identifiers for 30 items; fit must return one for each item, in catalogue order"
+    )
+
+
+def test_identifiers_of_other_users_than_the_views_are_refused(
+    bench: Bench, quick: list[str], plugin: str, tmp_path: Path
+) -> None:
+    said = bench("run", "--id-scheme", f"{plugin}:Strangers", *quick, "--results", tmp_path / "results")
+    assert said.code == 1
+    assert said.err.splitlines()[-1] == (
+        "bench: mine/strangers made identifiers for 3 users of 40; "
+        "fit must return one for each row of train.sequences, in their order, or none at all"
     )
 
 

@@ -22,12 +22,16 @@ from bench.data.joined import join
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.ids import plugins, storage
+from bench.ids.scheme import TokenIds
+from bench.ids.users import UserIds
+from bench.ids.vocabulary import Vocabulary
 from bench.model import huggingface
 from bench.model.recommender import Decoding, recommender_for
 from bench.report.results import load
 from bench.runs import run as one_cell
 from bench.runs import scheme_run
 from bench.runs.saved import WEIGHTS, checksum
+from bench.runs.transfer_run import _read_alike
 from bench.training import checkpoint
 
 Bench = Callable[..., SimpleNamespace]
@@ -394,6 +398,16 @@ def test_reports_and_lists_say_which_model_it_is(
     assert [line.split("  ")[-1].strip() for line in listed.splitlines() if line.startswith("moor/")].count(
         "zero-shot from toy+park"
     ) == 2
+
+
+def test_users_of_the_trained_data_are_not_those_of_the_unseen() -> None:
+    ids = TokenIds.from_lists([[3], [4, 3]], Vocabulary.private("ab"))
+    trained = replace(ids, users=UserIds(np.array([[3]], np.int32), np.array([1], np.int32)))
+    found = _read_alike(trained, trained)
+    assert isinstance(found, TokenIds)
+    assert found.users is None
+    assert found.ended
+    assert found.tokens is ids.tokens
 
 
 def test_a_trained_generator_names_the_unseen(

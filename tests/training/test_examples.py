@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data.dataset import Sequences
-from bench.training.examples import Examples, bucketed_batches, draw_prompts, one_of_each, sliding_windows
+from bench.data.splits import Targets
+from bench.training.examples import Examples, bucketed_batches, draw_prompts, of_targets, one_of_each, sliding_windows
 
 rows = st.lists(st.lists(st.integers(0, 50), max_size=9), max_size=8)
 
@@ -36,6 +37,30 @@ def test_one_window_of_every_user_who_has_one(sequences: list[list[int]], seed: 
     assert [item // 100 for item in chosen.items()] == [user for user, row in enumerate(tagged) if len(row) > 1]
     every = pairs(windows)
     assert all(pair in every for pair in pairs(chosen))
+
+
+@given(rows, st.integers(1, 6))
+def test_every_example_belongs_to_the_user_of_its_items(sequences: list[list[int]], max_history: int) -> None:
+    tagged = [[100 * user + item for item in row] for user, row in enumerate(sequences)]
+    windows = sliding_windows(Sequences.from_rows(tagged).owned(), max_history)
+    expected = [item // 100 for item in windows.items().tolist()]
+    owners = windows.histories().owners
+    assert owners is not None
+    assert owners.tolist() == expected
+    some = np.arange(len(windows))[::-2]
+    part = windows.histories(some).owners
+    assert part is not None
+    assert part.tolist() == [expected[place] for place in some]
+    assert sliding_windows(Sequences.from_rows(tagged), max_history).histories().owners is None
+
+
+def test_examples_of_targets_belong_to_the_users_of_the_targets() -> None:
+    histories = Sequences(np.array([4, 5, 6], np.int32), np.array([0, 2, 3]), np.array([7, 3]))
+    examples = of_targets(Targets(np.array([7, 3]), histories, np.array([1, 2, 0], np.int32), np.array([2, 1])))
+    assert pairs(examples) == [([4, 5], 1), ([4, 5], 2), ([6], 0)]
+    owners = examples.histories().owners
+    assert owners is not None
+    assert owners.tolist() == [7, 7, 3]
 
 
 def test_the_windows_are_drawn_anew_each_epoch_and_repeat_for_a_seed() -> None:

@@ -4,7 +4,23 @@
 read the text and write the words, and trains it alternately with the recommender (IDGenRec, Tan et al., 2024).
 """
 
-from textual_ids.idgenrec import GeneratorOnly, IdGenRec, IdGenRecSettings, RecommenderOnly
+from textual_ids.idgenrec import (
+    GeneratorOnly,
+    IdGenRec,
+    IdGenRecSettings,
+    RecommenderOnly,
+    UserLeak,
+    UserLeakSettings,
+)
 from textual_ids.title import Settings, Title
 
-__all__ = ["GeneratorOnly", "IdGenRec", "IdGenRecSettings", "RecommenderOnly", "Settings", "Title"]
+__all__ = [
+    "GeneratorOnly",
+    "IdGenRec",
+    "IdGenRecSettings",
+    "RecommenderOnly",
+    "Settings",
+    "Title",
+    "UserLeak",
+    "UserLeakSettings",
+]

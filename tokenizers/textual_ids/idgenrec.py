@@ -5,15 +5,16 @@ help (IDGenRec, Tan et al., 2024).
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from bench.data.dataset import ItemTable, TrainView
+from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.ids import storage
 from bench.ids.scheme import Ids, IdScheme, Stage, Template, TokenIds, Trained
 from bench.ids.text import require_text
+from bench.ids.users import UserIds
 from bench.model import huggingface
 from bench.model.recommender import Recommender
 from bench.training import checkpoint
@@ -22,6 +23,7 @@ from textual_ids.diverse import Search
 from textual_ids.generator import Writer
 from textual_ids.generators import cache_path, content_key, first_writer, kept_writer
 from textual_ids.learner import GeneratorLearner
+from textual_ids.reading import read_tokens
 from textual_ids.title import SENTENCE, SEPARATOR
 
 GENERATOR = "generator.safetensors"
@@ -39,6 +41,9 @@ class IdGenRecSettings:
     Names are found among ``candidates`` of a diverse beam search, for ``lengths`` times nine levels at most. The budget
     is parted into ``rounds`` with a stage of the generator, each ``generator_share`` of it, and the stages of the
     recommender, which share the rest equally; ``first`` says which begins. Rates multiply the contract's learning rate.
+
+    With ``users`` on, the generator names every user as it names items, reading the names of the user's training items;
+    every input of the recommender whose user is known then begins with that name, whatever is trained or ranked.
     """
 
     generator: str = "mini"
@@ -57,6 +62,7 @@ class IdGenRecSettings:
     generator_rate: float = 0.03
     recommender_rate: float = 1.0
     max_history: int = 10  # newest items that the generator names in its own stage
+    users: Literal["off", "on"] = "off"
 
     def __post_init__(self) -> None:
         counts = ("candidates", "lengths", "vocabulary", "words", "min_shared", "epochs", "batch", "rounds")
@@ -81,7 +87,7 @@ class IdGenRec(IdScheme):
 
     name = "textual/idgenrec"
     bound = ""
-    Settings = IdGenRecSettings
+    Settings: ClassVar[type[Any]] = IdGenRecSettings
     writer: Writer | None = None  # as the stages have left it
 
     def require(self, items: ItemTable) -> None:
@@ -127,8 +133,19 @@ class IdGenRec(IdScheme):
         assert isinstance(trained.recommender, GeneratorLearner)
         return Writer(trained.recommender.generator, writer.vocabulary, writer.sources)
 
-    def named(self, train: TrainView, writer: Writer) -> Ids:
-        """Every item named by the generator, from the cache where it has done so before."""
+    def named(self, train: TrainView, writer: Writer) -> TokenIds:
+        """Every item named by the generator and, where it is asked to, every user; there is none in a catalogue that is
+        not trained on.
+        """
+        ids = self.written(train, writer)
+        if self.settings.users == "off" or not len(train.sequences):
+            return ids
+        sources = read_tokens(writer.vocabulary, as_histories(ids, train.sequences), self.settings.max_text)
+        found = self.written(train, replace(writer, sources=sources))
+        return replace(ids, users=UserIds(found.tokens[0], found.lengths[0]))
+
+    def written(self, train: TrainView, writer: Writer) -> TokenIds:
+        """A name for each of the generator's texts, from the cache where it has named them before."""
         plan, vocabulary = self.settings, writer.vocabulary
         searches = levels(plan.lengths, plan.candidates)
         weights = (tensor.cpu().numpy().tobytes() for tensor in writer.t5.state_dict().values())
@@ -137,7 +154,9 @@ class IdGenRec(IdScheme):
         )
         path = cache_path(train, f"names-{key}")
         if path and path.exists():
-            return storage.load(path)[0]
+            kept = storage.load(path)[0]
+            assert isinstance(kept, TokenIds)
+            return kept
 
         def candidates(rows: Sequence[int], search: Search) -> list[list[str]]:
             return writer.candidates(rows, search, train.report)
@@ -148,6 +167,12 @@ class IdGenRec(IdScheme):
         if path:
             storage.save(ids, path, {})
         return ids
+
+
+def as_histories(ids: TokenIds, sequences: Sequences) -> list[str]:
+    """The names of every user's items, the newest last, with spaces between them; "" for a user who has none."""
+    names = [ids.vocabulary.decode(ids.code(item)) for item in range(len(ids))]
+    return [" ".join(names[item] for item in sequences[user]) for user in range(len(sequences))]
 
 
 def numbered(texts: Sequence[Sequence[int]]) -> list[int]:
@@ -179,3 +204,22 @@ class GeneratorOnly(IdGenRec):
             ids = self.named(train, writer)
         yield Stage(ids, "recommender as it began", share=0.0, rate=0.0, select=False)
         return None
+
+
+@dataclass(frozen=True)
+class UserLeakSettings(IdGenRecSettings):
+    """Without users there is no leak to show."""
+
+    users: Literal["on"] = "on"
+
+
+class UserLeak(IdGenRec):
+    """The published code's identifiers of users: written from the whole of every sequence, test item included.
+
+    The first names of the items are those of ``textual/idgenrec``. It is kept to show what this leak is worth, beside
+    ``textual/idgenrec`` with ``users=on``, and for nothing else.
+    """
+
+    name = "textual/idgenrec-user-leak"
+    leaks = True
+    Settings = UserLeakSettings

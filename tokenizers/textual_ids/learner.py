@@ -3,7 +3,7 @@
 The recommender is frozen. Every item of a history is written by the generator as it is, greedily; in place of the
 embedding of each token it wrote stands the mean embedding under its distribution there, P E: probabilities of the
 generator times the recommender's table. So the loss of the recommender has a gradient for the generator, and for it
-alone. Dropout is off in both.
+alone. Identifiers of users are read as they are. Dropout is off in both.
 """
 
 from __future__ import annotations
@@ -75,11 +75,17 @@ class GeneratorLearner(Recommender):
             "prompts": np.broadcast_to(prompts, len(histories)).astype(np.int64),
         }
         kept = {name: whole[name] for name in ("labels", "nodes", "predicted")}
-        return {**kept, **{name: torch.from_numpy(array) for name, array in arrays.items()}}
+        owners = None if histories.owners is None else torch.from_numpy(histories.owners)
+        return {**kept, "owners": owners, **{name: torch.from_numpy(array) for name, array in arrays.items()}}
 
     def forward(self, batch: Batch) -> Tensor:
         codes, soft = self.soft_names(required(batch, "read").tolist())
-        histories = Sequences(required(batch, "values").cpu().numpy(), required(batch, "offsets").cpu().numpy())
+        owners = batch["owners"]
+        histories = Sequences(
+            required(batch, "values").cpu().numpy(),
+            required(batch, "offsets").cpu().numpy(),
+            None if owners is None else owners.cpu().numpy(),
+        )
         ids = TokenIds.from_lists(codes, self.writer.vocabulary, self.recommender.ids.template)
         source = self.recommender.writer.renamed(ids).write(histories, 0, required(batch, "prompts").cpu().numpy())
         words = None if self.t5.whole_words is None else source.words.to(soft.device)

@@ -95,14 +95,17 @@ def test_recommender_and_generator_take_turns_and_names_change(
     assert all(name and name == " ".join(name.split()) for name in table["identifier"])
 
 
+@pytest.mark.parametrize("users", ["off", "on"])
 def test_stopped_in_the_stage_of_the_generator_it_goes_on_to_the_same_end(
+    users: str,
     call: Bench,
     cells: Cells,
     substance: Callable[[Path], dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert call(tmp_path / "whole").code == 0
+    asked = ("idgenrec", f"users={users}")
+    assert call(tmp_path / "whole", *asked).code == 0
     steps = []
 
     def train(job: Any) -> Any:
@@ -116,8 +119,8 @@ def test_stopped_in_the_stage_of_the_generator_it_goes_on_to_the_same_end(
 
     original = scheme_run.train
     monkeypatch.setattr(scheme_run, "train", train)
-    assert call(tmp_path / "stopped").code == 130
-    assert call(tmp_path / "stopped").code == 0
+    assert call(tmp_path / "stopped", *asked).code == 130
+    assert call(tmp_path / "stopped", *asked).code == 0
     assert steps == [1, 2, 3]
     (whole,), (stopped,) = cells(tmp_path / "whole"), cells(tmp_path / "stopped")
     assert substance(whole) == substance(stopped)
