@@ -45,7 +45,8 @@ def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> Non
     """Write state and tensors to ``path``, all or nothing. BenchError where the disk refuses."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     stored = json.dumps(asdict(state))
-    metadata = {"state": stored, "sha256": _checksum(stored, plain)}
+    # safetensors writes several metadata keys in any order: one key, so that equal checkpoints are equal bytes
+    metadata = {"bench": json.dumps({"state": stored, "sha256": _checksum(stored, plain)})}
     with replacing(path, "the checkpoint", "free some space or name another --results") as partial:
         save_file(plain, partial, metadata)
 
@@ -54,7 +55,7 @@ def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     """Read a checkpoint back. A damaged file is a BenchError that names it."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {}).get("bench", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError) as error:
         raise _damaged(path, str(error)) from error

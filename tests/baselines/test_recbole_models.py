@@ -55,14 +55,15 @@ def test_no_user_meets_the_test_item_in_what_recbole_read(facts: Facts, name: st
     split, folder = trained.split, trained.folder / "data" / "split"
     train, met = split.train.sequences, 0
     validation, test = (
-        dict(zip(part.users.tolist(), part.items.tolist(), strict=True)) for part in (split.validation, split.test)
+        {(int(part.users[row]), int(item)) for row, item in zip(part.owners, part.items, strict=True)}
+        for part in (split.validation, split.test)
     )
     for part in ("train", "valid"):
         for line in (folder / f"split.{part}.inter").read_text().splitlines()[1:]:
             user, history, item = line.split("\t")
-            allowed = {*train[int(user)].tolist(), *([validation[int(user)]] if part == "valid" else [])}
-            assert {*map(int, history.split()), int(item)} <= allowed
-            met += test[int(user)] not in allowed
+            read, seen = {*map(int, history.split()), int(item)}, {*train[int(user)].tolist()}
+            assert all(one in seen or (part == "valid" and (int(user), one) in validation) for one in read)
+            met += any(one not in read for owner, one in test if owner == int(user))
     assert met > 100  # these lines would show a test item, since nothing else may bring it there
     assert sorted(path.suffix for path in folder.iterdir()) == [".inter", ".inter", ".item", ".user"]
 

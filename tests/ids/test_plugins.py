@@ -187,7 +187,7 @@ def test_a_conflict_hurts_nobody_else(monkeypatch: pytest.MonkeyPatch, tmp_path:
     install(monkeypatch, tmp_path, "bench_one", SOURCE, contested="bench_one:Alphabetical", mine="bench_one:Open")
     install(monkeypatch, tmp_path, "bench_two", SOURCE, contested="bench_two:Alphabetical")
     assert load_scheme("mine").name == "mine/leaky"
-    assert load_scheme("textual").name == "textual/title"
+    assert load_scheme("textual").name == "textual/idgenrec"
     assert load_scheme("bench_two:Alphabetical").__module__ == "bench_two"
     assert names(SCHEMES)["contested"].value == "bench_one:Alphabetical"
 

@@ -80,8 +80,8 @@ def test_figures_are_counts() -> None:
 
 
 def test_the_nearest_are_those_of_like_features() -> None:
-    assert diagnostics.nearest(IDS, 1, 2) == [(3, {"cosine": 1.0}), (0, {"cosine": 0.0})]
-    assert diagnostics.nearest(IDS, 2, 9) == [(0, {"cosine": 0.5}), (1, {"cosine": 0.0}), (3, {"cosine": 0.0})]
+    assert diagnostics.siblings(IDS, 1, 2) == [(3, {"cosine": 1.0})]
+    assert diagnostics.siblings(IDS, 2, 9) == [(0, {"cosine": 0.5})]
 
 
 def test_shape_of_the_whole() -> None:

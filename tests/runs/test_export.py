@@ -24,7 +24,7 @@ Cells = Callable[[Path], list[Path]]
 def run(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with a scheme of codes and one of words."""
     results = tmp_path_factory.mktemp("results")
-    said = bench("run", "--id-scheme", "numeric/collaborative,textual", *quick, "--results", results)
+    said = bench("run", "--id-scheme", "numeric/collaborative,textual/title", *quick, "--results", results)
     assert said.code == 0, said.err
     return results
 

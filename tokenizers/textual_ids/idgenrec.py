@@ -94,7 +94,8 @@ class IdGenRec(IdScheme):
         require_text(items, "textual identifiers")
 
     def fit(self, train: TrainView) -> Ids:
-        return self.named(train, first_writer(self.settings, train))
+        self.writer = first_writer(self.settings, train)
+        return self.named(train, self.writer)
 
     def keep(self, folder: Path) -> None:
         """The generator that has named the items of the tested recommender, for ``transfer``."""
@@ -202,7 +203,7 @@ class GeneratorOnly(IdGenRec):
         for number in range(1, self.settings.rounds + 1):
             writer = self.writer = yield from self.taught(writer, ids, f"generator {number}", 1 / self.settings.rounds)
             ids = self.named(train, writer)
-        yield Stage(ids, "recommender as it began", share=0.0, rate=0.0, select=False)
+        yield Stage(ids, "recommender as it began", share=0.0, select=False)
         return None
 
 
