@@ -115,5 +115,6 @@ def test_nobody_trains_or_validates_in_a_zero_shot_test(split: Split) -> None:
     every = split_facts(dated)
     assert list(every)[3:] == ["train_interactions", "validation_targets", "test_targets"]
     assert all(every.values())
-    assert [name for name, count in split_facts(dated, zero_shot=True).items() if count] == ["test_users", "test_targets"]
+    unseen = split_facts(dated, zero_shot=True)
+    assert [name for name, count in unseen.items() if count] == ["test_users", "test_targets"]
     assert split_facts(split) == {name: every[name] for name in list(every)[:3]}
