@@ -94,7 +94,11 @@ def _distinct(users: NDArray[np.int64], histories: Sequences, items: Sequences) 
 
 
 def _refuse_undated(dataset: Dataset) -> None:
-    """Time stamps that begin alike for every user are positions in a sequence, or nothing at all."""
+    """Time stamps that begin alike for every user are positions in a sequence, or nothing at all; also of one part of
+    a joined data set.
+    """
+    for part in dataset.parts:
+        _refuse_undated(part)
     begins = dataset.times[dataset.sequences.offsets[:-1][dataset.sequences.lengths > 0]]
     if len(begins) > 1 and (begins == begins[0]).all():
         raise BenchError(

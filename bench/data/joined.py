@@ -94,14 +94,21 @@ def place(joined: Dataset, part: Dataset) -> Place | None:
 
 
 def restricted(split: Split, part: Dataset, at: Place) -> Split:
-    """What a split of the joined data set says of one part, in the part's own users and items.
+    """What a split of the joined data set says of one part, in the part's own users and items. BenchError where that
+    leaves nobody of the part to test.
 
     Histories stay owned by rows of the joined training view: identifiers of users were made for those.
     """
     users = np.arange(at.users.start, at.users.stop)
     sequences = _shifted(split.train.sequences.rows(users), at.items.start)
     train = replace(split.train, dataset=part.name, items=part.items, sequences=sequences)
-    return Split(train, _of_part(split.validation, at), _of_part(split.test, at))
+    test = _of_part(split.test, at)
+    if not len(test):
+        raise BenchError(
+            f"the split of '{split.train.dataset}' leaves no user of '{part.name}' to test; with split=ratio the data "
+            "sets must be of the same time, or use --split leave-one-out"
+        )
+    return Split(train, _of_part(split.validation, at), test)
 
 
 def _of_part(targets: Targets, at: Place) -> Targets:

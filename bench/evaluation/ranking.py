@@ -41,6 +41,8 @@ def evaluate(
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     if decoding.decoder == "exact":
         slots = len(recommender.ids)
+    elif recommender.scores_all:
+        slots = min(slots + 1, len(recommender.ids))  # shows a tie that goes on past the last place
     found, complete = [], True
     for rows in batches[accelerator.process_index :: accelerator.num_processes]:
         part = targets.take(rows)

@@ -52,12 +52,14 @@ Batch = Mapping[str, Tensor | None]
 class Recommender(nn.Module, ABC):
     """A T5 with a head for one kind of identifier.
 
-    Training draws the prompt of every example from those numbered in ``prompts``; ranking reads prompt 0.
+    Training draws the prompt of every example from those numbered in ``prompts``; ranking reads prompt 0. Where
+    ``scores_all``, ranking scores every item whatever the decoder, and how many slots are asked for changes none.
     """
 
     ids: Ids
     t5: T5
     prompts: tuple[int, ...] = (0,)
+    scores_all: bool = False
 
     @abstractmethod
     def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:

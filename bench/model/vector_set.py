@@ -41,6 +41,7 @@ class VectorSetRecommender(Recommender):
 
     weight: Tensor
     ids: VectorIds
+    scores_all = True
 
     def __init__(self, ids: VectorIds, t5: T5, max_tokens: int = 512, prompts: str = "scheme") -> None:
         super().__init__()

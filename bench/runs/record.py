@@ -59,7 +59,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
         "contract_id": request.cell.contract_id,
         "preset": request.preset,
         "seed": request.seed,
-        "split": split_facts(split) | ({"train_users": 0, "validation_users": 0} if request.zero_shot else {}),
+        "split": split_facts(split, request.zero_shot),
         "metrics": summaries(outcome.ranks, outcome.complete, CUTOFFS),
         **{name: kind_facts(outcome.kinds.get(name)) for name in KINDS},
         "identifiers": outcome.identifiers,
@@ -70,21 +70,22 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
     }
 
 
-def split_facts(split: Split) -> dict[str, int]:
-    """Users of each part, and where a user can have several targets, how many targets there are."""
-    users = {
+def split_facts(split: Split, zero_shot: bool = False) -> dict[str, int]:
+    """Users of each part, and where a user can have several targets, how many targets there are. In a ``zero_shot``
+    test nobody trains or validates.
+    """
+    found = {
         "train_users": int((split.train.sequences.lengths > 0).sum()),
         "validation_users": len(split.validation),
         "test_users": len(split.test),
     }
-    if split.test.counts is None:
-        return users
-    return {
-        **users,
-        "train_interactions": len(split.train.sequences.values),
-        "validation_targets": len(split.validation.items),
-        "test_targets": len(split.test.items),
-    }
+    if split.test.counts is not None:
+        found |= {
+            "train_interactions": len(split.train.sequences.values),
+            "validation_targets": len(split.validation.items),
+            "test_targets": len(split.test.items),
+        }
+    return {name: 0 if zero_shot and not name.startswith("test") else count for name, count in found.items()}
 
 
 def kind_facts(kind: Kind | None) -> dict[str, Any] | None:

@@ -50,8 +50,8 @@ class Saved:
     """
 
     def __init__(self, result: Result, index: str | None = None) -> None:
+        self.recommender = restore(result.folder)  # first: it says why there may be none
         self.result, self.contract = result, contract_of(result)
-        self.recommender = restore(result.folder)
         self.items, self.titles, self.identifiers = catalogue(result.folder / "ids.parquet")
         if len(self.items) != len(self.recommender.ids):
             raise BenchError(f"'{result.folder / 'ids.parquet'}' is of other items than the run; {_again(result)}")

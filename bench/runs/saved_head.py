@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from bench.errors import BenchError
 from bench.model.recommender import Recommender
@@ -18,7 +22,7 @@ def save(recommender: Recommender, folder: Path) -> None:
     state = recommender.extra_state()
     if state:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        save_file(plain, folder / HEAD, {"format": "pt"})
+        save_file(plain, folder / HEAD, {"sha256": _checksum(plain)})
 
 
 def fill(recommender: Recommender, folder: Path) -> None:
@@ -30,7 +34,11 @@ def fill(recommender: Recommender, folder: Path) -> None:
     if not path.is_file():
         raise BenchError(f"'{folder}' has no {HEAD}; run that cell again with --force")
     try:
-        state = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            stored = (file.metadata() or {}).get("sha256")
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if stored not in (None, _checksum(state)):  # an older bench stored none
+            raise ValueError("its checksum differs")
         if {name: tensor.shape for name, tensor in known.items()} != {name: t.shape for name, t in state.items()}:
             raise ValueError("it belongs to other identifiers or another T5")
     except Exception as error:  # safetensors raises a family of its own
@@ -47,3 +55,11 @@ def copy(source: Recommender, target: Recommender) -> None:
     with torch.no_grad():
         for name, tensor in target.extra_state().items():
             tensor.copy_(state[name])
+
+
+def _checksum(state: Mapping[str, Tensor]) -> str:
+    """Over every number, whose names and shapes the recommender itself tells."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -104,8 +104,8 @@ class SchemeRun:
         """
         view = replace(self.request.view(self.split.train), cache=self.request.results / "cache", report=self.between)
         stages, done = self.scheme.stages(view, ids), list[tuple[Stage, TrainingState]]()
-        stage, trained = self.next_stage(stages, None), None
-        while True:
+        trained: Trained | None = None
+        while isinstance(stage := self.next_stage(stages, trained), Stage):
             shares = stage.share + sum(earlier.share for earlier, _ in done)
             if shares > 1 + 1e-9:
                 raise BenchError(
@@ -114,18 +114,22 @@ class SchemeRun:
                 )
             trained, state = self.train_stage(stage, self.start(stage, trained), len(done))
             done.append((replace(stage, start=None, learner=None), state))
-            try:
-                stage = self.next_stage(stages, trained)
-            except StopIteration as end:
-                return end.value or trained, done
+        if trained is None:
+            raise BenchError(f"the stages of {self.scheme.name} are none; at least one must be yielded")
+        return stage.value or trained, done
 
-    def next_stage(self, stages: Generator[Stage, Any, Any], trained: Trained | None) -> Stage:
-        """What the scheme does until its next stage: first the main process, from whose cache the others read."""
+    def next_stage(self, stages: Generator[Stage, Any, Any], trained: Trained | None) -> Stage | StopIteration:
+        """What the scheme does until its next stage: first the main process, from whose cache the others read. The end
+        of the stages is returned, for whoever raises it in here leaves the others waiting.
+        """
         with (
             self.accelerator.main_process_first(),
             self.display.bar(f"{self.request.cell.title}: between stages", 1) as self.bar,
         ):
-            return stages.send(trained)
+            try:
+                return stages.send(trained)
+            except StopIteration as end:
+                return end
 
     def between(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """How far the scheme is with what it does between stages."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import write_atomic
+from bench.data.global_time import global_time
 from bench.data.joined import join, place, restricted
 from bench.data.sources import find
 from bench.data.splits import Split, Targets, leave_one_out
@@ -98,6 +100,31 @@ def plain(split: Split) -> list[object]:
 
     train = split.train
     return [train.fingerprint, train.dataset, rows(train.sequences), targets(split.validation), targets(split.test)]
+
+
+def dated(name: str, first_day: float, apart: float, item: int) -> Dataset:
+    """Five users with ten interactions each, one after the other; the users begin ``apart``."""
+    found = made(name, [[place % 4 for place in range(10)] for _ in range(5)], 4, first=item)
+    times = [first_day + user * apart + place for user in range(5) for place in range(10)]
+    return replace(found, times=np.array(times))
+
+
+def test_a_cut_in_time_that_leaves_a_part_without_tests_is_refused() -> None:
+    old, new = dated("old", 0, 0.1, 0), dated("new", 1000, 0.1, 9)
+    joined = join([old, new])
+    cut = global_time(joined)
+    at = place(joined, old)
+    assert at is not None
+    with pytest.raises(BenchError, match=r"the split of 'old\+new' leaves no user of 'old' to test; with split=ratio"):
+        restricted(cut, old, at)
+    late = place(joined, new)
+    assert late is not None
+    assert len(restricted(cut, new, late).test) == 5
+
+
+def test_a_part_whose_interactions_are_numbered_is_not_cut_in_time() -> None:
+    with pytest.raises(BenchError, match="interactions of 'numbered' are numbered, not dated"):
+        global_time(join([dated("dated", 1000, 0.1, 0), dated("numbered", 0, 0, 9)]))
 
 
 def test_what_is_joined_decides_the_fingerprint() -> None:

@@ -264,6 +264,22 @@ def test_the_catalogue_follows_its_weights(t5: MakeT5) -> None:
     assert torch.allclose(model.catalogue(), model.vectors().transpose(0, 1).flatten(1))
 
 
+@pytest.mark.parametrize("decoder", ["beam", "exact"])
+def test_a_tie_that_goes_on_past_the_last_place_counts_against_all(t5: MakeT5, decoder: str) -> None:
+    """Six items of which nothing is known score alike: the lowest indices must not have the places."""
+    from accelerate import Accelerator
+
+    ids = identifiers(known=np.arange(ITEMS) < 3)
+    model = make(t5, replace(ids, features=ids.features[:1]))
+    histories = Sequences.from_rows([[0]] * 6)
+    targets = Targets(np.arange(6), histories, np.arange(3, ITEMS).astype(np.int32))
+    unknown = np.arange(ITEMS) >= 3
+    ranks, _ = evaluate(model, targets, Decoding(decoder), 4, Accelerator(cpu=True), candidates=unknown)
+    assert not (ranks.strict <= 4).any()
+    all_ranks, _ = evaluate(model, targets, Decoding(decoder), 6, Accelerator(cpu=True), candidates=unknown)
+    assert (all_ranks.strict == 6).all()
+
+
 # -- the weight -------------------------------------------------------------------------------------------------------
 
 

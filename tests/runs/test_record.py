@@ -17,7 +17,7 @@ from bench.evaluation.metrics import Ranks, summaries
 from bench.ids import plugins
 from bench.report.results import read
 from bench.runs.config import Contract
-from bench.runs.record import Outcome, per_user_table, result
+from bench.runs.record import Outcome, per_user_table, result, split_facts
 from bench.runs.request import Request
 
 COSTS = {
@@ -107,3 +107,14 @@ def test_a_baseline_has_neither_identifiers_nor_training(split: Split, request_:
     assert stored["metrics"]["strict"]["mrr"] == pytest.approx(np.mean(1 / np.arange(1, 41)))
     assert stored["dataset"]["fingerprint"] == toy.fingerprint
     assert set(stored["contract"]) == set(DATA_VIEW)
+
+
+def test_nobody_trains_or_validates_in_a_zero_shot_test(split: Split) -> None:
+    several = [replace(part, counts=np.ones(len(part), np.int64)) for part in (split.validation, split.test)]
+    dated = replace(split, validation=several[0], test=several[1])
+    every = split_facts(dated)
+    assert list(every)[3:] == ["train_interactions", "validation_targets", "test_targets"]
+    assert all(every.values())
+    unseen = split_facts(dated, zero_shot=True)
+    assert [name for name, count in unseen.items() if count] == ["test_users", "test_targets"]
+    assert split_facts(split) == {name: every[name] for name in list(every)[:3]}

@@ -190,6 +190,15 @@ def test_a_contract_from_elsewhere_is_refused(copied: Path) -> None:
     assert "was run under a contract with 'colour', unknown here; update bench" in broken(copied)
 
 
+def test_a_test_of_another_cells_model_names_that_cell(copied: Path) -> None:
+    result = json.loads((copied / "result.json").read_text())
+    result["contract"] |= {"trained_on": "toy+park@123456", "zero_shot": True}
+    result["training"] |= {"model": "runs/toy+park/numeric"}
+    (copied / "result.json").write_text(json.dumps(result))
+    said = "is a test of the model in 'runs/toy+park/numeric', which holds it; name that run"
+    assert broken(copied) == f"'{copied}' {said}"
+
+
 def test_a_run_is_found_as_compare_finds_it(runs: Path) -> None:
     assert package.load("textual", results=str(runs)).result.scheme.name == "textual/title"
     with pytest.raises(BenchError, match="the run of pop, a baseline, of which no model is kept"):

@@ -125,7 +125,7 @@ class GeneratorLearner(Recommender):
         logits = self.generator.logits(hidden[rows, places]).float().masked_fill(forbidden, float("-inf"))
         known = vocabulary.tokenizer.get_vocab_size()  # rows behind it no token has, in either table
         means = logits.softmax(-1)[:, :known] @ self.t5.embedding.weight[:known]
-        return plain, soft.index_put((rows, numbers), means)
+        return plain, soft.index_put((rows, numbers), means.to(soft.dtype))
 
     @torch.no_grad()
     def _greedy(self, memory: Tensor, mask: Tensor | None, forbidden: Tensor) -> Tensor:

@@ -114,6 +114,13 @@ def test_soft_embeddings_are_means_under_probabilities(learner: Callable[..., Ge
     assert punctuated  # it has learnt to write a comma, which no name has
 
 
+def test_it_learns_under_mixed_precision(learner: Callable[..., GeneratorLearner]) -> None:
+    made = learner()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss(made)
+    assert torch.allclose(found, loss(made), rtol=0.1)
+
+
 def test_each_item_stands_in_its_span(learner: Callable[..., GeneratorLearner]) -> None:
     """Whatever is not the name of an item is the embedding of its token, and the other way round."""
     found = learner(0.5)
