@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -92,7 +93,7 @@ def run(
     overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
     execute(
         Plan(
-            schemes=_list(id_scheme),
+            schemes=_schemes(id_scheme),
             baselines=_list(baseline),
             datasets=_list(dataset),
             seeds=_seeds(seed),
@@ -302,7 +303,7 @@ def show(
     from bench.runs.identifiers import show as show_identifiers
     from bench.runs.matrix import Plan
 
-    plan = Plan(_list(scheme), [], _list(dataset), [seed], None, set_ or [], results, data_dir)
+    plan = Plan(_schemes(scheme), [], _list(dataset), [seed], None, set_ or [], results, data_dir)
     show_identifiers(plan, _list(item), examples, as_json)
 
 
@@ -331,6 +332,19 @@ def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _schemes(text: str) -> list[str]:
+    """As ``_list``, but a comma may be part of the path in file:PATH, as in the names of published ``.sem_ids``."""
+    parts, found = _list(text), []
+    while parts:
+        ends = range(len(parts), 1, -1) if parts[0].startswith("file:") else ()
+        paths = ((end, ",".join(parts[:end])) for end in ends)
+        there = (end for end, name in paths if os.path.exists(os.path.expanduser(name.removeprefix("file:"))))
+        end = next(there, 1)
+        found.append(",".join(parts[:end]))
+        del parts[:end]
+    return found
+
+
 def _seeds(text: str) -> list[int]:
     try:
         seeds = [int(part) for part in _list(text)]
@@ -342,8 +356,6 @@ def _seeds(text: str) -> list[int]:
 
 
 def _is_main_process() -> bool:
-    import os
-
     return os.environ.get("RANK", "0") == "0"
 
 

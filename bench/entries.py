@@ -21,6 +21,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -69,8 +70,16 @@ def load(name: str, group: str, kind: str) -> tuple[object, str]:
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # whatever a stranger's module raises while it is imported
         cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise BenchError(f"{kind} {name} can't be loaded: {cause}") from error
+        raise BenchError(f"{kind} {name} can't be loaded: {cause}{_nearest(error)}") from error
     return found, f"{kind} {name}"
+
+
+def _nearest(error: BaseException) -> str:
+    """What a module has that is called nearly like what it was asked for."""
+    if not (isinstance(error, AttributeError) and isinstance(error.obj, ModuleType)):
+        return ""
+    near = get_close_matches(str(error.name), vars(error.obj), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def where(entry: EntryPoint) -> str:

@@ -65,6 +65,13 @@ def test_what_is_not_said_has_a_default(bench: Bench, planned: list[Plan], monke
     assert planned[1].schemes == ["textual", "numeric"]
 
 
+def test_a_path_may_have_commas(bench: Bench, planned: list[Plan], tmp_path: Path) -> None:
+    path = tmp_path / "sentence-t5-base_OPQ4,IVF1,PQ4x8.sem_ids"  # as published
+    path.touch()
+    assert bench("run", "--id-scheme", f"numeric,file:{path},file:absent.json,pop").code == 0
+    assert planned[0].schemes == ["numeric", f"file:{path}", "file:absent.json", "pop"]
+
+
 def test_only_the_main_process_says_what_is_next(
     bench: Bench, planned: list[Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,8 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,10 +64,22 @@ def is_file(cls: type) -> bool:
 
 
 def refuse_taken_name(cls: type[IdScheme] | type[AnyBaseline]) -> None:
-    """A class from a file may not call itself like something installed: their results would share a place."""
-    taken = [group for group in (SCHEMES, BASELINES) if is_file(cls) and cls.name in names(group)]
+    """No class may call itself like another that is installed: their results would share a place."""
+    offered = ((group, entries.offers(group).get(cls.name, [])) for group in (SCHEMES, BASELINES))
+    taken = [group for group, found in offered if found and not any(_may_be(cls, entry) for entry in found)]
     if taken:
         raise BenchError(f"the name '{cls.name}' is taken by an installed plugin of {taken[0]}; give yours another")
+
+
+def _may_be(cls: type, entry: EntryPoint) -> bool:
+    """Whether an entry point stands for a class. Of one that isn't loaded only the package is compared."""
+    module = sys.modules.get(entry.module)
+    if module is None:
+        return cls.__module__.partition(".")[0] == entry.module.partition(".")[0]
+    try:
+        return attrgetter(entry.attr)(module) is cls
+    except AttributeError:
+        return False
 
 
 def source_digest(cls: type) -> str:

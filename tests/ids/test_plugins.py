@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline
-from bench.ids.plugins import SCHEMES, load_baseline, load_scheme, names, settings
+from bench.ids.plugins import SCHEMES, load_baseline, load_scheme, names, refuse_taken_name, settings
 from bench.ids.scheme import IdScheme
 
 SOURCE = """
@@ -169,6 +169,11 @@ def test_what_leaks_must_say_so_in_its_name(file: Path) -> None:
         load_baseline(f"{file}:SlyFlat")
 
 
+def test_a_class_nearly_named_is_suggested(file: Path) -> None:
+    with pytest.raises(BenchError, match=r"has no attribute 'Alphabetcal'; did you mean 'Alphabetical'\?$"):
+        load_scheme(f"{file}:Alphabetcal")
+
+
 def test_a_file_that_is_not_there_and_a_file_without_class(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"FileNotFoundError.*absent\.py"):
         load_scheme(f"{tmp_path}/absent.py:Mine")
@@ -190,6 +195,24 @@ def test_a_conflict_hurts_nobody_else(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert load_scheme("textual").name == "textual/idgenrec"
     assert load_scheme("bench_two:Alphabetical").__module__ == "bench_two"
     assert names(SCHEMES)["contested"].value == "bench_one:Alphabetical"
+
+
+def test_a_name_is_that_of_one_class(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    inherits = "from numeric_ids import Random\nclass Mine(Random): ..."  # and so calls itself as that does
+    install(monkeypatch, tmp_path, "bench_heir", inherits, heir="bench_heir:Mine")
+    with pytest.raises(BenchError, match=r"'numeric/random' is taken by an installed plugin of bench\.id_schemes"):
+        refuse_taken_name(load_scheme("heir"))
+    for name in ("numeric/random", "numeric", "numeric_ids.numbering:Random"):
+        refuse_taken_name(load_scheme(name))
+
+
+def test_of_two_packages_with_one_name_either_is_had_by_its_class(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for package in ("bench_one", "bench_two"):
+        install(monkeypatch, tmp_path, package, SOURCE, **{"mine/alphabetical": f"{package}:Alphabetical"})
+    for package in ("bench_one", "bench_two"):  # as the error of the conflict advises
+        refuse_taken_name(load_scheme(f"{package}:Alphabetical"))
 
 
 def test_a_package_that_ends_the_process_is_only_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -52,10 +52,10 @@ def _turned(path: Path, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 def keyed(found: Found, path: Path, named: Path | None, other: Path | None) -> dict[str, Value]:
     """Tokens or words by original id. ``named`` says which item a number is, or ``other`` where all keys are numbers.
 
-    BenchError where rows have numbers and nothing says whose they are, or two keys mean one item.
+    Where the original ids are numbers as well, the file beside is asked which of the two the keys are. BenchError where
+    rows have numbers and nothing says whose they are, where keys may be either, or where two keys mean one item.
     """
-    numeric = all(key.isdecimal() for key in found.keys)
-    source = named or (other if numeric else None)
+    source = named or (other if other and (found.numbered or _are_numbers(found, path, other)) else None)
     if source is None:
         if found.numbered:
             raise BenchError(f"'{path}' doesn't say which item each of its rows is; name a file that does: {HOW}")
@@ -69,6 +69,21 @@ def keyed(found: Found, path: Path, named: Path | None, other: Path | None) -> d
         twice = next(name for place, name in enumerate(names) if name in names[:place])
         raise BenchError(f"'{source}' gives item '{twice}' two numbers, and '{path}' an identifier for each")
     return dict(pairs)
+
+
+def _are_numbers(found: Found, path: Path, other: Path) -> bool:
+    """Whether the keys are numbers that ``other`` explains, and not original ids, which may look like numbers."""
+    if not all(key.isdecimal() for key in found.keys):
+        return False
+    known, keys = numbers(other), set(found.keys)
+    if not keys <= set(known.values()):
+        return True
+    if keys <= known.keys() and any(known[key] != key for key in keys):
+        raise BenchError(
+            f"the keys of '{path}' may be numbers of '{other}' or original ids; if they are numbers, say so with "
+            f"--set file.items={other}, if not, move '{path.name}' to another folder"
+        )
+    return False
 
 
 @dataclass(frozen=True)

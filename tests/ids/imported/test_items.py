@@ -49,6 +49,19 @@ def test_the_map_beside_is_taken_where_keys_are_numbers(written: Written) -> Non
     assert keyed(Found(("0", "7"), tokens), path, map_, None) == {"B": ("<a_0>",), "number 7": ("<a_1>",)}
 
 
+def test_original_ids_that_are_numbers_are_not_taken_for_places(written: Written) -> None:
+    path, tokens = written("ml.index.json", "{}"), (("<a_0>",), ("<a_1>",))
+    table = written("ml.item", "item_id:token\n1\n2\n3\n")  # of a data set in whose folder identifiers were put
+    assert keyed(Found(("2", "3"), tokens), path, None, table) == {"2": ("<a_0>",), "3": ("<a_1>",)}
+    assert keyed(Found(("0", "2"), tokens), path, None, table) == {"1": ("<a_0>",), "3": ("<a_1>",)}
+    with pytest.raises(BenchError, match=r"may be numbers of '.*ml\.item' or original ids; .* file\.items="):
+        keyed(Found(("1", "2"), tokens), path, None, table)
+    assert keyed(Found(("1", "2"), tokens), path, table, table) == {"2": ("<a_0>",), "3": ("<a_1>",)}
+    rows = Found(("0", "1"), tokens, numbered=True)
+    order = written("order.item", "item_id:token\n1\n0\n")
+    assert keyed(rows, path, None, order) == {"1": ("<a_0>",), "0": ("<a_1>",)}
+
+
 def test_rows_need_their_items(written: Written) -> None:
     path, rows = written("codes.npy", "x"), Found(("0", "1"), (("<a_0>",), ("<a_1>",)), numbered=True)
     with pytest.raises(BenchError, match=r"doesn't say which item each of its rows is; .*file\.items=PATH"):
