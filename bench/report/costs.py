@@ -23,7 +23,8 @@ class Cost:
 
 def costs(rows: Sequence[Row]) -> list[Column]:
     """Means over seeds; a dash for what does not exist or was not measured."""
-    return [Column(cost.title, tuple(_cell(row, cost) for row in rows)) for cost in COSTS]
+    first, *others = (Column(cost.title, tuple(_cell(row, cost) for row in rows)) for cost in COSTS)
+    return [first, Column("decode steps", tuple(_steps(row) for row in rows)), *others]
 
 
 def _cell(row: Row, cost: Cost) -> Cell:
@@ -31,14 +32,20 @@ def _cell(row: Row, cost: Cost) -> Cell:
     return Cell(cost.written(value), stored(row, cost.field), value)
 
 
-def _steps(row: Row) -> float | None:
-    """Beam search writes a token of every beam in each step, so the longest identifier says how many there are."""
-    return row.identifier("tokens_max") if row.first.contract.get("decoder") == "beam" else None
+def _steps(row: Row) -> Cell:
+    """Beam search writes a token of every beam in each step, so the longest identifier says how many there are.
+
+    Identifiers that are written in other steps say so, whatever the contract has beam search do.
+    """
+    value, field = next(iter(row.further("decode_steps")), None), "identifiers.decode_steps"
+    if value is None:
+        value, field = row.identifier("tokens_max"), "identifiers.tokens_max"
+        value = value if row.first.contract.get("decoder") == "beam" else None
+    return Cell(number(value, 0), stored(row, field), value)
 
 
 COSTS = (
     Cost("tokens per item", "identifiers.tokens_mean", lambda row: row.identifier("tokens_mean"), number),
-    Cost("decode steps", "identifiers.tokens_max", _steps, lambda value: number(value, 0)),
     Cost("parameters", "costs.parameters", lambda row: row.cost("parameters"), weights),
     Cost("fit s", "costs.fit_seconds", lambda row: row.cost("fit_seconds"), seconds),
     Cost("train s", "costs.train_seconds", lambda row: row.cost("train_seconds"), seconds),

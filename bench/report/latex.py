@@ -25,6 +25,7 @@ SPECIAL = {
 }
 MEANING = re.compile("[" + re.escape("".join(SPECIAL)) + "]|-(?=-)")  # two hyphens are a dash to TeX
 REPEATED = ("contract", "contracts", "differing", "environment")  # under each table by name, here in full
+ROWS = ("leaks", "zero-shot", "trained on")  # warnings about rows, which a pasted table must not lose
 
 
 def latex(chapters: Sequence[Chapter]) -> str:
@@ -58,8 +59,8 @@ def _float(chapter: Chapter, table: Table) -> str:
 
 
 def _notes(chapter: Chapter, table: Table) -> list[Note]:
-    """The table's own remarks, with those on contract and environment as full as the chapter has them."""
-    full = [note for note in chapter.notes if note.title in (*REPEATED, "the same", "data")]
+    """The table's own remarks, with those on contract, rows and environment as full as the chapter has them."""
+    full = [note for note in chapter.notes if note.title in (*REPEATED, *ROWS, "the same", "data")]
     said = {note.title for note in full}
     return [*full, *(note for note in table.notes if note.title not in said)]
 

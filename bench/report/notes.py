@@ -48,8 +48,10 @@ EFFECT = (
 )
 WON = "; won, lost and tied count users by NDCG@10"
 COSTS = (
-    "means over seeds; decode steps are those of beam search, one for each token of the longest identifier; fit s is "
-    "what making the identifiers took; a dash stands where nothing was measured"
+    "means over seeds; tokens include an end token where identifiers have one; decode steps are those of beam search, "
+    "one for each token of the longest identifier, or one for all where vectors are written at once; fit s is what "
+    "making the identifiers took, of a baseline what writing and reading its files took; a dash stands where nothing "
+    "was measured"
 )
 DIAGNOSTICS = (
     "colliding items share their identifier with another, colliding targets are the same by test interactions; "

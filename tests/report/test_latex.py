@@ -141,6 +141,16 @@ def test_every_table_says_what_it_was_made_under(made: str) -> None:
         assert "\\textit{environment}: bench=0.1.0, python=3.11.9" in table
 
 
+def test_a_warning_about_a_row_goes_with_every_table(store: Store, tmp_path: Path) -> None:
+    """A table is pasted alone: what leaks is its highest row, and must not pass for the best."""
+    store("one", quality=0.2)
+    store("p5-leak", quality=0.9, leaks=True)
+    floats = latex(chapters(load(tmp_path))).split("\\begin{table}")[1:]
+    assert floats
+    for table in floats:
+        assert "\\textit{leaks}: \\textbf{p5-leak saw the validation and test items}" in table
+
+
 @pytest.mark.skipif(COMPILER is None, reason="there is no pdflatex or tectonic here")
 def test_it_compiles(made: str, tmp_path: Path) -> None:
     begin = "\\documentclass{article}\\usepackage{booktabs}\\usepackage{graphicx}\\begin{document}\n"

@@ -126,6 +126,19 @@ def test_costs_and_what_does_not_exist(store: Store, tmp_path: Path) -> None:
     assert texts(found, "parameters") == ["4.8 M", "4.8 M", "0"]
 
 
+def test_vectors_are_written_in_the_steps_that_they_say(store: Store, tmp_path: Path) -> None:
+    """Five vectors at once are one step, though the contract has beam search for whatever is written in tokens."""
+    shares = {"collision_rate": 0.0, "collision_rate_test": 0.0}
+    held = {"tokens_mean": 5.0, "tokens_max": 5, "vocabulary": 3, "largest_group": 1, **shares, "decode_steps": 1}
+    for seed in (0, 1):
+        store("set", seed=seed, identifiers=held)
+    made = tables(tmp_path)
+    (cell,) = column(made["costs"], "decode steps")
+    assert (cell.text, cell.value) == ("1", 1)
+    assert cell.source.fields == ("result.json:identifiers.decode_steps",)
+    assert "decode steps" not in [found.title for found in made["identifiers"].columns]
+
+
 def test_identifiers_of_a_colliding_scheme(store: Store, tmp_path: Path) -> None:
     store("one", quality=0.4, shared=2)
     store("pop", kind="baseline")

@@ -46,7 +46,7 @@ PICTURES: Mapping[str, Picture] = {
     ),
     "cost": Picture(
         "Quality against cost",
-        "Up and left is better. On the dashed front, nothing is both faster and better.",
+        "Up and left is better. On the dashed front, nothing is both faster and better; what leaks is not on it.",
         cost.draw,
     ),
     "slices": Picture(

@@ -14,13 +14,16 @@ from bench.report.rows import HEADLINE, Estimate, Row, Section
 
 @dataclass(frozen=True)
 class Point:
-    """One row of a section, ready to be drawn. ``contracts`` holds the letters of those that it stands under."""
+    """One row of a section, ready to be drawn. ``contracts`` holds the letters of those that it stands under;
+    ``leaks`` says that it is beyond compare.
+    """
 
     label: str
     estimate: Estimate
     seconds: float | None
     look: Look
     contracts: tuple[str, ...]
+    leaks: bool = False
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -36,7 +39,7 @@ def points(section: Section, looks: Looks) -> list[Point]:
 
 def _point(row: Row, label: str, letters: str, look: Look) -> Point:
     seconds = row.cost("inference_seconds_per_1000_users")
-    return Point(label, _headline(row), seconds, look, tuple(letters.split(", ")))
+    return Point(label, _headline(row), seconds, look, tuple(letters.split(", ")), row.first.scheme.leaks)
 
 
 @lru_cache(maxsize=64)
@@ -51,9 +54,11 @@ def beyond(found: Sequence[Point], factor: float) -> float:
 
 
 def front(found: Sequence[Point]) -> list[Point]:
-    """Points that no other beats in quality without taking longer, cheapest first; one without a time is out."""
+    """Points that no other beats in quality without taking longer, cheapest first; one without a time is out, and so is
+    one that leaks: it would stand before all others.
+    """
     best: list[Point] = []
-    timed = [point for point in found if point.seconds]
+    timed = [point for point in found if point.seconds and not point.leaks]
     for point in sorted(timed, key=lambda point: (point.seconds or 0.0, -point.estimate.value)):
         if not best or point.estimate.value > best[-1].estimate.value:
             best.append(point)

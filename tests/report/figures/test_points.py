@@ -43,3 +43,13 @@ def test_the_front_is_what_nothing_beats(drawn: list[tuple[float, float | None]]
         if not any((s <= seconds and v >= value) and (s, v) != (seconds, value) for s, v in timed)
     }
     assert found == sorted(unbeaten)
+
+
+def test_what_leaks_is_shown_but_not_on_the_front(store: Store, tmp_path: Path) -> None:
+    store("textual/title", quality=0.4)
+    store("max+1-leak", kind="baseline", quality=0.9, leaks=True)
+    store("pop", kind="baseline", quality=0.1)
+    (section,) = sections(load(tmp_path))
+    found = points(section, looks([section]))
+    assert found[0].label == "max+1-leak"
+    assert [point.label for point in front(found)] == ["pop", "textual/title"]
