@@ -136,9 +136,7 @@ RANGES: dict[str, Ranges] = {
     "ItemKNN": {"k": (10, 50, 100, 200, 250, 300, 400, 500, 1000, 1500, 2000, 2500), "shrink": (0.0, 1.0)},
 }
 
-# They are not tuned. A search on MovieLens-100k (results/ml-100k-search: `--tune` with four epochs a trial) has GRU4Rec
-# prefer a learning rate of 0.005 to 0.001, NDCG@10 of 0.073 to 0.059 on validation. But its best epoch was the third of
-# four, while the slower one was still rising: that says who is fast, and not who is ahead after the epochs given here.
+# They are not tuned.
 #
 # An epoch on Toys takes one core a minute for SASRec, 20 s for HGN, 160 s for BERT4Rec and five minutes for the
 # pre-training of S3Rec, whatever the batch; smaller batches learn more in it.
