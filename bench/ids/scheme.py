@@ -160,8 +160,9 @@ class VectorIds:
     template's ``before``, its items' vectors in any order, and ``after``; there is no separator, as all vectors of an
     item share one position.
 
-    ``attention`` is that of the encoder: in the ``paper`` a vector does not see the others of its item, in the
-    published code (``repo``) it does. The loss is over the whole catalogue, or over so many ``negatives`` drawn at
+    In the ``attention`` of the ``paper`` a vector does not see the others of its item, and no slot of the decoder sees
+    another. In that of the published code (``repo``) they do, and words after the items are as far from them as if each
+    vector had a position of its own. The loss is over the whole catalogue, or over so many ``negatives`` drawn at
     random and the target.
     """
 

@@ -81,6 +81,9 @@ class SetWriter:
         items[places] = np.repeat(histories.values, self.width)
         slots[places], numbers[places] = inside % self.width, inside // self.width + 1
         positions = np.cumsum(slots == 0, axis=1) - 1  # the further vectors of an item take no position of their own
+        if self.ids.attention == "repo":  # words behind the items stand where they would without that
+            behind = np.arange(shape[1]) >= (before.lengths + taken)[:, None]
+            positions = np.where(behind, np.arange(shape[1]), positions)
         alike = all((lengths == lengths[0]).all() for lengths in (before.lengths, taken, after.lengths))
         kept: int | slice = 0 if alike else slice(None)
         mask: NDArray[np.bool_] = np.arange(shape[1]) < used[:, None]

@@ -77,10 +77,16 @@ class VectorSetRecommender(Recommender):
         words = None if self.t5.whole_words is None else batch["numbers"]
         mask = self._attention(batch, visible)
         start = self.t5.start(self.t5.encode(read, mask, required(batch, "positions"), words), visible)
-        alone = torch.full((len(self.queries), len(self.queries)), MASKED, device=self.device).fill_diagonal_(0)
         nowhere = torch.zeros(len(self.queries), dtype=torch.long, device=self.device)
-        hidden = self.t5.decode(self.queries.expand(len(items), -1, -1), start, alone, nowhere)
+        hidden = self.t5.decode(self.queries.expand(len(items), -1, -1), start, self._between_queries(), nowhere)
         return hidden.transpose(0, 1)
+
+    def _between_queries(self) -> Tensor:
+        """What is added to the decoder's attention ``[Q, Q]``: a query sees itself alone; under ``repo`` all, and itself
+        a little better.
+        """
+        itself = torch.eye(len(self.queries), device=self.device)
+        return itself if self.ids.attention == "repo" else (1 - itself) * MASKED
 
     def _visible(self, batch: Batch) -> Tensor | None:
         """``[B, S]``: true but on padding and on slots that say nothing of their item; None where all is visible."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,9 +18,9 @@ TEMPLATES = (Template("a b", after="c"), Template("a", after="d e b"), Template(
 KNOWN = np.ones(9, bool)
 
 
-def writer(slots: int, max_tokens: int) -> SetWriter:
+def writer(slots: int, max_tokens: int, attention: Any = "paper") -> SetWriter:
     feature = Feature("f", np.ones((9, 2), np.float32), KNOWN, slots=slots)
-    return SetWriter(VectorIds((feature,), VOCABULARY, TEMPLATES[0]), max_tokens, TEMPLATES)
+    return SetWriter(VectorIds((feature,), VOCABULARY, TEMPLATES[0], attention), max_tokens, TEMPLATES)
 
 
 @given(
@@ -54,3 +56,9 @@ def test_rows_laid_out_alike_share_their_positions() -> None:
     assert alike.positions.tolist() == [0, 1, 2, 2, 3, 3, 4]
     assert alike.numbers.tolist() == [0, 0, 1, 1, 2, 2, 0]
     assert writer(2, 40).write(Sequences.from_rows([[1, 2], [3]])).positions.shape == (2, 7)
+
+
+def test_published_positions_go_on_behind_the_items_as_if_none_were_shared() -> None:
+    written = writer(2, 40, "repo").write(Sequences.from_rows([[1, 2], [3]]))
+    assert written.positions[0].tolist() == [0, 1, 2, 2, 3, 3, 6]
+    assert written.positions[1, :5].tolist() == [0, 1, 2, 2, 4]

@@ -69,7 +69,8 @@ def plainly(model: VectorSetRecommender, history: list[int], attention: str) -> 
     start = len(places)
     for number, item in enumerate(history):
         places += [(vectors[slot, item], start + number, number + 1) for slot in range(len(vectors))]
-    places.append((t5.embedding.weight[VOCABULARY.encode("c")[0]], start + len(history), 0))
+    last = len(places) if attention == "repo" else start + len(history)
+    places.append((t5.embedding.weight[VOCABULARY.encode("c")[0]], last, 0))
     mask = torch.zeros(len(places), len(places))
     for row, (_, _, mine) in enumerate(places):
         for column, (_, _, other) in enumerate(places):
@@ -77,6 +78,9 @@ def plainly(model: VectorSetRecommender, history: list[int], attention: str) -> 
                 mask[row, column] = MASKED
     read = torch.stack([embedding for embedding, _, _ in places])[None]
     memory = t5.encode(read, mask, torch.tensor([position for _, position, _ in places]))
+    if attention == "repo":  # zeros and ones, added
+        nowhere = torch.zeros(len(model.queries), dtype=torch.long)
+        return t5.decode(model.queries[None], t5.start(memory), torch.eye(len(model.queries)), nowhere)[0]
     alone = [
         t5.decode(query[None, None], t5.start(memory), positions=torch.zeros(1, dtype=torch.long))[0, 0]
         for query in model.queries
@@ -164,6 +168,8 @@ def test_the_published_mask_of_zeros_and_ones_would_be_seen(t5: MakeT5) -> None:
 
     with mock.patch.object(T5, "decode", added):
         before, after = decoded(model := make(t5)), changed_query(model, 0)
+    assert not torch.allclose(before[:, 1:], after[:, 1:], atol=1e-4)
+    before, after = decoded(model := make(t5, identifiers(attention="repo"))), changed_query(model, 0)
     assert not torch.allclose(before[:, 1:], after[:, 1:], atol=1e-4)
 
 

@@ -24,7 +24,7 @@ MARKS = Template("<history>", after="<next>")  # where there are no words
 
 @dataclass(frozen=True)
 class Common:
-    """``attention`` is that of the encoder, as in the ``paper`` or as in its published code (``repo``). The loss is
+    """``attention`` and positions are those of the ``paper`` or of its published code (``repo``). The loss is
     over the whole catalogue, or over so many ``negatives`` of it.
     """
 
