@@ -82,8 +82,8 @@ class VectorSetRecommender(Recommender):
         return hidden.transpose(0, 1)
 
     def _between_queries(self) -> Tensor:
-        """What is added to the decoder's attention ``[Q, Q]``: a query sees itself alone; under ``repo`` all, and itself
-        a little better.
+        """What is added to the decoder's attention ``[Q, Q]``: a query sees itself alone; under ``repo`` all, and
+        itself a little better.
         """
         itself = torch.eye(len(self.queries), device=self.device)
         return itself if self.ids.attention == "repo" else (1 - itself) * MASKED

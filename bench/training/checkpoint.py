@@ -57,7 +57,7 @@ def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get("bench", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise _damaged(path, str(error)) from error
     stored = metadata.get("state", "")
     if metadata.get("sha256") != _checksum(stored, tensors):
