@@ -31,6 +31,11 @@ def hit(ranks: Floats, k: int) -> Floats:
     return (ranks <= k).astype(np.float64)
 
 
+def precision(ranks: Floats, k: int) -> Floats:
+    """``[users]``: ``1 / k`` where the target is among the first ``k``, else 0."""
+    return hit(ranks, k) / k
+
+
 def ndcg(ranks: Floats, k: int) -> Floats:
     """``[users]``: ``1 / log2(rank + 1)`` within the first ``k``, else 0. One target, so the ideal gain is 1."""
     return hit(ranks, k) / np.log2(ranks + 1)
@@ -49,14 +54,14 @@ def per_user(ranks: Floats, name: str) -> Floats:
     kind, _, cutoff = name.partition("@")
     if kind == "mrr":
         return reciprocal_rank(ranks, int(cutoff) if cutoff else None)
-    return {"hit": hit, "recall": hit, "ndcg": ndcg}[kind](ranks, int(cutoff))
+    return {"hit": hit, "recall": hit, "precision": precision, "ndcg": ndcg}[kind](ranks, int(cutoff))
 
 
 def names(cutoffs: Sequence[int], complete: bool, several_targets: bool = False) -> list[str]:
     """The metrics that are reported. Plain ``mrr`` needs a ``complete`` ranking, one in which every item has a rank."""
     return [
         *(f"hit@{k}" for k in cutoffs),
-        *(f"recall@{k}" for k in cutoffs if several_targets),
+        *(f"{kind}@{k}" for kind in ("recall", "precision") for k in cutoffs if several_targets),
         *(f"ndcg@{k}" for k in cutoffs),
         f"mrr@{max(cutoffs)}",
         *(["mrr"] if complete else []),

@@ -1,8 +1,8 @@
 """Metrics of users with several targets, all ranked in one list, as papers with a global-time split define them.
 
-Recall@k is the share of a user's targets among the first k; NDCG@k is divided by the gain of an ideal list, which
-begins with min(targets, k) of them; Hit@k says whether any target is among the first k, MRR is 1 / rank of the first
-one. With one target recall is hit, and all are what they always were.
+Recall@k is the share of a user's targets among the first k, precision@k the share of targets in these k places; NDCG@k
+is divided by the gain of an ideal list, which begins with min(targets, k) of them; Hit@k says whether any target is
+among the first k, MRR is 1 / rank of the first one. With one target recall is hit, and all are what they always were.
 
 ``owners [targets]`` numbers the user of each target, ascending from 0, and every user has a target.
 """
@@ -77,12 +77,12 @@ def per_user(ranks: Floats, owners: Ints, name: str) -> Floats:
 def expected(places: Floats, group_size: Ints, own: Own, owners: Ints, name: str) -> Floats:
     """``[users]``: the mean of a metric where every slot shows one of its items, all equally likely.
 
-    ``places`` are those of the slots, equal for targets in one slot alone. Recall and NDCG are sums over targets, so
-    their means are too. Hit and MRR ask for the first target that is shown: slots are drawn independently, so it is in
-    a slot with c targets among n items with probability c / n, if none before it showed one.
+    ``places`` are those of the slots, equal for targets in one slot alone. Recall, precision and NDCG are sums over
+    targets, so their means are too. Hit and MRR ask for the first target that is shown: slots are drawn independently,
+    so it is in a slot with c targets among n items with probability c / n, if none before it showed one.
     """
     kind, k = _parsed(name)
-    if kind in ("recall", "ndcg"):
+    if kind in ("recall", "precision", "ndcg"):
         return _summed(places, 1 / group_size, owners, kind, k)
     value, none_yet = np.zeros(int(owners[-1]) + 1), np.ones(int(owners[-1]) + 1)
     within = np.flatnonzero(places <= k)
@@ -103,10 +103,10 @@ def _parsed(name: str) -> tuple[str, float]:
 
 
 def _summed(ranks: Floats, weights: Floats, owners: Ints, kind: str, k: float) -> Floats:
-    """Recall or NDCG: weighted gains of a user's targets as a part of the highest possible sum."""
+    """Recall, precision or NDCG: weighted gains of a user's targets as a part of what they are measured by."""
     counts = np.bincount(owners)
-    if kind == "recall":
-        return np.bincount(owners, weights * (ranks <= k)) / counts
+    if kind in ("recall", "precision"):
+        return np.bincount(owners, weights * (ranks <= k)) / (counts if kind == "recall" else k)
     gains = np.where(ranks <= k, weights / np.log2(ranks + 1), 0.0)
     ideal = np.cumsum(1 / np.log2(np.arange(1, int(k) + 1) + 1))
     return np.asarray(np.bincount(owners, gains) / ideal[np.minimum(counts, int(k)) - 1], np.float64)

@@ -54,4 +54,6 @@ def plain(value: float | None) -> str:
 def metric_title(name: str) -> str:
     """``NDCG@10`` for ``ndcg@10``."""
     kind, _, cutoff = name.partition("@")
-    return (kind.capitalize() if kind in ("hit", "recall") else kind.upper()) + (f"@{cutoff}" if cutoff else "")
+    return (kind.capitalize() if kind in ("hit", "recall", "precision") else kind.upper()) + (
+        f"@{cutoff}" if cutoff else ""
+    )

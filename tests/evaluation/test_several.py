@@ -64,10 +64,13 @@ def test_one_target_each_is_what_it_always_was() -> None:
     for complete in (False, True):
         one, other = summaries(alone, complete), summaries(owned, complete)
         for reading, held in one.items():
-            again = {name: value for name, value in other[reading].items() if not name.startswith("recall")}
+            again = {
+                name: value for name, value in other[reading].items() if not name.startswith(("recall", "precision"))
+            }
             assert again == pytest.approx(held, abs=1e-15)
             assert all(other[reading][f"recall@{k}"] == pytest.approx(held[f"hit@{k}"]) for k in CUTOFFS)
-    for name in ("hit@5", "recall@5", "ndcg@10", "mrr@20", "mrr"):
+            assert all(other[reading][f"precision@{k}"] == pytest.approx(held[f"hit@{k}"] / k) for k in CUTOFFS)
+    for name in ("hit@5", "recall@5", "precision@5", "ndcg@10", "mrr@20", "mrr"):
         assert owned.per_user(name).tolist() == per_user(alone.strict, name).tolist()
 
 
@@ -128,13 +131,15 @@ def plain(listed: list[int | None], wanted: set[int], name: str) -> float:
         return float(bool(ranks))
     if kind == "recall":
         return len(ranks) / len(wanted)
+    if kind == "precision":
+        return len(ranks) / k
     if kind == "mrr":
         return 1 / ranks[0] if ranks else 0.0
     ideal = sum(1 / math.log2(place + 1) for place in range(1, min(len(wanted), k) + 1))
     return sum(1 / math.log2(rank + 1) for rank in ranks) / ideal
 
 
-NAMES = [f"{kind}@{k}" for kind in ("hit", "recall", "ndcg") for k in CUTOFFS] + ["mrr@20"]
+NAMES = [f"{kind}@{k}" for kind in ("hit", "recall", "precision", "ndcg") for k in CUTOFFS] + ["mrr@20"]
 
 
 def readings_by_hand(seed: int) -> dict[str, dict[str, float]]:

@@ -205,7 +205,7 @@ def test_leave_one_out_keeps_its_contract_and_its_schema(
     assert bench("run", "--baseline=pop", *quick, "--results", tmp_path).code == 0
     found = stored(cells(tmp_path)[0])
     assert (found["schema"], found["cold"]) == (1, None)
-    assert not any(name.startswith("recall") for name in found["metrics"]["strict"])
+    assert not any(name.startswith(("recall", "precision")) for name in found["metrics"]["strict"])
     assert found["split"] == {"train_users": 40, "validation_users": 40, "test_users": 40}
 
 
