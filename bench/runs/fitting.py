@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.data.dataset import TrainView
+from bench.data.dataset import Report, TrainView
 from bench.errors import BenchError
 from bench.evaluation.cost import Stopwatch
 from bench.ids import plugins, storage
@@ -18,7 +18,7 @@ from bench.model import huggingface
 from bench.model.beam import Scoring
 from bench.model.recommender import Decoding
 from bench.runs.config import Contract
-from bench.runs.progress import Display
+from bench.runs.progress import Bar, Display
 from bench.versions import installed
 
 LIBRARIES = ("bench", "numpy", "scipy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
@@ -75,12 +75,17 @@ def _fit(scheme: IdScheme, train: TrainView, title: str, display: Display) -> Id
     settings = ", ".join(f"{name}={value}" for name, value in asdict(scheme.settings).items())
     display.say(f"{title}: making identifiers for {len(train.items):,} items{f' with {settings}' if settings else ''}")
     with display.bar(f"{title}: identifiers", 1) as bar:
+        return scheme.fit(replace(train, report=told(bar)))
 
-        def report(done: int, total: int, figures: Mapping[str, float]) -> None:
-            bar.total = total
-            bar.at(done, in_words(figures))
 
-        return scheme.fit(replace(train, report=report))
+def told(bar: Bar) -> Report:
+    """Shows on the bar how far something is, and its figures."""
+
+    def report(done: int, total: int, figures: Mapping[str, float]) -> None:
+        bar.total = total
+        bar.at(done, in_words(figures))
+
+    return report
 
 
 def in_words(figures: Mapping[str, float]) -> str:

@@ -104,10 +104,21 @@ def made_by_other_source(folder: Path, subject: IdScheme | AnyBaseline) -> bool:
     """Whether a finished cell was made by a scheme of this name and version, but with other code."""
     source = plugins.source_digest(type(subject))
     try:
-        stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        return bool(stored["scheme"].get("source", source) != source)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BenchError(f"'{folder / 'result.json'}' is damaged ({error}); run this cell with --force") from error
+        return bool(stored(folder)["scheme"].get("source", source) != source)
+    except (KeyError, AttributeError, TypeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """The ``result.json`` of a finished cell."""
+    try:
+        return dict(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> BenchError:
+    return BenchError(f"'{folder / 'result.json'}' is damaged ({error}); run this cell with --force")
 
 
 def dataset_facts(dataset: Dataset) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from bench.model.numbers import redraw_numbers
 from bench.model.recommender import Recommender, recommender_for
 from bench.model.t5 import T5
 from bench.runs import curves, saved_head, store
-from bench.runs.fitting import decoding_of, fitted, in_words, language
+from bench.runs.fitting import decoding_of, fitted, language, told
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
@@ -133,8 +133,7 @@ class SchemeRun:
 
     def between(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """How far the scheme is with what it does between stages."""
-        self.bar.total = total
-        self.bar.at(done, in_words(figures))
+        told(self.bar)(done, total, figures)
 
     def start(self, stage: Stage, before: Trained | None) -> T5:
         """The T5 that a stage trains: a copy, so that what earlier stages came to stays as it was."""

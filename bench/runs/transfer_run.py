@@ -8,11 +8,9 @@ trained on.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -29,9 +27,9 @@ from bench.ids import diagnostics, exchange
 from bench.ids.scheme import Ids, IdScheme, TokenIds
 from bench.model.recommender import Recommender, recommender_for
 from bench.runs import saved_head, splitting
-from bench.runs.fitting import decoding_of, in_words, language
+from bench.runs.fitting import decoding_of, language, told
 from bench.runs.progress import Display
-from bench.runs.record import Outcome
+from bench.runs.record import Outcome, stored
 from bench.runs.request import Request
 from bench.runs.saved import restore
 
@@ -103,7 +101,7 @@ def transferred(
 
     watch = Stopwatch()
     whole = ranked("test", split.test, None)
-    costs = _result(home)["costs"] | {"inference_seconds_per_1000_users": 1000 * watch.seconds / len(split.test)}
+    costs = stored(home)["costs"] | {"inference_seconds_per_1000_users": 1000 * watch.seconds / len(split.test)}
     if made:
         costs["fit_seconds"] = seconds
     if accelerator.is_main_process:
@@ -140,12 +138,7 @@ def identifiers(
         return trained.ids.of_items(at.items), False
     display.say(f"{request.cell.title}: making identifiers for {len(request.dataset.items):,} items")
     with display.bar(f"{request.cell.title}: identifiers", 1) as bar:
-
-        def report(done: int, total: int, figures: Mapping[str, float]) -> None:
-            bar.total = total
-            bar.at(done, in_words(figures))
-
-        found = scheme.transfer(trained, replace(unseen(request), report=report), home)
+        found = scheme.transfer(trained, replace(unseen(request), report=told(bar)), home)
     _check(found, trained.ids, scheme, request.dataset)
     return _read_alike(found, trained.ids), True
 
@@ -180,7 +173,7 @@ def _check(found: object, trained: Ids, scheme: IdScheme, dataset: Dataset) -> N
 
 def outdated(folder: Path, request: Request) -> bool:
     """Whether a finished test was made with weights that its model's cell no longer has."""
-    return bool((_result(folder)["training"] or {}).get("weights") != digest(model_folder(request)))
+    return bool((stored(folder)["training"] or {}).get("weights") != digest(model_folder(request)))
 
 
 def digest(home: Path) -> str:
@@ -189,10 +182,3 @@ def digest(home: Path) -> str:
     for path in sorted(home.glob("*.safetensors")):
         found.update(path.name.encode() + path.read_bytes())
     return found.hexdigest()[:8]
-
-
-def _result(folder: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((folder / "result.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise BenchError(f"'{folder / 'result.json'}' is damaged ({error}); run this cell with --force") from error
