@@ -1,5 +1,5 @@
 """Many cells: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
-run.
+run, but what nobody asked for by name is left out where it can't run at all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from bench.data import sources
+from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids import plugins
@@ -76,8 +77,34 @@ def execute(plan: Plan) -> list[Path]:
         Request(subject, dataset, contract, seed, preset, plan.results, plan.force, backbone)
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
     ]
-    refuse([request for request in requests if request.seed == plan.seeds[0]], unseen)
-    return [run(each, display, accelerator) for request in requests for each in (request, *elsewhere(request, unseen))]
+    possible = _possible(requests, unseen, _asked_by_name(plan), display)
+    return [run(each, display, accelerator) for request in possible for each in (request, *elsewhere(request, unseen))]
+
+
+def _possible(
+    requests: Sequence[Request], unseen: Sequence[Dataset], asked: set[str], display: Display
+) -> list[Request]:
+    """The requests without those that can't be done and come from ``all``. BenchError for one that was asked for by
+    name, or where nothing is left.
+    """
+    refused: dict[tuple[str, str], tuple[Request, BenchError]] = {}
+    pairs = {_pair(request): request for request in requests}
+    for pair, request in pairs.items():
+        try:
+            refuse(request, unseen)
+        except BenchError as error:
+            if request.subject.name in asked:
+                raise
+            refused[pair] = request, error
+    if len(refused) == len(pairs):
+        raise next(reason for _, reason in refused.values())
+    for request, reason in refused.values():
+        display.say(f"left out of '{EVERYTHING}' on {request.dataset.name}: {reason}")
+    return [request for request in requests if _pair(request) not in refused]
+
+
+def _pair(request: Request) -> tuple[str, str]:
+    return request.subject.name, request.dataset.fingerprint
 
 
 def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:
@@ -114,6 +141,14 @@ def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[
                     raise
                 Display(os.environ.get("RANK", "0") == "0").say(f"left out of '{EVERYTHING}': {error}")
     return found
+
+
+def _asked_by_name(plan: Plan) -> set[str]:
+    """The names of all that ``plan`` does not owe to ``all``."""
+    schemes, baselines = ([word for word in words if word != EVERYTHING] for words in (plan.schemes, plan.baselines))
+    classes = _loaded(schemes, plugins.SCHEMES, plugins.load_scheme)
+    controls = _loaded(baselines, plugins.BASELINES, plugins.load_baseline)
+    return {cls.name for cls in (*classes, *controls)}
 
 
 def _of_preset(cls: type[Subject], preset: str) -> Mapping[str, str]:

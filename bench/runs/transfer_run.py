@@ -50,22 +50,21 @@ def split_of(request: Request) -> Split:
     return splitting.split(request.dataset, request.contract, request.seed)
 
 
-def refuse(requests: Sequence[Request], unseen: Sequence[Dataset]) -> None:
+def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
     """BenchError where a cell or one of the tests that follow it can't be done, before anything is trained."""
-    for request in requests:
-        if unseen and request.is_baseline:
-            names, baseline = ",".join(dataset.name for dataset in unseen), request.subject.name
-            raise BenchError(
-                f"--zero-shot {names} was asked for, but baseline {baseline} scores only items that it was fitted on; "
-                f"fit it there with a run of its own: --baseline {baseline} --dataset {names}"
-            )
-        for dataset in unseen:
-            _refuse_zero_shot(request, dataset)
-        for test in elsewhere(request, unseen):
-            split_of(test)
-            check_cutoff(max(CUTOFFS), len(test.dataset.items))
-            request.subject.require(test.dataset.items)
-        request.subject.require(request.dataset.items)
+    if unseen and request.is_baseline:
+        names, baseline = ",".join(dataset.name for dataset in unseen), request.subject.name
+        raise BenchError(
+            f"--zero-shot {names} was asked for, but baseline {baseline} scores only items that it was fitted on; "
+            f"fit it there with a run of its own: --baseline {baseline} --dataset {names}"
+        )
+    for dataset in unseen:
+        _refuse_zero_shot(request, dataset)
+    for test in elsewhere(request, unseen):
+        split_of(test)
+        check_cutoff(max(CUTOFFS), len(test.dataset.items))
+        request.subject.require(test.dataset.items)
+    request.subject.require(request.dataset.items)
 
 
 def _refuse_zero_shot(request: Request, tested: Dataset) -> None:

@@ -18,6 +18,8 @@ import psutil
 import pytest
 from recbole_baselines import base
 
+from bench.ids import plugins
+
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
 Substance = Callable[[Path], dict[str, Any]]
@@ -129,6 +131,23 @@ def test_without_recbole_it_is_said_before_anything_runs_and_the_rest_works(
     ) in said.err
     assert not cells(tmp_path)
     assert bench("run", "--baseline", "pop", *quick, "--results", tmp_path).code == 0
+
+
+def test_without_recbole_all_leaves_its_models_out_by_name(
+    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "NEEDED", ("recbole_of_nowhere",))
+    said = bench("run", "--baseline", "all", *quick, "--results", tmp_path)
+    assert said.code == 0
+    left = [line for line in said.err.splitlines() if line.startswith("left out of 'all' on toy: ")]
+    names = {name for name, entry in plugins.names(plugins.BASELINES).items() if "recbole" in entry.value}
+    assert {line.split(" runs in RecBole, and ")[0].split()[-1] for line in left} == names - {"sasrec"}
+    assert {json.loads((cell / "result.json").read_text())["scheme"]["name"] for cell in cells(tmp_path)} == {
+        *("max+1", "max+1-leak", "pop", "random", "repeat")
+    }
+    named = bench("run", "--baseline", "all,gru4rec", *quick, "--results", tmp_path)
+    assert named.code == 1
+    assert named.err.splitlines()[-1].startswith("bench: gru4rec runs in RecBole, and recbole_of_nowhere is not ")
 
 
 @pytest.mark.usefixtures("recbole")

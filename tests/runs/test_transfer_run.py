@@ -312,6 +312,21 @@ def test_what_cannot_be_done_is_said_before_anything_is_trained(
     assert not (tmp_path / "results" / "runs").exists()
 
 
+def test_all_leaves_out_what_cannot_be_tested_on_the_unseen(
+    bench: Bench, cells: Callable[[Path], list[Path]], words: list[str], tmp_path: Path
+) -> None:
+    said = bench(*words, *FAST, "--baseline=all", "--results", tmp_path)
+    assert said.code == 0, said.err
+    left = "left out of 'all' on toy+park: --zero-shot moor was asked for, but baseline pop scores only items "
+    assert sum(line.startswith(left) for line in said.err.splitlines()) == 1
+    assert {cell.parent.parent.name.partition("@")[0] for cell in cells(tmp_path)} == {"textual-title"}
+    alone = [word for word in words if word != "--id-scheme" and word != "textual/title"]
+    said = bench(*alone, "--baseline=all", "--results", tmp_path / "alone")
+    assert said.code == 1
+    assert "left out" not in said.err
+    assert said.err.splitlines()[-1].startswith("bench: --zero-shot moor was asked for, but baseline ")
+
+
 PLUGIN = '''
 from bench.ids.scheme import IdScheme, TokenIds
 from bench.ids.vocabulary import Vocabulary
