@@ -95,6 +95,21 @@ def test_recommender_and_generator_take_turns_and_names_change(
     assert all(name and name == " ".join(name.split()) for name in table["identifier"])
 
 
+def test_in_two_rounds_each_stage_goes_on_from_the_one_before(
+    call: Bench, cells: Cells, tmp_path: Path, jobs: list[Any]
+) -> None:
+    assert call(tmp_path, "idgenrec", "rounds=2", "generator_share=0.2").code == 0
+    (cell,) = cells(tmp_path)
+    names = ["recommender", "generator 1", "recommender 1", "generator 2", "recommender 2"]
+    assert [name for name, _ in stages(cell)] == names
+    assert sum(steps for _, steps in stages(cell)) <= 12
+    (_, zero), (_, taught), (one, one_after), (two, _), (last, _) = jobs
+    for (before, after) in ((one, zero), (last, one_after)):
+        assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert all(torch.equal(tensor, taught[name]) for name, tensor in two.items() if name.startswith("generator"))
+    assert all(torch.equal(one_after[name], two[f"recommender.{name}"]) for name in one_after)
+
+
 @pytest.mark.parametrize("users", ["off", "on"])
 def test_stopped_in_the_stage_of_the_generator_it_goes_on_to_the_same_end(
     users: str,
@@ -221,6 +236,22 @@ def test_a_checkpoint_is_used_as_it_is(toy: Dataset, t5_tokenizer: Path, tmp_pat
     other = Vocabulary.trained(["other words"], 40)
     with pytest.raises(BenchError, match="writes other tokens than the backbone reads"):
         IdGenRec(settings).fit(replace(train, language=other))
+
+
+def test_checkpoints_take_turns_as_well(
+    bench: Bench, quick: list[str], cells: Cells, t5_tokenizer: Path, tmp_path: Path
+) -> None:
+    """Both models in T5's own vocabulary, as in the paper."""
+    folder = checkpoint(tmp_path / "t5", t5_tokenizer)
+    own = [f"--set=textual.{line}" for line in ("lengths=1", "candidates=3", "generator_share=0.25", "max_history=3")]
+    both = [f"--set=backbone={folder}", f"--set=textual.generator={folder}"]
+    said = bench("run", "--id-scheme=textual", *quick, *own, *both, "--results", tmp_path / "results")
+    assert said.code == 0, said.err
+    (cell,) = cells(tmp_path / "results")
+    assert stages(cell) == [("recommender", 4), ("generator 1", 3), ("recommender 1", 4)]
+    table = pd.read_parquet(cell / "ids.parquet")
+    assert table["identifier"].is_unique
+    assert Vocabulary.of_language_model(folder, 32128).encode(table["identifier"][0]) == table["tokens"][0].tolist()
 
 
 def test_a_checkpoint_that_is_not_there_is_an_error(toy: Dataset) -> None:
