@@ -63,7 +63,7 @@ ZERO_SHOT = "identifiers are made from the catalogue, test histories are read on
 JOINT = "one model for several data sets; only the items of this one are ranked, and costs are the model's"
 SLICES = (
     "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; intervals are "
-    "1.96 standard errors over users"
+    "1.96 standard errors over users, cut off at 0"
 )
 SEVERAL = (
     "under split=ratio a user has several: Hit@k is the share of users with any of theirs among the first k, NDCG@k is "

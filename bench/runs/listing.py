@@ -44,7 +44,7 @@ def show(results: Path, data_dir: Path | None, check: bool = False, as_json: boo
 
 def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str, list[dict[str, str | None]]]:
     """The same as plain values. ``folder`` of a data set is None where it is not on this machine, ``problem`` of a
-    plugin where none is known.
+    plugin where none is known, ``model`` of a cell where it has trained its own.
     """
     return {
         "id_schemes": _plain(entries.SCHEMES, plugins.load_scheme, check),
@@ -55,7 +55,10 @@ def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str
         ],
         "offered_datasets": _plain(entries.DATASETS, sources.load, check),
         "presets": [{"name": name, "purpose": preset.purpose} for name, preset in PRESETS.items()],
-        "finished": [{"folder": str(results / "runs" / folder)} for folder in finished(results)],
+        "finished": [
+            {"folder": str(cell), "model": trained_on(cell) or None}
+            for cell in (results / "runs" / folder for folder in finished(results))
+        ],
     }
 
 

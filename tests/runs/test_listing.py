@@ -53,6 +53,7 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "standard"]
     (cell,) = found["finished"]
     assert (Path(cell["folder"]) / "result.json").is_file()
+    assert cell["model"] is None
 
 
 def put(site: Path, package: str, source: str, entry_points: str) -> None:

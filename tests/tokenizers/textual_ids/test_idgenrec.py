@@ -104,7 +104,7 @@ def test_in_two_rounds_each_stage_goes_on_from_the_one_before(
     assert [name for name, _ in stages(cell)] == names
     assert sum(steps for _, steps in stages(cell)) <= 12
     (_, zero), (_, taught), (one, one_after), (two, _), (last, _) = jobs
-    for (before, after) in ((one, zero), (last, one_after)):
+    for before, after in ((one, zero), (last, one_after)):
         assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
     assert all(torch.equal(tensor, taught[name]) for name, tensor in two.items() if name.startswith("generator"))
     assert all(torch.equal(one_after[name], two[f"recommender.{name}"]) for name in one_after)
