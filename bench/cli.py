@@ -282,11 +282,17 @@ def info(
     epilog="Examples:\n\n`bench ids show semantic/rqvae --dataset ml-100k`\n\n"
     "`bench ids show semantic,textual --dataset toys --item B00BCDQLAC --json`\n\n"
     "`bench ids show all --dataset ml-100k --item 50`\n\n"
+    "`bench ids show toys --id-scheme textual`\n\n"
     "`bench ids show semantic/rqkmeans --dataset toys --set semantic.collisions=none`"
 )
 def show(
-    scheme: Annotated[str, typer.Argument(help="Identifier schemes, separated by commas, or all; see `bench ls`.")],
-    dataset: Annotated[str, typer.Option(help="Data sets or folders, separated by commas.")] = "ml-100k",
+    what: Annotated[
+        str, typer.Argument(help="Identifier schemes, separated by commas, or all; with --id-scheme, the data sets.")
+    ] = "",
+    dataset: Annotated[
+        str, typer.Option(help="Data sets or folders, separated by commas; ml-100k where none is named.")
+    ] = "",
+    id_scheme: Annotated[str, typer.Option(help="Identifier schemes, as of `bench run`.")] = "",
     item: Annotated[str, typer.Option(help="Items by their original id, separated by commas.")] = "",
     examples: Annotated[int, typer.Option(min=0, help="How many items to show where none is named.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
@@ -303,7 +309,12 @@ def show(
     from bench.runs.identifiers import show as show_identifiers
     from bench.runs.matrix import Plan
 
-    plan = Plan(_schemes(scheme), [], _list(dataset), [seed], None, set_ or [], results, data_dir)
+    if what and id_scheme and dataset:
+        raise BenchError(f"--id-scheme and --dataset say all there is to show; leave out '{what}', or one of the two")
+    schemes, datasets = (id_scheme, dataset or what) if id_scheme else (what, dataset)
+    if not schemes:
+        raise BenchError("nothing to show: name an identifier scheme, e.g. bench ids show textual (`bench ls` has all)")
+    plan = Plan(_schemes(schemes), [], _list(datasets or "ml-100k"), [seed], None, set_ or [], results, data_dir)
     show_identifiers(plan, _list(item), examples, as_json)
 
 

@@ -49,6 +49,22 @@ def show(bench: Bench, toy_folder: Path, tmp_path: Path) -> Callable[..., Simple
     return call
 
 
+def test_the_data_set_may_come_first_as_in_a_run(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:
+    words = ["--item", "i03", "--json", "--results", tmp_path]
+    scheme_first = bench("ids", "show", "numeric,textual/title", "--dataset", toy_folder, *words)
+    named = ["--id-scheme", "numeric,textual/title"]
+    for asked in ([toy_folder, *named], [*named, "--dataset", toy_folder]):
+        said = bench("ids", "show", *asked, *words)
+        assert said.code == 0, said.err
+        assert said.out == scheme_first.out
+    assert "nothing to show: name an identifier scheme" in bench("ids", "show", "--dataset", toy_folder).err
+    both = bench("ids", "show", "numeric", "--dataset", toy_folder, "--id-scheme", "textual/title", *words)
+    assert both.code == 1
+    assert both.err.splitlines()[-1] == (
+        "bench: --id-scheme and --dataset say all there is to show; leave out 'numeric', or one of the two"
+    )
+
+
 def test_what_is_shown_is_what_the_scheme_makes(show: Bench, toy_folder: Path, toy: Dataset) -> None:
     said = show("textual/title,semantic/mtgrec", "--item", "i03,i17", "--json", *(f"--set={line}" for line in QUICK))
     assert said.code == 0, said.err
