@@ -29,7 +29,7 @@ LEAKING = sorted(cls.name for cls in CLASSES if cls.leaks)
 SMALL_TREE = ["--set=numeric.clusters=3", "--set=numeric.leaf=5"]  # 30 items would be one leaf
 SMALL_NETS = [f"--set=set.{line}" for line in ("epochs=2", "width=8", "hidden=8", "dimensions=8")]
 USERS = "textual/idgenrec with users"
-LEARNT = [f"--set=textual.{line}" for line in ("generator={tiny}", "epochs=40", "candidates=3", "lengths=1")]
+LEARNT = [f"--set=textual.{line}" for line in ("generator={tiny}", "bootstrap_epochs=40", "candidates=3", "lengths=1")]
 OWN = {
     **{f"textual/idgenrec{control}": LEARNT for control in ("", "-gen-only", "-rec-only", "-user-leak")},
     USERS: [*LEARNT, "--set=textual.users=on"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,7 +124,8 @@ class TrainView:
     a scheme cannot leak what it never had. ``language`` is the vocabulary of the pretrained backbone, or None
     where the recommender starts from scratch and a scheme brings a vocabulary of its own.
 
-    ``cache`` is a folder where costly things may be kept under a name that says all they depend on, or None.
+    ``cache`` is a folder where costly things may be kept under a name that says all they depend on, or None. Who reads
+    one adds to ``spared`` the seconds that it once took, so that costs don't depend on who came first.
     ``report(done, total, figures)`` shows how far a long ``fit`` is.
     """
 
@@ -134,6 +135,7 @@ class TrainView:
     seed: int
     language: Vocabulary | None = None
     cache: Path | None = None
+    spared: list[float] = field(default_factory=list)
     report: Report = silent
 
     @cached_property
@@ -156,7 +158,7 @@ class LeakedView(TrainView):
     @classmethod
     def of(cls, train: TrainView, dataset: Dataset) -> LeakedView:
         """The view with the held-out interactions of the data set put back."""
-        kept = {field.name: getattr(train, field.name) for field in fields(train)}
+        kept = {part.name: getattr(train, part.name) for part in fields(train)}
         return cls(**(kept | {"sequences": dataset.sequences}))
 
 

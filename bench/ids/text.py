@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,12 +67,15 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
     path = train.cache / "text" / f"{key}.safetensors" if train.cache else None
     if path and path.exists():
-        return _load(path, described, len(texts))
+        found, seconds = _load(path, described, len(texts))
+        train.spared.append(seconds)
+        return found
+    begin = time.monotonic()
     raw = _encode(texts, settings.encoder, train.report)
-    found = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
+    arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
     if path:
-        _save(path, described, found)
-    return found["embeddings"]
+        _save(path, described | {"seconds": round(time.monotonic() - begin, 6)}, arrays)
+    return arrays["embeddings"]
 
 
 def compose(items: ItemTable, fields: Sequence[str], separator: str) -> list[str]:
@@ -163,18 +167,19 @@ def _require_safetensors(folder: Path) -> None:
 
 
 def _save(path: Path, described: dict[str, Any], arrays: dict[str, NDArray[np.float32]]) -> None:
-    metadata = {"bench": json.dumps(described | {"digest": _digest(arrays)})}
+    metadata = {"bench": json.dumps(described | {"digest": _digest(arrays, described["seconds"])})}
     with replacing(path, "text embeddings") as partial:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, metadata)
 
 
-def _load(path: Path, described: dict[str, Any], items: int) -> Embeddings:
-    """What ``_save`` wrote. BenchError where the file is damaged or holds other embeddings than its name says."""
+def _load(path: Path, described: dict[str, Any], items: int) -> tuple[Embeddings, float]:
+    """What ``_save`` wrote, and the seconds it took. BenchError where it is damaged or not what its name says."""
     try:
         with safe_open(path, framework="np") as file:
             stored = json.loads((file.metadata() or {}).get("bench", "null"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        if stored.pop("digest") != _digest(arrays):
+        seconds = float(stored.pop("seconds"))
+        if stored.pop("digest") != _digest(arrays, seconds):
             raise ValueError("its checksum differs")
         if stored != described or len(arrays["embeddings"]) != items:
             raise ValueError("it holds the vectors of another encoder or of other texts")
@@ -182,11 +187,12 @@ def _load(path: Path, described: dict[str, Any], items: int) -> Embeddings:
         raise BenchError(
             f"the text embeddings in '{path}' are damaged ({error}); delete the file and run again"
         ) from error
-    return np.asarray(arrays["embeddings"], np.float32)
+    return np.asarray(arrays["embeddings"], np.float32), seconds
 
 
-def _digest(arrays: dict[str, NDArray[np.float32]]) -> str:
-    return hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+def _digest(arrays: dict[str, NDArray[np.float32]], seconds: float) -> str:
+    parts = (name.encode() + arrays[name].tobytes() for name in sorted(arrays))
+    return hashlib.sha256(b"".join([repr(seconds).encode(), *parts])).hexdigest()
 
 
 def tfidf_svd(texts: Sequence[str]) -> Embeddings:

@@ -46,7 +46,7 @@ def fitted(
     scheme: IdScheme, train: TrainView, results: Path, title: str, display: Display
 ) -> tuple[Ids, dict[str, float]]:
     """The identifiers and what they took, from the cache where the same scheme was fitted on the same view before."""
-    train = replace(train, cache=results / "cache")
+    train = replace(train, cache=results / "cache", spared=[])
     path = results / "cache" / "ids" / f"{fit_key(scheme, train)}.safetensors"
     for remark in scheme.remarks(train):
         display.say(f"{title}: {remark}")
@@ -66,7 +66,7 @@ def fitted(
             f"{scheme.name} made identifiers for {len(ids.users)} users of {len(train.sequences)}; "
             "fit must return one for each row of train.sequences, in their order, or none at all"
         )
-    notes = {"fit_seconds": watch.seconds}
+    notes = {"fit_seconds": watch.seconds + sum(train.spared)}
     storage.save(ids, path, notes)
     return ids, notes
 

@@ -53,6 +53,7 @@ class SchemeRun:
         self.request, self.scheme, self.partial = request, scheme, partial
         self.display, self.accelerator, self.contract = display, accelerator, request.contract
         self.logged: list[str] = []
+        self.seconds_between = 0.0
         contract = request.contract
         self.split = replace(split, train=replace(split.train, language=language(contract)))
         self.selection, self.held_out = split.validation.parted(contract.validation_users, request.seed)
@@ -74,7 +75,7 @@ class SchemeRun:
         costs: dict[str, float | None] = {
             "parameters": float(sum(parameter.numel() for parameter in best.recommender.parameters())),
             "fit_seconds": notes["fit_seconds"],
-            "train_seconds": sum(state.seconds for _, state in done),
+            "train_seconds": sum(state.seconds for _, state in done) + self.seconds_between,
             "inference_seconds_per_1000_users": inference,
         }
         described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
@@ -102,18 +103,21 @@ class SchemeRun:
         """Drive the scheme's stages; those that are finished are replayed from their checkpoints. What is to be tested,
         and how every stage ended.
         """
-        view = replace(self.request.view(self.split.train), cache=self.request.results / "cache", report=self.between)
+        kept, spared = self.request.results / "cache", list[float]()
+        view = replace(self.request.view(self.split.train), cache=kept, spared=spared, report=self.between)
         stages, done = self.scheme.stages(view, ids), list[tuple[Stage, TrainingState]]()
         trained: Trained | None = None
         while isinstance(stage := self.next_stage(stages, trained), Stage):
-            shares = stage.share + sum(earlier.share for earlier, _ in done)
+            before = sum(earlier.share for earlier, _ in done)
+            shares = before + stage.share
             if shares > 1 + 1e-9:
                 raise BenchError(
                     f"the stages of {self.scheme.name} ask for {shares:.2f} of the training budget by '{stage.name}'; "
                     "their shares must sum to 1 at most"
                 )
-            trained, state = self.train_stage(stage, self.start(stage, trained), len(done))
+            trained, state = self.train_stage(stage, self.start(stage, trained), len(done), before)
             done.append((replace(stage, start=None, learner=None), state))
+        self.seconds_between += sum(spared)
         if trained is None:
             raise BenchError(f"the stages of {self.scheme.name} are none; at least one must be yielded")
         return stage.value or trained, done
@@ -126,10 +130,13 @@ class SchemeRun:
             self.accelerator.main_process_first(),
             self.display.bar(f"{self.request.cell.title}: between stages", 1) as self.bar,
         ):
+            watch = Stopwatch()
             try:
                 return stages.send(trained)
             except StopIteration as end:
                 return end
+            finally:
+                self.seconds_between += watch.seconds
 
     def between(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """How far the scheme is with what it does between stages."""
@@ -160,8 +167,8 @@ class SchemeRun:
             return pretrained
         return huggingface.with_new_vocabulary(pretrained, ids.vocabulary.size)
 
-    def train_stage(self, stage: Stage, t5: T5, number: int) -> tuple[Trained, TrainingState]:
-        """Train one stage, validating on a fixed sample of users by decoding."""
+    def train_stage(self, stage: Stage, t5: T5, number: int, before: float) -> tuple[Trained, TrainingState]:
+        """Train a stage, validating on a sample of users by decoding; earlier ones had ``before`` of the budget."""
         contract = self.contract
         seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
         recommender = recommender_for(stage.ids, t5, contract.max_tokens, contract.objective, contract.prompts)
@@ -177,6 +184,7 @@ class SchemeRun:
                 contract=contract,
                 seed=self.request.seed,
                 stage=stage,
+                before=before,
                 validate=self.validator(recommender, bar),
                 held_out=self.held_out,
                 path=path,

@@ -88,9 +88,7 @@ def transferred(
     home = model_folder(request)
     trained = restore(home).requires_grad_(False)
     with accelerator.main_process_first():
-        watch = Stopwatch()
-        ids, made = identifiers(request, scheme, trained, home, display)
-        seconds = watch.seconds
+        ids, seconds = identifiers(request, scheme, trained, home, display)
     recommender = recommender_of(ids, trained, request).to(accelerator.device)
 
     def ranked(name: str, targets: Targets, candidates: Mask | None) -> tuple[Ranks, bool]:
@@ -101,14 +99,13 @@ def transferred(
     watch = Stopwatch()
     whole = ranked("test", split.test, None)
     costs = stored(home)["costs"] | {"inference_seconds_per_1000_users": 1000 * watch.seconds / len(split.test)}
-    if made:
+    if seconds is not None:
         costs["fit_seconds"] = seconds
     if accelerator.is_main_process:
         exchange.write(ids, request.dataset.items, partial / "ids.parquet")
     model = {"model": home.relative_to(request.results).as_posix(), "weights": digest(home)}
-    kinds = (
-        dict.fromkeys(KINDS) if made else by_kind(split.test, is_warm(split.train.sequences, len(ids)), whole, ranked)
-    )
+    warm = is_warm(split.train.sequences, len(ids))
+    kinds = by_kind(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(KINDS)
     return Outcome(*whole, costs, diagnostics.figures(ids, split.test.items), model, kinds)
 
 
@@ -129,17 +126,18 @@ def recommender_of(ids: Ids, trained: Recommender, request: Request) -> Recommen
 
 def identifiers(
     request: Request, scheme: IdScheme, trained: Recommender, home: Path, display: Display
-) -> tuple[Ids, bool]:
-    """Of a part those that the model was trained with, of an unseen catalogue new ones, and whether they are new."""
+) -> tuple[Ids, float | None]:
+    """Of a part those that the model was trained with, of an unseen catalogue new ones and the seconds they took."""
     by = request.trained_by
     at = by and place(by.dataset, request.dataset)
     if at:
-        return trained.ids.of_items(at.items), False
+        return trained.ids.of_items(at.items), None
+    watch, view = Stopwatch(), unseen(request)
     display.say(f"{request.cell.title}: making identifiers for {len(request.dataset.items):,} items")
     with display.bar(f"{request.cell.title}: identifiers", 1) as bar:
-        found = scheme.transfer(trained, replace(unseen(request), report=told(bar)), home)
+        found = scheme.transfer(trained, replace(view, report=told(bar)), home)
     _check(found, trained.ids, scheme, request.dataset)
-    return _read_alike(found, trained.ids), True
+    return _read_alike(found, trained.ids), watch.seconds + sum(view.spared)
 
 
 def _read_alike(found: Ids, trained: Ids) -> Ids:

@@ -55,7 +55,8 @@ SAVE_EVERY = 60.0  # seconds
 class Job:
     """What one stage trains. ``validate`` gives the selection metric; ``report`` is told step, total and figures.
 
-    ``held_out`` are validation users whose scores select nothing: what a mixture of variants may learn from.
+    ``held_out`` are validation users whose scores select nothing: what a mixture of variants may learn from. ``before``
+    is the share of the budget that earlier stages had.
     """
 
     recommender: Recommender
@@ -66,6 +67,7 @@ class Job:
     validate: Callable[[], float]
     held_out: Targets
     path: Path
+    before: float = 0.0
     report: Report = silent
     accelerator: Accelerator = field(default_factory=Accelerator)
 
@@ -110,7 +112,8 @@ class _Run:
         examples = len(self.examples(0))
         steps = -(-examples // self.contract.batch_size)  # of an epoch
         whole = min(self.contract.epochs * steps, self.contract.max_steps or self.contract.epochs * steps)
-        self.total = max(1, round(whole * job.stage.share)) if job.stage.share else 0
+        ends = round(whole * (job.before + job.stage.share))  # rounded where stages meet, so they sum to the whole
+        self.total = max(1, ends - round(whole * job.before)) if job.stage.share else 0
         self.state.finished = not self.total
         self.epochs = -(-self.total // steps)
         self.saved = time.monotonic()

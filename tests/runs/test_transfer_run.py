@@ -428,7 +428,14 @@ def test_users_of_the_trained_data_are_not_those_of_the_unseen() -> None:
 def test_a_trained_generator_names_the_unseen(
     bench: Bench, words: list[str], tiny: Path, moor: Dataset, tmp_path: Path
 ) -> None:
-    own = (f"generator={tiny}", "epochs=40", "candidates=3", "lengths=1", "learning_rate=0.02", "generator_share=0.4")
+    own = (
+        f"generator={tiny}",
+        "bootstrap_epochs=40",
+        "candidates=3",
+        "lengths=1",
+        "bootstrap_rate=0.02",
+        "generator_share=0.4",
+    )
     own = (*own, "generator_rate=30", "vocabulary=80")
     said = bench(
         *words, "--id-scheme=textual/idgenrec", *(f"--set=textual.{line}" for line in own), "--results", tmp_path

@@ -11,6 +11,7 @@ import torch
 
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
+from bench.evaluation.cost import Stopwatch
 from bench.ids.plugins import source_digest
 from bench.ids.text import compose, require_text
 from bench.ids.vocabulary import Vocabulary
@@ -37,11 +38,11 @@ class GeneratorSettings(Protocol):
     @property
     def min_shared(self) -> int: ...
     @property
-    def epochs(self) -> int: ...
+    def bootstrap_epochs(self) -> int: ...
     @property
-    def batch(self) -> int: ...
+    def bootstrap_batch(self) -> int: ...
     @property
-    def learning_rate(self) -> float: ...
+    def bootstrap_rate(self) -> float: ...
 
 
 def first_writer(settings: GeneratorSettings, train: TrainView) -> Writer:
@@ -54,6 +55,11 @@ def first_writer(settings: GeneratorSettings, train: TrainView) -> Writer:
 def _pretrained(settings: GeneratorSettings, train: TrainView) -> Writer:
     folder = huggingface.locate(settings.generator)
     t5 = huggingface.load(folder, dropout=0.0)
+    if t5.whole_words is not None:
+        raise BenchError(
+            f"generator '{settings.generator}' was trained with whole-word embeddings, for which an item's text has no "
+            "places; give another checkpoint"
+        )
     vocabulary = Vocabulary.of_language_model(folder, t5.config.vocabulary)
     if train.language and train.language.tokenizer.get_vocab() != vocabulary.tokenizer.get_vocab():
         raise BenchError(
@@ -76,18 +82,21 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     sources = read_tokens(vocabulary, texts, settings.max_text)
     salient = phrases(train.items, settings.words, settings.min_shared, shared_by)
     targets = read_tokens(vocabulary, salient, settings.max_text)
-    plan = Bootstrap(settings.epochs, settings.batch, settings.learning_rate)
+    plan = Bootstrap(settings.bootstrap_epochs, settings.bootstrap_batch, settings.bootstrap_rate)
     t5 = _blank(settings.generator, vocabulary, train.seed)
     key = content_key(
         repr(t5.config), vocabulary.fingerprint, repr(sources), repr(targets), repr(plan), str(train.seed)
     )
     path = cache_path(train, f"generator-{key}")
     if path and path.exists():
-        t5.load_state_dict(checkpoint.load(path)[1])
+        state, weights = checkpoint.load(path)
+        t5.load_state_dict(weights)
+        train.spared.append(state.seconds)
     else:
+        watch = Stopwatch()
         bootstrap(t5, vocabulary, sources, targets, plan, train.seed, train.report)
         if path:
-            checkpoint.save(path, checkpoint.TrainingState(), t5.state_dict())
+            checkpoint.save(path, checkpoint.TrainingState(seconds=watch.seconds), t5.state_dict())
     return Writer(t5.eval(), vocabulary, sources)
 
 
@@ -120,11 +129,11 @@ def cache_path(train: TrainView, name: str) -> Path | None:
 
 
 def content_key(*parts: str | bytes) -> str:
-    """32 hex digits over the parts, this package's code and the library that computes."""
+    """32 hex digits over the parts, the code of this package and of the T5, and the library that computes."""
     from textual_ids.title import Title
 
     digest = hashlib.sha256()
-    for part in (*parts, source_digest(Title), torch.__version__, sys.platform):
+    for part in (*parts, source_digest(Title), source_digest(T5), torch.__version__, sys.platform):
         data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()[:32]

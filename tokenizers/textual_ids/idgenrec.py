@@ -5,12 +5,13 @@ help (IDGenRec, Tan et al., 2024).
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
+from bench.evaluation.cost import Stopwatch
 from bench.ids import storage
 from bench.ids.scheme import Ids, IdScheme, Stage, Template, TokenIds, Trained
 from bench.ids.text import require_text
@@ -27,6 +28,7 @@ from textual_ids.reading import read_tokens
 from textual_ids.title import SENTENCE, SEPARATOR
 
 GENERATOR = "generator.safetensors"
+BOOTSTRAP = ("vocabulary", "words", "min_shared", "bootstrap_epochs", "bootstrap_batch", "bootstrap_rate")
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,12 @@ class IdGenRecSettings:
 
     ``generator`` is a size to start from scratch (mini, tiger or a T5 ``config.json``), or a checkpoint: a folder or a
     name on the Hugging Face hub, such as the paper's nandakishormpai/t5-small-machine-articles-tag-generation. From
-    scratch it reads lower-case words and learns, in ``epochs`` over the catalogue, to write each item's ``words`` most
-    salient words; a checkpoint reads the text as it stands and is used as it is.
+    scratch it reads lower-case words and learns, in ``bootstrap_epochs`` over the catalogue, to write each item's
+    ``words`` most salient words; a checkpoint reads the text as it stands and is used as it is, so what is said of
+    ``BOOTSTRAP`` is refused with one.
 
     Names are found among ``candidates`` of a diverse beam search, for ``lengths`` times nine levels at most. The budget
-    is parted into ``rounds`` with a stage of the generator, each ``generator_share`` of it, and the stages of the
+    is parted into ``rounds`` with a stage of the generator, each ``generator_share`` of its steps, and stages of the
     recommender, which share the rest equally; ``first`` says which begins. Rates multiply the contract's learning rate.
 
     With ``users`` on, the generator names every user as it names items, reading the names of the user's training items;
@@ -53,9 +56,9 @@ class IdGenRecSettings:
     vocabulary: int = 6000  # rows of the subword vocabulary where generator and backbone start from scratch
     words: int = 4
     min_shared: int = 5  # items that must have a word before its rarity counts for it
-    epochs: int = 12
-    batch: int = 128
-    learning_rate: float = 3e-3  # of the bootstrap
+    bootstrap_epochs: int = 12
+    bootstrap_batch: int = 128
+    bootstrap_rate: float = 3e-3
     first: Literal["recommender", "generator"] = "recommender"
     rounds: int = 1
     generator_share: float = 0.03
@@ -65,11 +68,11 @@ class IdGenRecSettings:
     users: Literal["off", "on"] = "off"
 
     def __post_init__(self) -> None:
-        counts = ("candidates", "lengths", "vocabulary", "words", "min_shared", "epochs", "batch", "rounds")
-        for name, least in (*((name, 1) for name in (*counts, "max_history")), ("max_text", 2)):
+        counts = ("candidates", "lengths", "rounds", "max_history", *BOOTSTRAP)
+        for name, least in (*((name, 1) for name in counts if name != "bootstrap_rate"), ("max_text", 2)):
             if getattr(self, name) < least:
                 raise BenchError(f"setting '{name}' must be {least} or more; found {getattr(self, name)}")
-        for name in ("learning_rate", "generator_rate", "recommender_rate", "generator_share"):
+        for name in ("bootstrap_rate", "generator_rate", "recommender_rate", "generator_share"):
             if not getattr(self, name) > 0:
                 raise BenchError(f"setting '{name}' must be above 0; found {getattr(self, name)}")
         if self.rounds * self.generator_share >= 1:
@@ -77,6 +80,17 @@ class IdGenRecSettings:
                 f"{self.rounds} rounds of generator_share={self.generator_share} leave nothing of the training budget "
                 "to the recommender; lower one of them"
             )
+        changed = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+        if not huggingface.is_scratch(self.generator) and (useless := set(changed) & set(BOOTSTRAP)):
+            raise BenchError(
+                f"setting '{min(useless)}' is for a generator that starts from scratch; '{self.generator}' is a "
+                "checkpoint, which is used as it is: leave the setting out"
+            )
+
+    @property
+    def recommender_share(self) -> float:
+        """Of the budget, for each stage of the recommender."""
+        return (1 - self.rounds * self.generator_share) / (self.rounds + (self.first == "recommender"))
 
 
 class IdGenRec(IdScheme):
@@ -111,17 +125,20 @@ class IdGenRec(IdScheme):
 
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
         plan = self.settings
-        turns = plan.rounds + (plan.first == "recommender")
-        share = (1 - plan.rounds * plan.generator_share) / turns
+        share = plan.recommender_share
         if plan.first == "recommender":
             yield Stage(ids, "recommender", share=share, rate=plan.recommender_rate, select=False)
-        writer = self.writer = first_writer(self.settings, train)
+        writer = self.writer = self.first(train)
         for number in range(1, plan.rounds + 1):
             writer = self.writer = yield from self.taught(writer, ids, f"generator {number}", plan.generator_share)
             ids = self.named(train, writer)
             last = number == plan.rounds
             yield Stage(ids, f"recommender {number}", share=share, rate=plan.recommender_rate, select=last)
         return None
+
+    def first(self, train: TrainView) -> Writer:
+        """The generator as ``fit`` has left it, whose seconds are counted there."""
+        return first_writer(self.settings, replace(train, spared=[]))
 
     def taught(self, writer: Writer, ids: Ids, name: str, share: float) -> Generator[Stage, Trained, Writer]:
         """A stage of the generator: what it came to."""
@@ -155,9 +172,11 @@ class IdGenRec(IdScheme):
         )
         path = cache_path(train, f"names-{key}")
         if path and path.exists():
-            kept = storage.load(path)[0]
+            kept, notes = storage.load(path)
             assert isinstance(kept, TokenIds)
+            train.spared.append(notes["seconds"])
             return kept
+        watch = Stopwatch()
 
         def candidates(rows: Sequence[int], search: Search) -> list[list[str]]:
             return writer.candidates(rows, search, train.report)
@@ -166,7 +185,7 @@ class IdGenRec(IdScheme):
         template = SENTENCE if vocabulary.language_model else Template(separator=SEPARATOR)
         ids = TokenIds.from_lists(codes, vocabulary, template)
         if path:
-            storage.save(ids, path, {})
+            storage.save(ids, path, {"seconds": watch.seconds})
         return ids
 
 
@@ -183,13 +202,19 @@ def numbered(texts: Sequence[Sequence[int]]) -> list[int]:
 
 
 class RecommenderOnly(IdGenRec):
-    """The control: the first names stay, and the whole budget goes to the recommender."""
+    """The control: the first names stay, and the recommender is trained in the same stages. The steps of the generator
+    are added to the last, so optimisers, schedules and selection are the same, and only the names differ.
+    """
 
     name = "textual/idgenrec-rec-only"
 
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
-        self.writer = first_writer(self.settings, train)
-        yield Stage(ids, "recommender", rate=self.settings.recommender_rate)
+        self.writer, plan = self.first(train), self.settings
+        share, last = plan.recommender_share, f"recommender {plan.rounds}"
+        names = ["recommender"] if plan.first == "recommender" else []
+        for name in (*names, *(f"recommender {number}" for number in range(1, plan.rounds + 1))):
+            more = plan.rounds * plan.generator_share if name == last else 0.0
+            yield Stage(ids, name, share=share + more, rate=plan.recommender_rate, select=name == last)
         return None
 
 
@@ -199,7 +224,7 @@ class GeneratorOnly(IdGenRec):
     name = "textual/idgenrec-gen-only"
 
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
-        writer = self.writer = first_writer(self.settings, train)
+        writer = self.writer = self.first(train)
         for number in range(1, self.settings.rounds + 1):
             writer = self.writer = yield from self.taught(writer, ids, f"generator {number}", 1 / self.settings.rounds)
             ids = self.named(train, writer)

@@ -1,9 +1,11 @@
 """The generator learns from the recommender: a recommendation loss through soft identifiers (IDGenRec, section 3.3).
 
-The recommender is frozen. Every item of a history is written by the generator as it is, greedily; in place of the
-embedding of each token it wrote stands the mean embedding under its distribution there, P E: probabilities of the
-generator times the recommender's table. So the loss of the recommender has a gradient for the generator, and for it
-alone. Identifiers of users are read as they are. Dropout is off in both.
+The recommender is frozen. Every item of a history is named by the generator as it is, greedily, and the name is the one
+that an item would get: whole words, as the vocabulary spells them. In place of the embedding of each of its tokens that
+the generator wrote stands the mean embedding under its distribution there, P E: probabilities of the generator times
+the recommender's table. So the loss of the recommender has a gradient for the generator, and for it alone. A token that
+only the spelling of the name has, as where "spider-man" becomes "spider man", is read as it is, and so are identifiers
+of users. Dropout is off in both.
 """
 
 from __future__ import annotations
@@ -27,8 +29,6 @@ from bench.model.sequence import SequenceRecommender
 from bench.model.t5 import T5
 from textual_ids.generator import Writer, padded, unwritable
 from textual_ids.reading import cleaned
-
-Places = list[int]
 
 
 class GeneratorLearner(Recommender):
@@ -104,28 +104,27 @@ class GeneratorLearner(Recommender):
         return embedded.index_put((at[0], at[1]), soft[what[0], what[1]])
 
     def soft_names(self, items: Sequence[int]) -> tuple[list[list[int]], Tensor]:
-        """The tokens that the generator writes for every item and that its name keeps, and their soft embeddings
-        ``[U, L, D]``: P E at every place of the name, whatever behind it.
+        """The name that the generator writes for every item, as tokens, and its embeddings ``[U, L, D]``: P E wherever
+        the generator wrote the token of the name, whatever behind it.
         """
         device, vocabulary = self.device, self.writer.vocabulary
         tokens, mask = padded([self.writer.sources[item] for item in items], vocabulary.pad, device)
         memory = self.generator.encode(tokens, mask)
         forbidden = unwritable(vocabulary, self.generator)
         written = self._greedy(memory.detach(), mask, forbidden)
-        kept = [self._kept(row) for row in written.tolist()]
+        named = [self._named(row) for row in written.tolist()]
         before = torch.cat([torch.full_like(written[:, :1], vocabulary.pad), written[:, :-1]], 1)
         hidden = self.generator.decode(before, self.generator.start(memory, mask))
-        codes = [[int(written[row, place]) for place in places] for row, places in enumerate(kept)]
-        plain = [code or list(self.ids.code(item)) for code, item in zip(codes, items, strict=True)]
-        soft: Tensor = self.t5.embedding(padded(plain, vocabulary.pad, device)[0])
-        at = torch.tensor([(row, n, place) for row, places in enumerate(kept) for n, place in enumerate(places)])
+        names = [code or list(self.ids.code(item)) for (code, _), item in zip(named, items, strict=True)]
+        soft: Tensor = self.t5.embedding(padded(names, vocabulary.pad, device)[0])
+        at = torch.tensor([(row, *places) for row, (_, pairs) in enumerate(named) for places in pairs])
         if not len(at):  # nothing to learn from, which is a gradient of zero and not none
-            return plain, soft + 0 * hidden.sum()
-        rows, numbers, places = at.to(device).T
-        logits = self.generator.logits(hidden[rows, places]).float().masked_fill(forbidden, float("-inf"))
+            return names, soft + 0 * self.generator.logits(hidden[:, :1]).sum()
+        rows, places, origins = at.to(device).T
+        logits = self.generator.logits(hidden[rows, origins]).float().masked_fill(forbidden, float("-inf"))
         known = vocabulary.tokenizer.get_vocab_size()  # rows behind it no token has, in either table
         means = logits.softmax(-1)[:, :known] @ self.t5.embedding.weight[:known]
-        return plain, soft.index_put((rows, numbers), means.to(soft.dtype))
+        return names, soft.index_put((rows, places), means.to(soft.dtype))
 
     @torch.no_grad()
     def _greedy(self, memory: Tensor, mask: Tensor | None, forbidden: Tensor) -> Tensor:
@@ -140,16 +139,18 @@ class GeneratorLearner(Recommender):
             written.append(newest)
         return torch.cat(written, 1)
 
-    def _kept(self, written: Sequence[int]) -> Places:
-        """The places of what was written that are in the name made of it: no punctuation, no word that was cut."""
+    def _named(self, written: Sequence[int]) -> tuple[list[int], list[tuple[int, int]]]:
+        """The name made of what was written, none where that holds no whole word, and for each of its tokens that was
+        written: the place in the name, and where it was written.
+        """
         vocabulary = self.writer.vocabulary
         ended = vocabulary.eos in written
         tokens = list(written[: written.index(vocabulary.eos)] if ended else written)
         code = vocabulary.encode(cleaned(vocabulary.decode(tokens), ended))
-        if code == tokens:
-            return list(range(len(tokens)))
+        if vocabulary.unk in code:
+            return [], []
         blocks = SequenceMatcher(None, tokens, code, autojunk=False).get_matching_blocks()
-        return [place for block in blocks for place in range(block.a, block.a + block.size)]
+        return code, [(block.b + place, block.a + place) for block in blocks for place in range(block.size)]
 
     def rank(
         self, histories: Sequences, slots: int, decoding: Decoding, candidates: NDArray[np.bool_] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -10,8 +10,6 @@ from itertools import chain
 from bench.data.dataset import ItemTable
 from bench.ids.vocabulary import Vocabulary
 from textual_ids.words import rank, spread, table
-
-WORDS = re.compile(r"\b\w+\b")
 
 
 def as_words(items: ItemTable, separator: str) -> list[str]:
@@ -28,13 +26,17 @@ def phrases(items: ItemTable, words: int, fewest: int, allowed: Counter[str] | N
 
 
 def cleaned(text: str, ended: bool) -> str:
-    """The whole words of what was written, with single spaces. A last word that the length limit may have cut is left
-    out.
+    """The whole words of what was written, with single spaces: unbroken runs of letters, marks, digits and "_". A last
+    word that the length limit may have cut is left out.
     """
-    found = WORDS.findall(text)
+    found = "".join(letter if _in_word(letter) else " " for letter in text).split()
     if not ended and found and text.endswith(found[-1]):
         del found[-1]
     return " ".join(found)
+
+
+def _in_word(letter: str) -> bool:
+    return letter.isalnum() or letter == "_" or unicodedata.category(letter)[0] == "M"
 
 
 def letters(texts: Sequence[str]) -> str:

@@ -28,8 +28,8 @@ from bench.runs import scheme_run
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
 OWN = (
-    "epochs=60",
-    "learning_rate=0.02",
+    "bootstrap_epochs=60",
+    "bootstrap_rate=0.02",
     "lengths=1",
     "candidates=3",
     "vocabulary=80",
@@ -40,7 +40,7 @@ OWN = (
 
 @pytest.fixture
 def call(bench: Bench, quick: list[str], tiny: Path) -> Callable[..., SimpleNamespace]:
-    """``call(results, variant, *settings)``: twelve steps, three of them the generator's."""
+    """``call(results, variant, *settings)``: twelve steps, four of them the generator's."""
 
     def run(results: Path, variant: str = "idgenrec", *settings: str) -> SimpleNamespace:
         own = [f"--set=textual.{line}" for line in (*OWN, f"generator={tiny}", *settings)]
@@ -75,7 +75,7 @@ def test_recommender_and_generator_take_turns_and_names_change(
 ) -> None:
     assert call(tmp_path).code == 0
     (cell,) = cells(tmp_path)
-    assert stages(cell) == [("recommender", 4), ("generator 1", 3), ("recommender 1", 4)]
+    assert stages(cell) == [("recommender", 4), ("generator 1", 4), ("recommender 1", 4)]
     training = json.loads((cell / "result.json").read_text())["training"]
     assert [stage["best_validation"] is None for stage in training["stages"]] == [
         True,
@@ -102,7 +102,7 @@ def test_in_two_rounds_each_stage_goes_on_from_the_one_before(
     (cell,) = cells(tmp_path)
     names = ["recommender", "generator 1", "recommender 1", "generator 2", "recommender 2"]
     assert [name for name, _ in stages(cell)] == names
-    assert sum(steps for _, steps in stages(cell)) <= 12
+    assert sum(steps for _, steps in stages(cell)) == 12
     (_, zero), (_, taught), (one, one_after), (two, _), (last, _) = jobs
     for before, after in ((one, zero), (last, one_after)):
         assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
@@ -136,7 +136,7 @@ def test_stopped_in_the_stage_of_the_generator_it_goes_on_to_the_same_end(
     monkeypatch.setattr(scheme_run, "train", train)
     assert call(tmp_path / "stopped", *asked).code == 130
     assert call(tmp_path / "stopped", *asked).code == 0
-    assert steps == [1, 2, 3]
+    assert steps == [1, 2, 3, 4]
     (whole,), (stopped,) = cells(tmp_path / "whole"), cells(tmp_path / "stopped")
     assert substance(whole) == substance(stopped)
 
@@ -145,7 +145,9 @@ def test_stopped_in_the_stage_of_the_generator_it_goes_on_to_the_same_end(
     ("variant", "settings", "expected"),
     [
         ("idgenrec", ["first=generator"], [("generator 1", 3), ("recommender 1", 9)]),
-        ("idgenrec-rec-only", [], [("recommender", 12)]),
+        ("idgenrec-rec-only", [], [("recommender", 4), ("recommender 1", 8)]),
+        ("idgenrec-rec-only", ["first=generator"], [("recommender 1", 12)]),
+        ("idgenrec-rec-only", ["rounds=2"], [("recommender", 2), ("recommender 1", 2), ("recommender 2", 8)]),
         ("idgenrec-gen-only", [], [("generator 1", 12), ("recommender as it began", 0)]),
     ],
 )
@@ -171,10 +173,15 @@ def test_order_and_controls(
 
 
 def test_the_controls_begin_with_the_same_names(toy: Dataset, tiny: Path, tmp_path: Path) -> None:
-    settings = IdGenRecSettings(generator=str(tiny), epochs=2, candidates=3, vocabulary=80)
+    settings = IdGenRecSettings(generator=str(tiny), bootstrap_epochs=2, candidates=3, vocabulary=80)
     train = replace(leave_one_out(toy).train, cache=tmp_path)
-    found = [scheme(settings).fit(train) for scheme in (IdGenRec, RecommenderOnly, GeneratorOnly)]
+    views = [replace(train, spared=[]) for _ in range(3)]
+    schemes = (IdGenRec, RecommenderOnly, GeneratorOnly)
+    found = [scheme(settings).fit(view) for scheme, view in zip(schemes, views, strict=True)]
     assert len({ids.tokens.tobytes() for ids in found}) == 1
+    assert [len(view.spared) for view in views] == [0, 2, 2]  # generator and names have cost all of them the same
+    assert views[1].spared == views[2].spared
+    assert min(views[1].spared) > 0
     assert sorted(path.name.split("-")[0] for path in (tmp_path / "textual").iterdir()) == ["generator", "names"]
     alone = IdGenRec(settings).fit(replace(train, cache=None))
     assert alone.tokens.tobytes() == found[0].tokens.tobytes()
@@ -182,7 +189,9 @@ def test_the_controls_begin_with_the_same_names(toy: Dataset, tiny: Path, tmp_pa
 
 def test_it_learns_to_write_salient_words(toy: Dataset) -> None:
     """Thirty items of two words and a category, all of whose words are telling."""
-    settings = IdGenRecSettings(epochs=120, words=2, candidates=4, min_shared=1, vocabulary=120, batch=32)
+    settings = IdGenRecSettings(
+        bootstrap_epochs=120, words=2, candidates=4, min_shared=1, vocabulary=120, bootstrap_batch=32
+    )
     ids = IdGenRec(settings).fit(leave_one_out(toy).train)
     names = [set(ids.vocabulary.decode(ids.code(item)).split()) for item in range(30)]
     right = [names[item] == set(title.split()) for item, title in enumerate(toy.items.text["title"])]
@@ -248,7 +257,7 @@ def test_checkpoints_take_turns_as_well(
     said = bench("run", "--id-scheme=textual", *quick, *own, *both, "--results", tmp_path / "results")
     assert said.code == 0, said.err
     (cell,) = cells(tmp_path / "results")
-    assert stages(cell) == [("recommender", 4), ("generator 1", 3), ("recommender 1", 4)]
+    assert stages(cell) == [("recommender", 4), ("generator 1", 4), ("recommender 1", 4)]
     table = pd.read_parquet(cell / "ids.parquet")
     assert table["identifier"].is_unique
     assert Vocabulary.of_language_model(folder, 32128).encode(table["identifier"][0]) == table["tokens"][0].tolist()
@@ -266,6 +275,7 @@ def test_a_checkpoint_that_is_not_there_is_an_error(toy: Dataset) -> None:
         ({"max_text": 1}, "'max_text' must be 2 or more; found 1"),
         ({"generator_rate": 0.0}, "'generator_rate' must be above 0"),
         ({"rounds": 4, "generator_share": 0.25}, "4 rounds of generator_share=0.25 leave nothing"),
+        ({"generator": "some/checkpoint", "words": 5}, "'words' is for a generator that starts from scratch; 'some/ch"),
     ],
 )
 def test_settings_that_cannot_be(wrong: dict[str, Any], said: str) -> None:

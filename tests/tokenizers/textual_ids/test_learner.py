@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from bench.data.dataset import Sequences
 from bench.ids.scheme import Template, TokenIds
+from bench.ids.vocabulary import Vocabulary
 from bench.model.sequence import SequenceRecommender, required
 from bench.model.t5 import T5
 
@@ -42,9 +45,30 @@ def loss(learner: GeneratorLearner) -> Tensor:
     return found
 
 
+def greedy(learner: GeneratorLearner, item: int) -> list[int]:
+    """What the generator writes for an item, one token after the other, with its end token where it gets there."""
+    vocabulary, written = learner.writer.vocabulary, list[int]()
+    forbidden = unwritable(vocabulary, learner.generator)
+    source = torch.tensor([learner.writer.sources[item]])
+    while len(written) < 10 and vocabulary.eos not in written:
+        with torch.no_grad():
+            logits = learner.generator(source, None, torch.tensor([[vocabulary.pad, *written]]))[0, -1]
+        written.append(int(logits.masked_fill(forbidden, float("-inf")).argmax()))
+    return written
+
+
+def name(learner: GeneratorLearner, written: list[int]) -> list[int]:
+    """What an item is called for which this is written."""
+    vocabulary, ended = learner.writer.vocabulary, written[-1] == learner.writer.vocabulary.eos
+    text = vocabulary.decode([token for token in written if token != vocabulary.eos])
+    words = re.findall(r"\b\w+\b", text)
+    cut = not ended and words and text.endswith(words[-1])
+    return vocabulary.encode(" ".join(words[:-1] if cut else words))
+
+
 def generated(learner: GeneratorLearner) -> TokenIds:
-    """The greedy names of all items as identifiers."""
-    codes, _ = learner.soft_names(list(range(12)))
+    """The names that the generator would give all items as they are, as identifiers."""
+    codes = [name(learner, greedy(learner, item)) or list(learner.ids.code(item)) for item in range(12)]
     return TokenIds.from_lists(codes, learner.writer.vocabulary, SENTENCE)
 
 
@@ -65,7 +89,7 @@ def test_the_gradient_is_that_of_finite_differences(learner: Callable[..., Gener
     found = learner(0.5)
     loss(found).backward()
     tensors = [parameter for parameter in found.parameters() if parameter.requires_grad]
-    names = [generated(found).code(item) for item in range(12)]
+    names, _ = found.soft_names(range(12))
     compared = 0
     for seed in range(20):
         torch.manual_seed(seed)
@@ -77,7 +101,7 @@ def test_the_gradient_is_that_of_finite_differences(learner: Callable[..., Gener
                 for tensor, way in zip(tensors, ways, strict=True):
                     tensor += step * way
             values.append(float(loss(found).detach()))
-            same = same and [generated(found).code(item) for item in range(12)] == names
+            same = same and found.soft_names(range(12))[0] == names
         if same:  # the tokens are chosen greedily, so a loss is smooth only as long as they are
             assert (values[0] - values[1]) / 2e-3 == pytest.approx(slope, rel=0.05, abs=0.05)
             compared += abs(slope) > 0.5
@@ -90,9 +114,11 @@ def test_soft_embeddings_are_means_under_probabilities(learner: Callable[..., Ge
     """One by one: the distribution after each greedy prefix, times the recommender's table."""
     found = learner(0.5)
     codes, soft = found.soft_names(list(range(12)))
+    names = generated(found)
+    assert [tuple(code) for code in codes] == [names.code(item) for item in range(12)]
     vocabulary, table = found.writer.vocabulary, found.t5.embedding.weight
     forbidden = unwritable(vocabulary, found.generator)
-    punctuated = 0
+    punctuated = respelt = 0
     for item in range(12):
         source = torch.tensor([found.writer.sources[item]])
         written, means, kept = list[int](), list[Tensor](), list[int]()
@@ -108,10 +134,17 @@ def test_soft_embeddings_are_means_under_probabilities(learner: Callable[..., Ge
                 kept.append(token)
                 means.append(probabilities[: len(table)] @ table)
         if len(written) < 9 and kept:
-            assert codes[item] == kept
-            assert torch.allclose(soft[item, : len(kept)], torch.stack(means), atol=1e-4)
+            expected, at = list[Tensor](), 0
+            for token in codes[item]:  # what only the spelling of the name has is read as it is
+                soft_here = at < len(kept) and kept[at] == token
+                expected.append(means[at] if soft_here else table[token])
+                at += soft_here
+            assert at == len(kept)
+            assert torch.allclose(soft[item, : len(expected)], torch.stack(expected), atol=1e-4)
             punctuated += len(written) > len(kept)
+            respelt += len(codes[item]) > len(kept)
     assert punctuated  # it has learnt to write a comma, which no name has
+    assert respelt  # and behind it a word without the space that its name has
 
 
 def test_it_learns_under_mixed_precision(learner: Callable[..., GeneratorLearner]) -> None:
@@ -187,6 +220,45 @@ def test_a_word_that_the_length_limit_may_have_cut_is_not_read(learner: Callable
     found = learner()
     vocabulary = found.writer.vocabulary
     red, car, comma = vocabulary.encode("red"), vocabulary.encode("car"), vocabulary.ids([","])
-    assert found._kept([*red, *comma, *car]) == list(range(len(red)))
-    whole = [*range(len(red)), *range(len(red) + 1, len(red) + 1 + len(car))]
-    assert found._kept([*red, *comma, *car, vocabulary.eos, vocabulary.pad]) == whole
+    first, second = range(len(red)), range(len(red), len(red) + len(car))
+    assert found._named([*red, *comma, *car]) == (red, [(place, place) for place in first])
+    whole = [*((place, place) for place in first), *((place, place + 1) for place in second)]
+    assert found._named([*red, *comma, *car, vocabulary.eos, vocabulary.pad]) == ([*red, *car], whole)
+
+
+def test_a_name_that_is_spelt_otherwise_is_read_as_it_is_spelt(
+    learner: Callable[..., GeneratorLearner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word that was written in pieces is another token in its name."""
+    found = learner()
+    vocabulary = found.writer.vocabulary
+    pieces, red, car = vocabulary.ids(["▁r", "ed"]), vocabulary.encode("red"), vocabulary.encode("car")
+    assert not set(pieces) & set(red)
+    written = torch.tensor([[*pieces, *car, vocabulary.eos]])
+    monkeypatch.setattr(found, "_greedy", lambda *_: written)
+    (code,), soft = found.soft_names([2])
+    assert code == name(found, written[0].tolist()) == [*red, *car]
+    table = found.t5.embedding.weight
+    assert torch.equal(soft[0, : len(red)], table[red])
+    assert not torch.isclose(soft[0, len(red)], table[car[0]]).all()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "read"),
+    [
+        (["▁spider", "-", "man"], ["▁spider", "▁man"]),
+        (["▁battery", "-", "opera", "ted", "▁robot"], ["▁battery", "▁operated", "▁robot"]),
+        (["▁card", "/", "board", "▁game"], ["▁card", "▁board", "▁game"]),
+    ],
+)
+def test_in_the_vocabulary_of_t5_a_word_behind_punctuation_is_read(
+    pieces: list[str], read: list[str], t5_tokenizer: Path, t5: Callable[..., T5]
+) -> None:
+    vocabulary = Vocabulary.of_language_model(t5_tokenizer, 32128)
+    writer = Writer(t5(1, vocabulary=32128), vocabulary, [[5, vocabulary.eos]])
+    ids = TokenIds.from_lists([[7]], vocabulary, SENTENCE)
+    found = GeneratorLearner(SequenceRecommender(ids, t5(7, vocabulary=32128), 512, "vocabulary"), writer, 4, 10)
+    written = [*vocabulary.ids(pieces), vocabulary.eos]
+    code, pairs = found._named(written)
+    assert code == vocabulary.ids(read)
+    assert pairs == [(read.index(piece), place) for place, piece in enumerate(pieces) if piece in read]
