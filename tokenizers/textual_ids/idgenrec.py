@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.ids import storage
+from bench.ids.prompts import SENTENCE
 from bench.ids.scheme import Ids, IdScheme, Stage, Template, TokenIds, Trained
 from bench.ids.text import require_text
 from bench.ids.users import UserIds
@@ -24,7 +25,7 @@ from textual_ids.generator import Writer
 from textual_ids.generators import cache_path, content_key, first_writer, kept_writer
 from textual_ids.learner import GeneratorLearner
 from textual_ids.reading import read_tokens
-from textual_ids.title import SENTENCE, SEPARATOR
+from textual_ids.title import SEPARATOR
 
 GENERATOR = "generator.safetensors"
 
