@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
+CELLS = {"alone@1", "probe@1", "random@1", "set-setrec@1", "textual-idgenrec@1"}
 
 # A scheme in a file, as anyone may bring one. It sees the trained recommender in every process, and notes the weights.
 # Users are ranked seven at a time, so that there is something to share out.
@@ -57,15 +58,19 @@ class Alone(TrainedBaseline):
 
 
 @pytest.fixture(scope="module")
-def words(quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def words(quick: list[str], tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Three epochs without dropout, the one thing that two processes draw differently. Most batches are of odd size."""
     probe = tmp_path_factory.mktemp("probe") / "probe.py"
     probe.write_text(PROBE)
     budget = {"examples": "all", "epochs": 3, "batch_size": 15, "learning_rate": 1e-3, "clip_norm": 0.5}
     changed = {**budget, "dropout": 0, "validate_every": 3}  # the last weights are the ones that are left
     nets = {"set.epochs": 1, "set.width": 8, "set.hidden": 8, "set.dimensions": 8}
-    contract = [f"--set={name}={value}" for name, value in {**changed, **nets}.items()]
-    return ["run", "--id-scheme", f"{probe}:Probe,set", "--baseline", f"random,{probe}:Alone", *quick, *contract]
+    names = {"generator": tiny, "bootstrap_epochs": 40, "candidates": 3, "lengths": 1, "users": "on"}
+    turns = {"generator_share": 0.25, "generator_rate": 10}
+    learnt = {f"textual.{name}": value for name, value in {**names, **turns}.items()}
+    contract = [f"--set={name}={value}" for name, value in {**changed, **nets, **learnt}.items()]
+    schemes = f"{probe}:Probe,set,textual/idgenrec"
+    return ["run", "--id-scheme", schemes, "--baseline", f"random,{probe}:Alone", *quick, *contract]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +101,7 @@ def result(cell: Path) -> dict[str, object]:
 
 
 def test_it_is_the_same_cell(one: dict[str, Path], two: dict[str, Path]) -> None:
-    assert one.keys() == two.keys() == {"alone@1", "probe@1", "random@1", "set-setrec@1"}
+    assert one.keys() == two.keys() == CELLS
     for name in one:
         first, second = result(one[name]), result(two[name])
         assert first["contract_id"] == second["contract_id"]
@@ -106,7 +111,11 @@ def test_it_is_the_same_cell(one: dict[str, Path], two: dict[str, Path]) -> None
 
 @pytest.mark.parametrize(
     ("scheme", "files"),
-    [("probe@1", ["model.safetensors"]), ("set-setrec@1", ["model.safetensors", "head.safetensors"])],
+    [
+        ("probe@1", ["model.safetensors"]),
+        ("set-setrec@1", ["model.safetensors", "head.safetensors"]),
+        ("textual-idgenrec@1", ["model.safetensors", "generator.safetensors"]),
+    ],
 )
 def test_two_processes_train_one_model(
     one: dict[str, Path], two: dict[str, Path], scheme: str, files: list[str]
@@ -122,8 +131,17 @@ def test_two_processes_train_one_model(
         assert ours == pytest.approx(theirs, abs=1e-5)
 
 
+def test_two_processes_name_items_alike(one: dict[str, Path], two: dict[str, Path]) -> None:
+    """Before and after the stage of the generator, which is trained on gradients that come through the recommender."""
+    alone, together = (pd.read_parquet(cells["textual-idgenrec@1"] / "ids.parquet") for cells in (one, two))
+    assert (alone["identifier"] != alone["before"]).any()
+    pd.testing.assert_frame_equal(alone, together)
+    first, second = (cells["textual-idgenrec@1"] / "ids.safetensors" for cells in (one, two))
+    assert first.read_bytes() == second.read_bytes()  # with the names of users
+
+
 def test_both_processes_hold_that_model(words: list[str], two: dict[str, Path]) -> None:
-    folder = Path(words[2].rpartition(":")[0]).parent
+    folder = Path(words[2].partition(":")[0]).parent
     first, second = (load_file(folder / f"rank-{rank}.safetensors") for rank in (0, 1))
     assert first.keys() == second.keys()
     assert all(bool((first[name] == second[name]).all()) for name in first)
@@ -132,11 +150,11 @@ def test_both_processes_hold_that_model(words: list[str], two: dict[str, Path]) 
 
 
 def test_a_baseline_that_trains_is_left_to_one_process(words: list[str], two: dict[str, Path]) -> None:
-    folder = Path(words[2].rpartition(":")[0]).parent
+    folder = Path(words[2].partition(":")[0]).parent
     assert sorted(path.name for path in folder.glob("fitted-*") if path.name != "fitted-alone") == ["fitted-0"]
 
 
-@pytest.mark.parametrize("name", ["alone@1", "probe@1", "random@1", "set-setrec@1"])
+@pytest.mark.parametrize("name", sorted(CELLS))
 def test_every_user_is_ranked_once_and_alike(one: dict[str, Path], two: dict[str, Path], name: str) -> None:
     alone, together = (pd.read_parquet(cells[name] / "per_user.parquet") for cells in (one, two))
     assert together["user"].tolist() == [f"u{user:02d}" for user in range(40)]

@@ -29,7 +29,10 @@ LEAKING = sorted(cls.name for cls in CLASSES if cls.leaks)
 SMALL_TREE = ["--set=numeric.clusters=3", "--set=numeric.leaf=5"]  # 30 items would be one leaf
 SMALL_NETS = [f"--set=set.{line}" for line in ("epochs=2", "width=8", "hidden=8", "dimensions=8")]
 USERS = "textual/idgenrec with users"
-LEARNT = [f"--set=textual.{line}" for line in ("generator={tiny}", "bootstrap_epochs=40", "candidates=3", "lengths=1")]
+NAMING = ("generator={tiny}", "bootstrap_epochs=40", "candidates=3", "lengths=1")
+RATES = ("generator_share=0.25", "generator_rate=30", "recommender_rate=20")  # so high that training changes names
+# Validated after each of its two epochs, a recommender would be another for other data, if it were chosen by that.
+LEARNT = [*(f"--set=textual.{line}" for line in (*NAMING, *RATES)), "--set=validate_every=1"]
 OWN = {
     **{f"textual/idgenrec{control}": LEARNT for control in ("", "-gen-only", "-rec-only", "-user-leak")},
     USERS: [*LEARNT, "--set=textual.users=on"],
@@ -37,6 +40,8 @@ OWN = {
     "numeric/collaborative+independent": SMALL_TREE,
     "set/setrec": SMALL_NETS,
 }
+
+RENAMED = ("textual/idgenrec", "textual/idgenrec-gen-only", USERS)  # by what training came to
 
 
 def moved(data: Dataset, *backs: int) -> Dataset:
@@ -101,6 +106,7 @@ def test_the_schemes_are_all_that_are_here() -> None:
 def test_identifiers_know_nothing_of_what_is_held_out(trained: Callable[..., Path], scheme: str) -> None:
     honest, shuffled = trained(scheme), trained(scheme, 1, 2)
     assert targets(honest) != targets(shuffled)
+    assert ("before" in pd.read_parquet(honest / "ids.parquet")) == (scheme in RENAMED)
     for name in ("ids.safetensors", "ids.parquet", "tokenizer.json"):
         assert (honest / name).read_bytes() == (shuffled / name).read_bytes()
     assert cached(honest) == cached(shuffled)

@@ -4,6 +4,9 @@ P5 (Geng et al., 2022) and OpenP5 (Xu et al., 2024) write every training example
 an eleventh for zero-shot prompting. The sentences here are our own. They suit identifiers of any wording: each stops
 with a colon before the first item, and a full stop or a question mark ends the last. Between items stands the scheme's
 own separator, which none of its identifiers contains.
+
+``SENTENCE`` is the one in which identifiers that are words stand unless the contract says otherwise, whoever made them:
+then they differ in the words alone.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ SEEN = (
     Template("Here a row breaks off:", after=". What was cut away?"),
 )
 UNSEEN = Template("Somebody's past, told in items:", after=". Told of the days ahead:")
+SENTENCE = Template("This user chose", separator=";", after=". Next choice:")
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from bench.data.dataset import Dataset, ItemTable, LeakedView, TrainView
 from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.ids import diagnostics, exchange
-from bench.ids.scheme import Ids, IdScheme
+from bench.ids.scheme import Ids, IdScheme, TokenIds
 from bench.ids.text import Embeddings, TextSettings, embed
 from bench.runs import splitting
 from bench.runs.fitting import fitted, language
 from bench.runs.lookup import indices
 from bench.runs.matrix import EVERYTHING, Plan, resolve
 from bench.runs.progress import Display
+from bench.runs.record import stored
 from bench.runs.request import Request
 from bench.runs.saved import catalogue, stored_ids
 
@@ -34,7 +35,9 @@ class Shown:
     """What is shown of one scheme: its figures, and of some items the identifier, the items nearest by identifier, and
     those nearest by text with what they share. A scheme that can't name this catalogue has a ``problem`` instead.
 
-    ``trained`` are the same items by the identifiers that training came to, where a finished run has changed them.
+    ``trained`` are the same items by the identifiers that training came to, where a finished run has changed them;
+    ``changed`` says of how many items of the catalogue it has, and is None where no run that began with these has
+    finished, or they are vectors.
     """
 
     scheme: str
@@ -43,6 +46,7 @@ class Shown:
     items: list[dict[str, Any]] = field(default_factory=list)
     trained: list[dict[str, Any]] = field(default_factory=list)
     problem: str | None = None
+    changed: int | None = None
 
 
 def show(plan: Plan, items: list[str], examples: int, as_json: bool) -> None:
@@ -96,17 +100,24 @@ class _View:
         view: TrainView = LeakedView.of(self.split.train, self.dataset) if scheme.leaks else self.split.train
         return fitted(scheme, view, self.plan.results, f"{scheme.name} on {self.dataset.name}", Display())[0]
 
-    def both(self, scheme: IdScheme, ids: Ids) -> list[Ids]:
-        """These identifiers and, where the newest finished run that began with them ended with others, those."""
+    def trained(self, scheme: IdScheme, ids: Ids) -> tuple[Ids | None, int | None]:
+        """What the newest finished run that began with these identifiers made of them, and of how many items it has
+        changed them: nothing and 0, where it left all as they are.
+        """
+        if not isinstance(ids, TokenIds):
+            return None, None
+        first = [diagnostics.written(ids, item) for item in range(len(ids))]
         contract = resolve(self.plan)[1]
         request = Request(scheme, self.dataset, contract, self.plan.seeds[0], None, self.plan.results)
         folder = request.cell.folder(self.plan.results)
         tables = folder.parents[1].glob(f"*-{self.dataset.fingerprint[:6]}/{request.seed}/ids.parquet")
         for path in sorted(tables, key=lambda path: path.stat().st_mtime, reverse=True):
             table = pd.read_parquet(path)
-            if "before" in table and table["before"].tolist() == [diagnostics.written(ids, i) for i in range(len(ids))]:
-                return [ids, stored_ids(path.parent)]
-        return [ids]
+            before = table["before" if "before" in table else "identifier"]
+            if before.tolist() == first and "trained_on" not in stored(path.parent)["contract"]:
+                changed = int((before != table["identifier"]).sum())
+                return (stored_ids(path.parent) if changed else None), changed
+        return None, None
 
 
 def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown]:
@@ -123,12 +134,13 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
                 raise
             found.append(Shown(scheme.name, view.dataset.name, problem=str(error)))
         else:
-            described = [
-                [_described(made, table, item, near.get(item, [])) for item in chosen]
-                for made in view.both(scheme, ids)
-            ]
-            now, trained = [*described, []][:2]
-            found.append(Shown(scheme.name, view.dataset.name, _figures(ids, view.split), now, trained))
+            after, changed = view.trained(scheme, ids)
+            now, trained = (
+                [_described(made, table, item, near.get(item, [])) for item in chosen] if made is not None else []
+                for made in (ids, after)
+            )
+            figures = _figures(ids, view.split)
+            found.append(Shown(scheme.name, view.dataset.name, figures, now, trained, changed=changed))
     return found
 
 

@@ -41,6 +41,9 @@ def _print_several(console: Console, shown: Sequence[Shown]) -> None:
         table.add_row(escape(found.scheme), *tokens.split(", "), *(value for _, value in others))
     console.print(table)
     console.print("share one: items that share an identifier; of tests: the same, weighted by test interactions")
+    same = [found.scheme for found in shown if found.changed == 0]
+    if same:
+        console.print(f"training changed none of the identifiers of {', '.join(same)}", markup=False)
     made = {found.scheme: found.items for found in shown}
     made |= {f"{found.scheme}, trained": found.trained for found in shown if found.trained}
     for items in zip(*made.values(), strict=True):
@@ -98,12 +101,26 @@ def _print_one(console: Console, shown: Shown) -> None:
         _print_places(console, figures)
     if "drift" in figures:
         _print_drift(console, figures["drift"])
+    _print_changes(console, shown)
     after = {item["item"]: item for item in shown.trained}
     for item in shown.items:
         _print_item(console, item)
         if item["item"] in after:
             console.print("after training:")
             _print_item(console, after[item["item"]])
+
+
+def _print_changes(console: Console, shown: Shown) -> None:
+    """What a finished run has made of the identifiers, if there is one: those of the shown items before and after."""
+    if shown.changed is None:
+        return
+    count = f"{shown.changed:,}" if shown.changed else "none"
+    console.print(f"training changed {count} of the identifiers")
+    if shown.trained:
+        table = Table("item", "before training", "after training", box=None, pad_edge=False)
+        for before, after in zip(shown.items, shown.trained, strict=True):
+            table.add_row(*map(escape, (before["item"], before["identifier"], after["identifier"])))
+        console.print(table)
 
 
 def _print_places(console: Console, figures: dict[str, Any]) -> None:

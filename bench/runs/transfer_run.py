@@ -25,8 +25,10 @@ from bench.evaluation.ranking import check_cutoff, evaluate
 from bench.evaluation.warm_cold import KINDS, Mask, by_kind, is_warm
 from bench.ids import diagnostics, exchange
 from bench.ids.scheme import Ids, IdScheme, TokenIds
+from bench.model import huggingface
 from bench.model.recommender import Recommender, recommender_for
 from bench.runs import saved_head, splitting
+from bench.runs.config import Contract
 from bench.runs.fitting import decoding_of, language, told
 from bench.runs.progress import Display
 from bench.runs.record import Outcome, stored
@@ -58,6 +60,8 @@ def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
             f"--zero-shot {names} was asked for, but baseline {baseline} scores only items that it was fitted on; "
             f"fit it there with a run of its own: --baseline {baseline} --dataset {names}"
         )
+    if not request.is_baseline:
+        _refuse_wording(request.contract)
     for dataset in unseen:
         _refuse_zero_shot(request, dataset)
     for test in elsewhere(request, unseen):
@@ -65,6 +69,17 @@ def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
         check_cutoff(max(CUTOFFS), len(test.dataset.items))
         request.subject.require(test.dataset.items)
     request.subject.require(request.dataset.items)
+
+
+def _refuse_wording(contract: Contract) -> None:
+    """Sentences and numbers are a language model's, whichever scheme is run."""
+    lines = {"prompts": contract.prompts != "scheme", "reinitialise": contract.reinitialise != "none"}
+    asked = [f"{name}={getattr(contract, name)}" for name, holds in lines.items() if holds]
+    if asked and huggingface.is_scratch(contract.backbone):
+        raise BenchError(
+            f"{asked[0]} needs identifiers in a language model's words, but backbone '{contract.backbone}' starts from "
+            "scratch and has none; give a pretrained one and a scheme that uses its words, or leave this out"
+        )
 
 
 def _refuse_zero_shot(request: Request, tested: Dataset) -> None:

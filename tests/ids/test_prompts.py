@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.ids.prompts import SEEN, UNSEEN, prompt_set
+from bench.ids.prompts import SEEN, SENTENCE, UNSEEN, prompt_set
 from bench.ids.scheme import Template, TokenIds
 from bench.ids.vocabulary import Vocabulary
 
@@ -35,6 +35,7 @@ def test_no_sentence_can_be_taken_for_an_item_or_a_separator(t5_tokenizer: Path)
         assert template.after.endswith((":", "?"))
         assert ";" not in template.before + template.after
         assert vocabulary.unk not in vocabulary.encode(template.before) + vocabulary.encode(template.after)
+    assert vocabulary.unk not in vocabulary.encode(" ".join(vars(SENTENCE).values()))
 
 
 @pytest.mark.parametrize("prompts", ["sampled", "unseen"])

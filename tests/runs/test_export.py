@@ -98,6 +98,25 @@ def test_a_file_has_a_row_and_its_content_a_cell(
     assert rows == {f"file/mine (content={content})" for content in contents}
 
 
+def test_words_as_idgenrec_publishes_them_are_run(
+    bench: Bench, quick: list[str], cells: Cells, toy: Dataset, tmp_path: Path
+) -> None:
+    """Its initial identifiers: a header, then an item, a tab and words on each line."""
+    path = tmp_path / "toy.textual_ids.tsv"
+    published = dict(zip(toy.items.ids, toy.items.text["title"], strict=True))
+    lines = (f"{key}\t{published[key]}\n" for key in sorted(published, reverse=True))
+    path.write_text("item_id\tidentifier\n" + "".join(lines))
+    said = bench("run", "--id-scheme", f"file:{path}", *quick, "--results", tmp_path / "results")
+    assert said.code == 0, said.err
+    (cell,) = cells(tmp_path / "results")
+    table = pd.read_parquet(cell / "ids.parquet")
+    assert dict(zip(table["item"], table["identifier"], strict=True)) == published
+    stored = json.loads((cell / "result.json").read_text())
+    assert stored["scheme"]["name"] == "file/toy.textual_ids"
+    assert stored["training"]["steps"] == 12
+    assert len(pd.read_parquet(cell / "per_user.parquet")) == len(toy.users)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

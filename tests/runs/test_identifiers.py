@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.data import sources
@@ -22,6 +24,7 @@ from bench.ids.text import TextSettings, embed
 from bench.runs.matrix import Plan, resolve
 
 Bench = Callable[..., SimpleNamespace]
+Cells = Callable[[Path], list[Path]]
 QUICK = ("semantic.codes=4", "semantic.epochs=4", "semantic.variants=3", "semantic.latent=4", "semantic.hidden=8")
 
 
@@ -107,7 +110,8 @@ def test_several_schemes_stand_side_by_side(show: Bench, monkeypatch: pytest.Mon
     assert "nearest by text, with their cosine: iron robot (" in said.out
     assert "semantic/opq can't name the items of toy: opq learns its rotation from 256 or more items" in said.out
     shown = json.loads(show("all", *(f"--set={line}" for line in QUICK), "--item", "i03", "--json").out)
-    assert all(list(found) == ["scheme", "dataset", "figures", "items", "trained", "problem"] for found in shown)
+    fields = ["scheme", "dataset", "figures", "items", "trained", "problem", "changed"]
+    assert all(list(found) == fields for found in shown)
     assert [found["scheme"] for found in shown if found["problem"]] == ["semantic/opq"]
     keys = ["item", "text", "identifier", "siblings", "nearest"]
     assert all(list(item) == keys for found in shown for item in found["items"])
@@ -131,6 +135,56 @@ def test_identifiers_are_made_once_and_shared_with_runs(
     said = bench("run", "--id-scheme", "textual/title", *quick, "--set=max_steps=1", "--results", tmp_path)
     assert said.code == 0
     assert "making identifiers" not in said.err
+
+
+TURNED = """
+import numpy as np
+from dataclasses import replace
+from bench.ids.scheme import Stage
+from numeric_ids import Sequential
+
+
+class Turned(Sequential):
+    '''The identifiers of three items change hands in training.'''
+    name = "turned"
+
+    def stages(self, train, ids):
+        items = np.arange(len(ids))
+        items[[3, 5, 17]] = [5, 17, 3]
+        yield Stage(replace(ids, tokens=ids.tokens[:, items], lengths=ids.lengths[:, items]))
+"""
+
+
+def test_names_stand_as_they_were_before_training_and_after(
+    show: Bench, bench: Bench, quick: list[str], cells: Cells, tmp_path: Path
+) -> None:
+    scheme, words = tmp_path / "turned.py", ("--item", "i03,i04")
+    scheme.write_text(TURNED)
+    name = f"{scheme}:Turned"
+    assert "training" not in show(name, *words).out
+    (never,) = json.loads(show(name, *words, "--json").out)
+    assert (never["trained"], never["changed"]) == ([], None)
+    assert bench("run", "--id-scheme", name, *quick, "--set=max_steps=1", "--results", tmp_path).code == 0
+    table = pd.read_parquet(cells(tmp_path)[0] / "ids.parquet").set_index("item")
+    rows = [[item, *table.loc[item, ["before", "identifier"]]] for item in ("i03", "i04")]
+    assert [before != after for _, before, after in rows] == [True, False]
+    lines = [re.split(" {2,}", line.strip()) for line in show(name, *words).out.splitlines()]
+    place = lines.index(["training changed 3 of the identifiers"])
+    assert lines[place + 1 : place + 4] == [["item", "before training", "after training"], *rows]
+    (shown,) = json.loads(show(name, *words, "--json").out)
+    assert ([item["identifier"] for item in shown["trained"]], shown["changed"]) == ([row[2] for row in rows], 3)
+
+
+def test_names_that_training_left_alone_are_said_to_be_so(
+    show: Bench, bench: Bench, quick: list[str], tmp_path: Path
+) -> None:
+    """Those of a scheme that was never run are not."""
+    assert bench("run", "--id-scheme=numeric", *quick, "--set=max_steps=1", "--results", tmp_path).code == 0
+    assert "training changed none of the identifiers\n" in show("numeric").out
+    assert "after training" not in show("numeric").out
+    assert json.loads(show("numeric", "--json").out)[0]["changed"] == 0
+    said = show("numeric,textual/title").out
+    assert "training changed none of the identifiers of numeric/sequential\n" in said
 
 
 @pytest.mark.parametrize(

@@ -345,11 +345,30 @@ def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
     assert "was trained with whole-word embeddings, which this contract leaves out" in refused.err
 
 
-@pytest.mark.parametrize("asked", ["reinitialise=numbers", "prompts=sampled"])
-def test_words_asked_of_a_vocabulary_without_them_are_an_error(
-    bench: Bench, quick: list[str], tmp_path: Path, asked: str
+@pytest.mark.parametrize("scheme", ["numeric", "textual/title", "set"])
+@pytest.mark.parametrize("asked", ["reinitialise=numbers", "prompts=sampled", "prompts=unseen"])
+def test_words_asked_of_a_backbone_without_them_are_refused_before_anything_is_made(
+    bench: Bench, quick: list[str], tiny: Path, tmp_path: Path, scheme: str, asked: str
 ) -> None:
-    said = bench("run", "--id-scheme=numeric", *quick, f"--set={asked}", "--results", tmp_path)
+    said = bench("run", f"--id-scheme={scheme}", *quick, f"--set={asked}", "--results", tmp_path / "results")
+    assert said.code == 1
+    needs = f"bench: {asked} needs identifiers in a language model's words, but backbone '{tiny}' starts from scratch"
+    assert said.err.splitlines()[-1].startswith(needs)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_baseline_needs_no_words(bench: Bench, quick: list[str], cells: Cells, tmp_path: Path) -> None:
+    assert bench("run", "--baseline=pop", *quick, "--set=prompts=sampled", "--results", tmp_path).code == 0
+    assert len(cells(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("asked", ["reinitialise=numbers", "prompts=sampled"])
+def test_codes_of_their_own_have_no_words_of_a_pretrained_backbone(
+    bench: Bench, quick: list[str], t5_tokenizer: Path, tmp_path: Path, asked: str
+) -> None:
+    pretrained(tmp_path / "backbone", t5_tokenizer)
+    words = [f"--set={asked}", f"--set=backbone={tmp_path / 'backbone'}", "--results", tmp_path]
+    said = bench("run", "--id-scheme=numeric/collaborative", *quick, *words)
     assert said.code == 1
     assert f"bench: {asked} needs identifiers in a language model's words, but these have" in said.err.splitlines()[-1]
 

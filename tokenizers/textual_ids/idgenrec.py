@@ -13,6 +13,7 @@ from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.evaluation.cost import Stopwatch
 from bench.ids import storage
+from bench.ids.prompts import SENTENCE
 from bench.ids.scheme import Ids, IdScheme, Stage, Template, TokenIds, Trained
 from bench.ids.text import require_text
 from bench.ids.users import UserIds
@@ -25,7 +26,7 @@ from textual_ids.generator import Writer
 from textual_ids.generators import cache_path, content_key, first_writer, kept_writer
 from textual_ids.learner import GeneratorLearner
 from textual_ids.reading import read_tokens
-from textual_ids.title import SENTENCE, SEPARATOR
+from textual_ids.title import SEPARATOR
 
 GENERATOR = "generator.safetensors"
 BOOTSTRAP = ("vocabulary", "words", "min_shared", "bootstrap_epochs", "bootstrap_batch", "bootstrap_rate")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
+from bench.ids.prompts import SENTENCE
 from bench.ids.scheme import IdScheme, Template, TokenIds
 from bench.ids.text import require_text
 from bench.ids.vocabulary import Vocabulary
@@ -23,8 +24,7 @@ from textual_ids.words import ItemWords, is_filler, rank, spread, table
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender
 
-SEPARATOR = ";"  # no word has one
-SENTENCE = Template(before="This user chose", separator=SEPARATOR, after=". Next choice:")
+SEPARATOR = SENTENCE.separator  # no word has one
 
 
 @dataclass(frozen=True)

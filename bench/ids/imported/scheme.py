@@ -14,10 +14,11 @@ from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.ids.imported import formats
 from bench.ids.imported.items import Matched, Value, beside, examples, keyed, match
+from bench.ids.prompts import SENTENCE
 from bench.ids.scheme import IdScheme, Template, TokenIds
 from bench.ids.vocabulary import EOS, PAD, UNK, Vocabulary
 
-SEPARATOR = ";"
+SEPARATOR = SENTENCE.separator
 MISSING = "<missing>"
 
 
@@ -94,10 +95,11 @@ class File(IdScheme):
     def of_words(self, matched: Matched, train: TrainView) -> TokenIds:
         texts = _numbered(matched.values)
         separator = SEPARATOR if self.settings.separator is None else self.settings.separator
-        vocabulary = train.language
-        if vocabulary is None:
+        vocabulary, template = train.language, replace(SENTENCE, separator=separator)
+        if vocabulary is None:  # which has no words but theirs
             vocabulary = Vocabulary.trained(texts, self.settings.vocabulary, reserved=separator.split())
-        return TokenIds.from_lists(vocabulary.encode_batch(texts), vocabulary, Template(separator=separator))
+            template = Template(separator=separator)
+        return TokenIds.from_lists(vocabulary.encode_batch(texts), vocabulary, template)
 
     def of_tokens(self, matched: Matched) -> TokenIds:
         """A private vocabulary of what occurs, numbered in the order of the catalogue."""

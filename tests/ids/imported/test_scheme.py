@@ -15,6 +15,7 @@ from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.ids import exchange, plugins
 from bench.ids.imported import File
+from bench.ids.prompts import SENTENCE
 from bench.ids.scheme import Template, TokenIds
 from bench.ids.vocabulary import Vocabulary
 
@@ -88,6 +89,9 @@ def test_words_are_text(written: Written, made: Made, train: TrainView, t5_token
     assert [list(of_t5.code(item)) for item in range(4)] == [
         t5.encode(t) for t in ("red car", "red", "big blue car", "red fire truck")
     ]
+    titles = [plugins.load_scheme("textual/title")().fit(view) for view in (train, replace(train, language=t5))]
+    assert [ids.template, of_t5.template] == [ours.template for ours in titles]
+    assert made(path, separator=",").fit(replace(train, language=t5)).template == replace(SENTENCE, separator=",")
     assert not scheme.remarks(replace(train, language=t5))
     odd = made(written("odd.txt", "A1 red\nB2 赤い車\nC3 c\nD4 d\n"))
     assert odd.remarks(replace(train, language=t5)) == (
@@ -180,6 +184,7 @@ def test_the_published_initial_ids_of_idgenrec(made: Made, real_data: Path, t5_t
         scheme = made(real_data / name / f"{name}.textual_ids.tsv", missing="counter")
         ids = scheme.fit(train)
         assert len(scheme.matched(train).missing) == missing
+        assert ids.template == SENTENCE
         assert scheme.name == f"file/{name}.textual_ids"
         lines = (real_data / name / f"{name}.textual_ids.tsv").read_text(encoding="utf-8").splitlines()[1:]
         published = dict(line.split("\t") for line in lines)
