@@ -32,6 +32,7 @@ class GRU4Rec(RecBoleBaseline):
 
     name, model, Settings = "gru4rec", "GRU4Rec", models.Recurrent
     ranges = models.RANGES["GRU4Rec"]
+    presets = models.presets(name)
 
 
 class Caser(RecBoleBaseline):
@@ -39,6 +40,7 @@ class Caser(RecBoleBaseline):
 
     name, model, Settings = "caser", "Caser", models.Convolutional
     ranges = models.RANGES["Caser"]
+    presets = models.presets(name)
 
 
 class HGN(RecBoleBaseline):
@@ -46,6 +48,7 @@ class HGN(RecBoleBaseline):
 
     name, model, Settings = "hgn", "HGN", models.Gating
     ranges = models.RANGES["HGN"]
+    presets = models.presets(name)
 
 
 class SASRec(RecBoleBaseline):
@@ -53,12 +56,14 @@ class SASRec(RecBoleBaseline):
 
     name, model, Settings = "sasrec/ce", "SASRec", models.Transformer
     ranges = models.RANGES["SASRec"]
+    presets = models.presets(name)
 
 
 class SASRecBPR(SASRec):
     """The same network, trained to tell the target from one random item: the weaker SASRec of many published tables."""
 
     name = "sasrec/bpr"
+    presets = models.presets(name)
     fixed: ClassVar[dict[str, Any]] = {
         "loss_type": "BPR",
         "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False},
@@ -70,6 +75,7 @@ class BERT4Rec(RecBoleBaseline):
 
     name, model, Settings = "bert4rec", "BERT4Rec", models.Cloze
     ranges = models.RANGES["BERT4Rec"]
+    presets = models.presets(name)
 
     def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:
         return files.with_targets(train, workshop.max_history, self.settings.examples)
@@ -94,6 +100,7 @@ class FDSA(_WithAttributes):
 
     name, model, Settings = "fdsa", "FDSA", models.WithAttributes
     ranges = models.RANGES["FDSA"]
+    presets = models.presets(name)
     fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "selected_features": ["attributes"]}
 
 
@@ -103,13 +110,11 @@ class S3Rec(_WithAttributes):
     name, model, Settings = "s3rec", "S3Rec", models.PreTrained
     ranges = models.RANGES["S3Rec"]
     fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "item_attribute": "attributes"}
-    presets = models.PRETRAINED_PRESETS
+    presets = models.presets(name, smoke={"pretrain_epochs": "1"}, cpu={"pretrain_epochs": "5"})
 
 
 class _Counting(RecBoleBaseline):
     """A model that counts interactions once and knows no order."""
-
-    presets: ClassVar[dict[str, dict[str, str]]] = {}
 
     def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:
         return files.interactions(train)

@@ -47,7 +47,6 @@ class RecBoleBaseline(TrainedBaseline):
 
     model: ClassVar[str]
     fixed: ClassVar[dict[str, Any]] = {"loss_type": "CE", "train_neg_sample_args": None}
-    presets = models.PRESETS
 
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings)

@@ -1,7 +1,8 @@
 """Settings given as text, made into a typed frozen dataclass.
 
 A settings class is a frozen dataclass whose fields are int, float, bool, str, ``Literal[...]``, ``X | None`` or
-``tuple[X, ...]``. The same parser serves identifier schemes, baselines and the run itself.
+``tuple[X, ...]``. A ``hint`` in a field's metadata ends the error for a value that the field can't have, where what is
+meant is likely elsewhere. The same parser serves identifier schemes, baselines and the run itself.
 """
 
 from __future__ import annotations
@@ -35,15 +36,19 @@ def parse(cls: type[T], overrides: Mapping[str, str], what: str) -> T:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in overrides:
             raise BenchError(f"{what} '{name}' must be given: {describe(hints[name])}")
-    return cls(**{name: value(text, hints[name], f"{what} '{name}'") for name, text in overrides.items()})
+    given = ((name, text, fields[name].metadata.get("hint", "")) for name, text in overrides.items())
+    return cls(**{name: value(text, hints[name], f"{what} '{name}'", hint) for name, text, hint in given})
 
 
-def value(text: str, kind: Any, what: str) -> Any:
-    """``text`` read as a value of the type ``kind``; a BenchError that names ``what`` where it isn't one."""
+def value(text: str, kind: Any, what: str, hint: str = "") -> Any:
+    """``text`` read as a value of the type ``kind``; a BenchError that names ``what`` where it isn't one, with the hint
+    where there is one.
+    """
     try:
         return _read(text.strip(), kind)
     except (ValueError, KeyError):
-        raise BenchError(f"{what} must be {describe(kind)}; found '{text}'") from None
+        problem = f"{what} must be {describe(kind)}; found '{text}'"
+        raise BenchError(f"{problem}; {hint}" if hint else problem) from None
 
 
 def describe(kind: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Optional
 
 import pytest
@@ -22,6 +22,7 @@ class Example:
     limit: int | None = 7
     order: Literal["up", "down"] = "up"
     cutoffs: tuple[int, ...] = (1, 5)
+    side: Literal["left"] = field(default="left", metadata={"hint": "the right is elsewhere"})
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,13 @@ def test_a_bad_value_names_the_field_the_type_and_the_text(name: str, text: str,
     with pytest.raises(BenchError) as caught:
         parse(Example, {name: text}, "setting of some/scheme")
     assert str(caught.value) == f"setting of some/scheme '{name}' must be {allowed}; found '{text}'"
+
+
+def test_a_field_may_say_where_else_to_look() -> None:
+    with pytest.raises(
+        BenchError, match=r"^setting 'side' must be one of left; found 'right'; the right is elsewhere$"
+    ):
+        parse(Example, {"side": "right"}, "setting")
 
 
 def test_an_unknown_field_comes_with_a_suggestion() -> None:

@@ -5,7 +5,7 @@ help (IDGenRec, Tan et al., 2024).
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -29,6 +29,7 @@ from textual_ids.reading import read_tokens
 from textual_ids.title import SEPARATOR
 
 GENERATOR = "generator.safetensors"
+PUBLISHED = "names of users as the published code writes them, test items included, are textual/idgenrec-user-leak"
 BOOTSTRAP = ("vocabulary", "words", "min_shared", "bootstrap_epochs", "bootstrap_batch", "bootstrap_rate")
 
 
@@ -66,7 +67,7 @@ class IdGenRecSettings:
     generator_rate: float = 0.03
     recommender_rate: float = 1.0
     max_history: int = 10  # newest items that the generator names in its own stage
-    users: Literal["off", "on"] = "off"
+    users: Literal["off", "on"] = field(default="off", metadata={"hint": PUBLISHED})
 
     def __post_init__(self) -> None:
         counts = ("candidates", "lengths", "rounds", "max_history", *BOOTSTRAP)
@@ -81,7 +82,7 @@ class IdGenRecSettings:
                 f"{self.rounds} rounds of generator_share={self.generator_share} leave nothing of the training budget "
                 "to the recommender; lower one of them"
             )
-        changed = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+        changed = [setting.name for setting in fields(self) if getattr(self, setting.name) != setting.default]
         if not huggingface.is_scratch(self.generator) and (useless := set(changed) & set(BOOTSTRAP)):
             raise BenchError(
                 f"setting '{min(useless)}' is for a generator that starts from scratch; '{self.generator}' is a "

@@ -168,7 +168,7 @@ def test_users_are_tokens_to_the_learner(writer: Callable[..., Writer], t5: Call
 @pytest.mark.parametrize(
     ("scheme", "given", "said"),
     [
-        (IdGenRec, "repo", "'users' must be one of off, on; found 'repo'"),
+        (IdGenRec, "repo", "must be one of off, on; found 'repo'; .*, are textual/idgenrec-user-leak$"),
         (UserLeak, "off", "'users' must be one of on; found 'off'"),
     ],
 )
