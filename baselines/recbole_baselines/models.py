@@ -143,9 +143,9 @@ PRESETS = {
     "cpu": {"epochs": "30", "train_batch_size": "256", "stopping_step": "3"},
 }
 
-# The best of RecBole's learning rates on the validation users of MovieLens-100k, with as many trials of as many epochs for
-# each baseline (two under smoke, eight under cpu): results/recbole-tuning has them all. Sizes and dropout are RecBole's,
-# and so is the rate of whoever is not here.
+# The best of RecBole's learning rates on the validation users of MovieLens-100k, with as many trials of as many epochs
+# for each baseline (two under smoke, eight under cpu): results/recbole-tuning has them all. Sizes and dropout are
+# RecBole's, and so is the rate of whoever is not here.
 TUNED: dict[str, dict[str, dict[str, str]]] = {
     "smoke": {},
     "cpu": {},

@@ -31,7 +31,13 @@ from bench.model.t5 import T5
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
-SMALL: dict[str, Any] = {"epochs": 30, "candidates": 3, "lengths": 1, "vocabulary": 80, "learning_rate": 0.02}
+SMALL: dict[str, Any] = {
+    "bootstrap_epochs": 30,
+    "candidates": 3,
+    "lengths": 1,
+    "vocabulary": 80,
+    "bootstrap_rate": 0.02,
+}
 OWN = (*(f"{name}={value}" for name, value in SMALL.items()), "generator_share=0.25", "generator_rate=3", "users=on")
 ROWS = [[0, 8, 2], [1], [4, 5, 6, 7, 9, 10], [], [3, 11], [0, 8, 2], [], [1]]
 
