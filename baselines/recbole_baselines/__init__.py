@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from bench.data.dataset import ItemTable, TrainView
+from bench.errors import BenchError
 from bench.evaluation.baseline import Workshop
 from recbole_baselines import files, models
 from recbole_baselines.base import RecBoleBaseline
@@ -81,7 +82,13 @@ class BERT4Rec(RecBoleBaseline):
         return files.with_targets(train, workshop.max_history, self.settings.examples)
 
     def width(self, workshop: Workshop) -> int:
-        return workshop.max_history + 1  # the mask stands behind the history
+        width = workshop.max_history + 1  # the mask stands behind the history
+        if int(self.settings.mask_ratio * width) < 1:
+            raise BenchError(
+                f"mask_ratio={self.settings.mask_ratio} of {width} places masks none: nothing to learn for bert4rec; "
+                "raise --set bert4rec.mask_ratio or max_history"
+            )
+        return width
 
 
 class _WithAttributes(RecBoleBaseline):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,13 +16,15 @@ from bench.data.splits import Targets
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import Facts, TrainedBaseline, Workshop
 from bench.evaluation.cost import Stopwatch
+from bench.versions import installed
 from recbole_baselines import files, models
 from recbole_baselines.process import RecBole
 from recbole_baselines.tuning import draws
 
 NEEDED = ("recbole", "colorama", "colorlog", "yaml", "tensorboard", "texttable", "tqdm")
 # RecBole's own metadata asks for a Ray that has no wheel for Python 3.12 and above.
-INSTALL = "pip install 'bench[recbole]', then pip install --no-deps recbole==1.2.1"
+VERSION = "1.2.1"
+INSTALL = f"pip install 'bench[recbole]', then pip install --no-deps recbole=={VERSION}"
 
 COMMON: dict[str, Any] = {
     "data_path": "../data",  # seen from the working folder
@@ -58,6 +59,11 @@ class RecBoleBaseline(TrainedBaseline):
             raise BenchError(
                 f"{self.name} runs in RecBole, and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not "
                 f"installed; {INSTALL}, or leave this baseline out"
+            )
+        if installed("recbole") != VERSION:
+            raise BenchError(
+                f"{self.name} runs in RecBole {VERSION}, whose habits are mended; found {installed('recbole')}; "
+                f"{INSTALL}"
             )
         for name in sorted(self.held):
             if name not in self.ranges:
@@ -129,7 +135,7 @@ class RecBoleBaseline(TrainedBaseline):
 
     def facts(self) -> Facts:
         assert self.process, "fit comes first"
-        found = {**self.found, "recbole": version("recbole")}
+        found = {**self.found, "recbole": VERSION}
         parameters, seconds = found.pop("parameters"), found.pop("seconds")
         reading = self.writing + found.pop("importing_seconds") + found.pop("loading_seconds")
         return Facts(parameters, reading, seconds, round(self.process.peak_mb(), 1), found)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bench.errors import BenchError
 from bench.runs.config import added
 
 Ranges = dict[str, tuple[Any, ...]]
@@ -25,6 +26,12 @@ class Searched:
     tune: int = 0  # trials of a random search; 0: the settings as they are
     held: tuple[str, ...] = added(())  # what the search leaves as it is; everything given with --set is
 
+    def __post_init__(self) -> None:
+        least = {"tune": 0, "stopping_step": 0, **dict.fromkeys(("epochs", "train_batch_size", "eval_step"), 1)}
+        for name, lowest in {**least, "pretrain_epochs": 1}.items():
+            if getattr(self, name, lowest) < lowest:
+                raise BenchError(f"setting '{name}' must be {lowest} or more; found {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class Training(Searched):
@@ -34,9 +41,11 @@ class Training(Searched):
     train_batch_size: int = 1024
     learning_rate: float = 0.001
     weight_decay: float = 0.0
-    stopping_step: int = 10  # validations without a better one before training ends
+    stopping_step: int = 10  # validations without a better one that training outlives; one more ends it
     eval_step: int = 1  # epochs between validations
-    examples: Literal["all", "one"] = "all"  # every training prefix, or one random prefix of each user
+    examples: Literal["all", "one"] = (
+        "all"  # every training prefix, or one random prefix of each user, the same in all epochs
+    )
 
 
 @dataclass(frozen=True)
@@ -132,7 +141,7 @@ RANGES: dict[str, Ranges] = {
     "SASRec": _ATTENTION,
     "BERT4Rec": {**_ATTENTION, "n_layers": (1, 2)},
     "FDSA": _ATTENTION,
-    "S3Rec": _ATTENTION,  # of its fine-tuning; every trial pre-trains as long as the preset says
+    "S3Rec": _ATTENTION,  # of both its stages; every trial pre-trains as long as the preset says
     "ItemKNN": {"k": (10, 50, 100, 200, 250, 300, 400, 500, 1000, 1500, 2000, 2500), "shrink": (0.0, 1.0)},
 }
 

@@ -58,6 +58,15 @@ def spare_oldest_item(rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     return torch.nn.functional.pad(rows, (1, 0))[:, : rows.shape[1]], lengths + 1
 
 
+def masked_loss(model: Any, batch: Any) -> Tensor:
+    """BERT4Rec divides its loss by the number of masked places, and a batch without any ends training as NaN.
+
+    Few short histories, as in a last batch, have none now and then. There is nothing to learn from them.
+    """
+    loss: Tensor = model.calculate_loss(batch)
+    return loss if bool((batch[model.MASK_INDEX] > 0).any()) else torch.zeros_like(loss, requires_grad=True)
+
+
 def pad_left(rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """S3Rec pre-trains with padding on the left, as its authors do, but is fine-tuned on rows padded on the right.
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from recbole.utils import init_seed
 
-from recbole_baselines.tuning import Report
+from recbole_baselines.tuning import Report, writing
 
 if TYPE_CHECKING:
     from recbole_baselines.training import Model
 
-BEST, LATEST = "best.pth", "latest.pth"
+BEST, LATEST, LATEST_PRETRAINED = "best.pth", "latest.pth", "latest-pretrained.pth"
 REPORT_EVERY = 0.5  # seconds
 
 
@@ -30,6 +30,8 @@ class Reporting:
         super().__init__(owner.config, owner.model)  # type: ignore[call-arg]
         self.owner, self.report, self.told = owner, report, 0.0
         self.saved_model_file, self.before, self.planned = BEST, before, planned
+        self.pretraining = owner.config["train_stage"] == "pretrain"
+        self.latest = LATEST_PRETRAINED if self.pretraining else LATEST
         self.curve: list[dict[str, float]] = []
         self.step, self.steps, self.begin = 0, 1, owner.begin
 
@@ -55,6 +57,8 @@ class Reporting:
 
         losses = super()._train_epoch(train_data, epoch_idx, counted, False)  # type: ignore[misc]
         self._note({"loss": float(np.sum(losses)) / self.steps})
+        if self.pretraining and epoch_idx + 1 < self.pretrain_epochs:  # type: ignore[attr-defined]
+            self.keep(epoch_idx, 0.0)  # the last is saved by RecBole, for what comes next
         return losses
 
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, dict[str, float]]:
@@ -73,14 +77,23 @@ class Reporting:
         """Called after each validation, when RecBole has saved the best: leave what is needed to go on from here."""
         state = {name: getattr(self, name) for name in ("cur_step", "best_valid_score", "curve", "seconds")}
         weights = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}  # type: ignore[attr-defined]
-        torch.save({**state, **weights, "start_epoch": epoch + 1}, f"{LATEST}.half")
-        os.replace(f"{LATEST}.half", LATEST)
+        with writing():
+            torch.save({**state, **weights, "start_epoch": epoch + 1}, f"{self.latest}.half")
+        os.replace(f"{self.latest}.half", self.latest)
+
+    def _save_checkpoint(self, *given: Any, **named: Any) -> None:
+        with writing():
+            super()._save_checkpoint(*given, **named)  # type: ignore[misc]
+
+    def save_pretrained_model(self, *given: Any) -> None:
+        with writing():
+            super().save_pretrained_model(*given)  # type: ignore[misc]
 
     def resume(self) -> None:
         """Go on where a stopped run was."""
-        if not Path(LATEST).exists():
+        if not Path(self.latest).exists():
             return
-        found = torch.load(LATEST, map_location=self.owner.config["device"], weights_only=True)
+        found = torch.load(self.latest, map_location=self.owner.config["device"], weights_only=True)
         self.model.load_state_dict(found["model"])  # type: ignore[attr-defined]
         self.optimizer.load_state_dict(found["optimizer"])  # type: ignore[attr-defined]
         self.start_epoch, self.cur_step = found["start_epoch"], found["cur_step"]

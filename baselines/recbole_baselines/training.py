@@ -112,7 +112,8 @@ class Model:
         batches = self._fresh("finetune")
         trainer = self._trainer(report, self.earlier)
         trainer.resume()
-        trainer.fit(batches, valid_data=self.parts[1], callback_fn=trainer.keep)
+        if trainer.start_epoch < trainer.epochs:  # else RecBole would save the latest weights as the best
+            trainer.fit(batches, valid_data=self.parts[1], callback_fn=trainer.keep)
         found = {**trainer.facts(), "parameters": self._parameters()}
         if Path(PRETRAINING).exists():
             earlier = read_json(Path(PRETRAINING))
@@ -125,6 +126,7 @@ class Model:
             return
         batches = self._fresh("pretrain")
         trainer = self._trainer(report, 0)
+        trainer.resume()
         trainer.fit(batches)
         write_json(Path(PRETRAINING), {"curve": trainer.curve, "seconds": trainer.seconds})
 
@@ -174,6 +176,8 @@ class Model:
         """Of one batch."""
         if self.job["model"] == "Pop":
             return shims.count_repeats(self.model, batch)
+        if self.job["model"] == "BERT4Rec":
+            return shims.masked_loss(self.model, batch)
         return self.model.calculate_loss(batch)
 
     def validate(self) -> float:

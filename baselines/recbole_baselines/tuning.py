@@ -5,10 +5,11 @@ A trial that fails, because it diverges or RecBole refuses its settings, is part
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,15 @@ def attempt(settings: dict[str, Any], folder: Path, train: Callable[[], dict[str
         record = {"settings": settings, "failed": told(error), **spent}
         write_json(failure, record)
         return record
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """PyTorch says of a full disk what it says of a training that diverges: RuntimeError. Here it is an OSError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(f"a checkpoint can't be written ({error}); free some space") from error
 
 
 def best(tried: list[dict[str, Any]]) -> int:

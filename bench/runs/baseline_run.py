@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from bench.runs.request import Request
 def baseline_outcome(
     request: Request, baseline: Baseline | TrainedBaseline, split: Split, partial: Path, display: Display
 ) -> Outcome:
-    """Fit, then rank the test targets by the baseline's scores. What it leaves in its workshop is removed."""
+    """Fit, then rank the test targets by the baseline's scores."""
     if isinstance(baseline, TrainedBaseline):
         return _trained(request, baseline, split, partial, display)
     watch = Stopwatch()
@@ -33,11 +32,10 @@ def baseline_outcome(
 
 def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial: Path, display: Display) -> Outcome:
     sample, _ = split.validation.parted(request.contract.validation_users, request.seed)
-    workshop = partial / "workshop"
-    with store.writable(partial):
-        workshop.mkdir(exist_ok=True)
+    workshop = partial / store.WORKSHOP
     try:
-        with display.bar(f"{request.cell.title}: train", 1) as bar:
+        with store.writable(partial), display.bar(f"{request.cell.title}: train", 1) as bar:
+            workshop.mkdir(exist_ok=True)
             baseline.fit(request.view(split.train), sample, _workshop(request, workshop, bar))
         tested = _tested(request, baseline, split, display)
         outcome = _outcome(split, baseline.facts(), tested)
@@ -45,7 +43,6 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
         baseline.close()
     curve = (outcome.training or {}).get("curve", [])
     curves.rewrite(partial, (curves.line("train", point) for point in curve))
-    shutil.rmtree(workshop)
     return outcome
 
 

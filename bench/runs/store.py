@@ -24,6 +24,7 @@ from bench import files
 from bench.errors import BenchError
 from bench.runs.config import digest
 
+WORKSHOP = "workshop"  # where a baseline trains
 BEGUN_FRESH = "begun-with-force"  # marks a partial folder that shall replace a finished cell
 
 
@@ -124,6 +125,7 @@ def _swap(partial: Path, folder: Path) -> None:
     os.replace(partial, folder)
     shutil.rmtree(old, ignore_errors=True)
     (folder / BEGUN_FRESH).unlink(missing_ok=True)
+    shutil.rmtree(folder / WORKSHOP, ignore_errors=True)
     for checkpoint in folder.glob("stage-*.safetensors"):
         checkpoint.unlink()
 

@@ -29,12 +29,12 @@ SELF_ATTENTION = {**SMALL, "inner_size": "8", "n_layers": "1"}
 SETTINGS = {
     "sasrec/ce": {**SELF_ATTENTION, "epochs": "1", "examples": "one"},
     "sasrec/bpr": SELF_ATTENTION,
-    "gru4rec": SMALL,
+    "gru4rec": {**SMALL, "epochs": "8", "learning_rate": "0.5"},  # which soon is too much
     "caser": TINY,
     "hgn": TINY,
     "bert4rec": {**SELF_ATTENTION, "n_heads": "7", "tune": "3", "held": "n_layers"},
     "fdsa": SELF_ATTENTION,
-    "s3rec": {**SELF_ATTENTION, "pretrain_epochs": "1"},
+    "s3rec": {**SELF_ATTENTION, "pretrain_epochs": "3"},
     "itemknn": {},
     "recbole-pop": {},
 }

@@ -53,12 +53,16 @@ def answers(workshop: Path) -> dict[str, Any]:
 
     job = json.loads((workshop / "job.json").read_text())
     stopped = stopped_in_its_last_epoch(job) if job["trials"] else []
+    if job["model"] == "S3Rec":
+        stop_in_pretraining(job)
     reported: list[int] = []
     model, found = best_of(job, lambda step, total, figures: reported.append(step))
     asked = np.load(workshop / "asked.npz")
     np.save(workshop / "scores.npy", model.score(asked["users"], asked["values"], asked["offsets"]))
     by_recbole = evaluator(model) if model.sequential else {}
     told = {"found": found, "reported": reported, "stopped": stopped}
+    if job["model"] == "GRU4Rec":
+        told["again"] = killed_at_the_end(job)
     return {**told, "evaluator": by_recbole, "probe": PROBES[job["model"]](model)}
 
 
@@ -82,6 +86,30 @@ def stopped_in_its_last_epoch(job: dict[str, Any]) -> list[int]:
     except Stopped:
         return reported
     raise AssertionError("it was not stopped")
+
+
+def stop_in_pretraining(job: dict[str, Any]) -> None:
+    """S3Rec, stopped at the end of its second epoch of pre-training, before that is kept."""
+    from recbole_baselines.training import best_of
+
+    def report(step: int, total: int, figures: dict[str, float]) -> None:
+        if figures.get("epoch") == 2:
+            raise Stopped
+
+    try:
+        best_of(job, report)
+    except Stopped:
+        return
+    raise AssertionError("it was not stopped")
+
+
+def killed_at_the_end(job: dict[str, Any]) -> dict[str, float]:
+    """Gone on with when all was trained and nothing of that written down: what it claims, and what its weights do."""
+    from recbole_baselines.training import DONE, best_of, folder_of
+
+    (folder_of(job, 0) / DONE).unlink()
+    model, found = best_of(job, lambda step, total, figures: None)
+    return {"claimed": found["best_validation"], "weights": model.validate()}
 
 
 def evaluator(model: Any) -> dict[str, float]:
@@ -112,6 +140,25 @@ def drops_the_oldest(model: Any) -> bool:
     return 5 not in model.model.reconstruct_test_data(row, torch.tensor([1]))
 
 
+def bert4rec(model: Any) -> dict[str, bool]:
+    return {"drops": drops_the_oldest(model), "nan": unmasked(model, mended=False), "mended": unmasked(model, True)}
+
+
+def unmasked(model: Any, mended: bool) -> bool:
+    """Whether a batch without a masked place has a loss that is no number."""
+    from recbole.data.interaction import Interaction
+
+    net, places = model.model, model.model.mask_item_length
+    row = torch.zeros(2, model.width, dtype=torch.long)
+    row[:, 0] = 5
+    nothing = torch.zeros(2, places, dtype=torch.long)
+    fields = (net.MASK_ITEM_SEQ, net.POS_ITEMS, net.NEG_ITEMS, net.MASK_INDEX)
+    batch = Interaction(dict(zip(fields, (row, nothing, nothing, nothing), strict=True)))
+    loss = shims.masked_loss(net, batch) if mended else net.calculate_loss(batch)
+    loss.backward()
+    return bool(loss.isnan())
+
+
 def pads_left(model: Any) -> bool:
     row = torch.zeros(2, model.width, dtype=torch.long)
     row[:, 0] = torch.tensor([5, 6])
@@ -137,7 +184,7 @@ def scores_of_users(model: Any) -> list[list[float]]:
 
 
 PROBES: dict[str, Any] = {
-    "BERT4Rec": drops_the_oldest,
+    "BERT4Rec": bert4rec,
     "S3Rec": pads_left,
     "Pop": counts_a_batch_once,
     "ItemKNN": scores_of_users,

@@ -42,9 +42,9 @@ def test_the_best_validation_is_what_the_chosen_weights_score(facts: Facts, name
     assert found["best_validation"] == pytest.approx(float(ranks.per_user("ndcg@10").mean()), abs=1e-9)
     validated = [point["ndcg@10"] for point in found["curve"] if "ndcg@10" in point]
     assert found["best_validation"] == max(validated)
-    assert len(validated) == found["epochs"] == (2 if name in SEQUENTIAL[1:] else 1)
+    assert len(validated) == found["epochs"] == (8 if name == "gru4rec" else 2 if name in SEQUENTIAL[1:] else 1)
     assert found["curve"][-1]["step"] == found["steps"]
-    behind = {"bert4rec": 2 * found["steps"], "s3rec": found["steps"] // 2}  # two more trials, an epoch of pre-training
+    behind = {"bert4rec": 2 * found["steps"], "s3rec": 3 * found["steps"] // 2}  # two more trials; pre-training
     assert trained.answers["reported"][-1] == behind.get(name, 0) + found["steps"]
 
 
@@ -130,8 +130,18 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(facts: Facts) -> None:
 
 
 def test_s3rec_is_pretrained_first(facts: Facts) -> None:
-    found = facts[1]["s3rec"].answers["found"]
-    assert [set(point) for point in found["pretraining_curve"]] == [{"step", "loss"}]
+    """Also where that was stopped in its second epoch: what was done of the first is not done again."""
+    found, reported = facts[1]["s3rec"].answers["found"], facts[1]["s3rec"].answers["reported"]
+    points = found["pretraining_curve"]
+    assert [set(point) for point in points] == [{"step", "loss"}] * 3
+    assert [point["step"] for point in points] == [number * points[0]["step"] for number in (1, 2, 3)]
+    assert reported[0] > points[0]["step"]
+
+
+def test_what_is_read_back_after_the_last_epoch_is_the_best_and_not_the_latest(facts: Facts) -> None:
+    found, again = facts[1]["gru4rec"].answers["found"], facts[1]["gru4rec"].answers["again"]
+    assert found["best_step"] < found["steps"]
+    assert again["claimed"] == again["weights"] == found["best_validation"]
 
 
 def test_weights_are_counted_where_there_are_any(facts: Facts) -> None:

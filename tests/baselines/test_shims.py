@@ -32,7 +32,12 @@ def test_files_still_give_a_narrower_width_than_was_declared(facts: Facts, name:
 
 
 def test_bert4rec_still_drops_the_oldest_item(facts: Facts) -> None:
-    assert facts[1]["bert4rec"].answers["probe"] is True
+    assert facts[1]["bert4rec"].answers["probe"]["drops"]
+
+
+def test_bert4rec_still_divides_by_the_number_of_masked_places(facts: Facts) -> None:
+    assert facts[1]["bert4rec"].answers["probe"]["nan"]
+    assert not facts[1]["bert4rec"].answers["probe"]["mended"]
 
 
 def test_s3rec_still_pretrains_on_rows_padded_on_the_left(facts: Facts) -> None:

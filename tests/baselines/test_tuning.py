@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import recbole_baselines
+import torch
+from recbole_baselines import base
 from recbole_baselines.models import RANGES
-from recbole_baselines.tuning import attempt, best, draws, within
+from recbole_baselines.tuning import attempt, best, draws, within, writing
 
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
+from bench.evaluation.baseline import Workshop
 
 ITEMS = ItemTable(("a", "b"), {"category": ("x", "y")})
 PRESENT = {name: choices[0] for name, choices in RANGES["SASRec"].items()}
@@ -64,6 +67,46 @@ def test_what_stops_the_search_is_no_failure_of_its_trial(tmp_path: Path, error:
     with pytest.raises(error):
         attempt({}, tmp_path, stopped)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_no_failure_of_a_trial(tmp_path: Path) -> None:
+    def fill() -> dict[str, Any]:
+        with writing():
+            torch.save({"weights": torch.zeros(1 << 20)}, "/dev/full")
+        return {}
+
+    with pytest.raises(OSError, match=r"^a checkpoint can't be written \(.*\); free some space$"):
+        attempt({}, tmp_path, fill)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        ("SASRec", {"epochs": 0}),
+        ("GRU4Rec", {"eval_step": 0}),
+        ("ItemKNN", {"tune": -1}),
+        ("S3Rec", {"pretrain_epochs": 0}),
+    ],
+)
+def test_settings_that_cannot_be(model: str, wrong: dict[str, int]) -> None:
+    (name, value), settings = next(iter(wrong.items())), getattr(recbole_baselines, model).Settings
+    with pytest.raises(BenchError, match=f"^setting '{name}' must be [01] or more; found {value}$"):
+        settings(**wrong)
+
+
+def test_bert4rec_must_have_something_to_mask(recbole: None) -> None:
+    cls = recbole_baselines.BERT4Rec
+    with pytest.raises(BenchError, match=r"mask_ratio=0\.2 of 4 places masks none: nothing to learn for bert4rec; "):
+        cls(cls.Settings()).width(Workshop(Path(), Path(), "ndcg@10", 3, False))
+
+
+def test_another_recbole_is_refused(monkeypatch: pytest.MonkeyPatch, recbole: None) -> None:
+    monkeypatch.setattr(base, "VERSION", "9.9")
+    with pytest.raises(
+        BenchError, match=r"^gru4rec runs in RecBole 9\.9, whose habits are mended; found 1\.2\.1; pip "
+    ):
+        recbole_baselines.GRU4Rec().require(ITEMS)
 
 
 def test_the_first_of_the_best_is_chosen_and_a_failure_never() -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
+from bench.errors import BenchError
+from bench.runs import store
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -46,6 +48,9 @@ class Follower(TrainedBaseline):
             workshop.report(step, self.settings.epochs, {"loss": 1 / step})
         if self.settings.fail == "fit" and not self.visits:
             raise KeyboardInterrupt
+        if self.settings.fail == "disk":
+            with open("/dev/full", "wb", buffering=0) as full:
+                full.write(b"x")
         self.follows = np.zeros((len(train.items), len(train.items)), np.float32)
         for user in range(len(train.sequences)):
             sequence = train.sequences[user]
@@ -134,3 +139,25 @@ def test_tune_is_a_setting_of_whatever_can_be_tuned(
     said = bench("run", "--baseline", "pop", *quick, "--tune", "5", "--results", tmp_path / "none")
     assert said.code == 1
     assert "bench: --tune 5 was asked for, but pop can't be tuned; name a baseline that trains" in said.err
+
+
+def test_what_was_trained_outlives_a_result_that_cannot_be_written(
+    run: Callable[..., SimpleNamespace], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise BenchError("cannot write results")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "write_json", full)
+        assert run().code == 1
+    assert run().code == 0
+    cell, found = stored(tmp_path, cells)
+    assert found["training"]["visits"] == 1  # the workshop was still there
+    assert not (cell / "workshop").exists()
+
+
+def test_a_full_disk_while_it_trains_is_one_line(run: Callable[..., SimpleNamespace]) -> None:
+    said = run("--set", "follower.fail=disk")
+    assert said.code == 1
+    assert said.err.splitlines()[-1].startswith("bench: cannot write results to '")
+    assert said.err.splitlines()[-1].endswith("No space left on device; name another folder with --results")
