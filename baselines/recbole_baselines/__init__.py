@@ -132,6 +132,7 @@ class ItemKNN(_Counting):
 
     name, model, Settings = "itemknn", "ItemKNN", models.Neighbours
     ranges = models.RANGES["ItemKNN"]
+    presets = models.presets(name, trained=False)
 
 
 class Popularity(_Counting):

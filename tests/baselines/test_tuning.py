@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import recbole_baselines
 import torch
 from recbole_baselines import base
-from recbole_baselines.models import RANGES
+from recbole_baselines.models import RANGES, TUNED
 from recbole_baselines.tuning import attempt, best, draws, within, writing
 
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.evaluation.baseline import Workshop
+from bench.ids import plugins
+from bench.runs.settings import value
 
+RECORDS = Path(__file__).parents[2] / "results" / "recbole-tuning"
 ITEMS = ItemTable(("a", "b"), {"category": ("x", "y")})
 PRESENT = {name: choices[0] for name, choices in RANGES["SASRec"].items()}
 TRAINED = [
@@ -147,6 +151,35 @@ def test_a_search_needs_something_to_search(checked: Callable[..., None]) -> Non
         BenchError, match=r"^unknown searched setting of hgn in 'held' 'pool'; known: learning_rate, pooling_"
     ):
         checked(tune=3, held=("pool",))
+
+
+@pytest.mark.parametrize("preset", sorted(name for name, chosen in TUNED.items() if chosen))
+def test_presets_hold_what_recorded_searches_chose(preset: str) -> None:
+    """With as many trials for every baseline, and for those that train as many epochs in each."""
+    files = sorted((RECORDS / preset).glob("*.json"))
+    records = [json.loads(file.read_text()) for file in files]
+    assert {record["scheme"]["name"] for record in records} == {
+        cls.name for cls in (*TRAINED, recbole_baselines.ItemKNN)
+    }
+    chosen = {}
+    for record in records:
+        search, settings = record["training"]["search"], record["scheme"]["settings"]
+        assert (record["preset"], record["dataset"]["name"]) == (preset, "ml-100k")
+        assert search["chosen"] == best(search["trials"])
+        found = search["trials"][search["chosen"]]["settings"]
+        chosen[record["scheme"]["name"]] = {name: value for name, value in found.items() if value != settings[name]}
+    assert {name: changed for name, changed in chosen.items() if changed} == {
+        name: {key: value(text, hint, name) for (key, text), hint in zip(own.items(), hints_of(name, own), strict=True)}
+        for name, own in TUNED[preset].items()
+    }
+    assert len({len(record["training"]["search"]["trials"]) for record in records}) == 1
+    assert len({record["scheme"]["settings"].get("epochs", 0) for record in records} - {0}) == 1
+
+
+def hints_of(name: str, own: Mapping[str, str]) -> list[Any]:
+    """The types of a baseline's settings."""
+    hints = get_type_hints(plugins.load_baseline(name).Settings)
+    return [hints[key] for key in own]
 
 
 @pytest.mark.parametrize("preset", ["smoke", "cpu", "standard"])
