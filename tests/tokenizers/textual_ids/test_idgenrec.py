@@ -17,6 +17,7 @@ import pytest
 import torch
 from textual_ids import GeneratorOnly, IdGenRec, IdGenRecSettings, RecommenderOnly
 from textual_ids.generators import first_writer
+from textual_ids.idgenrec import GENERATOR
 from textual_ids.learner import GeneratorLearner
 
 from bench.data.dataset import Dataset
@@ -24,6 +25,7 @@ from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.ids.vocabulary import Vocabulary
 from bench.runs import scheme_run
+from bench.training import checkpoint
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -88,6 +90,8 @@ def test_recommender_and_generator_take_turns_and_names_change(
     for name, tensor in first.items():
         assert torch.equal(tensor, after[f"recommender.{name}"])  # what came out of one stage goes through the next
         assert torch.equal(tensor, second[name])
+    _, kept = checkpoint.load(cell / GENERATOR)  # the one that has been taught names an unseen catalogue
+    assert all(torch.equal(tensor, after[f"generator.{name}"]) for name, tensor in kept.items())
     table = pd.read_parquet(cell / "ids.parquet")
     assert table["identifier"].is_unique
     assert table["before"].is_unique
@@ -216,7 +220,7 @@ def test_before_and_after_stand_side_by_side(
 # -- where the generator comes from -----------------------------------------------------------------------------------
 
 
-def checkpoint(folder: Path, t5_tokenizer: Path) -> Path:
+def a_t5(folder: Path, t5_tokenizer: Path) -> Path:
     """A T5 of no use with T5's tokenizer, as Transformers leaves it."""
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -230,7 +234,7 @@ def checkpoint(folder: Path, t5_tokenizer: Path) -> Path:
 
 
 def test_a_checkpoint_is_used_as_it_is(toy: Dataset, t5_tokenizer: Path, tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path / "generator", t5_tokenizer)
+    folder = a_t5(tmp_path / "generator", t5_tokenizer)
     settings = IdGenRecSettings(generator=str(folder), lengths=1, candidates=3)
     train = leave_one_out(toy).train
     writer = first_writer(settings, train)
@@ -251,7 +255,7 @@ def test_checkpoints_take_turns_as_well(
     bench: Bench, quick: list[str], cells: Cells, t5_tokenizer: Path, tmp_path: Path
 ) -> None:
     """Both models in T5's own vocabulary, as in the paper."""
-    folder = checkpoint(tmp_path / "t5", t5_tokenizer)
+    folder = a_t5(tmp_path / "t5", t5_tokenizer)
     own = [f"--set=textual.{line}" for line in ("lengths=1", "candidates=3", "generator_share=0.25", "max_history=3")]
     both = [f"--set=backbone={folder}", f"--set=textual.generator={folder}"]
     said = bench("run", "--id-scheme=textual", *quick, *own, *both, "--results", tmp_path / "results")
