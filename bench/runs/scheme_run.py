@@ -41,6 +41,8 @@ from bench.training.loop import Job, seed_everything, snapshot_path, train
 class SchemeRun:
     """One identifier scheme through its stages: fit, train, rank."""
 
+    seconds_between: float = 0.0  # that the scheme took for what it does between stages
+
     def __init__(
         self,
         request: Request,
@@ -53,7 +55,6 @@ class SchemeRun:
         self.request, self.scheme, self.partial = request, scheme, partial
         self.display, self.accelerator, self.contract = display, accelerator, request.contract
         self.logged: list[str] = []
-        self.seconds_between = 0.0
         contract = request.contract
         self.split = replace(split, train=replace(split.train, language=language(contract)))
         self.selection, self.held_out = split.validation.parted(contract.validation_users, request.seed)

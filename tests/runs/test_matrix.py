@@ -94,7 +94,7 @@ def test_searches_over_different_settings_are_different_cells_and_no_search_is_s
         assert ("held" in stated_settings(subject.settings)) == bool(trials and overrides)
         return Request(subject, toy, contract, 0, preset, Path()).cell.folder(Path())
 
-    given = "gru4rec.learning_rate=0.001"  # which is the default
+    given = "gru4rec.learning_rate=0.005"  # which is the preset's
     assert cell(given, trials=3) != cell(trials=3)
     assert cell(given, trials=0) == cell(trials=0)
 

@@ -38,7 +38,7 @@ from bench.ids.vocabulary import Vocabulary
 TREE = CollaborativeSettings(clusters=3, leaf=4)
 CODES = {"codes": "16"}
 NETWORK = {**CODES, "epochs": "3", "hidden": "16", "latent": "8"}
-LEARNT = {"epochs": "2", "candidates": "4"}
+LEARNT = {"bootstrap_epochs": "2", "candidates": "4"}
 SCHEMES: list[IdScheme] = [
     Random(),
     Sequential(),
@@ -79,7 +79,7 @@ trees = [Collaborative(tree), CollaborativeIndependent(tree), Category(), Catego
 numberings = [Sequential(SequentialSettings(order=order)) for order in ("original", "random", "short-to-long")]
 network = {"codes": "2", "epochs": "3", "hidden": "16", "latent": "8"}
 quantisers = [(RqKmeans, {}), (Pq, {}), (RqVae, network), (MtgRec, {**network, "variants": "2"})]
-quantisers += [(IdGenRec, {"epochs": "2", "candidates": "4"})]
+quantisers += [(IdGenRec, {"bootstrap_epochs": "2", "candidates": "4"})]
 codes = [scheme(settings(scheme, options)) for scheme, options in quantisers]
 for scheme in [Random(), P5Leak(), Title(), *trees, *numberings, *codes]:
     ids = scheme.fit(train)
