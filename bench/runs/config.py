@@ -133,7 +133,7 @@ _CPU = Contract(
 
 PRESETS = {
     "smoke": Preset(
-        replace(_CPU, epochs=12, examples="one", batch_size=64, validation_users=200, validate_every=4),
+        replace(_CPU, epochs=6, examples="one", batch_size=64, validation_users=200, validate_every=3),
         "shows that everything runs: under two minutes on two cores; its scores mean nothing",
     ),
     "cpu": Preset(_CPU, "a small T5 that two cores train on Toys in well under an hour"),
