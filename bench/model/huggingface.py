@@ -54,14 +54,16 @@ def scratch_config(backbone: str, vocabulary: int, dropout: float) -> T5Config:
     return parse_config(raw, tied=raw.get("tie_word_embeddings", True) is not False)
 
 
-def locate(backbone: str) -> Path:
-    """The folder of a pretrained checkpoint: a local path, or ``name[@revision]`` on the Hugging Face hub."""
+def locate(backbone: str, what: str = "backbone") -> Path:
+    """The folder of a pretrained checkpoint: a local path, or ``name[@revision]`` on the Hugging Face hub. Errors say
+    ``what`` it was asked for as.
+    """
     wanted = ["config.json", "model*.safetensors", "model.safetensors.index.json", "*token*", "spiece.model"]
     hint = f"connect, give a folder that holds it, or start from scratch with one of: {', '.join(SIZES)}"
-    return hub.locate(backbone, "backbone", [*wanted, WHOLE_WORDS], hint)
+    return hub.locate(backbone, what, [*wanted, WHOLE_WORDS], hint)
 
 
-def content_digest(backbone: str) -> str:
+def content_digest(backbone: str, what: str = "backbone") -> str:
     """8 hex digits over the files behind a backbone, downloaded where need be; ``""`` for a named size.
 
     A path or a name says where weights were found, not which they were: the contract holds both.
@@ -70,7 +72,7 @@ def content_digest(backbone: str) -> str:
         return ""
     files = [Path(backbone)]
     if not is_scratch(backbone):
-        folder = locate(backbone)
+        folder = locate(backbone, what)
         files = sorted({*folder.glob("*.json"), *folder.glob("*.safetensors")})
     digest = hashlib.sha256()
     for file in files:

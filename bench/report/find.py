@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench import entries
 from bench.errors import BenchError, unknown
 from bench.report import results as stored
 from bench.report.results import Result
@@ -14,7 +15,8 @@ def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Ro
     """The cells that ``asked`` names, which may differ in their seed only.
 
     ``asked`` is the folder of a cell, as such or below ``results`` or ``results/runs``, or a folder with the cells of
-    several seeds; else a scheme's or baseline's name, with or without ``@version``, or the name of its family.
+    several seeds; else a scheme's or baseline's name, with or without ``@version``, or the name of its family: that is
+    the variant that ``bench run`` takes it for, or where that has no run whatever there is.
     BenchError where that is nothing, or more than one run.
     """
     found = _of_folder(results, asked) or _of_name(results, asked)
@@ -44,7 +46,18 @@ def _of_folder(results: Path, asked: str) -> list[Result]:
 def _of_name(results: Path, asked: str) -> list[Result]:
     known = stored.load(results)
     exact = [cell for cell in known if asked in (cell.scheme.name, f"{cell.scheme.name}@{cell.scheme.version}")]
-    found = exact or [cell for cell in known if cell.scheme.name.startswith(f"{asked}/")]
+    meant = _meant(asked)
+    found = exact or [cell for cell in known if cell.scheme.name in meant]
+    found = found or [cell for cell in known if cell.scheme.name.startswith(f"{asked}/")]
     if not found:
         raise unknown("run", asked, {cell.scheme.name for cell in known})
     return found
+
+
+def _meant(asked: str) -> set[str]:
+    """All names under which is offered what ``asked`` stands for; asked without importing it."""
+    for group in (entries.SCHEMES, entries.BASELINES):
+        offered = entries.names(group)
+        if asked in offered:
+            return {name for name, entry in offered.items() if entry.value == offered[asked].value}
+    return set()

@@ -64,7 +64,7 @@ def show(plan: Plan, items: list[str], examples: int, as_json: bool) -> None:
 def export(plan: Plan, out: Path) -> None:
     """Write the identifiers of the plan's one scheme, or of the finished cell in that folder, to ``out``."""
     exchange.check_suffix(out)
-    (name,), (dataset,) = plan.schemes, plan.datasets
+    (name,), (dataset,), changed = plan.schemes, plan.datasets, None
     if (Path(name) / "result.json").is_file():
         keys, titles, _ = catalogue(Path(name) / "ids.parquet")
         ids, items = stored_ids(Path(name)), ItemTable(tuple(keys), {"title": tuple(titles)})
@@ -73,9 +73,12 @@ def export(plan: Plan, out: Path) -> None:
         if len(view.schemes) != 1:
             raise BenchError(f"one scheme is exported at a time; '{name}' names {len(view.schemes)}")
         ids, items = view.made(view.schemes[0]), view.dataset.items
+        changed = view.trained(view.schemes[0], ids)[1]
     exchange.write(ids, items, out)
     first = f"; of {ids.variants} identifiers each the first, which is ranked" if ids.variants > 1 else ""
     Display().say(f"written: {out}, {len(ids):,} items{first}")
+    if changed:
+        Display().say(f"these are from before training, which changed {changed:,} of them: export the run's folder")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ def runs(store: Store, tmp_path: Path) -> Path:
     store("textual/title", quality=0.6)
     store("numeric/random", quality=0.3, contract={"beam": 50})
     store("numeric/sequential", quality=0.2)
+    store("set/cf-only", quality=0.2)
+    store("set/semantic-only", quality=0.2)
     store("pop", kind="baseline", quality=0.1)
     store("pop", kind="baseline", dataset="beauty", quality=0.1)
     for seed in (0, 1, 2):
@@ -43,6 +45,10 @@ def test_a_scheme_is_found_by_name_version_and_family(runs: Path, asked: str) ->
     assert found.seeds == ([0, 1, 2] if asked.startswith("codes") else [0])
 
 
+def test_a_family_is_the_variant_that_a_run_takes_it_for(runs: Path) -> None:
+    assert find(runs, "numeric", None, None).first.scheme.name == "numeric/sequential"
+
+
 def test_a_folder_is_a_cell_or_the_seeds_below_it(runs: Path) -> None:
     cell = find(runs, "codes", None, 1).first
     for asked in (str(cell.folder), cell.place, cell.place.removeprefix("runs/")):
@@ -56,7 +62,7 @@ def test_a_folder_is_a_cell_or_the_seeds_below_it(runs: Path) -> None:
     ("asked", "dataset", "seed", "said"),
     [
         ("textul", None, None, "unknown run 'textul'; did you mean"),
-        ("numeric", None, None, "'numeric' could be any of 2 runs; name one of their folders: runs/"),
+        ("set", None, None, "'set' could be any of 2 runs; name one of their folders: runs/"),
         (
             "pop",
             None,

@@ -173,6 +173,8 @@ def test_names_stand_as_they_were_before_training_and_after(
     assert lines[place + 1 : place + 4] == [["item", "before training", "after training"], *rows]
     (shown,) = json.loads(show(name, *words, "--json").out)
     assert ([item["identifier"] for item in shown["trained"]], shown["changed"]) == ([row[2] for row in rows], 3)
+    export = ["ids", "export", name, *quick[:2], "--out", tmp_path / "names.parquet", "--results", tmp_path]
+    assert "these are from before training, which changed 3 of them: export the run's folder" in bench(*export).err
 
 
 def test_names_that_training_left_alone_are_said_to_be_so(

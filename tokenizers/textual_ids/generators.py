@@ -53,7 +53,7 @@ def first_writer(settings: GeneratorSettings, train: TrainView) -> Writer:
 
 
 def _pretrained(settings: GeneratorSettings, train: TrainView) -> Writer:
-    folder = huggingface.locate(settings.generator)
+    folder = huggingface.locate(settings.generator, "generator")
     t5 = huggingface.load(folder, dropout=0.0)
     if t5.whole_words is not None:
         raise BenchError(
@@ -107,7 +107,7 @@ def kept_writer(settings: GeneratorSettings, target: TrainView, vocabulary: Voca
         texts, t5 = as_words(target.items, SEPARATOR), _blank(settings.generator, vocabulary, target.seed)
     else:
         texts = compose(target.items, (), "; ")
-        t5 = huggingface.load(huggingface.locate(settings.generator), dropout=0.0).to(device())
+        t5 = huggingface.load(huggingface.locate(settings.generator, "generator"), dropout=0.0).to(device())
     t5.load_state_dict(checkpoint.load(path)[1])
     return Writer(t5.eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
 

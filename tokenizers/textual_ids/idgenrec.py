@@ -123,7 +123,7 @@ class IdGenRec(IdScheme):
         return self.named(target, kept_writer(self.settings, target, trained.ids.vocabulary, kept / GENERATOR))
 
     def depends(self) -> str:
-        return huggingface.content_digest(self.settings.generator)
+        return huggingface.content_digest(self.settings.generator, "generator")
 
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
         plan = self.settings
