@@ -158,9 +158,9 @@ def test_presets_hold_what_recorded_searches_chose(preset: str) -> None:
     """With as many trials for every baseline, and for those that train as many epochs in each."""
     files = sorted((RECORDS / preset).glob("*.json"))
     records = [json.loads(file.read_text()) for file in files]
-    assert {record["scheme"]["name"] for record in records} == {
-        cls.name for cls in (*TRAINED, recbole_baselines.ItemKNN)
-    }
+    searched = {cls.name for cls in (*TRAINED, recbole_baselines.ItemKNN)}
+    under_cpu = {"gru4rec", "sasrec/ce", "sasrec/bpr"}
+    assert {record["scheme"]["name"] for record in records} == (under_cpu if preset == "cpu" else searched)
     chosen = {}
     for record in records:
         search, settings = record["training"]["search"], record["scheme"]["settings"]
