@@ -153,8 +153,8 @@ PRESETS = {
 }
 
 # What searches chose on the validation users of MovieLens-100k, with as many trials and epochs for each baseline;
-# results/recbole-tuning has every trial. Under cpu, with eight epochs a trial, GRU4Rec, HGN, ItemKNN and both SASRecs are
-# searched, of which all but the first keep what they have; the others are not yet. What is not here is RecBole's own.
+# results/recbole-tuning has every trial. Under cpu, with eight epochs a trial, GRU4Rec, HGN, ItemKNN and both SASRecs
+# are searched, of which all but the first keep what they have; the others are not yet. The rest is RecBole's own.
 TUNED: dict[str, dict[str, dict[str, str]]] = {
     "smoke": {
         "bert4rec": {"learning_rate": "0.01"},
