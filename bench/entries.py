@@ -21,6 +21,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -43,6 +44,11 @@ def offers(group: str) -> dict[str, list[EntryPoint]]:
 def names(group: str) -> dict[str, EntryPoint]:
     """The entry point behind each name of a group; of a name in conflict the first."""
     return {name: entries[0] for name, entries in offers(group).items()}
+
+
+def synonyms(name: str, offered: Mapping[str, list[EntryPoint]]) -> list[str]:
+    """All names under which is offered what ``name`` stands for, itself among them."""
+    return [other for other, found in offered.items() if found[0].value == offered[name][0].value]
 
 
 def find(name: str, group: str, kind: str) -> EntryPoint:

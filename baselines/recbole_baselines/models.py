@@ -16,6 +16,7 @@ from bench.runs.config import added
 
 Ranges = dict[str, tuple[Any, ...]]
 
+LEAST = {"tune": 0, "stopping_step": 0, "epochs": 1, "train_batch_size": 1, "eval_step": 1, "pretrain_epochs": 1}
 LEARNING_RATES = (0.01, 0.005, 0.001, 0.0005, 0.0001)
 
 
@@ -27,8 +28,7 @@ class Searched:
     held: tuple[str, ...] = added(())  # what the search leaves as it is; everything given with --set is
 
     def __post_init__(self) -> None:
-        least = {"tune": 0, "stopping_step": 0, **dict.fromkeys(("epochs", "train_batch_size", "eval_step"), 1)}
-        for name, lowest in {**least, "pretrain_epochs": 1}.items():
+        for name, lowest in LEAST.items():
             if getattr(self, name, lowest) < lowest:
                 raise BenchError(f"setting '{name}' must be {lowest} or more; found {getattr(self, name)}")
 
@@ -43,9 +43,7 @@ class Training(Searched):
     weight_decay: float = 0.0
     stopping_step: int = 10  # validations without a better one that training outlives; one more ends it
     eval_step: int = 1  # epochs between validations
-    examples: Literal["all", "one"] = (
-        "all"  # every training prefix, or one random prefix of each user, the same in all epochs
-    )
+    examples: Literal["all", "one"] = "all"  # every training prefix, or one random of each user, the same in all epochs
 
 
 @dataclass(frozen=True)

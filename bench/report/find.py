@@ -57,7 +57,7 @@ def _of_name(results: Path, asked: str) -> list[Result]:
 def _meant(asked: str) -> set[str]:
     """All names under which is offered what ``asked`` stands for; asked without importing it."""
     for group in (entries.SCHEMES, entries.BASELINES):
-        offered = entries.names(group)
+        offered = entries.offers(group)
         if asked in offered:
-            return {name for name, entry in offered.items() if entry.value == offered[asked].value}
+            return set(entries.synonyms(asked, offered))
     return set()

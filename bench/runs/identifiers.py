@@ -19,6 +19,7 @@ from bench.ids import diagnostics, exchange
 from bench.ids.scheme import Ids, IdScheme, TokenIds
 from bench.ids.text import Embeddings, TextSettings, embed
 from bench.runs import splitting
+from bench.runs.config import Contract
 from bench.runs.fitting import fitted, language
 from bench.runs.lookup import indices
 from bench.runs.matrix import EVERYTHING, Plan, resolve
@@ -89,6 +90,7 @@ class _View:
     schemes: list[IdScheme]
     dataset: Dataset
     split: Split
+    contract: Contract
 
     @classmethod
     def of(cls, plan: Plan, name: str) -> _View:
@@ -97,7 +99,7 @@ class _View:
         split = splitting.split(dataset, contract, plan.seeds[0])
         train = replace(split.train, language=language(contract), cache=plan.results / "cache")
         schemes = [subject for subject in subjects if isinstance(subject, IdScheme)]
-        return cls(plan, schemes, dataset, replace(split, train=train))
+        return cls(plan, schemes, dataset, replace(split, train=train), contract)
 
     def made(self, scheme: IdScheme) -> Ids:
         view: TrainView = LeakedView.of(self.split.train, self.dataset) if scheme.leaks else self.split.train
@@ -110,8 +112,7 @@ class _View:
         if not isinstance(ids, TokenIds):
             return None, None
         first = [diagnostics.written(ids, item) for item in range(len(ids))]
-        contract = resolve(self.plan)[1]
-        request = Request(scheme, self.dataset, contract, self.plan.seeds[0], None, self.plan.results)
+        request = Request(scheme, self.dataset, self.contract, self.plan.seeds[0], None, self.plan.results)
         folder = request.cell.folder(self.plan.results)
         tables = folder.parents[1].glob(f"*-{self.dataset.fingerprint[:6]}/{request.seed}/ids.parquet")
         for path in sorted(tables, key=lambda path: path.stat().st_mtime, reverse=True):

@@ -110,7 +110,7 @@ def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> s
 def _target(name: str, offers: dict[str, list[EntryPoint]]) -> str:
     """A family's bare name says which variant it stands for."""
     target = offers[name][0].value
-    same = [other for other, offered in offers.items() if offered[0].value == target and "/" in other]
+    same = [other for other in entries.synonyms(name, offers) if "/" in other]
     return target if "/" in name or not same else f"the same as {same[0]}"
 
 

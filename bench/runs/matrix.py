@@ -55,7 +55,7 @@ EVERYTHING = "all"
 
 def execute(plan: Plan) -> list[Path]:
     """Run every cell and return their folders. What can be wrong with the request is found before the first."""
-    subjects, contract, preset = resolve(plan)
+    subjects, contract, preset, asked = _resolved(plan)
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
     accelerator = Accelerator(
@@ -77,7 +77,7 @@ def execute(plan: Plan) -> list[Path]:
         Request(subject, dataset, contract, seed, preset, plan.results, plan.force, backbone)
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
     ]
-    possible = _possible(requests, unseen, _asked_by_name(plan), display)
+    possible = _possible(requests, unseen, asked, display)
     return [run(each, display, accelerator) for request in possible for each in (request, *elsewhere(request, unseen))]
 
 
@@ -109,6 +109,11 @@ def _pair(request: Request) -> tuple[str, str]:
 
 def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:
     """Subjects with their settings, the contract, and the preset it comes from."""
+    return _resolved(plan)[:3]
+
+
+def _resolved(plan: Plan) -> tuple[list[Subject], config.Contract, str, set[str]]:
+    """The same, and the names of all subjects that are not owed to ``all`` alone."""
     if not plan.schemes and not plan.baselines:
         raise BenchError(
             "nothing to run: name an identifier scheme, e.g. --id-scheme textual, or a baseline, e.g. --baseline pop "
@@ -117,7 +122,9 @@ def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:
     preset = plan.preset or config.default_preset(_has_cuda())
     classes = _loaded(plan.schemes, plugins.SCHEMES, plugins.load_scheme)
     controls = _loaded(plan.baselines, plugins.BASELINES, plugins.load_baseline)
-    everyone: list[type[Subject]] = [*classes, *controls]
+    loaded: list[tuple[str, type[Subject]]] = [*classes, *controls]
+    everyone = [cls for _, cls in loaded]
+    asked = {cls.name for word, cls in loaded if word != EVERYTHING}
     for cls in everyone:
         plugins.refuse_taken_name(cls)
     shared, own = _sorted_overrides(plan.overrides, everyone)
@@ -126,29 +133,23 @@ def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:
         cls(plugins.settings(cls, {**_of_preset(cls, preset), **said, **_searched(cls, plan.tune, said)}))
         for cls, said in ((cls, _said_of(cls, everyone, own)) for cls in everyone)
     ]
-    return _distinct(subjects), config.contract(preset, shared), preset
+    return _distinct(subjects), config.contract(preset, shared), preset, asked
 
 
-def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[T]:
-    """``all`` is everything that is installed and loads; what does not is named, and hurts nobody else."""
+def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[tuple[str, T]]:
+    """What each word asks for, behind the word. ``all`` is everything that is installed and loads; what does not is
+    named, and hurts nobody else.
+    """
     found = []
     for word in named:
         for name in plugins.names(group) if word == EVERYTHING else [word]:
             try:
-                found.append(load(name))
+                found.append((word, load(name)))
             except BenchError as error:
                 if word != EVERYTHING:
                     raise
                 Display(os.environ.get("RANK", "0") == "0").say(f"left out of '{EVERYTHING}': {error}")
     return found
-
-
-def _asked_by_name(plan: Plan) -> set[str]:
-    """The names of all that ``plan`` does not owe to ``all``."""
-    schemes, baselines = ([word for word in words if word != EVERYTHING] for words in (plan.schemes, plan.baselines))
-    classes = _loaded(schemes, plugins.SCHEMES, plugins.load_scheme)
-    controls = _loaded(baselines, plugins.BASELINES, plugins.load_baseline)
-    return {cls.name for cls in (*classes, *controls)}
 
 
 def _of_preset(cls: type[Subject], preset: str) -> Mapping[str, str]:

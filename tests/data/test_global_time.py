@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bench.data import sources
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import read_atomic, write_atomic
 from bench.data.global_time import global_time
-from bench.data.splits import Targets
+from bench.data.splits import Split, Targets
 from bench.errors import BenchError
 
 CATALOGUE = 12
@@ -215,16 +216,8 @@ def test_no_history_at_all_is_refused() -> None:
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_histories_are_owned_by_rows_of_the_training_view(shown: bool) -> None:
-    split = global_time(DATED, validation_in_test_history=shown)
-    assert split.train.sequences.owners is not None
-    assert split.train.sequences.owners.tolist() == list(range(len(split.train.sequences)))
-    for targets in (split.validation, split.test):
-        assert targets.histories.owners is not None
-        assert targets.histories.owners.tolist() == targets.users.tolist()
-        taken = targets.take(np.array([len(targets) - 1])).histories.owners
-        assert taken is not None
-        assert taken.tolist() == targets.users[-1:].tolist()
+def test_histories_are_owned_by_rows_of_the_training_view(check_owners: Callable[[Split], None], shown: bool) -> None:
+    check_owners(global_time(DATED, validation_in_test_history=shown))
 
 
 def test_targets_stay_with_their_users() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data.dataset import Dataset, ItemTable, Sequences
-from bench.data.splits import Targets, leave_one_out
+from bench.data.splits import Split, Targets, leave_one_out
 from bench.errors import BenchError
 
 CATALOGUE = 30
@@ -79,17 +80,9 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_histories_are_owned_by_rows_of_the_training_view(shown: bool) -> None:
+def test_histories_are_owned_by_rows_of_the_training_view(check_owners: Callable[[Split], None], shown: bool) -> None:
     dataset = dataset_of([[0, 1], [2, 3, 4], [5], [6, 7, 8, 9]])
-    split = leave_one_out(dataset, validation_in_test_history=shown)
-    assert split.train.sequences.owners is not None
-    assert split.train.sequences.owners.tolist() == list(range(len(split.train.sequences)))
-    for targets in (split.validation, split.test):
-        assert targets.histories.owners is not None
-        assert targets.histories.owners.tolist() == targets.users.tolist()
-        taken = targets.take(np.array([len(targets) - 1])).histories.owners
-        assert taken is not None
-        assert taken.tolist() == targets.users[-1:].tolist()
+    check_owners(leave_one_out(dataset, validation_in_test_history=shown))
 
 
 def test_users_with_two_interactions_train_and_are_not_evaluated() -> None:
