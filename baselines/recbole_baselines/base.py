@@ -19,7 +19,7 @@ from bench.evaluation.cost import Stopwatch
 from bench.versions import installed
 from recbole_baselines import files, models
 from recbole_baselines.process import RecBole
-from recbole_baselines.tuning import draws
+from recbole_baselines.tuning import draws, summary
 
 NEEDED = ("recbole", "colorama", "colorlog", "yaml", "tensorboard", "texttable", "tqdm")
 # RecBole's own metadata asks for a Ray that has no wheel for Python 3.12 and above.
@@ -85,6 +85,8 @@ class RecBoleBaseline(TrainedBaseline):
         self.writing = watch.seconds
         self.process = RecBole(self.name, self.job(train, workshop), workshop.folder, workshop.log)
         self.found = self.process.trained(workshop.report)
+        if "search" in self.found:
+            workshop.say(summary(self.found["search"], workshop.selection))
 
     def write(self, train: TrainView, validation: Targets, workshop: Workshop) -> None:
         """What RecBole reads, in ``workshop.folder``."""

@@ -76,6 +76,17 @@ def best(tried: list[dict[str, Any]]) -> int:
     return scores.index(max(scores))
 
 
+def summary(search: Mapping[str, Any], metric: str) -> str:
+    """What a search came to, in a line."""
+    trials, chosen = search["trials"], search["chosen"]
+    settings = ", ".join(f"{name}={value}" for name, value in trials[chosen]["settings"].items())
+    first, found = trials[0].get("best_validation"), trials[chosen]["best_validation"]
+    line = f"trial {chosen + 1} of {len(trials)} chosen, with {settings}: {metric} {found:.4f} on validation"
+    before = f"; {first:.4f} with the settings as they are" if chosen and first is not None else ""
+    failed = sum("failed" in trial for trial in trials)
+    return line + before + (f"; {failed} of the trials failed" if failed else "")
+
+
 def within(report: Report, number: int, trials: int) -> Report:
     """Progress of one trial as a part of the whole search, and which trial it is."""
 

@@ -79,7 +79,8 @@ class Workshop:
 
     ``folder`` is its own; what it writes there is found again by a run that was stopped, and gone when the cell is
     finished. ``log`` is a text file that stays with the result. ``selection``, ``max_history`` and ``exclude_history``
-    are lines of the contract. ``report`` is told step, total and figures for the progress bar and ``log.jsonl``.
+    are lines of the contract. ``report`` is told step, total and figures for the progress bar and ``log.jsonl``;
+    ``say`` shows a person a line.
     """
 
     folder: Path
@@ -88,6 +89,7 @@ class Workshop:
     max_history: int
     exclude_history: bool
     report: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, figures: None
+    say: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True)

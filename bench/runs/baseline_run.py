@@ -36,7 +36,7 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
     try:
         with store.writable(partial), display.bar(f"{request.cell.title}: train", 1) as bar:
             workshop.mkdir(exist_ok=True)
-            baseline.fit(request.view(split.train), sample, _workshop(request, workshop, bar))
+            baseline.fit(request.view(split.train), sample, _workshop(request, workshop, bar, display))
         tested = _tested(request, baseline, split, display)
         outcome = _outcome(split, baseline.facts(), tested)
     finally:
@@ -46,7 +46,7 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
     return outcome
 
 
-def _workshop(request: Request, folder: Path, bar: Bar) -> Workshop:
+def _workshop(request: Request, folder: Path, bar: Bar, display: Display) -> Workshop:
     contract = request.contract
     return Workshop(
         folder=folder.resolve(),
@@ -55,6 +55,7 @@ def _workshop(request: Request, folder: Path, bar: Bar) -> Workshop:
         max_history=contract.max_history,
         exclude_history=contract.exclude_history,
         report=curves.reporter(folder.parent, "train", bar),
+        say=lambda line: display.say(f"{request.cell.title}: {line}"),
     )
 
 

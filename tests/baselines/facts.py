@@ -31,8 +31,7 @@ def needs_numpy_names() -> bool:
 
 
 def needs_trust() -> bool:
-    config = Config(model="Pop", dataset="none", config_dict={"train_neg_sample_args": None})
-    torch.save({"config": config}, "checkpoint.pth")
+    torch.save({"config": configured()}, "checkpoint.pth")
     try:
         torch.load("checkpoint.pth")
     except pickle.UnpicklingError:
@@ -45,6 +44,36 @@ def watches_gradients() -> bool:
 
     get_model("SASRec")
     return torch.is_anomaly_enabled()
+
+
+def reads_arguments() -> bool:
+    """Whether a configuration takes the arguments of whatever process it is made in for its own."""
+    before = sys.argv
+    sys.argv = [before[0], "--learning_rate=0.125"]
+    try:
+        return bool(configured()["learning_rate"] == 0.125)
+    finally:
+        sys.argv = before
+
+
+def chooses_the_gpu() -> bool:
+    """Whether a configuration overwrites which graphics cards this process may see."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "5"
+    try:
+        configured()
+        return os.environ["CUDA_VISIBLE_DEVICES"] != "5"
+    finally:
+        os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+def keeps_names_for_itself() -> bool:
+    """Whether ``ml-100k`` is read from RecBole's folder whatever ``data_path`` says."""
+    return not str(configured("ml-100k", data_path="elsewhere")["data_path"]).startswith("elsewhere")
+
+
+def configured(dataset: str = "none", **more: str) -> Config:
+    return Config(model="Pop", dataset=dataset, config_dict={"train_neg_sample_args": None, **more})
 
 
 def answers(workshop: Path) -> dict[str, Any]:
@@ -134,6 +163,19 @@ def width_read(model: Any) -> int:
     return int(model.dataset.field2seqlen["item_id_list"])
 
 
+def needs_the_width(model: Any) -> dict[str, Any]:
+    """The width read, and whether the model fails on rows that are no wider."""
+    from recbole.data.interaction import Interaction
+
+    width, users = width_read(model), torch.tensor([1])
+    asked = {"user_id": users, "item_id_list": torch.ones(1, width, dtype=torch.long), "item_length": users}
+    try:
+        model.model.full_sort_predict(Interaction(asked))
+    except (RuntimeError, ValueError):
+        return {"width": width, "fails": True}
+    return {"width": width, "fails": False}
+
+
 def drops_the_oldest(model: Any) -> bool:
     row = torch.zeros(1, model.width, dtype=torch.long)
     row[0, 0] = 5
@@ -188,7 +230,8 @@ PROBES: dict[str, Any] = {
     "S3Rec": pads_left,
     "Pop": counts_a_batch_once,
     "ItemKNN": scores_of_users,
-    **dict.fromkeys(("SASRec", "GRU4Rec", "Caser", "HGN", "FDSA"), width_read),
+    **dict.fromkeys(("Caser", "HGN"), needs_the_width),
+    **dict.fromkeys(("SASRec", "GRU4Rec", "FDSA"), width_read),
 }
 
 
@@ -198,7 +241,8 @@ def main() -> None:
     os.chdir(out.parent)
     unshimmed = {"numpy names": needs_numpy_names()}
     shims.restore_numpy_names()
-    unshimmed |= {"trust": needs_trust(), "gradients": watches_gradients()}
+    unshimmed |= {"trust": needs_trust(), "gradients": watches_gradients(), "arguments": reads_arguments()}
+    unshimmed |= {"graphics card": chooses_the_gpu(), "ml-100k": keeps_names_for_itself()}
     shims.apply()
     found = {workshop.name: answers(workshop) for workshop in workshops}
     out.write_text(json.dumps({"unshimmed": unshimmed, "models": found}))

@@ -12,7 +12,7 @@ import recbole_baselines
 import torch
 from recbole_baselines import base
 from recbole_baselines.models import RANGES, TUNED
-from recbole_baselines.tuning import attempt, best, draws, within, writing
+from recbole_baselines.tuning import attempt, best, draws, summary, within, writing
 
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
@@ -119,6 +119,16 @@ def test_the_first_of_the_best_is_chosen_and_a_failure_never() -> None:
     assert best([{"failed": "x"}, {"best_validation": 0.0}]) == 1
     with pytest.raises(RuntimeError, match=r"^all 2 trials of the search failed, the first with ValueError: nan$"):
         best([{"failed": "ValueError: nan"}, {"failed": "y"}])
+
+
+def test_the_choice_is_told_in_a_line() -> None:
+    search = {"chosen": 0, "trials": [{"settings": {"k": 10, "shrink": 0.5}, "best_validation": 0.25}]}
+    assert summary(search, "ndcg@10") == "trial 1 of 1 chosen, with k=10, shrink=0.5: ndcg@10 0.2500 on validation"
+    search["trials"] += [{"settings": {"k": 20}, "failed": "x"}, {"settings": {"k": 30}, "best_validation": 0.5}]
+    assert summary({**search, "chosen": 2}, "hit@1") == (
+        "trial 3 of 3 chosen, with k=30: hit@1 0.5000 on validation; 0.2500 with the settings as they are; "
+        "1 of the trials failed"
+    )
 
 
 def test_progress_goes_through_all_trials_and_names_the_one_under_way() -> None:

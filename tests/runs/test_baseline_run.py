@@ -44,6 +44,7 @@ class Follower(TrainedBaseline):
         self.visits = len(visits.read_text()) if visits.exists() else 0
         visits.write_text("x" * (self.visits + 1))
         workshop.log.write_text("a log")
+        workshop.say(f"visit {self.visits + 1}")
         for step in range(1, self.settings.epochs + 1):
             workshop.report(step, self.settings.epochs, {"loss": 1 / step})
         if self.settings.fail == "fit" and not self.visits:
@@ -94,6 +95,7 @@ def test_it_selects_on_the_validation_users_of_the_contract_and_scores_every_tes
     said = run("--set", "validation_users=9", "--set", "max_history=3", "--seed", "4")
     assert said.code == 0, said.err
     assert said.out == "closed\n"
+    assert "follower on toy, seed 4: visit 1" in said.err.splitlines()
     cell, found = stored(tmp_path, cells)
     split = leave_one_out(toy, seed=4, max_history=3)
     sample, _ = split.validation.parted(9, seed=4)
