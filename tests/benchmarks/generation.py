@@ -25,6 +25,7 @@ from textual_ids.idgenrec import numbered
 from textual_ids.learner import GeneratorLearner
 from textual_ids.title import SEPARATOR
 
+from bench.evaluation.cost import MemoryMeter
 from bench.ids.scheme import Template, TokenIds
 from bench.model import huggingface
 from bench.model.recommender import Recommender
@@ -89,8 +90,9 @@ def main() -> None:
         steps(SequenceRecommender(ids, t5, contract.max_tokens, contract.objective), windows, options.steps)
     frozen = SequenceRecommender(ids, t5, contract.max_tokens, contract.objective)
     learner = GeneratorLearner(frozen, writer, settings.max_history, levels(1, 1)[0].longest - 1)
-    with measured("generator step", options.steps):
+    with measured("generator step", options.steps), MemoryMeter() as memory:
         steps(learner, windows, options.steps)
+    print(f"peak memory of generator steps: {memory.peak_mb:,.0f} MB")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
@@ -29,6 +30,8 @@ from bench.model.sequence import SequenceRecommender
 from bench.model.t5 import T5
 from textual_ids.generator import Writer, padded, unwritable
 from textual_ids.reading import cleaned
+
+AT_ONCE = 128  # items that go through the generator together
 
 
 class GeneratorLearner(Recommender):
@@ -106,31 +109,50 @@ class GeneratorLearner(Recommender):
     def soft_names(self, items: Sequence[int]) -> tuple[list[list[int]], Tensor]:
         """The name that the generator writes for every item, as tokens, and its embeddings ``[U, L, D]``: P E wherever
         the generator wrote the token of the name, whatever behind it.
+
+        Items go through the generator in parts. What it computed on the way is not kept but computed again for the
+        gradient, so the memory of a step is that of one part, not of all items of a batch.
         """
-        device, vocabulary = self.device, self.writer.vocabulary
-        tokens, mask = padded([self.writer.sources[item] for item in items], vocabulary.pad, device)
-        memory = self.generator.encode(tokens, mask)
-        forbidden = unwritable(vocabulary, self.generator)
-        written = self._greedy(memory.detach(), mask, forbidden)
-        named = [self._named(row) for row in written.tolist()]
-        before = torch.cat([torch.full_like(written[:, :1], vocabulary.pad), written[:, :-1]], 1)
-        hidden = self.generator.decode(before, self.generator.start(memory, mask))
-        names = [code or list(self.ids.code(item)) for (code, _), item in zip(named, items, strict=True)]
-        soft: Tensor = self.t5.embedding(padded(names, vocabulary.pad, device)[0])
-        at = torch.tensor([(row, *places) for row, (_, pairs) in enumerate(named) for places in pairs])
-        if not len(at):  # nothing to learn from, which is a gradient of zero and not none
-            return names, soft + 0 * self.generator.logits(hidden[:, :1]).sum()
-        rows, places, origins = at.to(device).T
-        logits = self.generator.logits(hidden[rows, origins]).float().masked_fill(forbidden, float("-inf"))
-        known = vocabulary.tokenizer.get_vocab_size()  # rows behind it no token has, in either table
-        means = logits.softmax(-1)[:, :known] @ self.t5.embedding.weight[:known]
-        return names, soft.index_put((rows, places), means.to(soft.dtype))
+        device, pad = self.device, self.writer.vocabulary.pad
+        names: list[list[int]] = [[]] * len(items)
+        places, means = list[tuple[int, int]](), list[Tensor]()
+        for part in self._parts(items):
+            tokens, mask = padded([self.writer.sources[items[row]] for row in part], pad, device)
+            written = self._greedy(tokens, mask)
+            origins = list[tuple[int, int]]()
+            for local, row in enumerate(part):
+                code, pairs = self._named(written[local].tolist())
+                names[row] = code or list(self.ids.code(items[row]))
+                places += [(row, place) for place, _ in pairs]
+                origins += [(local, origin) for _, origin in pairs]
+            given = (tokens, mask, written, _pairs(origins, device))
+            means.append(checkpoint(self._means, *given, use_reentrant=False, preserve_rng_state=False))
+        soft: Tensor = self.t5.embedding(padded(names, pad, device)[0])
+        rows, columns = _pairs(places, device).T
+        return names, soft.index_put((rows, columns), torch.cat(means).to(soft.dtype))
+
+    def _parts(self, items: Sequence[int]) -> list[list[int]]:
+        """Places among the items, with texts of like length together."""
+        order = sorted(range(len(items)), key=lambda row: len(self.writer.sources[items[row]]))
+        return [order[begin : begin + AT_ONCE] for begin in range(0, len(order), AT_ONCE)]
+
+    def _means(self, tokens: Tensor, mask: Tensor | None, written: Tensor, at: Tensor) -> Tensor:
+        """``[P, D]``: the mean embedding under the generator's distribution at each of ``at [P, 2]``, a row and a place
+        of what was ``written [U, L]`` for the texts ``tokens [U, S]``. Where ``P`` is 0 the gradient is 0, not none.
+        """
+        forbidden = unwritable(self.writer.vocabulary, self.generator)
+        before = torch.cat([torch.full_like(written[:, :1], self.writer.vocabulary.pad), written[:, :-1]], 1)
+        hidden = self.generator.decode(before, self.generator.start(self.generator.encode(tokens, mask), mask))
+        logits = self.generator.logits(hidden[at[:, 0], at[:, 1]]).float().masked_fill(forbidden, float("-inf"))
+        known = self.writer.vocabulary.tokenizer.get_vocab_size()  # rows behind it no token has, in either table
+        return logits.softmax(-1)[:, :known] @ self.t5.embedding.weight[:known].float()
 
     @torch.no_grad()
-    def _greedy(self, memory: Tensor, mask: Tensor | None, forbidden: Tensor) -> Tensor:
-        """``[U, L]``: what the generator writes token by token; padding after the end token."""
-        vocabulary, cache = self.writer.vocabulary, self.generator.start(memory, mask)
-        newest = torch.full((len(memory), 1), vocabulary.pad, device=memory.device)
+    def _greedy(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """``[U, L]``: what the generator writes token by token for ``tokens [U, S]``; padding after the end token."""
+        vocabulary, forbidden = self.writer.vocabulary, unwritable(self.writer.vocabulary, self.generator)
+        cache = self.generator.start(self.generator.encode(tokens, mask), mask)
+        newest = torch.full((len(tokens), 1), vocabulary.pad, device=tokens.device)
         ended, written = torch.zeros_like(newest, dtype=torch.bool), list[Tensor]()
         while len(written) < self.longest and not bool(ended.all()):
             logits = self.generator.logits(self.generator.decode(newest, cache)).masked_fill(forbidden, float("-inf"))
@@ -156,3 +178,8 @@ class GeneratorLearner(Recommender):
         self, histories: Sequences, slots: int, decoding: Decoding, candidates: NDArray[np.bool_] | None = None
     ) -> Slots:
         return self.recommender.rank(histories, slots, decoding, candidates)
+
+
+def _pairs(found: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
+    """``[P, 2]``, also where nothing was found."""
+    return torch.tensor(found, dtype=torch.long, device=device).view(-1, 2)

@@ -110,6 +110,37 @@ def test_the_gradient_is_that_of_finite_differences(learner: Callable[..., Gener
     assert compared == 3
 
 
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_items_in_parts_give_the_same_loss_and_gradient(
+    learner: Callable[..., GeneratorLearner], monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    whole, parts = learner(0.5), learner(0.5)
+    loss(whole).backward()
+    monkeypatch.setattr("textual_ids.learner.AT_ONCE", at_once)
+    found = loss(parts)
+    found.backward()
+    assert found.item() == pytest.approx(loss(whole).item(), rel=1e-6)
+    moved = 0
+    for (name, one), other in zip(whole.generator.named_parameters(), parts.generator.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, rtol=1e-4, atol=1e-6), name
+        moved += bool(one.grad.abs().max() > 0)
+    assert moved > 5
+
+
+def test_what_the_generator_computes_is_not_kept_for_the_gradient(learner: Callable[..., GeneratorLearner]) -> None:
+    """Only what goes in: the activations of the generator would be many times as much."""
+    found, kept = learner(), list[Tensor]()
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        found.soft_names(range(12))
+    wide = found.generator.config.d_model
+    assert sum(tensor.dtype.is_floating_point and tensor.shape[-1:] == (wide,) for tensor in kept) < 3
+
+
 def test_soft_embeddings_are_means_under_probabilities(learner: Callable[..., GeneratorLearner]) -> None:
     """One by one: the distribution after each greedy prefix, times the recommender's table."""
     found = learner(0.5)
