@@ -117,7 +117,7 @@ class S3Rec(_WithAttributes):
     name, model, Settings = "s3rec", "S3Rec", models.PreTrained
     ranges = models.RANGES["S3Rec"]
     fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "item_attribute": "attributes"}
-    presets = models.presets(name, smoke={"pretrain_epochs": "1"}, cpu={"pretrain_epochs": "5"})
+    presets = models.presets(name, smoke={"pretrain_epochs": "1"}, cpu={"pretrain_epochs": "2"})
 
 
 class _Counting(RecBoleBaseline):

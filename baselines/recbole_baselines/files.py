@@ -81,12 +81,16 @@ def attributes(items: ItemTable, column: str) -> list[list[int]]:
 
     ``column`` is a text column, or "" for the first of ``ATTRIBUTE_COLUMNS`` that is there. Values are divided at
     commas where there are any in the column, else at spaces, as MovieLens writes genres; "Board Games" is then two.
+    What every item has, as the root of a catalogue, says nothing of any and is left out.
     """
     texts = items.text[attribute_column(items, column)]
     separator = "," if any("," in text for text in texts) else None
     parts = [[part.strip() for part in text.split(separator) if part.strip()] for text in texts]
-    number = {name: at for at, name in enumerate(sorted({name for held in parts for name in held}), start=1)}
-    return [[number[name] for name in dict.fromkeys(held)] or [0] for held in parts]
+    everywhere = set(parts[0]).intersection(*parts)
+    number = {
+        name: at for at, name in enumerate(sorted({name for held in parts for name in held} - everywhere), start=1)
+    }
+    return [[number[name] for name in dict.fromkeys(held) if name in number] or [0] for held in parts]
 
 
 def attribute_column(items: ItemTable, column: str) -> str:

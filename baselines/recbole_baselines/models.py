@@ -3,7 +3,8 @@
 Facts and their sources. Defaults: RecBole 1.2.1's own (``properties/model/*.yaml``), with the training of its benchmark
 of sequential models on Amazon data (``asset/hyper_tuning_configs/sequential/amazon-books_seq.md`` in its repository:
 embeddings of 64, NDCG@10 under leave-one-out, at most 500 epochs in batches of 1,024). Ranges: "Tuning Hyper
-Parameters" of each model's page in RecBole's documentation. What the presets change is ours, in ``PRESETS``.
+Parameters" of each model's page in RecBole's documentation. S3Rec's has none but for the length of pre-training: it has
+SASRec's ranges. What the presets change is ours, in ``PRESETS``.
 """
 
 from __future__ import annotations
@@ -139,15 +140,16 @@ RANGES: dict[str, Ranges] = {
     "SASRec": _ATTENTION,
     "BERT4Rec": {**_ATTENTION, "n_layers": (1, 2)},
     "FDSA": _ATTENTION,
-    "S3Rec": _ATTENTION,  # of both its stages; every trial pre-trains as long as the preset says
+    "S3Rec": _ATTENTION,  # of both its stages; every trial pre-trains as long as is set
     "ItemKNN": {"k": (10, 50, 100, 200, 250, 300, 400, 500, 1000, 1500, 2000, 2500), "shrink": (0.0, 1.0)},
 }
 
-# An epoch on Toys takes one core a minute for SASRec, 20 s for HGN, 160 s for BERT4Rec and five minutes for the
-# pre-training of S3Rec, whatever the batch; smaller batches learn more in it.
+# An epoch on Toys takes one core a minute or two for SASRec, 20 s for HGN, 160 s for BERT4Rec and five minutes for the
+# pre-training of S3Rec, whatever the batch; smaller batches learn more in it. Under cpu identifier schemes have as many
+# epochs.
 PRESETS = {
     "smoke": {"epochs": "2", "train_batch_size": "256", "examples": "one"},
-    "cpu": {"epochs": "30", "train_batch_size": "256", "stopping_step": "3"},
+    "cpu": {"epochs": "8", "train_batch_size": "256", "stopping_step": "3"},
 }
 
 # What searches chose on the validation users of MovieLens-100k, with as many trials and epochs for each baseline;

@@ -77,6 +77,16 @@ def pad_left(rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(source >= 0, rows.gather(1, source.clamp(min=0)), 0), torch.full_like(lengths, width)
 
 
+def with_next(rows: Tensor, lengths: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """S3Rec pre-trains on histories without the item after them, so never on the newest item of a user.
+
+    Its authors' own sequences end with it. It is put behind, in place of the oldest where there is no room.
+    """
+    width = rows.shape[1]
+    rows = torch.where((lengths == width)[:, None], rows.roll(-1, dims=1), rows)
+    return rows.scatter(1, lengths.clamp(max=width - 1)[:, None], items[:, None]), (lengths + 1).clamp(max=width)
+
+
 def count_repeats(model: Any, batch: Any) -> Tensor:
     """Pop counts an item once for each batch that has it, not for each interaction, so whatever is popular ties.
 

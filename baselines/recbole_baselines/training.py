@@ -84,6 +84,7 @@ class Model:
         self.parts = self.dataset.build()
         self.sequential = self.config["MODEL_TYPE"] == ModelType.SEQUENTIAL
         self.width = self.config["MAX_ITEM_LIST_LENGTH"]
+        self.read = _padded(self.parts[0].inter_feat, self.width) if self.sequential else None
         self.users = self._ids("user_id")
         self.items = self._ids("item_id")
         self.loading = time.monotonic() - begin
@@ -148,8 +149,11 @@ class Model:
 
     def _batches(self) -> TrainDataLoader:
         train = self.parts[0]
-        if self.sequential:
-            train.inter_feat.update(Interaction(self._arranged(*_padded(train.inter_feat, self.width), training=True)))
+        if self.read:
+            rows, lengths = self.read
+            if self.job["model"] == "S3Rec" and self.config["train_stage"] == "pretrain":
+                rows, lengths = shims.with_next(rows, lengths, train.inter_feat["item_id"])
+            train.inter_feat.update(Interaction(self._arranged(rows, lengths, training=True)))
         sampler, *_ = create_samplers(self.config, self.dataset, self.parts)
         return TrainDataLoader(self.config, train, sampler, shuffle=True)
 

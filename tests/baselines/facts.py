@@ -72,6 +72,15 @@ def keeps_names_for_itself() -> bool:
     return not str(configured("ml-100k", data_path="elsewhere")["data_path"]).startswith("elsewhere")
 
 
+def asks_for_ray() -> bool:
+    """Whether the usual way to start RecBole imports Ray, which is not installed with it."""
+    try:
+        import recbole.quick_start  # noqa: F401
+    except ImportError as error:
+        return "ray" in str(error).lower()
+    return False
+
+
 def configured(dataset: str = "none", **more: str) -> Config:
     return Config(model="Pop", dataset=dataset, config_dict={"train_neg_sample_args": None, **more})
 
@@ -201,11 +210,36 @@ def unmasked(model: Any, mended: bool) -> bool:
     return bool(loss.isnan())
 
 
+def s3rec(model: Any) -> dict[str, bool]:
+    return {"left": pads_left(model), "right": reads_padded_right(model), "without": pretrains_without_the_next(model)}
+
+
 def pads_left(model: Any) -> bool:
     row = torch.zeros(2, model.width, dtype=torch.long)
     row[:, 0] = torch.tensor([5, 6])
     pos_items = model.model.reconstruct_pretrain_data(row, torch.tensor([1, 1]))[2]
     return pos_items.reshape(-1, model.width)[0, [0, -1]].tolist() == [0, 5]
+
+
+def reads_padded_right(model: Any) -> bool:
+    """Whether the histories of fine-tuning come from the files with padding behind."""
+    rows = model.read[0][:, : width_read(model)]
+    return bool((rows[:, 0] > 0).all() and (rows == 0).any())
+
+
+def pretrains_without_the_next(model: Any) -> bool:
+    """Whether the loss of pre-training does not even look for the item after a history."""
+    from recbole.data.interaction import Interaction
+
+    net, (rows, lengths) = model.model, model.read
+    stage, net.train_stage = net.train_stage, "pretrain"
+    batch = Interaction({net.ITEM_SEQ: rows[:4], net.ITEM_SEQ_LEN: lengths[:4]})
+    try:
+        return bool(net.calculate_loss(batch) > 0)
+    except KeyError:
+        return False
+    finally:
+        net.train_stage = stage
 
 
 def counts_a_batch_once(model: Any) -> int:
@@ -227,7 +261,7 @@ def scores_of_users(model: Any) -> list[list[float]]:
 
 PROBES: dict[str, Any] = {
     "BERT4Rec": bert4rec,
-    "S3Rec": pads_left,
+    "S3Rec": s3rec,
     "Pop": counts_a_batch_once,
     "ItemKNN": scores_of_users,
     **dict.fromkeys(("Caser", "HGN"), needs_the_width),
@@ -243,6 +277,7 @@ def main() -> None:
     shims.restore_numpy_names()
     unshimmed |= {"trust": needs_trust(), "gradients": watches_gradients(), "arguments": reads_arguments()}
     unshimmed |= {"graphics card": chooses_the_gpu(), "ml-100k": keeps_names_for_itself()}
+    unshimmed |= {"ray": asks_for_ray()}
     shims.apply()
     found = {workshop.name: answers(workshop) for workshop in workshops}
     out.write_text(json.dumps({"unshimmed": unshimmed, "models": found}))

@@ -103,6 +103,11 @@ def test_attributes_are_divided_at_commas_else_at_spaces() -> None:
     assert files.attributes(table(genres=("a", "b", "b"), brand=("p", "q", "p")), "brand") == [[1], [2], [1]]
 
 
+def test_an_attribute_of_every_item_is_none() -> None:
+    items = table(categories=("Toys, Games", "Toys", "Puzzles, Toys"))
+    assert files.attributes(items, "") == [[1], [0], [2]]
+
+
 @pytest.mark.parametrize(("column", "said"), [("", "categories or category or genres or class"), ("brand", "brand")])
 def test_missing_attributes_are_one_line(column: str, said: str) -> None:
     with pytest.raises(

@@ -21,7 +21,7 @@ def padded(histories: list[list[int]], width: int) -> tuple[torch.Tensor, torch.
     return rows, torch.tensor([len(history) for history in histories])
 
 
-@pytest.mark.parametrize("what", ["numpy names", "trust", "gradients", "arguments", "graphics card", "ml-100k"])
+@pytest.mark.parametrize("what", ["numpy names", "trust", "gradients", "arguments", "graphics card", "ml-100k", "ray"])
 def test_recbole_does_not_run_unmended(facts: Facts, what: str) -> None:
     assert facts[0][what]
 
@@ -41,8 +41,13 @@ def test_bert4rec_still_divides_by_the_number_of_masked_places(facts: Facts) -> 
     assert not facts[1]["bert4rec"].answers["probe"]["mended"]
 
 
-def test_s3rec_still_pretrains_on_rows_padded_on_the_left(facts: Facts) -> None:
-    assert facts[1]["s3rec"].answers["probe"] is True
+def test_s3rec_still_pretrains_on_rows_padded_on_the_left_and_is_tuned_on_others(facts: Facts) -> None:
+    assert facts[1]["s3rec"].answers["probe"]["left"]
+    assert facts[1]["s3rec"].answers["probe"]["right"]
+
+
+def test_s3rec_still_pretrains_without_the_item_after_a_history(facts: Facts) -> None:
+    assert facts[1]["s3rec"].answers["probe"]["without"]
 
 
 def test_pop_still_counts_an_item_once_a_batch(facts: Facts) -> None:
@@ -75,3 +80,12 @@ def test_rows_padded_left_end_with_the_last_item(histories: list[list[int]]) -> 
     rows, lengths = shims.pad_left(*padded(histories, 6))
     assert rows.tolist() == [[0] * (6 - len(history)) + history for history in histories]
     assert set(lengths.tolist()) == {6}
+
+
+@given(HISTORIES, st.data())
+def test_the_next_item_is_put_behind_a_history(histories: list[list[int]], data: st.DataObject) -> None:
+    items = data.draw(st.lists(st.integers(1, 9), min_size=len(histories), max_size=len(histories)))
+    rows, lengths = shims.with_next(*padded(histories, 5), torch.tensor(items))
+    expected = [[*history, item][-5:] for history, item in zip(histories, items, strict=True)]
+    assert rows.tolist() == padded(expected, 5)[0].tolist()
+    assert lengths.tolist() == [len(history) for history in expected]
