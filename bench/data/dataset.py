@@ -108,6 +108,11 @@ class Dataset:
         """Content hash over users, items, text and sequences; results from different data never mix."""
         return fingerprint(self.users, self.items, self.sequences)
 
+    @cached_property
+    def dated_fingerprint(self) -> str:
+        """The same over time stamps as well, for whatever is made of them."""
+        return fingerprint(self.users, self.items, self.sequences, self.times.astype("<f8").tobytes().hex())
+
 
 Report = Callable[[int, int, Mapping[str, float]], None]
 

@@ -109,10 +109,9 @@ def effect_size(differences: Floats) -> float | None:
 
     None where it does not exist: all users differ by the same, or there is one user.
     """
-    if len(differences) < 2:
+    if len(differences) < 2 or np.ptp(differences) == 0:
         return None
-    deviation = float(np.std(differences, ddof=1))
-    return float(differences.mean()) / deviation if deviation > 0 else None
+    return float(differences.mean()) / float(np.std(differences, ddof=1))
 
 
 def lift(mean: float, reference: float) -> float | None:

@@ -110,9 +110,10 @@ class TokenIds:
         return tuple(self.tokens[variant, item, : self.lengths[variant, item]].tolist())
 
     def only(self, variant: int) -> TokenIds:
-        """One variant alone."""
-        chosen = slice(variant, variant + 1)
-        return replace(self, tokens=self.tokens[chosen], lengths=self.lengths[chosen])
+        """One variant alone; what ends an identifier stays as it was."""
+        lengths = self.lengths[variant : variant + 1]
+        tokens = self.tokens[variant : variant + 1, :, : lengths.max()]
+        return replace(self, tokens=tokens, lengths=lengths, ended=self.ends)
 
     def of_items(self, items: slice) -> TokenIds:
         """Some of the items alone, as if there were no others; users and what ends an identifier stay as they were."""

@@ -55,3 +55,10 @@ def refuse_unusable(
             f"token {tokens[variant, row, place]} in the identifier of {who} {row} is not usable: "
             f"allowed are 0..{vocabulary.size - 1} without padding and end"
         )
+    behind = ~inside & (tokens != vocabulary.pad)  # items would be told apart by what nobody reads
+    if behind.any():
+        variant, row, place = (int(at) for at in np.argwhere(behind)[0])
+        raise BenchError(
+            f"token {tokens[variant, row, place]} stands behind the end of the identifier of {who} {row}; "
+            f"only padding ({vocabulary.pad}) may"
+        )

@@ -48,6 +48,7 @@ class SequenceRecommender(Recommender):
         self.labels = np.stack([with_end(ids, variant) for variant in range(len(ids.tokens))])
         trees = [Trie.of(ids, variant) for variant in range(len(ids.tokens))]
         self._trie, self._forest = trees[0], Forest.of(trees)
+        self.labels = self.labels[..., : self._forest.paths.shape[2]]  # a table may be wider than any identifier in it
         self._subtree: tuple[NDArray[np.bool_], Trie] | None = None
         self.by_prefix = objective == "prefix"
         choices = self._forest.count.numpy()[self._forest.paths]

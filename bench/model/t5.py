@@ -120,7 +120,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[config.activation]
+        in_half = config.gated and config.activation == "relu"  # autograd lets no part of a tensor change in place
+        self.activation = torch.relu if in_half else ACTIVATIONS[config.activation]
         self.gated = config.gated
         self.dropout = nn.Dropout(config.dropout)
         self.inner = Linear(config.d_model, config.d_ff * (2 if config.gated else 1))

@@ -69,14 +69,15 @@ class Row:
     def values(self, name: str) -> Floats:
         """``[seeds, users]``: the strict metric of every user, ordered by user.
 
-        BenchError where seeds tested different users.
+        BenchError where seeds tested different users, or them on different items.
         """
         for cell in self.cells[1:]:
-            if not np.array_equal(cell.table.users, self.first.table.users):
-                raise BenchError(
-                    f"seeds {self.first.seed} and {cell.seed} of '{self.label}' on '{self.first.dataset.name}' tested "
-                    "different users under one contract; run one of them again with --force"
-                )
+            for what in ("users", "targets"):
+                if not np.array_equal(getattr(cell.table, what), getattr(self.first.table, what)):
+                    raise BenchError(
+                        f"seeds {self.first.seed} and {cell.seed} of '{self.label}' on '{self.first.dataset.name}' "
+                        f"tested different {what} under one contract; run one of them again with --force"
+                    )
         return np.stack([cell.values(name) for cell in self.cells])
 
     def resampled(self, name: str, seed: int = 0) -> Floats:

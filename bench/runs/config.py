@@ -57,7 +57,7 @@ class Contract:
     learning_rate: float = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = 0.05  # part of the steps
-    weight_decay: float = 0.01  # of matrices; norms and position biases are left alone
+    weight_decay: float = 0.01  # of matrices; norms and biases are left alone
     clip_norm: float = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"  # of training; scores are always computed in fp32
 

@@ -114,7 +114,7 @@ class _View:
         first = [diagnostics.written(ids, item) for item in range(len(ids))]
         request = Request(scheme, self.dataset, self.contract, self.plan.seeds[0], None, self.plan.results)
         folder = request.cell.folder(self.plan.results)
-        tables = folder.parents[1].glob(f"*-{self.dataset.fingerprint[:6]}/{request.seed}/ids.parquet")
+        tables = folder.parents[1].glob(f"*-{request.fingerprint[:6]}/{request.seed}/ids.parquet")
         for path in sorted(tables, key=lambda path: path.stat().st_mtime, reverse=True):
             table = pd.read_parquet(path)
             before = table["before" if "before" in table else "identifier"]

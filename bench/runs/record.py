@@ -46,7 +46,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
     return {
         "schema": 1 if split.test.counts is None else SEVERAL_TARGETS,
         "bench": bench.__version__,
-        "dataset": dataset_facts(request.dataset),
+        "dataset": dataset_facts(request),
         "scheme": {
             "name": request.subject.name,
             "version": request.subject.version,
@@ -121,10 +121,11 @@ def _damaged(folder: Path, error: Exception) -> BenchError:
     return BenchError(f"'{folder / 'result.json'}' is damaged ({error}); run this cell with --force")
 
 
-def dataset_facts(dataset: Dataset) -> dict[str, Any]:
+def dataset_facts(request: Request) -> dict[str, Any]:
+    dataset = request.dataset
     return {
         "name": dataset.name,
-        "fingerprint": dataset.fingerprint,
+        "fingerprint": request.fingerprint,
         "users": len(dataset.users),
         "items": len(dataset.items),
         "interactions": len(dataset.sequences.values),

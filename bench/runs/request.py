@@ -60,13 +60,19 @@ class Request:
         return contract
 
     @property
+    def fingerprint(self) -> str:
+        """Of the data. Time stamps count where the split is made of them: else their order alone does."""
+        by_time = self.contract.split == "ratio"
+        return self.dataset.dated_fingerprint if by_time else self.dataset.fingerprint
+
+    @property
     def cell(self) -> Cell:
         """Where the result belongs."""
         data, subject = self.dataset, self.subject
         changed = changed_settings(subject.settings)
         contract_id = digest(self.conditions)
         home = self.trained_by.dataset.name if self.trained_by else ""
-        return Cell(data.name, data.fingerprint, subject.name, subject.version, changed, contract_id, self.seed, home)
+        return Cell(data.name, self.fingerprint, subject.name, subject.version, changed, contract_id, self.seed, home)
 
 
 def stated_settings(settings: Any) -> dict[str, Any]:

@@ -81,6 +81,8 @@ def train(job: Job) -> TrainingState:
     run = _Run(job)
     if job.path.exists():
         run.restore()
+    if not run.total and job.stage.select:
+        run.select()  # there is nothing to train, but something to calibrate and to report
     while not run.state.finished:
         run.epoch()
     run.load_best()
@@ -294,6 +296,7 @@ def schedule(contract: Contract, step: int, total: int) -> float:
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameters with and without weight decay, told apart by module type: names match nothing in half of the world."""
     spared = {id(p) for m in model.modules() if isinstance(m, RMSNorm | RelativeBias) for p in m.parameters()}
+    spared |= {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
     parameters = [p for p in model.parameters() if p.requires_grad]
     return [
         {"params": [p for p in parameters if id(p) not in spared], "weight_decay": weight_decay},

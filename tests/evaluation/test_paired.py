@@ -161,6 +161,7 @@ def test_effect_size_is_standardised_and_signed() -> None:
     assert effect_size(values) == pytest.approx(0.25 / np.sqrt(np.sum((values - 0.25) ** 2) / 3))
     assert effect_size(-values) == pytest.approx(-effect_size(values))  # type: ignore[operator]
     assert effect_size(np.zeros(5)) is effect_size(np.array([0.3])) is None
+    assert effect_size(np.full(7, 0.1)) is None  # whose deviation is rounding
 
 
 def test_lift_is_relative_to_the_reference() -> None:

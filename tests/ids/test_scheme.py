@@ -108,6 +108,26 @@ def test_padding_end_and_strangers_inside_are_refused(token: int) -> None:
         ids_of([[3, 4, 5], [3, token, 5]])
 
 
+def test_only_padding_stands_behind_an_identifier() -> None:
+    """Else items with the same identifier would be told apart by what nobody reads."""
+    tokens, lengths = np.array([[[3, 4, 0], [3, 4, 5]]], np.int32), np.array([[2, 2]], np.int32)
+    with pytest.raises(
+        BenchError,
+        match=r"^token 5 stands behind the end of the identifier of catalogue item 1; only padding \(0\) may$",
+    ):
+        TokenIds(tokens, lengths, VOCABULARY)
+    tokens[0, 1, 2] = 0
+    assert TokenIds(tokens, lengths, VOCABULARY).groups.tolist() == [0, 0]
+
+
+def test_one_variant_alone_is_as_wide_as_its_longest_and_ends_as_before() -> None:
+    tokens = np.array([[[3, 4, 5], [5, 0, 0]], [[6, 7, 0], [7, 7, 0]]], np.int32)
+    ids = TokenIds(tokens, np.array([[3, 1], [2, 2]], np.int32), VOCABULARY)
+    alone = ids.only(1)
+    assert alone.tokens.tolist() == [[[6, 7], [7, 7]]]
+    assert alone.ends is ids.ends is True
+
+
 def test_identifiers_of_users_are_held_to_the_same() -> None:
     ids = ids_of([[3], [4, 5]])
 
@@ -122,6 +142,8 @@ def test_identifiers_of_users_are_held_to_the_same() -> None:
         named([3, 4], [5, 0], lengths=[2, 0])
     with pytest.raises(BenchError, match="token 1 in the identifier of user 0 is not usable"):
         named([3, 1], [5, 0], lengths=[2, 1])
+    with pytest.raises(BenchError, match="token 4 stands behind the end of the identifier of user 0"):
+        named([3, 4], [5, 0], lengths=[1, 1])
     with pytest.raises(BenchError, match=r"tokens of users must be \[users, length\] with lengths \[users\]; found"):
         named([3, 4], lengths=[2, 1])
 

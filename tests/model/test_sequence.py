@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -319,17 +320,26 @@ def test_every_example_is_read_and_written_in_its_variant(t5: MakeT5, objective:
     expected = torch.zeros(())
     for row, variant in enumerate(variants):
         history, target = HISTORIES.rows(np.array([row])), TARGETS[[row]]
-        # Alone, identifiers of one length have no end token; beside longer ones they need it.
         single = both.collate(history, target, np.array([variant]))
         expected = expected + both(single)
-        if variant == 0:
-            torch.testing.assert_close(both(single), alone[0](alone[0].collate(history, target)))
+        torch.testing.assert_close(both(single), alone[variant](alone[variant].collate(history, target)))
     batch = both.collate(HISTORIES, TARGETS, variants)
     torch.testing.assert_close(both(batch), expected, atol=1e-4, rtol=1e-5)
     assert both.targets(TARGETS, variants) == sum(
         both.targets(TARGETS[[row]], np.array([variant])) for row, variant in enumerate(variants)
     )
     agree(both.rank(HISTORIES, 8, BEAM), alone[0].rank(HISTORIES, 8, BEAM))
+
+
+@pytest.mark.parametrize("objective", ["vocabulary", "prefix"])
+@pytest.mark.parametrize("codes", sorted(CODES))
+def test_a_table_wider_than_its_identifiers_changes_nothing(t5: MakeT5, objective: str, codes: str) -> None:
+    ids, body = TokenIds.from_lists(CODES[codes], VOCABULARY, Template("", ";", "?")), t5(vocabulary=VOCABULARY.size)
+    wide = replace(ids, tokens=np.pad(ids.tokens, ((0, 0), (0, 0), (0, 3))))
+    one, other = (recommender_for(held, body, objective=objective).eval() for held in (ids, wide))
+    batches = [model.collate(HISTORIES, TARGETS) for model in (one, other)]
+    assert torch.equal(one(batches[0]), other(batches[1]))
+    agree(one.rank(HISTORIES, 8, BEAM), other.rank(HISTORIES, 8, BEAM))
 
 
 def test_other_kinds_of_identifiers_have_no_recommender_yet(t5: MakeT5) -> None:

@@ -45,6 +45,7 @@ KINDS: list[dict[str, Any]] = [
     {"activation": "gelu_new", "gated": True},
     {"activation": "silu", "gated": True},
     {"activation": "gelu"},
+    {"activation": "relu", "gated": True},
 ]
 HEADS: list[dict[str, Any]] = [
     {"tied": True, "scaled": True},

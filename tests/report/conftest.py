@@ -55,9 +55,9 @@ def draw_ranks(users: int, quality: float, seed: int, shared: int) -> Ranks:
     return Ranks(code_rank, np.where(found, code_rank - 1, 0).astype(np.int64), group)
 
 
-def user_table(ranks: Ranks, seed: int) -> pd.DataFrame:
-    random = np.random.default_rng(seed)
-    users = len(ranks)
+def user_table(ranks: Ranks) -> pd.DataFrame:
+    """Targets and all that is told of users are those of the data, whatever the seed."""
+    users, random = len(ranks), np.random.default_rng(0)
 
     def nullable(values: np.ndarray) -> pd.arrays.IntegerArray:
         missing = ~np.isfinite(values)
@@ -146,7 +146,7 @@ def write_cell(
     folder = root / "runs" / data / made / str(cell["contract_id"]) / str(seed)
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(cell), encoding="utf-8")
-    user_table(ranks, seed).to_parquet(folder / "per_user.parquet")
+    user_table(ranks).to_parquet(folder / "per_user.parquet")
     return folder
 
 

@@ -50,11 +50,14 @@ def test_seeds_are_matched_by_user_not_by_line(store: Store, tmp_path: Path) -> 
     assert sections(load(tmp_path))[0].rows[0].estimate("ndcg@10").interval == pytest.approx(before, abs=1e-12)
 
 
-def test_seeds_that_tested_different_users_are_an_error(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("column", "what"), [("user", "users"), ("target", "targets")])
+def test_seeds_that_tested_different_users_or_items_are_an_error(
+    store: Store, tmp_path: Path, column: str, what: str
+) -> None:
     store("textual/title", seed=0)
     path = store("textual/title", seed=1) / "per_user.parquet"
-    pd.read_parquet(path).assign(user=lambda frame: "x" + frame["user"]).to_parquet(path)
-    with pytest.raises(BenchError, match="seeds 0 and 1 of 'textual/title' on 'toys' tested different users"):
+    pd.read_parquet(path).assign(**{column: lambda frame: "x" + frame[column]}).to_parquet(path)
+    with pytest.raises(BenchError, match=f"seeds 0 and 1 of 'textual/title' on 'toys' tested different {what}"):
         sections(load(tmp_path))[0].rows[0].estimate("ndcg@10")
 
 

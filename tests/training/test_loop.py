@@ -24,6 +24,7 @@ from bench.model.inputs import HistoryWriter
 from bench.model.linear import Linear
 from bench.model.sequence import SequenceRecommender
 from bench.model.t5 import RelativeBias, RMSNorm
+from bench.model.vectors import mlp
 from bench.runs.config import Contract
 from bench.training import checkpoint, loop
 from bench.training.examples import bucketed_batches, draw_prompts
@@ -214,6 +215,17 @@ def test_the_best_weights_by_validation_are_what_is_left(
     assert not started.recommender.training
 
 
+def test_where_nothing_is_trained_the_weights_are_validated_as_they_are(job: Jobs) -> None:
+    started = job(share=0.0, validate=lambda: 0.25)
+    before = weights(started)
+    state = train(started)
+    assert (state.step, state.best, state.best_step) == (0, 0.25, 0)
+    assert state.curve == [{"step": 0, "ndcg@10": 0.25}]
+    assert same(weights(started), before)
+    unseen = job(share=0.0, select=False, validate=lambda: 1 / 0)
+    assert train(unseen).curve == []
+
+
 def test_validation_is_due_every_few_epochs_and_at_the_end(job: Jobs) -> None:
     curve = train(job(epochs=5, validate_every=2)).curve
     assert [point["step"] for point in curve if "ndcg@10" in point] == [6, 12, 15]
@@ -285,6 +297,13 @@ def test_weight_decay_spares_norms_and_position_biases(job: Jobs) -> None:
     assert {id(p) for p in spared["params"]} == {id(p) for p in [*tables, *norms]}
     assert {kinds[id(p)] for p in decayed["params"]} == {Linear, torch.nn.Embedding}
     assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
+
+
+def test_weight_decay_spares_biases_of_linear_layers() -> None:
+    model = mlp([3, 5, 2])
+    decayed, spared = decay_groups(model, 0.3)
+    assert [p.ndim for p in decayed["params"]] == [2, 2]
+    assert [p.ndim for p in spared["params"]] == [1, 1]
 
 
 def test_a_step_decays_matrices_alone(job: Jobs, tmp_path: Path) -> None:
