@@ -136,7 +136,7 @@ PRESETS = {
         replace(_CPU, epochs=6, examples="one", batch_size=64, validation_users=200, validate_every=3),
         "shows that everything runs: under two minutes on two cores; its scores mean nothing",
     ),
-    "cpu": Preset(_CPU, "a small T5 that two cores train on Toys in well under an hour"),
+    "cpu": Preset(_CPU, "a small T5 that a core trains on Toys in ten minutes to an hour"),
     "standard": Preset(
         Contract(backbone="tiger", epochs=100, learning_rate=1e-3, validation_users=0, validate_every=2, patience=10),
         "the T5 of TIGER, trained until validation no longer improves: for one GPU",
