@@ -111,7 +111,7 @@ def facts(
         cap = SHOWN.get(name, 12)
         splits[name] = leave_one_out(data, seed=1, max_history=cap)
         if name in SEVERAL:
-            begins = np.repeat(np.arange(40) / 5, toy.sequences.lengths)
+            begins = np.repeat(np.arange(40) / 5, toy.sequences.lengths)  # users come one after the other
             splits[name] = global_time(replace(toy, times=toy.times + begins), seed=1, max_history=cap)
         folder.mkdir()
         baselines[name], _ = prepared(name, splits[name], folder, cap, **settings)

@@ -329,6 +329,21 @@ def test_the_free_sweep_is_inference_at_every_weight(t5: MakeT5, exclude: bool) 
     assert len(set(means)) > 5
 
 
+def test_targets_are_ranked_among_what_their_users_never_had(t5: MakeT5) -> None:
+    from accelerate import Accelerator
+
+    model, targets = make(t5), users()
+    model.weight.fill_(0.3)
+    decoding = Decoding(exclude_history=True)
+    ranks, _ = evaluate(model, targets, decoding, ITEMS, Accelerator(cpu=True))
+    scores = scores_of(model, 0.3, targets.histories)
+    for row, target in enumerate(targets.items):
+        left = [item for item in range(ITEMS) if item not in targets.held[row]]
+        better = [item for item in left if scores[row, item] >= scores[row, target]]
+        assert ranks.strict[row] == (len(better) if target in left else np.inf)
+    assert (targets.held.lengths > 2).sum() > 10
+
+
 def test_where_nothing_is_ever_found_the_weight_is_one_half(t5: MakeT5) -> None:
     model, targets = make(t5), users()
     hidden = replace(targets, held=Sequences.from_rows([[item, 0, 1] for item in targets.items]))
