@@ -92,6 +92,8 @@ class RecBoleBaseline(TrainedBaseline):
         """What RecBole reads, in ``workshop.folder``."""
         folder = workshop.folder / "data" / files.NAME
         files.write(folder, self.rows(train, workshop), validation)
+        if workshop.exclude_history:
+            files.write_held(folder, validation)
         files.write_catalogue(folder, len(train.sequences), len(train.items), self.attributes(train.items))
 
     def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:

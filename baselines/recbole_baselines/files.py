@@ -4,6 +4,7 @@
     data/split/split.valid.inter    the same; its targets are for early stopping alone
     data/split/split.user           every user, and ...
     data/split/split.item           ... every item of the catalogue, so that all have a place in RecBole's tables
+    data/split/held.npz             where histories are excluded: all that each validation user had, for our ranks
 
 Users and items are written as their indices: original ids may hold anything, and stand for several users in some
 circulating files.
@@ -23,7 +24,7 @@ from bench.errors import BenchError
 from bench.training.examples import Examples, one_of_each, sliding_windows
 from recbole_baselines.models import ATTRIBUTE_COLUMNS
 
-NAME = "split"
+NAME, HELD = "split", "held.npz"
 Rows = tuple[NDArray[np.int64], Sequences, ItemIndices]  # users, their histories, the items after them
 
 FIELDS = "user_id:token\titem_id_list:token_seq\titem_id:token"
@@ -38,6 +39,15 @@ def write(folder: Path, train: Rows, validation: Targets) -> None:
     _write(folder / f"{NAME}.train.inter", FIELDS, _rows(*train))
     users, histories = validation.users[validation.owners], validation.histories.rows(validation.owners)
     _write(folder / f"{NAME}.valid.inter", FIELDS, _rows(users, histories, validation.items))
+
+
+def write_held(folder: Path, validation: Targets) -> None:
+    """``held.npz`` in ``folder``: histories are cut to what is shown, but all that a user had is excluded.
+
+    User ``users[r]`` had ``values[offsets[r]:offsets[r + 1]]``. It is all from before the validation targets.
+    """
+    held = validation.held
+    np.savez(folder / HELD, users=validation.users, values=held.values, offsets=held.offsets)
 
 
 def write_catalogue(folder: Path, users: int, items: int, attributes: Sequence[Sequence[int]] | None) -> None:

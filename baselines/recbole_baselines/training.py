@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.files import write_json
-from recbole_baselines import shims, tuning
+from recbole_baselines import files, shims, tuning
 from recbole_baselines.trainer import BEST, Reporting
 from recbole_baselines.tuning import Report, read_json
 
@@ -198,7 +198,7 @@ class Model:
         for start in range(0, len(begins), SCORED_AT_ONCE):
             part = begins[start : start + SCORED_AT_ONCE]
             scores = self._scores(valid["user_id"][part], rows[part], lengths[part])
-            excluded = self._held(rows[part]) > 0 if self.job["exclude_history"] else None
+            excluded = self._excluded(valid["user_id"][part]) if self.job["exclude_history"] else None
             inside = (owners >= start) & (owners < start + SCORED_AT_ONCE)
             ranks.append(from_scores(scores, targets[inside], excluded, owners[inside] - start))
         found = Ranks.join(ranks).of(owners if len(owners) > len(begins) else None, targets)
@@ -219,17 +219,31 @@ class Model:
     @torch.no_grad()
     def _scores(self, users: Tensor, rows: Tensor, lengths: Tensor) -> NDArray[np.float32]:
         if self.job["model"] == "ItemKNN":
-            return shims.neighbour_scores(self.model, csr_matrix(self._held(rows)), self.items.numpy())
+            return shims.neighbour_scores(self.model, csr_matrix(self._taken(rows)), self.items.numpy())
         asked = Interaction({"user_id": users, **self._arranged(rows, lengths)}).to(self.config["device"])
         scores = self.model.full_sort_predict(asked).view(len(users), -1)
         found: NDArray[np.float32] = scores[:, self.items.to(scores.device)].float().cpu().numpy()
         return found
 
-    def _held(self, rows: Tensor) -> NDArray[np.float32]:
+    def _taken(self, rows: Tensor) -> NDArray[np.float32]:
         """``[n, items]``: how often each item stands in a history."""
-        held = torch.zeros(len(rows), len(self.items) + 1).scatter_add_(1, rows, torch.ones(rows.shape))
-        found: NDArray[np.float32] = held[:, self.items].numpy()
+        taken = torch.zeros(len(rows), len(self.items) + 1).scatter_add_(1, rows, torch.ones(rows.shape))
+        found: NDArray[np.float32] = taken[:, self.items].numpy()
         return found
+
+    def _excluded(self, users: Tensor) -> NDArray[np.bool_]:
+        """``[n, items]``: all that these validation users had, however little of it is shown."""
+        excluded = np.zeros((len(users), len(self.items)), bool)
+        for row, user in enumerate(users.tolist()):
+            excluded[row, self.held[user]] = True
+        return excluded
+
+    @cached_property
+    def held(self) -> dict[int, NDArray[np.int32]]:
+        """What each validation user had, by RecBole's number of the user, as our indices of items."""
+        file = np.load(Path(self.job["folder"]) / "data" / files.NAME / files.HELD)
+        users = self.users[torch.from_numpy(file["users"])].tolist()
+        return dict(zip(users, np.split(file["values"], file["offsets"][1:-1]), strict=True))
 
     def _load(self, path: str) -> None:
         found = torch.load(path, map_location=self.config["device"], weights_only=False)

@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Dataset, Offsets, Sequences, TrainView
+from bench.data.dataset import Dataset, ItemIndices, Offsets, Sequences, TrainView
 from bench.data.splits import Split, Targets, refuse_cap
 from bench.errors import BenchError
 
@@ -25,9 +25,9 @@ def global_time(
     """Split at two places in the time order of all interactions (``_shares``).
 
     Users with fewer than two training interactions neither train nor are evaluated; their rows of the training view
-    are empty. The targets of a user are all distinct items of the part, of validation as of test. Histories hold the
-    newest ``max_history`` training items, and at test time those of validation as well unless
-    ``validation_in_test_history`` is switched off. The catalogue is that of the item table, new items included.
+    are empty. The targets of a user are all distinct items of the part, of validation as of test. What a user held are
+    its training items, and at test time those of validation as well unless ``validation_in_test_history`` is switched
+    off; histories show the newest ``max_history`` of it. The catalogue is that of the item table, new items included.
     BenchError where time stamps are not times, or a part has no user.
     """
     refuse_cap(max_history)
@@ -47,8 +47,8 @@ def global_time(
                 f"split=ratio leaves nobody to {part} on '{dataset.name}': no user has {FEWEST} or more interactions "
                 f"among the first 80 % and one in that part; use a larger data set, or --split leave-one-out"
             )
-        histories = whole.slice(starts[users], history_ends[users], users).newest(max_history)
-        return _distinct(users, histories, whole.slice(begins[users], ends[users]))
+        items, counts = _distinct(whole.slice(begins[users], ends[users]))
+        return Targets(users, whole.slice(starts[users], history_ends[users], users), items, counts, max_history)
 
     dropped = int((~kept).sum())
     notes = (
@@ -85,12 +85,12 @@ def _digest(user: str) -> int:
     return int.from_bytes(hashlib.blake2b(user.encode(), digest_size=8).digest(), "big")
 
 
-def _distinct(users: NDArray[np.int64], histories: Sequences, items: Sequences) -> Targets:
-    """Targets in order of time, each once: a list can hold an item only once."""
+def _distinct(items: Sequences) -> tuple[ItemIndices, NDArray[np.int64]]:
+    """Targets in order of time, each once, since a list can hold an item only once; and how many each row has."""
     owners = np.repeat(np.arange(len(items)), items.lengths)
     _, first = np.unique(owners * (int(items.values.max()) + 1) + items.values, return_index=True)
     first = np.sort(first)
-    return Targets(users, histories, items.values[first], np.bincount(owners[first], minlength=len(items)))
+    return items.values[first], np.bincount(owners[first], minlength=len(items))
 
 
 def _refuse_undated(dataset: Dataset) -> None:

@@ -116,7 +116,7 @@ def _of_part(targets: Targets, at: Place) -> Targets:
     return replace(
         kept,
         users=kept.users - at.users.start,
-        histories=_shifted(kept.histories, at.items.start),
+        held=_shifted(kept.held, at.items.start),
         items=kept.items - np.int32(at.items.start),
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +16,27 @@ FEWEST = 3  # interactions a user needs to have one each for training, validatio
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What is to be predicted: for each row a user, the history shown to the recommender, and one or more items.
+    """What is to be predicted: for each row a user, what it had before, and one or more items.
 
-    ``items [targets]`` are flat, row after row. ``counts [rows]`` says how many of them each row has; None says one
-    each, by the protocol and not by chance.
+    ``held [rows]`` is all that a user had before, which ``exclude_history`` never recommends; a recommender is shown
+    the newest ``max_history`` of it, or all where that is None (``histories``). ``items [targets]`` are flat, row after
+    row. ``counts [rows]`` says how many of them each row has; None says one each, by the protocol and not by chance.
     """
 
     users: NDArray[np.int64]
-    histories: Sequences
+    held: Sequences
     items: ItemIndices
     counts: NDArray[np.int64] | None = None
+    max_history: int | None = None
 
     def __len__(self) -> int:
         """Number of rows, that is of users."""
         return len(self.users)
+
+    @cached_property
+    def histories(self) -> Sequences:
+        """What the recommender is shown."""
+        return self.held if self.max_history is None else self.held.newest(self.max_history)
 
     @property
     def owners(self) -> NDArray[np.int64]:
@@ -45,7 +53,7 @@ class Targets:
     def take(self, rows: NDArray[np.integer]) -> Targets:
         """The named rows with all their targets."""
         counts = None if self.counts is None else self.counts[rows]
-        return Targets(self.users[rows], self.histories.rows(rows), self.items[self.places(rows)], counts)
+        return self._of_rows(rows, self.items[self.places(rows)], counts)
 
     def among(self, candidates: NDArray[np.bool_]) -> tuple[Targets, NDArray[np.intp]]:
         """Only the targets that are ``candidates [items]``, and where they stand; rows without one are left out."""
@@ -53,7 +61,10 @@ class Targets:
         counts = np.bincount(self.owners[kept], minlength=len(self))
         rows = np.flatnonzero(counts)
         several = None if self.counts is None else counts[rows]
-        return Targets(self.users[rows], self.histories.rows(rows), self.items[kept], several), np.flatnonzero(kept)
+        return self._of_rows(rows, self.items[kept], several), np.flatnonzero(kept)
+
+    def _of_rows(self, rows: NDArray[np.integer], items: ItemIndices, counts: NDArray[np.int64] | None) -> Targets:
+        return replace(self, users=self.users[rows], held=self.held.rows(rows), items=items, counts=counts)
 
     def parted(self, count: int, seed: int) -> tuple[Targets, Targets]:
         """Two fixed random parts, rows in their original order: ``count`` rows, and the rest.
@@ -81,11 +92,11 @@ class Split:
 def leave_one_out(
     dataset: Dataset, seed: int = 0, max_history: int = 20, validation_in_test_history: bool = True
 ) -> Split:
-    """Split by position. Histories keep the newest ``max_history`` items.
+    """Split by position. Histories show the newest ``max_history`` items.
 
     ``validation_in_test_history`` shows the validation item to the recommender at test time, as all published
-    leave-one-out systems do; switched off, test and validation share one history. Users with fewer than three
-    interactions train but are not evaluated.
+    leave-one-out systems do; switched off, test and validation share one history, and the validation item is not among
+    what a user held. Users with fewer than three interactions train but are not evaluated.
     """
     refuse_cap(max_history)
     whole = dataset.sequences
@@ -101,8 +112,8 @@ def leave_one_out(
 
     def targets(back: int, history_back: int) -> Targets:
         ends = stops[evaluated]
-        histories = whole.slice(starts[evaluated], ends - history_back, evaluated).newest(max_history)
-        return Targets(evaluated, histories, whole.values[ends - back])
+        held = whole.slice(starts[evaluated], ends - history_back, evaluated)
+        return Targets(evaluated, held, whole.values[ends - back], max_history=max_history)
 
     short = len(dataset.users) - len(evaluated)
     notes = (f"{short:,} of {len(dataset.users):,} users have fewer than {FEWEST} interactions: they train only",)

@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.evaluation import several
 
@@ -85,7 +86,7 @@ class Ranks:
 
     ``code_rank`` is the rank of the target's slot, ``inf`` where it was not retrieved. ``better`` counts the items in
     strictly better slots and means nothing where the target was not retrieved. ``group_size`` is the number of
-    items that share the target's identifier, itself included.
+    items that share the target's identifier and may be ranked, itself included.
 
     ``owners`` numbers the user of each target, 0 and up, each with one target or more; None says that every user has
     one. ``codes`` then numbers the targets' identifiers: targets of one user may share a slot.
@@ -214,6 +215,7 @@ def from_slots(
     scores: NDArray[np.floating] | None = None,
     rows: NDArray[np.integer] | None = None,
     candidates: NDArray[np.bool_] | None = None,
+    excluded: Sequences | None = None,
 ) -> Ranks:
     """Ranks from a decoder's list: ``items [users, slots]`` best first, ``valid`` likewise, ``targets [targets]``.
 
@@ -223,21 +225,47 @@ def from_slots(
     ``groups [items]`` numbers the identifiers (``TokenIds.groups``). Slots that are not valid take no place. With
     ``scores [users, slots]`` slots that score as much as the target's come before it, as in ``from_scores``: the order
     of a tie is the decoder's, and must not count in anyone's favour. Where only ``candidates [items]`` were ranked, a
-    slot holds those of its items that are among them, and no other target is retrieved.
+    slot holds those of its items that are among them, and no other target is retrieved. Nor is one that is ``excluded``
+    for its user, a row of items for each; a slot holds none of these, and takes no place where it holds nothing else.
     """
     sizes = np.bincount(groups if candidates is None else groups[candidates], minlength=int(groups.max()) + 1)
-    if rows is not None:
-        items, valid, scores = items[rows], valid[rows], None if scores is None else scores[rows]
-    slots = groups[np.where(valid, items, 0)]
-    found = valid & (slots == groups[targets][:, None])
+    owners = np.arange(len(targets)) if rows is None else rows
+    items, valid, scores = items[owners], valid[owners], None if scores is None else scores[owners]
+    slots, own = groups[np.where(valid, items, 0)], groups[targets]
+    filled, shared = np.where(valid, sizes[slots], 0), sizes[own]
+    found = valid & (slots == own[:, None])
     if candidates is not None:
         found &= candidates[targets][:, None]
+    if excluded is not None:
+        itself = _excluded(excluded, np.arange(len(groups)), owners, targets)
+        found &= itself[:, None] == 0
+        filled = np.where(valid, filled - _excluded(excluded, groups, owners[:, None], slots, candidates), 0)
+        shared = shared - _excluded(excluded, groups, owners, own, candidates) + itself
+        valid = filled > 0
     retrieved, at = found.any(axis=1), found.argmax(axis=1)
     rows = np.arange(len(targets))
     if scores is not None:
         tied = valid & (scores == scores[rows, at][:, None])
         at = np.where(retrieved, tied.shape[1] - 1 - tied[:, ::-1].argmax(axis=1), at)
-    filled = np.where(valid, sizes[slots], 0)
     code_rank = np.where(retrieved, np.cumsum(valid, axis=1)[rows, at], np.inf)
-    better = np.cumsum(filled, axis=1)[rows, at] - sizes[groups[targets]]
-    return Ranks(code_rank, np.where(retrieved, better, 0), sizes[groups[targets]])
+    better = np.cumsum(filled, axis=1)[rows, at] - shared
+    return Ranks(code_rank, np.where(retrieved, better, 0), shared)
+
+
+def _excluded(
+    excluded: Sequences,
+    numbers: NDArray[np.integer],
+    rows: NDArray[np.integer],
+    asked: NDArray[np.integer],
+    candidates: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
+    """How many ``candidates`` with the number ``asked`` are excluded in ``rows``, in the shape of both broadcast.
+
+    ``numbers [items]``. Counted are distinct items: a user may have one twice.
+    """
+    owners = np.repeat(np.arange(len(excluded)), excluded.lengths)
+    owners, items = np.divmod(np.unique(owners * len(numbers) + excluded.values), len(numbers))
+    kept = np.ones(len(items), bool) if candidates is None else candidates[items]
+    count = int(numbers.max()) + 1
+    pairs, wanted = np.sort(owners[kept] * count + numbers[items[kept]]), rows * count + asked
+    return np.searchsorted(pairs, wanted, side="right") - np.searchsorted(pairs, wanted)

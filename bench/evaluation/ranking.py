@@ -46,9 +46,16 @@ def evaluate(
     found, complete = [], True
     for rows in batches[accelerator.process_index :: accelerator.num_processes]:
         part = targets.take(rows)
-        ranked = recommender.rank(part.histories, slots, decoding, candidates)
+        ranked = recommender.rank(part.histories, slots, decoding, candidates, part.held)
         ranks = from_slots(
-            ranked.items, ranked.valid, part.items, recommender.ids.groups, ranked.scores, part.owners, candidates
+            ranked.items,
+            ranked.valid,
+            part.items,
+            recommender.ids.groups,
+            ranked.scores,
+            part.owners,
+            candidates,
+            decoding.excluded(part.histories, part.held),
         )
         found.append((targets.places(rows), ranks))
         complete = complete and ranked.complete
@@ -78,14 +85,17 @@ def score_targets(
     advance: Callable[[int], None] = lambda users: None,
     candidates: NDArray[np.bool_] | None = None,
 ) -> Ranks:
-    """The rank of every target under a baseline's scores of the whole catalogue of ``items``, or of ``candidates``."""
+    """The rank of every target under a baseline's scores of the whole catalogue of ``items``, or of ``candidates``.
+
+    ``exclude_history`` leaves out all that a user held, however little of it the baseline is shown.
+    """
     parts = []
     for rows in _batches(targets, max(1, SCORED_AT_ONCE // items)):
         part = targets.take(rows)
         excluded = None if candidates is None else ~candidates[None, :]
         if exclude_history:
             held = np.zeros((len(part), items), bool)
-            held[np.repeat(np.arange(len(part)), part.histories.lengths), part.histories.values] = True
+            held[np.repeat(np.arange(len(part)), part.held.lengths), part.held.values] = True
             excluded = held if excluded is None else held | excluded
         parts.append(from_scores(_scores(baseline, part), part.items, excluded, part.owners))
         advance(len(part))

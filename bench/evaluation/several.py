@@ -40,7 +40,8 @@ def own(owners: Ints, places: Floats, codes: Ints, group_size: Ints) -> Own:
 
     Of slots that tie, those come last whose items are more likely targets.
     """
-    _, slot_of, targets = np.unique(owners * (int(codes.max()) + 1) + codes, return_inverse=True, return_counts=True)
+    _, slot_of = np.unique(owners * (int(codes.max()) + 1) + codes, return_inverse=True)
+    targets = np.bincount(slot_of, np.isfinite(places))  # one that is excluded is in no slot
     order = np.lexsort((codes, targets[slot_of] / group_size, places, owners))
     owner, place, code = owners[order], places[order], codes[order]
     of_user = np.append(True, owner[1:] != owner[:-1])

@@ -34,14 +34,14 @@ class CatalogueIndex:
             cause = " ".join(str(error).split())[-160:]
             raise BenchError(f"faiss can't build an index '{kind}' over {len(catalogue):,} items: {cause}") from error
 
-    def search(self, histories: Sequences, count: int, exclude_history: bool = False) -> Slots:
-        """The best ``count`` items for every history, as ``rank`` gives them."""
-        longest = int(histories.lengths.max(initial=0)) if exclude_history else 0
+    def search(self, histories: Sequences, count: int, without: Sequences | None = None) -> Slots:
+        """The best ``count`` items for every history, as ``rank`` gives them; none of its row of ``without``."""
+        longest = 0 if without is None else int(without.lengths.max(initial=0))
         wanted = min(count + longest, self.index.ntotal)
         scores, items = self.index.search(self.recommender.query(histories).cpu().numpy(), wanted)
         valid = items >= 0
-        if exclude_history:
-            valid &= ~np.stack([np.isin(items[row], histories[row]) for row in range(len(histories))])
+        if without is not None:
+            valid &= ~np.stack([np.isin(items[row], without[row]) for row in range(len(without))])
         order = np.lexsort((items, -scores, ~valid))[:, :count]
         items, scores, valid = (np.take_along_axis(array, order, 1) for array in (items, scores, valid))
         return Slots(items, scores, valid, complete=count >= self.index.ntotal)

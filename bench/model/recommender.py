@@ -26,13 +26,19 @@ from bench.model.t5 import T5
 class Decoding:
     """How items are ranked: ``beam`` of a ``width``, or ``exact`` over the whole catalogue.
 
-    ``exclude_history`` never recommends an item the user already has.
+    ``exclude_history`` never recommends an item the user already has, whether it is shown or not.
     """
 
     decoder: str = "beam"
     width: int = 20
     scoring: Scoring = field(default_factory=Scoring)
     exclude_history: bool = False
+
+    def excluded(self, histories: Sequences, held: Sequences | None = None) -> Sequences | None:
+        """What may not be ranked, row for row: all that users ``held``, their histories where that is None."""
+        if not self.exclude_history:
+            return None
+        return histories if held is None else held
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +85,18 @@ class Recommender(nn.Module, ABC):
 
     @abstractmethod
     def rank(
-        self, histories: Sequences, slots: int, decoding: Decoding, candidates: NDArray[np.bool_] | None = None
+        self,
+        histories: Sequences,
+        slots: int,
+        decoding: Decoding,
+        candidates: NDArray[np.bool_] | None = None,
+        held: Sequences | None = None,
     ) -> Slots:
         """The best ``slots`` identifiers for every history. Call in ``eval`` mode.
 
         ``candidates [items]`` says which items of the catalogue may be ranked, None for all. Identifiers that no
-        candidate has do not exist then: nothing is spent on them, neither places of a beam nor probability.
+        candidate has do not exist then: nothing is spent on them, neither places of a beam nor probability. ``held`` is
+        all that the users have, for ``decoding.exclude_history``; None says that the histories show it all.
         """
 
     def calibrate(self, targets: Targets, decoding: Decoding, metric: str) -> None:

@@ -98,11 +98,17 @@ class SequenceRecommender(Recommender):
 
     @torch.no_grad()
     def rank(
-        self, histories: Sequences, slots: int, decoding: Decoding, candidates: NDArray[np.bool_] | None = None
+        self,
+        histories: Sequences,
+        slots: int,
+        decoding: Decoding,
+        candidates: NDArray[np.bool_] | None = None,
+        held: Sequences | None = None,
     ) -> Slots:
         trie = self.trie if candidates is None else self._among(candidates)
         cache = self._encoded(to_device(self._read(self.writer.write(histories)), self.device))
-        excluded = self._excluded(histories, trie) if decoding.exclude_history else None
+        without = decoding.excluded(histories, held)
+        excluded = None if without is None else self._excluded(without, trie)
         if decoding.decoder == "exact":
             scores = score_all(self.t5, cache, trie, decoding.scoring)
             if excluded is not None:
@@ -131,13 +137,13 @@ class SequenceRecommender(Recommender):
             self._subtree = candidates.copy(), Trie.among(self.ids, candidates, self.device)
         return self._subtree[1]
 
-    def _excluded(self, histories: Sequences, trie: Trie) -> Tensor:
-        """Leaves all of whose items are in the history, ``[B, E]``; filled up with the number of leaves."""
+    def _excluded(self, without: Sequences, trie: Trie) -> Tensor:
+        """Leaves all of whose items are in the row, ``[B, E]``; filled up with the number of leaves."""
         leaf_of_item = trie.leaf_of_item.cpu().numpy()
         sizes = np.bincount(leaf_of_item[leaf_of_item >= 0])
         rows = []
-        for history in range(len(histories)):
-            held = leaf_of_item[np.unique(histories[history])]
+        for row in range(len(without)):
+            held = leaf_of_item[np.unique(without[row])]
             leaves, counts = np.unique(held[held >= 0], return_counts=True)
             rows.append(torch.from_numpy(leaves[counts == sizes[leaves]]))
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=len(sizes))

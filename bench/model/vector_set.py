@@ -141,12 +141,13 @@ class VectorSetRecommender(Recommender):
         slots: int,
         decoding: Decoding,
         candidates: NDArray[np.bool_] | None = None,
+        held: Sequences | None = None,
     ) -> Slots:
         """The best ``slots`` items of the whole catalogue; ``complete`` where that is all of them. Ties are broken by
         catalogue index.
         """
         query, catalogue = self.query(histories), self.catalogue()
-        hidden = excluded(histories if decoding.exclude_history else None, len(query), len(catalogue), candidates)
+        hidden = excluded(decoding.excluded(histories, held), len(query), len(catalogue), candidates)
         best = torch.zeros(len(query), 0, dtype=torch.long, device=self.device)
         scores = query.new_zeros(len(query), 0)
         for start in range(0, len(catalogue), AT_ONCE):
@@ -207,7 +208,7 @@ class VectorSetRecommender(Recommender):
         for rows in np.array_split(np.arange(len(targets)), -(-len(targets) // size)):
             part = targets.take(rows)
             ours, others = self.feature_scores(part.histories)
-            hidden = excluded(part.histories if decoding.exclude_history else None, len(part), len(self.ids))
+            hidden = excluded(decoding.excluded(part.histories, part.held), len(part), len(self.ids))
             for ranks, weight in zip(found, WEIGHTS, strict=True):
                 ranks.append(from_scores((1 - weight) * ours + weight * others, part.items, hidden, part.owners))
         owners = None if targets.counts is None else targets.owners
@@ -242,12 +243,12 @@ def first(scores: Tensor, count: int) -> Tensor:
 
 
 def excluded(
-    histories: Sequences | None, users: int, items: int, candidates: NDArray[np.bool_] | None = None
+    without: Sequences | None, users: int, items: int, candidates: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_] | None:
-    """``[users, items]``: what may not be ranked, being in the user's history or no candidate; None where all may."""
-    if histories is None and candidates is None:
+    """``[users, items]``: what may not be ranked, being in the user's row or no candidate; None where all may."""
+    if without is None and candidates is None:
         return None
     found = np.zeros((users, items), bool) if candidates is None else np.tile(~candidates, (users, 1))
-    if histories is not None:
-        found[np.repeat(np.arange(users), histories.lengths), histories.values] = True
+    if without is not None:
+        found[np.repeat(np.arange(users), without.lengths), without.values] = True
     return found

@@ -72,7 +72,7 @@ class Contract:
     beam_width: int = 20
     normalise: Literal["vocabulary", "catalogue", "prefix"] = "vocabulary"  # the same, of the scores
     length_penalty: float = 0.0  # log-probability is divided by length to this power; 0: not at all
-    exclude_history: bool = False  # never recommend what the user already has
+    exclude_history: bool = False  # never recommend what the user already has, whether it is shown or not
 
     def __post_init__(self) -> None:
         for name in ("max_history", "epochs", "batch_size", "validate_every", "patience", "beam_width", "max_tokens"):

@@ -80,25 +80,26 @@ class Saved:
         exclude = self.contract.exclude_history if exclude_history is None else exclude_history
         whole = Sequences.from_rows([indices(self.places, history) for history in histories])
         shown = whole.newest(self.contract.max_history)
-        # The decoder leaves out what it is shown; what is older is left out here, so as many more are asked for.
-        older = int((whole.lengths - shown.lengths).max(initial=0)) if exclude else 0
-        slots, decoding = min(k + older, len(self.items)), decoding_of(self.contract, exclude)
+        slots, decoding = min(k, len(self.items)), decoding_of(self.contract, exclude)
         order = np.argsort(self.recommender.input_lengths(shown), kind="stable")
         found: list[list[Recommendation]] = [[] for _ in histories]
         for start in range(0, len(order), users_at_once(self.recommender)):
             rows = order[start : start + users_at_once(self.recommender)]
-            for row, ranked in zip(rows, self._ranked(shown.rows(rows), slots, decoding), strict=True):
+            listed = self._ranked(shown.rows(rows), whole.rows(rows), slots, decoding)
+            for row, ranked in zip(rows, listed, strict=True):
                 without = set(whole[row].tolist()) if exclude else set()
                 kept = [(item, score) for item, score in ranked if item not in without][:k]
                 found[row] = [self._described(item, score) for item, score in kept]
         return found
 
-    def _ranked(self, histories: Sequences, slots: int, decoding: Decoding) -> list[list[tuple[int, float]]]:
-        """Items and scores, best first; all items of a slot, in the order of the catalogue."""
+    def _ranked(
+        self, histories: Sequences, held: Sequences, slots: int, decoding: Decoding
+    ) -> list[list[tuple[int, float]]]:
+        """Items and scores, best first; all items of a slot, in the order of the catalogue, also those ``held``."""
         if self.index is None:
-            ranked = self.recommender.rank(histories, slots, decoding)
+            ranked = self.recommender.rank(histories, slots, decoding, held=held)
         else:
-            ranked = self.index.search(histories, slots, decoding.exclude_history)
+            ranked = self.index.search(histories, slots, decoding.excluded(histories, held))
         groups = self.recommender.ids.groups
         members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
         lines = zip(ranked.items, ranked.scores, ranked.valid, strict=True)

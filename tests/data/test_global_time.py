@@ -38,10 +38,10 @@ def lists(sequences: Sequences) -> list[list[int]]:
     return [sequences[row].tolist() for row in range(len(sequences))]
 
 
-def as_tuples(targets: Targets) -> list[tuple[int, list[int], list[int]]]:
+def as_tuples(targets: Targets) -> list[tuple[int, list[int], list[int], list[int]]]:
     assert targets.counts is not None
-    items = np.split(targets.items, np.cumsum(targets.counts)[:-1])
-    return list(zip(targets.users.tolist(), lists(targets.histories), map(np.ndarray.tolist, items), strict=True))
+    items = [part.tolist() for part in np.split(targets.items, np.cumsum(targets.counts)[:-1])]
+    return list(zip(targets.users.tolist(), lists(targets.histories), lists(targets.held), items, strict=True))
 
 
 Parts = dict[int, list[list[int]]]
@@ -88,9 +88,10 @@ def test_equals_cutting_a_sorted_list(dataset: Dataset, cap: int, shown: bool) -
         kept = len(train) >= 2
         training.append(train if kept else [])
         if kept and valid:
-            validation.append((user, train[-cap:], list(dict.fromkeys(valid))))
+            validation.append((user, train[-cap:], train, list(dict.fromkeys(valid))))
         if kept and held:
-            test.append((user, (train + valid if shown else train)[-cap:], list(dict.fromkeys(held))))
+            before = train + valid if shown else train
+            test.append((user, before[-cap:], before, list(dict.fromkeys(held))))
     assert lists(split.train.sequences) == training
     assert as_tuples(split.validation) == validation
     assert as_tuples(split.test) == test
@@ -163,7 +164,7 @@ def test_new_items_are_targets_and_candidates() -> None:
 def test_an_item_taken_twice_is_one_target() -> None:
     data = dataset_of([[(0, 1), (1, 2), (90, 3), (91, 4), (92, 3)], [(5, 0)] * 40 + [(60, 1)] * 4])
     split = global_time(data)
-    assert as_tuples(split.test)[0] == (0, [1, 2], [3, 4])
+    assert as_tuples(split.test)[0] == (0, [1, 2], [1, 2], [3, 4])
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_histories_are_owned_by_rows_of_the_training_view(check_owners: Callable
 
 
 def test_targets_stay_with_their_users() -> None:
-    test = global_time(DATED).test
+    test = global_time(DATED, max_history=2).test
     rows = np.array([2, 0, 1])
     assert as_tuples(test.take(rows)) == [as_tuples(test)[row] for row in rows]
     assert test.items[test.places(rows)].tolist() == test.take(rows).items.tolist()
@@ -230,12 +231,12 @@ def test_targets_stay_with_their_users() -> None:
 
 
 def test_targets_among_candidates() -> None:
-    test = global_time(DATED).test
+    test = global_time(DATED, max_history=2).test
     candidates = np.arange(CATALOGUE) % 3 == 0
     some, places = test.among(candidates)
     expected = [
-        (user, history, [item for item in items if item % 3 == 0])
-        for user, history, items in as_tuples(test)
+        (user, history, held, [item for item in items if item % 3 == 0])
+        for user, history, held, items in as_tuples(test)
         if any(item % 3 == 0 for item in items)
     ]
     assert as_tuples(some) == expected

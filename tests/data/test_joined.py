@@ -96,7 +96,7 @@ def plain(split: Split) -> list[object]:
         return [sequences[row].tolist() for row in range(len(sequences))]
 
     def targets(found: Targets) -> list[object]:
-        return [found.users.tolist(), found.items.tolist(), rows(found.histories)]
+        return [found.users.tolist(), found.items.tolist(), rows(found.histories), rows(found.held)]
 
     train = split.train
     return [train.fingerprint, train.dataset, rows(train.sequences), targets(split.validation), targets(split.test)]

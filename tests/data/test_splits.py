@@ -29,8 +29,9 @@ def lists(sequences: Sequences) -> list[list[int]]:
     return [sequences[row].tolist() for row in range(len(sequences))]
 
 
-def as_tuples(targets: Targets) -> list[tuple[int, list[int], int]]:
-    return list(zip(targets.users.tolist(), lists(targets.histories), targets.items.tolist(), strict=True))
+def as_tuples(targets: Targets) -> list[tuple[int, list[int], list[int], int]]:
+    columns = targets.users.tolist(), lists(targets.histories), lists(targets.held), targets.items.tolist()
+    return list(zip(*columns, strict=True))
 
 
 @given(EVALUABLE, st.integers(1, 10), st.booleans())
@@ -42,8 +43,9 @@ def test_equals_the_obvious_split_of_lists(rows: list[list[int]], cap: int, show
             training.append(row)
             continue
         training.append(row[:-2])
-        validation.append((user, row[:-2][-cap:], row[-2]))
-        test.append((user, (row[:-1] if shown else row[:-2])[-cap:], row[-1]))
+        held = row[:-1] if shown else row[:-2]
+        validation.append((user, row[:-2][-cap:], row[:-2], row[-2]))
+        test.append((user, held[-cap:], held, row[-1]))
     assert lists(split.train.sequences) == training
     assert as_tuples(split.validation) == validation
     assert as_tuples(split.test) == test
@@ -106,7 +108,7 @@ def test_the_seed_reaches_the_training_view_and_changes_no_row() -> None:
 
 
 def test_two_parts_are_fixed_by_their_seed_and_keep_whole_rows_in_order() -> None:
-    everything = leave_one_out(dataset_of([[user % 20, 21, 22, 23] for user in range(200)])).test
+    everything = leave_one_out(dataset_of([[user % 20, 21, 22, 23] for user in range(200)]), max_history=2).test
     chosen, rest = everything.parted(50, seed=3)
     assert as_tuples(chosen) == as_tuples(everything.parted(50, seed=3)[0])
     assert as_tuples(chosen) != as_tuples(everything.parted(50, seed=4)[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,8 @@ WORDS = "abcdefgh"
 
 @pytest.fixture(scope="module")
 def split(toy: Dataset) -> Split:
-    return leave_one_out(toy)
+    """Shown are three items of three to seven."""
+    return leave_one_out(toy, max_history=3)
 
 
 @pytest.fixture(scope="module")
@@ -44,25 +47,32 @@ def recommender() -> Recommender:
     return recommender_for(ids, T5(T5Config(vocabulary.size, **shape)))
 
 
-def one_by_one(recommender: Recommender, targets: Targets, decoding: Decoding, slots: int) -> Ranks:
-    """The slow way: every user alone, and a walk down the list of slots."""
+def had(toy: Dataset, targets: Targets) -> list[set[int]]:
+    """All of each user's items but the one that is asked for."""
+    return [set(toy.sequences[user][:-1].tolist()) for user in targets.users]
+
+
+def one_by_one(
+    recommender: Recommender, targets: Targets, decoding: Decoding, slots: int, excluded: list[set[int]]
+) -> Ranks:
+    """The slow way: every user alone, and a walk down the list of slots, or of all slots that hold anything else than
+    what is excluded.
+    """
     groups = recommender.ids.groups
     code_rank, better, sizes = [], [], []
+    plain, wanted = replace(decoding, exclude_history=False), slots
+    if decoding.exclude_history:
+        plain, wanted = Decoding("exact"), len(set(groups))
     for user, target in enumerate(targets.items):
-        found = recommender.eval().rank(targets.histories.rows(np.array([user])), slots, decoding)
-        place, ahead, rank = 0, 0, np.inf
-        for item, valid in zip(found.items[0], found.valid[0], strict=True):
-            if not valid:
-                continue
-            place += 1
-            if groups[item] == groups[target]:
-                rank = place
-                break
-            ahead += int((groups == groups[item]).sum())
-        code_rank.append(rank)
-        better.append(ahead if np.isfinite(rank) else 0)
-        sizes.append(int((groups == groups[target]).sum()))
-    return Ranks(np.array(code_rank), np.array(better), np.array(sizes))
+        found = recommender.eval().rank(targets.histories.rows(np.array([user])), wanted, plain)
+        kept = [item for item in range(len(groups)) if item not in excluded[user]]
+        listed = [[item for item in kept if groups[item] == groups[shown]] for shown in found.items[0][found.valid[0]]]
+        listed = [slot for slot in listed if slot][:slots]
+        place = next((at for at, slot in enumerate(listed) if target in slot), None)
+        code_rank.append(np.inf if place is None else place + 1)
+        better.append(0 if place is None else sum(map(len, listed[:place])))
+        sizes.append(sum(groups[item] == groups[target] for item in {*kept, target}))
+    return Ranks(np.array(code_rank, float), np.array(better), np.array(sizes))
 
 
 def assert_equal(found: Ranks, expected: Ranks) -> None:
@@ -84,6 +94,7 @@ def assert_equal(found: Ranks, expected: Ranks) -> None:
 )
 def test_ranks_are_those_of_one_user_after_the_other(
     recommender: Recommender,
+    toy: Dataset,
     split: Split,
     decoding: Decoding,
     slots: int,
@@ -94,7 +105,12 @@ def test_ranks_are_those_of_one_user_after_the_other(
     advanced: list[int] = []
     ranks, complete = evaluate(recommender, split.test, decoding, slots, Accelerator(), advanced.append)
     everything = 28 if decoding.decoder == "exact" else slots
-    assert_equal(ranks, one_by_one(recommender, split.test, decoding, everything))
+    excluded = had(toy, split.test) if decoding.exclude_history else [set[int]()] * 40
+    assert_equal(ranks, one_by_one(recommender, split.test, decoding, everything, excluded))
+    if decoding.exclude_history:  # what is no longer shown is nobody's for the taking
+        shown = [set(split.test.histories[row].tolist()) for row in range(40)]
+        less = one_by_one(recommender, split.test, decoding, everything, shown)
+        assert (ranks.strict < less.strict).sum() > 10
     assert complete == (decoding.decoder == "exact")
     assert np.isfinite(ranks.strict).any()
     if decoding.decoder == "exact" and not decoding.exclude_history:
@@ -152,13 +168,18 @@ class Closeness(Baseline):
 @pytest.mark.parametrize("at_once", [1, 100, 1 << 24])
 @pytest.mark.parametrize("baseline", [Closeness(), load_baseline("pop")(), load_baseline("random")()])
 def test_batches_of_scores_are_all_scores_at_once(
-    split: Split, baseline: Baseline, at_once: int, exclude_history: bool, monkeypatch: pytest.MonkeyPatch
+    toy: Dataset,
+    split: Split,
+    baseline: Baseline,
+    at_once: int,
+    exclude_history: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ranking, "SCORED_AT_ONCE", at_once)
     baseline.fit(split.train)
     excluded = None
     if exclude_history:
-        excluded = np.array([np.isin(np.arange(30), split.test.histories[user]) for user in range(len(split.test))])
+        excluded = np.array([[item in held for item in range(30)] for held in had(toy, split.test)])
     advanced: list[int] = []
     found = score_targets(baseline, split.test, 30, exclude_history, advanced.append)
     assert_equal(found, from_scores(baseline.score(split.test.histories), split.test.items, excluded))
@@ -176,3 +197,17 @@ def test_an_item_of_the_history_takes_no_place() -> None:
 
     assert score_targets(Given(), targets, 5, exclude_history=False).strict.tolist() == [3]
     assert score_targets(Given(), targets, 5, exclude_history=True).strict.tolist() == [2]
+
+
+def test_an_item_that_is_no_longer_shown_takes_no_place_either() -> None:
+    """Items 4 and 3 score best, and the user has both, but is shown with item 3 alone."""
+    targets = Targets(np.array([0]), Sequences.from_rows([[4, 3]]), np.array([2], np.int32), max_history=1)
+    shown: list[list[int]] = []
+
+    class Given(Closeness):
+        def score(self, histories: Sequences) -> NDArray[np.float32]:
+            shown.append(histories[0].tolist())
+            return np.array([[0, 0, 5, 6, 7]], np.float32)
+
+    assert score_targets(Given(), targets, 5, exclude_history=True).strict.tolist() == [1]
+    assert shown == [[3]]

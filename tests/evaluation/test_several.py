@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
+from bench.data.dataset import Sequences
 from bench.evaluation import several
 from bench.evaluation.metrics import CUTOFFS, Ranks, from_scores, from_slots, per_user, summaries
 
@@ -98,26 +99,29 @@ Slot = list[int]
 
 
 def slots_of(
-    items: np.ndarray, valid: np.ndarray, scores: np.ndarray, wanted: set[int], groups: np.ndarray
+    items: np.ndarray, valid: np.ndarray, scores: np.ndarray, wanted: set[int], groups: np.ndarray, had: set[int]
 ) -> list[Slot]:
     """A user's slots as lists of items; of equal scores those first that are less likely to show a target."""
     held = [
-        (-score, [item for item in range(len(groups)) if groups[item] == groups[shown]])
+        (-score, [item for item in range(len(groups)) if groups[item] == groups[shown] and item not in had])
         for shown, ok, score in zip(items, valid, scores, strict=True)
         if ok
     ]
+    held = [pair for pair in held if pair[1]]
     held.sort(key=lambda pair: (pair[0], len(wanted & set(pair[1])) / len(pair[1])))
     return [slot for _, slot in held]
 
 
-def strict_list(items: np.ndarray, valid: np.ndarray, scores: np.ndarray, wanted: set[int], groups: np.ndarray) -> Slot:
+def strict_list(
+    items: np.ndarray, valid: np.ndarray, scores: np.ndarray, wanted: set[int], groups: np.ndarray, had: set[int]
+) -> Slot:
     """All items of all slots; of one slot, or of slots of one score, the targets last."""
     held = [
         (-score, item in wanted, item)
         for shown, ok, score in zip(items, valid, scores, strict=True)
         if ok
         for item in range(len(groups))
-        if groups[item] == groups[shown]
+        if groups[item] == groups[shown] and item not in had
     ]
     return [item for _, _, item in sorted(held)]
 
@@ -142,14 +146,14 @@ def plain(listed: list[int | None], wanted: set[int], name: str) -> float:
 NAMES = [f"{kind}@{k}" for kind in ("hit", "recall", "precision", "ndcg") for k in CUTOFFS] + ["mrr@20"]
 
 
-def readings_by_hand(seed: int) -> dict[str, dict[str, float]]:
+def readings_by_hand(seed: int, excluded: Sequences) -> dict[str, dict[str, float]]:
     items, valid, scores, targets, rows, groups = tied_lists(seed)
     found: dict[str, dict[str, list[float]]] = {
         reading: {name: [] for name in NAMES} for reading in ("strict", "optimistic", "expected")
     }
     for user in range(len(items)):
         wanted = set(targets[rows == user].tolist())
-        mine = items[user], valid[user], scores[user], wanted, groups
+        mine = items[user], valid[user], scores[user], wanted, groups, set(excluded[user].tolist())
         slots = slots_of(*mine)
         lists: dict[str, list[list[int | None]]] = {
             "strict": [list(strict_list(*mine))],
@@ -163,16 +167,18 @@ def readings_by_hand(seed: int) -> dict[str, dict[str, float]]:
     return {reading: {name: float(np.mean(held)) for name, held in by.items()} for reading, by in found.items()}
 
 
-@given(st.integers(0, 100_000))
-@settings(max_examples=60, deadline=None)
-def test_readings_equal_lists_written_out(seed: int) -> None:
+@given(st.integers(0, 100_000), st.integers(0, 7))
+@settings(max_examples=90, deadline=None)
+def test_readings_equal_lists_written_out(seed: int, had: int) -> None:
     """Strict puts a user's targets last in their slots, optimistic shows all targets of a slot and nothing else,
-    expected is the mean over every way in which each slot shows one of its items.
+    expected is the mean over every way in which each slot shows one of its items. Items that a user had are in none.
     """
     items, valid, scores, targets, rows, groups = tied_lists(seed)
-    ranks = from_slots(items, valid, targets, groups, scores, rows).of(rows, groups[targets])
+    excluded = Sequences.from_rows(np.random.default_rng(seed).integers(0, 11, (4, had)))
+    without = excluded if had else None
+    ranks = from_slots(items, valid, targets, groups, scores, rows, excluded=without).of(rows, groups[targets])
     found = summaries(ranks, complete=False)
-    for reading, expected in readings_by_hand(seed).items():
+    for reading, expected in readings_by_hand(seed, excluded).items():
         assert found[reading] == pytest.approx(expected), reading
     for name in ("recall@5", "ndcg@10", "mrr@20"):
         assert found["strict"][name] <= found["optimistic"][name] + 1e-12

@@ -24,7 +24,7 @@ from bench.model.t5 import T5, T5Config
 
 @pytest.fixture(scope="module")
 def split(dated: Dataset) -> Split:
-    return global_time(dated)
+    return global_time(dated, max_history=3)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,7 @@ def test_what_has_been_trained_on_is_warm(split: Split, warm: NDArray[np.bool_])
     assert (~warm).sum() > 20
 
 
+@pytest.mark.parametrize("exclude_history", [False, True])
 @pytest.mark.parametrize("decoder", ["beam", "exact"])
 @pytest.mark.parametrize("kind", ["warm", "cold", "all"])
 def test_every_user_is_decoded_once_and_ranks_are_those_of_the_slow_way(
@@ -56,24 +57,32 @@ def test_every_user_is_decoded_once_and_ranks_are_those_of_the_slow_way(
     warm: NDArray[np.bool_],
     decoder: str,
     kind: str,
+    exclude_history: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One user at a time: the items of the slots that are candidates, the user's targets last within a slot."""
+    """One user at a time: the items of the slots that are candidates, the user's targets last within a slot; and
+    nothing that the user ever had, shown or not, where that is excluded.
+    """
     monkeypatch.setattr(ranking, "users_at_once", lambda _: 5)
     candidates = {"warm": warm, "cold": ~warm, "all": np.ones(len(warm), bool)}[kind]
     targets, _ = split.test.among(candidates)
-    decoding, asked, groups = Decoding(decoder), list[int](), recommender.ids.groups
+    width = len(warm) if exclude_history else 20  # a narrower beam may lose what comes behind excluded items
+    decoding = Decoding(decoder, width, exclude_history=exclude_history)
+    asked, groups = list[int](), recommender.ids.groups
     mask = None if kind == "all" else candidates
     ranks, _ = evaluate(recommender, targets, decoding, 20, Accelerator(), asked.append, mask)
     assert sum(asked) == len(targets) < len(targets.items)
     slots = 20 if decoder == "beam" else len(warm)
+    wanted, plain = (len(warm), Decoding("exact")) if exclude_history else (slots, decoding)
     found = ranks.strict
     for row in range(len(targets)):
-        alone = recommender.rank(targets.histories.rows(np.array([row])), slots, decoding, mask)
+        alone = recommender.rank(targets.histories.rows(np.array([row])), wanted, plain, mask)
         mine = targets.take(np.array([row])).items.tolist()
+        held = set(targets.held[row].tolist()) if exclude_history else set()
+        kept = [item for item in np.flatnonzero(candidates).tolist() if item not in held]
+        filled = [[other for other in kept if groups[other] == groups[item]] for item in alone.items[0][alone.valid[0]]]
         listed = []
-        for item in alone.items[0][alone.valid[0]]:
-            members = [other for other in np.flatnonzero(candidates) if groups[other] == groups[item]]
+        for members in [slot for slot in filled if slot][:slots]:
             listed += sorted(members, key=lambda item: item in mine)
         expected = [listed.index(item) + 1 if item in listed else np.inf for item in mine]
         assert sorted(found[targets.owners == row]) == sorted(expected)
@@ -90,9 +99,10 @@ def test_a_baseline_is_ranked_among_candidates_alone(
     advanced: list[int] = []
     found = score_targets(baseline, targets, len(warm), exclude_history, advanced.append, warm)
     assert sum(advanced) == len(targets)
+    assert (targets.held.lengths > targets.histories.lengths).mean() > 0.5
     for row in range(len(targets)):
-        mine, history = targets.take(np.array([row])), targets.histories[row]
-        kept = [item for item in np.flatnonzero(warm) if not exclude_history or item not in history]
+        mine, held = targets.take(np.array([row])), targets.held[row]
+        kept = [item for item in np.flatnonzero(warm) if not exclude_history or item not in held]
         scores = baseline.score(mine.histories)[0]
         order = sorted(kept, key=lambda item: -scores[item])
         expected = [order.index(item) + 1 if item in order else np.inf for item in mine.items]

@@ -20,6 +20,7 @@ from bench.model.vector_set import VectorSetRecommender
 
 ITEMS = 300
 HISTORIES = Sequences.from_rows([[1, 2, 3], [299], [5, 5, 5, 7], list(range(12))])
+HELD = Sequences.from_rows([[1, 2, 3], [4, 299], [5, 5, 5, 7], list(range(11, -1, -1)) + list(range(12))])
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def model(t5: Callable[..., T5]) -> VectorSetRecommender:
 @pytest.mark.parametrize("exclude", [False, True])
 @pytest.mark.parametrize("count", [10, ITEMS])
 def test_the_flat_index_is_brute_force(model: VectorSetRecommender, exclude: bool, count: int) -> None:
-    found = CatalogueIndex(model).search(HISTORIES, count, exclude)
-    expected = model.rank(HISTORIES, count, Decoding(exclude_history=exclude))
+    found = CatalogueIndex(model).search(HISTORIES, count, HELD if exclude else None)
+    expected = model.rank(HISTORIES, count, Decoding(exclude_history=exclude), held=HELD)
     assert found.complete == expected.complete == (count == ITEMS)
     assert np.array_equal(found.valid, expected.valid)
     assert np.array_equal(found.items[found.valid], expected.items[expected.valid])

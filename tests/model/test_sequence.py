@@ -207,6 +207,24 @@ def test_what_a_user_has_is_not_recommended_where_he_has_all_of_it(t5: MakeT5, n
     assert len(kept) < len(best_items(model, 3))
 
 
+@pytest.mark.parametrize("name", CODES)
+def test_what_a_user_has_is_not_recommended_though_it_is_not_shown(t5: MakeT5, name: str) -> None:
+    model, codes = make(t5, name), CODES[name]
+    held = Sequences.from_rows([[0, 1, 2, 3, 4, 5], [0, 2, 5, 6], [4, 2, 2], [1, 4, 7, 0, 3]])
+    shown = held.newest(2)
+    everything = model.rank(shown, 8, EXACT)
+    for decoder in ("beam", "exact"):
+        found = model.rank(shown, 8, Decoding(decoder, 20, Scoring(), exclude_history=True), held=held)
+        for row in range(4):
+            kept = [
+                item
+                for item in everything.items[row][everything.valid[row]]
+                if any(codes[other] == codes[item] for other in range(8) if other not in held[row])
+            ]
+            assert found.items[row][found.valid[row]].tolist() == kept
+        agree(model.rank(shown, 8, Decoding(decoder, 20, Scoring()), held=held), everything)
+
+
 def test_a_user_without_history_is_excluded_nothing(t5: MakeT5) -> None:
     model, nobody = make(t5), Sequences.from_rows([[], []])
     for decoder in ("beam", "exact"):

@@ -252,6 +252,18 @@ def test_ranking_is_that_of_brute_force(t5: MakeT5, monkeypatch: pytest.MonkeyPa
             assert np.allclose(found.scores[row][found.valid[row]], best, atol=1e-4)
 
 
+def test_what_a_user_has_is_not_ranked_though_it_is_not_shown(t5: MakeT5) -> None:
+    model = make(t5)
+    model.weight.fill_(0.3)
+    held = Sequences.from_rows([[item, *HISTORIES[row]] for row, item in enumerate((6, 7, 8))])
+    expected = scores_of(model, 0.3)
+    found = model.rank(HISTORIES, ITEMS, Decoding(exclude_history=True), held=held)
+    for row in range(3):
+        order = [item for item in np.argsort(-expected[row], kind="stable") if item not in held[row]]
+        assert found.items[row][found.valid[row]].tolist() == order
+    assert model.rank(HISTORIES, ITEMS, Decoding(), held=held).valid.all()
+
+
 def test_ties_are_broken_by_catalogue_index() -> None:
     scores = torch.tensor([[1.0, 3, 2, 3, 2, 2, 0], [0.0, 0, 0, 0, 0, 0, 0]])
     for count in range(1, 8):
@@ -292,7 +304,7 @@ def test_a_tie_that_goes_on_past_the_last_place_counts_against_all(t5: MakeT5, d
 def users(count: int = 40) -> Targets:
     random = np.random.default_rng(8)
     histories = Sequences.from_rows([random.integers(0, ITEMS, random.integers(1, 5)) for _ in range(count)])
-    return Targets(np.arange(count), histories, random.integers(0, ITEMS, count).astype(np.int32))
+    return Targets(np.arange(count), histories, random.integers(0, ITEMS, count).astype(np.int32), max_history=2)
 
 
 @pytest.mark.parametrize("exclude", [False, True])
@@ -317,9 +329,24 @@ def test_the_free_sweep_is_inference_at_every_weight(t5: MakeT5, exclude: bool) 
     assert len(set(means)) > 5
 
 
+def test_targets_are_ranked_among_what_their_users_never_had(t5: MakeT5) -> None:
+    from accelerate import Accelerator
+
+    model, targets = make(t5), users()
+    model.weight.fill_(0.3)
+    decoding = Decoding(exclude_history=True)
+    ranks, _ = evaluate(model, targets, decoding, ITEMS, Accelerator(cpu=True))
+    scores = scores_of(model, 0.3, targets.histories)
+    for row, target in enumerate(targets.items):
+        left = [item for item in range(ITEMS) if item not in targets.held[row]]
+        better = [item for item in left if scores[row, item] >= scores[row, target]]
+        assert ranks.strict[row] == (len(better) if target in left else np.inf)
+    assert (targets.held.lengths > 2).sum() > 10
+
+
 def test_where_nothing_is_ever_found_the_weight_is_one_half(t5: MakeT5) -> None:
     model, targets = make(t5), users()
-    hidden = replace(targets, histories=Sequences.from_rows([[item] for item in targets.items]))
+    hidden = replace(targets, held=Sequences.from_rows([[item, 0, 1] for item in targets.items]))
     model.weight.fill_(0.9)
     model.calibrate(hidden, Decoding(exclude_history=True), "ndcg@10")
     assert float(model.weight) == 0.5

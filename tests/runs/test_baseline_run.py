@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.data.dataset import Dataset
@@ -117,6 +118,25 @@ def test_it_selects_on_the_validation_users_of_the_contract_and_scores_every_tes
     rows = follows[[history[-1] for history in map(split.test.histories.__getitem__, range(40))]]
     ranks = (rows >= rows[np.arange(40), split.test.items][:, None]).sum(axis=1)
     assert found["metrics"]["strict"]["hit@10"] == pytest.approx((ranks <= 10).mean())
+
+
+def test_what_a_user_has_is_excluded_though_it_is_not_shown(
+    bench: Bench, quick: list[str], toy: Dataset, cells: Cells, tmp_path: Path
+) -> None:
+    lines = ["--set=max_history=2", "--set=exclude_history=true"]
+    said = bench("run", "--baseline", "pop", *quick, *lines, "--results", tmp_path / "results")
+    assert said.code == 0, said.err
+    cell, _ = stored(tmp_path, cells)
+    counts, expected = np.zeros(30), {}
+    for user in range(40):
+        np.add.at(counts, toy.sequences[user][:-2], 1)
+    for user, name in enumerate(toy.users):
+        *before, target = toy.sequences[user].tolist()
+        left = [item for item in range(30) if item not in before and counts[item] >= counts[target]]
+        expected[name] = len(left) if target in left else np.inf
+    table = pd.read_parquet(cell / "per_user.parquet")
+    assert dict(zip(table["user"], table["rank"].to_numpy(float, na_value=np.inf), strict=True)) == expected
+    assert set(table["history_length"]) == {2}
 
 
 def test_a_stopped_one_finds_its_workshop_again_and_logs_once(

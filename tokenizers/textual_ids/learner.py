@@ -175,9 +175,14 @@ class GeneratorLearner(Recommender):
         return code, [(block.b + place, block.a + place) for block in blocks for place in range(block.size)]
 
     def rank(
-        self, histories: Sequences, slots: int, decoding: Decoding, candidates: NDArray[np.bool_] | None = None
+        self,
+        histories: Sequences,
+        slots: int,
+        decoding: Decoding,
+        candidates: NDArray[np.bool_] | None = None,
+        held: Sequences | None = None,
     ) -> Slots:
-        return self.recommender.rank(histories, slots, decoding, candidates)
+        return self.recommender.rank(histories, slots, decoding, candidates, held)
 
 
 def _pairs(found: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
