@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.report.contracts import Contracts, differences, settings, varying
+from bench.report.labels import names
 from bench.report.results import DatasetFacts, Result
 from bench.report.rows import Row, differing
 from bench.report.significance import Tested
@@ -195,10 +195,8 @@ def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
 
 def _cells(rows: Sequence[Row]) -> dict[str, Result]:
     """Every cell by a name that is its own: the row's, with the contract where rows share it, and the seed."""
-    labels = Counter(row.label for row in rows)
     named = {}
-    for row in rows:
-        name = row.label + (f" {row.first.contract_id}" if labels[row.label] > 1 else "")
+    for row, name in zip(rows, names(rows), strict=True):
         for cell in row.cells:
             named[name + (f" seed {cell.seed}" if len(row.cells) > 1 else "")] = cell
     return named
