@@ -194,6 +194,15 @@ def test_the_tables_hold_what_the_json_holds(runs: Path) -> None:
     assert all(cell.source.folders for table in tables(found) for row in table.rows for cell in row)
 
 
+def test_slices_of_a_difference_are_not_cut_off_and_do_not_say_so(runs: Path) -> None:
+    _, *slices = tables(made(runs, "pop", "textual"))
+    ends = [cell.ends for table in slices for cell in table.columns[3].cells]
+    assert any(found is not None and found[0] < 0 for found in ends)
+    for table in slices:
+        assert table.columns[3].title == "A less B"
+        assert [note.text.endswith("standard errors over users, of the difference") for note in table.notes] == [True]
+
+
 def test_the_command_prints_tables_or_json(bench: Bench, runs: Path) -> None:
     words = ["compare", "textual", "pop", "--dataset", "toys", "--results", runs]
     said = bench(*words)
