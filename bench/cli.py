@@ -162,7 +162,7 @@ def report(
     "`bench compare results/runs/toys/textual-title@1/584c8526-74386b/0 pop --dataset toys --json`"
 )
 def compare(
-    run_a: Annotated[str, typer.Argument(help="Folder of a cell, or the name of a scheme or baseline.")],
+    run_a: Annotated[str, typer.Argument(help="Folder of a cell, name of what was run, or a row of the report.")],
     run_b: Annotated[str, typer.Argument(help="The same of the run to compare with.")],
     dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the mean over all seeds of a run.")] = None,
@@ -181,14 +181,14 @@ def compare(
     "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
 )
 def recommend(
-    run: Annotated[str, typer.Argument(help="Folder of a cell, or the name of a scheme.")],
+    run: Annotated[str, typer.Argument(help="Folder of a cell, name of a scheme, or a row of the report.")],
     history: Annotated[
         list[str], typer.Option(help="Items by their original id, oldest first, separated by commas; may be repeated.")
     ],
     k: Annotated[int, typer.Option("-k", "--count", help="How many items to recommend.")] = 10,
     exclude_history: Annotated[
         bool | None,
-        typer.Option("--exclude-history/--include-history", help="Whether items of the history are left out."),
+        typer.Option("--exclude-history/--include-history", help="Leave out the history; by default as it was tested."),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the first.")] = None,

@@ -22,6 +22,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -55,10 +56,19 @@ def find(name: str, group: str, kind: str) -> EntryPoint:
     """The one entry point with this name. BenchError where there is none (with the nearest name), or several."""
     offered = offers(group)
     if name not in offered:
+        if hint := _elsewhere(name, group):
+            raise BenchError(f"unknown {kind} '{name}'; {hint}")
         raise unknown(kind, name, offered)
     if len(offered[name]) > 1:
         raise BenchError(conflict(offered[name]))
     return offered[name][0]
+
+
+def _elsewhere(name: str, group: str) -> str:
+    """That the name is one of another group, and how it is run; empty where it is not."""
+    kinds = {SCHEMES: ("an identifier scheme", "--id-scheme"), BASELINES: ("a baseline", "--baseline")}
+    found = (said for other, said in kinds.items() if other != group and name in offers(other))
+    return next((f"it is {what}, which is run with {option} {name}" for what, option in found), "")
 
 
 def load(name: str, group: str, kind: str) -> tuple[object, str]:
@@ -75,17 +85,23 @@ def load(name: str, group: str, kind: str) -> tuple[object, str]:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # whatever a stranger's module raises while it is imported
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise BenchError(f"{kind} {name} can't be loaded: {cause}{_nearest(error)}") from error
+        raise BenchError(f"{kind} {name} can't be loaded: {_cause(error, place)}") from error
     return found, f"{kind} {name}"
 
 
-def _nearest(error: BaseException) -> str:
-    """What a module has that is called nearly like what it was asked for."""
+def _cause(error: BaseException, place: str) -> str:
+    """What went wrong, in one line; where a module lacks what was asked for, what it has instead."""
+    cause = " ".join(f"{type(error).__name__}: {error}".split())
     if not (isinstance(error, AttributeError) and isinstance(error.obj, ModuleType)):
-        return ""
-    near = get_close_matches(str(error.name), vars(error.obj), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+        return cause
+    held, module = vars(error.obj), error.obj.__name__
+    near = get_close_matches(str(error.name), held, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    if not module.startswith(FILE_MODULE):
+        return cause + hint
+    own = {name: found for name, found in held.items() if isinstance(found, type) and found.__module__ == module}
+    classes = [name for name, found in own.items() if not is_dataclass(found)]  # which settings are
+    return f"{place} has no '{error.name}'{hint or ';'} its classes: {', '.join(classes) or 'none'}"
 
 
 def where(entry: EntryPoint) -> str:

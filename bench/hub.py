@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(wanted)))
     except Exception as error:  # the hub client raises from a dozen families, all meaning 'not to be had'
-        cause = " ".join(str(error).split())[:160]
+        cause = textwrap.shorten(str(error), 160, placeholder=" …")
         raise BenchError(
             f"{what} '{asked}' cannot be had from the Hugging Face hub ({type(error).__name__}: {cause}); {hint}"
         ) from error

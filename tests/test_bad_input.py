@@ -123,7 +123,8 @@ def test_a_catalogue_smaller_than_the_longest_list(run: Refused, data: Path) -> 
     (data / "toy.inter").write_text(f"{HEADER}\n{rows}")
     for subject in (("--id-scheme", "numeric"), ("--baseline", "pop")):
         assert run(*subject) == (
-            "hit@20 was asked for, but the catalogue has only 15 items; a larger data set is needed"
+            "at least 20 items are needed for the metrics of the report, which go up to hit@20; the catalogue has only "
+            "15"
         )
 
 

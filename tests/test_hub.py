@@ -27,6 +27,15 @@ def test_the_hub_is_asked_for_what_is_wanted_in_the_revision_named(
     assert told == {"name": name, "revision": revision, "allow_patterns": ["config.json"]}
 
 
+def test_a_long_reason_is_cut_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("snapshot " * 40)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(BenchError, match=r"\(OSError: (snapshot ){17}…\); connect$"):
+        locate("lab/t5", "backbone", (), "connect")
+
+
 def test_a_folder_is_never_asked_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("it was asked"))
     assert locate(str(tmp_path), "backbone", (), "connect") == tmp_path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,3 +23,11 @@ class Asked:
     overrides: tuple[str, ...] = ()
     seed: int = 0
     data_dir: Path | None = None
+
+    @property
+    def words(self) -> str:
+        """Scheme and options as of the command line, to be copied into another command."""
+        options = {"--dataset": self.dataset, "--seed": str(self.seed), "--data-dir": str(self.data_dir)}
+        plain = {"--dataset": EMBEDDED, "--seed": "0", "--data-dir": "None"}
+        given = [part for name, value in options.items() if value != plain[name] for part in (name, value)]
+        return shlex.join([self.scheme, *given, *(f"--set={override}" for override in self.overrides)])

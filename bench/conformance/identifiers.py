@@ -9,6 +9,7 @@ import numpy as np
 from bench.conformance.evidence import Evidence
 from bench.conformance.verdict import Verdict, broken, kept, skipped
 from bench.ids import storage
+from bench.ids.plugins import IDENTIFIERS
 from bench.ids.scheme import TokenIds
 from bench.model.trie import Trie, with_end
 
@@ -19,8 +20,11 @@ def fits(evidence: Evidence) -> Verdict:
     """``fit`` ends well and names every item of the catalogue."""
     report, items = evidence.first.report, len(evidence.data.items)
     if report.error and not report.stored:
-        advice = f"mend fit; `bench ids show {evidence.asked.scheme} --debug` shows the traceback"
-        return broken(f"fit failed: {report.error}", advice, report.place)
+        file = evidence.asked.scheme.removeprefix(IDENTIFIERS)
+        theirs = file != evidence.asked.scheme  # the class is ours, but what it reads is somebody else's
+        mend, place = ("mend the file", file) if theirs else ("mend fit", report.place)
+        advice = f"{mend}; `bench ids show {evidence.asked.words} --debug` shows the traceback"
+        return broken(f"fit failed: {report.error}", advice, place)
     if report.error:
         return kept("fit returned identifiers")
     if len(evidence.ids) != items:

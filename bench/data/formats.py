@@ -149,6 +149,7 @@ def _columns(path: Path, header: str, needed: Iterable[str]) -> dict[str, str]:
         if field not in columns:
             near = difflib.get_close_matches(field, columns, n=1)
             hint = f"; is '{near[0]}' meant to be '{field}'?" if near else ""
+            hint = "; separate columns by tabs, not commas" if len(cells) == 1 and "," in header else hint
             raise BenchError(
                 f"{path}, line 1: no column '{field}'; found {', '.join(cells)}; needed {', '.join(needed)}{hint}"
             )

@@ -48,7 +48,8 @@ def known(data_dir: Path | None = None) -> list[Known]:
 
 
 def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
-    """A data set by name, or any folder with atomic files by path; with ``+`` between them, several joined into one.
+    """A data set by name, or any folder with atomic files by its path or that of ``<folder>/<folder>.inter``; with
+    ``+`` between them, several joined into one.
 
     Names are those above, those that packages offer, and whatever is in ``data_dir``, ``$BENCH_DATA_DIR`` or the user's
     data folder, looked for in this order as ``<name>/<name>.inter`` or ``<name>.inter``. Raises BenchError where
@@ -66,10 +67,12 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
         return _read(_located(name_or_path, data_dir) or _not_found(name_or_path, data_dir), name_or_path)
     path = Path(name_or_path).expanduser()
     if path.is_dir() or os.sep in name_or_path or "/" in name_or_path:
-        return _read(path)
+        return _read_file(path) if path.is_file() else _read(path)
     folder = _located(name_or_path, data_dir)
     if folder is not None:
         return _read(folder, name_or_path)
+    if path.is_file():
+        return _read_file(path)
     raise unknown("data set", name_or_path, [EMBEDDED, *FILES, *offered])
 
 
@@ -111,6 +114,16 @@ def _read(folder: Path, name: str | None = None) -> Dataset:
     return read_atomic(folder, name)
 
 
+def _read_file(path: Path) -> Dataset:
+    """The folder of an ``.inter`` file that is called like it."""
+    if path.suffix == ".inter" and path.resolve().parent.name == path.stem:
+        return _read(path.parent, path.stem)
+    raise BenchError(
+        f"data set '{path}' is a file; name a folder with RecBole atomic files, {path.stem}/{path.stem}.inter, whose "
+        "columns user_id:token, item_id:token, timestamp:float are separated by tabs"
+    )
+
+
 def _read_ml_100k() -> Dataset:
     """Every rating, high or low, is an interaction."""
     folder = _embedded()
@@ -143,7 +156,7 @@ def _roots(data_dir: Path | None) -> Iterator[Path]:
 
 
 def _not_found(name: str, data_dir: Path | None) -> Path:
-    roots = list(_roots(data_dir))
+    roots = list(dict.fromkeys(_roots(data_dir)))
     raise BenchError(
         f"data set '{name}' ({FILES[name]}) is not in {', '.join(map(str, roots))}; convert it to RecBole "
         "atomic files (for example with the tools of github.com/RUCAIBox/RecSysDatasets) and put "

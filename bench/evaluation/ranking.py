@@ -119,8 +119,9 @@ def _scores(baseline: Baseline | TrainedBaseline, part: Targets) -> NDArray[np.f
 
 
 def check_cutoff(cutoff: int, items: int) -> None:
-    """BenchError where a metric is asked at more places than there are items."""
+    """BenchError where a metric looks at more places than there are items."""
     if cutoff > items:
         raise BenchError(
-            f"hit@{cutoff} was asked for, but the catalogue has only {items} items; a larger data set is needed"
+            f"at least {cutoff} items are needed for the metrics of the report, which go up to hit@{cutoff}; the "
+            f"catalogue has only {items}"
         )

@@ -122,7 +122,7 @@ def _slicing(found: Difference, slicing: Slicing) -> Table:
     )
     head = Column(slicing.title, tuple(Cell(part.label, source, part.label) for part in parts), numeric=False)
     title = f"{metric_title(HEADLINE)} by {slicing.title}"
-    return Table(slicing.name, title, head, columns, (Note("slices", notes.SLICES),))
+    return Table(slicing.name, title, head, columns, (Note("slices", notes.SLICED_DIFFERENCES),))
 
 
 def _gap(part: Slice) -> float | None:

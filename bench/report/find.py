@@ -1,12 +1,15 @@
-"""A stored run by its folder or by its scheme's name: what ``bench compare`` is asked about."""
+"""A stored run by its folder, its scheme's name or its label in the report: what ``bench compare`` is asked about."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import entries
 from bench.errors import BenchError, unknown
 from bench.report import results as stored
+from bench.report.labels import labels, names
 from bench.report.results import Result
 from bench.report.rows import Row, sections
 
@@ -16,22 +19,43 @@ def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Ro
 
     ``asked`` is the folder of a cell, as such or below ``results`` or ``results/runs``, or a folder with the cells of
     several seeds; else a scheme's or baseline's name, with or without ``@version``, or the name of its family: that is
-    the variant that ``bench run`` takes it for, or where that has no run whatever there is.
+    the variant that ``bench run`` takes it for, or where that has no run whatever there is; or the label of a row in
+    the report of all results or of this data set alone, with or without the letter or the id of its contract.
     BenchError where that is nothing, or more than one run.
     """
-    found = _of_folder(results, asked) or _of_name(results, asked)
+    found = _of_folder(results, asked)
+    known = [] if found else stored.load(results)
+    found = found or _of_name(known, asked, dataset)
     kept = [cell for cell in found if dataset in (None, cell.dataset.name) and seed in (None, cell.seed)]
     if not kept:
         have = ", ".join(f"{cell.dataset.name} seed {cell.seed}" for cell in found)
-        wanted = " ".join([dataset or "any data set", *([] if seed is None else [f"seed {seed}"])])
+        wanted = " ".join([*([dataset] if dataset else []), *([] if seed is None else [f"seed {seed}"])])
         raise BenchError(f"'{asked}' has no result for {wanted}; it has {have}")
     rows = [row for section in sections(kept) for row in section.rows]
     if len(rows) > 1:
-        folders = ", ".join(row.first.place for row in rows)
-        several = len({row.first.dataset.name for row in rows}) > 1
-        hint = "name one of their folders" + (", or a data set with --dataset" if several else "")
-        raise BenchError(f"'{asked}' could be any of {len(rows)} runs; {hint}: {folders}")
+        raise BenchError(f"'{asked}' could be any of {len(rows)} runs; {_choice(rows, known)}")
     return rows[0]
+
+
+def _choice(rows: Sequence[Row], known: Sequence[Result]) -> str:
+    """The runs by what a shell may be given for them, and by their folders; only by these where one was asked for."""
+    folders = [row.first.place for row in rows]
+    named = {
+        cell.place: name
+        for section in sections(known)
+        for row, name in zip(section.rows, names(section.rows), strict=True)
+        for cell in row.cells
+    }
+    several = len({row.first.dataset.name for row in rows}) > 1
+    words = [
+        shlex.quote(named[row.first.place]) + (f" --dataset {shlex.quote(row.first.dataset.name)}" if several else "")
+        for row in rows
+        if row.first.place in named
+    ]
+    if len(set(words)) < len(rows):
+        return f"name one of their folders: {', '.join(folders)}"
+    both = (f"{word} ({folder})" for word, folder in zip(words, folders, strict=True))
+    return f"name one of them, or its folder: {', '.join(both)}"
 
 
 def _of_folder(results: Path, asked: str) -> list[Result]:
@@ -43,15 +67,26 @@ def _of_folder(results: Path, asked: str) -> list[Result]:
     return []
 
 
-def _of_name(results: Path, asked: str) -> list[Result]:
-    known = stored.load(results)
+def _of_name(known: Sequence[Result], asked: str, dataset: str | None) -> list[Result]:
     exact = [cell for cell in known if asked in (cell.scheme.name, f"{cell.scheme.name}@{cell.scheme.version}")]
     meant = _meant(asked)
     found = exact or [cell for cell in known if cell.scheme.name in meant]
     found = found or [cell for cell in known if cell.scheme.name.startswith(f"{asked}/")]
+    found = found or _of_label(known, asked)
+    found = found or _of_label([cell for cell in known if cell.dataset.name == dataset], asked)
     if not found:
-        raise unknown("run", asked, {cell.scheme.name for cell in known})
+        raise unknown("run", asked, {row.label for section in sections(known) for row in section.rows})
     return found
+
+
+def _of_label(known: Sequence[Result], asked: str) -> list[Result]:
+    return [
+        cell
+        for section in sections(known)
+        for row, lettered in zip(section.rows, labels(section), strict=True)
+        if asked in (row.label, lettered, f"{row.label} {row.first.contract_id}")
+        for cell in row.cells
+    ]
 
 
 def _meant(asked: str) -> set[str]:

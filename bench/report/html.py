@@ -106,7 +106,8 @@ def _identifiers(row: Row, found: Identifiers, items: Sequence[str]) -> Column:
 
 def _lead(results: Sequence[Result], found: Sequence[Section]) -> str:
     kinds = {
-        kind: {row.label for section in found for row in section.rows if row.baseline is kind} for kind in (False, True)
+        kind: {row.first.scheme.name for section in found for row in section.rows if row.baseline is kind}
+        for kind in (False, True)
     }
     counts = [
         _count(len(kinds[False]), "identifier scheme"),

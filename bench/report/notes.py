@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.report.contracts import Contracts, differences, settings, varying
+from bench.report.labels import names
 from bench.report.results import DatasetFacts, Result
 from bench.report.rows import Row, differing
 from bench.report.significance import Tested
@@ -57,14 +57,18 @@ DIAGNOSTICS = (
     "colliding items share their identifier with another, colliding targets are the same by test interactions; "
     "strict counts the target as the last item of its slot, expected lets a slot show one of its items at random, "
     "optimistic lets collisions cost nothing; invalid is the share of written lists that name no item, 0 by "
-    "construction where the decoder only follows identifiers"
+    "construction where the decoder only follows identifiers; distinct tokens, entropy and shared prefix stand for "
+    "each place of the identifier, first to last; a dash stands where a figure does not exist (vectors have no tokens, "
+    "most schemes no codebook), where seeds differ in their number of places, or where the run is older than the figure"
 )
 ZERO_SHOT = "identifiers are made from the catalogue, test histories are read only to rank; costs are the model's"
 JOINT = "one model for several data sets; only the items of this one are ranked, and costs are the model's"
-SLICES = (
+SLICED = (
     "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; intervals are "
-    "1.96 standard errors over users, cut off at 0"
+    "1.96 standard errors over users"
 )
+SLICES = SLICED + ", cut off at 0"
+SLICED_DIFFERENCES = SLICED + ", of the difference"
 SEVERAL = (
     "under split=ratio a user has several: Hit@k is the share of users with any of theirs among the first k, NDCG@k is "
     "a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 the mean of 1/rank of the first"
@@ -82,7 +86,7 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
         Note("split", _alike({name: cell.split for name, cell in _cells(rows).items()})),
         Note("seeds", _seeds(rows)),
         *([Note("missing", missing)] if missing else []),
-        Note("schemes", "; ".join(_scheme(row.first) for row in rows)),
+        Note("schemes", "; ".join(dict.fromkeys(_scheme(row.first) for row in rows))),
         *_environment(rows),
         Note("results", "; ".join(", ".join(cell.place for cell in row.cells) for row in rows)),
     ]
@@ -184,21 +188,20 @@ def _unlike(found: Contracts) -> dict[str, dict[str, list[str]]]:
 def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
     """Baselines that stand under a contract which is not their own, and what makes them do so."""
     holders = list(found.by_letter.values())
-    borrowing = [row for row in rows if row.baseline and row.first not in holders]
+    named = zip(names(rows), rows, strict=True)
+    borrowing = {name: row.first.contract for name, row in named if row.baseline and row.first not in holders}
     if not borrowing:
         return []
-    labels = ", ".join(row.label for row in borrowing)
-    shared = dict.fromkeys(key for row in borrowing for key in row.first.contract if key in holders[0].contract)
-    text = f"{labels}: not trained under the contract; of its settings they share {', '.join(shared) or 'none'}"
-    return [Note("baselines", text)]
+    shared = dict.fromkeys(key for held in borrowing.values() for key in held if key in holders[0].contract)
+    text = f"{', '.join(borrowing)}: not trained under the contract; of its settings they share "
+    unlike = differences(varying(borrowing, borrowing))
+    return [Note("baselines", text + (", ".join(shared) or "none") + (f"; they differ in {unlike}" if unlike else ""))]
 
 
 def _cells(rows: Sequence[Row]) -> dict[str, Result]:
     """Every cell by a name that is its own: the row's, with the contract where rows share it, and the seed."""
-    labels = Counter(row.label for row in rows)
     named = {}
-    for row in rows:
-        name = row.label + (f" {row.first.contract_id}" if labels[row.label] > 1 else "")
+    for row, name in zip(rows, names(rows), strict=True):
         for cell in row.cells:
             named[name + (f" seed {cell.seed}" if len(row.cells) > 1 else "")] = cell
     return named
@@ -212,7 +215,8 @@ def _alike(named: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _seeds(rows: Sequence[Row]) -> str:
-    named = {row.label: {"seeds": ", ".join(str(seed) for seed in row.seeds)} for row in rows}
+    seeds = (", ".join(str(seed) for seed in row.seeds) for row in rows)
+    named = {name: {"seeds": held} for name, held in zip(names(rows), seeds, strict=True)}
     if differing(list(named.values())):
         return "; ".join(f"{label}: {held['seeds']}" for label, held in named.items())
     return next(iter(named.values()))["seeds"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from bench.report.table import DASH, Cell, Column, Note
 MEANING = (
     "cold items have no training interaction, warm ones have; in their columns only items of the kind are ranked, only "
     "targets of the kind count, and users without one are left out, so columns are means over different users; a dash "
-    "stands where a kind has no target, or fewer than 20 items"
+    "stands where a kind has no target or fewer than 20 items, or where the run is older than this measure"
 )
+CUTOFF = 10  # of both metrics of the table
 INTERVALS = "95 % percentile bootstrap over the users of a column"
 
 
@@ -30,9 +31,12 @@ def told_apart(row: Row) -> bool:
 
 def warm_cold(rows: Sequence[Row]) -> list[Column]:
     """Strict NDCG@10 and recall@10, which is Hit@10 where a user has one target: of all, warm and cold items."""
-    several = any("recall@10" in row.first.metrics["strict"] for row in rows)
-    titled = ((HEADLINE, HEADLINE), ("recall@10", "recall@10" if several else "hit@10"))
+    titled = ((HEADLINE, HEADLINE), ("recall@10", _recall(rows)))
     return [_column(rows, metric, title, kind) for metric, title in titled for kind in ("all", *KINDS)]
+
+
+def _recall(rows: Sequence[Row]) -> str:
+    return "recall@10" if any("recall@10" in row.first.metrics["strict"] for row in rows) else "hit@10"
 
 
 def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
@@ -74,11 +78,24 @@ def _interval(values: Floats) -> tuple[float, float] | None:
 
 
 def beneath(rows: Sequence[Row]) -> list[Note]:
-    """What the kinds are, and how many items, users and targets each has."""
-    said = dict.fromkeys("; ".join(_size(kind, row.first.kinds[kind]) for kind in row.first.kinds) for row in rows)
-    sizes = " or, under another contract, ".join(text for text in said if text)
-    return [Note("warm and cold", MEANING), Note("sizes", sizes), Note("intervals", INTERVALS)]
+    """What the kinds are, how many items, users and targets each has, and what chance would reach among so few."""
+    title = metric_title(_recall(rows))
+    return [
+        Note("warm and cold", MEANING),
+        Note("sizes", _said(rows, _size)),
+        Note("chance", f"{title} of a random order of the items of a kind: {_said(rows, _chance)}"),
+        Note("intervals", INTERVALS),
+    ]
+
+
+def _said(rows: Sequence[Row], of_kind: Callable[[str, KindFacts], str]) -> str:
+    said = dict.fromkeys("; ".join(of_kind(name, kind) for name, kind in row.first.kinds.items()) for row in rows)
+    return " or, under another contract, ".join(text for text in said if text)
 
 
 def _size(name: str, kind: KindFacts) -> str:
     return f"{name}: {kind.items:,} items, {kind.targets:,} targets of {kind.users:,} users"
+
+
+def _chance(name: str, kind: KindFacts) -> str:
+    return f"{name} {min(1.0, CUTOFF / kind.items):.4f}"

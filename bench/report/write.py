@@ -56,6 +56,8 @@ def write(results: Path, only: Only, files: Files, as_json: bool = False) -> Non
     framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
     _check_figures([path for path in (files.figure, files.cost_figure, files.rank_figure) if path is not None])
     found = chosen(stored.load(results), only)
+    if files.rank_figure:
+        _check_ranks(found)
     made = chapters(found)
     if as_json:
         machine.show(frames.plain(made))
@@ -88,6 +90,12 @@ def _check_figures(paths: Sequence[Path]) -> None:
             figures.check(path)
 
 
+def _check_ranks(found: Sequence[Result]) -> None:
+    shown = sections(found)
+    if overall.ranked(shown) is None:
+        raise BenchError(overall.NEEDED.format(f"{len(shown)} data set{'' if len(shown) == 1 else 's'}"))
+
+
 def _draw(found: Sequence[Result], files: Files) -> list[Path]:
     """The pictures that are asked for; the paths written."""
     asked = {"quality": files.figure, "cost": files.cost_figure, "ranks": files.rank_figure}
@@ -95,8 +103,6 @@ def _draw(found: Sequence[Result], files: Files) -> list[Path]:
         return []
     from bench.report import figures  # here, for it imports matplotlib
 
-    if files.rank_figure and overall.ranked(shown := sections(found)) is None:
-        raise BenchError(overall.NEEDED.format(len(shown)))
     written = [path for name, path in asked.items() if path and figures.write(name, found, path)]
     return written + (figures.write_all(found, files.figures) if files.figures else [])
 

@@ -203,6 +203,12 @@ def _sorted_overrides(
         elif family in families:
             own.setdefault(family, {})[name] = value
         else:
+            offered = (name for group in (plugins.SCHEMES, plugins.BASELINES) for name in plugins.names(group))
+            if family in {part for name in offered for part in (name, name.partition("/")[0])}:
+                run = ", ".join(cls.name for cls in subjects)
+                raise BenchError(
+                    f"--set {override}: '{family}' is not in this run, which is of {run}; leave it out or run it"
+                )
             raise unknown(f"scheme or baseline in --set {override}:", family, families)
     return shared, own
 

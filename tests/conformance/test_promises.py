@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -139,6 +140,19 @@ def test_the_command_tells_what_is_broken_and_ends_with_one(bench: Bench, toy_fo
     assert said.code == 1
     assert re.search(r"^fits +broken +fit failed: KeyError: 'no such", said.out, flags=re.MULTILINE)
     assert "1 broken, 9 skipped" in said.out
+
+
+def test_identifiers_in_a_file_are_told_by_their_file(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "one of them.json"
+    path.write_text(json.dumps({"i00": ["<a>"]}))
+    words = [f"file:{path}", "--dataset", toy_folder, "--seed", "1", "--set", "file.separator=;"]
+    evidence = Evidence(Asked(words[0], str(toy_folder), ("file.separator=;",), 1))
+    verdict = judge("fits", evidence)
+    assert_broken(verdict, "fit failed: BenchError: 29 of 30 items", f"^{re.escape(str(path))}$", "^mend the file; ")
+    (command,) = re.findall(r"`bench (.*) --debug`", verdict.remedy)
+    assert shlex.split(command) == ["ids", "show", words[0], *map(str, words[1:5]), "--set=file.separator=;"]
+    said = bench(*shlex.split(command))
+    assert "bench: 29 of 30 items" in said.err  # the same fault, and the same data
 
 
 def test_verdicts_as_json(evidence: Make, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,7 +143,7 @@ GOOD = "u\ta\t1\nu\tb\t2\n"
         ),
         (
             f"{INTER.replace(chr(9), ',')}\n{GOOD}",
-            r"line 1: no column 'item_id'; found user_id:token,item_id:token,tim",
+            r"no column 'item_id'; found user_id:token,item_id:token,tim.*; separate columns by tabs, not commas$",
         ),
         (f"{INTER}\tuser_id:token\nu\ta\t1\tu\n", r"line 1: a column occurs twice"),
         (f"{INTER}\tx\n", r"line 1: column 'x': unknown type ''; known: float"),

@@ -112,6 +112,37 @@ def test_any_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         find("./absent")
 
 
+def test_the_file_of_a_folder_of_its_name_is_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "mine", "mine", "u")
+    monkeypatch.chdir(tmp_path / "mine")
+    for path in ("mine.inter", "./mine.inter", str(tmp_path / "mine" / "mine.inter"), "../mine/mine.inter"):
+        assert (find(path).name, find(path).users) == ("mine", ("u",))
+
+
+@pytest.mark.parametrize("asked", ["single.csv", "./single.csv", "other.inter", "./other.inter"])
+def test_another_file_is_told_what_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    put(tmp_path, "other", "u")
+    (tmp_path / "single.csv").write_text("user_id,item_id,timestamp\nu,a,1\n")
+    monkeypatch.chdir(tmp_path)
+    stem = Path(asked).stem
+    with pytest.raises(BenchError, match=rf"is a file; name a folder .*, {stem}/{stem}.inter, .* separated by tabs"):
+        find(asked)
+
+
+def test_a_name_in_the_data_folder_goes_before_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "data" / "mine", "mine", "1")
+    (tmp_path / "mine").touch()
+    monkeypatch.chdir(tmp_path)
+    assert find("mine", tmp_path / "data").users == ("1",)
+
+
+def test_a_folder_where_data_are_missing_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    with pytest.raises(BenchError, match=rf"is not in {tmp_path}, {tmp_path}/home/bench; convert"):
+        find("toys", tmp_path)
+
+
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(BenchError, match=r"unknown data set 'toyz'; did you mean 'toys'\? known: beauty, ml-100k, "):
         find("toyz")

@@ -124,6 +124,10 @@ def test_an_unknown_name_comes_with_a_suggestion(monkeypatch: pytest.MonkeyPatch
     install(monkeypatch, tmp_path, "bench_outside", SOURCE, outside="bench_outside:Alphabetical")
     with pytest.raises(BenchError, match=r"unknown identifier scheme 'outsied'; did you mean 'outside'\? known: "):
         load_scheme("outsied")
+    with pytest.raises(BenchError, match=r"unknown baseline 'outside'; it is .* run with --id-scheme outside$"):
+        load_baseline("outside")
+    with pytest.raises(BenchError, match=r"unknown identifier scheme 'pop'; it is a baseline, .* with --baseline pop$"):
+        load_scheme("pop")
     with pytest.raises(BenchError, match=r"unknown baseline 'nothing_like_it'"):
         load_baseline("nothing_like_it")
 
@@ -150,7 +154,7 @@ def test_a_broken_package_is_named_with_the_cause(
     ("attribute", "complaint"),
     [
         ("Flat", r"must be a subclass of bench\.ids\.scheme\.IdScheme; found <class"),
-        ("SOURCE", "can't be loaded: AttributeError"),
+        ("SOURCE", r"can't be loaded: \S+/mine\.py has no 'SOURCE'; its classes: Alphabetical, Flat, "),
         ("Unfinished", "with all its methods; fit missing"),
         ("Nameless", "must have a name"),
         ("Loose", "must have a dataclass as Settings; found <class 'dict'>"),
@@ -170,7 +174,9 @@ def test_what_leaks_must_say_so_in_its_name(file: Path) -> None:
 
 
 def test_a_class_nearly_named_is_suggested(file: Path) -> None:
-    with pytest.raises(BenchError, match=r"has no attribute 'Alphabetcal'; did you mean 'Alphabetical'\?$"):
+    with pytest.raises(
+        BenchError, match=r"/mine\.py has no 'Alphabetcal'; did you mean 'Alphabetical'\? its classes: "
+    ):
         load_scheme(f"{file}:Alphabetcal")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +14,12 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
+from bench.report import results as stored
 from bench.report.compare import Difference, difference
 from bench.report.compare_view import plain, tables
 from bench.report.find import find
+from bench.report.labels import labels, names
+from bench.report.rows import sections
 
 Store = Callable[..., Path]
 Bench = Callable[..., SimpleNamespace]
@@ -62,15 +67,16 @@ def test_a_folder_is_a_cell_or_the_seeds_below_it(runs: Path) -> None:
     ("asked", "dataset", "seed", "said"),
     [
         ("textul", None, None, "unknown run 'textul'; did you mean"),
-        ("set", None, None, "'set' could be any of 2 runs; name one of their folders: runs/"),
         (
-            "pop",
+            "set",
             None,
             None,
-            "'pop' could be any of 2 runs; name one of their folders, or a data set with --dataset: runs/",
+            r"'set' could be any of 2 runs; name one of them, or its folder: set/\S+ \(runs/\S+\), set/",
         ),
+        ("pop", None, None, r"any of 2 runs; .*: pop --dataset beauty \(runs/\S+\), pop --dataset toys \(runs/"),
         ("textual", "beauty", None, "'textual' has no result for beauty; it has toys seed 0"),
-        ("codes", None, 7, "'codes' has no result for any data set seed 7; it has toys seed 0, toys seed 1"),
+        ("codes", None, 7, "'codes' has no result for seed 7; it has toys seed 0, toys seed 1"),
+        ("codes", "toys", 7, "'codes' has no result for toys seed 7; it has toys seed 0, toys seed 1"),
     ],
 )
 def test_what_is_not_one_run_is_one_line(
@@ -79,6 +85,52 @@ def test_what_is_not_one_run_is_one_line(
     with pytest.raises(BenchError, match=said) as caught:
         find(runs, asked, dataset, seed)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def alike(store: Store, tmp_path: Path) -> Path:
+    """Runs of one name that differ in a setting, in their contract, and in what the model was trained on."""
+    for trials in (0, 2):
+        store("sasrec/ce", kind="baseline", settings={"tune": trials}, quality=0.3)
+    store("textual/title", quality=0.6)
+    store("textual/title", quality=0.5, contract={"split": "ratio"})
+    store("textual/title", quality=0.4, contract={"trained_on": "toys+beauty@0123456789abcdef"})
+    return tmp_path
+
+
+def test_a_run_is_found_by_its_label_in_the_report(alike: Path) -> None:
+    (section,) = sections(stored.load(alike))
+    for row, letter, name in zip(section.rows, labels(section), names(section.rows), strict=True):
+        for asked in (letter, name):
+            assert find(alike, asked, None, None).first.folder == row.first.folder
+    assert find(alike, "sasrec/ce (tune=2)", None, 0).first.scheme.settings == {"tune": 2}
+    assert find(alike, "textual/title, trained on toys+beauty", None, None).first.trained_on == "toys+beauty"
+
+
+def test_a_label_in_the_report_of_one_data_set_will_do(alike: Path, store: Store) -> None:
+    store("sasrec/ce", kind="baseline", dataset="beauty", settings={"tune": 0, "layers": 3})
+    assert find(alike, "sasrec/ce (tune=2)", "toys", None).first.scheme.settings == {"tune": 2}
+    assert find(alike, "sasrec/ce (tune=2, layers=none)", None, None).first.scheme.settings == {"tune": 2}
+
+
+@pytest.mark.parametrize(("asked", "seed"), [("sasrec/ce", None), ("sasrec/ce", 1), ("textual", None)])
+def test_what_could_be_several_runs_lists_names_to_copy(
+    alike: Path, store: Store, asked: str, seed: int | None
+) -> None:
+    for trials in (0, 2):
+        store("sasrec/ce", kind="baseline", settings={"tune": trials}, seed=1)
+    with pytest.raises(BenchError, match="name one of them, or its folder") as caught:
+        find(alike, asked, None, seed)
+    listed = re.findall(r"(?:: |, )('[^']+'|\S+) \((runs/\S+)\)", str(caught.value))
+    assert len(listed) == str(caught.value).count("runs/")
+    for word, folder in listed:
+        (name,) = shlex.split(word)
+        assert find(alike, name, None, seed).first.place == folder
+
+
+def test_a_folder_of_several_runs_lists_their_folders(alike: Path) -> None:
+    with pytest.raises(BenchError, match="could be any of 5 runs; name one of their folders: "):
+        find(alike, str(alike / "runs"), None, None)
 
 
 def test_slices_make_up_the_difference(runs: Path) -> None:
@@ -140,6 +192,15 @@ def test_the_tables_hold_what_the_json_holds(runs: Path) -> None:
     assert columns["won"] == [line["won"] for line in held["metrics"].values()]
     assert len(by_popularity.head.cells) + len(by_history.head.cells) == len(held["slices"])
     assert all(cell.source.folders for table in tables(found) for row in table.rows for cell in row)
+
+
+def test_slices_of_a_difference_are_not_cut_off_and_do_not_say_so(runs: Path) -> None:
+    _, *slices = tables(made(runs, "pop", "textual"))
+    ends = [cell.ends for table in slices for cell in table.columns[3].cells]
+    assert any(found is not None and found[0] < 0 for found in ends)
+    for table in slices:
+        assert table.columns[3].title == "A less B"
+        assert [note.text.endswith("standard errors over users, of the difference") for note in table.notes] == [True]
 
 
 def test_the_command_prints_tables_or_json(bench: Bench, runs: Path) -> None:

@@ -177,6 +177,18 @@ def test_one_cell_without_hits_is_a_page(store: Store, tmp_path: Path) -> None:
     assert "1 baseline, 1 data set, 1 finished run" in words(document)
 
 
+def test_the_header_counts_schemes_and_not_rows(store: Store, tmp_path: Path) -> None:
+    store("textual/title", quality=0.4)
+    store("textual/title", quality=0.3, contract={"split": "ratio"})
+    store("textual/title", version=2, quality=0.3)
+    store("numeric/random")
+    for history in (20, 50):
+        store("pop", kind="baseline", contract={"max_history": history})
+    found = load(tmp_path)
+    lead = words(parsed(html.page(found, chapters(found))).findall("body/header/p")[0])
+    assert lead.startswith("2 identifier schemes, 1 baseline, 1 data set, 6 finished runs.")
+
+
 def test_neighbouring_notes_of_one_title_are_put_together() -> None:
     one, two, three, four = (Note(title, text) for title, text in (("a", "1"), ("b", "2"), ("b", "3"), ("a", "4")))
     assert html.together([one, two, three, four]) == [("a", [one]), ("b", [two, three]), ("a", [four])]

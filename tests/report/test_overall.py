@@ -51,9 +51,19 @@ def test_four_do_not(many: Callable[[int], None], tmp_path: Path) -> None:
     assert [found.title for found in chapters(load(tmp_path))] == sorted(NAMES[:4])
     only = Files(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg")
     with pytest.raises(
-        BenchError, match="3 or more schemes under one contract on each of 5 or more data sets; found 4"
+        BenchError, match=r"3 or more schemes under one contract on each of 5 or more data sets; found 4 data sets$"
     ):
         write(tmp_path, Only(), only)
+
+
+def test_a_diagram_that_cannot_be_is_refused_before_anything_is_printed(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store("one")
+    with pytest.raises(BenchError, match=r"found 1 data set$"):
+        write(tmp_path, Only(), Files(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg"))
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "report.md").exists()
 
 
 def test_rows_under_other_contracts_and_data_of_one_name_do_not_count(

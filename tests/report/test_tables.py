@@ -244,3 +244,18 @@ def test_rows_of_one_name_are_told_apart_beneath_the_table(store: Store, tmp_pat
     assert f"one {first}" in said
     assert f"one {second}" in said
     assert "measured on different machines" in said
+
+
+def test_baselines_of_one_name_are_told_apart_by_their_contracts(store: Store, tmp_path: Path) -> None:
+    store("textual/title", quality=0.4)
+    store("textual/title", quality=0.3, contract={"split": "ratio"})
+    first, second = (
+        store("pop", kind="baseline", quality=quality, seed=seed, contract={"split": split}).parent.name
+        for quality, seed, split in ((0.2, 0, "leave-one-out"), (0.1, 1, "ratio"))
+    )
+    (chapter,) = chapters(load(tmp_path))
+    held = {note.title: "".join(text for text, _ in note.pieces) for note in chapter.notes}
+    assert held["baselines"].startswith(f"pop {first}, pop {second}: not trained under the contract; ")
+    assert held["baselines"].endswith(f"; they differ in split=leave-one-out (pop {first}), ratio (pop {second})")
+    assert f"pop {first}: 0; pop {second}: 1" in held["seeds"]
+    assert held["schemes"] == "textual/title@1; pop@1"

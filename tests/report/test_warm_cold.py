@@ -77,6 +77,22 @@ def test_a_kind_that_was_not_measured_is_a_dash(store: Store, tmp_path: Path) ->
     assert dashes["one"] == [False] * 6
     assert dashes["three"] == [False, False, True] * 2
     assert dashes["seventh"] == [False, True, True] * 2
+    meaning = {note.title: note.text for note in beneath(rows)}["warm and cold"]
+    assert "fewer than 20 items, or where the run is older than this measure" in meaning
+
+
+def test_chance_is_what_a_random_order_of_the_kind_reaches(store: Store, tmp_path: Path) -> None:
+    tell_apart(store("one"), warm_items=48)
+    random = np.random.default_rng(0)
+    drawn = np.mean([random.permutation(48)[:10].__contains__(7) for _ in range(20_000)])
+    said = {note.title: note.text for note in beneath(rows_of(tmp_path))}["chance"]
+    assert said == "Hit@10 of a random order of the items of a kind: warm 0.2083; cold 0.0108"
+    assert drawn == pytest.approx(0.2083, abs=0.01)
+
+
+def test_chance_is_never_above_one(store: Store, tmp_path: Path) -> None:
+    tell_apart(store("one"), warm_items=9)
+    assert "warm 1.0000" in {note.title: note.text for note in beneath(rows_of(tmp_path))}["chance"]
 
 
 def test_there_is_no_table_where_all_items_are_warm(store: Store, tmp_path: Path) -> None:

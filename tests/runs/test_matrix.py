@@ -125,6 +125,11 @@ def test_a_scheme_named_twice_runs_once() -> None:
         (plan("epoch=3"), "unknown setting 'epoch'; did you mean 'epochs'? known: backbone,"),
         (plan("textual.word=3"), "unknown setting of textual/title 'word'; did you mean 'words'? known: min_shared,"),
         (plan("textul.words=3"), "'textul'; did you mean 'textual'? known: numeric, numeric/random, pop, textual, "),
+        (
+            plan("semantic.codes=3"),
+            "--set semantic.codes=3: 'semantic' is not in this run, which is of textual/title, numeric/random, pop; ",
+        ),
+        (plan("semantic/rqvae.codes=3"), "'semantic/rqvae' is not in this run, which is of textual/title, "),
         (plan("pop.size=3"), "unknown setting of pop 'size'; known: none"),
         (plan("textual.words=three"), "setting of textual/title 'words' must be a whole number; found 'three'"),
         (plan("textual.words=0"), "setting of textual/title 'words' must be 1 or more; found 0"),

@@ -143,6 +143,7 @@ def test_the_saved_model_opens_in_transformers(runs: Path, cells: Cells) -> None
     ("ask", "said"),
     [
         (lambda saved: saved.recommend(["i3"]), "unknown item 'i3'; did you mean"),
+        (lambda saved: saved.recommend([50]), "ids of items are text; found int 50; write '50'"),
         (lambda saved: saved.recommend(["i03", "lego"]), "unknown item 'lego'; items are named as in the item file"),
         (lambda saved: saved.recommend(["i03"], k=0), "k is how many items to recommend, 1 or more; found 0"),
         (lambda saved: saved.recommend("i03"), "a history is a list of item ids; found a text in ['i03']"),

@@ -291,7 +291,7 @@ def test_a_test_of_weights_that_are_gone_is_done_again(
         (["--zero-shot=nowhere"], "unknown data set 'nowhere'; known: beauty, ml-100k, "),
         (["--dataset=TOY+TOY"], "'toy+toy' joins 'toy' to itself; "),
         (["--zero-shot=BARE"], "textual identifiers need text for every item: 30 of 30 items have none"),
-        (["--zero-shot=FEW"], "hit@20 was asked for, but the catalogue has only 3 items; a larger data set is needed"),
+        (["--zero-shot=FEW"], "at least 20 items are needed for the metrics of the report, which go up to hit@20"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_trained(
