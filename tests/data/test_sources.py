@@ -138,8 +138,7 @@ def test_a_name_in_the_data_folder_goes_before_a_file(tmp_path: Path, monkeypatc
 
 def test_a_folder_where_data_are_missing_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-    with pytest.raises(BenchError, match=rf"is not in {tmp_path}, {tmp_path}/home/bench; convert"):
+    with pytest.raises(BenchError, match=rf"is not in {tmp_path}, {tmp_path / 'home' / 'bench'}; convert"):
         find("toys", tmp_path)
 
 
