@@ -16,8 +16,9 @@ def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Ro
 
     ``asked`` is the folder of a cell, as such or below ``results`` or ``results/runs``, or a folder with the cells of
     several seeds; else a scheme's or baseline's name, with or without ``@version``, or the name of its family: that is
-    the variant that ``bench run`` takes it for, or where that has no run whatever there is.
-    BenchError where that is nothing, or more than one run.
+    the variant that ``bench run`` takes it for, or where that has no run whatever there is. By name no broken cell is
+    found, unless it is all there is.
+    BenchError where that is nothing, broken, or more than one run.
     """
     found = _of_folder(results, asked) or _of_name(results, asked)
     kept = [cell for cell in found if dataset in (None, cell.dataset.name) and seed in (None, cell.seed)]
@@ -44,14 +45,24 @@ def _of_folder(results: Path, asked: str) -> list[Result]:
 
 
 def _of_name(results: Path, asked: str) -> list[Result]:
-    known = stored.load(results)
+    broken: dict[str, BenchError] = {}
+    known = stored.load(results, broken)
     exact = [cell for cell in known if asked in (cell.scheme.name, f"{cell.scheme.name}@{cell.scheme.version}")]
     meant = _meant(asked)
     found = exact or [cell for cell in known if cell.scheme.name in meant]
     found = found or [cell for cell in known if cell.scheme.name.startswith(f"{asked}/")]
     if not found:
+        for place, error in broken.items():
+            if _may_be(place, {asked.partition("@")[0], *meant}):
+                raise error
         raise unknown("run", asked, {cell.scheme.name for cell in known})
     return found
+
+
+def _may_be(place: str, names: set[str]) -> bool:
+    """Whether a broken cell is of a scheme of these names, or of their family, as far as its folder tells."""
+    scheme = place.partition("@")[0].rpartition("/")[2] + "-"
+    return any(scheme.startswith(f"{name.replace('/', '-')}-") for name in names)
 
 
 def _meant(asked: str) -> set[str]:
