@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench.runs import matrix
+
 Bench = Callable[..., SimpleNamespace]
 Refused = Callable[..., str]
 HEADER = "user_id:token\titem_id:token\ttimestamp:float"
@@ -138,6 +140,45 @@ def test_an_item_without_text(run: Refused, bench: Bench, quick: list[str], data
 def test_no_text_at_all(run: Refused, data: Path) -> None:
     (data / "toy.item").unlink()
     assert "30 of 30 items have none, the first is 'i00'" in run("--id-scheme", "textual")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [
+        ("semantic/rqkmeans", "text embeddings need text for every item: 30 of 30 items have none"),
+        ("semantic/mtgrec", "text embeddings need text for every item: 30 of 30 items have none"),
+        ("set/setrec", "text embeddings need text for every item: 30 of 30 items have none"),
+        ("set/semantic-only", "text embeddings need text for every item: 30 of 30 items have none"),
+        ("semantic/pq --set semantic.fields=title", "unknown text field 'title'; known: none"),
+        ("numeric/category", "category identifiers need a column of categories"),
+        ("numeric/category+independent", "category identifiers need a column of categories"),
+    ],
+)
+def test_what_a_scheme_needs_is_asked_before_anything_runs(
+    run: Refused, data: Path, tmp_path: Path, scheme: str, said: str
+) -> None:
+    (data / "toy.item").unlink()
+    words = f"--id-scheme numeric/random,{scheme} --baseline pop".split()
+    assert run(*words).startswith(said)
+    assert not (tmp_path / "results").exists()
+
+
+def test_all_leaves_out_by_name_what_needs_text_or_categories(
+    bench: Bench, quick: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data / "toy.item").unlink()
+    begun: list[str] = []
+    monkeypatch.setattr(matrix, "run", lambda request, *_: begun.append(request.subject.name))  # which takes its time
+    said = bench("run", "--id-scheme", "all", *quick, "--dataset", data, "--results", tmp_path / "results")
+    assert said.code == 0, said.err
+    left = [line for line in said.err.splitlines() if line.startswith("left out of 'all' on toy: ")]
+    named = [line.removeprefix("left out of 'all' on toy: ").partition(": ")[0].split(", ") for line in left]
+    assert sorted(map(len, named)) == [2, 5, 9], left  # for want of categories, of words, of text to embed
+    assert ["numeric/category", "numeric/category+independent"] in named
+    assert {*begun} == {
+        *("numeric/sequential", "numeric/random", "numeric/p5-leak", "numeric/collaborative", "numeric/independent"),
+        *("numeric/collaborative+independent", "set/cf-only"),
+    }
 
 
 @pytest.mark.parametrize("suffix", ["inter", "item"])

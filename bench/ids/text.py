@@ -80,13 +80,18 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
 
 def compose(items: ItemTable, fields: Sequence[str], separator: str) -> list[str]:
     """The text of every item; a BenchError where a field is unknown or an item has none."""
+    require_texts(items, fields)
+    columns = [items.text[field] for field in fields or items.text]
+    parts = ([_plain(column[item]) for column in columns] for item in range(len(items)))
+    return [separator.join(filter(None, part)) for part in parts]
+
+
+def require_texts(items: ItemTable, fields: Sequence[str]) -> None:
+    """BenchError where ``compose`` would raise one: a scheme that embeds text asks this in its ``require``."""
     for field in fields:
         if field not in items.text:
             raise unknown("text field", field, items.text)
-    columns = [items.text[field] for field in fields or items.text]
     require_text(items, "text embeddings", fields)
-    parts = ([_plain(column[item]) for column in columns] for item in range(len(items)))
-    return [separator.join(filter(None, part)) for part in parts]
 
 
 def require_text(items: ItemTable, what: str, fields: Sequence[str] = ()) -> None:

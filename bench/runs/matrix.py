@@ -98,8 +98,11 @@ def _possible(
             refused[pair] = request, error
     if len(refused) == len(pairs):
         raise next(reason for _, reason in refused.values())
+    said: dict[tuple[str, str], list[str]] = {}
     for request, reason in refused.values():
-        display.say(f"left out of '{EVERYTHING}' on {request.dataset.name}: {reason}")
+        said.setdefault((request.dataset.name, str(reason)), []).append(request.subject.name)
+    for (dataset, why), names in said.items():
+        display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(names)}: {why}")
     return [request for request in requests if _pair(request) not in refused]
 
 
