@@ -69,8 +69,9 @@ def run(
         str, typer.Option(help="Data sets or folders, separated by commas; a+b trains one model on both.")
     ] = "ml-100k",
     zero_shot: Annotated[
-        str, typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained.")
-    ] = "",
+        str | None,
+        typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained."),
+    ] = None,
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
     preset: Annotated[str | None, typer.Option(help="smoke, cpu or standard; see `bench ls`.")] = None,
     set_: Annotated[
@@ -94,9 +95,9 @@ def run(
     overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
     execute(
         Plan(
-            schemes=_schemes(id_scheme),
-            baselines=_list(baseline),
-            datasets=_list(dataset),
+            schemes=_schemes("--id-scheme", id_scheme or None),
+            baselines=_named("--baseline", baseline or None),
+            datasets=_named("--dataset", dataset),
             seeds=_seeds(seed),
             preset=preset,
             overrides=overrides,
@@ -104,7 +105,7 @@ def run(
             data_dir=data_dir,
             force=force,
             tune=tune,
-            zero_shot=_list(zero_shot),
+            zero_shot=_named("--zero-shot", zero_shot),
         )
     )
     if _is_main_process():
@@ -154,7 +155,7 @@ def report(
         figures=figures,
         html=html,
     )
-    write(results, Only(_list(dataset), preset, contract), files, as_json)
+    write(results, Only(_named("--dataset", dataset or None), preset, contract), files, as_json)
 
 
 @app.command(
@@ -315,8 +316,9 @@ def show(
     schemes, datasets = (id_scheme, dataset or what) if id_scheme else (what, dataset)
     if not schemes:
         raise BenchError("nothing to show: name an identifier scheme, e.g. bench ids show textual (`bench ls` has all)")
-    plan = Plan(_schemes(schemes), [], _list(datasets or "ml-100k"), [seed], None, set_ or [], results, data_dir)
-    show_identifiers(plan, _list(item), examples, as_json)
+    named, on = _schemes("--id-scheme", schemes), _named("--dataset", datasets or "ml-100k")
+    plan = Plan(named, [], on, [seed], None, set_ or [], results, data_dir)
+    show_identifiers(plan, _named("--item", item or None), examples, as_json)
 
 
 @ids.command(
@@ -344,9 +346,17 @@ def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _schemes(text: str) -> list[str]:
-    """As ``_list``, but a comma may be part of the path in file:PATH, as in the names of published ``.sem_ids``."""
-    parts, found = _list(text), []
+def _named(option: str, text: str | None) -> list[str]:
+    """As ``_list``: nothing where the option was not given, BenchError where it was and names nothing."""
+    found = _list(text or "")
+    if text is not None and not found:
+        raise BenchError(f"{option} takes one name or more, separated by commas; found '{text}'")
+    return found
+
+
+def _schemes(option: str, text: str | None) -> list[str]:
+    """As ``_named``, but a comma may be part of the path in file:PATH, as in the names of published ``.sem_ids``."""
+    parts, found = _named(option, text), []
     while parts:
         ends = range(len(parts), 1, -1) if parts[0].startswith("file:") else ()
         paths = ((end, ",".join(parts[:end])) for end in ends)

@@ -79,6 +79,39 @@ def test_an_unknown_data_set(refused: Refused, words: str) -> None:
     assert refused(*words.split()).startswith("unknown data set 'toyss'; did you mean 'toys'? known: beauty, ml-100k,")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--id-scheme", "textual/title", "--dataset", ""], "--dataset takes one name or more, separated by "),
+        (["run", "--id-scheme", "textual/title", "--dataset", ","], "--dataset takes one name or more, separated by "),
+        (["run", "--baseline", "pop", "--zero-shot", " , "], "--zero-shot takes one name or more, separated by "),
+        (["run", "--baseline", "pop", "--zero-shot", ""], "--zero-shot takes one name or more, separated by commas; "),
+        (["run", "--baseline", "pop", "--id-scheme", ","], "--id-scheme takes one name or more, separated by commas; "),
+        (["run", "--baseline", ","], "--baseline takes one name or more, separated by commas; found ','"),
+        (["run", "--baseline", "pop", "--dataset", "+"], "a data set has a name or is a folder; found ''"),
+        (["ids", "show", "textual", "--dataset", ","], "--dataset takes one name or more, separated by commas; found"),
+        (["ids", "export", "textual", "--dataset", " ", "--out", "i.json"], "a data set has a name or is a folder; "),
+        (["report", "--dataset", ","], "--dataset takes one name or more, separated by commas; found ','"),
+        (["data", "info", ""], "a data set has a name or is a folder; found '' (`bench ls` shows those known)"),
+    ],
+)
+def test_nothing_where_a_name_should_be(
+    refused: Refused,
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    toy_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for suffix in ("inter", "item"):
+        shutil.copy(toy_folder / f"toy.{suffix}", tmp_path / f"{tmp_path.name}.{suffix}")  # what "" must not find
+    monkeypatch.setenv("BENCH_DATA_DIR", str(toy_folder))
+    monkeypatch.setattr(matrix, "_has_cuda", lambda: False)
+    assert refused(*words).startswith(said)
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_known_data_set_that_is_not_here(refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     line = refused("data", "info", "beauty", "--data-dir", tmp_path)
