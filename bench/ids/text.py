@@ -80,22 +80,17 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
 
 def compose(items: ItemTable, fields: Sequence[str], separator: str) -> list[str]:
     """The text of every item; a BenchError where a field is unknown or an item has none."""
-    require_texts(items, fields)
+    require_text(items, fields=fields)
     columns = [items.text[field] for field in fields or items.text]
     parts = ([_plain(column[item]) for column in columns] for item in range(len(items)))
     return [separator.join(filter(None, part)) for part in parts]
 
 
-def require_texts(items: ItemTable, fields: Sequence[str]) -> None:
-    """BenchError where ``compose`` would raise one: a scheme that embeds text asks this in its ``require``."""
+def require_text(items: ItemTable, what: str = "text embeddings", fields: Sequence[str] = ()) -> None:
+    """BenchError where a field is unknown, or an item has no text in any of the fields, by default in any column."""
     for field in fields:
         if field not in items.text:
             raise unknown("text field", field, items.text)
-    require_text(items, "text embeddings", fields)
-
-
-def require_text(items: ItemTable, what: str, fields: Sequence[str] = ()) -> None:
-    """BenchError where an item has no text in any of the fields, by default in any column."""
     columns = [items.text[field] for field in fields or items.text]
     without = [name for item, name in enumerate(items.ids) if not any(_plain(column[item]) for column in columns)]
     if without:

@@ -203,8 +203,8 @@ def load(results: Path, broken: dict[str, BenchError] | None = None) -> list[Res
             lost[place] = error
     if not found:
         raise next(iter(lost.values()))
-    for error in lost.values():
-        print(f"left out: {error}", file=sys.stderr)
+    for reason in lost.values():
+        print(f"left out: {reason}", file=sys.stderr)
     if broken is not None:
         broken.update(lost)
     return found

@@ -24,6 +24,7 @@ from bench.ids import plugins
 from bench.ids.scheme import IdScheme
 from bench.model.huggingface import content_digest
 from bench.runs import config
+from bench.runs.blame import blamed
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.run import run
@@ -91,7 +92,8 @@ def _possible(
     pairs = {_pair(request): request for request in requests}
     for pair, request in pairs.items():
         try:
-            refuse(request, unseen)
+            with blamed(request.subject):
+                refuse(request, unseen)
         except BenchError as error:
             if request.subject.name in asked:
                 raise

@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.ids import text
-from bench.ids.text import TextSettings, compose, embed, projected, require_text, require_texts, tfidf_svd
+from bench.ids.text import TextSettings, compose, embed, projected, require_text, tfidf_svd
 
 COLOURS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot")
 TITLES = [f"{colour} {thing} {thing}" for colour in COLOURS for thing in THINGS]
@@ -83,7 +83,7 @@ def test_an_unknown_field_is_answered_with_the_nearest() -> None:
     assert refused(lambda: compose(items, ("titel",), ". ")) == (
         "unknown text field 'titel'; did you mean 'title'? known: brand, title"
     )
-    assert refused(lambda: require_texts(items, ("titel",))) == refused(lambda: compose(items, ("titel",), " "))
+    assert refused(lambda: require_text(items, "titles", ["titel"])) == refused(lambda: compose(items, ("titel",), " "))
     assert "unknown text field 'title'; known: none" in refused(lambda: compose(ItemTable(("a",), {}), ("title",), ""))
 
 

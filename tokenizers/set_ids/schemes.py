@@ -12,7 +12,7 @@ import numpy as np
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.scheme import Feature, IdScheme, Template, VectorIds
-from bench.ids.text import TextSettings, embed, encoder_digest, require_texts
+from bench.ids.text import TextSettings, embed, encoder_digest, require_text
 from bench.ids.vocabulary import Vocabulary
 from set_ids.collaborative import Cold, read_vectors, settled, trained_items
 from set_ids.sasrec import Training, item_vectors
@@ -101,7 +101,7 @@ class VectorSet(IdScheme):
 
     def require(self, items: ItemTable) -> None:
         if isinstance(self.settings, TextSettings):
-            require_texts(items, self.settings.fields)
+            require_text(items, fields=self.settings.fields)
 
     def identifiers(self, train: TrainView, *features: Feature) -> VectorIds:
         vocabulary, template = train.language, SENTENCE
