@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from bench import hub
 from bench.data.dataset import ItemTable, Report, TrainView
 from bench.errors import BenchError, unknown
-from bench.files import replacing
+from bench.files import replacing, require_readable
 from bench.versions import installed
 
 OFFLINE = "tfidf-svd"
@@ -174,6 +174,7 @@ def _save(path: Path, described: dict[str, Any], arrays: dict[str, NDArray[np.fl
 
 def _load(path: Path, described: dict[str, Any], items: int) -> tuple[Embeddings, float]:
     """What ``_save`` wrote, and the seconds it took. BenchError where it is damaged or not what its name says."""
+    require_readable(path)
     try:
         with safe_open(path, framework="np") as file:
             stored = json.loads((file.metadata() or {}).get("bench", "null"))

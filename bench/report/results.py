@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.evaluation import several
 from bench.evaluation.metrics import Floats, Ranks
+from bench.files import require_readable
 
 if TYPE_CHECKING:
     import pandas as pd  # `bench ls` reads results too, and waits for neither pandas nor Arrow where there are none
@@ -225,6 +226,7 @@ def sound(path: Path, place: str) -> Result:
 
 def read(path: Path, place: str) -> Result:
     """The cell whose ``result.json`` this is; reports call its folder ``place``."""
+    require_readable(path)
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         schema = int(stored["schema"])
@@ -318,6 +320,7 @@ def _check_outline(result: Result) -> None:
 
 def _table_file(folder: Path) -> Path:
     path = folder / "per_user.parquet"
+    require_readable(path)
     if not path.is_file():
         raise BenchError(f"'{path}' is missing beside its result.json; run that cell again with --force")
     return path

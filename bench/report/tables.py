@@ -19,7 +19,7 @@ from bench.report.table import Chapter, Column, Note, Table
 
 def chapters(results: Sequence[Result], broken: Sequence[str] = ()) -> list[Chapter]:
     """One for each data set in order of their names, then that over data sets. ``broken`` are the places of cells that
-    can't be read.
+    cannot be read.
     """
     found = sections(results)
     return [*(chapter(section, missing(section, found, broken)) for section in found), *overall(found)]
@@ -104,7 +104,7 @@ def _published(section: Section) -> list[Table]:
 
 def missing(section: Section, others: Sequence[Section], broken: Sequence[str] = ()) -> str:
     """Seeds that other rows of the data set have, schemes that other data sets have, and cells that are stored in the
-    data set's folder but can't be read, as one line.
+    data set's folder but cannot be read, as one line.
     """
     seeds = sorted({seed for row in section.rows for seed in row.seeds})
     gaps = [(row.label, [seed for seed in seeds if seed not in row.seeds]) for row in section.rows]
@@ -113,5 +113,5 @@ def missing(section: Section, others: Sequence[Section], broken: Sequence[str] =
     elsewhere = dict.fromkeys(row.label for row in trained if row.label not in here)
     said = [f"{label} lacks seed {', '.join(map(str, lacking))}" for label, lacking in gaps if lacking]
     said += [f"{label} has no result on this data set" for label in elsewhere]
-    said += [f"{place} is broken" for place in broken if place.split("/")[1] == section.dataset.name]
+    said += [f"{place} cannot be read" for place in broken if place.split("/")[1] == section.dataset.name]
     return "; ".join(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bench.errors import BenchError
 from bench.report import results
 
 Store = Callable[..., Path]
+Forbidden = Callable[[Path], contextlib.AbstractContextManager[None]]
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -120,6 +122,14 @@ def test_damaged_result_is_named(store: Store, tmp_path: Path, content: str | by
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(BenchError, match=f"'{path}' is damaged .*{reason}.*run the cell again"):
         results.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["result.json", "per_user.parquet"])
+def test_what_may_not_be_read_is_not_called_damaged(store: Store, forbidden: Forbidden, name: str) -> None:
+    folder = store()
+    found = results.read(folder / "result.json", "cell")
+    with forbidden(folder / name), pytest.raises(BenchError, match=f"'{folder / name}' may not be read by this user"):
+        assert found.table if name == "per_user.parquet" else results.read(folder / name, "cell")
 
 
 @pytest.mark.parametrize("entry", ["dataset", "scheme", "contract", "metrics", "costs", "environment", "split"])

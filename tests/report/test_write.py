@@ -143,7 +143,7 @@ def test_a_report_notes_which_cells_of_the_data_set_are_broken(bench: Bench, rea
     assert bench("report", "--results", real).code == 0
     report = (real / "report.md").read_text()
     plain = report.replace("\\", "").replace("*", "")
-    assert len(re.findall(r"missing: runs/toy/repeat@1/\w+-\w+/0 is broken$", plain, re.MULTILINE)) == 1
+    assert len(re.findall(r"missing: runs/toy/repeat@1/\w+-\w+/0 cannot be read$", plain, re.MULTILINE)) == 1
 
 
 def test_a_broken_cell_that_is_asked_for_is_an_error(bench: Bench, real: Path) -> None:
