@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from bench import lists
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -95,17 +96,17 @@ def run(
     overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
     execute(
         Plan(
-            schemes=_schemes("--id-scheme", id_scheme or None),
-            baselines=_named("--baseline", baseline or None),
-            datasets=_named("--dataset", dataset),
-            seeds=_seeds(seed),
+            schemes=lists.schemes("--id-scheme", id_scheme or None),
+            baselines=lists.named("--baseline", baseline or None),
+            datasets=lists.named("--dataset", dataset),
+            seeds=lists.seeds(seed),
             preset=preset,
             overrides=overrides,
             results=results,
             data_dir=data_dir,
             force=force,
             tune=tune,
-            zero_shot=_named("--zero-shot", zero_shot),
+            zero_shot=lists.named("--zero-shot", zero_shot),
         )
     )
     if _is_main_process():
@@ -155,7 +156,7 @@ def report(
         figures=figures,
         html=html,
     )
-    write(results, Only(_named("--dataset", dataset or None), preset, contract), files, as_json)
+    write(results, Only(lists.named("--dataset", dataset or None), preset, contract), files, as_json)
 
 
 @app.command(
@@ -204,7 +205,7 @@ def recommend(
     from bench.runs import recommend, saved
 
     found = saved.load(run, results, dataset, seed, index)
-    recommend.show(found, [_list(one) for one in history], k, exclude_history, as_json)
+    recommend.show(found, [lists.parts(one) for one in history], k, exclude_history, as_json)
 
 
 @app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --check`\n\n`bench ls --json`")
@@ -316,9 +317,9 @@ def show(
     schemes, datasets = (id_scheme, dataset or what) if id_scheme else (what, dataset)
     if not schemes:
         raise BenchError("nothing to show: name an identifier scheme, e.g. bench ids show textual (`bench ls` has all)")
-    named, on = _schemes("--id-scheme", schemes), _named("--dataset", datasets or "ml-100k")
+    named, on = lists.schemes("--id-scheme", schemes), lists.named("--dataset", datasets or "ml-100k")
     plan = Plan(named, [], on, [seed], None, set_ or [], results, data_dir)
-    show_identifiers(plan, _named("--item", item or None), examples, as_json)
+    show_identifiers(plan, lists.named("--item", item or None), examples, as_json)
 
 
 @ids.command(
@@ -340,41 +341,6 @@ def export(
     from bench.runs.matrix import Plan
 
     export_identifiers(Plan([scheme], [], [dataset], [seed], None, set_ or [], results, data_dir), out)
-
-
-def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _named(option: str, text: str | None) -> list[str]:
-    """As ``_list``: nothing where the option was not given, BenchError where it was and names nothing."""
-    found = _list(text or "")
-    if text is not None and not found:
-        raise BenchError(f"{option} takes one name or more, separated by commas; found '{text}'")
-    return found
-
-
-def _schemes(option: str, text: str | None) -> list[str]:
-    """As ``_named``, but a comma may be part of the path in file:PATH, as in the names of published ``.sem_ids``."""
-    parts, found = _named(option, text), []
-    while parts:
-        ends = range(len(parts), 1, -1) if parts[0].startswith("file:") else ()
-        paths = ((end, ",".join(parts[:end])) for end in ends)
-        there = (end for end, name in paths if os.path.exists(os.path.expanduser(name.removeprefix("file:"))))
-        end = next(there, 1)
-        found.append(",".join(parts[:end]))
-        del parts[:end]
-    return found
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        seeds = [int(part) for part in _list(text)]
-    except ValueError:
-        raise BenchError(f"--seed takes whole numbers separated by commas; found '{text}'") from None
-    if not seeds or min(seeds) < 0:
-        raise BenchError(f"--seed takes one or more numbers, 0 or above; found '{text}'")
-    return list(dict.fromkeys(seeds))
 
 
 def _is_main_process() -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from itertools import product
@@ -100,12 +100,18 @@ def _possible(
             refused[pair] = request, error
     if len(refused) == len(pairs):
         raise next(reason for _, reason in refused.values())
-    said: dict[tuple[str, str], list[str]] = {}
-    for request, reason in refused.values():
-        said.setdefault((request.dataset.name, str(reason)), []).append(request.subject.name)
-    for (dataset, why), names in said.items():
-        display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(names)}: {why}")
+    _say_refused(refused.values(), display)
     return [request for request in requests if _pair(request) not in refused]
+
+
+def _say_refused(refused: Iterable[tuple[Request, BenchError]], display: Display) -> None:
+    """A line for each data set and reason. A reason that begins with who is refused is the same for others."""
+    named: dict[tuple[str, str], list[str]] = {}
+    for request, reason in refused:
+        name = request.subject.name
+        named.setdefault((request.dataset.name, str(reason).removeprefix(f"{name} ")), []).append(name)
+    for (dataset, reason), names in named.items():
+        display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(names)}: {reason}")
 
 
 def _pair(request: Request) -> tuple[str, str]:

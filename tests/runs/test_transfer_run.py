@@ -30,8 +30,10 @@ from bench.model.recommender import Decoding, recommender_for
 from bench.report.results import load
 from bench.runs import run as one_cell
 from bench.runs import scheme_run
+from bench.runs.matrix import Plan, resolve
+from bench.runs.request import Request
 from bench.runs.saved import WEIGHTS, checksum
-from bench.runs.transfer_run import _read_alike
+from bench.runs.transfer_run import _read_alike, refuse
 from bench.training import checkpoint
 
 Bench = Callable[..., SimpleNamespace]
@@ -310,6 +312,17 @@ def test_what_cannot_be_done_is_said_before_anything_is_trained(
     assert len(errors) == 1
     assert said in errors[0]
     assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_a_part_need_not_have_what_the_whole_has(toy: Dataset, park: Dataset, tmp_path: Path) -> None:
+    (scheme,), contract, preset = resolve(Plan(["numeric/category"], [], ["toy+park"], preset="smoke"))
+
+    def asked(dataset: Dataset) -> None:
+        refuse(Request(scheme, dataset, contract, 0, preset, tmp_path), [])
+
+    asked(join([toy, park]))
+    with pytest.raises(BenchError, match="category identifiers need a column of categories"):
+        asked(park)
 
 
 def test_all_leaves_out_what_cannot_be_tested_on_the_unseen(
