@@ -107,9 +107,9 @@ def _possible(
 def _say_refused(refused: Iterable[tuple[Request, BenchError]], display: Display) -> None:
     """A line for each data set and reason. A reason that begins with who is refused is the same for others."""
     named: dict[tuple[str, str], list[str]] = {}
-    for request, reason in refused:
+    for request, error in refused:
         name = request.subject.name
-        named.setdefault((request.dataset.name, str(reason).removeprefix(f"{name} ")), []).append(name)
+        named.setdefault((request.dataset.name, str(error).removeprefix(f"{name} ")), []).append(name)
     for (dataset, reason), names in named.items():
         display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(names)}: {reason}")
 
