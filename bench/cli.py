@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from bench import lists
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -69,8 +70,9 @@ def run(
         str, typer.Option(help="Data sets or folders, separated by commas; a+b trains one model on both.")
     ] = "ml-100k",
     zero_shot: Annotated[
-        str, typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained.")
-    ] = "",
+        str | None,
+        typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained."),
+    ] = None,
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
     preset: Annotated[str | None, typer.Option(help="smoke, cpu or standard; see `bench ls`.")] = None,
     set_: Annotated[
@@ -94,17 +96,17 @@ def run(
     overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
     execute(
         Plan(
-            schemes=_schemes(id_scheme),
-            baselines=_list(baseline),
-            datasets=_list(dataset),
-            seeds=_seeds(seed),
+            schemes=lists.schemes("--id-scheme", id_scheme or None),
+            baselines=lists.named("--baseline", baseline or None),
+            datasets=lists.named("--dataset", dataset),
+            seeds=lists.seeds(seed),
             preset=preset,
             overrides=overrides,
             results=results,
             data_dir=data_dir,
             force=force,
             tune=tune,
-            zero_shot=_list(zero_shot),
+            zero_shot=lists.named("--zero-shot", zero_shot),
         )
     )
     if _is_main_process():
@@ -154,7 +156,7 @@ def report(
         figures=figures,
         html=html,
     )
-    write(results, Only(_list(dataset), preset, contract), files, as_json)
+    write(results, Only(lists.named("--dataset", dataset or None), preset, contract), files, as_json)
 
 
 @app.command(
@@ -203,7 +205,7 @@ def recommend(
     from bench.runs import recommend, saved
 
     found = saved.load(run, results, dataset, seed, index)
-    recommend.show(found, [_list(one) for one in history], k, exclude_history, as_json)
+    recommend.show(found, [lists.parts(one) for one in history], k, exclude_history, as_json)
 
 
 @app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --check`\n\n`bench ls --json`")
@@ -315,8 +317,9 @@ def show(
     schemes, datasets = (id_scheme, dataset or what) if id_scheme else (what, dataset)
     if not schemes:
         raise BenchError("nothing to show: name an identifier scheme, e.g. bench ids show textual (`bench ls` has all)")
-    plan = Plan(_schemes(schemes), [], _list(datasets or "ml-100k"), [seed], None, set_ or [], results, data_dir)
-    show_identifiers(plan, _list(item), examples, as_json)
+    named, on = lists.schemes("--id-scheme", schemes), lists.named("--dataset", datasets or "ml-100k")
+    plan = Plan(named, [], on, [seed], None, set_ or [], results, data_dir)
+    show_identifiers(plan, lists.named("--item", item or None), examples, as_json)
 
 
 @ids.command(
@@ -338,33 +341,6 @@ def export(
     from bench.runs.matrix import Plan
 
     export_identifiers(Plan([scheme], [], [dataset], [seed], None, set_ or [], results, data_dir), out)
-
-
-def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _schemes(text: str) -> list[str]:
-    """As ``_list``, but a comma may be part of the path in file:PATH, as in the names of published ``.sem_ids``."""
-    parts, found = _list(text), []
-    while parts:
-        ends = range(len(parts), 1, -1) if parts[0].startswith("file:") else ()
-        paths = ((end, ",".join(parts[:end])) for end in ends)
-        there = (end for end, name in paths if os.path.exists(os.path.expanduser(name.removeprefix("file:"))))
-        end = next(there, 1)
-        found.append(",".join(parts[:end]))
-        del parts[:end]
-    return found
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        seeds = [int(part) for part in _list(text)]
-    except ValueError:
-        raise BenchError(f"--seed takes whole numbers separated by commas; found '{text}'") from None
-    if not seeds or min(seeds) < 0:
-        raise BenchError(f"--seed takes one or more numbers, 0 or above; found '{text}'")
-    return list(dict.fromkeys(seeds))
 
 
 def _is_main_process() -> bool:

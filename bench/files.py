@@ -18,16 +18,39 @@ from bench.errors import BenchError
 def whole(path: Path) -> Iterator[Path]:
     """A file beside ``path`` to write to, which becomes ``path`` when the block ends well and is removed otherwise.
 
-    So a reader finds the old file or the new one, and never half of it. Raises what the operating system raises.
+    So a reader finds the old file or the new one, and never half of it, and may read it as any file made here. Raises
+    what the operating system raises.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        mode = _mode_of_new(partial)
         yield partial
+        partial.chmod(mode)  # safetensors writes a temporary file, which nobody else may read, and renames it
         os.replace(partial, path)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+def _mode_of_new(path: Path) -> int:
+    """The rights that the umask leaves a new file; asking for the umask itself would change it for a moment."""
+    path.touch()
+    mode = path.stat().st_mode
+    path.unlink()
+    return mode
+
+
+def require_readable(path: Path) -> None:
+    """BenchError where a file is there and this user may not read it: libraries call that damage, or no file at all."""
+    try:
+        path.open("rb").close()
+    except PermissionError as error:
+        raise BenchError(
+            f"'{path}' may not be read by this user ({error.strerror}); ask its owner to allow it, e.g. with chmod a+r"
+        ) from error
+    except OSError:
+        return  # whoever reads it will say what is wrong
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

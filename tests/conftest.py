@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +34,25 @@ settings.load_profile("bench")
 def interruptible() -> None:
     """A shell starts what runs in its background with Ctrl-C ignored; tests send it to themselves."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def forbidden() -> Callable[[Path], contextlib.AbstractContextManager[None]]:
+    """``with forbidden(path):`` this process may not read the file, not even where it is root's."""
+
+    @contextlib.contextmanager
+    def block(path: Path) -> Iterator[None]:
+        mode, user = path.stat().st_mode, os.geteuid()
+        path.chmod(0)
+        try:
+            if user == 0:
+                os.seteuid(65534)
+            yield
+        finally:
+            os.seteuid(user)
+            path.chmod(mode)
+
+    return block
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench.runs import matrix
+
 Bench = Callable[..., SimpleNamespace]
 Refused = Callable[..., str]
 HEADER = "user_id:token\titem_id:token\ttimestamp:float"
@@ -77,6 +79,39 @@ def test_an_unknown_data_set(refused: Refused, words: str) -> None:
     assert refused(*words.split()).startswith("unknown data set 'toyss'; did you mean 'toys'? known: beauty, ml-100k,")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--id-scheme", "textual/title", "--dataset", ""], "--dataset takes one name or more, separated by "),
+        (["run", "--id-scheme", "textual/title", "--dataset", ","], "--dataset takes one name or more, separated by "),
+        (["run", "--baseline", "pop", "--zero-shot", " , "], "--zero-shot takes one name or more, separated by "),
+        (["run", "--baseline", "pop", "--zero-shot", ""], "--zero-shot takes one name or more, separated by commas; "),
+        (["run", "--baseline", "pop", "--id-scheme", ","], "--id-scheme takes one name or more, separated by commas; "),
+        (["run", "--baseline", ","], "--baseline takes one name or more, separated by commas; found ','"),
+        (["run", "--baseline", "pop", "--dataset", "+"], "a data set has a name or is a folder; found ''"),
+        (["ids", "show", "textual", "--dataset", ","], "--dataset takes one name or more, separated by commas; found"),
+        (["ids", "export", "textual", "--dataset", " ", "--out", "i.json"], "a data set has a name or is a folder; "),
+        (["report", "--dataset", ","], "--dataset takes one name or more, separated by commas; found ','"),
+        (["data", "info", ""], "a data set has a name or is a folder; found '' (`bench ls` shows those known)"),
+    ],
+)
+def test_nothing_where_a_name_should_be(
+    refused: Refused,
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    toy_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for suffix in ("inter", "item"):
+        shutil.copy(toy_folder / f"toy.{suffix}", tmp_path / f"{tmp_path.name}.{suffix}")  # what "" must not find
+    monkeypatch.setenv("BENCH_DATA_DIR", str(toy_folder))
+    monkeypatch.setattr(matrix, "_has_cuda", lambda: False)
+    assert refused(*words).startswith(said)
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_known_data_set_that_is_not_here(refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     line = refused("data", "info", "beauty", "--data-dir", tmp_path)
@@ -139,6 +174,45 @@ def test_an_item_without_text(run: Refused, bench: Bench, quick: list[str], data
 def test_no_text_at_all(run: Refused, data: Path) -> None:
     (data / "toy.item").unlink()
     assert "30 of 30 items have none, the first is 'i00'" in run("--id-scheme", "textual")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [
+        ("semantic/rqkmeans", "text embeddings need text for every item: 30 of 30 items have none"),
+        ("semantic/mtgrec", "text embeddings need text for every item: 30 of 30 items have none"),
+        ("set/setrec", "text embeddings need text for every item: 30 of 30 items have none"),
+        ("set/semantic-only", "text embeddings need text for every item: 30 of 30 items have none"),
+        ("semantic/pq --set semantic.fields=title", "unknown text field 'title'; known: none"),
+        ("numeric/category", "category identifiers need a column of categories"),
+        ("numeric/category+independent", "category identifiers need a column of categories"),
+    ],
+)
+def test_what_a_scheme_needs_is_asked_before_anything_runs(
+    run: Refused, data: Path, tmp_path: Path, scheme: str, said: str
+) -> None:
+    (data / "toy.item").unlink()
+    words = f"--id-scheme numeric/random,{scheme} --baseline pop".split()
+    assert run(*words).startswith(said)
+    assert not (tmp_path / "results").exists()
+
+
+def test_all_leaves_out_by_name_what_needs_text_or_categories(
+    bench: Bench, quick: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data / "toy.item").unlink()
+    begun: list[str] = []
+    monkeypatch.setattr(matrix, "run", lambda request, *_: begun.append(request.subject.name))  # which takes its time
+    said = bench("run", "--id-scheme", "all", *quick, "--dataset", data, "--results", tmp_path / "results")
+    assert said.code == 0, said.err
+    left = [line for line in said.err.splitlines() if line.startswith("left out of 'all' on toy: ")]
+    named = [line.removeprefix("left out of 'all' on toy: ").partition(": ")[0].split(", ") for line in left]
+    assert sorted(map(len, named)) == [2, 5, 9], left  # for want of categories, of words, of text to embed
+    assert ["numeric/category", "numeric/category+independent"] in named
+    assert {*begun} == {
+        *("numeric/sequential", "numeric/random", "numeric/p5-leak", "numeric/collaborative", "numeric/independent"),
+        *("numeric/collaborative+independent", "set/cf-only"),
+    }
 
 
 @pytest.mark.parametrize("suffix", ["inter", "item"])

@@ -14,7 +14,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bench.errors import BenchError
-from bench.files import replacing, whole, write_json
+from bench.files import replacing, require_readable, whole, write_json
+
+Forbidden = Callable[[Path], contextlib.AbstractContextManager[None]]
 
 
 @contextlib.contextmanager
@@ -69,6 +71,32 @@ def test_what_stops_the_block_goes_on_as_it_is(path: Path, stop: type[BaseExcept
     with pytest.raises(stop, match=r"^of its own$"):
         write()
     assert untouched(path)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_a_file_has_the_rights_of_any_new_file_however_it_was_written(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        for name, write in {
+            "text": lambda partial: partial.write_text("new"),
+            "tensors": lambda partial: save_file({"a": np.ones(3)}, partial),  # by way of a private temporary file
+        }.items():
+            with whole(tmp_path / name) as partial:
+                write(partial)
+            assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask
+    finally:
+        os.umask(before)
+
+
+def test_a_file_that_may_not_be_read_is_told_from_one_that_is_not_there(path: Path, forbidden: Forbidden) -> None:
+    require_readable(path)
+    require_readable(path.with_name("missing"))
+    require_readable(path.parent)
+    with forbidden(path), pytest.raises(BenchError) as caught:
+        require_readable(path)
+    assert str(caught.value) == (
+        f"'{path}' may not be read by this user (Permission denied); ask its owner to allow it, e.g. with chmod a+r"
+    )
 
 
 def test_two_processes_do_not_share_the_file_beside(path: Path) -> None:

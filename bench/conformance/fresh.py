@@ -5,12 +5,10 @@ The process has the data where a whole run has it, in memory and in the data fol
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import subprocess
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -22,8 +20,9 @@ from bench.data.dataset import Dataset, LeakedView
 from bench.data.formats import read_atomic, write_atomic
 from bench.data.splits import leave_one_out
 from bench.ids import plugins, storage
-from bench.ids.scheme import Ids, IdScheme
+from bench.ids.scheme import Ids
 from bench.ids.vocabulary import Vocabulary
+from bench.runs.blame import place, said
 
 IDENTIFIERS, AGAIN, REPORT, ERRORS = "identifiers.safetensors", "again.safetensors", "report.json", "errors.txt"
 
@@ -111,14 +110,14 @@ def fit(folder: Path) -> Report:
         with watched() as opened:
             ids = scheme.fit(LeakedView.of(train, dataset) if scheme.leaks else train)
     except Exception as error:  # whatever a stranger's scheme raises
-        return Report(_said(error), _place(error, scheme))
+        return Report(said(error), place(error, type(scheme)))
     if not isinstance(ids, Ids):
         return Report(f"fit returned {type(ids).__name__}, not identifiers")
     try:
         storage.save(ids, folder / IDENTIFIERS, {})
         storage.save(storage.load(folder / IDENTIFIERS)[0], folder / AGAIN, {})
     except Exception as error:
-        return Report(_said(error), opened=tuple(opened), stored=True)
+        return Report(said(error), opened=tuple(opened), stored=True)
     return Report(opened=tuple(opened))
 
 
@@ -141,17 +140,6 @@ def watched() -> Iterator[list[str]]:
         watching = False
 
 
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _place(error: Exception, scheme: IdScheme) -> str:
-    """The last line in the scheme's own folder on the way to an error."""
-    home = str(Path(inspect.getfile(type(scheme))).parent)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(home)]
-    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-
-
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    (place / REPORT).write_text(json.dumps(asdict(fit(place))))
+    there = Path(sys.argv[1])
+    (there / REPORT).write_text(json.dumps(asdict(fit(there))))

@@ -16,6 +16,7 @@ from bench.conformance.evidence import Evidence
 from bench.conformance.verdict import Verdict, broken, kept
 from bench.ids.scheme import Stage, Trained
 from bench.model.recommender import Recommender, recommender_for
+from bench.runs.blame import said
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
 from bench.runs.scheme_run import SchemeRun
@@ -64,7 +65,7 @@ def learns(evidence: Evidence) -> Verdict:
     try:
         outcome = trained_once(evidence)
     except Exception as error:  # stages are a stranger's code
-        return broken(f"training failed: {_said(error)}", advice)
+        return broken(f"training failed: {said(error)}", advice)
     steps = sum(state.step for _, state in outcome.stages)
     change = f"{outcome.before:.3f} to {outcome.after:.3f} a prediction in {steps} steps"
     if math.isfinite(outcome.after) and outcome.after < outcome.before:
@@ -86,7 +87,7 @@ def resumable(evidence: Evidence) -> Verdict:
         else:
             return broken("a training that was to be stopped made fewer steps than the one before", advice)
     except Exception as error:
-        return broken(f"training failed: {_said(error)}", advice)
+        return broken(f"training failed: {said(error)}", advice)
     for (one, state), (other, resumed) in zip(whole.stages, stages, strict=False):
         if (one.name, state.step, state.curve) != (other.name, resumed.step, resumed.curve):
             return broken(f"stage '{one.name}' went another way when it was started again", advice)
@@ -132,7 +133,3 @@ def _equal(one: Recommender, other: Recommender) -> bool:
     mine: dict[str, Tensor] = one.state_dict()
     theirs: dict[str, Tensor] = other.state_dict()
     return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
-
-
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

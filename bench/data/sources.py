@@ -55,6 +55,8 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     data folder, looked for in this order as ``<name>/<name>.inter`` or ``<name>.inter``. Raises BenchError where
     nothing is found, saying how to get it, and where a package offers a name of our own.
     """
+    if not name_or_path.strip():
+        raise BenchError(f"a data set has a name or is a folder; found '{name_or_path}' (`bench ls` shows those known)")
     parts = [part.strip() for part in name_or_path.split(PLUS)]
     if len(parts) > 1 and not Path(name_or_path).expanduser().is_dir():
         return join([find(part, data_dir) for part in parts])

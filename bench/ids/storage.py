@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
-from bench.files import replacing
+from bench.files import replacing, require_readable
 from bench.ids.scheme import Feature, Ids, Template, TokenIds, VectorIds
 from bench.ids.users import UserIds
 from bench.ids.vocabulary import Vocabulary
@@ -102,6 +102,7 @@ def vocabulary_of(described: Mapping[str, Any]) -> Vocabulary:
 
 def load(path: Path) -> tuple[Ids, dict[str, float]]:
     """Read identifiers and notes back. A damaged file is a BenchError that names it."""
+    require_readable(path)
     try:
         with safe_open(path, framework="np") as file:
             described = json.loads((file.metadata() or {}).get("bench", "null"))

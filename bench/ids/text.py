@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from bench import hub
 from bench.data.dataset import ItemTable, Report, TrainView
 from bench.errors import BenchError, unknown
-from bench.files import replacing
+from bench.files import replacing, require_readable
 from bench.versions import installed
 
 OFFLINE = "tfidf-svd"
@@ -80,17 +80,17 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
 
 def compose(items: ItemTable, fields: Sequence[str], separator: str) -> list[str]:
     """The text of every item; a BenchError where a field is unknown or an item has none."""
-    for field in fields:
-        if field not in items.text:
-            raise unknown("text field", field, items.text)
+    require_text(items, fields=fields)
     columns = [items.text[field] for field in fields or items.text]
-    require_text(items, "text embeddings", fields)
     parts = ([_plain(column[item]) for column in columns] for item in range(len(items)))
     return [separator.join(filter(None, part)) for part in parts]
 
 
-def require_text(items: ItemTable, what: str, fields: Sequence[str] = ()) -> None:
-    """BenchError where an item has no text in any of the fields, by default in any column."""
+def require_text(items: ItemTable, what: str = "text embeddings", fields: Sequence[str] = ()) -> None:
+    """BenchError where a field is unknown, or an item has no text in any of the fields, by default in any column."""
+    for field in fields:
+        if field not in items.text:
+            raise unknown("text field", field, items.text)
     columns = [items.text[field] for field in fields or items.text]
     without = [name for item, name in enumerate(items.ids) if not any(_plain(column[item]) for column in columns)]
     if without:
@@ -174,6 +174,7 @@ def _save(path: Path, described: dict[str, Any], arrays: dict[str, NDArray[np.fl
 
 def _load(path: Path, described: dict[str, Any], items: int) -> tuple[Embeddings, float]:
     """What ``_save`` wrote, and the seconds it took. BenchError where it is damaged or not what its name says."""
+    require_readable(path)
     try:
         with safe_open(path, framework="np") as file:
             stored = json.loads((file.metadata() or {}).get("bench", "null"))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench import hub
 from bench.errors import BenchError, unknown
+from bench.files import require_readable, whole
 from bench.ids.vocabulary import Vocabulary
 from bench.model.t5 import ACTIVATIONS, T5, T5Config
 
@@ -167,6 +168,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _read_tensors(file: Path) -> dict[str, Tensor]:
+    require_readable(file)
     try:
         return {name: tensor.float() for name, tensor in load_file(file).items()}
     except Exception as error:  # safetensors raises its own family for truncated or foreign files
@@ -175,10 +177,12 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
 
 def save_weights(model: T5, folder: Path) -> None:
     """``model.safetensors``, and whole-word embeddings beside it, which only ``load`` reads."""
-    save_file(export_weights(model), folder / "model.safetensors", {"format": "pt"})
+    with whole(folder / "model.safetensors") as partial:
+        save_file(export_weights(model), partial, {"format": "pt"})
     if model.whole_words is not None:
         table = model.whole_words.weight.detach().cpu().contiguous()
-        save_file({"whole_words.weight": table}, folder / WHOLE_WORDS, {"format": "pt"})
+        with whole(folder / WHOLE_WORDS) as partial:
+            save_file({"whole_words.weight": table}, partial, {"format": "pt"})
 
 
 def export_weights(model: T5) -> dict[str, Tensor]:

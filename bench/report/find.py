@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench import entries
@@ -20,12 +20,14 @@ def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Ro
     ``asked`` is the folder of a cell, as such or below ``results`` or ``results/runs``, or a folder with the cells of
     several seeds; else a scheme's or baseline's name, with or without ``@version``, or the name of its family: that is
     the variant that ``bench run`` takes it for, or where that has no run whatever there is; or the label of a row in
-    the report of all results or of this data set alone, with or without the letter or the id of its contract.
-    BenchError where that is nothing, or more than one run.
+    the report of all results or of this data set alone, with or without the letter or the id of its contract. By name
+    no broken cell is found, unless it is all there is.
+    BenchError where that is nothing, broken, or more than one run.
     """
     found = _of_folder(results, asked)
-    known = [] if found else stored.load(results)
-    found = found or _of_name(known, asked, dataset)
+    broken: dict[str, BenchError] = {}
+    known = [] if found else stored.load(results, broken)
+    found = found or _of_name(known, broken, asked, dataset)
     kept = [cell for cell in found if dataset in (None, cell.dataset.name) and seed in (None, cell.seed)]
     if not kept:
         have = ", ".join(f"{cell.dataset.name} seed {cell.seed}" for cell in found)
@@ -67,7 +69,9 @@ def _of_folder(results: Path, asked: str) -> list[Result]:
     return []
 
 
-def _of_name(known: Sequence[Result], asked: str, dataset: str | None) -> list[Result]:
+def _of_name(
+    known: Sequence[Result], broken: Mapping[str, BenchError], asked: str, dataset: str | None
+) -> list[Result]:
     exact = [cell for cell in known if asked in (cell.scheme.name, f"{cell.scheme.name}@{cell.scheme.version}")]
     meant = _meant(asked)
     found = exact or [cell for cell in known if cell.scheme.name in meant]
@@ -75,6 +79,9 @@ def _of_name(known: Sequence[Result], asked: str, dataset: str | None) -> list[R
     found = found or _of_label(known, asked)
     found = found or _of_label([cell for cell in known if cell.dataset.name == dataset], asked)
     if not found:
+        for place, error in broken.items():
+            if _may_be(place, {asked.partition("@")[0].partition(" ")[0], *meant}):
+                raise error
         raise unknown("run", asked, {row.label for section in sections(known) for row in section.rows})
     return found
 
@@ -87,6 +94,12 @@ def _of_label(known: Sequence[Result], asked: str) -> list[Result]:
         if asked in (row.label, lettered, f"{row.label} {row.first.contract_id}")
         for cell in row.cells
     ]
+
+
+def _may_be(place: str, names: set[str]) -> bool:
+    """Whether a broken cell is of a scheme of these names, or of their family, as far as its folder tells."""
+    scheme = place.partition("@")[0].rpartition("/")[2] + "-"
+    return any(scheme.startswith(f"{name.replace('/', '-')}-") for name in names)
 
 
 def _meant(asked: str) -> set[str]:

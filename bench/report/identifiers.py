@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.files import require_readable
 from bench.report.results import Result
 from bench.report.rows import Row, Section
 
@@ -57,6 +58,7 @@ def of_result(result: Result) -> Identifiers | None:
 
 @lru_cache(maxsize=128)
 def _read(path: Path, changed: int) -> Identifiers | None:
+    require_readable(path)
     try:
         table = pq.read_table(path)
         if "tokens" not in table.column_names or not len(table):

@@ -7,19 +7,23 @@ A cell is a folder with a ``result.json`` of up to ``SCHEMA`` and a ``per_user.p
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.evaluation import several
 from bench.evaluation.metrics import Floats, Ranks
+from bench.files import require_readable
+
+if TYPE_CHECKING:
+    import pandas as pd  # `bench ls` reads results too, and waits for neither pandas nor Arrow where there are none
 
 SEVERAL_TARGETS = 2  # schema of a result.json with several targets of a user; 1 is one target each
 SCHEMA = SEVERAL_TARGETS  # rises when an old reader would misunderstand
@@ -171,7 +175,7 @@ class Result:
     @cached_property
     def table(self) -> UserTable:
         """The per-user table, read when first asked for."""
-        table = _read_table(self.folder / "per_user.parquet", tuple(self.kinds))
+        table = _read_table(_table_file(self.folder), tuple(self.kinds))
         _check_agreement(self, table)
         return table
 
@@ -180,21 +184,49 @@ class Result:
         return self.table.ranks.per_user(name)
 
 
-def load(results: Path) -> list[Result]:
-    """All finished cells below ``results/runs``, ordered by folder."""
+def load(results: Path, broken: dict[str, BenchError] | None = None) -> list[Result]:
+    """All finished cells below ``results/runs``, ordered by folder.
+
+    A broken one is left out and named on stderr; ``broken`` is given it, by its place. BenchError where nothing is
+    finished, or nothing else.
+    """
     runs = results / "runs"
     files = sorted(path for path in runs.rglob("result.json") if not _hidden(path.relative_to(runs)))
     if not files:
         raise BenchError(f"no finished results in '{results}'; make some with: {EXAMPLE}")
-    return [read(path, path.parent.relative_to(results).as_posix()) for path in files]
+    found: list[Result] = []
+    lost: dict[str, BenchError] = {}
+    for path in files:
+        place = path.parent.relative_to(results).as_posix()
+        try:
+            found.append(sound(path, place))
+        except BenchError as error:
+            lost[place] = error
+    if not found:
+        raise next(iter(lost.values()))
+    for reason in lost.values():
+        print(f"left out: {reason}", file=sys.stderr)
+    if broken is not None:
+        broken.update(lost)
+    return found
 
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts[:-1])
 
 
+def sound(path: Path, place: str) -> Result:
+    """As ``read``. BenchError also where the per-user table is not the cell's: of it only what its columns are called
+    and how many rows it has is looked at, which takes no longer for many users than for few.
+    """
+    found = read(path, place)
+    _check_outline(found)
+    return found
+
+
 def read(path: Path, place: str) -> Result:
     """The cell whose ``result.json`` this is; reports call its folder ``place``."""
+    require_readable(path)
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         schema = int(stored["schema"])
@@ -267,17 +299,52 @@ def _cost(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _read_table(path: Path, kinds: Sequence[str]) -> UserTable:
+def _check_outline(result: Result) -> None:
+    from pyarrow import parquet
+
+    path = _table_file(result.folder)
+    try:
+        outline = parquet.read_metadata(path)
+    except (OSError, ValueError) as error:
+        raise _damaged_table(path, error) from error
+    wanted = [*COLUMNS, *(["cold"] if result.kinds else []), *(f"{name}_rank" for name in result.kinds)]
+    absent = [name for name in wanted if name not in outline.schema.names]
+    if absent:
+        raise _damaged_table(path, KeyError(", ".join(absent)))
+    if not outline.num_rows:
+        raise _empty_table(path)
+    rows = result.split.get("test_targets", result.split.get("test_users", outline.num_rows))
+    if outline.num_rows != rows:
+        raise _damaged_table(path, ValueError(f"{outline.num_rows:,} rows for {rows:,} test targets"))
+
+
+def _table_file(folder: Path) -> Path:
+    path = folder / "per_user.parquet"
+    require_readable(path)
     if not path.is_file():
         raise BenchError(f"'{path}' is missing beside its result.json; run that cell again with --force")
+    return path
+
+
+def _damaged_table(path: Path, error: Exception) -> BenchError:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0]
+    return BenchError(f"'{path}' is damaged ({reason}); run that cell again with --force")
+
+
+def _empty_table(path: Path) -> BenchError:
+    return BenchError(f"'{path}' holds no user; run that cell again with --force")
+
+
+def _read_table(path: Path, kinds: Sequence[str]) -> UserTable:
+    import pandas as pd
+
     try:
         frame = pd.read_parquet(path)
         frame = frame.iloc[np.argsort(frame["user"].to_numpy(object), kind="stable")]
         columns = {name: _numbers(frame[name]) for name in COLUMNS[2:]}
         return _user_table(frame, columns, kinds)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise BenchError(f"'{path}' is damaged ({reason}); run that cell again with --force") from error
+        raise _damaged_table(path, error) from error
 
 
 def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], kinds: Sequence[str]) -> UserTable:
@@ -314,7 +381,7 @@ def _numbers(column: pd.Series[Any]) -> Floats:
 def _check_agreement(result: Result, table: UserTable) -> None:
     """A per-user table of another run beside a result.json would give intervals that belong to other values."""
     if not len(table):
-        raise BenchError(f"'{result.folder / 'per_user.parquet'}' holds no user; run that cell again with --force")
+        raise _empty_table(_table_file(result.folder))
     for name in ("hit@10", "ndcg@10"):
         _check_mean(result, name, result.metrics["strict"][name], table.ranks.per_user(name))
         for kind, held in table.kinds.items():

@@ -17,10 +17,12 @@ from bench.report.significance import Line
 from bench.report.table import Chapter, Column, Note, Table
 
 
-def chapters(results: Sequence[Result]) -> list[Chapter]:
-    """One for each data set in order of their names, then that over data sets."""
+def chapters(results: Sequence[Result], broken: Sequence[str] = ()) -> list[Chapter]:
+    """One for each data set in order of their names, then that over data sets. ``broken`` are the places of cells that
+    cannot be read.
+    """
     found = sections(results)
-    return [*(chapter(section, missing(section, found)) for section in found), *overall(found)]
+    return [*(chapter(section, missing(section, found, broken)) for section in found), *overall(found)]
 
 
 def chapter(section: Section, lacking: str = "") -> Chapter:
@@ -100,12 +102,16 @@ def _published(section: Section) -> list[Table]:
     return [made] if made else []
 
 
-def missing(section: Section, others: Sequence[Section]) -> str:
-    """Seeds that other rows of the data set have, and schemes that other data sets have, as one line."""
+def missing(section: Section, others: Sequence[Section], broken: Sequence[str] = ()) -> str:
+    """Seeds that other rows of the data set have, schemes that other data sets have, and cells that are stored in the
+    data set's folder but cannot be read, as one line.
+    """
     seeds = sorted({seed for row in section.rows for seed in row.seeds})
     gaps = [(row.label, [seed for seed in seeds if seed not in row.seeds]) for row in section.rows]
     here = {row.label for row in section.rows}
     trained = (row for other in others for row in other.rows if not row.first.trained_on)
     elsewhere = dict.fromkeys(row.label for row in trained if row.label not in here)
     said = [f"{label} lacks seed {', '.join(map(str, lacking))}" for label, lacking in gaps if lacking]
-    return "; ".join([*said, *(f"{label} has no result on this data set" for label in elsewhere)])
+    said += [f"{label} has no result on this data set" for label in elsewhere]
+    said += [f"{place} cannot be read" for place in broken if place.split("/")[1] == section.dataset.name]
+    return "; ".join(said)

@@ -55,10 +55,11 @@ def write(results: Path, only: Only, files: Files, as_json: bool = False) -> Non
     """Print the tables of the chosen results, and write the files asked for. As JSON it is a list of their values."""
     framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
     _check_figures([path for path in (files.figure, files.cost_figure, files.rank_figure) if path is not None])
-    found = chosen(stored.load(results), only)
+    broken: dict[str, BenchError] = {}
+    found = chosen(stored.load(results, broken), only)
     if files.rank_figure:
         _check_ranks(found)
-    made = chapters(found)
+    made = chapters(found, list(broken))
     if as_json:
         machine.show(frames.plain(made))
     else:

@@ -19,6 +19,7 @@ from bench.ids import diagnostics, exchange
 from bench.ids.scheme import Ids, IdScheme, TokenIds
 from bench.ids.text import Embeddings, TextSettings, embed
 from bench.runs import splitting
+from bench.runs.blame import blamed
 from bench.runs.config import Contract
 from bench.runs.fitting import fitted, language
 from bench.runs.lookup import indices
@@ -103,7 +104,8 @@ class _View:
 
     def made(self, scheme: IdScheme) -> Ids:
         view: TrainView = LeakedView.of(self.split.train, self.dataset) if scheme.leaks else self.split.train
-        return fitted(scheme, view, self.plan.results, f"{scheme.name} on {self.dataset.name}", Display())[0]
+        with blamed(scheme):
+            return fitted(scheme, view, self.plan.results, f"{scheme.name} on {self.dataset.name}", Display())[0]
 
     def trained(self, scheme: IdScheme, ids: Ids) -> tuple[Ids | None, int | None]:
         """What the newest finished run that began with these identifiers made of them, and of how many items it has

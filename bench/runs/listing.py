@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -16,6 +15,7 @@ from bench.data import sources
 from bench.errors import BenchError
 from bench.faults import fault
 from bench.ids import plugins
+from bench.report.results import sound
 from bench.runs.config import PRESETS
 
 FILES = ("file:PATH", "identifiers that exist already: index.json, .sem_ids, text index, .npy, Parquet")
@@ -38,13 +38,14 @@ def show(results: Path, data_dir: Path | None, check: bool = False, as_json: boo
     offered = _offered(entries.DATASETS, sources.load, check)
     _show(console, "data sets (--dataset)", [*known, *offered, ("./folder", "any folder of RecBole atomic files")])
     _show(console, "presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()])
-    done = [(str(folder), trained_on(results / "runs" / folder)) for folder in finished(results)]
+    states = ((folder, _state(results / "runs" / folder)) for folder in finished(results))
+    done = [(str(folder), state["problem"] or state["model"] or "") for folder, state in states]
     _show(console, f"finished cells in {results}", done or [("none yet", "")])
 
 
 def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str, list[dict[str, str | None]]]:
     """The same as plain values. ``folder`` of a data set is None where it is not on this machine, ``problem`` of a
-    plugin where none is known, ``model`` of a cell where it has trained its own.
+    plugin or a cell where none is known, ``model`` of a cell where it has trained its own.
     """
     return {
         "id_schemes": _plain(entries.SCHEMES, plugins.load_scheme, check),
@@ -56,8 +57,8 @@ def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str
         "offered_datasets": _plain(entries.DATASETS, sources.load, check),
         "presets": [{"name": name, "purpose": preset.purpose} for name, preset in PRESETS.items()],
         "finished": [
-            {"folder": str(cell), "model": trained_on(cell) or None}
-            for cell in (results / "runs" / folder for folder in finished(results))
+            {"folder": str(results / "runs" / folder), **_state(results / "runs" / folder)}
+            for folder in finished(results)
         ],
     }
 
@@ -77,14 +78,14 @@ def finished(results: Path) -> list[Path]:
     return sorted(folder for folder in found if not folder.name.startswith("."))
 
 
-def trained_on(folder: Path) -> str:
-    """Which model a finished cell has tested, where that was trained by another cell."""
+def _state(folder: Path) -> dict[str, str | None]:
+    """Which ``model`` a finished cell has tested, where another cell has trained it, and what ``problem`` it has."""
     try:
-        contract = json.loads((folder / "result.json").read_text(encoding="utf-8"))["contract"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""  # whoever reads the result will say that it is damaged
-    home = str(contract.get("trained_on", "")).rpartition("@")[0]
-    return home and f"{'zero-shot from' if contract.get('zero_shot') else 'trained on'} {home}"
+        cell = sound(folder / "result.json", str(folder))
+    except BenchError as error:
+        return {"model": None, "problem": f"broken: {error}"}
+    home = cell.trained_on and f"{'zero-shot from' if cell.zero_shot else 'trained on'} {cell.trained_on}"
+    return {"model": home or None, "problem": None}
 
 
 def _offered(group: str, load: Load, check: bool) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from itertools import product
@@ -24,6 +24,7 @@ from bench.ids import plugins
 from bench.ids.scheme import IdScheme
 from bench.model.huggingface import content_digest
 from bench.runs import config
+from bench.runs.blame import blamed
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.run import run
@@ -91,16 +92,26 @@ def _possible(
     pairs = {_pair(request): request for request in requests}
     for pair, request in pairs.items():
         try:
-            refuse(request, unseen)
+            with blamed(request.subject):
+                refuse(request, unseen)
         except BenchError as error:
             if request.subject.name in asked:
                 raise
             refused[pair] = request, error
     if len(refused) == len(pairs):
         raise next(reason for _, reason in refused.values())
-    for request, reason in refused.values():
-        display.say(f"left out of '{EVERYTHING}' on {request.dataset.name}: {reason}")
+    _say_refused(refused.values(), display)
     return [request for request in requests if _pair(request) not in refused]
+
+
+def _say_refused(refused: Iterable[tuple[Request, BenchError]], display: Display) -> None:
+    """A line for each data set and reason. A reason that begins with who is refused is the same for others."""
+    named: dict[tuple[str, str], list[str]] = {}
+    for request, error in refused:
+        name = request.subject.name
+        named.setdefault((request.dataset.name, str(error).removeprefix(f"{name} ")), []).append(name)
+    for (dataset, reason), names in named.items():
+        display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(names)}: {reason}")
 
 
 def _pair(request: Request) -> tuple[str, str]:

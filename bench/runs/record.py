@@ -20,6 +20,7 @@ from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline
 from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
 from bench.evaluation.warm_cold import KINDS, Kind, is_warm
+from bench.files import require_readable
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
 from bench.report.results import SEVERAL_TARGETS
@@ -111,6 +112,7 @@ def made_by_other_source(folder: Path, subject: IdScheme | AnyBaseline) -> bool:
 
 def stored(folder: Path) -> dict[str, Any]:
     """The ``result.json`` of a finished cell."""
+    require_readable(folder / "result.json")
     try:
         return dict(json.loads((folder / "result.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

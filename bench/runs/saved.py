@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.evaluation.ranking import users_at_once
+from bench.files import require_readable
 from bench.ids import storage
 from bench.ids.scheme import Ids
 from bench.model import huggingface
@@ -173,6 +174,7 @@ def _rebuilt(ids: Ids, folder: Path, contract: Contract) -> Recommender:
 
 def catalogue(path: Path) -> tuple[list[str], list[str], list[str]]:
     """Original ids, titles and identifiers of all items, of the ``ids.parquet`` of a cell."""
+    require_readable(path)
     try:
         table = pq.read_table(path)
         ids = table.column("item").to_pylist()

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.errors import BenchError
+from bench.files import require_readable, whole
 from bench.model.recommender import Recommender
 
 HEAD = "head.safetensors"
@@ -22,7 +23,8 @@ def save(recommender: Recommender, folder: Path) -> None:
     state = recommender.extra_state()
     if state:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        save_file(plain, folder / HEAD, {"sha256": _checksum(plain)})
+        with whole(folder / HEAD) as partial:
+            save_file(plain, partial, {"sha256": _checksum(plain)})
 
 
 def fill(recommender: Recommender, folder: Path) -> None:
@@ -33,6 +35,7 @@ def fill(recommender: Recommender, folder: Path) -> None:
     path = folder / HEAD
     if not path.is_file():
         raise BenchError(f"'{folder}' has no {HEAD}; run that cell again with --force")
+    require_readable(path)
     try:
         with safe_open(path, framework="pt") as file:
             stored = (file.metadata() or {}).get("sha256")

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.files import replacing
+from bench.files import replacing, require_readable
 
 
 @dataclass
@@ -53,6 +53,7 @@ def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> Non
 
 def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     """Read a checkpoint back. A damaged file is a BenchError that names it."""
+    require_readable(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get("bench", "{}"))

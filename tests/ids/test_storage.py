@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from bench.ids.users import UserIds
 from bench.ids.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private("abcd")
+Forbidden = Callable[[Path], contextlib.AbstractContextManager[None]]
 NOTES = {"iterations": 3.0, "a third": 1 / 3}
 
 
@@ -141,6 +144,14 @@ def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
     for place in range(0, len(whole), 5):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         assert "are damaged" in message(path)
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path: Path, forbidden: Forbidden) -> None:
+    path = tmp_path / "ids"
+    storage.save(ids_of([[3, 4], [5, 6]]), path, NOTES)
+    with forbidden(path):
+        assert "may not be read by this user (Permission denied)" in message(path)
+    equal(storage.load(path)[0], ids_of([[3, 4], [5, 6]]))
 
 
 @pytest.mark.parametrize("metadata", [None, {"bench": "{}"}, {"bench": "[]"}, {"other": "1"}])

@@ -83,6 +83,7 @@ def test_an_unknown_field_is_answered_with_the_nearest() -> None:
     assert refused(lambda: compose(items, ("titel",), ". ")) == (
         "unknown text field 'titel'; did you mean 'title'? known: brand, title"
     )
+    assert refused(lambda: require_text(items, "titles", ["titel"])) == refused(lambda: compose(items, ("titel",), " "))
     assert "unknown text field 'title'; known: none" in refused(lambda: compose(ItemTable(("a",), {}), ("title",), ""))
 
 

@@ -186,6 +186,7 @@ def test_whole_word_embeddings_are_ours_alone(t5: MakeT5, tmp_path: Path) -> Non
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     fresh = huggingface.with_new_vocabulary(again, 9).state_dict()
     assert torch.equal(fresh["whole_words.weight"], model.state_dict()["whole_words.weight"])
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1, "who may read one may read all"
     (tmp_path / "plain").mkdir()
     huggingface.save_weights(t5(), tmp_path / "plain")
     assert [path.name for path in (tmp_path / "plain").iterdir()] == ["model.safetensors"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bench.errors import BenchError
 from bench.report import results
 
 Store = Callable[..., Path]
+Forbidden = Callable[[Path], contextlib.AbstractContextManager[None]]
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -122,6 +124,14 @@ def test_damaged_result_is_named(store: Store, tmp_path: Path, content: str | by
         results.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["result.json", "per_user.parquet"])
+def test_what_may_not_be_read_is_not_called_damaged(store: Store, forbidden: Forbidden, name: str) -> None:
+    folder = store()
+    found = results.read(folder / "result.json", "cell")
+    with forbidden(folder / name), pytest.raises(BenchError, match=f"'{folder / name}' may not be read by this user"):
+        assert found.table if name == "per_user.parquet" else results.read(folder / name, "cell")
+
+
 @pytest.mark.parametrize("entry", ["dataset", "scheme", "contract", "metrics", "costs", "environment", "split"])
 def test_a_missing_or_mistyped_entry_is_damage(store: Store, tmp_path: Path, entry: str) -> None:
     folder = store()
@@ -139,33 +149,63 @@ def test_newer_schema_asks_for_an_update(store: Store, tmp_path: Path) -> None:
         results.load(tmp_path)
 
 
-def test_user_table_is_read_lazily_and_its_absence_named(store: Store, tmp_path: Path) -> None:
-    path = store() / "per_user.parquet"
+def test_absence_of_a_user_table_is_named(store: Store, tmp_path: Path) -> None:
+    folder = store()
+    path = folder / "per_user.parquet"
     path.unlink()
-    (found,) = results.load(tmp_path)
+    with pytest.raises(BenchError, match=f"'{path}' is missing beside its result.json"):
+        results.load(tmp_path)
+    found = results.read(folder / "result.json", "cell")
     with pytest.raises(BenchError, match=f"'{path}' is missing beside its result.json"):
         _ = found.table
 
 
 def test_damaged_user_table_is_named(store: Store, tmp_path: Path) -> None:
     path = store() / "per_user.parquet"
-    path.write_bytes(path.read_bytes()[:200])
+    whole = path.read_bytes()
+    for content in (whole[:200], whole[:-200], b"", b"PAR1"):
+        path.write_bytes(content)
+        with pytest.raises(BenchError, match=f"'{path}' is damaged"):
+            results.load(tmp_path)
+
+
+def test_damage_behind_the_outline_of_a_user_table_is_named_when_it_is_read(store: Store, tmp_path: Path) -> None:
+    path = store() / "per_user.parquet"
+    path.write_bytes(bytes(byte ^ 255 if 4 <= at < 400 else byte for at, byte in enumerate(path.read_bytes())))
+    (found,) = results.load(tmp_path)
     with pytest.raises(BenchError, match=f"'{path}' is damaged"):
-        _ = results.load(tmp_path)[0].table
+        _ = found.table
 
 
 def test_user_table_without_a_column_is_damaged(store: Store, tmp_path: Path) -> None:
     path = store() / "per_user.parquet"
     pd.read_parquet(path).drop(columns="code_rank").to_parquet(path)
     with pytest.raises(BenchError, match=r"is damaged .*code_rank"):
-        _ = results.load(tmp_path)[0].table
+        results.load(tmp_path)
 
 
 def test_empty_user_table_is_an_error(store: Store, tmp_path: Path) -> None:
     path = store() / "per_user.parquet"
     pd.read_parquet(path).head(0).to_parquet(path)
     with pytest.raises(BenchError, match="holds no user"):
-        _ = results.load(tmp_path)[0].table
+        results.load(tmp_path)
+
+
+def test_user_table_of_other_users_is_damaged(store: Store, tmp_path: Path) -> None:
+    path = store() / "per_user.parquet"
+    pd.read_parquet(path).head(399).to_parquet(path)
+    with pytest.raises(BenchError, match=r"is damaged \(399 rows for 400 test targets\)"):
+        results.load(tmp_path)
+
+
+def test_broken_cells_are_left_out_and_named(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept, lost = store("kept"), [store("lost"), store("other")]
+    (lost[0] / "result.json").write_text("{")
+    (lost[1] / "per_user.parquet").unlink()
+    broken: dict[str, BenchError] = {}
+    assert [found.folder for found in results.load(tmp_path, broken)] == [kept]
+    assert list(broken) == [folder.relative_to(tmp_path).as_posix() for folder in lost]
+    assert capsys.readouterr().err.splitlines() == [f"left out: {error}" for error in broken.values()]
 
 
 def test_user_table_of_another_run_is_noticed(store: Store, tmp_path: Path) -> None:

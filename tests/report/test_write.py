@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,18 +82,76 @@ def test_an_impossible_picture_is_refused_before_anything_is_read(bench: Bench, 
     assert "its name must end in .png or .svg" in said.err
 
 
-@pytest.mark.parametrize("harm", ["newer", "cut", "no table"])
-def test_a_cell_that_cannot_be_read_stops_the_report_with_one_line(bench: Bench, runs: Path, harm: str) -> None:
-    cell = next(iter(load(runs))).folder
+def damage(cell: Path, harm: str) -> str:
+    """Break a cell; the file that is then to be named."""
+    result, table = cell / "result.json", cell / "per_user.parquet"
     if harm == "newer":
-        text = (cell / "result.json").read_text()
-        (cell / "result.json").write_text(text.replace('"schema": 1', '"schema": 99'))
+        result.write_text(result.read_text().replace('"schema": 1', '"schema": 99'))
     elif harm == "cut":
-        (cell / "result.json").write_bytes((cell / "result.json").read_bytes()[:300])
+        result.write_bytes(result.read_bytes()[:300])
+    elif harm == "no table":
+        table.unlink()
+    elif harm == "cut table":
+        table.write_bytes(table.read_bytes()[:300])
+    elif harm == "no column":
+        pd.read_parquet(table).drop(columns="code_rank").to_parquet(table)
     else:
-        (cell / "per_user.parquet").unlink()
+        pd.read_parquet(table).iloc[1:].to_parquet(table)
+    return str(result if harm in ("newer", "cut") else table)
+
+
+HARMS = ["newer", "cut", "no table", "cut table", "no column", "a row less"]
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_broken_cell_is_left_out_and_named(bench: Bench, runs: Path, harm: str) -> None:
+    cell = next(found for found in load(runs) if (found.scheme.name, found.dataset.name) == ("longer", "toys")).folder
+    named = damage(cell, harm)
     for words in (["report"], ["compare", "one", "two", "--dataset", "toys"]):
         said = bench(*words, "--results", runs)
-        if words[0] == "report" or harm != "no table":
-            assert (said.code, said.err.count("\n")) == (1, 1), said.err
-            assert str(cell) in said.err
+        assert said.code == 0, said.err
+        first, *more = said.err.splitlines()
+        assert first.startswith(f"left out: '{named}' ")
+        assert ["left out" in line for line in more] == [False] * (words[0] == "report") + [True] * (
+            words[0] != "report"
+        )
+    assert "longer" not in (runs / "report.md").read_text()
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_where_nothing_else_is_left_a_broken_cell_stops_the_report(
+    bench: Bench, store: Store, tmp_path: Path, harm: str
+) -> None:
+    named = damage(store("one"), harm)
+    said = bench("report", "--results", tmp_path)
+    assert (said.code, said.err.count("\n")) == (1, 1), said.err
+    assert named in said.err
+
+
+@pytest.fixture
+def real(bench: Bench, toy_folder: Path, tmp_path: Path) -> Path:
+    """Two cells in the folders that a run gives them, and a broken third."""
+    results = tmp_path / "results"
+    words = ["--preset", "smoke", "--dataset", toy_folder, "--results", results]
+    assert bench("run", "--baseline", "pop,random,repeat", *words).code == 0
+    (cell,) = results.glob("runs/toy/repeat@1/*/0")
+    damage(cell, "cut")
+    return results
+
+
+def test_a_report_notes_which_cells_of_the_data_set_are_broken(bench: Bench, real: Path) -> None:
+    assert bench("report", "--results", real).code == 0
+    report = (real / "report.md").read_text()
+    plain = report.replace("\\", "").replace("*", "")
+    assert len(re.findall(r"missing: runs/toy/repeat@1/\w+-\w+/0 cannot be read$", plain, re.MULTILINE)) == 1
+
+
+def test_a_broken_cell_that_is_asked_for_is_an_error(bench: Bench, real: Path) -> None:
+    assert bench("compare", "pop", "random", "--results", real).code == 0
+    (cell,) = real.glob("runs/toy/repeat@1/*/0")
+    for name in ("repeat", "repeat@1", cell):
+        said = bench("compare", name, "pop", "--results", real)
+        assert said.code == 1
+        assert said.err.splitlines()[-1].startswith(f"bench: '{cell / 'result.json'}' is damaged (")
+    said = bench("compare", "pop", "reapeat", "--results", real)
+    assert said.err.splitlines()[-1] == "bench: unknown run 'reapeat'; known: pop, random"

@@ -53,7 +53,36 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "standard"]
     (cell,) = found["finished"]
     assert (Path(cell["folder"]) / "result.json").is_file()
-    assert cell["model"] is None
+    assert (cell["model"], cell["problem"]) == (None, None)
+
+
+@pytest.mark.parametrize(("name", "said"), [("result.json", "is damaged"), ("per_user.parquet", "is missing beside")])
+def test_a_broken_cell_is_marked(
+    bench: Bench,
+    toy_folder: Path,
+    cells: Callable[[Path], list[Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    words = ["--preset", "smoke", "--dataset", toy_folder, "--results", tmp_path]
+    assert bench("run", "--baseline", "pop,random", *words).code == 0
+    healthy, lost = cells(tmp_path)
+    (lost / name).write_text("{") if name == "result.json" else (lost / name).unlink()
+    problem = f"broken: '{lost / name}' {said}"
+    listed = bench("ls", "--results", tmp_path)
+    assert listed.code == 0
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in listed.out.splitlines() if line.strip()}
+    assert rows[str(lost.relative_to(tmp_path / "runs"))].startswith(problem)
+    assert rows[str(healthy.relative_to(tmp_path / "runs"))] == ""
+    found = {
+        line["folder"]: line["problem"]
+        for line in json.loads(bench("ls", "--results", tmp_path, "--json").out)["finished"]
+    }
+    assert found[str(healthy)] is None
+    assert (found[str(lost)] or "").startswith(problem)
 
 
 def put(site: Path, package: str, source: str, entry_points: str) -> None:

@@ -69,6 +69,21 @@ def test_a_finished_cell_is_left_alone_unless_forced(
     assert cells(tmp_path) == [cell]
 
 
+def test_all_that_a_run_writes_may_be_read_by_whom_the_umask_lets(
+    bench: Bench, quick: list[str], tmp_path: Path
+) -> None:
+    before = os.umask(0o027)
+    try:
+        said = bench("run", "--id-scheme", "set/semantic-only", *quick, "--set=max_steps=2", "--results", tmp_path)
+    finally:
+        os.umask(before)
+    assert said.code == 0, said.err
+    rights = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("[!.]*") if path.is_file()}
+    assert {"model.safetensors", "head.safetensors", "ids.safetensors", "result.json"} <= rights.keys()
+    assert sum(name.endswith(".safetensors") for name in rights) == 5  # in the cache are identifiers and embeddings
+    assert set(rights.values()) == {0o640}, rights
+
+
 def test_a_cell_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
     assert sorted(path.name for path in long.iterdir()) == [
         "config.json",

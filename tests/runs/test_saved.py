@@ -163,6 +163,22 @@ def broken(cell: Path) -> str:
     return str(caught.value)
 
 
+def test_a_broken_cell_hurts_no_other(bench: Bench, runs: Path, cells: Cells, tmp_path: Path) -> None:
+    results = Path(shutil.copytree(runs, tmp_path / "results"))
+    lost, other = (next(cell for cell in cells(results) if name in str(cell)) for name in ("textual", "pop"))
+    (lost / "result.json").write_text("{")
+    (other / "per_user.parquet").unlink()
+    said = bench("recommend", "numeric", "--history", "i03,i04", "--results", results)
+    assert said.code == 0, said.err
+    assert [line.partition("' is ")[0] for line in said.err.splitlines()] == [
+        f"left out: '{other / 'per_user.parquet'}",
+        f"left out: '{lost / 'result.json'}",
+    ]
+    said = bench("recommend", "textual", "--history", "i03,i04", "--results", results)
+    assert said.code == 1
+    assert said.err.splitlines()[-1].startswith(f"bench: '{lost / 'result.json'}' is damaged (")
+
+
 def test_damage_is_named(copied: Path) -> None:
     weights, ids = copied / "model.safetensors", copied / IDS
     whole = weights.read_bytes()

@@ -30,8 +30,10 @@ from bench.model.recommender import Decoding, recommender_for
 from bench.report.results import load
 from bench.runs import run as one_cell
 from bench.runs import scheme_run
+from bench.runs.matrix import Plan, resolve
+from bench.runs.request import Request
 from bench.runs.saved import WEIGHTS, checksum
-from bench.runs.transfer_run import _read_alike
+from bench.runs.transfer_run import _read_alike, refuse
 from bench.training import checkpoint
 
 Bench = Callable[..., SimpleNamespace]
@@ -312,12 +314,23 @@ def test_what_cannot_be_done_is_said_before_anything_is_trained(
     assert not (tmp_path / "results" / "runs").exists()
 
 
+def test_a_part_need_not_have_what_the_whole_has(toy: Dataset, park: Dataset, tmp_path: Path) -> None:
+    (scheme,), contract, preset = resolve(Plan(["numeric/category"], [], ["toy+park"], preset="smoke"))
+
+    def asked(dataset: Dataset) -> None:
+        refuse(Request(scheme, dataset, contract, 0, preset, tmp_path), [])
+
+    asked(join([toy, park]))
+    with pytest.raises(BenchError, match="category identifiers need a column of categories"):
+        asked(park)
+
+
 def test_all_leaves_out_what_cannot_be_tested_on_the_unseen(
     bench: Bench, cells: Callable[[Path], list[Path]], words: list[str], tmp_path: Path
 ) -> None:
     said = bench(*words, *FAST, "--baseline=all", "--results", tmp_path)
     assert said.code == 0, said.err
-    left = "left out of 'all' on toy+park: --zero-shot moor was asked for, but baseline pop scores only items "
+    left = "left out of 'all' on toy+park: pop: --zero-shot moor was asked for, but baseline pop scores only items "
     assert sum(line.startswith(left) for line in said.err.splitlines()) == 1
     assert {cell.parent.parent.name.partition("@")[0] for cell in cells(tmp_path)} == {"textual-title"}
     alone = [word for word in words if word != "--id-scheme" and word != "textual/title"]

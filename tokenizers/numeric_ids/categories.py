@@ -25,6 +25,17 @@ def category_paths(items: ItemTable, column: str | None, separator: str) -> list
     one, else ``space``, as MovieLens writes genres: in such a column "Board Games" is two names, where one is meant
     ``comma`` must be given. BenchError where there is no such column or nothing in it.
     """
+    texts = category_texts(items, column)
+    if separator == "auto":
+        separator = "comma" if any("," in text for text in texts) else "space"
+    paths = [split(text, separator) for text in texts]
+    start = root([path for path in paths if path])
+    below = [path[len(start) :] if path[: len(start)] == start else path for path in paths]
+    return [short if path else (MISSING,) for short, path in zip(below, paths, strict=True)]
+
+
+def category_texts(items: ItemTable, column: str | None) -> Sequence[str]:
+    """``[items]``: the column as it is. BenchError where there is no such column or nothing in it."""
     column = chosen(items, column)
     texts = items.text[column]
     if not any(text.strip() for text in texts):
@@ -32,12 +43,7 @@ def category_paths(items: ItemTable, column: str | None, separator: str) -> list
             f"category identifiers need categories, but column '{column}' of the item table is empty for all "
             f"{len(items):,} items; name another with --set numeric.column=NAME: {columns(items)}"
         )
-    if separator == "auto":
-        separator = "comma" if any("," in text for text in texts) else "space"
-    paths = [split(text, separator) for text in texts]
-    start = root([path for path in paths if path])
-    below = [path[len(start) :] if path[: len(start)] == start else path for path in paths]
-    return [short if path else (MISSING,) for short, path in zip(below, paths, strict=True)]
+    return texts
 
 
 def chosen(items: ItemTable, column: str | None) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from bench.data.dataset import TrainView
+from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.scheme import IdScheme, TokenIds
 from bench.ids.vocabulary import Vocabulary
-from numeric_ids.categories import category_paths
+from numeric_ids.categories import category_paths, category_texts
 from numeric_ids.clustering import cluster_paths
 
 Path = tuple[str, ...]
@@ -107,6 +107,9 @@ class Category(Placed):
 
     name = "numeric/category"
     Settings = CategorySettings
+
+    def require(self, items: ItemTable) -> None:
+        category_texts(items, self.settings.column)
 
     def paths(self, train: TrainView) -> Sequence[Path]:
         named = category_paths(train.items, self.settings.column, self.settings.separator)

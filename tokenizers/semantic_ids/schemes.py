@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bench.data.dataset import TrainView
+from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.scheme import IdScheme, TokenIds
-from bench.ids.text import TextSettings, embed, encoder_digest
+from bench.ids.text import TextSettings, embed, encoder_digest, require_text
 from bench.ids.vocabulary import Vocabulary
 from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
 from semantic_ids.quantisers import Quantised, Vectors, checked, product_kmeans, residual_kmeans, rotated
@@ -79,6 +79,9 @@ class Semantic(IdScheme):
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings)
         self.collides = self.settings.collisions == "none"
+
+    def require(self, items: ItemTable) -> None:
+        require_text(items, fields=self.settings.fields)
 
     def fit(self, train: TrainView) -> TokenIds:
         found = self.quantise(embed(train, self.settings), train)

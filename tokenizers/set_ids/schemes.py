@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bench.data.dataset import TrainView
+from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.scheme import Feature, IdScheme, Template, VectorIds
-from bench.ids.text import TextSettings, embed, encoder_digest
+from bench.ids.text import TextSettings, embed, encoder_digest, require_text
 from bench.ids.vocabulary import Vocabulary
 from set_ids.collaborative import Cold, read_vectors, settled, trained_items
 from set_ids.sasrec import Training, item_vectors
@@ -98,6 +98,10 @@ class Settings(CollaborativeSettings, SemanticSettings):
 
 class VectorSet(IdScheme):
     """Features in the order of their slots, under a sentence in the backbone's words or between two marks."""
+
+    def require(self, items: ItemTable) -> None:
+        if isinstance(self.settings, TextSettings):
+            require_text(items, fields=self.settings.fields)
 
     def identifiers(self, train: TrainView, *features: Feature) -> VectorIds:
         vocabulary, template = train.language, SENTENCE

@@ -1,0 +1,44 @@
+"""Lists on the command line: names, schemes, seeds, separated by commas."""
+
+from __future__ import annotations
+
+import os
+
+from bench.errors import BenchError
+
+
+def parts(text: str) -> list[str]:
+    """What stands between the commas, without blanks; empty parts are none."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def named(option: str, text: str | None) -> list[str]:
+    """As ``parts``: nothing where the option was not given, BenchError where it was and names nothing."""
+    found = parts(text or "")
+    if text is not None and not found:
+        raise BenchError(f"{option} takes one name or more, separated by commas; found '{text}'")
+    return found
+
+
+def schemes(option: str, text: str | None) -> list[str]:
+    """As ``named``, but a comma may be part of the path in file:PATH, as in the names of published ``.sem_ids``."""
+    left, found = named(option, text), []
+    while left:
+        ends = range(len(left), 1, -1) if left[0].startswith("file:") else ()
+        paths = ((end, ",".join(left[:end])) for end in ends)
+        there = (end for end, name in paths if os.path.exists(os.path.expanduser(name.removeprefix("file:"))))
+        end = next(there, 1)
+        found.append(",".join(left[:end]))
+        del left[:end]
+    return found
+
+
+def seeds(text: str) -> list[int]:
+    """Whole numbers from 0 on, each once; anything else is a BenchError."""
+    try:
+        found = [int(part) for part in parts(text)]
+    except ValueError:
+        raise BenchError(f"--seed takes whole numbers separated by commas; found '{text}'") from None
+    if not found or min(found) < 0:
+        raise BenchError(f"--seed takes one or more numbers, 0 or above; found '{text}'")
+    return list(dict.fromkeys(found))

@@ -1,0 +1,46 @@
+"""Lists on the command line: what they name, and one line for those that name nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from bench.lists import named, parts, schemes, seeds
+
+
+def test_blanks_and_empty_parts_are_nothing() -> None:
+    assert parts(" a, b b,,c ,") == ["a", "b b", "c"]
+    assert parts(" , ") == []
+    assert named("--dataset", "toys,beauty") == ["toys", "beauty"]
+    assert named("--dataset", None) == []
+
+
+def test_a_comma_may_be_part_of_a_path_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "a,b.sem_ids"
+    path.touch()
+    assert schemes("--id-scheme", f"textual,file:{path},pop") == ["textual", f"file:{path}", "pop"]
+    assert schemes("--id-scheme", f"file:{tmp_path}/c,d") == [f"file:{tmp_path}/c", "d"]
+    assert schemes("--id-scheme", None) == []
+
+
+def test_seeds_are_numbers_and_come_once() -> None:
+    assert seeds("0, 7,0") == [0, 7]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: named("--dataset", ""), "--dataset takes one name or more, separated by commas; found ''"),
+        (lambda: schemes("--id-scheme", ", "), "--id-scheme takes one name or more, separated by commas; found ', '"),
+        (lambda: seeds("0,one"), "--seed takes whole numbers separated by commas; found '0,one'"),
+        (lambda: seeds(","), "--seed takes one or more numbers, 0 or above; found ','"),
+        (lambda: seeds("-1"), "--seed takes one or more numbers, 0 or above; found '-1'"),
+    ],
+)
+def test_anything_else_is_one_line(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        call()
+    assert str(caught.value) == said
