@@ -166,7 +166,11 @@ TUNED: dict[str, dict[str, dict[str, str]]] = {
         "sasrec/bpr": {"learning_rate": "0.01"},
         "sasrec/ce": {"learning_rate": "0.01"},
     },
-    "cpu": {"caser": {"learning_rate": "0.005"}, "gru4rec": {"learning_rate": "0.005"}},
+    "cpu": {
+        "caser": {"learning_rate": "0.005"},
+        "gru4rec": {"learning_rate": "0.005"},
+        "s3rec": {"learning_rate": "0.0005"},
+    },
 }
 
 

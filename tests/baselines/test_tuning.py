@@ -170,8 +170,7 @@ def test_presets_hold_what_recorded_searches_chose(preset: str) -> None:
     files = sorted((RECORDS / preset).glob("*.json"))
     records = [json.loads(file.read_text()) for file in files]
     searched = {cls.name for cls in (*TRAINED, recbole_baselines.ItemKNN)}
-    under_cpu = searched - {"fdsa", "s3rec"}
-    assert {record["scheme"]["name"] for record in records} == (under_cpu if preset == "cpu" else searched)
+    assert {record["scheme"]["name"] for record in records} == searched
     chosen, epochs = {}, int(PRESETS[preset]["epochs"])
     for record in records:
         search, settings = record["training"]["search"], record["scheme"]["settings"]
