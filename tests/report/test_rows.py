@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,8 +90,7 @@ def test_data_of_one_name_but_other_content_stay_apart(store: Store, tmp_path: P
 
 def test_a_copied_cell_is_an_error(store: Store, tmp_path: Path) -> None:
     folder = store("textual/title")
-    (folder.parent / "copy").mkdir()
-    (folder.parent / "copy" / "result.json").write_bytes((folder / "result.json").read_bytes())
+    shutil.copytree(folder, folder.parent / "copy")
     with pytest.raises(BenchError, match="the same cell is stored twice"):
         sections(load(tmp_path))
 

@@ -80,9 +80,8 @@ def test_a_file_has_a_row_and_its_content_a_cell(
         "1 of 31 items of 'mine.sem_ids' are not in the catalogue and are left out: 'other'",
         "2 items share their identifier with another, as '<a_0> <b_0>' is that of 'i00', 'i29'",
     ]
-    assert [line for line in said.err.splitlines() if "items" in line][:2] == [
-        f"file/mine on toy, seed 0: {remark}" for remark in remarks
-    ]
+    about = [line for line in said.err.splitlines() if line.startswith("file/mine ") and " items " in line]
+    assert about[:2] == [f"file/mine on toy, seed 0: {remark}" for remark in remarks]
     stored = json.loads((cells(tmp_path)[0] / "result.json").read_text())
     assert stored["identifiers"]["remarks"] == remarks
     assert np.isclose(stored["identifiers"]["collision_rate"], 2 / 30)

@@ -165,7 +165,8 @@ def broken(cell: Path) -> str:
 
 def test_a_broken_cell_hurts_no_other(bench: Bench, runs: Path, cells: Cells, tmp_path: Path) -> None:
     results = Path(shutil.copytree(runs, tmp_path / "results"))
-    lost, other = (next(cell for cell in cells(results) if name in str(cell)) for name in ("textual", "pop"))
+    places = {cell.relative_to(results).parts[2].partition("@")[0]: cell for cell in cells(results)}
+    lost, other = places["textual-title"], places["pop"]
     (lost / "result.json").write_text("{")
     (other / "per_user.parquet").unlink()
     said = bench("recommend", "numeric", "--history", "i03,i04", "--results", results)
