@@ -28,7 +28,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, said, unknown
 
 SCHEMES, BASELINES, DATASETS = "bench.id_schemes", "bench.baselines", "bench.datasets"
 FILE_MODULE = "bench_plugin_"  # what modules made from named files are called
@@ -91,7 +91,7 @@ def load(name: str, group: str, kind: str) -> tuple[object, str]:
 
 def _cause(error: BaseException, place: str) -> str:
     """What went wrong, in one line; where a module lacks what was asked for, what it has instead."""
-    cause = " ".join(f"{type(error).__name__}: {error}".split())
+    cause = said(error)
     if not (isinstance(error, AttributeError) and isinstance(error.obj, ModuleType)):
         return cause
     held, module = vars(error.obj), error.obj.__name__

@@ -14,6 +14,11 @@ class BenchError(Exception):
     """Something the user can mend: an unknown name, a broken file, an impossible setting."""
 
 
+def said(error: BaseException) -> str:
+    """Any exception in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+
+
 def unknown(kind: str, asked: str, known: Iterable[str]) -> BenchError:
     """The error for a failed lookup, with the nearest known name: ``unknown preset 'cpuu'; did you mean 'cpu'?``"""
     names = sorted(known)

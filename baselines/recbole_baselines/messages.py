@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.errors import said
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -38,7 +40,7 @@ def receive(pipe: BinaryIO) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 def told(error: Exception) -> str:
     """What went wrong, in one line that is not too long."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return said(error)[:300]
 
 
 def _array(pipe: BinaryIO, kind: str, shape: list[int]) -> NDArray[Any]:

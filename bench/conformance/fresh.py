@@ -19,10 +19,11 @@ from typing import Any
 from bench.data.dataset import Dataset, LeakedView
 from bench.data.formats import read_atomic, write_atomic
 from bench.data.splits import leave_one_out
+from bench.errors import said
 from bench.ids import plugins, storage
 from bench.ids.scheme import Ids
 from bench.ids.vocabulary import Vocabulary
-from bench.runs.blame import place, said
+from bench.runs.blame import place
 
 IDENTIFIERS, AGAIN, REPORT, ERRORS = "identifiers.safetensors", "again.safetensors", "report.json", "errors.txt"
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from bench.conformance.evidence import Evidence
 from bench.conformance.verdict import Verdict, broken, kept
+from bench.errors import said
 from bench.ids.scheme import Stage, Trained
 from bench.model.recommender import Recommender, recommender_for
-from bench.runs.blame import said
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
 from bench.runs.scheme_run import SchemeRun

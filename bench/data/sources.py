@@ -19,7 +19,7 @@ import platformdirs
 from bench import entries
 from bench.data.dataset import Dataset, ItemTable
 from bench.data.joined import PLUS, join
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, said, unknown
 
 EMBEDDED = "ml-100k"
 INSTALL = "pip install --no-deps recbole==1.2.1"
@@ -101,7 +101,7 @@ def _offered(name: str, rivals: list[EntryPoint]) -> Dataset:
     try:
         found = make()
     except (Exception, SystemExit) as error:
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        cause = said(error)
         raise BenchError(f"{what} can't be had: {cause}") from error
     if isinstance(found, str | os.PathLike):
         found = _read(Path(found))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.errors import BenchError, said
 from bench.evaluation.baseline import AnyBaseline
 from bench.ids.scheme import IdScheme
 
@@ -32,11 +32,6 @@ def blamed(subject: IdScheme | AnyBaseline) -> Iterator[None]:
             f"{subject.name} failed in {passed[0][0].name}: {said(error)} ({_line(*passed[-1])}); "
             "--debug shows the traceback"
         ) from error
-
-
-def said(error: BaseException) -> str:
-    """An exception in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 
 def place(error: BaseException, cls: type) -> str:

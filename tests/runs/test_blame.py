@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from numeric_ids import Random
 
-from bench.errors import BenchError
-from bench.runs.blame import blamed, place, said
+from bench.errors import BenchError, said
+from bench.runs.blame import blamed, place
 
 Bench = Callable[..., SimpleNamespace]
 
