@@ -207,6 +207,18 @@ def from_scores(
     return Ranks.of_items(ranks)
 
 
+def barred(
+    without: Sequences | None, users: int, items: int, candidates: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_] | None:
+    """``[users, items]``: what may not be ranked, being in the user's row or no candidate; None where all may."""
+    if without is None and candidates is None:
+        return None
+    found = np.zeros((users, items), bool) if candidates is None else np.tile(~candidates, (users, 1))
+    if without is not None:
+        found[np.repeat(np.arange(users), without.lengths), without.values] = True
+    return found
+
+
 def from_slots(
     items: NDArray[np.integer],
     valid: NDArray[np.bool_],

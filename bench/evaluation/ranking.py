@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline, TrainedBaseline
-from bench.evaluation.metrics import Ranks, from_scores, from_slots
+from bench.evaluation.metrics import Ranks, barred, from_scores, from_slots
 from bench.model.recommender import Decoding, Recommender
 
 SCORED_AT_ONCE = 1 << 24  # item scores of a baseline held in memory at a time
@@ -92,11 +92,7 @@ def score_targets(
     parts = []
     for rows in _batches(targets, max(1, SCORED_AT_ONCE // items)):
         part = targets.take(rows)
-        excluded = None if candidates is None else ~candidates[None, :]
-        if exclude_history:
-            held = np.zeros((len(part), items), bool)
-            held[np.repeat(np.arange(len(part)), part.held.lengths), part.held.values] = True
-            excluded = held if excluded is None else held | excluded
+        excluded = barred(part.held if exclude_history else None, len(part), items, candidates)
         parts.append(from_scores(_scores(baseline, part), part.items, excluded, part.owners))
         advance(len(part))
     return _of_users(Ranks.join(parts), targets, targets.items)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
-from bench.evaluation.metrics import Ranks, from_scores
+from bench.evaluation.metrics import Ranks, barred, from_scores
 from bench.ids.prompts import Prompts, prompt_set
 from bench.ids.scheme import Variants, VectorIds
 from bench.model import softmax
@@ -147,7 +147,7 @@ class VectorSetRecommender(Recommender):
         catalogue index.
         """
         query, catalogue = self.query(histories), self.catalogue()
-        hidden = excluded(decoding.excluded(histories, held), len(query), len(catalogue), candidates)
+        hidden = barred(decoding.excluded(histories, held), len(query), len(catalogue), candidates)
         best = torch.zeros(len(query), 0, dtype=torch.long, device=self.device)
         scores = query.new_zeros(len(query), 0)
         for start in range(0, len(catalogue), AT_ONCE):
@@ -208,7 +208,7 @@ class VectorSetRecommender(Recommender):
         for rows in np.array_split(np.arange(len(targets)), -(-len(targets) // size)):
             part = targets.take(rows)
             ours, others = self.feature_scores(part.histories)
-            hidden = excluded(decoding.excluded(part.histories, part.held), len(part), len(self.ids))
+            hidden = barred(decoding.excluded(part.histories, part.held), len(part), len(self.ids))
             for ranks, weight in zip(found, WEIGHTS, strict=True):
                 ranks.append(from_scores((1 - weight) * ours + weight * others, part.items, hidden, part.owners))
         owners = None if targets.counts is None else targets.owners
@@ -240,15 +240,3 @@ def first(scores: Tensor, count: int) -> Tensor:
     if torn.any():
         columns[torn] = scores[torn].sort(dim=1, descending=True, stable=True).indices[:, :count]
     return columns
-
-
-def excluded(
-    without: Sequences | None, users: int, items: int, candidates: NDArray[np.bool_] | None = None
-) -> NDArray[np.bool_] | None:
-    """``[users, items]``: what may not be ranked, being in the user's row or no candidate; None where all may."""
-    if without is None and candidates is None:
-        return None
-    found = np.zeros((users, items), bool) if candidates is None else np.tile(~candidates, (users, 1))
-    if without is not None:
-        found[np.repeat(np.arange(users), without.lengths), without.values] = True
-    return found
