@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.runs.saved import Saved
+    from bench.results.saved import Saved
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,6 @@ def load(
     ``bench compare`` takes it. ``index`` has items that are vectors searched by faiss, such as ``Flat`` (exact) or
     ``IVF1024,Flat``. BenchError where there is no such run, or where its model wasn't kept.
     """
-    from bench.runs import saved  # here, for it imports torch
+    from bench.results import saved  # here, for it imports torch
 
     return saved.load(run, Path(results), dataset, seed, index)

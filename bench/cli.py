@@ -172,7 +172,7 @@ def compare(
     results: Results = Path("results"),
 ) -> None:
     """How two stored runs differ on the same users: difference, interval, p, users won and lost, slices, contract."""
-    from bench.report.compare_view import write
+    from bench.commands.compare import write
 
     write(results, (run_a, run_b), dataset, seed, json)
 
@@ -202,7 +202,8 @@ def recommend(
     results: Results = Path("results"),
 ) -> None:
     """What a finished run recommends to somebody with this history: items, titles, scores. Nothing is trained."""
-    from bench.runs import recommend, saved
+    from bench.commands import recommend
+    from bench.results import saved
 
     found = saved.load(run, results, dataset, seed, index)
     recommend.show(found, [lists.parts(one) for one in history], k, exclude_history, as_json)
@@ -216,7 +217,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """What can be run, and what is finished: schemes, baselines, data sets, presets, results; and what is broken."""
-    from bench.runs.listing import show
+    from bench.commands.listing import show
 
     show(results, data_dir, check, as_json)
 
@@ -309,7 +310,7 @@ def show(
     Several schemes, or `all`, stand side by side for each item. Nothing is trained; where a finished run has changed
     the identifiers, items are shown by those as well.
     """
-    from bench.runs.identifiers import show as show_identifiers
+    from bench.commands.identifiers import show as show_identifiers
     from bench.runs.matrix import Plan
 
     if what and id_scheme and dataset:
@@ -337,7 +338,7 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Write the identifiers of every item to a file that others read, and `--id-scheme file:PATH` as well."""
-    from bench.runs.identifiers import export as export_identifiers
+    from bench.commands.identifiers import export as export_identifiers
     from bench.runs.matrix import Plan
 
     export_identifiers(Plan([scheme], [], [dataset], [seed], None, set_ or [], results, data_dir), out)

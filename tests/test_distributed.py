@@ -24,7 +24,7 @@ import os
 from pathlib import Path
 import numpy as np
 from safetensors.torch import save_file
-from bench.evaluation import ranking
+from bench.training import ranking
 from bench.evaluation.baseline import Facts, TrainedBaseline
 from bench.ids.scheme import Stage
 from numeric_ids import Sequential

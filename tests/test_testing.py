@@ -13,8 +13,9 @@ import pytest
 from bench.conformance.asked import NAMES
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
-from bench.ids.plugins import load_scheme
-from bench.ids.scheme import IdScheme, TokenIds
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme
+from bench.runs.subjects import load_scheme
 from bench.testing import Promise, check_scheme, promises, reference
 
 SCHEMES = Path(__file__).with_name("conformance") / "schemes.py"

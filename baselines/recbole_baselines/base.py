@@ -15,7 +15,7 @@ from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import Facts, TrainedBaseline, Workshop
-from bench.evaluation.cost import Stopwatch
+from bench.training.cost import Stopwatch
 from bench.versions import installed
 from recbole_baselines import files, models
 from recbole_baselines.process import RecBole

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bench.contract import added
 from bench.errors import BenchError
-from bench.runs.config import added
 
 Ranges = dict[str, tuple[Any, ...]]
 

@@ -9,9 +9,9 @@ import numpy as np
 from bench.conformance.evidence import Evidence
 from bench.conformance.verdict import Verdict, broken, kept, skipped
 from bench.ids import storage
-from bench.ids.plugins import IDENTIFIERS
-from bench.ids.scheme import TokenIds
+from bench.ids.identifiers import TokenIds
 from bench.model.trie import Trie, with_end
+from bench.runs.subjects import IDENTIFIERS
 
 OTHER_KIND = "these identifiers are no token sequences"
 

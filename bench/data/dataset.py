@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from bench.ids.vocabulary import Vocabulary
+    from bench.vocabulary import Vocabulary
 
 ItemIndices = NDArray[np.int32]
 Offsets = NDArray[np.int64]

@@ -1,6 +1,6 @@
 """Finds a data set by name or path. Cheap to import: pandas is loaded only when something is read.
 
-A package offers a data set through an entry point in ``bench.datasets`` (see ``bench.entries``): a function without
+A package offers a data set through an entry point in ``bench.datasets`` (see ``bench.plugins``): a function without
 arguments that returns a ``Dataset`` or a folder of atomic files, and downloads it first where need be. Its results
 stand under the name of the entry point.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from bench import entries
+from bench import plugins
 from bench.data.dataset import Dataset, ItemTable
 from bench.data.joined import PLUS, join
 from bench.errors import BenchError, said, unknown
@@ -60,7 +60,7 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     parts = [part.strip() for part in name_or_path.split(PLUS)]
     if len(parts) > 1 and not Path(name_or_path).expanduser().is_dir():
         return join([find(part, data_dir) for part in parts])
-    offered = entries.offers(entries.DATASETS)
+    offered = plugins.offers(plugins.DATASETS)
     if name_or_path in offered:
         return _offered(name_or_path, offered[name_or_path])
     if name_or_path == EMBEDDED:
@@ -80,7 +80,7 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
 
 def load(name: str) -> tuple[Callable[[], object], str]:
     """A package's function that gives the data set of this name, not called yet, and what to call it in errors."""
-    make, what = entries.load(name, entries.DATASETS, "data set")
+    make, what = plugins.load(name, plugins.DATASETS, "data set")
     if not callable(make):
         raise BenchError(f"{what} must be a function that returns a Dataset or a folder; found {make!r}")
     return make, what
@@ -90,7 +90,7 @@ def clash(entry: EntryPoint) -> str:
     """That a package offers the name of one of the data sets above; empty where it does not."""
     if entry.name not in (EMBEDDED, *FILES):
         return ""
-    return f"{entries.where(entry)} has the name of a data set that bench knows itself; uninstall it, or name a folder"
+    return f"{plugins.where(entry)} has the name of a data set that bench knows itself; uninstall it, or name a folder"
 
 
 def _offered(name: str, rivals: list[EntryPoint]) -> Dataset:

@@ -15,7 +15,7 @@ from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.files import replacing
 from bench.ids import storage
-from bench.ids.scheme import Ids, Template, TokenIds
+from bench.ids.identifiers import Ids, Template, TokenIds
 
 KEPT = b"bench"  # under which a Parquet table keeps vocabulary, template and codebooks
 COLUMNS = ("item", "identifier")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.ids.scheme import Ids, Template
+from bench.ids.identifiers import Ids, Template
 
 Prompts = NDArray[np.int64] | int  # which of several templates is meant: by example, or for all
 

@@ -20,9 +20,9 @@ from safetensors.numpy import save_file
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.files import replacing, require_readable
-from bench.ids.scheme import Feature, Ids, Template, TokenIds, VectorIds
+from bench.ids.identifiers import Feature, Ids, Template, TokenIds, VectorIds
 from bench.ids.users import UserIds
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.model.t5 import MASKED, T5, Cache
+from bench.backbone.t5 import MASKED, T5, Cache
 from bench.model.trie import Trie
 
 NEVER = float("-inf")

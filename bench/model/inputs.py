@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
 from bench.ids.prompts import Prompts
-from bench.ids.scheme import Template, TokenIds, Variants
+from bench.ids.identifiers import Template, TokenIds, Variants
 
 Spans = NDArray[np.int64]
 Numbers = NDArray[np.int64]

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.ids.prompts import Prompts
-from bench.ids.scheme import Ids, TokenIds, Variants, VectorIds
+from bench.ids.identifiers import Ids, TokenIds, Variants, VectorIds
 from bench.model.beam import Scoring
-from bench.model.t5 import T5
 
 
 @dataclass(frozen=True)

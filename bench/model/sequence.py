@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.backbone.t5 import T5, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.ids.prompts import Prompts, prompt_set
-from bench.ids.scheme import TokenIds, Variants
+from bench.ids.identifiers import TokenIds, Variants
 from bench.model.beam import beam_search, score_all
 from bench.model.inputs import EncoderInput, HistoryWriter
 from bench.model.recommender import Batch, Decoding, Recommender, Slots, required, to_device
-from bench.model.t5 import T5, Cache
 from bench.model.trie import Forest, Trie, with_end
 
 IGNORED = -1  # label where the identifier of a row has already ended

@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.backbone.linear import linear
+from bench.backbone.t5 import MASKED, T5
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.evaluation.metrics import Ranks, barred, from_scores
 from bench.ids.prompts import Prompts, prompt_set
-from bench.ids.scheme import Variants, VectorIds
+from bench.ids.identifiers import Variants, VectorIds
 from bench.model import softmax
-from bench.model.linear import linear
 from bench.model.recommender import Batch, Decoding, Recommender, Slots, required, to_device
 from bench.model.set_inputs import SetWriter
-from bench.model.t5 import MASKED, T5
 from bench.model.vectors import ItemVectors
 
 AT_ONCE = 1 << 15  # items whose vectors and scores are in memory together

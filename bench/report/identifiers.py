@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.files import require_readable
-from bench.report.results import Result
 from bench.report.rows import Row, Section
+from bench.results.read import Result
 
 END = -1  # stands behind the last token of an identifier
 

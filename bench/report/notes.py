@@ -7,10 +7,10 @@ from typing import Any
 
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.labels import names
-from bench.report.results import DatasetFacts, Result
 from bench.report.rows import Row, differing
 from bench.report.significance import Tested
 from bench.report.table import DAGGER, Note, strong
+from bench.results.read import DatasetFacts, Result
 
 MACHINE = ("platform", "device", "cpu_threads", "processes")  # where these differ, so do seconds and memory
 SHORT = ("bench", "torch", "device", "cpu_threads", "processes")  # of the environment, under every table

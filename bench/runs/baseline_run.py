@@ -8,14 +8,15 @@ from pathlib import Path
 
 from bench.data.splits import Split, Targets
 from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, Workshop
-from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import Ranks
-from bench.evaluation.ranking import score_targets
 from bench.evaluation.warm_cold import Kind, Mask, by_kind, is_warm
-from bench.runs import curves, store
+from bench.results import store
+from bench.runs import curves
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
+from bench.training.cost import Stopwatch
+from bench.training.ranking import score_targets
 
 
 def baseline_outcome(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.runs import store
+from bench.results import store
 from bench.runs.fitting import in_words
 from bench.runs.progress import Bar
 

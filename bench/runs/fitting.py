@@ -8,18 +8,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from bench.backbone import huggingface
+from bench.contract import Contract
 from bench.data.dataset import Report, TrainView
 from bench.errors import BenchError
-from bench.evaluation.cost import Stopwatch
-from bench.ids import plugins, storage
-from bench.ids.scheme import Ids, IdScheme, TokenIds
-from bench.ids.vocabulary import Vocabulary
-from bench.model import huggingface
+from bench.ids import storage
+from bench.ids.identifiers import Ids, TokenIds
+from bench.ids.scheme import IdScheme
 from bench.model.beam import Scoring
 from bench.model.recommender import Decoding
-from bench.runs.config import Contract
+from bench.runs import subjects
 from bench.runs.progress import Bar, Display
+from bench.training.cost import Stopwatch
 from bench.versions import installed
+from bench.vocabulary import Vocabulary
 
 LIBRARIES = ("bench", "numpy", "scipy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
 
@@ -97,6 +99,6 @@ def fit_key(scheme: IdScheme, train: TrainView) -> str:
     """What fitted identifiers depend on: scheme, version, settings, source, libraries, and the training view."""
     libraries = [f"{name} {installed(name) or 'absent'}" for name in LIBRARIES]
     settings = json.dumps(asdict(scheme.settings))
-    sources = [plugins.source_digest(type(scheme)), plugins.source_digest(IdScheme)]
+    sources = [subjects.source_digest(type(scheme)), subjects.source_digest(IdScheme)]
     parts = [scheme.name, str(scheme.version), settings, scheme.depends(), train.fingerprint, *sources, *libraries]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]

@@ -16,18 +16,19 @@ from typing import Any, TypeVar
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+from bench.backbone.huggingface import content_digest
+from bench.contract import PRESETS, Contract, contract_for, default_preset, setting_names
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
-from bench.ids import plugins
 from bench.ids.scheme import IdScheme
-from bench.model.huggingface import content_digest
-from bench.runs import config
 from bench.runs.blame import blamed
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.run import run
+from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
+from bench.runs.subjects import settings as settings_of
 from bench.runs.transfer_run import elsewhere, refuse
 
 
@@ -67,7 +68,7 @@ def execute(plan: Plan) -> list[Path]:
     )
     display = Display(accelerator.is_main_process)
     if plan.preset is None:
-        display.say(f"no --preset given: '{preset}', {config.PRESETS[preset].purpose}")
+        display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
     unseen = [sources.find(name, plan.data_dir) for name in dict.fromkeys(plan.zero_shot)]
     for dataset in (*datasets, *unseen):
@@ -110,41 +111,41 @@ def _say_refused(refused: Iterable[tuple[Request, BenchError]], display: Display
     for request, error in refused:
         name = request.subject.name
         named.setdefault((request.dataset.name, str(error).removeprefix(f"{name} ")), []).append(name)
-    for (dataset, reason), names in named.items():
-        display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(names)}: {reason}")
+    for (dataset, reason), left_out in named.items():
+        display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(left_out)}: {reason}")
 
 
 def _pair(request: Request) -> tuple[str, str]:
     return request.subject.name, request.dataset.fingerprint
 
 
-def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:
+def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
     """Subjects with their settings, the contract, and the preset it comes from."""
     return _resolved(plan)[:3]
 
 
-def _resolved(plan: Plan) -> tuple[list[Subject], config.Contract, str, set[str]]:
+def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
     """The same, and the names of all subjects that are not owed to ``all`` alone."""
     if not plan.schemes and not plan.baselines:
         raise BenchError(
             "nothing to run: name an identifier scheme, e.g. --id-scheme textual, or a baseline, e.g. --baseline pop "
             "(`bench ls` shows both)"
         )
-    preset = plan.preset or config.default_preset(_has_cuda())
-    classes = _loaded(plan.schemes, plugins.SCHEMES, plugins.load_scheme)
-    controls = _loaded(plan.baselines, plugins.BASELINES, plugins.load_baseline)
+    preset = plan.preset or default_preset(_has_cuda())
+    classes = _loaded(plan.schemes, SCHEMES, load_scheme)
+    controls = _loaded(plan.baselines, BASELINES, load_baseline)
     loaded: list[tuple[str, type[Subject]]] = [*classes, *controls]
     everyone = [cls for _, cls in loaded]
     asked = {cls.name for word, cls in loaded if word != EVERYTHING}
     for cls in everyone:
-        plugins.refuse_taken_name(cls)
+        refuse_taken_name(cls)
     shared, own = _sorted_overrides(plan.overrides, everyone)
     _require_ranges(everyone, plan.tune)
     subjects = [
-        cls(plugins.settings(cls, {**_of_preset(cls, preset), **said, **_searched(cls, plan.tune, said)}))
+        cls(settings_of(cls, {**_of_preset(cls, preset), **said, **_searched(cls, plan.tune, said)}))
         for cls, said in ((cls, _said_of(cls, everyone, own)) for cls in everyone)
     ]
-    return _distinct(subjects), config.contract(preset, shared), preset, asked
+    return _distinct(subjects), contract_for(preset, shared), preset, asked
 
 
 def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[tuple[str, T]]:
@@ -153,7 +154,7 @@ def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[
     """
     found = []
     for word in named:
-        for name in plugins.names(group) if word == EVERYTHING else [word]:
+        for name in names(group) if word == EVERYTHING else [word]:
             try:
                 found.append((word, load(name)))
             except BenchError as error:
@@ -207,14 +208,14 @@ def _sorted_overrides(
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
-            raise BenchError(f"--set takes key=value; found '{override}'; keys: {', '.join(config.setting_names())}")
+            raise BenchError(f"--set takes key=value; found '{override}'; keys: {', '.join(setting_names())}")
         family, dot, name = key.partition(".")
         if not dot:
             shared[key] = value
         elif family in families:
             own.setdefault(family, {})[name] = value
         else:
-            offered = (name for group in (plugins.SCHEMES, plugins.BASELINES) for name in plugins.names(group))
+            offered = (name for group in (SCHEMES, BASELINES) for name in names(group))
             if family in {part for name in offered for part in (name, name.partition("/")[0])}:
                 run = ", ".join(cls.name for cls in subjects)
                 raise BenchError(

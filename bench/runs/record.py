@@ -21,9 +21,9 @@ from bench.evaluation.baseline import AnyBaseline
 from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
 from bench.evaluation.warm_cold import KINDS, Kind, is_warm
 from bench.files import require_readable
-from bench.ids import plugins
 from bench.ids.scheme import IdScheme
-from bench.report.results import SEVERAL_TARGETS
+from bench.results.read import SEVERAL_TARGETS
+from bench.runs import subjects
 from bench.runs.request import Request, stated_settings
 
 
@@ -54,7 +54,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
             "settings": stated_settings(request.subject.settings),
             "kind": "baseline" if request.is_baseline else "scheme",
             "leaks": request.subject.leaks,
-            "source": plugins.source_digest(type(request.subject)),
+            "source": subjects.source_digest(type(request.subject)),
         },
         "contract": request.conditions,
         "contract_id": request.cell.contract_id,
@@ -103,7 +103,7 @@ def kind_facts(kind: Kind | None) -> dict[str, Any] | None:
 
 def made_by_other_source(folder: Path, subject: IdScheme | AnyBaseline) -> bool:
     """Whether a finished cell was made by a scheme of this name and version, but with other code."""
-    source = plugins.source_digest(type(subject))
+    source = subjects.source_digest(type(subject))
     try:
         return bool(stored(folder)["scheme"].get("source", source) != source)
     except (KeyError, AttributeError, TypeError) as error:

@@ -6,12 +6,12 @@ from dataclasses import MISSING, Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from bench.contract import Contract, digest
 from bench.data.dataset import Dataset, LeakedView, TrainView
 from bench.data.joined import place
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
-from bench.runs.config import Contract, digest
-from bench.runs.store import Cell
+from bench.results.store import Cell
 
 
 @dataclass(frozen=True)

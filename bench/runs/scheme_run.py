@@ -14,28 +14,31 @@ import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
+from bench.backbone import huggingface
+from bench.backbone.numbers import redraw_numbers
+from bench.backbone.t5 import T5
 from bench.data.dataset import Report
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
-from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import CUTOFFS, Ranks
-from bench.evaluation.ranking import evaluate
 from bench.evaluation.warm_cold import Mask, by_kind, is_warm
 from bench.ids import diagnostics, exchange, storage
-from bench.ids.scheme import Ids, IdScheme, Stage, Trained
-from bench.model import huggingface
-from bench.model.numbers import redraw_numbers
+from bench.ids.identifiers import Ids
+from bench.ids.scheme import IdScheme, Stage, Trained
 from bench.model.recommender import Recommender, recommender_for
-from bench.model.t5 import T5
-from bench.runs import curves, saved_head, store
+from bench.results import head as saved_head
+from bench.results import store
+from bench.results.saved import IDS, WEIGHTS, checksum
+from bench.runs import curves
 from bench.runs.fitting import decoding_of, fitted, language, told
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
-from bench.runs.saved import IDS, WEIGHTS, checksum
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
+from bench.training.cost import Stopwatch
 from bench.training.loop import Job, seed_everything, snapshot_path, train
+from bench.training.ranking import evaluate
 
 
 class SchemeRun:

@@ -15,25 +15,27 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
+from bench.backbone import huggingface
+from bench.contract import Contract
+from bench.data import splitting
 from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.joined import place, restricted
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
-from bench.evaluation.cost import Stopwatch
 from bench.evaluation.metrics import CUTOFFS, Ranks
-from bench.evaluation.ranking import check_cutoff, evaluate
 from bench.evaluation.warm_cold import KINDS, Mask, by_kind, is_warm
 from bench.ids import diagnostics, exchange
-from bench.ids.scheme import Ids, IdScheme, TokenIds
-from bench.model import huggingface
+from bench.ids.identifiers import Ids, TokenIds
+from bench.ids.scheme import IdScheme
 from bench.model.recommender import Recommender, recommender_for
-from bench.runs import saved_head, splitting
-from bench.runs.config import Contract
+from bench.results import head as saved_head
+from bench.results.saved import restore
 from bench.runs.fitting import decoding_of, language, told
 from bench.runs.progress import Display
 from bench.runs.record import Outcome, stored
 from bench.runs.request import Request
-from bench.runs.saved import restore
+from bench.training.cost import Stopwatch
+from bench.training.ranking import check_cutoff, evaluate
 
 
 def elsewhere(request: Request, unseen: Sequence[Dataset]) -> list[Request]:

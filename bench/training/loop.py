@@ -26,13 +26,13 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
+from bench.backbone.t5 import RelativeBias, RMSNorm
+from bench.contract import Contract
 from bench.data.dataset import Report, Sequences, silent
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.ids.scheme import Stage
 from bench.model.recommender import Recommender, to_device
-from bench.model.t5 import RelativeBias, RMSNorm
-from bench.runs.config import Contract
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
 from bench.training.examples import (

@@ -21,7 +21,7 @@ from bench.data.dataset import Dataset
 from bench.data.global_time import global_time
 from bench.data.splits import Split, leave_one_out
 from bench.evaluation.baseline import Workshop
-from bench.ids import plugins
+from bench.runs import subjects
 
 TINY = {"epochs": "2", "train_batch_size": "32"}
 SMALL = {**TINY, "hidden_size": "8"}
@@ -84,8 +84,8 @@ def prepared() -> Callable[..., tuple[RecBoleBaseline, Workshop]]:
     def prepare(
         name: str, split: Split, folder: Path, cap: int = 12, **settings: str
     ) -> tuple[RecBoleBaseline, Workshop]:
-        cls: Any = plugins.load_baseline(name)
-        baseline = cls(plugins.settings(cls, settings))
+        cls: Any = subjects.load_baseline(name)
+        baseline = cls(subjects.settings(cls, settings))
         workshop = Workshop(folder, folder / "training.log", "ndcg@10", cap, exclude_history=name in EXCLUDING)
         baseline.write(split.train, split.validation, workshop)
         (folder / "job.json").write_text(json.dumps(baseline.job(split.train, workshop)))

@@ -13,7 +13,7 @@ from recbole_baselines import models
 from trivial_baselines import Popularity
 
 from bench.evaluation.metrics import from_scores, per_user
-from bench.runs.settings import parse
+from bench.settings import parse
 
 Facts = tuple[dict[str, bool], dict[str, Any]]
 

@@ -17,9 +17,8 @@ from recbole_baselines.tuning import attempt, best, draws, summary, within, writ
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.evaluation.baseline import Workshop
-from bench.ids import plugins
-from bench.runs import config
-from bench.runs.settings import value
+from bench.runs import subjects
+from bench.settings import value
 
 RECORDS = Path(__file__).parents[2] / "results" / "recbole-tuning"
 ITEMS = ItemTable(("a", "b"), {"category": ("x", "y")})
@@ -177,7 +176,7 @@ def test_presets_hold_what_recorded_searches_chose(preset: str) -> None:
         assert (record["preset"], record["dataset"]["name"]) == (preset, "ml-100k")
         assert search["chosen"] == best(search["trials"])
         found = search["trials"][search["chosen"]]["settings"]
-        own = plugins.load_baseline(record["scheme"]["name"]).Settings()
+        own = subjects.load_baseline(record["scheme"]["name"]).Settings()
         chosen[record["scheme"]["name"]] = {
             key: said for key, said in found.items() if said != plain(getattr(own, key))
         }
@@ -196,7 +195,7 @@ def plain(value: Any) -> Any:
 
 def hints_of(name: str, own: Mapping[str, str]) -> list[Any]:
     """The types of a baseline's settings."""
-    hints = get_type_hints(plugins.load_baseline(name).Settings)
+    hints = get_type_hints(subjects.load_baseline(name).Settings)
     return [hints[key] for key in own]
 
 
@@ -213,4 +212,4 @@ def test_everybody_has_the_same_budget(preset: str) -> None:
     assert len(TRAINED) == 8
     assert len(budgets) == 1
     if preset == "cpu":
-        assert budgets.pop()[0] == str(config.PRESETS["cpu"].contract.epochs)  # as identifier schemes
+        assert budgets.pop()[0] == str(PRESETS["cpu"].contract.epochs)  # as identifier schemes

@@ -24,12 +24,12 @@ import numpy as np
 import peers
 import torch
 
+from bench.backbone import huggingface
+from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
-from bench.ids.scheme import Feature, Template, VectorIds
-from bench.ids.vocabulary import Vocabulary
-from bench.model import huggingface
+from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.model.recommender import Decoding, Recommender, recommender_for
-from bench.model.t5 import T5
+from bench.vocabulary import Vocabulary
 
 ROUNDS = 3
 MILLION = 1_000_000

@@ -10,8 +10,9 @@ import numpy as np
 
 from bench.data import sources
 from bench.data.dataset import Dataset, Sequences, TrainView
-from bench.ids.scheme import IdScheme, Stage, Template, TokenIds, Trained
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
+from bench.ids.scheme import IdScheme, Stage, Trained
+from bench.vocabulary import Vocabulary
 
 DIGITS = Vocabulary.private("0123456789")
 

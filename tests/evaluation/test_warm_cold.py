@@ -8,18 +8,18 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from bench.backbone.t5 import T5, T5Config
 from bench.data.dataset import Dataset, Sequences
 from bench.data.global_time import global_time
 from bench.data.splits import Split, Targets, leave_one_out
-from bench.evaluation import ranking
 from bench.evaluation.metrics import Ranks, from_scores
-from bench.evaluation.ranking import evaluate, score_targets
 from bench.evaluation.warm_cold import by_kind, is_warm
-from bench.ids.plugins import load_baseline
-from bench.ids.scheme import TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
 from bench.model.recommender import Decoding, Recommender, recommender_for
-from bench.model.t5 import T5, T5Config
+from bench.runs.subjects import load_baseline
+from bench.training import ranking
+from bench.training.ranking import evaluate, score_targets
+from bench.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")

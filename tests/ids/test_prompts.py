@@ -8,8 +8,8 @@ import pytest
 
 from bench.errors import BenchError
 from bench.ids.prompts import SEEN, SENTENCE, UNSEEN, prompt_set
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
+from bench.vocabulary import Vocabulary
 
 OWN = Template("own", ";", "end")
 

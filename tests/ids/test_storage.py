@@ -19,9 +19,9 @@ from safetensors.numpy import save_file
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.ids import storage
-from bench.ids.scheme import Template, TokenIds
+from bench.ids.identifiers import Template, TokenIds
 from bench.ids.users import UserIds
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private("abcd")
 Forbidden = Callable[[Path], contextlib.AbstractContextManager[None]]
@@ -117,7 +117,7 @@ def test_equal_identifiers_are_equal_bytes_in_every_process(tmp_path: Path) -> N
     """safetensors keeps its metadata in a hash table with a seed of its own: several keys come out in any order."""
     script = (
         "import sys, pathlib; from bench.ids import storage; from bench.ids.scheme import TokenIds, Template;"
-        "from bench.ids.vocabulary import Vocabulary;"
+        "from bench.vocabulary import Vocabulary;"
         "ids = TokenIds.from_lists([[3], [4, 5]], Vocabulary.private('abcd'), Template('né', ' ; ', '?'));"
         f"[storage.save(ids, pathlib.Path(sys.argv[1], str(n)), {NOTES!r}) for n in range(8)]"
     )

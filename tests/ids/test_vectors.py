@@ -13,8 +13,8 @@ import pytest
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.ids import diagnostics, storage
-from bench.ids.scheme import Feature, Template, VectorIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Feature, Template, VectorIds
+from bench.vocabulary import Vocabulary
 
 KNOWN = np.array([True, True, False, True])
 OWN = np.array([[1, 0], [0, 1], [9, 9], [0, 1]], np.float32)

@@ -11,8 +11,8 @@ from torch import nn
 from transformers import T5Config as PeerConfig
 from transformers import T5ForConditionalGeneration
 
-from bench.model import huggingface
-from bench.model.t5 import T5, RMSNorm, T5Config
+from bench.backbone import huggingface
+from bench.backbone.t5 import T5, RMSNorm, T5Config
 
 MakeT5 = Callable[..., T5]
 MakePeer = Callable[[T5], T5ForConditionalGeneration]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.ids.scheme import Template, TokenIds
+from bench.ids.identifiers import Template, TokenIds
 from bench.ids.users import UserIds
-from bench.ids.vocabulary import Vocabulary
 from bench.model.inputs import EncoderInput, HistoryWriter
+from bench.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private(["a", "b", "c", "d", ";", ",", "history", "next", "?"])
 PAD, EOS = VOCABULARY.pad, VOCABULARY.eos

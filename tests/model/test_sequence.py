@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
 from bench.model.beam import Scoring
 from bench.model.recommender import Decoding, Recommender, Slots, recommender_for
 from bench.model.sequence import IGNORED, SequenceRecommender, shifted
-from bench.model.t5 import T5
 from bench.model.trie import with_end
+from bench.vocabulary import Vocabulary
 
 MakeT5 = Callable[..., T5]
 MakePeer = Callable[[T5], T5ForConditionalGeneration]

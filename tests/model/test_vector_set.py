@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.backbone.t5 import MASKED, T5
 from bench.data.dataset import Sequences
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.evaluation.metrics import per_user
-from bench.evaluation.ranking import evaluate
-from bench.ids.scheme import Feature, Template, VectorIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.model import vector_set
 from bench.model.recommender import Decoding, recommender_for
-from bench.model.t5 import MASKED, T5
 from bench.model.vector_set import VectorSetRecommender
+from bench.training.ranking import evaluate
+from bench.vocabulary import Vocabulary
 
 MakeT5 = Callable[..., T5]
 ITEMS, WIDTH = 9, 16

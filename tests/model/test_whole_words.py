@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
 from bench.model.recommender import Decoding, Recommender, recommender_for
-from bench.model.t5 import T5
+from bench.vocabulary import Vocabulary
 
 MakeT5 = Callable[..., T5]
 

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.commands.compare import plain, tables
 from bench.errors import BenchError
-from bench.report import results as stored
 from bench.report.compare import Difference, difference
-from bench.report.compare_view import plain, tables
 from bench.report.find import find
 from bench.report.labels import labels, names
 from bench.report.rows import sections
+from bench.results import read as stored
 
 Store = Callable[..., Path]
 Bench = Callable[..., SimpleNamespace]

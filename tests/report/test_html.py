@@ -13,9 +13,9 @@ import html5lib
 import pytest
 
 from bench.report import html
-from bench.report.results import Result, load
 from bench.report.table import DAGGER, DASH, Cell, Note, Source, strong
 from bench.report.tables import chapters
+from bench.results.read import Result, load
 
 Store = Callable[..., Path]
 NameItems = Callable[..., None]

@@ -11,8 +11,8 @@ import pytest
 
 from bench.errors import BenchError
 from bench.report.identifiers import END, Identifiers, of_result, of_section, sample
-from bench.report.results import load
 from bench.report.rows import sections
+from bench.results.read import load
 
 Store = Callable[..., Path]
 NameItems = Callable[..., None]

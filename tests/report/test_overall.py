@@ -10,10 +10,10 @@ import pytest
 from bench.errors import BenchError
 from bench.report import figures, html
 from bench.report.overall import ranked
-from bench.report.results import load
 from bench.report.rows import sections
 from bench.report.tables import chapters
 from bench.report.write import Files, Only, write
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

@@ -13,10 +13,10 @@ import pytest
 from bench.report import published
 from bench.report.published import Published
 from bench.report.published_table import published_table
-from bench.report.results import load
 from bench.report.rows import Section, sections
 from bench.report.table import DASH, Cell, Table, strong
 from bench.report.tables import chapters
+from bench.results.read import load
 
 Store = Callable[..., Path]
 MODEL = {"backbone": "tiger", "epochs": 100, "max_steps": 0}

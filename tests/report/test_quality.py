@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from bench.report import significance
-from bench.report.results import load
 from bench.report.rows import sections
 from bench.report.table import DASH, Cell, Table
 from bench.report.tables import chapters
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

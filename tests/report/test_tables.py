@@ -15,8 +15,8 @@ from rich.console import Console
 from bench.errors import BenchError
 from bench.report import frames, terminal
 from bench.report.markdown import markdown
-from bench.report.results import load
 from bench.report.tables import chapters
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

@@ -13,11 +13,11 @@ import pytest
 from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks, per_user, summaries
 from bench.evaluation.statistics import interval
-from bench.report.results import load
 from bench.report.rows import Row, sections
 from bench.report.table import DASH
 from bench.report.tables import chapters
 from bench.report.warm_cold import beneath, told_apart, warm_cold
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

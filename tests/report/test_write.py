@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.report.results import load
 from bench.report.write import Only, chosen
+from bench.results.read import load
 
 Store = Callable[..., Path]
 Bench = Callable[..., SimpleNamespace]

@@ -15,7 +15,7 @@ import pytest
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.runs import store
+from bench.results import store
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]

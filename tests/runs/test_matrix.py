@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from bench.contract import PRESETS
 from bench.data.dataset import Dataset
 from bench.errors import BenchError
-from bench.ids import plugins
 from bench.runs import matrix
-from bench.runs.config import PRESETS
 from bench.runs.matrix import Plan, resolve
 from bench.runs.request import Request, stated_settings
 
@@ -40,7 +39,7 @@ def test_settings_find_their_owner() -> None:
 def test_all_is_everything_that_is_installed_once() -> None:
     subjects, *_ = resolve(plan(schemes="all", baselines="all"))
     installed = {
-        entry.value for group in (plugins.SCHEMES, plugins.BASELINES) for entry in plugins.names(group).values()
+        entry.value for group in (subjects.SCHEMES, subjects.BASELINES) for entry in subjects.names(group).values()
     }
     assert len(subjects) == len({subject.name for subject in subjects}) == len(installed)
     assert {"textual/title", "numeric/random", "pop", "sasrec/ce", "sasrec/bpr"} <= {

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.contract import PRESETS
 from bench.data.dataset import Dataset, Sequences
 from bench.data.formats import read_atomic, write_atomic
 from bench.data.global_time import global_time
 from bench.evaluation import several
-from bench.report import results
-from bench.runs.config import PRESETS
+from bench.results import read as results
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]

@@ -15,15 +15,14 @@ import pytest
 import tokenizers
 import torch
 
+from bench.backbone import huggingface
+from bench.backbone.numbers import number_tokens
 from bench.data.dataset import Dataset
 from bench.data.splits import Targets, leave_one_out
-from bench.ids import plugins
 from bench.ids.prompts import UNSEEN
-from bench.model import huggingface
-from bench.model.numbers import number_tokens
 from bench.model.recommender import Recommender
 from bench.model.sequence import SequenceRecommender
-from bench.runs import scheme_run
+from bench.runs import scheme_run, subjects
 from bench.runs.fitting import fit_key
 from bench.runs.scheme_run import SchemeRun
 
@@ -34,9 +33,10 @@ PLUGIN = '''
 import os
 from dataclasses import replace
 import numpy as np
-from bench.ids.scheme import IdScheme, Stage, TokenIds
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme, Stage
 from bench.ids.users import UserIds
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 
 
 def named(items, order):
@@ -109,8 +109,8 @@ def test_a_key_knows_all_that_identifiers_depend_on(toy: Dataset, plugin: str) -
     train = leave_one_out(toy).train
 
     def key(name: str = f"{plugin}:Alternating", seed: int = 0, **settings: str) -> str:
-        cls = plugins.load_scheme(name)
-        return fit_key(cls(plugins.settings(cls, settings)), leave_one_out(toy, seed).train)
+        cls = subjects.load_scheme(name)
+        return fit_key(cls(subjects.settings(cls, settings)), leave_one_out(toy, seed).train)
 
     keys = [
         key(),
@@ -121,7 +121,7 @@ def test_a_key_knows_all_that_identifiers_depend_on(toy: Dataset, plugin: str) -
         key("numeric"),
     ]
     assert len(set(keys)) == 6
-    assert key() == keys[0] == fit_key(plugins.load_scheme(f"{plugin}:Alternating")(), train)
+    assert key() == keys[0] == fit_key(subjects.load_scheme(f"{plugin}:Alternating")(), train)
     Path(plugin).write_text(PLUGIN + "\n# another thought\n")
     assert key() != keys[0]
 
@@ -398,8 +398,9 @@ def test_whole_words_go_with_the_t5_from_stage_to_stage(
 
 NUMBERED = """
 import numpy as np
-from bench.ids.scheme import IdScheme, Stage, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme, Stage
+from bench.vocabulary import Vocabulary
 
 class Numbered(IdScheme):
     name = "mine/numbered"

@@ -18,11 +18,11 @@ import bench as package
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids.scheme import VectorIds
+from bench.ids.identifiers import VectorIds
 from bench.model.recommender import Decoding, Recommender
 from bench.model.vector_set import VectorSetRecommender
+from bench.results.saved import restore
 from bench.runs import scheme_run
-from bench.runs.saved import restore
 from bench.runs.scheme_run import SchemeRun
 
 Bench = Callable[..., SimpleNamespace]

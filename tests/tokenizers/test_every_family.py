@@ -31,9 +31,10 @@ from textual_ids import IdGenRec, Settings, Title
 
 from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.splits import leave_one_out
-from bench.ids.plugins import settings as settings_of
-from bench.ids.scheme import IdScheme, Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
+from bench.ids.scheme import IdScheme
+from bench.runs.subjects import settings as settings_of
+from bench.vocabulary import Vocabulary
 
 TREE = CollaborativeSettings(clusters=3, leaf=4)
 CODES = {"codes": "16"}
@@ -66,7 +67,7 @@ PROBE = """
 import numpy as np
 from hashlib import sha256
 from bench.data.dataset import ItemTable, Sequences, TrainView
-from bench.ids.plugins import settings
+from bench.runs.subjects import settings
 from numeric_ids import *
 from semantic_ids import MtgRec, Pq, RqKmeans, RqVae
 from set_ids import SetRec

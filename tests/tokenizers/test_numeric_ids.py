@@ -16,8 +16,8 @@ from tokenizers import models, pre_tokenizers
 from bench.data.dataset import Dataset, ItemTable, LeakedView, Sequences, TrainView
 from bench.data.splits import Split, leave_one_out
 from bench.errors import BenchError
-from bench.ids.scheme import TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.vocabulary import Vocabulary
 
 CATALOGUE = 15
 ROWS = st.lists(st.lists(st.integers(0, CATALOGUE - 1), max_size=6), min_size=1, max_size=6)

@@ -17,15 +17,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from bench.backbone.linear import Linear
+from bench.backbone.t5 import RelativeBias, RMSNorm
+from bench.contract import Contract
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.ids.scheme import Template
+from bench.ids.identifiers import Template
 from bench.model.inputs import HistoryWriter
-from bench.model.linear import Linear
 from bench.model.sequence import SequenceRecommender
-from bench.model.t5 import RelativeBias, RMSNorm
 from bench.model.vectors import mlp
-from bench.runs.config import Contract
 from bench.training import checkpoint, loop
 from bench.training.examples import bucketed_batches, draw_prompts
 from bench.training.loop import Job, decay_groups, deferred_interrupts, schedule, train

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.ids.scheme import TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
 from bench.training import loop
 from bench.training.examples import of_targets
 from bench.training.loop import Job, snapshot_path, train
 from bench.training.session import Session
+from bench.vocabulary import Vocabulary
 
 Jobs = Callable[..., Job]
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import IdScheme, Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
+from bench.ids.scheme import IdScheme
+from bench.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender

@@ -14,8 +14,9 @@ from typing import ClassVar, Literal
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import IdScheme, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme
+from bench.vocabulary import Vocabulary
 from numeric_ids.categories import category_paths, category_texts
 from numeric_ids.clustering import cluster_paths
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import Ids, Mixture, Stage, TokenIds, Trained
+from bench.ids.identifiers import Ids, TokenIds
+from bench.ids.scheme import Mixture, Stage, Trained
 from bench.training.session import Moments, Session
 from semantic_ids.schemes import RqVae, RqVaeSettings
 

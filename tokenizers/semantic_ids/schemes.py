@@ -12,9 +12,10 @@ import numpy as np
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import IdScheme, TokenIds
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed, encoder_digest, require_text
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
 from semantic_ids.quantisers import Quantised, Vectors, checked, product_kmeans, residual_kmeans, rotated
 from semantic_ids.rqvae import ResidualAutoEncoder, Training, use

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.backbone.linear import linear
 from bench.data.dataset import Sequences, TrainView
-from bench.model.linear import linear
 
 CLIP = 5.0
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import Feature, IdScheme, Template, VectorIds
+from bench.ids.identifiers import Feature, Template, VectorIds
+from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed, encoder_digest, require_text
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 from set_ids.collaborative import Cold, read_vectors, settled, trained_items
 from set_ids.sasrec import Training, item_vectors
 

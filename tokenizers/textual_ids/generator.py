@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import Report, silent
-from bench.ids.vocabulary import Vocabulary
 from bench.model.sequence import IGNORED, shifted
-from bench.model.t5 import T5
 from bench.training.examples import bucketed_batches
+from bench.vocabulary import Vocabulary
 from textual_ids.diverse import Found, Search, diverse_beams
 from textual_ids.reading import cleaned
 

@@ -9,15 +9,15 @@ from typing import Protocol
 
 import torch
 
+from bench.backbone import huggingface
+from bench.backbone.t5 import T5
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
-from bench.evaluation.cost import Stopwatch
-from bench.ids.plugins import source_digest
 from bench.ids.text import compose, require_text
-from bench.ids.vocabulary import Vocabulary
-from bench.model import huggingface
-from bench.model.t5 import T5
+from bench.runs.subjects import source_digest
 from bench.training import checkpoint
+from bench.training.cost import Stopwatch
+from bench.vocabulary import Vocabulary
 from textual_ids.generator import Bootstrap, Writer, bootstrap
 from textual_ids.reading import as_words, letters, phrases, read_tokens
 from textual_ids.title import SEPARATOR, readable

@@ -9,17 +9,18 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from bench.backbone import huggingface
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
-from bench.evaluation.cost import Stopwatch
 from bench.ids import storage
 from bench.ids.prompts import SENTENCE
-from bench.ids.scheme import Ids, IdScheme, Stage, Template, TokenIds, Trained
+from bench.ids.identifiers import Ids, Template, TokenIds
+from bench.ids.scheme import IdScheme, Stage, Trained
 from bench.ids.text import require_text
 from bench.ids.users import UserIds
-from bench.model import huggingface
 from bench.model.recommender import Recommender
 from bench.training import checkpoint
+from bench.training.cost import Stopwatch
 from textual_ids.assigning import assign, levels
 from textual_ids.diverse import Search
 from textual_ids.generator import Writer

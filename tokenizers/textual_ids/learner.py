@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
 from bench.ids.prompts import Prompts
-from bench.ids.scheme import TokenIds, Variants
+from bench.ids.identifiers import TokenIds, Variants
 from bench.model.inputs import EncoderInput
 from bench.model.recommender import Batch, Decoding, Recommender, Slots, required
 from bench.model.sequence import SequenceRecommender
-from bench.model.t5 import T5
 from textual_ids.generator import Writer, padded, unwritable
 from textual_ids.reading import cleaned
 

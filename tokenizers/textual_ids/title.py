@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Literal
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.prompts import SENTENCE
-from bench.ids.scheme import IdScheme, Template, TokenIds
+from bench.ids.identifiers import Template, TokenIds
+from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 from textual_ids.naming import unique_codes
 from textual_ids.words import ItemWords, is_filler, rank, spread, table
 

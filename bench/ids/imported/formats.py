@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from bench.errors import BenchError
-from bench.ids.scheme import Template
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template
+from bench.vocabulary import Vocabulary
 
 BRACKETED = re.compile(r"(?:<[^<>\s]+>\s*)+")
 WHOLE = re.compile(r"\d+(?:\s+\d+)+")

@@ -15,8 +15,9 @@ from bench.errors import BenchError
 from bench.ids.imported import formats
 from bench.ids.imported.items import Matched, Value, beside, examples, keyed, match
 from bench.ids.prompts import SENTENCE
-from bench.ids.scheme import IdScheme, Template, TokenIds
-from bench.ids.vocabulary import EOS, PAD, UNK, Vocabulary
+from bench.ids.identifiers import Template, TokenIds
+from bench.ids.scheme import IdScheme
+from bench.vocabulary import EOS, PAD, UNK, Vocabulary
 
 SEPARATOR = SENTENCE.separator
 MISSING = "<missing>"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.report.figures.style import Look, Looks, explained
 from bench.report.labels import labels
-from bench.report.results import Result
 from bench.report.rows import Section
+from bench.results.read import Result
 
 PANEL_HEIGHT, LEGEND_LINE = 2.6, 0.17  # inches
 WINDOWS = 60  # a loss is averaged over so many stretches of its steps, or the noise of batches hides its course

@@ -13,11 +13,12 @@ import pytest
 from bench.data.dataset import Dataset, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids import exchange, plugins
+from bench.ids import exchange
 from bench.ids.imported import File
 from bench.ids.prompts import SENTENCE
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
+from bench.runs import subjects
+from bench.vocabulary import Vocabulary
 
 Written = Callable[..., Path]
 Made = Callable[..., File]
@@ -89,7 +90,7 @@ def test_words_are_text(written: Written, made: Made, train: TrainView, t5_token
     assert [list(of_t5.code(item)) for item in range(4)] == [
         t5.encode(t) for t in ("red car", "red", "big blue car", "red fire truck")
     ]
-    titles = [plugins.load_scheme("textual/title")().fit(view) for view in (train, replace(train, language=t5))]
+    titles = [subjects.load_scheme("textual/title")().fit(view) for view in (train, replace(train, language=t5))]
     assert [ids.template, of_t5.template] == [ours.template for ours in titles]
     assert made(path, separator=",").fit(replace(train, language=t5)).template == replace(SENTENCE, separator=",")
     assert not scheme.remarks(replace(train, language=t5))
@@ -149,13 +150,13 @@ def test_a_token_that_bench_needs_is_refused(written: Written, made: Made, train
 
 def test_a_path_is_needed() -> None:
     with pytest.raises(BenchError, match="file: needs a path"):
-        plugins.load_scheme("file:")
+        subjects.load_scheme("file:")
 
 
 def test_a_table_of_ours_gives_the_very_identifiers(made: Made, toy: Dataset, tmp_path: Path) -> None:
     train = leave_one_out(toy).train
     for name in ("numeric", "textual", "numeric/collaborative"):
-        cls = plugins.load_scheme(name)
+        cls = subjects.load_scheme(name)
         ids = cls().fit(train)
         exchange.write(ids, toy.items, tmp_path / "ids.parquet")
         back = made(tmp_path / "ids.parquet").fit(train)
@@ -167,7 +168,7 @@ def test_a_table_of_ours_gives_the_very_identifiers(made: Made, toy: Dataset, tm
 def test_words_of_a_backbone_need_that_backbone(made: Made, toy: Dataset, t5_tokenizer: Path, tmp_path: Path) -> None:
     t5 = Vocabulary.of_language_model(t5_tokenizer, size=32128)
     train = replace(leave_one_out(toy).train, language=t5)
-    ids = plugins.load_scheme("textual")().fit(train)
+    ids = subjects.load_scheme("textual")().fit(train)
     exchange.write(ids, toy.items, tmp_path / "ids.parquet")
     scheme = made(tmp_path / "ids.parquet")
     assert np.array_equal(scheme.fit(train).tokens, ids.tokens)

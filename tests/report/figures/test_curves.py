@@ -11,7 +11,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.report.figures.curves import WINDOWS, course, smooth
-from bench.report.results import load
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

@@ -17,9 +17,8 @@ from torch import Tensor
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids import plugins
 from bench.ids.scheme import Stage, Trained
-from bench.runs import scheme_run
+from bench.runs import scheme_run, subjects
 from bench.training.checkpoint import TrainingState
 from bench.training.loop import Job
 from bench.training.session import Moments
@@ -140,7 +139,7 @@ def drive(scheme: MtgRec, small: Dataset, scores: list[float | None]) -> tuple[l
 
 
 def made(cls: type[MtgRec], **changed: str) -> MtgRec:
-    return cls(plugins.settings(cls, SMALL | changed))
+    return cls(subjects.settings(cls, SMALL | changed))
 
 
 def test_every_candidate_starts_from_its_checkpoint_and_the_best_on_validation_is_tested(small: Dataset) -> None:

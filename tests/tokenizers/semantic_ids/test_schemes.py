@@ -20,10 +20,10 @@ from semantic_ids.schemes import RqVaeSettings, Semantic, Settings, letter, toke
 from bench.data.dataset import Dataset, ItemTable, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids.plugins import load_scheme
-from bench.ids.plugins import settings as settings_of
-from bench.ids.scheme import Template, TokenIds
+from bench.ids.identifiers import Template, TokenIds
 from bench.ids.text import TextSettings, embed
+from bench.runs.subjects import load_scheme
+from bench.runs.subjects import settings as settings_of
 
 MakeView = Callable[..., TrainView]
 CODES = {"codes": "16", "dimensions": "12"}

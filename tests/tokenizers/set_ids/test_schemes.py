@@ -13,10 +13,11 @@ from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.ids import storage
-from bench.ids.plugins import load_scheme, settings
-from bench.ids.scheme import IdScheme, Template, VectorIds
+from bench.ids.identifiers import Template, VectorIds
+from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed
-from bench.ids.vocabulary import Vocabulary
+from bench.runs.subjects import load_scheme, settings
+from bench.vocabulary import Vocabulary
 
 TINY = {"epochs": "2", "width": "8", "hidden": "16", "dimensions": "6", "slots": "3", "alpha": "0.5"}
 COLLABORATIVE = {name: TINY[name] for name in ("epochs", "width")}

@@ -18,8 +18,8 @@ from textual_ids.generator import Bootstrap, Writer, bootstrap
 from textual_ids.reading import read_tokens
 from torch import nn
 
-from bench.ids.vocabulary import Vocabulary
-from bench.model.t5 import T5, RMSNorm, T5Config
+from bench.backbone.t5 import T5, RMSNorm, T5Config
+from bench.vocabulary import Vocabulary
 
 TEXTS = (
     *("red car ; toys", "blue car ; toys", "red robot toy", "green puzzle ; games", "red car ; toys", "iron robot"),

@@ -23,9 +23,9 @@ from textual_ids.learner import GeneratorLearner
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids.vocabulary import Vocabulary
 from bench.runs import scheme_run
 from bench.training import checkpoint
+from bench.vocabulary import Vocabulary
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]

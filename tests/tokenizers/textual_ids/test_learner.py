@@ -13,11 +13,11 @@ from textual_ids.generator import Writer, unwritable
 from textual_ids.learner import GeneratorLearner
 from torch import Tensor
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
 from bench.model.sequence import SequenceRecommender, required
-from bench.model.t5 import T5
+from bench.vocabulary import Vocabulary
 
 SENTENCE = Template("car, robot:", ";", "!")
 HISTORIES = Sequences.from_rows([[0, 8, 2], [1], [4, 5, 6, 7, 9, 10], [3, 11]])
