@@ -102,7 +102,7 @@ class Contract:
 
 def _require(name: str, found: object, holds: bool, allowed: str) -> None:
     if not holds:
-        raise BenchError(f"setting '{name}' must be {allowed}; found {found}")
+        raise BenchError(f"setting '{name}' must be {allowed}; got {found}")
 
 
 def digest(value: Mapping[str, Any]) -> str:

@@ -47,7 +47,7 @@ def value(text: str, kind: Any, what: str, hint: str = "") -> Any:
     try:
         return _read(text.strip(), kind)
     except (ValueError, KeyError):
-        problem = f"{what} must be {describe(kind)}; found '{text}'"
+        problem = f"{what} must be {describe(kind)}; got '{text}'"
         raise BenchError(f"{problem}; {hint}" if hint else problem) from None
 
 

@@ -77,15 +77,15 @@ def test_only_what_is_said_differs_from_the_preset() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("epochs", "0", "setting 'epochs' must be 1 or more; found 0"),
-        ("max_steps", "-1", "setting 'max_steps' must be 0 or more; found -1"),
-        ("learning_rate", "0", "setting 'learning_rate' must be above 0; found 0.0"),
-        ("warmup", "1", "setting 'warmup' must be at least 0 and below 1; found 1.0"),
-        ("dropout", "-0.1", "setting 'dropout' must be at least 0 and below 1; found -0.1"),
-        ("beam_width", "10", "setting 'beam_width' must be 20 or more, since hit@20 is reported; found 10"),
-        ("batch_size", "many", "setting 'batch_size' must be a whole number; found 'many'"),
-        ("schedule", "sine", "setting 'schedule' must be one of cosine, linear, constant; found 'sine'"),
-        ("exclude_history", "yes", "setting 'exclude_history' must be true or false; found 'yes'"),
+        ("epochs", "0", "setting 'epochs' must be 1 or more; got 0"),
+        ("max_steps", "-1", "setting 'max_steps' must be 0 or more; got -1"),
+        ("learning_rate", "0", "setting 'learning_rate' must be above 0; got 0.0"),
+        ("warmup", "1", "setting 'warmup' must be at least 0 and below 1; got 1.0"),
+        ("dropout", "-0.1", "setting 'dropout' must be at least 0 and below 1; got -0.1"),
+        ("beam_width", "10", "setting 'beam_width' must be 20 or more, since hit@20 is reported; got 10"),
+        ("batch_size", "many", "setting 'batch_size' must be a whole number; got 'many'"),
+        ("schedule", "sine", "setting 'schedule' must be one of cosine, linear, constant; got 'sine'"),
+        ("exclude_history", "yes", "setting 'exclude_history' must be true or false; got 'yes'"),
     ],
 )
 def test_a_bad_value_says_what_is_possible(name: str, text: str, said: str) -> None:

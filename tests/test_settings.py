@@ -71,13 +71,11 @@ def test_what_python_prints_is_read_back(count: int, rate: float, fast: bool) ->
 def test_a_bad_value_names_the_field_the_type_and_the_text(name: str, text: str, allowed: str) -> None:
     with pytest.raises(BenchError) as caught:
         parse(Example, {name: text}, "setting of some/scheme")
-    assert str(caught.value) == f"setting of some/scheme '{name}' must be {allowed}; found '{text}'"
+    assert str(caught.value) == f"setting of some/scheme '{name}' must be {allowed}; got '{text}'"
 
 
 def test_a_field_may_say_where_else_to_look() -> None:
-    with pytest.raises(
-        BenchError, match=r"^setting 'side' must be one of left; found 'right'; the right is elsewhere$"
-    ):
+    with pytest.raises(BenchError, match=r"^setting 'side' must be one of left; got 'right'; the right is elsewhere$"):
         parse(Example, {"side": "right"}, "setting")
 
 

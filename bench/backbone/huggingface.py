@@ -16,7 +16,7 @@ from torch import Tensor
 from bench import hub
 from bench.backbone.t5 import ACTIVATIONS, T5, T5Config
 from bench.errors import BenchError, unknown
-from bench.files import require_readable, whole
+from bench.files import atomic_write, require_readable
 from bench.vocabulary import Vocabulary
 
 # Sizes trained from scratch. `mini` is for two cores; `tiger` is the T5 of TIGER (Rajput et al., 2023).
@@ -172,16 +172,16 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     try:
         return {name: tensor.float() for name, tensor in load_file(file).items()}
     except Exception as error:  # safetensors raises its own family for truncated or foreign files
-        raise BenchError(f"'{file}' is damaged or not a safetensors file: {error}") from error
+        raise BenchError(f"'{file}' is corrupt or not a safetensors file: {error}") from error
 
 
 def save_weights(model: T5, folder: Path) -> None:
     """``model.safetensors``, and whole-word embeddings beside it, which only ``load`` reads."""
-    with whole(folder / "model.safetensors") as partial:
+    with atomic_write(folder / "model.safetensors") as partial:
         save_file(export_weights(model), partial, {"format": "pt"})
     if model.whole_words is not None:
         table = model.whole_words.weight.detach().cpu().contiguous()
-        with whole(folder / WHOLE_WORDS) as partial:
+        with atomic_write(folder / WHOLE_WORDS) as partial:
             save_file({"whole_words.weight": table}, partial, {"format": "pt"})
 
 

@@ -273,7 +273,7 @@ class T5(nn.Module):
         if self.whole_words is not None and words is not None:
             x = x + self.whole_words(words)
         elif self.whole_words is not None or words is not None:
-            raise TypeError(f"words are for a T5 with whole-word embeddings, which needs them; found {self.config}")
+            raise TypeError(f"words are for a T5 with whole-word embeddings, which needs them; got {self.config}")
         x = self.encoder.dropout(x)
         if positions is None:
             positions = torch.arange(x.shape[1], device=x.device)

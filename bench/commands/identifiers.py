@@ -22,7 +22,7 @@ from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
 from bench.ids.text import Embeddings, TextSettings, embed
 from bench.results.saved import catalogue, stored_ids
-from bench.runs.blame import blamed
+from bench.runs.attribution import attribute_errors
 from bench.runs.fitting import fitted, language
 from bench.runs.matrix import EVERYTHING, Plan, resolve
 from bench.runs.progress import Display
@@ -104,7 +104,7 @@ class _View:
 
     def made(self, scheme: IdScheme) -> Ids:
         view: TrainView = LeakedView.of(self.split.train, self.dataset) if scheme.leaks else self.split.train
-        with blamed(scheme):
+        with attribute_errors(scheme):
             return fitted(scheme, view, self.plan.results, f"{scheme.name} on {self.dataset.name}", Display())[0]
 
     def trained(self, scheme: IdScheme, ids: Ids) -> tuple[Ids | None, int | None]:

@@ -51,7 +51,7 @@ class Evidence:
         plan = Plan([asked.scheme], [], [asked.dataset], [asked.seed], "smoke", [*TINY, *asked.overrides])
         subjects, self.contract = resolve(plan)[:2]
         if len(subjects) != 1 or not isinstance(subjects[0], IdScheme):
-            raise BenchError(f"one identifier scheme is checked at a time; found '{asked.scheme}'")
+            raise BenchError(f"one identifier scheme is checked at a time; got '{asked.scheme}'")
         self.scheme: IdScheme = subjects[0]
 
     @cached_property

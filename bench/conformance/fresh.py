@@ -23,7 +23,7 @@ from bench.errors import said
 from bench.ids import storage
 from bench.ids.identifiers import Ids
 from bench.runs import subjects
-from bench.runs.blame import place
+from bench.runs.attribution import place
 from bench.vocabulary import Vocabulary
 
 IDENTIFIERS, AGAIN, REPORT, ERRORS = "identifiers.safetensors", "again.safetensors", "report.json", "errors.txt"

@@ -25,7 +25,7 @@ def global_time(
     """Split at two places in the time order of all interactions (``_shares``).
 
     Users with fewer than two training interactions neither train nor are evaluated; their rows of the training view
-    are empty. The targets of a user are all distinct items of the part, of validation as of test. What a user held are
+    are empty. The targets of a user are all distinct items of the part, of validation as of test. What a user seen are
     its training items, and at test time those of validation as well unless ``validation_in_test_history`` is switched
     off; histories show the newest ``max_history`` of it. The catalogue is that of the item table, new items included.
     BenchError where time stamps are not times, or a part has no user.
@@ -71,9 +71,9 @@ def _shares(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     Ties in time are broken by a digest of the user's id, then by the place in the user's sequence. So neither the
     order of rows nor any item decides where the cuts fall: other held-out items leave all parts where they are.
     """
-    owners = np.repeat(np.arange(len(dataset.users)), dataset.sequences.lengths)
+    user_rows = np.repeat(np.arange(len(dataset.users)), dataset.sequences.lengths)
     digests = np.array([_digest(user) for user in dataset.users], np.uint64)
-    order = owners[np.lexsort((digests[owners], dataset.times))]
+    order = user_rows[np.lexsort((digests[user_rows], dataset.times))]
     first, second = (len(order) * tenths // 10 for tenths in TENTHS)
     return (
         np.bincount(order[:first], minlength=len(dataset.users)),
@@ -87,10 +87,10 @@ def _digest(user: str) -> int:
 
 def _distinct(items: Sequences) -> tuple[ItemIndices, NDArray[np.int64]]:
     """Targets in order of time, each once, since a list can hold an item only once; and how many each row has."""
-    owners = np.repeat(np.arange(len(items)), items.lengths)
-    _, first = np.unique(owners * (int(items.values.max()) + 1) + items.values, return_index=True)
+    user_rows = np.repeat(np.arange(len(items)), items.lengths)
+    _, first = np.unique(user_rows * (int(items.values.max()) + 1) + items.values, return_index=True)
     first = np.sort(first)
-    return items.values[first], np.bincount(owners[first], minlength=len(items))
+    return items.values[first], np.bincount(user_rows[first], minlength=len(items))
 
 
 def _refuse_undated(dataset: Dataset) -> None:

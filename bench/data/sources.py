@@ -56,7 +56,7 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     nothing is found, saying how to get it, and where a package offers a name of our own.
     """
     if not name_or_path.strip():
-        raise BenchError(f"a data set has a name or is a folder; found '{name_or_path}' (`bench ls` shows those known)")
+        raise BenchError(f"a data set has a name or is a folder; got '{name_or_path}' (`bench ls` shows those known)")
     parts = [part.strip() for part in name_or_path.split(PLUS)]
     if len(parts) > 1 and not Path(name_or_path).expanduser().is_dir():
         return join([find(part, data_dir) for part in parts])
@@ -82,7 +82,7 @@ def load(name: str) -> tuple[Callable[[], object], str]:
     """A package's function that gives the data set of this name, not called yet, and what to call it in errors."""
     make, what = plugins.load(name, plugins.DATASETS, "data set")
     if not callable(make):
-        raise BenchError(f"{what} must be a function that returns a Dataset or a folder; found {make!r}")
+        raise BenchError(f"{what} must be a function that returns a Dataset or a folder; got {make!r}")
     return make, what
 
 

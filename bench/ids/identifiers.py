@@ -161,7 +161,7 @@ class VectorIds:
             if len(shape) != 2 or shape[1] < 1 or feature.known.shape != shape[:1] or shape[0] != len(self):
                 raise BenchError(
                     f"vectors of feature '{feature.name}' must be [items, width] and known [items], of "
-                    f"{len(self):,} items as the first feature's; found {shape} and {feature.known.shape}"
+                    f"{len(self):,} items as the first feature's; got {shape} and {feature.known.shape}"
                 )
             wrong = np.flatnonzero(~np.isfinite(feature.vectors).all(axis=1))
             if len(wrong):

@@ -36,7 +36,7 @@ class Scoring:
         return score / float(length**self.length_penalty)
 
     def bound(self, score: Tensor, length: int, longest: int) -> Tensor:
-        """The best final score a prefix with this score can reach in ``length``..``longest`` tokens."""
+        """The best final score a prefix with this score can reach in ``length``..``max_length`` tokens."""
         return score / float(max(length**self.length_penalty, longest**self.length_penalty))
 
 

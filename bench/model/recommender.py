@@ -17,8 +17,8 @@ from bench.backbone.t5 import T5
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.errors import BenchError
-from bench.ids.prompts import Prompts
 from bench.ids.identifiers import Ids, TokenIds, Variants, VectorIds
+from bench.ids.prompts import Prompts
 from bench.model.beam import Scoring
 
 
@@ -34,11 +34,11 @@ class Decoding:
     scoring: Scoring = field(default_factory=Scoring)
     exclude_history: bool = False
 
-    def excluded(self, histories: Sequences, held: Sequences | None = None) -> Sequences | None:
-        """What may not be ranked, row for row: all that users ``held``, their histories where that is None."""
+    def excluded(self, histories: Sequences, seen: Sequences | None = None) -> Sequences | None:
+        """What may not be ranked, row for row: all that users have ``seen``, their histories where that is None."""
         if not self.exclude_history:
             return None
-        return histories if held is None else held
+        return histories if seen is None else seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Recommender(nn.Module, ABC):
     """
 
     ids: Ids
-    t5: T5
+    backbone: T5
     prompts: tuple[int, ...] = (0,)
     scores_all: bool = False
 
@@ -90,12 +90,12 @@ class Recommender(nn.Module, ABC):
         slots: int,
         decoding: Decoding,
         candidates: NDArray[np.bool_] | None = None,
-        held: Sequences | None = None,
+        seen: Sequences | None = None,
     ) -> Slots:
         """The best ``slots`` identifiers for every history. Call in ``eval`` mode.
 
         ``candidates [items]`` says which items of the catalogue may be ranked, None for all. Identifiers that no
-        candidate has do not exist then: nothing is spent on them, neither places of a beam nor probability. ``held`` is
+        candidate has do not exist then: nothing is spent on them, neither places of a beam nor probability. ``seen`` is
         all that the users have, for ``decoding.exclude_history``; None says that the histories show it all.
         """
 
@@ -116,7 +116,7 @@ class Recommender(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        return self.t5.embedding.weight.device
+        return self.backbone.embedding.weight.device
 
 
 def required(batch: Batch, name: str) -> Tensor:
@@ -133,7 +133,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 @singledispatch
 def recommender_for(
-    ids: Any, t5: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+    ids: Any, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
 ) -> Recommender:
     """The recommender for a kind of identifiers, over a T5 whose vocabulary is theirs.
 
@@ -146,17 +146,17 @@ def recommender_for(
 
 @recommender_for.register
 def _(
-    ids: TokenIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+    ids: TokenIds, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
 ) -> Recommender:
     from bench.model.sequence import SequenceRecommender
 
-    return SequenceRecommender(ids, t5, max_tokens, objective, prompts)
+    return SequenceRecommender(ids, backbone, max_tokens, objective, prompts)
 
 
 @recommender_for.register
 def _(
-    ids: VectorIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+    ids: VectorIds, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
 ) -> Recommender:
     from bench.model.vector_set import VectorSetRecommender
 
-    return VectorSetRecommender(ids, t5, max_tokens, prompts)
+    return VectorSetRecommender(ids, backbone, max_tokens, prompts)

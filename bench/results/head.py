@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.files import require_readable, whole
+from bench.files import atomic_write, require_readable
 from bench.model.recommender import Recommender
 
 HEAD = "head.safetensors"
@@ -23,12 +23,12 @@ def save(recommender: Recommender, folder: Path) -> None:
     state = recommender.extra_state()
     if state:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        with whole(folder / HEAD) as partial:
+        with atomic_write(folder / HEAD) as partial:
             save_file(plain, partial, {"sha256": _checksum(plain)})
 
 
 def fill(recommender: Recommender, folder: Path) -> None:
-    """Give the recommender the state that was saved. BenchError where it is missing, damaged or of another model."""
+    """Give the recommender the state that was saved. BenchError where it is missing, corrupt or of another model."""
     known = recommender.extra_state()
     if not known:
         return
@@ -46,7 +46,7 @@ def fill(recommender: Recommender, folder: Path) -> None:
             raise ValueError("it belongs to other identifiers or another T5")
     except Exception as error:  # safetensors raises a family of its own
         cause = " ".join(str(error).split())
-        raise BenchError(f"'{path}' is damaged ({cause}); run that cell again with --force") from error
+        raise BenchError(f"'{path}' is corrupt ({cause}); run that cell again with --force") from error
     with torch.no_grad():
         for name, tensor in known.items():
             tensor.copy_(state[name])

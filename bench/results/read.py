@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.evaluation import several
+from bench.evaluation import multi_target
 from bench.evaluation.metrics import Floats, Ranks
 from bench.files import require_readable
 
@@ -95,14 +95,14 @@ class Costs:
 
 @dataclass(frozen=True, eq=False)
 class KindTable:
-    """Strict ``ranks [targets]`` of the targets of one kind among the items of that kind; ``owners`` number users."""
+    """Strict ``ranks [targets]`` of the targets of one kind among the items of that kind; ``user_rows`` number users."""
 
     ranks: Floats
-    owners: NDArray[np.int64]
+    user_rows: NDArray[np.int64]
 
     def values(self, name: str) -> Floats:
         """``[users]``: a metric for each user who has a target of the kind."""
-        return several.per_user(self.ranks, self.owners, name)
+        return multi_target.per_user(self.ranks, self.user_rows, name)
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def read(path: Path, place: str) -> Result:
 
 def _damaged(path: Path, error: Exception) -> BenchError:
     reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return BenchError(f"'{path}' is damaged ({reason}); delete its folder and run the cell again")
+    return BenchError(f"'{path}' is corrupt ({reason}); delete its folder and run the cell again")
 
 
 def _result(folder: Path, place: str, stored: Mapping[str, Any]) -> Result:
@@ -328,7 +328,7 @@ def _table_file(folder: Path) -> Path:
 
 def _damaged_table(path: Path, error: Exception) -> BenchError:
     reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0]
-    return BenchError(f"'{path}' is damaged ({reason}); run that cell again with --force")
+    return BenchError(f"'{path}' is corrupt ({reason}); run that cell again with --force")
 
 
 def _empty_table(path: Path) -> BenchError:
@@ -349,28 +349,28 @@ def _read_table(path: Path, kinds: Sequence[str]) -> UserTable:
 
 def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], kinds: Sequence[str]) -> UserTable:
     """From lines by target, sorted by user."""
-    users, first, owners = np.unique(frame["user"].to_numpy(object), return_index=True, return_inverse=True)
+    users, first, user_rows = np.unique(frame["user"].to_numpy(object), return_index=True, return_inverse=True)
     group_size = columns["group_size"].astype(np.int64)
     better = np.where(np.isfinite(columns["rank"]), columns["rank"] - group_size, 0).astype(np.int64)
     targets = frame["target"].to_numpy(object)
-    popularity, counts = columns["popularity"], np.bincount(owners)
+    popularity, counts = columns["popularity"], np.bincount(user_rows)
     if len(users) < len(frame):
         targets = np.array([" ".join(map(str, held)) for held in np.split(targets, first[1:])], object)
-        popularity = np.ceil(np.bincount(owners, popularity) / counts)
+        popularity = np.ceil(np.bincount(user_rows, popularity) / counts)
     return UserTable(
         users,
         targets,
-        Ranks(columns["code_rank"], better, group_size, owners if len(users) < len(frame) else None),
+        Ranks(columns["code_rank"], better, group_size, user_rows if len(users) < len(frame) else None),
         popularity.astype(np.int64),
         columns["history_length"][first].astype(np.int64),
-        {name: _kind_table(frame, owners, name) for name in kinds},
+        {name: _kind_table(frame, user_rows, name) for name in kinds},
     )
 
 
-def _kind_table(frame: pd.DataFrame, owners: NDArray[np.int64], name: str) -> KindTable:
+def _kind_table(frame: pd.DataFrame, user_rows: NDArray[np.int64], name: str) -> KindTable:
     members = frame["cold"].to_numpy(bool) == (name == "cold")
     ranks = _numbers(frame[f"{name}_rank"])[members]
-    return KindTable(ranks, np.unique(owners[members], return_inverse=True)[1])
+    return KindTable(ranks, np.unique(user_rows[members], return_inverse=True)[1])
 
 
 def _numbers(column: pd.Series[Any]) -> Floats:

@@ -76,9 +76,9 @@ class Saved:
     ) -> list[list[Recommendation]]:
         """The same for each of many histories, in batches."""
         if any(isinstance(history, str) for history in histories):
-            raise BenchError(f"a history is a list of item ids; found a text in {str(histories)[:60]}")
+            raise BenchError(f"a history is a list of item ids; got a text in {str(histories)[:60]}")
         if k < 1:
-            raise BenchError(f"k is how many items to recommend, 1 or more; found {k}")
+            raise BenchError(f"k is how many items to recommend, 1 or more; got {k}")
         exclude = self.contract.exclude_history if exclude_history is None else exclude_history
         whole = Sequences.from_rows([indices(self.places, history) for history in histories])
         shown = whole.newest(self.contract.max_history)
@@ -95,13 +95,13 @@ class Saved:
         return found
 
     def _ranked(
-        self, histories: Sequences, held: Sequences, slots: int, decoding: Decoding
+        self, histories: Sequences, seen: Sequences, slots: int, decoding: Decoding
     ) -> list[list[tuple[int, float]]]:
-        """Items and scores, best first; all items of a slot, in the order of the catalogue, also those ``held``."""
+        """Items and scores, best first; all items of a slot, in the order of the catalogue, also those ``seen``."""
         if self.index is None:
-            ranked = self.recommender.rank(histories, slots, decoding, held=held)
+            ranked = self.recommender.rank(histories, slots, decoding, seen=seen)
         else:
-            ranked = self.index.search(histories, slots, decoding.excluded(histories, held))
+            ranked = self.index.search(histories, slots, decoding.excluded(histories, seen))
         groups = self.recommender.ids.groups
         members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
         lines = zip(ranked.items, ranked.scores, ranked.valid, strict=True)
@@ -167,7 +167,7 @@ def _rebuilt(ids: Ids, folder: Path, contract: Contract) -> Recommender:
     raw = huggingface.read_config(folder / "config.json")
     t5 = huggingface.load(folder)
     if raw.get(WEIGHTS) not in (None, checksum(folder)):
-        raise BenchError(f"'{folder / 'model.safetensors'}' is damaged: its checksum differs; run it with --force")
+        raise BenchError(f"'{folder / 'model.safetensors'}' is corrupt: its checksum differs; run it with --force")
     recommender = recommender_for(ids, t5, contract.max_tokens, contract.objective, contract.prompts)
     saved_head.fill(recommender, folder)
     return recommender
@@ -184,7 +184,7 @@ def catalogue(path: Path) -> tuple[list[str], list[str], list[str]]:
             for name in ("title", "identifier")
         ]
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise BenchError(f"'{path}' is missing or damaged ({error}); run its cell with --force") from error
+        raise BenchError(f"'{path}' is missing or corrupt ({error}); run its cell with --force") from error
     return ids, texts[0], texts[1]
 
 

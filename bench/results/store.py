@@ -24,7 +24,7 @@ from bench import files
 from bench.contract import digest
 from bench.errors import BenchError
 
-WORKSHOP = "workshop"  # where a baseline trains
+TRAINING_FOLDER = "context"  # where a baseline trains
 BEGUN_FRESH = "begun-with-force"  # marks a partial folder that shall replace a finished cell
 
 
@@ -125,7 +125,7 @@ def _swap(partial: Path, folder: Path) -> None:
     os.replace(partial, folder)
     shutil.rmtree(old, ignore_errors=True)
     (folder / BEGUN_FRESH).unlink(missing_ok=True)
-    shutil.rmtree(folder / WORKSHOP, ignore_errors=True)
+    shutil.rmtree(folder / TRAINING_FOLDER, ignore_errors=True)
     for checkpoint in folder.glob("stage-*.safetensors"):
         checkpoint.unlink()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.backbone import huggingface
 from bench.contract import Contract
-from bench.data.dataset import Report, TrainView
+from bench.data.dataset import Progress, TrainView
 from bench.errors import BenchError
 from bench.ids import storage
 from bench.ids.identifiers import Ids, TokenIds
@@ -48,9 +48,9 @@ def fitted(
     scheme: IdScheme, train: TrainView, results: Path, title: str, display: Display
 ) -> tuple[Ids, dict[str, float]]:
     """The identifiers and what they took, from the cache where the same scheme was fitted on the same view before."""
-    train = replace(train, cache=results / "cache", spared=[])
+    train = replace(train, cache=results / "cache", cached_seconds=[])
     path = results / "cache" / "ids" / f"{fit_key(scheme, train)}.safetensors"
-    for remark in scheme.remarks(train):
+    for remark in scheme.warnings(train):
         display.say(f"{title}: {remark}")
     if path.exists():
         return storage.load(path)
@@ -68,7 +68,7 @@ def fitted(
             f"{scheme.name} made identifiers for {len(ids.users)} users of {len(train.sequences)}; "
             "fit must return one for each row of train.sequences, in their order, or none at all"
         )
-    notes = {"fit_seconds": watch.seconds + sum(train.spared)}
+    notes = {"fit_seconds": watch.seconds + sum(train.cached_seconds)}
     storage.save(ids, path, notes)
     return ids, notes
 
@@ -77,17 +77,17 @@ def _fit(scheme: IdScheme, train: TrainView, title: str, display: Display) -> Id
     settings = ", ".join(f"{name}={value}" for name, value in asdict(scheme.settings).items())
     display.say(f"{title}: making identifiers for {len(train.items):,} items{f' with {settings}' if settings else ''}")
     with display.bar(f"{title}: identifiers", 1) as bar:
-        return scheme.fit(replace(train, report=told(bar)))
+        return scheme.fit(replace(train, progress=told(bar)))
 
 
-def told(bar: Bar) -> Report:
+def told(bar: Bar) -> Progress:
     """Shows on the bar how far something is, and its figures."""
 
-    def report(done: int, total: int, figures: Mapping[str, float]) -> None:
+    def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
         bar.total = total
         bar.at(done, in_words(figures))
 
-    return report
+    return progress
 
 
 def in_words(figures: Mapping[str, float]) -> str:
@@ -100,5 +100,5 @@ def fit_key(scheme: IdScheme, train: TrainView) -> str:
     libraries = [f"{name} {installed(name) or 'absent'}" for name in LIBRARIES]
     settings = json.dumps(asdict(scheme.settings))
     sources = [subjects.source_digest(type(scheme)), subjects.source_digest(IdScheme)]
-    parts = [scheme.name, str(scheme.version), settings, scheme.depends(), train.fingerprint, *sources, *libraries]
+    parts = [scheme.name, str(scheme.version), settings, scheme.cache_key(), train.fingerprint, *sources, *libraries]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]

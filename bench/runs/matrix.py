@@ -23,13 +23,13 @@ from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
-from bench.runs.blame import blamed
+from bench.runs.attribution import attribute_errors
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.run import run
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
 from bench.runs.subjects import settings as settings_of
-from bench.runs.transfer_run import elsewhere, refuse
+from bench.runs.transfer_run import refuse, transfer_requests
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,11 @@ def execute(plan: Plan) -> list[Path]:
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
     ]
     possible = _possible(requests, unseen, asked, display)
-    return [run(each, display, accelerator) for request in possible for each in (request, *elsewhere(request, unseen))]
+    return [
+        run(each, display, accelerator)
+        for request in possible
+        for each in (request, *transfer_requests(request, unseen))
+    ]
 
 
 def _possible(
@@ -93,7 +97,7 @@ def _possible(
     pairs = {_pair(request): request for request in requests}
     for pair, request in pairs.items():
         try:
-            with blamed(request.subject):
+            with attribute_errors(request.subject):
                 refuse(request, unseen)
         except BenchError as error:
             if request.subject.name in asked:
@@ -208,7 +212,7 @@ def _sorted_overrides(
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
-            raise BenchError(f"--set takes key=value; found '{override}'; keys: {', '.join(setting_names())}")
+            raise BenchError(f"--set takes key=value; got '{override}'; keys: {', '.join(setting_names())}")
         family, dot, name = key.partition(".")
         if not dot:
             shared[key] = value

@@ -120,7 +120,7 @@ def stored(folder: Path) -> dict[str, Any]:
 
 
 def _damaged(folder: Path, error: Exception) -> BenchError:
-    return BenchError(f"'{folder / 'result.json'}' is damaged ({error}); run this cell with --force")
+    return BenchError(f"'{folder / 'result.json'}' is corrupt ({error}); run this cell with --force")
 
 
 def dataset_facts(request: Request) -> dict[str, Any]:
@@ -143,17 +143,17 @@ def per_user_table(
     ``warm_rank`` and ``cold_rank`` are strict ranks among the items of the target's own kind, null for the other.
     """
     popularity = np.bincount(split.train.sequences.values, minlength=len(dataset.items))
-    test, owners = split.test, split.test.owners
+    test, user_rows = split.test, split.test.user_rows
     among = {f"{name}_rank": _nullable(_among(kind, len(test.items))) for name, kind in (kinds or {}).items()}
     return pd.DataFrame(
         {
-            "user": [dataset.users[user] for user in test.users[owners]],
+            "user": [dataset.users[user] for user in test.users[user_rows]],
             "target": [dataset.items.ids[item] for item in test.items],
             "rank": _nullable(ranks.strict),
             "code_rank": _nullable(ranks.code_rank),
             "group_size": ranks.group_size.astype(np.int32),
             "popularity": popularity[test.items].astype(np.int32),
-            "history_length": test.histories.lengths[owners].astype(np.int32),
+            "history_length": test.histories.lengths[user_rows].astype(np.int32),
             "cold": ~is_warm(split.train.sequences, len(dataset.items))[test.items],
             **among,
         }

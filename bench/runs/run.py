@@ -14,8 +14,8 @@ from bench.evaluation.metrics import CUTOFFS
 from bench.ids.scheme import IdScheme
 from bench.results import store
 from bench.runs import record, subjects
+from bench.runs.attribution import attribute_errors
 from bench.runs.baseline_run import baseline_outcome
-from bench.runs.blame import blamed
 from bench.runs.progress import Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
@@ -49,7 +49,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     place = store.building(folder, request.force) if main else contextlib.nullcontext(store.partial_folder(folder))
     with place as partial:
         accelerator.wait_for_everyone()
-        with MemoryMeter() as memory, blamed(request.subject):
+        with MemoryMeter() as memory, attribute_errors(request.subject):
             outcome = _outcome(request, split, partial, display, accelerator)
         if main and outcome is not None:
             outcome.costs.setdefault("peak_memory_mb", round(memory.peak_mb, 1))

@@ -101,7 +101,7 @@ def _load(name: str, group: str, kind: str, *bases: type[T]) -> type[T]:
 def _check(found: object, bases: tuple[type[T], ...], what: str) -> None:
     wanted = f"a subclass of {' or '.join(f'{base.__module__}.{base.__name__}' for base in bases)}"
     if not (isinstance(found, type) and issubclass(found, bases)):
-        raise BenchError(f"{what} must be {wanted}; found {found!r}")
+        raise BenchError(f"{what} must be {wanted}; got {found!r}")
     if inspect.isabstract(found):
         missing = ", ".join(sorted(found.__abstractmethods__))
         raise BenchError(f"{what} must be {wanted} with all its methods; {missing} missing")
@@ -109,7 +109,7 @@ def _check(found: object, bases: tuple[type[T], ...], what: str) -> None:
         raise BenchError(f'{what} must have a name, such as `name = "family/variant"`')
     if found.leaks and "leak" not in found.name:
         raise BenchError(
-            f"{what} is fitted on validation and test (leaks = True), so its name must say 'leak'; found '{found.name}'"
+            f"{what} is fitted on validation and test (leaks = True), so its name must say 'leak'; got '{found.name}'"
         )
     if not dataclasses.is_dataclass(found.Settings):
-        raise BenchError(f"{what} must have a dataclass as Settings; found {found.Settings!r}")
+        raise BenchError(f"{what} must have a dataclass as Settings; got {found.Settings!r}")

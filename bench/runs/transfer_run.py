@@ -38,7 +38,7 @@ from bench.training.cost import Stopwatch
 from bench.training.ranking import check_cutoff, evaluate
 
 
-def elsewhere(request: Request, unseen: Sequence[Dataset]) -> list[Request]:
+def transfer_requests(request: Request, unseen: Sequence[Dataset]) -> list[Request]:
     """The tests that follow a cell: of each part of its data set, then of each unseen one. A baseline has none."""
     if request.is_baseline:
         return []
@@ -66,12 +66,12 @@ def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
         _refuse_wording(request.contract)
     for dataset in unseen:
         _refuse_zero_shot(request, dataset)
-    for test in elsewhere(request, unseen):
+    for test in transfer_requests(request, unseen):
         split_of(test)
         check_cutoff(max(CUTOFFS), len(test.dataset.items))
         if test.zero_shot:  # the items of a part were named with all others
-            request.subject.require(test.dataset.items)
-    request.subject.require(request.dataset.items)
+            request.subject.validate_items(test.dataset.items)
+    request.subject.validate_items(request.dataset.items)
 
 
 def _refuse_wording(contract: Contract) -> None:
@@ -92,9 +92,9 @@ def _refuse_zero_shot(request: Request, tested: Dataset) -> None:
     both = names & {tested.name, *(part.name for part in tested.parts)}
     if both or home.fingerprint == tested.fingerprint:
         raise BenchError(f"{asked} the model is trained on it, in '{home.name}'; name a data set that is unseen")
-    if isinstance(subject, IdScheme) and subject.bound:
+    if isinstance(subject, IdScheme) and not subject.supports_transfer:
         raise BenchError(
-            f"{asked} {subject.name} cannot name the items of another catalogue: {subject.bound}; "
+            f"{asked} {subject.name} cannot name the items of another catalogue: {subject.no_transfer_reason}; "
             "use a scheme whose vocabulary transfers, such as textual"
         )
 
@@ -137,7 +137,7 @@ def model_folder(request: Request) -> Path:
 def recommender_of(ids: Ids, trained: Recommender, request: Request) -> Recommender:
     """The trained model over other identifiers."""
     contract = request.contract
-    found = recommender_for(ids, trained.t5, contract.max_tokens, contract.objective, contract.prompts)
+    found = recommender_for(ids, trained.backbone, contract.max_tokens, contract.objective, contract.prompts)
     saved_head.copy(trained, found)
     return found.eval()
 
@@ -153,9 +153,9 @@ def identifiers(
     watch, view = Stopwatch(), unseen(request)
     display.say(f"{request.cell.title}: making identifiers for {len(request.dataset.items):,} items")
     with display.bar(f"{request.cell.title}: identifiers", 1) as bar:
-        found = scheme.transfer(trained, replace(view, report=told(bar)), home)
+        found = scheme.transfer(trained, replace(view, progress=told(bar)), home)
     _check(found, trained.ids, scheme, request.dataset)
-    return _read_alike(found, trained.ids), watch.seconds + sum(view.spared)
+    return _read_alike(found, trained.ids), watch.seconds + sum(view.cached_seconds)
 
 
 def _read_alike(found: Ids, trained: Ids) -> Ids:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline, TrainedBaseline
-from bench.evaluation.metrics import Ranks, barred, from_scores, from_slots
+from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores, from_slots
 from bench.model.recommender import Decoding, Recommender
 
 SCORED_AT_ONCE = 1 << 24  # item scores of a baseline held in memory at a time
@@ -46,16 +46,16 @@ def evaluate(
     found, complete = [], True
     for rows in batches[accelerator.process_index :: accelerator.num_processes]:
         part = targets.take(rows)
-        ranked = recommender.rank(part.histories, slots, decoding, candidates, part.held)
+        ranked = recommender.rank(part.histories, slots, decoding, candidates, part.seen)
         ranks = from_slots(
             ranked.items,
             ranked.valid,
             part.items,
             recommender.ids.groups,
             ranked.scores,
-            part.owners,
+            part.user_rows,
             candidates,
-            decoding.excluded(part.histories, part.held),
+            decoding.excluded(part.histories, part.seen),
         )
         found.append((targets.places(rows), ranks))
         complete = complete and ranked.complete
@@ -68,12 +68,12 @@ def evaluate(
 
 
 def _of_users(ranks: Ranks, targets: Targets, codes: NDArray[np.integer]) -> Ranks:
-    return ranks.of(None if targets.counts is None else targets.owners, codes)
+    return ranks.of(None if targets.counts is None else targets.user_rows, codes)
 
 
 def users_at_once(recommender: Recommender) -> int:
     """A batch whose activations stay near the processor's caches, or fill a GPU."""
-    users = max(4, 4096 // recommender.t5.config.d_model)
+    users = max(4, 4096 // recommender.backbone.config.d_model)
     return users if recommender.device.type == "cpu" else 16 * users
 
 
@@ -87,20 +87,20 @@ def score_targets(
 ) -> Ranks:
     """The rank of every target under a baseline's scores of the whole catalogue of ``items``, or of ``candidates``.
 
-    ``exclude_history`` leaves out all that a user held, however little of it the baseline is shown.
+    ``exclude_history`` leaves out all that a user has seen, however little of it the baseline is shown.
     """
     parts = []
     for rows in _batches(targets, max(1, SCORED_AT_ONCE // items)):
         part = targets.take(rows)
-        excluded = barred(part.held if exclude_history else None, len(part), items, candidates)
-        parts.append(from_scores(_scores(baseline, part), part.items, excluded, part.owners))
+        excluded = exclusion_mask(part.seen if exclude_history else None, len(part), items, candidates)
+        parts.append(from_scores(_scores(baseline, part), part.items, excluded, part.user_rows))
         advance(len(part))
     return _of_users(Ranks.join(parts), targets, targets.items)
 
 
 def _batches(targets: Targets, size: int) -> Iterator[NDArray[np.int64]]:
     """Rows in order, as many at a time as have at most ``size`` targets, but one at least."""
-    ends, start = np.cumsum(np.bincount(targets.owners)), 0
+    ends, start = np.cumsum(np.bincount(targets.user_rows)), 0
     while start < len(targets):
         done = ends[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, done + size, side="right")))

@@ -199,7 +199,7 @@ def test_a_foreign_table_of_whole_words_is_named(t5: MakeT5, tmp_path: Path, tab
     save_file(table, file)
     assert f"'{file}' holds no table 'whole_words.weight' of width 16" in message(lambda: huggingface.load(tmp_path))
     file.write_bytes(b"no tensors")
-    assert f"'{file}' is damaged" in message(lambda: huggingface.load(tmp_path))
+    assert f"'{file}' is corrupt" in message(lambda: huggingface.load(tmp_path))
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_truncated_file_is_named(t5: MakeT5, tmp_path: Path) -> None:
     file = save(t5(), tmp_path) / "model.safetensors"
     for size in (file.stat().st_size - 100, 20, 0):
         file.write_bytes(file.read_bytes()[:size])
-        assert f"'{file}' is damaged or not a safetensors file" in message(lambda: huggingface.load(tmp_path))
+        assert f"'{file}' is corrupt or not a safetensors file" in message(lambda: huggingface.load(tmp_path))
 
 
 @pytest.mark.parametrize(

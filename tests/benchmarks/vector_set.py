@@ -68,7 +68,7 @@ def generate_seconds(peer, recommender: Recommender, histories: Sequences, trie:
 
 def reading_seconds(recommender: Recommender, histories: Sequences) -> float:
     """What of it is the encoder, which no way of decoding makes faster."""
-    model, lengths = recommender.t5, np.sort(recommender.input_lengths(histories))
+    model, lengths = recommender.backbone, np.sort(recommender.input_lengths(histories))
     begin = time.process_time()
     with torch.no_grad():
         for part in np.array_split(lengths, -(-len(lengths) // 32)):

@@ -44,10 +44,10 @@ def test_codes_written_as_index_json_train_to_the_same_ranks(
     out = tmp_path / "paths.index.json"
     said = bench("ids", "export", "numeric/collaborative", "--dataset", toy_folder, "--out", out, "--results", tmp_path)
     assert (said.code, said.err.splitlines()[-1]) == (0, f"written: {out}, 30 items")
-    held = json.loads(out.read_text())
+    seen = json.loads(out.read_text())
     ids = subjects.load_scheme("numeric/collaborative")().fit(leave_one_out(toy).train)
     name = ids.vocabulary.tokenizer.id_to_token
-    assert held == {key: [name(t) for t in ids.code(item)] for item, key in enumerate(toy.items.ids)}
+    assert seen == {key: [name(t) for t in ids.code(item)] for item, key in enumerate(toy.items.ids)}
     said = bench("run", "--id-scheme", f"file:{out}", *quick, "--results", tmp_path)
     assert said.code == 0, said.err
     ours = next(cell for cell in cells(run) if "numeric" in str(cell))
@@ -72,8 +72,8 @@ def test_a_file_has_a_row_and_its_content_a_cell(
     bench: Bench, quick: list[str], cells: Cells, toy: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.sem_ids"
-    held = {item: [place // 10, place % 10] for place, item in enumerate(toy.items.ids)}
-    path.write_text(json.dumps({**held, "i29": [0, 0], "other": [1, 1]}))
+    seen = {item: [place // 10, place % 10] for place, item in enumerate(toy.items.ids)}
+    path.write_text(json.dumps({**seen, "i29": [0, 0], "other": [1, 1]}))
     words = ["run", "--id-scheme", f"file:{path}", *quick, "--set=max_steps=2", "--results", tmp_path]
     said = bench(*words)
     assert said.code == 0, said.err
@@ -87,7 +87,7 @@ def test_a_file_has_a_row_and_its_content_a_cell(
     assert stored["identifiers"]["remarks"] == remarks
     assert np.isclose(stored["identifiers"]["collision_rate"], 2 / 30)
     assert "finished already" in bench(*words).err
-    path.write_text(json.dumps(held))
+    path.write_text(json.dumps(seen))
     assert bench(*words).code == 0
     assert len(cells(tmp_path)) == 2
     report = bench("report", "--results", tmp_path, "--json")

@@ -56,7 +56,7 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     assert (cell["model"], cell["problem"]) == (None, None)
 
 
-@pytest.mark.parametrize(("name", "said"), [("result.json", "is damaged"), ("per_user.parquet", "is missing beside")])
+@pytest.mark.parametrize(("name", "said"), [("result.json", "is corrupt"), ("per_user.parquet", "is missing beside")])
 def test_a_broken_cell_is_marked(
     bench: Bench,
     toy_folder: Path,

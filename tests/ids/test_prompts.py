@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.ids.prompts import SEEN, SENTENCE, UNSEEN, prompt_set
 from bench.ids.identifiers import Template, TokenIds
+from bench.ids.prompts import SEEN, SENTENCE, UNSEEN, prompt_set
 from bench.vocabulary import Vocabulary
 
 OWN = Template("own", ";", "end")

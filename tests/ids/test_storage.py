@@ -140,10 +140,10 @@ def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in (0, 7, 50, len(whole) - 1):
         path.write_bytes(whole[:size])
-        assert "are damaged" in message(path)
+        assert "are corrupt" in message(path)
     for place in range(0, len(whole), 5):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        assert "are damaged" in message(path)
+        assert "are corrupt" in message(path)
 
 
 def test_what_may_not_be_read_is_not_called_damaged(tmp_path: Path, forbidden: Forbidden) -> None:
@@ -158,7 +158,7 @@ def test_what_may_not_be_read_is_not_called_damaged(tmp_path: Path, forbidden: F
 def test_another_kind_of_file_is_named(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     path = tmp_path / "ids"
     save_file({"tokens": np.full((1, 1, 1), 3, np.int32), "lengths": np.ones((1, 1), np.int32)}, path, metadata)
-    assert "are damaged" in message(path)
+    assert "are corrupt" in message(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def model(t5: Callable[..., T5]) -> VectorSetRecommender:
 @pytest.mark.parametrize("count", [10, ITEMS])
 def test_the_flat_index_is_brute_force(model: VectorSetRecommender, exclude: bool, count: int) -> None:
     found = CatalogueIndex(model).search(HISTORIES, count, HELD if exclude else None)
-    expected = model.rank(HISTORIES, count, Decoding(exclude_history=exclude), held=HELD)
+    expected = model.rank(HISTORIES, count, Decoding(exclude_history=exclude), seen=HELD)
     assert found.complete == expected.complete == (count == ITEMS)
     assert np.array_equal(found.valid, expected.valid)
     assert np.array_equal(found.items[found.valid], expected.items[expected.valid])

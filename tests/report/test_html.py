@@ -226,7 +226,7 @@ def test_every_cell_names_its_source_and_sorts_by_its_value(page: str, results: 
         for cell in row
     ]
     assert [cell.get("title") for cell in drawn] == [str(cell.source) for cell in cells]
-    for cell, held in zip(drawn, cells, strict=True):
-        number = isinstance(held.value, float | int) and cell.tag == "td"
+    for cell, seen in zip(drawn, cells, strict=True):
+        number = isinstance(seen.value, float | int) and cell.tag == "td"
         assert (cell.get("data-key") is not None) is number
-        assert not number or float(cell.get("data-key", "")) == held.value
+        assert not number or float(cell.get("data-key", "")) == seen.value

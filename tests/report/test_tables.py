@@ -254,8 +254,8 @@ def test_baselines_of_one_name_are_told_apart_by_their_contracts(store: Store, t
         for quality, seed, split in ((0.2, 0, "leave-one-out"), (0.1, 1, "ratio"))
     )
     (chapter,) = chapters(load(tmp_path))
-    held = {note.title: "".join(text for text, _ in note.pieces) for note in chapter.notes}
-    assert held["baselines"].startswith(f"pop {first}, pop {second}: not trained under the contract; ")
-    assert held["baselines"].endswith(f"; they differ in split=leave-one-out (pop {first}), ratio (pop {second})")
-    assert f"pop {first}: 0; pop {second}: 1" in held["seeds"]
-    assert held["schemes"] == "textual/title@1; pop@1"
+    seen = {note.title: "".join(text for text, _ in note.pieces) for note in chapter.notes}
+    assert seen["baselines"].startswith(f"pop {first}, pop {second}: not trained under the contract; ")
+    assert seen["baselines"].endswith(f"; they differ in split=leave-one-out (pop {first}), ratio (pop {second})")
+    assert f"pop {first}: 0; pop {second}: 1" in seen["seeds"]
+    assert seen["schemes"] == "textual/title@1; pop@1"

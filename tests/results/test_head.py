@@ -58,7 +58,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for changed, said in ((whole[:-1] + bytes([whole[-1] ^ 1]), "its checksum differs"), (whole[:-4], "")):
         path.write_bytes(changed)
-        with pytest.raises(BenchError, match=f"is damaged .*{said}.*; run that cell again with --force"):
+        with pytest.raises(BenchError, match=f"is corrupt .*{said}.*; run that cell again with --force"):
             saved_head.fill(made(2), tmp_path)
     path.write_bytes(whole)
     with pytest.raises(BenchError, match="it belongs to other identifiers or another T5"):

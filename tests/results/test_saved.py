@@ -115,7 +115,7 @@ def test_items_that_share_an_identifier_share_a_score(runs: Path) -> None:
     scores: dict[int, set[float]] = {}
     for one in found:
         scores.setdefault(int(groups[saved.places[one.item]]), set()).add(one.score)
-    assert all(len(held) == 1 for held in scores.values())
+    assert all(len(seen) == 1 for seen in scores.values())
     partner = next(item for item in saved.items if (groups == groups[saved.places[item]]).sum() > 1)
     without = [one.item for one in saved.recommend([partner], k=30, exclude_history=True)]
     assert len(without) == 29
@@ -136,17 +136,17 @@ def test_the_saved_model_opens_in_transformers(runs: Path, cells: Cells) -> None
         target = torch.tensor([[0, *ours.ids.code(5)]])
         with torch.no_grad():
             logits = theirs(input_ids=source, decoder_input_ids=target).logits
-            assert torch.allclose(ours.t5(source, None, target), logits, atol=1e-4)
+            assert torch.allclose(ours.backbone(source, None, target), logits, atol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
         (lambda saved: saved.recommend(["i3"]), "unknown item 'i3'; did you mean"),
-        (lambda saved: saved.recommend([50]), "ids of items are text; found int 50; write '50'"),
+        (lambda saved: saved.recommend([50]), "ids of items are text; got int 50; write '50'"),
         (lambda saved: saved.recommend(["i03", "lego"]), "unknown item 'lego'; items are named as in the item file"),
-        (lambda saved: saved.recommend(["i03"], k=0), "k is how many items to recommend, 1 or more; found 0"),
-        (lambda saved: saved.recommend("i03"), "a history is a list of item ids; found a text in ['i03']"),
+        (lambda saved: saved.recommend(["i03"], k=0), "k is how many items to recommend, 1 or more; got 0"),
+        (lambda saved: saved.recommend("i03"), "a history is a list of item ids; got a text in ['i03']"),
         (lambda saved: saved.recommend_many(["i03", "i04"]), "a history is a list of item ids"),
     ],
 )
@@ -177,23 +177,23 @@ def test_a_broken_cell_hurts_no_other(bench: Bench, runs: Path, cells: Cells, tm
     ]
     said = bench("recommend", "textual", "--history", "i03,i04", "--results", results)
     assert said.code == 1
-    assert said.err.splitlines()[-1].startswith(f"bench: '{lost / 'result.json'}' is damaged (")
+    assert said.err.splitlines()[-1].startswith(f"bench: '{lost / 'result.json'}' is corrupt (")
 
 
 def test_damage_is_named(copied: Path) -> None:
     weights, ids = copied / "model.safetensors", copied / IDS
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
-    assert f"'{weights}' is damaged" in broken(copied)
+    assert f"'{weights}' is corrupt" in broken(copied)
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert f"'{weights}' is damaged: its checksum differs" in broken(copied)
+    assert f"'{weights}' is corrupt: its checksum differs" in broken(copied)
     weights.unlink()
     assert f"no model.safetensors in '{copied}'" in broken(copied)
     weights.write_bytes(whole)
     (copied / "ids.parquet").write_bytes(b"PAR1")
-    assert f"'{copied / 'ids.parquet'}' is missing or damaged" in broken(copied)
+    assert f"'{copied / 'ids.parquet'}' is missing or corrupt" in broken(copied)
     ids.write_bytes(ids.read_bytes()[:-2])
-    assert f"the identifiers in '{ids}' are damaged" in broken(copied)
+    assert f"the identifiers in '{ids}' are corrupt" in broken(copied)
     ids.unlink()  # as results were stored before
     assert (
         broken(copied)

@@ -17,7 +17,7 @@ from bench.contract import PRESETS
 from bench.data.dataset import Dataset, Sequences
 from bench.data.formats import read_atomic, write_atomic
 from bench.data.global_time import global_time
-from bench.evaluation import several
+from bench.evaluation import multi_target
 from bench.results import read as results
 
 Bench = Callable[..., SimpleNamespace]
@@ -61,12 +61,12 @@ def test_a_line_for_every_target_of_every_user(cell: Path, dated_folder: Path) -
     data = read_atomic(dated_folder)
     split = global_time(data)
     table, test = pd.read_parquet(cell / "per_user.parquet"), split.test
-    assert table["user"].tolist() == [data.users[test.users[owner]] for owner in test.owners]
+    assert table["user"].tolist() == [data.users[test.users[owner]] for owner in test.user_rows]
     assert table["target"].tolist() == [data.items.ids[item] for item in test.items]
     trained = np.bincount(split.train.sequences.values, minlength=150)
     assert table["popularity"].tolist() == trained[test.items].tolist()
     assert table["cold"].tolist() == (trained[test.items] == 0).tolist()
-    assert table["history_length"].tolist() == test.histories.lengths[test.owners].tolist()
+    assert table["history_length"].tolist() == test.histories.lengths[test.user_rows].tolist()
     assert table["warm_rank"][table["cold"]].isna().all()
     assert table["cold_rank"][~table["cold"]].isna().all()
     assert table["cold_rank"].notna().any()
@@ -85,9 +85,11 @@ def test_metrics_are_those_of_the_lines(cell: Path) -> None:
     }
     for column, (lines, metrics) in parts.items():
         ranks = lines[column].to_numpy(dtype=float, na_value=np.inf)
-        owners = np.unique(lines["user"], return_inverse=True)[1]
+        user_rows = np.unique(lines["user"], return_inverse=True)[1]
         for name in ("recall@10", "hit@10", "ndcg@10", "mrr@20"):
-            assert metrics["strict"][name] == pytest.approx(several.per_user(ranks, owners, name).mean()), column
+            assert metrics["strict"][name] == pytest.approx(multi_target.per_user(ranks, user_rows, name).mean()), (
+                column
+            )
     for kind, lines in (("warm", table[~table["cold"]]), ("cold", table[table["cold"]])):
         assert (found[kind]["targets"], found[kind]["users"]) == (len(lines), lines["user"].nunique())
     assert found["warm"]["items"] + found["cold"]["items"] == found["dataset"]["items"]
@@ -109,12 +111,12 @@ def test_the_headline_selects_on_the_several_targets_of_validation(cell: Path) -
 
 def test_the_report_reads_users_not_targets(made: Path, cell: Path) -> None:
     found = next(one for one in results.load(made) if one.scheme.name.startswith("textual"))
-    split, held = stored(cell)["split"], stored(cell)["metrics"]["strict"]
+    split, seen = stored(cell)["split"], stored(cell)["metrics"]["strict"]
     assert len(found.table) == split["test_users"]
     for name in ("recall@10", "hit@10", "ndcg@10", "mrr@20"):
         values = found.values(name)
         assert len(values) == split["test_users"]
-        assert values.mean() == pytest.approx(held[name])
+        assert values.mean() == pytest.approx(seen[name])
     lines = pd.read_parquet(cell / "per_user.parquet").groupby("user")
     assert found.table.popularity.tolist() == np.ceil(lines["popularity"].mean()).tolist()
     assert found.table.targets.tolist() == [" ".join(targets) for _, targets in lines["target"]]
@@ -215,4 +217,4 @@ def test_numbered_interactions_and_unknown_splits_are_refused(bench: Bench, quic
     assert "the interactions of 'toy' are numbered, not dated: every user begins at time stamp 0" in refused.err
     unknown = bench("run", "--baseline=pop", *quick, "--split=random", "--results", tmp_path)
     assert unknown.code == 1
-    assert "setting 'split' must be one of leave-one-out, ratio; found 'random'" in unknown.err
+    assert "setting 'split' must be one of leave-one-out, ratio; got 'random'" in unknown.err

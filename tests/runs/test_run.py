@@ -187,7 +187,7 @@ def test_a_damaged_checkpoint_is_named(
     checkpoint.write_bytes(content if damage == "flipped" else content[:-100])
     said = bench(*numeric(quick, tmp_path))
     assert said.code == 1
-    assert f"bench: the checkpoint '{checkpoint}' is damaged" in said.err
+    assert f"bench: the checkpoint '{checkpoint}' is corrupt" in said.err
     assert "--force" in said.err
     assert bench(*numeric(quick, tmp_path, "--force")).code == 0
 

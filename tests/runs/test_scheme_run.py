@@ -53,12 +53,12 @@ class Alternating(IdScheme):
         return named(train.items, range(len(train.items)))
 
     def stages(self, train, ids):
-        trained = yield Stage(ids, "first", share=0.25)
+        trained = yield Stage(ids, "first", budget_fraction=0.25)
         assert not trained.recommender.training
         assert trained.validation >= 0
         if os.environ.get("STOP_BETWEEN"):
             raise KeyboardInterrupt
-        yield Stage(named(train.items, train.random().permutation(len(train.items))), "second", share=0.75)
+        yield Stage(named(train.items, train.random().permutation(len(train.items))), "second", budget_fraction=0.75)
 
 
 class Short(Alternating):
@@ -252,7 +252,7 @@ def test_transformers_opens_what_was_trained(
     start = torch.cat([torch.zeros(len(labels), 1, dtype=torch.long), labels[:, :-1].clamp(min=0)], 1)
     with torch.no_grad():
         expected = theirs.eval()(input_ids=tokens, attention_mask=mask, decoder_input_ids=start).logits
-        found = ours.t5(tokens, mask, start)
+        found = ours.backbone(tokens, mask, start)
     assert (found - expected).abs().max() < 1e-4
     assert theirs.config.decoder_start_token_id == ours.ids.vocabulary.pad
     assert theirs.config.eos_token_id == ours.ids.vocabulary.eos
@@ -293,7 +293,7 @@ def test_a_pretrained_backbone_is_where_training_starts(
     schemes = f"numeric,{plugin}:Alternating"
     said = bench("run", "--id-scheme", schemes, *quick, *frozen, "--results", tmp_path / "results")
     assert said.code == 0, said.err
-    numeric, private = (model.t5.state_dict() for model in trained)
+    numeric, private = (model.backbone.state_dict() for model in trained)
     assert torch.equal(numeric["embedding.weight"], expected["shared.weight"])
     assert trained[0].ids.vocabulary.language_model
     assert private["embedding.weight"].shape[0] == 33  # a vocabulary of its own has embeddings of its own
@@ -327,10 +327,10 @@ def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
 
     vocabulary, moved = model.ids.vocabulary, torch.zeros(32128, dtype=torch.bool)
     moved[number_tokens(vocabulary)] = True
-    change = (model.t5.embedding.weight.detach() - before).abs().amax(1)
+    change = (model.backbone.embedding.weight.detach() - before).abs().amax(1)
     assert change[moved].min() > 0.1
     assert change[~moved].max() < 0.1  # two steps of training
-    assert model.t5.config.whole_words == 21
+    assert model.backbone.config.whole_words == 21
     assert huggingface.load(cell).state_dict()["whole_words.weight"].any()
 
     source = model.writer.write(leave_one_out(toy).test.histories)
@@ -380,9 +380,9 @@ def test_whole_words_go_with_the_t5_from_stage_to_stage(
     tables: list[torch.Tensor] = []
 
     def train(job: Any) -> Any:
-        tables.append(job.recommender.t5.whole_words.weight.detach().clone())
+        tables.append(job.recommender.backbone.whole_words.weight.detach().clone())
         state = original(job)
-        tables.append(job.recommender.t5.whole_words.weight.detach().clone())
+        tables.append(job.recommender.backbone.whole_words.weight.detach().clone())
         return state
 
     original = scheme_run.train
@@ -455,7 +455,7 @@ def test_a_scheme_of_ones_own_needs_a_name_of_its_own(bench: Bench, quick: list[
 
 def test_stages_cannot_take_more_than_the_budget(bench: Bench, quick: list[str], tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
-    mine.write_text(NUMBERED.replace("SHIFT", "100").replace("MORE", 'yield Stage(ids, "again", share=0.5)'))
+    mine.write_text(NUMBERED.replace("SHIFT", "100").replace("MORE", 'yield Stage(ids, "again", budget_fraction=0.5)'))
     said = bench("run", "--id-scheme", f"{mine}:Numbered", *quick, "--results", tmp_path / "results")
     assert said.code == 1
     assert "the stages of mine/numbered ask for 1.50 of the training budget by 'again'" in said.err

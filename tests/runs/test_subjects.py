@@ -154,12 +154,12 @@ def test_a_broken_package_is_named_with_the_cause(
 @pytest.mark.parametrize(
     ("attribute", "complaint"),
     [
-        ("Flat", r"must be a subclass of bench\.ids\.scheme\.IdScheme; found <class"),
+        ("Flat", r"must be a subclass of bench\.ids\.scheme\.IdScheme; got <class"),
         ("SOURCE", r"can't be loaded: \S+/mine\.py has no 'SOURCE'; its classes: Alphabetical, Flat, "),
         ("Unfinished", "with all its methods; fit missing"),
         ("Nameless", "must have a name"),
-        ("Loose", "must have a dataclass as Settings; found <class 'dict'>"),
-        ("Sly", "fitted on validation and test .* name must say 'leak'; found 'mine/alphabetical'"),
+        ("Loose", "must have a dataclass as Settings; got <class 'dict'>"),
+        ("Sly", "fitted on validation and test .* name must say 'leak'; got 'mine/alphabetical'"),
     ],
 )
 def test_what_is_no_scheme_is_refused(file: Path, attribute: str, complaint: str) -> None:
@@ -170,7 +170,7 @@ def test_what_is_no_scheme_is_refused(file: Path, attribute: str, complaint: str
 def test_what_leaks_must_say_so_in_its_name(file: Path) -> None:
     assert load_scheme(f"{file}:Open").leaks
     assert not load_scheme(f"{file}:Alphabetical").leaks
-    with pytest.raises(BenchError, match=r"baseline .*SlyFlat is fitted on validation and test .*; found 'flat'"):
+    with pytest.raises(BenchError, match=r"baseline .*SlyFlat is fitted on validation and test .*; got 'flat'"):
         load_baseline(f"{file}:SlyFlat")
 
 

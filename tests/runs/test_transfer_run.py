@@ -354,12 +354,12 @@ class Keeper(IdScheme):
     """Keeps a word in the cell, and asks for it when it transfers."""
 
     name = "mine/keeper"
-    bound = ""
+    supports_transfer = True
 
     def fit(self, train):
         return named(train.items, Vocabulary.private(f"t{item}" for item in range(99)))
 
-    def keep(self, folder):
+    def save_state(self, folder):
         (folder / "generator.txt").write_text("kept")
 
     def transfer(self, trained, target, kept):
@@ -464,8 +464,8 @@ def test_a_trained_generator_names_the_unseen(
     expected = scheme.transfer(trained, view, home)  # type: ignore[arg-type]
     assert ids["tokens"].map(tuple).tolist() == [expected.code(item) for item in range(30)]
     kept = checkpoint.load(home / "generator.safetensors")[1]
-    again = kept_writer(scheme.settings, view, vocabulary, home / "generator.safetensors").t5.state_dict()
+    again = kept_writer(scheme.settings, view, vocabulary, home / "generator.safetensors").backbone.state_dict()
     assert all(torch.equal(kept[name], again[name]) for name in kept)
     (home / "generator.safetensors").write_bytes(b"")
-    with pytest.raises(BenchError, match=r"generator.safetensors' is damaged"):
+    with pytest.raises(BenchError, match=r"generator.safetensors' is corrupt"):
         scheme.transfer(trained, view, home)  # type: ignore[arg-type]

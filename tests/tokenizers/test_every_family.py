@@ -172,13 +172,13 @@ def test_a_language_model_can_read_the_whole_template(scheme: IdScheme, small: D
 def test_what_transfers_names_an_unseen_catalogue_in_its_own_vocabulary(
     scheme: IdScheme, small: Dataset, tmp_path: Path
 ) -> None:
-    assert (scheme.bound == "") == (type(scheme).transfer is not IdScheme.transfer)
-    if scheme.bound:
-        assert scheme.bound[0].islower()
-        assert scheme.bound[-1] != "."
+    assert scheme.supports_transfer == (type(scheme).transfer is not IdScheme.transfer)
+    if not scheme.supports_transfer:
+        assert scheme.no_transfer_reason[0].islower()
+        assert scheme.no_transfer_reason[-1] != "."
         return
     ids = scheme.fit(leave_one_out(small).train)
-    scheme.keep(tmp_path)
+    scheme.save_state(tmp_path)
     trained: Any = SimpleNamespace(ids=ids)
     titles = tuple(title.upper() for title in small.items.text["title"][::-1])
     items = replace(small.items, text={"title": (*titles, "Żubr 77")}, ids=(*small.items.ids, "new"))

@@ -1,4 +1,4 @@
-"""Numbering: which number an item gets, and that it tells nothing about what is held out."""
+"""Numbering: which number an item gets, and that it tells nothing about what is seen out."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_random_numbers_are_a_permutation_that_training_does_not_touch(seed: int
 @pytest.mark.parametrize("scheme", [Random, Sequential])
 def test_the_first_number_is_a_setting(scheme: type[Numeric]) -> None:
     assert sorted(numbers(scheme(scheme.Settings(first=0)).fit(view([[0]])))) == list(range(CATALOGUE))
-    with pytest.raises(BenchError, match="'first' must be 0 or more; found -1"):
+    with pytest.raises(BenchError, match="'first' must be 0 or more; got -1"):
         scheme.Settings(first=-1)
 
 

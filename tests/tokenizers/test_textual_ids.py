@@ -148,9 +148,9 @@ def test_an_item_without_text_is_an_error_that_names_it() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(BenchError, match="'words' must be 1 or more; found 0"):
+    with pytest.raises(BenchError, match="'words' must be 1 or more; got 0"):
         settings_of(Title, {"words": "0"})
-    with pytest.raises(BenchError, match="'order' must be one of salient, frequent, title; found 'random'"):
+    with pytest.raises(BenchError, match="'order' must be one of salient, frequent, title; got 'random'"):
         settings_of(Title, {"order": "random"})
 
 

@@ -179,7 +179,7 @@ def test_batches_of_scores_are_all_scores_at_once(
     baseline.fit(split.train)
     excluded = None
     if exclude_history:
-        excluded = np.array([[item in held for item in range(30)] for held in had(toy, split.test)])
+        excluded = np.array([[item in seen for item in range(30)] for seen in had(toy, split.test)])
     advanced: list[int] = []
     found = score_targets(baseline, split.test, 30, exclude_history, advanced.append)
     assert_equal(found, from_scores(baseline.score(split.test.histories), split.test.items, excluded))

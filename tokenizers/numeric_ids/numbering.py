@@ -32,7 +32,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.first < 0:
-            raise BenchError(f"setting of numeric 'first' must be 0 or more; found {self.first}")
+            raise BenchError(f"setting of numeric 'first' must be 0 or more; got {self.first}")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Random(Numeric):
     """Items numbered in random order, drawn from the seed; those of an unseen catalogue likewise."""
 
     name = "numeric/random"
-    bound = ""
+    supports_transfer = True
 
     def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> TokenIds:
         """A control: the unseen catalogue gets numbers that the model can write, and that tell it nothing."""
@@ -100,7 +100,7 @@ class Sequential(Numeric):
     """
 
     name = "numeric/sequential"
-    bound = "its numbers follow the training histories of the catalogue, of which an unseen one has none"
+    no_transfer_reason = "its numbers follow the training histories of the catalogue, of which an unseen one has none"
     Settings = SequentialSettings
 
     def order(self, train: TrainView) -> NDArray[np.integer]:

@@ -23,7 +23,7 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True)
 class Search:
-    """Lengths count the start token: nothing ends below ``shortest``, nothing is longer than ``longest``."""
+    """Lengths count the start token: nothing ends below ``shortest``, nothing is longer than ``max_length``."""
 
     penalty: float
     shortest: int

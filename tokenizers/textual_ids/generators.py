@@ -91,10 +91,10 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     if path and path.exists():
         state, weights = checkpoint.load(path)
         t5.load_state_dict(weights)
-        train.spared.append(state.seconds)
+        train.cached_seconds.append(state.seconds)
     else:
         watch = Stopwatch()
-        bootstrap(t5, vocabulary, sources, targets, plan, train.seed, train.report)
+        bootstrap(t5, vocabulary, sources, targets, plan, train.seed, train.progress)
         if path:
             checkpoint.save(path, checkpoint.TrainingState(seconds=watch.seconds), t5.state_dict())
     return Writer(t5.eval(), vocabulary, sources)

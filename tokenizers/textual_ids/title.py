@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
-from bench.ids.prompts import SENTENCE
 from bench.ids.identifiers import Template, TokenIds
+from bench.ids.prompts import SENTENCE
 from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
 from bench.vocabulary import Vocabulary
@@ -38,7 +38,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("words", "min_shared", "vocabulary"):
             if getattr(self, name) < 1:
-                raise BenchError(f"setting of textual/title '{name}' must be 1 or more; found {getattr(self, name)}")
+                raise BenchError(f"setting of textual/title '{name}' must be 1 or more; got {getattr(self, name)}")
 
 
 class Title(IdScheme):
@@ -52,10 +52,10 @@ class Title(IdScheme):
     """
 
     name = "textual/title"
-    bound = ""
+    supports_transfer = True
     Settings = Settings
 
-    def require(self, items: ItemTable) -> None:
+    def validate_items(self, items: ItemTable) -> None:
         require_text(items, "textual identifiers")
 
     def fit(self, train: TrainView) -> TokenIds:
@@ -66,7 +66,7 @@ class Title(IdScheme):
 
     def named(self, items: ItemTable, vocabulary: Vocabulary | None, template: Template) -> TokenIds:
         """Identifiers in the vocabulary given, or in one trained on their words."""
-        self.require(items)
+        self.validate_items(items)
         words = table(items)
         shared_by = spread(words)
         if vocabulary is not None:

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Literal
 
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
+from bench.ids.identifiers import Template, TokenIds
 from bench.ids.imported import formats
 from bench.ids.imported.items import Matched, Value, beside, examples, keyed, match
 from bench.ids.prompts import SENTENCE
-from bench.ids.identifiers import Template, TokenIds
 from bench.ids.scheme import IdScheme
 from bench.vocabulary import EOS, PAD, UNK, Vocabulary
 
@@ -54,14 +54,14 @@ class File(IdScheme):
         self.found = formats.read(self.path, self.data)
         super().__init__(replace(asked, content=digest))
 
-    def depends(self) -> str:
+    def cache_key(self) -> str:
         return str(self.settings.content)
 
     def matched(self, train: TrainView) -> Matched:
         held = keyed(self.found, self.path, self.named, self.beside)
         return match(held, train.items, self.path.name, train.dataset)
 
-    def remarks(self, train: TrainView) -> Sequence[str]:
+    def warnings(self, train: TrainView) -> Sequence[str]:
         matched = self.matched(train)
         if train.language is None or not self.found.words:
             return matched.remarks

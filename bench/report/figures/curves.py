@@ -77,7 +77,7 @@ def course(result: Result) -> Course | None:
         loss, validation = ([float(point.get(key, np.nan)) for point in points] for key in ("loss", name))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BenchError(
-            f"the training curve in '{result.folder / 'result.json'}' is damaged ({error!r}); run that cell again "
+            f"the training curve in '{result.folder / 'result.json'}' is corrupt ({error!r}); run that cell again "
             "with --force"
         ) from error
     steps = _end_to_end(steps)

@@ -14,9 +14,9 @@ from bench.data.dataset import Dataset, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.ids import exchange
+from bench.ids.identifiers import Template, TokenIds
 from bench.ids.imported import File
 from bench.ids.prompts import SENTENCE
-from bench.ids.identifiers import Template, TokenIds
 from bench.runs import subjects
 from bench.vocabulary import Vocabulary
 
@@ -39,7 +39,7 @@ def test_codes_are_tokens_of_a_private_vocabulary(written: Written, made: Made, 
     assert not ids.vocabulary.language_model
     assert ids.template == Template()
     assert ids.groups.tolist()[0] == ids.groups.tolist()[1]  # given as they are: reported, not mended
-    assert scheme.remarks(train) == (
+    assert scheme.warnings(train) == (
         "2 items share their identifier with another, as '<a_0> <b_2>' is that of 'A1', 'B2'",
     )
 
@@ -93,9 +93,9 @@ def test_words_are_text(written: Written, made: Made, train: TrainView, t5_token
     titles = [subjects.load_scheme("textual/title")().fit(view) for view in (train, replace(train, language=t5))]
     assert [ids.template, of_t5.template] == [ours.template for ours in titles]
     assert made(path, separator=",").fit(replace(train, language=t5)).template == replace(SENTENCE, separator=",")
-    assert not scheme.remarks(replace(train, language=t5))
+    assert not scheme.warnings(replace(train, language=t5))
     odd = made(written("odd.txt", "A1 red\nB2 赤い車\nC3 c\nD4 d\n"))
-    assert odd.remarks(replace(train, language=t5)) == (
+    assert odd.warnings(replace(train, language=t5)) == (
         "1 identifiers have letters that the backbone's vocabulary can't write: '赤い車'",
     )
 
@@ -109,7 +109,7 @@ def test_missing_items_are_an_error_or_numbered(written: Written, made: Made, tr
     ids = scheme.fit(train)
     assert len(set(map(ids.code, range(4)))) == 4
     assert (
-        scheme.remarks(train)[1]
+        scheme.warnings(train)[1]
         == f"1 of {4 if text[0] == 'A' else 3} items of 'some.txt' are not in the catalogue and are left out: 'X9'"
     )
     if text[0] == "A":  # '1' is taken
@@ -127,7 +127,7 @@ def test_many_missing_items_take_few_tokens(written: Written, made: Made, toy: D
 def test_identity_is_the_content(written: Written, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written("four.index.json", json.dumps(INDEX))
     first = made(path)
-    assert first.depends() == first.settings.content != ""
+    assert first.cache_key() == first.settings.content != ""
     monkeypatch.chdir(tmp_path)
     assert type(made(Path("four.index.json"))) is type(first)
     assert made(Path("four.index.json")).settings == first.settings

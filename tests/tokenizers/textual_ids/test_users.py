@@ -162,8 +162,8 @@ def test_users_are_tokens_to_the_learner(writer: Callable[..., Writer], t5: Call
     with torch.no_grad():
         learner.generator.decoder.norm.weight *= 1e6
     anonymous = Sequences.from_rows([[0, 8, 2, 3, 4], [1], [4]])
-    histories, targets = replace(anonymous, owners=np.array([1, 0, 1])), np.array([3, 0, 8], np.int32)
-    hard = SequenceRecommender(ids, learner.t5).eval()
+    histories, targets = replace(anonymous, user_rows=np.array([1, 0, 1])), np.array([3, 0, 8], np.int32)
+    hard = SequenceRecommender(ids, learner.backbone).eval()
     hard.writer = hard.writer.renamed(
         TokenIds.from_lists(learner.soft_names(list(range(12)))[0], made.vocabulary, ids.template)
     )
@@ -175,8 +175,8 @@ def test_users_are_tokens_to_the_learner(writer: Callable[..., Writer], t5: Call
 @pytest.mark.parametrize(
     ("scheme", "given", "said"),
     [
-        (IdGenRec, "repo", "must be one of off, on; found 'repo'; .*, are textual/idgenrec-user-leak$"),
-        (UserLeak, "off", "'users' must be one of on; found 'off'"),
+        (IdGenRec, "repo", "must be one of off, on; got 'repo'; .*, are textual/idgenrec-user-leak$"),
+        (UserLeak, "off", "'users' must be one of on; got 'off'"),
     ],
 )
 def test_settings_that_cannot_be(scheme: type[IdGenRec], given: str, said: str) -> None:

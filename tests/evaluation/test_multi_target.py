@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
 from bench.data.dataset import Sequences
-from bench.evaluation import several
+from bench.evaluation import multi_target
 from bench.evaluation.metrics import CUTOFFS, Ranks, from_scores, from_slots, per_user, summaries
 
 ITEMS = 40
 
 
 def drawn(seed: int, users: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores ``[users, items]``, and one to nine targets of each user with their owners."""
+    """Scores ``[users, items]``, and one to nine targets of each user with their user_rows."""
     random = np.random.default_rng(seed)
     counts = random.integers(1, 10, users)
     targets = np.concatenate([random.permutation(ITEMS)[:count] for count in counts])
@@ -29,30 +29,30 @@ def drawn(seed: int, users: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 @pytest.mark.parametrize("k", CUTOFFS)
 def test_ndcg_equals_scikit_learn_and_the_rest_counting(k: int) -> None:
-    scores, targets, owners = drawn(0)
-    ranks = from_scores(scores, targets, rows=owners).of(owners, targets)
+    scores, targets, user_rows = drawn(0)
+    ranks = from_scores(scores, targets, rows=user_rows).of(user_rows, targets)
     relevant = np.zeros(scores.shape)
-    relevant[owners, targets] = 1
+    relevant[user_rows, targets] = 1
     assert ranks.per_user(f"ndcg@{k}").mean() == pytest.approx(ndcg_score(relevant, scores, k=k))
     for name in (f"hit@{k}", f"recall@{k}", f"mrr@{k}"):
         expected = [
-            plain(np.argsort(-row).tolist(), set(held.nonzero()[0]), name)
-            for row, held in zip(scores, relevant, strict=True)
+            plain(np.argsort(-row).tolist(), set(seen.nonzero()[0]), name)
+            for row, seen in zip(scores, relevant, strict=True)
         ]
         assert ranks.per_user(name) == pytest.approx(expected)
 
 
 def test_by_hand() -> None:
     """Two of three targets at ranks 1 and 4, and a user whose only target is not found."""
-    ranks, owners = np.array([4.0, math.inf, 1.0, math.inf]), np.array([0, 0, 0, 1])
+    ranks, user_rows = np.array([4.0, math.inf, 1.0, math.inf]), np.array([0, 0, 0, 1])
     gain = 1 + 1 / math.log2(5)
-    assert several.per_user(ranks, owners, "recall@5").tolist() == [2 / 3, 0]
-    assert several.per_user(ranks, owners, "recall@3").tolist() == [1 / 3, 0]
-    assert several.per_user(ranks, owners, "hit@3").tolist() == [1, 0]
-    assert several.per_user(ranks, owners, "ndcg@5") == pytest.approx([gain / (1 + 1 / math.log2(3) + 0.5), 0])
-    assert several.per_user(ranks, owners, "ndcg@2") == pytest.approx([1 / (1 + 1 / math.log2(3)), 0])
-    assert several.per_user(ranks, owners, "mrr").tolist() == [1, 0]
-    assert several.per_user(ranks + 2, owners, "mrr@20") == pytest.approx([1 / 3, 0])
+    assert multi_target.per_user(ranks, user_rows, "recall@5").tolist() == [2 / 3, 0]
+    assert multi_target.per_user(ranks, user_rows, "recall@3").tolist() == [1 / 3, 0]
+    assert multi_target.per_user(ranks, user_rows, "hit@3").tolist() == [1, 0]
+    assert multi_target.per_user(ranks, user_rows, "ndcg@5") == pytest.approx([gain / (1 + 1 / math.log2(3) + 0.5), 0])
+    assert multi_target.per_user(ranks, user_rows, "ndcg@2") == pytest.approx([1 / (1 + 1 / math.log2(3)), 0])
+    assert multi_target.per_user(ranks, user_rows, "mrr").tolist() == [1, 0]
+    assert multi_target.per_user(ranks + 2, user_rows, "mrr@20") == pytest.approx([1 / 3, 0])
 
 
 def test_one_target_each_is_what_it_always_was() -> None:
@@ -64,13 +64,13 @@ def test_one_target_each_is_what_it_always_was() -> None:
     assert owned.strict.tolist() == alone.strict.tolist()
     for complete in (False, True):
         one, other = summaries(alone, complete), summaries(owned, complete)
-        for reading, held in one.items():
+        for reading, seen in one.items():
             again = {
                 name: value for name, value in other[reading].items() if not name.startswith(("recall", "precision"))
             }
-            assert again == pytest.approx(held, abs=1e-15)
-            assert all(other[reading][f"recall@{k}"] == pytest.approx(held[f"hit@{k}"]) for k in CUTOFFS)
-            assert all(other[reading][f"precision@{k}"] == pytest.approx(held[f"hit@{k}"] / k) for k in CUTOFFS)
+            assert again == pytest.approx(seen, abs=1e-15)
+            assert all(other[reading][f"recall@{k}"] == pytest.approx(seen[f"hit@{k}"]) for k in CUTOFFS)
+            assert all(other[reading][f"precision@{k}"] == pytest.approx(seen[f"hit@{k}"] / k) for k in CUTOFFS)
     for name in ("hit@5", "recall@5", "precision@5", "ndcg@10", "mrr@20", "mrr"):
         assert owned.per_user(name).tolist() == per_user(alone.strict, name).tolist()
 
@@ -102,28 +102,28 @@ def slots_of(
     items: np.ndarray, valid: np.ndarray, scores: np.ndarray, wanted: set[int], groups: np.ndarray, had: set[int]
 ) -> list[Slot]:
     """A user's slots as lists of items; of equal scores those first that are less likely to show a target."""
-    held = [
+    seen = [
         (-score, [item for item in range(len(groups)) if groups[item] == groups[shown] and item not in had])
         for shown, ok, score in zip(items, valid, scores, strict=True)
         if ok
     ]
-    held = [pair for pair in held if pair[1]]
-    held.sort(key=lambda pair: (pair[0], len(wanted & set(pair[1])) / len(pair[1])))
-    return [slot for _, slot in held]
+    seen = [pair for pair in seen if pair[1]]
+    seen.sort(key=lambda pair: (pair[0], len(wanted & set(pair[1])) / len(pair[1])))
+    return [slot for _, slot in seen]
 
 
 def strict_list(
     items: np.ndarray, valid: np.ndarray, scores: np.ndarray, wanted: set[int], groups: np.ndarray, had: set[int]
 ) -> Slot:
     """All items of all slots; of one slot, or of slots of one score, the targets last."""
-    held = [
+    seen = [
         (-score, item in wanted, item)
         for shown, ok, score in zip(items, valid, scores, strict=True)
         if ok
         for item in range(len(groups))
         if groups[item] == groups[shown] and item not in had
     ]
-    return [item for _, _, item in sorted(held)]
+    return [item for _, _, item in sorted(seen)]
 
 
 def plain(listed: list[int | None], wanted: set[int], name: str) -> float:
@@ -164,7 +164,7 @@ def readings_by_hand(seed: int, excluded: Sequences) -> dict[str, dict[str, floa
             for name in NAMES:
                 values = [Fraction(plain(listed, wanted, name)) for listed in outcomes]
                 found[reading][name].append(float(sum(values) / len(values)))
-    return {reading: {name: float(np.mean(held)) for name, held in by.items()} for reading, by in found.items()}
+    return {reading: {name: float(np.mean(seen)) for name, seen in by.items()} for reading, by in found.items()}
 
 
 @given(st.integers(0, 100_000), st.integers(0, 7))
@@ -189,13 +189,13 @@ def test_readings_equal_lists_written_out(seed: int, had: int) -> None:
 @settings(max_examples=40, deadline=None)
 def test_tied_scores_put_all_targets_last(seed: int) -> None:
     random = np.random.default_rng(seed)
-    _, targets, owners = drawn(seed, users=3)
+    _, targets, user_rows = drawn(seed, users=3)
     scores = random.integers(0, 4, (3, ITEMS)).astype(np.float32)
-    ranks = from_scores(scores, targets, rows=owners).of(owners, targets)
+    ranks = from_scores(scores, targets, rows=user_rows).of(user_rows, targets)
     for user in range(3):
-        mine = targets[owners == user]
+        mine = targets[user_rows == user]
         order = sorted(range(ITEMS), key=lambda item: (-scores[user, item], item in mine))
-        assert sorted(ranks.strict[owners == user]) == sorted(order.index(item) + 1 for item in mine)
+        assert sorted(ranks.strict[user_rows == user]) == sorted(order.index(item) + 1 for item in mine)
     found = summaries(ranks, complete=True)
     for name, value in found["strict"].items():
         assert found["optimistic"][name] == pytest.approx(value)
@@ -203,8 +203,8 @@ def test_tied_scores_put_all_targets_last(seed: int) -> None:
 
 
 def test_a_constant_score_never_looks_good() -> None:
-    targets, owners = np.array([0, 1, 2]), np.zeros(3, int)
-    ranks = from_scores(np.zeros((1, ITEMS)), targets, rows=owners).of(owners, targets)
+    targets, user_rows = np.array([0, 1, 2]), np.zeros(3, int)
+    ranks = from_scores(np.zeros((1, ITEMS)), targets, rows=user_rows).of(user_rows, targets)
     assert ranks.strict.tolist() == [38, 39, 40]
     assert summaries(ranks, complete=True)["strict"]["ndcg@20"] == 0
 

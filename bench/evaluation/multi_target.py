@@ -4,7 +4,7 @@ Recall@k is the share of a user's targets among the first k, precision@k the sha
 is divided by the gain of an ideal list, which begins with min(targets, k) of them; Hit@k says whether any target is
 among the first k, MRR is 1 / rank of the first one. With one target recall is hit, and all are what they always were.
 
-``owners [targets]`` numbers the user of each target, ascending from 0, and every user has a target.
+``user_rows [targets]`` numbers the user of each target, ascending from 0, and every user has a target.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Own:
     slot: Ints
 
 
-def own(owners: Ints, places: Floats, codes: Ints, group_size: Ints) -> Own:
+def own(user_rows: Ints, places: Floats, codes: Ints, group_size: Ints) -> Own:
     """From the place of each target's slot, equal for ties, a number for its identifier, and the items that have it.
 
     Of slots that tie, those come last whose items are more likely targets.
     """
-    _, slot_of = np.unique(owners * (int(codes.max()) + 1) + codes, return_inverse=True)
+    _, slot_of = np.unique(user_rows * (int(codes.max()) + 1) + codes, return_inverse=True)
     targets = np.bincount(slot_of, np.isfinite(places))  # one that is excluded is in no slot
-    order = np.lexsort((codes, targets[slot_of] / group_size, places, owners))
-    owner, place, code = owners[order], places[order], codes[order]
+    order = np.lexsort((codes, targets[slot_of] / group_size, places, user_rows))
+    owner, place, code = user_rows[order], places[order], codes[order]
     of_user = np.append(True, owner[1:] != owner[:-1])
     of_tie = of_user | np.append(True, place[1:] != place[:-1])
     of_slot = of_tie | np.append(True, code[1:] != code[:-1])
@@ -63,19 +63,19 @@ def _number(steps: Ints, begins: NDArray[np.bool_]) -> Ints:
     return np.asarray(total - before[np.cumsum(begins) - 1], np.int64)
 
 
-def per_user(ranks: Floats, owners: Ints, name: str) -> Floats:
+def per_user(ranks: Floats, user_rows: Ints, name: str) -> Floats:
     """``[users]``: a metric by its name, from the ranks of all targets; no two of a user's are equal but ``inf``."""
     kind, k = _parsed(name)
     if kind == "mrr":
-        first = np.full(int(owners[-1]) + 1, np.inf)
-        np.minimum.at(first, owners, ranks)
+        first = np.full(int(user_rows[-1]) + 1, np.inf)
+        np.minimum.at(first, user_rows, ranks)
         return np.where(first <= k, 1 / first, 0.0)
     if kind == "hit":
-        return (np.bincount(owners, ranks <= k) > 0).astype(np.float64)
-    return _summed(ranks, np.ones(len(ranks)), owners, kind, k)
+        return (np.bincount(user_rows, ranks <= k) > 0).astype(np.float64)
+    return _summed(ranks, np.ones(len(ranks)), user_rows, kind, k)
 
 
-def expected(places: Floats, group_size: Ints, own: Own, owners: Ints, name: str) -> Floats:
+def expected(places: Floats, group_size: Ints, own: Own, user_rows: Ints, name: str) -> Floats:
     """``[users]``: the mean of a metric where every slot shows one of its items, all equally likely.
 
     ``places`` are those of the slots, equal for targets in one slot alone. Recall, precision and NDCG are sums over
@@ -84,14 +84,14 @@ def expected(places: Floats, group_size: Ints, own: Own, owners: Ints, name: str
     """
     kind, k = _parsed(name)
     if kind in ("recall", "precision", "ndcg"):
-        return _summed(places, 1 / group_size, owners, kind, k)
-    value, none_yet = np.zeros(int(owners[-1]) + 1), np.ones(int(owners[-1]) + 1)
+        return _summed(places, 1 / group_size, user_rows, kind, k)
+    value, none_yet = np.zeros(int(user_rows[-1]) + 1), np.ones(int(user_rows[-1]) + 1)
     within = np.flatnonzero(places <= k)
     for number in range(1, int(own.slot[within].max(initial=0)) + 1):
         at = within[own.slot[within] == number]
-        shows = np.bincount(owners[at], 1 / group_size[at], minlength=len(value))
+        shows = np.bincount(user_rows[at], 1 / group_size[at], minlength=len(value))
         place = np.ones(len(value))
-        place[owners[at]] = places[at]
+        place[user_rows[at]] = places[at]
         value += none_yet * shows * (1 / place if kind == "mrr" else 1.0)
         none_yet *= 1 - shows
     return value
@@ -103,11 +103,11 @@ def _parsed(name: str) -> tuple[str, float]:
     return kind, int(cutoff) if cutoff else np.finfo(np.float64).max
 
 
-def _summed(ranks: Floats, weights: Floats, owners: Ints, kind: str, k: float) -> Floats:
+def _summed(ranks: Floats, weights: Floats, user_rows: Ints, kind: str, k: float) -> Floats:
     """Recall, precision or NDCG: weighted gains of a user's targets as a part of what they are measured by."""
-    counts = np.bincount(owners)
+    counts = np.bincount(user_rows)
     if kind in ("recall", "precision"):
-        return np.bincount(owners, weights * (ranks <= k)) / (counts if kind == "recall" else k)
+        return np.bincount(user_rows, weights * (ranks <= k)) / (counts if kind == "recall" else k)
     gains = np.where(ranks <= k, weights / np.log2(ranks + 1), 0.0)
     ideal = np.cumsum(1 / np.log2(np.arange(1, int(k) + 1) + 1))
-    return np.asarray(np.bincount(owners, gains) / ideal[np.minimum(counts, int(k)) - 1], np.float64)
+    return np.asarray(np.bincount(user_rows, gains) / ideal[np.minimum(counts, int(k)) - 1], np.float64)

@@ -10,7 +10,7 @@ import pytest
 from numeric_ids import Random
 
 from bench.errors import BenchError, said
-from bench.runs.blame import blamed, place
+from bench.runs.attribution import attribute_errors, place
 
 Bench = Callable[..., SimpleNamespace]
 
@@ -32,12 +32,12 @@ class InFit(Random):
 class InStages(Random):
     name = "mine/stages"
     def stages(self, train, ids):
-        yield Stage(ids, share=0.1)
+        yield Stage(ids, budget_fraction=0.1)
         assert False
 
 class InRequire(Random):
     name = "mine/require"
-    def require(self, items):
+    def validate_items(self, items):
         raise ValueError("two\\nlines")
 
 class InHarness(Random):
@@ -134,7 +134,7 @@ def test_stops_and_errors_with_words_of_their_own_pass(stop: type[BaseException]
         def fit(self, train: object) -> None:  # type: ignore[override]
             raise stop("as it is")
 
-    with pytest.raises(stop, match=r"^as it is$"), blamed(Stopping()):
+    with pytest.raises(stop, match=r"^as it is$"), attribute_errors(Stopping()):
         Stopping().fit(None)
 
 
@@ -143,13 +143,13 @@ def test_code_of_a_package_is_named_with_its_folder() -> None:
         pytest.raises(
             BenchError, match=r"^numeric/random failed in fit: AttributeError: .*\(numeric_ids/\w+\.py, line \d+\)"
         ),
-        blamed(Random()),
+        attribute_errors(Random()),
     ):
         Random().fit(None)  # type: ignore[arg-type]
 
 
 def test_an_error_that_never_met_the_code_has_no_place_in_it() -> None:
-    with pytest.raises(KeyError) as caught, blamed(Random()):
+    with pytest.raises(KeyError) as caught, attribute_errors(Random()):
         {}["genres"]
     assert place(caught.value, Random) == ""
     assert said(caught.value) == "KeyError: 'genres'"

@@ -15,7 +15,7 @@ from bench.ids.scheme import IdScheme
 
 
 @contextmanager
-def blamed(subject: IdScheme | AnyBaseline) -> Iterator[None]:
+def attribute_errors(subject: IdScheme | AnyBaseline) -> Iterator[None]:
     """An exception on whose way is code of the subject becomes a BenchError: which, in what, and on which line.
 
     A BenchError, what the operating system says, and whatever comes from elsewhere stay as they are.
