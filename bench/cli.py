@@ -202,10 +202,10 @@ def recommend(
     results: Results = Path("results"),
 ) -> None:
     """What a finished run recommends to somebody with this history: items, titles, scores. Nothing is trained."""
+    from bench.api import load
     from bench.commands import recommend
-    from bench.results import saved
 
-    found = saved.load(run, results, dataset, seed, index)
+    found = load(run, results, dataset, seed, index)
     recommend.show(found, [lists.parts(one) for one in history], k, exclude_history, as_json)
 
 

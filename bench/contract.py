@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
 from bench.errors import BenchError, unknown
-from bench.evaluation.metrics import CUTOFFS
 from bench.settings import parse
 
 T = TypeVar("T")
+
+CUTOFFS = (1, 5, 10, 20)  # of the metrics that are reported
 
 
 def added(default: T) -> T:

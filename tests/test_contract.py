@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from bench.contract import PRESETS, Contract, contract_for, default_preset, digest, setting_names
+from bench.contract import CUTOFFS, PRESETS, Contract, contract_for, default_preset, digest, setting_names
 from bench.errors import BenchError
-from bench.evaluation.metrics import CUTOFFS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -31,7 +31,8 @@ def test_a_broken_promise_fails_and_says_all(toy_folder: Path) -> None:
         promise("Twins", "unique", toy_folder).check()
     assert str(caught.value) == (
         f"{SCHEMES}:Twins breaks the promise 'unique': 2 of 30 items share an identifier (item 'i00', red car; "
-        "item 'i01', blue car). To do: tell them apart, e.g. by a last token that counts, or declare `allow_collisions = True`"
+        "item 'i01', blue car). To do: tell them apart, e.g. by a last token that counts, or declare "
+        "`allow_collisions = True`"
     )
     promise("Twins", "length", toy_folder).check()
 

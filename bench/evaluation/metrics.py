@@ -5,8 +5,8 @@ that share an identifier come out of the decoder as one slot, and ``Ranks`` keep
 in three ways. *Strict* (the headline) puts the target last among the items of its slot, *optimistic* takes the rank of
 the slot as if the target were alone in it, *expected* lets each slot show one of its items, drawn at random.
 
-Where a user has several targets (``Ranks.user_rows``), metrics are those of ``bench.evaluation.multi_target``; with one target
-for each user they come to the same.
+Where a user has several targets (``Ranks.user_rows``), metrics are those of ``bench.evaluation.multi_target``; with one
+target for each user they come to the same.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contract import CUTOFFS
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.evaluation import multi_target
-
-CUTOFFS = (1, 5, 10, 20)
 
 Floats = NDArray[np.float64]
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.backbone.t5 import T5
+from bench.contract import Contract
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.errors import BenchError
@@ -39,6 +40,16 @@ class Decoding:
         if not self.exclude_history:
             return None
         return histories if seen is None else seen
+
+
+def decoding_of(contract: Contract, exclude_history: bool | None = None) -> Decoding:
+    """How the contract ranks items; it may be overruled in whether those of the history are left out."""
+    return Decoding(
+        contract.decoder,
+        contract.beam_width,
+        Scoring(contract.normalise, contract.length_penalty),
+        contract.exclude_history if exclude_history is None else exclude_history,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,7 +95,7 @@ class Costs:
 
 @dataclass(frozen=True, eq=False)
 class KindTable:
-    """Strict ``ranks [targets]`` of the targets of one kind among the items of that kind; ``user_rows`` number users."""
+    """Strict ``ranks [targets]`` of the targets of one kind among its items; ``user_rows`` number the users."""
 
     ranks: Floats
     user_rows: NDArray[np.int64]

@@ -21,13 +21,11 @@ from bench.files import require_readable
 from bench.ids import storage
 from bench.ids.identifiers import Ids
 from bench.model.index import CatalogueIndex
-from bench.model.recommender import Decoding, Recommender, recommender_for
+from bench.model.recommender import Decoding, Recommender, decoding_of, recommender_for
 from bench.model.vector_set import VectorSetRecommender
-from bench.report import find
 from bench.results import head as saved_head
 from bench.results import read as results
 from bench.results.read import Result
-from bench.runs.fitting import decoding_of
 from bench.training.ranking import users_at_once
 
 IDS = "ids.safetensors"
@@ -116,19 +114,6 @@ class Saved:
 
     def _described(self, item: int, score: float) -> Recommendation:
         return Recommendation(self.items[item], self.titles[item], score, self.identifiers[item])
-
-
-def load(
-    run: str | Path,
-    folder: Path = Path("results"),
-    dataset: str | None = None,
-    seed: int | None = None,
-    index: str | None = None,
-) -> Saved:
-    """The run that ``bench compare`` would find by this name or folder; of several seeds the first. For ``index`` see
-    ``Saved``.
-    """
-    return Saved(find.find(folder, str(run), dataset, seed).first, index)
 
 
 def _index(recommender: Recommender, kind: str, result: Result) -> CatalogueIndex:

@@ -15,8 +15,6 @@ from bench.errors import BenchError
 from bench.ids import storage
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
-from bench.model.beam import Scoring
-from bench.model.recommender import Decoding
 from bench.runs import subjects
 from bench.runs.progress import Bar, Display
 from bench.training.cost import Stopwatch
@@ -32,16 +30,6 @@ def language(contract: Contract) -> Vocabulary | None:
         return None
     folder = huggingface.locate(contract.backbone)
     return Vocabulary.of_language_model(folder, huggingface.read_config(folder / "config.json")["vocab_size"])
-
-
-def decoding_of(contract: Contract, exclude_history: bool | None = None) -> Decoding:
-    """How the contract ranks items; it may be overruled in whether those of the history are left out."""
-    return Decoding(
-        contract.decoder,
-        contract.beam_width,
-        Scoring(contract.normalise, contract.length_penalty),
-        contract.exclude_history if exclude_history is None else exclude_history,
-    )
 
 
 def fitted(

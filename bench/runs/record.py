@@ -14,11 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import bench
+from bench.contract import CUTOFFS
 from bench.data.dataset import Dataset
 from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline
-from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
+from bench.evaluation.metrics import Ranks, summaries
 from bench.evaluation.warm_cold import KINDS, Kind, is_warm
 from bench.files import require_readable
 from bench.ids.scheme import IdScheme

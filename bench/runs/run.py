@@ -8,9 +8,9 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from bench.contract import CUTOFFS
 from bench.data.splits import Split
 from bench.evaluation.baseline import TrainedBaseline
-from bench.evaluation.metrics import CUTOFFS
 from bench.ids.scheme import IdScheme
 from bench.results import store
 from bench.runs import record, subjects

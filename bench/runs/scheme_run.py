@@ -17,20 +17,21 @@ from accelerate.utils import broadcast
 from bench.backbone import huggingface
 from bench.backbone.numbers import redraw_numbers
 from bench.backbone.t5 import T5
+from bench.contract import CUTOFFS
 from bench.data.dataset import Progress
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
-from bench.evaluation.metrics import CUTOFFS, Ranks
+from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import Mask, by_kind, is_warm
 from bench.ids import diagnostics, exchange, storage
 from bench.ids.identifiers import Ids
 from bench.ids.scheme import IdScheme, Stage, Trained
-from bench.model.recommender import Recommender, recommender_for
+from bench.model.recommender import Recommender, decoding_of, recommender_for
 from bench.results import head as saved_head
 from bench.results import store
 from bench.results.saved import IDS, WEIGHTS, checksum
 from bench.runs import curves
-from bench.runs.fitting import decoding_of, fitted, language, told
+from bench.runs.fitting import fitted, language, told
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request

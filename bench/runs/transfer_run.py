@@ -16,21 +16,21 @@ import numpy as np
 from accelerate import Accelerator
 
 from bench.backbone import huggingface
-from bench.contract import Contract
+from bench.contract import CUTOFFS, Contract
 from bench.data import splitting
 from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.joined import place, restricted
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
-from bench.evaluation.metrics import CUTOFFS, Ranks
+from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import KINDS, Mask, by_kind, is_warm
 from bench.ids import diagnostics, exchange
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
-from bench.model.recommender import Recommender, recommender_for
+from bench.model.recommender import Recommender, decoding_of, recommender_for
 from bench.results import head as saved_head
 from bench.results.saved import restore
-from bench.runs.fitting import decoding_of, language, told
+from bench.runs.fitting import language, told
 from bench.runs.progress import Display
 from bench.runs.record import Outcome, stored
 from bench.runs.request import Request

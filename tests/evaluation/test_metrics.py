@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, top_k_accuracy_score
 
+from bench.contract import CUTOFFS
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.evaluation import metrics
-from bench.evaluation.metrics import CUTOFFS, Ranks, from_scores, from_slots, hit, ndcg, reciprocal_rank
+from bench.evaluation.metrics import Ranks, from_scores, from_slots, hit, ndcg, reciprocal_rank
 
 USERS, ITEMS = 300, 60
 

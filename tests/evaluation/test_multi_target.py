@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
+from bench.contract import CUTOFFS
 from bench.data.dataset import Sequences
 from bench.evaluation import multi_target
-from bench.evaluation.metrics import CUTOFFS, Ranks, from_scores, from_slots, per_user, summaries
+from bench.evaluation.metrics import Ranks, from_scores, from_slots, per_user, summaries
 
 ITEMS = 40
 

@@ -22,9 +22,9 @@ from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
+from bench.model.recommender import decoding_of
 from bench.results import read as stored
 from bench.results.saved import IDS, Saved, contract_of, restore
-from bench.runs.fitting import decoding_of
 from bench.training.ranking import evaluate
 
 Bench = Callable[..., SimpleNamespace]

@@ -30,8 +30,8 @@ CONTRACT = Contract(examples="one", epochs=2, batch_size=16, learning_rate=1e-2,
 
 @pytest.fixture
 def job(toy: Dataset, tmp_path: Path) -> Callable[..., Job]:
-    """``job(seed=0, path=…, progress=…, validate=…, **fields of the stage, **changes to the contract)``: always the same
-    first weights.
+    """``job(seed=0, path=…, progress=…, validate=…, **fields of the stage, **changes to the contract)``: always the
+    same first weights.
 
     Every item is a token of its own, for that is learnt fastest.
     """

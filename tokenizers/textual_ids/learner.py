@@ -37,7 +37,7 @@ AT_ONCE = 128  # items that go through the generator together
 class GeneratorLearner(Recommender):
     """A frozen recommender and the generator of ``writer``, a copy of which learns to name the items of histories.
 
-    Histories are cut to their newest ``max_history`` items; an identifier is at most ``max_length`` tokens with its end.
+    Histories are cut to their newest ``max_history`` items; an identifier is at most ``longest`` tokens with its end.
     An item for which the generator writes no whole word is read by its present identifier.
     """
 
