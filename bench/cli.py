@@ -56,7 +56,8 @@ DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Fol
     "`bench run --id-scheme textual,numeric/random --baseline pop,random --dataset ml-100k --seed 0,1,2`\n\n"
     "`bench run --id-scheme textual,textual/idgenrec-rec-only --dataset toys` sets it beside its control.\n\n"
     "`bench run --id-scheme textual --dataset toys --set backbone=t5-small --set epochs=5 --set textual.words=6`\n\n"
-    "`bench run --id-scheme textual --dataset ml-100k --split ratio`\n\n"
+    "`bench run --id-scheme textual --dataset ml-100k --split global-temporal`\n\n"
+    "`bench run --id-scheme numeric/random --recipe published --dataset toys`\n\n"
     "`bench run --id-scheme textual --dataset toys+beauty --zero-shot sports`\n\n"
     "`bench run --id-scheme file:Beauty.index.json --dataset beauty --set file.items=Beauty.item2id`\n\n"
     "`torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys`"
@@ -79,8 +80,11 @@ def run(
         list[str] | None,
         typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="leave-one-out or ratio; short for --set split=…")] = None,
+    split: Annotated[str | None, typer.Option(help="leave-one-out or global-temporal; short for --set split=…")] = None,
     decoder: Annotated[str | None, typer.Option(help="beam or exact; short for --set decoder=…")] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
+    ] = "",
     tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
     results: Results = Path("results"),
@@ -107,6 +111,7 @@ def run(
             force=force,
             tune=tune,
             zero_shot=lists.named("--zero-shot", zero_shot),
+            recipe=recipe,
         )
     )
     if _is_main_process():

@@ -36,7 +36,9 @@ class Contract:
     """
 
     # what is read
-    split: Literal["leave-one-out", "ratio"] = "leave-one-out"  # or global time: the oldest 80 % train, 10 %, 10 %
+    split: Literal["leave-one-out", "global-temporal"] = (
+        "leave-one-out"  # or global time: the oldest 80 % train, 10 %, 10 %
+    )
     max_history: int = 20  # newest items shown
     validation_in_test_history: bool = True  # as all published leave-one-out systems do
 
@@ -46,7 +48,8 @@ class Contract:
     max_tokens: int = 512  # encoder input; the oldest items are dropped first
     whole_words: bool = added(False)  # a learned embedding tells the encoder which history item a token belongs to
     reinitialise: Literal["none", "numbers"] = added("none")  # what a pretrained backbone has to learn anew
-    prompts: Literal["scheme", "sampled", "unseen"] = added("scheme")  # its own; ten; ten, and ranked in another
+    # the text around a history: one for each kind; the scheme's own; one of ten; ten, and ranked in an eleventh
+    template: Literal["neutral", "scheme", "sampled", "unseen"] = "neutral"
 
     # the budget
     examples: Literal["all", "one"] = "all"  # every training prefix in each epoch, or one random prefix of each user
@@ -149,9 +152,13 @@ def contract_for(preset: str, overrides: Mapping[str, str]) -> Contract:
     """The preset's contract with some lines changed. BenchError on an unknown preset, setting or value."""
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
-    base = PRESETS[preset].contract
-    changed = parse(Contract, overrides, "setting")
-    return replace(base, **{name: getattr(changed, name) for name in overrides})
+    return changed(PRESETS[preset].contract, overrides)
+
+
+def changed(contract: Contract, overrides: Mapping[str, str]) -> Contract:
+    """The contract with some lines replaced, given as text. BenchError on an unknown line or value."""
+    read = parse(Contract, overrides, "setting")
+    return replace(contract, **{name: getattr(read, name) for name in overrides})
 
 
 def default_preset(cuda: bool) -> str:

@@ -15,6 +15,7 @@ from bench.contract import PRESETS
 from bench.data import sources
 from bench.errors import BenchError
 from bench.faults import fault
+from bench.recipes import RECIPES
 from bench.results.read import sound
 from bench.runs.subjects import load_baseline, load_scheme
 
@@ -37,6 +38,7 @@ def show(results: Path, data_dir: Path | None, check: bool = False, as_json: boo
     known = [(k.name, str(k.found) if k.found else f"not found: {k.description}") for k in sources.known(data_dir)]
     offered = _offered(plugins.DATASETS, sources.load, check)
     _show(console, "data sets (--dataset)", [*known, *offered, ("./folder", "any folder of RecBole atomic files")])
+    _show(console, "recipes (--recipe)", _recipes() or [("none", "")])
     _show(console, "presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()])
     states = ((folder, _state(results / "runs" / folder)) for folder in finished(results))
     done = [(str(folder), state["problem"] or state["model"] or "") for folder, state in states]
@@ -55,6 +57,7 @@ def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str
             for known in sources.known(data_dir)
         ],
         "offered_datasets": _plain(plugins.DATASETS, sources.load, check),
+        "recipes": [{"name": name, "of": owners} for name, owners in _recipes()],
         "presets": [{"name": name, "purpose": preset.purpose} for name, preset in PRESETS.items()],
         "finished": [
             {"folder": str(results / "runs" / folder), **_state(results / "runs" / folder)}
@@ -69,6 +72,15 @@ def _plain(group: str, load: Load, check: bool) -> list[dict[str, str | None]]:
         {"name": name, "is": offered[0].value, "problem": _trouble(name, offered, load, check) or None}
         for name, offered in offers.items()
     ]
+
+
+def _recipes() -> list[tuple[str, str]]:
+    """Names of recipes, and the schemes and baselines that have one of that name."""
+    owners: dict[str, list[str]] = {}
+    for name in plugins.offers(RECIPES):
+        owner, _, recipe = name.partition(":")
+        owners.setdefault(recipe, []).append(owner)
+    return [(recipe, ", ".join(found)) for recipe, found in owners.items()]
 
 
 def finished(results: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from bench.data.dataset import Dataset
 from bench.data.global_time import global_time
 from bench.data.splits import Split, leave_one_out
 
-SPLITS = {"leave-one-out": leave_one_out, "ratio": global_time}
+SPLITS = {"leave-one-out": leave_one_out, "global-temporal": global_time}
 
 
 def split(dataset: Dataset, contract: Contract, seed: int) -> Split:

@@ -144,30 +144,30 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 @singledispatch
 def recommender_for(
-    ids: Any, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+    ids: Any, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
 ) -> Recommender:
     """The recommender for a kind of identifiers, over a T5 whose vocabulary is theirs.
 
     The encoder reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says where
-    the token probabilities of the loss sum to one; a head without tokens has no use for it. ``prompts`` names a set of
-    templates (``bench.ids.prompts``). Whole-word embeddings are used where the T5 has a table of them.
+    the token probabilities of the loss sum to one; a head without tokens has no use for it. ``template`` is the line of
+    the contract (``bench.ids.prompts``). Whole-word embeddings are used where the T5 has a table of them.
     """
     raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds, VectorIds")
 
 
 @recommender_for.register
 def _(
-    ids: TokenIds, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+    ids: TokenIds, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
 ) -> Recommender:
     from bench.model.sequence import SequenceRecommender
 
-    return SequenceRecommender(ids, backbone, max_tokens, objective, prompts)
+    return SequenceRecommender(ids, backbone, max_tokens, objective, template)
 
 
 @recommender_for.register
 def _(
-    ids: VectorIds, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+    ids: VectorIds, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
 ) -> Recommender:
     from bench.model.vector_set import VectorSetRecommender
 
-    return VectorSetRecommender(ids, backbone, max_tokens, prompts)
+    return VectorSetRecommender(ids, backbone, max_tokens, template)

@@ -38,11 +38,11 @@ class SequenceRecommender(Recommender):
         backbone: T5,
         max_tokens: int = 512,
         objective: str = "vocabulary",
-        prompts: str = "scheme",
+        template: str = "neutral",
     ) -> None:
         super().__init__()
         self.ids, self.backbone = ids, backbone
-        wording = prompt_set(ids, prompts)
+        wording = prompt_set(ids, template)
         self.prompts = wording.trained
         self.writer = HistoryWriter(ids, max_tokens, wording.templates)
         self.labels = np.stack([with_end(ids, variant) for variant in range(len(ids.tokens))])

@@ -43,10 +43,10 @@ class VectorSetRecommender(Recommender):
     ids: VectorIds
     scores_all = True
 
-    def __init__(self, ids: VectorIds, backbone: T5, max_tokens: int = 512, prompts: str = "scheme") -> None:
+    def __init__(self, ids: VectorIds, backbone: T5, max_tokens: int = 512, template: str = "neutral") -> None:
         super().__init__()
         self.ids, self.backbone = ids, backbone
-        wording = prompt_set(ids, prompts)
+        wording = prompt_set(ids, template)
         self.prompts = wording.trained
         self.writer = SetWriter(ids, max_tokens, wording.templates)
         self.vectors = ItemVectors(ids, backbone.config.d_model)

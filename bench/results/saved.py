@@ -153,7 +153,7 @@ def _rebuilt(ids: Ids, folder: Path, contract: Contract) -> Recommender:
     t5 = huggingface.load(folder)
     if raw.get(WEIGHTS) not in (None, checksum(folder)):
         raise BenchError(f"'{folder / 'model.safetensors'}' is corrupt: its checksum differs; run it with --force")
-    recommender = recommender_for(ids, t5, contract.max_tokens, contract.objective, contract.prompts)
+    recommender = recommender_for(ids, t5, contract.max_tokens, contract.objective, contract.template)
     saved_head.fill(recommender, folder)
     return recommender
 

@@ -16,13 +16,15 @@ from typing import Any, TypeVar
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+from bench import recipes
 from bench.backbone.huggingface import content_digest
-from bench.contract import PRESETS, Contract, contract_for, default_preset, setting_names
+from bench.contract import PRESETS, Contract, changed, contract_for, default_preset, setting_names
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
+from bench.recipes import Recipe
 from bench.runs.attribution import attribute_errors
 from bench.runs.progress import Display
 from bench.runs.request import Request
@@ -47,6 +49,7 @@ class Plan:
     force: bool = False
     tune: int = 0  # trials of baselines that can search for their settings
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
+    recipe: str = ""  # the published way of training each subject, by its name
 
 
 T = TypeVar("T")
@@ -58,6 +61,7 @@ EVERYTHING = "all"
 def execute(plan: Plan) -> list[Path]:
     """Run every cell and return their folders. What can be wrong with the request is found before the first."""
     subjects, contract, preset, asked = _resolved(plan)
+    contracts = {subject.name: _contract_of(type(subject), contract, plan) for subject in subjects}
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
     accelerator = Accelerator(
@@ -74,10 +78,11 @@ def execute(plan: Plan) -> list[Path]:
     for dataset in (*datasets, *unseen):
         for note in dataset.notes:
             display.say(f"{dataset.name}: {note}")
-    backbone = content_digest(contract.backbone) if plan.schemes else ""
+    digests = {found.backbone: content_digest(found.backbone) if plan.schemes else "" for found in contracts.values()}
     requests = [
-        Request(subject, dataset, contract, seed, preset, plan.results, plan.force, backbone)
+        Request(subject, dataset, own, seed, preset, plan.results, plan.force, digests[own.backbone], None, plan.recipe)
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
+        for own in [contracts[subject.name]]
     ]
     possible = _possible(requests, unseen, asked, display)
     return [
@@ -146,10 +151,28 @@ def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
     shared, own = _sorted_overrides(plan.overrides, everyone)
     _require_ranges(everyone, plan.tune)
     subjects = [
-        cls(settings_of(cls, {**_of_preset(cls, preset), **said, **_searched(cls, plan.tune, said)}))
+        cls(
+            settings_of(
+                cls,
+                {**_of_preset(cls, preset), **_recipe(cls, plan).settings, **said, **_searched(cls, plan.tune, said)},
+            )
+        )
         for cls, said in ((cls, _said_of(cls, everyone, own)) for cls in everyone)
     ]
     return _distinct(subjects), contract_for(preset, shared), preset, asked
+
+
+def _recipe(cls: type[Subject], plan: Plan) -> Recipe:
+    return recipes.find(cls.name, plan.recipe) if plan.recipe else Recipe("")
+
+
+def _contract_of(cls: type[Subject], contract: Contract, plan: Plan) -> Contract:
+    """The contract that everybody runs under, with the lines of the subject's recipe; what ``--set`` says goes first."""
+    said = {override.partition("=")[0] for override in plan.overrides}
+    lines = {name: text for name, text in _recipe(cls, plan).contract.items() if name not in said}
+    if "precision" in lines:
+        raise BenchError(f"the recipe '{plan.recipe}' of {cls.name} sets precision, which is of the whole command")
+    return changed(contract, lines)
 
 
 def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[tuple[str, T]]:

@@ -178,7 +178,7 @@ class SchemeRun:
         """Train a stage, validating on a sample of users by decoding; earlier ones had ``before`` of the budget."""
         contract = self.contract
         seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
-        recommender = recommender_for(stage.ids, t5, contract.max_tokens, contract.objective, contract.prompts)
+        recommender = recommender_for(stage.ids, t5, contract.max_tokens, contract.objective, contract.template)
         if stage.wrap_model is not None:
             recommender = stage.wrap_model(recommender)
         path = self.partial / f"stage-{number}-{identity(stage, recommender)}.safetensors"

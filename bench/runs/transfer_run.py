@@ -76,7 +76,7 @@ def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
 
 def _refuse_wording(contract: Contract) -> None:
     """Sentences and numbers are a language model's, whichever scheme is run."""
-    lines = {"prompts": contract.prompts != "scheme", "reinitialise": contract.reinitialise != "none"}
+    lines = {"template": contract.template in ("sampled", "unseen"), "reinitialise": contract.reinitialise != "none"}
     asked = [f"{name}={getattr(contract, name)}" for name, holds in lines.items() if holds]
     if asked and huggingface.is_scratch(contract.backbone):
         raise BenchError(
@@ -137,7 +137,7 @@ def model_folder(request: Request) -> Path:
 def recommender_of(ids: Ids, trained: Recommender, request: Request) -> Recommender:
     """The trained model over other identifiers."""
     contract = request.contract
-    found = recommender_for(ids, trained.backbone, contract.max_tokens, contract.objective, contract.prompts)
+    found = recommender_for(ids, trained.backbone, contract.max_tokens, contract.objective, contract.template)
     saved_head.copy(trained, found)
     return found.eval()
 

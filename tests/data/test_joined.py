@@ -115,7 +115,9 @@ def test_a_cut_in_time_that_leaves_a_part_without_tests_is_refused() -> None:
     cut = global_time(joined)
     at = place(joined, old)
     assert at is not None
-    with pytest.raises(BenchError, match=r"the split of 'old\+new' leaves no user of 'old' to test; with split=ratio"):
+    with pytest.raises(
+        BenchError, match=r"the split of 'old\+new' leaves no user of 'old' to test; with split=global-temporal"
+    ):
         restricted(cut, old, at)
     late = place(joined, new)
     assert late is not None

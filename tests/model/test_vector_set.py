@@ -408,8 +408,8 @@ def test_whole_words_count_items(t5: MakeT5) -> None:
 
 
 def test_prompts_need_a_language_model_and_long_templates_room(t5: MakeT5) -> None:
-    with pytest.raises(BenchError, match="prompts=sampled needs identifiers in a language model's words"):
-        make(t5, prompts="sampled")
+    with pytest.raises(BenchError, match="template=sampled needs identifiers in a language model's words"):
+        make(t5, template="sampled")
     with pytest.raises(BenchError, match="takes 3 tokens and every history item 3; the encoder reads at most 5"):
         make(t5, max_tokens=5)
 

@@ -93,7 +93,7 @@ def alike(store: Store, tmp_path: Path) -> Path:
     for trials in (0, 2):
         store("sasrec/ce", kind="baseline", settings={"tune": trials}, quality=0.3)
     store("textual/title", quality=0.6)
-    store("textual/title", quality=0.5, contract={"split": "ratio"})
+    store("textual/title", quality=0.5, contract={"split": "global-temporal"})
     store("textual/title", quality=0.4, contract={"trained_on": "toys+beauty@0123456789abcdef"})
     return tmp_path
 

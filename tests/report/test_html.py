@@ -179,7 +179,7 @@ def test_one_cell_without_hits_is_a_page(store: Store, tmp_path: Path) -> None:
 
 def test_the_header_counts_schemes_and_not_rows(store: Store, tmp_path: Path) -> None:
     store("textual/title", quality=0.4)
-    store("textual/title", quality=0.3, contract={"split": "ratio"})
+    store("textual/title", quality=0.3, contract={"split": "global-temporal"})
     store("textual/title", version=2, quality=0.3)
     store("numeric/random")
     for history in (20, 50):

@@ -52,7 +52,7 @@ def test_the_cell_says_what_it_is(scheme: Request, toy: Dataset) -> None:
 def test_time_stamps_count_where_the_split_is_made_of_them(scheme: Request, toy: Dataset) -> None:
     later = replace(scheme, dataset=replace(toy, times=toy.times * 2))
     assert later.cell == scheme.cell
-    by_time = replace(scheme.contract, split="ratio", selection="recall@10")
+    by_time = replace(scheme.contract, split="global-temporal", selection="recall@10")
     one, other = (replace(request, contract=by_time) for request in (scheme, later))
     assert one.cell == replace(one, dataset=replace(toy)).cell != other.cell
     assert one.cell.fingerprint != toy.fingerprint

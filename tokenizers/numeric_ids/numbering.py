@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.ids.identifiers import Template, TokenIds
+from bench.ids.prompts import SEPARATOR
 from bench.ids.scheme import IdScheme
 from bench.vocabulary import Vocabulary
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bench.model.recommender import Recommender
 
 Order = Literal["original", "random", "short-to-long", "long-to-short"]
-SENTENCE = Template(before="This user chose items numbered", separator=",", after=". Number of the next choice:")
+WORDED = Template("The user interacted with items numbered:", SEPARATOR, ". The number of the next item is:")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Numeric(IdScheme):
     def fit(self, train: TrainView) -> TokenIds:
         if train.language is None:
             return self.numbered(train, Vocabulary.private("0123456789,"), Template(separator=","))
-        return self.numbered(train, train.language, SENTENCE)
+        return self.numbered(train, train.language, WORDED)
 
     def numbered(self, train: TrainView, vocabulary: Vocabulary, template: Template) -> TokenIds:
         """The numbers of the catalogue in a vocabulary that has all ten digits, be it as words or as tokens."""

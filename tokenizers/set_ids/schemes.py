@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.identifiers import Feature, Template, VectorIds
+from bench.ids.prompts import NEUTRAL
 from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed, encoder_digest, require_text
 from bench.vocabulary import Vocabulary
@@ -19,7 +20,7 @@ from set_ids.collaborative import Cold, read_vectors, settled, trained_items
 from set_ids.sasrec import Training, item_vectors
 
 OWN = "sasrec"
-SENTENCE = Template("Somebody chose these one after the other:", after=". What comes next?")
+WORDED = replace(NEUTRAL, separator="")
 MARKS = Template("<history>", after="<next>")  # where there are no words
 
 
@@ -105,7 +106,7 @@ class VectorSet(IdScheme):
             require_text(items, fields=self.settings.fields)
 
     def identifiers(self, train: TrainView, *features: Feature) -> VectorIds:
-        vocabulary, template = train.language, SENTENCE
+        vocabulary, template = train.language, WORDED
         if vocabulary is None:
             template = MARKS
             vocabulary = Vocabulary.private([template.before, template.after])

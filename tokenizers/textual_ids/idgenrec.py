@@ -14,7 +14,7 @@ from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.ids import storage
 from bench.ids.identifiers import Ids, Template, TokenIds
-from bench.ids.prompts import SENTENCE
+from bench.ids.prompts import NEUTRAL, SEPARATOR
 from bench.ids.scheme import IdScheme, Stage, Trained
 from bench.ids.text import require_text
 from bench.ids.users import UserIds
@@ -27,7 +27,6 @@ from textual_ids.generator import Writer
 from textual_ids.generators import cache_path, content_key, first_writer, kept_writer
 from textual_ids.learner import GeneratorLearner
 from textual_ids.reading import read_tokens
-from textual_ids.title import SEPARATOR
 
 GENERATOR = "generator.safetensors"
 PUBLISHED = "names of users as the published code writes them, test items included, are textual/idgenrec-user-leak"
@@ -189,7 +188,7 @@ class IdGenRec(IdScheme):
             return writer.candidates(rows, search, train.progress)
 
         codes = assign(numbered(writer.sources), candidates, searches, vocabulary)
-        template = SENTENCE if vocabulary.language_model else Template(separator=SEPARATOR)
+        template = NEUTRAL if vocabulary.language_model else Template(separator=SEPARATOR)
         ids = TokenIds.from_lists(codes, vocabulary, template)
         if path:
             storage.save(ids, path, {"seconds": watch.seconds})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.identifiers import Template, TokenIds
-from bench.ids.prompts import SENTENCE
+from bench.ids.prompts import NEUTRAL, SEPARATOR
 from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
 from bench.vocabulary import Vocabulary
@@ -24,8 +24,6 @@ from textual_ids.words import ItemWords, is_filler, rank, spread, table
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender
-
-SEPARATOR = SENTENCE.separator  # no word has one
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Title(IdScheme):
         require_text(items, "textual identifiers")
 
     def fit(self, train: TrainView) -> TokenIds:
-        return self.named(train.items, train.language, SENTENCE if train.language else Template(separator=SEPARATOR))
+        return self.named(train.items, train.language, NEUTRAL if train.language else Template(separator=SEPARATOR))
 
     def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> TokenIds:
         return self.named(target.items, trained.ids.vocabulary, trained.ids.template)

@@ -15,11 +15,10 @@ from bench.errors import BenchError
 from bench.ids.identifiers import Template, TokenIds
 from bench.ids.imported import formats
 from bench.ids.imported.items import Matched, Value, beside, examples, keyed, match
-from bench.ids.prompts import SENTENCE
+from bench.ids.prompts import NEUTRAL, SEPARATOR
 from bench.ids.scheme import IdScheme
 from bench.vocabulary import EOS, PAD, UNK, Vocabulary
 
-SEPARATOR = SENTENCE.separator
 MISSING = "<missing>"
 
 
@@ -96,7 +95,7 @@ class File(IdScheme):
     def of_words(self, matched: Matched, train: TrainView) -> TokenIds:
         texts = _numbered(matched.values)
         separator = SEPARATOR if self.settings.separator is None else self.settings.separator
-        vocabulary, template = train.language, replace(SENTENCE, separator=separator)
+        vocabulary, template = train.language, replace(NEUTRAL, separator=separator)
         if vocabulary is None:  # which has no words but theirs
             vocabulary = Vocabulary.trained(texts, self.settings.vocabulary, reserved=separator.split())
             template = Template(separator=separator)

@@ -35,7 +35,15 @@ def dated_folder(dated: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def ratio(tiny: Path, dated_folder: Path) -> list[str]:
     """Options of a cell of a second."""
     changed = [f"backbone={tiny}", "batch_size=32", "epochs=2", "validate_every=1"]
-    return ["--dataset", str(dated_folder), "--preset", "smoke", "--split", "ratio", *(f"--set={x}" for x in changed)]
+    return [
+        "--dataset",
+        str(dated_folder),
+        "--preset",
+        "smoke",
+        "--split",
+        "global-temporal",
+        *(f"--set={x}" for x in changed),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +83,7 @@ def test_a_line_for_every_target_of_every_user(cell: Path, dated_folder: Path) -
 def test_metrics_are_those_of_the_lines(cell: Path) -> None:
     found, table = stored(cell), pd.read_parquet(cell / "per_user.parquet")
     assert found["schema"] == 2
-    assert found["contract"]["split"] == "ratio"
+    assert found["contract"]["split"] == "global-temporal"
     assert found["split"]["test_users"] == table["user"].nunique()
     assert found["split"]["test_targets"] == len(table) > found["split"]["test_users"]
     parts = {
@@ -130,7 +138,7 @@ def test_the_report_has_warm_and_cold_columns_and_names_the_split(bench: Bench, 
     header = table[table.index("| scheme") :].splitlines()[0]
     for title in ("NDCG@10 all", "NDCG@10 warm", "NDCG@10 cold", "Recall@10 all", "Recall@10 warm", "Recall@10 cold"):
         assert title in header
-    assert "split=ratio" in text
+    assert "split=global-temporal" in text
     assert "a user has several" in text
     assert bench("compare", "textual", "pop", "--results", made).code == 0
 
@@ -212,9 +220,9 @@ def test_leave_one_out_keeps_its_contract_and_its_schema(
 
 
 def test_numbered_interactions_and_unknown_splits_are_refused(bench: Bench, quick: list[str], tmp_path: Path) -> None:
-    refused = bench("run", "--baseline=pop", *quick, "--split=ratio", "--results", tmp_path)
+    refused = bench("run", "--baseline=pop", *quick, "--split=global-temporal", "--results", tmp_path)
     assert refused.code == 1
     assert "the interactions of 'toy' are numbered, not dated: every user begins at time stamp 0" in refused.err
     unknown = bench("run", "--baseline=pop", *quick, "--split=random", "--results", tmp_path)
     assert unknown.code == 1
-    assert "setting 'split' must be one of leave-one-out, ratio; got 'random'" in unknown.err
+    assert "setting 'split' must be one of leave-one-out, global-temporal; got 'random'" in unknown.err
