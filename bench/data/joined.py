@@ -105,8 +105,8 @@ def restricted(split: Split, part: Dataset, at: Place) -> Split:
     test = _of_part(split.test, at)
     if not len(test):
         raise BenchError(
-            f"the split of '{split.train.dataset}' leaves no user of '{part.name}' to test; with split=global-temporal the data "
-            "sets must be of the same time, or use --split leave-one-out"
+            f"the split of '{split.train.dataset}' leaves no user of '{part.name}' to test; with split=global-temporal "
+            "the data sets must be of the same time, or use --split leave-one-out"
         )
     return Split(train, _of_part(split.validation, at), test)
 

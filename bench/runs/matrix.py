@@ -167,7 +167,7 @@ def _recipe(cls: type[Subject], plan: Plan) -> Recipe:
 
 
 def _contract_of(cls: type[Subject], contract: Contract, plan: Plan) -> Contract:
-    """The contract that everybody runs under, with the lines of the subject's recipe; what ``--set`` says goes first."""
+    """The contract of all, with the lines of the subject's recipe; what ``--set`` says goes first."""
     said = {override.partition("=")[0] for override in plan.overrides}
     lines = {name: text for name, text in _recipe(cls, plan).contract.items() if name not in said}
     if "precision" in lines:

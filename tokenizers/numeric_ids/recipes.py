@@ -21,7 +21,7 @@ COMMON = {  # AdamW, linear decay
 }
 OPEN = {**COMMON, "epochs": "10", "batch_size": "64", "beam_width": "20"}
 DIFFERS = (
-    "sequential recommendation alone; the other tasks of P5 and OpenP5 (straightforward, rating, review) are not trained",
+    "sequential recommendation alone: no other task of P5 or OpenP5 (straightforward, rating, review) is trained",
     "the ten templates are wordings of this project",
     "the best epoch on validation is tested, where the scripts test the last one",
     "beam 20 where OpenP5 has 10, so that Hit@20 can be reported",

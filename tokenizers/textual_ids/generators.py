@@ -13,6 +13,7 @@ from bench.backbone import huggingface
 from bench.backbone.t5 import T5
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
+from bench.ids.prompts import SEPARATOR
 from bench.ids.text import compose, require_text
 from bench.runs.subjects import source_digest
 from bench.training import checkpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.recipes import Recipe
 
-# Three rounds of one epoch of the generator at 1e-8 and ten of the recommender at 1e-3, each example in three templates.
+# Three rounds: an epoch of the generator at 1e-8, ten of the recommender at 1e-3, each example in three templates.
 PUBLISHED = Recipe(
     "IDGenRec (Tan et al., SIGIR 2024, 2403.19021) and its public scripts",
     contract={
