@@ -45,7 +45,8 @@ def global_time(
         if not len(users):
             raise BenchError(
                 f"split=global-temporal leaves nobody to {part} on '{dataset.name}': no user has {FEWEST} or more "
-                f"interactions among the first 80 % and one in that part; use a larger data set, or --split leave-one-out"
+                f"interactions among the first 80 % and one in that part; use a larger data set or "
+                "--split leave-one-out"
             )
         items, counts = _distinct(whole.slice(begins[users], ends[users]))
         return Targets(users, whole.slice(starts[users], history_ends[users], users), items, counts, max_history)
@@ -103,5 +104,6 @@ def _refuse_undated(dataset: Dataset) -> None:
     if len(begins) > 1 and (begins == begins[0]).all():
         raise BenchError(
             f"split=global-temporal cuts at points in time, but the interactions of '{dataset.name}' are numbered, not "
-            f"dated: every user begins at time stamp {begins[0]:g}; use a copy with time stamps, or --split leave-one-out"
+            f"dated: every user begins at time stamp {begins[0]:g}; use a copy with time stamps or "
+            "--split leave-one-out"
         )

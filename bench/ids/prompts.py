@@ -1,8 +1,8 @@
 """The text around a history: one neutral template for each kind of identifier, or what the contract says otherwise.
 
 Tokens that are words of a language model and vectors beside one stand in ``NEUTRAL``. A private vocabulary has no
-words: there a history is its identifiers alone, with whatever mark they need between or around them. So schemes differ in
-their identifiers and in nothing else. A scheme's own wording is its template, for the recipe of its paper
+words: there a history is its identifiers alone, with whatever mark they need between or around them. So schemes differ
+in their identifiers and in nothing else. A scheme's own wording is its template, for the recipe of its paper
 (``template=scheme``).
 
 P5 (Geng et al., 2022) and OpenP5 (Xu et al., 2024) write every training example in a template drawn from ten and keep

@@ -71,7 +71,8 @@ SLICES = SLICED + ", cut off at 0"
 SLICED_DIFFERENCES = SLICED + ", of the difference"
 SEVERAL = (
     "under split=global-temporal a user has several: Hit@k is the share of users with any of theirs among the first k, "
-    "NDCG@k is a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 the mean of 1/rank of the first"
+    "NDCG@k is a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 the mean of 1/rank "
+    "of the first"
 )
 
 
