@@ -14,7 +14,6 @@ from bench import machine, plugins
 from bench.contract import PRESETS
 from bench.data import sources
 from bench.errors import BenchError
-from bench.faults import fault
 from bench.recipes import RECIPES
 from bench.results.read import sound
 from bench.runs.subjects import load_baseline, load_scheme
@@ -111,7 +110,7 @@ def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> s
         return f"conflict: {plugins.conflict(offered)}"
     if taken := offered[0].group == plugins.DATASETS and sources.clash(offered[0]):
         return f"conflict: {taken}"
-    found = fault(offered[0])
+    found = plugins.fault(offered[0])
     if not found and check:
         try:
             load(name)
