@@ -239,11 +239,11 @@ def check(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Prove in seconds that a scheme keeps its promises, or say which it breaks, on which item, and what to do."""
+    """Check in seconds that a scheme meets every requirement, or say which it fails, on which item, and what to do."""
     from bench.conformance.asked import Asked
-    from bench.conformance.show import check as check_promises
+    from bench.conformance.show import check as check_requirements
 
-    if not check_promises(Asked(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
+    if not check_requirements(Asked(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
         raise typer.Exit(1)
 
 
