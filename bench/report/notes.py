@@ -72,10 +72,10 @@ DIAGNOSTICS = (
 ZERO_SHOT = "identifiers are made from the catalogue, test histories are read only to rank; costs are the model's"
 JOINT = "one model for several data sets; only the items of this one are ranked, and costs are the model's"
 SLICED = (
-    "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; intervals are "
-    "1.96 standard errors over users alone, without the noise of training, and nothing is tested"
+    "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; nothing is "
+    "tested; intervals are 1.96 standard errors over users alone, training again left aside"
 )
-SLICES = SLICED + ", cut off at 0"
+SLICES = SLICED + CUT_OFF.replace(";", ",")
 SLICED_DIFFERENCES = SLICED + ", of the difference"
 SEVERAL = (
     "under split=ratio a user has several: Hit@k is the share of users with any of theirs among the first k, NDCG@k is "

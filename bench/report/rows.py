@@ -28,13 +28,14 @@ Read = Callable[[Result], float | None]
 class Estimate:
     """A strict metric: mean over users and seeds, its 95 % interval over both, its deviation over seeds.
 
-    The interval is None where all users have the same value: there it says nothing. ``sd`` is None for one seed, whose
-    interval has the noise of training from others.
+    Intervals are None where all users have the same value: there they say nothing. ``sd`` is None for one seed, whose
+    interval has the noise of training from others. ``of_users`` is the interval without that noise.
     """
 
     value: float
     interval: tuple[float, float] | None
     sd: float | None
+    of_users: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,8 @@ class Row:
         value, sd = self.metric(name)
         if np.ptp(self.values(name)) == 0:
             return Estimate(value, None, sd)
-        return Estimate(value, widened(ends(self.resampled(name)), value, self.seeds_part(name), limits=UNIT), sd)
+        of_users = ends(self.resampled(name))
+        return Estimate(value, widened(of_users, value, self.seeds_part(name), limits=UNIT), sd, of_users)
 
     def noise(self, read: Read) -> SeedNoise:
         """What another seed is worth, relative to the score that ``read`` finds in a cell."""

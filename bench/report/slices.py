@@ -80,14 +80,15 @@ def _cells(rows: Sequence[Row], slicing: Slicing, found: Sequence[tuple[float | 
             DASH if value is None else f"{value:.4f}",
             stored(row, "per_user.parquet:rank", f"per_user.parquet:{slicing.column}"),
             value,
-            ends=_above_zero(normal(value, error)),
+            ends=_cut_off(normal(value, error)),
         )
         for row, (value, error) in zip(rows, found, strict=True)
     ]
 
 
-def _above_zero(ends: tuple[float, float] | None) -> tuple[float, float] | None:
-    return ends and (max(0.0, ends[0]), ends[1])
+def _cut_off(ends: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Where the metric ends."""
+    return ends and (max(0.0, ends[0]), min(1.0, ends[1]))
 
 
 def _estimates(row: Row, slicing: Slicing) -> list[tuple[float | None, float]]:
