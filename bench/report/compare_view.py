@@ -25,7 +25,7 @@ from bench.report.table import DASH, Cell, Column, Note, Source, Table, strong
 from bench.report.terminal import show_table
 
 A_MINUS_B = "A \N{MINUS SIGN} B"
-NOISE = "how far training again under other seeds takes the difference by itself, in 95 of 100 cases"
+NOISE = "the column says how far training again takes the difference by itself, in 95 of 100 cases"
 
 
 def write(results: Path, runs: Sequence[str], dataset: str | None, seed: int | None, machine: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bench.errors import BenchError
 from bench.report import results as stored
@@ -20,6 +22,7 @@ from bench.report.compare_view import plain, tables
 from bench.report.find import find
 from bench.report.labels import labels, names
 from bench.report.rows import sections
+from bench.report.seeds import with_repeats
 
 Store = Callable[..., Path]
 Bench = Callable[..., SimpleNamespace]
@@ -214,3 +217,35 @@ def test_the_command_prints_tables_or_json(bench: Bench, runs: Path) -> None:
     assert held["metrics"]["ndcg@10"]["difference"] == pytest.approx(np.mean(one) - np.mean(other))
     assert (held["a"]["scheme"], held["b"]["scheme"], held["users"]) == ("textual/title", "pop", 400)
     assert bench("compare", "textual", "nothing", "--results", runs).err.startswith("bench: unknown run 'nothing'; ")
+
+
+def test_a_comparison_borrows_the_noise_of_runs_that_were_not_named(store: Store, tmp_path: Path) -> None:
+    """Two runs of one seed: other schemes were trained three times, under this contract and under another."""
+    for seed in (0, 1, 2):
+        store("codes", seed=seed, quality=0.5)
+        store("others", seed=seed, quality=0.5, contract={"beam": 50})
+    store("one", quality=0.5)
+    store("three", quality=0.4)
+    (tmp_path / "runs" / "broken").mkdir()
+    (tmp_path / "runs" / "broken" / "result.json").write_text("{")
+    alone = [find(tmp_path, name, None, None) for name in ("one", "three")]
+    named = with_repeats(alone, tmp_path)
+    assert difference(*alone).metrics["ndcg@10"].noise == pytest.approx(
+        1.96 * 0.07 * np.hypot(*(row.metric("ndcg@10")[0] for row in alone)), rel=1e-3
+    )
+    scores = [cell.metrics["strict"]["ndcg@10"] for cell in find(tmp_path, "codes", None, None).cells]
+    relative = np.std(scores, ddof=1) / np.mean(scores)
+    expected = stats.t.ppf(0.975, 2) * relative * np.hypot(*(row.metric("ndcg@10")[0] for row in named))
+    assert difference(*named).metrics["ndcg@10"].noise == pytest.approx(expected)
+    assert [row.label for row in named] == ["one", "three"]
+    assert with_repeats(alone, tmp_path / "nowhere")[0].repeated == ()
+
+
+def test_a_run_and_its_copy_elsewhere_are_compared(store: Store, tmp_path: Path) -> None:
+    """The copy is no second seed."""
+    folder = store("one", quality=0.5)
+    copy = tmp_path / "elsewhere" / "copy"
+    shutil.copytree(folder, copy)
+    rows = with_repeats([find(tmp_path, str(path), None, None) for path in (folder, copy)], tmp_path)
+    assert difference(*rows).metrics["ndcg@10"].p == 1
+    assert [row.repeated for row in rows] == [(), ()]

@@ -83,14 +83,14 @@ def test_what_is_not_told_apart_from_the_best_is_best_too(store: Store, tmp_path
 def test_one_seed_says_what_its_training_may_be_worth(store: Store, tmp_path: Path) -> None:
     store("one", quality=0.5)
     store("pop", kind="baseline", quality=0.1)
-    said = [note.text for note in tables(tmp_path)["quality"].notes if note.title == "training again"]
+    said = [note.text for note in tables(tmp_path)["quality"].notes if note.title == "training noise"]
     (score,) = [cell.value for cell in column(tables(tmp_path)["quality"], "NDCG@10")[:1]]
     least = 1.96 * 0.07 * 2**0.5 * float(score or 0)
-    assert f"one seed: differences below about 19% of the score, {least:.4f} NDCG@10" in said[0]
-    assert "a deviation over seeds of 7% of the score is assumed" in said[0]
+    assert f"one seed: differences below about 19 % of the score, {least:.4f} NDCG@10" in said[0]
+    assert "a deviation over seeds of 7 % of the score is assumed" in said[0]
     assert said[1].startswith("pop: no weights are trained")
     store("one", quality=0.5, seed=1)
-    said = [note.text for note in tables(tmp_path)["quality"].notes if note.title == "training again"]
+    said = [note.text for note in tables(tmp_path)["quality"].notes if note.title == "training noise"]
     assert "pooled over 1 row with several seeds (1.0 degrees of freedom)" in said[0]
     assert "one seed:" not in said[0]
 
