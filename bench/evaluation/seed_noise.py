@@ -83,7 +83,12 @@ def pooled(scores: Sequence[Sequence[float]]) -> SeedNoise | None:
 
 
 def at_least(shared: SeedNoise, scores: Sequence[float]) -> SeedNoise:
-    """What a row takes: the shared noise, or its own where its seeds differ by more, so that no unruly row hides."""
+    """What a row takes: the shared noise, or its own where its seeds differ by more, so that no unruly row hides.
+
+    The degrees of freedom stay those of the pool: taking the larger of two is safe enough (simulated with one row six
+    times as unsteady as the others), and with its own alone, 1 for two seeds, no difference would ever be found. What
+    a row of one seed borrows is right only if it is about as steady as the rows that it borrows from.
+    """
     own = pooled([scores])
     return shared if own is None else SeedNoise(max(shared.relative, own.relative), shared.degrees)
 
