@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bench.errors import BenchError
 from bench.evaluation.statistics import interval
@@ -39,7 +40,11 @@ def test_seeds_are_one_row_and_average(store: Store, tmp_path: Path) -> None:
     assert row.seeds == [0, 1, 2]
     assert found.value == pytest.approx(np.mean(single))
     assert found.sd == pytest.approx(np.std(single, ddof=1))
-    assert found.interval == pytest.approx(interval(np.stack([cell.values("ndcg@10") for cell in row.cells])))
+    low, high = interval(np.mean([cell.values("ndcg@10") for cell in row.cells], axis=0))
+    assert found.of_users == pytest.approx((low, high))
+    reach = stats.t.ppf(0.975, 2) * np.std(single, ddof=1) / np.sqrt(3)
+    wide = (found.value - np.hypot(found.value - low, reach), found.value + np.hypot(high - found.value, reach))
+    assert found.interval == pytest.approx(wide)
 
 
 def test_seeds_are_matched_by_user_not_by_line(store: Store, tmp_path: Path) -> None:
