@@ -41,8 +41,8 @@ def test_it_finds_what_transformers_finds(recorded: dict[str, Any], at_once: int
             cache = model.start(model.encode(tokens, mask), mask)
         got = diverse_beams(model, cache, Search(*recorded["search"]), 0, 1, forbidden)
         for text, expected in enumerate(recorded["lists"][start : start + at_once]):
-            lists = [tokens[:length] for tokens, length in zip(got.tokens[text].tolist(), got.lengths[text], strict=True)]
-            assert lists == [tokens for *_, tokens in expected]
+            written = zip(got.tokens[text].tolist(), got.lengths[text], strict=True)
+            assert [tokens[:length] for tokens, length in written] == [tokens for *_, tokens in expected]
             assert got.ended[text].tolist() == [ended for _, ended, _ in expected]
             assert got.scores[text].tolist() == pytest.approx([score for score, *_ in expected], abs=1e-3)
 

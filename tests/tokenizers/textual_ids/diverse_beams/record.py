@@ -60,7 +60,7 @@ def record() -> None:
     model = transformers.T5ForConditionalGeneration(transformers.T5Config(**CONFIG)).eval()
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items() if name not in COPIES}
     weights = {name: drawn(name, shape).half() for name, shape in shapes.items()}
-    model.load_state_dict({**weights, **{name: weights["shared.weight"] for name in COPIES}})
+    model.load_state_dict({**weights, **dict.fromkeys(COPIES, weights["shared.weight"])})
     lengths = torch.randint(2, 12, (40,)).tolist()
     sources = [[*torch.randint(3, VOCABULARY, (length,)).tolist(), END] for length in lengths]
     found = [{"search": search, "lists": [lists(model, source, *search) for source in sources]} for search in SEARCHES]
