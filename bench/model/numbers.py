@@ -21,7 +21,7 @@ def number_tokens(vocabulary: Vocabulary) -> list[int]:
 
 
 def _has_digit(vocabulary: Vocabulary, token: int) -> bool:
-    return any(letter.isdigit() for letter in vocabulary.tokenizer.id_to_token(token))
+    return any(letter.isdigit() for letter in vocabulary.tokenizer.id_to_token(token) or "")
 
 
 @torch.no_grad()

@@ -131,7 +131,7 @@ def sections(results: Sequence[Result]) -> list[Section]:
     for (name, fingerprint), members in groupby(rows, lambda row: _data_key(row.first)):
         others = {row.first.dataset.fingerprint for row in rows if row.first.dataset.name == name}
         title = visible(name if len(others) == 1 else f"{name} (data {fingerprint})")
-        ranked = tuple(sorted(members, key=lambda row: (row.baseline, -row.metric(HEADLINE)[0], row.label)))
+        ranked = tuple(sorted(members, key=lambda row: (row.baseline, -round(row.metric(HEADLINE)[0], 12), row.label)))
         found.append(Section(title, ranked[0].first.dataset, ranked))
     return found
 

@@ -418,3 +418,10 @@ def test_an_output_layer_of_its_own_is_left_alone(t5: MakeT5) -> None:
     model = recommender_for(identifiers(), t5(vocabulary=VOCABULARY.size, tied=False))
     assert model.t5.head is not None
     assert not model.t5.head.weight.requires_grad
+
+
+def test_of_equally_good_weights_the_nearest_to_one_half_is_taken_then_the_smaller() -> None:
+    for good, taken in (([3, 7], 3), ([2, 9], 2), ([0, 10], 0), ([1, 6, 4], 4), (range(11), 5)):
+        means = [0.1 + 0.2 if place % 2 else 0.3 for place in range(11)]  # equal but for the last bit
+        means = [mean if place in good else 0.2 for place, mean in enumerate(means)]
+        assert vector_set.preferred(means) == taken

@@ -77,6 +77,7 @@ class RqVaeSettings(Settings):
 class Semantic(IdScheme):
     """Text, embedding, codes, collisions, tokens; what quantises is left to the variant."""
 
+    version = 2
     Settings: ClassVar[type[Any]] = Settings
     bound = "its codes are learnt, with their text embedding, on the items of one catalogue"
 
@@ -124,7 +125,6 @@ class Opq(Pq):
     """Product quantisation after a learned rotation."""
 
     name = "semantic/opq"
-    version = 2
 
     def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
         return super().quantise(rotated(vectors, self.settings.levels), train)
