@@ -129,7 +129,10 @@ class VectorSetRecommender(Recommender):
             losses = softmax.sampled(hidden, self.vectors, targets, count, self.ids.negatives)
         else:
             losses = softmax.chunked(hidden, self.vectors, targets, count, AT_ONCE)
-        share = inside / inside.sum(1, keepdim=True).clamp(min=1)  # of each place in the mean over its history
+        if self.ids.reconstruct_over == "example":
+            share = inside / inside.sum(1, keepdim=True).clamp(min=1)  # of each position in the mean over its history
+        else:
+            share = inside * (len(inside) / inside.sum().clamp(min=1))
         return losses.mean(0).sum() + (self.vectors.auxiliary(table, items)[rows] * share[inside]).sum()
 
     # -- ranking ------------------------------------------------------------------------------------------------------
