@@ -58,8 +58,13 @@ class Row:
         return any(cell.identifiers is not None and cell.identifiers.collision_rate > 0 for cell in self.cells)
 
     def metric(self, name: str, reading: str = "strict") -> tuple[float, float | None]:
-        """Mean over seeds and sample deviation (None for one seed)."""
-        return mean_and_sd([cell.metrics[reading][name] for cell in self.cells])
+        """Mean over seeds and sample deviation (None for one seed).
+
+        The mean is rounded to 12 decimals: behind them equal scores differ by the order in which users were summed, and
+        what is best, second or first in a table must not hang on that.
+        """
+        mean, sd = mean_and_sd([cell.metrics[reading][name] for cell in self.cells])
+        return round(mean, 12), sd
 
     def estimate(self, name: str) -> Estimate:
         """The metric with its interval; reads the per-user tables."""
@@ -131,7 +136,7 @@ def sections(results: Sequence[Result]) -> list[Section]:
     for (name, fingerprint), members in groupby(rows, lambda row: _data_key(row.first)):
         others = {row.first.dataset.fingerprint for row in rows if row.first.dataset.name == name}
         title = visible(name if len(others) == 1 else f"{name} (data {fingerprint})")
-        ranked = tuple(sorted(members, key=lambda row: (row.baseline, -round(row.metric(HEADLINE)[0], 12), row.label)))
+        ranked = tuple(sorted(members, key=lambda row: (row.baseline, -row.metric(HEADLINE)[0], row.label)))
         found.append(Section(title, ranked[0].first.dataset, ranked))
     return found
 
