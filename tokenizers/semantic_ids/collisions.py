@@ -129,11 +129,12 @@ def spread(codes: Codes, distances: Distances, sharpness: float = 0.05) -> Codes
     codes = codes.copy()
     order = colliding[np.argsort(group[colliding], kind="stable")]
     for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-        codes[rows, -1] = np.round(sinkhorn(distances(rows), sharpness), 9).argmax(axis=1)  # equal to 9 digits is equal
+        plan = sinkhorn(comparable(distances(rows)), sharpness)
+        codes[rows, -1] = np.round(plan, 9).argmax(axis=1)  # of parts that are equal to 9 decimals the first
     return codes
 
 
-def sinkhorn(cost: NDArray[np.float32], sharpness: float) -> NDArray[np.float64]:
+def sinkhorn(cost: NDArray[np.floating], sharpness: float) -> NDArray[np.float64]:
     """The transport plan ``[rows, codes]`` for a cost, rows summing to 1 and columns alike; ``sharpness`` is the weight
     of entropy, as a part of the range of the cost.
     """
