@@ -166,7 +166,7 @@ def report(
 
 @app.command(
     epilog="Examples:\n\n`bench compare textual numeric/random --dataset toys`\n\n"
-    "`bench compare results/runs/toys/textual-title@1/584c8526-74386b/0 pop --dataset toys --json`"
+    "`bench compare results/runs/toys/textual-title@2/584c8526-74386b/0 pop --dataset toys --json`"
 )
 def compare(
     run_a: Annotated[str, typer.Argument(help="Folder of a cell, name of what was run, or a row of the report.")],
@@ -184,7 +184,7 @@ def compare(
 
 @app.command(
     epilog="Examples:\n\n`bench recommend textual --dataset ml-100k --history 50,181,172`\n\n"
-    "`bench recommend results/runs/toys/textual-title@1/584c8526-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
+    "`bench recommend results/runs/toys/textual-title@2/584c8526-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
     "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
 )
 def recommend(
@@ -330,7 +330,7 @@ def show(
 
 @ids.command(
     epilog="Examples:\n\n`bench ids export semantic/rqkmeans --dataset toys --out toys.index.json`\n\n"
-    "`bench ids export results/runs/toys/textual-title@1/584c8526-74386b/0 --out ids.parquet`\n\n"
+    "`bench ids export results/runs/toys/textual-title@2/584c8526-74386b/0 --out ids.parquet`\n\n"
     "`bench run --id-scheme file:toys.index.json --dataset toys` runs them again."
 )
 def export(

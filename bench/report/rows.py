@@ -74,8 +74,13 @@ class Row:
         return any(cell.identifiers is not None and cell.identifiers.collision_rate > 0 for cell in self.cells)
 
     def metric(self, name: str, reading: str = "strict") -> tuple[float, float | None]:
-        """Mean over seeds and sample deviation (None for one seed)."""
-        return mean_and_sd([cell.metrics[reading][name] for cell in self.cells])
+        """Mean over seeds and sample deviation (None for one seed).
+
+        The mean is rounded to 12 decimals: behind them equal scores differ by the order in which users were summed, and
+        what is best, second or first in a table must not hang on that.
+        """
+        mean, sd = mean_and_sd([cell.metrics[reading][name] for cell in self.cells])
+        return round(mean, 12), sd
 
     def estimate(self, name: str) -> Estimate:
         """The metric with its interval; reads the per-user tables."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,15 @@ def test_schemes_come_before_baselines_and_the_best_first(store: Store, tmp_path
     store("numeric/random", quality=0.1)
     store("textual/title", quality=0.5)
     assert labels(tmp_path) == ["textual/title", "numeric/random", "pop", "random"]
+
+
+def test_the_last_bit_of_a_mean_decides_no_order(store: Store, tmp_path: Path) -> None:
+    for name, value in (("textual/title", 0.1 + 0.2), ("numeric/random", 0.3)):
+        path = store(name, quality=0.1) / "result.json"
+        stored = json.loads(path.read_text())
+        stored["metrics"]["strict"]["ndcg@10"] = value
+        path.write_text(json.dumps(stored))
+    assert labels(tmp_path) == ["numeric/random", "textual/title"]  # by name
 
 
 def test_seeds_are_one_row_and_average(store: Store, tmp_path: Path) -> None:
