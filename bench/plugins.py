@@ -74,23 +74,23 @@ def _elsewhere(name: str, group: str) -> str:
 
 def load(name: str, group: str, kind: str) -> tuple[object, str]:
     """What a name, ``module:attribute`` or ``file.py:attribute`` stands for, and what to call it in errors."""
-    place, colon, attribute = name.rpartition(":")
+    module, colon, attribute = name.rpartition(":")
     if not colon:
         if name.endswith(".py"):
             raise BenchError(f"{kind} '{name}' is a file; name the class in it too: {name}:Class")
         entry = find(name, group, kind)
-        place, _, attribute = entry.value.partition(":")
+        module, _, attribute = entry.value.partition(":")
         attribute, name = attribute.partition("[")[0].strip(), where(entry)
     try:
-        found: object = _module(place.strip())
+        found: object = _imported(module.strip())
         for part in attribute.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # whatever a stranger's module raises while it is imported
-        raise BenchError(f"{kind} {name} can't be loaded: {_cause(error, place)}") from error
+        raise BenchError(f"{kind} {name} can't be loaded: {_cause(error, module)}") from error
     return found, f"{kind} {name}"
 
 
-def _cause(error: BaseException, place: str) -> str:
+def _cause(error: BaseException, asked: str) -> str:
     """What went wrong, in one line; where a module lacks what was asked for, what it has instead."""
     cause = said(error)
     if not (isinstance(error, AttributeError) and isinstance(error.obj, ModuleType)):
@@ -102,7 +102,7 @@ def _cause(error: BaseException, place: str) -> str:
         return cause + hint
     own = {name: found for name, found in held.items() if isinstance(found, type) and found.__module__ == module}
     classes = [name for name, found in own.items() if not is_dataclass(found)]  # which settings are
-    return f"{place} has no '{error.name}'{hint or ';'} its classes: {', '.join(classes) or 'none'}"
+    return f"{asked} has no '{error.name}'{hint or ';'} its classes: {', '.join(classes) or 'none'}"
 
 
 def top_level(module: str) -> ModuleSpec | None:
@@ -135,15 +135,15 @@ def _package(entry: EntryPoint) -> str:
     return f" of package {entry.dist.name}" if entry.dist else ""
 
 
-def _module(place: str) -> ModuleType:
-    if not place.endswith(".py"):
-        return importlib.import_module(place)
-    path = Path(place).resolve(strict=True)
+def _imported(name: str) -> ModuleType:
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name).resolve(strict=True)
     # Two files of one name must not replace each other; dataclasses look their module up in sys.modules.
-    name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    module_name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

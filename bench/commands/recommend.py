@@ -48,6 +48,6 @@ def _print(console: Console, saved: Saved, history: Sequence[str], ranked: Seque
     console.print(f"after {', '.join(f'{item} {title}'.strip() for item, title in read) or 'nothing'}", markup=False)
     table = Table("", "item", "title", "score", "identifier", box=None, pad_edge=False)
     table.columns[3].justify = "right"
-    for place, one in enumerate(ranked, start=1):
-        table.add_row(str(place), one.item, escape(one.title), f"{one.score:.3f}", escape(one.identifier))
+    for rank, one in enumerate(ranked, start=1):
+        table.add_row(str(rank), one.item, escape(one.title), f"{one.score:.3f}", escape(one.identifier))
     console.print(table)

@@ -36,9 +36,9 @@ def moved(dataset: Dataset) -> Dataset:
     items over the whole is as it was.
     """
     values, ends = dataset.sequences.values.copy(), dataset.sequences.offsets[1:]
-    places = np.concatenate([ends - back for back in range(1, HELD_OUT + 1)])
-    only = np.setdiff1d(values[places], np.delete(values, places))  # each of these must stay in the data somewhere
+    held_out = np.concatenate([ends - back for back in range(1, HELD_OUT + 1)])
+    only = np.setdiff1d(values[held_out], np.delete(values, held_out))  # each of these must stay in the data somewhere
     random = np.random.default_rng(1)
-    others = random.choice(len(dataset.items), len(places) - len(only))
-    values[places] = random.permutation(np.concatenate([only, others]))
+    others = random.choice(len(dataset.items), len(held_out) - len(only))
+    values[held_out] = random.permutation(np.concatenate([only, others]))
     return replace(dataset, sequences=Sequences(values, dataset.sequences.offsets))

@@ -22,9 +22,9 @@ def fits(fixtures: Fixtures) -> CheckResult:
     if report.error and not report.stored:
         file = fixtures.asked.scheme.removeprefix(IDENTIFIERS)
         theirs = file != fixtures.asked.scheme  # the class is ours, but what it reads is somebody else's
-        mend, place = ("mend the file", file) if theirs else ("mend fit", report.place)
+        mend, origin = ("mend the file", file) if theirs else ("mend fit", report.origin)
         advice = f"{mend}; `bench ids show {fixtures.asked.words} --debug` shows the traceback"
-        return failed(f"fit failed: {report.error}", advice, place)
+        return failed(f"fit failed: {report.error}", advice, origin)
     if report.error:
         return passed("fit returned identifiers")
     if len(fixtures.ids) != items:

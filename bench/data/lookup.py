@@ -8,14 +8,14 @@ from difflib import get_close_matches
 from bench.errors import BenchError
 
 
-def indices(places: Mapping[str, int], named: Sequence[str]) -> list[int]:
+def indices(index_of: Mapping[str, int], named: Sequence[str]) -> list[int]:
     """Catalogue indices of the items that are ``named``; an unknown one is a BenchError with the nearest known."""
     for name in named:
         if not isinstance(name, str):
             raise BenchError(f"ids of items are text; got {type(name).__name__} {name!r}; write '{name}'")
-        if name not in places:
-            close = get_close_matches(name, list(places), n=1)
+        if name not in index_of:
+            close = get_close_matches(name, list(index_of), n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
-            first = next(iter(places))
+            first = next(iter(index_of))
             raise BenchError(f"unknown item '{name}'; {hint}items are named as in the item file, e.g. '{first}'")
-    return [places[name] for name in named]
+    return [index_of[name] for name in named]

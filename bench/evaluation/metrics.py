@@ -186,8 +186,8 @@ def from_scores(
 
     ``targets [targets]`` are of the users ``rows [targets]``; without them each user has one, in order. The rank is the
     number of items that score at least as much as the target, itself included: ties count against it, so that a
-    constant score ranks last and not first. Excluded items take no place; an excluded target is not retrieved. NaN
-    has no place in an order and is a BenchError.
+    constant score ranks last and not first. Excluded items take no rank; an excluded target is not retrieved. NaN
+    has no rank and is a BenchError.
     """
     bad = np.isnan(scores).any(axis=1)
     if bad.any():
@@ -233,11 +233,11 @@ def from_slots(
     The targets are those of the users ``rows [targets]``; without them each user has one, in order.
 
     A slot stands for one identifier and holds any one item that has it; within a row identifiers are distinct.
-    ``groups [items]`` numbers the identifiers (``TokenIds.groups``). Slots that are not valid take no place. With
+    ``groups [items]`` numbers the identifiers (``TokenIds.groups``). Slots that are not valid take no rank. With
     ``scores [users, slots]`` slots that score as much as the target's come before it, as in ``from_scores``: the order
     of a tie is the decoder's, and must not count in anyone's favour. Where only ``candidates [items]`` were ranked, a
     slot holds those of its items that are among them, and no other target is retrieved. Nor is one that is ``excluded``
-    for its user, a row of items for each; a slot holds none of these, and takes no place where it holds nothing else.
+    for its user, a row of items for each; a slot holds none of these, and takes no rank where it holds nothing else.
     """
     sizes = np.bincount(groups if candidates is None else groups[candidates], minlength=int(groups.max()) + 1)
     user_rows = np.arange(len(targets)) if rows is None else rows

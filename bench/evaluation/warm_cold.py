@@ -27,12 +27,12 @@ Rank = Callable[[str, Targets, Mask], tuple[Ranks, bool]]
 class Kind:
     """The ranks of the targets of one kind among the ``items`` of that kind.
 
-    ``places [targets]`` says where those targets stand among all; ``complete``: every item of the kind was ranked.
+    ``positions [targets]`` says where those targets stand among all; ``complete``: every item of the kind was ranked.
     """
 
     items: int
     targets: Targets
-    places: NDArray[np.intp]
+    positions: NDArray[np.intp]
     ranks: Ranks
     complete: bool
 
@@ -52,8 +52,8 @@ def by_kind(targets: Targets, warm: Mask, whole: tuple[Ranks, bool], rank: Rank)
 
 
 def _ranked(kind: str, targets: Targets, mask: Mask, whole: tuple[Ranks, bool], rank: Rank) -> Kind | None:
-    chosen, places = targets.among(mask)
+    chosen, positions = targets.among(mask)
     if not len(chosen) or mask.sum() < max(CUTOFFS):
         return None
     ranks, complete = whole if mask.all() else rank(kind, chosen, mask)
-    return Kind(int(mask.sum()), chosen, places, ranks, complete)
+    return Kind(int(mask.sum()), chosen, positions, ranks, complete)

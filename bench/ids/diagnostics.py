@@ -23,12 +23,12 @@ def figures(ids: Any, test_items: ItemIndices) -> dict[str, Any]:
 
 @figures.register
 def _(ids: TokenIds, test_items: ItemIndices) -> dict[str, Any]:
-    """Token counts (the end token, where it is generated, included), collision rates, and the use of tokens by place.
+    """Token counts with the end token where it is generated, collision rates, and the use of tokens by position.
 
     ``collision_rate`` is the share of items that share their identifier with another; ``collision_rate_test`` weighs
     items by how often they are tested, which is what a score feels.
     """
-    return _common(ids, ids.lengths[0] + int(ids.ends), test_items) | places(ids)
+    return _common(ids, ids.lengths[0] + int(ids.ends), test_items) | by_position(ids)
 
 
 @figures.register
@@ -60,19 +60,19 @@ def _common(ids: Ids, lengths: NDArray[np.integer], test_items: ItemIndices) -> 
     }
 
 
-def places(ids: TokenIds) -> dict[str, list[float]]:
-    """For every place of an identifier: how many tokens occur there, the entropy of their use in bits, the share of
+def by_position(ids: TokenIds) -> dict[str, list[float]]:
+    """For every position of an identifier: how many tokens occur there, the entropy of their use in bits, the share of
     items that another item equals up to there, and, where there are codebooks, how much of each is used: the share of
     the codes there are, of which quantisers make no more than there are items.
     """
     found: dict[str, list[float]] = {"distinct_tokens": [], "entropy_bits": [], "shared_prefix": []}
     prefix = np.zeros(len(ids), np.int64)
-    for place in range(int(ids.lengths[0].max())):
-        counts = np.bincount(ids.tokens[0, ids.lengths[0] > place, place])
+    for position in range(int(ids.lengths[0].max())):
+        counts = np.bincount(ids.tokens[0, ids.lengths[0] > position, position])
         shares = counts[counts > 0] / counts.sum()
         found["distinct_tokens"].append(len(shares))
         found["entropy_bits"].append(float(max(0.0, -(shares * np.log2(shares)).sum())))
-        _, prefix = np.unique(prefix * ids.vocabulary.size + ids.tokens[0, :, place], return_inverse=True)
+        _, prefix = np.unique(prefix * ids.vocabulary.size + ids.tokens[0, :, position], return_inverse=True)
         found["shared_prefix"].append(float((np.bincount(prefix)[prefix] > 1).mean()))
     if ids.codebooks:
         pairs = zip(found["distinct_tokens"], ids.codebooks, strict=True)

@@ -40,9 +40,9 @@ class TokenIds:
     ``tokens`` is ``[variants, items, length]``, right-padded with ``vocabulary.pad``; ``lengths`` is
     ``[variants, items]``. Neither padding nor the end token may occur inside an identifier. Where an item has several,
     its variants, training draws one for each example and ranking uses variant 0. Two items may share a sequence (a
-    collision): they are then ranked as one slot and reported as such. ``codebooks`` are the sizes of the code books
-    behind the places of an identifier, where there are such. ``ended``: the end token is written even where all lengths
-    are equal, as it must be where the model has learnt from identifiers of other lengths as well. ``users`` are
+    collision): they are then ranked as one slot and reported as such. ``codebooks`` are the sizes of the codebooks
+    behind the positions of an identifier, where there are such. ``ended``: the end token is written even where all
+    lengths are equal, as it must be where the model has learned from identifiers of other lengths too. ``users`` are
     identifiers of the users of the training view, where a scheme makes such: a history whose user is known then begins
     with the user's, in training as in ranking.
     """

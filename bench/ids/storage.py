@@ -46,8 +46,8 @@ _VECTOR_SETTINGS = ("attention", "negatives", "reconstruct_over")
 
 @parts.register
 def _(ids: VectorIds) -> tuple[Arrays, dict[str, Any]]:
-    arrays: Arrays = {f"vectors.{place}": feature.vectors for place, feature in enumerate(ids.features)}
-    arrays |= {f"known.{place}": feature.known for place, feature in enumerate(ids.features)}
+    arrays: Arrays = {f"vectors.{number}": feature.vectors for number, feature in enumerate(ids.features)}
+    arrays |= {f"known.{number}": feature.known for number, feature in enumerate(ids.features)}
     features = [
         {name: getattr(feature, name) for name in ("name", "slots", "hidden", "reconstruction", "init")}
         for feature in ids.features

@@ -50,15 +50,15 @@ def refuse_unusable(
     inside = np.arange(tokens.shape[2]) < lengths[..., None]
     wrong = inside & ((tokens < 0) | (tokens >= vocabulary.size) | np.isin(tokens, [vocabulary.pad, vocabulary.eos]))
     if wrong.any():
-        variant, row, place = (int(at) for at in np.argwhere(wrong)[0])
+        variant, row, position = (int(at) for at in np.argwhere(wrong)[0])
         raise BenchError(
-            f"token {tokens[variant, row, place]} in the identifier of {who} {row} is not usable: "
+            f"token {tokens[variant, row, position]} in the identifier of {who} {row} is not usable: "
             f"allowed are 0..{vocabulary.size - 1} without padding and end"
         )
     behind = ~inside & (tokens != vocabulary.pad)  # items would be told apart by what nobody reads
     if behind.any():
-        variant, row, place = (int(at) for at in np.argwhere(behind)[0])
+        variant, row, position = (int(at) for at in np.argwhere(behind)[0])
         raise BenchError(
-            f"token {tokens[variant, row, place]} stands behind the end of the identifier of {who} {row}; "
+            f"token {tokens[variant, row, position]} stands behind the end of the identifier of {who} {row}; "
             f"only padding ({vocabulary.pad}) may"
         )

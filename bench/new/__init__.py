@@ -29,17 +29,17 @@ def write(name: str, parent: Path) -> Path:
     refuse(name)
     folder = parent / name
     if folder.exists():
-        raise BenchError(f"'{folder}' exists already; give another name, or another place with --into")
+        raise BenchError(f"'{folder}' exists already; give another name, or another folder with --into")
     words = {"name": name, "cls": "".join(part.capitalize() for part in name.split("_"))}
     template = files("bench.new") / "template"
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{name}.") as place:
+        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{name}.") as partial:
             for path, source in FILES.items():
                 text = Template((template / source).read_text("utf-8")).substitute(words) if source else ""
-                target = Path(place, name, path.format(name=name))
+                target = Path(partial, name, path.format(name=name))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(text, encoding="utf-8")
-            Path(place, name).rename(folder)  # whole or not at all
+            Path(partial, name).rename(folder)  # whole or not at all
     except OSError as error:
         raise BenchError(f"cannot write the package to '{folder}': {error}") from error
     return folder

@@ -164,7 +164,7 @@ def per_user_table(
 def _among(kind: Kind | None, targets: int) -> NDArray[np.float64]:
     found = np.full(targets, np.inf)
     if kind is not None:
-        found[kind.places] = kind.ranks.strict
+        found[kind.positions] = kind.ranks.strict
     return found
 
 

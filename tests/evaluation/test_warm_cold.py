@@ -120,7 +120,7 @@ def test_nothing_is_ranked_again_where_all_items_are_warm(toy: Dataset) -> None:
     assert found["cold"] is None
     assert found["warm"] is not None
     assert found["warm"].ranks is ranks
-    assert (found["warm"].items, found["warm"].places.tolist()) == (30, list(range(40)))
+    assert (found["warm"].items, found["warm"].positions.tolist()) == (30, list(range(40)))
 
 
 def test_a_kind_of_fewer_items_than_the_largest_cutoff_is_not_measured(toy: Dataset) -> None:
@@ -143,4 +143,4 @@ def test_a_kind_without_targets_is_not_measured() -> None:
     )
     assert found["cold"] is None
     assert found["warm"] is not None
-    assert found["warm"].places.tolist() == [0]
+    assert found["warm"].positions.tolist() == [0]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.ids.diagnostics import drift, figures, nearest, places, siblings
+from bench.ids.diagnostics import by_position, drift, figures, nearest, siblings
 from bench.ids.identifiers import TokenIds
 from bench.vocabulary import Vocabulary
 
@@ -25,7 +25,7 @@ def test_figures_are_the_counts(codes: list[list[int]], data: st.DataObject) -> 
     ragged = len({len(code) for code in codes}) > 1
     lengths = [len(code) + ragged for code in codes]
     group = [codes.count(code) for code in codes]
-    assert found == places(TokenIds.from_lists(codes, VOCABULARY)) | {
+    assert found == by_position(TokenIds.from_lists(codes, VOCABULARY)) | {
         "tokens_mean": pytest.approx(sum(lengths) / len(codes)),
         "tokens_max": max(lengths),
         "vocabulary": 7,
@@ -57,7 +57,7 @@ def test_a_prefix_is_no_collision() -> None:
 
 @given(CODES)
 def test_places_are_counts_over_lists(codes: list[list[int]]) -> None:
-    found = places(TokenIds.from_lists(codes, VOCABULARY))
+    found = by_position(TokenIds.from_lists(codes, VOCABULARY))
     for place in range(max(map(len, codes))):
         there = [code[place] for code in codes if len(code) > place]
         shares = [there.count(token) / len(there) for token in set(there)]
@@ -72,7 +72,7 @@ def test_places_are_counts_over_lists(codes: list[list[int]]) -> None:
 def test_codebooks_are_used_in_part() -> None:
     ids = TokenIds.from_lists([[3, 5], [3, 6], [4, 6]], VOCABULARY)
     known = TokenIds(ids.tokens, ids.lengths, VOCABULARY, codebooks=(4, 2))
-    assert places(known)["codebook_use"] == [0.5, 1.0]
+    assert by_position(known)["codebook_use"] == [0.5, 1.0]
 
 
 @given(st.integers(1, 5), st.integers(1, 6), st.randoms(use_true_random=False))

@@ -116,13 +116,13 @@ def parsed(path: Path, text: str) -> Any:
 
 
 def by_place(code: Iterable[object]) -> tuple[str, ...]:
-    """A token for each number of a code, of its place alone, as LC-Rec writes them: ``<a_7> <b_7>``."""
-    return tuple(f"<{_letters(place)}_{number}>" for place, number in enumerate(code))
+    """A token for each number of a code, of its position alone, as LC-Rec writes them: ``<a_7> <b_7>``."""
+    return tuple(f"<{_letters(position)}_{number}>" for position, number in enumerate(code))
 
 
-def _letters(place: int) -> str:
+def _letters(position: int) -> str:
     """a to z, then aa, ab, ..."""
-    return (_letters(place // 26 - 1) if place >= 26 else "") + chr(ord("a") + place % 26)
+    return (_letters(position // 26 - 1) if position >= 26 else "") + chr(ord("a") + position % 26)
 
 
 def _repeated(keys: Iterable[str]) -> list[str]:

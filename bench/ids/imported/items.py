@@ -66,7 +66,7 @@ def keyed(found: Found, path: Path, named: Path | None, other: Path | None) -> d
     pairs = [(known.get(key, f"number {key}"), value) for key, value in zip(found.keys, found.values, strict=True)]
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
         raise BenchError(f"'{source}' gives item '{twice}' two numbers, and '{path}' an identifier for each")
     return dict(pairs)
 
@@ -109,7 +109,7 @@ def match(held: Mapping[str, Value], items: ItemTable, name: str, dataset: str) 
         )
     empty: Value = ""
     values = tuple(held.get(item) or empty for item in items.ids)
-    missing = tuple(place for place, value in enumerate(values) if not value)
+    missing = tuple(index for index, value in enumerate(values) if not value)
     remarks = (
         (
             missing,
