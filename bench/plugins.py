@@ -21,6 +21,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from difflib import get_close_matches
@@ -92,17 +93,25 @@ def load(name: str, group: str, kind: str) -> tuple[object, str]:
 
 def _cause(error: BaseException, asked: str) -> str:
     """What went wrong, in one line; where a module lacks what was asked for, what it has instead."""
-    cause = said(error)
+    cause = said(error) + _line(error)
     if not (isinstance(error, AttributeError) and isinstance(error.obj, ModuleType)):
         return cause
-    held, module = vars(error.obj), error.obj.__name__
-    near = get_close_matches(str(error.name), held, n=1)
+    names, module = vars(error.obj), error.obj.__name__
+    near = get_close_matches(str(error.name), names, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     if not module.startswith(FILE_MODULE):
         return cause + hint
-    own = {name: found for name, found in held.items() if isinstance(found, type) and found.__module__ == module}
+    own = {name: found for name, found in names.items() if isinstance(found, type) and found.__module__ == module}
     classes = [name for name, found in own.items() if not is_dataclass(found)]  # which settings are
     return f"{asked} has no '{error.name}'{hint or ';'} its classes: {', '.join(classes) or 'none'}"
+
+
+def _line(error: BaseException) -> str:
+    """The line of the plugin's own code that raised, which its author looks for first; empty where there is none."""
+    ours = {__file__, importlib.__file__}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
+    own = [frame for frame in frames if not frame.filename.startswith("<")]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
 
 
 def top_level(module: str) -> ModuleSpec | None:
