@@ -31,7 +31,15 @@ def _print_several(console: Console, shown: Sequence[Shown]) -> None:
     """The figures of every scheme, then each item under all of them."""
     console.print(f"identifiers on [bold]{escape(shown[0].dataset)}[/]")
     table = Table(
-        "scheme", "tokens", "most", "vocabulary", "share one", "of tests", "largest", box=None, pad_edge=False
+        "scheme",
+        "mean tokens",
+        "max tokens",
+        "vocabulary",
+        "collision rate",
+        "test-weighted",
+        "largest group",
+        box=None,
+        pad_edge=False,
     )
     table.columns[0].no_wrap = True
     for column in table.columns[1:]:
@@ -40,7 +48,9 @@ def _print_several(console: Console, shown: Sequence[Shown]) -> None:
         (_, tokens), *others = _facts(found.figures)
         table.add_row(escape(found.scheme), *tokens.split(", "), *(value for _, value in others))
     console.print(table)
-    console.print("share one: items that share an identifier; of tests: the same, weighted by test interactions")
+    console.print(
+        "collision rate: items that share an identifier; test-weighted: the same, weighted by test interactions"
+    )
     same = [found.scheme for found in shown if found.changed == 0]
     if same:
         console.print(f"training changed none of the identifiers of {', '.join(same)}", markup=False)
@@ -80,7 +90,7 @@ def _short(item: dict[str, Any]) -> str:
 
 def _facts(figures: dict[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("tokens per item, mean and most", f"{figures['tokens_mean']:.2f}, {figures['tokens_max']}"),
+        ("tokens per item, mean and max", f"{figures['tokens_mean']:.2f}, {figures['tokens_max']}"),
         ("vocabulary", f"{figures['vocabulary']:,}"),
         ("items that share an identifier", f"{figures['collision_rate']:.2%}"),
         ("the same, weighted by test interactions", f"{figures['collision_rate_test']:.2%}"),

@@ -17,13 +17,13 @@ SHARES = ("_rate", "_use", "_share")  # ends of the names of figures between 0 a
 def diagnostics(rows: Sequence[Row]) -> list[Column]:
     """Only for rows with identifiers. Whatever a scheme's result holds beyond the common figures gets a column."""
     return [
-        _column(rows, "colliding items", "collision_rate"),
-        _column(rows, "colliding targets", "collision_rate_test"),
+        _column(rows, "collision rate", "collision_rate"),
+        _column(rows, "test-weighted collision rate", "collision_rate_test"),
         Column("largest group", tuple(_count(row, "largest_group") for row in rows)),
-        Column("invalid", tuple(_invalid(row) for row in rows)),
+        Column("invalid lists", tuple(_invalid(row) for row in rows)),
         *(metric(rows, HEADLINE, reading) for reading in ("strict", "expected", "optimistic")),
         Column("vocabulary", tuple(_count(row, "vocabulary") for row in rows)),
-        Column("longest", tuple(_count(row, "tokens_max") for row in rows)),
+        Column("max tokens", tuple(_count(row, "tokens_max") for row in rows)),
         *_further(rows),
     ]
 

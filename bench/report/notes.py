@@ -62,7 +62,7 @@ COSTS = (
     "was measured"
 )
 DIAGNOSTICS = (
-    "colliding items share their identifier with another, colliding targets are the same by test interactions; "
+    "collision rate: items that share their identifier with another, test-weighted: the same by test interactions; "
     "strict counts the target as the last item of its slot, expected lets a slot show one of its items at random, "
     "optimistic lets collisions cost nothing; invalid is the share of written lists that name no item, 0 by "
     "construction where the decoder only follows identifiers; distinct tokens, entropy and shared prefix stand for "

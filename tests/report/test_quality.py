@@ -180,8 +180,8 @@ def test_identifiers_of_a_colliding_scheme(store: Store, tmp_path: Path) -> None
     store("pop", kind="baseline")
     found = tables(tmp_path)["identifiers"]
     assert [cell.text for cell in found.head.cells] == ["one"]
-    assert texts(found, "colliding items") == texts(found, "colliding targets") == ["50.0%"]
-    assert texts(found, "invalid") == ["0%"]
+    assert texts(found, "collision rate") == texts(found, "test-weighted collision rate") == ["50.0%"]
+    assert texts(found, "invalid lists") == ["0%"]
     strict, expected, optimistic = (
         float(texts(found, title)[0]) for title in ("NDCG@10", "NDCG@10 expected", "NDCG@10 optimistic")
     )
@@ -202,7 +202,7 @@ def test_figures_nobody_foresaw_get_a_column(store: Store, tmp_path: Path) -> No
     assert texts(found, "codebook use")[at] == "95.0% / 60.0%"
     assert texts(found, "codebook use")[1 - at] == DASH
     assert texts(found, "entropy")[at] == "5.500"
-    assert texts(found, "invalid")[at] == "25.0%"
+    assert texts(found, "invalid lists")[at] == "25.0%"
     assert "template" not in [found.title for found in found.columns]
 
 
