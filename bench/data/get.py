@@ -67,7 +67,7 @@ def get(
         if source.must_accept and not wish.accept_licence:
             raise BenchError(
                 f"'{source.name}' has a licence: {source.licence} ({source.page}); "
-                f"to accept it: bench data get {source.name} --accept-licence"
+                f"if you accept it, add --accept-licence"
             )
         raw = raw_files.collect(source, root, wish.given, watch, patience or Patience())
         records = Records(root)
