@@ -173,8 +173,8 @@ def _not_found(name: str, data_dir: Path | None) -> Path:
     source = registry.find(name)
     places = ", ".join(map(str, dict.fromkeys(_roots(data_dir)))) or "any folder"
     raise BenchError(
-        f"data set '{name}' ({source.description}) is not in {places}; get it: {how_to_get(source, data_dir)}; if it is "
-        f"here already, name the folder above {name}/{name}.inter with --data-dir or $BENCH_DATA_DIR"
+        f"data set '{name}' ({source.description}) is not in {places}; get it: {how_to_get(source, data_dir)}; if it "
+        f"is here already, name the folder above {name}/{name}.inter with --data-dir or $BENCH_DATA_DIR"
     )
 
 
