@@ -240,5 +240,5 @@ def test_a_disk_that_fills_is_one_line_and_the_rest_follows_later(web: Any, targ
 
 def test_a_folder_that_cannot_be_made_is_one_line(web: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BenchError, match="cannot write .* name another folder with --data-dir"):
+    with pytest.raises(BenchError, match=r"cannot write .* name another folder with --data-dir"):
         fetch(web.url("file"), tmp_path / "file" / "inside", None, QUICK)

@@ -32,7 +32,7 @@ def items_2014(files: Mapping[str, Path], wanted: Container[str], watch: Watch) 
             title=clean(product.get("title")),
             brand=clean(product.get("brand")),
             categories=joined(product.get("categories")),
-            price=clean(product.get("price")),
+            price=_amount(product.get("price")),
             features=sentences(product.get("feature")),
             description=sentences(product.get("description")),
         )
@@ -57,8 +57,14 @@ def items_2023(files: Mapping[str, Path], wanted: Container[str], watch: Watch) 
             store=clean(product.get("store")),
             categories=joined(product.get("categories")),
             main_category=clean(product.get("main_category")),
-            price=clean(product.get("price")),
+            price=_amount(product.get("price")),
             features=sentences(product.get("features")),
             description=sentences(product.get("description")),
         )
     return items.build()
+
+
+def _amount(price: object) -> str:
+    """A price; "None" and a dash, which some products have in its place, are none."""
+    text = clean(price)
+    return text if any(map(str.isdigit, text)) else ""
