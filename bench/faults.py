@@ -27,6 +27,17 @@ def fault(entry: EntryPoint) -> str:
         return f"'{entry.value}' is not of the form module:attribute"
 
 
+def lacking(entry: EntryPoint) -> list[str]:
+    """The modules that a sound plugin needs and this machine lacks: of those that its package names, as text, in a
+    ``NEEDED = (...)`` at the top of a module.
+    """
+    try:
+        needed = list(_needed(entry.module, frozenset()))
+    except (AttributeError, ImportError, ValueError, SyntaxError, OSError):
+        return []
+    return [module for module in dict.fromkeys(needed) if not is_there(module)]
+
+
 def is_there(module: str) -> bool:
     """Whether Python would find a module of this name."""
     return _spec(module) is not None
@@ -67,6 +78,21 @@ def _faults(module: str, attribute: str, above: frozenset[str]) -> Iterator[str]
                     yield f"{path.name} imports '{other}', which is not installed"
             elif name:
                 yield from _faults(other, name, above | {module})
+
+
+def _needed(module: str, above: frozenset[str]) -> Iterator[str]:
+    """What a module and those of its own package that it imports from say they need."""
+    path = Path(origin(module))
+    if path.suffix != ".py":
+        return
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for statement in _body(path):
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "NEEDED":
+            yield from map(str, ast.literal_eval(statement.value))
+        for other, name in _imports(statement, package):
+            for inner in (other, f"{other}.{name}"):
+                if other.partition(".")[0] == module.partition(".")[0] and inner not in above and is_there(inner):
+                    yield from _needed(inner, above | {module})
 
 
 @functools.cache

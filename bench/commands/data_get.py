@@ -24,7 +24,8 @@ GET_EPILOG = (
     "`bench data get yelp --from ~/Downloads/yelp_dataset.tar --accept-licence`\n\n"
     "`bench data get toys --from ~/Downloads` where the raw files have been fetched by other means\n\n"
     "`bench data get toys --ties id --data-dir ~/by-id` as published copies have it: ties in the order of item ids\n\n"
-    "`bench data get toys --fields title,brand,description --force`"
+    "`bench data get toys --fields title,brand,description --force`\n\n"
+    "`BENCH_SOURCES=mine.toml bench data get mine`: data sets or mirrors of your own, listed as in bench/data/sources.toml"
 )
 LS_EPILOG = "Examples:\n\n`bench data ls`\n\n`bench data ls --data-dir ~/data --json`"
 
@@ -48,7 +49,6 @@ def get(
     ] = "digest",
     fields: Annotated[str, typer.Option(help="Text columns of the items, separated by commas.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Make a data set anew that is here already.")] = False,
-    listed: Listed = None,
     data_dir: DataDir = None,
 ) -> None:
     """Download a data set, check it, and convert it: into `--data-dir`, `$BENCH_DATA_DIR` or the user's data folder.
@@ -62,7 +62,7 @@ def get(
 
     if given and len(names) > 1:
         raise BenchError(f"--from is about one data set; found {', '.join(names)}")
-    found = [registry.find(name, listed or registry.LIST) for name in names]
+    found = [registry.find(name) for name in names]
     paths = tuple(path.expanduser() for path in given or ())
     wish = Wish(accept_licence, paths, ties, tuple(lists.named("--fields", fields or None)), force)
     for source in found:
@@ -83,14 +83,13 @@ def fetch(source: registry.Source, wish: Wish, data_dir: Path | None) -> None:
 
 
 def ls(
-    listed: Listed = None,
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """The data sets that `bench data get` knows: size, licence, and whether they are here."""
     from bench import machine
 
-    rows = [_row(source, data_dir) for source in registry.load(listed or registry.LIST).values()]
+    rows = [_row(source, data_dir) for source in registry.load().values()]
     if as_json:
         machine.show(rows)
     else:

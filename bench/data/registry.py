@@ -1,7 +1,10 @@
-"""The data sets that ``bench data get`` knows, as ``sources.toml`` lists them, and any other list of that form."""
+"""The data sets that ``bench data get`` knows: ``sources.toml`` lists them. ``$BENCH_SOURCES`` names another list of that
+form, of data sets of one's own, or of mirrors: a name that both lists have is that of the latter.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -72,9 +75,15 @@ class Source:
         return sum(sizes) if all(sizes) else 0
 
 
+def load(own: Path | None = None) -> Mapping[str, Source]:
+    """All data sets, in the order of the lists. BenchError where one is not of the form described in ``sources.toml``."""
+    if own is None and os.environ.get("BENCH_SOURCES"):
+        own = Path(os.environ["BENCH_SOURCES"]).expanduser()
+    return {**_read(LIST), **(_read(own) if own else {})}
+
+
 @cache
-def load(path: Path = LIST) -> Mapping[str, Source]:
-    """All data sets of a list, in its order. BenchError where it is not of the form described in ``sources.toml``."""
+def _read(path: Path) -> Mapping[str, Source]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -82,9 +91,9 @@ def load(path: Path = LIST) -> Mapping[str, Source]:
     return {name: _source(path, name, table) for name, table in tables.items()}
 
 
-def find(name: str, path: Path = LIST) -> Source:
-    """One data set by name; BenchError with the nearest name where the list has none such."""
-    sources = load(path)
+def find(name: str, own: Path | None = None) -> Source:
+    """One data set by name; BenchError with the nearest name where no list has it."""
+    sources = load(own)
     if name not in sources:
         raise unknown("data set to get", name, sources)
     return sources[name]

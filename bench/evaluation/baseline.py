@@ -54,7 +54,10 @@ class AnyBaseline(ABC):
         self.settings = self.Settings() if settings is None else settings
 
     def require(self, items: ItemTable) -> None:  # noqa: B027 - most need nothing
-        """BenchError where what it needs is not installed, or not in this catalogue. Asked before the first run."""
+        """BenchError where what it needs is not installed, or not in this catalogue. Asked before the first run.
+
+        Modules that a package names in a ``NEEDED = ("module", ...)`` are shown by ``bench ls`` where they are missing.
+        """
 
 
 class Baseline(AnyBaseline):

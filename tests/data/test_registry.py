@@ -57,9 +57,14 @@ files = [{ role = "reviews", name = "r", megabytes = 3 }, { role = "items", name
 """
 
 
-def test_another_list(tmp_path: Path) -> None:
+def test_a_list_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "sources.toml"
-    path.write_text(ENTRY)
+    path.write_text(ENTRY + ENTRY.replace("[mine]", "[toys]"))
+    monkeypatch.setenv("BENCH_SOURCES", str(path))
+    assert registry.find("toys").description == registry.find("mine").description == "d"
+    assert registry.find("beauty").description.startswith("Amazon")
+    monkeypatch.delenv("BENCH_SOURCES")
+    assert registry.find("toys").description.startswith("Amazon")
     source = registry.find("mine", path)
     assert [file.role for file in source.files] == ["reviews", "items"]
     assert source.megabytes == 0  # that of one file is not known
