@@ -33,7 +33,7 @@ def lacking(entry: EntryPoint) -> list[str]:
     """
     try:
         needed = list(_needed(entry.module, frozenset()))
-    except (AttributeError, ImportError, ValueError, SyntaxError, OSError):
+    except (AttributeError, ImportError, TypeError, ValueError, SyntaxError, OSError):
         return []
     return [module for module in dict.fromkeys(needed) if not is_there(module)]
 

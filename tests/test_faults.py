@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import entries
-from bench.faults import fault, is_there, origin
+from bench.faults import fault, is_there, lacking, origin
 
 
 @pytest.fixture
@@ -109,3 +109,25 @@ def test_whether_a_module_is_there() -> None:
     assert not is_there("absent_library")
     assert origin("bench.faults").endswith("bench/faults.py")
     assert origin("absent_library") == ""
+
+
+def test_what_a_package_says_it_needs_is_looked_for(package: Path) -> None:
+    sources = {
+        "__init__": "from .base import Base\nfrom . import other\nclass Mine(Base): ...",
+        "base": "from .deep import Base\nNEEDED = ('json', 'absent_one', 'absent_two')",
+        "deep": "NEEDED = ['absent_one', 'absent_three']\nclass Base: ...",
+        "other": "NEEDED = ()",
+        "apart": "NEEDED = ('absent_four',)",
+    }
+    for name, source in sources.items():
+        (package / f"{name}.py").write_text(source)
+    entry = EntryPoint("mine", f"{package.name}:Mine", entries.SCHEMES)
+    assert sorted(lacking(entry)) == ["absent_one", "absent_three", "absent_two"]
+    assert package.name not in sys.modules, "it was imported"
+
+
+@pytest.mark.parametrize("source", ["NEEDED = names()", "NEEDED = 3", "def (", "Mine = 3"])
+def test_what_says_nothing_lacks_nothing(package: Path, source: str) -> None:
+    (package / "__init__.py").write_text(source)
+    assert lacking(EntryPoint("mine", f"{package.name}:Mine", entries.SCHEMES)) == []
+    assert lacking(EntryPoint("mine", "absent_package:Mine", entries.SCHEMES)) == []

@@ -25,7 +25,7 @@ GET_EPILOG = (
     "`bench data get toys --from ~/Downloads` where the raw files have been fetched by other means\n\n"
     "`bench data get toys --ties id --data-dir ~/by-id` as published copies have it: ties in the order of item ids\n\n"
     "`bench data get toys --fields title,brand,description --force`\n\n"
-    "`BENCH_SOURCES=mine.toml bench data get mine`: data sets or mirrors of your own, listed as in bench/data/sources.toml"
+    "`BENCH_SOURCES=mine.toml bench data get mine`: data sets or mirrors of your own, as in bench/data/sources.toml"
 )
 LS_EPILOG = "Examples:\n\n`bench data ls`\n\n`bench data ls --data-dir ~/data --json`"
 

@@ -1,5 +1,6 @@
-"""The data sets that ``bench data get`` knows: ``sources.toml`` lists them. ``$BENCH_SOURCES`` names another list of that
-form, of data sets of one's own, or of mirrors: a name that both lists have is that of the latter.
+"""The data sets that ``bench data get`` knows: ``sources.toml`` lists them.
+
+``$BENCH_SOURCES`` names another list of that form, of data sets of one's own or of mirrors. It is asked first.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Source:
 
 
 def load(own: Path | None = None) -> Mapping[str, Source]:
-    """All data sets, in the order of the lists. BenchError where one is not of the form described in ``sources.toml``."""
+    """All data sets, in the order of the lists. BenchError where one is not of the form that ``sources.toml`` tells."""
     if own is None and os.environ.get("BENCH_SOURCES"):
         own = Path(os.environ["BENCH_SOURCES"]).expanduser()
     return {**_read(LIST), **(_read(own) if own else {})}
