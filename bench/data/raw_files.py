@@ -36,7 +36,10 @@ def collect(source: Source, root: Path, given: Sequence[Path], watch: Watch, pat
     for file in source.files:
         path, url = (_given(source, file, given), "") if given else _downloaded(source, file, root, watch, patience)
         watch.start(f"checking {path.name}")
-        found[file.role] = Raw(path.name, path, url, digest(path, "sha256"))
+        try:
+            found[file.role] = Raw(path.name, path, url, digest(path, "sha256"))
+        except OSError as error:
+            raise BenchError(f"'{path}' cannot be read: {error.strerror}") from error
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import csv
+import functools
 import gzip
 import json
 import math
@@ -121,9 +122,14 @@ def moment(where: str, record: Mapping[str, Any], field: str, form: str) -> int:
     """A date, by ``form`` of ``strptime``, in seconds since 1970; dates without a zone are taken as UTC."""
     text = value(where, record, field)
     try:
-        return timegm(datetime.strptime(text, form).timetuple())
+        return _seconds(text, form)
     except ValueError as error:
         raise BenchError(f"{where}: {field} is {text!r}; needed is a date as {form}") from error
+
+
+@functools.lru_cache(maxsize=1 << 16)  # most sources are dated by the day
+def _seconds(text: str, form: str) -> int:
+    return timegm(datetime.strptime(text, form).timetuple())
 
 
 def _mapping(where: str, record: object) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ UNSEEN = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | 
 TAG = re.compile(r"</?[A-Za-z][^<>]*>")  # not "I <3 you", and not "5 < 6"
 WRITTEN_OUT = re.compile(r"\\[nrt]")  # a line break or tab as two characters
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]")
+PLAIN = re.compile(r"[^<&\\\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]*")  # most texts: nothing is to be done
 ESCAPED_AT_MOST = 3  # times
 
 
@@ -28,7 +29,10 @@ def clean(value: object) -> str:
         return next(filter(None, map(clean, value)), "")
     if value is None or isinstance(value, bool | dict) or (isinstance(value, float) and not math.isfinite(value)):
         return ""
-    text = _unescaped(str(value))
+    text = str(value)
+    if PLAIN.fullmatch(text):
+        return " ".join(text.split())
+    text = _unescaped(text)
     text = TAG.sub(" ", UNSEEN.sub(" ", text))
     return " ".join(CONTROL.sub(" ", WRITTEN_OUT.sub(" ", text)).split())
 
