@@ -96,9 +96,9 @@ class Told:
 
 def test_progress_is_that_of_the_file_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "TELL_EVERY", 10)
-    (tmp_path / "a.gz").write_bytes(gzip.compress("".join(f"line {n}\n" for n in range(100_000)).encode()))
+    (tmp_path / "a.gz").write_bytes(gzip.compress("".join(f"line {n}\n" for n in range(20_000)).encode()))
     told = Told()
-    assert len(list(lines(tmp_path / "a.gz", watch=told))) == 100_000
+    assert len(list(lines(tmp_path / "a.gz", watch=told))) == 20_000
     size = (tmp_path / "a.gz").stat().st_size
     assert {total for _, total in told.places} == {size}
     assert 0 < told.places[0][0] < told.places[-1][0] <= size
