@@ -59,7 +59,8 @@ DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Fol
     "`bench run --id-scheme textual,numeric/random --baseline pop,random --dataset ml-100k --seed 0,1,2`\n\n"
     "`bench run --id-scheme textual,textual/idgenrec-rec-only --dataset toys` sets it beside its control.\n\n"
     "`bench run --id-scheme textual --dataset toys --set backbone=t5-small --set epochs=5 --set textual.words=6`\n\n"
-    "`bench run --id-scheme textual --dataset ml-100k --split ratio`\n\n"
+    "`bench run --id-scheme textual --dataset ml-100k --split global-temporal`\n\n"
+    "`bench run --id-scheme numeric/random --recipe published --dataset toys`\n\n"
     "`bench run --id-scheme textual/title --baseline pop --preset smoke --yes` gets MovieLens-100k first\n\n"
     "`bench run --id-scheme textual --dataset toys+beauty --zero-shot sports`\n\n"
     "`bench run --id-scheme file:Beauty.index.json --dataset beauty --set file.items=Beauty.item2id`\n\n"
@@ -83,8 +84,11 @@ def run(
         list[str] | None,
         typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="leave-one-out or ratio; short for --set split=…")] = None,
+    split: Annotated[str | None, typer.Option(help="leave-one-out or global-temporal; short for --set split=…")] = None,
     decoder: Annotated[str | None, typer.Option(help="beam or exact; short for --set decoder=…")] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
+    ] = "",
     tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Get what data is missing, and accept its licence.")] = False,
@@ -111,6 +115,7 @@ def run(
         force=force,
         tune=tune,
         zero_shot=lists.named("--zero-shot", zero_shot),
+        recipe=recipe,
     )
     if lacking := data_get.lacking([*plan.datasets, *plan.zero_shot], data_dir):
         resolve(plan)  # nothing is downloaded for a request that is wrong
@@ -179,7 +184,7 @@ def compare(
     results: Results = Path("results"),
 ) -> None:
     """How two stored runs differ on the same users: difference, interval, p, users won and lost, slices, contract."""
-    from bench.report.compare_view import write
+    from bench.commands.compare import write
 
     write(results, (run_a, run_b), dataset, seed, json)
 
@@ -209,9 +214,10 @@ def recommend(
     results: Results = Path("results"),
 ) -> None:
     """What a finished run recommends to somebody with this history: items, titles, scores. Nothing is trained."""
-    from bench.runs import recommend, saved
+    from bench.api import load
+    from bench.commands import recommend
 
-    found = saved.load(run, results, dataset, seed, index)
+    found = load(run, results, dataset, seed, index)
     recommend.show(found, [lists.parts(one) for one in history], k, exclude_history, as_json)
 
 
@@ -223,7 +229,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """What can be run, and what is finished: schemes, baselines, data sets, presets, results; and what is broken."""
-    from bench.runs.listing import show
+    from bench.commands.listing import show
 
     show(results, data_dir, check, as_json)
 
@@ -316,7 +322,7 @@ def show(
     Several schemes, or `all`, stand side by side for each item. Nothing is trained; where a finished run has changed
     the identifiers, items are shown by those as well.
     """
-    from bench.runs.identifiers import show as show_identifiers
+    from bench.commands.identifiers import show as show_identifiers
     from bench.runs.matrix import Plan
 
     if what and id_scheme and dataset:
@@ -344,7 +350,7 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Write the identifiers of every item to a file that others read, and `--id-scheme file:PATH` as well."""
-    from bench.runs.identifiers import export as export_identifiers
+    from bench.commands.identifiers import export as export_identifiers
     from bench.runs.matrix import Plan
 
     export_identifiers(Plan([scheme], [], [dataset], [seed], None, set_ or [], results, data_dir), out)

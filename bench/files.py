@@ -15,7 +15,7 @@ from bench.errors import BenchError
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A file beside ``path`` to write to, which becomes ``path`` when the block ends well and is removed otherwise.
 
     So a reader finds the old file or the new one, and never half of it, and may read it as any file made here. Raises
@@ -55,7 +55,7 @@ def require_readable(path: Path) -> None:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """As ``whole``; keys keep their order, numbers their full precision."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
@@ -63,7 +63,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def replacing(path: Path, what: str, hint: str = "") -> Iterator[Path]:
     """As ``whole``; a refusal to write is a BenchError that names ``what`` was to be written, and may end in a hint."""
     try:
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             yield partial
     except (OSError, SafetensorError) as error:  # safetensors wraps what the system says in an error of its own
         refused = f"cannot write {what} to '{path}': {error}"

@@ -16,7 +16,7 @@ def named(option: str, text: str | None) -> list[str]:
     """As ``parts``: nothing where the option was not given, BenchError where it was and names nothing."""
     found = parts(text or "")
     if text is not None and not found:
-        raise BenchError(f"{option} takes one name or more, separated by commas; found '{text}'")
+        raise BenchError(f"{option} takes one name or more, separated by commas; got '{text}'")
     return found
 
 
@@ -38,7 +38,7 @@ def seeds(text: str) -> list[int]:
     try:
         found = [int(part) for part in parts(text)]
     except ValueError:
-        raise BenchError(f"--seed takes whole numbers separated by commas; found '{text}'") from None
+        raise BenchError(f"--seed takes whole numbers separated by commas; got '{text}'") from None
     if not found or min(found) < 0:
-        raise BenchError(f"--seed takes one or more numbers, 0 or above; found '{text}'")
+        raise BenchError(f"--seed takes one or more numbers, 0 or above; got '{text}'")
     return list(dict.fromkeys(found))

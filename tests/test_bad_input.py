@@ -63,11 +63,11 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
             "unknown setting of textual/idgenrec 'word'; did you mean 'words'?",
         ),
         ("--id-scheme textual --set textul.words=3", "'textul'; did you mean 'textual'? known: textual"),
-        ("--baseline pop --set epochs=three", "setting 'epochs' must be a whole number; found 'three'"),
-        ("--baseline pop --set dropout=2", "setting 'dropout' must be at least 0 and below 1; found 2.0"),
-        ("--baseline pop --decoder greedy", "setting 'decoder' must be one of beam, exact; found 'greedy'"),
-        ("--baseline pop --set epochs", "--set takes key=value; found 'epochs'; keys: "),
-        ("--baseline pop --seed two", "--seed takes whole numbers separated by commas; found 'two'"),
+        ("--baseline pop --set epochs=three", "setting 'epochs' must be a whole number; got 'three'"),
+        ("--baseline pop --set dropout=2", "setting 'dropout' must be at least 0 and below 1; got 2.0"),
+        ("--baseline pop --decoder greedy", "setting 'decoder' must be one of beam, exact; got 'greedy'"),
+        ("--baseline pop --set epochs", "--set takes key=value; got 'epochs'; keys: "),
+        ("--baseline pop --seed two", "--seed takes whole numbers separated by commas; got 'two'"),
         ("--preset smoke", "nothing to run: name an identifier scheme, e.g. --id-scheme textual"),
         ("--id-scheme ./mine.py", "identifier scheme './mine.py' is a file; name the class in it too: ./mine.py:Class"),
         ("--id-scheme ./missing.py:Mine", "identifier scheme ./missing.py:Mine can't be loaded: FileNotFoundError"),
@@ -92,12 +92,12 @@ def test_an_unknown_data_set(refused: Refused, words: str) -> None:
         (["run", "--baseline", "pop", "--zero-shot", " , "], "--zero-shot takes one name or more, separated by "),
         (["run", "--baseline", "pop", "--zero-shot", ""], "--zero-shot takes one name or more, separated by commas; "),
         (["run", "--baseline", "pop", "--id-scheme", ","], "--id-scheme takes one name or more, separated by commas; "),
-        (["run", "--baseline", ","], "--baseline takes one name or more, separated by commas; found ','"),
-        (["run", "--baseline", "pop", "--dataset", "+"], "a data set has a name or is a folder; found ''"),
+        (["run", "--baseline", ","], "--baseline takes one name or more, separated by commas; got ','"),
+        (["run", "--baseline", "pop", "--dataset", "+"], "a data set has a name or is a folder; got ''"),
         (["ids", "show", "textual", "--dataset", ","], "--dataset takes one name or more, separated by commas; found"),
         (["ids", "export", "textual", "--dataset", " ", "--out", "i.json"], "a data set has a name or is a folder; "),
-        (["report", "--dataset", ","], "--dataset takes one name or more, separated by commas; found ','"),
-        (["data", "info", ""], "a data set has a name or is a folder; found '' (`bench ls` shows those known)"),
+        (["report", "--dataset", ","], "--dataset takes one name or more, separated by commas; got ','"),
+        (["data", "info", ""], "a data set has a name or is a folder; got '' (`bench ls` shows those known)"),
     ],
 )
 def test_nothing_where_a_name_should_be(
@@ -227,7 +227,7 @@ def test_all_leaves_out_by_name_what_needs_text_or_categories(
         (b"", "is empty; needed are a header with "),
         (f"{HEADER}\nu1\tcaf\xe9\t1\n".encode("latin-1"), "is not UTF-8 at byte 50 (0xe9); save it as UTF-8"),
         (f"{HEADER}\nu1\ti1\t1\n".encode("utf-16"), "is not UTF-8 at byte 0"),
-        (f"{HEADER}\nu1\ti1\t1\n".replace("item_id", "item").encode(), "line 1: no column 'item_id'; found user_id:"),
+        (f"{HEADER}\nu1\ti1\t1\n".replace("item_id", "item").encode(), "line 1: no column 'item_id'; got user_id:"),
         (f"{HEADER}\nu1\ti1\n".encode(), "line 2: 2 cells where the header has 3"),
         (HEADER.encode(), "line 1: a header and no rows"),
     ],
@@ -249,7 +249,7 @@ def test_an_item_with_two_rows(run: Refused, data: Path) -> None:
 def test_a_missing_and_a_misnamed_column(run: Refused, data: Path) -> None:
     edit(data / "toy.inter", lambda text: text.replace("timestamp", "timestmp", 1))
     line = run("--baseline", "pop")
-    assert "line 1: no column 'timestamp'; found user_id:token, item_id:token, timestmp:float" in line
+    assert "line 1: no column 'timestamp'; got user_id:token, item_id:token, timestmp:float" in line
     assert "is 'timestmp' meant to be 'timestamp'?" in line
 
 

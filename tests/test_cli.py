@@ -84,7 +84,7 @@ def test_seeds_are_whole_numbers(bench: Bench, planned: list[Plan], seeds: str) 
     said = bench("run", "--id-scheme", "textual", f"--seed={seeds}")
     assert said.code == 1
     assert said.err.startswith("bench: --seed takes ")
-    assert said.err.endswith(f"; found '{seeds}'\n")
+    assert said.err.endswith(f"; got '{seeds}'\n")
     assert not planned
 
 

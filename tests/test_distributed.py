@@ -24,7 +24,7 @@ import os
 from pathlib import Path
 import numpy as np
 from safetensors.torch import save_file
-from bench.evaluation import ranking
+from bench.training import ranking
 from bench.evaluation.baseline import Facts, TrainedBaseline
 from bench.ids.scheme import Stage
 from numeric_ids import Sequential
@@ -45,7 +45,7 @@ class Probe(Sequential):
 class Alone(TrainedBaseline):
     name = "alone"
 
-    def fit(self, train, validation, workshop):
+    def fit(self, train, validation, context):
         Path(__file__).with_name(f"fitted-{os.environ.get('RANK', 'alone')}").touch()
         self.items = len(train.items)
 
@@ -146,7 +146,7 @@ def test_both_processes_hold_that_model(words: list[str], two: dict[str, Path]) 
     assert first.keys() == second.keys()
     assert all(bool((first[name] == second[name]).all()) for name in first)
     stored = load_file(two["probe@1"] / "model.safetensors")
-    assert bool((first["t5.embedding.weight"] == stored["shared.weight"]).all())
+    assert bool((first["backbone.embedding.weight"] == stored["shared.weight"]).all())
 
 
 def test_a_baseline_that_trains_is_left_to_one_process(words: list[str], two: dict[str, Path]) -> None:

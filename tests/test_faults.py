@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import entries
+from bench import plugins
 from bench.faults import fault, is_there, lacking, origin
 
 
@@ -25,7 +25,7 @@ def found(package: Path, attribute: str = "Mine", module: str = "", **sources: s
     for name, source in sources.items():
         (package / f"{name}.py").write_text(source)
     place = f"{package.name}{module}"
-    text = fault(EntryPoint("mine", f"{place}:{attribute}", entries.SCHEMES))
+    text = fault(EntryPoint("mine", f"{place}:{attribute}", plugins.SCHEMES))
     assert package.name not in sys.modules, "it was imported"
     return text
 
@@ -88,16 +88,16 @@ def test_an_attribute_of_an_attribute(package: Path) -> None:
 
 
 def test_a_compiled_module_is_believed() -> None:
-    assert fault(EntryPoint("mine", "_thread:Mine", entries.SCHEMES)) == ""
+    assert fault(EntryPoint("mine", "_thread:Mine", plugins.SCHEMES)) == ""
 
 
 @pytest.mark.parametrize("value", ["", "no module:Mine", ":Mine", "one.:Mine", "1/0"])
 def test_what_is_no_entry_point(value: str) -> None:
-    assert fault(EntryPoint("mine", value, entries.SCHEMES)) != ""
+    assert fault(EntryPoint("mine", value, plugins.SCHEMES)) != ""
 
 
 def test_all_of_our_own_is_sound() -> None:
-    ours = [entry for group in (entries.SCHEMES, entries.BASELINES) for entry in entries.names(group).values()]
+    ours = [entry for group in (plugins.SCHEMES, plugins.BASELINES) for entry in plugins.names(group).values()]
     assert len(ours) > 20
     assert [fault(entry) for entry in ours if entry.dist and entry.dist.name == "bench"] == [""] * len(ours)
 
@@ -121,7 +121,7 @@ def test_what_a_package_says_it_needs_is_looked_for(package: Path) -> None:
     }
     for name, source in sources.items():
         (package / f"{name}.py").write_text(source)
-    entry = EntryPoint("mine", f"{package.name}:Mine", entries.SCHEMES)
+    entry = EntryPoint("mine", f"{package.name}:Mine", plugins.SCHEMES)
     assert sorted(lacking(entry)) == ["absent_one", "absent_three", "absent_two"]
     assert package.name not in sys.modules, "it was imported"
 
@@ -129,5 +129,5 @@ def test_what_a_package_says_it_needs_is_looked_for(package: Path) -> None:
 @pytest.mark.parametrize("source", ["NEEDED = names()", "NEEDED = 3", "def (", "Mine = 3"])
 def test_what_says_nothing_lacks_nothing(package: Path, source: str) -> None:
     (package / "__init__.py").write_text(source)
-    assert lacking(EntryPoint("mine", f"{package.name}:Mine", entries.SCHEMES)) == []
-    assert lacking(EntryPoint("mine", "absent_package:Mine", entries.SCHEMES)) == []
+    assert lacking(EntryPoint("mine", f"{package.name}:Mine", plugins.SCHEMES)) == []
+    assert lacking(EntryPoint("mine", "absent_package:Mine", plugins.SCHEMES)) == []

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bench.errors import BenchError
-from bench.files import replacing, require_readable, whole, write_json
+from bench.files import atomic_write, replacing, require_readable, write_json
 
 Forbidden = Callable[[Path], contextlib.AbstractContextManager[None]]
 
@@ -41,7 +41,7 @@ def untouched(path: Path) -> bool:
     return path.read_text() == "old" and os.listdir(path.parent) == [path.name]
 
 
-@pytest.mark.parametrize("way", [whole, lambda path: replacing(path, "results")])
+@pytest.mark.parametrize("way", [atomic_write, lambda path: replacing(path, "results")])
 def test_the_old_file_stays_until_the_new_one_is_whole(
     path: Path, way: Callable[[Path], contextlib.AbstractContextManager[Path]]
 ) -> None:
@@ -56,7 +56,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(
 
 
 def test_folders_are_made(tmp_path: Path) -> None:
-    with whole(tmp_path / "a" / "b" / "file") as partial:
+    with atomic_write(tmp_path / "a" / "b" / "file") as partial:
         partial.write_text("new")
     assert (tmp_path / "a" / "b" / "file").read_text() == "new"
 
@@ -81,7 +81,7 @@ def test_a_file_has_the_rights_of_any_new_file_however_it_was_written(tmp_path: 
             "text": lambda partial: partial.write_text("new"),
             "tensors": lambda partial: save_file({"a": np.ones(3)}, partial),  # by way of a private temporary file
         }.items():
-            with whole(tmp_path / name) as partial:
+            with atomic_write(tmp_path / name) as partial:
                 write(partial)
             assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask
     finally:
@@ -100,7 +100,7 @@ def test_a_file_that_may_not_be_read_is_told_from_one_that_is_not_there(path: Pa
 
 
 def test_two_processes_do_not_share_the_file_beside(path: Path) -> None:
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("new")
         assert str(os.getpid()) in partial.name
 
@@ -115,7 +115,7 @@ def test_a_block_that_writes_nothing_is_an_error(path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_file(path: Path) -> None:
-    with pytest.raises(OSError, match="too large"), files_of_at_most(100), whole(path) as partial:
+    with pytest.raises(OSError, match="too large"), files_of_at_most(100), atomic_write(path) as partial:
         partial.write_text("x" * 200)
     assert untouched(path)
     with pytest.raises(BenchError) as caught, files_of_at_most(100), replacing(path, "results") as partial:

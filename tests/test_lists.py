@@ -33,11 +33,11 @@ def test_seeds_are_numbers_and_come_once() -> None:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: named("--dataset", ""), "--dataset takes one name or more, separated by commas; found ''"),
-        (lambda: schemes("--id-scheme", ", "), "--id-scheme takes one name or more, separated by commas; found ', '"),
-        (lambda: seeds("0,one"), "--seed takes whole numbers separated by commas; found '0,one'"),
-        (lambda: seeds(","), "--seed takes one or more numbers, 0 or above; found ','"),
-        (lambda: seeds("-1"), "--seed takes one or more numbers, 0 or above; found '-1'"),
+        (lambda: named("--dataset", ""), "--dataset takes one name or more, separated by commas; got ''"),
+        (lambda: schemes("--id-scheme", ", "), "--id-scheme takes one name or more, separated by commas; got ', '"),
+        (lambda: seeds("0,one"), "--seed takes whole numbers separated by commas; got '0,one'"),
+        (lambda: seeds(","), "--seed takes one or more numbers, 0 or above; got ','"),
+        (lambda: seeds("-1"), "--seed takes one or more numbers, 0 or above; got '-1'"),
     ],
 )
 def test_anything_else_is_one_line(call: Callable[[], object], said: str) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.contract import Contract
 from bench.data.dataset import Dataset, Sequences
 from bench.data.formats import write_atomic
 from bench.data.splits import leave_one_out
-from bench.ids.plugins import SCHEMES, load_scheme, names
-from bench.runs.config import Contract
 from bench.runs.request import Request
+from bench.runs.subjects import SCHEMES, load_scheme, names
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]

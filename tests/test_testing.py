@@ -13,8 +13,9 @@ import pytest
 from bench.conformance.asked import NAMES
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
-from bench.ids.plugins import load_scheme
-from bench.ids.scheme import IdScheme, TokenIds
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme
+from bench.runs.subjects import load_scheme
 from bench.testing import Promise, check_scheme, promises, reference
 
 SCHEMES = Path(__file__).with_name("conformance") / "schemes.py"
@@ -30,7 +31,8 @@ def test_a_broken_promise_fails_and_says_all(toy_folder: Path) -> None:
         promise("Twins", "unique", toy_folder).check()
     assert str(caught.value) == (
         f"{SCHEMES}:Twins breaks the promise 'unique': 2 of 30 items share an identifier (item 'i00', red car; "
-        "item 'i01', blue car). To do: tell them apart, e.g. by a last token that counts, or declare `collides = True`"
+        "item 'i01', blue car). To do: tell them apart, e.g. by a last token that counts, or declare "
+        "`allow_collisions = True`"
     )
     promise("Twins", "length", toy_folder).check()
 

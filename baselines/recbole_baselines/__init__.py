@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
-from bench.evaluation.baseline import Workshop
+from bench.evaluation.baseline import TrainingContext
 from recbole_baselines import files, models
 from recbole_baselines.base import RecBoleBaseline
 
@@ -78,11 +78,11 @@ class BERT4Rec(RecBoleBaseline):
     ranges = models.RANGES["BERT4Rec"]
     presets = models.presets(name)
 
-    def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:
-        return files.with_targets(train, workshop.max_history, self.settings.examples)
+    def rows(self, train: TrainView, context: TrainingContext) -> files.Rows:
+        return files.with_targets(train, context.max_history, self.settings.examples)
 
-    def width(self, workshop: Workshop) -> int:
-        width = workshop.max_history + 1  # the mask stands behind the history
+    def width(self, context: TrainingContext) -> int:
+        width = context.max_history + 1  # the mask stands behind the history
         if int(self.settings.mask_ratio * width) < 1:
             raise BenchError(
                 f"mask_ratio={self.settings.mask_ratio} of {width} places masks none: nothing to learn for bert4rec; "
@@ -94,8 +94,8 @@ class BERT4Rec(RecBoleBaseline):
 class _WithAttributes(RecBoleBaseline):
     """A model that reads attributes of items, such as categories."""
 
-    def require(self, items: ItemTable) -> None:
-        super().require(items)
+    def validate_items(self, items: ItemTable) -> None:
+        super().validate_items(items)
         files.attribute_column(items, self.settings.attributes)
 
     def attributes(self, items: ItemTable) -> list[list[int]]:
@@ -123,7 +123,7 @@ class S3Rec(_WithAttributes):
 class _Counting(RecBoleBaseline):
     """A model that counts interactions once and knows no order."""
 
-    def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:
+    def rows(self, train: TrainView, context: TrainingContext) -> files.Rows:
         return files.interactions(train)
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.errors import BenchError, unknown
-from bench.evaluation.baseline import Facts, TrainedBaseline, Workshop
-from bench.evaluation.cost import Stopwatch
+from bench.evaluation.baseline import Facts, TrainedBaseline, TrainingContext
+from bench.training.cost import Stopwatch
 from bench.versions import installed
 from recbole_baselines import files, models
 from recbole_baselines.process import RecBole
@@ -53,7 +53,7 @@ class RecBoleBaseline(TrainedBaseline):
         super().__init__(settings)
         self.process: RecBole | None = None
 
-    def require(self, items: ItemTable) -> None:
+    def validate_items(self, items: ItemTable) -> None:
         missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
         if missing:
             raise BenchError(
@@ -62,73 +62,72 @@ class RecBoleBaseline(TrainedBaseline):
             )
         if installed("recbole") != VERSION:
             raise BenchError(
-                f"{self.name} runs in RecBole {VERSION}, whose habits are mended; found {installed('recbole')}; "
-                f"{INSTALL}"
+                f"{self.name} runs in RecBole {VERSION}, whose habits are mended; got {installed('recbole')}; {INSTALL}"
             )
-        for name in sorted(self.held):
+        for name in sorted(self.fixed_settings):
             if name not in self.ranges:
-                raise unknown(f"searched setting of {self.name} in 'held'", name, self.ranges)
-        if getattr(self.settings, "tune", 0) and len(self.held) == len(self.ranges):
+                raise unknown(f"searched setting of {self.name} in 'fixed'", name, self.ranges)
+        if getattr(self.settings, "tune", 0) and len(self.fixed_settings) == len(self.ranges):
             raise BenchError(
                 f"a search for settings of {self.name} was asked for, but all that it could search is given: "
                 f"{', '.join(self.ranges)}; give fewer, or leave --tune out"
             )
 
     @property
-    def held(self) -> set[str]:
+    def fixed_settings(self) -> set[str]:
         """What a search leaves as it is."""
-        return set(getattr(self.settings, "held", ()))
+        return set(getattr(self.settings, "fixed", ()))
 
-    def fit(self, train: TrainView, validation: Targets, workshop: Workshop) -> None:
+    def fit(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
         watch = Stopwatch()
-        self.write(train, validation, workshop)
+        self.write(train, validation, context)
         self.writing = watch.seconds
-        self.process = RecBole(self.name, self.job(train, workshop), workshop.folder, workshop.log)
-        self.found = self.process.trained(workshop.report)
+        self.process = RecBole(self.name, self.job(train, context), context.folder, context.log)
+        self.found = self.process.trained(context.progress)
         if "search" in self.found:
-            workshop.say(summary(self.found["search"], workshop.selection))
+            context.say(summary(self.found["search"], context.selection))
 
-    def write(self, train: TrainView, validation: Targets, workshop: Workshop) -> None:
-        """What RecBole reads, in ``workshop.folder``."""
-        folder = workshop.folder / "data" / files.NAME
-        files.write(folder, self.rows(train, workshop), validation)
-        if workshop.exclude_history:
+    def write(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
+        """What RecBole reads, in ``context.folder``."""
+        folder = context.folder / "data" / files.NAME
+        files.write(folder, self.rows(train, context), validation)
+        if context.exclude_history:
             files.write_held(folder, validation)
         files.write_catalogue(folder, len(train.sequences), len(train.items), self.attributes(train.items))
 
-    def rows(self, train: TrainView, workshop: Workshop) -> files.Rows:
+    def rows(self, train: TrainView, context: TrainingContext) -> files.Rows:
         """The users, histories and items of the training file."""
-        return files.prefixes(train, workshop.max_history, self.settings.examples)
+        return files.prefixes(train, context.max_history, self.settings.examples)
 
     def attributes(self, items: ItemTable) -> list[list[int]] | None:
         return None
 
-    def width(self, workshop: Workshop) -> int:
+    def width(self, context: TrainingContext) -> int:
         """Places that the model has for a history."""
-        return workshop.max_history
+        return context.max_history
 
-    def job(self, train: TrainView, workshop: Workshop) -> dict[str, Any]:
+    def job(self, train: TrainView, context: TrainingContext) -> dict[str, Any]:
         """What ``job.json`` says."""
         settings = asdict(self.settings)
-        searched = {name: choices for name, choices in self.ranges.items() if name not in self.held}
+        searched = {name: choices for name, choices in self.ranges.items() if name not in self.fixed_settings}
         present = {name: settings[name] for name in searched}
         own = {name: value for name, value in settings.items() if name not in models.OURS}
         return {
             "model": self.model,
             "seed": train.seed,
             "threads": torch.get_num_threads(),
-            "selection": workshop.selection,
-            "exclude_history": workshop.exclude_history,
-            "folder": str(workshop.folder),
+            "selection": context.selection,
+            "exclude_history": context.exclude_history,
+            "folder": str(context.folder),
             "trials": draws(searched, present, settings.get("tune", 0), train.seed),
-            "config": {**COMMON, **self.fixed, **own, **self.view(train, workshop)},
+            "config": {**COMMON, **self.fixed, **own, **self.view(train, context)},
         }
 
-    def view(self, train: TrainView, workshop: Workshop) -> dict[str, Any]:
+    def view(self, train: TrainView, context: TrainingContext) -> dict[str, Any]:
         """The lines of RecBole's configuration that depend on the run."""
         return {
             "seed": train.seed,
-            "MAX_ITEM_LIST_LENGTH": self.width(workshop),
+            "MAX_ITEM_LIST_LENGTH": self.width(context),
             # RecBole sets CUDA_VISIBLE_DEVICES from this, whatever it was.
             "gpu_id": os.environ.get("CUDA_VISIBLE_DEVICES", "0"),
         }

@@ -57,11 +57,11 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> None:
     shims.apply()
     from recbole_baselines.training import best_of
 
-    def report(step: int, total: int, figures: dict[str, float]) -> None:
+    def progress(step: int, total: int, figures: dict[str, float]) -> None:
         send(answers, {"tell": "progress", "step": step, "total": total, "figures": figures})
 
     importing = time.monotonic() - begin
-    model, found = best_of(job, report)
+    model, found = best_of(job, progress)
     send(answers, {"tell": "trained", **found, "importing_seconds": importing})
     while True:
         try:

@@ -4,7 +4,7 @@
     data/split/split.valid.inter    the same; its targets are for early stopping alone
     data/split/split.user           every user, and ...
     data/split/split.item           ... every item of the catalogue, so that all have a place in RecBole's tables
-    data/split/held.npz             where histories are excluded: all that each validation user had, for our ranks
+    data/split/seen.npz             where histories are excluded: all that each validation user had, for our ranks
 
 Users and items are written as their indices: original ids may hold anything, and stand for several users in some
 circulating files.
@@ -24,7 +24,7 @@ from bench.errors import BenchError
 from bench.training.examples import Examples, one_of_each, sliding_windows
 from recbole_baselines.models import ATTRIBUTE_COLUMNS
 
-NAME, HELD = "split", "held.npz"
+NAME, HELD = "split", "seen.npz"
 Rows = tuple[NDArray[np.int64], Sequences, ItemIndices]  # users, their histories, the items after them
 
 FIELDS = "user_id:token\titem_id_list:token_seq\titem_id:token"
@@ -37,17 +37,17 @@ def write(folder: Path, train: Rows, validation: Targets) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / f"{NAME}.train.inter", FIELDS, _rows(*train))
-    users, histories = validation.users[validation.owners], validation.histories.rows(validation.owners)
+    users, histories = validation.users[validation.user_rows], validation.histories.rows(validation.user_rows)
     _write(folder / f"{NAME}.valid.inter", FIELDS, _rows(users, histories, validation.items))
 
 
 def write_held(folder: Path, validation: Targets) -> None:
-    """``held.npz`` in ``folder``: histories are cut to what is shown, but all that a user had is excluded.
+    """``seen.npz`` in ``folder``: histories are cut to what is shown, but all that a user had is excluded.
 
     User ``users[r]`` had ``values[offsets[r]:offsets[r + 1]]``. It is all from before the validation targets.
     """
-    held = validation.held
-    np.savez(folder / HELD, users=validation.users, values=held.values, offsets=held.offsets)
+    seen = validation.seen
+    np.savez(folder / HELD, users=validation.users, values=seen.values, offsets=seen.offsets)
 
 
 def write_catalogue(folder: Path, users: int, items: int, attributes: Sequence[Sequence[int]] | None) -> None:
@@ -57,7 +57,7 @@ def write_catalogue(folder: Path, users: int, items: int, attributes: Sequence[S
     if attributes is None:
         _write(folder / f"{NAME}.item", "item_id:token", (str(item) for item in range(items)))
         return
-    lines = (f"{item}\t{' '.join(map(str, held))}" for item, held in enumerate(attributes))
+    lines = (f"{item}\t{' '.join(map(str, seen))}" for item, seen in enumerate(attributes))
     _write(folder / f"{NAME}.item", "item_id:token\tattributes:token_seq", lines)
 
 
@@ -98,9 +98,9 @@ def attributes(items: ItemTable, column: str) -> list[list[int]]:
     parts = [[part.strip() for part in text.split(separator) if part.strip()] for text in texts]
     everywhere = set(parts[0]).intersection(*parts)
     number = {
-        name: at for at, name in enumerate(sorted({name for held in parts for name in held} - everywhere), start=1)
+        name: at for at, name in enumerate(sorted({name for seen in parts for name in seen} - everywhere), start=1)
     }
-    return [[number[name] for name in dict.fromkeys(held) if name in number] or [0] for held in parts]
+    return [[number[name] for name in dict.fromkeys(seen) if name in number] or [0] for seen in parts]
 
 
 def attribute_column(items: ItemTable, column: str) -> str:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bench.contract import added
 from bench.errors import BenchError
-from bench.runs.config import added
 
 Ranges = dict[str, tuple[Any, ...]]
 
@@ -26,12 +26,12 @@ class Searched:
     """Settings of every model that has ranges to search, none of which RecBole gets."""
 
     tune: int = 0  # trials of a random search; 0: the settings as they are
-    held: tuple[str, ...] = added(())  # what the search leaves as it is; everything given with --set is
+    fixed: tuple[str, ...] = added(())  # what the search leaves as it is; everything given with --set is
 
     def __post_init__(self) -> None:
         for name, lowest in LEAST.items():
             if getattr(self, name, lowest) < lowest:
-                raise BenchError(f"setting '{name}' must be {lowest} or more; found {getattr(self, name)}")
+                raise BenchError(f"setting '{name}' must be {lowest} or more; got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Counting:
 
 
 ATTRIBUTE_COLUMNS = ("categories", "category", "genres", "class")
-OURS = ("examples", "tune", "held", "attributes")  # settings that RecBole does not know
+OURS = ("examples", "tune", "fixed", "attributes")  # settings that RecBole does not know
 
 _ATTENTION: Ranges = {
     "learning_rate": LEARNING_RATES,

@@ -40,13 +40,13 @@ class RecBole:
                 start_new_session=True,
             )
 
-    def trained(self, report: Callable[[int, int, Mapping[str, float]], None]) -> dict[str, Any]:
+    def trained(self, progress: Callable[[int, int, Mapping[str, float]], None]) -> dict[str, Any]:
         """Wait for the end of training, passing progress on; what it came to."""
         while True:
             message, _ = self._told()
             if message.pop("tell") == "trained":
                 return message
-            report(message["step"], message["total"], message["figures"])
+            progress(message["step"], message["total"], message["figures"])
 
     def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:
         """``[users, items]``."""

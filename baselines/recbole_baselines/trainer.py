@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from recbole.utils import init_seed
 
-from recbole_baselines.tuning import Report, writing
+from recbole_baselines.tuning import Progress, writing
 
 if TYPE_CHECKING:
     from recbole_baselines.training import Model
@@ -26,9 +26,9 @@ class Reporting:
     It reports its steps behind those of ``before`` epochs that an earlier stage had, as a part of ``planned`` epochs.
     """
 
-    def __init__(self, owner: Model, report: Report, before: int, planned: int) -> None:
+    def __init__(self, owner: Model, progress: Progress, before: int, planned: int) -> None:
         super().__init__(owner.config, owner.model)  # type: ignore[call-arg]
-        self.owner, self.report, self.told = owner, report, 0.0
+        self.owner, self.progress, self.told = owner, progress, 0.0
         self.saved_model_file, self.before, self.planned = BEST, before, planned
         self.pretraining = owner.config["train_stage"] == "pretrain"
         self.latest = LATEST_PRETRAINED if self.pretraining else LATEST
@@ -71,7 +71,7 @@ class Reporting:
         self._tell({"epoch": self.before + self.step // self.steps, **figures})
 
     def _tell(self, figures: dict[str, float]) -> None:
-        self.report(self.before * self.steps + self.step, self.planned * self.steps, figures)
+        self.progress(self.before * self.steps + self.step, self.planned * self.steps, figures)
 
     def keep(self, epoch: int, score: float) -> None:
         """Called after each validation, when RecBole has saved the best: leave what is needed to go on from here."""

@@ -26,14 +26,14 @@ from bench.evaluation.metrics import Ranks, from_scores
 from bench.files import write_json
 from recbole_baselines import files, shims, tuning
 from recbole_baselines.trainer import BEST, Reporting
-from recbole_baselines.tuning import Report, read_json
+from recbole_baselines.tuning import Progress, read_json
 
 DONE = "trained.json"
 PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"  # the first is RecBole's choice
 SCORED_AT_ONCE = 512  # users
 
 
-def best_of(job: dict[str, Any], report: Report) -> tuple[Model, dict[str, Any]]:
+def best_of(job: dict[str, Any], progress: Progress) -> tuple[Model, dict[str, Any]]:
     """The trained model, and what its training came to; of several ``trials`` the one that validates best.
 
     Every trial has a working folder of its own. ``search`` is what was tried, and ``seconds`` are then those of all
@@ -42,22 +42,22 @@ def best_of(job: dict[str, Any], report: Report) -> tuple[Model, dict[str, Any]]
     trials = job["trials"]
     if not trials:
         model = Model(job, 0, {})
-        return model, model.train(report)
+        return model, model.train(progress)
     tried = []
     for number, settings in enumerate(trials):
-        train = partial(trained, job, number, settings, tuning.within(report, number, len(trials)))
+        train = partial(trained, job, number, settings, tuning.within(progress, number, len(trials)))
         tried.append(tuning.attempt(settings, folder_of(job, number), train))
     chosen = tuning.best(tried)
     model = Model(job, chosen, trials[chosen])
-    found = model.train(report)
+    found = model.train(progress)
     totals = {name: sum(trial[name] for trial in tried) for name in ("seconds", "loading_seconds")}
     return model, {**found, **totals, "search": {"seed": job["seed"], "chosen": chosen, "trials": tried}}
 
 
-def trained(job: dict[str, Any], number: int, settings: dict[str, Any], report: Report) -> dict[str, Any]:
+def trained(job: dict[str, Any], number: int, settings: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """What the training of one trial came to. One that is finished is not read in again."""
     done = folder_of(job, number) / DONE
-    return read_json(done) if done.exists() else Model(job, number, settings).train(report)
+    return read_json(done) if done.exists() else Model(job, number, settings).train(progress)
 
 
 def folder_of(job: dict[str, Any], number: int) -> Path:
@@ -95,23 +95,23 @@ class Model:
         count = sum(1 for token in numbers if token != "[PAD]")
         return torch.tensor([numbers[str(index)] for index in range(count)])
 
-    def train(self, report: Report) -> dict[str, Any]:
+    def train(self, progress: Progress) -> dict[str, Any]:
         """To the end of the budget or of patience; the best weights stay. A finished training is only read back."""
         if Path(DONE).exists():
             found = read_json(Path(DONE))
             self._fresh("finetune")
         else:
-            found = {**self._train(report), "loading_seconds": self.loading}
+            found = {**self._train(progress), "loading_seconds": self.loading}
             write_json(Path(DONE), found)
         self._load(BEST)
         self.model.eval()
         return found
 
-    def _train(self, report: Report) -> dict[str, Any]:
+    def _train(self, progress: Progress) -> dict[str, Any]:
         if self.job["model"] == "S3Rec":
-            self._pretrain(report)
+            self._pretrain(progress)
         batches = self._fresh("finetune")
-        trainer = self._trainer(report, self.earlier)
+        trainer = self._trainer(progress, self.earlier)
         trainer.resume()
         if trainer.start_epoch < trainer.epochs:  # else RecBole would save the latest weights as the best
             trainer.fit(batches, valid_data=self.parts[1], callback_fn=trainer.keep)
@@ -121,12 +121,12 @@ class Model:
             found |= {"pretraining_curve": earlier["curve"], "seconds": found["seconds"] + earlier["seconds"]}
         return found
 
-    def _pretrain(self, report: Report) -> None:
+    def _pretrain(self, progress: Progress) -> None:
         """S3Rec's first stage, which RecBole runs as a training of its own and hands over as a file."""
         if Path(PRETRAINING).exists():
             return
         batches = self._fresh("pretrain")
-        trainer = self._trainer(report, 0)
+        trainer = self._trainer(progress, 0)
         trainer.resume()
         trainer.fit(batches)
         write_json(Path(PRETRAINING), {"curve": trainer.curve, "seconds": trainer.seconds})
@@ -165,11 +165,11 @@ class Model:
             rows, lengths = shims.pad_left(rows, lengths)
         return {"item_id_list": rows, "item_length": lengths}
 
-    def _trainer(self, report: Report, before: int) -> Any:
+    def _trainer(self, progress: Progress, before: int) -> Any:
         """RecBole's trainer, ours mixed in. ``before``: epochs of an earlier stage, so that progress counts them."""
         base = get_trainer(self.config["MODEL_TYPE"], self.config["model"])
         epochs = self.earlier + self.job["config"].get("epochs", 1)
-        return type("Reporting", (Reporting, base), {})(self, report, before, epochs)
+        return type("Reporting", (Reporting, base), {})(self, progress, before, epochs)
 
     @property
     def earlier(self) -> int:
@@ -193,15 +193,15 @@ class Model:
         place[self.items] = torch.arange(len(self.items))
         targets = place[valid["item_id"]].numpy()
         begins = np.flatnonzero(np.diff(valid["user_id"].numpy(), prepend=-1))  # a user's targets stand together
-        owners = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(targets)))
+        user_rows = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(targets)))
         ranks = []
         for start in range(0, len(begins), SCORED_AT_ONCE):
             part = begins[start : start + SCORED_AT_ONCE]
             scores = self._scores(valid["user_id"][part], rows[part], lengths[part])
             excluded = self._excluded(valid["user_id"][part]) if self.job["exclude_history"] else None
-            inside = (owners >= start) & (owners < start + SCORED_AT_ONCE)
-            ranks.append(from_scores(scores, targets[inside], excluded, owners[inside] - start))
-        found = Ranks.join(ranks).of(owners if len(owners) > len(begins) else None, targets)
+            inside = (user_rows >= start) & (user_rows < start + SCORED_AT_ONCE)
+            ranks.append(from_scores(scores, targets[inside], excluded, user_rows[inside] - start))
+        found = Ranks.join(ranks).of(user_rows if len(user_rows) > len(begins) else None, targets)
         return float(found.per_user(self.job["selection"]).mean())
 
     def score(
@@ -235,11 +235,11 @@ class Model:
         """``[n, items]``: all that these validation users had, however little of it is shown."""
         excluded = np.zeros((len(users), len(self.items)), bool)
         for row, user in enumerate(users.tolist()):
-            excluded[row, self.held[user]] = True
+            excluded[row, self.seen[user]] = True
         return excluded
 
     @cached_property
-    def held(self) -> dict[int, NDArray[np.int32]]:
+    def seen(self) -> dict[int, NDArray[np.int32]]:
         """What each validation user had, by RecBole's number of the user, as our indices of items."""
         file = np.load(Path(self.job["folder"]) / "data" / files.NAME / files.HELD)
         users = self.users[torch.from_numpy(file["users"])].tolist()

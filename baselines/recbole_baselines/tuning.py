@@ -23,7 +23,7 @@ from recbole_baselines.models import Ranges
 FAILED = "failed.json"
 KEPT = ("best_validation", "best_step", "epochs", "seconds", "loading_seconds")  # of what a training came to
 
-Report = Callable[[int, int, dict[str, float]], None]
+Progress = Callable[[int, int, dict[str, float]], None]
 
 
 def draws(ranges: Ranges, present: Mapping[str, Any], trials: int, seed: int) -> list[dict[str, Any]]:
@@ -87,11 +87,11 @@ def summary(search: Mapping[str, Any], metric: str) -> str:
     return line + before + (f"; {failed} of the trials failed" if failed else "")
 
 
-def within(report: Report, number: int, trials: int) -> Report:
+def within(progress: Progress, number: int, trials: int) -> Progress:
     """Progress of one trial as a part of the whole search, and which trial it is."""
 
     def part(step: int, total: int, figures: dict[str, float]) -> None:
-        report(number * total + step, trials * total, {"trial": number + 1, **figures} if figures else {})
+        progress(number * total + step, trials * total, {"trial": number + 1, **figures} if figures else {})
 
     return part
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bench.data.dataset import Sequences, TrainView
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline
-from bench.ids import plugins
 from bench.ids.diagnostics import written
-from bench.ids.scheme import Ids
+from bench.ids.identifiers import Ids
+from bench.runs import subjects
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class MaxPlusOne(Baseline):
     Settings = MaxPlusOneSettings
 
     def fit(self, train: TrainView) -> None:
-        scheme = plugins.load_scheme(self.settings.numbering)
+        scheme = subjects.load_scheme(self.settings.numbering)
         if scheme.leaks and not self.leaks:
             raise BenchError(
                 f"{self.name} probes only what is fitted without validation and test, and {scheme.name} is not; "

@@ -11,19 +11,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.backbone import huggingface
 from bench.conformance import fresh
 from bench.conformance.asked import Asked
 from bench.conformance.cut import cut, moved
 from bench.conformance.fresh import Fresh, Task
 from bench.conformance.verdict import Verdict
+from bench.contract import Contract
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.splits import Split, leave_one_out
 from bench.errors import BenchError
 from bench.ids import storage
-from bench.ids.scheme import Ids, IdScheme
-from bench.model import huggingface
-from bench.runs.config import Contract
+from bench.ids.identifiers import Ids
+from bench.ids.scheme import IdScheme
 from bench.runs.fitting import language
 from bench.runs.matrix import Plan, resolve
 
@@ -50,7 +51,7 @@ class Evidence:
         plan = Plan([asked.scheme], [], [asked.dataset], [asked.seed], "smoke", [*TINY, *asked.overrides])
         subjects, self.contract = resolve(plan)[:2]
         if len(subjects) != 1 or not isinstance(subjects[0], IdScheme):
-            raise BenchError(f"one identifier scheme is checked at a time; found '{asked.scheme}'")
+            raise BenchError(f"one identifier scheme is checked at a time; got '{asked.scheme}'")
         self.scheme: IdScheme = subjects[0]
 
     @cached_property

@@ -20,10 +20,11 @@ from bench.data.dataset import Dataset, LeakedView
 from bench.data.formats import read_atomic, write_atomic
 from bench.data.splits import leave_one_out
 from bench.errors import said
-from bench.ids import plugins, storage
-from bench.ids.scheme import Ids
-from bench.ids.vocabulary import Vocabulary
-from bench.runs.blame import place
+from bench.ids import storage
+from bench.ids.identifiers import Ids
+from bench.runs import subjects
+from bench.runs.attribution import place
+from bench.vocabulary import Vocabulary
 
 IDENTIFIERS, AGAIN, REPORT, ERRORS = "identifiers.safetensors", "again.safetensors", "report.json", "errors.txt"
 
@@ -101,8 +102,8 @@ def start(folder: Path, dataset: Dataset, task: Task, hash_seed: int) -> Fresh:
 def fit(folder: Path) -> Report:
     """Do the task that is described in the folder."""
     task = json.loads((folder / "task.json").read_text())
-    cls = plugins.load_scheme(task["scheme"])
-    scheme = cls(plugins.settings(cls, task["settings"]))
+    cls = subjects.load_scheme(task["scheme"])
+    scheme = cls(subjects.settings(cls, task["settings"]))
     # The whole data set stays in memory, as it does in a run, so that what looks for it there finds it.
     dataset = read_atomic(folder / "data" / task["dataset"], task["dataset"])
     language = task["language"] and Vocabulary.of_language_model(Path(task["language"][0]), task["language"][1])

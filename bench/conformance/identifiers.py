@@ -9,9 +9,9 @@ import numpy as np
 from bench.conformance.evidence import Evidence
 from bench.conformance.verdict import Verdict, broken, kept, skipped
 from bench.ids import storage
-from bench.ids.plugins import IDENTIFIERS
-from bench.ids.scheme import TokenIds
+from bench.ids.identifiers import TokenIds
 from bench.model.trie import Trie, with_end
+from bench.runs.subjects import IDENTIFIERS
 
 OTHER_KIND = "these identifiers are no token sequences"
 
@@ -40,11 +40,11 @@ def unique(evidence: Evidence) -> Verdict:
     variants = [ids.only(variant) for variant in range(len(ids.tokens))] if isinstance(ids, TokenIds) else [ids]
     for each in variants:
         sharing = np.flatnonzero(np.bincount(each.groups)[each.groups] > 1)
-        if len(sharing) and evidence.scheme.collides:
+        if len(sharing) and evidence.scheme.allow_collisions:
             return kept(f"{len(sharing):,} of {len(ids):,} items share an identifier, as declared")
         if len(sharing):
             one, two = np.flatnonzero(each.groups == each.groups[sharing[0]])[:2].tolist()
-            advice = "tell them apart, e.g. by a last token that counts, or declare `collides = True`"
+            advice = "tell them apart, e.g. by a last token that counts, or declare `allow_collisions = True`"
             at = f"{evidence.item(one)}; {evidence.item(two)}"
             return broken(f"{len(sharing):,} of {len(ids):,} items share an identifier", advice, at)
     return kept(f"{len(ids):,} items, {len(ids):,} identifiers")
@@ -84,7 +84,7 @@ def blind(evidence: Evidence) -> Verdict:
 
 def length(evidence: Evidence) -> Verdict:
     """No identifier is longer than the scheme declares."""
-    ids, longest = evidence.ids, evidence.scheme.longest
+    ids, longest = evidence.ids, evidence.scheme.max_length
     if not isinstance(ids, TokenIds):
         return skipped(OTHER_KIND)
     most = int(ids.lengths.max())
@@ -92,7 +92,9 @@ def length(evidence: Evidence) -> Verdict:
         return kept(f"{ids.lengths.mean():.1f} tokens on average, {most} at most; declared are {longest}")
     item = int(np.argwhere(ids.lengths == most)[0][1])
     room = evidence.contract.max_tokens
-    advice = f"shorten them, or declare `longest = {most}`: the encoder reads {room} tokens, histories lose old items"
+    advice = (
+        f"shorten them, or declare `max_length = {most}`: the encoder reads {room} tokens, histories lose old items"
+    )
     return broken(f"{most} tokens in an identifier; declared are {longest} at most", advice, evidence.item(item))
 
 

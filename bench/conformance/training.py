@@ -103,7 +103,7 @@ def trained_once(evidence: Evidence) -> Outcome:
         trained, stages = run.trained(evidence.ids)
         recommender, contract = trained.recommender, run.contract
         untrained = run.first_t5(recommender.ids)
-        before = recommender_for(recommender.ids, untrained, contract.max_tokens, contract.objective, contract.prompts)
+        before = recommender_for(recommender.ids, untrained, contract.max_tokens, contract.objective, contract.template)
         losses = loss(evidence, before.eval()), loss(evidence, recommender)
         evidence.trained = Outcome(trained, tuple(stages), run.reports, *losses)
     return evidence.trained

@@ -50,21 +50,21 @@ class Statistics:
 def statistics(dataset: Dataset) -> Statistics:
     """All figures of a data set with at least one interaction. Memory is linear in interactions."""
     sequences = dataset.sequences
-    lengths, owners = sequences.lengths, _owners(sequences)
-    pairs = owners * len(dataset.items) + sequences.values
-    within = np.diff(owners) == 0
+    lengths, user_rows = sequences.lengths, _owners(sequences)
+    pairs = user_rows * len(dataset.items) + sequences.values
+    within = np.diff(user_rows) == 0
     described = sum(any(map(str.strip, texts)) for texts in zip(*dataset.items.text.values(), strict=True))
     examples, unseen, repeated = _leave_one_out(dataset)
     return Statistics(
         users=len(dataset.users),
         items=len(dataset.items),
-        interactions=len(owners),
-        density=len(owners) / (len(dataset.users) * len(dataset.items)),
+        interactions=len(user_rows),
+        density=len(user_rows) / (len(dataset.users) * len(dataset.items)),
         mean_per_user=float(lengths.mean()),
         median_per_user=float(np.median(lengths)),
         fewest_per_user=int(lengths.min()),
         most_per_user=int(lengths.max()),
-        mean_per_item=len(owners) / len(dataset.items),
+        mean_per_item=len(user_rows) / len(dataset.items),
         long_users=float((lengths > LONG).mean()),
         short_users=int((lengths < FEWEST).sum()),
         tied_in_time=_tied_in_time(dataset, within),

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from bench.ids.vocabulary import Vocabulary
+    from bench.vocabulary import Vocabulary
 
 ItemIndices = NDArray[np.int32]
 Offsets = NDArray[np.int64]
@@ -26,13 +26,13 @@ Offsets = NDArray[np.int64]
 class Sequences:
     """Ragged item sequences: row ``r`` is ``values[offsets[r]:offsets[r + 1]]``, oldest item first.
 
-    ``owners [rows]`` says whose they are: the user's row of the training view. None where nobody is known, as in a
+    ``user_rows [rows]`` says whose they are: the user's row of the training view. None where nobody is known, as in a
     data set that is not split yet, or a history that somebody asks about.
     """
 
     values: ItemIndices
     offsets: Offsets
-    owners: NDArray[np.int64] | None = None
+    user_rows: NDArray[np.int64] | None = None
 
     @classmethod
     def from_rows(cls, rows: Iterable[Sequence[int] | ItemIndices]) -> Sequences:
@@ -50,7 +50,7 @@ class Sequences:
     def lengths(self) -> Offsets:
         return np.diff(self.offsets)
 
-    def slice(self, starts: Offsets, stops: Offsets, owners: NDArray[np.int64] | None = None) -> Sequences:
+    def slice(self, starts: Offsets, stops: Offsets, user_rows: NDArray[np.int64] | None = None) -> Sequences:
         """Row ``r`` becomes ``values[starts[r]:stops[r]]``; both are positions in ``values``.
 
         These may be any stretches, as many as wanted, so whose they are must be said.
@@ -58,21 +58,21 @@ class Sequences:
         lengths = stops - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         shift = np.repeat(starts - offsets[:-1], lengths)
-        return Sequences(self.values[np.arange(offsets[-1]) + shift], offsets, owners)
+        return Sequences(self.values[np.arange(offsets[-1]) + shift], offsets, user_rows)
 
     def rows(self, rows: NDArray[np.integer]) -> Sequences:
         """The named rows, in the order given."""
-        owners = None if self.owners is None else self.owners[rows]
-        return self.slice(self.offsets[:-1][rows], self.offsets[1:][rows], owners)
+        user_rows = None if self.user_rows is None else self.user_rows[rows]
+        return self.slice(self.offsets[:-1][rows], self.offsets[1:][rows], user_rows)
 
     def newest(self, count: int) -> Sequences:
         """At most the ``count`` newest items of every row."""
         stops = self.offsets[1:]
-        return self.slice(np.maximum(self.offsets[:-1], stops - count), stops, self.owners)
+        return self.slice(np.maximum(self.offsets[:-1], stops - count), stops, self.user_rows)
 
     def owned(self) -> Sequences:
         """The same, every row its own user's: what a split makes of its training part."""
-        return replace(self, owners=np.arange(len(self)))
+        return replace(self, user_rows=np.arange(len(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ class Dataset:
         return fingerprint(self.users, self.items, self.sequences, self.times.astype("<f8").tobytes().hex())
 
 
-Report = Callable[[int, int, Mapping[str, float]], None]
+Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
 def silent(done: int, total: int, figures: Mapping[str, float]) -> None:
@@ -130,8 +130,8 @@ class TrainView:
     where the recommender starts from scratch and a scheme brings a vocabulary of its own.
 
     ``cache`` is a folder where costly things may be kept under a name that says all they depend on, or None. Who reads
-    one adds to ``spared`` the seconds that it once took, so that costs don't depend on who came first.
-    ``report(done, total, figures)`` shows how far a long ``fit`` is.
+    one adds to ``cached_seconds`` the seconds that it once took, so that costs don't depend on who came first.
+    ``progress(done, total, figures)`` shows how far a long ``fit`` is.
     """
 
     dataset: str
@@ -140,8 +140,8 @@ class TrainView:
     seed: int
     language: Vocabulary | None = None
     cache: Path | None = None
-    spared: list[float] = field(default_factory=list)
-    report: Report = silent
+    cached_seconds: list[float] = field(default_factory=list)
+    progress: Progress = silent
 
     @cached_property
     def fingerprint(self) -> str:

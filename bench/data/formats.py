@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bench.data import audit
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.errors import BenchError, unknown
-from bench.files import whole
+from bench.files import atomic_write
 
 INTERACTION_FIELDS = ("user_id", "item_id", "timestamp")
 TEXT_TYPES = ("token", "token_seq")
@@ -84,7 +84,7 @@ def _interaction_file(folder: Path, name: str | None) -> Path:
     if not folder.is_dir():
         raise BenchError(f"asked for {wanted} in '{folder}', which is not a folder")
     there = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
-    raise BenchError(f"asked for {wanted} in '{folder}'; found {there}; exactly one is needed")
+    raise BenchError(f"asked for {wanted} in '{folder}'; got {there}; exactly one is needed")
 
 
 def _read_log(path: Path) -> _Log:
@@ -151,7 +151,7 @@ def _columns(path: Path, header: str, needed: Iterable[str]) -> dict[str, str]:
             hint = f"; is '{near[0]}' meant to be '{field}'?" if near else ""
             hint = "; separate columns by tabs, not commas" if len(cells) == 1 and "," in header else hint
             raise BenchError(
-                f"{path}, line 1: no column '{field}'; found {', '.join(cells)}; needed {', '.join(needed)}{hint}"
+                f"{path}, line 1: no column '{field}'; got {', '.join(cells)}; needed {', '.join(needed)}{hint}"
             )
     if len(columns) < len(cells):
         raise BenchError(f"{path}, line 1: a column occurs twice in {', '.join(cells)}")
@@ -171,7 +171,7 @@ def _refuse_ragged(path: Path, body: bytes, width: int) -> None:
         raise BenchError(f"{path}, line {wrong[0] + 2}: {cells[wrong[0]]} cells where the header has {width}")
     if not raw.all():
         line = np.searchsorted(ends, np.flatnonzero(raw == 0)[0]) + 2
-        raise BenchError(f"{path}, line {line}: a NUL byte; the file is damaged or not text")
+        raise BenchError(f"{path}, line {line}: a NUL byte; the file is corrupt or not text")
 
 
 def _frame(body: bytes, columns: Iterable[str], kinds: Mapping[str, str]) -> pd.DataFrame:
@@ -313,7 +313,7 @@ def _written(time: float) -> str:
 
 def _write(path: Path, header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
     try:
-        with whole(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines("\t".join(_plain(path, cell) for cell in row) + "\n" for row in [header, *rows])
     except OSError as error:
         raise BenchError(f"{path} cannot be written: {error.strerror}") from error

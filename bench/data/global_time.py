@@ -25,7 +25,7 @@ def global_time(
     """Split at two places in the time order of all interactions (``_shares``).
 
     Users with fewer than two training interactions neither train nor are evaluated; their rows of the training view
-    are empty. The targets of a user are all distinct items of the part, of validation as of test. What a user held are
+    are empty. The targets of a user are all distinct items of the part, of validation as of test. What a user seen are
     its training items, and at test time those of validation as well unless ``validation_in_test_history`` is switched
     off; histories show the newest ``max_history`` of it. The catalogue is that of the item table, new items included.
     BenchError where time stamps are not times, or a part has no user.
@@ -44,8 +44,9 @@ def global_time(
         users = np.flatnonzero(kept & (ends > begins))
         if not len(users):
             raise BenchError(
-                f"split=ratio leaves nobody to {part} on '{dataset.name}': no user has {FEWEST} or more interactions "
-                f"among the first 80 % and one in that part; use a larger data set, or --split leave-one-out"
+                f"split=global-temporal leaves nobody to {part} on '{dataset.name}': no user has {FEWEST} or more "
+                f"interactions among the first 80 % and one in that part; use a larger data set or "
+                "--split leave-one-out"
             )
         items, counts = _distinct(whole.slice(begins[users], ends[users]))
         return Targets(users, whole.slice(starts[users], history_ends[users], users), items, counts, max_history)
@@ -71,9 +72,9 @@ def _shares(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     Ties in time are broken by a digest of the user's id, then by the place in the user's sequence. So neither the
     order of rows nor any item decides where the cuts fall: other held-out items leave all parts where they are.
     """
-    owners = np.repeat(np.arange(len(dataset.users)), dataset.sequences.lengths)
+    user_rows = np.repeat(np.arange(len(dataset.users)), dataset.sequences.lengths)
     digests = np.array([_digest(user) for user in dataset.users], np.uint64)
-    order = owners[np.lexsort((digests[owners], dataset.times))]
+    order = user_rows[np.lexsort((digests[user_rows], dataset.times))]
     first, second = (len(order) * tenths // 10 for tenths in TENTHS)
     return (
         np.bincount(order[:first], minlength=len(dataset.users)),
@@ -87,10 +88,10 @@ def _digest(user: str) -> int:
 
 def _distinct(items: Sequences) -> tuple[ItemIndices, NDArray[np.int64]]:
     """Targets in order of time, each once, since a list can hold an item only once; and how many each row has."""
-    owners = np.repeat(np.arange(len(items)), items.lengths)
-    _, first = np.unique(owners * (int(items.values.max()) + 1) + items.values, return_index=True)
+    user_rows = np.repeat(np.arange(len(items)), items.lengths)
+    _, first = np.unique(user_rows * (int(items.values.max()) + 1) + items.values, return_index=True)
     first = np.sort(first)
-    return items.values[first], np.bincount(owners[first], minlength=len(items))
+    return items.values[first], np.bincount(user_rows[first], minlength=len(items))
 
 
 def _refuse_undated(dataset: Dataset) -> None:
@@ -102,6 +103,7 @@ def _refuse_undated(dataset: Dataset) -> None:
     begins = dataset.times[dataset.sequences.offsets[:-1][dataset.sequences.lengths > 0]]
     if len(begins) > 1 and (begins == begins[0]).all():
         raise BenchError(
-            f"split=ratio cuts at points in time, but the interactions of '{dataset.name}' are numbered, not dated: "
-            f"every user begins at time stamp {begins[0]:g}; use a copy with time stamps, or --split leave-one-out"
+            f"split=global-temporal cuts at points in time, but the interactions of '{dataset.name}' are numbered, not "
+            f"dated: every user begins at time stamp {begins[0]:g}; use a copy with time stamps or "
+            "--split leave-one-out"
         )

@@ -59,9 +59,9 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
 
 def _apart(names: Sequence[str], ids: Sequence[Sequence[str]], what: str) -> tuple[str, ...]:
     """All ids, those of several data sets with the name of theirs before them."""
-    held = Counter(found for part in ids for found in part)
+    seen = Counter(found for part in ids for found in part)
     made = tuple(
-        f"{name}:{found}" if held[found] > 1 else found for name, part in zip(names, ids, strict=True) for found in part
+        f"{name}:{found}" if seen[found] > 1 else found for name, part in zip(names, ids, strict=True) for found in part
     )
     clash = [found for found, count in Counter(made).items() if count > 1]
     if clash:
@@ -105,8 +105,8 @@ def restricted(split: Split, part: Dataset, at: Place) -> Split:
     test = _of_part(split.test, at)
     if not len(test):
         raise BenchError(
-            f"the split of '{split.train.dataset}' leaves no user of '{part.name}' to test; with split=ratio the data "
-            "sets must be of the same time, or use --split leave-one-out"
+            f"the split of '{split.train.dataset}' leaves no user of '{part.name}' to test; with split=global-temporal "
+            "the data sets must be of the same time, or use --split leave-one-out"
         )
     return Split(train, _of_part(split.validation, at), test)
 
@@ -116,7 +116,7 @@ def _of_part(targets: Targets, at: Place) -> Targets:
     return replace(
         kept,
         users=kept.users - at.users.start,
-        held=_shifted(kept.held, at.items.start),
+        seen=_shifted(kept.seen, at.items.start),
         items=kept.items - np.int32(at.items.start),
     )
 

@@ -1,6 +1,6 @@
 """Finds a data set by name or path. Cheap to import: pandas is loaded only when something is read.
 
-A package offers a data set through an entry point in ``bench.datasets`` (see ``bench.entries``): a function without
+A package offers a data set through an entry point in ``bench.datasets`` (see ``bench.plugins``): a function without
 arguments that returns a ``Dataset`` or a folder of atomic files, and downloads it first where need be. Its results
 stand under the name of the entry point.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import platformdirs
 
-from bench import entries
+from bench import plugins
 from bench.data import registry
 from bench.data.dataset import Dataset, ItemTable
 from bench.data.joined import PLUS, join
@@ -51,7 +51,7 @@ def located(name: str, data_dir: Path | None = None) -> Path | None:
 def missing(name_or_path: str, data_dir: Path | None = None) -> list[str]:
     """Which of the named data sets `bench data get` knows and this machine lacks; several are joined by ``+``."""
     parts = [part.strip() for part in name_or_path.split(PLUS)]
-    offered = entries.names(entries.DATASETS)
+    offered = plugins.names(plugins.DATASETS)
     return [part for part in parts if part in registry.load() and part not in offered and not located(part, data_dir)]
 
 
@@ -71,11 +71,11 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     nothing is found, saying how to get it, and where a package offers a name of our own.
     """
     if not name_or_path.strip():
-        raise BenchError(f"a data set has a name or is a folder; found '{name_or_path}' (`bench ls` shows those known)")
+        raise BenchError(f"a data set has a name or is a folder; got '{name_or_path}' (`bench ls` shows those known)")
     parts = [part.strip() for part in name_or_path.split(PLUS)]
     if len(parts) > 1 and not Path(name_or_path).expanduser().is_dir():
         return join([find(part, data_dir) for part in parts])
-    offered = entries.offers(entries.DATASETS)
+    offered = plugins.offers(plugins.DATASETS)
     if name_or_path in offered:
         return _offered(name_or_path, offered[name_or_path])
     if name_or_path in registry.load():
@@ -93,9 +93,9 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
 
 def load(name: str) -> tuple[Callable[[], object], str]:
     """A package's function that gives the data set of this name, not called yet, and what to call it in errors."""
-    make, what = entries.load(name, entries.DATASETS, "data set")
+    make, what = plugins.load(name, plugins.DATASETS, "data set")
     if not callable(make):
-        raise BenchError(f"{what} must be a function that returns a Dataset or a folder; found {make!r}")
+        raise BenchError(f"{what} must be a function that returns a Dataset or a folder; got {make!r}")
     return make, what
 
 
@@ -103,7 +103,7 @@ def clash(entry: EntryPoint) -> str:
     """That a package offers the name of one of the data sets above; empty where it does not."""
     if entry.name not in registry.load():
         return ""
-    return f"{entries.where(entry)} has the name of a data set that bench knows itself; uninstall it, or name a folder"
+    return f"{plugins.where(entry)} has the name of a data set that bench knows itself; uninstall it, or name a folder"
 
 
 def _offered(name: str, rivals: list[EntryPoint]) -> Dataset:

@@ -18,13 +18,13 @@ FEWEST = 3  # interactions a user needs to have one each for training, validatio
 class Targets:
     """What is to be predicted: for each row a user, what it had before, and one or more items.
 
-    ``held [rows]`` is all that a user had before, which ``exclude_history`` never recommends; a recommender is shown
+    ``seen [rows]`` is all that a user had before, which ``exclude_history`` never recommends; a recommender is shown
     the newest ``max_history`` of it, or all where that is None (``histories``). ``items [targets]`` are flat, row after
     row. ``counts [rows]`` says how many of them each row has; None says one each, by the protocol and not by chance.
     """
 
     users: NDArray[np.int64]
-    held: Sequences
+    seen: Sequences
     items: ItemIndices
     counts: NDArray[np.int64] | None = None
     max_history: int | None = None
@@ -36,10 +36,10 @@ class Targets:
     @cached_property
     def histories(self) -> Sequences:
         """What the recommender is shown."""
-        return self.held if self.max_history is None else self.held.newest(self.max_history)
+        return self.seen if self.max_history is None else self.seen.newest(self.max_history)
 
     @property
-    def owners(self) -> NDArray[np.int64]:
+    def user_rows(self) -> NDArray[np.int64]:
         """``[targets]``: the row that each target belongs to."""
         return np.repeat(np.arange(len(self), dtype=np.int64), 1 if self.counts is None else self.counts)
 
@@ -58,13 +58,13 @@ class Targets:
     def among(self, candidates: NDArray[np.bool_]) -> tuple[Targets, NDArray[np.intp]]:
         """Only the targets that are ``candidates [items]``, and where they stand; rows without one are left out."""
         kept = candidates[self.items]
-        counts = np.bincount(self.owners[kept], minlength=len(self))
+        counts = np.bincount(self.user_rows[kept], minlength=len(self))
         rows = np.flatnonzero(counts)
         several = None if self.counts is None else counts[rows]
         return self._of_rows(rows, self.items[kept], several), np.flatnonzero(kept)
 
     def _of_rows(self, rows: NDArray[np.integer], items: ItemIndices, counts: NDArray[np.int64] | None) -> Targets:
-        return replace(self, users=self.users[rows], held=self.held.rows(rows), items=items, counts=counts)
+        return replace(self, users=self.users[rows], seen=self.seen.rows(rows), items=items, counts=counts)
 
     def parted(self, count: int, seed: int) -> tuple[Targets, Targets]:
         """Two fixed random parts, rows in their original order: ``count`` rows, and the rest.
@@ -96,7 +96,7 @@ def leave_one_out(
 
     ``validation_in_test_history`` shows the validation item to the recommender at test time, as all published
     leave-one-out systems do; switched off, test and validation share one history, and the validation item is not among
-    what a user held. Users with fewer than three interactions train but are not evaluated.
+    what a user has seen. Users with fewer than three interactions train but are not evaluated.
     """
     refuse_cap(max_history)
     whole = dataset.sequences
@@ -112,8 +112,8 @@ def leave_one_out(
 
     def targets(back: int, history_back: int) -> Targets:
         ends = stops[evaluated]
-        held = whole.slice(starts[evaluated], ends - history_back, evaluated)
-        return Targets(evaluated, held, whole.values[ends - back], max_history=max_history)
+        seen = whole.slice(starts[evaluated], ends - history_back, evaluated)
+        return Targets(evaluated, seen, whole.values[ends - back], max_history=max_history)
 
     short = len(dataset.users) - len(evaluated)
     notes = (f"{short:,} of {len(dataset.users):,} users have fewer than {FEWEST} interactions: they train only",)

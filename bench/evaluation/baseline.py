@@ -37,7 +37,7 @@ class AnyBaseline(ABC):
     ``version`` rises whenever its scores can change, for results are tied to ``name@version``. ``Settings`` is a frozen
     dataclass, set with ``--set name.field=value``; ``presets`` holds the settings that a preset changes, by its name.
     ``ranges`` holds the choices that ``--tune`` draws settings from, by name; who has any has the settings ``tune``,
-    how many trials, and ``held``, the names in ``ranges`` that were given and that the search leaves alone. ``binds``
+    how many trials, and ``fixed``, the names in ``ranges`` that were given and that the search leaves alone. ``binds``
     names the lines of the contract that hold for it too. ``leaks`` is that of an identifier scheme: ``fit`` sees
     validation and test, to demonstrate a leak, and the name must say so.
     """
@@ -53,7 +53,7 @@ class AnyBaseline(ABC):
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
 
-    def require(self, items: ItemTable) -> None:  # noqa: B027 - most need nothing
+    def validate_items(self, items: ItemTable) -> None:  # noqa: B027 - most need nothing
         """BenchError where what it needs is not installed, or not in this catalogue. Asked before the first run.
 
         Modules that a package names in a ``NEEDED = ("module", ...)`` are shown by ``bench ls`` where they are missing.
@@ -77,13 +77,13 @@ class Baseline(AnyBaseline):
 
 
 @dataclass(frozen=True)
-class Workshop:
+class TrainingContext:
     """What a ``TrainedBaseline`` has at hand while it trains.
 
     ``folder`` is its own; what it writes there is found again by a run that was stopped, and gone when the cell is
     finished. ``log`` is a text file that stays with the result. ``selection``, ``max_history`` and ``exclude_history``
     are lines of the contract; what the last excludes from validation is ``validation.held``, not only what is shown.
-    ``report`` is told step, total and figures for the progress bar and ``log.jsonl``; ``say`` shows a person a line.
+    ``progress`` is told step, total and figures for the progress bar and ``log.jsonl``; ``say`` shows a person a line.
     """
 
     folder: Path
@@ -91,7 +91,7 @@ class Workshop:
     selection: str
     max_history: int
     exclude_history: bool
-    report: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, figures: None
+    progress: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, figures: None
     say: Callable[[str], None] = lambda line: None
 
 
@@ -115,7 +115,7 @@ class TrainedBaseline(AnyBaseline):
     binds: ClassVar[tuple[str, ...]] = (*DATA_VIEW, "selection", "validation_users")
 
     @abstractmethod
-    def fit(self, train: TrainView, validation: Targets, workshop: Workshop) -> None:
+    def fit(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
         """Learn from the training view; ``validation`` is for selection alone."""
 
     @abstractmethod

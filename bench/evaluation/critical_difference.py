@@ -40,7 +40,7 @@ def critical_difference(scores: Floats, level: float = 0.95) -> CriticalDifferen
             f"found {schemes} on {datasets}"
         )
     if not np.isfinite(scores).all():
-        raise BenchError("a critical difference needs a score of every scheme on every data set; found gaps")
+        raise BenchError("a critical difference needs a score of every scheme on every data set; got gaps")
     ranks = stats.rankdata(-scores, axis=1)
     average = ranks.mean(axis=0)
     p = 1.0 if np.ptp(ranks) == 0 else float(stats.friedmanchisquare(*scores.T).pvalue)

@@ -5,8 +5,8 @@ that share an identifier come out of the decoder as one slot, and ``Ranks`` keep
 in three ways. *Strict* (the headline) puts the target last among the items of its slot, *optimistic* takes the rank of
 the slot as if the target were alone in it, *expected* lets each slot show one of its items, drawn at random.
 
-Where a user has several targets (``Ranks.owners``), metrics are those of ``bench.evaluation.several``; with one target
-for each user they come to the same.
+Where a user has several targets (``Ranks.user_rows``), metrics are those of ``bench.evaluation.multi_target``; with one
+target for each user they come to the same.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contract import CUTOFFS
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.evaluation import several
-
-CUTOFFS = (1, 5, 10, 20)
+from bench.evaluation import multi_target
 
 Floats = NDArray[np.float64]
 
@@ -88,14 +87,14 @@ class Ranks:
     strictly better slots and means nothing where the target was not retrieved. ``group_size`` is the number of
     items that share the target's identifier and may be ranked, itself included.
 
-    ``owners`` numbers the user of each target, 0 and up, each with one target or more; None says that every user has
+    ``user_rows`` numbers the user of each target, 0 and up, each with one target or more; None says that every user has
     one. ``codes`` then numbers the targets' identifiers: targets of one user may share a slot.
     """
 
     code_rank: Floats
     better: NDArray[np.int64]
     group_size: NDArray[np.int64]
-    owners: NDArray[np.int64] | None = None
+    user_rows: NDArray[np.int64] | None = None
     codes: NDArray[np.int64] | None = None
 
     @classmethod
@@ -117,9 +116,9 @@ class Ranks:
         """The named targets, in the order given; whose they are is left to say."""
         return Ranks(self.code_rank[rows], self.better[rows], self.group_size[rows])
 
-    def of(self, owners: NDArray[np.int64] | None, codes: NDArray[np.integer]) -> Ranks:
+    def of(self, user_rows: NDArray[np.int64] | None, codes: NDArray[np.integer]) -> Ranks:
         """The same ranks, of these users."""
-        return self if owners is None else replace(self, owners=owners, codes=codes.astype(np.int64))
+        return self if user_rows is None else replace(self, user_rows=user_rows, codes=codes.astype(np.int64))
 
     def __len__(self) -> int:
         return len(self.code_rank)
@@ -136,16 +135,16 @@ class Ranks:
         return self.code_rank - self.own.room_behind if self.own else self.code_rank
 
     @cached_property
-    def own(self) -> several.Own | None:
+    def own(self) -> multi_target.Own | None:
         """How the targets of a user lie to each other; None where each has one."""
-        if self.owners is None or self.codes is None:
+        if self.user_rows is None or self.codes is None:
             return None
-        return several.own(self.owners, self.code_rank, self.codes, self.group_size)
+        return multi_target.own(self.user_rows, self.code_rank, self.codes, self.group_size)
 
     def per_user(self, name: str) -> Floats:
         """``[users]``: the strict value of a metric."""
         strict = self.strict
-        return per_user(strict, name) if self.owners is None else several.per_user(strict, self.owners, name)
+        return per_user(strict, name) if self.user_rows is None else multi_target.per_user(strict, self.user_rows, name)
 
 
 def summaries(ranks: Ranks, complete: bool, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, dict[str, float]]:
@@ -156,7 +155,7 @@ def summaries(ranks: Ranks, complete: bool, cutoffs: Sequence[int] = CUTOFFS) ->
     therefore ``metric(code_rank) / group_size``. Without collisions the three agree.
     """
     if ranks.own:
-        return _of_several(ranks, ranks.own, names(cutoffs, complete, several_targets=True))
+        return _of_multi_target(ranks, ranks.own, names(cutoffs, complete, several_targets=True))
     shown = 1 / ranks.group_size
     return {
         "strict": summarise(ranks.strict, cutoffs, complete),
@@ -165,14 +164,14 @@ def summaries(ranks: Ranks, complete: bool, cutoffs: Sequence[int] = CUTOFFS) ->
     }
 
 
-def _of_several(ranks: Ranks, own: several.Own, asked: Sequence[str]) -> dict[str, dict[str, float]]:
-    owners = np.asarray(ranks.owners)
+def _of_multi_target(ranks: Ranks, own: multi_target.Own, asked: Sequence[str]) -> dict[str, dict[str, float]]:
+    user_rows = np.asarray(ranks.user_rows)
     strict, optimistic, slots = ranks.strict, ranks.optimistic, ranks.code_rank - own.slots_behind
     return {
-        "strict": {name: float(several.per_user(strict, owners, name).mean()) for name in asked},
-        "optimistic": {name: float(several.per_user(optimistic, owners, name).mean()) for name in asked},
+        "strict": {name: float(multi_target.per_user(strict, user_rows, name).mean()) for name in asked},
+        "optimistic": {name: float(multi_target.per_user(optimistic, user_rows, name).mean()) for name in asked},
         "expected": {
-            name: float(several.expected(slots, ranks.group_size, own, owners, name).mean()) for name in asked
+            name: float(multi_target.expected(slots, ranks.group_size, own, user_rows, name).mean()) for name in asked
         },
     }
 
@@ -207,7 +206,7 @@ def from_scores(
     return Ranks.of_items(ranks)
 
 
-def barred(
+def exclusion_mask(
     without: Sequences | None, users: int, items: int, candidates: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_] | None:
     """``[users, items]``: what may not be ranked, being in the user's row or no candidate; None where all may."""
@@ -241,18 +240,18 @@ def from_slots(
     for its user, a row of items for each; a slot holds none of these, and takes no place where it holds nothing else.
     """
     sizes = np.bincount(groups if candidates is None else groups[candidates], minlength=int(groups.max()) + 1)
-    owners = np.arange(len(targets)) if rows is None else rows
-    items, valid, scores = items[owners], valid[owners], None if scores is None else scores[owners]
+    user_rows = np.arange(len(targets)) if rows is None else rows
+    items, valid, scores = items[user_rows], valid[user_rows], None if scores is None else scores[user_rows]
     slots, own = groups[np.where(valid, items, 0)], groups[targets]
     filled, shared = np.where(valid, sizes[slots], 0), sizes[own]
     found = valid & (slots == own[:, None])
     if candidates is not None:
         found &= candidates[targets][:, None]
     if excluded is not None:
-        itself = _excluded(excluded, np.arange(len(groups)), owners, targets)
+        itself = _excluded(excluded, np.arange(len(groups)), user_rows, targets)
         found &= itself[:, None] == 0
-        filled = np.where(valid, filled - _excluded(excluded, groups, owners[:, None], slots, candidates), 0)
-        shared = shared - _excluded(excluded, groups, owners, own, candidates) + itself
+        filled = np.where(valid, filled - _excluded(excluded, groups, user_rows[:, None], slots, candidates), 0)
+        shared = shared - _excluded(excluded, groups, user_rows, own, candidates) + itself
         valid = filled > 0
     retrieved, at = found.any(axis=1), found.argmax(axis=1)
     rows = np.arange(len(targets))
@@ -275,9 +274,9 @@ def _excluded(
 
     ``numbers [items]``. Counted are distinct items: a user may have one twice.
     """
-    owners = np.repeat(np.arange(len(excluded)), excluded.lengths)
-    owners, items = np.divmod(np.unique(owners * len(numbers) + excluded.values), len(numbers))
+    user_rows = np.repeat(np.arange(len(excluded)), excluded.lengths)
+    user_rows, items = np.divmod(np.unique(user_rows * len(numbers) + excluded.values), len(numbers))
     kept = np.ones(len(items), bool) if candidates is None else candidates[items]
     count = int(numbers.max()) + 1
-    pairs, wanted = np.sort(owners[kept] * count + numbers[items[kept]]), rows * count + asked
+    pairs, wanted = np.sort(user_rows[kept] * count + numbers[items[kept]]), rows * count + asked
     return np.searchsorted(pairs, wanted, side="right") - np.searchsorted(pairs, wanted)

@@ -47,7 +47,7 @@ def pairwise(
     k columns.
     """
     if not len(values) or not np.isfinite(values).all():
-        raise BenchError(f"a test needs finite values of at least one user; found {len(values):,} users")
+        raise BenchError(f"a test needs finite values of at least one user; got {len(values):,} users")
     columns = np.asfortranarray(values)
     p, drawn = np.empty(len(pairs)), []
     for at, (one, other) in enumerate(pairs):

@@ -23,7 +23,7 @@ def interval(values: Floats, level: float = 0.95, resamples: int = RESAMPLES, se
     """
     runs = np.atleast_2d(values)
     if not runs.size or not np.isfinite(runs).all():
-        raise BenchError(f"an interval needs finite values of at least one user; found {runs.shape[1]:,} values")
+        raise BenchError(f"an interval needs finite values of at least one user; got {runs.shape[1]:,} values")
     return ends(resampled_over_seeds(resampled_means(runs.T, resamples, seed), seed), level)
 
 

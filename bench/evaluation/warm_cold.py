@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contract import CUTOFFS
 from bench.data.dataset import Sequences
 from bench.data.splits import Targets
-from bench.evaluation.metrics import CUTOFFS, Ranks
+from bench.evaluation.metrics import Ranks
 
 KINDS = ("warm", "cold")
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import ItemIndices
-from bench.ids.scheme import Ids, TokenIds, VectorIds
+from bench.ids.identifiers import Ids, TokenIds, VectorIds
 
 
 @singledispatch

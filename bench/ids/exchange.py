@@ -15,7 +15,7 @@ from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.files import replacing
 from bench.ids import storage
-from bench.ids.scheme import Ids, Template, TokenIds
+from bench.ids.identifiers import Ids, Template, TokenIds
 
 KEPT = b"bench"  # under which a Parquet table keeps vocabulary, template and codebooks
 COLUMNS = ("item", "identifier")
@@ -71,10 +71,10 @@ def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], 
         ids = _ids(columns["tokens"], kept) if kept and "tokens" in columns else None
     except Exception as error:  # Arrow and tokenizers raise families of their own
         cause = " ".join(str(error).split())
-        raise BenchError(f"the table '{path}' is damaged ({cause}); write it again") from error
+        raise BenchError(f"the table '{path}' is corrupt ({cause}); write it again") from error
     lacking = [name for name in COLUMNS if name not in columns]
     if lacking:
-        raise BenchError(f"'{path}' must have the columns {', '.join(COLUMNS)}; found {', '.join(columns)}")
+        raise BenchError(f"'{path}' must have the columns {', '.join(COLUMNS)}; got {', '.join(columns)}")
     if ids is None and "tokens" in columns:
         raise BenchError(
             f"'{path}' was written by an older bench, without the vocabulary of its tokens; run its cell again with "

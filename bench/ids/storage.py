@@ -20,9 +20,9 @@ from safetensors.numpy import save_file
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.files import replacing, require_readable
-from bench.ids.scheme import Feature, Ids, Template, TokenIds, VectorIds
+from bench.ids.identifiers import Feature, Ids, Template, TokenIds, VectorIds
 from bench.ids.users import UserIds
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -101,7 +101,7 @@ def vocabulary_of(described: Mapping[str, Any]) -> Vocabulary:
 
 
 def load(path: Path) -> tuple[Ids, dict[str, float]]:
-    """Read identifiers and notes back. A damaged file is a BenchError that names it."""
+    """Read identifiers and notes back. A corrupt file is a BenchError that names it."""
     require_readable(path)
     try:
         with safe_open(path, framework="np") as file:
@@ -113,7 +113,7 @@ def load(path: Path) -> tuple[Ids, dict[str, float]]:
         return _MADE_OF[facts["kind"]](arrays, facts, vocabulary_of(described), template), described["notes"]
     except Exception as error:  # safetensors and tokenizers raise families of their own
         cause = " ".join(str(error).split())
-        raise BenchError(f"the identifiers in '{path}' are damaged ({cause}); delete the file and run again") from error
+        raise BenchError(f"the identifiers in '{path}' are corrupt ({cause}); delete the file and run again") from error
 
 
 def _digest(described: Mapping[str, Any], arrays: Arrays) -> str:

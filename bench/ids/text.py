@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bench import hub
-from bench.data.dataset import ItemTable, Report, TrainView
+from bench.data.dataset import ItemTable, Progress, TrainView
 from bench.errors import BenchError, unknown
 from bench.files import replacing, require_readable
 from bench.versions import installed
@@ -49,7 +49,7 @@ class TextSettings:
 
     def __post_init__(self) -> None:
         if self.dimensions < 0:
-            raise BenchError(f"dimensions must be 0, for those of the encoder, or more; found {self.dimensions}")
+            raise BenchError(f"dimensions must be 0, for those of the encoder, or more; got {self.dimensions}")
 
 
 def embed(train: TrainView, settings: TextSettings) -> Embeddings:
@@ -68,10 +68,10 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
     path = train.cache / "text" / f"{key}.safetensors" if train.cache else None
     if path and path.exists():
         found, seconds = _load(path, described, len(texts))
-        train.spared.append(seconds)
+        train.cached_seconds.append(seconds)
         return found
     begin = time.monotonic()
-    raw = _encode(texts, settings.encoder, train.report)
+    raw = _encode(texts, settings.encoder, train.progress)
     arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
     if path:
         _save(path, described | {"seconds": round(time.monotonic() - begin, 6)}, arrays)
@@ -124,8 +124,8 @@ def locate(encoder: str) -> Path:
     return hub.locate(encoder, "text encoder", wanted, hint)
 
 
-def _encode(texts: Sequence[str], encoder: str, report: Report) -> Embeddings:
-    vectors = tfidf_svd(texts) if encoder == OFFLINE else _sentences(texts, locate(encoder), report)
+def _encode(texts: Sequence[str], encoder: str, progress: Progress) -> Embeddings:
+    vectors = tfidf_svd(texts) if encoder == OFFLINE else _sentences(texts, locate(encoder), progress)
     if not np.isfinite(vectors).all():
         item = int(np.argwhere(~np.isfinite(vectors))[0][0])
         raise BenchError(
@@ -134,7 +134,7 @@ def _encode(texts: Sequence[str], encoder: str, report: Report) -> Embeddings:
     return vectors
 
 
-def _sentences(texts: Sequence[str], folder: Path, report: Report) -> Embeddings:
+def _sentences(texts: Sequence[str], folder: Path, progress: Progress) -> Embeddings:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -151,7 +151,7 @@ def _sentences(texts: Sequence[str], folder: Path, report: Report) -> Embeddings
     for start in range(0, len(texts), ENCODED_AT_ONCE):
         part = list(texts[start : start + ENCODED_AT_ONCE])
         found.append(np.asarray(model.encode(part, show_progress_bar=False), np.float32))
-        report(start + len(part), len(texts), {})
+        progress(start + len(part), len(texts), {})
     return np.concatenate(found)
 
 
@@ -173,7 +173,7 @@ def _save(path: Path, described: dict[str, Any], arrays: dict[str, NDArray[np.fl
 
 
 def _load(path: Path, described: dict[str, Any], items: int) -> tuple[Embeddings, float]:
-    """What ``_save`` wrote, and the seconds it took. BenchError where it is damaged or not what its name says."""
+    """What ``_save`` wrote, and the seconds it took. BenchError where it is corrupt or not what its name says."""
     require_readable(path)
     try:
         with safe_open(path, framework="np") as file:
@@ -186,7 +186,7 @@ def _load(path: Path, described: dict[str, Any], items: int) -> tuple[Embeddings
             raise ValueError("it holds the vectors of another encoder or of other texts")
     except (OSError, SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise BenchError(
-            f"the text embeddings in '{path}' are damaged ({error}); delete the file and run again"
+            f"the text embeddings in '{path}' are corrupt ({error}); delete the file and run again"
         ) from error
     return np.asarray(arrays["embeddings"], np.float32), seconds
 

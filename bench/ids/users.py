@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, eq=False)

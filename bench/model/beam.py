@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.model.t5 import MASKED, T5, Cache
+from bench.backbone.t5 import MASKED, T5, Cache
 from bench.model.trie import Trie
 
 NEVER = float("-inf")
@@ -36,7 +36,7 @@ class Scoring:
         return score / float(length**self.length_penalty)
 
     def bound(self, score: Tensor, length: int, longest: int) -> Tensor:
-        """The best final score a prefix with this score can reach in ``length``..``longest`` tokens."""
+        """The best final score a prefix with this score can reach in ``length``..``max_length`` tokens."""
         return score / float(max(length**self.length_penalty, longest**self.length_penalty))
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
+from bench.ids.identifiers import Template, TokenIds, Variants
 from bench.ids.prompts import Prompts
-from bench.ids.scheme import Template, TokenIds, Variants
 
 Spans = NDArray[np.int64]
 Numbers = NDArray[np.int64]
@@ -114,9 +114,9 @@ class HistoryWriter:
 
     def _heads(self, histories: Sequences) -> Ragged:
         """What stands before the template: the owner's identifier and a separator, or nothing."""
-        if self.users is None or histories.owners is None:
+        if self.users is None or histories.user_rows is None:
             return Ragged(np.empty((len(histories), 0), np.int32), np.zeros(len(histories), np.int64))
-        return self.users.take(histories.owners)
+        return self.users.take(histories.user_rows)
 
     def _fitting(
         self, histories: Sequences, variants: Variants, prompts: Prompts
@@ -128,7 +128,7 @@ class HistoryWriter:
         starts, stops = histories.offsets[:-1], histories.offsets[1:]
         first = np.searchsorted(ends, ends[stops] - room - len(self.separator), side="left")
         if (first > starts).any():
-            histories = histories.slice(np.maximum(starts, first), stops, histories.owners)
+            histories = histories.slice(np.maximum(starts, first), stops, histories.user_rows)
             lengths, each = self._taken(histories, variants)
         lengths[histories.offsets[1:][histories.lengths > 0] - 1] -= len(self.separator)  # none after the newest
         return histories, each, lengths

@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.backbone.t5 import T5
+from bench.contract import Contract
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.errors import BenchError
+from bench.ids.identifiers import Ids, TokenIds, Variants, VectorIds
 from bench.ids.prompts import Prompts
-from bench.ids.scheme import Ids, TokenIds, Variants, VectorIds
 from bench.model.beam import Scoring
-from bench.model.t5 import T5
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,21 @@ class Decoding:
     scoring: Scoring = field(default_factory=Scoring)
     exclude_history: bool = False
 
-    def excluded(self, histories: Sequences, held: Sequences | None = None) -> Sequences | None:
-        """What may not be ranked, row for row: all that users ``held``, their histories where that is None."""
+    def excluded(self, histories: Sequences, seen: Sequences | None = None) -> Sequences | None:
+        """What may not be ranked, row for row: all that users have ``seen``, their histories where that is None."""
         if not self.exclude_history:
             return None
-        return histories if held is None else held
+        return histories if seen is None else seen
+
+
+def decoding_of(contract: Contract, exclude_history: bool | None = None) -> Decoding:
+    """How the contract ranks items; it may be overruled in whether those of the history are left out."""
+    return Decoding(
+        contract.decoder,
+        contract.beam_width,
+        Scoring(contract.normalise, contract.length_penalty),
+        contract.exclude_history if exclude_history is None else exclude_history,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +74,7 @@ class Recommender(nn.Module, ABC):
     """
 
     ids: Ids
-    t5: T5
+    backbone: T5
     prompts: tuple[int, ...] = (0,)
     scores_all: bool = False
 
@@ -90,12 +101,12 @@ class Recommender(nn.Module, ABC):
         slots: int,
         decoding: Decoding,
         candidates: NDArray[np.bool_] | None = None,
-        held: Sequences | None = None,
+        seen: Sequences | None = None,
     ) -> Slots:
         """The best ``slots`` identifiers for every history. Call in ``eval`` mode.
 
         ``candidates [items]`` says which items of the catalogue may be ranked, None for all. Identifiers that no
-        candidate has do not exist then: nothing is spent on them, neither places of a beam nor probability. ``held`` is
+        candidate has do not exist then: nothing is spent on them, neither places of a beam nor probability. ``seen`` is
         all that the users have, for ``decoding.exclude_history``; None says that the histories show it all.
         """
 
@@ -116,7 +127,7 @@ class Recommender(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        return self.t5.embedding.weight.device
+        return self.backbone.embedding.weight.device
 
 
 def required(batch: Batch, name: str) -> Tensor:
@@ -133,30 +144,30 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 @singledispatch
 def recommender_for(
-    ids: Any, t5: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+    ids: Any, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
 ) -> Recommender:
     """The recommender for a kind of identifiers, over a T5 whose vocabulary is theirs.
 
     The encoder reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says where
-    the token probabilities of the loss sum to one; a head without tokens has no use for it. ``prompts`` names a set of
-    templates (``bench.ids.prompts``). Whole-word embeddings are used where the T5 has a table of them.
+    the token probabilities of the loss sum to one; a head without tokens has no use for it. ``template`` is the line of
+    the contract (``bench.ids.prompts``). Whole-word embeddings are used where the T5 has a table of them.
     """
     raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds, VectorIds")
 
 
 @recommender_for.register
 def _(
-    ids: TokenIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+    ids: TokenIds, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
 ) -> Recommender:
     from bench.model.sequence import SequenceRecommender
 
-    return SequenceRecommender(ids, t5, max_tokens, objective, prompts)
+    return SequenceRecommender(ids, backbone, max_tokens, objective, template)
 
 
 @recommender_for.register
 def _(
-    ids: VectorIds, t5: T5, max_tokens: int = 512, objective: str = "vocabulary", prompts: str = "scheme"
+    ids: VectorIds, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
 ) -> Recommender:
     from bench.model.vector_set import VectorSetRecommender
 
-    return VectorSetRecommender(ids, t5, max_tokens, prompts)
+    return VectorSetRecommender(ids, backbone, max_tokens, template)

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.backbone.t5 import T5, Cache
 from bench.data.dataset import ItemIndices, Sequences
+from bench.ids.identifiers import TokenIds, Variants
 from bench.ids.prompts import Prompts, prompt_set
-from bench.ids.scheme import TokenIds, Variants
 from bench.model.beam import beam_search, score_all
 from bench.model.inputs import EncoderInput, HistoryWriter
 from bench.model.recommender import Batch, Decoding, Recommender, Slots, required, to_device
-from bench.model.t5 import T5, Cache
 from bench.model.trie import Forest, Trie, with_end
 
 IGNORED = -1  # label where the identifier of a row has already ended
@@ -35,14 +35,14 @@ class SequenceRecommender(Recommender):
     def __init__(
         self,
         ids: TokenIds,
-        t5: T5,
+        backbone: T5,
         max_tokens: int = 512,
         objective: str = "vocabulary",
-        prompts: str = "scheme",
+        template: str = "neutral",
     ) -> None:
         super().__init__()
-        self.ids, self.t5 = ids, t5
-        wording = prompt_set(ids, prompts)
+        self.ids, self.backbone = ids, backbone
+        wording = prompt_set(ids, template)
         self.prompts = wording.trained
         self.writer = HistoryWriter(ids, max_tokens, wording.templates)
         self.labels = np.stack([with_end(ids, variant) for variant in range(len(ids.tokens))])
@@ -71,17 +71,17 @@ class SequenceRecommender(Recommender):
 
     def _read(self, source: EncoderInput) -> Batch:
         """What the encoder is given."""
-        words = None if self.t5.whole_words is None else source.words
+        words = None if self.backbone.whole_words is None else source.words
         return {"tokens": source.tokens, "mask": source.mask, "words": words}
 
     def _encoded(self, batch: Batch) -> Cache:
         mask = batch["mask"]
-        return self.t5.start(self.t5.encode(required(batch, "tokens"), mask, words=batch["words"]), mask)
+        return self.backbone.start(self.backbone.encode(required(batch, "tokens"), mask, words=batch["words"]), mask)
 
     def forward(self, batch: Batch) -> Tensor:
         labels, predicted = required(batch, "labels").long(), required(batch, "predicted")
-        hidden = self.t5.decode(shifted(labels, self.ids.vocabulary.pad), self._encoded(batch))
-        logits = self.t5.logits(hidden[predicted]).float()  # most of the work: none of it goes into padding
+        hidden = self.backbone.decode(shifted(labels, self.ids.vocabulary.pad), self._encoded(batch))
+        logits = self.backbone.logits(hidden[predicted]).float()  # most of the work: none of it goes into padding
         if self.by_prefix:
             logits = logits.masked_fill(~self._allowed(required(batch, "nodes")[predicted], logits), float("-inf"))
         return F.cross_entropy(logits, labels[predicted], reduction="sum")
@@ -103,14 +103,14 @@ class SequenceRecommender(Recommender):
         slots: int,
         decoding: Decoding,
         candidates: NDArray[np.bool_] | None = None,
-        held: Sequences | None = None,
+        seen: Sequences | None = None,
     ) -> Slots:
         trie = self.trie if candidates is None else self._among(candidates)
         cache = self._encoded(to_device(self._read(self.writer.write(histories)), self.device))
-        without = decoding.excluded(histories, held)
+        without = decoding.excluded(histories, seen)
         excluded = None if without is None else self._excluded(without, trie)
         if decoding.decoder == "exact":
-            scores = score_all(self.t5, cache, trie, decoding.scoring)
+            scores = score_all(self.backbone, cache, trie, decoding.scoring)
             if excluded is not None:
                 filler = scores.new_full((len(scores), 1), 0)
                 scores = torch.cat([scores, filler], 1).scatter_(1, excluded, float("-inf"))[:, :-1]
@@ -118,7 +118,7 @@ class SequenceRecommender(Recommender):
             scores, leaves = scores[:, :slots], leaves[:, :slots]
         else:
             width = max(decoding.width, slots)
-            leaves, scores = beam_search(self.t5, cache, trie, width, slots, decoding.scoring, excluded)
+            leaves, scores = beam_search(self.backbone, cache, trie, width, slots, decoding.scoring, excluded)
         complete = decoding.decoder == "exact" and slots >= len(trie.item_of_leaf)
         items = trie.item_of_leaf[leaves.clamp(min=0)]
         valid = (leaves >= 0) & torch.isfinite(scores)
@@ -143,8 +143,8 @@ class SequenceRecommender(Recommender):
         sizes = np.bincount(leaf_of_item[leaf_of_item >= 0])
         rows = []
         for row in range(len(without)):
-            held = leaf_of_item[np.unique(without[row])]
-            leaves, counts = np.unique(held[held >= 0], return_counts=True)
+            seen = leaf_of_item[np.unique(without[row])]
+            leaves, counts = np.unique(seen[seen >= 0], return_counts=True)
             rows.append(torch.from_numpy(leaves[counts == sizes[leaves]]))
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=len(sizes))
         return padded.to(self.device)

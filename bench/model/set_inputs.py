@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
+from bench.ids.identifiers import Template, VectorIds
 from bench.ids.prompts import Prompts
-from bench.ids.scheme import Template, VectorIds
 from bench.model.inputs import Numbers, Ragged
 
 

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from bench.model.linear import linear
+from bench.backbone.linear import linear
 
 VectorsOf = Callable[[Tensor], Tensor]  # items [n] to their vectors [Q, n, D]
 
 
-def whole(hidden: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
+def full(hidden: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
     """Over ``vectors [Q, m, D]`` of all items; ``hidden [Q, B, D]``, ``targets [B]``."""
     pairs = zip(hidden, vectors, strict=True)
     return torch.stack([F.cross_entropy(_product(h, v), targets, reduction="none") for h, v in pairs])

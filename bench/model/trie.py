@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.ids.scheme import TokenIds
+from bench.ids.identifiers import TokenIds
 
 
 @dataclass(frozen=True, eq=False)

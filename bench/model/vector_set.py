@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.backbone.linear import linear
+from bench.backbone.t5 import MASKED, T5
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
-from bench.evaluation.metrics import Ranks, barred, from_scores
+from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores
+from bench.ids.identifiers import Variants, VectorIds
 from bench.ids.prompts import Prompts, prompt_set
-from bench.ids.scheme import Variants, VectorIds
 from bench.model import softmax
-from bench.model.linear import linear
 from bench.model.recommender import Batch, Decoding, Recommender, Slots, required, to_device
 from bench.model.set_inputs import SetWriter
-from bench.model.t5 import MASKED, T5
 from bench.model.vectors import ItemVectors
 
 AT_ONCE = 1 << 15  # items whose vectors and scores are in memory together
@@ -43,17 +43,17 @@ class VectorSetRecommender(Recommender):
     ids: VectorIds
     scores_all = True
 
-    def __init__(self, ids: VectorIds, t5: T5, max_tokens: int = 512, prompts: str = "scheme") -> None:
+    def __init__(self, ids: VectorIds, backbone: T5, max_tokens: int = 512, template: str = "neutral") -> None:
         super().__init__()
-        self.ids, self.t5 = ids, t5
-        wording = prompt_set(ids, prompts)
+        self.ids, self.backbone = ids, backbone
+        wording = prompt_set(ids, template)
         self.prompts = wording.trained
         self.writer = SetWriter(ids, max_tokens, wording.templates)
-        self.vectors = ItemVectors(ids, t5.config.d_model)
-        self.queries = nn.Parameter(torch.randn(ids.slots, t5.config.d_model) * 0.02)
+        self.vectors = ItemVectors(ids, backbone.config.d_model)
+        self.queries = nn.Parameter(torch.randn(ids.slots, backbone.config.d_model) * 0.02)
         self.register_buffer("weight", torch.tensor(0.5))
-        if t5.head is not None:
-            t5.head.requires_grad_(False)  # stored with the model, but nothing is written in words
+        if backbone.head is not None:
+            backbone.head.requires_grad_(False)  # stored with the model, but nothing is written in words
         self._catalogue: tuple[object, Tensor] | None = None
 
     # -- reading a history --------------------------------------------------------------------------------------------
@@ -71,14 +71,14 @@ class VectorSetRecommender(Recommender):
         """
         items, slots = required(batch, "items"), required(batch, "slots")
         inside = items >= 0
-        read = self.t5.embedding(required(batch, "tokens"))
+        read = self.backbone.embedding(required(batch, "tokens"))
         read[inside] = F.embedding(slots[inside] * table.shape[1] + rows, table.flatten(0, 1)).to(read.dtype)
         visible = self._visible(batch)
-        words = None if self.t5.whole_words is None else batch["numbers"]
+        words = None if self.backbone.whole_words is None else batch["numbers"]
         mask = self._attention(batch, visible)
-        start = self.t5.start(self.t5.encode(read, mask, required(batch, "positions"), words), visible)
+        start = self.backbone.start(self.backbone.encode(read, mask, required(batch, "positions"), words), visible)
         nowhere = torch.zeros(len(self.queries), dtype=torch.long, device=self.device)
-        hidden = self.t5.decode(self.queries.expand(len(items), -1, -1), start, self._between_queries(), nowhere)
+        hidden = self.backbone.decode(self.queries.expand(len(items), -1, -1), start, self._between_queries(), nowhere)
         return hidden.transpose(0, 1)
 
     def _between_queries(self) -> Tensor:
@@ -124,7 +124,7 @@ class VectorSetRecommender(Recommender):
         table = self.vectors(items) if everything is None else everything[:, items]
         hidden = self._encoded(batch, table, rows)
         if everything is not None:
-            losses = softmax.whole(hidden, everything, targets)
+            losses = softmax.full(hidden, everything, targets)
         elif self.ids.negatives:
             losses = softmax.sampled(hidden, self.vectors, targets, count, self.ids.negatives)
         else:
@@ -141,13 +141,13 @@ class VectorSetRecommender(Recommender):
         slots: int,
         decoding: Decoding,
         candidates: NDArray[np.bool_] | None = None,
-        held: Sequences | None = None,
+        seen: Sequences | None = None,
     ) -> Slots:
         """The best ``slots`` items of the whole catalogue; ``complete`` where that is all of them. Ties are broken by
         catalogue index.
         """
         query, catalogue = self.query(histories), self.catalogue()
-        hidden = barred(decoding.excluded(histories, held), len(query), len(catalogue), candidates)
+        hidden = exclusion_mask(decoding.excluded(histories, seen), len(query), len(catalogue), candidates)
         best = torch.zeros(len(query), 0, dtype=torch.long, device=self.device)
         scores = query.new_zeros(len(query), 0)
         for start in range(0, len(catalogue), AT_ONCE):
@@ -208,25 +208,25 @@ class VectorSetRecommender(Recommender):
         for rows in np.array_split(np.arange(len(targets)), -(-len(targets) // size)):
             part = targets.take(rows)
             ours, others = self.feature_scores(part.histories)
-            hidden = barred(decoding.excluded(part.histories, part.held), len(part), len(self.ids))
+            hidden = exclusion_mask(decoding.excluded(part.histories, part.seen), len(part), len(self.ids))
             for ranks, weight in zip(found, WEIGHTS, strict=True):
-                ranks.append(from_scores((1 - weight) * ours + weight * others, part.items, hidden, part.owners))
-        owners = None if targets.counts is None else targets.owners
-        means = [float(Ranks.join(ranks).of(owners, targets.items).per_user(metric).mean()) for ranks in found]
+                ranks.append(from_scores((1 - weight) * ours + weight * others, part.items, hidden, part.user_rows))
+        user_rows = None if targets.counts is None else targets.user_rows
+        means = [float(Ranks.join(ranks).of(user_rows, targets.items).per_user(metric).mean()) for ranks in found]
         best = min(range(len(WEIGHTS)), key=lambda place: (-means[place], abs(WEIGHTS[place] - 0.5)))
         self.weight.fill_(WEIGHTS[best])
 
     def feature_scores(self, histories: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """``[B, m]`` each: the summed scores of the slots of the first feature, and of those of all others."""
-        hidden, edge = self._queried(histories).flatten(1), self.ids.features[0].slots * self.t5.config.d_model
+        hidden, edge = self._queried(histories).flatten(1), self.ids.features[0].slots * self.backbone.config.d_model
         parts = [hidden[:, :edge] @ self.catalogue()[:, :edge].T, hidden[:, edge:] @ self.catalogue()[:, edge:].T]
         return parts[0].cpu().numpy(), parts[1].cpu().numpy()
 
     def calibrated(self) -> dict[str, float]:
-        return {} if len(self.ids.features) == 1 else {"weight_of_others": round(float(self.weight), 4)}
+        return {} if len(self.ids.features) == 1 else {"semantic_weight": round(float(self.weight), 4)}
 
     def extra_state(self) -> dict[str, Tensor]:
-        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("t5.")}
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("backbone.")}
 
 
 def first(scores: Tensor, count: int) -> Tensor:

@@ -8,8 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from bench.ids.scheme import Feature, VectorIds
-from bench.model.linear import linear
+from bench.backbone.linear import linear
+from bench.ids.identifiers import Feature, VectorIds
 
 
 class ItemVectors(nn.Module):

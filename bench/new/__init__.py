@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from bench import entries, faults
+from bench import faults, plugins
 from bench.errors import BenchError
 
 FILES = {
@@ -51,7 +51,7 @@ def refuse(name: str) -> None:
         near = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789")
         hint = f", such as '{near}'" if near and not keyword.iskeyword(near) else ""
         raise BenchError(f"'{name}' can't be the name of a package: take lower-case words joined by '_'{hint}")
-    if name in entries.offers(entries.SCHEMES) or name in entries.offers(entries.BASELINES):
+    if name in plugins.offers(plugins.SCHEMES) or name in plugins.offers(plugins.BASELINES):
         raise BenchError(f"the name '{name}' is taken by an installed scheme or baseline; give yours another")
     if faults.is_there(name):
         raise BenchError(f"the name '{name}' is taken by an installed Python module; give yours another")

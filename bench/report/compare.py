@@ -12,9 +12,9 @@ from bench.errors import BenchError
 from bench.report.comparisons import Comparison, Pair, compare
 from bench.report.contracts import varying
 from bench.report.quality import FURTHER, HEADLINES
-from bench.report.results import Result
 from bench.report.rows import HEADLINE, Row
 from bench.report.slices import Slicing, mean_and_error, normal, slicings
+from bench.results.read import Result
 
 METRICS = (*HEADLINES, *FURTHER)
 

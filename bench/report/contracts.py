@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from bench.report.results import Result
 from bench.report.rows import Row
 from bench.report.table import strong
+from bench.results.read import Result
 
 
 def comparable(one: Row, other: Row) -> bool:

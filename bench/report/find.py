@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import entries
+from bench import plugins
 from bench.errors import BenchError, unknown
-from bench.report import results as stored
 from bench.report.labels import labels, names
-from bench.report.results import Result
 from bench.report.rows import Row, sections
+from bench.results import read as stored
+from bench.results.read import Result
 
 
 def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Row:
@@ -104,8 +104,8 @@ def _may_be(place: str, names: set[str]) -> bool:
 
 def _meant(asked: str) -> set[str]:
     """All names under which is offered what ``asked`` stands for; asked without importing it."""
-    for group in (entries.SCHEMES, entries.BASELINES):
-        offered = entries.offers(group)
+    for group in (plugins.SCHEMES, plugins.BASELINES):
+        offered = plugins.offers(group)
         if asked in offered:
-            return set(entries.synonyms(asked, offered))
+            return set(plugins.synonyms(asked, offered))
     return set()

@@ -12,9 +12,9 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.evaluation.statistics import ends
 from bench.report.quality import HEADLINES
-from bench.report.results import IdentifierFacts, Result
 from bench.report.sampling import resample
 from bench.report.table import Cell, Chapter, Table
+from bench.results.read import IdentifierFacts, Result
 
 WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], object]] = {
     ".csv": lambda frame, path: frame.to_csv(path, index=False),

@@ -18,9 +18,9 @@ from markupsafe import Markup, escape
 import bench
 from bench.report import figures, identifiers
 from bench.report.identifiers import Identifiers
-from bench.report.results import Result
 from bench.report.rows import Row, Section, sections
 from bench.report.table import Cell, Chapter, Column, Note, Source, Table, visible
+from bench.results.read import Result
 
 SAMPLE = 12  # items whose identifiers are shown
 TAGS = {"best": "strong", "second": "u", "": ""}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bench.errors import BenchError
 from bench.files import require_readable
-from bench.report.results import Result
 from bench.report.rows import Row, Section
+from bench.results.read import Result
 
 END = -1  # stands behind the last token of an identifier
 
@@ -49,7 +49,7 @@ def of_section(section: Section) -> list[tuple[Row, Identifiers]]:
 
 
 def of_result(result: Result) -> Identifiers | None:
-    """None for a baseline, and where a cell keeps no tokens. A damaged file is a BenchError that names it."""
+    """None for a baseline, and where a cell keeps no tokens. A corrupt file is a BenchError that names it."""
     path = result.folder / "ids.parquet"
     if result.identifiers is None or not path.is_file():
         return None
@@ -68,7 +68,7 @@ def _read(path: Path, changed: int) -> Identifiers | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # Arrow's errors are ValueErrors
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BenchError(f"'{path}' is damaged ({reason}); run that cell again with --force") from error
+        raise BenchError(f"'{path}' is corrupt ({reason}); run that cell again with --force") from error
 
 
 def _texts(table: pa.Table, name: str) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.labels import names
-from bench.report.results import DatasetFacts, Result
 from bench.report.rows import Row, differing
 from bench.report.significance import Tested
 from bench.report.table import DAGGER, Note, strong
+from bench.results.read import DatasetFacts, Result
 
 MACHINE = ("platform", "device", "cpu_threads", "processes")  # where these differ, so do seconds and memory
 SHORT = ("bench", "torch", "device", "cpu_threads", "processes")  # of the environment, under every table
@@ -70,8 +70,9 @@ SLICED = (
 SLICES = SLICED + ", cut off at 0"
 SLICED_DIFFERENCES = SLICED + ", of the difference"
 SEVERAL = (
-    "under split=ratio a user has several: Hit@k is the share of users with any of theirs among the first k, NDCG@k is "
-    "a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 the mean of 1/rank of the first"
+    "under split=global-temporal a user has several: Hit@k is the share of users with any of theirs among the first k, "
+    "NDCG@k is a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 the mean of 1/rank "
+    "of the first"
 )
 
 
@@ -103,7 +104,11 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
     several = any(len(row.cells) > 1 for row in rows)
     return [
         Note("metrics", METRICS),
-        *([Note("targets", SEVERAL)] if any(row.first.contract.get("split") == "ratio" for row in rows) else []),
+        *(
+            [Note("targets", SEVERAL)]
+            if any(row.first.contract.get("split") == "global-temporal" for row in rows)
+            else []
+        ),
         Note("strict", STRICT),
         Note("intervals", INTERVALS + (SEEDS + DEVIATION if several else "") + UNPAIRED),
         Note("marks", MARKED),

@@ -21,7 +21,7 @@ from bench.report.table import Cell, Chapter, Column, Note, Source, Table
 
 NEEDED = (
     f"a rank diagram needs {LEAST_SCHEMES} or more schemes under one contract on each of {LEAST_DATASETS} or more "
-    "data sets; found {}"
+    "data sets; got {}"
 )
 
 

@@ -14,8 +14,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from bench.report.results import DatasetFacts, Result
 from bench.report.rows import Estimate
+from bench.results.read import DatasetFacts, Result
 
 if sys.version_info >= (3, 11):
     import tomllib

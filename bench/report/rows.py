@@ -14,8 +14,8 @@ from bench.errors import BenchError
 from bench.evaluation.metrics import Floats
 from bench.evaluation.statistics import ends, mean_and_sd, resampled_over_seeds
 from bench.report import sampling
-from bench.report.results import DatasetFacts, Result
 from bench.report.table import visible
+from bench.results.read import DatasetFacts, Result
 
 HEADLINE = "ndcg@10"
 

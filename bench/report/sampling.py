@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from bench.evaluation.statistics import resampled_means
-from bench.report.results import Result
+from bench.results.read import Result
 
 
 def resample(cells: Sequence[Result], names: Sequence[str]) -> None:

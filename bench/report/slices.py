@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from bench.evaluation.metrics import Floats
 from bench.report.quality import places, stored
-from bench.report.results import UserTable
 from bench.report.rows import HEADLINE, Row
 from bench.report.table import DASH, Cell, Column
+from bench.results.read import UserTable
 
 NORMAL = 1.96  # standard errors to either side
 

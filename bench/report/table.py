@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.report.results import DatasetFacts
+from bench.results.read import DatasetFacts
 
 DASH = "\N{EN DASH}"  # between the ends of an interval, and alone for what does not exist
 DAGGER = "\N{DAGGER}"

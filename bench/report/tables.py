@@ -10,11 +10,11 @@ from bench.report.costs import costs
 from bench.report.overall import overall
 from bench.report.published_table import published_table
 from bench.report.quality import HEADLINES, labels, letters, quality
-from bench.report.results import Result
 from bench.report.rows import Row, Section, sections
 from bench.report.sampling import resample
 from bench.report.significance import Line
 from bench.report.table import Chapter, Column, Note, Table
+from bench.results.read import Result
 
 
 def chapters(results: Sequence[Result], broken: Sequence[str] = ()) -> list[Chapter]:

@@ -10,9 +10,9 @@ from bench.evaluation.metrics import Floats
 from bench.evaluation.statistics import ends, mean_and_sd, resampled_means, resampled_over_seeds
 from bench.report.numbers import metric_title
 from bench.report.quality import places, stored
-from bench.report.results import KINDS, KindFacts
 from bench.report.rows import HEADLINE, Estimate, Row
 from bench.report.table import DASH, Cell, Column, Note
+from bench.results.read import KINDS, KindFacts
 
 MEANING = (
     "cold items have no training interaction, warm ones have; in their columns only items of the kind are ranked, only "

@@ -13,14 +13,14 @@ from bench import machine
 from bench.errors import BenchError, unknown
 from bench.files import replacing
 from bench.report import frames, overall
-from bench.report import results as stored
 from bench.report.contracts import agree
 from bench.report.latex import latex
 from bench.report.markdown import markdown
-from bench.report.results import Result
 from bench.report.rows import sections
 from bench.report.tables import chapters
 from bench.report.terminal import show
+from bench.results import read as stored
+from bench.results.read import Result
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.splits import Split, Targets
-from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, Workshop
-from bench.evaluation.cost import Stopwatch
+from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, TrainingContext
 from bench.evaluation.metrics import Ranks
-from bench.evaluation.ranking import score_targets
 from bench.evaluation.warm_cold import Kind, Mask, by_kind, is_warm
-from bench.runs import curves, store
+from bench.results import store
+from bench.runs import curves
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
+from bench.training.cost import Stopwatch
+from bench.training.ranking import score_targets
 
 
 def baseline_outcome(
@@ -32,11 +33,11 @@ def baseline_outcome(
 
 def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial: Path, display: Display) -> Outcome:
     sample, _ = split.validation.parted(request.contract.validation_users, request.seed)
-    workshop = partial / store.WORKSHOP
+    context = partial / store.TRAINING_FOLDER
     try:
         with store.writable(partial), display.bar(f"{request.cell.title}: train", 1) as bar:
-            workshop.mkdir(exist_ok=True)
-            baseline.fit(request.view(split.train), sample, _workshop(request, workshop, bar, display))
+            context.mkdir(exist_ok=True)
+            baseline.fit(request.view(split.train), sample, _workshop(request, context, bar, display))
         tested = _tested(request, baseline, split, display)
         outcome = _outcome(split, baseline.facts(), tested)
     finally:
@@ -46,15 +47,15 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
     return outcome
 
 
-def _workshop(request: Request, folder: Path, bar: Bar, display: Display) -> Workshop:
+def _workshop(request: Request, folder: Path, bar: Bar, display: Display) -> TrainingContext:
     contract = request.contract
-    return Workshop(
+    return TrainingContext(
         folder=folder.resolve(),
         log=folder.parent.resolve() / "training.log",
         selection=contract.selection,
         max_history=contract.max_history,
         exclude_history=contract.exclude_history,
-        report=curves.reporter(folder.parent, "train", bar),
+        progress=curves.reporter(folder.parent, "train", bar),
         say=lambda line: display.say(f"{request.cell.title}: {line}"),
     )
 

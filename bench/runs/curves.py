@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.runs import store
+from bench.results import store
 from bench.runs.fitting import in_words
 from bench.runs.progress import Bar
 
@@ -18,7 +18,7 @@ def reporter(folder: Path, stage: str, bar: Bar, write: bool = True) -> Callable
     """Shows the newest figures behind the bar and, in the process that may ``write``, appends them to the log."""
     shown: dict[str, float] = {}
 
-    def report(step: int, total: int, figures: Mapping[str, float]) -> None:
+    def progress(step: int, total: int, figures: Mapping[str, float]) -> None:
         shown.update(figures)
         bar.total = total
         bar.at(step, in_words(shown))
@@ -26,7 +26,7 @@ def reporter(folder: Path, stage: str, bar: Bar, write: bool = True) -> Callable
             with store.writable(folder / LOG), (folder / LOG).open("a", encoding="utf-8") as file:
                 file.write(line(stage, {"step": step, **figures}))
 
-    return report
+    return progress
 
 
 def line(stage: str, point: Mapping[str, Any]) -> str:

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.data.dataset import Report, TrainView
+from bench.backbone import huggingface
+from bench.contract import Contract
+from bench.data.dataset import Progress, TrainView
 from bench.errors import BenchError
-from bench.evaluation.cost import Stopwatch
-from bench.ids import plugins, storage
-from bench.ids.scheme import Ids, IdScheme, TokenIds
-from bench.ids.vocabulary import Vocabulary
-from bench.model import huggingface
-from bench.model.beam import Scoring
-from bench.model.recommender import Decoding
-from bench.runs.config import Contract
+from bench.ids import storage
+from bench.ids.identifiers import Ids, TokenIds
+from bench.ids.scheme import IdScheme
+from bench.runs import subjects
 from bench.runs.progress import Bar, Display
+from bench.training.cost import Stopwatch
 from bench.versions import installed
+from bench.vocabulary import Vocabulary
 
 LIBRARIES = ("bench", "numpy", "scipy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
 
@@ -32,23 +32,13 @@ def language(contract: Contract) -> Vocabulary | None:
     return Vocabulary.of_language_model(folder, huggingface.read_config(folder / "config.json")["vocab_size"])
 
 
-def decoding_of(contract: Contract, exclude_history: bool | None = None) -> Decoding:
-    """How the contract ranks items; it may be overruled in whether those of the history are left out."""
-    return Decoding(
-        contract.decoder,
-        contract.beam_width,
-        Scoring(contract.normalise, contract.length_penalty),
-        contract.exclude_history if exclude_history is None else exclude_history,
-    )
-
-
 def fitted(
     scheme: IdScheme, train: TrainView, results: Path, title: str, display: Display
 ) -> tuple[Ids, dict[str, float]]:
     """The identifiers and what they took, from the cache where the same scheme was fitted on the same view before."""
-    train = replace(train, cache=results / "cache", spared=[])
+    train = replace(train, cache=results / "cache", cached_seconds=[])
     path = results / "cache" / "ids" / f"{fit_key(scheme, train)}.safetensors"
-    for remark in scheme.remarks(train):
+    for remark in scheme.warnings(train):
         display.say(f"{title}: {remark}")
     if path.exists():
         return storage.load(path)
@@ -66,7 +56,7 @@ def fitted(
             f"{scheme.name} made identifiers for {len(ids.users)} users of {len(train.sequences)}; "
             "fit must return one for each row of train.sequences, in their order, or none at all"
         )
-    notes = {"fit_seconds": watch.seconds + sum(train.spared)}
+    notes = {"fit_seconds": watch.seconds + sum(train.cached_seconds)}
     storage.save(ids, path, notes)
     return ids, notes
 
@@ -75,17 +65,17 @@ def _fit(scheme: IdScheme, train: TrainView, title: str, display: Display) -> Id
     settings = ", ".join(f"{name}={value}" for name, value in asdict(scheme.settings).items())
     display.say(f"{title}: making identifiers for {len(train.items):,} items{f' with {settings}' if settings else ''}")
     with display.bar(f"{title}: identifiers", 1) as bar:
-        return scheme.fit(replace(train, report=told(bar)))
+        return scheme.fit(replace(train, progress=told(bar)))
 
 
-def told(bar: Bar) -> Report:
+def told(bar: Bar) -> Progress:
     """Shows on the bar how far something is, and its figures."""
 
-    def report(done: int, total: int, figures: Mapping[str, float]) -> None:
+    def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
         bar.total = total
         bar.at(done, in_words(figures))
 
-    return report
+    return progress
 
 
 def in_words(figures: Mapping[str, float]) -> str:
@@ -97,6 +87,6 @@ def fit_key(scheme: IdScheme, train: TrainView) -> str:
     """What fitted identifiers depend on: scheme, version, settings, source, libraries, and the training view."""
     libraries = [f"{name} {installed(name) or 'absent'}" for name in LIBRARIES]
     settings = json.dumps(asdict(scheme.settings))
-    sources = [plugins.source_digest(type(scheme)), plugins.source_digest(IdScheme)]
-    parts = [scheme.name, str(scheme.version), settings, scheme.depends(), train.fingerprint, *sources, *libraries]
+    sources = [subjects.source_digest(type(scheme)), subjects.source_digest(IdScheme)]
+    parts = [scheme.name, str(scheme.version), settings, scheme.cache_key(), train.fingerprint, *sources, *libraries]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]

@@ -16,19 +16,22 @@ from typing import Any, TypeVar
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+from bench import recipes
+from bench.backbone.huggingface import content_digest
+from bench.contract import PRESETS, Contract, changed, contract_for, default_preset, setting_names
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
-from bench.ids import plugins
 from bench.ids.scheme import IdScheme
-from bench.model.huggingface import content_digest
-from bench.runs import config
-from bench.runs.blame import blamed
+from bench.recipes import Recipe
+from bench.runs.attribution import attribute_errors
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.run import run
-from bench.runs.transfer_run import elsewhere, refuse
+from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
+from bench.runs.subjects import settings as settings_of
+from bench.runs.transfer_run import refuse, transfer_requests
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Plan:
     force: bool = False
     tune: int = 0  # trials of baselines that can search for their settings
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
+    recipe: str = ""  # the published way of training each subject, by its name
 
 
 T = TypeVar("T")
@@ -57,6 +61,7 @@ EVERYTHING = "all"
 def execute(plan: Plan) -> list[Path]:
     """Run every cell and return their folders. What can be wrong with the request is found before the first."""
     subjects, contract, preset, asked = _resolved(plan)
+    contracts = {subject.name: _contract_of(type(subject), contract, plan) for subject in subjects}
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
     accelerator = Accelerator(
@@ -67,19 +72,24 @@ def execute(plan: Plan) -> list[Path]:
     )
     display = Display(accelerator.is_main_process)
     if plan.preset is None:
-        display.say(f"no --preset given: '{preset}', {config.PRESETS[preset].purpose}")
+        display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
     unseen = [sources.find(name, plan.data_dir) for name in dict.fromkeys(plan.zero_shot)]
     for dataset in (*datasets, *unseen):
         for note in dataset.notes:
             display.say(f"{dataset.name}: {note}")
-    backbone = content_digest(contract.backbone) if plan.schemes else ""
+    digests = {found.backbone: content_digest(found.backbone) if plan.schemes else "" for found in contracts.values()}
     requests = [
-        Request(subject, dataset, contract, seed, preset, plan.results, plan.force, backbone)
+        Request(subject, dataset, own, seed, preset, plan.results, plan.force, digests[own.backbone], None, plan.recipe)
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
+        for own in [contracts[subject.name]]
     ]
     possible = _possible(requests, unseen, asked, display)
-    return [run(each, display, accelerator) for request in possible for each in (request, *elsewhere(request, unseen))]
+    return [
+        run(each, display, accelerator)
+        for request in possible
+        for each in (request, *transfer_requests(request, unseen))
+    ]
 
 
 def _possible(
@@ -92,7 +102,7 @@ def _possible(
     pairs = {_pair(request): request for request in requests}
     for pair, request in pairs.items():
         try:
-            with blamed(request.subject):
+            with attribute_errors(request.subject):
                 refuse(request, unseen)
         except BenchError as error:
             if request.subject.name in asked:
@@ -110,41 +120,59 @@ def _say_refused(refused: Iterable[tuple[Request, BenchError]], display: Display
     for request, error in refused:
         name = request.subject.name
         named.setdefault((request.dataset.name, str(error).removeprefix(f"{name} ")), []).append(name)
-    for (dataset, reason), names in named.items():
-        display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(names)}: {reason}")
+    for (dataset, reason), left_out in named.items():
+        display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(left_out)}: {reason}")
 
 
 def _pair(request: Request) -> tuple[str, str]:
     return request.subject.name, request.dataset.fingerprint
 
 
-def resolve(plan: Plan) -> tuple[list[Subject], config.Contract, str]:
+def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
     """Subjects with their settings, the contract, and the preset it comes from."""
     return _resolved(plan)[:3]
 
 
-def _resolved(plan: Plan) -> tuple[list[Subject], config.Contract, str, set[str]]:
+def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
     """The same, and the names of all subjects that are not owed to ``all`` alone."""
     if not plan.schemes and not plan.baselines:
         raise BenchError(
             "nothing to run: name an identifier scheme, e.g. --id-scheme textual, or a baseline, e.g. --baseline pop "
             "(`bench ls` shows both)"
         )
-    preset = plan.preset or config.default_preset(_has_cuda())
-    classes = _loaded(plan.schemes, plugins.SCHEMES, plugins.load_scheme)
-    controls = _loaded(plan.baselines, plugins.BASELINES, plugins.load_baseline)
+    preset = plan.preset or default_preset(_has_cuda())
+    classes = _loaded(plan.schemes, SCHEMES, load_scheme)
+    controls = _loaded(plan.baselines, BASELINES, load_baseline)
     loaded: list[tuple[str, type[Subject]]] = [*classes, *controls]
     everyone = [cls for _, cls in loaded]
     asked = {cls.name for word, cls in loaded if word != EVERYTHING}
     for cls in everyone:
-        plugins.refuse_taken_name(cls)
+        refuse_taken_name(cls)
     shared, own = _sorted_overrides(plan.overrides, everyone)
     _require_ranges(everyone, plan.tune)
     subjects = [
-        cls(plugins.settings(cls, {**_of_preset(cls, preset), **said, **_searched(cls, plan.tune, said)}))
+        cls(
+            settings_of(
+                cls,
+                {**_of_preset(cls, preset), **_recipe(cls, plan).settings, **said, **_searched(cls, plan.tune, said)},
+            )
+        )
         for cls, said in ((cls, _said_of(cls, everyone, own)) for cls in everyone)
     ]
-    return _distinct(subjects), config.contract(preset, shared), preset, asked
+    return _distinct(subjects), contract_for(preset, shared), preset, asked
+
+
+def _recipe(cls: type[Subject], plan: Plan) -> Recipe:
+    return recipes.find(cls.name, plan.recipe) if plan.recipe else Recipe("")
+
+
+def _contract_of(cls: type[Subject], contract: Contract, plan: Plan) -> Contract:
+    """The contract of all, with the lines of the subject's recipe; what ``--set`` says goes first."""
+    said = {override.partition("=")[0] for override in plan.overrides}
+    lines = {name: text for name, text in _recipe(cls, plan).contract.items() if name not in said}
+    if "precision" in lines:
+        raise BenchError(f"the recipe '{plan.recipe}' of {cls.name} sets precision, which is of the whole command")
+    return changed(contract, lines)
 
 
 def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[tuple[str, T]]:
@@ -153,7 +181,7 @@ def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[
     """
     found = []
     for word in named:
-        for name in plugins.names(group) if word == EVERYTHING else [word]:
+        for name in names(group) if word == EVERYTHING else [word]:
             try:
                 found.append((word, load(name)))
             except BenchError as error:
@@ -207,14 +235,14 @@ def _sorted_overrides(
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
-            raise BenchError(f"--set takes key=value; found '{override}'; keys: {', '.join(config.setting_names())}")
+            raise BenchError(f"--set takes key=value; got '{override}'; keys: {', '.join(setting_names())}")
         family, dot, name = key.partition(".")
         if not dot:
             shared[key] = value
         elif family in families:
             own.setdefault(family, {})[name] = value
         else:
-            offered = (name for group in (plugins.SCHEMES, plugins.BASELINES) for name in plugins.names(group))
+            offered = (name for group in (SCHEMES, BASELINES) for name in names(group))
             if family in {part for name in offered for part in (name, name.partition("/")[0])}:
                 run = ", ".join(cls.name for cls in subjects)
                 raise BenchError(

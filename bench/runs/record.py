@@ -14,16 +14,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import bench
+from bench.contract import CUTOFFS
 from bench.data.dataset import Dataset
 from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline
-from bench.evaluation.metrics import CUTOFFS, Ranks, summaries
+from bench.evaluation.metrics import Ranks, summaries
 from bench.evaluation.warm_cold import KINDS, Kind, is_warm
 from bench.files import require_readable
-from bench.ids import plugins
 from bench.ids.scheme import IdScheme
-from bench.report.results import SEVERAL_TARGETS
+from bench.results.read import SEVERAL_TARGETS
+from bench.runs import subjects
 from bench.runs.request import Request, stated_settings
 
 
@@ -54,7 +55,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
             "settings": stated_settings(request.subject.settings),
             "kind": "baseline" if request.is_baseline else "scheme",
             "leaks": request.subject.leaks,
-            "source": plugins.source_digest(type(request.subject)),
+            "source": subjects.source_digest(type(request.subject)),
         },
         "contract": request.conditions,
         "contract_id": request.cell.contract_id,
@@ -103,7 +104,7 @@ def kind_facts(kind: Kind | None) -> dict[str, Any] | None:
 
 def made_by_other_source(folder: Path, subject: IdScheme | AnyBaseline) -> bool:
     """Whether a finished cell was made by a scheme of this name and version, but with other code."""
-    source = plugins.source_digest(type(subject))
+    source = subjects.source_digest(type(subject))
     try:
         return bool(stored(folder)["scheme"].get("source", source) != source)
     except (KeyError, AttributeError, TypeError) as error:
@@ -120,7 +121,7 @@ def stored(folder: Path) -> dict[str, Any]:
 
 
 def _damaged(folder: Path, error: Exception) -> BenchError:
-    return BenchError(f"'{folder / 'result.json'}' is damaged ({error}); run this cell with --force")
+    return BenchError(f"'{folder / 'result.json'}' is corrupt ({error}); run this cell with --force")
 
 
 def dataset_facts(request: Request) -> dict[str, Any]:
@@ -143,17 +144,17 @@ def per_user_table(
     ``warm_rank`` and ``cold_rank`` are strict ranks among the items of the target's own kind, null for the other.
     """
     popularity = np.bincount(split.train.sequences.values, minlength=len(dataset.items))
-    test, owners = split.test, split.test.owners
+    test, user_rows = split.test, split.test.user_rows
     among = {f"{name}_rank": _nullable(_among(kind, len(test.items))) for name, kind in (kinds or {}).items()}
     return pd.DataFrame(
         {
-            "user": [dataset.users[user] for user in test.users[owners]],
+            "user": [dataset.users[user] for user in test.users[user_rows]],
             "target": [dataset.items.ids[item] for item in test.items],
             "rank": _nullable(ranks.strict),
             "code_rank": _nullable(ranks.code_rank),
             "group_size": ranks.group_size.astype(np.int32),
             "popularity": popularity[test.items].astype(np.int32),
-            "history_length": test.histories.lengths[owners].astype(np.int32),
+            "history_length": test.histories.lengths[user_rows].astype(np.int32),
             "cold": ~is_warm(split.train.sequences, len(dataset.items))[test.items],
             **among,
         }

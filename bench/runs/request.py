@@ -6,18 +6,19 @@ from dataclasses import MISSING, Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from bench.contract import Contract, digest
 from bench.data.dataset import Dataset, LeakedView, TrainView
 from bench.data.joined import place
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
-from bench.runs.config import Contract, digest
-from bench.runs.store import Cell
+from bench.results.store import Cell
 
 
 @dataclass(frozen=True)
 class Request:
     """A cell to run. ``preset`` is a label only; ``force`` runs a finished cell again.
 
+    ``recipe`` names the published way of training the subject that contract and settings follow, if any.
     ``backbone_digest`` tells checkpoints of one name or path apart (``huggingface.content_digest``). ``trained_by`` is
     the request of the cell whose model is tested on this data set; without it the cell trains one.
     """
@@ -31,6 +32,7 @@ class Request:
     force: bool = False
     backbone_digest: str = ""
     trained_by: Request | None = None
+    recipe: str = ""
 
     @property
     def is_baseline(self) -> bool:
@@ -62,7 +64,7 @@ class Request:
     @property
     def fingerprint(self) -> str:
         """Of the data. Time stamps count where the split is made of them: else their order alone does."""
-        by_time = self.contract.split == "ratio"
+        by_time = self.contract.split == "global-temporal"
         return self.dataset.dated_fingerprint if by_time else self.dataset.fingerprint
 
     @property

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from bench.contract import CUTOFFS
 from bench.data.splits import Split
 from bench.evaluation.baseline import TrainedBaseline
-from bench.evaluation.cost import MemoryMeter, environment
-from bench.evaluation.metrics import CUTOFFS
-from bench.evaluation.ranking import check_cutoff
-from bench.ids import plugins
 from bench.ids.scheme import IdScheme
-from bench.runs import record, store
+from bench.results import store
+from bench.runs import record, subjects
+from bench.runs.attribution import attribute_errors
 from bench.runs.baseline_run import baseline_outcome
-from bench.runs.blame import blamed
 from bench.runs.progress import Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
 from bench.runs.scheme_run import SchemeRun
 from bench.runs.transfer_run import outdated, split_of, transferred
+from bench.training.cost import MemoryMeter, environment
+from bench.training.ranking import check_cutoff
 
 
 def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
@@ -49,7 +49,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     place = store.building(folder, request.force) if main else contextlib.nullcontext(store.partial_folder(folder))
     with place as partial:
         accelerator.wait_for_everyone()
-        with MemoryMeter() as memory, blamed(request.subject):
+        with MemoryMeter() as memory, attribute_errors(request.subject):
             outcome = _outcome(request, split, partial, display, accelerator)
         if main and outcome is not None:
             outcome.costs.setdefault("peak_memory_mb", round(memory.peak_mb, 1))
@@ -61,7 +61,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
 
 def _outdated(request: Request, folder: Path, changed: bool) -> str:
     """What of a finished cell is no longer as it was, if it must be run again for that."""
-    if changed and plugins.is_file(type(request.subject)):
+    if changed and subjects.is_file(type(request.subject)):
         return "the file that defines it"
     return "its model" if request.trained_by and outdated(folder, request) else ""
 

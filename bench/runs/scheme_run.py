@@ -14,28 +14,32 @@ import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
-from bench.data.dataset import Report
+from bench.backbone import huggingface
+from bench.backbone.numbers import redraw_numbers
+from bench.backbone.t5 import T5
+from bench.contract import CUTOFFS
+from bench.data.dataset import Progress
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
-from bench.evaluation.cost import Stopwatch
-from bench.evaluation.metrics import CUTOFFS, Ranks
-from bench.evaluation.ranking import evaluate
+from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import Mask, by_kind, is_warm
 from bench.ids import diagnostics, exchange, storage
-from bench.ids.scheme import Ids, IdScheme, Stage, Trained
-from bench.model import huggingface
-from bench.model.numbers import redraw_numbers
-from bench.model.recommender import Recommender, recommender_for
-from bench.model.t5 import T5
-from bench.runs import curves, saved_head, store
-from bench.runs.fitting import decoding_of, fitted, language, told
+from bench.ids.identifiers import Ids
+from bench.ids.scheme import IdScheme, Stage, Trained
+from bench.model.recommender import Recommender, decoding_of, recommender_for
+from bench.results import head as saved_head
+from bench.results import store
+from bench.results.saved import IDS, WEIGHTS, checksum
+from bench.runs import curves
+from bench.runs.fitting import fitted, language, told
 from bench.runs.progress import Bar, Display
 from bench.runs.record import Outcome
 from bench.runs.request import Request
-from bench.runs.saved import IDS, WEIGHTS, checksum
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
+from bench.training.cost import Stopwatch
 from bench.training.loop import Job, seed_everything, snapshot_path, train
+from bench.training.ranking import evaluate
 
 
 class SchemeRun:
@@ -82,7 +86,7 @@ class SchemeRun:
         described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
-        remarks = list(self.scheme.remarks(view))
+        remarks = list(self.scheme.warnings(view))
         if remarks:
             described["remarks"] = remarks
         return Outcome(ranks, complete, costs, described, self.summary(best, done), kinds)
@@ -104,21 +108,23 @@ class SchemeRun:
         """Drive the scheme's stages; those that are finished are replayed from their checkpoints. What is to be tested,
         and how every stage ended.
         """
-        kept, spared = self.request.results / "cache", list[float]()
-        view = replace(self.request.view(self.split.train), cache=kept, spared=spared, report=self.between)
+        kept, cached_seconds = self.request.results / "cache", list[float]()
+        view = replace(
+            self.request.view(self.split.train), cache=kept, cached_seconds=cached_seconds, progress=self.between
+        )
         stages, done = self.scheme.stages(view, ids), list[tuple[Stage, TrainingState]]()
         trained: Trained | None = None
         while isinstance(stage := self.next_stage(stages, trained), Stage):
-            before = sum(earlier.share for earlier, _ in done)
-            shares = before + stage.share
+            before = sum(earlier.budget_fraction for earlier, _ in done)
+            shares = before + stage.budget_fraction
             if shares > 1 + 1e-9:
                 raise BenchError(
                     f"the stages of {self.scheme.name} ask for {shares:.2f} of the training budget by '{stage.name}'; "
                     "their shares must sum to 1 at most"
                 )
             trained, state = self.train_stage(stage, self.start(stage, trained), len(done), before)
-            done.append((replace(stage, start=None, learner=None), state))
-        self.seconds_between += sum(spared)
+            done.append((replace(stage, start=None, wrap_model=None), state))
+        self.seconds_between += sum(cached_seconds)
         if trained is None:
             raise BenchError(f"the stages of {self.scheme.name} are none; at least one must be yielded")
         return stage.value or trained, done
@@ -145,7 +151,7 @@ class SchemeRun:
 
     def start(self, stage: Stage, before: Trained | None) -> T5:
         """The T5 that a stage trains: a copy, so that what earlier stages came to stays as it was."""
-        start = stage.start or (before.recommender.t5 if before else None)
+        start = stage.start or (before.recommender.backbone if before else None)
         t5 = self.first_t5(stage.ids) if start is None else copy.deepcopy(start).requires_grad_()
         if before is None and self.contract.reinitialise == "numbers":
             redraw_numbers(t5, stage.ids.vocabulary, self.request.seed)
@@ -172,12 +178,12 @@ class SchemeRun:
         """Train a stage, validating on a sample of users by decoding; earlier ones had ``before`` of the budget."""
         contract = self.contract
         seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
-        recommender = recommender_for(stage.ids, t5, contract.max_tokens, contract.objective, contract.prompts)
-        if stage.learner is not None:
-            recommender = stage.learner(recommender)
+        recommender = recommender_for(stage.ids, t5, contract.max_tokens, contract.objective, contract.template)
+        if stage.wrap_model is not None:
+            recommender = stage.wrap_model(recommender)
         path = self.partial / f"stage-{number}-{identity(stage, recommender)}.safetensors"
         if path.exists():
-            self.display.say(f"{self.request.cell.title}: going on where it was stopped")
+            self.display.say(f"{self.request.cell.title}: resuming")
         with self.display.bar(f"{self.request.cell.title}: {stage.name}", 1) as bar:
             job = Job(
                 recommender=recommender,
@@ -189,17 +195,17 @@ class SchemeRun:
                 validate=self.validator(recommender, bar),
                 held_out=self.held_out,
                 path=path,
-                report=self.reporter(stage, bar),
+                progress=self.reporter(stage, bar),
                 accelerator=self.accelerator,
             )
             state = train(job)
-        if not stage.select:
+        if not stage.use_validation:
             self.calibrate(recommender)
         self.rewrite_log(stage, state)
-        validation = state.best if stage.select else None
+        validation = state.best if stage.use_validation else None
         return Trained(recommender, validation, self.snapshots(job), number), state
 
-    def reporter(self, stage: Stage, bar: Bar) -> Report:
+    def reporter(self, stage: Stage, bar: Bar) -> Progress:
         """What a stage's training tells its figures."""
         return curves.reporter(self.partial, stage.name, bar, self.accelerator.is_main_process)
 
@@ -233,7 +239,7 @@ class SchemeRun:
         copies = []
         for part in job.stage.snapshots:
             _, weights = checkpoint.load(snapshot_path(job, part))
-            t5 = copy.deepcopy(job.recommender.t5)
+            t5 = copy.deepcopy(job.recommender.backbone)
             t5.load_state_dict(weights)
             copies.append(t5)
         return tuple(copies)
@@ -255,12 +261,12 @@ class SchemeRun:
     def save(self, recommender: Recommender) -> None:
         """Model and tokenizer as Transformers loads them, the head it lacks, identifiers, what the scheme keeps."""
         ids = recommender.ids
-        config = huggingface.export_config(recommender.t5.config, ids.vocabulary.pad, ids.vocabulary.eos)
+        config = huggingface.export_config(recommender.backbone.config, ids.vocabulary.pad, ids.vocabulary.eos)
         with store.writable(self.partial):
-            huggingface.save_weights(recommender.t5, self.partial)
+            huggingface.save_weights(recommender.backbone, self.partial)
             saved_head.save(recommender, self.partial)
             ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
-            self.scheme.keep(self.partial)
+            self.scheme.save_state(self.partial)
         storage.save(ids, self.partial / IDS, {})
         exchange.write(ids, self.split.train.items, self.partial / "ids.parquet", self.first)
         store.write_json(self.partial / "config.json", config | {WEIGHTS: checksum(self.partial)})
@@ -271,21 +277,29 @@ def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
     """How a stage ended, and what its mixture of variants noted."""
     return {
         "name": stage.name,
-        "share": stage.share,
+        "share": stage.budget_fraction,
         "steps": state.step,
-        "best_validation": state.best if stage.select else None,
+        "best_validation": state.best if stage.use_validation else None,
         "mixture": state.memory,
     }
 
 
 def identity(stage: Stage, recommender: Recommender) -> str:
     """What a checkpoint belongs to: the stage, its identifiers and all weights it starts from. 12 hex digits."""
-    config = recommender.t5.config
-    plan = (stage.name, stage.share, stage.rate, stage.select, stage.snapshots, stage.ids.template, config)
-    held, facts = storage.parts(stage.ids)
+    config = recommender.backbone.config
+    plan = (
+        stage.name,
+        stage.budget_fraction,
+        stage.lr_scale,
+        stage.use_validation,
+        stage.snapshots,
+        stage.ids.template,
+        config,
+    )
+    seen, facts = storage.parts(stage.ids)
     digest = hashlib.sha256(repr((plan, facts)).encode())
     digest.update(stage.ids.vocabulary.fingerprint.encode())
     weights = (parameter.detach().cpu().numpy() for parameter in recommender.parameters())
-    for array in (*held.values(), *weights):
+    for array in (*seen.values(), *weights):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:12]

@@ -15,28 +15,30 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
+from bench.backbone import huggingface
+from bench.contract import CUTOFFS, Contract
+from bench.data import splitting
 from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.joined import place, restricted
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
-from bench.evaluation.cost import Stopwatch
-from bench.evaluation.metrics import CUTOFFS, Ranks
-from bench.evaluation.ranking import check_cutoff, evaluate
+from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import KINDS, Mask, by_kind, is_warm
 from bench.ids import diagnostics, exchange
-from bench.ids.scheme import Ids, IdScheme, TokenIds
-from bench.model import huggingface
-from bench.model.recommender import Recommender, recommender_for
-from bench.runs import saved_head, splitting
-from bench.runs.config import Contract
-from bench.runs.fitting import decoding_of, language, told
+from bench.ids.identifiers import Ids, TokenIds
+from bench.ids.scheme import IdScheme
+from bench.model.recommender import Recommender, decoding_of, recommender_for
+from bench.results import head as saved_head
+from bench.results.saved import restore
+from bench.runs.fitting import language, told
 from bench.runs.progress import Display
 from bench.runs.record import Outcome, stored
 from bench.runs.request import Request
-from bench.runs.saved import restore
+from bench.training.cost import Stopwatch
+from bench.training.ranking import check_cutoff, evaluate
 
 
-def elsewhere(request: Request, unseen: Sequence[Dataset]) -> list[Request]:
+def transfer_requests(request: Request, unseen: Sequence[Dataset]) -> list[Request]:
     """The tests that follow a cell: of each part of its data set, then of each unseen one. A baseline has none."""
     if request.is_baseline:
         return []
@@ -64,17 +66,17 @@ def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
         _refuse_wording(request.contract)
     for dataset in unseen:
         _refuse_zero_shot(request, dataset)
-    for test in elsewhere(request, unseen):
+    for test in transfer_requests(request, unseen):
         split_of(test)
         check_cutoff(max(CUTOFFS), len(test.dataset.items))
         if test.zero_shot:  # the items of a part were named with all others
-            request.subject.require(test.dataset.items)
-    request.subject.require(request.dataset.items)
+            request.subject.validate_items(test.dataset.items)
+    request.subject.validate_items(request.dataset.items)
 
 
 def _refuse_wording(contract: Contract) -> None:
     """Sentences and numbers are a language model's, whichever scheme is run."""
-    lines = {"prompts": contract.prompts != "scheme", "reinitialise": contract.reinitialise != "none"}
+    lines = {"template": contract.template in ("sampled", "unseen"), "reinitialise": contract.reinitialise != "none"}
     asked = [f"{name}={getattr(contract, name)}" for name, holds in lines.items() if holds]
     if asked and huggingface.is_scratch(contract.backbone):
         raise BenchError(
@@ -90,9 +92,9 @@ def _refuse_zero_shot(request: Request, tested: Dataset) -> None:
     both = names & {tested.name, *(part.name for part in tested.parts)}
     if both or home.fingerprint == tested.fingerprint:
         raise BenchError(f"{asked} the model is trained on it, in '{home.name}'; name a data set that is unseen")
-    if isinstance(subject, IdScheme) and subject.bound:
+    if isinstance(subject, IdScheme) and not subject.supports_transfer:
         raise BenchError(
-            f"{asked} {subject.name} cannot name the items of another catalogue: {subject.bound}; "
+            f"{asked} {subject.name} cannot name the items of another catalogue: {subject.no_transfer_reason}; "
             "use a scheme whose vocabulary transfers, such as textual"
         )
 
@@ -135,7 +137,7 @@ def model_folder(request: Request) -> Path:
 def recommender_of(ids: Ids, trained: Recommender, request: Request) -> Recommender:
     """The trained model over other identifiers."""
     contract = request.contract
-    found = recommender_for(ids, trained.t5, contract.max_tokens, contract.objective, contract.prompts)
+    found = recommender_for(ids, trained.backbone, contract.max_tokens, contract.objective, contract.template)
     saved_head.copy(trained, found)
     return found.eval()
 
@@ -151,9 +153,9 @@ def identifiers(
     watch, view = Stopwatch(), unseen(request)
     display.say(f"{request.cell.title}: making identifiers for {len(request.dataset.items):,} items")
     with display.bar(f"{request.cell.title}: identifiers", 1) as bar:
-        found = scheme.transfer(trained, replace(view, report=told(bar)), home)
+        found = scheme.transfer(trained, replace(view, progress=told(bar)), home)
     _check(found, trained.ids, scheme, request.dataset)
-    return _read_alike(found, trained.ids), watch.seconds + sum(view.spared)
+    return _read_alike(found, trained.ids), watch.seconds + sum(view.cached_seconds)
 
 
 def _read_alike(found: Ids, trained: Ids) -> Ids:

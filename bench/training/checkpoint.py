@@ -25,7 +25,7 @@ from bench.files import replacing, require_readable
 class TrainingState:
     """Where training stands. ``batch`` counts batches done in ``epoch``, ``stale`` validations since the best.
 
-    ``probabilities`` of the identifiers' variants hold for this epoch; ``memory`` is what a mixture keeps for itself.
+    ``probabilities`` of the identifiers' variants hold for this epoch; ``state`` is what a mixture keeps for itself.
     """
 
     epoch: int = 0
@@ -52,7 +52,7 @@ def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> Non
 
 
 def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
-    """Read a checkpoint back. A damaged file is a BenchError that names it."""
+    """Read a checkpoint back. A corrupt file is a BenchError that names it."""
     require_readable(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -68,7 +68,7 @@ def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
 
 def _damaged(path: Path, reason: str) -> BenchError:
     return BenchError(
-        f"the checkpoint '{path}' is damaged ({reason}); delete it, or run with --force to start this cell afresh"
+        f"the checkpoint '{path}' is corrupt ({reason}); delete it, or run with --force to start this cell afresh"
     )
 
 

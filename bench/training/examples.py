@@ -26,8 +26,8 @@ class Examples:
         return len(self.targets)
 
     def histories(self, rows: Rows | slice = slice(None)) -> Sequences:
-        starts, stops, owners = self.starts[rows], self.targets[rows], self.sequences.owners
-        return self.sequences.slice(starts, stops, None if owners is None else owners[self.rows(stops)])
+        starts, stops, user_rows = self.starts[rows], self.targets[rows], self.sequences.user_rows
+        return self.sequences.slice(starts, stops, None if user_rows is None else user_rows[self.rows(stops)])
 
     def items(self, rows: Rows | slice = slice(None)) -> ItemIndices:
         return self.sequences.values[self.targets[rows]]
@@ -57,10 +57,10 @@ def one_of_each(windows: Examples, seed: int, epoch: int) -> Examples:
 
 def of_targets(targets: Targets) -> Examples:
     """One example for each of the targets: the history of its user, followed by the target item."""
-    histories = targets.histories.rows(targets.owners)
+    histories = targets.histories.rows(targets.user_rows)
     stops = histories.offsets[1:] + np.arange(1, len(histories) + 1)
     values = np.insert(histories.values, histories.offsets[1:], targets.items)
-    sequences = Sequences(values, np.concatenate([[0], stops]), histories.owners)
+    sequences = Sequences(values, np.concatenate([[0], stops]), histories.user_rows)
     return Examples(sequences, sequences.offsets[:-1], stops - 1)
 
 

@@ -26,13 +26,13 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from bench.data.dataset import Report, Sequences, silent
+from bench.backbone.t5 import RelativeBias, RMSNorm
+from bench.contract import Contract
+from bench.data.dataset import Progress, Sequences, silent
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.ids.scheme import Stage
 from bench.model.recommender import Recommender, to_device
-from bench.model.t5 import RelativeBias, RMSNorm
-from bench.runs.config import Contract
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
 from bench.training.examples import (
@@ -53,7 +53,7 @@ SAVE_EVERY = 60.0  # seconds
 
 @dataclass
 class Job:
-    """What one stage trains. ``validate`` gives the selection metric; ``report`` is told step, total and figures.
+    """What one stage trains. ``validate`` gives the selection metric; ``progress`` is told step, total and figures.
 
     ``held_out`` are validation users whose scores select nothing: what a mixture of variants may learn from. ``before``
     is the share of the budget that earlier stages had.
@@ -68,7 +68,7 @@ class Job:
     held_out: Targets
     path: Path
     before: float = 0.0
-    report: Report = silent
+    progress: Progress = silent
     accelerator: Accelerator = field(default_factory=Accelerator)
 
 
@@ -81,7 +81,7 @@ def train(job: Job) -> TrainingState:
     run = _Run(job)
     if job.path.exists():
         run.restore()
-    if not run.total and job.stage.select:
+    if not run.total and job.stage.use_validation:
         run.select()  # there is nothing to train, but something to calibrate and to report
     while not run.state.finished:
         run.epoch()
@@ -99,10 +99,10 @@ class _Run:
 
     def __init__(self, job: Job) -> None:
         self.job, self.contract, self.state = job, job.contract, TrainingState()
-        if job.stage.select and job.stage.snapshots:
+        if job.stage.use_validation and job.stage.snapshots:
             raise BenchError(
                 f"stage '{job.stage.name}' asks for snapshots and selects by validation, which may end it before "
-                "one is due; set select=False"
+                "one is due; set use_validation=False"
             )
         self.windows = sliding_windows(job.sequences, self.contract.max_history)
         if not len(self.windows):
@@ -114,8 +114,10 @@ class _Run:
         examples = len(self.examples(0))
         steps = -(-examples // self.contract.batch_size)  # of an epoch
         whole = min(self.contract.epochs * steps, self.contract.max_steps or self.contract.epochs * steps)
-        ends = round(whole * (job.before + job.stage.share))  # rounded where stages meet, so they sum to the whole
-        self.total = max(1, ends - round(whole * job.before)) if job.stage.share else 0
+        ends = round(
+            whole * (job.before + job.stage.budget_fraction)
+        )  # rounded where stages meet, so they sum to the whole
+        self.total = max(1, ends - round(whole * job.before)) if job.stage.budget_fraction else 0
         self.state.finished = not self.total
         self.epochs = -(-self.total // steps)
         self.saved = time.monotonic()
@@ -150,7 +152,7 @@ class _Run:
         state.epoch, state.batch = state.epoch + 1, 0
         self.keep_snapshots()
         last = state.step >= self.total
-        if self.job.stage.select and (last or state.epoch % self.contract.validate_every == 0):
+        if self.job.stage.use_validation and (last or state.epoch % self.contract.validate_every == 0):
             self.select()
         state.finished = last or state.stale >= self.contract.patience
         self.save()
@@ -186,18 +188,20 @@ class _Run:
             epochs=self.epochs,
             learning_rate=self.learning_rate(),
             seed=self.job.seed,
-            memory=self.state.memory,
+            state=self.state.memory,
         )
 
     def learning_rate(self) -> float:
         """Of the next step."""
-        return self.job.stage.rate * self.contract.learning_rate * schedule(self.contract, self.state.step, self.total)
+        return (
+            self.job.stage.lr_scale * self.contract.learning_rate * schedule(self.contract, self.state.step, self.total)
+        )
 
     def keep_snapshots(self) -> None:
         """Write the weights of every snapshot that falls to the end of this epoch."""
         for part in self.job.stage.snapshots:
             if self.state.epoch == max(1, round(part * self.epochs)) and self.job.accelerator.is_main_process:
-                weights = self.job.recommender.t5.state_dict()
+                weights = self.job.recommender.backbone.state_dict()
                 checkpoint.save(snapshot_path(self.job, part), TrainingState(step=self.state.step), weights)
 
     def step(self, examples: Examples, variants: Rows, prompts: Rows, rows: Rows) -> None:
@@ -222,7 +226,7 @@ class _Run:
         if state.step % LOG_EVERY == 0 or state.step == self.total:
             self.log({"loss": self.finite(loss)})
         else:
-            job.report(state.step, self.total, {})
+            job.progress(state.step, self.total, {})
         state.seconds += time.monotonic() - begin
 
     def agreed(self, asked: bool) -> bool:
@@ -258,7 +262,7 @@ class _Run:
 
     def log(self, figures: Mapping[str, float]) -> None:
         self.state.curve.append({"step": self.state.step, **figures})
-        self.job.report(self.state.step, self.total, figures)
+        self.job.progress(self.state.step, self.total, figures)
 
     def save(self, resume_at_end: bool = False) -> None:
         """Write a checkpoint; with ``resume_at_end`` one that goes on just before the validation of the epoch."""
@@ -278,7 +282,7 @@ class _Run:
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
     def load_best(self) -> None:
-        if self.job.stage.select and self.best:
+        if self.job.stage.use_validation and self.best:
             self.job.recommender.load_state_dict(self.best)
         self.job.recommender.eval()
         self.job.accelerator.free_memory()
@@ -295,12 +299,12 @@ def schedule(contract: Contract, step: int, total: int) -> float:
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameters with and without weight decay, told apart by module type: names match nothing in half of the world."""
-    spared = {id(p) for m in model.modules() if isinstance(m, RMSNorm | RelativeBias) for p in m.parameters()}
-    spared |= {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
+    cached_seconds = {id(p) for m in model.modules() if isinstance(m, RMSNorm | RelativeBias) for p in m.parameters()}
+    cached_seconds |= {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
     parameters = [p for p in model.parameters() if p.requires_grad]
     return [
-        {"params": [p for p in parameters if id(p) not in spared], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if id(p) in spared], "weight_decay": 0.0},
+        {"params": [p for p in parameters if id(p) not in cached_seconds], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) in cached_seconds], "weight_decay": 0.0},
     ]
 
 

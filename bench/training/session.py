@@ -31,7 +31,7 @@ class Moments:
 class Session:
     """Given to a mixture before every epoch.
 
-    ``epoch`` counts from 0 and has so many ``examples``; ``memory`` holds whatever JSON can, is kept in checkpoints and
+    ``epoch`` counts from 0 and has so many ``examples``; ``state`` holds whatever JSON can, is kept in checkpoints and
     stored with the result. ``learning_rate`` is that of the next step. The held-out examples are validation users whose
     scores select nothing.
     """
@@ -45,7 +45,7 @@ class Session:
     epochs: int
     learning_rate: float
     seed: int
-    memory: dict[str, Any]
+    state: dict[str, Any]
 
     @property
     def variants(self) -> int:

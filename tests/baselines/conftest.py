@@ -20,8 +20,8 @@ from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.global_time import global_time
 from bench.data.splits import Split, leave_one_out
-from bench.evaluation.baseline import Workshop
-from bench.ids import plugins
+from bench.evaluation.baseline import TrainingContext
+from bench.runs import subjects
 
 TINY = {"epochs": "2", "train_batch_size": "32"}
 SMALL = {**TINY, "hidden_size": "8"}
@@ -32,7 +32,7 @@ SETTINGS = {
     "gru4rec": {**SMALL, "epochs": "8", "learning_rate": "0.5"},  # which soon is too much
     "caser": TINY,
     "hgn": TINY,
-    "bert4rec": {**SELF_ATTENTION, "n_heads": "7", "tune": "3", "held": "n_layers"},
+    "bert4rec": {**SELF_ATTENTION, "n_heads": "7", "tune": "3", "fixed": "n_layers"},
     "fdsa": SELF_ATTENTION,
     "s3rec": {**SELF_ATTENTION, "pretrain_epochs": "3"},
     "itemknn": {},
@@ -78,18 +78,18 @@ def recbole() -> None:
 
 
 @pytest.fixture(scope="session")
-def prepared() -> Callable[..., tuple[RecBoleBaseline, Workshop]]:
-    """A baseline, and a workshop with the files that RecBole reads."""
+def prepared() -> Callable[..., tuple[RecBoleBaseline, TrainingContext]]:
+    """A baseline, and a context with the files that RecBole reads."""
 
     def prepare(
         name: str, split: Split, folder: Path, cap: int = 12, **settings: str
-    ) -> tuple[RecBoleBaseline, Workshop]:
-        cls: Any = plugins.load_baseline(name)
-        baseline = cls(plugins.settings(cls, settings))
-        workshop = Workshop(folder, folder / "training.log", "ndcg@10", cap, exclude_history=name in EXCLUDING)
-        baseline.write(split.train, split.validation, workshop)
-        (folder / "job.json").write_text(json.dumps(baseline.job(split.train, workshop)))
-        return baseline, workshop
+    ) -> tuple[RecBoleBaseline, TrainingContext]:
+        cls: Any = subjects.load_baseline(name)
+        baseline = cls(subjects.settings(cls, settings))
+        context = TrainingContext(folder, folder / "training.log", "ndcg@10", cap, exclude_history=name in EXCLUDING)
+        baseline.write(split.train, split.validation, context)
+        (folder / "job.json").write_text(json.dumps(baseline.job(split.train, context)))
+        return baseline, context
 
     return prepare
 
@@ -98,11 +98,11 @@ def prepared() -> Callable[..., tuple[RecBoleBaseline, Workshop]]:
 def facts(
     recbole: None,
     toy: Dataset,
-    prepared: Callable[..., tuple[RecBoleBaseline, Workshop]],
+    prepared: Callable[..., tuple[RecBoleBaseline, TrainingContext]],
     started: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[dict[str, bool], dict[str, Trained]]:
-    """What RecBole lacks when nothing is mended, and every model. SASRec is on real ratings, the others on the toy."""
+    """What RecBole lacks when nothing is patched, and every model. SASRec is on real ratings, the others on the toy."""
     place = tmp_path_factory.mktemp("recbole")
     splits, baselines = {}, {}
     for name, settings in SETTINGS.items():

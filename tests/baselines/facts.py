@@ -1,6 +1,6 @@
 """What RecBole does, asked in a process of its own: run by test_recbole_models.py and test_shims.py, never collected.
 
-    python facts.py answers.json WORKSHOP...        workshops hold data/ and job.json
+    python facts.py answers.json TRAINING_FOLDER...        workshops hold data/ and job.json
 
 First RecBole as it is, then every job through our ``Model``, with RecBole's own evaluator beside it.
 """
@@ -85,18 +85,18 @@ def configured(dataset: str = "none", **more: str) -> Config:
     return Config(model="Pop", dataset=dataset, config_dict={"train_neg_sample_args": None, **more})
 
 
-def answers(workshop: Path) -> dict[str, Any]:
+def answers(context: Path) -> dict[str, Any]:
     """What one job came to; our scores of the validation users go into ``scores.npy``."""
     from recbole_baselines.training import best_of
 
-    job = json.loads((workshop / "job.json").read_text())
+    job = json.loads((context / "job.json").read_text())
     stopped = stopped_in_its_last_epoch(job) if job["trials"] else []
     if job["model"] == "S3Rec":
         stop_in_pretraining(job)
     reported: list[int] = []
     model, found = best_of(job, lambda step, total, figures: reported.append(step))
-    asked = np.load(workshop / "asked.npz")
-    np.save(workshop / "scores.npy", model.score(asked["users"], asked["values"], asked["offsets"]))
+    asked = np.load(context / "asked.npz")
+    np.save(context / "scores.npy", model.score(asked["users"], asked["values"], asked["offsets"]))
     by_recbole = evaluator(model) if model.sequential else {}
     told = {"found": found, "reported": reported, "stopped": stopped}
     if job["model"] == "GRU4Rec":
@@ -114,13 +114,13 @@ def stopped_in_its_last_epoch(job: dict[str, Any]) -> list[int]:
 
     reported: list[int] = []
 
-    def report(step: int, total: int, figures: dict[str, float]) -> None:
+    def progress(step: int, total: int, figures: dict[str, float]) -> None:
         reported.append(step)
         if step == total:
             raise Stopped
 
     try:
-        best_of(job, report)
+        best_of(job, progress)
     except Stopped:
         return reported
     raise AssertionError("it was not stopped")
@@ -130,12 +130,12 @@ def stop_in_pretraining(job: dict[str, Any]) -> None:
     """S3Rec, stopped at the end of its second epoch of pre-training, before that is kept."""
     from recbole_baselines.training import best_of
 
-    def report(step: int, total: int, figures: dict[str, float]) -> None:
+    def progress(step: int, total: int, figures: dict[str, float]) -> None:
         if figures.get("epoch") == 2:
             raise Stopped
 
     try:
-        best_of(job, report)
+        best_of(job, progress)
     except Stopped:
         return
     raise AssertionError("it was not stopped")
@@ -279,7 +279,7 @@ def main() -> None:
     unshimmed |= {"graphics card": chooses_the_gpu(), "ml-100k": keeps_names_for_itself()}
     unshimmed |= {"ray": asks_for_ray()}
     shims.apply()
-    found = {workshop.name: answers(workshop) for workshop in workshops}
+    found = {context.name: answers(context) for context in workshops}
     out.write_text(json.dumps({"unshimmed": unshimmed, "models": found}))
 
 

@@ -129,7 +129,7 @@ def test_a_user_with_several_validation_targets_has_a_line_for_each(
     prepared("sasrec", split, tmp_path, cap=4)
     lines = read(tmp_path / "data" / "split" / "split.valid.inter")
     validation = split.validation
-    assert [line[0] for line in lines] == validation.users[validation.owners].tolist()
+    assert [line[0] for line in lines] == validation.users[validation.user_rows].tolist()
     assert [line[2] for line in lines] == validation.items.tolist()
-    assert [line[1] for line in lines] == [validation.histories[owner].tolist() for owner in validation.owners]
+    assert [line[1] for line in lines] == [validation.histories[owner].tolist() for owner in validation.user_rows]
     assert len(lines) > len(validation)

@@ -14,8 +14,8 @@ from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline
 from bench.evaluation.metrics import per_user
-from bench.evaluation.ranking import score_targets
-from bench.ids import plugins
+from bench.runs import subjects
+from bench.training.ranking import score_targets
 
 HISTORIES = Sequences.from_rows([[0, 1], [], [2], [1, 0, 1, 2]])
 
@@ -51,7 +51,7 @@ def test_what_is_numbered_is_a_setting() -> None:
     train = view([[4, 2, 0], [1, 3, 5]])
     probe = MaxPlusOne(MaxPlusOneSettings(numbering="numeric/random"))
     probe.fit(train)
-    order = np.argsort(numbers(plugins.load_scheme("numeric/random")().fit(train), ""))
+    order = np.argsort(numbers(subjects.load_scheme("numeric/random")().fit(train), ""))
     assert best_first(probe.score(Sequences.from_rows([[]]))) == [order.tolist()]
     with pytest.raises(BenchError, match="needs a scheme that writes numbers; numeric/category writes '#0'"):
         MaxPlusOne(MaxPlusOneSettings(numbering="numeric/category")).fit(view([[0]], items=1))

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from recbole_baselines import base
 
-from bench.ids import plugins
+from bench.runs import subjects
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -140,7 +140,7 @@ def test_without_recbole_all_leaves_its_models_out_by_name(
     said = bench("run", "--baseline", "all", *quick, "--results", tmp_path)
     assert said.code == 0
     (left,) = (line for line in said.err.splitlines() if line.startswith("left out of 'all' on toy: "))
-    names = {name for name, entry in plugins.names(plugins.BASELINES).items() if "recbole" in entry.value}
+    names = {name for name, entry in subjects.names(subjects.BASELINES).items() if "recbole" in entry.value}
     named, _, why = left.removeprefix("left out of 'all' on toy: ").partition(": ")
     assert sorted(named.split(", ")) == sorted(names - {"sasrec"})
     assert why.startswith("runs in RecBole, and recbole_of_nowhere is not installed; pip install ")

@@ -13,7 +13,7 @@ from recbole_baselines import models
 from trivial_baselines import Popularity
 
 from bench.evaluation.metrics import from_scores, per_user
-from bench.runs.settings import parse
+from bench.settings import parse
 
 Facts = tuple[dict[str, bool], dict[str, Any]]
 
@@ -37,8 +37,8 @@ def test_the_best_validation_is_what_the_chosen_weights_score(facts: Facts, name
     trained = facts[1][name]
     found = trained.answers["found"]
     asked = trained.split.validation
-    ranks = from_scores(trained.scores, asked.items, trained.excluded, asked.owners)
-    ranks = ranks.of(None if asked.counts is None else asked.owners, asked.items)
+    ranks = from_scores(trained.scores, asked.items, trained.excluded, asked.user_rows)
+    ranks = ranks.of(None if asked.counts is None else asked.user_rows, asked.items)
     assert found["best_validation"] == pytest.approx(float(ranks.per_user("ndcg@10").mean()), abs=1e-9)
     validated = [point["ndcg@10"] for point in found["curve"] if "ndcg@10" in point]
     assert found["best_validation"] == max(validated)
@@ -55,7 +55,7 @@ def test_no_user_meets_the_test_item_in_what_recbole_read(facts: Facts, name: st
     split, folder = trained.split, trained.folder / "data" / "split"
     train, met = split.train.sequences, 0
     validation, test = (
-        {(int(part.users[row]), int(item)) for row, item in zip(part.owners, part.items, strict=True)}
+        {(int(part.users[row]), int(item)) for row, item in zip(part.user_rows, part.items, strict=True)}
         for part in (split.validation, split.test)
     )
     for part in ("train", "valid"):
@@ -68,9 +68,9 @@ def test_no_user_meets_the_test_item_in_what_recbole_read(facts: Facts, name: st
     kinds = [".inter", ".inter", ".item", ".user"]
     if trained.excluded is not None:
         kinds.insert(3, ".npz")
-        held = np.load(folder / "held.npz")
-        rows = np.split(held["values"], held["offsets"][1:-1])
-        assert held["users"].tolist() == split.validation.users.tolist()
+        seen = np.load(folder / "seen.npz")
+        rows = np.split(seen["values"], seen["offsets"][1:-1])
+        assert seen["users"].tolist() == split.validation.users.tolist()
         assert [row.tolist() for row in rows] == [train[user].tolist() for user in split.validation.users]
     assert sorted(path.suffix for path in folder.iterdir()) == kinds
 
@@ -80,8 +80,8 @@ def test_validation_without_what_is_shown_alone_would_be_another(facts: Facts, n
     trained = facts[1][name]
     asked, items = trained.split.validation, np.arange(len(trained.split.train.items))
     shown = np.array([np.isin(items, asked.histories[row]) for row in range(len(asked))])
-    ranks = from_scores(trained.scores, asked.items, shown, asked.owners)
-    ranks = ranks.of(None if asked.counts is None else asked.owners, asked.items)
+    ranks = from_scores(trained.scores, asked.items, shown, asked.user_rows)
+    ranks = ranks.of(None if asked.counts is None else asked.user_rows, asked.items)
     assert float(ranks.per_user("ndcg@10").mean()) != pytest.approx(trained.answers["found"]["best_validation"])
 
 
@@ -186,10 +186,10 @@ def test_presets_are_settings(cls: type[Any], preset: str) -> None:
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_ranges_hold_values_that_a_setting_may_have(cls: type[Any]) -> None:
-    held = {field.name for field in fields(cls.Settings)}
+    seen = {field.name for field in fields(cls.Settings)}
     ranges = models.RANGES.get(cls.model, {})
-    assert set(ranges) <= held
-    assert ("tune" in held) == bool(ranges)
+    assert set(ranges) <= seen
+    assert ("tune" in seen) == bool(ranges)
     for name, choices in ranges.items():
         for choice in choices:
             text = ",".join(map(str, choice)) if isinstance(choice, tuple) else str(choice)

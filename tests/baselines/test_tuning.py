@@ -16,10 +16,9 @@ from recbole_baselines.tuning import attempt, best, draws, summary, within, writ
 
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
-from bench.evaluation.baseline import Workshop
-from bench.ids import plugins
-from bench.runs import config
-from bench.runs.settings import value
+from bench.evaluation.baseline import TrainingContext
+from bench.runs import subjects
+from bench.settings import value
 
 RECORDS = Path(__file__).parents[2] / "results" / "recbole-tuning"
 ITEMS = ItemTable(("a", "b"), {"category": ("x", "y")})
@@ -96,22 +95,20 @@ def test_a_full_disk_is_no_failure_of_a_trial(tmp_path: Path) -> None:
 )
 def test_settings_that_cannot_be(model: str, wrong: dict[str, int]) -> None:
     (name, value), settings = next(iter(wrong.items())), getattr(recbole_baselines, model).Settings
-    with pytest.raises(BenchError, match=f"^setting '{name}' must be [01] or more; found {value}$"):
+    with pytest.raises(BenchError, match=f"^setting '{name}' must be [01] or more; got {value}$"):
         settings(**wrong)
 
 
 def test_bert4rec_must_have_something_to_mask(recbole: None) -> None:
     cls = recbole_baselines.BERT4Rec
     with pytest.raises(BenchError, match=r"mask_ratio=0\.2 of 4 places masks none: nothing to learn for bert4rec; "):
-        cls(cls.Settings()).width(Workshop(Path(), Path(), "ndcg@10", 3, False))
+        cls(cls.Settings()).width(TrainingContext(Path(), Path(), "ndcg@10", 3, False))
 
 
 def test_another_recbole_is_refused(monkeypatch: pytest.MonkeyPatch, recbole: None) -> None:
     monkeypatch.setattr(base, "VERSION", "9.9")
-    with pytest.raises(
-        BenchError, match=r"^gru4rec runs in RecBole 9\.9, whose habits are mended; found 1\.2\.1; pip "
-    ):
-        recbole_baselines.GRU4Rec().require(ITEMS)
+    with pytest.raises(BenchError, match=r"^gru4rec runs in RecBole 9\.9, whose habits are mended; got 1\.2\.1; pip "):
+        recbole_baselines.GRU4Rec().validate_items(ITEMS)
 
 
 def test_the_first_of_the_best_is_chosen_and_a_failure_never() -> None:
@@ -135,11 +132,11 @@ def test_the_choice_is_told_in_a_line() -> None:
 def test_progress_goes_through_all_trials_and_names_the_one_under_way() -> None:
     told: list[tuple[int, int, dict[str, float]]] = []
 
-    def report(step: int, total: int, figures: dict[str, float]) -> None:
+    def progress(step: int, total: int, figures: dict[str, float]) -> None:
         told.append((step, total, figures))
 
-    within(report, 2, 5)(3, 10, {"loss": 0.5})
-    within(report, 2, 5)(4, 10, {})
+    within(progress, 2, 5)(3, 10, {"loss": 0.5})
+    within(progress, 2, 5)(4, 10, {})
     assert told == [(23, 50, {"trial": 3, "loss": 0.5}), (24, 50, {})]
 
 
@@ -147,21 +144,21 @@ def test_progress_goes_through_all_trials_and_names_the_one_under_way() -> None:
 def checked(recbole: None) -> Callable[..., None]:
     def check(**settings: Any) -> None:
         cls = recbole_baselines.HGN
-        cls(cls.Settings(**settings)).require(ITEMS)
+        cls(cls.Settings(**settings)).validate_items(ITEMS)
 
     return check
 
 
 def test_a_search_needs_something_to_search(checked: Callable[..., None]) -> None:
     names = tuple(RANGES["HGN"])
-    checked(tune=3, held=names[:2])
-    checked(held=names)
+    checked(tune=3, fixed=names[:2])
+    checked(fixed=names)
     with pytest.raises(BenchError, match="search for settings of hgn was asked for, but all that it could search is g"):
-        checked(tune=3, held=names)
+        checked(tune=3, fixed=names)
     with pytest.raises(
-        BenchError, match=r"^unknown searched setting of hgn in 'held' 'pool'; known: learning_rate, pooling_"
+        BenchError, match=r"^unknown searched setting of hgn in 'fixed' 'pool'; known: learning_rate, pooling_"
     ):
-        checked(tune=3, held=("pool",))
+        checked(tune=3, fixed=("pool",))
 
 
 @pytest.mark.parametrize("preset", sorted(name for name, chosen in TUNED.items() if chosen))
@@ -177,7 +174,7 @@ def test_presets_hold_what_recorded_searches_chose(preset: str) -> None:
         assert (record["preset"], record["dataset"]["name"]) == (preset, "ml-100k")
         assert search["chosen"] == best(search["trials"])
         found = search["trials"][search["chosen"]]["settings"]
-        own = plugins.load_baseline(record["scheme"]["name"]).Settings()
+        own = subjects.load_baseline(record["scheme"]["name"]).Settings()
         chosen[record["scheme"]["name"]] = {
             key: said for key, said in found.items() if said != plain(getattr(own, key))
         }
@@ -196,7 +193,7 @@ def plain(value: Any) -> Any:
 
 def hints_of(name: str, own: Mapping[str, str]) -> list[Any]:
     """The types of a baseline's settings."""
-    hints = get_type_hints(plugins.load_baseline(name).Settings)
+    hints = get_type_hints(subjects.load_baseline(name).Settings)
     return [hints[key] for key in own]
 
 
@@ -213,4 +210,4 @@ def test_everybody_has_the_same_budget(preset: str) -> None:
     assert len(TRAINED) == 8
     assert len(budgets) == 1
     if preset == "cpu":
-        assert budgets.pop()[0] == str(config.PRESETS["cpu"].contract.epochs)  # as identifier schemes
+        assert budgets.pop()[0] == str(PRESETS["cpu"].contract.epochs)  # as identifier schemes

@@ -32,11 +32,11 @@ def synthetic(items: int, seed: int = 0) -> TrainView:
     """Users who mostly stay within two of many interests, in each of which few items are popular and most are not."""
     random = np.random.default_rng(seed)
     users, interests = items * PER_ITEM // PER_USER, max(2, items // 100)
-    owners = np.repeat(np.arange(users), PER_USER)
-    tastes = random.integers(0, interests, (users, 2))[owners, random.integers(0, 2, len(owners))]
-    strays = random.random(len(owners)) < 0.1
+    user_rows = np.repeat(np.arange(users), PER_USER)
+    tastes = random.integers(0, interests, (users, 2))[user_rows, random.integers(0, 2, len(user_rows))]
+    strays = random.random(len(user_rows)) < 0.1
     tastes[strays] = random.integers(0, interests, int(strays.sum()))
-    place = (items // interests * random.random(len(owners)) ** 3).astype(np.int64)
+    place = (items // interests * random.random(len(user_rows)) ** 3).astype(np.int64)
     values = random.permutation(items)[tastes * (items // interests) + place].astype(np.int32)
     table = ItemTable(tuple(map(str, range(items))), {})
     return TrainView("synthetic", table, Sequences(values, np.arange(0, len(values) + 1, PER_USER)), seed)

@@ -19,8 +19,8 @@ import numpy as np
 import peers
 import torch
 
+from bench.backbone import huggingface
 from bench.data.dataset import Sequences
-from bench.model import huggingface
 from bench.model.beam import Scoring
 from bench.model.recommender import Decoding, Recommender
 

@@ -25,13 +25,13 @@ from textual_ids.idgenrec import numbered
 from textual_ids.learner import GeneratorLearner
 from textual_ids.title import SEPARATOR
 
-from bench.evaluation.cost import MemoryMeter
-from bench.ids.scheme import Template, TokenIds
-from bench.model import huggingface
+from bench.backbone import huggingface
+from bench.backbone.t5 import T5
+from bench.contract import PRESETS
+from bench.ids.identifiers import Template, TokenIds
 from bench.model.recommender import Recommender
 from bench.model.sequence import SequenceRecommender
-from bench.model.t5 import T5
-from bench.runs.config import PRESETS
+from bench.training.cost import MemoryMeter
 from bench.training.examples import bucketed_batches, sliding_windows
 
 SHOWN = 12

@@ -12,15 +12,15 @@ import torch
 from transformers import T5Config as PeerConfig
 from transformers import T5ForConditionalGeneration
 
+from bench.backbone import huggingface
+from bench.backbone.t5 import T5, T5Config
 from bench.data import sources
 from bench.data.splits import Split, leave_one_out
 from bench.errors import BenchError
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
-from bench.model import huggingface
+from bench.ids.identifiers import Template, TokenIds
 from bench.model.recommender import Recommender, recommender_for
-from bench.model.t5 import T5, T5Config
 from bench.model.trie import with_end
+from bench.vocabulary import Vocabulary
 
 SMALL = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "heads": 8, "layers": 6, "decoder_layers": 6}  # t5-small
 

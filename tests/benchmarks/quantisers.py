@@ -14,7 +14,7 @@ from semantic_ids.collisions import collision_rate, resolve
 from semantic_ids.quantisers import residual_kmeans
 from semantic_ids.schemes import token_ids
 
-from bench.evaluation.cost import MemoryMeter
+from bench.training.cost import MemoryMeter
 
 RULES = ("counter", "reassign")
 

@@ -44,7 +44,7 @@ def cell(folder: Path, dataset: int, scheme: int, seed: int) -> None:
     easy = np.random.default_rng(dataset).beta(0.5, 3.5, USERS) * (1 + scheme / 100)
     rank = np.where(random.random(USERS) < easy, random.integers(1, 21, USERS), np.inf)
     kind = "scheme" if scheme else "baseline"
-    held = {"tokens_mean": 4.0, "tokens_max": 4, "vocabulary": 1024, "collision_rate": 0.0, "collision_rate_test": 0.0}
+    seen = {"tokens_mean": 4.0, "tokens_max": 4, "vocabulary": 1024, "collision_rate": 0.0, "collision_rate_test": 0.0}
     times = ("parameters", "fit_seconds", "train_seconds", "inference_seconds_per_1000_users", "peak_memory_mb")
     stored = {
         "schema": 1,
@@ -58,7 +58,7 @@ def cell(folder: Path, dataset: int, scheme: int, seed: int) -> None:
         "seed": seed,
         "split": {"train_users": USERS, "validation_users": USERS, "test_users": USERS},
         "metrics": summaries(Ranks.of_items(rank), complete=False),
-        "identifiers": {**held, "largest_group": 1} if scheme else None,
+        "identifiers": {**seen, "largest_group": 1} if scheme else None,
         "costs": dict.fromkeys(times, 12.5),
         "training": {"curve": [{"step": step, "loss": 3.0} for step in range(2000)]},
         "environment": {"python": "3.11", "torch": "2.13", "device": "cpu"},

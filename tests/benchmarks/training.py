@@ -19,7 +19,7 @@ import peers
 import torch
 from transformers import Trainer, TrainingArguments
 
-from bench.model import huggingface
+from bench.backbone import huggingface
 from bench.training.examples import bucketed_batches, sliding_windows
 
 BATCH, ROUNDS = 256, 3

@@ -24,12 +24,12 @@ import numpy as np
 import peers
 import torch
 
+from bench.backbone import huggingface
+from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
-from bench.ids.scheme import Feature, Template, VectorIds
-from bench.ids.vocabulary import Vocabulary
-from bench.model import huggingface
+from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.model.recommender import Decoding, Recommender, recommender_for
-from bench.model.t5 import T5
+from bench.vocabulary import Vocabulary
 
 ROUNDS = 3
 MILLION = 1_000_000
@@ -68,7 +68,7 @@ def generate_seconds(peer, recommender: Recommender, histories: Sequences, trie:
 
 def reading_seconds(recommender: Recommender, histories: Sequences) -> float:
     """What of it is the encoder, which no way of decoding makes faster."""
-    model, lengths = recommender.t5, np.sort(recommender.input_lengths(histories))
+    model, lengths = recommender.backbone, np.sort(recommender.input_lengths(histories))
     begin = time.process_time()
     with torch.no_grad():
         for part in np.array_split(lengths, -(-len(lengths) // 32)):

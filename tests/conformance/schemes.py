@@ -10,8 +10,9 @@ import numpy as np
 
 from bench.data import sources
 from bench.data.dataset import Dataset, Sequences, TrainView
-from bench.ids.scheme import IdScheme, Stage, Template, TokenIds, Trained
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
+from bench.ids.scheme import IdScheme, Stage, Trained
+from bench.vocabulary import Vocabulary
 
 DIGITS = Vocabulary.private("0123456789")
 
@@ -42,7 +43,7 @@ class Twins(Sound):
 
 class DeclaredTwins(Twins):
     name = "test/declared-twins"
-    collides = True
+    allow_collisions = True
 
 
 class Raising(Sound):
@@ -123,7 +124,7 @@ class Long(Sound):
 
 class DeclaredLong(Long):
     name = "test/declared-long"
-    longest = 40
+    max_length = 40
 
 
 class Nameless(Sound):
@@ -177,8 +178,8 @@ class Forgetful(Sound):
 
     def stages(self, train: TrainView, ids: TokenIds) -> Generator[Stage, Trained, Trained | None]:
         self.asked.append(1)
-        yield Stage(ids, "first", share=0.5)
-        yield Stage(ids, "second", share=0.5, rate=1 / len(self.asked))
+        yield Stage(ids, "first", budget_fraction=0.5)
+        yield Stage(ids, "second", budget_fraction=0.5, lr_scale=1 / len(self.asked))
         return None
 
 
@@ -186,7 +187,7 @@ class Frozen(Sound):
     name = "test/frozen"
 
     def stages(self, train: TrainView, ids: TokenIds) -> Generator[Stage, Trained, Trained | None]:
-        yield Stage(ids, rate=0.0)
+        yield Stage(ids, lr_scale=0.0)
         return None
 
 
@@ -194,5 +195,5 @@ class Greedy(Sound):
     name = "test/greedy"
 
     def stages(self, train: TrainView, ids: TokenIds) -> Generator[Stage, Trained, Trained | None]:
-        yield Stage(ids, share=1.5)
+        yield Stage(ids, budget_fraction=1.5)
         return None

@@ -54,8 +54,14 @@ def assert_broken(verdict: Verdict, found: str, item: str, remedy: str) -> None:
 @pytest.mark.parametrize(
     ("scheme", "promise", "found", "item", "remedy"),
     [
-        ("Twins", "unique", "2 of 30 items share", "item 'i00', red car; item 'i01', blue car", "`collides = True`"),
-        ("Long", "length", "40 tokens in an identifier; declared are 32 at most", "'i01', blue", "`longest = 40`"),
+        (
+            "Twins",
+            "unique",
+            "2 of 30 items share",
+            "item 'i00', red car; item 'i01', blue car",
+            "`allow_collisions = True`",
+        ),
+        ("Long", "length", "40 tokens in an identifier; declared are 32 at most", "'i01', blue", "`max_length = 40`"),
         ("Nameless", "vocabulary", "row 100 in an identifier has no token", "item 'i00'", r"Vocabulary\.private"),
         ("Unknown", "vocabulary", "row 2 in an identifier is the unknown token", "item 'i07'", "use tokens"),
         ("Unwritable", "vocabulary", r"can't write '\|' of the template", "", "change the one or the other"),
@@ -169,7 +175,7 @@ def test_what_cannot_be_checked_is_one_line(bench: Bench, toy_folder: Path) -> N
     for words, line in (
         (["textaul"], r"bench: unknown identifier scheme 'textaul'; did you mean 'textual'\?"),
         ([f"{SCHEMES}:Sound", "--set", "test.width=3"], "bench: unknown setting of test/sound 'width'"),
-        (["all"], "bench: one identifier scheme is checked at a time; found 'all'"),
+        (["all"], "bench: one identifier scheme is checked at a time; got 'all'"),
     ):
         said = bench("check", *words, "--dataset", toy_folder)
         assert said.code == 1

@@ -47,14 +47,14 @@ def test_rows_and_slices_equal_list_indexing(rows: list[list[int]], data: st.Dat
 
 def test_rows_keep_their_owners_and_slices_are_told() -> None:
     sequences = Sequences.from_rows([[0, 1], [], [2]]).owned()
-    assert sequences.newest(1).owners is not None
-    assert sequences.newest(1).owners.tolist() == [0, 1, 2]
+    assert sequences.newest(1).user_rows is not None
+    assert sequences.newest(1).user_rows.tolist() == [0, 1, 2]
     chosen = sequences.rows(np.array([2, 0, 2]))
-    assert chosen.owners is not None
-    assert chosen.owners.tolist() == [2, 0, 2]
-    assert sequences.slice(sequences.offsets[:-1], sequences.offsets[1:]).owners is None
-    assert SEQUENCES.rows(np.array([1])).owners is None
-    assert SEQUENCES.newest(1).owners is None
+    assert chosen.user_rows is not None
+    assert chosen.user_rows.tolist() == [2, 0, 2]
+    assert sequences.slice(sequences.offsets[:-1], sequences.offsets[1:]).user_rows is None
+    assert SEQUENCES.rows(np.array([1])).user_rows is None
+    assert SEQUENCES.newest(1).user_rows is None
 
 
 def test_a_slice_is_a_copy() -> None:

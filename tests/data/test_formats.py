@@ -139,11 +139,11 @@ GOOD = "u\ta\t1\nu\tb\t2\n"
         ),
         (
             f"user_id:token\titem_id:token\n{GOOD}",
-            r"line 1: no column 'timestamp'; found user_id:token, item_id:token;",
+            r"line 1: no column 'timestamp'; got user_id:token, item_id:token;",
         ),
         (
             f"{INTER.replace(chr(9), ',')}\n{GOOD}",
-            r"no column 'item_id'; found user_id:token,item_id:token,tim.*; separate columns by tabs, not commas$",
+            r"no column 'item_id'; got user_id:token,item_id:token,tim.*; separate columns by tabs, not commas$",
         ),
         (f"{INTER}\tuser_id:token\nu\ta\t1\tu\n", r"line 1: a column occurs twice"),
         (f"{INTER}\tx\n", r"line 1: column 'x': unknown type ''; known: float"),
@@ -195,7 +195,7 @@ def test_another_encoding_is_named_with_its_first_wrong_byte(tmp_path: Path, enc
 
 
 def test_a_folder_must_hold_the_file_that_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"asked for one \*\.inter file in '.*'; found nothing"):
+    with pytest.raises(BenchError, match=r"asked for one \*\.inter file in '.*'; got nothing"):
         read_atomic(tmp_path)
     with pytest.raises(BenchError, match="which is not a folder"):
         read_atomic(tmp_path / "absent")

@@ -41,7 +41,7 @@ def lists(sequences: Sequences) -> list[list[int]]:
 def as_tuples(targets: Targets) -> list[tuple[int, list[int], list[int], list[int]]]:
     assert targets.counts is not None
     items = [part.tolist() for part in np.split(targets.items, np.cumsum(targets.counts)[:-1])]
-    return list(zip(targets.users.tolist(), lists(targets.histories), lists(targets.held), items, strict=True))
+    return list(zip(targets.users.tolist(), lists(targets.histories), lists(targets.seen), items, strict=True))
 
 
 Parts = dict[int, list[list[int]]]
@@ -84,14 +84,14 @@ def users_of(dataset: Dataset) -> list[list[tuple[float, int]]]:
 def test_equals_cutting_a_sorted_list(dataset: Dataset, cap: int, shown: bool) -> None:
     split = global_time(dataset, max_history=cap, validation_in_test_history=shown)
     training, validation, test = [], [], []
-    for user, (train, valid, held) in plain_parts(dataset).items():
+    for user, (train, valid, seen) in plain_parts(dataset).items():
         kept = len(train) >= 2
         training.append(train if kept else [])
         if kept and valid:
             validation.append((user, train[-cap:], train, list(dict.fromkeys(valid))))
-        if kept and held:
+        if kept and seen:
             before = train + valid if shown else train
-            test.append((user, before[-cap:], before, list(dict.fromkeys(held))))
+            test.append((user, before[-cap:], before, list(dict.fromkeys(seen))))
     assert lists(split.train.sequences) == training
     assert as_tuples(split.validation) == validation
     assert as_tuples(split.test) == test
@@ -207,7 +207,9 @@ def test_movielens_is_cut_in_time() -> None:
     ],
 )
 def test_a_part_without_users_is_refused(users: list[list[tuple[int, int]]], part: str) -> None:
-    with pytest.raises(BenchError, match=f"split=ratio leaves nobody to {part} on 'lists': no user has 2 or more"):
+    with pytest.raises(
+        BenchError, match=f"split=global-temporal leaves nobody to {part} on 'lists': no user has 2 or more"
+    ):
         global_time(dataset_of(users))
 
 
@@ -235,8 +237,8 @@ def test_targets_among_candidates() -> None:
     candidates = np.arange(CATALOGUE) % 3 == 0
     some, places = test.among(candidates)
     expected = [
-        (user, history, held, [item for item in items if item % 3 == 0])
-        for user, history, held, items in as_tuples(test)
+        (user, history, seen, [item for item in items if item % 3 == 0])
+        for user, history, seen, items in as_tuples(test)
         if any(item % 3 == 0 for item in items)
     ]
     assert as_tuples(some) == expected

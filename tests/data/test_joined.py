@@ -55,10 +55,10 @@ def test_every_user_keeps_its_items_and_no_two_data_sets_share_any(parts: list[D
         {column: values[item] for column, values in joined.items.text.items() if values[item]}
         for item in range(len(origin))
     ] == texts
-    for ids, held in ((joined.items.ids, origin), (joined.users, [(p.name, u) for p in parts for u in p.users])):
+    for ids, seen in ((joined.items.ids, origin), (joined.users, [(p.name, u) for p in parts for u in p.users])):
         assert len(set(ids)) == len(ids)
-        bare = [found for _, found in held]
-        assert list(ids) == [f"{name}:{found}" if bare.count(found) > 1 else found for name, found in held]
+        bare = [found for _, found in seen]
+        assert list(ids) == [f"{name}:{found}" if bare.count(found) > 1 else found for name, found in seen]
     assert joined.times.tolist() == [time for part in parts for time in part.times.tolist()]
     assert (joined.name, joined.parts) == ("+".join(part.name for part in parts), tuple(parts))
     assert joined.notes == tuple(f"{part.name}: {part.name} is small" for part in parts)
@@ -87,8 +87,8 @@ def test_histories_of_a_part_stay_owned_by_users_of_the_whole(parts: list[Datase
             (found.train.sequences, np.arange(len(part.users))),
             (found.test.histories, found.test.users),
         ):
-            assert sequences.owners is not None
-            assert sequences.owners.tolist() == (users + at.users.start).tolist()
+            assert sequences.user_rows is not None
+            assert sequences.user_rows.tolist() == (users + at.users.start).tolist()
 
 
 def plain(split: Split) -> list[object]:
@@ -96,7 +96,7 @@ def plain(split: Split) -> list[object]:
         return [sequences[row].tolist() for row in range(len(sequences))]
 
     def targets(found: Targets) -> list[object]:
-        return [found.users.tolist(), found.items.tolist(), rows(found.histories), rows(found.held)]
+        return [found.users.tolist(), found.items.tolist(), rows(found.histories), rows(found.seen)]
 
     train = split.train
     return [train.fingerprint, train.dataset, rows(train.sequences), targets(split.validation), targets(split.test)]
@@ -115,7 +115,9 @@ def test_a_cut_in_time_that_leaves_a_part_without_tests_is_refused() -> None:
     cut = global_time(joined)
     at = place(joined, old)
     assert at is not None
-    with pytest.raises(BenchError, match=r"the split of 'old\+new' leaves no user of 'old' to test; with split=ratio"):
+    with pytest.raises(
+        BenchError, match=r"the split of 'old\+new' leaves no user of 'old' to test; with split=global-temporal"
+    ):
         restricted(cut, old, at)
     late = place(joined, new)
     assert late is not None

@@ -1,4 +1,4 @@
-"""Leave-one-out against plain lists, and the promise that the training view holds nothing that is held out."""
+"""Leave-one-out against plain lists, and the promise that the training view holds nothing that is seen out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def lists(sequences: Sequences) -> list[list[int]]:
 
 
 def as_tuples(targets: Targets) -> list[tuple[int, list[int], list[int], int]]:
-    columns = targets.users.tolist(), lists(targets.histories), lists(targets.held), targets.items.tolist()
+    columns = targets.users.tolist(), lists(targets.histories), lists(targets.seen), targets.items.tolist()
     return list(zip(*columns, strict=True))
 
 
@@ -43,9 +43,9 @@ def test_equals_the_obvious_split_of_lists(rows: list[list[int]], cap: int, show
             training.append(row)
             continue
         training.append(row[:-2])
-        held = row[:-1] if shown else row[:-2]
+        seen = row[:-1] if shown else row[:-2]
         validation.append((user, row[:-2][-cap:], row[:-2], row[-2]))
-        test.append((user, held[-cap:], held, row[-1]))
+        test.append((user, seen[-cap:], seen, row[-1]))
     assert lists(split.train.sequences) == training
     assert as_tuples(split.validation) == validation
     assert as_tuples(split.test) == test
@@ -67,12 +67,12 @@ def test_other_training_items_do_change_the_training_view() -> None:
 
 
 def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
-    """Items 7 to 9 are held out; whatever the view holds, through views of arrays as well, is without them."""
+    """Items 7 to 9 are seen out; whatever the view holds, through views of arrays as well, is without them."""
     dataset = dataset_of([[0, 1, 2, 7, 8], [3, 4, 9, 7]])
     train = leave_one_out(dataset).train
     assert {field.name for field in fields(train)} == {
         *("dataset", "items", "sequences", "seed", "language"),
-        *("cache", "spared", "report"),  # a folder, what reading from it spares, and where to say how far it is
+        *("cache", "cached_seconds", "report"),  # a folder, what reading from it spares, and where to say how far it is
     }
     assert train.items is dataset.items
     for array in (train.sequences.values, train.sequences.offsets):

@@ -40,7 +40,7 @@ def test_schemes_that_never_differ_are_one_clique() -> None:
 
 @pytest.mark.parametrize(("shape", "said"), [((4, 3), "3 on 4"), ((5, 2), "2 on 5")])
 def test_too_little_is_refused(shape: tuple[int, int], said: str) -> None:
-    with pytest.raises(BenchError, match=f"3 or more schemes on 5 or more data sets; found {said}"):
+    with pytest.raises(BenchError, match=f"3 or more schemes on 5 or more data sets; got {said}"):
         critical_difference(np.ones(shape))
 
 

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, top_k_accuracy_score
 
+from bench.contract import CUTOFFS
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.evaluation import metrics
-from bench.evaluation.metrics import CUTOFFS, Ranks, from_scores, from_slots, hit, ndcg, reciprocal_rank
+from bench.evaluation.metrics import Ranks, from_scores, from_slots, hit, ndcg, reciprocal_rank
 
 USERS, ITEMS = 300, 60
 
@@ -96,11 +97,11 @@ def test_scores_rank_as_a_pessimistic_sort(seed: int, exclude: bool) -> None:
 
 
 def slot_oracle(
-    items: np.ndarray, valid: np.ndarray, target: int, groups: np.ndarray, held: frozenset[int] = frozenset()
+    items: np.ndarray, valid: np.ndarray, target: int, groups: np.ndarray, seen: frozenset[int] = frozenset()
 ) -> tuple[float, float, list[list[int]]]:
-    """One user: code rank, strict rank and the catalogue items behind each valid slot, but for those held."""
+    """One user: code rank, strict rank and the catalogue items behind each valid slot, but for those seen."""
     slots = [
-        [item for item in range(len(groups)) if groups[item] == groups[shown] and item not in held]
+        [item for item in range(len(groups)) if groups[item] == groups[shown] and item not in seen]
         for shown, ok in zip(items, valid, strict=True)
         if ok
     ]
@@ -145,22 +146,22 @@ def test_slots_without_excluded_items_equal_the_plain_reading(seed: int) -> None
     excluded = Sequences.from_rows([random.integers(0, 12, random.integers(0, 9)) for _ in targets])
     ranks = from_slots(items, valid, targets, groups, excluded=excluded)
     for user, target in enumerate(targets):
-        held = frozenset(excluded[user].tolist())
-        code_rank, strict, _ = slot_oracle(items[user], valid[user], target, groups, held)
+        seen = frozenset(excluded[user].tolist())
+        code_rank, strict, _ = slot_oracle(items[user], valid[user], target, groups, seen)
         assert (ranks.optimistic[user], ranks.strict[user]) == (code_rank, strict)
-        others = [item for item in range(12) if groups[item] == groups[target] and item not in held | {int(target)}]
+        others = [item for item in range(12) if groups[item] == groups[target] and item not in seen | {int(target)}]
         assert ranks.group_size[user] == len(others) + 1
 
 
 def test_a_partner_in_the_slot_brings_no_excluded_target_back() -> None:
     """Items 0 and 1 share an identifier: who has item 0 and is asked for it gets no more than if each had its own."""
-    items, valid, held = np.array([[3, 0, 2]]), np.ones((1, 3), bool), Sequences.from_rows([[0, 6]])
+    items, valid, seen = np.array([[3, 0, 2]]), np.ones((1, 3), bool), Sequences.from_rows([[0, 6]])
     groups = np.array([0, 0, 1, 2, 3, 4, 5])
-    assert from_slots(items, valid, np.array([0]), groups, excluded=held).strict.tolist() == [np.inf]
-    assert from_slots(items, valid, np.array([0]), np.arange(7), excluded=held).strict.tolist() == [np.inf]
-    partner = from_slots(items, valid, np.array([1]), groups, excluded=held)
+    assert from_slots(items, valid, np.array([0]), groups, excluded=seen).strict.tolist() == [np.inf]
+    assert from_slots(items, valid, np.array([0]), np.arange(7), excluded=seen).strict.tolist() == [np.inf]
+    partner = from_slots(items, valid, np.array([1]), groups, excluded=seen)
     assert (partner.strict.tolist(), partner.group_size.tolist()) == ([2], [1])
-    behind = from_slots(items, valid, np.array([2]), groups, excluded=held)
+    behind = from_slots(items, valid, np.array([2]), groups, excluded=seen)
     assert behind.strict.tolist() == behind.optimistic.tolist() == [3]
 
 

@@ -8,18 +8,18 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from bench.backbone.t5 import T5, T5Config
 from bench.data.dataset import Dataset, Sequences
 from bench.data.global_time import global_time
 from bench.data.splits import Split, Targets, leave_one_out
-from bench.evaluation import ranking
 from bench.evaluation.metrics import Ranks, from_scores
-from bench.evaluation.ranking import evaluate, score_targets
 from bench.evaluation.warm_cold import by_kind, is_warm
-from bench.ids.plugins import load_baseline
-from bench.ids.scheme import TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
 from bench.model.recommender import Decoding, Recommender, recommender_for
-from bench.model.t5 import T5, T5Config
+from bench.runs.subjects import load_baseline
+from bench.training import ranking
+from bench.training.ranking import evaluate, score_targets
+from bench.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +78,14 @@ def test_every_user_is_decoded_once_and_ranks_are_those_of_the_slow_way(
     for row in range(len(targets)):
         alone = recommender.rank(targets.histories.rows(np.array([row])), wanted, plain, mask)
         mine = targets.take(np.array([row])).items.tolist()
-        held = set(targets.held[row].tolist()) if exclude_history else set()
-        kept = [item for item in np.flatnonzero(candidates).tolist() if item not in held]
+        seen = set(targets.seen[row].tolist()) if exclude_history else set()
+        kept = [item for item in np.flatnonzero(candidates).tolist() if item not in seen]
         filled = [[other for other in kept if groups[other] == groups[item]] for item in alone.items[0][alone.valid[0]]]
         listed = []
         for members in [slot for slot in filled if slot][:slots]:
             listed += sorted(members, key=lambda item: item in mine)
         expected = [listed.index(item) + 1 if item in listed else np.inf for item in mine]
-        assert sorted(found[targets.owners == row]) == sorted(expected)
+        assert sorted(found[targets.user_rows == row]) == sorted(expected)
 
 
 @pytest.mark.parametrize("exclude_history", [False, True])
@@ -99,14 +99,14 @@ def test_a_baseline_is_ranked_among_candidates_alone(
     advanced: list[int] = []
     found = score_targets(baseline, targets, len(warm), exclude_history, advanced.append, warm)
     assert sum(advanced) == len(targets)
-    assert (targets.held.lengths > targets.histories.lengths).mean() > 0.5
+    assert (targets.seen.lengths > targets.histories.lengths).mean() > 0.5
     for row in range(len(targets)):
-        mine, held = targets.take(np.array([row])), targets.held[row]
-        kept = [item for item in np.flatnonzero(warm) if not exclude_history or item not in held]
+        mine, seen = targets.take(np.array([row])), targets.seen[row]
+        kept = [item for item in np.flatnonzero(warm) if not exclude_history or item not in seen]
         scores = baseline.score(mine.histories)[0]
         order = sorted(kept, key=lambda item: -scores[item])
         expected = [order.index(item) + 1 if item in order else np.inf for item in mine.items]
-        assert found.strict[targets.owners == row].tolist() == expected
+        assert found.strict[targets.user_rows == row].tolist() == expected
 
 
 def none(kind: str, targets: Targets, candidates: NDArray[np.bool_]) -> tuple[Ranks, bool]:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.ids.diagnostics import drift, figures, places, siblings
-from bench.ids.scheme import TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private("abcd")
 CODES = st.lists(st.lists(st.integers(3, 6), min_size=1, max_size=3), min_size=1, max_size=15)

@@ -1,46 +1,77 @@
-"""Eleven sentences: different, safe around any identifier, and only for vocabularies that can write them."""
+"""The text around a history: neutral, a scheme's own, and the drawn ones."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bench.errors import BenchError
-from bench.ids.prompts import SEEN, SENTENCE, UNSEEN, prompt_set
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Feature, Ids, Template, TokenIds, VectorIds
+from bench.ids.prompts import NEUTRAL, SEEN, SEPARATOR, UNSEEN, prompt_set
+from bench.vocabulary import Vocabulary
 
-OWN = Template("own", ";", "end")
+OWN = Template("Numbers:", ",", ". Next number:")
 
 
-def test_ten_are_seen_and_one_is_not(t5_tokenizer: Path) -> None:
-    vocabulary = Vocabulary.of_language_model(t5_tokenizer, size=32128)
-    ids = TokenIds.from_lists([[100]], vocabulary, OWN)
+def tokens(vocabulary: Vocabulary, template: Template) -> TokenIds:
+    return TokenIds.from_lists([[7], [8]], vocabulary, template)
+
+
+def vectors(vocabulary: Vocabulary, template: Template) -> VectorIds:
+    feature = Feature("text", np.ones((2, 3), np.float32), np.ones(2, bool))
+    return VectorIds((feature,), vocabulary, template)
+
+
+@pytest.fixture
+def language(t5_tokenizer) -> Vocabulary:  # type: ignore[no-untyped-def]
+    return Vocabulary.of_language_model(t5_tokenizer, 32128)
+
+
+def test_schemes_of_a_language_model_stand_in_one_sentence_whatever_their_own_wording(language: Vocabulary) -> None:
+    everybody: list[Ids] = [
+        tokens(language, OWN),
+        tokens(language, Template(separator=",")),
+        vectors(language, Template("Somebody took:", after=". Then:")),
+    ]
+    written = [prompt_set(ids, "neutral") for ids in everybody]
+    assert {(found.templates[0].before, found.templates[0].after) for found in written} == {
+        (NEUTRAL.before, NEUTRAL.after)
+    }
+    assert [found.templates[0].separator for found in written] == [",", ",", ""]
+    assert {found.trained for found in written} == {(0,)}
+
+
+def test_a_private_vocabulary_has_no_words() -> None:
+    private = Vocabulary.private(["a", "b", "c", "d", "e", "f", ",", "<history>", "<next>"])
+    bare, marked = Template(separator=","), Template("<history>", after="<next>")
+    for ids in (tokens(private, bare), vectors(private, marked)):
+        assert prompt_set(ids, "neutral").templates == (ids.template,)
+
+
+def test_the_own_the_ten_and_the_eleventh(language: Vocabulary) -> None:
+    ids = tokens(language, OWN)
     own, sampled, unseen = (prompt_set(ids, name) for name in ("scheme", "sampled", "unseen"))
     assert (own.templates, own.trained) == ((OWN,), (0,))
-    assert (len(set(SEEN)), UNSEEN in SEEN) == (10, False)
     assert sampled.templates == SEEN
     assert [sampled.templates[number] for number in sampled.trained] == list(SEEN)
     assert unseen.templates[0] == UNSEEN
     assert [unseen.templates[number] for number in unseen.trained] == list(SEEN)
 
 
-def test_no_sentence_can_be_taken_for_an_item_or_a_separator(t5_tokenizer: Path) -> None:
-    """A colon before the first item, a stop after the last; written without the unknown token."""
-    vocabulary = Vocabulary.of_language_model(t5_tokenizer, size=32128)
-    for template in (*SEEN, UNSEEN):
+def test_every_sentence_can_be_written_and_told_from_identifiers(language: Vocabulary) -> None:
+    assert len({template.before for template in (*SEEN, UNSEEN, NEUTRAL)}) == 12
+    for template in (*SEEN, UNSEEN, replace(NEUTRAL, separator="")):
         assert template.before.endswith(":")
         assert template.after.startswith(". ")
         assert template.after.endswith((":", "?"))
-        assert ";" not in template.before + template.after
-        assert vocabulary.unk not in vocabulary.encode(template.before) + vocabulary.encode(template.after)
-    assert vocabulary.unk not in vocabulary.encode(" ".join(vars(SENTENCE).values()))
+        assert SEPARATOR not in template.before + template.after
+        assert language.unk not in language.encode(template.before) + language.encode(template.after)
 
 
-@pytest.mark.parametrize("prompts", ["sampled", "unseen"])
-def test_a_vocabulary_without_words_is_refused(prompts: str) -> None:
-    ids = TokenIds.from_lists([[3]], Vocabulary.private("0123456789"))
-    assert prompt_set(ids, "scheme").templates == (ids.template,)
-    with pytest.raises(BenchError, match=f"prompts={prompts} needs identifiers in a language model's words, but these"):
-        prompt_set(ids, prompts)
+@pytest.mark.parametrize("template", ["sampled", "unseen"])
+def test_a_vocabulary_without_words_is_refused(template: str) -> None:
+    ids = tokens(Vocabulary.private("0123456789,"), Template(separator=","))
+    with pytest.raises(BenchError, match=f"template={template} needs identifiers in a language model's words, but"):
+        prompt_set(ids, template)

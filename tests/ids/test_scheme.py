@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import IdScheme, NoSettings, Stage, TokenIds
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme, NoSettings, Stage
 from bench.ids.users import UserIds
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private("abcde")  # rows 3..7
 CODES = st.lists(st.lists(st.integers(3, 7), min_size=1, max_size=5), min_size=1, max_size=12)

@@ -147,7 +147,7 @@ def test_how_far_it_is_is_shown(model: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(text, "ENCODED_AT_ONCE", 5)
     told: list[tuple[int, int]] = []
     settings = TextSettings(encoder=str(model), dimensions=0)
-    train = replace(view(TITLES), report=lambda done, total, figures: told.append((done, total)))
+    train = replace(view(TITLES), progress=lambda done, total, figures: told.append((done, total)))
     found = embed(train, settings)
     assert told == [(5, 12), (10, 12), (12, 12)]
     monkeypatch.undo()
@@ -172,10 +172,10 @@ def test_vectors_of_another_version_of_the_library_are_not_taken(
     assert len(kept(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("damaged", ["model.safetensors", "modules.json", "config.json"])
-def test_a_damaged_model_is_one_line(model: Path, tmp_path: Path, damaged: str) -> None:
+@pytest.mark.parametrize("corrupt", ["model.safetensors", "modules.json", "config.json"])
+def test_a_damaged_model_is_one_line(model: Path, tmp_path: Path, corrupt: str) -> None:
     folder = shutil.copytree(model, tmp_path / "model")
-    (folder / damaged).write_bytes(b"{")
+    (folder / corrupt).write_bytes(b"{")
     found = refused(lambda: embed(view(TITLES), TextSettings(encoder=str(folder))))
     assert found.startswith(f"'{folder}' is no sentence-transformers model (")
 

@@ -13,8 +13,8 @@ import pytest
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.ids import diagnostics, storage
-from bench.ids.scheme import Feature, Template, VectorIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Feature, Template, VectorIds
+from bench.vocabulary import Vocabulary
 
 KNOWN = np.array([True, True, False, True])
 OWN = np.array([[1, 0], [0, 1], [9, 9], [0, 1]], np.float32)
@@ -48,7 +48,7 @@ def test_a_changed_number_is_noticed(tmp_path: Path) -> None:
     raw = bytearray((tmp_path / "ids").read_bytes())
     raw[-1] ^= 1
     (tmp_path / "ids").write_bytes(raw)
-    with pytest.raises(BenchError, match=r"damaged .its checksum differs."):
+    with pytest.raises(BenchError, match=r"corrupt .its checksum differs."):
         storage.load(tmp_path / "ids")
 
 
@@ -94,7 +94,7 @@ def test_shape_of_the_whole() -> None:
         ({"features": ()}, "need a feature, a slot of each, and no negatives below 0"),
         ({"features": (Feature("f", OWN, KNOWN, slots=0),)}, "need a feature, a slot of each"),
         ({"negatives": -1}, "no negatives below 0"),
-        ({"features": (Feature("f", OWN, KNOWN[:3]),)}, "as the first feature's; found (4, 2) and (3,)"),
+        ({"features": (Feature("f", OWN, KNOWN[:3]),)}, "as the first feature's; got (4, 2) and (3,)"),
         ({"features": (Feature("f", OWN, KNOWN), Feature("g", TEXT[:2], KNOWN[:2]))}, "vectors of feature 'g' must be"),
         ({"features": (Feature("f", OWN[:, 0], KNOWN),)}, "must be [items, width]"),
         ({"features": (Feature("f", OWN / np.float32(np.nan), KNOWN),)}, "for catalogue item 0 is not finite"),

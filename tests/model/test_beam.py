@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
-from bench.ids.scheme import TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.backbone.t5 import T5, Cache
+from bench.ids.identifiers import TokenIds
 from bench.model.beam import Scoring, beam_search, score_all
-from bench.model.t5 import T5, Cache
 from bench.model.trie import Trie, with_end
+from bench.vocabulary import Vocabulary
 
 MakeT5 = Callable[..., T5]
 MakePeer = Callable[[T5], T5ForConditionalGeneration]

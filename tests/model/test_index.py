@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.ids.scheme import Feature, Template, VectorIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.model.index import CatalogueIndex
 from bench.model.recommender import Decoding, recommender_for
-from bench.model.t5 import T5
 from bench.model.vector_set import VectorSetRecommender
+from bench.vocabulary import Vocabulary
 
 ITEMS = 300
 HISTORIES = Sequences.from_rows([[1, 2, 3], [299], [5, 5, 5, 7], list(range(12))])
@@ -39,7 +39,7 @@ def model(t5: Callable[..., T5]) -> VectorSetRecommender:
 @pytest.mark.parametrize("count", [10, ITEMS])
 def test_the_flat_index_is_brute_force(model: VectorSetRecommender, exclude: bool, count: int) -> None:
     found = CatalogueIndex(model).search(HISTORIES, count, HELD if exclude else None)
-    expected = model.rank(HISTORIES, count, Decoding(exclude_history=exclude), held=HELD)
+    expected = model.rank(HISTORIES, count, Decoding(exclude_history=exclude), seen=HELD)
     assert found.complete == expected.complete == (count == ITEMS)
     assert np.array_equal(found.valid, expected.valid)
     assert np.array_equal(found.items[found.valid], expected.items[expected.valid])

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.ids.scheme import Template, TokenIds
+from bench.ids.identifiers import Template, TokenIds
 from bench.ids.users import UserIds
-from bench.ids.vocabulary import Vocabulary
 from bench.model.inputs import EncoderInput, HistoryWriter
+from bench.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private(["a", "b", "c", "d", ";", ",", "history", "next", "?"])
 PAD, EOS = VOCABULARY.pad, VOCABULARY.eos
@@ -149,10 +149,10 @@ def test_a_known_user_stands_before_everything(
     """User and separator, then what there would be without, in the room that is left; spans move along."""
     ids = TokenIds.from_lists(codes, VOCABULARY, template)
     writer, sequences = HistoryWriter(replace(ids, users=USERS), room), Sequences.from_rows(rows)
-    owners = np.array([data.draw(st.integers(0, 2)) for _ in rows])
-    owned = replace(sequences, owners=owners)
+    user_rows = np.array([data.draw(st.integers(0, 2)) for _ in rows])
+    owned = replace(sequences, user_rows=user_rows)
     expected = []
-    for row, owner in zip(rows, owners.tolist(), strict=True):
+    for row, owner in zip(rows, user_rows.tolist(), strict=True):
         head = [*USERS.code(owner), *VOCABULARY.encode(template.separator)]
         tail, spans = oracle(ids, row, room - len(head))
         expected.append((head + tail, [(start + len(head), stop + len(head)) for start, stop in spans]))

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
 from bench.model.beam import Scoring
 from bench.model.recommender import Decoding, Recommender, Slots, recommender_for
 from bench.model.sequence import IGNORED, SequenceRecommender, shifted
-from bench.model.t5 import T5
 from bench.model.trie import with_end
+from bench.vocabulary import Vocabulary
 
 MakeT5 = Callable[..., T5]
 MakePeer = Callable[[T5], T5ForConditionalGeneration]
@@ -64,7 +64,7 @@ def test_the_loss_is_the_cross_entropy_of_transformers(t5: MakeT5, peer: MakePee
     assert tokens is not None
     assert mask is not None
     assert labels is not None
-    other = peer(model.t5)
+    other = peer(model.backbone)
     expected = other(
         input_ids=tokens, attention_mask=mask.long(), labels=labels.long().masked_fill(labels == IGNORED, -100)
     ).loss * model.targets(TARGETS)
@@ -72,7 +72,7 @@ def test_the_loss_is_the_cross_entropy_of_transformers(t5: MakeT5, peer: MakePee
     torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-5)
     loss.backward()
     expected.backward()
-    gradient, other_gradient = model.t5.embedding.weight.grad, other.shared.weight.grad
+    gradient, other_gradient = model.backbone.embedding.weight.grad, other.shared.weight.grad
     assert gradient is not None
     torch.testing.assert_close(gradient, other_gradient, atol=1e-4, rtol=1e-4)
 
@@ -96,7 +96,7 @@ def test_targets_are_the_predictions_that_are_summed(t5: MakeT5, name: str) -> N
     assert model.targets(TARGETS) == sum(len(CODES[name][item]) + ends for item in TARGETS)
     assert model.targets(TARGETS) == int((batch["labels"] != IGNORED).sum())
     with torch.no_grad():  # a T5 that knows nothing pays log(vocabulary) for each
-        model.t5.decoder.norm.weight.zero_()
+        model.backbone.decoder.norm.weight.zero_()
         assert float(model(batch)) == pytest.approx(model.targets(TARGETS) * np.log(VOCABULARY.size), rel=1e-5)
 
 
@@ -124,7 +124,7 @@ def test_by_prefix_only_choices_are_predictions(t5: MakeT5, name: str) -> None:
     assert [model.targets(np.array([item])) for item in range(8)] == forked
     assert sum(forked) < sum(map(len, whole))
     with torch.no_grad():  # a T5 that knows nothing pays the logarithm of the number of choices
-        model.t5.decoder.norm.weight.zero_()
+        model.backbone.decoder.norm.weight.zero_()
         expected = sum(np.log(choices[item]).sum() for item in TARGETS)
         assert float(model(model.collate(HISTORIES, TARGETS))) == pytest.approx(expected, rel=1e-5)
 
@@ -135,8 +135,8 @@ def test_by_prefix_tokens_that_cannot_follow_are_not_trained(t5: MakeT5) -> None
     for objective in ("vocabulary", "prefix"):
         model = make(t5, "fixed", objective, tied=False)
         model(model.collate(HISTORIES, TARGETS)).backward()
-        assert model.t5.head is not None
-        gradient = model.t5.head.weight.grad
+        assert model.backbone.head is not None
+        gradient = model.backbone.head.weight.grad
         assert gradient is not None
         touched[objective] = set(gradient.abs().sum(1).nonzero().flatten().tolist())
         assert gradient.isfinite().all()
@@ -210,19 +210,19 @@ def test_what_a_user_has_is_not_recommended_where_he_has_all_of_it(t5: MakeT5, n
 @pytest.mark.parametrize("name", CODES)
 def test_what_a_user_has_is_not_recommended_though_it_is_not_shown(t5: MakeT5, name: str) -> None:
     model, codes = make(t5, name), CODES[name]
-    held = Sequences.from_rows([[0, 1, 2, 3, 4, 5], [0, 2, 5, 6], [4, 2, 2], [1, 4, 7, 0, 3]])
-    shown = held.newest(2)
+    seen = Sequences.from_rows([[0, 1, 2, 3, 4, 5], [0, 2, 5, 6], [4, 2, 2], [1, 4, 7, 0, 3]])
+    shown = seen.newest(2)
     everything = model.rank(shown, 8, EXACT)
     for decoder in ("beam", "exact"):
-        found = model.rank(shown, 8, Decoding(decoder, 20, Scoring(), exclude_history=True), held=held)
+        found = model.rank(shown, 8, Decoding(decoder, 20, Scoring(), exclude_history=True), seen=seen)
         for row in range(4):
             kept = [
                 item
                 for item in everything.items[row][everything.valid[row]]
-                if any(codes[other] == codes[item] for other in range(8) if other not in held[row])
+                if any(codes[other] == codes[item] for other in range(8) if other not in seen[row])
             ]
             assert found.items[row][found.valid[row]].tolist() == kept
-        agree(model.rank(shown, 8, Decoding(decoder, 20, Scoring()), held=held), everything)
+        agree(model.rank(shown, 8, Decoding(decoder, 20, Scoring()), seen=seen), everything)
 
 
 def test_a_user_without_history_is_excluded_nothing(t5: MakeT5) -> None:
@@ -354,7 +354,7 @@ def test_every_example_is_read_and_written_in_its_variant(t5: MakeT5, objective:
 def test_a_table_wider_than_its_identifiers_changes_nothing(t5: MakeT5, objective: str, codes: str) -> None:
     ids, body = TokenIds.from_lists(CODES[codes], VOCABULARY, Template("", ";", "?")), t5(vocabulary=VOCABULARY.size)
     wide = replace(ids, tokens=np.pad(ids.tokens, ((0, 0), (0, 0), (0, 3))))
-    one, other = (recommender_for(held, body, objective=objective).eval() for held in (ids, wide))
+    one, other = (recommender_for(seen, body, objective=objective).eval() for seen in (ids, wide))
     batches = [model.collate(HISTORIES, TARGETS) for model in (one, other)]
     assert torch.equal(one(batches[0]), other(batches[1]))
     agree(one.rank(HISTORIES, 8, BEAM), other.rank(HISTORIES, 8, BEAM))
@@ -369,6 +369,6 @@ def test_a_recommender_is_a_module_with_the_t5s_weights(t5: MakeT5) -> None:
     model = make(t5)
     assert isinstance(model, Recommender)
     names = {name for name, _ in model.named_parameters()}
-    assert names == {f"t5.{name}" for name, _ in model.t5.named_parameters()}
-    weight: Tensor = model.t5.embedding.weight
+    assert names == {f"backbone.{name}" for name, _ in model.backbone.named_parameters()}
+    weight: Tensor = model.backbone.embedding.weight
     assert model.device == weight.device

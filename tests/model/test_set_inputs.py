@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data.dataset import Sequences
-from bench.ids.scheme import Feature, Template, VectorIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.model.set_inputs import SetWriter
+from bench.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private([*"abcde"])
 TEMPLATES = (Template("a b", after="c"), Template("a", after="d e b"), Template("", after="e"))

@@ -31,7 +31,7 @@ def test_chunks_and_the_whole_are_one_loss_with_one_gradient(parts: tuple[Tensor
     hidden, vectors, targets = parts
     ways = [
         expected(*parts),
-        softmax.whole(*parts),
+        softmax.full(*parts),
         softmax.chunked(hidden, lambda items: vectors[:, items], targets, M, size),
     ]
     weights = torch.rand(Q, B)

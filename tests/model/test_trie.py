@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.ids.scheme import TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
 from bench.model.trie import Trie, with_end
+from bench.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private("abcd")  # rows 3..6
 PAD, EOS = VOCABULARY.pad, VOCABULARY.eos

@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.backbone.t5 import MASKED, T5
 from bench.data.dataset import Sequences
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.evaluation.metrics import per_user
-from bench.evaluation.ranking import evaluate
-from bench.ids.scheme import Feature, Template, VectorIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.model import vector_set
 from bench.model.recommender import Decoding, recommender_for
-from bench.model.t5 import MASKED, T5
 from bench.model.vector_set import VectorSetRecommender
+from bench.training.ranking import evaluate
+from bench.vocabulary import Vocabulary
 
 MakeT5 = Callable[..., T5]
 ITEMS, WIDTH = 9, 16
@@ -62,7 +62,7 @@ def decoded(model: VectorSetRecommender, histories: Sequences = HISTORIES) -> Te
 
 def plainly(model: VectorSetRecommender, history: list[int], attention: str) -> Tensor:
     """What the decoder gives for one history, place by place and query by query: ``[Q, D]``."""
-    t5, vectors = model.t5, model.vectors()
+    t5, vectors = model.backbone, model.vectors()
     places: list[tuple[Tensor, int, int]] = []  # embedding, position, item number
     for token in VOCABULARY.encode("a b"):
         places.append((t5.embedding.weight[token], len(places), 0))
@@ -117,7 +117,7 @@ def test_the_loss_is_what_the_paper_writes(t5: MakeT5) -> None:
     assert torch.allclose(loss, total, rtol=1e-5)
     loss.backward()
     for name, parameter in model.named_parameters():
-        alone = name.startswith("t5.decoder.blocks") and ("attention.query" in name)
+        alone = name.startswith("backbone.decoder.blocks") and ("attention.query" in name)
         assert parameter.grad is not None, name
         assert alone or parameter.grad.abs().sum() > 0 or "decoder.bias" in name or "embedding" in name, name
 
@@ -245,8 +245,8 @@ def test_ranking_is_that_of_brute_force(t5: MakeT5, monkeypatch: pytest.MonkeyPa
         assert found.items.shape == (3, wanted)
         assert found.complete == (wanted == ITEMS)
         for row in range(3):
-            barred = set(HISTORIES[row].tolist() if exclude else []) | ({8} if allowed is not None else set())
-            order = [item for item in np.argsort(-expected[row], kind="stable") if item not in barred]
+            exclusion_mask = set(HISTORIES[row].tolist() if exclude else []) | ({8} if allowed is not None else set())
+            order = [item for item in np.argsort(-expected[row], kind="stable") if item not in exclusion_mask]
             assert found.items[row][found.valid[row]].tolist() == order[:wanted]
             best = expected[row][order[:wanted]]
             assert np.allclose(found.scores[row][found.valid[row]], best, atol=1e-4)
@@ -255,13 +255,13 @@ def test_ranking_is_that_of_brute_force(t5: MakeT5, monkeypatch: pytest.MonkeyPa
 def test_what_a_user_has_is_not_ranked_though_it_is_not_shown(t5: MakeT5) -> None:
     model = make(t5)
     model.weight.fill_(0.3)
-    held = Sequences.from_rows([[item, *HISTORIES[row]] for row, item in enumerate((6, 7, 8))])
+    seen = Sequences.from_rows([[item, *HISTORIES[row]] for row, item in enumerate((6, 7, 8))])
     expected = scores_of(model, 0.3)
-    found = model.rank(HISTORIES, ITEMS, Decoding(exclude_history=True), held=held)
+    found = model.rank(HISTORIES, ITEMS, Decoding(exclude_history=True), seen=seen)
     for row in range(3):
-        order = [item for item in np.argsort(-expected[row], kind="stable") if item not in held[row]]
+        order = [item for item in np.argsort(-expected[row], kind="stable") if item not in seen[row]]
         assert found.items[row][found.valid[row]].tolist() == order
-    assert model.rank(HISTORIES, ITEMS, Decoding(), held=held).valid.all()
+    assert model.rank(HISTORIES, ITEMS, Decoding(), seen=seen).valid.all()
 
 
 def test_ties_are_broken_by_catalogue_index() -> None:
@@ -325,7 +325,7 @@ def test_the_free_sweep_is_inference_at_every_weight(t5: MakeT5, exclude: bool) 
     assert len(reads) == 1
     best = int(np.argmax(means))
     assert float(model.weight) == pytest.approx(best / 10)
-    assert model.calibrated() == {"weight_of_others": best / 10}
+    assert model.calibrated() == {"semantic_weight": best / 10}
     assert len(set(means)) > 5
 
 
@@ -338,15 +338,15 @@ def test_targets_are_ranked_among_what_their_users_never_had(t5: MakeT5) -> None
     ranks, _ = evaluate(model, targets, decoding, ITEMS, Accelerator(cpu=True))
     scores = scores_of(model, 0.3, targets.histories)
     for row, target in enumerate(targets.items):
-        left = [item for item in range(ITEMS) if item not in targets.held[row]]
+        left = [item for item in range(ITEMS) if item not in targets.seen[row]]
         better = [item for item in left if scores[row, item] >= scores[row, target]]
         assert ranks.strict[row] == (len(better) if target in left else np.inf)
-    assert (targets.held.lengths > 2).sum() > 10
+    assert (targets.seen.lengths > 2).sum() > 10
 
 
 def test_where_nothing_is_ever_found_the_weight_is_one_half(t5: MakeT5) -> None:
     model, targets = make(t5), users()
-    hidden = replace(targets, held=Sequences.from_rows([[item, 0, 1] for item in targets.items]))
+    hidden = replace(targets, seen=Sequences.from_rows([[item, 0, 1] for item in targets.items]))
     model.weight.fill_(0.9)
     model.calibrate(hidden, Decoding(exclude_history=True), "ndcg@10")
     assert float(model.weight) == 0.5
@@ -408,13 +408,13 @@ def test_whole_words_count_items(t5: MakeT5) -> None:
 
 
 def test_prompts_need_a_language_model_and_long_templates_room(t5: MakeT5) -> None:
-    with pytest.raises(BenchError, match="prompts=sampled needs identifiers in a language model's words"):
-        make(t5, prompts="sampled")
+    with pytest.raises(BenchError, match="template=sampled needs identifiers in a language model's words"):
+        make(t5, template="sampled")
     with pytest.raises(BenchError, match="takes 3 tokens and every history item 3; the encoder reads at most 5"):
         make(t5, max_tokens=5)
 
 
 def test_an_output_layer_of_its_own_is_left_alone(t5: MakeT5) -> None:
     model = recommender_for(identifiers(), t5(vocabulary=VOCABULARY.size, tied=False))
-    assert model.t5.head is not None
-    assert not model.t5.head.weight.requires_grad
+    assert model.backbone.head is not None
+    assert not model.backbone.head.weight.requires_grad

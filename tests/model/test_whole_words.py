@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
 from bench.model.recommender import Decoding, Recommender, recommender_for
-from bench.model.t5 import T5
+from bench.vocabulary import Vocabulary
 
 MakeT5 = Callable[..., T5]
 
@@ -43,8 +43,8 @@ def loss(model: Recommender, rows: slice = slice(None)) -> Tensor:
 def test_a_table_at_zero_is_the_plain_model_and_learns(t5: MakeT5) -> None:
     plain, words = make(t5, words=0), make(t5, learnt=False)
     assert torch.equal(loss(plain), loss(words))
-    assert plain.t5.state_dict().keys() == words.t5.state_dict().keys() - {"whole_words.weight"}
-    table = words.t5.whole_words
+    assert plain.backbone.state_dict().keys() == words.backbone.state_dict().keys() - {"whole_words.weight"}
+    table = words.backbone.whole_words
     assert table is not None
     assert not table.weight.any()
     loss(words).backward()
@@ -54,7 +54,7 @@ def test_a_table_at_zero_is_the_plain_model_and_learns(t5: MakeT5) -> None:
 
 
 def test_encoding_adds_a_row_to_every_token(t5: MakeT5) -> None:
-    model = make(t5).t5
+    model = make(t5).backbone
     table = model.whole_words
     assert table is not None
     tokens, words = torch.tensor([[3, 4, 5, 1]]), torch.tensor([[1, 1, 2, 0]])
@@ -68,9 +68,9 @@ def test_encoding_adds_a_row_to_every_token(t5: MakeT5) -> None:
 def test_forgotten_or_superfluous_words_are_refused(t5: MakeT5) -> None:
     tokens = torch.tensor([[3, 4, 1]])
     with pytest.raises(TypeError, match="whole-word embeddings"):
-        make(t5).t5.encode(tokens)
+        make(t5).backbone.encode(tokens)
     with pytest.raises(TypeError, match="whole-word embeddings"):
-        make(t5, words=0).t5.encode(tokens, words=torch.zeros_like(tokens))
+        make(t5, words=0).backbone.encode(tokens, words=torch.zeros_like(tokens))
 
 
 def test_an_example_is_the_same_alone_and_beside_longer_ones(t5: MakeT5) -> None:
@@ -95,7 +95,7 @@ def test_ranking_reads_the_words_that_training_wrote(t5: MakeT5) -> None:
 
 
 def test_a_table_grows_and_keeps_what_it_has(t5: MakeT5) -> None:
-    model = make(t5).t5
+    model = make(t5).backbone
     assert model.whole_words is not None
     before = model.whole_words.weight.detach().clone()
     model.grow_whole_words(5)

@@ -137,8 +137,8 @@ def write_cell(
 ) -> Path:
     """One cell below ``root``; ``said`` replaces whole entries of its result."""
     ranks = draw_ranks(users, quality, seed + len(scheme), shared)
-    held: dict[str, Any] = settings or {}
-    facts: dict[str, Any] = {"name": scheme, "version": version, "settings": held, "kind": kind}
+    seen: dict[str, Any] = settings or {}
+    facts: dict[str, Any] = {"name": scheme, "version": version, "settings": seen, "kind": kind}
     facts |= {"leaks": True} if leaks else {}  # results of before there were leaks don't say
     cell = cell_json(ranks, dataset=dataset, scheme=facts, seed=seed, **said)
     made = "+".join([f"{scheme}@{version}", *(f"{key}={value}" for key, value in facts["settings"].items())])

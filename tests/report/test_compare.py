@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.commands.compare import plain, tables
 from bench.errors import BenchError
-from bench.report import results as stored
 from bench.report.compare import Difference, difference
-from bench.report.compare_view import plain, tables
 from bench.report.find import find
 from bench.report.labels import labels, names
 from bench.report.rows import sections
+from bench.results import read as stored
 
 Store = Callable[..., Path]
 Bench = Callable[..., SimpleNamespace]
@@ -93,7 +93,7 @@ def alike(store: Store, tmp_path: Path) -> Path:
     for trials in (0, 2):
         store("sasrec/ce", kind="baseline", settings={"tune": trials}, quality=0.3)
     store("textual/title", quality=0.6)
-    store("textual/title", quality=0.5, contract={"split": "ratio"})
+    store("textual/title", quality=0.5, contract={"split": "global-temporal"})
     store("textual/title", quality=0.4, contract={"trained_on": "toys+beauty@0123456789abcdef"})
     return tmp_path
 
@@ -186,11 +186,11 @@ def test_the_tables_hold_what_the_json_holds(runs: Path) -> None:
     found = made(runs, "textual", "codes")
     metrics, by_popularity, by_history = tables(found)
     assert [cell.text for cell in metrics.head.cells] == ["NDCG@10", "Hit@10", "NDCG@5", "Hit@5", "Hit@1", "MRR@20"]
-    held = plain(found)
+    seen = plain(found)
     columns = {column.title: [cell.value for cell in column.cells] for column in metrics.columns}
-    assert columns["A less B"] == [line["difference"] for line in held["metrics"].values()]
-    assert columns["won"] == [line["won"] for line in held["metrics"].values()]
-    assert len(by_popularity.head.cells) + len(by_history.head.cells) == len(held["slices"])
+    assert columns["A less B"] == [line["difference"] for line in seen["metrics"].values()]
+    assert columns["won"] == [line["won"] for line in seen["metrics"].values()]
+    assert len(by_popularity.head.cells) + len(by_history.head.cells) == len(seen["slices"])
     assert all(cell.source.folders for table in tables(found) for row in table.rows for cell in row)
 
 
@@ -209,8 +209,8 @@ def test_the_command_prints_tables_or_json(bench: Bench, runs: Path) -> None:
     assert said.code == 0, said.err
     for word in ("A less B", "p (Holm)", "won", "part of", "B: not trained under a contract"):
         assert word in " ".join(said.out.split()) or word.replace(" ", "") in said.out.replace(" ", "")
-    held = json.loads(bench(*words, "--json").out)
+    seen = json.loads(bench(*words, "--json").out)
     one, other = (find(runs, name, "toys", None).first.values("ndcg@10") for name in ("textual", "pop"))
-    assert held["metrics"]["ndcg@10"]["difference"] == pytest.approx(np.mean(one) - np.mean(other))
-    assert (held["a"]["scheme"], held["b"]["scheme"], held["users"]) == ("textual/title", "pop", 400)
+    assert seen["metrics"]["ndcg@10"]["difference"] == pytest.approx(np.mean(one) - np.mean(other))
+    assert (seen["a"]["scheme"], seen["b"]["scheme"], seen["users"]) == ("textual/title", "pop", 400)
     assert bench("compare", "textual", "nothing", "--results", runs).err.startswith("bench: unknown run 'nothing'; ")

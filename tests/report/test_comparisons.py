@@ -12,10 +12,10 @@ import pytest
 from bench.evaluation.paired import holm, sign_flip
 from bench.evaluation.statistics import interval
 from bench.report.comparisons import Pair, compare, references
-from bench.report.results import load
 from bench.report.rows import Row, sections
 from bench.report.table import strong
 from bench.report.tables import chapters
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

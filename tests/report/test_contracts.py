@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.report.contracts import comparable, contracts, differences, settings, varying
-from bench.report.results import load
 from bench.report.rows import Row, sections
 from bench.report.table import strong
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

@@ -13,9 +13,9 @@ import html5lib
 import pytest
 
 from bench.report import html
-from bench.report.results import Result, load
 from bench.report.table import DAGGER, DASH, Cell, Note, Source, strong
 from bench.report.tables import chapters
+from bench.results.read import Result, load
 
 Store = Callable[..., Path]
 NameItems = Callable[..., None]
@@ -179,7 +179,7 @@ def test_one_cell_without_hits_is_a_page(store: Store, tmp_path: Path) -> None:
 
 def test_the_header_counts_schemes_and_not_rows(store: Store, tmp_path: Path) -> None:
     store("textual/title", quality=0.4)
-    store("textual/title", quality=0.3, contract={"split": "ratio"})
+    store("textual/title", quality=0.3, contract={"split": "global-temporal"})
     store("textual/title", version=2, quality=0.3)
     store("numeric/random")
     for history in (20, 50):
@@ -226,7 +226,7 @@ def test_every_cell_names_its_source_and_sorts_by_its_value(page: str, results: 
         for cell in row
     ]
     assert [cell.get("title") for cell in drawn] == [str(cell.source) for cell in cells]
-    for cell, held in zip(drawn, cells, strict=True):
-        number = isinstance(held.value, float | int) and cell.tag == "td"
+    for cell, seen in zip(drawn, cells, strict=True):
+        number = isinstance(seen.value, float | int) and cell.tag == "td"
         assert (cell.get("data-key") is not None) is number
-        assert not number or float(cell.get("data-key", "")) == held.value
+        assert not number or float(cell.get("data-key", "")) == seen.value

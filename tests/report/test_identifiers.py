@@ -11,8 +11,8 @@ import pytest
 
 from bench.errors import BenchError
 from bench.report.identifiers import END, Identifiers, of_result, of_section, sample
-from bench.report.results import load
 from bench.report.rows import sections
+from bench.results.read import load
 
 Store = Callable[..., Path]
 NameItems = Callable[..., None]
@@ -57,7 +57,7 @@ def test_a_damaged_file_is_named_in_one_line(store: Store, tmp_path: Path, conte
         path.write_bytes(content)
     else:
         content.to_parquet(path)
-    with pytest.raises(BenchError, match=r"ids.parquet' is damaged \(.+\); run that cell again") as caught:
+    with pytest.raises(BenchError, match=r"ids.parquet' is corrupt \(.+\); run that cell again") as caught:
         of_result(load(tmp_path)[0])
     assert "\n" not in str(caught.value)
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report.latex import FITTED, PREAMBLE, escaped, latex
-from bench.report.results import load
 from bench.report.table import visible
 from bench.report.tables import chapters
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

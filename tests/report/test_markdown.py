@@ -13,9 +13,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from bench.report.markdown import escaped, markdown
-from bench.report.results import load
 from bench.report.table import visible
 from bench.report.tables import chapters
+from bench.results.read import load
 
 OURS = {"text", "strong_open", "strong_close", "em_open", "em_close", "html_inline"}
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])

@@ -10,10 +10,10 @@ import pytest
 from bench.errors import BenchError
 from bench.report import figures, html
 from bench.report.overall import ranked
-from bench.report.results import load
 from bench.report.rows import sections
 from bench.report.tables import chapters
 from bench.report.write import Files, Only, write
+from bench.results.read import load
 
 Store = Callable[..., Path]
 
@@ -51,7 +51,7 @@ def test_four_do_not(many: Callable[[int], None], tmp_path: Path) -> None:
     assert [found.title for found in chapters(load(tmp_path))] == sorted(NAMES[:4])
     only = Files(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg")
     with pytest.raises(
-        BenchError, match=r"3 or more schemes under one contract on each of 5 or more data sets; found 4 data sets$"
+        BenchError, match=r"3 or more schemes under one contract on each of 5 or more data sets; got 4 data sets$"
     ):
         write(tmp_path, Only(), only)
 

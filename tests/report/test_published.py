@@ -24,8 +24,8 @@ from bench.report.published import (
     obstacles,
     verdict,
 )
-from bench.report.results import Costs, DatasetFacts, Result, SchemeFacts, load
 from bench.report.rows import Estimate
+from bench.results.read import Costs, DatasetFacts, Result, SchemeFacts, load
 
 Store = Callable[..., Path]
 STANDARD = {"split": "leave-one-out", "validation_in_test_history": True, "exclude_history": False, "max_history": 20}
@@ -73,15 +73,15 @@ def rows() -> Iterator[tuple[str, Source, Sequence[float]]]:
 def test_every_value_is_possible() -> None:
     for at, source, values in rows():
         assert len(values) == len(source.metrics), at
-        held = {name: value for name, value in zip(source.metrics, values, strict=True) if value == value}
-        assert held, at
-        assert all(0 < value < 1 for value in held.values()), at
-        for low, high in itertools.permutations(held, 2):
+        seen = {name: value for name, value in zip(source.metrics, values, strict=True) if value == value}
+        assert seen, at
+        assert all(0 < value < 1 for value in seen.values()), at
+        for low, high in itertools.permutations(seen, 2):
             (kind, cutoff), (other, further) = low.split("@"), high.split("@")
             if (kind == other and int(cutoff) < int(further)) or (
                 kind == "ndcg" and other == "hit" and cutoff == further
             ):
-                assert held[low] <= held[high], at
+                assert seen[low] <= seen[high], at
 
 
 def test_every_source_says_where_it_is_and_what_to_beware_of() -> None:
@@ -106,9 +106,9 @@ def test_what_is_matched_was_published() -> None:
 def test_nothing_is_asserted_from_memory() -> None:
     """P5's further scores are known to us from memory alone and must not be printed."""
     remembered = {0.0272, 0.0361, 0.0198, 0.0508, 0.0379, 0.0608, 0.0507, 0.0688, 0.0648, 0.0567, 0.0709}
-    held = {value for at, _, values in rows() if ", P5 prompt" in at for value in values}
-    assert held.isdisjoint(remembered)
-    assert len(held) > 10
+    seen = {value for at, _, values in rows() if ", P5 prompt" in at for value in values}
+    assert seen.isdisjoint(remembered)
+    assert len(seen) > 10
 
 
 @pytest.mark.parametrize(
@@ -252,10 +252,10 @@ def test_settings_of_a_scheme_are_no_budget(ours: Result) -> None:
 @given(st.floats(1e-4, 0.5), st.floats(0, 0.5), st.floats(0, 0.1))
 def test_a_verdict_needs_the_interval_or_the_tolerance(value: float, ours_value: float, half: float) -> None:
     """Whatever the numbers, reproduced means one of the two, and nothing else does."""
-    held = Result(
+    seen = Result(
         Path(), "", "0", BEAUTY, SCHEME, {**STANDARD, **MODEL}, "", None, 0, {}, {}, None, NO_COSTS, None, {}, ""
     )
     about = replace(claim(), value=value)
-    found = verdict(about, held, Estimate(ours_value, (ours_value - half, ours_value + half), None), 0.05)
+    found = verdict(about, seen, Estimate(ours_value, (ours_value - half, ours_value + half), None), 0.05)
     near = ours_value - half <= value <= ours_value + half or abs(ours_value / value - 1) <= 0.05
     assert (found.outcome == REPRODUCED) is near

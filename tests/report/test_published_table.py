@@ -13,10 +13,10 @@ import pytest
 from bench.report import published
 from bench.report.published import Published
 from bench.report.published_table import published_table
-from bench.report.results import load
 from bench.report.rows import Section, sections
 from bench.report.table import DASH, Cell, Table, strong
 from bench.report.tables import chapters
+from bench.results.read import load
 
 Store = Callable[..., Path]
 MODEL = {"backbone": "tiger", "epochs": 100, "max_steps": 0}
@@ -47,15 +47,15 @@ def line(found: Table | None, metric: str) -> dict[str, Cell]:
 
 @pytest.mark.usefixtures("tiger")
 def test_paper_others_and_ours_stand_side_by_side(store: Store, tmp_path: Path) -> None:
-    held = section(store, tmp_path, {"scheme": "semantic/rqvae", "quality": 0.065, "users": 2000})
-    found = line(published_table(held), "Hit@10")
+    seen = section(store, tmp_path, {"scheme": "semantic/rqvae", "quality": 0.065, "users": 2000})
+    found = line(published_table(seen), "Hit@10")
     assert found["published system"].text == "TIGER"
     assert (found["paper"].text, found["paper"].value) == ("0.0648 (a)", 0.0648)
     assert (found["others obtained"].text, found["others obtained"].value) == (
         "0.0721 (b), 0.0594 (c), 0.0559 (d)",
         0.0721,
     )
-    estimate = held.rows[0].estimate("hit@10")
+    estimate = seen.rows[0].estimate("hit@10")
     assert found["ours"].text == f"{estimate.value:.4f}"
     assert (found["ours"].value, found["ours"].ends) == (estimate.value, estimate.interval)
     assert found["verdict"].text in ("reproduced", "not reproduced")
@@ -64,10 +64,10 @@ def test_paper_others_and_ours_stand_side_by_side(store: Store, tmp_path: Path) 
 
 @pytest.mark.usefixtures("tiger")
 def test_what_only_others_obtained_is_said_to_be_so(store: Store, tmp_path: Path) -> None:
-    held = section(store, tmp_path, {"scheme": "semantic/rqvae", "quality": 0.07, "users": 30_000})
-    value = held.rows[0].metric("hit@10")[0]
+    seen = section(store, tmp_path, {"scheme": "semantic/rqvae", "quality": 0.07, "users": 30_000})
+    value = seen.rows[0].metric("hit@10")[0]
     assert value == pytest.approx(0.0594, rel=0.03)
-    found = line(published_table(held), "Hit@10")
+    found = line(published_table(seen), "Hit@10")
     assert found["verdict"].text == "not reproduced"
     assert found["because"].text.startswith("a: ours is")
     assert found["because"].text.endswith("lower; what others obtained is reproduced (c, d)")
@@ -98,9 +98,9 @@ def test_the_warning_of_toys_is_printed_under_the_table(store: Store, tmp_path: 
 def test_a_metric_that_is_not_ours_has_no_value_of_ours(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = published.load()
-    held = replace(held, matches=[published.Match("set/vectors", ["SETRec"])])
-    monkeypatch.setattr(published, "load", lambda: held)
+    seen = published.load()
+    seen = replace(seen, matches=[published.Match("set/vectors", ["SETRec"])])
+    monkeypatch.setattr(published, "load", lambda: seen)
     store("set/vectors", dataset="toys")
     found = line(published_table(sections(load(tmp_path))[0]), "Recall@10")
     assert (found["paper"].text, found["ours"].text) == ("0.0189 (a)", DASH)
@@ -122,8 +122,8 @@ def test_it_stands_in_the_report_with_the_source_of_every_cell(store: Store, tmp
     table = chapter.tables[-1]
     assert table.name == "published"
     assert {"contract", "environment", "verdicts"} <= {note.title for note in table.notes}
-    entries = {f"{held.title}: {data}.{system}.{metric}" for held in published.load().sources
-               for data, systems in held.values.items() for system in systems for metric in held.metrics}  # fmt: skip
+    entries = {f"{seen.title}: {data}.{system}.{metric}" for seen in published.load().sources
+               for data, systems in seen.values.items() for system in systems for metric in seen.metrics}  # fmt: skip
     for row in table.rows:
         cells = dict(zip(["scheme", *(column.title for column in table.columns)], row, strict=True))
         for title, cell in cells.items():

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from bench.report import significance
-from bench.report.results import load
 from bench.report.rows import sections
 from bench.report.table import DASH, Cell, Table
 from bench.report.tables import chapters
+from bench.results.read import load
 
 Store = Callable[..., Path]
 
@@ -129,9 +129,9 @@ def test_costs_and_what_does_not_exist(store: Store, tmp_path: Path) -> None:
 def test_vectors_are_written_in_the_steps_that_they_say(store: Store, tmp_path: Path) -> None:
     """Five vectors at once are one step, though the contract has beam search for whatever is written in tokens."""
     shares = {"collision_rate": 0.0, "collision_rate_test": 0.0}
-    held = {"tokens_mean": 5.0, "tokens_max": 5, "vocabulary": 3, "largest_group": 1, **shares, "decode_steps": 1}
+    seen = {"tokens_mean": 5.0, "tokens_max": 5, "vocabulary": 3, "largest_group": 1, **shares, "decode_steps": 1}
     for seed in (0, 1):
-        store("set", seed=seed, identifiers=held)
+        store("set", seed=seed, identifiers=seen)
     made = tables(tmp_path)
     (cell,) = column(made["costs"], "decode steps")
     assert (cell.text, cell.value) == ("1", 1)
@@ -155,11 +155,11 @@ def test_identifiers_of_a_colliding_scheme(store: Store, tmp_path: Path) -> None
 
 def test_figures_nobody_foresaw_get_a_column(store: Store, tmp_path: Path) -> None:
     """Levels side by side, shares as shares, means over seeds; what is no figure is left out."""
-    held = {"tokens_mean": 4.0, "tokens_max": 4, "vocabulary": 768, "largest_group": 1}
+    seen = {"tokens_mean": 4.0, "tokens_max": 4, "vocabulary": 768, "largest_group": 1}
     rates = {"collision_rate": 0.0, "collision_rate_test": 0.0}
     for seed, use in ((0, [1.0, 0.5]), (1, [0.9, 0.7])):
         further = {"codebook_use": use, "entropy": 5.5, "invalid_rate": 0.25, "template": {"separator": " "}}
-        store("codes", seed=seed, identifiers={**held, **rates, **further})
+        store("codes", seed=seed, identifiers={**seen, **rates, **further})
     store("plain")
     found = tables(tmp_path)["identifiers"]
     at = [cell.text for cell in found.head.cells].index("codes")

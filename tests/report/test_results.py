@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.report import results
+from bench.results import read as results
 
 Store = Callable[..., Path]
 Forbidden = Callable[[Path], contextlib.AbstractContextManager[None]]
@@ -120,7 +120,7 @@ def test_no_results_says_where_and_how_to_make_some(tmp_path: Path) -> None:
 def test_damaged_result_is_named(store: Store, tmp_path: Path, content: str | bytes, reason: str) -> None:
     path = store() / "result.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(BenchError, match=f"'{path}' is damaged .*{reason}.*run the cell again"):
+    with pytest.raises(BenchError, match=f"'{path}' is corrupt .*{reason}.*run the cell again"):
         results.load(tmp_path)
 
 
@@ -136,7 +136,7 @@ def test_what_may_not_be_read_is_not_called_damaged(store: Store, forbidden: For
 def test_a_missing_or_mistyped_entry_is_damage(store: Store, tmp_path: Path, entry: str) -> None:
     folder = store()
     rewrite(folder, lambda stored: stored.update({entry: "nonsense"}))
-    with pytest.raises(BenchError, match="is damaged"):
+    with pytest.raises(BenchError, match="is corrupt"):
         results.load(tmp_path)
     rewrite(folder, lambda stored: stored.pop(entry))
     with pytest.raises(BenchError, match=f"'{entry}' is missing"):
@@ -165,7 +165,7 @@ def test_damaged_user_table_is_named(store: Store, tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (whole[:200], whole[:-200], b"", b"PAR1"):
         path.write_bytes(content)
-        with pytest.raises(BenchError, match=f"'{path}' is damaged"):
+        with pytest.raises(BenchError, match=f"'{path}' is corrupt"):
             results.load(tmp_path)
 
 
@@ -173,14 +173,14 @@ def test_damage_behind_the_outline_of_a_user_table_is_named_when_it_is_read(stor
     path = store() / "per_user.parquet"
     path.write_bytes(bytes(byte ^ 255 if 4 <= at < 400 else byte for at, byte in enumerate(path.read_bytes())))
     (found,) = results.load(tmp_path)
-    with pytest.raises(BenchError, match=f"'{path}' is damaged"):
+    with pytest.raises(BenchError, match=f"'{path}' is corrupt"):
         _ = found.table
 
 
 def test_user_table_without_a_column_is_damaged(store: Store, tmp_path: Path) -> None:
     path = store() / "per_user.parquet"
     pd.read_parquet(path).drop(columns="code_rank").to_parquet(path)
-    with pytest.raises(BenchError, match=r"is damaged .*code_rank"):
+    with pytest.raises(BenchError, match=r"is corrupt .*code_rank"):
         results.load(tmp_path)
 
 
@@ -194,7 +194,7 @@ def test_empty_user_table_is_an_error(store: Store, tmp_path: Path) -> None:
 def test_user_table_of_other_users_is_damaged(store: Store, tmp_path: Path) -> None:
     path = store() / "per_user.parquet"
     pd.read_parquet(path).head(399).to_parquet(path)
-    with pytest.raises(BenchError, match=r"is damaged \(399 rows for 400 test targets\)"):
+    with pytest.raises(BenchError, match=r"is corrupt \(399 rows for 400 test targets\)"):
         results.load(tmp_path)
 
 
@@ -216,6 +216,6 @@ def test_user_table_of_another_run_is_noticed(store: Store, tmp_path: Path) -> N
 
 
 def test_reports_do_not_import_torch() -> None:
-    modules = "bench.report.write, bench.report.figures, bench.report.compare_view"
+    modules = "bench.report.write, bench.report.figures, bench.commands.compare"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

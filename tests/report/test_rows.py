@@ -12,8 +12,8 @@ import pytest
 
 from bench.errors import BenchError
 from bench.evaluation.statistics import interval
-from bench.report.results import load
 from bench.report.rows import sections
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.results import load
 from bench.report.rows import sections
 from bench.report.slices import mean_and_error, normal, sizes, sliced, slicings
 from bench.report.table import DASH
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

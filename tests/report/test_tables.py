@@ -15,8 +15,8 @@ from rich.console import Console
 from bench.errors import BenchError
 from bench.report import frames, terminal
 from bench.report.markdown import markdown
-from bench.report.results import load
 from bench.report.tables import chapters
+from bench.results.read import load
 
 Store = Callable[..., Path]
 
@@ -248,14 +248,16 @@ def test_rows_of_one_name_are_told_apart_beneath_the_table(store: Store, tmp_pat
 
 def test_baselines_of_one_name_are_told_apart_by_their_contracts(store: Store, tmp_path: Path) -> None:
     store("textual/title", quality=0.4)
-    store("textual/title", quality=0.3, contract={"split": "ratio"})
+    store("textual/title", quality=0.3, contract={"split": "global-temporal"})
     first, second = (
         store("pop", kind="baseline", quality=quality, seed=seed, contract={"split": split}).parent.name
-        for quality, seed, split in ((0.2, 0, "leave-one-out"), (0.1, 1, "ratio"))
+        for quality, seed, split in ((0.2, 0, "leave-one-out"), (0.1, 1, "global-temporal"))
     )
     (chapter,) = chapters(load(tmp_path))
-    held = {note.title: "".join(text for text, _ in note.pieces) for note in chapter.notes}
-    assert held["baselines"].startswith(f"pop {first}, pop {second}: not trained under the contract; ")
-    assert held["baselines"].endswith(f"; they differ in split=leave-one-out (pop {first}), ratio (pop {second})")
-    assert f"pop {first}: 0; pop {second}: 1" in held["seeds"]
-    assert held["schemes"] == "textual/title@1; pop@1"
+    seen = {note.title: "".join(text for text, _ in note.pieces) for note in chapter.notes}
+    assert seen["baselines"].startswith(f"pop {first}, pop {second}: not trained under the contract; ")
+    assert seen["baselines"].endswith(
+        f"; they differ in split=leave-one-out (pop {first}), global-temporal (pop {second})"
+    )
+    assert f"pop {first}: 0; pop {second}: 1" in seen["seeds"]
+    assert seen["schemes"] == "textual/title@1; pop@1"

@@ -13,11 +13,11 @@ import pytest
 from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks, per_user, summaries
 from bench.evaluation.statistics import interval
-from bench.report.results import load
 from bench.report.rows import Row, sections
 from bench.report.table import DASH
 from bench.report.tables import chapters
 from bench.report.warm_cold import beneath, told_apart, warm_cold
+from bench.results.read import load
 
 Store = Callable[..., Path]
 
@@ -30,9 +30,9 @@ def tell_apart(folder: Path, cold: bool = True, warm_items: int = 11_000) -> Non
     for kind, members in (("warm", ~table["cold"]), ("cold", table["cold"])):
         ranks = np.where(random.random(len(table)) < 0.5, random.integers(1, 15, len(table)), np.inf)
         table[f"{kind}_rank"] = pd.array(np.where(members & np.isfinite(ranks), ranks, np.nan), dtype="Int32")
-        held = Ranks.of_items(ranks[members])
-        sizes = {"items": warm_items if kind == "warm" else 924, "users": len(held), "targets": len(held)}
-        stored[kind] = {**sizes, "metrics": summaries(held, complete=False)}
+        seen = Ranks.of_items(ranks[members])
+        sizes = {"items": warm_items if kind == "warm" else 924, "users": len(seen), "targets": len(seen)}
+        stored[kind] = {**sizes, "metrics": summaries(seen, complete=False)}
     if not cold:
         stored["cold"] = None
         del table["cold_rank"]
@@ -73,7 +73,7 @@ def test_a_kind_that_was_not_measured_is_a_dash(store: Store, tmp_path: Path) ->
     store("seventh")  # from before the kinds were told apart
     rows = rows_of(tmp_path)
     texts = {row.label: [column.cells[at].text for column in warm_cold(rows)] for at, row in enumerate(rows)}
-    dashes = {label: [text == DASH for text in held] for label, held in texts.items()}
+    dashes = {label: [text == DASH for text in seen] for label, seen in texts.items()}
     assert dashes["one"] == [False] * 6
     assert dashes["three"] == [False, False, True] * 2
     assert dashes["seventh"] == [False, True, True] * 2

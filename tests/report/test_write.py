@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.report.results import load
 from bench.report.write import Only, chosen
+from bench.results.read import load
 
 Store = Callable[..., Path]
 Bench = Callable[..., SimpleNamespace]
@@ -38,9 +38,9 @@ def test_a_preset_keeps_its_schemes_and_the_baselines_that_agree(runs: Path) -> 
 
 
 def test_a_contract_is_named_by_the_beginning_of_its_id(runs: Path) -> None:
-    held = {found.scheme.name: found.contract_id for found in load(runs)}
-    assert names(runs, Only(contract=held["two"][:5])) == [("toys", "pop"), ("toys", "two")]
-    assert names(runs, Only(contract=held["longer"])) == [("toys", "longer")]
+    seen = {found.scheme.name: found.contract_id for found in load(runs)}
+    assert names(runs, Only(contract=seen["two"][:5])) == [("toys", "pop"), ("toys", "two")]
+    assert names(runs, Only(contract=seen["longer"])) == [("toys", "longer")]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,6 @@ def test_a_broken_cell_that_is_asked_for_is_an_error(bench: Bench, real: Path) -
     for name in ("repeat", "repeat@1", cell):
         said = bench("compare", name, "pop", "--results", real)
         assert said.code == 1
-        assert said.err.splitlines()[-1].startswith(f"bench: '{cell / 'result.json'}' is damaged (")
+        assert said.err.splitlines()[-1].startswith(f"bench: '{cell / 'result.json'}' is corrupt (")
     said = bench("compare", "pop", "reapeat", "--results", real)
     assert said.err.splitlines()[-1] == "bench: unknown run 'reapeat'; known: pop, random"

@@ -1,4 +1,4 @@
-"""A baseline that trains is given validation and a workshop, never a test target, and is let go whatever happens."""
+"""A baseline that trains is given validation and a context, never a test target, and is let go whatever happens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.runs import store
+from bench.results import store
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -32,7 +32,7 @@ class Settings:
     fail: str = ""
     epochs: int = 3
     tune: int = 0
-    held: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
 
 class Follower(TrainedBaseline):
     name = "follower"
@@ -40,14 +40,14 @@ class Follower(TrainedBaseline):
     presets = {"smoke": {"epochs": "1"}}
     ranges = {"fail": ("", "fit"), "epochs": (1, 2, 3)}
 
-    def fit(self, train, validation, workshop):
-        visits = workshop.folder / "visits"
+    def fit(self, train, validation, context):
+        visits = context.folder / "visits"
         self.visits = len(visits.read_text()) if visits.exists() else 0
         visits.write_text("x" * (self.visits + 1))
-        workshop.log.write_text("a log")
-        workshop.say(f"visit {self.visits + 1}")
+        context.log.write_text("a log")
+        context.say(f"visit {self.visits + 1}")
         for step in range(1, self.settings.epochs + 1):
-            workshop.report(step, self.settings.epochs, {"loss": 1 / step})
+            context.progress(step, self.settings.epochs, {"loss": 1 / step})
         if self.settings.fail == "fit" and not self.visits:
             raise KeyboardInterrupt
         if self.settings.fail == "disk":
@@ -57,7 +57,7 @@ class Follower(TrainedBaseline):
         for user in range(len(train.sequences)):
             sequence = train.sequences[user]
             np.add.at(self.follows, (sequence[:-1], sequence[1:]), 1)
-        self.given = [validation.users.tolist(), validation.items.tolist(), workshop.max_history, workshop.selection]
+        self.given = [validation.users.tolist(), validation.items.tolist(), context.max_history, context.selection]
         self.users = []
 
     def score(self, users, histories):
@@ -109,7 +109,7 @@ def test_it_selects_on_the_validation_users_of_the_contract_and_scores_every_tes
     }
     costs = {name: value for name, value in found["costs"].items() if "inference" not in name}
     assert costs == {"parameters": 7.0, "fit_seconds": 0.5, "train_seconds": 1.5, "peak_memory_mb": 99.0}
-    assert found["scheme"]["settings"] == {"fail": "", "epochs": 1, "tune": 0, "held": []}
+    assert found["scheme"]["settings"] == {"fail": "", "epochs": 1, "tune": 0, "seen": []}
     names = sorted(path.name for path in cell.iterdir())
     assert names == ["log.jsonl", "per_user.parquet", "result.json", "training.log"]
     follows = np.zeros((30, 30))
@@ -174,8 +174,8 @@ def test_what_was_trained_outlives_a_result_that_cannot_be_written(
         assert run().code == 1
     assert run().code == 0
     cell, found = stored(tmp_path, cells)
-    assert found["training"]["visits"] == 1  # the workshop was still there
-    assert not (cell / "workshop").exists()
+    assert found["training"]["visits"] == 1  # the context was still there
+    assert not (cell / "context").exists()
 
 
 def test_a_full_disk_while_it_trains_is_one_line(run: Callable[..., SimpleNamespace]) -> None:

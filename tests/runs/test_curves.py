@@ -19,10 +19,10 @@ def test_figures_are_appended_and_the_newest_of_all_stand_behind_the_bar(
     display, notes = Display(loud=False), []
     with display.bar("training", 1) as bar:
         monkeypatch.setattr(bar, "at", lambda done, note: notes.append((done, bar.total, note)))
-        report = curves.reporter(tmp_path, "fine-tune", bar)
-        report(1, 9, {"epoch": 1, "loss": 0.5})
-        report(2, 9, {})
-        report(3, 9, {"ndcg@10": 0.25})
+        progress = curves.reporter(tmp_path, "fine-tune", bar)
+        progress(1, 9, {"epoch": 1, "loss": 0.5})
+        progress(2, 9, {})
+        progress(3, 9, {"ndcg@10": 0.25})
     assert notes == [
         (1, 9, "epoch 1  loss 0.5000"),
         (2, 9, "epoch 1  loss 0.5000"),

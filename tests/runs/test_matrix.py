@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from bench.contract import PRESETS
 from bench.data.dataset import Dataset
 from bench.errors import BenchError
-from bench.ids import plugins
 from bench.runs import matrix
-from bench.runs.config import PRESETS
 from bench.runs.matrix import Plan, resolve
 from bench.runs.request import Request, stated_settings
 
@@ -40,7 +39,7 @@ def test_settings_find_their_owner() -> None:
 def test_all_is_everything_that_is_installed_once() -> None:
     subjects, *_ = resolve(plan(schemes="all", baselines="all"))
     installed = {
-        entry.value for group in (plugins.SCHEMES, plugins.BASELINES) for entry in plugins.names(group).values()
+        entry.value for group in (subjects.SCHEMES, subjects.BASELINES) for entry in subjects.names(group).values()
     }
     assert len(subjects) == len({subject.name for subject in subjects}) == len(installed)
     assert {"textual/title", "numeric/random", "pop", "sasrec/ce", "sasrec/bpr"} <= {
@@ -75,7 +74,7 @@ def test_a_preset_changes_settings_of_baselines_and_set_has_the_last_word() -> N
 
 def tuned(*overrides: str, trials: int = 0) -> tuple[int, tuple[str, ...]]:
     (found,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="smoke", overrides=overrides, tune=trials))
-    return found.settings.tune, found.settings.held
+    return found.settings.tune, found.settings.seen
 
 
 def test_what_is_given_is_no_part_of_a_search() -> None:
@@ -83,7 +82,7 @@ def test_what_is_given_is_no_part_of_a_search() -> None:
     assert tuned(trials=3) == (3, ())
     assert tuned("gru4rec.epochs=5", "gru4rec.learning_rate=0.001", trials=3) == (3, ("learning_rate",))
     assert tuned(layers, dropout, "gru4rec.tune=2") == (2, ("dropout_prob", "num_layers"))
-    assert tuned(layers, "gru4rec.held=dropout_prob", trials=3)[1] == ("dropout_prob", "num_layers")
+    assert tuned(layers, "gru4rec.seen=dropout_prob", trials=3)[1] == ("dropout_prob", "num_layers")
     assert tuned(layers) == (0, ())
 
 
@@ -91,7 +90,7 @@ def test_searches_over_different_settings_are_different_cells_and_no_search_is_s
     def cell(*overrides: str, trials: int) -> Path:
         plan = Plan([], ["gru4rec"], ["toys"], preset="smoke", overrides=overrides, tune=trials)
         (subject,), contract, preset = resolve(plan)
-        assert ("held" in stated_settings(subject.settings)) == bool(trials and overrides)
+        assert ("seen" in stated_settings(subject.settings)) == bool(trials and overrides)
         return Request(subject, toy, contract, 0, preset, Path()).cell.folder(Path())
 
     given = "gru4rec.learning_rate=0.005"  # which is the preset's
@@ -121,7 +120,7 @@ def test_a_scheme_named_twice_runs_once() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (plan("epochs"), "--set takes key=value; found 'epochs'; keys: "),
+        (plan("epochs"), "--set takes key=value; got 'epochs'; keys: "),
         (plan("epoch=3"), "unknown setting 'epoch'; did you mean 'epochs'? known: backbone,"),
         (plan("textual.word=3"), "unknown setting of textual/title 'word'; did you mean 'words'? known: min_shared,"),
         (plan("textul.words=3"), "'textul'; did you mean 'textual'? known: numeric, numeric/random, pop, textual, "),
@@ -131,8 +130,8 @@ def test_a_scheme_named_twice_runs_once() -> None:
         ),
         (plan("semantic/rqvae.codes=3"), "'semantic/rqvae' is not in this run, which is of textual/title, "),
         (plan("pop.size=3"), "unknown setting of pop 'size'; known: none"),
-        (plan("textual.words=three"), "setting of textual/title 'words' must be a whole number; found 'three'"),
-        (plan("textual.words=0"), "setting of textual/title 'words' must be 1 or more; found 0"),
+        (plan("textual.words=three"), "setting of textual/title 'words' must be a whole number; got 'three'"),
+        (plan("textual.words=0"), "setting of textual/title 'words' must be 1 or more; got 0"),
         (plan(preset="cpuu"), "unknown preset 'cpuu'; did you mean 'cpu'? known: cpu, smoke, standard"),
         (plan(schemes="textul"), "unknown identifier scheme 'textul'; did you mean 'textual'? known: numeric, "),
         (plan(baselines="popp"), "unknown baseline 'popp'; did you mean 'pop'? known: bert4rec, caser, "),

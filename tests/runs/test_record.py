@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.contract import Contract
 from bench.data.dataset import Dataset
 from bench.data.splits import Split, leave_one_out
 from bench.evaluation.baseline import DATA_VIEW
 from bench.evaluation.metrics import Ranks, summaries
-from bench.ids import plugins
-from bench.report.results import read
-from bench.runs.config import Contract
+from bench.results.read import read
+from bench.runs import subjects
 from bench.runs.record import Outcome, per_user_table, result, split_facts
 from bench.runs.request import Request
 
@@ -53,7 +53,7 @@ def ranks(split: Split) -> Ranks:
 
 @pytest.fixture
 def request_(toy: Dataset) -> Request:
-    return Request(plugins.load_scheme("numeric")(), toy, Contract(), 4, "cpu", Path("results"))
+    return Request(subjects.load_scheme("numeric")(), toy, Contract(), 4, "cpu", Path("results"))
 
 
 def test_one_row_for_each_test_user(toy: Dataset, split: Split, ranks: Ranks) -> None:
@@ -98,7 +98,7 @@ def test_the_report_reads_what_a_run_writes(
 
 
 def test_a_baseline_has_neither_identifiers_nor_training(split: Split, request_: Request, toy: Dataset) -> None:
-    pop = replace(request_, subject=plugins.load_baseline("pop")())
+    pop = replace(request_, subject=subjects.load_baseline("pop")())
     ranks = Ranks.of_items(np.arange(1.0, 41))
     stored = result(pop, split, Outcome(ranks, True, dict(COSTS)), {})
     assert stored["scheme"]["kind"] == "baseline"

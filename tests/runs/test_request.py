@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from bench.contract import Contract
 from bench.data.dataset import Dataset
 from bench.evaluation.baseline import DATA_VIEW
-from bench.ids import plugins
-from bench.runs.config import Contract
+from bench.runs import subjects
 from bench.runs.request import Request, changed_settings
 
 
 @pytest.fixture
 def scheme(toy: Dataset) -> Request:
-    subject = plugins.load_scheme("textual/title")()
+    subject = subjects.load_scheme("textual/title")()
     return Request(subject, toy, Contract(), seed=3, preset="cpu", results=Path("results"))
 
 
 @pytest.fixture
 def baseline(scheme: Request) -> Request:
-    return replace(scheme, subject=plugins.load_baseline("pop")())
+    return replace(scheme, subject=subjects.load_baseline("pop")())
 
 
 def test_a_scheme_is_bound_by_the_whole_contract(scheme: Request) -> None:
@@ -52,7 +52,7 @@ def test_the_cell_says_what_it_is(scheme: Request, toy: Dataset) -> None:
 def test_time_stamps_count_where_the_split_is_made_of_them(scheme: Request, toy: Dataset) -> None:
     later = replace(scheme, dataset=replace(toy, times=toy.times * 2))
     assert later.cell == scheme.cell
-    by_time = replace(scheme.contract, split="ratio", selection="recall@10")
+    by_time = replace(scheme.contract, split="global-temporal", selection="recall@10")
     one, other = (replace(request, contract=by_time) for request in (scheme, later))
     assert one.cell == replace(one, dataset=replace(toy)).cell != other.cell
     assert one.cell.fingerprint != toy.fingerprint
@@ -60,7 +60,7 @@ def test_time_stamps_count_where_the_split_is_made_of_them(scheme: Request, toy:
 
 def test_only_settings_that_differ_from_the_defaults_count(scheme: Request) -> None:
     cls = type(scheme.subject)
-    changed = cls(plugins.settings(cls, {"words": "6", "min_shared": "5"}))
+    changed = cls(subjects.settings(cls, {"words": "6", "min_shared": "5"}))
     assert changed_settings(changed.settings) == {"words": 6}
     assert replace(scheme, subject=changed).cell.settings == {"words": 6}
 

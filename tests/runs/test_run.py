@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 
 from bench.data import sources
-from bench.report.results import load
+from bench.results import store
+from bench.results.read import load
 from bench.runs import run as one_cell
-from bench.runs import store
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -187,7 +187,7 @@ def test_a_damaged_checkpoint_is_named(
     checkpoint.write_bytes(content if damage == "flipped" else content[:-100])
     said = bench(*numeric(quick, tmp_path))
     assert said.code == 1
-    assert f"bench: the checkpoint '{checkpoint}' is damaged" in said.err
+    assert f"bench: the checkpoint '{checkpoint}' is corrupt" in said.err
     assert "--force" in said.err
     assert bench(*numeric(quick, tmp_path, "--force")).code == 0
 
@@ -203,7 +203,7 @@ def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    checkpoint, model = "bench.training.checkpoint.save_file", "bench.model.huggingface.save_file"
+    checkpoint, model = "bench.training.checkpoint.save_file", "bench.backbone.huggingface.save_file"
     for target in (checkpoint, model, "pandas.DataFrame.to_parquet"):
         with monkeypatch.context() as patch:
             patch.setattr(target, full)

@@ -15,15 +15,14 @@ import pytest
 import tokenizers
 import torch
 
+from bench.backbone import huggingface
+from bench.backbone.numbers import number_tokens
 from bench.data.dataset import Dataset
 from bench.data.splits import Targets, leave_one_out
-from bench.ids import plugins
 from bench.ids.prompts import UNSEEN
-from bench.model import huggingface
-from bench.model.numbers import number_tokens
 from bench.model.recommender import Recommender
 from bench.model.sequence import SequenceRecommender
-from bench.runs import scheme_run
+from bench.runs import scheme_run, subjects
 from bench.runs.fitting import fit_key
 from bench.runs.scheme_run import SchemeRun
 
@@ -34,9 +33,10 @@ PLUGIN = '''
 import os
 from dataclasses import replace
 import numpy as np
-from bench.ids.scheme import IdScheme, Stage, TokenIds
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme, Stage
 from bench.ids.users import UserIds
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 
 
 def named(items, order):
@@ -53,12 +53,12 @@ class Alternating(IdScheme):
         return named(train.items, range(len(train.items)))
 
     def stages(self, train, ids):
-        trained = yield Stage(ids, "first", share=0.25)
+        trained = yield Stage(ids, "first", budget_fraction=0.25)
         assert not trained.recommender.training
         assert trained.validation >= 0
         if os.environ.get("STOP_BETWEEN"):
             raise KeyboardInterrupt
-        yield Stage(named(train.items, train.random().permutation(len(train.items))), "second", share=0.75)
+        yield Stage(named(train.items, train.random().permutation(len(train.items))), "second", budget_fraction=0.75)
 
 
 class Short(Alternating):
@@ -109,8 +109,8 @@ def test_a_key_knows_all_that_identifiers_depend_on(toy: Dataset, plugin: str) -
     train = leave_one_out(toy).train
 
     def key(name: str = f"{plugin}:Alternating", seed: int = 0, **settings: str) -> str:
-        cls = plugins.load_scheme(name)
-        return fit_key(cls(plugins.settings(cls, settings)), leave_one_out(toy, seed).train)
+        cls = subjects.load_scheme(name)
+        return fit_key(cls(subjects.settings(cls, settings)), leave_one_out(toy, seed).train)
 
     keys = [
         key(),
@@ -121,7 +121,7 @@ def test_a_key_knows_all_that_identifiers_depend_on(toy: Dataset, plugin: str) -
         key("numeric"),
     ]
     assert len(set(keys)) == 6
-    assert key() == keys[0] == fit_key(plugins.load_scheme(f"{plugin}:Alternating")(), train)
+    assert key() == keys[0] == fit_key(subjects.load_scheme(f"{plugin}:Alternating")(), train)
     Path(plugin).write_text(PLUGIN + "\n# another thought\n")
     assert key() != keys[0]
 
@@ -252,7 +252,7 @@ def test_transformers_opens_what_was_trained(
     start = torch.cat([torch.zeros(len(labels), 1, dtype=torch.long), labels[:, :-1].clamp(min=0)], 1)
     with torch.no_grad():
         expected = theirs.eval()(input_ids=tokens, attention_mask=mask, decoder_input_ids=start).logits
-        found = ours.t5(tokens, mask, start)
+        found = ours.backbone(tokens, mask, start)
     assert (found - expected).abs().max() < 1e-4
     assert theirs.config.decoder_start_token_id == ours.ids.vocabulary.pad
     assert theirs.config.eos_token_id == ours.ids.vocabulary.eos
@@ -293,7 +293,7 @@ def test_a_pretrained_backbone_is_where_training_starts(
     schemes = f"numeric,{plugin}:Alternating"
     said = bench("run", "--id-scheme", schemes, *quick, *frozen, "--results", tmp_path / "results")
     assert said.code == 0, said.err
-    numeric, private = (model.t5.state_dict() for model in trained)
+    numeric, private = (model.backbone.state_dict() for model in trained)
     assert torch.equal(numeric["embedding.weight"], expected["shared.weight"])
     assert trained[0].ids.vocabulary.language_model
     assert private["embedding.weight"].shape[0] == 33  # a vocabulary of its own has embeddings of its own
@@ -316,21 +316,21 @@ def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
     toy: Dataset,
 ) -> None:
     before = pretrained(tmp_path / "backbone", t5_tokenizer)["shared.weight"]
-    asked = ["--set=whole_words=true", "--set=reinitialise=numbers", "--set=prompts=unseen", "--set=max_steps=2"]
+    asked = ["--set=whole_words=true", "--set=reinitialise=numbers", "--set=template=unseen", "--set=max_steps=2"]
     words = ["run", "--id-scheme=numeric", *quick, f"--set=backbone={tmp_path / 'backbone'}", *asked, "--results"]
     said = bench(*words, tmp_path / "results")
     assert said.code == 0, said.err
     (cell,), (model,) = cells(tmp_path / "results"), trained
     assert isinstance(model, SequenceRecommender)
     contract = json.loads((cell / "result.json").read_text())["contract"]
-    assert (contract["whole_words"], contract["reinitialise"], contract["prompts"]) == (True, "numbers", "unseen")
+    assert (contract["whole_words"], contract["reinitialise"], contract["template"]) == (True, "numbers", "unseen")
 
     vocabulary, moved = model.ids.vocabulary, torch.zeros(32128, dtype=torch.bool)
     moved[number_tokens(vocabulary)] = True
-    change = (model.t5.embedding.weight.detach() - before).abs().amax(1)
+    change = (model.backbone.embedding.weight.detach() - before).abs().amax(1)
     assert change[moved].min() > 0.1
     assert change[~moved].max() < 0.1  # two steps of training
-    assert model.t5.config.whole_words == 21
+    assert model.backbone.config.whole_words == 21
     assert huggingface.load(cell).state_dict()["whole_words.weight"].any()
 
     source = model.writer.write(leave_one_out(toy).test.histories)
@@ -346,7 +346,7 @@ def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
 
 
 @pytest.mark.parametrize("scheme", ["numeric", "textual/title", "set"])
-@pytest.mark.parametrize("asked", ["reinitialise=numbers", "prompts=sampled", "prompts=unseen"])
+@pytest.mark.parametrize("asked", ["reinitialise=numbers", "template=sampled", "template=unseen"])
 def test_words_asked_of_a_backbone_without_them_are_refused_before_anything_is_made(
     bench: Bench, quick: list[str], tiny: Path, tmp_path: Path, scheme: str, asked: str
 ) -> None:
@@ -358,11 +358,11 @@ def test_words_asked_of_a_backbone_without_them_are_refused_before_anything_is_m
 
 
 def test_a_baseline_needs_no_words(bench: Bench, quick: list[str], cells: Cells, tmp_path: Path) -> None:
-    assert bench("run", "--baseline=pop", *quick, "--set=prompts=sampled", "--results", tmp_path).code == 0
+    assert bench("run", "--baseline=pop", *quick, "--set=template=sampled", "--results", tmp_path).code == 0
     assert len(cells(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("asked", ["reinitialise=numbers", "prompts=sampled"])
+@pytest.mark.parametrize("asked", ["reinitialise=numbers", "template=sampled"])
 def test_codes_of_their_own_have_no_words_of_a_pretrained_backbone(
     bench: Bench, quick: list[str], t5_tokenizer: Path, tmp_path: Path, asked: str
 ) -> None:
@@ -380,9 +380,9 @@ def test_whole_words_go_with_the_t5_from_stage_to_stage(
     tables: list[torch.Tensor] = []
 
     def train(job: Any) -> Any:
-        tables.append(job.recommender.t5.whole_words.weight.detach().clone())
+        tables.append(job.recommender.backbone.whole_words.weight.detach().clone())
         state = original(job)
-        tables.append(job.recommender.t5.whole_words.weight.detach().clone())
+        tables.append(job.recommender.backbone.whole_words.weight.detach().clone())
         return state
 
     original = scheme_run.train
@@ -398,8 +398,9 @@ def test_whole_words_go_with_the_t5_from_stage_to_stage(
 
 NUMBERED = """
 import numpy as np
-from bench.ids.scheme import IdScheme, Stage, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme, Stage
+from bench.vocabulary import Vocabulary
 
 class Numbered(IdScheme):
     name = "mine/numbered"
@@ -454,7 +455,7 @@ def test_a_scheme_of_ones_own_needs_a_name_of_its_own(bench: Bench, quick: list[
 
 def test_stages_cannot_take_more_than_the_budget(bench: Bench, quick: list[str], tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
-    mine.write_text(NUMBERED.replace("SHIFT", "100").replace("MORE", 'yield Stage(ids, "again", share=0.5)'))
+    mine.write_text(NUMBERED.replace("SHIFT", "100").replace("MORE", 'yield Stage(ids, "again", budget_fraction=0.5)'))
     said = bench("run", "--id-scheme", f"{mine}:Numbered", *quick, "--results", tmp_path / "results")
     assert said.code == 1
     assert "the stages of mine/numbered ask for 1.50 of the training budget by 'again'" in said.err

@@ -13,10 +13,11 @@ import pytest
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import Stage, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import Stage
 from bench.runs.progress import Display
 from bench.runs.scheme_run import SchemeRun
+from bench.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private("ab")
 STAGE = Stage(TokenIds(np.full((1, 1, 1), 3, np.int32), np.ones((1, 1), np.int32), VOCABULARY))

@@ -16,25 +16,25 @@ import torch
 from textual_ids import IdGenRec
 from textual_ids.generators import kept_writer
 
+from bench.backbone import huggingface
 from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.formats import write_atomic
 from bench.data.joined import join
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids import plugins, storage
-from bench.ids.scheme import TokenIds
+from bench.ids import storage
+from bench.ids.identifiers import TokenIds
 from bench.ids.users import UserIds
-from bench.ids.vocabulary import Vocabulary
-from bench.model import huggingface
 from bench.model.recommender import Decoding, recommender_for
-from bench.report.results import load
+from bench.results.read import load
+from bench.results.saved import WEIGHTS, checksum
 from bench.runs import run as one_cell
-from bench.runs import scheme_run
+from bench.runs import scheme_run, subjects
 from bench.runs.matrix import Plan, resolve
 from bench.runs.request import Request
-from bench.runs.saved import WEIGHTS, checksum
 from bench.runs.transfer_run import _read_alike, refuse
 from bench.training import checkpoint
+from bench.vocabulary import Vocabulary
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -341,8 +341,9 @@ def test_all_leaves_out_what_cannot_be_tested_on_the_unseen(
 
 
 PLUGIN = '''
-from bench.ids.scheme import IdScheme, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme
+from bench.vocabulary import Vocabulary
 
 
 def named(items, vocabulary):
@@ -353,12 +354,12 @@ class Keeper(IdScheme):
     """Keeps a word in the cell, and asks for it when it transfers."""
 
     name = "mine/keeper"
-    bound = ""
+    supports_transfer = True
 
     def fit(self, train):
         return named(train.items, Vocabulary.private(f"t{item}" for item in range(99)))
 
-    def keep(self, folder):
+    def save_state(self, folder):
         (folder / "generator.txt").write_text("kept")
 
     def transfer(self, trained, target, kept):
@@ -455,7 +456,7 @@ def test_a_trained_generator_names_the_unseen(
     )
     assert said.code == 0, said.err
     home, unseen = (cell_of(tmp_path, name, "textual/idgenrec") for name in ("toy+park", "moor"))
-    scheme = IdGenRec(plugins.settings(IdGenRec, dict(line.split("=") for line in own)))
+    scheme = IdGenRec(subjects.settings(IdGenRec, dict(line.split("=") for line in own)))
     ids, vocabulary = pd.read_parquet(unseen / "ids.parquet"), storage.load(home / "ids.safetensors")[0].vocabulary
     assert ids["identifier"].is_unique
     view = TrainView("moor", moor.items, Sequences.from_rows([]), seed=0)
@@ -463,8 +464,8 @@ def test_a_trained_generator_names_the_unseen(
     expected = scheme.transfer(trained, view, home)  # type: ignore[arg-type]
     assert ids["tokens"].map(tuple).tolist() == [expected.code(item) for item in range(30)]
     kept = checkpoint.load(home / "generator.safetensors")[1]
-    again = kept_writer(scheme.settings, view, vocabulary, home / "generator.safetensors").t5.state_dict()
+    again = kept_writer(scheme.settings, view, vocabulary, home / "generator.safetensors").backbone.state_dict()
     assert all(torch.equal(kept[name], again[name]) for name in kept)
     (home / "generator.safetensors").write_bytes(b"")
-    with pytest.raises(BenchError, match=r"generator.safetensors' is damaged"):
+    with pytest.raises(BenchError, match=r"generator.safetensors' is corrupt"):
         scheme.transfer(trained, view, home)  # type: ignore[arg-type]

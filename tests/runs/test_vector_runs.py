@@ -18,11 +18,11 @@ import bench as package
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids.scheme import VectorIds
+from bench.ids.identifiers import VectorIds
 from bench.model.recommender import Decoding, Recommender
 from bench.model.vector_set import VectorSetRecommender
+from bench.results.saved import restore
 from bench.runs import scheme_run
-from bench.runs.saved import restore
 from bench.runs.scheme_run import SchemeRun
 
 Bench = Callable[..., SimpleNamespace]
@@ -46,11 +46,11 @@ def test_the_result_says_what_was_chosen(run: Path) -> None:
     stored = json.loads((cell_of(run, "setrec") / "result.json").read_text())
     found = stored["identifiers"]
     assert (found["tokens_mean"], found["decode_steps"], found["collision_rate"]) == (5.0, 1, 0.0)
-    assert round(10 * found["weight_of_others"]) in range(11)
+    assert round(10 * found["semantic_weight"]) in range(11)
     assert stored["training"]["steps"] == 12
     for control in ("cf-only", "semantic-only"):
         facts = json.loads((cell_of(run, control) / "result.json").read_text())["identifiers"]
-        assert "weight_of_others" not in facts
+        assert "semantic_weight" not in facts
 
 
 def test_the_report_has_them_beside_tokens(bench: Bench, run: Path, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_finished_cell_ranks_again_as_it_was_tested(run: Path, toy: Dataset) -
 def test_a_head_that_is_missing_or_of_another_run_is_told(run: Path, tmp_path: Path) -> None:
     shutil.copytree(cell_of(run, "setrec"), tmp_path / "cell")
     shutil.copy(cell_of(run, "cf-only") / "head.safetensors", tmp_path / "cell")
-    with pytest.raises(BenchError, match=r"head\.safetensors' is damaged .it belongs to other identifiers"):
+    with pytest.raises(BenchError, match=r"head\.safetensors' is corrupt .it belongs to other identifiers"):
         restore(tmp_path / "cell")
     (tmp_path / "cell" / "head.safetensors").unlink()
     with pytest.raises(BenchError, match=r"has no head\.safetensors; run that cell again with --force"):
@@ -123,11 +123,11 @@ def test_stopped_and_started_again_it_ends_the_same(
     step = scheme_run.Job
 
     def stopping(**given: Any) -> Any:
-        report, given["report"] = given["report"], lambda done, *rest: halt(report, done, *rest)
+        progress, given["progress"] = given["progress"], lambda done, *rest: halt(progress, done, *rest)
         return step(**given)
 
-    def halt(report: Any, done: int, *rest: Any) -> None:
-        report(done, *rest)
+    def halt(progress: Any, done: int, *rest: Any) -> None:
+        progress(done, *rest)
         if done == 8:  # after the first validation, in the middle of an epoch
             raise KeyboardInterrupt
 
@@ -137,7 +137,7 @@ def test_stopped_and_started_again_it_ends_the_same(
         assert bench(*words).code == 130
     said = bench(*words)
     assert said.code == 0, said.err
-    assert "going on where it was stopped" in said.err
+    assert "resuming" in said.err
     (cell,) = cells(tmp_path)
     assert substance(cell) == substance(cell_of(run, "setrec"))
 
@@ -189,7 +189,7 @@ def test_the_best_weights_keep_the_weight_they_were_chosen_with(
     assert bench("run", "--id-scheme=set", *quick, *SMALL, "--results", tmp_path).code == 0
     (cell,) = cells(tmp_path)
     stored = json.loads((cell / "result.json").read_text())
-    assert (stored["training"]["best_step"], stored["identifiers"]["weight_of_others"]) == (6, 0.2)
+    assert (stored["training"]["best_step"], stored["identifiers"]["semantic_weight"]) == (6, 0.2)
     model = restore(cell)
     assert isinstance(model, VectorSetRecommender)
     assert isinstance(model.ids, VectorIds)

@@ -9,7 +9,7 @@ import pytest
 
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import read_atomic
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 
 TITLES = (
     *("LEGO City Police Car", "LEGO City Fire Truck", "LEGO City Police Car", "Barbie Doll House", "Barbie Doll"),

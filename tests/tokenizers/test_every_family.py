@@ -31,9 +31,10 @@ from textual_ids import IdGenRec, Settings, Title
 
 from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.splits import leave_one_out
-from bench.ids.plugins import settings as settings_of
-from bench.ids.scheme import IdScheme, Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
+from bench.ids.scheme import IdScheme
+from bench.runs.subjects import settings as settings_of
+from bench.vocabulary import Vocabulary
 
 TREE = CollaborativeSettings(clusters=3, leaf=4)
 CODES = {"codes": "16"}
@@ -66,7 +67,7 @@ PROBE = """
 import numpy as np
 from hashlib import sha256
 from bench.data.dataset import ItemTable, Sequences, TrainView
-from bench.ids.plugins import settings
+from bench.runs.subjects import settings
 from numeric_ids import *
 from semantic_ids import MtgRec, Pq, RqKmeans, RqVae
 from set_ids import SetRec
@@ -171,13 +172,13 @@ def test_a_language_model_can_read_the_whole_template(scheme: IdScheme, small: D
 def test_what_transfers_names_an_unseen_catalogue_in_its_own_vocabulary(
     scheme: IdScheme, small: Dataset, tmp_path: Path
 ) -> None:
-    assert (scheme.bound == "") == (type(scheme).transfer is not IdScheme.transfer)
-    if scheme.bound:
-        assert scheme.bound[0].islower()
-        assert scheme.bound[-1] != "."
+    assert scheme.supports_transfer == (type(scheme).transfer is not IdScheme.transfer)
+    if not scheme.supports_transfer:
+        assert scheme.no_transfer_reason[0].islower()
+        assert scheme.no_transfer_reason[-1] != "."
         return
     ids = scheme.fit(leave_one_out(small).train)
-    scheme.keep(tmp_path)
+    scheme.save_state(tmp_path)
     trained: Any = SimpleNamespace(ids=ids)
     titles = tuple(title.upper() for title in small.items.text["title"][::-1])
     items = replace(small.items, text={"title": (*titles, "Żubr 77")}, ids=(*small.items.ids, "new"))

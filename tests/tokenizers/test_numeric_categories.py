@@ -15,7 +15,7 @@ from bench.data import sources
 from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids.scheme import TokenIds
+from bench.ids.identifiers import TokenIds
 
 SHOP = ("Shop, Toys, Cars", "Shop, Toys", "Shop, Toys, Cars", "Shop", "", "Shop, Cars,, Big  Cars ", "Shop,Toys,Cars")
 NAMES = st.sampled_from(["", "A", "B", "A, A", "A, B", "B, A", "A, B, C", "C", " , ", "#0", "A, #1", "?"])

@@ -215,9 +215,9 @@ def test_unseen_items_go_apart_or_where_there_is_room() -> None:
 
 
 def test_settings_that_split_nothing_are_refused() -> None:
-    with pytest.raises(BenchError, match="numeric/collaborative 'clusters' must be 2 or more; found 1"):
+    with pytest.raises(BenchError, match="numeric/collaborative 'clusters' must be 2 or more; got 1"):
         CollaborativeSettings(clusters=1)
-    with pytest.raises(BenchError, match="numeric/collaborative 'leaf' must be 1 or more; found 0"):
+    with pytest.raises(BenchError, match="numeric/collaborative 'leaf' must be 1 or more; got 0"):
         CollaborativeSettings(leaf=0)
 
 

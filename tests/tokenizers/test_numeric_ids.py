@@ -1,4 +1,4 @@
-"""Numbering: which number an item gets, and that it tells nothing about what is held out."""
+"""Numbering: which number an item gets, and that it tells nothing about what is seen out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tokenizers import models, pre_tokenizers
 from bench.data.dataset import Dataset, ItemTable, LeakedView, Sequences, TrainView
 from bench.data.splits import Split, leave_one_out
 from bench.errors import BenchError
-from bench.ids.scheme import TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.vocabulary import Vocabulary
 
 CATALOGUE = 15
 ROWS = st.lists(st.lists(st.integers(0, CATALOGUE - 1), max_size=6), min_size=1, max_size=6)
@@ -81,7 +81,7 @@ def test_random_numbers_are_a_permutation_that_training_does_not_touch(seed: int
 @pytest.mark.parametrize("scheme", [Random, Sequential])
 def test_the_first_number_is_a_setting(scheme: type[Numeric]) -> None:
     assert sorted(numbers(scheme(scheme.Settings(first=0)).fit(view([[0]])))) == list(range(CATALOGUE))
-    with pytest.raises(BenchError, match="'first' must be 0 or more; found -1"):
+    with pytest.raises(BenchError, match="'first' must be 0 or more; got -1"):
         scheme.Settings(first=-1)
 
 

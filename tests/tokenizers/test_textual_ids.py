@@ -17,9 +17,9 @@ from textual_ids.words import rank, split, spread, table
 from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids.plugins import settings as settings_of
-from bench.ids.scheme import TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.runs.subjects import settings as settings_of
+from bench.vocabulary import Vocabulary
 
 WORDS = Vocabulary.private([*"abcd", *map(str, range(1, 30))])  # a token is a word
 CHOICES = st.lists(st.lists(st.text("abcd", min_size=1, max_size=3).map(" ".join), max_size=3), max_size=12)
@@ -148,9 +148,9 @@ def test_an_item_without_text_is_an_error_that_names_it() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(BenchError, match="'words' must be 1 or more; found 0"):
+    with pytest.raises(BenchError, match="'words' must be 1 or more; got 0"):
         settings_of(Title, {"words": "0"})
-    with pytest.raises(BenchError, match="'order' must be one of salient, frequent, title; found 'random'"):
+    with pytest.raises(BenchError, match="'order' must be one of salient, frequent, title; got 'random'"):
         settings_of(Title, {"order": "random"})
 
 

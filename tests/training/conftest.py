@@ -11,16 +11,17 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from bench.backbone.t5 import T5, T5Config
+from bench.contract import Contract
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.evaluation.metrics import ndcg
-from bench.evaluation.ranking import evaluate
-from bench.ids.scheme import Stage, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import Stage
 from bench.model.recommender import Decoding, recommender_for
-from bench.model.t5 import T5, T5Config
-from bench.runs.config import Contract
 from bench.training.loop import Job
+from bench.training.ranking import evaluate
+from bench.vocabulary import Vocabulary
 
 # Three steps an epoch, six in all, a validation after every epoch.
 STAGE = ("share", "rate", "mixture", "select", "snapshots")
@@ -29,8 +30,8 @@ CONTRACT = Contract(examples="one", epochs=2, batch_size=16, learning_rate=1e-2,
 
 @pytest.fixture
 def job(toy: Dataset, tmp_path: Path) -> Callable[..., Job]:
-    """``job(seed=0, path=…, report=…, validate=…, **fields of the stage, **changes to the contract)``: always the same
-    first weights.
+    """``job(seed=0, path=…, progress=…, validate=…, **fields of the stage, **changes to the contract)``: always the
+    same first weights.
 
     Every item is a token of its own, for that is learnt fastest.
     """

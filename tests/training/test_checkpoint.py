@@ -1,4 +1,4 @@
-"""A checkpoint is read back to the bit, or it is named as damaged; a full disk costs nothing that was there."""
+"""A checkpoint is read back to the bit, or it is named as corrupt; a full disk costs nothing that was there."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ def test_parts_come_apart_as_they_were_joined() -> None:
 @pytest.mark.parametrize("size", [0, 5, 200, -1])
 def test_a_truncated_file_is_named(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(BenchError, match=r"stage-0.safetensors' is damaged .*--force"):
+    with pytest.raises(BenchError, match=r"stage-0.safetensors' is corrupt .*--force"):
         load(path)
 
 
 def test_a_flipped_bit_is_found_wherever_it_is(path: Path) -> None:
     whole = path.read_bytes()
     for place in range(len(whole)):
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << place % 8
-        path.write_bytes(damaged)
-        with pytest.raises(BenchError, match=r"stage-0.safetensors' is damaged"):
+        corrupt = bytearray(whole)
+        corrupt[place] ^= 1 << place % 8
+        path.write_bytes(corrupt)
+        with pytest.raises(BenchError, match=r"stage-0.safetensors' is corrupt"):
             load(path)
 
 
@@ -80,7 +80,7 @@ def test_a_foreign_file_and_no_file_are_named(tmp_path: Path) -> None:
 
     save_file({"a": torch.ones(1)}, tmp_path / "foreign")
     for name in ("foreign", "missing", "."):
-        with pytest.raises(BenchError, match="is damaged"):
+        with pytest.raises(BenchError, match="is corrupt"):
             load(tmp_path / name)
 
 

@@ -44,23 +44,23 @@ def test_every_example_belongs_to_the_user_of_its_items(sequences: list[list[int
     tagged = [[100 * user + item for item in row] for user, row in enumerate(sequences)]
     windows = sliding_windows(Sequences.from_rows(tagged).owned(), max_history)
     expected = [item // 100 for item in windows.items().tolist()]
-    owners = windows.histories().owners
-    assert owners is not None
-    assert owners.tolist() == expected
+    user_rows = windows.histories().user_rows
+    assert user_rows is not None
+    assert user_rows.tolist() == expected
     some = np.arange(len(windows))[::-2]
-    part = windows.histories(some).owners
+    part = windows.histories(some).user_rows
     assert part is not None
     assert part.tolist() == [expected[place] for place in some]
-    assert sliding_windows(Sequences.from_rows(tagged), max_history).histories().owners is None
+    assert sliding_windows(Sequences.from_rows(tagged), max_history).histories().user_rows is None
 
 
 def test_examples_of_targets_belong_to_the_users_of_the_targets() -> None:
     histories = Sequences(np.array([4, 5, 6], np.int32), np.array([0, 2, 3]), np.array([7, 3]))
     examples = of_targets(Targets(np.array([7, 3]), histories, np.array([1, 2, 0], np.int32), np.array([2, 1])))
     assert pairs(examples) == [([4, 5], 1), ([4, 5], 2), ([6], 0)]
-    owners = examples.histories().owners
-    assert owners is not None
-    assert owners.tolist() == [7, 7, 3]
+    user_rows = examples.histories().user_rows
+    assert user_rows is not None
+    assert user_rows.tolist() == [7, 7, 3]
 
 
 def test_the_windows_are_drawn_anew_each_epoch_and_repeat_for_a_seed() -> None:

@@ -17,15 +17,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from bench.backbone.linear import Linear
+from bench.backbone.t5 import RelativeBias, RMSNorm
+from bench.contract import Contract
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.ids.scheme import Template
+from bench.ids.identifiers import Template
 from bench.model.inputs import HistoryWriter
-from bench.model.linear import Linear
 from bench.model.sequence import SequenceRecommender
-from bench.model.t5 import RelativeBias, RMSNorm
 from bench.model.vectors import mlp
-from bench.runs.config import Contract
 from bench.training import checkpoint, loop
 from bench.training.examples import bucketed_batches, draw_prompts
 from bench.training.loop import Job, decay_groups, deferred_interrupts, schedule, train
@@ -49,7 +49,7 @@ def outcome(job: Job) -> tuple[Weights, dict[str, Any]]:
 
 
 def interrupting(report: int) -> Callable[..., None]:
-    """A callback that presses Ctrl-C in the ``report``-th report."""
+    """A callback that presses Ctrl-C in the ``progress``-th report."""
     calls = itertools.count(1)
 
     def interrupt(*_: object) -> None:
@@ -98,7 +98,7 @@ def test_stopped_anywhere_it_ends_as_if_it_had_not_been(
     for stop in range(1, reports + 1):
         path = tmp_path / f"stopped-{stop}"
         with pytest.raises(KeyboardInterrupt):
-            train(job(path=path, report=interrupting(stop)))
+            train(job(path=path, progress=interrupting(stop)))
         found, gone_on = outcome(job(path=path))
         assert gone_on == state, stop
         assert same(found, expected), stop
@@ -157,17 +157,17 @@ def test_a_finished_stage_is_loaded_and_not_trained(job: Jobs) -> None:
     def refuse(*_: object) -> float:
         raise AssertionError("trained again")
 
-    found, again = outcome(job(validate=refuse, report=refuse))
+    found, again = outcome(job(validate=refuse, progress=refuse))
     assert again == state
     assert same(found, expected)
 
 
 def test_a_termination_signal_stops_as_ctrl_c_does(job: Jobs) -> None:
-    def report(step: int, *_: object) -> None:
+    def progress(step: int, *_: object) -> None:
         if step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    started = job(report=report)
+    started = job(progress=progress)
     with pytest.raises(KeyboardInterrupt):
         train(started)
     assert checkpoint.load(started.path)[0].step == 2
@@ -248,7 +248,7 @@ def test_validation_is_due_every_few_epochs_and_at_the_end(job: Jobs) -> None:
 )
 def test_the_budget_is_kept_and_shared_out(job: Jobs, changes: dict[str, Any], steps: int) -> None:
     totals = []
-    state = train(job(report=lambda step, total, figures: totals.append(total), **changes))
+    state = train(job(progress=lambda step, total, figures: totals.append(total), **changes))
     assert state.step == steps == state.curve[-1]["step"]
     assert set(totals) == {steps}
 
@@ -288,22 +288,22 @@ def test_the_schedule_sets_the_learning_rate(job: Jobs) -> None:
 
 def test_weight_decay_spares_norms_and_position_biases(job: Jobs) -> None:
     model = job().recommender
-    decayed, spared = decay_groups(model, 0.3)
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)
+    decayed, cached_seconds = decay_groups(model, 0.3)
+    assert (decayed["weight_decay"], cached_seconds["weight_decay"]) == (0.3, 0.0)
     kinds = {id(p): type(m) for m in model.modules() for p in m.parameters(recurse=False)}
     tables = [m.table.weight for m in model.modules() if isinstance(m, RelativeBias)]
     norms = [m.weight for m in model.modules() if isinstance(m, RMSNorm)]
     assert (len(tables), len(norms)) == (2, 7)
-    assert {id(p) for p in spared["params"]} == {id(p) for p in [*tables, *norms]}
+    assert {id(p) for p in cached_seconds["params"]} == {id(p) for p in [*tables, *norms]}
     assert {kinds[id(p)] for p in decayed["params"]} == {Linear, torch.nn.Embedding}
-    assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
+    assert len(decayed["params"]) + len(cached_seconds["params"]) == len(list(model.parameters()))
 
 
 def test_weight_decay_spares_biases_of_linear_layers() -> None:
     model = mlp([3, 5, 2])
-    decayed, spared = decay_groups(model, 0.3)
+    decayed, cached_seconds = decay_groups(model, 0.3)
     assert [p.ndim for p in decayed["params"]] == [2, 2]
-    assert [p.ndim for p in spared["params"]] == [1, 1]
+    assert [p.ndim for p in cached_seconds["params"]] == [1, 1]
 
 
 def test_a_step_decays_matrices_alone(job: Jobs, tmp_path: Path) -> None:

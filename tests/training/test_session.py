@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.ids.scheme import TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
 from bench.training import loop
 from bench.training.examples import of_targets
 from bench.training.loop import Job, snapshot_path, train
 from bench.training.session import Session
+from bench.vocabulary import Vocabulary
 
 Jobs = Callable[..., Job]
 
@@ -97,7 +97,7 @@ def test_held_out_users_become_examples(job: Jobs) -> None:
 
 def leaning(session: Session) -> NDArray[np.float64]:
     """A mixture that depends on all it is shown, and remembers."""
-    said = session.memory.setdefault("said", [])
+    said = session.state.setdefault("said", [])
     said.append([session.epoch, session.epochs, float(session.moments().first.abs().sum())])
     lean = float(torch.sigmoid(session.gradient("held-out", 0, 5).sum() * 50 + len(said) / 3))
     return np.array([lean, 1 - lean])
@@ -130,7 +130,7 @@ def test_a_mixture_is_asked_once_before_every_epoch_wherever_training_stops(
 
         path = tmp_path / f"stopped-{stop}"
         with pytest.raises(KeyboardInterrupt):
-            train(job(ids=two, mixture=leaning, epochs=3, path=path, report=interrupt))
+            train(job(ids=two, mixture=leaning, epochs=3, path=path, progress=interrupt))
         found, gone_on = outcome(job(ids=two, mixture=leaning, epochs=3, path=path))
         assert gone_on == state, stop
         assert same(found, expected), stop
@@ -158,7 +158,7 @@ def test_without_a_mixture_variants_are_equally_likely(job: Jobs, two: TokenIds)
 
 @pytest.mark.parametrize("wrong", [[1.0], [0.5, 0.6], [-0.5, 1.5], [np.nan, 1.0]])
 def test_what_is_no_distribution_is_refused(job: Jobs, two: TokenIds, wrong: list[float]) -> None:
-    with pytest.raises(BenchError, match=r"mixture of stage 'train' must give 2 probabilities that sum to 1; found \["):
+    with pytest.raises(BenchError, match=r"mixture of stage 'train' must give 2 probabilities that sum to 1; got \["):
         train(job(ids=two, mixture=lambda _: np.array(wrong)))
 
 
@@ -184,12 +184,12 @@ def test_snapshots_hold_the_weights_of_their_epoch(job: Jobs, tmp_path: Path) ->
     seen: dict[int, dict[str, Any]] = {}
 
     def looking(session: Session) -> NDArray[np.float64]:
-        seen[session.epoch] = {name: value.clone() for name, value in session.recommender.t5.state_dict().items()}
+        seen[session.epoch] = {name: value.clone() for name, value in session.recommender.backbone.state_dict().items()}
         return np.ones(1)
 
     made = job(epochs=4, snapshots=(0.5, 1.0), select=False, mixture=looking, path=tmp_path / "kept.safetensors")
     train(made)
-    seen[4] = dict(made.recommender.t5.state_dict())
+    seen[4] = dict(made.recommender.backbone.state_dict())
     for part, epoch in ((0.5, 2), (1.0, 4)):
         _, weights = loop.checkpoint.load(snapshot_path(made, part))
         assert same(weights, seen[epoch])

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import IdScheme, Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
+from bench.ids.prompts import SEPARATOR
+from bench.ids.scheme import IdScheme
+from bench.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender
 
 Order = Literal["original", "random", "short-to-long", "long-to-short"]
-SENTENCE = Template(before="This user chose items numbered", separator=",", after=". Number of the next choice:")
+WORDED = Template("The user interacted with items numbered:", SEPARATOR, ". The number of the next item is:")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.first < 0:
-            raise BenchError(f"setting of numeric 'first' must be 0 or more; found {self.first}")
+            raise BenchError(f"setting of numeric 'first' must be 0 or more; got {self.first}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Numeric(IdScheme):
     def fit(self, train: TrainView) -> TokenIds:
         if train.language is None:
             return self.numbered(train, Vocabulary.private("0123456789,"), Template(separator=","))
-        return self.numbered(train, train.language, SENTENCE)
+        return self.numbered(train, train.language, WORDED)
 
     def numbered(self, train: TrainView, vocabulary: Vocabulary, template: Template) -> TokenIds:
         """The numbers of the catalogue in a vocabulary that has all ten digits, be it as words or as tokens."""
@@ -79,7 +81,7 @@ class Random(Numeric):
     """Items numbered in random order, drawn from the seed; those of an unseen catalogue likewise."""
 
     name = "numeric/random"
-    bound = ""
+    supports_transfer = True
 
     def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> TokenIds:
         """A control: the unseen catalogue gets numbers that the model can write, and that tell it nothing."""
@@ -99,7 +101,7 @@ class Sequential(Numeric):
     """
 
     name = "numeric/sequential"
-    bound = "its numbers follow the training histories of the catalogue, of which an unseen one has none"
+    no_transfer_reason = "its numbers follow the training histories of the catalogue, of which an unseen one has none"
     Settings = SequentialSettings
 
     def order(self, train: TrainView) -> NDArray[np.integer]:

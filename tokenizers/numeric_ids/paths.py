@@ -14,8 +14,9 @@ from typing import ClassVar, Literal
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import IdScheme, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme
+from bench.vocabulary import Vocabulary
 from numeric_ids.categories import category_paths, category_texts
 from numeric_ids.clustering import cluster_paths
 
@@ -30,7 +31,7 @@ class Placed(IdScheme):
     """
 
     own_token: ClassVar[bool] = False
-    bound = "its tokens are places in the tree of one catalogue, and an unseen item has no place there"
+    no_transfer_reason = "its tokens are places in the tree of one catalogue, and an unseen item has no place there"
 
     @abstractmethod
     def paths(self, train: TrainView) -> Sequence[Path]:
@@ -64,7 +65,7 @@ class CollaborativeSettings:
         for name, least in (("clusters", 2), ("leaf", 1)):
             if getattr(self, name) < least:
                 raise BenchError(
-                    f"setting of numeric/collaborative '{name}' must be {least} or more; found {getattr(self, name)}"
+                    f"setting of numeric/collaborative '{name}' must be {least} or more; got {getattr(self, name)}"
                 )
 
 
@@ -108,7 +109,7 @@ class Category(Placed):
     name = "numeric/category"
     Settings = CategorySettings
 
-    def require(self, items: ItemTable) -> None:
+    def validate_items(self, items: ItemTable) -> None:
         category_texts(items, self.settings.column)
 
     def paths(self, train: TrainView) -> Sequence[Path]:
@@ -128,7 +129,7 @@ class Independent(Placed):
 
     name = "numeric/independent"
     own_token = True
-    bound = "every item has a token of its own, and that of an unseen item was never trained"
+    no_transfer_reason = "every item has a token of its own, and that of an unseen item was never trained"
 
     def paths(self, train: TrainView) -> Sequence[Path]:
         return [()] * len(train.items)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import Ids, Mixture, Stage, TokenIds, Trained
+from bench.ids.identifiers import Ids, TokenIds
+from bench.ids.scheme import Mixture, Stage, Trained
 from bench.training.session import Moments, Session
 from semantic_ids.schemes import RqVae, RqVaeSettings
 
@@ -47,7 +48,7 @@ class MtgRecSettings(RqVaeSettings):
         super().__post_init__()
         for name in ("variants", "candidates", "updates"):
             if getattr(self, name) < 1:
-                raise BenchError(f"setting '{name}' must be 1 or more; found {getattr(self, name)}")
+                raise BenchError(f"setting '{name}' must be 1 or more; got {getattr(self, name)}")
         if max(self.variants, self.candidates) > min(self.epochs, self.variants):
             raise BenchError(
                 f"{self.candidates} candidates of {self.variants} variants from {self.epochs} epochs are asked for; "
@@ -55,12 +56,12 @@ class MtgRecSettings(RqVaeSettings):
             )
         for name, part in (("pretraining", self.pretraining), *(("checkpoints", part) for part in self.checkpoints)):
             if not 0 < part <= 1 or (name == "pretraining" and part == 1):
-                raise BenchError(f"setting '{name}' must be a part of the training, above 0; found {part}")
+                raise BenchError(f"setting '{name}' must be a part of the training, above 0; got {part}")
         if not 0 <= self.warm < 1:
-            raise BenchError(f"setting 'warm' must be a part of pre-training below 1; found {self.warm}")
+            raise BenchError(f"setting 'warm' must be a part of pre-training below 1; got {self.warm}")
         for name in ("temperature", "rate", "sample"):
             if not getattr(self, name) > 0:
-                raise BenchError(f"setting '{name}' must be above 0; found {getattr(self, name)}")
+                raise BenchError(f"setting '{name}' must be above 0; got {getattr(self, name)}")
 
 
 class MtgRec(RqVae):
@@ -81,9 +82,9 @@ class MtgRec(RqVae):
         pretrained = yield Stage(
             ids,
             "pre-train",
-            share=plan.pretraining,
+            budget_fraction=plan.pretraining,
             mixture=self.mixture(),
-            select=False,
+            use_validation=False,
             snapshots=plan.checkpoints,
         )
         candidates = range(min(plan.candidates, ids.variants))
@@ -92,7 +93,9 @@ class MtgRec(RqVae):
         for part, t5 in zip(plan.checkpoints, pretrained.snapshots, strict=True):
             for variant in candidates:
                 name = f"fine-tune variant {variant} from {part:g}"
-                tuned.append((yield Stage(ids.only(variant), name, share=share, rate=plan.rate, start=t5)))
+                tuned.append(
+                    (yield Stage(ids.only(variant), name, budget_fraction=share, lr_scale=plan.rate, start=t5))
+                )
         return max(tuned, key=lambda trained: trained.validation or 0.0)
 
 
@@ -121,7 +124,7 @@ class Influence:
         self.settings = settings
 
     def __call__(self, session: Session) -> NDArray[np.float64]:
-        plan, memory = self.settings, session.memory
+        plan, memory = self.settings, session.state
         history = memory.setdefault("probabilities", [[1 / session.variants] * session.variants])
         begin = plan.warm * session.epochs
         due = {round(begin + update * (session.epochs - begin) / plan.updates) for update in range(plan.updates)}

@@ -107,7 +107,7 @@ def rotated(vectors: Vectors, levels: int) -> Vectors:
     vectors = checked(vectors)
     if len(vectors) < 256 or vectors.shape[1] < levels:
         raise BenchError(
-            f"opq learns its rotation from 256 or more items with {levels} or more dimensions; found "
+            f"opq learns its rotation from 256 or more items with {levels} or more dimensions; got "
             f"{len(vectors)} items with {vectors.shape[1]}; use semantic/pq"
         )
     vectors = np.ascontiguousarray(vectors[:, : vectors.shape[1] // levels * levels])

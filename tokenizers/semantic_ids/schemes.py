@@ -12,9 +12,10 @@ import numpy as np
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import IdScheme, TokenIds
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed, encoder_digest, require_text
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
 from semantic_ids.quantisers import Quantised, Vectors, checked, product_kmeans, residual_kmeans, rotated
 from semantic_ids.rqvae import ResidualAutoEncoder, Training, use
@@ -37,7 +38,7 @@ class Settings(TextSettings):
         super().__post_init__()
         for name, least in (("levels", 1), ("codes", 2)):
             if getattr(self, name) < least:
-                raise BenchError(f"setting '{name}' must be {least} or more; found {getattr(self, name)}")
+                raise BenchError(f"setting '{name}' must be {least} or more; got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -63,24 +64,24 @@ class RqVaeSettings(Settings):
         super().__post_init__()
         for name in ("latent", "epochs", "batch", *(("hidden",) if min(self.hidden, default=1) < 1 else ())):
             if name == "hidden" or getattr(self, name) < 1:
-                raise BenchError(f"setting '{name}' must be 1 or more; found {getattr(self, name)}")
+                raise BenchError(f"setting '{name}' must be 1 or more; got {getattr(self, name)}")
         if not self.learning_rate > 0:
-            raise BenchError(f"setting 'learning_rate' must be above 0; found {self.learning_rate}")
+            raise BenchError(f"setting 'learning_rate' must be above 0; got {self.learning_rate}")
         if not 0 <= self.decay < 1:
-            raise BenchError(f"setting 'decay' must be at least 0 and below 1; found {self.decay}")
+            raise BenchError(f"setting 'decay' must be at least 0 and below 1; got {self.decay}")
 
 
 class Semantic(IdScheme):
     """Text, embedding, codes, collisions, tokens; what quantises is left to the variant."""
 
     Settings: ClassVar[type[Any]] = Settings
-    bound = "its codes are learnt, with their text embedding, on the items of one catalogue"
+    no_transfer_reason = "its codes are learnt, with their text embedding, on the items of one catalogue"
 
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings)
-        self.collides = self.settings.collisions == "none"
+        self.allow_collisions = self.settings.collisions == "none"
 
-    def require(self, items: ItemTable) -> None:
+    def validate_items(self, items: ItemTable) -> None:
         require_text(items, fields=self.settings.fields)
 
     def fit(self, train: TrainView) -> TokenIds:
@@ -90,7 +91,7 @@ class Semantic(IdScheme):
     def resolved(self, found: Quantised) -> Codes:
         return resolve(found.codes, found.size, found.distances, self.settings.collisions)
 
-    def depends(self) -> str:
+    def cache_key(self) -> str:
         return encoder_digest(self.settings.encoder)
 
     @abstractmethod
@@ -146,7 +147,7 @@ class RqVae(Semantic):
                 kept.appendleft(model.quantise(vectors))
                 codes = kept[0].codes
                 figures |= {"collisions": collision_rate(codes), "codes used": min(use(codes, kept[0].size))}
-            train.report(epoch, plan.epochs, figures)
+            train.progress(epoch, plan.epochs, figures)
         return list(kept)
 
     def training(self) -> Training:

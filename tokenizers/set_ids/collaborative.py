@@ -44,10 +44,10 @@ def read_vectors(path: Path, items: ItemTable, trained: NDArray[np.bool_]) -> Ve
 
 def _by_id(path: Path, items: ItemTable, trained: NDArray[np.bool_]) -> NDArray[Any]:
     if path.suffix != ".parquet":
-        raise BenchError(f"item vectors come from a .npy or a .parquet file; found '{path}'")
+        raise BenchError(f"item vectors come from a .npy or a .parquet file; got '{path}'")
     table = pd.read_parquet(path)
     if not set(COLUMNS) <= set(table.columns) or not len(table):
-        raise BenchError(f"'{path}' must have columns item and vector and a row; found {', '.join(table.columns)}")
+        raise BenchError(f"'{path}' must have columns item and vector and a row; got {', '.join(table.columns)}")
     names, place = table["item"].astype(str), {name: index for index, name in enumerate(items.ids)}
     unknown = names[~names.isin(place)]
     if len(unknown):

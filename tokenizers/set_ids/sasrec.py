@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.backbone.linear import linear
 from bench.data.dataset import Sequences, TrainView
-from bench.model.linear import linear
 
 CLIP = 5.0
 
@@ -72,7 +72,7 @@ def item_vectors(train: TrainView, plan: Training) -> NDArray[np.float32]:
             total, seen = 0.0, 0
             for batch in batches(sequences, rows, plan.batch, count, np.random.default_rng([train.seed, epoch])):
                 total, seen = total + step(model, optimiser, batch), seen + int((batch[:, 1:] < count).sum())
-            train.report(epoch + 1, plan.epochs, {"sasrec loss": total / max(1, seen)})
+            train.progress(epoch + 1, plan.epochs, {"sasrec loss": total / max(1, seen)})
     found: NDArray[np.float32] = model.items.weight[:count].detach().numpy().copy()
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,14 +11,16 @@ import numpy as np
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
-from bench.ids.scheme import Feature, IdScheme, Template, VectorIds
+from bench.ids.identifiers import Feature, Template, VectorIds
+from bench.ids.prompts import NEUTRAL
+from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed, encoder_digest, require_text
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 from set_ids.collaborative import Cold, read_vectors, settled, trained_items
 from set_ids.sasrec import Training, item_vectors
 
 OWN = "sasrec"
-SENTENCE = Template("Somebody chose these one after the other:", after=". What comes next?")
+WORDED = replace(NEUTRAL, separator="")
 MARKS = Template("<history>", after="<next>")  # where there are no words
 
 
@@ -33,7 +35,7 @@ class Common:
 
     def __post_init__(self) -> None:
         if self.negatives < 0:
-            raise BenchError(f"setting 'negatives' must be 0, for the whole catalogue, or more; found {self.negatives}")
+            raise BenchError(f"setting 'negatives' must be 0, for the whole catalogue, or more; got {self.negatives}")
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ class CollaborativeSettings(Common):
         super().__post_init__()
         for name in ("width", "history", "layers", "heads", "epochs", "batch"):
             if getattr(self, name) < 1:
-                raise BenchError(f"setting '{name}' must be 1 or more; found {getattr(self, name)}")
+                raise BenchError(f"setting '{name}' must be 1 or more; got {getattr(self, name)}")
         if self.width % self.heads:
-            raise BenchError(f"setting 'width' must be a multiple of heads={self.heads}; found {self.width}")
+            raise BenchError(f"setting 'width' must be a multiple of heads={self.heads}; got {self.width}")
         if not self.learning_rate > 0 or not 0 <= self.dropout < 1:
             raise BenchError(
                 "settings 'learning_rate' and 'dropout' must be above 0, and at least 0 and below 1; "
@@ -82,9 +84,9 @@ class SemanticSettings(TextSettings, Common):
         TextSettings.__post_init__(self)
         Common.__post_init__(self)
         if self.slots < 1 or min(self.hidden, default=1) < 1:
-            raise BenchError(f"settings 'slots' and 'hidden' must be 1 or more; found {self.slots} and {self.hidden}")
+            raise BenchError(f"settings 'slots' and 'hidden' must be 1 or more; got {self.slots} and {self.hidden}")
         if not self.alpha >= 0:
-            raise BenchError(f"setting 'alpha' must be 0 or more; found {self.alpha}")
+            raise BenchError(f"setting 'alpha' must be 0 or more; got {self.alpha}")
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,12 @@ class Settings(CollaborativeSettings, SemanticSettings):
 class VectorSet(IdScheme):
     """Features in the order of their slots, under a sentence in the backbone's words or between two marks."""
 
-    def require(self, items: ItemTable) -> None:
+    def validate_items(self, items: ItemTable) -> None:
         if isinstance(self.settings, TextSettings):
             require_text(items, fields=self.settings.fields)
 
     def identifiers(self, train: TrainView, *features: Feature) -> VectorIds:
-        vocabulary, template = train.language, SENTENCE
+        vocabulary, template = train.language, WORDED
         if vocabulary is None:
             template = MARKS
             vocabulary = Vocabulary.private([template.before, template.after])
@@ -160,7 +162,7 @@ class SetRec(VectorSet):
         semantic = self.semantic(train)  # first: that text is missing is known at once
         return self.identifiers(train, self.collaborative(train), semantic)
 
-    def depends(self) -> str:
+    def cache_key(self) -> str:
         return self.given() + encoder_digest(self.settings.encoder)
 
 
@@ -173,7 +175,7 @@ class CfOnly(VectorSet):
     def fit(self, train: TrainView) -> VectorIds:
         return self.identifiers(train, self.collaborative(train))
 
-    def depends(self) -> str:
+    def cache_key(self) -> str:
         return self.given()
 
 
@@ -186,5 +188,5 @@ class SemanticOnly(VectorSet):
     def fit(self, train: TrainView) -> VectorIds:
         return self.identifiers(train, self.semantic(train))
 
-    def depends(self) -> str:
+    def cache_key(self) -> str:
         return encoder_digest(self.settings.encoder)

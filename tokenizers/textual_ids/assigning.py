@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 from textual_ids.diverse import Search
 from textual_ids.naming import unique_codes
 

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.model.t5 import MASKED, T5, Cache
+from bench.backbone.t5 import MASKED, T5, Cache
 
 NEVER = float("-inf")
 
 
 @dataclass(frozen=True)
 class Search:
-    """Lengths count the start token: nothing ends below ``shortest``, nothing is longer than ``longest``."""
+    """Lengths count the start token: nothing ends below ``shortest``, nothing is longer than ``max_length``."""
 
     penalty: float
     shortest: int

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.data.dataset import Report, silent
-from bench.ids.vocabulary import Vocabulary
+from bench.backbone.t5 import T5
+from bench.data.dataset import Progress, silent
 from bench.model.sequence import IGNORED, shifted
-from bench.model.t5 import T5
 from bench.training.examples import bucketed_batches
+from bench.vocabulary import Vocabulary
 from textual_ids.diverse import Found, Search, diverse_beams
 from textual_ids.reading import cleaned
 
@@ -37,7 +37,7 @@ def bootstrap(
     targets: Sequence[Sequence[int]],
     plan: Bootstrap,
     seed: int,
-    report: Report = silent,
+    progress: Progress = silent,
 ) -> None:
     """Teach ``t5`` to write ``targets`` after reading ``sources``, both token ids with the end token, in place.
 
@@ -58,7 +58,7 @@ def bootstrap(
         torch.nn.utils.clip_grad_norm_(t5.parameters(), 1.0)
         optimiser.step()
         if (step + 1) % 20 == 0 or step + 1 == total:
-            report(step + 1, total, {"loss": float(loss.detach())})
+            progress(step + 1, total, {"loss": float(loss.detach())})
     t5.eval()
 
 
@@ -90,7 +90,7 @@ class Writer:
     vocabulary: Vocabulary
     sources: Sequence[Sequence[int]]
 
-    def candidates(self, rows: Sequence[int], search: Search, report: Report = silent) -> list[list[str]]:
+    def candidates(self, rows: Sequence[int], search: Search, progress: Progress = silent) -> list[list[str]]:
         """For each of the texts in ``rows`` what a diverse beam search found, best first, as whole words."""
         names: dict[int, list[str]] = {}
         forbidden = unwritable(self.vocabulary, self.t5)
@@ -100,7 +100,7 @@ class Writer:
                 cache = self.t5.start(self.t5.encode(tokens, mask), mask)
             found = diverse_beams(self.t5, cache, search, self.vocabulary.pad, self.vocabulary.eos, forbidden)
             names.update(zip(batch, in_words(found, self.vocabulary), strict=True))
-            report(len(names), len(rows), {})
+            progress(len(names), len(rows), {})
         return [names[row] for row in rows]
 
     def _batches(self, rows: Sequence[int], groups: int) -> Iterator[list[int]]:

@@ -9,18 +9,19 @@ from typing import Protocol
 
 import torch
 
+from bench.backbone import huggingface
+from bench.backbone.t5 import T5
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
-from bench.evaluation.cost import Stopwatch
-from bench.ids.plugins import source_digest
+from bench.ids.prompts import SEPARATOR
 from bench.ids.text import compose, require_text
-from bench.ids.vocabulary import Vocabulary
-from bench.model import huggingface
-from bench.model.t5 import T5
+from bench.runs.subjects import source_digest
 from bench.training import checkpoint
+from bench.training.cost import Stopwatch
+from bench.vocabulary import Vocabulary
 from textual_ids.generator import Bootstrap, Writer, bootstrap
 from textual_ids.reading import as_words, letters, phrases, read_tokens
-from textual_ids.title import SEPARATOR, readable
+from textual_ids.title import readable
 from textual_ids.words import spread, table
 
 
@@ -91,10 +92,10 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     if path and path.exists():
         state, weights = checkpoint.load(path)
         t5.load_state_dict(weights)
-        train.spared.append(state.seconds)
+        train.cached_seconds.append(state.seconds)
     else:
         watch = Stopwatch()
-        bootstrap(t5, vocabulary, sources, targets, plan, train.seed, train.report)
+        bootstrap(t5, vocabulary, sources, targets, plan, train.seed, train.progress)
         if path:
             checkpoint.save(path, checkpoint.TrainingState(seconds=watch.seconds), t5.state_dict())
     return Writer(t5.eval(), vocabulary, sources)

@@ -9,24 +9,24 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from bench.backbone import huggingface
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
-from bench.evaluation.cost import Stopwatch
 from bench.ids import storage
-from bench.ids.prompts import SENTENCE
-from bench.ids.scheme import Ids, IdScheme, Stage, Template, TokenIds, Trained
+from bench.ids.identifiers import Ids, Template, TokenIds
+from bench.ids.prompts import NEUTRAL, SEPARATOR
+from bench.ids.scheme import IdScheme, Stage, Trained
 from bench.ids.text import require_text
 from bench.ids.users import UserIds
-from bench.model import huggingface
 from bench.model.recommender import Recommender
 from bench.training import checkpoint
+from bench.training.cost import Stopwatch
 from textual_ids.assigning import assign, levels
 from textual_ids.diverse import Search
 from textual_ids.generator import Writer
 from textual_ids.generators import cache_path, content_key, first_writer, kept_writer
 from textual_ids.learner import GeneratorLearner
 from textual_ids.reading import read_tokens
-from textual_ids.title import SEPARATOR
 
 GENERATOR = "generator.safetensors"
 PUBLISHED = "names of users as the published code writes them, test items included, are textual/idgenrec-user-leak"
@@ -73,10 +73,10 @@ class IdGenRecSettings:
         counts = ("candidates", "lengths", "rounds", "max_history", *BOOTSTRAP)
         for name, least in (*((name, 1) for name in counts if name != "bootstrap_rate"), ("max_text", 2)):
             if getattr(self, name) < least:
-                raise BenchError(f"setting '{name}' must be {least} or more; found {getattr(self, name)}")
+                raise BenchError(f"setting '{name}' must be {least} or more; got {getattr(self, name)}")
         for name in ("bootstrap_rate", "generator_rate", "recommender_rate", "generator_share"):
             if not getattr(self, name) > 0:
-                raise BenchError(f"setting '{name}' must be above 0; found {getattr(self, name)}")
+                raise BenchError(f"setting '{name}' must be above 0; got {getattr(self, name)}")
         if self.rounds * self.generator_share >= 1:
             raise BenchError(
                 f"{self.rounds} rounds of generator_share={self.generator_share} leave nothing of the training budget "
@@ -102,18 +102,18 @@ class IdGenRec(IdScheme):
     """
 
     name = "textual/idgenrec"
-    bound = ""
+    supports_transfer = True
     Settings: ClassVar[type[Any]] = IdGenRecSettings
     writer: Writer | None = None  # as the stages have left it
 
-    def require(self, items: ItemTable) -> None:
+    def validate_items(self, items: ItemTable) -> None:
         require_text(items, "textual identifiers")
 
     def fit(self, train: TrainView) -> Ids:
         self.writer = first_writer(self.settings, train)
         return self.named(train, self.writer)
 
-    def keep(self, folder: Path) -> None:
+    def save_state(self, folder: Path) -> None:
         """The generator that has named the items of the tested recommender, for ``transfer``."""
         if self.writer is not None:
             checkpoint.save(folder / GENERATOR, checkpoint.TrainingState(), self.writer.t5.state_dict())
@@ -122,25 +122,27 @@ class IdGenRec(IdScheme):
         """An unseen catalogue is named by the trained generator, which reads its text as it read that of training."""
         return self.named(target, kept_writer(self.settings, target, trained.ids.vocabulary, kept / GENERATOR))
 
-    def depends(self) -> str:
+    def cache_key(self) -> str:
         return huggingface.content_digest(self.settings.generator, "generator")
 
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
         plan = self.settings
         share = plan.recommender_share
         if plan.first == "recommender":
-            yield Stage(ids, "recommender", share=share, rate=plan.recommender_rate, select=False)
+            yield Stage(ids, "recommender", budget_fraction=share, lr_scale=plan.recommender_rate, use_validation=False)
         writer = self.writer = self.first(train)
         for number in range(1, plan.rounds + 1):
             writer = self.writer = yield from self.taught(writer, ids, f"generator {number}", plan.generator_share)
             ids = self.named(train, writer)
             last = number == plan.rounds
-            yield Stage(ids, f"recommender {number}", share=share, rate=plan.recommender_rate, select=last)
+            yield Stage(
+                ids, f"recommender {number}", budget_fraction=share, lr_scale=plan.recommender_rate, use_validation=last
+            )
         return None
 
     def first(self, train: TrainView) -> Writer:
         """The generator as ``fit`` has left it, whose seconds are counted there."""
-        return first_writer(self.settings, replace(train, spared=[]))
+        return first_writer(self.settings, replace(train, cached_seconds=[]))
 
     def taught(self, writer: Writer, ids: Ids, name: str, share: float) -> Generator[Stage, Trained, Writer]:
         """A stage of the generator: what it came to."""
@@ -149,7 +151,9 @@ class IdGenRec(IdScheme):
         def learner(recommender: Recommender) -> GeneratorLearner:
             return GeneratorLearner(recommender, writer, plan.max_history, longest)
 
-        trained = yield Stage(ids, name, share=share, rate=plan.generator_rate, learner=learner, select=False)
+        trained = yield Stage(
+            ids, name, budget_fraction=share, lr_scale=plan.generator_rate, wrap_model=learner, use_validation=False
+        )
         assert isinstance(trained.recommender, GeneratorLearner)
         return Writer(trained.recommender.generator, writer.vocabulary, writer.sources)
 
@@ -176,15 +180,15 @@ class IdGenRec(IdScheme):
         if path and path.exists():
             kept, notes = storage.load(path)
             assert isinstance(kept, TokenIds)
-            train.spared.append(notes["seconds"])
+            train.cached_seconds.append(notes["seconds"])
             return kept
         watch = Stopwatch()
 
         def candidates(rows: Sequence[int], search: Search) -> list[list[str]]:
-            return writer.candidates(rows, search, train.report)
+            return writer.candidates(rows, search, train.progress)
 
         codes = assign(numbered(writer.sources), candidates, searches, vocabulary)
-        template = SENTENCE if vocabulary.language_model else Template(separator=SEPARATOR)
+        template = NEUTRAL if vocabulary.language_model else Template(separator=SEPARATOR)
         ids = TokenIds.from_lists(codes, vocabulary, template)
         if path:
             storage.save(ids, path, {"seconds": watch.seconds})
@@ -216,7 +220,9 @@ class RecommenderOnly(IdGenRec):
         names = ["recommender"] if plan.first == "recommender" else []
         for name in (*names, *(f"recommender {number}" for number in range(1, plan.rounds + 1))):
             more = plan.rounds * plan.generator_share if name == last else 0.0
-            yield Stage(ids, name, share=share + more, rate=plan.recommender_rate, select=name == last)
+            yield Stage(
+                ids, name, budget_fraction=share + more, lr_scale=plan.recommender_rate, use_validation=name == last
+            )
         return None
 
 
@@ -230,7 +236,7 @@ class GeneratorOnly(IdGenRec):
         for number in range(1, self.settings.rounds + 1):
             writer = self.writer = yield from self.taught(writer, ids, f"generator {number}", 1 / self.settings.rounds)
             ids = self.named(train, writer)
-        yield Stage(ids, "recommender as it began", share=0.0, select=False)
+        yield Stage(ids, "recommender as it began", budget_fraction=0.0, use_validation=False)
         return None
 
 

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
+from bench.ids.identifiers import TokenIds, Variants
 from bench.ids.prompts import Prompts
-from bench.ids.scheme import TokenIds, Variants
 from bench.model.inputs import EncoderInput
 from bench.model.recommender import Batch, Decoding, Recommender, Slots, required
 from bench.model.sequence import SequenceRecommender
-from bench.model.t5 import T5
 from textual_ids.generator import Writer, padded, unwritable
 from textual_ids.reading import cleaned
 
@@ -53,8 +53,8 @@ class GeneratorLearner(Recommender):
         self.writer, self.max_history, self.longest = writer, max_history, longest
 
     @property
-    def t5(self) -> T5:  # type: ignore[override]
-        return self.recommender.t5
+    def backbone(self) -> T5:  # type: ignore[override]
+        return self.recommender.backbone
 
     def train(self, mode: bool = True) -> GeneratorLearner:
         """Never: dropout would have the frozen recommender judge something else than it reads later."""
@@ -78,27 +78,27 @@ class GeneratorLearner(Recommender):
             "prompts": np.broadcast_to(prompts, len(histories)).astype(np.int64),
         }
         kept = {name: whole[name] for name in ("labels", "nodes", "predicted")}
-        owners = None if histories.owners is None else torch.from_numpy(histories.owners)
-        return {**kept, "owners": owners, **{name: torch.from_numpy(array) for name, array in arrays.items()}}
+        user_rows = None if histories.user_rows is None else torch.from_numpy(histories.user_rows)
+        return {**kept, "user_rows": user_rows, **{name: torch.from_numpy(array) for name, array in arrays.items()}}
 
     def forward(self, batch: Batch) -> Tensor:
         codes, soft = self.soft_names(required(batch, "read").tolist())
-        owners = batch["owners"]
+        user_rows = batch["user_rows"]
         histories = Sequences(
             required(batch, "values").cpu().numpy(),
             required(batch, "offsets").cpu().numpy(),
-            None if owners is None else owners.cpu().numpy(),
+            None if user_rows is None else user_rows.cpu().numpy(),
         )
         ids = TokenIds.from_lists(codes, self.writer.vocabulary, self.recommender.ids.template)
         source = self.recommender.writer.renamed(ids).write(histories, 0, required(batch, "prompts").cpu().numpy())
-        words = None if self.t5.whole_words is None else source.words.to(soft.device)
+        words = None if self.backbone.whole_words is None else source.words.to(soft.device)
         mask = None if source.mask is None else source.mask.to(soft.device)
         loss: Tensor = self.recommender({**batch, "tokens": self.spliced(source, soft), "mask": mask, "words": words})
         return loss
 
     def spliced(self, source: EncoderInput, soft: Tensor) -> Tensor:
         """The embeddings ``[B, S, D]`` of the source with those of its items from ``soft [U, L, D]``."""
-        embedded: Tensor = self.t5.embedding(source.tokens.to(soft.device))
+        embedded: Tensor = self.backbone.embedding(source.tokens.to(soft.device))
         lengths = source.spans[:, 2] - source.spans[:, 1]
         places = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         rows, columns, items = (np.repeat(part, lengths) for part in (*source.spans.T[:2], source.items))
@@ -127,7 +127,7 @@ class GeneratorLearner(Recommender):
                 origins += [(local, origin) for _, origin in pairs]
             given = (tokens, mask, written, _pairs(origins, device))
             means.append(checkpoint(self._means, *given, use_reentrant=False, preserve_rng_state=False))
-        soft: Tensor = self.t5.embedding(padded(names, pad, device)[0])
+        soft: Tensor = self.backbone.embedding(padded(names, pad, device)[0])
         rows, columns = _pairs(places, device).T
         return names, soft.index_put((rows, columns), torch.cat(means).to(soft.dtype))
 
@@ -145,7 +145,7 @@ class GeneratorLearner(Recommender):
         hidden = self.generator.decode(before, self.generator.start(self.generator.encode(tokens, mask), mask))
         logits = self.generator.logits(hidden[at[:, 0], at[:, 1]]).float().masked_fill(forbidden, float("-inf"))
         known = self.writer.vocabulary.tokenizer.get_vocab_size()  # rows behind it no token has, in either table
-        return logits.softmax(-1)[:, :known] @ self.t5.embedding.weight[:known].float()
+        return logits.softmax(-1)[:, :known] @ self.backbone.embedding.weight[:known].float()
 
     @torch.no_grad()
     def _greedy(self, tokens: Tensor, mask: Tensor | None) -> Tensor:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from bench.errors import BenchError
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 
 
 def unique_codes(choices: Iterable[Iterable[str]], vocabulary: Vocabulary) -> list[list[int]]:

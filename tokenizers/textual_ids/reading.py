@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from bench.data.dataset import ItemTable
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 from textual_ids.words import rank, spread, table
 
 

@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
-from bench.ids.prompts import SENTENCE
-from bench.ids.scheme import IdScheme, Template, TokenIds
+from bench.ids.identifiers import Template, TokenIds
+from bench.ids.prompts import NEUTRAL, SEPARATOR
+from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 from textual_ids.naming import unique_codes
 from textual_ids.words import ItemWords, is_filler, rank, spread, table
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender
-
-SEPARATOR = SENTENCE.separator  # no word has one
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("words", "min_shared", "vocabulary"):
             if getattr(self, name) < 1:
-                raise BenchError(f"setting of textual/title '{name}' must be 1 or more; found {getattr(self, name)}")
+                raise BenchError(f"setting of textual/title '{name}' must be 1 or more; got {getattr(self, name)}")
 
 
 class Title(IdScheme):
@@ -51,21 +50,21 @@ class Title(IdScheme):
     """
 
     name = "textual/title"
-    bound = ""
+    supports_transfer = True
     Settings = Settings
 
-    def require(self, items: ItemTable) -> None:
+    def validate_items(self, items: ItemTable) -> None:
         require_text(items, "textual identifiers")
 
     def fit(self, train: TrainView) -> TokenIds:
-        return self.named(train.items, train.language, SENTENCE if train.language else Template(separator=SEPARATOR))
+        return self.named(train.items, train.language, NEUTRAL if train.language else Template(separator=SEPARATOR))
 
     def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> TokenIds:
         return self.named(target.items, trained.ids.vocabulary, trained.ids.template)
 
     def named(self, items: ItemTable, vocabulary: Vocabulary | None, template: Template) -> TokenIds:
         """Identifiers in the vocabulary given, or in one trained on their words."""
-        self.require(items)
+        self.validate_items(items)
         words = table(items)
         shared_by = spread(words)
         if vocabulary is not None:

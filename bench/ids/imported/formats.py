@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from bench.errors import BenchError
-from bench.ids.scheme import Template
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template
+from bench.vocabulary import Vocabulary
 
 BRACKETED = re.compile(r"(?:<[^<>\s]+>\s*)+")
 WHOLE = re.compile(r"\d+(?:\s+\d+)+")
@@ -142,7 +142,7 @@ def _json(path: Path, data: bytes) -> Found:
 
 def _tokens(path: Path, key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise BenchError(f"item '{key}' of '{path}' must have a list of tokens or numbers; found {value!r}")
+        raise BenchError(f"item '{key}' of '{path}' must have a list of tokens or numbers; got {value!r}")
     if all(isinstance(part, str) and part.strip() for part in value):
         return tuple(value)
     wrong = [part for part in value if isinstance(part, bool) or not isinstance(part, int) or part < 0]
@@ -181,15 +181,15 @@ def _numpy(path: Path, data: bytes) -> Found:
     try:
         codes = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise BenchError(f"'{path}' is damaged, or holds Python objects, which are not read: {error}") from error
+        raise BenchError(f"'{path}' is corrupt, or holds Python objects, which are not read: {error}") from error
     if codes.ndim != 2 or not codes.size:
-        raise BenchError(f"'{path}' must hold codes of shape [items, length]; found {list(codes.shape)}")
+        raise BenchError(f"'{path}' must hold codes of shape [items, length]; got {list(codes.shape)}")
     if codes.dtype.kind not in "iu":
         gaps = f", {int(np.isnan(codes).sum()):,} of them NaN" if codes.dtype.kind == "f" else ""
-        raise BenchError(f"'{path}' must hold whole numbers; found {codes.dtype}{gaps}")
+        raise BenchError(f"'{path}' must hold whole numbers; got {codes.dtype}{gaps}")
     if codes.min() < 0:
         row = int(np.argwhere(codes < 0)[0][0])
-        raise BenchError(f"'{path}' must hold codes of 0 or above; found {codes.min()}, first in row {row}")
+        raise BenchError(f"'{path}' must hold codes of 0 or above; got {codes.min()}, first in row {row}")
     rows = codes.tolist()
     return Found(tuple(map(str, range(len(rows)))), tuple(by_place(row) for row in rows), numbered=True)
 

@@ -90,7 +90,7 @@ def _are_numbers(found: Found, path: Path, other: Path) -> bool:
 class Matched:
     """``values[item]`` are the tokens or words of each item of the catalogue, empty where there are none.
 
-    ``remarks`` say in one line each what does not agree.
+    ``warnings`` say in one line each what does not agree.
     """
 
     values: tuple[Value, ...]

@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Literal
 
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
+from bench.ids.identifiers import Template, TokenIds
 from bench.ids.imported import formats
 from bench.ids.imported.items import Matched, Value, beside, examples, keyed, match
-from bench.ids.prompts import SENTENCE
-from bench.ids.scheme import IdScheme, Template, TokenIds
-from bench.ids.vocabulary import EOS, PAD, UNK, Vocabulary
+from bench.ids.prompts import NEUTRAL, SEPARATOR
+from bench.ids.scheme import IdScheme
+from bench.vocabulary import EOS, PAD, UNK, Vocabulary
 
-SEPARATOR = SENTENCE.separator
 MISSING = "<missing>"
 
 
@@ -53,14 +53,14 @@ class File(IdScheme):
         self.found = formats.read(self.path, self.data)
         super().__init__(replace(asked, content=digest))
 
-    def depends(self) -> str:
+    def cache_key(self) -> str:
         return str(self.settings.content)
 
     def matched(self, train: TrainView) -> Matched:
         held = keyed(self.found, self.path, self.named, self.beside)
         return match(held, train.items, self.path.name, train.dataset)
 
-    def remarks(self, train: TrainView) -> Sequence[str]:
+    def warnings(self, train: TrainView) -> Sequence[str]:
         matched = self.matched(train)
         if train.language is None or not self.found.words:
             return matched.remarks
@@ -95,7 +95,7 @@ class File(IdScheme):
     def of_words(self, matched: Matched, train: TrainView) -> TokenIds:
         texts = _numbered(matched.values)
         separator = SEPARATOR if self.settings.separator is None else self.settings.separator
-        vocabulary, template = train.language, replace(SENTENCE, separator=separator)
+        vocabulary, template = train.language, replace(NEUTRAL, separator=separator)
         if vocabulary is None:  # which has no words but theirs
             vocabulary = Vocabulary.trained(texts, self.settings.vocabulary, reserved=separator.split())
             template = Template(separator=separator)

@@ -16,8 +16,8 @@ from bench.files import replacing
 from bench.report.figures import cost, curves, lengths, quality, ranks, slices, tree
 from bench.report.figures.inline import inline
 from bench.report.figures.style import Looks, looks, style
-from bench.report.results import Result
 from bench.report.rows import Section, sections
+from bench.results.read import Result
 
 __all__ = ["PICTURES", "Looks", "check", "looks", "svg", "write", "write_all"]
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.report.figures.style import Look, Looks, explained
 from bench.report.labels import labels
-from bench.report.results import Result
 from bench.report.rows import Section
+from bench.results.read import Result
 
 PANEL_HEIGHT, LEGEND_LINE = 2.6, 0.17  # inches
 WINDOWS = 60  # a loss is averaged over so many stretches of its steps, or the noise of batches hides its course
@@ -77,7 +77,7 @@ def course(result: Result) -> Course | None:
         loss, validation = ([float(point.get(key, np.nan)) for point in points] for key in ("loss", name))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BenchError(
-            f"the training curve in '{result.folder / 'result.json'}' is damaged ({error!r}); run that cell again "
+            f"the training curve in '{result.folder / 'result.json'}' is corrupt ({error!r}); run that cell again "
             "with --force"
         ) from error
     steps = _end_to_end(steps)

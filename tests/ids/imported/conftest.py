@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
-from bench.ids import plugins
 from bench.ids.imported import File
+from bench.runs import subjects
 
 Written = Callable[..., Path]
 Made = Callable[..., File]
@@ -44,8 +44,8 @@ def made() -> Made:
     """``made(path, missing="counter")``: the scheme of a file, found and set as the command line does it."""
 
     def make(path: Path, **overrides: str) -> File:
-        cls = plugins.load_scheme(f"file:{path}")
-        scheme = cls(plugins.settings(cls, overrides))
+        cls = subjects.load_scheme(f"file:{path}")
+        scheme = cls(subjects.settings(cls, overrides))
         assert isinstance(scheme, File)
         return scheme
 

@@ -24,18 +24,18 @@ def read(path: Path) -> Found:
     return formats.read(path, formats.content(path))
 
 
-def held(found: Found) -> dict[str, object]:
+def seen(found: Found) -> dict[str, object]:
     return dict(zip(found.keys, found.values, strict=True))
 
 
 def test_an_index_json_of_tokens(written: Written) -> None:
     text = '{"0": ["<a_183>", "<b_70>", "<c_232>", "<d_6>"], "1": ["<a_183>", "<b_122>", "<c_96>", "<d_235>"]}'
-    assert held(read(written("Beauty.index.json", text))) == {key: tuple(v) for key, v in json.loads(text).items()}
+    assert seen(read(written("Beauty.index.json", text))) == {key: tuple(v) for key, v in json.loads(text).items()}
 
 
 def test_sem_ids_are_numbers_by_place(written: Written) -> None:
     found = read(written("sentence-t5-base_OPQ4,IVF1,PQ4x8.sem_ids", '{"B00A": [3, 0, 255], "B00B": [0, 3, 7]}'))
-    assert held(found) == {"B00A": ("<a_3>", "<b_0>", "<c_255>"), "B00B": ("<a_0>", "<b_3>", "<c_7>")}
+    assert seen(found) == {"B00A": ("<a_3>", "<b_0>", "<c_255>"), "B00B": ("<a_0>", "<b_3>", "<c_7>")}
 
 
 @pytest.mark.parametrize(
@@ -55,28 +55,28 @@ def test_sem_ids_are_numbers_by_place(written: Written) -> None:
     ],
 )
 def test_text_indices(written: Written, text: str, expected: dict[str, object]) -> None:
-    assert held(read(written("item_generative_indexing_phase_0.txt", text))) == expected
+    assert seen(read(written("item_generative_indexing_phase_0.txt", text))) == expected
 
 
 def test_json_of_words_and_of_rows(written: Written) -> None:
-    assert held(read(written("a.json", '{"x": "red car", "y": null}'))) == {"x": "red car", "y": ""}
+    assert seen(read(written("a.json", '{"x": "red car", "y": null}'))) == {"x": "red car", "y": ""}
     found = read(written("b.json", "[[1, 2], [3, 4]]"))
     assert found.numbered
-    assert held(found) == {"0": ("<a_1>", "<b_2>"), "1": ("<a_3>", "<b_4>")}
+    assert seen(found) == {"0": ("<a_1>", "<b_2>"), "1": ("<a_3>", "<b_4>")}
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint16", "int64", "uint64"])
 def test_matrices_of_every_whole_type(written: Written, kind: str) -> None:
     found = read(written("codes.npy", np.array([[1, 2], [127, 0]], kind)))
     assert found.numbered
-    assert held(found) == {"0": ("<a_1>", "<b_2>"), "1": ("<a_127>", "<b_0>")}
+    assert seen(found) == {"0": ("<a_1>", "<b_2>"), "1": ("<a_127>", "<b_0>")}
 
 
 def test_foreign_parquet(written: Written, tmp_path: Path) -> None:
     pd.DataFrame({"item": [7, 8], "identifier": [[1, 2], [3, 4]]}).to_parquet(tmp_path / "codes.parquet")
-    assert held(read(tmp_path / "codes.parquet")) == {"7": ("<a_1>", "<b_2>"), "8": ("<a_3>", "<b_4>")}
+    assert seen(read(tmp_path / "codes.parquet")) == {"7": ("<a_1>", "<b_2>"), "8": ("<a_3>", "<b_4>")}
     pd.DataFrame({"item": ["x"], "identifier": ["red car"]}).to_parquet(tmp_path / "words.parquet")
-    assert held(read(tmp_path / "words.parquet")) == {"x": "red car"}
+    assert seen(read(tmp_path / "words.parquet")) == {"x": "red car"}
 
 
 @given(st.lists(st.integers(0, 10**40), min_size=1, max_size=60))
@@ -104,28 +104,28 @@ def parquet(**columns: list[object]) -> bytes:
         ("ids.json", '{"A": [1], "B": [2], "A": [3]}', "names 1 items twice, the first is 'A'"),
         ("ids.json", "{}", "holds no identifier"),
         ("ids.json", '{"A": [], "B": null}', "holds no identifier: it names 2 items and says nothing of them"),
-        ("ids.json", '{"A": [1, 2.0]}', "all tokens or all whole numbers, 0 or above; found 2.0"),
+        ("ids.json", '{"A": [1, 2.0]}', "all tokens or all whole numbers, 0 or above; got 2.0"),
         ("ids.json", '{"A": [1, NaN]}', "found nan"),
         ("ids.json", '{"A": [1, -1]}', "found -1"),
         ("ids.json", '{"A": [true]}', "found True"),
         ("ids.json", '{"A": [[1, 2]]}', "found [1, 2]"),
         ("ids.json", '{"A": [1, "<b_2>"]}', "found '<b_2>'"),
         ("ids.json", '{"A": ["<a_1>", " "]}', "found '<a_1>'"),
-        ("ids.json", '{"A": {"b": 1}}', "must have a list of tokens or numbers; found {'b': 1}"),
-        ("ids.json", '{"A": [1], "B": "words"}', "must have a list of tokens or numbers; found 'words'"),
+        ("ids.json", '{"A": {"b": 1}}', "must have a list of tokens or numbers; got {'b': 1}"),
+        ("ids.json", '{"A": [1], "B": "words"}', "must have a list of tokens or numbers; got 'words'"),
         ("ids.txt", "A red\nB blue\nA green\n", "names 1 items twice, the first is 'A'"),
         ("ids.txt", "A\nB\nC\n", "it has no line of a key and an identifier"),
         ("ids.pkl", b"\x80\x04\x95\x10\x00", "neither text in UTF-8 nor a format that bench reads"),
         ("ids.npz", b"PK\x03\x04\xff\xfe", "neither text in UTF-8"),
-        ("ids.npy", b"\x93NUMPY\x01\x00v\x00{'descr'", "is damaged"),
+        ("ids.npy", b"\x93NUMPY\x01\x00v\x00{'descr'", "is corrupt"),
         ("ids.npy", np.array([[1, 2], [3, 4]], object), "holds Python objects"),
-        ("ids.npy", np.array([1, 2, 3]), "must hold codes of shape [items, length]; found [3]"),
+        ("ids.npy", np.array([1, 2, 3]), "must hold codes of shape [items, length]; got [3]"),
         ("ids.npy", np.zeros((2, 3, 4), int), "found [2, 3, 4]"),
         ("ids.npy", np.zeros((0, 3), int), "found [0, 3]"),
-        ("ids.npy", np.array([[1.0, np.nan]]), "must hold whole numbers; found float64, 1 of them NaN"),
+        ("ids.npy", np.array([[1.0, np.nan]]), "must hold whole numbers; got float64, 1 of them NaN"),
         ("ids.npy", np.array([[1, 2], [3, -1]]), "found -1, first in row 1"),
-        ("ids.parquet", b"PAR1nothing", "is damaged"),
-        ("ids.parquet", parquet(item=["A"], code=[[1]]), "must have the columns item, identifier; found item, code"),
+        ("ids.parquet", b"PAR1nothing", "is corrupt"),
+        ("ids.parquet", parquet(item=["A"], code=[[1]]), "must have the columns item, identifier; got item, code"),
         ("ids.parquet", parquet(item=["A"], identifier=["a"], tokens=[[3]]), "was written by an older bench"),
     ],
 )

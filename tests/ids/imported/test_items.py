@@ -73,13 +73,13 @@ def test_rows_need_their_items(written: Written) -> None:
 
 
 @given(st.dictionaries(st.sampled_from("ABCDEFXYZ"), st.sampled_from(["", "red", "blue", "red car"])))
-def test_what_does_not_agree_is_counted(held: dict[str, str]) -> None:
-    known = {key: words for key, words in held.items() if key in LETTERS.ids}
+def test_what_does_not_agree_is_counted(seen: dict[str, str]) -> None:
+    known = {key: words for key, words in seen.items() if key in LETTERS.ids}
     if not known:
         with pytest.raises(BenchError, match="none of the"):
-            match(held, LETTERS, "ids.txt", "letters")
+            match(seen, LETTERS, "ids.txt", "letters")
         return
-    found = match(held, LETTERS, "ids.txt", "letters")
+    found = match(seen, LETTERS, "ids.txt", "letters")
     assert found.values == tuple(known.get(letter, "") for letter in "ABCDEF")
     assert found.missing == tuple(place for place, letter in enumerate("ABCDEF") if not known.get(letter))
     words = [text for text in known.values() if text]
@@ -87,8 +87,8 @@ def test_what_does_not_agree_is_counted(held: dict[str, str]) -> None:
     expected = []
     if found.missing:
         expected.append(f"{len(found.missing)} of 6 items have no identifier in 'ids.txt': ")
-    if len(known) < len(held):
-        expected.append(f"{len(held) - len(known)} of {len(held)} items of 'ids.txt' are not in the catalogue")
+    if len(known) < len(seen):
+        expected.append(f"{len(seen) - len(known)} of {len(seen)} items of 'ids.txt' are not in the catalogue")
     if shared:
         expected.append(f"{shared} items share their identifier with another, as ")
     assert len(found.remarks) == len(expected)

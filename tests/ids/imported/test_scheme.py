@@ -13,11 +13,12 @@ import pytest
 from bench.data.dataset import Dataset, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids import exchange, plugins
+from bench.ids import exchange
+from bench.ids.identifiers import Template, TokenIds
 from bench.ids.imported import File
 from bench.ids.prompts import SENTENCE
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.runs import subjects
+from bench.vocabulary import Vocabulary
 
 Written = Callable[..., Path]
 Made = Callable[..., File]
@@ -38,7 +39,7 @@ def test_codes_are_tokens_of_a_private_vocabulary(written: Written, made: Made, 
     assert not ids.vocabulary.language_model
     assert ids.template == Template()
     assert ids.groups.tolist()[0] == ids.groups.tolist()[1]  # given as they are: reported, not mended
-    assert scheme.remarks(train) == (
+    assert scheme.warnings(train) == (
         "2 items share their identifier with another, as '<a_0> <b_2>' is that of 'A1', 'B2'",
     )
 
@@ -89,12 +90,12 @@ def test_words_are_text(written: Written, made: Made, train: TrainView, t5_token
     assert [list(of_t5.code(item)) for item in range(4)] == [
         t5.encode(t) for t in ("red car", "red", "big blue car", "red fire truck")
     ]
-    titles = [plugins.load_scheme("textual/title")().fit(view) for view in (train, replace(train, language=t5))]
+    titles = [subjects.load_scheme("textual/title")().fit(view) for view in (train, replace(train, language=t5))]
     assert [ids.template, of_t5.template] == [ours.template for ours in titles]
     assert made(path, separator=",").fit(replace(train, language=t5)).template == replace(SENTENCE, separator=",")
-    assert not scheme.remarks(replace(train, language=t5))
+    assert not scheme.warnings(replace(train, language=t5))
     odd = made(written("odd.txt", "A1 red\nB2 赤い車\nC3 c\nD4 d\n"))
-    assert odd.remarks(replace(train, language=t5)) == (
+    assert odd.warnings(replace(train, language=t5)) == (
         "1 identifiers have letters that the backbone's vocabulary can't write: '赤い車'",
     )
 
@@ -108,7 +109,7 @@ def test_missing_items_are_an_error_or_numbered(written: Written, made: Made, tr
     ids = scheme.fit(train)
     assert len(set(map(ids.code, range(4)))) == 4
     assert (
-        scheme.remarks(train)[1]
+        scheme.warnings(train)[1]
         == f"1 of {4 if text[0] == 'A' else 3} items of 'some.txt' are not in the catalogue and are left out: 'X9'"
     )
     if text[0] == "A":  # '1' is taken
@@ -126,7 +127,7 @@ def test_many_missing_items_take_few_tokens(written: Written, made: Made, toy: D
 def test_identity_is_the_content(written: Written, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written("four.index.json", json.dumps(INDEX))
     first = made(path)
-    assert first.depends() == first.settings.content != ""
+    assert first.cache_key() == first.settings.content != ""
     monkeypatch.chdir(tmp_path)
     assert type(made(Path("four.index.json"))) is type(first)
     assert made(Path("four.index.json")).settings == first.settings
@@ -149,13 +150,13 @@ def test_a_token_that_bench_needs_is_refused(written: Written, made: Made, train
 
 def test_a_path_is_needed() -> None:
     with pytest.raises(BenchError, match="file: needs a path"):
-        plugins.load_scheme("file:")
+        subjects.load_scheme("file:")
 
 
 def test_a_table_of_ours_gives_the_very_identifiers(made: Made, toy: Dataset, tmp_path: Path) -> None:
     train = leave_one_out(toy).train
     for name in ("numeric", "textual", "numeric/collaborative"):
-        cls = plugins.load_scheme(name)
+        cls = subjects.load_scheme(name)
         ids = cls().fit(train)
         exchange.write(ids, toy.items, tmp_path / "ids.parquet")
         back = made(tmp_path / "ids.parquet").fit(train)
@@ -167,7 +168,7 @@ def test_a_table_of_ours_gives_the_very_identifiers(made: Made, toy: Dataset, tm
 def test_words_of_a_backbone_need_that_backbone(made: Made, toy: Dataset, t5_tokenizer: Path, tmp_path: Path) -> None:
     t5 = Vocabulary.of_language_model(t5_tokenizer, size=32128)
     train = replace(leave_one_out(toy).train, language=t5)
-    ids = plugins.load_scheme("textual")().fit(train)
+    ids = subjects.load_scheme("textual")().fit(train)
     exchange.write(ids, toy.items, tmp_path / "ids.parquet")
     scheme = made(tmp_path / "ids.parquet")
     assert np.array_equal(scheme.fit(train).tokens, ids.tokens)

@@ -9,7 +9,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.report import figures
-from bench.report.results import Result, load
+from bench.results.read import Result, load
 
 Store = Callable[..., Path]
 NameItems = Callable[..., None]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bench.report.figures.points import Point, front, points
 from bench.report.figures.style import Look, looks
-from bench.report.results import load
 from bench.report.rows import Estimate, sections
+from bench.results.read import load
 
 Store = Callable[..., Path]
 LOOK = Look("#000000", "o", "-")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.report.figures.slices import points
-from bench.report.results import load
 from bench.report.rows import sections
 from bench.report.slices import sliced, slicings
+from bench.results.read import load
 
 Store = Callable[..., Path]
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report.figures.style import COLOURS, GREY, explained, family_colours, heading, looks
-from bench.report.results import load
 from bench.report.rows import sections
+from bench.results.read import load
 
 Store = Callable[..., Path]
 families = st.lists(st.text("abcdefghij", min_size=1, max_size=6), unique=True, min_size=1, max_size=10)

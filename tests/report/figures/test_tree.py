@@ -16,26 +16,26 @@ from bench.report.identifiers import END, Identifiers
 codes = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=5), min_size=1, max_size=40)
 
 
-def identifiers(held: list[list[int]]) -> Identifiers:
-    tokens = np.full((len(held), max(map(len, held))), END, np.int64)
-    for row, code in enumerate(held):
+def identifiers(seen: list[list[int]]) -> Identifiers:
+    tokens = np.full((len(seen), max(map(len, seen))), END, np.int64)
+    for row, code in enumerate(seen):
         tokens[row, : len(code)] = code
-    names = tuple(map(str, range(len(held))))
+    names = tuple(map(str, range(len(seen))))
     return Identifiers(names, names, names, tokens)
 
 
 @given(codes, st.integers(1, 6))
-def test_levels_hold_every_prefix_with_its_share(held: list[list[int]], depth: int) -> None:
-    found = levels(identifiers(held), depth)
-    assert len(found) == min(depth, max(map(len, held)))
+def test_levels_hold_every_prefix_with_its_share(seen: list[list[int]], depth: int) -> None:
+    found = levels(identifiers(seen), depth)
+    assert len(found) == min(depth, max(map(len, seen)))
     for length, level in enumerate(found, 1):
-        counts = Counter(tuple(code[:length]) for code in held if len(code) >= length)
-        assert sorted(level.sizes) == pytest.approx(sorted(count / len(held) for count in counts.values()))
+        counts = Counter(tuple(code[:length]) for code in seen if len(code) >= length)
+        assert sorted(level.sizes) == pytest.approx(sorted(count / len(seen) for count in counts.values()))
 
 
 @given(codes)
-def test_children_lie_below_their_parent_and_beside_each_other(held: list[list[int]]) -> None:
-    found = levels(identifiers(held))
+def test_children_lie_below_their_parent_and_beside_each_other(seen: list[list[int]]) -> None:
+    found = levels(identifiers(seen))
     above = [(0.0, 1.0)]
     for level in found:
         blocks = sorted(zip(level.starts, level.starts + level.sizes, strict=True))

@@ -17,9 +17,8 @@ from torch import Tensor
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids import plugins
 from bench.ids.scheme import Stage, Trained
-from bench.runs import scheme_run
+from bench.runs import scheme_run, subjects
 from bench.training.checkpoint import TrainingState
 from bench.training.loop import Job
 from bench.training.session import Moments
@@ -39,7 +38,7 @@ class FakeSession:
 
     def __init__(self, epochs: int = 10, variants: int = 3) -> None:
         self.epoch, self.epochs, self.variants, self.examples = 0, epochs, variants, 200
-        self.memory: dict[str, Any] = {}
+        self.state: dict[str, Any] = {}
         self.learning_rate = 0.5
         self.asked: list[tuple[str, int, int]] = []
 
@@ -95,7 +94,7 @@ def test_probabilities_follow_influence_summed_over_updates(formula: str, standa
         np.testing.assert_allclose(found, expected[(epoch >= 2) + (epoch >= 6)], rtol=1e-5)
         assert found.sum() == pytest.approx(1)
     assert not np.allclose(given[9], 1 / 3)
-    assert session.memory["epochs"] == [2, 6]
+    assert session.state["epochs"] == [2, 6]
     assert {count for _, _, count in session.asked} == {2}  # a hundredth of 200 examples
 
 
@@ -105,7 +104,7 @@ def test_what_a_mixture_remembers_is_json_and_enough_to_go_on() -> None:
     for straight.epoch in range(10):
         expected = Influence(settings)(straight)  # type: ignore[arg-type]
     for stopped.epoch in range(10):
-        stopped.memory = json.loads(json.dumps(stopped.memory))
+        stopped.state = json.loads(json.dumps(stopped.state))
         found = Influence(settings)(stopped)  # type: ignore[arg-type]
     assert found.tolist() == expected.tolist()
 
@@ -140,7 +139,7 @@ def drive(scheme: MtgRec, small: Dataset, scores: list[float | None]) -> tuple[l
 
 
 def made(cls: type[MtgRec], **changed: str) -> MtgRec:
-    return cls(plugins.settings(cls, SMALL | changed))
+    return cls(subjects.settings(cls, SMALL | changed))
 
 
 def test_every_candidate_starts_from_its_checkpoint_and_the_best_on_validation_is_tested(small: Dataset) -> None:
@@ -151,8 +150,8 @@ def test_every_candidate_starts_from_its_checkpoint_and_the_best_on_validation_i
     whole = seen[0].ids
     for stage, variant in zip(seen[1:], (0, 1, 0, 1), strict=True):
         assert np.array_equal(stage.ids.tokens, whole.only(variant).tokens)
-    assert sum(stage.share for stage in seen) == pytest.approx(1)
-    assert [stage.select for stage in seen] == [False, True, True, True, True]
+    assert sum(stage.budget_fraction for stage in seen) == pytest.approx(1)
+    assert [stage.use_validation for stage in seen] == [False, True, True, True, True]
     assert tested is not None
     assert (tested.number, tested.validation) == (2, 0.3)
 
@@ -168,7 +167,7 @@ def test_the_controls_differ_from_it_in_one_thing_each(small: Dataset) -> None:
     assert len(single) == 3
     assert len(single[0].ids.tokens) == 1
     assert np.array_equal(single[0].ids.tokens, adaptive[0].ids.only(0).tokens)
-    assert sum(stage.share for stage in single) == pytest.approx(1)
+    assert sum(stage.budget_fraction for stage in single) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -176,12 +175,12 @@ def test_the_controls_differ_from_it_in_one_thing_each(small: Dataset) -> None:
     [
         ({"variants": "7"}, "2 candidates of 7 variants from 6 epochs are asked for; variants must not exceed epochs"),
         ({"candidates": "5"}, "5 candidates of 4 variants"),
-        ({"pretraining": "1"}, "setting 'pretraining' must be a part of the training, above 0; found 1"),
-        ({"checkpoints": "0,1"}, "setting 'checkpoints' must be a part of the training, above 0; found 0"),
-        ({"warm": "1"}, "setting 'warm' must be a part of pre-training below 1; found 1"),
-        ({"temperature": "0"}, "setting 'temperature' must be above 0; found 0"),
-        ({"updates": "0"}, "setting 'updates' must be 1 or more; found 0"),
-        ({"formula": "mine"}, "setting of semantic/mtgrec 'formula' must be one of paper, repo; found 'mine'"),
+        ({"pretraining": "1"}, "setting 'pretraining' must be a part of the training, above 0; got 1"),
+        ({"checkpoints": "0,1"}, "setting 'checkpoints' must be a part of the training, above 0; got 0"),
+        ({"warm": "1"}, "setting 'warm' must be a part of pre-training below 1; got 1"),
+        ({"temperature": "0"}, "setting 'temperature' must be above 0; got 0"),
+        ({"updates": "0"}, "setting 'updates' must be 1 or more; got 0"),
+        ({"formula": "mine"}, "setting of semantic/mtgrec 'formula' must be one of paper, repo; got 'mine'"),
     ],
 )
 def test_a_curriculum_that_cannot_be_is_refused(changed: dict[str, str], said: str) -> None:

@@ -20,10 +20,10 @@ from semantic_ids.schemes import RqVaeSettings, Semantic, Settings, letter, toke
 from bench.data.dataset import Dataset, ItemTable, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids.plugins import load_scheme
-from bench.ids.plugins import settings as settings_of
-from bench.ids.scheme import Template, TokenIds
+from bench.ids.identifiers import Template, TokenIds
 from bench.ids.text import TextSettings, embed
+from bench.runs.subjects import load_scheme
+from bench.runs.subjects import settings as settings_of
 
 MakeView = Callable[..., TrainView]
 CODES = {"codes": "16", "dimensions": "12"}
@@ -185,7 +185,7 @@ def test_variants_drift_little_and_first_codes_least(titles: list[str], make_vie
 
 def test_epochs_are_reported_with_what_was_found(titles: list[str], make_view: MakeView) -> None:
     seen: list[tuple[int, int, dict[str, float]]] = []
-    train = replace(make_view(titles), report=lambda done, total, figures: seen.append((done, total, dict(figures))))
+    train = replace(make_view(titles), progress=lambda done, total, figures: seen.append((done, total, dict(figures))))
     plain = make(RqVae, NETWORK, epochs="12", collisions="none").fit(train)
     assert [(done, total) for done, total, _ in seen] == [(epoch, 12) for epoch in range(1, 13)]
     assert [done for done, _, figures in seen if "collisions" in figures] == [5, 10, 12]
@@ -288,18 +288,18 @@ def test_text_that_is_not_there(scheme: type[Semantic], options: Mapping[str, st
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("levels", "0", "'levels' must be 1 or more; found 0"),
-        ("codes", "1", "'codes' must be 2 or more; found 1"),
-        ("collisions", "ignore", "'collisions' must be one of counter, reassign, sinkhorn, none; found 'ignore'"),
-        ("dimensions", "-1", "dimensions must be 0, .* or more; found -1"),
-        ("hidden", "16,0", r"'hidden' must be 1 or more; found \(16, 0\)"),
-        ("latent", "0", "'latent' must be 1 or more; found 0"),
-        ("epochs", "0", "'epochs' must be 1 or more; found 0"),
-        ("batch", "0", "'batch' must be 1 or more; found 0"),
-        ("learning_rate", "0", "'learning_rate' must be above 0; found 0"),
-        ("decay", "1", "'decay' must be at least 0 and below 1; found 1"),
-        ("optimiser", "sgd", "'optimiser' must be one of adam, adagrad; found 'sgd'"),
-        ("commitment", "none", "'commitment' must be one of all, first; found 'none'"),
+        ("levels", "0", "'levels' must be 1 or more; got 0"),
+        ("codes", "1", "'codes' must be 2 or more; got 1"),
+        ("collisions", "ignore", "'collisions' must be one of counter, reassign, sinkhorn, none; got 'ignore'"),
+        ("dimensions", "-1", "dimensions must be 0, .* or more; got -1"),
+        ("hidden", "16,0", r"'hidden' must be 1 or more; got \(16, 0\)"),
+        ("latent", "0", "'latent' must be 1 or more; got 0"),
+        ("epochs", "0", "'epochs' must be 1 or more; got 0"),
+        ("batch", "0", "'batch' must be 1 or more; got 0"),
+        ("learning_rate", "0", "'learning_rate' must be above 0; got 0"),
+        ("decay", "1", "'decay' must be at least 0 and below 1; got 1"),
+        ("optimiser", "sgd", "'optimiser' must be one of adam, adagrad; got 'sgd'"),
+        ("commitment", "none", "'commitment' must be one of all, first; got 'none'"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting: str, value: str, message: str) -> None:

@@ -36,7 +36,7 @@ def test_rows_come_in_catalogue_order_or_by_item(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("vectors", "said"),
     [
-        (VECTORS[:2], "must hold numbers [3 items, width], a row for each item of the catalogue; found float32 [2, 2]"),
+        (VECTORS[:2], "must hold numbers [3 items, width], a row for each item of the catalogue; got float32 [2, 2]"),
         (VECTORS[:, 0], "found float32 [3]"),
         (np.array([["x"]] * 3), "must hold numbers"),
         (VECTORS * [[1], [np.nan], [1]], "a vector that is not finite for 1 items, the first is 'b'"),
@@ -70,7 +70,7 @@ def test_files_that_hold_something_else(tmp_path: Path) -> None:
     np.save(tmp_path / "object.npy", np.array([{}, {}, {}], object), allow_pickle=True)
     ragged = parquet(tmp_path / "ragged.parquet", ["a", "b"], [[1.0], [1.0, 2.0]])
     for path, said in (
-        (tmp_path / "x.parquet", "must have columns item and vector and a row; found item, x"),
+        (tmp_path / "x.parquet", "must have columns item and vector and a row; got item, x"),
         (tmp_path / "bad.parquet", "cannot read item vectors from"),
         (tmp_path / "object.npy", "cannot read item vectors from"),
         (ragged, "cannot read item vectors from"),

@@ -17,7 +17,7 @@ PLAN = Training(width=8, history=10, layers=1, heads=2, dropout=0.1, epochs=3, b
 
 def test_it_learns_the_circle(toy: Dataset) -> None:
     told: list[Any] = []
-    train = replace(leave_one_out(toy).train, report=lambda *given: told.append(given))
+    train = replace(leave_one_out(toy).train, progress=lambda *given: told.append(given))
     item_vectors(train, replace(PLAN, epochs=30))
     losses = [figures["sasrec loss"] for _, _, figures in told]
     assert [(done, total) for done, total, _ in told] == [(epoch, 30) for epoch in range(1, 31)]

@@ -13,10 +13,11 @@ from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.ids import storage
-from bench.ids.plugins import load_scheme, settings
-from bench.ids.scheme import IdScheme, Template, VectorIds
+from bench.ids.identifiers import Template, VectorIds
+from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed
-from bench.ids.vocabulary import Vocabulary
+from bench.runs.subjects import load_scheme, settings
+from bench.vocabulary import Vocabulary
 
 TINY = {"epochs": "2", "width": "8", "hidden": "16", "dimensions": "6", "slots": "3", "alpha": "0.5"}
 COLLABORATIVE = {name: TINY[name] for name in ("epochs", "width")}
@@ -87,14 +88,14 @@ def test_vectors_may_come_from_a_file_and_a_changed_file_is_another_scheme(train
     assert np.allclose(ratio, ratio[0, 0], rtol=1e-5)
     assert ratio[0, 0] > 0
     scheme = CfOnly(settings(CfOnly, {"vectors": str(path)}))
-    before = scheme.depends()
+    before = scheme.cache_key()
     np.save(path, np.ones((12, 2), np.float32))
-    assert len({before, scheme.depends(), CfOnly().depends()}) == 3
+    assert len({before, scheme.cache_key(), CfOnly().cache_key()}) == 3
     path.unlink()
     with pytest.raises(
         BenchError, match=r"cannot read item vectors from .* give a \.npy or \.parquet file, or 'sasrec'"
     ):
-        scheme.depends()
+        scheme.cache_key()
 
 
 def test_the_sentence_is_in_the_backbones_words(train: TrainView, t5: Vocabulary) -> None:

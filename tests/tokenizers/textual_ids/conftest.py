@@ -18,8 +18,8 @@ from textual_ids.generator import Bootstrap, Writer, bootstrap
 from textual_ids.reading import read_tokens
 from torch import nn
 
-from bench.ids.vocabulary import Vocabulary
-from bench.model.t5 import T5, RMSNorm, T5Config
+from bench.backbone.t5 import T5, RMSNorm, T5Config
+from bench.vocabulary import Vocabulary
 
 TEXTS = (
     *("red car ; toys", "blue car ; toys", "red robot toy", "green puzzle ; games", "red car ; toys", "iron robot"),
@@ -66,7 +66,7 @@ def writer(t5: Callable[..., T5], words: Vocabulary) -> Callable[..., Writer]:
     def make(steps: int = 40) -> Writer:
         made = Writer(t5(1), words, read_tokens(words, TEXTS, 32))
         targets = read_tokens(words, [text.split(" ;")[0].replace(" ", ", ", 1) for text in TEXTS], 32)
-        bootstrap(made.t5, words, made.sources, targets, Bootstrap(steps, len(TEXTS), 3e-3), seed=0)
+        bootstrap(made.backbone, words, made.sources, targets, Bootstrap(steps, len(TEXTS), 3e-3), seed=0)
         return made
 
     return make

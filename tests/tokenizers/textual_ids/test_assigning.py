@@ -13,7 +13,7 @@ from textual_ids.diverse import Search
 from textual_ids.generator import Writer
 from textual_ids.idgenrec import numbered
 
-from bench.ids.vocabulary import Vocabulary
+from bench.vocabulary import Vocabulary
 
 LETTERS = Vocabulary.private([*"abc", *map(str, range(1, 60))])
 LEVELS = levels(1, 2)[:3]

@@ -23,9 +23,9 @@ from textual_ids.learner import GeneratorLearner
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids.vocabulary import Vocabulary
 from bench.runs import scheme_run
 from bench.training import checkpoint
+from bench.vocabulary import Vocabulary
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -128,13 +128,13 @@ def test_stopped_in_the_stage_of_the_generator_it_goes_on_to_the_same_end(
     steps = []
 
     def train(job: Any) -> Any:
-        def report(step: int, *_: object) -> None:
+        def progress(step: int, *_: object) -> None:
             if isinstance(job.recommender, GeneratorLearner):
                 steps.append(step)
                 if len(steps) == 2:
                     os.kill(os.getpid(), signal.SIGINT)
 
-        return original(replace(job, report=report))
+        return original(replace(job, progress=progress))
 
     original = scheme_run.train
     monkeypatch.setattr(scheme_run, "train", train)
@@ -179,13 +179,17 @@ def test_order_and_controls(
 def test_the_controls_begin_with_the_same_names(toy: Dataset, tiny: Path, tmp_path: Path) -> None:
     settings = IdGenRecSettings(generator=str(tiny), bootstrap_epochs=2, candidates=3, vocabulary=80)
     train = replace(leave_one_out(toy).train, cache=tmp_path)
-    views = [replace(train, spared=[]) for _ in range(3)]
+    views = [replace(train, cached_seconds=[]) for _ in range(3)]
     schemes = (IdGenRec, RecommenderOnly, GeneratorOnly)
     found = [scheme(settings).fit(view) for scheme, view in zip(schemes, views, strict=True)]
     assert len({ids.tokens.tobytes() for ids in found}) == 1
-    assert [len(view.spared) for view in views] == [0, 2, 2]  # generator and names have cost all of them the same
-    assert views[1].spared == views[2].spared
-    assert min(views[1].spared) > 0
+    assert [len(view.cached_seconds) for view in views] == [
+        0,
+        2,
+        2,
+    ]  # generator and names have cost all of them the same
+    assert views[1].cached_seconds == views[2].cached_seconds
+    assert min(views[1].cached_seconds) > 0
     assert sorted(path.name.split("-")[0] for path in (tmp_path / "textual").iterdir()) == ["generator", "names"]
     alone = IdGenRec(settings).fit(replace(train, cache=None))
     assert alone.tokens.tobytes() == found[0].tokens.tobytes()
@@ -245,7 +249,7 @@ def test_a_checkpoint_is_used_as_it_is(toy: Dataset, t5_tokenizer: Path, tmp_pat
     assert ids.groups.max() == 29
     backbone = Vocabulary.of_language_model(folder, 32128)
     assert IdGenRec(settings).fit(replace(train, language=backbone)).tokens.tobytes() == ids.tokens.tobytes()
-    assert IdGenRec(settings).depends() != IdGenRec().depends()
+    assert IdGenRec(settings).cache_key() != IdGenRec().cache_key()
     other = Vocabulary.trained(["other words"], 40)
     with pytest.raises(BenchError, match="writes other tokens than the backbone reads"):
         IdGenRec(settings).fit(replace(train, language=other))
@@ -275,8 +279,8 @@ def test_a_checkpoint_that_is_not_there_is_an_error(toy: Dataset) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"candidates": 0}, "'candidates' must be 1 or more; found 0"),
-        ({"max_text": 1}, "'max_text' must be 2 or more; found 1"),
+        ({"candidates": 0}, "'candidates' must be 1 or more; got 0"),
+        ({"max_text": 1}, "'max_text' must be 2 or more; got 1"),
         ({"generator_rate": 0.0}, "'generator_rate' must be above 0"),
         ({"rounds": 4, "generator_share": 0.25}, "4 rounds of generator_share=0.25 leave nothing"),
         ({"generator": "some/checkpoint", "words": 5}, "'words' is for a generator that starts from scratch; 'some/ch"),

@@ -13,11 +13,11 @@ from textual_ids.generator import Writer, unwritable
 from textual_ids.learner import GeneratorLearner
 from torch import Tensor
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
-from bench.ids.scheme import Template, TokenIds
-from bench.ids.vocabulary import Vocabulary
+from bench.ids.identifiers import Template, TokenIds
 from bench.model.sequence import SequenceRecommender, required
-from bench.model.t5 import T5
+from bench.vocabulary import Vocabulary
 
 SENTENCE = Template("car, robot:", ";", "!")
 HISTORIES = Sequences.from_rows([[0, 8, 2], [1], [4, 5, 6, 7, 9, 10], [3, 11]])
@@ -77,7 +77,7 @@ def test_certain_distributions_read_exactly_as_tokens_do(
     learner: Callable[..., GeneratorLearner], objective: str
 ) -> None:
     sure = learner(1e6, objective)
-    hard = SequenceRecommender(sure.recommender.ids, sure.t5, 512, objective).eval()
+    hard = SequenceRecommender(sure.recommender.ids, sure.backbone, 512, objective).eval()
     hard.writer = hard.writer.renamed(generated(sure))
     cut = HISTORIES.newest(4)
     expected = hard(hard.collate(cut, TARGETS))
@@ -147,7 +147,7 @@ def test_soft_embeddings_are_means_under_probabilities(learner: Callable[..., Ge
     codes, soft = found.soft_names(list(range(12)))
     names = generated(found)
     assert [tuple(code) for code in codes] == [names.code(item) for item in range(12)]
-    vocabulary, table = found.writer.vocabulary, found.t5.embedding.weight
+    vocabulary, table = found.writer.vocabulary, found.backbone.embedding.weight
     forbidden = unwritable(vocabulary, found.generator)
     punctuated = respelt = 0
     for item in range(12):
@@ -192,7 +192,7 @@ def test_each_item_stands_in_its_span(learner: Callable[..., GeneratorLearner]) 
     source = found.recommender.writer.renamed(names).write(HISTORIES)
     soft = torch.arange(12.0)[:, None, None] + torch.arange(float(names.tokens.shape[2]))[:, None] / 100
     spliced = found.spliced(source, soft.expand(-1, -1, 16))
-    expected = found.t5.embedding(source.tokens).detach().clone()
+    expected = found.backbone.embedding(source.tokens).detach().clone()
     items = [item for row in range(4) for item in HISTORIES[row]]
     assert source.items.tolist() == items
     for (row, start, stop), item in zip(source.spans.tolist(), items, strict=True):
@@ -241,7 +241,7 @@ def test_an_item_that_is_given_no_word_is_read_by_its_present_name(
     monkeypatch.setattr(found, "_greedy", lambda memory, *_: torch.tensor([[comma, comma, end]] * len(memory)))
     codes, soft = found.soft_names([2, 5])
     assert codes == [list(found.ids.code(item)) for item in (2, 5)]
-    assert torch.equal(soft[0], found.t5.embedding(torch.tensor(codes[0])))
+    assert torch.equal(soft[0], found.backbone.embedding(torch.tensor(codes[0])))
     loss(found).backward()  # nothing to learn, but no error
     gradients = [p.grad for p in found.generator.parameters() if p.grad is not None]
     assert not any(gradient.any() for gradient in gradients)
@@ -269,7 +269,7 @@ def test_a_name_that_is_spelt_otherwise_is_read_as_it_is_spelt(
     monkeypatch.setattr(found, "_greedy", lambda *_: written)
     (code,), soft = found.soft_names([2])
     assert code == name(found, written[0].tolist()) == [*red, *car]
-    table = found.t5.embedding.weight
+    table = found.backbone.embedding.weight
     assert torch.equal(soft[0, : len(red)], table[red])
     assert not torch.isclose(soft[0, len(red)], table[car[0]]).all()
 

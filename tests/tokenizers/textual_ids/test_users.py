@@ -20,14 +20,15 @@ from textual_ids.idgenrec import GENERATOR, as_histories
 from textual_ids.learner import GeneratorLearner
 from textual_ids.reading import read_tokens
 
+from bench.backbone.t5 import T5
 from bench.data.dataset import Dataset, ItemTable, LeakedView, Sequences, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.ids import plugins, storage
-from bench.ids.scheme import Template, TokenIds
+from bench.ids import storage
+from bench.ids.identifiers import Template, TokenIds
 from bench.ids.users import UserIds
 from bench.model.sequence import SequenceRecommender
-from bench.model.t5 import T5
+from bench.runs import subjects
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -139,7 +140,7 @@ def test_one_switch_for_whatever_is_trained_and_ranked(
     assert json.loads((cell / "result.json").read_text())["scheme"]["settings"]["users"] == "on"
     ids = storage.load(cell / "ids.safetensors")[0]
     assert isinstance(ids, TokenIds)
-    scheme = IdGenRec(plugins.settings(IdGenRec, dict(line.split("=") for line in (*OWN, f"generator={tiny}"))))
+    scheme = IdGenRec(subjects.settings(IdGenRec, dict(line.split("=") for line in (*OWN, f"generator={tiny}"))))
     train = leave_one_out(toy).train
     again = scheme.named(train, kept_writer(scheme.settings, train, ids.vocabulary, cell / GENERATOR))
     assert users_of(ids) == users_of(again)  # those of the last generator
@@ -161,8 +162,8 @@ def test_users_are_tokens_to_the_learner(writer: Callable[..., Writer], t5: Call
     with torch.no_grad():
         learner.generator.decoder.norm.weight *= 1e6
     anonymous = Sequences.from_rows([[0, 8, 2, 3, 4], [1], [4]])
-    histories, targets = replace(anonymous, owners=np.array([1, 0, 1])), np.array([3, 0, 8], np.int32)
-    hard = SequenceRecommender(ids, learner.t5).eval()
+    histories, targets = replace(anonymous, user_rows=np.array([1, 0, 1])), np.array([3, 0, 8], np.int32)
+    hard = SequenceRecommender(ids, learner.backbone).eval()
     hard.writer = hard.writer.renamed(
         TokenIds.from_lists(learner.soft_names(list(range(12)))[0], made.vocabulary, ids.template)
     )
@@ -174,18 +175,18 @@ def test_users_are_tokens_to_the_learner(writer: Callable[..., Writer], t5: Call
 @pytest.mark.parametrize(
     ("scheme", "given", "said"),
     [
-        (IdGenRec, "repo", "must be one of off, on; found 'repo'; .*, are textual/idgenrec-user-leak$"),
-        (UserLeak, "off", "'users' must be one of on; found 'off'"),
+        (IdGenRec, "repo", "must be one of off, on; got 'repo'; .*, are textual/idgenrec-user-leak$"),
+        (UserLeak, "off", "'users' must be one of on; got 'off'"),
     ],
 )
 def test_settings_that_cannot_be(scheme: type[IdGenRec], given: str, said: str) -> None:
     with pytest.raises(BenchError, match=said):
-        plugins.settings(scheme, {"users": given})
+        subjects.settings(scheme, {"users": given})
 
 
 def test_the_leak_says_so_and_controls_have_users_too() -> None:
-    assert plugins.load_scheme("textual/idgenrec-user-leak") is UserLeak
+    assert subjects.load_scheme("textual/idgenrec-user-leak") is UserLeak
     assert UserLeak.leaks
     assert UserLeak().settings.users == "on"
     assert (IdGenRec().settings.users, IdGenRec.leaks) == ("off", False)
-    assert plugins.settings(RecommenderOnly, {"users": "on"}).users == "on"
+    assert subjects.settings(RecommenderOnly, {"users": "on"}).users == "on"

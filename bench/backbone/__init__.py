@@ -1,0 +1,1 @@
+"""The language models that recommend: one protocol, and T5 behind it."""

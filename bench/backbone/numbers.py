@@ -1,0 +1,32 @@
+"""A pretrained model knows numbers as quantities and years; here they are names, and may be learnt anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from bench.backbone.t5 import T5
+from bench.vocabulary import Vocabulary
+
+NUMBERS = 30_000
+
+
+def number_tokens(vocabulary: Vocabulary) -> list[int]:
+    """All tokens that the numbers 0..29,999 are written with, in order; T5's bare word mark is one of them."""
+    codes = vocabulary.encode_batch([str(number) for number in range(NUMBERS)])
+    return sorted({token for code in codes for token in code})
+
+
+@torch.no_grad()
+def redraw_numbers(t5: T5, vocabulary: Vocabulary, seed: int) -> None:
+    """Draw the embeddings of ``number_tokens`` from N(0, 1), and their rows of an output layer of its own likewise.
+
+    This is OpenP5's ``random_initialize`` (Xu et al., 2024). BenchError where the vocabulary is no language model's.
+    """
+    vocabulary.require_language_model("reinitialise=numbers")
+    rows = number_tokens(vocabulary)
+    random = np.random.default_rng([seed, 0, 4])
+    for layer in (t5.embedding, t5.head):
+        if layer is not None:
+            drawn = random.standard_normal((len(rows), layer.weight.shape[1]), dtype=np.float32)
+            layer.weight[rows] = torch.from_numpy(drawn).to(layer.weight.device)

@@ -1,0 +1,340 @@
+"""T5 (Raffel et al., 2020) of our own: what Transformers' has, and what identifiers need beside it.
+
+Inputs may be token ids or embeddings, positions may be supplied, masks may be any additive matrix, the decoder need not
+be causal, and keys and values are cached. With supplied positions and masks, the live prefixes of a beam search are one
+more axis of queries over one shared cache (``bench.model.beam``). Weights are those of Hugging Face checkpoints.
+
+Shapes: B batch, S source, T target, K keys, H heads, D model width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.backbone.linear import Linear, linear
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu_,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+}
+MASKED = -1e9  # finite, so that a row with nothing to attend to yields an average rather than NaN
+
+
+@dataclass(frozen=True)
+class T5Config:
+    """The shape of a T5. ``tied`` shares the output layer with the embeddings; ``scaled`` divides its input by √D.
+
+    ``whole_words`` are the rows of a table of whole-word embeddings; 0 is a T5 without one, as published.
+    """
+
+    vocabulary: int
+    d_model: int
+    d_kv: int
+    d_ff: int
+    heads: int
+    layers: int
+    decoder_layers: int
+    activation: str = "relu"
+    gated: bool = False
+    tied: bool = True
+    scaled: bool = True
+    dropout: float = 0.1
+    buckets: int = 32
+    max_distance: int = 128
+    epsilon: float = 1e-6
+    whole_words: int = 0
+
+
+@dataclass
+class Cache:
+    """Keys and values of each decoder layer: of the encoder's output, computed once, and of what was decoded so far.
+
+    ``cross`` are two ``[B, H, S, d_kv]`` a layer; ``past`` is ``[B, K, 2·H·d_kv]`` a layer, keys beside values as one
+    product makes them, so that a step appends whole rows. ``positions [K]`` are the decoder positions of the past.
+    """
+
+    cross: list[tuple[Tensor, Tensor]]
+    cross_mask: Tensor | None
+    past: list[Tensor | None]
+    positions: Tensor
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation, no mean, no bias; computed in float32."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), x.shape[-1:], eps=self.epsilon).to(x.dtype) * self.weight
+
+
+class Attention(nn.Module):
+    """Multi-head attention without biases and without 1/√d scaling, as T5 has it."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        inner = config.heads * config.d_kv
+        self.heads, self.dropout = config.heads, config.dropout
+        self.query = Linear(config.d_model, inner)
+        self.key_value = Linear(config.d_model, 2 * inner)
+        self.output = Linear(inner, config.d_model)
+        nn.init.normal_(self.query.weight, std=(config.d_model * config.d_kv) ** -0.5)
+        nn.init.normal_(self.key_value.weight, std=config.d_model**-0.5)
+        nn.init.normal_(self.output.weight, std=inner**-0.5)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, K, D]`` to two ``[B, H, K, d_kv]``."""
+        return self.split(self.key_value(x))
+
+    def split(self, joined: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys beside values, ``[B, K, 2·H·d_kv]``, to a view of each ``[B, H, K, d_kv]``."""
+        key, value = torch.unflatten(joined, -1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return key, value
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+        """``x [B, T, D]`` attends to ``keys [B, H, K, d_kv]``; ``bias`` is added to the logits ``[B, H, T, K]``."""
+        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        if bias is not None and bias.requires_grad:  # the fused kernels don't learn a bias; written out it is faster
+            weights = F.softmax((query @ keys.transpose(-1, -2) + bias).float(), dim=-1).to(query.dtype)
+            mixed = F.dropout(weights, self.dropout, self.training) @ values
+        else:
+            dropout = self.dropout if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, dropout_p=dropout, scale=1.0)
+        attended: Tensor = self.output(mixed.transpose(1, 2).flatten(-2))
+        return attended
+
+
+class FeedForward(nn.Module):
+    """Two layers with an activation between, optionally gated (T5 1.1)."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        in_half = config.gated and config.activation == "relu"  # autograd lets no part of a tensor change in place
+        self.activation = torch.relu if in_half else ACTIVATIONS[config.activation]
+        self.gated = config.gated
+        self.dropout = nn.Dropout(config.dropout)
+        self.inner = Linear(config.d_model, config.d_ff * (2 if config.gated else 1))
+        self.outer = Linear(config.d_ff, config.d_model)
+        nn.init.normal_(self.inner.weight, std=config.d_model**-0.5)
+        nn.init.normal_(self.outer.weight, std=config.d_ff**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.inner(x)
+        if self.gated:
+            gate, linear = hidden.chunk(2, dim=-1)
+            hidden = self.activation(gate) * linear
+        else:
+            hidden = self.activation(hidden)
+        transformed: Tensor = self.outer(self.dropout(hidden))
+        return transformed
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention (decoder only), feed-forward; each normed before and added after."""
+
+    def __init__(self, config: T5Config, decoder: bool) -> None:
+        super().__init__()
+        self.attention = Attention(config)
+        self.attention_norm = RMSNorm(config.d_model, config.epsilon)
+        self.cross = Attention(config) if decoder else None
+        self.cross_norm = RMSNorm(config.d_model, config.epsilon) if decoder else None
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = RMSNorm(config.d_model, config.epsilon)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def attend(self, x: Tensor, past: Tensor | None, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Self-attention over the past and ``x``; returns the new past as well."""
+        normed = self.attention_norm(x)
+        joined: Tensor = self.attention.key_value(normed)
+        if past is not None:
+            joined = torch.cat([past, joined], 1)
+        return x + self.dropout(self.attention(normed, *self.attention.split(joined), bias)), joined
+
+    def forward(
+        self,
+        x: Tensor,
+        bias: Tensor,
+        past: Tensor | None = None,
+        cross: tuple[Tensor, Tensor] | None = None,
+        cross_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        x, past = self.attend(x, past, bias)
+        if self.cross is not None and self.cross_norm is not None and cross is not None:
+            x = x + self.dropout(self.cross(self.cross_norm(x), *cross, cross_mask))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x))), past
+
+
+class RelativeBias(nn.Module):
+    """A learned bias for each head and bucket of relative distance; distances share buckets logarithmically."""
+
+    bucket: Tensor
+
+    def __init__(self, config: T5Config, bidirectional: bool) -> None:
+        super().__init__()
+        self.bidirectional, self.furthest = bidirectional, config.max_distance
+        self.table = nn.Embedding(config.buckets, config.heads)
+        nn.init.normal_(self.table.weight, std=config.d_model**-0.5)
+        buckets = config.buckets // 2 if bidirectional else config.buckets
+        self.buckets = buckets
+        self.register_buffer("bucket", distance_buckets(buckets, config.max_distance), persistent=False)
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Positions ``[T]`` and ``[K]`` to ``[1, H, T, K]``; ``[B, T]`` and ``[B, K]`` to ``[B, H, T, K]``."""
+        if queries.dim() == 1 and keys.dim() == 1:
+            queries, keys = queries[None], keys[None]
+        offset = keys[..., None, :] - queries[..., :, None]
+        distance = offset.abs() if self.bidirectional else (-offset).clamp(min=0)
+        bucket = self.bucket[distance.clamp(max=self.furthest)]
+        if self.bidirectional:
+            bucket = bucket + (offset > 0) * self.buckets
+        bias: Tensor = self.table(bucket)
+        return bias.permute(0, 3, 1, 2)
+
+
+def distance_buckets(buckets: int, furthest: int) -> Tensor:
+    """Bucket of every distance 0..furthest: the first half one each, then logarithmically wider ones."""
+    exact = buckets // 2
+    distance = torch.arange(furthest + 1)
+    spread = torch.log(distance.clamp(min=1).float() / exact) / math.log(furthest / exact) * (buckets - exact)
+    return torch.where(distance < exact, distance, (exact + spread.long()).clamp(max=buckets - 1))
+
+
+class Stack(nn.Module):
+    """Blocks under one relative bias, then a norm."""
+
+    def __init__(self, config: T5Config, decoder: bool) -> None:
+        super().__init__()
+        self.bias = RelativeBias(config, bidirectional=not decoder)
+        layers = config.decoder_layers if decoder else config.layers
+        self.blocks = nn.ModuleList(Block(config, decoder) for _ in range(layers))
+        self.norm = RMSNorm(config.d_model, config.epsilon)
+        self.dropout = nn.Dropout(config.dropout)
+
+
+class T5(nn.Module):
+    """Encoder, decoder, shared embeddings and output layer.
+
+    Whole-word embeddings (P5, Geng et al., 2022, section 3.2) are added to those of the encoder's tokens: all tokens of
+    one word share a row of their table, here all tokens of one history item. P5 counts every word of its prompt, while
+    an item's number there is mostly one word; identifiers of several words or codes are the words here, and what
+    stands around them is row 0. The table starts at zero, from where it is learnt: until then the T5 is the plain one.
+    """
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.d_model)
+        self.encoder = Stack(config, decoder=False)
+        self.decoder = Stack(config, decoder=True)
+        self.head = None if config.tied else Linear(config.d_model, config.vocabulary)
+        nn.init.normal_(self.embedding.weight)
+        if self.head is not None:
+            nn.init.normal_(self.head.weight, std=config.d_model**-0.5)
+        self.whole_words: nn.Embedding | None = None
+        if config.whole_words:
+            self.grow_whole_words(config.whole_words)
+
+    def grow_whole_words(self, rows: int) -> None:
+        """Have a table of at least so many whole-word embeddings: rows that are there stay, new ones are zero."""
+        old = self.whole_words
+        if old is not None and old.num_embeddings >= rows:
+            return
+        weight = torch.zeros(rows, self.config.d_model, device=self.embedding.weight.device)
+        if old is not None:
+            weight[: old.num_embeddings] = old.weight.detach()
+        self.whole_words = nn.Embedding(rows, self.config.d_model, _weight=weight)
+        self.config = replace(self.config, whole_words=rows)
+
+    def encode(
+        self,
+        inputs: Tensor,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        words: Tensor | None = None,
+    ) -> Tensor:
+        """Token ids ``[B, S]`` or embeddings ``[B, S, D]`` to hidden states ``[B, S, D]``.
+
+        ``mask`` is None, true where there is a token (``[B, S]`` bool), or added to the attention logits (``[S, S]`` or
+        ``[B, S, S]`` float). ``positions`` default to 0..S-1. ``words`` are rows of the whole-word table, ``[B, S]``;
+        TypeError where they are given to a T5 without one, or forgotten with one.
+        """
+        x = self._embed(inputs)
+        if self.whole_words is not None and words is not None:
+            x = x + self.whole_words(words)
+        elif self.whole_words is not None or words is not None:
+            raise TypeError(f"words are for a T5 with whole-word embeddings, which needs them; got {self.config}")
+        x = self.encoder.dropout(x)
+        if positions is None:
+            positions = torch.arange(x.shape[1], device=x.device)
+        bias = _biased(self.encoder.bias(positions, positions), mask).to(x.dtype)
+        for block in self.encoder.blocks:
+            x, _ = block(x, bias)
+        hidden: Tensor = self.encoder.dropout(self.encoder.norm(x))
+        return hidden
+
+    def start(self, memory: Tensor, mask: Tensor | None = None) -> Cache:
+        """A decoder cache over encoder output ``[B, S, D]``, whose padding ``mask`` is ``[B, S]`` bool or None."""
+        readers = (block.get_submodule("cross") for block in self.decoder.blocks)
+        cross = [reader.keys_values(memory) for reader in readers if isinstance(reader, Attention)]
+        cross_mask = None if mask is None else _biased(memory.new_zeros(1), mask).to(memory.dtype)
+        positions = torch.empty(0, dtype=torch.long, device=memory.device)
+        return Cache(cross, cross_mask, [None] * len(cross), positions)
+
+    def decode(
+        self, inputs: Tensor, cache: Cache, mask: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Token ids ``[B, T]`` or embeddings ``[B, T, D]`` to hidden states ``[B, T, D]``; ``cache`` is extended in
+        place.
+
+        ``positions [T]`` default to the next T. ``mask`` is added to the logits over all keys, cached ones first
+        (``[T, K]`` or ``[B, T, K]`` float); None is causal in ``positions``.
+        """
+        x = self.decoder.dropout(self._embed(inputs))
+        if positions is None:
+            positions = torch.arange(x.shape[1], device=x.device) + len(cache.positions)
+        keys = torch.cat([cache.positions, positions])
+        if mask is None:
+            mask = (keys[None, :] > positions[:, None]) * MASKED
+        bias = _biased(self.decoder.bias(positions, keys), mask).to(x.dtype)
+        for layer, block in enumerate(self.decoder.blocks):
+            x, cache.past[layer] = block(x, bias, cache.past[layer], cache.cross[layer], cache.cross_mask)
+        cache.positions = keys
+        hidden: Tensor = self.decoder.dropout(self.decoder.norm(x))
+        return hidden
+
+    def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
+        """``[..., D]`` to ``[..., vocabulary]``, or to the vocabulary ``rows`` asked for."""
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        if self.config.scaled:
+            hidden = hidden * self.config.d_model**-0.5
+        return linear(hidden, weight if rows is None else weight[rows])
+
+    def forward(self, inputs: Tensor, mask: Tensor | None, targets: Tensor) -> Tensor:
+        """Teacher forcing: source ``[B, S]``, its mask, decoder input ``[B, T]`` to logits ``[B, T, vocabulary]``."""
+        return self.logits(self.decode(targets, self.start(self.encode(inputs, mask), mask)))
+
+    def _embed(self, inputs: Tensor) -> Tensor:
+        embedded: Tensor = inputs if inputs.is_floating_point() else self.embedding(inputs)
+        return embedded
+
+
+def _biased(bias: Tensor, mask: Tensor | None) -> Tensor:
+    """A bias ``[·, H, T, K]`` plus a mask: padding ``[B, K]`` bool, or additive ``[T, K]`` or ``[B, T, K]``."""
+    if mask is None:
+        return bias
+    if mask.dtype == torch.bool:
+        return bias + (~mask[:, None, None, :]) * MASKED
+    if not mask.is_floating_point():  # added as they are, zeros and ones would mask nothing
+        raise TypeError(f"a mask is bool (true on tokens) or float (added to the logits), not {mask.dtype}")
+    return bias + (mask if mask.dim() == 2 else mask[:, None])

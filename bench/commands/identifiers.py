@@ -1,0 +1,192 @@
+"""``bench ids show`` and ``bench ids export``: the identifiers of schemes on a data set, without training anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench import machine
+from bench.contract import Contract
+from bench.data import sources, splitting
+from bench.data.dataset import Dataset, ItemTable, LeakedView, TrainView
+from bench.data.lookup import indices
+from bench.data.splits import Split
+from bench.errors import BenchError
+from bench.ids import diagnostics, exchange
+from bench.ids.identifiers import Ids, TokenIds
+from bench.ids.scheme import IdScheme
+from bench.ids.text import Embeddings, TextSettings, embed
+from bench.results.saved import catalogue, stored_ids
+from bench.runs.attribution import attribute_errors
+from bench.runs.fitting import fitted, language
+from bench.runs.matrix import EVERYTHING, Plan, resolve
+from bench.runs.progress import Display
+from bench.runs.record import stored
+from bench.runs.request import Request
+
+NEAR = 5  # siblings and nearest items that are shown of an item
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of one scheme: its figures, and of some items the identifier, the items nearest by identifier, and
+    those nearest by text with what they share. A scheme that can't name this catalogue has a ``problem`` instead.
+
+    ``trained`` are the same items by the identifiers that training came to, where a finished run has changed them;
+    ``changed`` says of how many items of the catalogue it has, and is None where no run that began with these has
+    finished, or they are vectors.
+    """
+
+    scheme: str
+    dataset: str
+    figures: dict[str, Any] = field(default_factory=dict)
+    items: list[dict[str, Any]] = field(default_factory=list)
+    trained: list[dict[str, Any]] = field(default_factory=list)
+    problem: str | None = None
+    changed: int | None = None
+
+
+def show(plan: Plan, items: list[str], examples: int, as_json: bool) -> None:
+    """Print every scheme of the plan on every data set of it; the named items, or ``examples`` of them."""
+    shown = [_shown(plan, name, items, examples) for name in plan.datasets]
+    if as_json:
+        machine.show([vars(found) for part in shown for found in part])
+        return
+    from bench.commands import identifiers_view
+
+    for part in shown:
+        identifiers_view.show(part)
+
+
+def export(plan: Plan, out: Path) -> None:
+    """Write the identifiers of the plan's one scheme, or of the finished cell in that folder, to ``out``."""
+    exchange.check_suffix(out)
+    (name,), (dataset,), changed = plan.schemes, plan.datasets, None
+    if (Path(name) / "result.json").is_file():
+        keys, titles, _ = catalogue(Path(name) / "ids.parquet")
+        ids, items = stored_ids(Path(name)), ItemTable(tuple(keys), {"title": tuple(titles)})
+    else:
+        view = _View.of(plan, dataset)
+        if len(view.schemes) != 1:
+            raise BenchError(f"one scheme is exported at a time; '{name}' names {len(view.schemes)}")
+        ids, items = view.made(view.schemes[0]), view.dataset.items
+        changed = view.trained(view.schemes[0], ids)[1]
+    exchange.write(ids, items, out)
+    first = f"; of {ids.variants} identifiers each the first, which is ranked" if ids.variants > 1 else ""
+    Display().say(f"written: {out}, {len(ids):,} items{first}")
+    if changed:
+        Display().say(f"these are from before training, which changed {changed:,} of them: export the run's folder")
+
+
+@dataclass(frozen=True)
+class _View:
+    """A data set as the schemes of a plan see it."""
+
+    plan: Plan
+    schemes: list[IdScheme]
+    dataset: Dataset
+    split: Split
+    contract: Contract
+
+    @classmethod
+    def of(cls, plan: Plan, name: str) -> _View:
+        subjects, contract, _ = resolve(plan)
+        dataset = sources.find(name, plan.data_dir)
+        split = splitting.split(dataset, contract, plan.seeds[0])
+        train = replace(split.train, language=language(contract), cache=plan.results / "cache")
+        schemes = [subject for subject in subjects if isinstance(subject, IdScheme)]
+        return cls(plan, schemes, dataset, replace(split, train=train), contract)
+
+    def made(self, scheme: IdScheme) -> Ids:
+        view: TrainView = LeakedView.of(self.split.train, self.dataset) if scheme.leaks else self.split.train
+        with attribute_errors(scheme):
+            return fitted(scheme, view, self.plan.results, f"{scheme.name} on {self.dataset.name}", Display())[0]
+
+    def trained(self, scheme: IdScheme, ids: Ids) -> tuple[Ids | None, int | None]:
+        """What the newest finished run that began with these identifiers made of them, and of how many items it has
+        changed them: nothing and 0, where it left all as they are.
+        """
+        if not isinstance(ids, TokenIds):
+            return None, None
+        first = [diagnostics.written(ids, item) for item in range(len(ids))]
+        request = Request(scheme, self.dataset, self.contract, self.plan.seeds[0], None, self.plan.results)
+        folder = request.cell.folder(self.plan.results)
+        tables = folder.parents[1].glob(f"*-{request.fingerprint[:6]}/{request.seed}/ids.parquet")
+        for path in sorted(tables, key=lambda path: path.stat().st_mtime, reverse=True):
+            table = pd.read_parquet(path)
+            before = table["before" if "before" in table else "identifier"]
+            if before.tolist() == first and "trained_on" not in stored(path.parent)["contract"]:
+                changed = int((before != table["identifier"]).sum())
+                return (stored_ids(path.parent) if changed else None), changed
+        return None, None
+
+
+def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown]:
+    view = _View.of(plan, name)
+    table = view.dataset.items
+    chosen = _chosen(table, items, examples, plan.seeds[0])
+    near = dict(_nearest(view.split.train, chosen))
+    found = []
+    for scheme in view.schemes:
+        try:
+            ids = view.made(scheme)
+        except BenchError as error:
+            if EVERYTHING not in plan.schemes:
+                raise
+            found.append(Shown(scheme.name, view.dataset.name, problem=str(error)))
+        else:
+            after, changed = view.trained(scheme, ids)
+            now, trained = (
+                [_described(made, table, item, near.get(item, [])) for item in chosen] if made is not None else []
+                for made in (ids, after)
+            )
+            figures = _figures(ids, view.split)
+            found.append(Shown(scheme.name, view.dataset.name, figures, now, trained, changed=changed))
+    return found
+
+
+def _figures(ids: Ids, split: Split) -> dict[str, Any]:
+    drift = {"drift": diagnostics.drift(ids)} if ids.variants > 1 else {}
+    return diagnostics.figures(ids, split.test.items) | drift
+
+
+def _chosen(items: ItemTable, named: list[str], examples: int, seed: int) -> list[int]:
+    """Catalogue indices of the named items, or of some drawn at random, always the same."""
+    if not named:
+        return sorted(np.random.default_rng(seed).permutation(len(items))[:examples].tolist())
+    return indices({name: index for index, name in enumerate(items.ids)}, named)
+
+
+def _nearest(train: TrainView, chosen: list[int]) -> Iterator[tuple[int, list[tuple[int, float]]]]:
+    """For every chosen item those whose text is most like its own, with the cosine; none where items lack text."""
+    if not chosen:
+        return
+    try:
+        vectors: Embeddings = embed(train, TextSettings())
+    except BenchError as error:
+        Display().say(f"no nearest items by text: {error}")
+        return
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    for item in chosen:
+        cosines = vectors @ vectors[item]
+        order = [other for other in np.argsort(-cosines, kind="stable")[: NEAR + 1].tolist() if other != item][:NEAR]
+        yield item, [(other, float(cosines[other])) for other in order]
+
+
+def _described(ids: Ids, items: ItemTable, item: int, near: list[tuple[int, float]]) -> dict[str, Any]:
+    def one(item: int) -> dict[str, Any]:
+        text = next((column[item] for column in items.text.values() if column[item]), "")
+        return {"item": items.ids[item], "text": text, "identifier": diagnostics.written(ids, item)}
+
+    measure, alike = diagnostics.likeness(ids, item)
+    return one(item) | {
+        "siblings": [one(other) | how for other, how in diagnostics.siblings(ids, item, NEAR)],
+        "nearest": [
+            one(other) | {measure: alike[other].item(), "similarity": round(cosine, 4)} for other, cosine in near
+        ],
+    }

@@ -1,0 +1,162 @@
+"""``bench ids show`` on a terminal: one scheme in detail, several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.commands.identifiers import Shown
+
+WIDTH = 60  # of an item's text
+SHORT = 28
+
+
+def show(shown: Sequence[Shown]) -> None:
+    """All schemes on one data set."""
+    console = Console(highlight=False)
+    for failed in (found for found in shown if found.problem):
+        console.print(f"{failed.scheme} can't name the items of {failed.dataset}: {failed.problem}", markup=False)
+    made = [found for found in shown if not found.problem]
+    if len(made) == 1:
+        _print_one(console, made[0])
+    elif made:
+        _print_several(console, made)
+
+
+def _print_several(console: Console, shown: Sequence[Shown]) -> None:
+    """The figures of every scheme, then each item under all of them."""
+    console.print(f"identifiers on [bold]{escape(shown[0].dataset)}[/]")
+    table = Table(
+        "scheme", "tokens", "most", "vocabulary", "share one", "of tests", "largest", box=None, pad_edge=False
+    )
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for found in shown:
+        (_, tokens), *others = _facts(found.figures)
+        table.add_row(escape(found.scheme), *tokens.split(", "), *(value for _, value in others))
+    console.print(table)
+    console.print("share one: items that share an identifier; of tests: the same, weighted by test interactions")
+    same = [found.scheme for found in shown if found.changed == 0]
+    if same:
+        console.print(f"training changed none of the identifiers of {', '.join(same)}", markup=False)
+    made = {found.scheme: found.items for found in shown}
+    made |= {f"{found.scheme}, trained": found.trained for found in shown if found.trained}
+    for items in zip(*made.values(), strict=True):
+        _print_side_by_side(console, list(made), items)
+
+
+def _print_side_by_side(console: Console, schemes: Sequence[str], items: Sequence[dict[str, Any]]) -> None:
+    """One item: its nearest by text, then for every scheme how like these are, and its siblings."""
+    first = items[0]
+    console.print(f"\n[bold]{escape(first['item'])}[/] {escape(first['text'][:WIDTH])}")
+    near = "; ".join(f"{_short(other)} ({other['similarity']:.2f})" for other in first["nearest"])
+    if near:
+        console.print(f"nearest by text, with their cosine: {near}", markup=False)
+    table = Table("scheme", "identifier", "siblings, with tokens shared or cosine", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    if near:
+        table.add_column("the same of the nearest by text", justify="right")
+    for scheme, item in zip(schemes, items, strict=True):
+        siblings = "; ".join(f"{_short(other)} ({_alike(other)})" for other in item["siblings"][:3])
+        row = [scheme, item["identifier"], siblings]
+        table.add_row(*map(escape, row), *([" ".join(map(_alike, item["nearest"]))] if near else []))
+    console.print(table)
+
+
+def _alike(other: dict[str, Any]) -> str:
+    """Tokens shared of identifiers that are tokens, the cosine of those that are vectors."""
+    return str(other["shared"]) if "shared" in other else f"{other['cosine']:.2f}"
+
+
+def _short(item: dict[str, Any]) -> str:
+    text = str(item["text"] or item["item"])
+    return text if len(text) <= SHORT else text[: SHORT - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _facts(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("tokens per item, mean and most", f"{figures['tokens_mean']:.2f}, {figures['tokens_max']}"),
+        ("vocabulary", f"{figures['vocabulary']:,}"),
+        ("items that share an identifier", f"{figures['collision_rate']:.2%}"),
+        ("the same, weighted by test interactions", f"{figures['collision_rate_test']:.2%}"),
+        ("items in the largest such group", f"{figures['largest_group']:,}"),
+    ]
+
+
+def _print_one(console: Console, shown: Shown) -> None:
+    figures = shown.figures
+    console.print(f"[bold]{escape(shown.scheme)}[/] on {escape(shown.dataset)}")
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column()
+    facts.add_column(justify="right")
+    for label, value in _facts(figures):
+        facts.add_row(label, value)
+    console.print(facts)
+    if "distinct_tokens" in figures:
+        _print_places(console, figures)
+    if "drift" in figures:
+        _print_drift(console, figures["drift"])
+    _print_changes(console, shown)
+    after = {item["item"]: item for item in shown.trained}
+    for item in shown.items:
+        _print_item(console, item)
+        if item["item"] in after:
+            console.print("after training:")
+            _print_item(console, after[item["item"]])
+
+
+def _print_changes(console: Console, shown: Shown) -> None:
+    """What a finished run has made of the identifiers, if there is one: those of the shown items before and after."""
+    if shown.changed is None:
+        return
+    count = f"{shown.changed:,}" if shown.changed else "none"
+    console.print(f"training changed {count} of the identifiers")
+    if shown.trained:
+        table = Table("item", "before training", "after training", box=None, pad_edge=False)
+        for before, after in zip(shown.items, shown.trained, strict=True):
+            table.add_row(*map(escape, (before["item"], before["identifier"], after["identifier"])))
+        console.print(table)
+
+
+def _print_places(console: Console, figures: dict[str, Any]) -> None:
+    columns = {
+        "tokens": [f"{tokens:,}" for tokens in figures["distinct_tokens"]],
+        "entropy, bits": [f"{bits:.2f}" for bits in figures["entropy_bits"]],
+        "items sharing the prefix": [f"{share:.2%}" for share in figures["shared_prefix"]],
+        "codebook used": [f"{share:.1%}" for share in figures.get("codebook_use", [])],
+    }
+    table = Table("place", *(name for name, cells in columns.items() if cells), box=None, pad_edge=False)
+    for place, row in enumerate(zip(*filter(None, columns.values()), strict=True), start=1):
+        table.add_row(str(place), *row)
+    console.print(table)
+
+
+def _print_drift(console: Console, drift: dict[str, list[float]]) -> None:
+    table = Table("variants apart", "identifier changed", "first token changed", box=None, pad_edge=False)
+    for distance, (anywhere, first) in enumerate(zip(drift["any"], drift["first"], strict=True), start=1):
+        table.add_row(str(distance), f"{anywhere:.1%}", f"{first:.2%}")
+    console.print(table)
+
+
+def _print_item(console: Console, item: dict[str, Any]) -> None:
+    """An item, then its siblings and its nearest by text, each with how like their identifiers are."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for style in ("bold", "", "dim", "dim"):
+        table.add_column(style=style, no_wrap=style != "dim")
+    table.add_row(escape(item["identifier"]), escape(item["item"]), escape(item["text"][:WIDTH]), "")
+    for kind in ("siblings", "nearest"):
+        for other in item[kind]:
+            near = f", {other['similarity']:.2f} alike in text" if kind == "nearest" else ""
+            cells = (
+                f"  {other['identifier']}",
+                other["item"],
+                other["text"][:WIDTH],
+                f"{_alike(other)} {'shared' if 'shared' in other else 'cosine'}{near}",
+            )
+            table.add_row(*map(escape, cells))
+    console.print(table)

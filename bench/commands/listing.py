@@ -1,0 +1,159 @@
+"""``bench ls``: what can be run and what is finished, without importing a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench import machine, plugins
+from bench.contract import PRESETS
+from bench.data import registry, sources
+from bench.errors import BenchError
+from bench.faults import fault, lacking
+from bench.recipes import RECIPES
+from bench.results.read import sound
+from bench.runs.subjects import load_baseline, load_scheme
+
+FILES = ("file:PATH", "identifiers that exist already: index.json, .sem_ids, text index, .npy, Parquet")
+
+Load = Callable[[str], object]
+
+
+def show(results: Path, data_dir: Path | None, check: bool = False, as_json: bool = False) -> None:
+    """Print schemes, baselines, data sets, presets and finished cells. With ``check`` every plugin is imported, so that
+    those are found broken as well whose source looks well.
+    """
+    if as_json:
+        machine.show(plain(results, data_dir, check))
+        return
+    console = Console(highlight=False)
+    schemes = _offered(plugins.SCHEMES, load_scheme, check)
+    _show(console, "identifier schemes (--id-scheme)", [*schemes, FILES])
+    _show(console, "baselines (--baseline)", _offered(plugins.BASELINES, load_baseline, check))
+    known = [(k.name, str(k.found) if k.found else _absent(k.name, data_dir)) for k in sources.known(data_dir)]
+    offered = _offered(plugins.DATASETS, sources.load, check)
+    _show(console, "data sets (--dataset)", [*known, *offered, ("./folder", "any folder of RecBole atomic files")])
+    _show(console, "recipes (--recipe)", _recipes() or [("none", "")])
+    _show(console, "presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()])
+    states = ((folder, _state(results / "runs" / folder)) for folder in finished(results))
+    done = [(str(folder), state["problem"] or state["model"] or "") for folder, state in states]
+    _show(console, f"finished cells in {results}", done or [("none yet", "")])
+
+
+def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str, list[dict[str, str | None]]]:
+    """The same as plain values. ``folder`` of a data set is None where it is not on this machine, ``problem`` of a
+    plugin or a cell where none is known, ``lacks`` of a plugin where what it needs is installed, ``model`` of a cell
+    where it has trained its own.
+    """
+    return {
+        "id_schemes": _plain(plugins.SCHEMES, load_scheme, check),
+        "baselines": _plain(plugins.BASELINES, load_baseline, check),
+        "datasets": [
+            {"name": known.name, "folder": str(known.found) if known.found else None, "description": known.description}
+            for known in sources.known(data_dir)
+        ],
+        "offered_datasets": _plain(plugins.DATASETS, sources.load, check),
+        "recipes": [{"name": name, "of": owners} for name, owners in _recipes()],
+        "presets": [{"name": name, "purpose": preset.purpose} for name, preset in PRESETS.items()],
+        "finished": [
+            {"folder": str(results / "runs" / folder), **_state(results / "runs" / folder)}
+            for folder in finished(results)
+        ],
+    }
+
+
+def _plain(group: str, load: Load, check: bool) -> list[dict[str, str | None]]:
+    offers = plugins.offers(group)
+    return [
+        {
+            "name": name,
+            "is": offered[0].value,
+            "problem": _trouble(name, offered, load, check) or None,
+            "lacks": ", ".join(lacking(offered[0])) or None,
+        }
+        for name, offered in offers.items()
+    ]
+
+
+def _recipes() -> list[tuple[str, str]]:
+    """Names of recipes, and the schemes and baselines that have one of that name."""
+    owners: dict[str, list[str]] = {}
+    for name in plugins.offers(RECIPES):
+        owner, _, recipe = name.partition(":")
+        owners.setdefault(recipe, []).append(owner)
+    return [(recipe, ", ".join(found)) for recipe, found in owners.items()]
+
+
+def finished(results: Path) -> list[Path]:
+    """Folders of finished cells, relative to ``results/runs``."""
+    runs = results / "runs"
+    found = (path.parent.relative_to(runs) for path in runs.glob("*/*/*/*/result.json"))
+    return sorted(folder for folder in found if not folder.name.startswith("."))
+
+
+def _state(folder: Path) -> dict[str, str | None]:
+    """Which ``model`` a finished cell has tested, where another cell has trained it, and what ``problem`` it has."""
+    try:
+        cell = sound(folder / "result.json", str(folder))
+    except BenchError as error:
+        return {"model": None, "problem": f"broken: {error}"}
+    home = cell.trained_on and f"{'zero-shot from' if cell.zero_shot else 'trained on'} {cell.trained_on}"
+    return {"model": home or None, "problem": None}
+
+
+def _offered(group: str, load: Load, check: bool) -> list[tuple[str, str]]:
+    """A group's names, and what is behind each: a target, another name, a conflict, or what is wrong with it."""
+    offers = plugins.offers(group)
+    return [
+        (name, _trouble(name, offers[name], load, check) or _lacks(offers[name][0]) or _target(name, offers))
+        for name in offers
+    ]
+
+
+def _lacks(entry: EntryPoint) -> str:
+    missing = lacking(entry)
+    return f"lacks {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed" if missing else ""
+
+
+def _absent(name: str, data_dir: Path | None) -> str:
+    """Of a data set that is not on this machine."""
+    source = registry.find(name)
+    return f"not here: {sources.how_to_get(source, data_dir)} ({source.description})"
+
+
+def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> str:
+    if len(offered) > 1:
+        return f"conflict: {plugins.conflict(offered)}"
+    if taken := offered[0].group == plugins.DATASETS and sources.clash(offered[0]):
+        return f"conflict: {taken}"
+    found = fault(offered[0])
+    if not found and check:
+        try:
+            load(name)
+        except BenchError as error:
+            return f"broken: {error}"
+    return f"broken: {plugins.where(offered[0])}: {found}" if found else ""
+
+
+def _target(name: str, offers: dict[str, list[EntryPoint]]) -> str:
+    """A family's bare name says which variant it stands for."""
+    target = offers[name][0].value
+    same = [other for other in plugins.synonyms(name, offers) if "/" in other]
+    return target if "/" in name or not same else f"the same as {same[0]}"
+
+
+def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+    console.print(f"[bold]{title}[/]")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(style="dim")
+    for name, note in rows:
+        bad = note.startswith(("broken: ", "conflict: "))
+        lacks = note.startswith(("lacks ", "not here: "))
+        table.add_row(Text(name), Text(note, "red" if bad else "yellow" if lacks else ""))
+    console.print(table)

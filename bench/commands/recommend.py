@@ -1,0 +1,53 @@
+"""``bench recommend``: what a finished run recommends, on the terminal or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench import machine
+from bench.results.saved import Recommendation, Saved
+
+
+def show(saved: Saved, histories: Sequence[Sequence[str]], k: int, exclude: bool | None, as_json: bool) -> None:
+    """Print ``k`` items for every history."""
+    found = saved.recommend_many(histories, k, exclude)
+    if as_json:
+        machine.show(plain(saved, histories, found))
+        return
+    console, result = Console(highlight=False), saved.result
+    console.print(f"[bold]{escape(result.scheme.name)}[/] on {result.dataset.name}, seed {result.seed}")
+    for history, ranked in zip(histories, found, strict=True):
+        _print(console, saved, history, ranked)
+
+
+def plain(
+    saved: Saved, histories: Sequence[Sequence[str]], found: Sequence[Sequence[Recommendation]]
+) -> dict[str, Any]:
+    """The same as plain values."""
+    result = saved.result
+    return {
+        "run": result.place,
+        "scheme": result.scheme.name,
+        "dataset": result.dataset.name,
+        "seed": result.seed,
+        "recommended": [
+            {"history": list(history), "items": [asdict(item) for item in ranked]}
+            for history, ranked in zip(histories, found, strict=True)
+        ],
+    }
+
+
+def _print(console: Console, saved: Saved, history: Sequence[str], ranked: Sequence[Recommendation]) -> None:
+    read = [(item, saved.titles[saved.places[item]]) for item in history]
+    console.print(f"after {', '.join(f'{item} {title}'.strip() for item, title in read) or 'nothing'}", markup=False)
+    table = Table("", "item", "title", "score", "identifier", box=None, pad_edge=False)
+    table.columns[3].justify = "right"
+    for place, one in enumerate(ranked, start=1):
+        table.add_row(str(place), one.item, escape(one.title), f"{one.score:.3f}", escape(one.identifier))
+    console.print(table)

@@ -1,0 +1,113 @@
+"""Metrics of users with several targets, all ranked in one list, as papers with a global-time split define them.
+
+Recall@k is the share of a user's targets among the first k, precision@k the share of targets in these k places; NDCG@k
+is divided by the gain of an ideal list, which begins with min(targets, k) of them; Hit@k says whether any target is
+among the first k, MRR is 1 / rank of the first one. With one target recall is hit, and all are what they always were.
+
+``user_rows [targets]`` numbers the user of each target, ascending from 0, and every user has a target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Own:
+    """How the targets of one user lie to each other in its list, all ``[targets]``.
+
+    Targets whose slots tie, or that share a slot, come out of a ranking at one place, the last of the tie, though a
+    list holds one after the other. ``targets_behind`` is how many of a user's targets still follow in such a tie,
+    ``slots_behind`` how many of its slots with a target, and ``room_behind`` how far before the end of the tie a target
+    stands where every slot that holds targets is as long as they are many, and every other holds one item. ``slot``
+    numbers a user's slots with a target, 1 the best.
+    """
+
+    targets_behind: Ints
+    slots_behind: Ints
+    room_behind: Ints
+    slot: Ints
+
+
+def own(user_rows: Ints, places: Floats, codes: Ints, group_size: Ints) -> Own:
+    """From the place of each target's slot, equal for ties, a number for its identifier, and the items that have it.
+
+    Of slots that tie, those come last whose items are more likely targets.
+    """
+    _, slot_of = np.unique(user_rows * (int(codes.max()) + 1) + codes, return_inverse=True)
+    targets = np.bincount(slot_of, np.isfinite(places))  # one that is excluded is in no slot
+    order = np.lexsort((codes, targets[slot_of] / group_size, places, user_rows))
+    owner, place, code = user_rows[order], places[order], codes[order]
+    of_user = np.append(True, owner[1:] != owner[:-1])
+    of_tie = of_user | np.append(True, place[1:] != place[:-1])
+    of_slot = of_tie | np.append(True, code[1:] != code[:-1])
+    target, slot = _number(np.ones(len(order), np.int64), of_user), _number(of_slot.astype(np.int64), of_user)
+    last = np.flatnonzero(np.append(of_tie[1:], True))[np.cumsum(of_tie) - 1]
+    sorted_ = (target[last] - target, slot[last] - slot, slot[last] - target, slot)
+    arrays = [np.empty(len(order), np.int64) for _ in sorted_]
+    for array, values in zip(arrays, sorted_, strict=True):
+        array[order] = values
+    return Own(*arrays)
+
+
+def _number(steps: Ints, begins: NDArray[np.bool_]) -> Ints:
+    """Running sums of ``steps`` that start anew wherever one ``begins``."""
+    total = np.cumsum(steps)
+    before = (total - steps)[begins]
+    return np.asarray(total - before[np.cumsum(begins) - 1], np.int64)
+
+
+def per_user(ranks: Floats, user_rows: Ints, name: str) -> Floats:
+    """``[users]``: a metric by its name, from the ranks of all targets; no two of a user's are equal but ``inf``."""
+    kind, k = _parsed(name)
+    if kind == "mrr":
+        first = np.full(int(user_rows[-1]) + 1, np.inf)
+        np.minimum.at(first, user_rows, ranks)
+        return np.where(first <= k, 1 / first, 0.0)
+    if kind == "hit":
+        return (np.bincount(user_rows, ranks <= k) > 0).astype(np.float64)
+    return _summed(ranks, np.ones(len(ranks)), user_rows, kind, k)
+
+
+def expected(places: Floats, group_size: Ints, own: Own, user_rows: Ints, name: str) -> Floats:
+    """``[users]``: the mean of a metric where every slot shows one of its items, all equally likely.
+
+    ``places`` are those of the slots, equal for targets in one slot alone. Recall, precision and NDCG are sums over
+    targets, so their means are too. Hit and MRR ask for the first target that is shown: slots are drawn independently,
+    so it is in a slot with c targets among n items with probability c / n, if none before it showed one.
+    """
+    kind, k = _parsed(name)
+    if kind in ("recall", "precision", "ndcg"):
+        return _summed(places, 1 / group_size, user_rows, kind, k)
+    value, none_yet = np.zeros(int(user_rows[-1]) + 1), np.ones(int(user_rows[-1]) + 1)
+    within = np.flatnonzero(places <= k)
+    for number in range(1, int(own.slot[within].max(initial=0)) + 1):
+        at = within[own.slot[within] == number]
+        shows = np.bincount(user_rows[at], 1 / group_size[at], minlength=len(value))
+        place = np.ones(len(value))
+        place[user_rows[at]] = places[at]
+        value += none_yet * shows * (1 / place if kind == "mrr" else 1.0)
+        none_yet *= 1 - shows
+    return value
+
+
+def _parsed(name: str) -> tuple[str, float]:
+    """The kind and the cutoff of a metric; plain ``mrr`` has none."""
+    kind, _, cutoff = name.partition("@")
+    return kind, int(cutoff) if cutoff else np.finfo(np.float64).max
+
+
+def _summed(ranks: Floats, weights: Floats, user_rows: Ints, kind: str, k: float) -> Floats:
+    """Recall, precision or NDCG: weighted gains of a user's targets as a part of what they are measured by."""
+    counts = np.bincount(user_rows)
+    if kind in ("recall", "precision"):
+        return np.bincount(user_rows, weights * (ranks <= k)) / (counts if kind == "recall" else k)
+    gains = np.where(ranks <= k, weights / np.log2(ranks + 1), 0.0)
+    ideal = np.cumsum(1 / np.log2(np.arange(1, int(k) + 1) + 1))
+    return np.asarray(np.bincount(user_rows, gains) / ideal[np.minimum(counts, int(k)) - 1], np.float64)

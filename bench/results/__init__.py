@@ -1,0 +1,1 @@
+"""Stored runs: written, verified, found and read back."""

@@ -1,0 +1,195 @@
+"""A finished run at work: its recommender, rebuilt from the cell's folder, recommends items by their original ids."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.backbone import huggingface
+from bench.contract import Contract
+from bench.data.dataset import Sequences
+from bench.data.lookup import indices
+from bench.errors import BenchError
+from bench.files import require_readable
+from bench.ids import storage
+from bench.ids.identifiers import Ids
+from bench.model.index import CatalogueIndex
+from bench.model.recommender import Decoding, Recommender, decoding_of, recommender_for
+from bench.model.vector_set import VectorSetRecommender
+from bench.results import head as saved_head
+from bench.results import read as results
+from bench.results.read import Result
+from bench.training.ranking import users_at_once
+
+IDS = "ids.safetensors"
+WEIGHTS = "weights_sha256"  # the line of config.json that holds the checksum of model.safetensors
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """``score`` is that of the run's decoder: of beam search and exact ranking a log-probability."""
+
+    item: str
+    title: str
+    score: float
+    identifier: str
+
+
+class Saved:
+    """The recommender of a finished run; ``recommend`` needs no data set.
+
+    Items that are vectors may be searched in an ``index``, described as to faiss's ``index_factory``: ``Flat`` compares
+    with every item, as is done without an index too, ``IVF1024,Flat`` with some, which is faster and not exact.
+    """
+
+    def __init__(self, result: Result, index: str | None = None) -> None:
+        self.recommender = restore(result.folder)  # first: it says why there may be none
+        self.result, self.contract = result, contract_of(result)
+        self.items, self.titles, self.identifiers = catalogue(result.folder / "ids.parquet")
+        if len(self.items) != len(self.recommender.ids):
+            raise BenchError(f"'{result.folder / 'ids.parquet'}' is of other items than the run; {_again(result)}")
+        self.places = {item: place for place, item in enumerate(self.items)}
+        self.index = None if index is None else _index(self.recommender, index, result)
+
+    def recommend(
+        self, history: Sequence[str], k: int = 10, exclude_history: bool | None = None
+    ) -> list[Recommendation]:
+        """The best ``k`` items for a history of original ids, oldest first, which may be empty.
+
+        The run's contract says how many of the newest items are read, how items are ranked and, where
+        ``exclude_history`` does not, whether what is in the history may be recommended. Items that share an identifier
+        share its score. There are fewer than ``k`` where the catalogue or the beam ends. BenchError for unknown items.
+        """
+        return self.recommend_many([history], k, exclude_history)[0]
+
+    def recommend_many(
+        self, histories: Sequence[Sequence[str]], k: int = 10, exclude_history: bool | None = None
+    ) -> list[list[Recommendation]]:
+        """The same for each of many histories, in batches."""
+        if any(isinstance(history, str) for history in histories):
+            raise BenchError(f"a history is a list of item ids; got a text in {str(histories)[:60]}")
+        if k < 1:
+            raise BenchError(f"k is how many items to recommend, 1 or more; got {k}")
+        exclude = self.contract.exclude_history if exclude_history is None else exclude_history
+        whole = Sequences.from_rows([indices(self.places, history) for history in histories])
+        shown = whole.newest(self.contract.max_history)
+        slots, decoding = min(k, len(self.items)), decoding_of(self.contract, exclude)
+        order = np.argsort(self.recommender.input_lengths(shown), kind="stable")
+        found: list[list[Recommendation]] = [[] for _ in histories]
+        for start in range(0, len(order), users_at_once(self.recommender)):
+            rows = order[start : start + users_at_once(self.recommender)]
+            listed = self._ranked(shown.rows(rows), whole.rows(rows), slots, decoding)
+            for row, ranked in zip(rows, listed, strict=True):
+                without = set(whole[row].tolist()) if exclude else set()
+                kept = [(item, score) for item, score in ranked if item not in without][:k]
+                found[row] = [self._described(item, score) for item, score in kept]
+        return found
+
+    def _ranked(
+        self, histories: Sequences, seen: Sequences, slots: int, decoding: Decoding
+    ) -> list[list[tuple[int, float]]]:
+        """Items and scores, best first; all items of a slot, in the order of the catalogue, also those ``seen``."""
+        if self.index is None:
+            ranked = self.recommender.rank(histories, slots, decoding, seen=seen)
+        else:
+            ranked = self.index.search(histories, slots, decoding.excluded(histories, seen))
+        groups = self.recommender.ids.groups
+        members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
+        lines = zip(ranked.items, ranked.scores, ranked.valid, strict=True)
+        return [
+            [
+                (int(item), float(score))
+                for slot, score in zip(items[valid], scores[valid], strict=True)
+                for item in members[groups[slot]]
+            ]
+            for items, scores, valid in lines
+        ]
+
+    def _described(self, item: int, score: float) -> Recommendation:
+        return Recommendation(self.items[item], self.titles[item], score, self.identifiers[item])
+
+
+def _index(recommender: Recommender, kind: str, result: Result) -> CatalogueIndex:
+    if not isinstance(recommender, VectorSetRecommender):
+        raise BenchError(
+            f"index '{kind}' was asked for, but the items of {result.scheme.name} are tokens, which are written and "
+            "not searched; leave it out"
+        )
+    return CatalogueIndex(recommender, kind)
+
+
+def restore(folder: Path) -> Recommender:
+    """The recommender that a cell tested, from the cell's folder, in ``eval`` mode on the CPU."""
+    return _rebuilt(stored_ids(folder), folder, contract_of(_result(folder))).eval()
+
+
+def stored_ids(folder: Path) -> Ids:
+    """The identifiers that a cell tested, all of their variants."""
+    result = _result(folder)
+    if result.identifiers is None:
+        raise BenchError(f"'{folder}' is the run of {result.scheme.name}, a baseline, of which no model is kept")
+    if "trained_on" in result.contract:
+        model = (result.training or {}).get("model")
+        raise BenchError(f"'{folder}' is a test of the model in '{model}', which holds it; name that run")
+    if not (folder / IDS).is_file():
+        raise BenchError(f"'{folder}' was stored by an older bench, without {IDS}; {_again(result)}")
+    return storage.load(folder / IDS)[0]
+
+
+def _result(folder: Path) -> Result:
+    return results.read(folder / "result.json", str(folder))
+
+
+def _rebuilt(ids: Ids, folder: Path, contract: Contract) -> Recommender:
+    """The recommender of these identifiers, with the weights in ``folder``."""
+    raw = huggingface.read_config(folder / "config.json")
+    t5 = huggingface.load(folder)
+    if raw.get(WEIGHTS) not in (None, checksum(folder)):
+        raise BenchError(f"'{folder / 'model.safetensors'}' is corrupt: its checksum differs; run it with --force")
+    recommender = recommender_for(ids, t5, contract.max_tokens, contract.objective, contract.template)
+    saved_head.fill(recommender, folder)
+    return recommender
+
+
+def catalogue(path: Path) -> tuple[list[str], list[str], list[str]]:
+    """Original ids, titles and identifiers of all items, of the ``ids.parquet`` of a cell."""
+    require_readable(path)
+    try:
+        table = pq.read_table(path)
+        ids = table.column("item").to_pylist()
+        texts = [
+            table.column(name).to_pylist() if name in table.column_names else [""] * len(ids)
+            for name in ("title", "identifier")
+        ]
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise BenchError(f"'{path}' is missing or corrupt ({error}); run its cell with --force") from error
+    return ids, texts[0], texts[1]
+
+
+def checksum(folder: Path) -> str:
+    """SHA-256 of the weights in a cell's folder."""
+    with (folder / "model.safetensors").open("rb") as file:
+        digest = hashlib.sha256()
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def contract_of(result: Result) -> Contract:
+    """The contract that a cell was run under."""
+    stored: Mapping[str, Any] = result.contract
+    strange = [name for name in stored if name not in {field.name for field in fields(Contract)}]
+    if strange:
+        raise BenchError(f"'{result.place}' was run under a contract with '{strange[0]}', unknown here; update bench")
+    return Contract(**stored)
+
+
+def _again(result: Result) -> str:
+    return f"run {result.scheme.name} on {result.dataset.name} again with --force"

@@ -1,0 +1,115 @@
+"""Plugins by name: identifier schemes and baselines, installed (``bench.plugins``) or in a file.
+
+What is not installed is named as ``module:Class`` or ``./path/file.py:Class``. ``file:PATH`` are identifiers that exist
+already.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import sys
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bench import plugins
+from bench.errors import BenchError
+from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
+from bench.ids import imported
+from bench.ids.scheme import IdScheme
+from bench.plugins import BASELINES, SCHEMES, names
+from bench.settings import parse
+
+__all__ = [
+    "BASELINES",
+    "SCHEMES",
+    "is_file",
+    "load_baseline",
+    "load_scheme",
+    "names",
+    "refuse_taken_name",
+    "settings",
+    "source_digest",
+]
+
+T = TypeVar("T", bound="IdScheme | AnyBaseline")
+
+IDENTIFIERS = "file:"  # what names of identifiers in a file begin with
+
+
+def load_scheme(name: str) -> type[IdScheme]:
+    """The scheme class named by an entry point, ``module:Class`` or ``file.py:Class``, or of identifiers in a file."""
+    if name.startswith(IDENTIFIERS):
+        return imported.scheme_of(name.removeprefix(IDENTIFIERS))
+    return _load(name, SCHEMES, "identifier scheme", IdScheme)  # type: ignore[type-abstract]
+
+
+def load_baseline(name: str) -> type[Baseline | TrainedBaseline]:
+    """The baseline class named by an entry point, ``module:Class`` or ``file.py:Class``."""
+    return _load(name, BASELINES, "baseline", Baseline, TrainedBaseline)
+
+
+def settings(cls: type[IdScheme] | type[AnyBaseline], overrides: Mapping[str, str]) -> Any:
+    """The settings of a scheme or baseline, its defaults replaced by ``overrides`` (field name -> text)."""
+    return parse(cls.Settings, overrides, f"setting of {cls.name}")
+
+
+def is_file(cls: type) -> bool:
+    """Whether a class comes from a file that was named, and so is likely being worked on."""
+    return cls.__module__.startswith(plugins.FILE_MODULE)
+
+
+def refuse_taken_name(cls: type[IdScheme] | type[AnyBaseline]) -> None:
+    """No class may call itself like another that is installed: their results would share a place."""
+    offered = ((group, plugins.offers(group).get(cls.name, [])) for group in (SCHEMES, BASELINES))
+    taken = [group for group, found in offered if found and not any(_may_be(cls, entry) for entry in found)]
+    if taken:
+        raise BenchError(f"the name '{cls.name}' is taken by an installed plugin of {taken[0]}; give yours another")
+
+
+def _may_be(cls: type, entry: EntryPoint) -> bool:
+    """Whether an entry point stands for a class. Of one that isn't loaded only the package is compared."""
+    module = sys.modules.get(entry.module)
+    if module is None:
+        return cls.__module__.partition(".")[0] == entry.module.partition(".")[0]
+    try:
+        return attrgetter(entry.attr)(module) is cls
+    except AttributeError:
+        return False
+
+
+def source_digest(cls: type) -> str:
+    """8 hex digits over the module that defines a class and the package around it: other code, other digest."""
+    module = sys.modules[cls.__module__]
+    package = sys.modules.get(cls.__module__.rpartition(".")[0], module)
+    files = [Path(inspect.getfile(module))]
+    if hasattr(package, "__path__"):
+        files = sorted(path for root in package.__path__ for path in Path(root).rglob("*.py"))
+    return hashlib.sha256(b"\x00".join(path.read_bytes() for path in files)).hexdigest()[:8]
+
+
+def _load(name: str, group: str, kind: str, *bases: type[T]) -> type[T]:
+    found, what = plugins.load(name, group, kind)
+    _check(found, bases, what)
+    return found  # type: ignore[return-value]
+
+
+def _check(found: object, bases: tuple[type[T], ...], what: str) -> None:
+    wanted = f"a subclass of {' or '.join(f'{base.__module__}.{base.__name__}' for base in bases)}"
+    if not (isinstance(found, type) and issubclass(found, bases)):
+        raise BenchError(f"{what} must be {wanted}; got {found!r}")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise BenchError(f"{what} must be {wanted} with all its methods; {missing} missing")
+    if not isinstance(getattr(found, "name", None), str):
+        raise BenchError(f'{what} must have a name, such as `name = "family/variant"`')
+    if found.leaks and "leak" not in found.name:
+        raise BenchError(
+            f"{what} is fitted on validation and test (leaks = True), so its name must say 'leak'; got '{found.name}'"
+        )
+    if not dataclasses.is_dataclass(found.Settings):
+        raise BenchError(f"{what} must have a dataclass as Settings; got {found.Settings!r}")

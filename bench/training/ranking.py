@@ -1,0 +1,123 @@
+"""From a recommender and targets to ranks: users in batches of like length, shared out over processes, none counted
+twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+
+from bench.data.splits import Targets
+from bench.errors import BenchError
+from bench.evaluation.baseline import Baseline, TrainedBaseline
+from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores, from_slots
+from bench.model.recommender import Decoding, Recommender
+
+SCORED_AT_ONCE = 1 << 24  # item scores of a baseline held in memory at a time
+
+
+def evaluate(
+    recommender: Recommender,
+    targets: Targets,
+    decoding: Decoding,
+    slots: int,
+    accelerator: Accelerator,
+    advance: Callable[[int], None] = lambda users: None,
+    candidates: NDArray[np.bool_] | None = None,
+) -> tuple[Ranks, bool]:
+    """The rank of every target, in the order of ``targets``, and whether every item was ranked.
+
+    Every user is decoded once, however many targets it has. ``advance`` gets users done. Only ``candidates [items]``
+    are ranked, None for all.
+    """
+    check_cutoff(slots, len(recommender.ids))
+    recommender.eval()
+    order = np.argsort(recommender.input_lengths(targets.histories), kind="stable")
+    size = users_at_once(recommender)
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    if decoding.decoder == "exact":
+        slots = len(recommender.ids)
+    elif recommender.scores_all:
+        slots = min(slots + 1, len(recommender.ids))  # shows a tie that goes on past the last place
+    found, complete = [], True
+    for rows in batches[accelerator.process_index :: accelerator.num_processes]:
+        part = targets.take(rows)
+        ranked = recommender.rank(part.histories, slots, decoding, candidates, part.seen)
+        ranks = from_slots(
+            ranked.items,
+            ranked.valid,
+            part.items,
+            recommender.ids.groups,
+            ranked.scores,
+            part.user_rows,
+            candidates,
+            decoding.excluded(part.histories, part.seen),
+        )
+        found.append((targets.places(rows), ranks))
+        complete = complete and ranked.complete
+        advance(len(rows) * accelerator.num_processes)
+    if accelerator.num_processes > 1:
+        found = gather_object(found)
+    order = np.argsort(np.concatenate([places for places, _ in found]))
+    ranks = Ranks.join([ranks for _, ranks in found]).take(order)
+    return _of_users(ranks, targets, recommender.ids.groups[targets.items]), complete
+
+
+def _of_users(ranks: Ranks, targets: Targets, codes: NDArray[np.integer]) -> Ranks:
+    return ranks.of(None if targets.counts is None else targets.user_rows, codes)
+
+
+def users_at_once(recommender: Recommender) -> int:
+    """A batch whose activations stay near the processor's caches, or fill a GPU."""
+    users = max(4, 4096 // recommender.backbone.config.d_model)
+    return users if recommender.device.type == "cpu" else 16 * users
+
+
+def score_targets(
+    baseline: Baseline | TrainedBaseline,
+    targets: Targets,
+    items: int,
+    exclude_history: bool,
+    advance: Callable[[int], None] = lambda users: None,
+    candidates: NDArray[np.bool_] | None = None,
+) -> Ranks:
+    """The rank of every target under a baseline's scores of the whole catalogue of ``items``, or of ``candidates``.
+
+    ``exclude_history`` leaves out all that a user has seen, however little of it the baseline is shown.
+    """
+    parts = []
+    for rows in _batches(targets, max(1, SCORED_AT_ONCE // items)):
+        part = targets.take(rows)
+        excluded = exclusion_mask(part.seen if exclude_history else None, len(part), items, candidates)
+        parts.append(from_scores(_scores(baseline, part), part.items, excluded, part.user_rows))
+        advance(len(part))
+    return _of_users(Ranks.join(parts), targets, targets.items)
+
+
+def _batches(targets: Targets, size: int) -> Iterator[NDArray[np.int64]]:
+    """Rows in order, as many at a time as have at most ``size`` targets, but one at least."""
+    ends, start = np.cumsum(np.bincount(targets.user_rows)), 0
+    while start < len(targets):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + size, side="right")))
+        yield np.arange(start, stop)
+        start = stop
+
+
+def _scores(baseline: Baseline | TrainedBaseline, part: Targets) -> NDArray[np.float32]:
+    if isinstance(baseline, TrainedBaseline):
+        return baseline.score(part.users, part.histories)
+    return baseline.score(part.histories)
+
+
+def check_cutoff(cutoff: int, items: int) -> None:
+    """BenchError where a metric looks at more places than there are items."""
+    if cutoff > items:
+        raise BenchError(
+            f"at least {cutoff} items are needed for the metrics of the report, which go up to hit@{cutoff}; the "
+            f"catalogue has only {items}"
+        )

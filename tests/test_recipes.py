@@ -1,0 +1,67 @@
+"""Recipes: found by name, applied to one row, and never installed half."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from bench import plugins, recipes
+from bench.contract import Contract, changed
+from bench.errors import BenchError
+from bench.recipes import RECIPES, Recipe
+from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, settings
+
+INSTALLED = sorted(plugins.offers(RECIPES))
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_every_installed_recipe_is_of_something_and_can_be_followed(name: str) -> None:
+    owner, _, recipe = name.partition(":")
+    group, load = (SCHEMES, load_scheme) if owner in names(SCHEMES) else (BASELINES, load_baseline)
+    assert owner in names(group)
+    found = recipes.find(owner, recipe)
+    assert found.source
+    contract = changed(Contract(), found.contract)  # every line is one, with a value that it may have
+    assert {line: str(getattr(contract, line)) for line in found.contract} == dict(found.contract) or contract
+    cls = load(owner)
+    assert cls(settings(cls, found.settings)).name == owner
+
+
+def test_an_unknown_recipe_names_those_there_are() -> None:
+    owner, _, recipe = INSTALLED[0].partition(":")
+    with pytest.raises(BenchError, match=f"unknown recipe of {owner} '{recipe}x'; did you mean '{recipe}'"):
+        recipes.find(owner, f"{recipe}x")
+    with pytest.raises(BenchError, match=f"pop has no recipe 'published'; recipes are there for: .*{owner}"):
+        recipes.find("pop", "published")
+
+
+def test_what_is_no_recipe_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = EntryPoint("pop:published", "bench.errors:BenchError", RECIPES)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [wrong] if group == RECIPES else [])
+    with pytest.raises(BenchError, match=r"must be a bench\.recipes\.Recipe; got type"):
+        recipes.find("pop", "published")
+
+
+def test_a_recipe_in_a_file_changes_its_row_alone_and_set_goes_first(bench, cells, quick, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from bench.recipes import Recipe\n"
+        "MINE = Recipe('a paper', contract={'max_history': '3', 'beam_width': '21'}, settings={'first': '7'})\n"
+    )
+    done = bench(
+        "run", "--id-scheme=numeric/random", *quick, f"--recipe={mine}:MINE", "--set=max_history=4",
+        "--results", tmp_path / "results",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    (result,) = [json.loads(path.read_text()) for path in (tmp_path / "results").glob("runs/*/*/*/0/result.json")]
+    assert (result["contract"]["max_history"], result["contract"]["beam_width"]) == (4, 21)
+    assert result["scheme"]["settings"]["first"] == 7
+
+
+def test_recipes_are_lines_and_settings() -> None:
+    assert Recipe("a paper").contract == {}
+    with pytest.raises(BenchError, match="unknown setting 'epoch'"):
+        changed(Contract(), {"epoch": "3"})

@@ -1,0 +1,84 @@
+"""Costs and surroundings of a run, as a result tells them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.training import cost
+from bench.training.cost import MemoryMeter, Stopwatch, environment, revision
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU, its memory is what is metered")
+def test_memory_that_was_freed_again_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "MEASURED_EVERY", 0.005)
+    with MemoryMeter() as idle:
+        time.sleep(0.02)
+    with MemoryMeter() as busy:
+        block = np.ones(25_000_000)  # 200 MB
+        time.sleep(0.05)
+        del block
+    with MemoryMeter() as after:
+        time.sleep(0.02)
+    assert busy.peak_mb > idle.peak_mb + 150
+    assert after.peak_mb < busy.peak_mb - 100  # a cell does not inherit the peak of the one before
+
+
+def test_a_meter_stops_with_its_block() -> None:
+    with pytest.raises(ValueError, match="within"), MemoryMeter() as meter:
+        raise ValueError("within")
+    assert not meter._thread.is_alive()
+    assert meter.peak_mb > 0
+
+
+def test_seconds_pass() -> None:
+    watch = Stopwatch()
+    time.sleep(0.02)
+    assert 0.02 <= watch.seconds < 5
+
+
+def test_the_environment_names_versions_and_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bench", "run", "--seed", "1"])
+    found = environment("cpu", processes=2)
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["torch"] == torch.__version__
+    assert found["numpy"] == np.__version__
+    assert found["device"] == "cpu"
+    assert found["processes"] == 2
+    assert found["cpu_threads"] == torch.get_num_threads()
+    assert found["command"] == "bench run --seed 1"
+
+
+def test_the_revision_is_that_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout of its own: a commit has seven digits or more, and a plus as soon as the source differs from it."""
+    source = tmp_path / "bench" / "evaluation" / "cost.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("first")
+    monkeypatch.setattr(cost, "__file__", str(source))
+    assert revision() is None
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "--no-verify", "-m", "one"]):
+        subprocess.run([*git, *words], check=True)
+    clean = revision()
+    assert clean
+    assert len(clean) >= 7
+    source.write_text("second")
+    assert revision() == f"{clean}+"
+
+
+def test_no_git_is_no_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(cost, "__file__", str(tmp_path / "bench" / "evaluation" / "cost.py"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert revision() is None
+
+
+@pytest.mark.parametrize("words", ["run --data-dir there --seed 1 --results r", "run --results=/r --seed 1"])
+def test_the_folders_of_a_machine_are_not_told(words: str) -> None:
+    assert cost.command(words.split()) == "bench run --seed 1"

@@ -1,0 +1,213 @@
+"""Batches change nothing: ranks are those of one user after the other, in the order of the targets, on any device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from bench.backbone.t5 import T5, T5Config
+from bench.data.dataset import Dataset, Sequences, TrainView
+from bench.data.splits import Split, Targets, leave_one_out
+from bench.errors import BenchError
+from bench.evaluation.baseline import Baseline
+from bench.evaluation.metrics import Ranks, from_scores
+from bench.ids.identifiers import TokenIds
+from bench.model.recommender import Decoding, Recommender, recommender_for
+from bench.runs.subjects import load_baseline
+from bench.training import ranking
+from bench.training.ranking import check_cutoff, evaluate, score_targets, users_at_once
+from bench.vocabulary import Vocabulary
+
+WORDS = "abcdefgh"
+
+
+@pytest.fixture(scope="module")
+def split(toy: Dataset) -> Split:
+    """Shown are three items of three to seven."""
+    return leave_one_out(toy, max_history=3)
+
+
+@pytest.fixture(scope="module")
+def recommender() -> Recommender:
+    """Identifiers of one to three tokens; items 28 and 29 share theirs with items 0 and 1."""
+    vocabulary = Vocabulary.private(WORDS)
+    random = np.random.default_rng(0)
+    codes: list[str] = []
+    while len(codes) < 28:
+        code = "".join(random.choice(list(WORDS), random.integers(1, 4)))
+        codes += [code] if code not in codes else []
+    ids = TokenIds.from_lists([vocabulary.ids(code) for code in [*codes, *codes[:2]]], vocabulary)
+    torch.manual_seed(0)
+    shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "heads": 2, "layers": 1, "decoder_layers": 1}
+    return recommender_for(ids, T5(T5Config(vocabulary.size, **shape)))
+
+
+def had(toy: Dataset, targets: Targets) -> list[set[int]]:
+    """All of each user's items but the one that is asked for."""
+    return [set(toy.sequences[user][:-1].tolist()) for user in targets.users]
+
+
+def one_by_one(
+    recommender: Recommender, targets: Targets, decoding: Decoding, slots: int, excluded: list[set[int]]
+) -> Ranks:
+    """The slow way: every user alone, and a walk down the list of slots, or of all slots that hold anything else than
+    what is excluded.
+    """
+    groups = recommender.ids.groups
+    code_rank, better, sizes = [], [], []
+    plain, wanted = replace(decoding, exclude_history=False), slots
+    if decoding.exclude_history:
+        plain, wanted = Decoding("exact"), len(set(groups))
+    for user, target in enumerate(targets.items):
+        found = recommender.eval().rank(targets.histories.rows(np.array([user])), wanted, plain)
+        kept = [item for item in range(len(groups)) if item not in excluded[user]]
+        listed = [[item for item in kept if groups[item] == groups[shown]] for shown in found.items[0][found.valid[0]]]
+        listed = [slot for slot in listed if slot][:slots]
+        place = next((at for at, slot in enumerate(listed) if target in slot), None)
+        code_rank.append(np.inf if place is None else place + 1)
+        better.append(0 if place is None else sum(map(len, listed[:place])))
+        sizes.append(sum(groups[item] == groups[target] for item in {*kept, target}))
+    return Ranks(np.array(code_rank, float), np.array(better), np.array(sizes))
+
+
+def assert_equal(found: Ranks, expected: Ranks) -> None:
+    np.testing.assert_array_equal(found.code_rank, expected.code_rank)
+    np.testing.assert_array_equal(found.better, expected.better)
+    np.testing.assert_array_equal(found.group_size, expected.group_size)
+
+
+@pytest.mark.parametrize("users", [3, 16, 1000])
+@pytest.mark.parametrize(
+    ("decoding", "slots"),
+    [
+        (Decoding("beam", width=20), 20),
+        (Decoding("beam", width=5), 5),
+        (Decoding("beam", width=30, exclude_history=True), 20),
+        (Decoding("exact"), 20),
+        (Decoding("exact", exclude_history=True), 20),
+    ],
+)
+def test_ranks_are_those_of_one_user_after_the_other(
+    recommender: Recommender,
+    toy: Dataset,
+    split: Split,
+    decoding: Decoding,
+    slots: int,
+    users: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranking, "users_at_once", lambda _: users)
+    advanced: list[int] = []
+    ranks, complete = evaluate(recommender, split.test, decoding, slots, Accelerator(), advanced.append)
+    everything = 28 if decoding.decoder == "exact" else slots
+    excluded = had(toy, split.test) if decoding.exclude_history else [set[int]()] * 40
+    assert_equal(ranks, one_by_one(recommender, split.test, decoding, everything, excluded))
+    if decoding.exclude_history:  # what is no longer shown is nobody's for the taking
+        shown = [set(split.test.histories[row].tolist()) for row in range(40)]
+        less = one_by_one(recommender, split.test, decoding, everything, shown)
+        assert (ranks.strict < less.strict).sum() > 10
+    assert complete == (decoding.decoder == "exact")
+    assert np.isfinite(ranks.strict).any()
+    if decoding.decoder == "exact" and not decoding.exclude_history:
+        assert np.isfinite(ranks.strict).all()
+    assert sum(advanced) == len(split.test)
+    assert max(advanced) <= users
+
+
+def test_ranks_follow_their_targets(recommender: Recommender, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users are sorted by length on the way; whatever order they come in, theirs are the ranks."""
+    monkeypatch.setattr(ranking, "users_at_once", lambda _: 7)
+    order = np.random.default_rng(1).permutation(len(split.test))
+    straight, _ = evaluate(recommender, split.test, Decoding("exact"), 20, Accelerator())
+    shuffled, _ = evaluate(recommender, split.test.take(order), Decoding("exact"), 20, Accelerator())
+    assert_equal(shuffled, straight.take(order))
+    assert len(set(straight.strict)) > 5
+
+
+def test_dropout_is_off_while_ranking(recommender: Recommender, split: Split) -> None:
+    recommender.train()
+    first, second = (evaluate(recommender, split.test, Decoding("exact"), 20, Accelerator())[0] for _ in range(2))
+    assert_equal(first, second)
+    assert not recommender.training
+
+
+def test_wide_models_get_fewer_users_at_once(recommender: Recommender) -> None:
+    wide = T5(T5Config(8, d_model=4096, d_kv=1, d_ff=1, heads=1, layers=0, decoder_layers=0))
+    assert users_at_once(recommender) == 256
+    assert users_at_once(recommender_for(recommender.ids, wide)) == 4
+
+
+def test_a_cutoff_beyond_the_catalogue_is_refused(recommender: Recommender, split: Split) -> None:
+    with pytest.raises(BenchError, match=r"at least 31 items are needed for .* hit@31; the catalogue has only 30$"):
+        evaluate(recommender, split.test, Decoding("beam"), 31, Accelerator())
+    check_cutoff(30, 30)
+
+
+# -- baselines --------------------------------------------------------------------------------------------------------
+
+
+class Closeness(Baseline):
+    """Scores that depend on the history and tie."""
+
+    name = "closeness"
+
+    def fit(self, train: TrainView) -> None:
+        self.items = len(train.items)
+
+    def score(self, histories: Sequences) -> NDArray[np.float32]:
+        last = histories.values[histories.offsets[1:] - 1]
+        return -np.abs(np.arange(self.items) - last[:, None]).astype(np.float32)
+
+
+@pytest.mark.parametrize("exclude_history", [False, True])
+@pytest.mark.parametrize("at_once", [1, 100, 1 << 24])
+@pytest.mark.parametrize("baseline", [Closeness(), load_baseline("pop")(), load_baseline("random")()])
+def test_batches_of_scores_are_all_scores_at_once(
+    toy: Dataset,
+    split: Split,
+    baseline: Baseline,
+    at_once: int,
+    exclude_history: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranking, "SCORED_AT_ONCE", at_once)
+    baseline.fit(split.train)
+    excluded = None
+    if exclude_history:
+        excluded = np.array([[item in seen for item in range(30)] for seen in had(toy, split.test)])
+    advanced: list[int] = []
+    found = score_targets(baseline, split.test, 30, exclude_history, advanced.append)
+    assert_equal(found, from_scores(baseline.score(split.test.histories), split.test.items, excluded))
+    assert sum(advanced) == len(split.test)
+    assert max(advanced) == min(max(1, at_once // 30), 40)
+
+
+def test_an_item_of_the_history_takes_no_place() -> None:
+    """The target scores less than one item of the history and one other: third, and second without the history."""
+    targets = Targets(np.array([0]), Sequences.from_rows([[4]]), np.array([2], np.int32))
+
+    class Given(Closeness):
+        def score(self, histories: Sequences) -> NDArray[np.float32]:
+            return np.array([[0, 0, 5, 6, 7]], np.float32)
+
+    assert score_targets(Given(), targets, 5, exclude_history=False).strict.tolist() == [3]
+    assert score_targets(Given(), targets, 5, exclude_history=True).strict.tolist() == [2]
+
+
+def test_an_item_that_is_no_longer_shown_takes_no_place_either() -> None:
+    """Items 4 and 3 score best, and the user has both, but is shown with item 3 alone."""
+    targets = Targets(np.array([0]), Sequences.from_rows([[4, 3]]), np.array([2], np.int32), max_history=1)
+    shown: list[list[int]] = []
+
+    class Given(Closeness):
+        def score(self, histories: Sequences) -> NDArray[np.float32]:
+            shown.append(histories[0].tolist())
+            return np.array([[0, 0, 5, 6, 7]], np.float32)
+
+    assert score_targets(Given(), targets, 5, exclude_history=True).strict.tolist() == [1]
+    assert shown == [[3]]
