@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.data import registry, sources
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench.data import registry
     from bench.data.get import Wish
 
 GET_EPILOG = (
@@ -58,6 +58,7 @@ def get(
     ties.
     """
     from bench import lists
+    from bench.data import registry
     from bench.data.get import Wish
 
     if given and len(names) > 1:
@@ -73,6 +74,7 @@ def fetch(source: registry.Source, wish: Wish, data_dir: Path | None) -> None:
     """Get one data set, and say what has come of it."""
     from bench.commands.watching import Bars
     from bench.data import get as getting
+    from bench.data import sources
 
     root = sources.home(data_dir)
     with Bars() as bars:
@@ -88,6 +90,7 @@ def ls(
 ) -> None:
     """The data sets that `bench data get` knows: size, licence, and whether they are here."""
     from bench import machine
+    from bench.data import registry
 
     rows = [_row(source, data_dir) for source in registry.load().values()]
     if as_json:
@@ -97,6 +100,8 @@ def ls(
 
 
 def _row(source: registry.Source, data_dir: Path | None) -> dict[str, object]:
+    from bench.data import sources
+
     here = sources.located(source.name, data_dir)
     return {
         "name": source.name,
@@ -136,6 +141,8 @@ def lacking(names: Sequence[str], data_dir: Path | None) -> list[str]:
     """The data sets to offer before a run. The processes of a distributed run would all get them at once."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return []
+    from bench.data import sources
+
     return list(dict.fromkeys(part for name in names for part in sources.missing(name, data_dir)))
 
 
@@ -143,6 +150,7 @@ def offer(names: Sequence[str], data_dir: Path | None, yes: bool) -> None:
     """Before a run: get the data sets that are missing, where the user says yes, on the command line or when asked. A
     user who can't be asked, or says no, is told the command that gets them.
     """
+    from bench.data import registry
     from bench.data.get import Wish
 
     for name in lacking(names, data_dir):
@@ -154,6 +162,8 @@ def offer(names: Sequence[str], data_dir: Path | None, yes: bool) -> None:
 def _agreed(source: registry.Source, data_dir: Path | None) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
+    from bench.data import sources
+
     size = f", about {source.megabytes} MB" if source.megabytes else ""
     typer.echo(f"{source.name} ({source.description}{size}) is not on this machine.", err=True)
     typer.echo(f"Licence: {source.licence} ({source.page}).", err=True)
