@@ -11,6 +11,9 @@ A package says what it offers in its ``pyproject.toml``:
     [project.entry-points."bench.datasets"]
     "mine" = "my_package:folder"
 
+    [project.entry-points."bench.needs"]
+    "my_package" = "some_library"  # does not come with my_package; `bench ls` says where it is missing
+
 Names are read from the packages' metadata; a package is imported only when something in it is asked for. One that is
 broken, or a name that two packages offer, is an error for who asks for it and for nobody else.
 """
@@ -24,6 +27,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from difflib import get_close_matches
+from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +35,7 @@ from types import ModuleType
 from bench.errors import BenchError, said, unknown
 
 SCHEMES, BASELINES, DATASETS = "bench.id_schemes", "bench.baselines", "bench.datasets"
+NEEDS = "bench.needs"
 FILE_MODULE = "bench_plugin_"  # what modules made from named files are called
 
 
@@ -102,6 +107,28 @@ def _cause(error: BaseException, place: str) -> str:
     own = {name: found for name, found in held.items() if isinstance(found, type) and found.__module__ == module}
     classes = [name for name, found in own.items() if not is_dataclass(found)]  # which settings are
     return f"{place} has no '{error.name}'{hint or ';'} its classes: {', '.join(classes) or 'none'}"
+
+
+def lacks(entry: EntryPoint) -> str:
+    """The module that the package behind an entry point says it needs, where this machine lacks it; else empty."""
+    package = entry.value.partition(":")[0].partition(".")[0].strip()
+    needs = (need.value for need in entry_points(group=NEEDS, name=package))
+    return next((module for module in needs if not top_level(module)), "")
+
+
+def top_level(module: str) -> ModuleSpec | None:
+    """Where Python would find the package that holds a module, whatever is imported already; nothing is imported."""
+    name = module.partition(".")[0].partition(":")[0].strip()
+    finders = (finder for finder in sys.meta_path if hasattr(finder, "find_spec"))
+    return next((spec for finder in finders if name and (spec := finder.find_spec(name, None))), None)
+
+
+def fault(entry: EntryPoint) -> str:
+    """Why this can't be loaded, as far as that is seen without importing it; empty where nothing speaks against it."""
+    name, colon, attribute = entry.value.partition(":")
+    if not (colon and attribute.strip() and all(part.isidentifier() for part in name.strip().split("."))):
+        return f"'{entry.value}' is not of the form module:attribute"
+    return "" if top_level(name) else f"there is no module '{name.partition('.')[0].strip()}'"
 
 
 def where(entry: EntryPoint) -> str:

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import plugins
 from bench.conformance.asked import NAMES, Asked
 from bench.errors import BenchError
-from bench.faults import origin
 
 if TYPE_CHECKING:
     from bench.conformance.evidence import Evidence
@@ -83,8 +83,17 @@ def reference(cls: type[IdScheme]) -> str:
     if "<locals>" in cls.__qualname__:
         raise BenchError(f"{cls.__qualname__} is made inside a function; move it to the top level of its module")
     file = Path(inspect.getfile(sys.modules[cls.__module__]))
-    importable = cls.__module__ != "__main__" and origin(cls.__module__) == str(file)
+    importable = cls.__module__ != "__main__" and file in _candidates(cls.__module__)
     return f"{cls.__module__ if importable else file}:{cls.__qualname__}"
+
+
+def _candidates(module: str) -> set[Path]:
+    """The files that another process would make a module of."""
+    spec, (_, *below) = plugins.top_level(module), module.split(".")
+    roots = [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
+    files = {Path(spec.origin)} if spec and spec.origin and not below else set()
+    found = (root.joinpath(*below) for root in roots if below)
+    return files | {path for inner in found for path in (inner.with_suffix(".py"), inner / "__init__.py")}
 
 
 @functools.lru_cache(maxsize=4)

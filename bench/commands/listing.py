@@ -14,7 +14,6 @@ from bench import machine, plugins
 from bench.contract import PRESETS
 from bench.data import registry, sources
 from bench.errors import BenchError
-from bench.faults import fault, lacking
 from bench.recipes import RECIPES
 from bench.results.read import sound
 from bench.runs.subjects import load_baseline, load_scheme
@@ -74,7 +73,7 @@ def _plain(group: str, load: Load, check: bool) -> list[dict[str, str | None]]:
             "name": name,
             "is": offered[0].value,
             "problem": _trouble(name, offered, load, check) or None,
-            "lacks": ", ".join(lacking(offered[0])) or None,
+            "lacks": plugins.lacks(offered[0]) or None,
         }
         for name, offered in offers.items()
     ]
@@ -116,8 +115,8 @@ def _offered(group: str, load: Load, check: bool) -> list[tuple[str, str]]:
 
 
 def _lacks(entry: EntryPoint) -> str:
-    missing = lacking(entry)
-    return f"lacks {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed" if missing else ""
+    missing = plugins.lacks(entry)
+    return f"lacks {missing}, which is not installed" if missing else ""
 
 
 def _absent(name: str, data_dir: Path | None) -> str:
@@ -131,7 +130,7 @@ def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> s
         return f"conflict: {plugins.conflict(offered)}"
     if taken := offered[0].group == plugins.DATASETS and sources.clash(offered[0]):
         return f"conflict: {taken}"
-    found = fault(offered[0])
+    found = plugins.fault(offered[0])
     if not found and check:
         try:
             load(name)

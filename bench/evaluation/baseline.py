@@ -56,7 +56,7 @@ class AnyBaseline(ABC):
     def validate_items(self, items: ItemTable) -> None:  # noqa: B027 - most need nothing
         """BenchError where what it needs is not installed, or not in this catalogue. Asked before the first run.
 
-        Modules that a package names in a ``NEEDED = ("module", ...)`` are shown by ``bench ls`` where they are missing.
+        A library that its package names in ``bench.needs`` is shown by ``bench ls`` where it is missing.
         """
 
 

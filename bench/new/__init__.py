@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from bench import faults, plugins
+from bench import plugins
 from bench.errors import BenchError
 
 FILES = {
@@ -53,5 +53,5 @@ def refuse(name: str) -> None:
         raise BenchError(f"'{name}' can't be the name of a package: take lower-case words joined by '_'{hint}")
     if name in plugins.offers(plugins.SCHEMES) or name in plugins.offers(plugins.BASELINES):
         raise BenchError(f"the name '{name}' is taken by an installed scheme or baseline; give yours another")
-    if faults.is_there(name):
+    if plugins.top_level(name):
         raise BenchError(f"the name '{name}' is taken by an installed Python module; give yours another")

@@ -45,7 +45,10 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     run = ["run", "--baseline", "pop", "--preset", "smoke", "--dataset", toy_folder, "--results", tmp_path]
     assert bench(*run).code == 0
     found = json.loads(bench("ls", "--results", tmp_path, "--data-dir", tmp_path, "--json").out)
-    assert list(found) == ["id_schemes", "baselines", "datasets", "offered_datasets", "presets", "finished"]
+    names = ["id_schemes", "baselines", "datasets", "offered_datasets", "recipes", "presets", "finished"]
+    assert list(found) == names
+    assert {"name": "published", "of": found["recipes"][0]["of"]} in found["recipes"]
+    assert "textual/idgenrec" in found["recipes"][0]["of"]
     assert {"name": "textual/title", "is": "textual_ids:Title", "problem": None, "lacks": None} in found["id_schemes"]
     assert {"name": "pop", "is": "trivial_baselines:Popularity", "problem": None, "lacks": None} in found["baselines"]
     folders = {line["name"]: line["folder"] for line in found["datasets"]}
@@ -104,6 +107,7 @@ def test_what_is_broken_is_shown_and_hurts_nobody_else(
     put(site, "ls_one", "import ls_absent\nMine = 1", "[bench.id_schemes]\none = ls_one:Mine\nboth = ls_one:Mine\n")
     put(site, "ls_two", "1 / 0\nfolder = None", "[bench.id_schemes]\nboth = ls_two:folder\n[bench.datasets]\n")
     put(site, "ls_three", "Mine = 1 / 0", "[bench.baselines]\nthree = ls_three:Mine\n")
+    put(site, "ls_five", "", "[bench.baselines]\ngone = ls_absent:Mine\n")
     put(site, "ls_four", "def folder(): ...", "[bench.datasets]\ntoys = ls_four:folder\nshop = ls_four:folder\n")
 
     def rows(*options: str) -> dict[str, str]:
@@ -113,14 +117,17 @@ def test_what_is_broken_is_shown_and_hurts_nobody_else(
 
     seen = rows()
     assert seen["textual/title"] == "textual_ids:Title"
-    package = "'one' of package ls_one (ls_one:Mine)"
-    assert seen["one"] == f"broken: {package}: ls_one.py imports 'ls_absent', which is not installed"
+    assert seen["one"] == "ls_one:Mine"  # it looks well: what only its import shows, --check finds
     assert seen["both"].startswith("conflict: ls_one:Mine of package ls_one and ls_two:folder of package ls_two both")
     assert seen["three"] == "ls_three:Mine"  # it looks well
     assert seen["shop"] == "ls_four:folder"
     assert seen["toys"].startswith("conflict: 'toys' of package ls_four (ls_four:folder) has the name of a data set")
     assert not {"ls_one", "ls_two", "ls_three", "ls_four"} & sys.modules.keys()
-    assert "three' of package ls_three (ls_three:Mine) can't be loaded: ZeroDivisionError" in rows("--check")["three"]
+    checked = rows("--check")
+    assert "three' of package ls_three (ls_three:Mine) can't be loaded: ZeroDivisionError" in checked["three"]
+    assert "No module named 'ls_absent'" in checked["one"]
+    gone = "broken: 'gone' of package ls_five (ls_absent:Mine): there is no module 'ls_absent'"
+    assert checked["gone"] == seen["gone"] == gone
 
     said = bench("run", "--baseline", "three", *quick, "--results", tmp_path)
     assert (said.code, said.err.count("ZeroDivisionError")) == (1, 1)
