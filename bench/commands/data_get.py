@@ -15,7 +15,7 @@ from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.data import registry
-    from bench.data.get import Wish
+    from bench.data.get import GetRequest
 
 GET_EPILOG = (
     "Examples:\n\n`bench data ls`\n\n`bench data get ml-100k --accept-licence`\n\n"
@@ -48,7 +48,7 @@ def get(
         str, typer.Option(help="Order of interactions with equal time stamps: digest (of user and item), id, or file.")
     ] = "digest",
     fields: Annotated[str, typer.Option(help="Text columns of the items, separated by commas.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Make a data set anew that is here already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Rebuild a data set that exists already.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Download a data set, check it, and convert it: into `--data-dir`, `$BENCH_DATA_DIR` or the user's data folder.
@@ -59,26 +59,26 @@ def get(
     """
     from bench import lists
     from bench.data import registry
-    from bench.data.get import Wish
+    from bench.data.get import GetRequest
 
     if given and len(names) > 1:
-        raise BenchError(f"--from is about one data set; found {', '.join(names)}")
+        raise BenchError(f"--from is about one data set; got {', '.join(names)}")
     found = [registry.find(name) for name in names]
     paths = tuple(path.expanduser() for path in given or ())
-    wish = Wish(accept_licence, paths, ties, tuple(lists.named("--fields", fields or None)), force)
+    request = GetRequest(accept_licence, paths, ties, tuple(lists.named("--fields", fields or None)), force)
     for source in found:
-        fetch(source, wish, data_dir)
+        fetch(source, request, data_dir)
 
 
-def fetch(source: registry.Source, wish: Wish, data_dir: Path | None) -> None:
+def fetch(source: registry.Source, request: GetRequest, data_dir: Path | None) -> None:
     """Get one data set, and say what has come of it."""
-    from bench.commands.watching import Bars
+    from bench.commands.progress_bars import ProgressBars
     from bench.data import get as getting
     from bench.data import sources
 
     root = sources.home(data_dir)
-    with Bars() as bars:
-        got = getting.get(source, root, wish, bars)
+    with ProgressBars() as bars:
+        got = getting.get(source, root, request, bars)
     typer.echo(f"{source.name}: {got.counts}; {'made' if got.new else 'here already'}: {got.folder}")
     option = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir and not os.environ.get("BENCH_DATA_DIR") else ""
     typer.echo(f"Now: bench run --id-scheme textual --dataset {source.name}{option}", err=True)
@@ -151,12 +151,12 @@ def offer(names: Sequence[str], data_dir: Path | None, yes: bool) -> None:
     user who can't be asked, or says no, is told the command that gets them.
     """
     from bench.data import registry
-    from bench.data.get import Wish
+    from bench.data.get import GetRequest
 
     for name in lacking(names, data_dir):
         source = registry.find(name)
         if not source.by_hand and (yes or _agreed(source, data_dir)):
-            fetch(source, Wish(accept_licence=True), data_dir)
+            fetch(source, GetRequest(accept_licence=True), data_dir)
 
 
 def _agreed(source: registry.Source, data_dir: Path | None) -> bool:

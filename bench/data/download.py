@@ -30,23 +30,23 @@ PASSING = (408, 425, 429, 500, 502, 503, 504)  # what a server answers that may 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Watch(Protocol):
+class Progress(Protocol):
     """Who is told how far a download or a conversion is; sizes are bytes."""
 
     def start(self, what: str) -> None: ...
 
-    def at(self, done: int, total: int | None) -> None: ...
+    def update(self, done: int, total: int | None) -> None: ...
 
     def note(self, text: str) -> None: ...
 
 
-class Silent:
+class NoProgress:
     """Nobody."""
 
     def start(self, what: str) -> None:
         pass
 
-    def at(self, done: int, total: int | None) -> None:
+    def update(self, done: int, total: int | None) -> None:
         pass
 
     def note(self, text: str) -> None:
@@ -54,7 +54,7 @@ class Silent:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often a failure is tried again, in a row and without a new byte in between, and how long is waited, in
     seconds: ``first_wait``, then twice that, and so on. ``timeout`` is the longest silence of a connection.
     """
@@ -68,7 +68,7 @@ class Patience:
         return float(min(max(self.first_wait * 2.0 ** (failures - 1), asked), self.longest_wait))
 
 
-class _CutError(Exception):
+class _RetryableError(Exception):
     """What another attempt may overcome; ``after`` are the seconds that a server asks to wait."""
 
     def __init__(self, reason: str, after: float = 0.0) -> None:
@@ -107,40 +107,40 @@ class _Part:
             path.unlink(missing_ok=True)
 
 
-def fetch(url: str, target: Path, watch: Watch | None = None, patience: Patience | None = None) -> None:
-    """Download ``url`` to ``target``, which then is on disk whole. Raises BenchError that names the address for what no
-    patience helps against; what has arrived is kept for the next call.
+def fetch(url: str, target: Path, progress: Progress | None = None, retry: RetryPolicy | None = None) -> None:
+    """Download ``url`` to ``target``, which then is on disk whole. Raises BenchError that names the address where
+    retrying does not help; what has arrived is kept for the next call.
     """
-    watch, patience = watch or Silent(), patience or Patience()
+    progress, retry = progress or NoProgress(), retry or RetryPolicy()
     if not url.startswith(("http://", "https://")):
         raise BenchError(f"cannot download '{url}': its address must begin with https:// or http://")
     part = _Part(target.with_name(f"{target.name}.part"))
     with _disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    _transfer_patiently(url, part, watch, patience)
+    _transfer_with_retries(url, part, progress, retry)
     with _disk(target):
         os.replace(part.path, target)
         part.remove()
         sync_folder(target.parent)
 
 
-def _transfer_patiently(url: str, part: _Part, watch: Watch, patience: Patience) -> None:
+def _transfer_with_retries(url: str, part: _Part, progress: Progress, retry: RetryPolicy) -> None:
     failures = 0
     while True:
         before = part.size
         try:
-            return _transfer(url, part, watch, patience.timeout)
-        except _CutError as cut:
+            return _transfer(url, part, progress, retry.timeout)
+        except _RetryableError as cut:
             failures = 1 if part.size > before else failures + 1
-            if failures >= patience.attempts:
+            if failures >= retry.attempts:
                 kept = f"; {part.size:,} bytes are kept: rerun to resume" if part.size else ""
                 raise BenchError(f"cannot download {url}: {cut} ({failures} attempts){kept}") from cut
-            wait = patience.wait(failures, cut.after)
-            watch.note(f"{cut}; trying again in {wait:.0f} s")
+            wait = retry.wait(failures, cut.after)
+            progress.note(f"{cut}; trying again in {wait:.0f} s")
             time.sleep(wait)
 
 
-def _transfer(url: str, part: _Part, watch: Watch, timeout: float) -> None:
+def _transfer(url: str, part: _Part, progress: Progress, timeout: float) -> None:
     """One attempt, from where the last one ended."""
     have = part.size if part.validator(url) else 0
     with _answer(url, part, have, timeout) as response:
@@ -149,14 +149,14 @@ def _transfer(url: str, part: _Part, watch: Watch, timeout: float) -> None:
         continues, total = _place(response, have)
         if continues is None:
             part.remove()
-            raise _CutError(
+            raise _RetryableError(
                 f"the server answers with another part than was asked for ({response.headers['Content-Range']})"
             )
         if not continues:
             with _disk(part.path):
                 part.begin(url, _validator(response))
         _require_space(part, total)
-        _copy(response, part, total, watch)
+        _copy(response, part, total, progress)
     return _finished(part, part.size, total)
 
 
@@ -179,9 +179,11 @@ def _answer(url: str, part: _Part, have: int, timeout: float) -> Iterator[HTTPRe
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise BenchError(f"cannot download {url}: {said(error.reason)}") from error
-        raise _CutError(said(error.reason) if isinstance(error.reason, BaseException) else str(error.reason)) from error
+        raise _RetryableError(
+            said(error.reason) if isinstance(error.reason, BaseException) else str(error.reason)
+        ) from error
     except (OSError, HTTPException) as error:
-        raise _CutError(said(error)) from error
+        raise _RetryableError(said(error)) from error
     with response:
         yield response
 
@@ -192,7 +194,7 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
     if error.code not in (*PASSING, 416):
         return BenchError(f"cannot download {url}: {reason}")
     after = error.headers.get("Retry-After", "")
-    return _CutError(reason, float(after) if after.isdigit() else 0.0)
+    return _RetryableError(reason, float(after) if after.isdigit() else 0.0)
 
 
 def _place(response: HTTPResponse, have: int) -> tuple[bool | None, int | None]:
@@ -212,13 +214,13 @@ def _validator(response: HTTPResponse) -> str:
     return tag if tag.startswith('"') else str(response.headers.get("Last-Modified", ""))
 
 
-def _copy(response: HTTPResponse, part: _Part, total: int | None, watch: Watch) -> None:
+def _copy(response: HTTPResponse, part: _Part, total: int | None, progress: Progress) -> None:
     with _disk(part.path), part.path.open("ab") as file:
         done = file.tell()
         for chunk in _chunks(response.read):
             file.write(chunk)
             done += len(chunk)
-            watch.at(done, total)
+            progress.update(done, total)
         file.flush()
         os.fsync(file.fileno())
 
@@ -228,7 +230,7 @@ def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
         try:
             chunk = read(CHUNK)
         except (OSError, HTTPException) as error:
-            raise _CutError(said(error)) from error
+            raise _RetryableError(said(error)) from error
         if not chunk:
             return
         yield chunk
@@ -239,7 +241,7 @@ def _finished(part: _Part, size: int, total: int | None) -> None:
     if total is not None and size != total:
         if size > total:
             part.remove()
-        raise _CutError(f"the connection ended after {size:,} of {total:,} bytes")
+        raise _RetryableError(f"the connection ended after {size:,} of {total:,} bytes")
 
 
 def _require_space(part: _Part, total: int | None) -> None:

@@ -22,7 +22,7 @@ from bench.data import raw_files
 from bench.data.conversions import convert
 from bench.data.conversions.ties import RULES
 from bench.data.conversions.write import changed, read_record, write, write_record
-from bench.data.download import Patience, Silent, Watch, sync_folder
+from bench.data.download import NoProgress, Progress, RetryPolicy, sync_folder
 from bench.data.raw_files import DOWNLOADS, Raw
 from bench.data.records import Records
 from bench.data.registry import Counts, Source
@@ -30,7 +30,7 @@ from bench.errors import BenchError, unknown
 
 
 @dataclass(frozen=True)
-class Wish:
+class GetRequest:
     """What the user says beside the name. ``given`` are raw files, archives or folders that are here already; ``text``
     are columns of the ``.item`` file, by default those of the source.
     """
@@ -52,28 +52,32 @@ class Got:
 
 
 def get(
-    source: Source, root: Path, wish: Wish | None = None, watch: Watch | None = None, patience: Patience | None = None
+    source: Source,
+    root: Path,
+    request: GetRequest | None = None,
+    progress: Progress | None = None,
+    retry: RetryPolicy | None = None,
 ) -> Got:
     """The data set as ``<root>/<name>/``. One that is here and as asked for is left alone. Raises BenchError for
     whatever can't be had, does not match its digest or counts, or stands in the way; nothing new is kept then but the
     beginnings of downloads.
     """
-    wish, watch = wish or Wish(), watch or Silent()
-    if wish.ties not in RULES:
-        raise unknown("rule for ties", wish.ties, RULES)
+    request, progress = request or GetRequest(), progress or NoProgress()
+    if request.ties not in RULES:
+        raise unknown("rule for ties", request.ties, RULES)
     with _writable(root), _alone(root, source.name):
-        if here := _here(source, root, wish):
+        if here := _here(source, root, request):
             return here
-        if source.must_accept and not wish.accept_licence:
+        if source.must_accept and not request.accept_licence:
             raise BenchError(
                 f"'{source.name}' has a licence: {source.licence} ({source.page}); "
                 f"if you accept it, add --accept-licence"
             )
-        raw = raw_files.collect(source, root, wish.given, watch, patience or Patience())
+        raw = raw_files.collect(source, root, request.given, progress, retry or RetryPolicy())
         records = Records(root)
         raw_files.check(source, raw, records)
         try:
-            counts = _make(source, root, wish, raw, records, watch)
+            counts = _make(source, root, request, raw, records, progress)
         except BenchError:  # what cannot be converted would not be converted the next time either
             shutil.rmtree(root / DOWNLOADS / source.name, ignore_errors=True)
             raise
@@ -81,20 +85,22 @@ def get(
     return Got(root / source.name, counts, new=True)
 
 
-def _make(source: Source, root: Path, wish: Wish, raw: Mapping[str, Raw], records: Records, watch: Watch) -> Counts:
+def _make(
+    source: Source, root: Path, request: GetRequest, raw: Mapping[str, Raw], records: Records, progress: Progress
+) -> Counts:
     """Convert, count, write, read back, and only then put in place and record."""
-    log, items = convert(source, {role: file.path for role, file in raw.items()}, wish.ties, watch)
+    log, items = convert(source, {role: file.path for role, file in raw.items()}, request.ties, progress)
     _require_counts(source, log.counts, records)
     with _staged(root, source.name) as folder:
-        watch.start(f"writing {source.name}")
-        write(folder, source.name, log, items, wish.text or source.text)
-        record = {**_asked(source, wish), "counts": asdict(log.counts), **_origin(source, raw)}
+        progress.start(f"writing {source.name}")
+        write(folder, source.name, log, items, request.text or source.text)
+        record = {**_asked(source, request), "counts": asdict(log.counts), **_origin(source, raw)}
         write_record(folder, {**record, "data_digest": _read_back(folder, source.name, log.counts)})
     records.keep(source, {file.name: file.sha256 for file in raw.values()}, log.counts)
     return log.counts
 
 
-def _asked(source: Source, wish: Wish) -> dict[str, Any]:
+def _asked(source: Source, request: GetRequest) -> dict[str, Any]:
     """What decides what the data are; another one of these is another data set."""
     return {
         "name": source.name,
@@ -104,8 +110,8 @@ def _asked(source: Source, wish: Wish) -> dict[str, Any]:
             "k_core": source.k_core,
             "repeats": source.repeats,
         },
-        "text": list(wish.text or source.text),
-        "ties": wish.ties,
+        "text": list(request.text or source.text),
+        "ties": request.ties,
     }
 
 
@@ -120,33 +126,32 @@ def _origin(source: Source, raw: Mapping[str, Raw]) -> dict[str, Any]:
     }
 
 
-def _here(source: Source, root: Path, wish: Wish) -> Got | None:
+def _here(source: Source, root: Path, request: GetRequest) -> Got | None:
     """The data set where it is here as asked for; None where its place is free. BenchError for anything else there."""
     folder = root / source.name
     record = read_record(folder)
     if record is None or record.get("name") != source.name:
         if (root / f"{source.name}.inter").exists() or (folder.exists() and any(folder.iterdir())):
             raise BenchError(
-                f"'{folder}' holds a data set that `bench data get` has not made; move it away, or name another folder "
-                "with --data-dir"
+                f"'{folder}' was not created by `bench data get`; move it away, or name another folder with --data-dir"
             )
         return None
-    if wish.force:
+    if request.force:
         return None
-    asked = _asked(source, wish)
+    asked = _asked(source, request)
     other = [key for key in asked if record.get(key) != asked[key]]
-    damaged = [] if other else changed(folder, record)
-    if other or damaged:
-        what = f"has another {', '.join(other)}" if other else f"has changed since ({', '.join(damaged)})"
-        raise BenchError(f"'{folder}' is here and {what}; --force makes it anew")
+    corrupt = [] if other else changed(folder, record)
+    if other or corrupt:
+        what = f"differs in {', '.join(other)}" if other else f"has changed files ({', '.join(corrupt)})"
+        raise BenchError(f"'{folder}' exists and {what}; --force rebuilds it")
     return Got(folder, Counts(**record["counts"]), new=False)
 
 
 def _require_counts(source: Source, found: Counts, records: Records) -> None:
     recorded = records.counts(source)
-    expected, by = (source.expected, "are expected") if source.expected else (recorded, "the first download gave")
+    expected, by = (source.expected, "published") if source.expected else (recorded, "from the first download")
     if expected is not None and found != expected:
-        raise BenchError(f"'{source.name}': {found} after the conversion, where {by} {expected}; nothing is kept")
+        raise BenchError(f"'{source.name}': {found} after the conversion, expected {expected} ({by}); nothing is kept")
 
 
 def _read_back(folder: Path, name: str, counts: Counts) -> str:
@@ -196,7 +201,7 @@ def _alone(root: Path, name: str) -> Iterator[None]:
         with FileLock(lock, timeout=0.5):
             yield
     except Timeout as error:
-        raise BenchError(f"another `bench data get {name}` is at work in '{root}'") from error
+        raise BenchError(f"another `bench data get {name}` is running in '{root}'") from error
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The raw files of a data set: found among what the user has, or downloaded; and compared with their digests."""
+"""The raw files of a data set: given by the user or downloaded, and compared with their digests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.conversions.write import digest
-from bench.data.download import Patience, Watch, fetch
+from bench.data.download import Progress, RetryPolicy, fetch
 from bench.data.records import Records
 from bench.data.registry import RawFile, Source
 from bench.errors import BenchError
@@ -28,14 +28,16 @@ class Raw:
     sha256: str
 
 
-def collect(source: Source, root: Path, given: Sequence[Path], watch: Watch, patience: Patience) -> dict[str, Raw]:
+def collect(
+    source: Source, root: Path, given: Sequence[Path], progress: Progress, retry: RetryPolicy
+) -> dict[str, Raw]:
     """Every file of a source by its role."""
     if source.by_hand and not given:
         raise BenchError(_by_hand(source))
     found: dict[str, Raw] = {}
     for file in source.files:
-        path, url = (_given(source, file, given), "") if given else _downloaded(source, file, root, watch, patience)
-        watch.start(f"checking {path.name}")
+        path, url = (_given(source, file, given), "") if given else _downloaded(source, file, root, progress, retry)
+        progress.start(f"checking {path.name}")
         try:
             found[file.role] = Raw(path.name, path, url, digest(path, "sha256"))
         except OSError as error:
@@ -51,11 +53,11 @@ def check(source: Source, raw: Mapping[str, Raw], records: Records) -> None:
         found = raw[file.role]
         recorded = records.digest(source, found.name)
         if file.sha256 and found.name == file.name:
-            _require(found, "SHA-256", found.sha256, file.sha256, "published is")
+            _require(found, "SHA-256", found.sha256, file.sha256, "published")
         elif recorded:
-            _require(found, "SHA-256", found.sha256, recorded, f"recorded at the first download ({records.path}) is")
+            _require(found, "SHA-256", found.sha256, recorded, f"recorded at the first download in {records.path}")
         if file.md5 and found.name == file.name:
-            _require(found, "MD5", digest(found.path, "md5"), file.md5, "published is")
+            _require(found, "MD5", digest(found.path, "md5"), file.md5, "published")
 
 
 def _require(raw: Raw, kind: str, found: str, expected: str, by: str) -> None:
@@ -65,10 +67,10 @@ def _require(raw: Raw, kind: str, found: str, expected: str, by: str) -> None:
         raw.path.unlink(missing_ok=True)
     where = raw.url or f"'{raw.path}'"
     kept = "the file is not kept" if raw.url else "nothing is made of it"
-    raise BenchError(f"{where} has {kind} {found}, where {by} {expected}: {kept}")
+    raise BenchError(f"{where} has {kind} {found}, expected {expected} ({by}); {kept}")
 
 
-def _downloaded(source: Source, file: RawFile, root: Path, watch: Watch, patience: Patience) -> tuple[Path, str]:
+def _downloaded(source: Source, file: RawFile, root: Path, progress: Progress, retry: RetryPolicy) -> tuple[Path, str]:
     """The file from the first of its addresses that gives it."""
     target = root / DOWNLOADS / source.name / file.name
     if not file.urls:
@@ -77,13 +79,13 @@ def _downloaded(source: Source, file: RawFile, root: Path, watch: Watch, patienc
     for url in file.urls:
         if target.exists():  # whole, from a call that ended later
             return target, url
-        watch.start(f"downloading {file.name}")
+        progress.start(f"downloading {file.name}")
         try:
-            fetch(url, target, watch, patience)
+            fetch(url, target, progress, retry)
             return target, url
         except BenchError as error:
             failures.append(str(error))
-    by_hand = f"where the network is elsewhere: bench data get {source.name} --from FOLDER, with {_names(source)} in it"
+    by_hand = f"without a network: bench data get {source.name} --from FOLDER, with {_names(source)} in it"
     raise BenchError(f"{'; '.join(failures)}; {by_hand}")
 
 
@@ -100,15 +102,13 @@ def _given(source: Source, file: RawFile, given: Sequence[Path]) -> Path:
         named = archives
     if len(named) != 1:
         there = ", ".join(path.name for path in paths[:10]) or "nothing"
-        raise BenchError(
-            f"--from: needed is one {file.name}; found {there}; '{source.name}' is made of {_names(source)}"
-        )
+        raise BenchError(f"--from: needed is one {file.name}; got {there}; '{source.name}' is made of {_names(source)}")
     return named[0]
 
 
 def _by_hand(source: Source) -> str:
     return (
-        f"'{source.name}' cannot be downloaded by a program: {source.by_hand} ({source.page}); then "
+        f"'{source.name}' must be downloaded by hand: {source.by_hand} ({source.page}); then "
         f"bench data get {source.name} --from FILE, for each of {_names(source)}, or for their archive or folder"
     )
 

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from bench.data.registry import Counts, Source
 from bench.errors import BenchError
 from bench.files import write_json
@@ -40,7 +42,8 @@ class Records:
             "files": kept,
             "counts": asdict(self.counts(source) or counts),
         }
-        write_json(self.path, {**self._all(), source.name: record})
+        with FileLock(self.path.with_name(f".{NAME}.lock")):  # other data sets may arrive at the same time
+            write_json(self.path, {**self._all(), source.name: record})
 
     def _of(self, source: Source) -> Mapping[str, Any]:
         found = self._all().get(source.name, {})

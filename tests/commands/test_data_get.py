@@ -100,11 +100,11 @@ def test_several_names_a_folder_and_columns(bench: Bench, films: Path, tmp_path:
     ("words", "said"),
     [
         ("toyss", "unknown data set to get 'toyss'; did you mean 'toys'? known: beauty, "),
-        ("toys beauty --from x", "--from is about one data set; found toys, beauty"),
+        ("toys beauty --from x", "--from is about one data set; got toys, beauty"),
         ("toys --from x", "--from 'x' does not exist; needed are reviews_Toys_and_Games_5.json.gz and meta_Toys"),
         ("toys --ties ids", "unknown rule for ties 'ids'; did you mean 'id'? known: digest, file, id"),
         ("toys --fields ,", "--fields takes one name or more"),
-        ("yelp --accept-licence", "'yelp' cannot be downloaded by a program: sign Yelp's agreement on its page"),
+        ("yelp --accept-licence", "'yelp' must be downloaded by hand: sign Yelp's agreement on its page"),
     ],
 )
 def test_one_line_for_what_is_wrong(bench: Bench, words: str, said: str, tmp_path: Path) -> None:

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from bench.data import download
-from bench.data.download import Patience, fetch
+from bench.data.download import RetryPolicy, fetch
 from bench.errors import BenchError
 
-QUICK = Patience(attempts=4, first_wait=0.0, timeout=5.0)
+QUICK = RetryPolicy(attempts=4, first_wait=0.0, timeout=5.0)
 BODY = random.Random(7).randbytes(1_000_003)
 
 
 class Told:
-    """A watch that remembers."""
+    """A progress that remembers."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -31,7 +31,7 @@ class Told:
     def start(self, what: str) -> None:
         pass
 
-    def at(self, done: int, total: int | None) -> None:
+    def update(self, done: int, total: int | None) -> None:
         self.places.append((done, total))
 
     def note(self, text: str) -> None:
@@ -84,7 +84,7 @@ def test_what_cannot_be_continued_begins_anew(web: Any, target: Path, lacking: s
 
 
 def test_the_next_call_continues_and_versions_never_mix(web: Any, target: Path) -> None:
-    once = Patience(attempts=1, first_wait=0.0)
+    once = RetryPolicy(attempts=1, first_wait=0.0)
     web.faults["file"] = [("cut", 500_000)]
     with pytest.raises(BenchError, match=r"500,000 bytes are kept: rerun to resume"):
         fetch(web.url("file"), target, None, once)
@@ -102,7 +102,7 @@ def test_a_part_of_another_address_is_not_continued(web: Any, target: Path) -> N
     web.files["other"] = BODY[:700_000]
     web.faults["file"] = [("cut", 500_000)]
     with pytest.raises(BenchError, match="are kept"):
-        fetch(web.url("file"), target, None, Patience(attempts=1))
+        fetch(web.url("file"), target, None, RetryPolicy(attempts=1))
     fetch(web.url("other"), target, None, QUICK)
     assert target.read_bytes() == BODY[:700_000]
     assert web.asked[-1] == ("other", None)
@@ -193,10 +193,10 @@ def test_only_http_is_spoken(tmp_path: Path) -> None:
 
 
 def test_waiting_doubles_to_a_bound_and_a_server_may_ask_for_more() -> None:
-    patience = Patience(first_wait=1.0, longest_wait=10.0)
-    assert [patience.wait(failures, 0.0) for failures in range(1, 6)] == [1.0, 2.0, 4.0, 8.0, 10.0]
-    assert patience.wait(1, 7.0) == 7.0
-    assert patience.wait(1, 3600.0) == 10.0
+    retry = RetryPolicy(first_wait=1.0, longest_wait=10.0)
+    assert [retry.wait(failures, 0.0) for failures in range(1, 6)] == [1.0, 2.0, 4.0, 8.0, 10.0]
+    assert retry.wait(1, 7.0) == 7.0
+    assert retry.wait(1, 3600.0) == 10.0
 
 
 def test_a_disk_without_room_is_found_before_the_download(

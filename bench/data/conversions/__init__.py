@@ -14,15 +14,15 @@ from bench.data.conversions import amazon, movielens, steam, yelp
 from bench.data.conversions.items import Items
 from bench.data.conversions.log import Log, k_core, keep_earliest
 from bench.data.conversions.ties import in_order
-from bench.data.download import Watch
+from bench.data.download import Progress
 from bench.data.registry import Source
 from bench.errors import BenchError, unknown
 
 
 @dataclass(frozen=True)
 class Conversion:
-    interactions: Callable[[Mapping[str, Path], Watch], Log]
-    items: Callable[[Mapping[str, Path], Container[str], Watch], Items]
+    interactions: Callable[[Mapping[str, Path], Progress], Log]
+    items: Callable[[Mapping[str, Path], Container[str], Progress], Items]
 
 
 CONVERSIONS = {
@@ -35,13 +35,13 @@ CONVERSIONS = {
 }
 
 
-def convert(source: Source, files: Mapping[str, Path], ties: str, watch: Watch) -> tuple[Log, Items]:
+def convert(source: Source, files: Mapping[str, Path], ties: str, progress: Progress) -> tuple[Log, Items]:
     """The interactions that the rules of ``source`` leave, in the order of the written file, and their items' text."""
     if source.conversion not in CONVERSIONS:
         raise unknown("conversion", source.conversion, CONVERSIONS)
     conversion = CONVERSIONS[source.conversion]
-    watch.start(f"reading interactions of {source.name}")
-    log = conversion.interactions(files, watch)
+    progress.start(f"reading interactions of {source.name}")
+    log = conversion.interactions(files, progress)
     if source.repeats == "earliest":
         log = keep_earliest(log)
     if source.k_core:
@@ -50,6 +50,6 @@ def convert(source: Source, files: Mapping[str, Path], ties: str, watch: Watch) 
         raise BenchError(
             f"'{source.name}': no interaction is left of {', '.join(path.name for path in files.values())}"
         )
-    watch.start(f"reading items of {source.name}")
-    items = conversion.items(files, frozenset(log.item_ids), watch)
+    progress.start(f"reading items of {source.name}")
+    items = conversion.items(files, frozenset(log.item_ids), progress)
     return in_order(log, ties), items

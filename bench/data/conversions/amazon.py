@@ -9,24 +9,24 @@ from bench.data.conversions.items import Items, ItemsBuilder
 from bench.data.conversions.lines import csv_records, json_lines, lines, python_lines, rating, value, whole
 from bench.data.conversions.log import Log, LogBuilder
 from bench.data.conversions.text import clean, joined, sentences
-from bench.data.download import Watch
+from bench.data.download import Progress
 
 CSV_2023 = ("user_id", "parent_asin", "rating", "timestamp")
 
 
-def interactions_2014(files: Mapping[str, Path], watch: Watch) -> Log:
+def interactions_2014(files: Mapping[str, Path], progress: Progress) -> Log:
     """JSON lines, grouped by product; ``unixReviewTime`` are the seconds of a day's beginning."""
     log = LogBuilder()
-    for where, review in json_lines(lines(files["reviews"], watch=watch)):
+    for where, review in json_lines(lines(files["reviews"], progress=progress)):
         user, item = value(where, review, "reviewerID"), value(where, review, "asin")
         log.add(where, user, item, whole(where, review, "unixReviewTime"), rating(review.get("overall")))
     return log.build()
 
 
-def items_2014(files: Mapping[str, Path], wanted: Container[str], watch: Watch) -> Items:
+def items_2014(files: Mapping[str, Path], wanted: Container[str], progress: Progress) -> Items:
     """Python literals; ``categories`` are several paths, each from the broadest to the narrowest."""
     items = ItemsBuilder(wanted)
-    for where, product in python_lines(lines(files["items"], watch=watch)):
+    for where, product in python_lines(lines(files["items"], progress=progress)):
         items.add(
             value(where, product, "asin"),
             title=clean(product.get("title")),
@@ -39,18 +39,18 @@ def items_2014(files: Mapping[str, Path], wanted: Container[str], watch: Watch) 
     return items.build()
 
 
-def interactions_2023(files: Mapping[str, Path], watch: Watch) -> Log:
+def interactions_2023(files: Mapping[str, Path], progress: Progress) -> Log:
     """CSV, time stamps in milliseconds. An item is a ``parent_asin``: variants of a product are one."""
     log = LogBuilder()
-    for where, review in csv_records(lines(files["reviews"], watch=watch), CSV_2023):
+    for where, review in csv_records(lines(files["reviews"], progress=progress), CSV_2023):
         user, item = value(where, review, "user_id"), value(where, review, "parent_asin")
         log.add(where, user, item, whole(where, review, "timestamp"), rating(review["rating"]))
     return log.build()
 
 
-def items_2023(files: Mapping[str, Path], wanted: Container[str], watch: Watch) -> Items:
+def items_2023(files: Mapping[str, Path], wanted: Container[str], progress: Progress) -> Items:
     items = ItemsBuilder(wanted)
-    for where, product in json_lines(lines(files["items"], watch=watch)):
+    for where, product in json_lines(lines(files["items"], progress=progress)):
         items.add(
             value(where, product, "parent_asin"),
             title=clean(product.get("title")),

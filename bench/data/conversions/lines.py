@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from bench.data.download import Silent, Watch
+from bench.data.download import NoProgress, Progress
 from bench.errors import BenchError, said
 
 Line = tuple[str, str]  # where it stands, for errors, and what it says
@@ -28,18 +28,18 @@ TELL_EVERY = 5_000  # lines
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
 
-def lines(path: Path, member: str = "", encoding: str = "utf-8", watch: Watch | None = None) -> Iterator[Line]:
+def lines(path: Path, member: str = "", encoding: str = "utf-8", progress: Progress | None = None) -> Iterator[Line]:
     """Every line that isn't blank, without its end. ``member`` names a file inside an archive (``.zip``, ``.tar``,
     ``.tgz``), by its path or the end of it; ``.gz`` is unpacked on the way. Damage is a BenchError.
     """
-    watch, number = watch or Silent(), 0
+    progress, number = progress or NoProgress(), 0
     name = path.name if member in ("", path.name) else f"{path.name} ({member})"
     try:
         with _opened(path, member) as (file, raw):
             size = path.stat().st_size
             for number, data in enumerate(file, start=1):
                 if number % TELL_EVERY == 0:
-                    watch.at(raw.tell(), size)
+                    progress.update(raw.tell(), size)
                 text = data.decode(encoding).rstrip("\r\n")
                 text = text.removeprefix(BOM) if number == 1 else text
                 if text.strip():
@@ -47,7 +47,7 @@ def lines(path: Path, member: str = "", encoding: str = "utf-8", watch: Watch | 
     except UnicodeDecodeError as error:
         raise BenchError(f"{name}, line {number:,} is not {encoding}: {said(error)}") from error
     except DAMAGED as error:
-        raise BenchError(f"{name} is damaged after line {number:,}: {said(error)}; get it again") from error
+        raise BenchError(f"{name} is corrupt after line {number:,}: {said(error)}; get it again") from error
     except OSError as error:
         raise BenchError(f"'{path}' cannot be read: {said(error)}") from error
 
@@ -80,7 +80,7 @@ def csv_records(source: Iterator[Line], columns: Sequence[str]) -> Iterator[Reco
         if number == 0 and cells[0] == columns[0]:
             header = cells
             if lacking := [column for column in columns if column not in header]:
-                raise BenchError(f"{where}: no column {', '.join(lacking)}; found {', '.join(header)}")
+                raise BenchError(f"{where}: no column {', '.join(lacking)}; got {', '.join(header)}")
             continue
         yield where, _row(where, cells, header)
 
@@ -95,7 +95,7 @@ def value(where: str, record: Mapping[str, Any], field: str) -> str:
     """A field that must be there, as text: ids stay as they are written."""
     found = record.get(field)
     if found is None or not str(found).strip():
-        raise BenchError(f"{where}: no {field}; found {', '.join(map(str, record))}")
+        raise BenchError(f"{where}: no {field}; got {', '.join(map(str, record))}")
     return str(found)
 
 

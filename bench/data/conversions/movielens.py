@@ -9,7 +9,7 @@ from bench.data.conversions.items import Items, ItemsBuilder
 from bench.data.conversions.lines import Line, Record, lines, rating, separated, value, whole
 from bench.data.conversions.log import Log, LogBuilder
 from bench.data.conversions.text import clean
-from bench.data.download import Watch
+from bench.data.download import Progress
 
 RATINGS = ("user", "item", "rating", "timestamp")
 GENRES = (
@@ -22,28 +22,28 @@ FILMS_1M = ("item", "title", "genres")
 NAMELESS = "unkonwn"
 
 
-def interactions_100k(files: Mapping[str, Path], watch: Watch) -> Log:
-    return _ratings(separated(_lines(files, "u.data", watch), "\t", RATINGS))
+def interactions_100k(files: Mapping[str, Path], progress: Progress) -> Log:
+    return _ratings(separated(_lines(files, "u.data", progress), "\t", RATINGS))
 
 
-def items_100k(files: Mapping[str, Path], wanted: Container[str], watch: Watch) -> Items:
+def items_100k(files: Mapping[str, Path], wanted: Container[str], progress: Progress) -> Items:
     """A flag for each genre, in the order of ``GENRES``."""
     items = ItemsBuilder(wanted)
-    for where, film in separated(_lines(files, "u.item", watch), "|", FILMS_100K):
+    for where, film in separated(_lines(files, "u.item", progress), "|", FILMS_100K):
         title, year = title_and_year(film["title"])
         genres = " ".join(genre for genre in GENRES if film[genre] == "1")
         items.add(value(where, film, "item"), title=title, year=year, genres=genres)
     return items.build()
 
 
-def interactions_1m(files: Mapping[str, Path], watch: Watch) -> Log:
-    return _ratings(separated(_lines(files, "ratings.dat", watch), "::", RATINGS))
+def interactions_1m(files: Mapping[str, Path], progress: Progress) -> Log:
+    return _ratings(separated(_lines(files, "ratings.dat", progress), "::", RATINGS))
 
 
-def items_1m(files: Mapping[str, Path], wanted: Container[str], watch: Watch) -> Items:
+def items_1m(files: Mapping[str, Path], wanted: Container[str], progress: Progress) -> Items:
     """Genres are divided by ``|``, and written with spaces, as those of MovieLens-100k."""
     items = ItemsBuilder(wanted)
-    for where, film in separated(_lines(files, "movies.dat", watch), "::", FILMS_1M):
+    for where, film in separated(_lines(files, "movies.dat", progress), "::", FILMS_1M):
         title, year = title_and_year(film["title"])
         genres = " ".join(clean(film["genres"].replace("|", " ")).split())
         items.add(value(where, film, "item"), title=title, year=year, genres=genres)
@@ -56,8 +56,8 @@ def title_and_year(text: str) -> tuple[str, str]:
     return (title.strip(), year.partition(")")[0]) if opened else (NAMELESS, NAMELESS)
 
 
-def _lines(files: Mapping[str, Path], member: str, watch: Watch) -> Iterator[Line]:
-    return lines(files["archive"], member, encoding="latin-1", watch=watch)
+def _lines(files: Mapping[str, Path], member: str, progress: Progress) -> Iterator[Line]:
+    return lines(files["archive"], member, encoding="latin-1", progress=progress)
 
 
 def _ratings(rows: Iterator[Record]) -> Log:

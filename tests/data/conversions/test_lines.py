@@ -60,14 +60,14 @@ def test_other_encodings_and_what_is_in_none(tmp_path: Path) -> None:
 def test_a_truncated_gzip_is_damage(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "a.json.gz"
     path.write_bytes(gzip.compress(TEXT.encode())[:keep])
-    with pytest.raises(BenchError, match=r"a.json.gz is damaged after line \d+: .*; get it again"):
+    with pytest.raises(BenchError, match=r"a.json.gz is corrupt after line \d+: .*; get it again"):
         list(lines(path))
 
 
 def test_what_is_no_archive_is_damage(tmp_path: Path) -> None:
     for name in ("a.zip", "a.gz", "a.tar"):
         (tmp_path / name).write_bytes(b"<html>Please log in</html>")
-        with pytest.raises(BenchError, match=f"{name}.* is damaged after line 0"):
+        with pytest.raises(BenchError, match=f"{name}.* is corrupt after line 0"):
             list(lines(tmp_path / name, "inside.txt"))
 
 
@@ -90,7 +90,7 @@ class Told:
 
     def note(self, text: str) -> None: ...
 
-    def at(self, done: int, total: int | None) -> None:
+    def update(self, done: int, total: int | None) -> None:
         self.places.append((done, total))
 
 
@@ -98,7 +98,7 @@ def test_progress_is_that_of_the_file_on_disk(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(reading, "TELL_EVERY", 10)
     (tmp_path / "a.gz").write_bytes(gzip.compress("".join(f"line {n}\n" for n in range(20_000)).encode()))
     told = Told()
-    assert len(list(lines(tmp_path / "a.gz", watch=told))) == 20_000
+    assert len(list(lines(tmp_path / "a.gz", progress=told))) == 20_000
     size = (tmp_path / "a.gz").stat().st_size
     assert {total for _, total in told.places} == {size}
     assert 0 < told.places[0][0] < told.places[-1][0] <= size
@@ -143,7 +143,7 @@ def test_csv_with_and_without_header_and_in_another_order() -> None:
         ] == expected
     swapped = csv_records(iter([("a", "user_id,other,item"), ("b", "u,x,i")]), columns)
     assert next(swapped)[1] == {"user_id": "u", "other": "x", "item": "i"}
-    with pytest.raises(BenchError, match="a: no column item; found user_id, other"):
+    with pytest.raises(BenchError, match="a: no column item; got user_id, other"):
         next(csv_records(iter([("a", "user_id,other")]), columns))
     with pytest.raises(BenchError, match="b: 3 cells; needed are 2: user_id, item"):
         next(csv_records(iter([("b", "u,i,x")]), columns))

@@ -15,7 +15,7 @@ from bench.data.conversions import CONVERSIONS, convert
 from bench.data.conversions.items import Items, ItemsBuilder
 from bench.data.conversions.log import Log
 from bench.data.conversions.movielens import title_and_year
-from bench.data.download import Silent
+from bench.data.download import NoProgress
 from bench.errors import BenchError
 
 GzLines = Callable[[Path, list[Any]], Path]
@@ -25,7 +25,7 @@ Reviews = Callable[[list[tuple[str, str, int]]], list[dict[str, Any]]]
 
 def converted(name: str, files: dict[str, Path], **changes: Any) -> tuple[list[tuple[str, ...]], Items, Log]:
     """Rows as (user, item, time, rating), the items, and the log."""
-    log, items = convert(replace(registry.find(name), **changes), files, "digest", Silent())
+    log, items = convert(replace(registry.find(name), **changes), files, "digest", NoProgress())
     users, names = (log.user_ids[user] for user in log.users), (log.item_ids[item] for item in log.items)
     return list(zip(users, names, log.times.tolist(), log.ratings.tolist(), strict=True)), items, log
 
@@ -35,7 +35,7 @@ def test_every_source_has_a_conversion_that_reads_its_roles() -> None:
         assert source.conversion in CONVERSIONS
         assert {file.role for file in source.files} in ({"archive"}, {"reviews", "items"})
     with pytest.raises(BenchError, match="unknown conversion 'amazn-2014'; did you mean 'amazon-2014'"):
-        convert(replace(source, conversion="amazn-2014"), {}, "digest", Silent())
+        convert(replace(source, conversion="amazn-2014"), {}, "digest", NoProgress())
 
 
 KNIGHTS = {
@@ -210,7 +210,7 @@ def test_yelp_is_2019_by_the_second(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("review", "said"),
     [
-        ({"asin": "B", "unixReviewTime": 1}, "reviews.json.gz, line 1: no reviewerID; found asin, unixReviewTime"),
+        ({"asin": "B", "unixReviewTime": 1}, "reviews.json.gz, line 1: no reviewerID; got asin, unixReviewTime"),
         ({"reviewerID": " ", "asin": "B", "unixReviewTime": 1}, "line 1: no reviewerID"),
         ({"reviewerID": "A", "asin": "B", "unixReviewTime": 1.5}, "line 1: unixReviewTime is 1.5; needed is a whole"),
         ({"reviewerID": "A", "asin": "B"}, "line 1: unixReviewTime is None; needed is a whole"),

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from bench.data import registry
-from bench.data.download import Patience
-from bench.data.get import Wish, get
+from bench.data.download import RetryPolicy
+from bench.data.get import GetRequest, get
 from bench.data.registry import Counts, Source
 from bench.errors import BenchError
 
@@ -81,11 +81,11 @@ def remains() -> Callable[[Path], list[str]]:
 
 @pytest.fixture(scope="session")
 def refused() -> Callable[..., str]:
-    """``refused(source, root, wish)`` is the one line of the error."""
+    """``refused(source, root, request)`` is the one line of the error."""
 
-    def call(source: Source, root: Path, wish: Wish | None = None) -> str:
+    def call(source: Source, root: Path, request: GetRequest | None = None) -> str:
         with pytest.raises(BenchError) as caught:
-            get(source, root, wish, patience=Patience(attempts=3, first_wait=0.0, timeout=5.0))
+            get(source, root, request, retry=RetryPolicy(attempts=3, first_wait=0.0, timeout=5.0))
         assert "\n" not in str(caught.value)
         return str(caught.value)
 

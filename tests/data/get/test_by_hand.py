@@ -13,12 +13,12 @@ import pytest
 
 from bench.data import registry
 from bench.data.conversions.write import read_record
-from bench.data.download import Patience
+from bench.data.download import RetryPolicy
 from bench.data.formats import read_atomic
-from bench.data.get import Wish, get
+from bench.data.get import GetRequest, get
 from bench.data.registry import Counts, Source
 
-QUICK = Patience(attempts=3, first_wait=0.0, timeout=5.0)
+QUICK = RetryPolicy(attempts=3, first_wait=0.0, timeout=5.0)
 
 
 def reviews_of(toys: Source) -> str:
@@ -34,7 +34,7 @@ def test_raw_files_that_are_here_already(toys: Source, web: Any, tmp_path: Path,
         name, body = (file.name[:-3], gzip.decompress(packed)) if form == "unpacked" else (file.name, packed)
         (hand / name).write_bytes(body)
     given = tuple(sorted(hand.iterdir())) if form == "files" else (hand,)
-    got = get(toys, tmp_path / "data", Wish(given=given), patience=QUICK)
+    got = get(toys, tmp_path / "data", GetRequest(given=given), retry=QUICK)
     assert got.counts == counts
     assert web.asked == []
     assert len(list(hand.iterdir())) == 2  # they are the user's
@@ -44,9 +44,9 @@ def test_raw_files_that_are_here_already(toys: Source, web: Any, tmp_path: Path,
 def test_given_files_that_are_not_the_right_ones(toys: Source, tmp_path: Path, refused: Callable[..., str]) -> None:
     (tmp_path / "hand").mkdir()
     (tmp_path / "hand" / "other.json").touch()
-    said = refused(toys, tmp_path, Wish(given=(tmp_path / "hand",)))
-    assert f"--from: needed is one {reviews_of(toys)}; found other.json; 'toys' is made of" in said
-    assert "--from 'absent' does not exist" in refused(toys, tmp_path, Wish(given=(Path("absent"),)))
+    said = refused(toys, tmp_path, GetRequest(given=(tmp_path / "hand",)))
+    assert f"--from: needed is one {reviews_of(toys)}; got other.json; 'toys' is made of" in said
+    assert "--from 'absent' does not exist" in refused(toys, tmp_path, GetRequest(given=(Path("absent"),)))
 
 
 def test_a_given_file_with_a_wrong_digest_stays(
@@ -55,13 +55,13 @@ def test_a_given_file_with_a_wrong_digest_stays(
     for file in toys.files:
         (tmp_path / file.name).write_bytes(web.files[file.name])
     wrong = replace(toys, files=(replace(toys.files[0], sha256="0" * 64), toys.files[1]))
-    assert "nothing is made of it" in refused(wrong, tmp_path / "data", Wish(given=(tmp_path,)))
+    assert "nothing is made of it" in refused(wrong, tmp_path / "data", GetRequest(given=(tmp_path,)))
     assert (tmp_path / reviews_of(toys)).exists()
 
 
 def test_what_no_program_may_fetch_says_how_to_get_it(tmp_path: Path, refused: Callable[..., str]) -> None:
     yelp = registry.find("yelp")
-    said = refused(yelp, tmp_path, Wish(accept_licence=True))
+    said = refused(yelp, tmp_path, GetRequest(accept_licence=True))
     for part in (
         "sign Yelp's agreement",
         "https://www.yelp.com/dataset",
@@ -88,6 +88,6 @@ def test_the_archive_of_yelp_holds_both_files(tmp_path: Path) -> None:
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     yelp = replace(registry.find("yelp"), expected=Counts(5, 5, 25))
-    wish = Wish(accept_licence=True, given=(tmp_path / "yelp_dataset.tar",))
-    got = get(yelp, tmp_path / "data", wish, patience=QUICK)
+    request = GetRequest(accept_licence=True, given=(tmp_path / "yelp_dataset.tar",))
+    got = get(yelp, tmp_path / "data", request, retry=QUICK)
     assert read_atomic(got.folder).items.text["title"] == tuple(f"Place {item}" for item in range(5))

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.conversions.write import read_record
-from bench.data.download import Patience
-from bench.data.get import Wish, get
+from bench.data.download import RetryPolicy
+from bench.data.get import GetRequest, get
 from bench.data.registry import Counts, Source
 
-QUICK = Patience(attempts=3, first_wait=0.0, timeout=5.0)
+QUICK = RetryPolicy(attempts=3, first_wait=0.0, timeout=5.0)
 FILES = ["dataset.json", "interactions.parquet", "items.parquet", "toys.inter", "toys.item"]
 
 
@@ -29,15 +29,13 @@ def test_a_wrong_published_digest_names_both_and_keeps_nothing(
     for kind, other, name in (("sha256", "0" * 64, "SHA-256"), ("md5", "0" * 32, "MD5")):
         wrong = replace(toys, files=(replace(toys.files[0], **{kind: other}), toys.files[1]))
         said = refused(wrong, tmp_path)
-        assert (
-            f"{web.url(reviews_of(toys))} has {name} {hashlib.new(kind, body).hexdigest()}, where published is {other}"
-            in said
-        )
+        found = hashlib.new(kind, body).hexdigest()
+        assert f"{web.url(reviews_of(toys))} has {name} {found}, expected {other} (published)" in said
         assert "the file is not kept" in said
         assert reviews_of(toys) not in str(remains(tmp_path))
         assert not (tmp_path / "toys").exists()
         right = replace(toys.files[0], **{kind: hashlib.new(kind, body).hexdigest()})
-        assert get(replace(toys, files=(right, toys.files[1])), tmp_path / kind, patience=QUICK).new
+        assert get(replace(toys, files=(right, toys.files[1])), tmp_path / kind, retry=QUICK).new
 
 
 def test_a_digest_is_recorded_at_the_first_download_and_compared_ever_after(
@@ -49,27 +47,25 @@ def test_a_digest_is_recorded_at_the_first_download_and_compared_ever_after(
     raw_reviews: Callable[..., bytes],
 ) -> None:
     first = web.files[reviews_of(toys)]
-    get(toys, tmp_path, patience=QUICK)
+    get(toys, tmp_path, retry=QUICK)
     web.files[reviews_of(toys)] = raw_reviews([*rows[1:], ("A999", "B000", 1)])
-    said = refused(toys, tmp_path, Wish(force=True))
+    said = refused(toys, tmp_path, GetRequest(force=True))
     found, recorded = (hashlib.sha256(body).hexdigest() for body in (web.files[reviews_of(toys)], first))
-    assert (
-        f"has SHA-256 {found}, where recorded at the first download ({tmp_path / 'first_downloads.json'}) is {recorded}"
-        in said
-    )
+    place = tmp_path / "first_downloads.json"
+    assert f"has SHA-256 {found}, expected {recorded} (recorded at the first download in {place})" in said
     assert read_record(tmp_path / "toys") is not None  # what was there stays
     web.files[reviews_of(toys)] = first
-    assert get(toys, tmp_path, Wish(force=True), patience=QUICK).new
+    assert get(toys, tmp_path, GetRequest(force=True), retry=QUICK).new
     newer = replace(toys, revision="2")
     web.files[reviews_of(toys)] = raw_reviews(rows[::-1])
-    assert get(newer, tmp_path, Wish(force=True), patience=QUICK).new  # another revision is another file
+    assert get(newer, tmp_path, GetRequest(force=True), retry=QUICK).new  # another revision is another file
 
 
 def test_wrong_counts_name_both_and_keep_nothing(
     toys: Source, tmp_path: Path, counts: Counts, refused: Callable[..., str], remains: Callable[[Path], list[str]]
 ) -> None:
     said = refused(replace(toys, expected=Counts(61, 50, 900)), tmp_path)
-    assert f"'toys': {counts} after the conversion, where are expected 61 users, 50 items, 900 interactions" in said
+    assert f"'toys': {counts} after the conversion, expected 61 users, 50 items, 900 interactions (published)" in said
     assert remains(tmp_path) == []
 
 
@@ -77,13 +73,13 @@ def test_counts_that_nobody_publishes_are_recorded(
     toys: Source, web: Any, tmp_path: Path, counts: Counts, refused: Callable[..., str]
 ) -> None:
     unknown = replace(toys, expected=None)
-    assert get(unknown, tmp_path, patience=QUICK).counts == counts
+    assert get(unknown, tmp_path, retry=QUICK).counts == counts
     record = json.loads((tmp_path / "first_downloads.json").read_text())
     assert record["toys"]["counts"] == vars(counts)
     record["toys"]["counts"]["users"] = 59
     (tmp_path / "first_downloads.json").write_text(json.dumps(record))
-    assert "where the first download gave 59 users" in refused(unknown, tmp_path, Wish(force=True))
-    assert get(replace(unknown, version=2), tmp_path, Wish(force=True), patience=QUICK).new
+    assert "expected 59 users" in refused(unknown, tmp_path, GetRequest(force=True))
+    assert get(replace(unknown, version=2), tmp_path, GetRequest(force=True), retry=QUICK).new
 
 
 def test_a_broken_record_is_named(toys: Source, tmp_path: Path, refused: Callable[..., str]) -> None:
@@ -101,24 +97,24 @@ def test_a_truncated_gzip_from_the_source_keeps_nothing(
     raw_reviews: Callable[..., bytes],
 ) -> None:
     web.files[reviews_of(toys)] = web.files[reviews_of(toys)][:-200]
-    assert f"{reviews_of(toys)} is damaged after line" in refused(toys, tmp_path)
+    assert f"{reviews_of(toys)} is corrupt after line" in refused(toys, tmp_path)
     assert remains(tmp_path) == []
     web.files[reviews_of(toys)] = raw_reviews(rows)
-    assert get(toys, tmp_path, patience=QUICK).new
+    assert get(toys, tmp_path, retry=QUICK).new
 
 
 def test_a_page_in_place_of_the_file_keeps_nothing(
     toys: Source, web: Any, tmp_path: Path, refused: Callable[..., str], remains: Callable[[Path], list[str]]
 ) -> None:
     web.files[reviews_of(toys)] = b"<html>Please log in</html>"
-    assert "is damaged after line 0: BadGzipFile" in refused(toys, tmp_path)
+    assert "is corrupt after line 0: BadGzipFile" in refused(toys, tmp_path)
     assert remains(tmp_path) == []
 
 
 def test_a_mirror_stands_in(toys: Source, web: Any, tmp_path: Path) -> None:
     first, second = toys.files
     mirrored = replace(first, urls=(web.url("gone"), *first.urls))
-    assert get(replace(toys, files=(mirrored, second)), tmp_path, patience=QUICK).new
+    assert get(replace(toys, files=(mirrored, second)), tmp_path, retry=QUICK).new
     assert [path for path, _ in web.asked] == ["gone", first.name, second.name]
 
 
@@ -140,7 +136,7 @@ def test_an_interrupted_download_goes_on_and_whole_files_are_not_fetched_twice(
     assert "100 bytes are kept: rerun to resume" in refused(toys, tmp_path)
     assert not (tmp_path / "toys").exists()
     web.faults[meta] = []
-    assert get(toys, tmp_path, patience=QUICK).new
+    assert get(toys, tmp_path, retry=QUICK).new
     assert [path for path, _ in web.asked].count(reviews) == 1
     assert web.asked[-1] == (meta, "bytes=100-")
     assert remains(tmp_path) == ["first_downloads.json", *(f"toys/{name}" for name in FILES)]

@@ -14,32 +14,32 @@ import pyarrow.parquet as pq
 
 from bench.data import sources
 from bench.data.conversions.write import read_record
-from bench.data.download import Patience
+from bench.data.download import RetryPolicy
 from bench.data.formats import read_atomic
-from bench.data.get import Got, Wish, get
+from bench.data.get import GetRequest, Got, get
 from bench.data.registry import Counts, Source
 
-QUICK = Patience(attempts=3, first_wait=0.0, timeout=5.0)
+QUICK = RetryPolicy(attempts=3, first_wait=0.0, timeout=5.0)
 FILES = ["dataset.json", "interactions.parquet", "items.parquet", "toys.inter", "toys.item"]
 
 
 def test_a_data_set_arrives_and_is_found_by_its_name(
     toys: Source, web: Any, tmp_path: Path, counts: Counts, remains: Callable[[Path], list[str]]
 ) -> None:
-    got = get(toys, tmp_path, patience=QUICK)
+    got = get(toys, tmp_path, retry=QUICK)
     assert got == Got(tmp_path / "toys", counts, new=True)
     assert remains(tmp_path) == ["first_downloads.json", *(f"toys/{name}" for name in FILES)]
     found = sources.find("toys", tmp_path)
     assert Counts(len(found.users), len(found.items), len(found.sequences.values)) == counts
     assert found.items.text["title"][:2] == ("Item & 0", "Item & 1")
     assert set(found.items.text["categories"]) == {"Toys, Games"}
-    again = get(toys, tmp_path, patience=QUICK)
+    again = get(toys, tmp_path, retry=QUICK)
     assert again == replace(got, new=False)
     assert len(web.asked) == 2
 
 
 def test_what_is_written_says_where_it_comes_from(toys: Source, web: Any, tmp_path: Path, counts: Counts) -> None:
-    folder = get(toys, tmp_path, patience=QUICK).folder
+    folder = get(toys, tmp_path, retry=QUICK).folder
     record = read_record(folder)
     assert record is not None
     assert (record["name"], record["ties"], record["text"]) == ("toys", "digest", ["title", "categories"])
@@ -58,7 +58,7 @@ def test_what_is_written_says_where_it_comes_from(toys: Source, web: Any, tmp_pa
 def test_parquet_and_atomic_files_hold_the_same_and_all_columns(
     toys: Source, tmp_path: Path, rows: list[tuple[str, str, int]]
 ) -> None:
-    folder = get(toys, tmp_path, patience=QUICK).folder
+    folder = get(toys, tmp_path, retry=QUICK).folder
     table = pq.read_table(folder / "interactions.parquet").to_pandas()
     assert str(table["time"].dtype) == "int64"
     lines = [line.split("\t") for line in (folder / "toys.inter").read_text().splitlines()]
@@ -72,7 +72,7 @@ def test_parquet_and_atomic_files_hold_the_same_and_all_columns(
 
 
 def test_the_same_raw_files_give_the_same_bytes(toys: Source, tmp_path: Path) -> None:
-    one, two = (get(toys, tmp_path / name, patience=QUICK).folder for name in ("one", "two"))
+    one, two = (get(toys, tmp_path / name, retry=QUICK).folder for name in ("one", "two"))
     for name in FILES:
         assert (one / name).read_bytes() == (two / name).read_bytes()
 
@@ -106,7 +106,7 @@ def markov_hits(rows: list[list[tuple[str, int]]]) -> float:
 
 def test_ties_by_id_are_what_a_chain_lives_on_and_the_default_has_none(toys: Source, tmp_path: Path) -> None:
     rows = {
-        ties: sequences(get(toys, tmp_path / ties, Wish(ties=ties), patience=QUICK).folder)
+        ties: sequences(get(toys, tmp_path / ties, GetRequest(ties=ties), retry=QUICK).folder)
         for ties in ("digest", "id", "file")
     }
     for found in rows.values():
@@ -120,7 +120,7 @@ def test_ties_by_id_are_what_a_chain_lives_on_and_the_default_has_none(toys: Sou
 
 
 def test_rows_stand_in_the_order_in_which_they_are_read(toys: Source, tmp_path: Path) -> None:
-    folder = get(toys, tmp_path, patience=QUICK).folder
+    folder = get(toys, tmp_path, retry=QUICK).folder
     found = read_atomic(folder)
     read = [
         [found.items.ids[item] for item in row] for row in (found.sequences[user] for user in range(len(found.users)))

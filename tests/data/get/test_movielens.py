@@ -9,10 +9,10 @@ import pytest
 
 from bench.data import registry, sources
 from bench.data.conversions.write import read_record
-from bench.data.download import Patience
-from bench.data.get import Wish, get
+from bench.data.download import RetryPolicy
+from bench.data.get import GetRequest, get
 
-QUICK = Patience(attempts=3, first_wait=0.0, timeout=5.0)
+QUICK = RetryPolicy(attempts=3, first_wait=0.0, timeout=5.0)
 
 
 def grouplens(folder: Path) -> dict[str, str]:
@@ -42,8 +42,8 @@ def test_movielens_from_grouplens_is_that_of_recbole(tmp_path: Path, monkeypatch
             archive.writestr(name, text.encode("latin-1"))
     source = registry.find("ml-100k")
     source = replace(source, files=(replace(source.files[0], md5=""),))
-    wish = Wish(accept_licence=True, given=(tmp_path / "ml-100k.zip",))
-    got = get(source, tmp_path / "data", wish, patience=QUICK)
+    request = GetRequest(accept_licence=True, given=(tmp_path / "ml-100k.zip",))
+    got = get(source, tmp_path / "data", request, retry=QUICK)
     of_recbole = sources.find("ml-100k")
     monkeypatch.setattr(sources, "_embedded", lambda: None)
     of_grouplens = sources.find("ml-100k", tmp_path / "data")

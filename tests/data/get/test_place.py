@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ from typing import Any
 import pytest
 
 from bench.data.conversions.write import read_record
-from bench.data.download import Patience
+from bench.data.download import RetryPolicy
 from bench.data.formats import read_atomic
-from bench.data.get import Wish, get
+from bench.data.get import GetRequest, get
+from bench.data.records import Records
 from bench.data.registry import Counts, Source
 
-QUICK = Patience(attempts=3, first_wait=0.0, timeout=5.0)
+QUICK = RetryPolicy(attempts=3, first_wait=0.0, timeout=5.0)
 FILES = ["dataset.json", "interactions.parquet", "items.parquet", "toys.inter", "toys.item"]
 
 
@@ -30,7 +33,7 @@ def test_a_licence_is_accepted_before_anything_is_fetched(
     assert "'toys' has a licence: none stated: do not redistribute (https://snap" in said
     assert said.endswith("if you accept it, add --accept-licence")
     assert web.asked == []
-    assert get(licensed, tmp_path, Wish(accept_licence=True), patience=QUICK).new
+    assert get(licensed, tmp_path, GetRequest(accept_licence=True), retry=QUICK).new
 
 
 @pytest.mark.parametrize("place", ["toys/toys.inter", "toys/notes.txt", "toys.inter"])
@@ -39,8 +42,8 @@ def test_somebody_elses_files_are_not_touched(
 ) -> None:
     (tmp_path / "toys").mkdir()
     (tmp_path / place).write_text("mine")
-    for wish in (Wish(), Wish(force=True)):
-        assert "holds a data set that `bench data get` has not made; move it away" in refused(toys, tmp_path, wish)
+    for request in (GetRequest(), GetRequest(force=True)):
+        assert "was not created by `bench data get`; move it away" in refused(toys, tmp_path, request)
     assert (tmp_path / place).read_text() == "mine"
     assert web.asked == []
 
@@ -48,28 +51,28 @@ def test_somebody_elses_files_are_not_touched(
 def test_what_is_here_in_another_form_is_said_and_made_anew_by_force(
     toys: Source, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
-    folder = get(toys, tmp_path, patience=QUICK).folder
-    assert "is here and has another ties; --force makes it anew" in refused(toys, tmp_path, Wish(ties="id"))
-    assert "is here and has another text" in refused(toys, tmp_path, Wish(text=("title",)))
-    assert "is here and has another conversion" in refused(replace(toys, version=2), tmp_path)
-    assert get(toys, tmp_path, Wish(text=("brand",), force=True), patience=QUICK).new
+    folder = get(toys, tmp_path, retry=QUICK).folder
+    assert "exists and differs in ties; --force rebuilds it" in refused(toys, tmp_path, GetRequest(ties="id"))
+    assert "exists and differs in text" in refused(toys, tmp_path, GetRequest(text=("title",)))
+    assert "exists and differs in conversion" in refused(replace(toys, version=2), tmp_path)
+    assert get(toys, tmp_path, GetRequest(text=("brand",), force=True), retry=QUICK).new
     assert list(read_atomic(folder).items.text) == ["brand"]
 
 
 def test_what_has_changed_on_disk_is_said(toys: Source, tmp_path: Path, refused: Callable[..., str]) -> None:
-    folder = get(toys, tmp_path, patience=QUICK).folder
+    folder = get(toys, tmp_path, retry=QUICK).folder
     with (folder / "toys.inter").open("a") as file:
         file.write("A000\tB000\t5\t1\n")
     (folder / "items.parquet").unlink()
     said = refused(toys, tmp_path)
-    assert "has changed since (items.parquet, toys.inter); --force makes it anew" in said
-    assert get(toys, tmp_path, Wish(force=True), patience=QUICK).new
-    assert not get(toys, tmp_path, patience=QUICK).new
+    assert "has changed files (items.parquet, toys.inter); --force rebuilds it" in said
+    assert get(toys, tmp_path, GetRequest(force=True), retry=QUICK).new
+    assert not get(toys, tmp_path, retry=QUICK).new
 
 
 def test_unknown_columns_and_rules(toys: Source, tmp_path: Path, refused: Callable[..., str]) -> None:
-    assert "unknown text column 'titel'; did you mean 'title'?" in refused(toys, tmp_path, Wish(text=("titel",)))
-    assert "unknown rule for ties 'random'" in refused(toys, tmp_path, Wish(ties="random"))
+    assert "unknown text column 'titel'; did you mean 'title'?" in refused(toys, tmp_path, GetRequest(text=("titel",)))
+    assert "unknown rule for ties 'random'" in refused(toys, tmp_path, GetRequest(ties="random"))
     assert not (tmp_path / "toys").exists()
 
 
@@ -78,8 +81,8 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 from bench.data import registry
-from bench.data.download import Patience
-from bench.data.get import Wish, get
+from bench.data.download import RetryPolicy
+from bench.data.get import GetRequest, get
 from bench.errors import BenchError
 limit = int(sys.argv[3])
 import bench.data.conversions.write
@@ -87,7 +90,7 @@ if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 try:
     toys = replace(registry.find("toys"), expected=None)
-    print(get(toys, Path(sys.argv[1]), Wish(given=(Path(sys.argv[2]),), force=True)).counts)
+    print(get(toys, Path(sys.argv[1]), GetRequest(given=(Path(sys.argv[2]),), force=True)).counts)
 except BenchError as error:
     print(error)
 """
@@ -145,8 +148,8 @@ def test_two_at_once_do_not_meet(toys: Source, tmp_path: Path, refused: Callable
 
     (tmp_path / ".downloads").mkdir()
     with FileLock(tmp_path / ".downloads" / "toys.lock"):
-        assert "another `bench data get toys` is at work in" in refused(toys, tmp_path)
-    assert get(toys, tmp_path, patience=QUICK).new
+        assert "another `bench data get toys` is running in" in refused(toys, tmp_path)
+    assert get(toys, tmp_path, retry=QUICK).new
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -154,3 +157,14 @@ def test_a_folder_that_may_not_be_written_to(toys: Source, tmp_path: Path, refus
     tmp_path.chmod(0o500)
     assert "cannot write to" in refused(toys, tmp_path)
     tmp_path.chmod(0o700)
+
+
+def test_data_sets_that_arrive_together_are_all_recorded(counts: Counts, tmp_path: Path) -> None:
+    records, names = Records(tmp_path), [f"set{number}" for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        kept = [
+            pool.submit(records.keep, replace(registry.find("toys"), name=name), {"file": name}, counts)
+            for name in names
+        ]
+    assert [task.exception() for task in kept] == [None] * 8
+    assert sorted(json.loads((tmp_path / "first_downloads.json").read_text())) == names

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 
-class Bars:
-    """One bar at a time, on standard error. Implements ``bench.data.download.Watch``; to be used in a ``with``."""
+class ProgressBars:
+    """One bar at a time, on standard error. Implements ``bench.data.download.Progress``; to be used in a ``with``."""
 
     def __init__(self) -> None:
         console = Console(stderr=True, highlight=False)
@@ -18,7 +18,7 @@ class Bars:
         self.lively = console.is_terminal
         self.what = ""
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> ProgressBars:
         if self.lively:
             self.progress.start()
         return self
@@ -36,7 +36,7 @@ class Bars:
         if not self.lively:
             self._say(what)
 
-    def at(self, done: int, total: int | None) -> None:
+    def update(self, done: int, total: int | None) -> None:
         for task in self.progress.task_ids:
             self.progress.update(task, completed=done, total=total)
 
