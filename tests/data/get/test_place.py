@@ -159,12 +159,9 @@ def test_a_folder_that_may_not_be_written_to(toys: Source, tmp_path: Path, refus
     tmp_path.chmod(0o700)
 
 
-def test_data_sets_that_arrive_together_are_all_recorded(counts: Counts, tmp_path: Path) -> None:
+def test_data_sets_that_arrive_together_are_all_recorded(toys: Source, counts: Counts, tmp_path: Path) -> None:
     records, names = Records(tmp_path), [f"set{number}" for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        kept = [
-            pool.submit(records.keep, replace(registry.find("toys"), name=name), {"file": name}, counts)
-            for name in names
-        ]
+        kept = [pool.submit(records.keep, replace(toys, name=name), {"file": name}, counts) for name in names]
     assert [task.exception() for task in kept] == [None] * 8
     assert sorted(json.loads((tmp_path / "first_downloads.json").read_text())) == names
