@@ -4,11 +4,11 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check $(if $(CI),--quiet) install
 
-.PHONY: help install demo test lint types pytest benchmarks clean
+.PHONY: help install demo test test-long lint types pytest benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with the tested versions of constraints.txt
 
@@ -38,6 +38,10 @@ types: install
 # Two workers with one thread each: torch's own threads would fight over two cores.
 pytest: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# What is real but slow: other Pythons, other numbers of threads, long simulations. It says what it skips and why.
+test-long: install ## what is slow but real, and no part of `make test`; an hour and more
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --long -m long -rs -v
 
 benchmarks: install ## measure speed: every script in tests/benchmarks
 	@for script in $$(grep -l __main__ tests/benchmarks/*.py); do \

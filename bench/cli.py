@@ -173,7 +173,7 @@ def report(
 
 @app.command(
     epilog="Examples:\n\n`bench compare textual numeric/random --dataset toys`\n\n"
-    "`bench compare results/runs/toys/textual-title@1/584c8526-74386b/0 pop --dataset toys --json`"
+    "`bench compare results/runs/toys/textual-title@2/584c8526-74386b/0 pop --dataset toys --json`"
 )
 def compare(
     run_a: Annotated[str, typer.Argument(help="Folder of a cell, name of what was run, or a row of the report.")],
@@ -191,7 +191,7 @@ def compare(
 
 @app.command(
     epilog="Examples:\n\n`bench recommend textual --dataset ml-100k --history 50,181,172`\n\n"
-    "`bench recommend results/runs/toys/textual-title@1/584c8526-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
+    "`bench recommend results/runs/toys/textual-title@2/584c8526-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
     "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
 )
 def recommend(
@@ -246,11 +246,11 @@ def check(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Prove in seconds that a scheme keeps its promises, or say which it breaks, on which item, and what to do."""
+    """Check in seconds that a scheme meets every requirement, or say which it fails, on which item, and what to do."""
     from bench.conformance.asked import Asked
-    from bench.conformance.show import check as check_promises
+    from bench.conformance.show import check as check_requirements
 
-    if not check_promises(Asked(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
+    if not check_requirements(Asked(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
         raise typer.Exit(1)
 
 
@@ -337,7 +337,7 @@ def show(
 
 @ids.command(
     epilog="Examples:\n\n`bench ids export semantic/rqkmeans --dataset toys --out toys.index.json`\n\n"
-    "`bench ids export results/runs/toys/textual-title@1/584c8526-74386b/0 --out ids.parquet`\n\n"
+    "`bench ids export results/runs/toys/textual-title@2/584c8526-74386b/0 --out ids.parquet`\n\n"
     "`bench run --id-scheme file:toys.index.json --dataset toys` runs them again."
 )
 def export(

@@ -1,11 +1,11 @@
-"""The promises of ``bench check`` as tests of a package of your own:
+"""The requirements of ``bench check`` as tests of a package of your own:
 
     import pytest
-    from bench.testing import Promise, promises
+    from bench.testing import Requirement, requirements
 
-    @pytest.mark.parametrize("promise", promises("my_scheme"))
-    def test_promise(promise: Promise) -> None:
-        promise.check()
+    @pytest.mark.parametrize("requirement", requirements("my_scheme"))
+    def test_requirement(requirement: Requirement) -> None:
+        requirement.check()
 
 A scheme is named as for ``bench run`` (installed, ``module:Class``, or ``file.py:Class``) or given as a class at the
 top level of its module. All tests of one scheme share its fits and its training, and so take seconds together.
@@ -26,15 +26,15 @@ from bench.conformance.asked import NAMES, Asked
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.conformance.evidence import Evidence
+    from bench.conformance.fixtures import Fixtures
     from bench.ids.scheme import IdScheme
 
-__all__ = ["Promise", "check_scheme", "promises"]
+__all__ = ["Requirement", "check_scheme", "requirements"]
 
 
 @dataclass(frozen=True)
-class Promise:
-    """One promise of a scheme, to be checked when asked; its name is the id that pytest gives the test."""
+class Requirement:
+    """One requirement of a scheme, to be checked when asked; its name is the id that pytest gives the test."""
 
     name: str
     asked: Asked
@@ -47,33 +47,33 @@ class Promise:
         """AssertionError where it is broken, saying what, on which item, and what to do; SkipTest where it is not this
         scheme's to keep.
         """
-        from bench.conformance.promises import judge
+        from bench.conformance.requirements import check_requirement
 
-        verdict = judge(self.name, _evidence(self.asked))
-        if verdict.state == "skipped":
-            raise unittest.SkipTest(f"{self.name}: {verdict}")
-        if verdict.state == "broken":
-            raise AssertionError(f"{self.asked.scheme} breaks the promise '{self.name}': {verdict}")
+        result = check_requirement(self.name, _fixtures(self.asked))
+        if result.state == "skipped":
+            raise unittest.SkipTest(f"{self.name}: {result}")
+        if result.state == "failed":
+            raise AssertionError(f"{self.asked.scheme} fails the requirement '{self.name}': {result}")
 
 
-def promises(
+def requirements(
     scheme: str | type[IdScheme], dataset: str = "ml-100k", settings: tuple[str, ...] = (), seed: int = 0
-) -> list[Promise]:
-    """Every promise of a scheme, for ``pytest.mark.parametrize``; nothing is imported or run yet.
+) -> list[Requirement]:
+    """Every requirement of a scheme, for ``pytest.mark.parametrize``; nothing is imported or run yet.
 
     ``settings`` are ``key=value`` texts as of ``bench run --set``.
     """
     asked = Asked(scheme if isinstance(scheme, str) else reference(scheme), dataset, tuple(settings), seed)
-    return [Promise(name, asked) for name in NAMES]
+    return [Requirement(name, asked) for name in NAMES]
 
 
 def check_scheme(
     scheme: str | type[IdScheme], dataset: str = "ml-100k", settings: tuple[str, ...] = (), seed: int = 0
 ) -> None:
-    """All promises in one call: AssertionError at the first that is broken."""
-    for promise in promises(scheme, dataset, settings, seed):
+    """All requirements in one call: AssertionError at the first that is broken."""
+    for requirement in requirements(scheme, dataset, settings, seed):
         try:
-            promise.check()
+            requirement.check()
         except unittest.SkipTest:
             continue
 
@@ -97,7 +97,7 @@ def _candidates(module: str) -> set[Path]:
 
 
 @functools.lru_cache(maxsize=4)
-def _evidence(asked: Asked) -> Evidence:
-    from bench.conformance.evidence import Evidence
+def _fixtures(asked: Asked) -> Fixtures:
+    from bench.conformance.fixtures import Fixtures
 
-    return Evidence(asked)
+    return Fixtures(asked)

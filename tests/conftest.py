@@ -39,6 +39,18 @@ settings.register_profile("bench", deadline=None)  # a busy machine is slow, not
 settings.load_profile("bench")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run what is marked as long too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long tests are not collected without ``--long``, so that `make test` does not list them as skipped."""
+    if not config.getoption("--long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """A shell starts what runs in its background with Ctrl-C ignored; tests send it to themselves."""

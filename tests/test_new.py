@@ -43,7 +43,7 @@ def test_the_scheme_is_short(package: Path) -> None:
     assert len([line for line in lines if line.strip()]) <= 15
 
 
-def test_the_scheme_keeps_every_promise(package: Path, toy_folder: Path, tiny: Path) -> None:
+def test_the_scheme_meets_every_requirement(package: Path, toy_folder: Path, tiny: Path) -> None:
     scheme = f"{package}/src/wooden_horse/__init__.py:WoodenHorse"
     check_scheme(scheme, str(toy_folder), (f"backbone={tiny}", "epochs=4"))
 

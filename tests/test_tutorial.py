@@ -72,7 +72,7 @@ def test_every_block_does_what_the_tutorial_says(fresh: dict[str, str], tmp_path
     assert re.search(r"^my_scheme +my_scheme:MyScheme *$", output["bench ls"], flags=re.MULTILINE)
     assert re.search(r"my_scheme.* on ml-100k", output["bench ids"])
     assert output["bench check"].startswith("my_scheme@2 on 100 users")
-    assert "10 kept" in output["bench check"]
+    assert "10 passed" in output["bench check"]
     assert "1 passed" in output["pytest my_scheme"]
     assert re.search(r"^\| my_scheme +\|", (work / "results" / "report.md").read_text(), flags=re.MULTILINE)
 
@@ -84,5 +84,5 @@ def test_links_lead_somewhere() -> None:
         assert (ROOT / "bench" / target).exists(), target
 
 
-def test_the_table_names_every_promise_in_order() -> None:
+def test_the_table_names_every_requirement_in_order() -> None:
     assert re.findall(r"^\| `([\w-]+)` \|", TUTORIAL, flags=re.MULTILINE) == list(NAMES)

@@ -17,15 +17,20 @@ from bench.report.contracts import differences
 from bench.report.find import find
 from bench.report.numbers import change, metric_title, number, probability, share, signed
 from bench.report.rows import HEADLINE, Row
+from bench.report.seed_notes import of_noise
+from bench.report.seeds import with_repeats
 from bench.report.significance import difference_cell
 from bench.report.slices import Slicing
 from bench.report.table import DASH, Cell, Column, Note, Source, Table, strong
 from bench.report.terminal import show_table
 
+A_MINUS_B = "A \N{MINUS SIGN} B"
+NOISE = "the column says how far training again takes the difference by itself, in 95 of 100 cases"
+
 
 def write(results: Path, runs: Sequence[str], dataset: str | None, seed: int | None, machine: bool) -> None:
     """Print how two runs differ: tables, or JSON for a ``machine``."""
-    one, other = (find(results, run, dataset, seed) for run in runs)
+    one, other = with_repeats([find(results, run, dataset, seed) for run in runs], results)
     found = difference(one, other)
     if machine:
         print(json.dumps(plain(found), indent=2))
@@ -81,8 +86,9 @@ def _metrics(found: Difference) -> Table:
     columns = (
         column("A", lambda line: line.one, _score),
         column("B", lambda line: line.other, _score),
-        Column("A less B", tuple(difference_cell(line, source) for line in lines)),
-        column("lift", lambda line: line.lift, change),
+        Column(A_MINUS_B, tuple(difference_cell(line, source) for line in lines)),
+        column("relative difference", lambda line: line.relative, change),
+        column("training noise", lambda line: line.noise, _score),
         column("effect", lambda line: line.effect, lambda value: signed(value, 3)),
         column("p", lambda line: line.p, probability),
         column("p (Holm)", lambda line: line.corrected, probability),
@@ -93,7 +99,7 @@ def _metrics(found: Difference) -> Table:
     head = Column(
         "metric", tuple(Cell(metric_title(line.metric), source, line.metric) for line in lines), numeric=False
     )
-    title = f"A less B on {found.pair.one.first.dataset.name}, strict, {found.pair.users:,} users"
+    title = f"{A_MINUS_B} on {found.pair.one.first.dataset.name}, strict, {found.pair.users:,} users"
     return Table("difference", title, head, columns, tuple(_notes(found)))
 
 
@@ -117,7 +123,7 @@ def _slicing(found: Difference, slicing: Slicing) -> Table:
         column("users", lambda part: part.users, _count),
         column("A", lambda part: part.one, _score),
         column("B", lambda part: part.other, _score),
-        Column("A less B", tuple(gaps)),
+        Column(A_MINUS_B, tuple(gaps)),
         column("part of the difference", lambda part: part.part, _part),
     )
     head = Column(slicing.title, tuple(Cell(part.label, source, part.label) for part in parts), numeric=False)
@@ -149,8 +155,10 @@ def _notes(found: Difference) -> list[Note]:
         *([Note("baseline", untrained)] if baselines else []),
         *([Note("the same", ", ".join(same))] if same else []),
         Note("test", f"{notes.TEST}; p (Holm) is corrected for the {len(lines)} metrics"),
-        Note("intervals", notes.INTERVALS + notes.SEEDS),
-        Note("effect", notes.EFFECT),
+        Note("intervals", notes.INTERVALS),
+        *of_noise([pair.one, pair.other]),
+        Note("training noise", NOISE),
+        Note("effect", f"{notes.EFFECT}; B is the reference"),
     ]
 
 

@@ -174,8 +174,7 @@ def _nearest(train: TrainView, chosen: list[int]) -> Iterator[tuple[int, list[tu
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     for item in chosen:
         cosines = vectors @ vectors[item]
-        order = [other for other in np.argsort(-cosines, kind="stable")[: NEAR + 1].tolist() if other != item][:NEAR]
-        yield item, [(other, float(cosines[other])) for other in order]
+        yield item, [(other, float(cosines[other])) for other in diagnostics.nearest(cosines, item, NEAR)]
 
 
 def _described(ids: Ids, items: ItemTable, item: int, near: list[tuple[int, float]]) -> dict[str, Any]:
@@ -187,6 +186,7 @@ def _described(ids: Ids, items: ItemTable, item: int, near: list[tuple[int, floa
     return one(item) | {
         "siblings": [one(other) | how for other, how in diagnostics.siblings(ids, item, NEAR)],
         "nearest": [
-            one(other) | {measure: alike[other].item(), "similarity": round(cosine, 4)} for other, cosine in near
+            one(other) | {measure: alike[other].item(), "similarity": round(cosine, diagnostics.DECIMALS)}
+            for other, cosine in near
         ],
     }

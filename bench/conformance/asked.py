@@ -1,4 +1,4 @@
-"""What is asked for, and the names of what is promised; light, for tests are collected by it."""
+"""What is asked for, and the names of the requirements; light, for tests are collected by it."""
 
 from __future__ import annotations
 

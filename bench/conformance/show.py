@@ -1,4 +1,4 @@
-"""``bench check``: the promises of a scheme on the terminal or as JSON."""
+"""``bench check``: the requirements of a scheme on the terminal or as JSON."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.conformance.asked import NAMES, Asked
-from bench.conformance.evidence import Evidence
-from bench.conformance.promises import judge
-from bench.conformance.verdict import Verdict
+from bench.conformance.fixtures import Fixtures
+from bench.conformance.requirements import check_requirement
+from bench.conformance.result import CheckResult
 
-STYLES = {"kept": "green", "broken": "bold red", "skipped": "dim"}
+STYLES = {"passed": "green", "failed": "bold red", "skipped": "dim"}
 
 
 def check(asked: Asked, as_json: bool) -> bool:
-    """Print every promise with its verdict. Whether none is broken."""
-    begin, evidence = time.monotonic(), Evidence(asked)
-    verdicts: dict[str, Verdict] = {}
-    evidence.begin()
+    """Print every requirement with its result. Whether none is broken."""
+    begin, fixtures = time.monotonic(), Fixtures(asked)
+    results: dict[str, CheckResult] = {}
+    fixtures.begin()
     with Console(stderr=True).status("fitting") as status:
         for name in NAMES:
-            status.update(f"{evidence.scheme.name}: {name}")
-            verdicts[name] = judge(name, evidence)
+            status.update(f"{fixtures.scheme.name}: {name}")
+            results[name] = check_requirement(name, fixtures)
     if as_json:
-        print_json(evidence, verdicts)
+        print_json(fixtures, results)
     else:
-        print_table(evidence, verdicts, time.monotonic() - begin)
-    return _sound(verdicts)
+        print_table(fixtures, results, time.monotonic() - begin)
+    return _sound(results)
 
 
-def _sound(verdicts: dict[str, Verdict]) -> bool:
-    return all(verdict.state != "broken" for verdict in verdicts.values())
+def _sound(results: dict[str, CheckResult]) -> bool:
+    return all(result.state != "failed" for result in results.values())
 
 
-def print_json(evidence: Evidence, verdicts: dict[str, Verdict]) -> None:
-    scheme = {"scheme": evidence.scheme.name, "version": evidence.scheme.version, "dataset": evidence.asked.dataset}
-    promises = [{"promise": name, **asdict(verdict)} for name, verdict in verdicts.items()]
-    print(json.dumps({**scheme, "kept": _sound(verdicts), "promises": promises}, indent=1, ensure_ascii=False))
+def print_json(fixtures: Fixtures, results: dict[str, CheckResult]) -> None:
+    scheme = {"scheme": fixtures.scheme.name, "version": fixtures.scheme.version, "dataset": fixtures.asked.dataset}
+    requirements = [{"requirement": name, **asdict(result)} for name, result in results.items()]
+    print(json.dumps({**scheme, "passed": _sound(results), "requirements": requirements}, indent=1, ensure_ascii=False))
 
 
-def print_table(evidence: Evidence, verdicts: dict[str, Verdict], seconds: float) -> None:
-    console, data = Console(highlight=False), evidence.data
-    console.print(Text(f"{evidence.scheme.name}@{evidence.scheme.version}", "bold"), end=" ")
-    size = f"{len(data.users):,} users and {len(data.items):,} items of {evidence.asked.dataset}"
+def print_table(fixtures: Fixtures, results: dict[str, CheckResult], seconds: float) -> None:
+    console, data = Console(highlight=False), fixtures.data
+    console.print(Text(f"{fixtures.scheme.name}@{fixtures.scheme.version}", "bold"), end=" ")
+    size = f"{len(data.users):,} users and {len(data.items):,} items of {fixtures.asked.dataset}"
     console.print(f"on {size}, {seconds:.0f} s", markup=False)
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, verdict in verdicts.items():
-        table.add_row(name, Text(verdict.state, STYLES[verdict.state]), Text(verdict.found))
-        for what, text in (("item", verdict.item), ("to do", verdict.remedy)):
+    for name, result in results.items():
+        table.add_row(name, Text(result.state, STYLES[result.state]), Text(result.found))
+        for what, text in (("item", result.item), ("to do", result.remedy)):
             if text:
                 table.add_row("", what, Text(text))
     console.print(table)
-    counts = {state: sum(verdict.state == state for verdict in verdicts.values()) for state in STYLES}
+    counts = {state: sum(result.state == state for result in results.values()) for state in STYLES}
     console.print(", ".join(f"{count} {state}" for state, count in counts.items() if count))

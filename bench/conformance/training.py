@@ -1,4 +1,4 @@
-"""Promises about the training of a scheme's stages, proved on a tiny recommender."""
+"""Requirements on the training of a scheme's stages, proved on a tiny recommender."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from bench.conformance.evidence import Evidence
-from bench.conformance.verdict import Verdict, broken, kept
+from bench.conformance.fixtures import Fixtures
+from bench.conformance.result import CheckResult, failed, passed
 from bench.errors import said
 from bench.ids.scheme import Stage, Trained
 from bench.model.recommender import Recommender, recommender_for
@@ -59,74 +59,74 @@ class Outcome:
     after: float
 
 
-def learns(evidence: Evidence) -> Verdict:
+def learns(fixtures: Fixtures) -> CheckResult:
     """A tiny training lowers the loss."""
     advice = "check stages: shares that sum to 1, a rate above 0; and that identifiers leave something to learn"
     try:
-        outcome = trained_once(evidence)
+        outcome = trained_once(fixtures)
     except Exception as error:  # stages are a stranger's code
-        return broken(f"training failed: {said(error)}", advice)
+        return failed(f"training failed: {said(error)}", advice)
     steps = sum(state.step for _, state in outcome.stages)
     change = f"{outcome.before:.3f} to {outcome.after:.3f} a prediction in {steps} steps"
     if math.isfinite(outcome.after) and outcome.after < outcome.before:
-        return kept(f"the training loss went from {change}")
-    return broken(f"the training loss went from {change}", advice)
+        return passed(f"the training loss went from {change}")
+    return failed(f"the training loss went from {change}", advice)
 
 
-def resumable(evidence: Evidence) -> Verdict:
+def resumable(fixtures: Fixtures) -> CheckResult:
     """A training that was killed and is started again ends where one ends that was never stopped."""
     advice = "let stages depend on their arguments alone, and draw from train.random(): finished ones are replayed"
     try:
-        whole = trained_once(evidence)
-        run = _run(evidence, "stopped")
+        whole = trained_once(fixtures)
+        run = _run(fixtures, "stopped")
         run.stop_at = max(1, round(STOP_AFTER * whole.reports))
         try:
-            run.trained(evidence.ids)
+            run.trained(fixtures.ids)
         except Stopped:
-            again, stages = _run(evidence, "stopped").trained(evidence.ids)
+            again, stages = _run(fixtures, "stopped").trained(fixtures.ids)
         else:
-            return broken("a training that was to be stopped made fewer steps than the one before", advice)
+            return failed("a training that was to be stopped made fewer steps than the one before", advice)
     except Exception as error:
-        return broken(f"training failed: {said(error)}", advice)
+        return failed(f"training failed: {said(error)}", advice)
     for (one, state), (other, resumed) in zip(whole.stages, stages, strict=False):
         if (one.name, state.step, state.curve) != (other.name, resumed.step, resumed.curve):
-            return broken(f"stage '{one.name}' went another way when it was started again", advice)
+            return failed(f"stage '{one.name}' went another way when it was started again", advice)
     if len(stages) != len(whole.stages) or not _equal(whole.trained.recommender, again.recommender):
-        return broken("after a stop the recommender is another", advice)
-    return kept(f"killed after {STOP_AFTER:.0%} of the way and started again, it ends with the same weights")
+        return failed("after a stop the recommender is another", advice)
+    return passed(f"killed after {STOP_AFTER:.0%} of the way and started again, it ends with the same weights")
 
 
-def trained_once(evidence: Evidence) -> Outcome:
-    """The stages trained without a break; kept with the evidence."""
-    if evidence.trained is None:
-        run = _run(evidence, "whole")
-        trained, stages = run.trained(evidence.ids)
+def trained_once(fixtures: Fixtures) -> Outcome:
+    """The stages trained without a break; kept with the fixtures."""
+    if fixtures.trained is None:
+        run = _run(fixtures, "whole")
+        trained, stages = run.trained(fixtures.ids)
         recommender, contract = trained.recommender, run.contract
         untrained = run.first_t5(recommender.ids)
         before = recommender_for(recommender.ids, untrained, contract.max_tokens, contract.objective, contract.template)
-        losses = loss(evidence, before.eval()), loss(evidence, recommender)
-        evidence.trained = Outcome(trained, tuple(stages), run.reports, *losses)
-    return evidence.trained
+        losses = loss(fixtures, before.eval()), loss(fixtures, recommender)
+        fixtures.trained = Outcome(trained, tuple(stages), run.reports, *losses)
+    return fixtures.trained
 
 
-def loss(evidence: Evidence, recommender: Recommender) -> float:
+def loss(fixtures: Fixtures, recommender: Recommender) -> float:
     """The mean loss of a prediction over a fixed sample of training examples."""
-    windows = sliding_windows(evidence.split.train.sequences, evidence.contract.max_history)
-    rows = np.random.default_rng(evidence.asked.seed).permutation(len(windows))[:SAMPLE]
+    windows = sliding_windows(fixtures.split.train.sequences, fixtures.contract.max_history)
+    rows = np.random.default_rng(fixtures.asked.seed).permutation(len(windows))[:SAMPLE]
     items = windows.items(rows)
     with torch.no_grad():
         batch = recommender.collate(windows.histories(rows), items)
         return float(recommender(batch)) / max(1, recommender.targets(items))
 
 
-def _run(evidence: Evidence, name: str) -> Watched:
+def _run(fixtures: Fixtures, name: str) -> Watched:
     """A run as `bench run` makes it, with a scheme that has fitted nothing: identifiers come from the cache there."""
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
-    asked, scheme = evidence.asked, type(evidence.scheme)(evidence.scheme.settings)
-    request = Request(scheme, evidence.data, evidence.contract, asked.seed, None, evidence.folder / name)
-    partial = evidence.folder / name
+    asked, scheme = fixtures.asked, type(fixtures.scheme)(fixtures.scheme.settings)
+    request = Request(scheme, fixtures.data, fixtures.contract, asked.seed, None, fixtures.folder / name)
+    partial = fixtures.folder / name
     partial.mkdir(exist_ok=True)
-    return Watched(request, scheme, evidence.split, partial, Display(loud=False), Accelerator(cpu=True))
+    return Watched(request, scheme, fixtures.split, partial, Display(loud=False), Accelerator(cpu=True))
 
 
 def _equal(one: Recommender, other: Recommender) -> bool:

@@ -32,7 +32,9 @@ class CriticalDifference:
 
 
 def critical_difference(scores: Floats, level: float = 0.95) -> CriticalDifference:
-    """``scores [data sets, schemes]``, higher is better; ties share their ranks."""
+    """``scores [data sets, schemes]``, higher is better; ties share their ranks, where scores that are equal to 12
+    decimals are equal.
+    """
     datasets, schemes = scores.shape
     if datasets < LEAST_DATASETS or schemes < LEAST_SCHEMES:
         raise BenchError(
@@ -41,6 +43,7 @@ def critical_difference(scores: Floats, level: float = 0.95) -> CriticalDifferen
         )
     if not np.isfinite(scores).all():
         raise BenchError("a critical difference needs a score of every scheme on every data set; got gaps")
+    scores = np.round(scores, 12)
     ranks = stats.rankdata(-scores, axis=1)
     average = ranks.mean(axis=0)
     p = 1.0 if np.ptp(ranks) == 0 else float(stats.friedmanchisquare(*scores.T).pvalue)

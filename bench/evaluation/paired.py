@@ -2,7 +2,8 @@
 
 All of it speaks of differences ``[users]`` between two models' values of one metric. The test's null hypothesis is that
 a user's two values might as well have been swapped; it asks nothing of their distribution. Users are the sample, so it
-says how a comparison would come out for other users, of these trained models.
+says how a comparison would come out for other users, of these trained models. Training again under another seed is the
+second source of chance, and ``seed_noise.p_with_seeds`` adds it.
 """
 
 from __future__ import annotations
@@ -114,6 +115,6 @@ def effect_size(differences: Floats) -> float | None:
     return float(differences.mean()) / float(np.std(differences, ddof=1))
 
 
-def lift(mean: float, reference: float) -> float | None:
+def relative_difference(mean: float, reference: float) -> float | None:
     """By which part of the reference a mean is higher; None for a reference of 0."""
     return mean / reference - 1 if reference else None

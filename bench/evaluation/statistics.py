@@ -1,4 +1,4 @@
-"""How sure a mean over users is: bootstrap intervals over users, over seeds and users, and the spread over seeds."""
+"""How sure a mean over users is: bootstrap intervals over users. What seeds add is in ``seed_noise``."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ COUNTS_AT_ONCE = 1 << 22  # how often a user was drawn, held for as many resampl
 
 
 def interval(values: Floats, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of ``values``, ``[users]`` or ``[seeds, users]``.
+    """Percentile bootstrap interval of the mean of ``values [users]``: users are drawn with replacement.
 
-    Users are resampled with replacement; with several seeds, the seeds as well (``resampled_over_seeds``). Where all
-    users have the same value (no hit at all, or a single user) both ends coincide and say nothing.
+    Where all users have the same value (no hit at all, or a single user) both ends coincide and say nothing.
     """
-    runs = np.atleast_2d(values)
-    if not runs.size or not np.isfinite(runs).all():
-        raise BenchError(f"an interval needs finite values of at least one user; got {runs.shape[1]:,} values")
-    return ends(resampled_over_seeds(resampled_means(runs.T, resamples, seed), seed), level)
+    if not values.size or not np.isfinite(values).all():
+        raise BenchError(f"an interval needs finite values of at least one user; got {values.size:,} values")
+    return ends(resampled_means(values[:, None], resamples, seed)[:, 0], level)
 
 
 def ends(means: Floats, level: float = 0.95) -> tuple[float, float]:
@@ -57,30 +55,6 @@ def resampled_means(columns: Floats, resamples: int = RESAMPLES, seed: int = 0) 
         counts = np.stack([found[varying] for found in drawn])
         parts.append(counts.astype(np.float64) @ deviations / users + first)
     return np.concatenate(parts)
-
-
-def resampled_over_seeds(means: Floats, seed: int = 0) -> Floats:
-    """``means [resamples, seeds]`` to ``[resamples]``: their mean over seeds, resampled as if seeds were drawn as well.
-
-    Every seed saw every user, so a mean varies by users, by seeds, and by what is peculiar to a user under a seed
-    (Owen 2007). The resampled users hold the first and the last. To each resample the deviation of a mean over seeds
-    drawn with replacement is added, stretched by n / (n - 1) in variance, which drawing from n takes away (Rao and
-    Wu 1988), and shrunk by the part of it that is peculiar to users and would else count twice.
-
-    Few seeds tell little about seeds: where they decide more than users do, percentiles of three or five values are
-    too narrow, and the deviation over seeds says more.
-    """
-    count = means.shape[1]
-    if count == 1:
-        return means[:, 0]
-    spread = np.cov(means.T)
-    peculiar = np.trace(spread) / count - spread[~np.eye(count, dtype=bool)].mean()
-    deviations = means.mean(axis=0) - means.mean()
-    observed = np.square(deviations).sum() / (count - 1)
-    kept = max(0.0, 1 - peculiar / observed) if observed > 0 else 0.0
-    drawn = np.random.default_rng([seed, count]).multinomial(count, [1 / count] * count, size=len(means)) / count
-    stretched = np.sqrt(kept * count / (count - 1)) * deviations
-    return np.asarray(means.mean(axis=1) + drawn @ stretched, np.float64)
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:

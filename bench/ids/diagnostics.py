@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from bench.data.dataset import ItemIndices
 from bench.ids.identifiers import Ids, TokenIds, VectorIds
 
+DECIMALS = 4  # of a cosine, as it is shown and ordered
+
 
 @singledispatch
 def figures(ids: Any, test_items: ItemIndices) -> dict[str, Any]:
@@ -112,8 +114,16 @@ def _(ids: VectorIds, item: int) -> str:
 def siblings(ids: Ids, item: int, count: int) -> list[tuple[int, dict[str, float]]]:
     """The ``count`` items whose identifiers are most like an item's, most first, and how like; none that are not."""
     measure, alike = likeness(ids, item)
-    order = [other for other in np.argsort(-alike, kind="stable")[: count + 1].tolist() if other != item][:count]
-    return [(other, {measure: alike[other].item()}) for other in order if alike[other] > 0]
+    return [(other, {measure: alike[other].item()}) for other in nearest(alike, item, count) if alike[other] > 0]
+
+
+def nearest(alike: NDArray[Any], item: int, count: int) -> list[int]:
+    """The ``count`` other items that are most ``alike [items]``, most first; equal ones in catalogue order.
+
+    Values that are equal to ``DECIMALS`` are equal: the last bits of two equal cosines depend on the machine.
+    """
+    order = np.argsort(-np.round(alike, DECIMALS), kind="stable")[: count + 1]
+    return [other for other in order.tolist() if other != item][:count]
 
 
 @singledispatch
@@ -139,4 +149,4 @@ def _(ids: VectorIds, item: int) -> tuple[str, NDArray[Any]]:
         vectors = feature.vectors * feature.known[:, None]
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         total += vectors @ vectors[item] / len(ids.features)
-    return "cosine", np.round(total, 4)
+    return "cosine", np.round(total, DECIMALS)

@@ -118,9 +118,10 @@ class Feature:
     network over them, which is trained with the recommender.
 
     The network ends in the width of the recommender. It has ReLU layers of the ``hidden`` widths, or is one linear
-    layer. With ``reconstruction`` its mirror image rebuilds the vectors, and the squared error joins the loss with that
-    weight. ``known [items]`` is false where the feature says nothing of an item: its slots are then zero vectors, and
-    no token of a history.
+    layer; ``init`` says how its layers start, ``xavier``-normal with zero biases or as PyTorch makes them. With
+    ``reconstruction`` its mirror image rebuilds the vectors, and the squared error joins the loss with that weight.
+    ``known [items]`` is false where the feature says nothing of an item: its slots are then zero vectors, and no token
+    of a history.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Feature:
     slots: int = 1
     hidden: tuple[int, ...] = ()
     reconstruction: float = 0.0
+    init: Literal["xavier", "pytorch"] = "xavier"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +146,9 @@ class VectorIds:
     In the ``attention`` of the ``paper`` a vector does not see the others of its item, and no slot of the decoder sees
     another. In that of the published code (``repo``) they do, and words after the items are as far from them as if each
     vector had a position of its own. The loss is over the whole catalogue, or over so many ``negatives`` drawn at
-    random and the target.
+    random and the target. The squared error of a feature's reconstruction is averaged over the history of each
+    ``example``, or over all history positions of the ``batch`` that a device computes at once, where long histories
+    count more.
     """
 
     features: tuple[Feature, ...]
@@ -152,6 +156,7 @@ class VectorIds:
     template: Template
     attention: Literal["paper", "repo"] = "paper"
     negatives: int = 0
+    reconstruct_over: Literal["example", "batch"] = "example"
 
     def __post_init__(self) -> None:
         if not self.features or min(feature.slots for feature in self.features) < 1 or self.negatives < 0:

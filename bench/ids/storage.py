@@ -41,15 +41,19 @@ def _(ids: TokenIds) -> tuple[Arrays, dict[str, Any]]:
     return arrays, {"kind": "tokens", "codebooks": ids.codebooks, "ended": ids.ended}
 
 
+_VECTOR_SETTINGS = ("attention", "negatives", "reconstruct_over")
+
+
 @parts.register
 def _(ids: VectorIds) -> tuple[Arrays, dict[str, Any]]:
     arrays: Arrays = {f"vectors.{place}": feature.vectors for place, feature in enumerate(ids.features)}
     arrays |= {f"known.{place}": feature.known for place, feature in enumerate(ids.features)}
     features = [
-        {name: getattr(feature, name) for name in ("name", "slots", "hidden", "reconstruction")}
+        {name: getattr(feature, name) for name in ("name", "slots", "hidden", "reconstruction", "init")}
         for feature in ids.features
     ]
-    return arrays, {"kind": "vectors", "features": features, "attention": ids.attention, "negatives": ids.negatives}
+    settings = {name: getattr(ids, name) for name in _VECTOR_SETTINGS}
+    return arrays, {"kind": "vectors", "features": features, **settings}
 
 
 def _tokens(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> TokenIds:
@@ -63,7 +67,8 @@ def _vectors(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, t
         Feature(**{**said, "hidden": tuple(said["hidden"])}, vectors=arrays[f"vectors.{n}"], known=arrays[f"known.{n}"])
         for n, said in enumerate(facts["features"])
     ]
-    return VectorIds(tuple(features), vocabulary, template, facts["attention"], facts["negatives"])
+    settings = {name: facts[name] for name in _VECTOR_SETTINGS}
+    return VectorIds(tuple(features), vocabulary, template, **settings)
 
 
 # the other way round from ``parts``

@@ -228,7 +228,9 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
     variances, axes = np.linalg.eigh(centred.T @ centred / len(raw))
     order = np.argsort(-variances, kind="stable")[:dimensions]
     order = order[variances[order] > max(variances.max(), 0) * 1e-9]
-    axes = axes[:, order] * np.sign(axes[np.abs(axes[:, order]).argmax(axis=0), order])
+    axes = axes[:, order]
+    largest = np.round(np.abs(axes), 9).argmax(axis=0)  # of coordinates that are equal to 9 digits the first
+    axes = axes * np.sign(axes[largest, np.arange(len(order))])
     if whiten:
         axes = axes / np.sqrt(variances[order])
     arrays = {"embeddings": centred @ axes, "mean": mean, "axes": axes}

@@ -129,7 +129,10 @@ class VectorSetRecommender(Recommender):
             losses = softmax.sampled(hidden, self.vectors, targets, count, self.ids.negatives)
         else:
             losses = softmax.chunked(hidden, self.vectors, targets, count, AT_ONCE)
-        share = inside / inside.sum(1, keepdim=True).clamp(min=1)  # of each place in the mean over its history
+        if self.ids.reconstruct_over == "example":
+            share = inside / inside.sum(1, keepdim=True).clamp(min=1)  # of each position in the mean over its history
+        else:
+            share = inside * (len(inside) / inside.sum().clamp(min=1))
         return losses.mean(0).sum() + (self.vectors.auxiliary(table, items)[rows] * share[inside]).sum()
 
     # -- ranking ------------------------------------------------------------------------------------------------------
@@ -196,7 +199,8 @@ class VectorSetRecommender(Recommender):
 
     @torch.no_grad()
     def calibrate(self, targets: Targets, decoding: Decoding, metric: str) -> None:
-        """Take the ``weight`` under which these users score highest, of equally good ones the nearest to one half.
+        """Take the ``weight`` under which these users score highest, of equally good ones the nearest to one half, then
+        the smaller. Numbers are compared to 12 decimals: what is behind depends on the machine.
 
         Scores are linear in the weight: the model reads every user once, whatever number of weights is tried.
         """
@@ -213,8 +217,7 @@ class VectorSetRecommender(Recommender):
                 ranks.append(from_scores((1 - weight) * ours + weight * others, part.items, hidden, part.user_rows))
         user_rows = None if targets.counts is None else targets.user_rows
         means = [float(Ranks.join(ranks).of(user_rows, targets.items).per_user(metric).mean()) for ranks in found]
-        best = min(range(len(WEIGHTS)), key=lambda place: (-means[place], abs(WEIGHTS[place] - 0.5)))
-        self.weight.fill_(WEIGHTS[best])
+        self.weight.fill_(WEIGHTS[preferred(means)])
 
     def feature_scores(self, histories: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """``[B, m]`` each: the summed scores of the slots of the first feature, and of those of all others."""
@@ -227,6 +230,12 @@ class VectorSetRecommender(Recommender):
 
     def extra_state(self) -> dict[str, Tensor]:
         return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("backbone.")}
+
+
+def preferred(means: list[float]) -> int:
+    """Which of ``WEIGHTS`` is taken when these are the scores under them."""
+    distances = np.abs(WEIGHTS - 0.5)
+    return int(np.lexsort((np.round(distances, 12), -np.round(means, 12)))[0])
 
 
 def first(scores: Tensor, count: int) -> Tensor:

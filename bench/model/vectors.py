@@ -44,7 +44,8 @@ class ItemVectors(nn.Module):
 class FeatureVectors(nn.Module):
     """The slots of one feature: an encoder over its frozen vectors and, where it is trained to rebuild them, a decoder.
 
-    The auto-encoder is that of SETRec (Lin et al., 2025): ReLU between layers, Xavier-normal weights, zero biases.
+    The auto-encoder is that of SETRec (Lin et al., 2025): ReLU between layers; by default Xavier-normal weights and
+    zero biases.
     """
 
     vectors: Tensor
@@ -54,8 +55,8 @@ class FeatureVectors(nn.Module):
         super().__init__()
         self.slots, self.width, self.weight = feature.slots, width, feature.reconstruction
         widths = [feature.vectors.shape[1], *feature.hidden, feature.slots * width]
-        self.encoder = mlp(widths)
-        self.decoder = mlp(widths[::-1]) if self.weight else None
+        self.encoder = mlp(widths, feature.init)
+        self.decoder = mlp(widths[::-1], feature.init) if self.weight else None
         # the identifiers hold them: in a checkpoint they would be there again and again
         self.register_buffer("vectors", torch.from_numpy(feature.vectors).float(), persistent=False)
         self.register_buffer("known", torch.from_numpy(feature.known)[:, None].float(), persistent=False)
@@ -82,12 +83,15 @@ class Affine(nn.Linear):
         return linear(x, self.weight) + self.bias
 
 
-def mlp(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers of these widths with ReLU between them; of two widths it is one linear layer."""
+def mlp(widths: Sequence[int], init: str) -> nn.Sequential:
+    """Linear layers of these widths with ReLU between them; of two widths it is one linear layer. They start as
+    ``Feature.init`` says.
+    """
     layers: list[nn.Module] = []
     for above, below in pairwise(widths):
         layer = Affine(above, below)
-        nn.init.xavier_normal_(layer.weight)
-        nn.init.zeros_(layer.bias)
+        if init == "xavier":
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
         layers += [layer, nn.ReLU()]
     return nn.Sequential(*layers[:-1])

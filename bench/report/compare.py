@@ -50,7 +50,7 @@ class Difference:
 
 
 def difference(one: Row, other: Row) -> Difference:
-    """A less B. BenchError where they have no user with the same target in common."""
+    """A minus B. BenchError where they have no user with the same target in common."""
     pair = Pair(one, other)
     if one.first.dataset.name != other.first.dataset.name:
         raise BenchError(

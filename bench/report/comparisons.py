@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.evaluation.metrics import Floats
-from bench.evaluation.paired import effect_size, holm, lift, pairwise, sign_flip
-from bench.evaluation.statistics import ends, resampled_means, resampled_over_seeds
+from bench.evaluation.paired import effect_size, holm, pairwise, relative_difference, sign_flip
+from bench.evaluation.seed_noise import SeedsPart, p_with_seeds, widened
+from bench.evaluation.statistics import ends, resampled_means
 from bench.report.contracts import comparable
 from bench.report.rows import HEADLINE, Row
 from bench.results.read import UserTable
@@ -49,11 +50,14 @@ class Pair:
         return self.one.values(name)[:, self.lines[0]], self.other.values(name)[:, self.lines[1]]
 
     def resampled(self, name: str) -> Floats:
-        """``[resamples]`` differences: the same users are drawn for both rows, seeds for each on its own."""
+        """``[resamples]`` differences: the same users are drawn for both rows."""
         if self.complete:
-            return self.one.resampled(name, 0) - self.other.resampled(name, 1)
-        means = [resampled_means(values.T) for values in self.values(name)]
-        return resampled_over_seeds(means[0], 0) - resampled_over_seeds(means[1], 1)
+            return self.one.resampled(name) - self.other.resampled(name)
+        return resampled_means(_differences(self, name)[:, None])[:, 0]
+
+    def seeds_part(self, name: str) -> SeedsPart:
+        """The part of the difference's variance that comes from the seeds, which each row has drawn for itself."""
+        return self.one.seeds_part(name) + self.other.seeds_part(name)
 
 
 def _same(one: UserTable, other: UserTable) -> bool:
@@ -70,12 +74,13 @@ def _common(one: UserTable, other: UserTable) -> tuple[Lines, Lines]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The strict ``metric`` of one row less that of another, over ``users`` that both tested.
+    """The strict ``metric`` of one row minus that of another, over ``users`` that both tested.
 
-    Values are means over users and seeds. ``interval`` is the 95 % bootstrap interval of the difference, None where
-    every user differs by the same; ``lift`` is relative to the other row. ``p`` is that of the paired permutation
-    test of per-user means over seeds, ``corrected`` the same after Holm's correction for all comparisons tested
-    together. A user is ``won`` where the value of the one is higher.
+    Values are means over users and seeds. ``interval`` is the 95 % interval of the difference, None where every user
+    differs by the same; ``relative`` is the difference as a part of the other row. ``p`` is that of the paired
+    permutation test of per-user means over seeds, with the seeds' part added; ``corrected`` is the same after Holm's
+    correction for all comparisons tested together. ``noise`` is how far another training alone takes the difference
+    in 95 of 100 cases. A user is ``won`` where the value of the one is higher.
     """
 
     metric: str
@@ -83,10 +88,11 @@ class Comparison:
     one: float
     other: float
     interval: tuple[float, float] | None
-    lift: float | None
+    relative: float | None
     effect: float | None
     p: float
     corrected: float
+    noise: float
     won: int
     lost: int
     tied: int
@@ -102,7 +108,8 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """Pairs tested together: ``p``, ``corrected`` for all of them (Holm), and ``differences``, ``[pairs, metrics]``.
+    """Pairs tested together, over users and seeds: ``p``, ``corrected`` for all of them (Holm), and ``differences``,
+    ``[pairs, metrics]``.
 
     Whichever of the pairs are looked at afterwards, be they picked for what came out: the chance that luck alone takes
     any corrected p below a level stays below that level.
@@ -126,6 +133,10 @@ class Family:
             name: _comparison(pair, name, raw, mended)
             for name, raw, mended in zip(self.metrics, p, corrected, strict=True)
         }
+
+    def holds(self, one: Row, other: Row) -> bool:
+        """Whether the two were tested against one another."""
+        return frozenset((one, other)) in self.places
 
     def better(self, one: Row, other: Row, name: str) -> bool:
         """Whether ``one`` has the higher value, and not by luck; never so for a pair that was not tested."""
@@ -160,7 +171,16 @@ def family(pairs: Sequence[Pair], metrics: Sequence[str]) -> Family:
         if alike[pair.one] != alike[pair.other]:
             found = np.stack([_differences(pair, name) for name in metrics], axis=1)
             p[at], differences[at] = sign_flip(found), found.mean(axis=0)
+    p = _with_seeds(pairs, metrics, differences, p)
     return Family(tuple(pairs), tuple(metrics), p, holm(p.ravel()).reshape(p.shape), differences)
+
+
+def _with_seeds(pairs: Sequence[Pair], metrics: Sequence[str], differences: Floats, p: Floats) -> Floats:
+    """``p [pairs, metrics]`` of tests over users, with what the seeds add."""
+    rows = dict.fromkeys(row for pair in pairs for row in (pair.one, pair.other))
+    held = {(row, name): row.seeds_part(name) for row in rows for name in metrics}
+    parts = [held[pair.one, name] + held[pair.other, name] for pair in pairs for name in metrics]
+    return p_with_seeds(differences.ravel(), p.ravel(), parts).reshape(p.shape)
 
 
 def _alike(rows: Sequence[Row]) -> dict[Row, int]:
@@ -188,16 +208,19 @@ def _comparison(pair: Pair, name: str, p: float, corrected: float) -> Comparison
     one, other = (float(values.mean()) for values in pair.values(name))
     difference = _differences(pair, name)
     won, lost = int((difference > 0).sum()), int((difference < 0).sum())
+    seeds = pair.seeds_part(name)
+    interval = widened(ends(pair.resampled(name)), one - other, seeds, limits=(-1, 1)) if np.ptp(difference) else None
     return Comparison(
         metric=name,
         users=pair.users,
         one=one,
         other=other,
-        interval=ends(pair.resampled(name)) if np.ptp(difference) > 0 else None,
-        lift=lift(one, other),
+        interval=interval,
+        relative=relative_difference(one, other),
         effect=effect_size(difference),
         p=p,
         corrected=corrected,
+        noise=seeds.half_width(),
         won=won,
         lost=lost,
         tied=len(difference) - won - lost,

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.report.rows import Row
 from bench.report.table import strong
 from bench.results.read import Result
+
+if TYPE_CHECKING:
+    from bench.report.rows import Row  # which asks here whose seeds a row may borrow
 
 
 def comparable(one: Row, other: Row) -> bool:
@@ -23,6 +25,7 @@ def comparable(one: Row, other: Row) -> bool:
 
 
 def agree(one: Result, other: Result) -> bool:
+    """Whether two results were made under one contract, as far as a baseline's own contract speaks of it."""
     if one.scheme.kind != "baseline" and other.scheme.kind != "baseline":
         return one.contract == other.contract
     shared = [key for key in one.contract if key in other.contract]

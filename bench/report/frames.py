@@ -63,7 +63,10 @@ def _value(cell: Cell) -> dict[str, object]:
 
 
 def frame(results: Sequence[Result]) -> pd.DataFrame:
-    """One line for each cell, all that its result.json holds in flat columns, and 95 % intervals of the headlines."""
+    """One line for each cell, all that its result.json holds in flat columns, and intervals of the headlines.
+
+    These are 95 % bootstrap intervals over users alone: one cell is one training, and knows of no other.
+    """
     resample(results, HEADLINES)
     made = pd.DataFrame([_flat(result) for result in results])
     for name in made.select_dtypes("object"):  # a setting may be a word for one cell and a number for another

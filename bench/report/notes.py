@@ -8,6 +8,7 @@ from typing import Any
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.labels import names
 from bench.report.rows import Row, differing
+from bench.report.seed_notes import of_noise
 from bench.report.significance import Tested
 from bench.report.table import DAGGER, Note, strong
 from bench.results.read import DatasetFacts, Result
@@ -20,13 +21,19 @@ METRICS = (
     "the first k; MRR@20 the mean of 1/rank within the first 20; an item further down counts 0"
 )
 STRICT = "items are ranked, not identifiers: items that share one share a slot, and the target counts as its last"
-INTERVALS = "95 % percentile bootstrap over test users, none where all users have the same value"
-SEEDS = ", and over seeds where there are several"
+INTERVALS = (
+    "95 %, over test users and training seeds: to each side the half-width of a percentile bootstrap over users and "
+    "that of the seeds' part, added in quadrature; the latter is Student's t times the deviation over seeds, divided "
+    "by the root of the number of seeds; none where all users have the same value"
+)
+CUT_OFF = "; cut off at 0 and 1"
 DEVIATION = "; ± is the standard deviation over seeds"
 UNPAIRED = "; two rows whose intervals overlap may still differ, for which see the comparisons"
 MARKED = (
-    "bold is the best of the rows under one contract, underlined the second; a baseline counts under every contract "
-    "that it agrees with"
+    "bold is the best of the rows under one contract and every row that is not told apart from it: p (Holm) is 0.05 or "
+    "more; underlined is the best of the others and what is not told apart from it; where no row is told apart from "
+    "the best, none is bold; columns that are not tested have no marks; a baseline counts under every contract that it "
+    "agrees with"
 )
 DAGGER_MEANS = (
     "better than every baseline that the row may be compared with: against each, p (Holm) is below 0.05; none is "
@@ -34,8 +41,9 @@ DAGGER_MEANS = (
 )
 TEST = (
     "paired permutation test over users (signs of the differences are flipped; 9,999 draws, all patterns where few "
-    "users differ, Hoeffding's bound where no draw comes as far), two-sided; where a row has several seeds, of each "
-    "user's mean over them: it speaks of other users for these trained models, not of other seeds"
+    "users differ, Hoeffding's bound where no draw comes as far), two-sided, of each user's mean over seeds; then the "
+    "seeds' part is added as in the intervals: p is the level at which an interval with both parts would begin to hold "
+    "0, so it speaks of other users and of training again"
 )
 PICKED = (
     "p (Holm) is corrected for all {:,} comparisons of any two rows that may be compared, shown or not, so that the "
@@ -43,8 +51,8 @@ PICKED = (
 )
 EACH = "; each for itself, not for all together, and the best row's lead is flattered by having been picked"
 EFFECT = (
-    "lift is the difference as a part of the second value, effect the mean difference of users over its standard "
-    "deviation (d_z)"
+    "the relative difference is a part of the reference, the second value; effect is the mean difference of users over "
+    "its standard deviation (d_z)"
 )
 WON = "; won, lost and tied count users by NDCG@10"
 COSTS = (
@@ -64,10 +72,10 @@ DIAGNOSTICS = (
 ZERO_SHOT = "identifiers are made from the catalogue, test histories are read only to rank; costs are the model's"
 JOINT = "one model for several data sets; only the items of this one are ranked, and costs are the model's"
 SLICED = (
-    "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; intervals are "
-    "1.96 standard errors over users"
+    "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; nothing is "
+    "tested; intervals are 1.96 standard errors over users alone, training again left aside"
 )
-SLICES = SLICED + ", cut off at 0"
+SLICES = SLICED + CUT_OFF.replace(";", ",")
 SLICED_DIFFERENCES = SLICED + ", of the difference"
 SEVERAL = (
     "under split=global-temporal a user has several: Hit@k is the share of users with any of theirs among the first k, "
@@ -110,7 +118,8 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
             else []
         ),
         Note("strict", STRICT),
-        Note("intervals", INTERVALS + (SEEDS + DEVIATION if several else "") + UNPAIRED),
+        Note("intervals", INTERVALS + CUT_OFF + (DEVIATION if several else "") + UNPAIRED),
+        *of_noise(rows),
         Note("marks", MARKED),
         *([Note(DAGGER, DAGGER_MEANS)] if marked else []),
     ]
@@ -122,7 +131,8 @@ def of_comparisons(tested: Tested) -> list[Note]:
     apart = [f"{pair.one.label} and {pair.other.label}" for pair in tested.apart]
     return [
         Note("test", f"{TEST}; {PICKED.format(tested.family.p.size)}"),
-        Note("intervals", INTERVALS + SEEDS + "; of the difference, with the same users drawn for both rows" + EACH),
+        Note("intervals", INTERVALS + "; of the difference, with the same users drawn for both rows" + EACH),
+        *of_noise(list(dict.fromkeys(row for pair in tested.family.pairs for row in (pair.one, pair.other)))),
         Note("effect", EFFECT + WON),
         *_if(named, "users", strong("tested different users") + ", compared on those in common: "),
         *_if(apart, "left out", strong("no user in common") + ": "),

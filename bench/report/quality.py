@@ -1,11 +1,11 @@
-"""The main table: strict metrics with intervals, what is best, and what beats the best baseline for certain."""
+"""The main table: strict metrics, and for those that are tested intervals, what is best, what beats every baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
-from bench.report.contracts import Contracts, comparable
+from bench.report.contracts import Contracts
 from bench.report.numbers import metric_title
 from bench.report.rows import Row
 from bench.report.table import DAGGER, Cell, Column, Source
@@ -39,16 +39,17 @@ def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:
     return [Column("contract", tuple(cells), numeric=False)]
 
 
-def quality(rows: Sequence[Row], beating: Mapping[str, Collection[Row]]) -> list[Column]:
-    """Strict metrics. ``beating[metric]`` are the rows that get a †."""
-    return [_headline(rows, name, beating.get(name, ())) for name in HEADLINES] + [
+def quality(
+    rows: Sequence[Row], beating: Mapping[str, Collection[Row]], places: Mapping[str, Sequence[Place]]
+) -> list[Column]:
+    """Strict metrics. ``beating[metric]`` are the rows that get a †, ``places[metric]`` the place of each row."""
+    return [_headline(rows, name, beating[name], places[name]) for name in HEADLINES] + [
         metric(rows, name) for name in FURTHER
     ]
 
 
-def _headline(rows: Sequence[Row], name: str, beating: Collection[Row]) -> Column:
+def _headline(rows: Sequence[Row], name: str, beating: Collection[Row], places: Sequence[Place]) -> Column:
     estimates = [row.estimate(name) for row in rows]
-    found = places(rows, [estimate.value for estimate in estimates])
     cells = (
         Cell(
             f"{estimate.value:.4f}",
@@ -59,29 +60,16 @@ def _headline(rows: Sequence[Row], name: str, beating: Collection[Row]) -> Colum
             place=place,
             mark=DAGGER if row in beating else "",
         )
-        for row, estimate, place in zip(rows, estimates, found, strict=True)
+        for row, estimate, place in zip(rows, estimates, places, strict=True)
     )
     return Column(metric_title(name), tuple(cells))
 
 
 def metric(rows: Sequence[Row], name: str, reading: str = "strict") -> Column:
-    """A metric without an interval; only of the strict reading the best is marked."""
+    """A metric that is not tested: without an interval, and nobody is called the best."""
     found = [row.metric(name, reading) for row in rows]
-    none: list[Place] = [""] * len(rows)
-    marks = places(rows, [value for value, _ in found]) if reading == "strict" else none
     cells = (
-        Cell(f"{value:.4f}", stored(row, f"metrics.{reading}.{name}"), value, sd, place=place)
-        for row, (value, sd), place in zip(rows, found, marks, strict=True)
+        Cell(f"{value:.4f}", stored(row, f"metrics.{reading}.{name}"), value, sd)
+        for row, (value, sd) in zip(rows, found, strict=True)
     )
     return Column(metric_title(name) + ("" if reading == "strict" else f" {reading}"), tuple(cells))
-
-
-def places(rows: Sequence[Row], values: Sequence[float]) -> list[Place]:
-    """Best and second of the rows that may be compared, if not 0. A lone row is not best, nor one of two second."""
-    found: list[Place] = []
-    for at, row in enumerate(rows):
-        rivals = [values[other] for other in range(len(rows)) if other != at and comparable(row, rows[other])]
-        better = len({value for value in rivals if value > values[at]})
-        place: Place = "best" if better == 0 else "second" if better == 1 and len(rivals) > 1 else ""
-        found.append(place if rivals and values[at] > 0 else "")
-    return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -12,32 +12,43 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.evaluation.metrics import Floats
-from bench.evaluation.statistics import ends, mean_and_sd, resampled_over_seeds
+from bench.evaluation.seed_noise import ASSUMED, NONE, UNIT, SeedNoise, SeedsPart, at_least, pooled, widened
+from bench.evaluation.statistics import ends, mean_and_sd
 from bench.report import sampling
+from bench.report.contracts import agree
 from bench.report.table import visible
 from bench.results.read import DatasetFacts, Result
 
 HEADLINE = "ndcg@10"
+
+Read = Callable[[Result], float | None]
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A strict metric: mean over users and seeds, its 95 % interval over both, its deviation over seeds.
 
-    The interval is None where all users have the same value: there it says nothing. ``sd`` is None for one seed.
+    Intervals are None where all users have the same value: there they say nothing. ``sd`` is None for one seed, whose
+    interval has the noise of training from others. ``of_users`` is the interval without that noise.
     """
 
     value: float
     interval: tuple[float, float] | None
     sd: float | None
+    of_users: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Cells that differ only in their seed, ordered by it."""
+    """Cells that differ only in their seed, ordered by it.
+
+    ``repeated`` are the rows of the same data and contract that have several seeds, as cells, this one among them:
+    they say how much a score moves when training is done again.
+    """
 
     label: str
     cells: tuple[Result, ...]
+    repeated: tuple[tuple[Result, ...], ...] = ()
 
     @property
     def first(self) -> Result:
@@ -53,18 +64,46 @@ class Row:
         return [cell.seed for cell in self.cells]
 
     @property
+    def trained(self) -> bool:
+        """Whether another seed would have trained another model."""
+        return any(_trained(cell) for cell in self.cells)
+
+    @property
     def collides(self) -> bool:
         """Whether any two items share an identifier, so that strict and optimistic metrics differ."""
         return any(cell.identifiers is not None and cell.identifiers.collision_rate > 0 for cell in self.cells)
 
     def metric(self, name: str, reading: str = "strict") -> tuple[float, float | None]:
-        """Mean over seeds and sample deviation (None for one seed)."""
-        return mean_and_sd([cell.metrics[reading][name] for cell in self.cells])
+        """Mean over seeds and sample deviation (None for one seed).
+
+        The mean is rounded to 12 decimals: behind them equal scores differ by the order in which users were summed, and
+        what is best, second or first in a table must not hang on that.
+        """
+        mean, sd = mean_and_sd([cell.metrics[reading][name] for cell in self.cells])
+        return round(mean, 12), sd
 
     def estimate(self, name: str) -> Estimate:
         """The metric with its interval; reads the per-user tables."""
         value, sd = self.metric(name)
-        return Estimate(value, None if np.ptp(self.values(name)) == 0 else ends(self.resampled(name)), sd)
+        if np.ptp(self.values(name)) == 0:
+            return Estimate(value, None, sd)
+        of_users = ends(self.resampled(name))
+        return Estimate(value, widened(of_users, value, self.seeds_part(name), limits=UNIT), sd, of_users)
+
+    def noise(self, read: Read) -> SeedNoise:
+        """What another seed is worth, relative to the score that ``read`` finds in a cell."""
+        if not self.trained:
+            return NONE
+        shared = self.shared_noise(read)
+        return ASSUMED if shared is None else at_least(shared, scores(self.cells, read))
+
+    def shared_noise(self, read: Read) -> SeedNoise | None:
+        """That of all rows with several seeds together; None where there is none."""
+        return pooled([scores(cells, read) for cells in self.repeated])
+
+    def seeds_part(self, name: str) -> SeedsPart:
+        """The part of the variance of a strict metric's mean that comes from the seeds."""
+        return self.noise(strict(name)).of_mean(self.metric(name)[0], len(self.cells))
 
     def values(self, name: str) -> Floats:
         """``[seeds, users]``: the strict metric of every user, ordered by user.
@@ -80,10 +119,10 @@ class Row:
                     )
         return np.stack([cell.values(name) for cell in self.cells])
 
-    def resampled(self, name: str, seed: int = 0) -> Floats:
-        """``[resamples]``: the metric's mean over resampled users and, with ``seed``, over resampled seeds."""
+    def resampled(self, name: str) -> Floats:
+        """``[resamples]``: the metric's mean over resampled users, and over the seeds as they are."""
         sampling.resample(self.cells, [name])
-        return resampled_over_seeds(np.stack([cell.resampled[name] for cell in self.cells], axis=1), seed)
+        return np.asarray(np.mean([cell.resampled[name] for cell in self.cells], axis=0), np.float64)
 
     def cost(self, name: str) -> float | None:
         """Mean of a field of ``Costs`` over seeds; None where it was not measured."""
@@ -99,6 +138,21 @@ class Row:
         if not held or len({len(found) for found in held}) > 1:
             return []
         return [float(value) for value in np.mean(held, axis=0)]
+
+
+def _trained(cell: Result) -> bool:
+    """A result without training, or without weights, holds nothing that another seed would have trained."""
+    return cell.training is not None and bool(cell.costs.parameters)
+
+
+def strict(name: str) -> Read:
+    """Reads a strict metric from a cell."""
+    return lambda cell: cell.metrics["strict"].get(name)
+
+
+def scores(cells: Iterable[Result], read: Read) -> list[float]:
+    """One for each seed that has one."""
+    return [value for value in map(read, cells) if value is not None]
 
 
 def _figures(value: object) -> list[float]:
@@ -127,6 +181,7 @@ def sections(results: Sequence[Result]) -> list[Section]:
     labels = _labels(results)
     ordered = sorted(results, key=lambda result: (_cell_key(result), result.seed))
     rows = [_row(labels, list(cells)) for _, cells in groupby(ordered, _cell_key)]
+    rows = [with_repeated(row, results) for row in rows]
     found = []
     for (name, fingerprint), members in groupby(rows, lambda row: _data_key(row.first)):
         others = {row.first.dataset.fingerprint for row in rows if row.first.dataset.name == name}
@@ -134,6 +189,18 @@ def sections(results: Sequence[Result]) -> list[Section]:
         ranked = tuple(sorted(members, key=lambda row: (row.baseline, -row.metric(HEADLINE)[0], row.label)))
         found.append(Section(title, ranked[0].first.dataset, ranked))
     return found
+
+
+def with_repeated(row: Row, results: Iterable[Result]) -> Row:
+    """The row with what is known of training again, of these results and its own. Rows that train nothing tell
+    nothing, and of a cell that is stored twice one copy counts.
+    """
+    known = (result for result in results if _data_key(result) == _data_key(row.first))
+    fitting = [result for result in (*row.cells, *known) if _trained(result) and agree(row.first, result)]
+    seeds: dict[tuple[str, ...], dict[int, Result]] = {}
+    for result in fitting:
+        seeds.setdefault(_cell_key(result), {}).setdefault(result.seed, result)
+    return replace(row, repeated=tuple(tuple(held.values()) for held in seeds.values() if len(held) > 1))
 
 
 def _data_key(result: Result) -> tuple[str, str]:

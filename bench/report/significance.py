@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.report.comparisons import Comparison, Family, Pair, every, family, references
 from bench.report.contracts import comparable
 from bench.report.numbers import change, metric_title, probability, signed
-from bench.report.quality import HEADLINES, stored
+from bench.report.quality import HEADLINES, Place, stored
 from bench.report.rows import HEADLINE, Row
 from bench.report.table import Cell, Column, Source
 
@@ -54,8 +54,32 @@ def beating(rows: Sequence[Row], found: Family) -> dict[str, set[Row]]:
     }
 
 
+def places(rows: Sequence[Row], found: Family, name: str) -> list[Place]:
+    """Best and second by one metric, each with the rows that are not told apart from it; nothing where it is 0.
+
+    Asked for each row among those that it may be compared with. A row without a user in common with the best has no
+    place. Where no row is told apart from the best there is no best, and so with the second.
+    """
+    return [_place(row, [other for other in rows if comparable(row, other)], found, name) for row in rows]
+
+
+def _place(row: Row, rivals: Sequence[Row], found: Family, name: str) -> Place:
+    tiers: tuple[Place, ...] = ("best", "second")
+    left = list(rivals)
+    for tier in tiers:
+        top = max(left, key=lambda other: other.metric(name)[0])
+        below = [other for other in left if found.better(top, other, name)]
+        if not below:
+            return ""
+        if row not in below:
+            tested = row is top or found.holds(row, top)
+            return tier if tested and row.metric(name)[0] > 0 else ""
+        left = below
+    return ""
+
+
 def head(made: Sequence[Line]) -> Column:
-    """``textual/title against pop``: the first less the second."""
+    """``textual/title against pop``: the first minus the second."""
     return Column("scheme", tuple(_named(line.pair) for line in made), numeric=False)
 
 
@@ -66,18 +90,18 @@ def _named(pair: Pair) -> Cell:
 
 
 def columns(made: Sequence[Line]) -> list[Column]:
-    """What the second row is, then for each headline metric the test, then users won and lost on the first of them."""
+    """What the reference, the second row, is; for each headline metric the test; users won and lost by the first."""
     others = (Cell(line.kind, line.source("rank"), line.kind) for line in made)
     tests = [column for name in HEADLINES for column in _tests(made, name)]
     counts = [_counts(made, field) for field in ("won", "lost", "tied")]
-    return [Column("which is the", tuple(others), numeric=False), *tests, *counts]
+    return [Column("reference", tuple(others), numeric=False), *tests, *counts]
 
 
 def _tests(made: Sequence[Line], name: str) -> list[Column]:
     title = metric_title(name)
     return [
         Column(f"{title} difference", tuple(difference_cell(line.found[name], line.source("rank")) for line in made)),
-        _figures(made, f"{title} lift", name, lambda found: found.lift, change),
+        _figures(made, f"{title} relative difference", name, lambda found: found.relative, change),
         _figures(made, f"{title} effect", name, lambda found: found.effect, lambda value: signed(value, 3)),
         _figures(made, f"{title} p", name, lambda found: found.p, probability),
         _figures(made, f"{title} p (Holm)", name, lambda found: found.corrected, probability),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.evaluation.metrics import Floats
-from bench.report.quality import places, stored
+from bench.report.quality import stored
 from bench.report.rows import HEADLINE, Row
 from bench.report.table import DASH, Cell, Column
 from bench.results.read import UserTable
@@ -66,7 +66,7 @@ def _quarters(values: NDArray[np.int64]) -> list[int]:
 
 
 def sliced(rows: Sequence[Row], slicing: Slicing) -> list[Column]:
-    """Strict NDCG@10 of the users in each slice, with normal 95 % intervals over users."""
+    """Strict NDCG@10 of the users in each slice, with normal 95 % intervals over users alone; nothing is tested."""
     found = [_estimates(row, slicing) for row in rows]
     return [
         Column(label, tuple(_cells(rows, slicing, [means[at] for means in found])))
@@ -75,21 +75,20 @@ def sliced(rows: Sequence[Row], slicing: Slicing) -> list[Column]:
 
 
 def _cells(rows: Sequence[Row], slicing: Slicing, found: Sequence[tuple[float | None, float]]) -> list[Cell]:
-    marks = places(rows, [value or 0.0 for value, _ in found])
     return [
         Cell(
             DASH if value is None else f"{value:.4f}",
             stored(row, "per_user.parquet:rank", f"per_user.parquet:{slicing.column}"),
             value,
-            ends=_above_zero(normal(value, error)),
-            place=place,
+            ends=_cut_off(normal(value, error)),
         )
-        for row, (value, error), place in zip(rows, found, marks, strict=True)
+        for row, (value, error) in zip(rows, found, strict=True)
     ]
 
 
-def _above_zero(ends: tuple[float, float] | None) -> tuple[float, float] | None:
-    return ends and (max(0.0, ends[0]), ends[1])
+def _cut_off(ends: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Where the metric ends."""
+    return ends and (max(0.0, ends[0]), min(1.0, ends[1]))
 
 
 def _estimates(row: Row, slicing: Slicing) -> list[tuple[float | None, float]]:

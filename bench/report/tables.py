@@ -32,13 +32,14 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
     tested = significance.tested(rows)
     beneath = notes.under_each(rows, found)
     beating = significance.beating(rows, tested.family)
+    placed = {name: significance.places(rows, tested.family, name) for name in HEADLINES}
     own = [
         _table(
             "quality",
             "Quality, strict",
             rows,
             found,
-            quality(rows, beating),
+            quality(rows, beating, placed),
             notes.of_quality(rows, any(beating.values())),
         ),
         *_comparisons(tested.lines, notes.of_comparisons(tested)),

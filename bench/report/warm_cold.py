@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bench.evaluation.metrics import Floats
-from bench.evaluation.statistics import ends, mean_and_sd, resampled_means, resampled_over_seeds
+from bench.evaluation.seed_noise import UNIT, widened
+from bench.evaluation.statistics import ends, mean_and_sd, resampled_means
 from bench.report.numbers import metric_title
-from bench.report.quality import places, stored
-from bench.report.rows import HEADLINE, Estimate, Row
+from bench.report.quality import stored
+from bench.report.rows import HEADLINE, Estimate, Read, Row
 from bench.report.table import DASH, Cell, Column, Note
-from bench.results.read import KINDS, KindFacts
+from bench.results.read import KINDS, KindFacts, Result
 
 MEANING = (
     "cold items have no training interaction, warm ones have; in their columns only items of the kind are ranked, only "
@@ -20,7 +21,7 @@ MEANING = (
     "stands where a kind has no target or fewer than 20 items, or where the run is older than this measure"
 )
 CUTOFF = 10  # of both metrics of the table
-INTERVALS = "95 % percentile bootstrap over the users of a column"
+INTERVALS = "95 %, over the users of a column and over training seeds, made as those of the quality table"
 
 
 def told_apart(row: Row) -> bool:
@@ -42,7 +43,6 @@ def _recall(rows: Sequence[Row]) -> str:
 def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
     names = [metric if metric in row.first.metrics["strict"] else "hit@10" for row in rows]
     found = [_estimate(row, name, kind) for row, name in zip(rows, names, strict=True)]
-    marks = places(rows, [estimate.value if estimate else 0.0 for estimate in found])
     fields = [f"metrics.strict.{name}" if kind == "all" else f"{kind}.metrics.strict.{name}" for name in names]
     ranks = "rank" if kind == "all" else f"{kind}_rank"
     cells = (
@@ -52,9 +52,8 @@ def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
             estimate.value if estimate else None,
             estimate.sd if estimate else None,
             estimate.interval if estimate else None,
-            place=place,
         )
-        for row, field, estimate, place in zip(rows, fields, found, marks, strict=True)
+        for row, field, estimate in zip(rows, fields, found, strict=True)
     )
     return Column(f"{metric_title(title)} {kind}", tuple(cells))
 
@@ -66,15 +65,23 @@ def _estimate(row: Row, name: str, kind: str) -> Estimate | None:
     if any(kind not in cell.kinds for cell in row.cells):
         return None
     value, sd = mean_and_sd([cell.kinds[kind].metrics["strict"][name] for cell in row.cells])
-    values = np.stack([cell.table.kinds[kind].values(name) for cell in row.cells], axis=1)
-    return Estimate(value, _interval(values), sd)
-
-
-def _interval(values: Floats) -> tuple[float, float] | None:
-    """From ``[users, seeds]``; None where all users have the same value."""
+    values = np.stack([cell.table.kinds[kind].values(name) for cell in row.cells])
     if np.ptp(values) == 0:
-        return None
-    return ends(resampled_over_seeds(resampled_means(values)))
+        return Estimate(value, None, sd)
+    part = row.noise(_of_kind(kind, name)).of_mean(value, len(row.cells))
+    return Estimate(value, widened(ends(_resampled(values)), value, part, limits=UNIT), sd)
+
+
+def _of_kind(kind: str, name: str) -> Read:
+    def read(cell: Result) -> float | None:
+        return cell.kinds[kind].metrics["strict"].get(name) if kind in cell.kinds else None
+
+    return read
+
+
+def _resampled(values: Floats) -> Floats:
+    """``[seeds, users]`` to ``[resamples]``."""
+    return resampled_means(values.mean(axis=0)[:, None])[:, 0]
 
 
 def beneath(rows: Sequence[Row]) -> list[Note]:

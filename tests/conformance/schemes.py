@@ -1,4 +1,4 @@
-"""Schemes that each break one promise, and one that keeps all. Loaded from this file by the processes of a check."""
+"""Schemes that each fail one requirement, and one that meets all. Loaded from this file by the processes of a check."""
 
 from __future__ import annotations
 

@@ -38,6 +38,14 @@ def test_schemes_that_never_differ_are_one_clique() -> None:
     assert (found.p, found.cliques) == (1.0, ((0, 1, 2),))
 
 
+def test_scores_that_differ_in_their_last_bits_are_tied() -> None:
+    """As sums of the same ranks in another order do."""
+    scores = np.array([[0.1 + 0.2, 0.3, 0.1]] * 3 + [[0.3, 0.1 + 0.2, 0.1]] * 3)
+    found = critical_difference(scores)
+    assert found.average_ranks == (1.5, 1.5, 3.0)
+    assert found.p == critical_difference(np.round(scores, 6)).p
+
+
 @pytest.mark.parametrize(("shape", "said"), [((4, 3), "3 on 4"), ((5, 2), "2 on 5")])
 def test_too_little_is_refused(shape: tuple[int, int], said: str) -> None:
     with pytest.raises(BenchError, match=f"3 or more schemes on 5 or more data sets; got {said}"):

@@ -13,7 +13,7 @@ from scipy import stats
 from bench.errors import BenchError
 from bench.evaluation import paired
 from bench.evaluation.metrics import ndcg
-from bench.evaluation.paired import effect_size, holm, lift, sign_flip
+from bench.evaluation.paired import effect_size, holm, relative_difference, sign_flip
 
 FEW = st.lists(st.sampled_from([-1.0, -0.5, -0.25, 0.0, 0.0, 0.25, 0.63, 1.0]), min_size=1, max_size=10)
 
@@ -164,9 +164,9 @@ def test_effect_size_is_standardised_and_signed() -> None:
     assert effect_size(np.full(7, 0.1)) is None  # whose deviation is rounding
 
 
-def test_lift_is_relative_to_the_reference() -> None:
-    assert lift(0.11, 0.10) == pytest.approx(0.1)
-    assert lift(0.11, 0.0) is None
+def test_a_relative_difference_is_a_part_of_the_reference() -> None:
+    assert relative_difference(0.11, 0.10) == pytest.approx(0.1)
+    assert relative_difference(0.11, 0.0) is None
 
 
 @pytest.mark.parametrize("values", [np.empty((0, 1)), np.array([[np.nan]])])

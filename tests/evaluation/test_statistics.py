@@ -9,7 +9,7 @@ from scipy import stats
 from bench.errors import BenchError
 from bench.evaluation import statistics
 from bench.evaluation.metrics import ndcg
-from bench.evaluation.statistics import ends, interval, mean_and_sd, resampled_means, resampled_over_seeds
+from bench.evaluation.statistics import ends, interval, mean_and_sd, resampled_means
 
 
 def gains(random: np.random.Generator, users: int) -> np.ndarray:
@@ -94,41 +94,6 @@ def test_a_paired_difference_is_surer_than_its_parts() -> None:
 def test_impossible_requests(values: np.ndarray, level: float, message: str) -> None:
     with pytest.raises(BenchError, match=message):
         interval(values, level)
-
-
-def test_one_seed_is_the_interval_over_users() -> None:
-    values = gains(np.random.default_rng(8), 700)
-    assert interval(values[None]) == interval(values)
-
-
-def test_seeds_add_their_own_variance_and_no_more() -> None:
-    """The mean over 4 seeds varies by users / 500, by what is peculiar to a user under a seed / 2000, by seeds / 4."""
-    random = np.random.default_rng(1)
-    users, peculiar, seeds = random.normal(0, 2, (500, 1)), random.normal(0, 1, (500, 4)), np.array([0, 0.4, 0.8, 1.2])
-    values = users + peculiar - peculiar.mean(axis=0) + seeds
-    found = resampled_over_seeds(resampled_means(values, 20_000), seed=5)
-    of_seeds = np.var(seeds, ddof=1) - 1 / 500  # of their means, less what users under a seed do to these
-    assert found.var() == pytest.approx(users.var() / 500 + 1 / 2000 + of_seeds / 4, rel=0.05)
-    assert found.mean() == pytest.approx(values.mean(), abs=0.01)
-
-
-def test_seeds_that_differ_by_chance_alone_add_nothing() -> None:
-    values = np.random.default_rng(4).normal(0, 1, (2, 900))
-    values[1] += values[0].mean() - values[1].mean()
-    low, high = interval(values)
-    assert (low, high) == pytest.approx(interval(values.mean(axis=0)), abs=1e-12)
-
-
-@pytest.mark.parametrize("noise", [0.0, 0.01])
-def test_over_seeds_and_users_covers_the_truth(noise: float) -> None:
-    """Five seeds, 400 users of their own difficulty: without and with a difference between seeds."""
-    random, covered = np.random.default_rng(21), 0
-    for trial in range(300):
-        users, seeds = random.random(400) * 0.2, random.normal(0, noise, (5, 1))
-        values = (random.random((5, 400)) < np.clip(users + seeds, 0, 1)).astype(float)
-        low, high = interval(values, resamples=300, seed=trial)
-        covered += low <= 0.1 <= high
-    assert 0.91 < covered / 300 < 0.985  # 0.95, three standard errors, and a little less for five seeds
 
 
 def test_mean_and_sample_deviation() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.ids.diagnostics import drift, figures, places, siblings
+from bench.ids.diagnostics import drift, figures, nearest, places, siblings
 from bench.ids.identifiers import TokenIds
 from bench.vocabulary import Vocabulary
 
@@ -104,3 +104,13 @@ def test_siblings_share_most_first_tokens(codes: list[list[int]], data: st.DataO
 
     expected = sorted((-shared(code), other) for other, code in enumerate(codes) if other != item)
     assert siblings(ids, item, 4) == [(other, {"shared": -negative}) for negative, other in expected[:4] if negative]
+
+
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=30), st.integers(0, 10**6))
+def test_the_last_bits_of_a_likeness_decide_nothing(grades: list[int], seed: int) -> None:
+    """Equal cosines come in catalogue order, whatever the machine makes of their last digits."""
+    exact = np.array(grades) / 8 + 0.01
+    computed = exact + np.random.default_rng(seed).uniform(-1e-6, 1e-6, len(exact))
+    item = seed % len(exact)
+    expected = sorted((other for other in range(len(exact)) if other != item), key=lambda other: -exact[other])
+    assert nearest(computed, item, 5) == expected[:5]

@@ -386,3 +386,12 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert kept(tmp_path) == []
     embed(view(TITLES, tmp_path), FEW)
     assert len(kept(tmp_path)) == 1
+
+
+def test_the_sign_of_an_axis_does_not_hang_on_last_digits() -> None:
+    """Both coordinates of the first axis are as large, one positive and one negative."""
+    steps = np.linspace(-1, 1, 50)
+    for seed in range(20):
+        noise = np.random.default_rng(seed).uniform(-1e-12, 1e-12, (50, 2))
+        axes = projected(np.column_stack([steps, -steps]) + noise, 1, False)["axes"]
+        assert axes[0, 0] > 0

@@ -20,11 +20,12 @@ KNOWN = np.array([True, True, False, True])
 OWN = np.array([[1, 0], [0, 1], [9, 9], [0, 1]], np.float32)
 TEXT = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]], np.float32)
 IDS = VectorIds(
-    (Feature("own", OWN, KNOWN), Feature("text", TEXT, KNOWN | True, 3, (5, 4), 0.5)),
+    (Feature("own", OWN, KNOWN, init="pytorch"), Feature("text", TEXT, KNOWN | True, 3, (5, 4), 0.5)),
     Vocabulary.private(["a"]),
     Template("a"),
     "repo",
     7,
+    "batch",
 )
 
 
@@ -37,7 +38,12 @@ def test_they_come_back_from_a_file(tmp_path: Path) -> None:
         assert np.array_equal(mine.vectors, theirs.vectors)
         assert np.array_equal(mine.known, theirs.known)
         assert replace(mine, vectors=OWN, known=KNOWN).__dict__ == replace(theirs, vectors=OWN, known=KNOWN).__dict__
-    assert (found.template, found.attention, found.negatives) == (IDS.template, "repo", 7)
+    assert (found.template, found.attention, found.negatives, found.reconstruct_over) == (
+        IDS.template,
+        "repo",
+        7,
+        "batch",
+    )
     assert found.vocabulary.fingerprint == IDS.vocabulary.fingerprint
     storage.save(found, tmp_path / "again", {"fit_seconds": 2.0})
     assert (tmp_path / "again").read_bytes() == (tmp_path / "ids").read_bytes()

@@ -22,6 +22,7 @@ from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.model import vector_set
 from bench.model.recommender import Decoding, recommender_for
 from bench.model.vector_set import VectorSetRecommender
+from bench.model.vectors import FeatureVectors
 from bench.training.ranking import evaluate
 from bench.vocabulary import Vocabulary
 
@@ -99,9 +100,11 @@ def test_every_query_is_decoded_as_if_it_were_alone(t5: MakeT5, attention: Any) 
     assert not torch.allclose(found, decoded(other), atol=1e-3)
 
 
-def test_the_loss_is_what_the_paper_writes(t5: MakeT5) -> None:
-    model = make(t5)
-    vectors, total = model.vectors(), torch.zeros(())
+@pytest.mark.parametrize("over", ["example", "batch"])
+def test_the_loss_is_what_the_paper_or_its_code_writes(t5: MakeT5, over: str) -> None:
+    """The code averages the reconstruction over all positions of the batch; the loss here is a sum over examples."""
+    model = make(t5, identifiers(reconstruct_over=over))
+    vectors, total, errors = model.vectors(), torch.zeros(()), []
     for row, target in enumerate(TARGETS):
         hidden = plainly(model, HISTORIES[row].tolist(), "paper")
         for slot in range(3):
@@ -111,7 +114,9 @@ def test_the_loss_is_what_the_paper_writes(t5: MakeT5) -> None:
         for item in HISTORIES[row]:
             rebuilt = feature.decoder(torch.cat([vectors[1, item], vectors[2, item]]))
             wrong.append((rebuilt - feature.vectors[item]).square().mean())
-        total = total + 0.7 * torch.stack(wrong).mean()
+        errors.append(torch.stack(wrong))
+    means = [error.mean() for error in errors] if over == "example" else [torch.cat(errors).mean()] * len(TARGETS)
+    total = total + 0.7 * torch.stack(means).sum()
     loss = model(model.collate(HISTORIES, TARGETS))
     assert model.targets(TARGETS) == 3
     assert torch.allclose(loss, total, rtol=1e-5)
@@ -416,5 +421,24 @@ def test_prompts_need_a_language_model_and_long_templates_room(t5: MakeT5) -> No
 
 def test_an_output_layer_of_its_own_is_left_alone(t5: MakeT5) -> None:
     model = recommender_for(identifiers(), t5(vocabulary=VOCABULARY.size, tied=False))
-    assert model.backbone.head is not None
-    assert not model.backbone.head.weight.requires_grad
+    assert model.t5.head is not None
+    assert not model.t5.head.weight.requires_grad
+
+
+def test_of_equally_good_weights_the_nearest_to_one_half_is_taken_then_the_smaller() -> None:
+    for good, taken in (([3, 7], 3), ([2, 9], 2), ([0, 10], 0), ([1, 6, 4], 4), (range(11), 5)):
+        means = [0.1 + 0.2 if place % 2 else 0.3 for place in range(11)]  # equal but for the last bit
+        means = [mean if place in good else 0.2 for place, mean in enumerate(means)]
+        assert vector_set.preferred(means) == taken
+
+
+def test_a_feature_may_start_as_pytorch_makes_its_layers() -> None:
+    ids = identifiers()
+    own = replace(ids.features[0], init="pytorch")
+    torch.manual_seed(0)
+    layers = [FeatureVectors(feature, 4).encoder[0] for feature in (own, ids.features[0])]
+    torch.manual_seed(0)
+    plain = torch.nn.Linear(5, 4)
+    assert torch.equal(layers[0].weight, plain.weight)
+    assert torch.equal(layers[0].bias, plain.bias)
+    assert not layers[1].bias.any()

@@ -205,8 +205,8 @@ def hostile(name_items: Callable[..., None], tmp_path_factory: pytest.TempPathFa
     names = [f"{text} /{number}" for number, text in enumerate(HOSTILE)]
     for number, (name, text) in enumerate(zip(names, HOSTILE, strict=True)):
         machine = {**ENVIRONMENT, "command": f"bench run --set x={text}"}
-        quality = 0.3 + number / 20
-        folder = write_cell(root, name, quality=quality, users=60, settings={"sep": text}, environment=machine)
+        quality = 0.02 * 1.5**number
+        folder = write_cell(root, name, quality=quality, users=300, settings={"sep": text}, environment=machine)
         name_items(folder, [[item] for item in range(len(HOSTILE))], HOSTILE)
     steering = str.maketrans({"\n": " ", "\t": " ", "\x1b": " ", "\x02": " ", "\x03": " "})
     return root, {name: name.translate(steering) for name in names}

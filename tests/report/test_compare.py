@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bench.commands.compare import plain, tables
 from bench.errors import BenchError
@@ -19,6 +21,7 @@ from bench.report.compare import Difference, difference
 from bench.report.find import find
 from bench.report.labels import labels, names
 from bench.report.rows import sections
+from bench.report.seeds import with_repeats
 from bench.results import read as stored
 
 Store = Callable[..., Path]
@@ -188,7 +191,7 @@ def test_the_tables_hold_what_the_json_holds(runs: Path) -> None:
     assert [cell.text for cell in metrics.head.cells] == ["NDCG@10", "Hit@10", "NDCG@5", "Hit@5", "Hit@1", "MRR@20"]
     seen = plain(found)
     columns = {column.title: [cell.value for cell in column.cells] for column in metrics.columns}
-    assert columns["A less B"] == [line["difference"] for line in seen["metrics"].values()]
+    assert columns["A \N{MINUS SIGN} B"] == [line["difference"] for line in seen["metrics"].values()]
     assert columns["won"] == [line["won"] for line in seen["metrics"].values()]
     assert len(by_popularity.head.cells) + len(by_history.head.cells) == len(seen["slices"])
     assert all(cell.source.folders for table in tables(found) for row in table.rows for cell in row)
@@ -199,18 +202,50 @@ def test_slices_of_a_difference_are_not_cut_off_and_do_not_say_so(runs: Path) ->
     ends = [cell.ends for table in slices for cell in table.columns[3].cells]
     assert any(found is not None and found[0] < 0 for found in ends)
     for table in slices:
-        assert table.columns[3].title == "A less B"
-        assert [note.text.endswith("standard errors over users, of the difference") for note in table.notes] == [True]
+        assert table.columns[3].title == "A \N{MINUS SIGN} B"
+        assert [note.text.endswith("training again left aside, of the difference") for note in table.notes] == [True]
 
 
 def test_the_command_prints_tables_or_json(bench: Bench, runs: Path) -> None:
     words = ["compare", "textual", "pop", "--dataset", "toys", "--results", runs]
     said = bench(*words)
     assert said.code == 0, said.err
-    for word in ("A less B", "p (Holm)", "won", "part of", "B: not trained under a contract"):
+    for word in ("A \N{MINUS SIGN} B", "p (Holm)", "won", "part of", "B: not trained under a contract"):
         assert word in " ".join(said.out.split()) or word.replace(" ", "") in said.out.replace(" ", "")
     seen = json.loads(bench(*words, "--json").out)
     one, other = (find(runs, name, "toys", None).first.values("ndcg@10") for name in ("textual", "pop"))
     assert seen["metrics"]["ndcg@10"]["difference"] == pytest.approx(np.mean(one) - np.mean(other))
     assert (seen["a"]["scheme"], seen["b"]["scheme"], seen["users"]) == ("textual/title", "pop", 400)
     assert bench("compare", "textual", "nothing", "--results", runs).err.startswith("bench: unknown run 'nothing'; ")
+
+
+def test_a_comparison_borrows_the_noise_of_runs_that_were_not_named(store: Store, tmp_path: Path) -> None:
+    """Two runs of one seed: other schemes were trained three times, under this contract and under another."""
+    for seed in (0, 1, 2):
+        store("codes", seed=seed, quality=0.5)
+        store("others", seed=seed, quality=0.5, contract={"beam": 50})
+    store("one", quality=0.5)
+    store("three", quality=0.4)
+    (tmp_path / "runs" / "broken").mkdir()
+    (tmp_path / "runs" / "broken" / "result.json").write_text("{")
+    alone = [find(tmp_path, name, None, None) for name in ("one", "three")]
+    named = with_repeats(alone, tmp_path)
+    assert difference(*alone).metrics["ndcg@10"].noise == pytest.approx(
+        1.96 * 0.07 * np.hypot(*(row.metric("ndcg@10")[0] for row in alone)), rel=1e-3
+    )
+    scores = [cell.metrics["strict"]["ndcg@10"] for cell in find(tmp_path, "codes", None, None).cells]
+    relative = np.std(scores, ddof=1) / np.mean(scores)
+    expected = stats.t.ppf(0.975, 2) * relative * np.hypot(*(row.metric("ndcg@10")[0] for row in named))
+    assert difference(*named).metrics["ndcg@10"].noise == pytest.approx(expected)
+    assert [row.label for row in named] == ["one", "three"]
+    assert with_repeats(alone, tmp_path / "nowhere")[0].repeated == ()
+
+
+def test_a_run_and_its_copy_elsewhere_are_compared(store: Store, tmp_path: Path) -> None:
+    """The copy is no second seed."""
+    folder = store("one", quality=0.5)
+    copy = tmp_path / "elsewhere" / "copy"
+    shutil.copytree(folder, copy)
+    rows = with_repeats([find(tmp_path, str(path), None, None) for path in (folder, copy)], tmp_path)
+    assert difference(*rows).metrics["ndcg@10"].p == 1
+    assert [row.repeated for row in rows] == [(), ()]

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bench.evaluation.paired import holm, sign_flip
+from bench.evaluation.seed_noise import ASSUMED, NONE
 from bench.evaluation.statistics import interval
 from bench.report.comparisons import Pair, compare, references
-from bench.report.rows import Row, sections
+from bench.report.rows import Row, sections, strict
 from bench.report.table import strong
 from bench.report.tables import chapters
 from bench.results.read import load
@@ -54,9 +56,9 @@ def test_one_row_has_nobody_to_meet(store: Store, tmp_path: Path) -> None:
     assert "comparisons" not in [table.name for table in chapters(load(tmp_path))[0].tables]
 
 
-def test_a_comparison_is_that_of_the_users(store: Store, tmp_path: Path) -> None:
-    store("one", quality=0.5)
-    store("three", quality=0.4)
+def test_a_comparison_of_what_is_not_trained_is_that_of_the_users(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.5, training=None)
+    store("three", quality=0.4, training=None)
     found = rows(tmp_path)
     (made,) = compare([Pair(found["one"], found["three"])], ["ndcg@10", "hit@10"])
     one, other = (found[name].first.values("hit@10") for name in ("one", "three"))
@@ -64,7 +66,8 @@ def test_a_comparison_is_that_of_the_users(store: Store, tmp_path: Path) -> None
     assert hit.difference == pytest.approx(np.mean(one) - np.mean(other))
     assert (hit.won, hit.lost, hit.tied) == (sum(one > other), sum(one < other), sum(one == other))
     assert hit.interval == pytest.approx(interval(one - other), abs=1e-9)
-    assert hit.lift == pytest.approx(np.mean(one) / np.mean(other) - 1)
+    assert hit.noise == 0
+    assert hit.relative == pytest.approx(np.mean(one) / np.mean(other) - 1)
     assert hit.effect == pytest.approx(np.mean(one - other) / np.std(one - other, ddof=1))
     p = [sign_flip((found["one"].first.values(name) - found["three"].first.values(name))[:, None])[0] for name in made]
     assert [line.p for line in made.values()] == pytest.approx(p)
@@ -73,17 +76,64 @@ def test_a_comparison_is_that_of_the_users(store: Store, tmp_path: Path) -> None
 
 def test_seeds_are_averaged_for_each_user(store: Store, tmp_path: Path) -> None:
     for seed in (0, 1, 2):
-        store("one", seed=seed, quality=0.5)
-    store("three", quality=0.4)
+        store("one", seed=seed, quality=0.5, training=None)
+    store("three", quality=0.4, training=None)
     found = rows(tmp_path)
     (made,) = compare([Pair(found["one"], found["three"])], ["ndcg@10"])
     mean = np.mean([cell.values("ndcg@10") for cell in found["one"].cells], axis=0)
     difference = np.round(mean - found["three"].first.values("ndcg@10"), 12)
     assert made["ndcg@10"].p == sign_flip(difference[:, None])[0]
     assert made["ndcg@10"].won == (difference > 0).sum()
-    low, high = made["ndcg@10"].interval or (0, 0)
-    narrow = interval(difference)
-    assert high - low >= narrow[1] - narrow[0]
+    assert made["ndcg@10"].interval == pytest.approx(interval(difference), abs=1e-9)
+
+
+def test_the_noise_of_training_is_in_interval_and_p(store: Store, tmp_path: Path) -> None:
+    """Three seeds and one, which borrows: both parts of the variance worked out by hand."""
+    for seed in (0, 1, 2):
+        store("one", seed=seed, quality=0.5)
+    store("three", quality=0.4)
+    store("pop", kind="baseline", quality=0.1)
+    found = rows(tmp_path)
+    made, floor = compare([Pair(found["one"], found[name]) for name in ("three", "pop")], ["ndcg@10"])
+    scores = [cell.metrics["strict"]["ndcg@10"] for cell in found["one"].cells]
+    other, sd = found["three"].metric("ndcg@10")[0], np.std(scores, ddof=1)
+    variance = sd**2 / 3 + (other * sd / np.mean(scores)) ** 2
+    mean = np.mean([cell.values("ndcg@10") for cell in found["one"].cells], axis=0)
+    difference = np.round(mean - found["three"].first.values("ndcg@10"), 12)
+    reach = stats.t.ppf(0.975, 2) * np.sqrt(variance)
+    low, high = interval(difference)
+    line = made["ndcg@10"]
+    assert line.noise == pytest.approx(reach)
+    middle = difference.mean()
+    expected = (middle - np.hypot(middle - low, reach), middle + np.hypot(high - middle, reach))
+    assert line.interval == pytest.approx(expected, abs=1e-9)
+    assert line.p > sign_flip(difference[:, None])[0]
+    assert floor["ndcg@10"].noise == pytest.approx(stats.t.ppf(0.975, 2) * sd / np.sqrt(3))  # pop trains nothing
+
+
+def test_one_seed_borrows_of_its_own_contract_alone(store: Store, tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        store("one", seed=seed, quality=0.5, contract={"beam": 50})
+    store("three", quality=0.4)
+    store("seven", quality=0.4)
+    found = rows(tmp_path)
+    assert found["three"].noise(strict("ndcg@10")) == ASSUMED
+    store("three", seed=1, quality=0.4)
+    again = rows(tmp_path)
+    scores = [cell.metrics["strict"]["ndcg@10"] for cell in again["three"].cells]
+    assert again["seven"].noise(strict("ndcg@10")).relative == pytest.approx(np.std(scores, ddof=1) / np.mean(scores))
+    assert again["seven"].noise(strict("ndcg@10")).degrees == pytest.approx(1)
+
+
+def test_what_trains_nothing_has_no_noise_and_lends_none(store: Store, tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        store("random", kind="baseline", seed=seed, quality=0.2)
+        costs = {"fit_seconds": 1.0, "train_seconds": 1.0, "inference_seconds_per_1000_users": 1.0}
+        costs |= {"peak_memory_mb": None, "parameters": None}
+        store("counts", kind="baseline", seed=seed, quality=0.3, training={"epochs": 1}, costs=costs)
+    store("one", quality=0.5)
+    found = rows(tmp_path)
+    assert [found[name].noise(strict("ndcg@10")) for name in ("random", "counts", "one")] == [NONE, NONE, ASSUMED]
 
 
 def test_rows_that_agree_differ_by_nothing(store: Store, tmp_path: Path) -> None:
@@ -97,8 +147,8 @@ def test_rows_that_agree_differ_by_nothing(store: Store, tmp_path: Path) -> None
 
 
 def test_only_users_in_common_count_and_the_table_says_so(store: Store, tmp_path: Path) -> None:
-    store("one", quality=0.5)
-    path = store("three", quality=0.4) / "per_user.parquet"
+    store("one", quality=0.5, training=None)
+    path = store("three", quality=0.4, training=None) / "per_user.parquet"
     frame = pd.read_parquet(path)
     frame.loc[:99, "user"] = "other" + frame["user"][:100]
     frame.loc[100:149, "target"] = "something else"

@@ -25,11 +25,11 @@ COMPILER = next((found for found in map(shutil.which, ("pdflatex", "tectonic")) 
 @pytest.fixture
 def made(store: Store, tmp_path: Path) -> str:
     """Awkward names, two contracts, collisions, seeds, marks."""
-    for seed in (0, 1):
-        store("100%_odd & {new}#1 ~ ^$\\", seed=seed, quality=0.6, shared=3)
+    for seed in range(4):
+        store("100%_odd & {new}#1 ~ ^$\\", seed=seed, quality=0.9, shared=3)
     store("codes<|>", quality=0.4)
     store("other", quality=0.3, contract={"beam": 50})
-    store("pop", kind="baseline", quality=0.1)
+    store("pop", kind="baseline", quality=0.05)
     return latex(chapters(load(tmp_path)))
 
 

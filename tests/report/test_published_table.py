@@ -57,7 +57,7 @@ def test_paper_others_and_ours_stand_side_by_side(store: Store, tmp_path: Path) 
     )
     estimate = seen.rows[0].estimate("hit@10")
     assert found["ours"].text == f"{estimate.value:.4f}"
-    assert (found["ours"].value, found["ours"].ends) == (estimate.value, estimate.interval)
+    assert (found["ours"].value, found["ours"].ends) == (estimate.value, estimate.of_users)
     assert found["verdict"].text in ("reproduced", "not reproduced")
     assert found["because"].text.startswith("a: ")
 

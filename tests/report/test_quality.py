@@ -67,7 +67,43 @@ def test_of_two_none_is_second_and_a_baseline_can_be_best(store: Store, tmp_path
 def test_rows_that_tie_are_all_best(store: Store, tmp_path: Path) -> None:
     for scheme in ("one", "two", "six"):
         store(scheme, quality=0.5)  # names of one length draw the same ranks
-    assert {cell.place for cell in column(tables(tmp_path)["quality"], "NDCG@10")} == {"best"}
+    assert {cell.place for cell in column(tables(tmp_path)["quality"], "NDCG@10")} == {""}  # nobody is behind
+    store("seven", quality=0.1)
+    assert [cell.place for cell in column(tables(tmp_path)["quality"], "NDCG@10")] == ["best"] * 3 + [""]
+
+
+def test_what_is_not_told_apart_from_the_best_is_best_too(store: Store, tmp_path: Path) -> None:
+    for scheme, quality in (("first", 0.80), ("closely", 0.75), ("second", 0.40), ("seconded", 0.38), ("last", 0.05)):
+        store(scheme, quality=quality)
+    found = tables(tmp_path)["quality"]
+    assert [cell.place for cell in column(found, "NDCG@10")] == ["best", "best", "second", "second", ""]
+    assert {cell.place for cell in column(found, "MRR@20")} == {""}  # which is not tested
+
+
+def test_one_seed_says_what_its_training_may_be_worth(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.5)
+    store("pop", kind="baseline", quality=0.1)
+    said = [note.text for note in tables(tmp_path)["quality"].notes if note.title == "training noise"]
+    (score,) = [cell.value for cell in column(tables(tmp_path)["quality"], "NDCG@10")[:1]]
+    least = 1.96 * 0.07 * 2**0.5 * float(score or 0)
+    assert f"one seed: differences below about 19 % of the score, {least:.4f} NDCG@10" in said[0]
+    assert "a deviation over seeds of 7 % of the score is assumed" in said[0]
+    assert said[1].startswith("pop: no weights are trained")
+    store("one", quality=0.5, seed=1)
+    said = [note.text for note in tables(tmp_path)["quality"].notes if note.title == "training noise"]
+    assert "pooled over 1 row with several seeds (1.0 degrees of freedom)" in said[0]
+    assert "one seed:" not in said[0]
+
+
+def test_no_interval_of_a_metric_leaves_its_range(store: Store, tmp_path: Path) -> None:
+    for seed, quality in enumerate((0.001, 0.05, 0.9999)):
+        store("random", quality=quality, seed=seed)
+        store("counts", kind="baseline", quality=quality / 100, seed=seed)
+    for table in tables(tmp_path).values():
+        ends = [cell.ends for row in table.rows for cell in row if cell.ends and table.name != "comparisons"]
+        assert all(0 <= low <= high <= 1 for low, high in ends)
+    low, high = column(tables(tmp_path)["quality"], "Hit@10")[0].ends or (None, None)
+    assert (low, high) == (0, 1)
 
 
 def test_a_lone_row_and_a_zero_are_not_best(store: Store, tmp_path: Path) -> None:

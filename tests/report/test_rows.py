@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bench.errors import BenchError
 from bench.evaluation.statistics import interval
@@ -30,6 +32,15 @@ def test_schemes_come_before_baselines_and_the_best_first(store: Store, tmp_path
     assert labels(tmp_path) == ["textual/title", "numeric/random", "pop", "random"]
 
 
+def test_the_last_bit_of_a_mean_decides_no_order(store: Store, tmp_path: Path) -> None:
+    for name, value in (("textual/title", 0.1 + 0.2), ("numeric/random", 0.3)):
+        path = store(name, quality=0.1) / "result.json"
+        stored = json.loads(path.read_text())
+        stored["metrics"]["strict"]["ndcg@10"] = value
+        path.write_text(json.dumps(stored))
+    assert labels(tmp_path) == ["numeric/random", "textual/title"]  # by name
+
+
 def test_seeds_are_one_row_and_average(store: Store, tmp_path: Path) -> None:
     for seed in (2, 0, 1):
         store("textual/title", seed=seed, quality=0.3)
@@ -39,7 +50,11 @@ def test_seeds_are_one_row_and_average(store: Store, tmp_path: Path) -> None:
     assert row.seeds == [0, 1, 2]
     assert found.value == pytest.approx(np.mean(single))
     assert found.sd == pytest.approx(np.std(single, ddof=1))
-    assert found.interval == pytest.approx(interval(np.stack([cell.values("ndcg@10") for cell in row.cells])))
+    low, high = interval(np.mean([cell.values("ndcg@10") for cell in row.cells], axis=0))
+    assert found.of_users == pytest.approx((low, high))
+    reach = stats.t.ppf(0.975, 2) * np.std(single, ddof=1) / np.sqrt(3)
+    wide = (found.value - np.hypot(found.value - low, reach), found.value + np.hypot(high - found.value, reach))
+    assert found.interval == pytest.approx(wide)
 
 
 def test_seeds_are_matched_by_user_not_by_line(store: Store, tmp_path: Path) -> None:

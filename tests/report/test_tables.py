@@ -199,7 +199,7 @@ def test_what_is_missing_is_said(store: Store, tmp_path: Path) -> None:
 
 
 def test_markdown_underlines_the_second_and_every_line_is_whole(store: Store, tmp_path: Path) -> None:
-    for scheme, quality in (("one", 0.6), ("three", 0.4), ("seventh", 0.2)):
+    for scheme, quality in (("one", 0.8), ("three", 0.3), ("seventh", 0.1)):
         store(scheme, quality=quality)
     text = written(tmp_path)
     assert "<u>0." in markdown_table(text, "toys", "Quality, strict")[1]["NDCG@10"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual_ids import Settings, Title
 from textual_ids.naming import unique_codes
-from textual_ids.words import rank, split, spread, table
+from textual_ids.words import document_frequency, rank, split, table
 
 from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.splits import leave_one_out
@@ -65,9 +65,9 @@ def test_in_ascii_words_are_what_a_pattern_finds(text: str) -> None:
     assert split(plain) == re.findall(r"[a-z0-9]+", plain.lower())
 
 
-def test_spread_counts_items_not_occurrences() -> None:
+def test_document_frequency_counts_items_not_occurrences() -> None:
     items = view(["car car", "car"], category=["toy", "car"]).items
-    assert spread(table(items)) == {"car": 2, "toy": 1}
+    assert document_frequency(table(items)) == {"car": 2, "toy": 1}
 
 
 def test_salience_is_rarity_over_the_root_of_the_place() -> None:
@@ -78,7 +78,15 @@ def test_salience_is_rarity_over_the_root_of_the_place() -> None:
     found = rank(columns, Counter(items), items=1000, fewest=5)
     assert found.salient == ("brand", "rare", "common", "unique", "shelf", "12", "the", "toys")
     assert found.text == ("brand", "common", "the", "12", "rare", "unique", "toys", "shelf")
-    assert found.telling == 5
+    assert found.informative == 5
+
+
+def test_words_of_equal_salience_come_in_the_order_of_the_text() -> None:
+    """log 5 at place 1 and log 125 over the root of 9 are equal, and their last bits are not."""
+    column = ["quint", *(f"aa{place}" for place in range(7)), "scarce"]
+    frequency = {"quint": 200, "scarce": 8, **{f"aa{place}": 999 for place in range(7)}}
+    assert np.log(125) / 3 > np.log(5)
+    assert rank([column], Counter(frequency), items=1000, fewest=5).salient[:2] == ("quint", "scarce")
 
 
 def test_words_outside_the_vocabulary_are_left_out() -> None:

@@ -6,6 +6,9 @@ Numbers, written in digits or as a language model reads them (``numbering``):
 - ``numeric/sequential`` numbers them as they first appear in the users' training histories, so that items bought
   together are often numbered together. ``numeric/p5-leak`` is how P5 did it, with the test items in the walk.
 
+P5's other tasks (ratings, explanations, reviews, direct recommendation) and OpenP5's ``straightforward`` prompts, which
+have no history, do not exist here: all that is trained and tested is the next item after a history.
+
 Places in a tree, one new token for each step (``paths``), as in "How to Index Item IDs" (Hua et al., SIGIR-AP 2023,
 2305.06569):
 

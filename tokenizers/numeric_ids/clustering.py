@@ -15,7 +15,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from bench.data.dataset import Sequences, TrainView
-from numeric_ids.spectral import cluster, components, eigenvectors, walk
+from numeric_ids.spectral import DECIMALS, cluster, components, eigenvectors, walk
 
 MOST = 0.9  # of a group's items in one cluster: with more, a split hardly splits, and a tree could get very deep
 
@@ -34,8 +34,8 @@ class Leaf:
 def cluster_paths(train: TrainView, clusters: int, leaf: int, spread: bool) -> list[Node]:
     """``[items]``: each item's way through the tree; items of one leaf have the same.
 
-    Items without training interactions are dealt at random, for nothing is known of them: into the smallest leaves
-    with ``spread``, as far as these have room, else into a branch beside the clusters, number ``clusters``.
+    Items without training interactions are assigned at random, for nothing is known of them: to the smallest leaves
+    with ``spread``, as far as these have room, else to a branch beside the clusters, number ``clusters``.
     """
     random = train.random()
     seen = np.unique(train.sequences.values).astype(np.int64)
@@ -43,7 +43,7 @@ def cluster_paths(train: TrainView, clusters: int, leaf: int, spread: bool) -> l
     found = list(leaves(incidence(train.sequences, len(train.items))[:, seen], seen, (), clusters, leaf, random))
     paths: list[Node] = [()] * len(train.items)
     if spread:
-        unseen = deal(unseen, found, leaf, paths)
+        unseen = assign_unseen(unseen, found, leaf, paths)
     nothing = sparse.csc_array((0, len(unseen)))
     for group in [*found, *leaves(nothing, unseen, (clusters,), clusters, leaf, random)]:
         for item in group.items.tolist():
@@ -54,13 +54,13 @@ def cluster_paths(train: TrainView, clusters: int, leaf: int, spread: bool) -> l
 def incidence(sequences: Sequences, items: int) -> sparse.csc_array:
     """``[users, items]``: 1 where the user took the item, however often."""
     ones = np.ones(len(sequences.values))
-    taken = sparse.csr_array((ones, sequences.values, sequences.offsets), shape=(len(sequences), items)).tocsc()
-    taken.sum_duplicates()
-    taken.data[:] = 1
-    return taken
+    user_item = sparse.csr_array((ones, sequences.values, sequences.offsets), shape=(len(sequences), items)).tocsc()
+    user_item.sum_duplicates()
+    user_item.data[:] = 1
+    return user_item
 
 
-def deal(unseen: Numbers, found: list[Leaf], leaf: int, paths: list[Node]) -> Numbers:
+def assign_unseen(unseen: Numbers, found: list[Leaf], leaf: int, paths: list[Node]) -> Numbers:
     """Give items the paths of the leaves that are smallest at the time; returns those for which there is no room."""
     sizes = [(len(group.items), at) for at, group in enumerate(found)]
     heapq.heapify(sizes)
@@ -74,59 +74,67 @@ def deal(unseen: Numbers, found: list[Leaf], leaf: int, paths: list[Node]) -> Nu
 
 
 def leaves(
-    taken: sparse.csc_array, items: Numbers, path: Node, clusters: int, leaf: int, random: np.random.Generator
+    user_item: sparse.csc_array, items: Numbers, path: Node, clusters: int, leaf: int, random: np.random.Generator
 ) -> Iterator[Leaf]:
-    """The leaves under a node that holds ``items``, the columns of ``taken``; none where it holds nothing."""
+    """The leaves under a node that holds ``items``, the columns of ``user_item``; none where it holds nothing."""
     if 0 < len(items) <= leaf:
         yield Leaf(path, items)
     elif len(items):
-        labels = split(taken, clusters, random)
+        labels = split(user_item, clusters, random)
         parts = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         for number, part in enumerate(sorted(parts, key=lambda part: (-len(part), part[0]))):
-            yield from leaves(narrowed(taken, part), items[part], (*path, number), clusters, leaf, random)
+            yield from leaves(subset(user_item, part), items[part], (*path, number), clusters, leaf, random)
 
 
-def narrowed(taken: sparse.csc_array, columns: Numbers) -> sparse.csc_array:
+def subset(user_item: sparse.csc_array, columns: Numbers) -> sparse.csc_array:
     """Some items, and of the users those with two or more of them: only they bring items together."""
-    rows = taken[:, columns].tocsr()
+    rows = user_item[:, columns].tocsr()
     return rows[np.diff(rows.indptr) > 1].tocsc()
 
 
-def split(taken: sparse.csc_array, clusters: int, random: np.random.Generator) -> Numbers:
+def split(user_item: sparse.csc_array, clusters: int, random: np.random.Generator) -> Numbers:
     """``[items]``: part numbers; at least two parts of two or more items, at most ``clusters``.
 
     A connected graph is clustered. Of a graph in pieces, a piece with most of the items is clustered and the others
     are one part; without such a piece, whole pieces are packed into parts of like size.
     """
-    pieces = components(taken)
+    pieces = components(user_item)
     sizes = np.bincount(pieces)
     inside = pieces == sizes.argmax()
     if 2 * inside.sum() <= len(pieces):
         return packed(sizes, clusters)[pieces]
     if inside.all():
-        return clustered(taken, clusters, random)
+        return clustered(user_item, clusters, random)
     labels = np.zeros(len(pieces), np.int64)
     if clusters > 2:
-        labels[inside] = 1 + clustered(narrowed(taken, np.flatnonzero(inside)), clusters - 1, random)
+        labels[inside] = 1 + clustered(subset(user_item, np.flatnonzero(inside)), clusters - 1, random)
     else:
         labels[inside] = 1
     return labels
 
 
-def clustered(taken: sparse.csc_array, clusters: int, random: np.random.Generator) -> Numbers:
+def clustered(user_item: sparse.csc_array, clusters: int, random: np.random.Generator) -> Numbers:
     """Spectral clusters of a connected graph of two or more items.
 
     Where nearly all items fall into one cluster, the group is instead cut into equal parts along the second
     eigenvector, which runs from one end of the graph to the other, or along a walk where even that is not known.
     """
-    count = min(clusters, taken.shape[1])
-    vectors = eigenvectors(taken, count, random)
+    count = min(clusters, user_item.shape[1])
+    vectors = eigenvectors(user_item, count, random)
     known = vectors.shape[1] > 1
     labels = cluster(vectors) if known else np.zeros(len(vectors), np.int64)
     if np.bincount(labels).max() <= MOST * len(labels):
         return labels
-    order = np.argsort(vectors[:, 1], kind="stable") if known else walk(taken)
+    order = np.argsort(oriented(vectors[:, 1]), kind="stable") if known else walk(user_item)
     return np.asarray(np.argsort(order) * count // len(order))
+
+
+def oriented(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An eigenvector to ``DECIMALS`` of its largest entry, the first such entry positive: its sign and its last digits,
+    in which items that the same users took may differ, depend on the machine.
+    """
+    vector = np.round(vector / np.abs(vector).max(), DECIMALS)
+    return np.asarray(vector * np.sign(vector[np.abs(vector).argmax()]))
 
 
 def packed(sizes: Numbers, parts: int) -> Numbers:

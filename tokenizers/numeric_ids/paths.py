@@ -79,6 +79,7 @@ class Collaborative(Placed):
     """
 
     name = "numeric/collaborative"
+    version = 2
     Settings = CollaborativeSettings
 
     def paths(self, train: TrainView) -> Sequence[Path]:

@@ -19,61 +19,62 @@ Numbers = NDArray[np.int64]
 DENSE = 256  # items up to which a dense matrix is as quick and never fails
 RESTARTS = 100  # of the Lanczos iteration, after which only what has converged is taken
 BASIS = 40  # Lanczos vectors, or three times the eigenvectors asked for
+DECIMALS = 6  # to which entries of eigenvectors are compared; of equal ones the first counts
 TOLERANCE = 1e-4  # of eigenvalues; clusters are told apart by far more
 
 
-def components(taken: sparse.csc_array) -> Numbers:
+def components(user_item: sparse.csc_array) -> Numbers:
     """``[items]``: the connected piece each item belongs to; users join items."""
-    found = connected_components(_bipartite(taken), directed=False)[1]
-    return np.unique(found[taken.shape[0] :], return_inverse=True)[1].astype(np.int64)
+    found = connected_components(_bipartite(user_item), directed=False)[1]
+    return np.unique(found[user_item.shape[0] :], return_inverse=True)[1].astype(np.int64)
 
 
-def _bipartite(taken: sparse.csc_array) -> sparse.csr_array:
+def _bipartite(user_item: sparse.csc_array) -> sparse.csr_array:
     """The graph with users as nodes too, numbered before the items."""
-    users, items = taken.shape
-    entries = taken.tocoo()
+    users, items = user_item.shape
+    entries = user_item.tocoo()
     edges = (entries.row, users + entries.col)
     return sparse.coo_array((entries.data, edges), shape=(users + items, users + items)).tocsr()
 
 
-def eigenvectors(taken: sparse.csc_array, count: int, random: np.random.Generator) -> Floats:
+def eigenvectors(user_item: sparse.csc_array, count: int, random: np.random.Generator) -> Floats:
     """``[items, count]``: first eigenvectors of the random walk on the graph, the constant one first.
 
     They are those of the normalised Laplacian, divided by the square root of the degree as in scikit-learn's
     spectral embedding. Fewer where not all converge, as on a graph that is one long chain. The graph must be
     connected and have two or more items.
     """
-    joined = Joined(taken)
-    if taken.shape[1] <= max(DENSE, 4 * count):
+    joined = Joined(user_item)
+    if user_item.shape[1] <= max(DENSE, 4 * count):
         values, vectors = np.linalg.eigh(joined.dense())
     else:
-        values, vectors = _lanczos(joined, count, random.random(taken.shape[1]))
+        values, vectors = _lanczos(joined, count, random.random(user_item.shape[1]))
     largest = np.argsort(-values, kind="stable")[:count]
     return np.asarray(vectors[:, largest] * joined.scale[:, None])
 
 
-def walk(taken: sparse.csc_array) -> Numbers:
+def walk(user_item: sparse.csc_array) -> Numbers:
     """``[items]``: the items of a connected graph by their distance from the first, breadth first."""
-    users = taken.shape[0]
-    order = breadth_first_order(_bipartite(taken), users, directed=False, return_predecessors=False)
+    users = user_item.shape[0]
+    order = breadth_first_order(_bipartite(user_item), users, directed=False, return_predecessors=False)
     return np.asarray(order[order >= users] - users, np.int64)
 
 
 class Joined:
     """The normalised adjacency matrix ``D^-1/2 A D^-1/2`` of the graph, as a product."""
 
-    def __init__(self, taken: sparse.csc_array) -> None:
-        self.taken, self.transposed = taken.tocsr(), taken.T.tocsr()
-        self.diagonal = taken.sum(axis=0)
-        self.scale = np.ones(taken.shape[1])
+    def __init__(self, user_item: sparse.csc_array) -> None:
+        self.user_item, self.transposed = user_item.tocsr(), user_item.T.tocsr()
+        self.diagonal = user_item.sum(axis=0)
+        self.scale = np.ones(user_item.shape[1])
         self.scale = 1 / np.sqrt(self(self.scale))
 
     def __call__(self, vector: Floats) -> Floats:
         scaled = self.scale * vector.reshape(-1)
-        return np.asarray(self.scale * (self.transposed @ (self.taken @ scaled) - self.diagonal * scaled))
+        return np.asarray(self.scale * (self.transposed @ (self.user_item @ scaled) - self.diagonal * scaled))
 
     def dense(self) -> Floats:
-        together = (self.transposed @ self.taken).toarray()
+        together = (self.transposed @ self.user_item).toarray()
         np.fill_diagonal(together, 0)
         return np.asarray(self.scale[:, None] * together * self.scale)
 
@@ -98,4 +99,5 @@ def cluster(vectors: Floats) -> Numbers:
     """
     picked = qr(vectors.T, pivoting=True, mode="r")[1][: vectors.shape[1]]
     left, _, right = svd(vectors[picked].T)
-    return np.asarray(np.abs(vectors @ (left @ right)).argmax(axis=1), np.int64)
+    near = np.abs(vectors @ (left @ right))
+    return np.asarray(np.round(near / near.max(), DECIMALS).argmax(axis=1), np.int64)

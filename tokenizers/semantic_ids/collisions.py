@@ -90,13 +90,13 @@ def reassigned(codes: Codes, size: int, distances: Distances, stay: NDArray[np.b
 
 def _settled(last: NDArray[np.int64], cost: NDArray[np.float32], stay: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Distinct codes for the rows of ``cost [rows, codes]``; of equals the lowest code and the first row come first."""
-    cost = np.where(np.isfinite(cost), cost, np.finfo(np.float32).max).astype(np.float64)
+    steps = comparable(cost)
     found: NDArray[np.int64] = last.copy()
     waiting = np.flatnonzero(~stay)
-    free = np.ones(cost.shape[1], bool)
+    free = np.ones(steps.shape[1], bool)
     free[last[stay]] = False
     while len(waiting):
-        options = np.where(free, cost[waiting], np.inf)
+        options = np.where(free, steps[waiting], np.inf)
         wanted = options.argmin(axis=1)
         price = options[np.arange(len(waiting)), wanted]
         order = np.lexsort([waiting, price, wanted])
@@ -109,6 +109,16 @@ def _settled(last: NDArray[np.int64], cost: NDArray[np.float32], stay: NDArray[n
     return found
 
 
+def comparable(cost: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Costs in steps of a millionth of the largest, so that equal vectors have equal ones whatever the last bits of a
+    matrix product; what is not finite costs more than all else.
+    """
+    finite = np.isfinite(cost)
+    largest = max(float(np.abs(cost[finite]).max(initial=0)), 1e-30)
+    steps: NDArray[np.float64] = np.round(np.where(finite, cost, 2 * largest).astype(np.float64) / largest * 1e6)
+    return steps
+
+
 def spread(codes: Codes, distances: Distances, sharpness: float = 0.05) -> Codes:
     """Items that collide, with last codes of nearly equal use among them: the plan of Sinkhorn and Knopp."""
     group = groups(codes)
@@ -119,11 +129,12 @@ def spread(codes: Codes, distances: Distances, sharpness: float = 0.05) -> Codes
     codes = codes.copy()
     order = colliding[np.argsort(group[colliding], kind="stable")]
     for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-        codes[rows, -1] = sinkhorn(distances(rows), sharpness).argmax(axis=1)
+        plan = sinkhorn(comparable(distances(rows)), sharpness)
+        codes[rows, -1] = np.round(plan, 9).argmax(axis=1)  # of parts that are equal to 9 decimals the first
     return codes
 
 
-def sinkhorn(cost: NDArray[np.float32], sharpness: float) -> NDArray[np.float64]:
+def sinkhorn(cost: NDArray[np.floating], sharpness: float) -> NDArray[np.float64]:
     """The transport plan ``[rows, codes]`` for a cost, rows summing to 1 and columns alike; ``sharpness`` is the weight
     of entropy, as a part of the range of the cost.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,25 +19,25 @@ SEEDS = 2**31 - 1  # faiss has so many
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """Codes ``[items, levels]`` of at most ``size`` values, and what the last level saw: ``rest [items, d]`` and its
-    ``book [size, d]``, from which the distances to other codes follow. ``error`` is the mean squared distance to the
-    vectors' reconstruction, as a part of their variance.
+    """Codes ``[items, levels]`` of at most ``size`` values, and what the last level quantised: ``residual [items, d]``,
+    with its ``codebook [size, d]``. ``error`` is the mean squared distance to the vectors' reconstruction, as a part of
+    their variance.
     """
 
     codes: Codes
     size: int
-    rest: Vectors
-    book: Vectors
+    residual: Vectors
+    codebook: Vectors
     error: float
 
     def distances(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Squared distances ``[rows, codes]`` of items to all codes of the last level."""
-        return squared_distances(self.rest[rows], self.book)
+        return squared_distances(self.residual[rows], self.codebook)
 
 
-def squared_distances(vectors: Vectors, book: Vectors) -> NDArray[np.float32]:
+def squared_distances(vectors: Vectors, codebook: Vectors) -> NDArray[np.float32]:
     """``[vectors, codes]``, up to rounding; never negative."""
-    square: NDArray[np.float32] = (vectors**2).sum(1)[:, None] - 2 * vectors @ book.T + (book**2).sum(1)
+    square: NDArray[np.float32] = (vectors**2).sum(1)[:, None] - 2 * vectors @ codebook.T + (codebook**2).sum(1)
     return square.clip(min=0)
 
 
@@ -54,6 +56,21 @@ def checked(vectors: Vectors) -> Vectors:
     return np.ascontiguousarray(vectors, np.float32)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Faiss computes on one thread, then on as many as before: what it trains depends on their number (the rotation of
+    OPQ does, in the last bits), and at the size of a catalogue one is the fastest.
+    """
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
 def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
     """Nearest centroid of every vector, and the centroids: ``size`` of them, or as many as there are vectors."""
     import faiss
@@ -67,20 +84,21 @@ def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
         min_points_per_centroid=1,
         max_points_per_centroid=max(256, len(vectors) // size + 1),
     )
-    clustering.train(vectors)
-    _, nearest = clustering.index.search(vectors, 1)
+    with one_thread():
+        clustering.train(vectors)
+        _, nearest = clustering.index.search(vectors, 1)
     return nearest[:, 0].astype(np.int64), np.asarray(clustering.centroids, np.float32)
 
 
 def residual_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantised:
     """K-means on what the levels before left over."""
     vectors = checked(vectors)
-    rest, before, book, codes = vectors, vectors, vectors, []
+    residual, before, codebook, codes = vectors, vectors, vectors, []
     for level in range(levels):
-        code, book = kmeans(rest, size, seed + level)
-        before, rest = rest, rest - book[code]
+        code, codebook = kmeans(residual, size, seed + level)
+        before, residual = residual, residual - codebook[code]
         codes.append(code)
-    return Quantised(np.stack(codes, 1), len(book), before, book, relative_error(vectors, rest))
+    return Quantised(np.stack(codes, 1), len(codebook), before, codebook, relative_error(vectors, residual))
 
 
 def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantised:
@@ -89,13 +107,15 @@ def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quant
     if vectors.shape[1] < levels:
         raise BenchError(f"{vectors.shape[1]} dimensions cannot be cut into {levels} blocks; use fewer levels")
     codes: list[NDArray[np.int64]] = []
-    rests, part, book = [], vectors, vectors
+    residuals, part, codebook = [], vectors, vectors
     for block in np.array_split(np.arange(vectors.shape[1]), levels):
         part = np.ascontiguousarray(vectors[:, block])
-        code, book = kmeans(part, size, seed + len(codes))
+        code, codebook = kmeans(part, size, seed + len(codes))
         codes.append(code)
-        rests.append(part - book[code])
-    return Quantised(np.stack(codes, 1), len(book), part, book, relative_error(vectors, np.concatenate(rests, 1)))
+        residuals.append(part - codebook[code])
+    return Quantised(
+        np.stack(codes, 1), len(codebook), part, codebook, relative_error(vectors, np.concatenate(residuals, 1))
+    )
 
 
 def rotated(vectors: Vectors, levels: int) -> Vectors:
@@ -114,13 +134,14 @@ def rotated(vectors: Vectors, levels: int) -> Vectors:
     rotation = faiss.OPQMatrix(vectors.shape[1], levels)
     rotation.pq = quantiser = faiss.ProductQuantizer(vectors.shape[1], levels, 8)
     quantiser.cp.min_points_per_centroid = 1  # or every round would warn of few points
-    rotation.train(vectors)
-    return np.asarray(rotation.apply(vectors), np.float32)
+    with one_thread():
+        rotation.train(vectors)
+        return np.asarray(rotation.apply(vectors), np.float32)
 
 
-def relative_error(vectors: Vectors, rest: Vectors) -> float:
+def relative_error(vectors: Vectors, residual: Vectors) -> float:
     """The squared norm of what is left over as a part of the variance; 0 where all vectors are equal."""
     if not np.ptp(vectors, axis=0).any():
         return 0.0
     variance = float(((vectors - vectors.mean(0)) ** 2).sum(dtype=np.float64))
-    return float((rest**2).sum(dtype=np.float64)) / variance
+    return float((residual**2).sum(dtype=np.float64)) / variance

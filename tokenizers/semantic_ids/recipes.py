@@ -4,31 +4,44 @@ from __future__ import annotations
 
 from bench.recipes import Recipe
 
+SOURCE = "MTGRec (Zheng et al., SIGIR 2025, 2504.04400) and its public scripts"
+RECOMMENDER = {
+    "backbone": "tiger",
+    "epochs": "300",
+    "batch_size": "1024",
+    "learning_rate": "0.005",
+    "schedule": "cosine",
+    "warmup": "0.05",
+    "weight_decay": "0.05",
+    "clip_norm": "1.0",
+    "dropout": "0.1",
+    "objective": "vocabulary",
+    "normalise": "vocabulary",
+    "beam_width": "50",
+    "patience": "10",
+}
+RQVAE = {
+    "encoder": "sentence-transformers/sentence-t5-base",
+    "hidden": "2048,1024,512,256",
+    "latent": "128",
+    "epochs": "10000",
+    "batch": "2048",
+    "optimiser": "adagrad",
+    "schedule": "constant",
+    "init": "pytorch",
+    "commitment": "first",
+}
+COMMON = (
+    "the T5 of TIGER, where theirs has six layers each way and is chosen by data set",
+    "beam search is constrained to identifiers that exist",
+)
+# One tokenizer and no curriculum: what the paper calls TIGER++.
+SINGLE = Recipe(SOURCE, RECOMMENDER, RQVAE, COMMON)
 MTGREC = Recipe(
-    "MTGRec (Zheng et al., SIGIR 2025, 2504.04400) and its public scripts",
-    contract={
-        "backbone": "tiger",
-        "epochs": "300",
-        "batch_size": "1024",
-        "learning_rate": "0.005",
-        "schedule": "cosine",
-        "warmup": "0.05",
-        "weight_decay": "0.05",
-        "clip_norm": "1.0",
-        "dropout": "0.1",
-        "objective": "vocabulary",
-        "normalise": "vocabulary",
-        "beam_width": "50",
-        "patience": "10",
-    },
-    settings={
-        "encoder": "sentence-transformers/sentence-t5-base",
-        "hidden": "2048,1024,512,256",
-        "latent": "128",
-        "epochs": "10000",
-        "batch": "2048",
-        "optimiser": "adagrad",
-        "commitment": "first",
+    SOURCE,
+    RECOMMENDER,
+    {
+        **RQVAE,
         "variants": "25",
         "pretraining": "0.6667",
         "checkpoints": "0.45,0.5,0.55,0.6",
@@ -38,9 +51,5 @@ MTGREC = Recipe(
         "sample": "1.0",
         "formula": "repo",
     },
-    differs=(
-        "the T5 of TIGER, where theirs has six layers each way and is chosen by data set",
-        "beam search is constrained to identifiers that exist",
-        "all fine-tunings share a third of the training budget",
-    ),
+    (*COMMON, "all fine-tunings share a third of the training budget"),
 )

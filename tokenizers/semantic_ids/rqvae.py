@@ -17,14 +17,18 @@ from semantic_ids.quantisers import Quantised, Vectors, checked, kmeans, relativ
 
 EPSILON = 1e-5  # Laplace smoothing of the codes' counts
 
+Schedule = Literal["linear", "constant"]
+Init = Literal["xavier", "pytorch"]
 Given = tuple[Tensor, Tensor]  # what a level was to quantise [B, d], and the codes it chose [B]
 
 
 @dataclass(frozen=True)
 class Training:
-    """How an RQ-VAE is trained. ``decay`` is of the codebooks' moving averages, per step; the learning rate falls to a
-    tenth of its start. ``commitment`` reaches the encoder from ``all`` levels, or as in the published code from the
-    ``first`` alone. ``revive`` moves codes that are used less than once in a hundred steps to vectors of the batch.
+    """How an RQ-VAE is trained. ``decay`` is of the codebooks' moving averages, per step. The learning rate falls to a
+    tenth of its start (``linear``) or stays (``constant``). Linear layers start ``xavier``-normal with zero biases, or
+    as PyTorch initializes them (``pytorch``). ``commitment`` reaches the encoder from ``all`` levels, or as in the
+    published code from the ``first`` alone. ``reset_dead_codes`` moves codes that are used less than once in a hundred
+    steps to vectors of the batch.
     """
 
     hidden: tuple[int, ...]
@@ -32,11 +36,17 @@ class Training:
     epochs: int
     batch: int
     rate: float
+    schedule: Schedule
+    init: Init
     optimiser: Literal["adam", "adagrad"]
     beta: float
     decay: float
     commitment: Literal["all", "first"]
-    revive: bool
+    reset_dead_codes: bool
+
+    def rate_in(self, epoch: int) -> float:
+        """The learning rate in an epoch, counted from 0."""
+        return self.rate * (1 - 0.9 * epoch / self.epochs) if self.schedule == "linear" else self.rate
 
 
 class ResidualQuantiser(nn.Module):
@@ -45,57 +55,57 @@ class ResidualQuantiser(nn.Module):
     They follow moving averages of the vectors they stand for, not gradients.
     """
 
-    book: Tensor
+    codebook: Tensor
     count: Tensor
     total: Tensor
 
-    def __init__(self, books: Sequence[Vectors]) -> None:
+    def __init__(self, codebooks: Sequence[Vectors]) -> None:
         super().__init__()
-        stacked = torch.from_numpy(np.stack(books))
-        self.register_buffer("book", stacked)
+        stacked = torch.from_numpy(np.stack(codebooks))
+        self.register_buffer("codebook", stacked)
         self.register_buffer("count", torch.ones(stacked.shape[:2]))
         self.register_buffer("total", stacked.clone())
 
     def residuals(self, latent: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Of each level: what is to be quantised ``[B, d]``, the nearest code ``[B]`` and its vector."""
-        rest = latent
-        for book in self.book:
+        residual = latent
+        for codebook in self.codebook:
             with torch.no_grad():
-                code = (book.square().sum(1) - 2 * rest @ book.T).argmin(1)
-            vector = book[code]
-            yield rest, code, vector
-            rest = rest - vector
+                code = (codebook.square().sum(1) - 2 * residual @ codebook.T).argmin(1)
+            vector = codebook[code]
+            yield residual, code, vector
+            residual = residual - vector
 
     def forward(self, latent: Tensor, commitment: str = "all") -> tuple[Tensor, Tensor, list[Given]]:
         """The quantised latent, through which gradients pass unchanged, the mean commitment loss, and what each level
         was given and made of it.
         """
         loss, quantised, given = latent.new_zeros(()), torch.zeros_like(latent), []
-        for level, (rest, code, vector) in enumerate(self.residuals(latent)):
-            held = rest if commitment == "all" or level == 0 else rest.detach()
-            loss = loss + F.mse_loss(held, vector) / len(self.book)
+        for level, (residual, code, vector) in enumerate(self.residuals(latent)):
+            held = residual if commitment == "all" or level == 0 else residual.detach()
+            loss = loss + F.mse_loss(held, vector) / len(self.codebook)
             quantised = quantised + vector
-            given.append((rest.detach(), code))
+            given.append((residual.detach(), code))
         return latent + (quantised - latent).detach(), loss, given
 
     @torch.no_grad()
-    def follow(self, given: Sequence[Given], decay: float) -> None:
+    def ema_update(self, given: Sequence[Given], decay: float) -> None:
         """Move the codebooks towards what they stood for in this batch (van den Oord et al., 2017, appendix A)."""
-        for level, (rest, code) in enumerate(given):
-            size = self.book.shape[1]
-            self.count[level].lerp_(torch.bincount(code, minlength=size).to(rest), 1 - decay)
-            self.total[level].lerp_(torch.zeros_like(self.total[level]).index_add_(0, code, rest), 1 - decay)
+        for level, (residual, code) in enumerate(given):
+            size = self.codebook.shape[1]
+            self.count[level].lerp_(torch.bincount(code, minlength=size).to(residual), 1 - decay)
+            self.total[level].lerp_(torch.zeros_like(self.total[level]).index_add_(0, code, residual), 1 - decay)
             whole = self.count[level].sum()
             smooth = (self.count[level] + EPSILON) / (whole + size * EPSILON) * whole
-            self.book[level] = self.total[level] / smooth[:, None]
+            self.codebook[level] = self.total[level] / smooth[:, None]
 
     @torch.no_grad()
-    def revive(self, given: Sequence[Given], generator: torch.Generator) -> None:
+    def reset_dead_codes(self, given: Sequence[Given], generator: torch.Generator) -> None:
         """Give codes that have fallen out of use the place of random vectors of the batch."""
-        for level, (rest, _) in enumerate(given):
+        for level, (residual, _) in enumerate(given):
             dead = torch.nonzero(self.count[level] < 0.01)[:, 0]
-            chosen = rest[torch.randint(len(rest), (len(dead),), generator=generator)]
-            self.book[level, dead], self.total[level, dead], self.count[level, dead] = chosen, chosen, 1.0
+            chosen = residual[torch.randint(len(residual), (len(dead),), generator=generator)]
+            self.codebook[level, dead], self.total[level, dead], self.count[level, dead] = chosen, chosen, 1.0
 
 
 class ResidualAutoEncoder:
@@ -108,28 +118,28 @@ class ResidualAutoEncoder:
         widths = [vectors.shape[1], *training.hidden, training.latent]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            self.encoder, self.decoder = mlp(widths), mlp(widths[::-1])
-        self.quantiser = ResidualQuantiser(self.first_books(levels, size, seed))
+            self.encoder, self.decoder = mlp(widths, training.init), mlp(widths[::-1], training.init)
+        self.quantiser = ResidualQuantiser(self.first_codebooks(levels, size, seed))
         weights = [*self.encoder.parameters(), *self.decoder.parameters()]
         kind = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}[training.optimiser]
         self.optimiser: torch.optim.Optimizer = kind(weights, lr=training.rate)
 
     @torch.no_grad()
-    def first_books(self, levels: int, size: int, seed: int) -> list[Vectors]:
+    def first_codebooks(self, levels: int, size: int, seed: int) -> list[Vectors]:
         """K-means, level by level, on what the untrained encoder makes of the vectors."""
-        rest, books = self.encoder(self.vectors).numpy(), []
+        residual, codebooks = self.encoder(self.vectors).numpy(), []
         for level in range(levels):
-            code, book = kmeans(np.ascontiguousarray(rest), size, seed + level)
-            books.append(book)
-            rest = rest - book[code]
-        return books
+            code, codebook = kmeans(np.ascontiguousarray(residual), size, seed + level)
+            codebooks.append(codebook)
+            residual = residual - codebook[code]
+        return codebooks
 
     def epochs(self) -> Iterator[float]:
         """Train; after every epoch its mean squared error of reconstruction comes out."""
         plan = self.training
         for epoch in range(plan.epochs):
             for group in self.optimiser.param_groups:
-                group["lr"] = plan.rate * (1 - 0.9 * epoch / plan.epochs)
+                group["lr"] = plan.rate_in(epoch)
             order, error = torch.randperm(len(self.vectors), generator=self.generator), 0.0
             for rows in order.split(plan.batch):  # type: ignore[no-untyped-call]
                 error += self.step(self.vectors[rows]) * len(rows)
@@ -141,9 +151,9 @@ class ResidualAutoEncoder:
         self.optimiser.zero_grad()
         (reconstruction + self.training.beta * commitment).backward()
         self.optimiser.step()
-        self.quantiser.follow(given, self.training.decay)
-        if self.training.revive:
-            self.quantiser.revive(given, self.generator)
+        self.quantiser.ema_update(given, self.training.decay)
+        if self.training.reset_dead_codes:
+            self.quantiser.reset_dead_codes(given, self.generator)
         return float(reconstruction.detach())
 
     @torch.no_grad()
@@ -153,17 +163,20 @@ class ResidualAutoEncoder:
         levels = list(self.quantiser.residuals(self.encoder(torch.from_numpy(vectors))))
         codes = torch.stack([code for _, code, _ in levels], 1).numpy()
         built = self.decoder(torch.stack([vector for _, _, vector in levels]).sum(0)).numpy()
-        book = self.quantiser.book[-1].numpy().copy()
-        return Quantised(codes, len(book), levels[-1][0].numpy(), book, relative_error(vectors, vectors - built))
+        codebook = self.quantiser.codebook[-1].numpy().copy()
+        return Quantised(
+            codes, len(codebook), levels[-1][0].numpy(), codebook, relative_error(vectors, vectors - built)
+        )
 
 
-def mlp(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers of these widths with ReLU between them; Xavier-normal weights, zero biases."""
+def mlp(widths: Sequence[int], init: Init) -> nn.Sequential:
+    """Linear layers of these widths with ReLU between them."""
     layers: list[nn.Module] = []
     for above, below in pairwise(widths):
         linear = nn.Linear(above, below)
-        nn.init.xavier_normal_(linear.weight)
-        nn.init.zeros_(linear.bias)
+        if init == "xavier":
+            nn.init.xavier_normal_(linear.weight)
+            nn.init.zeros_(linear.bias)
         layers += [linear, nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

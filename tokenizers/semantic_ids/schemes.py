@@ -18,7 +18,7 @@ from bench.ids.text import TextSettings, embed, encoder_digest, require_text
 from bench.vocabulary import Vocabulary
 from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
 from semantic_ids.quantisers import Quantised, Vectors, checked, product_kmeans, residual_kmeans, rotated
-from semantic_ids.rqvae import ResidualAutoEncoder, Training, use
+from semantic_ids.rqvae import Init, ResidualAutoEncoder, Schedule, Training, use
 
 SPECIAL = 3  # rows of a private vocabulary before its own tokens
 REPORT_EVERY = 5  # epochs between looks at the codes, each of which quantises the catalogue
@@ -45,8 +45,10 @@ class Settings(TextSettings):
 class RqVaeSettings(Settings):
     """As ``Settings``, and how the auto-encoder is trained (see ``rqvae.Training``).
 
-    The defaults are for minutes on two cores. The published tokenizer is hidden=2048,1024,512,256, latent=128,
-    optimiser=adagrad, batch=2048 and epochs=10000 on embeddings of sentence-t5-base.
+    The defaults are for minutes on two cores. The published tokenizer (MTGRec) has hidden=2048,1024,512,256,
+    latent=128, epochs=10000, batch=2048, optimiser=adagrad, schedule=constant, init=pytorch and commitment=first, on
+    embeddings by encoder=sentence-transformers/sentence-t5-base. Its codebooks begin with scikit-learn's k-means and
+    not with faiss's, and it takes its variants from the last epochs as ``semantic/mtgrec`` does.
     """
 
     hidden: tuple[int, ...] = (512, 256)
@@ -54,11 +56,13 @@ class RqVaeSettings(Settings):
     epochs: int = 60
     batch: int = 1024
     learning_rate: float = 1e-3
+    schedule: Schedule = "linear"
+    init: Init = "xavier"
     optimiser: Literal["adam", "adagrad"] = "adam"
     beta: float = 0.25
     decay: float = 0.99
     commitment: Literal["all", "first"] = "all"
-    revive: bool = False
+    reset_dead_codes: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,6 +78,7 @@ class RqVaeSettings(Settings):
 class Semantic(IdScheme):
     """Text, embedding, codes, collisions, tokens; what quantises is left to the variant."""
 
+    version = 2
     Settings: ClassVar[type[Any]] = Settings
     no_transfer_reason = "its codes are learnt, with their text embedding, on the items of one catalogue"
 
@@ -158,11 +163,13 @@ class RqVae(Semantic):
             epochs=plan.epochs,
             batch=plan.batch,
             rate=plan.learning_rate,
+            schedule=plan.schedule,
+            init=plan.init,
             optimiser=plan.optimiser,
             beta=plan.beta,
             decay=plan.decay,
             commitment=plan.commitment,
-            revive=plan.revive,
+            reset_dead_codes=plan.reset_dead_codes,
         )
 
 

@@ -14,6 +14,7 @@ from bench.errors import BenchError
 
 Vectors = NDArray[np.float32]
 Cold = Literal["semantic", "zero", "mean"]
+Scale = Literal["unit", "raw"]
 COLUMNS = ("item", "vector")
 
 
@@ -81,13 +82,17 @@ def _check(path: Path, vectors: NDArray[Any], items: ItemTable) -> None:
         )
 
 
-def settled(vectors: Vectors, trained: NDArray[np.bool_], cold: Cold) -> tuple[Vectors, NDArray[np.bool_]]:
-    """Vectors of a mean square of 1, and which items are known, under a policy for those without a training
-    interaction, whose vectors mean nothing: ``mean`` of the others, ``zero``, or unknown (``semantic``).
+def settled(
+    vectors: Vectors, trained: NDArray[np.bool_], cold: Cold, scale: Scale = "unit"
+) -> tuple[Vectors, NDArray[np.bool_]]:
+    """Vectors, and which items are known, under a policy for those without a training interaction, whose vectors mean
+    nothing: ``mean`` of the others, ``zero``, or unknown (``semantic``).
 
-    The scale is one number for all, which the linear layer over the vectors could undo.
+    The mean square of those that mean something is made 1, by one factor for all, or left as it is (``raw``).
     """
-    vectors = vectors / max(float(np.sqrt(np.square(vectors[trained]).mean())), 1e-12)
+    vectors = vectors.copy()
+    if scale == "unit":
+        vectors /= max(float(np.sqrt(np.square(vectors[trained]).mean())), 1e-12)
     vectors[~trained] = vectors[trained].mean(axis=0) if cold == "mean" else 0
     known = trained.copy() if cold == "semantic" else np.ones(len(vectors), bool)
     return vectors.astype(np.float32), known

@@ -16,7 +16,7 @@ from bench.ids.prompts import NEUTRAL
 from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed, encoder_digest, require_text
 from bench.vocabulary import Vocabulary
-from set_ids.collaborative import Cold, read_vectors, settled, trained_items
+from set_ids.collaborative import Cold, Scale, read_vectors, settled, trained_items
 from set_ids.sasrec import Training, item_vectors
 
 OWN = "sasrec"
@@ -43,9 +43,13 @@ class CollaborativeSettings(Common):
     """``vectors`` names a file with a vector for each item (see ``collaborative.read_vectors``), or is ``sasrec``: the
     item table of a SASRec trained here, on training interactions, with the settings below ``cold``. That says what
     items without a training interaction get: the ``mean`` vector, ``zero``, or ``semantic``, no vector and no score.
+    ``scale`` makes the vectors' mean square 1 (``unit``) or leaves them ``raw``; ``init`` is how the linear layer over
+    them starts, ``xavier`` or as PyTorch makes it. SETRec's published code has scale=raw and init=pytorch.
     """
 
     vectors: str = OWN
+    scale: Scale = "unit"
+    init: Literal["xavier", "pytorch"] = "xavier"
     cold: Cold = "semantic"
     width: int = 64
     history: int = 50
@@ -73,12 +77,14 @@ class CollaborativeSettings(Common):
 @dataclass(frozen=True)
 class SemanticSettings(TextSettings, Common):
     """The text and its embedding, of which an auto-encoder with these ``hidden`` layers makes so many ``slots``; its
-    squared error counts ``alpha`` times in the loss.
+    squared error counts ``alpha`` times in the loss, averaged over the history of each ``example`` or, as in SETRec's
+    published code, over all history positions of a ``batch`` (``reconstruct_over``).
     """
 
     slots: int = 4
     hidden: tuple[int, ...] = (512, 256, 128)
     alpha: float = 0.7
+    reconstruct_over: Literal["example", "batch"] = "example"
 
     def __post_init__(self) -> None:
         TextSettings.__post_init__(self)
@@ -110,7 +116,9 @@ class VectorSet(IdScheme):
         if vocabulary is None:
             template = MARKS
             vocabulary = Vocabulary.private([template.before, template.after])
-        return VectorIds(features, vocabulary, template, self.settings.attention, self.settings.negatives)
+        plan = self.settings
+        over = plan.reconstruct_over if isinstance(plan, SemanticSettings) else "example"
+        return VectorIds(features, vocabulary, template, plan.attention, plan.negatives, over)
 
     def collaborative(self, train: TrainView) -> Feature:
         plan, trained = self.settings, trained_items(train)
@@ -118,8 +126,8 @@ class VectorSet(IdScheme):
             found = item_vectors(train, self.training())
         else:
             found = read_vectors(Path(plan.vectors), train.items, trained)
-        vectors, known = settled(found, trained, plan.cold)
-        return Feature("collaborative", vectors, known)
+        vectors, known = settled(found, trained, plan.cold, plan.scale)
+        return Feature("collaborative", vectors, known, init=plan.init)
 
     def training(self) -> Training:
         plan = self.settings
@@ -153,7 +161,13 @@ class VectorSet(IdScheme):
 
 
 class SetRec(VectorSet):
-    """One collaborative slot and several semantic ones (SETRec, Lin et al., 2025)."""
+    """One collaborative slot and several semantic ones (SETRec, Lin et al., 2025).
+
+    The published code has attention=repo, scale=raw, init=pytorch and reconstruct_over=batch, over embeddings by
+    encoder=sentence-transformers/sentence-t5-base with dimensions=0. What else it does is no setting here: it reads the
+    newest 50 items of a user and trains on the first of them too, without a history; it pads on the left; it chooses
+    the weight of the features on the test set. It reads semantic vectors from a file, which here come from text alone.
+    """
 
     name = "set/setrec"
     Settings: ClassVar[type[Any]] = Settings

@@ -22,7 +22,7 @@ from bench.vocabulary import Vocabulary
 from textual_ids.generator import Bootstrap, Writer, bootstrap
 from textual_ids.reading import as_words, letters, phrases, read_tokens
 from textual_ids.title import readable
-from textual_ids.words import spread, table
+from textual_ids.words import document_frequency, table
 
 
 class GeneratorSettings(Protocol):
@@ -75,7 +75,7 @@ def _pretrained(settings: GeneratorSettings, train: TrainView) -> Writer:
 def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     """Reads lower-case words, as it writes them; bootstrapped once, and kept under all that this depends on."""
     texts = as_words(train.items, SEPARATOR)
-    shared_by = spread(table(train.items))
+    shared_by = document_frequency(table(train.items))
     if train.language:
         vocabulary, shared_by = train.language, readable(shared_by, train.language)
     else:

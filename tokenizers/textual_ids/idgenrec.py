@@ -102,6 +102,7 @@ class IdGenRec(IdScheme):
     """
 
     name = "textual/idgenrec"
+    version = 2
     supports_transfer = True
     Settings: ClassVar[type[Any]] = IdGenRecSettings
     writer: Writer | None = None  # as the stages have left it

@@ -9,7 +9,7 @@ from itertools import chain
 
 from bench.data.dataset import ItemTable
 from bench.vocabulary import Vocabulary
-from textual_ids.words import rank, spread, table
+from textual_ids.words import document_frequency, rank, table
 
 
 def as_words(items: ItemTable, separator: str) -> list[str]:
@@ -20,9 +20,9 @@ def as_words(items: ItemTable, separator: str) -> list[str]:
 def phrases(items: ItemTable, words: int, fewest: int, allowed: Counter[str] | None = None) -> list[str]:
     """Each item's most salient words, by inverse document frequency, title first: at most so many that tell."""
     found = table(items)
-    shared_by = spread(found) if allowed is None else allowed
+    shared_by = document_frequency(found) if allowed is None else allowed
     ranked = [rank(columns, shared_by, len(found), fewest) for columns in found]
-    return [" ".join(item.salient[: max(1, min(words, item.telling))]) for item in ranked]
+    return [" ".join(item.salient[: max(1, min(words, item.informative))]) for item in ranked]
 
 
 def cleaned(text: str, ended: bool) -> str:

@@ -20,7 +20,7 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
 from bench.vocabulary import Vocabulary
 from textual_ids.naming import unique_codes
-from textual_ids.words import ItemWords, is_filler, rank, spread, table
+from textual_ids.words import ItemWords, document_frequency, is_filler, rank, table
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender
@@ -50,6 +50,7 @@ class Title(IdScheme):
     """
 
     name = "textual/title"
+    version = 2
     supports_transfer = True
     Settings = Settings
 
@@ -66,7 +67,7 @@ class Title(IdScheme):
         """Identifiers in the vocabulary given, or in one trained on their words."""
         self.validate_items(items)
         words = table(items)
-        shared_by = spread(words)
+        shared_by = document_frequency(words)
         if vocabulary is not None:
             shared_by = readable(shared_by, vocabulary)
         ranked = [rank(columns, shared_by, len(words), self.settings.min_shared) for columns in words]
@@ -76,7 +77,7 @@ class Title(IdScheme):
 
     def names(self, item: ItemWords, shared_by: Counter[str]) -> Iterator[str]:
         """An item's possible identifiers: its ``words`` most salient words that tell, then one word more each time."""
-        fewest = max(1, min(self.settings.words, item.telling))
+        fewest = max(1, min(self.settings.words, item.informative))
         for count in range(fewest, len(item.salient) + 1):
             yield " ".join(self.arrange(item.salient[:count], item, shared_by))
 

@@ -19,13 +19,13 @@ from bench.data.dataset import ItemTable
 class ItemWords:
     """The distinct words of one item: in the order of its text, and the most salient first.
 
-    ``telling`` counts the salient words that say something; behind them stand stop words, numbers, single letters and
-    words that every item has.
+    ``informative`` counts the salient words that say something; behind them stand stop words, numbers, single letters
+    and words that every item has.
     """
 
     text: tuple[str, ...]
     salient: tuple[str, ...]
-    telling: int
+    informative: int
 
 
 def split(text: str) -> list[str]:
@@ -44,7 +44,7 @@ def table(items: ItemTable) -> list[list[list[str]]]:
     return [[column[item] for column in columns] for item in range(len(items))]
 
 
-def spread(words: Iterable[list[list[str]]]) -> Counter[str]:
+def document_frequency(words: Iterable[list[list[str]]]) -> Counter[str]:
     """In how many items each word occurs."""
     return Counter(word for columns in words for word in dict.fromkeys(chain(*columns)))
 
@@ -61,7 +61,8 @@ def rank(columns: list[list[str]], shared_by: Counter[str], items: int, fewest: 
         for place, word in enumerate(column):
             if word in shared_by and word not in found:
                 tells = math.log(items / shared_by[word]) / math.sqrt(1 + place) if shared_by[word] >= fewest else 0.0
-                found[word] = (is_filler(word) or shared_by[word] == items, number, -tells, place)
+                # rounded: that log 8 / √9 and log 2 / √1 are equal must not depend on the last bit
+                found[word] = (is_filler(word) or shared_by[word] == items, number, -round(tells, 12), place)
     salient = sorted(found, key=found.__getitem__)
     return ItemWords(tuple(found), tuple(salient), sum(not filler for filler, *_ in found.values()))
 

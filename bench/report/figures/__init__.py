@@ -41,7 +41,7 @@ class Picture:
 PICTURES: Mapping[str, Picture] = {
     "quality": Picture(
         "Quality",
-        "Strict NDCG@10 of each scheme. Lines are 95 % bootstrap intervals over test users; grey rows are baselines.",
+        "Strict NDCG@10 of each scheme. Lines are 95 % intervals over users and seeds; grey rows are baselines.",
         quality.draw,
     ),
     "cost": Picture(

@@ -16,13 +16,13 @@ ROW_HEIGHT = 0.34  # inches
 
 
 def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
-    """Strict NDCG@10 with 95 % intervals over users, best on top, one panel for each data set; baselines are grey."""
+    """Strict NDCG@10 with 95 % intervals, best on top, one panel for each data set; baselines are grey."""
     heights = [len(section.rows) * ROW_HEIGHT + 0.75 for section in found]
     figure = Figure(figsize=(width, sum(heights) + 0.3), layout="constrained")
     panels = figure.subplots(len(found), squeeze=False, height_ratios=heights)[:, 0]
     for panel, section in zip(panels, found, strict=True):
         _panel(panel, section, points(section, looks))
-    panels[-1].set_xlabel(f"{AXIS}\n(lines: 95 % intervals over test users)")
+    panels[-1].set_xlabel(f"{AXIS}\n(lines: 95 % intervals over test users and training seeds)")
     return figure
 
 

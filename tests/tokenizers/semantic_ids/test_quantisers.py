@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +18,7 @@ from semantic_ids.quantisers import (
     Quantised,
     Vectors,
     kmeans,
+    one_thread,
     product_kmeans,
     relative_error,
     residual_kmeans,
@@ -27,14 +32,14 @@ QUANTISERS = [residual_kmeans, product_kmeans]
 Quantiser = Callable[[Vectors, int, int, int], Quantised]
 
 
-def distances(vectors: Vectors, book: Vectors) -> NDArray[np.float64]:
+def distances(vectors: Vectors, codebook: Vectors) -> NDArray[np.float64]:
     """Every difference, squared and summed."""
-    return np.array([[((one - other) ** 2).sum() for other in book.astype(float)] for one in vectors.astype(float)])
+    return np.array([[((one - other) ** 2).sum() for other in codebook.astype(float)] for one in vectors.astype(float)])
 
 
-def assert_nearest(codes: NDArray[np.int64], vectors: Vectors, book: Vectors) -> None:
+def assert_nearest(codes: NDArray[np.int64], vectors: Vectors, codebook: Vectors) -> None:
     """Up to rounding: where two codes are equally near, either will do."""
-    found = distances(vectors, book)
+    found = distances(vectors, codebook)
     np.testing.assert_allclose(found[np.arange(len(codes)), codes], found.min(axis=1), rtol=1e-4, atol=1e-4)
 
 
@@ -42,9 +47,9 @@ def assert_nearest(codes: NDArray[np.int64], vectors: Vectors, book: Vectors) ->
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 6), st.floats(0, 100), st.integers(0, 999))
 def test_squared_distances_equal_every_difference(rows: int, size: int, d: int, offset: float, seed: int) -> None:
     random = np.random.default_rng(seed)
-    vectors, book = ((offset + random.normal(size=(count, d))).astype(np.float32) for count in (rows, size))
-    found = squared_distances(vectors, book)
-    np.testing.assert_allclose(found, distances(vectors, book), atol=1e-5 * (1 + offset**2) * d)
+    vectors, codebook = ((offset + random.normal(size=(count, d))).astype(np.float32) for count in (rows, size))
+    found = squared_distances(vectors, codebook)
+    np.testing.assert_allclose(found, distances(vectors, codebook), atol=1e-5 * (1 + offset**2) * d)
     assert found.min() >= 0
     assert squared_distances(vectors, vectors).min() >= 0
 
@@ -53,31 +58,31 @@ def test_centroids_are_the_means_of_all_vectors_that_have_their_code() -> None:
     """Faiss would look at a sample of 256 vectors for each centroid."""
     random = np.random.default_rng(0)
     vectors = np.concatenate([random.normal(size=(2000, 3)), 50 + random.normal(size=(2000, 3))]).astype(np.float32)
-    codes, book = kmeans(vectors, 2, seed=0)
+    codes, codebook = kmeans(vectors, 2, seed=0)
     assert len(set(codes[:2000])) == len(set(codes[2000:])) == 1
     for code in range(2):
-        np.testing.assert_allclose(book[code], vectors[codes == code].mean(axis=0), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(codebook[code], vectors[codes == code].mean(axis=0), rtol=1e-4, atol=1e-4)
 
 
 def test_the_code_is_the_nearest_centroid(vectors: Vectors) -> None:
-    codes, book = kmeans(vectors, 16, seed=3)
-    assert book.shape == (16, 12)
-    assert_nearest(codes, vectors, book)
+    codes, codebook = kmeans(vectors, 16, seed=3)
+    assert codebook.shape == (16, 12)
+    assert_nearest(codes, vectors, codebook)
 
 
 def test_residual_codes_equal_brute_force_level_by_level(vectors: Vectors) -> None:
     found = residual_kmeans(vectors, 3, 16, seed=5)
-    rest = vectors.astype(np.float64)
+    residual = vectors.astype(np.float64)
     for level in range(3):
-        before = rest.astype(np.float32)
-        book = kmeans(before, 16, 5 + level)[1]
-        assert_nearest(found.codes[:, level], before, book)
-        rest = rest - book[found.codes[:, level]]
-    np.testing.assert_allclose(found.rest, before, atol=1e-5)
-    np.testing.assert_allclose(found.book, book, atol=1e-5)
-    assert found.error == pytest.approx((rest**2).sum() / ((vectors - vectors.mean(axis=0)) ** 2).sum(), rel=1e-4)
+        before = residual.astype(np.float32)
+        codebook = kmeans(before, 16, 5 + level)[1]
+        assert_nearest(found.codes[:, level], before, codebook)
+        residual = residual - codebook[found.codes[:, level]]
+    np.testing.assert_allclose(found.residual, before, atol=1e-5)
+    np.testing.assert_allclose(found.codebook, codebook, atol=1e-5)
+    assert found.error == pytest.approx((residual**2).sum() / ((vectors - vectors.mean(axis=0)) ** 2).sum(), rel=1e-4)
     rows = np.array([7, 0, 299])
-    np.testing.assert_allclose(found.distances(rows), distances(before[rows], book), atol=1e-3)
+    np.testing.assert_allclose(found.distances(rows), distances(before[rows], codebook), atol=1e-3)
 
 
 def test_product_codes_equal_brute_force_block_by_block(vectors: Vectors) -> None:
@@ -86,11 +91,11 @@ def test_product_codes_equal_brute_force_block_by_block(vectors: Vectors) -> Non
     left = 0.0
     for level, block in enumerate((slice(0, 4), slice(4, 8), slice(8, 11))):
         part = np.ascontiguousarray(vectors[:, block])
-        book = kmeans(part, 16, 5 + level)[1]
-        assert_nearest(found.codes[:, level], part, book)
-        left += float(((part - book[found.codes[:, level]]) ** 2).sum())
-    assert np.array_equal(found.rest, part)
-    np.testing.assert_allclose(found.book, book, atol=1e-5)
+        codebook = kmeans(part, 16, 5 + level)[1]
+        assert_nearest(found.codes[:, level], part, codebook)
+        left += float(((part - codebook[found.codes[:, level]]) ** 2).sum())
+    assert np.array_equal(found.residual, part)
+    np.testing.assert_allclose(found.codebook, codebook, atol=1e-5)
     assert found.error == pytest.approx(left / ((vectors - vectors.mean(axis=0)) ** 2).sum(), rel=1e-4)
 
 
@@ -99,7 +104,7 @@ def test_a_seed_repeats_and_another_gives_other_codes(quantiser: Quantiser, vect
     given_vectors = vectors.copy()
     first, again, other = (quantiser(vectors, 3, 16, seed) for seed in (1, 1, 2))
     assert np.array_equal(first.codes, again.codes)
-    assert np.array_equal(first.book, again.book)
+    assert np.array_equal(first.codebook, again.codebook)
     assert not np.array_equal(first.codes, other.codes)
     assert np.array_equal(vectors, given_vectors)
 
@@ -125,7 +130,7 @@ def test_the_error_of_the_mean_is_one_and_of_equal_vectors_nothing(vectors: Vect
 @pytest.mark.parametrize("quantiser", QUANTISERS)
 def test_fewer_vectors_than_codes_are_each_their_own(quantiser: Quantiser, vectors: Vectors) -> None:
     found = quantiser(vectors[:20], 3, 256, 0)
-    assert found.size == len(found.book) == 20
+    assert found.size == len(found.codebook) == 20
     assert sorted(found.codes[:, 0].tolist()) == list(range(20))
     assert found.codes.max() < 20
     assert found.error == pytest.approx(0, abs=1e-6)
@@ -206,3 +211,33 @@ def test_a_rotation_from_few_items_is_silent_and_from_too_few_refused(
     for vectors, levels in ((uneven[:255], 2), (uneven, 13)):
         with pytest.raises(BenchError, match=r"from 256 or more items with \d+ or more dimensions; .* use semantic/pq"):
             rotated(vectors, levels)
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    """In a process of its own each: faiss reads the variable once. Without the limit the rotation differs."""
+    program = """
+import hashlib, numpy as np
+from semantic_ids.quantisers import product_kmeans, residual_kmeans, rotated
+random = np.random.default_rng(0)
+centers = random.normal(size=(60, 48))[random.integers(0, 60, 3000)]
+vectors = (centers + random.normal(size=(3000, 48))).astype(np.float32)
+for found in (residual_kmeans(vectors, 2, 64, 1), product_kmeans(vectors, 3, 64, 1)):
+    print(*(hashlib.sha256(part.tobytes()).hexdigest() for part in (found.codes, found.codebook)))
+print(hashlib.sha256(np.ascontiguousarray(rotated(vectors, 3)).tobytes()).hexdigest())
+"""
+    found = []
+    for threads in ("1", "2", "3"):
+        environment = {**os.environ, "OMP_NUM_THREADS": threads}
+        command = [sys.executable, "-c", program]
+        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(set(found)) == 1
+
+
+def test_the_limit_on_threads_ends_with_what_it_is_for() -> None:
+    before = faiss.omp_get_max_threads()
+    with one_thread():
+        assert faiss.omp_get_max_threads() == 1
+    assert faiss.omp_get_max_threads() == before
+    with pytest.raises(AssertionError), one_thread():  # of another width than it was made for
+        faiss.OPQMatrix(4, 2).train(np.zeros((300, 0), np.float32))
+    assert faiss.omp_get_max_threads() == before

@@ -21,11 +21,13 @@ PLAN = Training(
     epochs=6,
     batch=64,
     rate=3e-3,
+    schedule="linear",
+    init="xavier",
     optimiser="adam",
     beta=0.25,
     decay=0.9,
     commitment="all",
-    revive=False,
+    reset_dead_codes=False,
 )
 
 
@@ -41,20 +43,20 @@ def latent() -> Tensor:
     return torch.from_numpy(np.random.default_rng(1).normal(size=(10, 4)))
 
 
-def nearest(rest: NDArray[np.float64], book: NDArray[np.float64]) -> int:
-    return int(np.argmin([((rest - code) ** 2).sum() for code in book]))
+def nearest(residual: NDArray[np.float64], codebook: NDArray[np.float64]) -> int:
+    return int(np.argmin([((residual - code) ** 2).sum() for code in codebook]))
 
 
-def assign(latent: Tensor, books: Tensor) -> tuple[list[list[int]], list[list[NDArray[np.float64]]]]:
+def assign(latent: Tensor, codebooks: Tensor) -> tuple[list[list[int]], list[list[NDArray[np.float64]]]]:
     """Codes ``[vectors][levels]`` and what each level was given, one vector and one code at a time."""
     codes: list[list[int]] = []
     given = []
     for vector in latent.double().numpy():
-        rest, found, seen = vector, [], []
-        for book in books.double().numpy():
-            seen.append(rest)
-            found.append(nearest(rest, book))
-            rest = rest - book[found[-1]]
+        residual, found, seen = vector, [], []
+        for codebook in codebooks.double().numpy():
+            seen.append(residual)
+            found.append(nearest(residual, codebook))
+            residual = residual - codebook[found[-1]]
         codes.append(found)
         given.append(seen)
     return codes, given
@@ -77,27 +79,27 @@ def gradient(loss: Tensor, at: Tensor) -> Tensor:
 
 
 def test_residual_assignment_equals_brute_force(quantiser: ResidualQuantiser, latent: Tensor) -> None:
-    codes, given = assign(latent, quantiser.book)
+    codes, given = assign(latent, quantiser.codebook)
     levels = list(quantiser.residuals(latent))
     assert torch.stack([code for _, code, _ in levels], 1).tolist() == codes
-    for level, (rest, code, vector) in enumerate(levels):
-        np.testing.assert_allclose(rest, [seen[level] for seen in given])
-        assert torch.equal(vector, quantiser.book[level][code])
+    for level, (residual, code, vector) in enumerate(levels):
+        np.testing.assert_allclose(residual, [seen[level] for seen in given])
+        assert torch.equal(vector, quantiser.codebook[level][code])
 
 
 def test_the_forward_pass_sums_the_vectors_and_means_the_losses(quantiser: ResidualQuantiser, latent: Tensor) -> None:
-    codes, given = assign(latent, quantiser.book)
-    books = quantiser.book.numpy()
+    codes, given = assign(latent, quantiser.codebook)
+    codebooks = quantiser.codebook.numpy()
     quantised, loss, seen = quantiser(latent)
-    sums = [sum(books[level][code] for level, code in enumerate(row)) for row in codes]
+    sums = [sum(codebooks[level][code] for level, code in enumerate(row)) for row in codes]
     np.testing.assert_allclose(quantised, sums)
     gaps = [
-        rest - books[level][code]
-        for row, rests in zip(codes, given, strict=True)
-        for level, (code, rest) in enumerate(zip(row, rests, strict=True))
+        residual - codebooks[level][code]
+        for row, residuals in zip(codes, given, strict=True)
+        for level, (code, residual) in enumerate(zip(row, residuals, strict=True))
     ]
     assert float(loss) == pytest.approx(np.mean(np.square(gaps)))
-    np.testing.assert_allclose(torch.stack([rest for rest, _ in seen], 1), given)
+    np.testing.assert_allclose(torch.stack([residual for residual, _ in seen], 1), given)
     assert torch.stack([code for _, code in seen], 1).tolist() == codes
 
 
@@ -106,7 +108,7 @@ def test_straight_through_the_decoder_learns_from_the_codes_and_the_encoder_as_i
 ) -> None:
     """The gradient at the latent is that of the decoder's loss where the quantised latent is."""
     torch.manual_seed(0)
-    decoder, target = mlp([4, 7, 5]).double(), torch.randn(10, 5, dtype=torch.float64)
+    decoder, target = mlp([4, 7, 5], "xavier").double(), torch.randn(10, 5, dtype=torch.float64)
 
     def loss(decoded: Tensor) -> Tensor:
         return (decoder(decoded) - target).square().mean()
@@ -129,7 +131,7 @@ def test_the_commitment_gradient_equals_finite_differences(
 
     def loss(moved: Tensor) -> Tensor:
         levels = list(quantiser.residuals(moved))[: 3 if commitment == "all" else 1]
-        gaps = torch.stack([rest - vector for rest, _, vector in levels])
+        gaps = torch.stack([residual - vector for residual, _, vector in levels])
         return gaps.square().mean((1, 2)).sum() / 3
 
     with torch.no_grad():
@@ -151,54 +153,73 @@ def test_codebooks_have_no_gradient(quantiser: ResidualQuantiser) -> None:
 @pytest.mark.parametrize("decay", [0.99, 0.5, 0.0])
 def test_moving_averages_equal_a_slow_loop(decay: float, quantiser: ResidualQuantiser) -> None:
     random = np.random.default_rng(2)
-    books = quantiser.book.numpy().copy()
-    counts, totals = np.ones((3, 8)), books.copy()
+    codebooks = quantiser.codebook.numpy().copy()
+    counts, totals = np.ones((3, 8)), codebooks.copy()
     for _ in range(4):
         given = [torch.from_numpy(random.normal(size=(30, 4))) for _ in range(3)]
-        chosen = [[nearest(rest, books[level]) for rest in rests.numpy()] for level, rests in enumerate(given)]
-        quantiser.follow([(rests, torch.tensor(codes)) for rests, codes in zip(given, chosen, strict=True)], decay)
-        for level, rests in enumerate(given):
+        chosen = [
+            [nearest(residual, codebooks[level]) for residual in residuals.numpy()]
+            for level, residuals in enumerate(given)
+        ]
+        quantiser.ema_update(
+            [(residuals, torch.tensor(codes)) for residuals, codes in zip(given, chosen, strict=True)], decay
+        )
+        for level, residuals in enumerate(given):
             for code in range(8):
-                own = [rest for rest, other in zip(rests.numpy(), chosen[level], strict=True) if other == code]
+                own = [
+                    residual for residual, other in zip(residuals.numpy(), chosen[level], strict=True) if other == code
+                ]
                 counts[level, code] = decay * counts[level, code] + (1 - decay) * len(own)
                 totals[level, code] = decay * totals[level, code] + (1 - decay) * np.sum([np.zeros(4), *own], axis=0)
             whole = counts[level].sum()
             smooth = (counts[level] + EPSILON) / (whole + 8 * EPSILON) * whole
-            books[level] = totals[level] / smooth[:, None]
+            codebooks[level] = totals[level] / smooth[:, None]
         np.testing.assert_allclose(quantiser.count, counts)
-        np.testing.assert_allclose(quantiser.book, books)
+        np.testing.assert_allclose(quantiser.codebook, codebooks)
 
 
 def test_a_code_without_a_vector_keeps_its_place(quantiser: ResidualQuantiser) -> None:
-    before = quantiser.book.clone()
+    before = quantiser.codebook.clone()
     first = torch.zeros(20, dtype=torch.long)
-    quantiser.follow([(quantiser.book[level, first], first) for level in range(3)], 0.99)
-    np.testing.assert_allclose(quantiser.book, before, rtol=1e-3)
+    quantiser.ema_update([(quantiser.codebook[level, first], first) for level in range(3)], 0.99)
+    np.testing.assert_allclose(quantiser.codebook, before, rtol=1e-3)
 
 
 def test_dead_codes_move_to_vectors_of_the_batch(quantiser: ResidualQuantiser) -> None:
-    before = quantiser.book.clone()
+    before = quantiser.codebook.clone()
     quantiser.count[0, [2, 5]] = 0.009
     quantiser.count[2, 7] = 0.0
     given = [torch.full((6, 4), 100.0 * (level + 1)) + torch.arange(6.0)[:, None] for level in range(3)]
     chosen = torch.zeros(6, dtype=torch.long)
-    quantiser.revive([(rest.double(), chosen) for rest in given], torch.Generator().manual_seed(0))
-    moved = (quantiser.book != before).any(-1)
+    quantiser.reset_dead_codes([(residual.double(), chosen) for residual in given], torch.Generator().manual_seed(0))
+    moved = (quantiser.codebook != before).any(-1)
     assert moved.nonzero().tolist() == [[0, 2], [0, 5], [2, 7]]
     for level, code in moved.nonzero().tolist():
-        assert quantiser.book[level, code].tolist() in given[level].tolist()
-        assert torch.equal(quantiser.total[level, code], quantiser.book[level, code])
+        assert quantiser.codebook[level, code].tolist() in given[level].tolist()
+        assert torch.equal(quantiser.total[level, code], quantiser.codebook[level, code])
         assert quantiser.count[level, code] == 1
 
 
 def test_layers_are_xavier_normal_with_relu_between_them() -> None:
     torch.manual_seed(0)
-    layers = list(mlp([300, 200, 100]))
+    layers = list(mlp([300, 200, 100], "xavier"))
     assert [type(layer) for layer in layers] == [nn.Linear, nn.ReLU, nn.Linear]
     for layer, (above, below) in zip(layers[::2], [(300, 200), (200, 100)], strict=True):
         assert float(layer.weight.detach().std()) == pytest.approx((2 / (above + below)) ** 0.5, rel=0.02)
         assert not layer.bias.any()
-    assert [type(layer) for layer in mlp([3, 2])] == [nn.Linear]
+    assert [type(layer) for layer in mlp([3, 2], "xavier")] == [nn.Linear]
+
+
+def test_layers_may_start_as_pytorch_makes_them(vectors: Vectors) -> None:
+    torch.manual_seed(0)
+    layers = list(mlp([300, 200, 100], "pytorch"))
+    torch.manual_seed(0)
+    for layer, plain in zip(layers[::2], [nn.Linear(300, 200), nn.Linear(200, 100)], strict=True):
+        assert torch.equal(layer.weight, plain.weight)
+        assert torch.equal(layer.bias, plain.bias)
+    model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, init="pytorch"))
+    for network in (model.encoder, model.decoder):
+        assert all(bool(layer.bias.any()) for layer in network[::2])
 
 
 def encoded(model: ResidualAutoEncoder, vectors: Vectors) -> Tensor:
@@ -209,12 +230,12 @@ def encoded(model: ResidualAutoEncoder, vectors: Vectors) -> Tensor:
 
 def test_codebooks_start_as_k_means_on_what_the_untrained_encoder_leaves_over(vectors: Vectors) -> None:
     model = ResidualAutoEncoder(vectors, 3, 16, 7, PLAN)
-    rest = encoded(model, vectors).numpy()
+    residual = encoded(model, vectors).numpy()
     for level in range(3):
-        code, book = kmeans(np.ascontiguousarray(rest), 16, 7 + level)
-        np.testing.assert_array_equal(model.quantiser.book[level], book)
-        rest = rest - book[code]
-    assert torch.equal(model.quantiser.total, model.quantiser.book)
+        code, codebook = kmeans(np.ascontiguousarray(residual), 16, 7 + level)
+        np.testing.assert_array_equal(model.quantiser.codebook[level], codebook)
+        residual = residual - codebook[code]
+    assert torch.equal(model.quantiser.total, model.quantiser.codebook)
     assert bool((model.quantiser.count == 1).all())
 
 
@@ -227,13 +248,13 @@ def trained(vectors: Vectors, seed: int = 7, size: int = 16, plan: Training = PL
 def test_codes_equal_brute_force_on_the_encoder(vectors: Vectors) -> None:
     model = trained(vectors[:250])
     found = model.quantise(vectors)  # the last fifty are new to it
-    books = model.quantiser.book
-    codes, given = assign(encoded(model, vectors), books)
+    codebooks = model.quantiser.codebook
+    codes, given = assign(encoded(model, vectors), codebooks)
     assert found.codes.tolist() == codes
-    np.testing.assert_allclose(found.rest, [rests[-1] for rests in given], atol=1e-5)
-    np.testing.assert_array_equal(found.book, books[-1])
+    np.testing.assert_allclose(found.residual, [residuals[-1] for residuals in given], atol=1e-5)
+    np.testing.assert_array_equal(found.codebook, codebooks[-1])
     with torch.no_grad():
-        sums = torch.stack([books[torch.arange(3), torch.tensor(row)].sum(0) for row in codes])
+        sums = torch.stack([codebooks[torch.arange(3), torch.tensor(row)].sum(0) for row in codes])
         left = vectors - model.decoder(sums).numpy()
     assert found.error == pytest.approx(relative_error(vectors, left), rel=1e-4)
     assert found.distances(np.arange(300)).argmin(axis=1).tolist() == found.codes[:, -1].tolist()
@@ -244,26 +265,30 @@ def test_what_was_quantised_does_not_change_with_further_training(vectors: Vecto
     epochs = model.epochs()
     next(epochs)
     found = model.quantise(vectors)
-    codes, book, rest = found.codes.copy(), found.book.copy(), found.rest.copy()
+    codes, codebook, residual = found.codes.copy(), found.codebook.copy(), found.residual.copy()
     assert len(list(epochs)) == PLAN.epochs - 1
-    for before, after in ((codes, found.codes), (book, found.book), (rest, found.rest)):
+    for before, after in ((codes, found.codes), (codebook, found.codebook), (residual, found.residual)):
         np.testing.assert_array_equal(before, after)
-    assert not np.array_equal(model.quantise(vectors).book, book)
+    assert not np.array_equal(model.quantise(vectors).codebook, codebook)
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "adagrad"])
-def test_training_lowers_the_error_and_the_learning_rate(optimiser: str, vectors: Vectors) -> None:
-    model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, optimiser=optimiser, epochs=20, rate=0.01))
+@pytest.mark.parametrize("schedule", ["linear", "constant"])
+def test_training_lowers_the_error_and_may_lower_the_learning_rate(
+    optimiser: str, schedule: str, vectors: Vectors
+) -> None:
+    plan = replace(PLAN, optimiser=optimiser, schedule=schedule, epochs=20, rate=0.01)
+    model = ResidualAutoEncoder(vectors, 3, 16, 7, plan)
     untrained, rates, errors = model.quantise(vectors).error, [], []
     for error in model.epochs():
         errors.append(error)
         rates.append(model.optimiser.param_groups[0]["lr"])
-    np.testing.assert_allclose(rates, 0.01 * (1 - 0.9 * np.arange(20) / 20))
+    np.testing.assert_allclose(rates, 0.01 * (1 - 0.9 * np.arange(20) / 20) if schedule == "linear" else [0.01] * 20)
     assert errors[-1] < 0.6 * errors[0]
     assert model.quantise(vectors).error < 0.6 * untrained
 
 
-@pytest.mark.parametrize("changes", [{}, {"revive": True, "decay": 0.3}], ids=["plain", "revive"])
+@pytest.mark.parametrize("changes", [{}, {"reset_dead_codes": True, "decay": 0.3}], ids=["plain", "reset_dead_codes"])
 def test_a_seed_repeats_and_torchs_global_state_is_neither_used_nor_changed(
     changes: dict[str, object], vectors: Vectors
 ) -> None:
@@ -276,23 +301,28 @@ def test_a_seed_repeats_and_torchs_global_state_is_neither_used_nor_changed(
         assert torch.equal(torch.get_rng_state(), before)
         found.append(model.quantise(vectors))
     assert np.array_equal(found[0].codes, found[1].codes)
-    assert np.array_equal(found[0].book, found[1].book)
+    assert np.array_equal(found[0].codebook, found[1].codebook)
     assert not np.array_equal(found[0].codes, found[2].codes)
 
 
-def test_revival_and_commitment_change_what_is_learnt(vectors: Vectors) -> None:
-    plans = [PLAN, replace(PLAN, revive=True, decay=0.3), replace(PLAN, decay=0.3), replace(PLAN, commitment="first")]
+def test_resetting_and_commitment_change_what_is_learnt(vectors: Vectors) -> None:
+    plans = [
+        PLAN,
+        replace(PLAN, reset_dead_codes=True, decay=0.3),
+        replace(PLAN, decay=0.3),
+        replace(PLAN, commitment="first"),
+    ]
     weights = [trained(vectors, plan=plan).encoder[0].weight.detach() for plan in plans]
     for one in range(4):
         for other in range(one):
             assert not torch.equal(weights[one], weights[other])
 
 
-def test_codes_that_nothing_is_near_are_used_again_where_they_are_revived(vectors: Vectors) -> None:
+def test_codes_that_nothing_is_near_are_used_again_where_they_are_reset(vectors: Vectors) -> None:
     found = []
-    for revive in (False, True):
-        model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, epochs=12, revive=revive))
-        for far in (model.quantiser.book, model.quantiser.total):
+    for reset_dead_codes in (False, True):
+        model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, epochs=12, reset_dead_codes=reset_dead_codes))
+        for far in (model.quantiser.codebook, model.quantiser.total):
             far[1, :4] = 1000
         list(model.epochs())
         found.append(set(model.quantise(vectors).codes[:, 1].tolist()) & {0, 1, 2, 3})
@@ -306,7 +336,7 @@ def test_use_is_the_share_of_codes_that_some_item_has() -> None:
 
 def test_fewer_vectors_than_codes_and_one_alone_are_quantised(vectors: Vectors) -> None:
     found = trained(vectors[:9], size=256).quantise(vectors)
-    assert found.size == len(found.book) == 9
+    assert found.size == len(found.codebook) == 9
     assert found.codes.max() < 9
     alone = trained(vectors[:1], size=256).quantise(vectors[:2])
     assert alone.codes.tolist() == [[0, 0, 0], [0, 0, 0]]

@@ -206,21 +206,21 @@ def test_only_items_of_training_sequences_train_the_auto_encoder(titles: list[st
 
     def quantised(changed: Vectors) -> tuple[Any, Any]:
         (found,) = scheme.quantise(changed, train)
-        return found.codes, found.book
+        return found.codes, found.codebook
 
     def shifted(rows: Any) -> Vectors:
         changed = vectors.copy()
         changed[rows] = changed[rows][::-1] + 1
         return changed
 
-    codes, book = quantised(vectors)
+    codes, codebook = quantised(vectors)
     assert codes.shape == (200, 3)  # all have codes
     assert len(np.unique(codes[~seen], axis=0)) > 10
     other, same = quantised(shifted(~seen))
-    np.testing.assert_array_equal(book, same)
+    np.testing.assert_array_equal(codebook, same)
     np.testing.assert_array_equal(codes[seen], other[seen])
     assert not np.array_equal(codes[~seen], other[~seen])
-    assert not np.array_equal(book, quantised(shifted(seen))[1])
+    assert not np.array_equal(codebook, quantised(shifted(seen))[1])
 
 
 @each_scheme
@@ -298,6 +298,8 @@ def test_text_that_is_not_there(scheme: type[Semantic], options: Mapping[str, st
         ("batch", "0", "'batch' must be 1 or more; got 0"),
         ("learning_rate", "0", "'learning_rate' must be above 0; got 0"),
         ("decay", "1", "'decay' must be at least 0 and below 1; got 1"),
+        ("schedule", "cosine", "'schedule' must be one of linear, constant; got 'cosine'"),
+        ("init", "zero", "'init' must be one of xavier, pytorch; got 'zero'"),
         ("optimiser", "sgd", "'optimiser' must be one of adam, adagrad; got 'sgd'"),
         ("commitment", "none", "'commitment' must be one of all, first; got 'none'"),
     ],
@@ -309,11 +311,33 @@ def test_settings_out_of_range_are_refused(setting: str, value: str, message: st
 
 def test_settings_reach_the_training() -> None:
     changes = {"hidden": "9,8", "latent": "7", "epochs": "6", "batch": "5", "learning_rate": "0.4", "beta": "0.3"}
-    others = {"optimiser": "adagrad", "decay": "0.2", "commitment": "first", "revive": "true"}
+    others = {"optimiser": "adagrad", "decay": "0.2", "commitment": "first", "reset_dead_codes": "true"}
+    others |= {"schedule": "constant", "init": "pytorch"}
     scheme = RqVae(settings_of(RqVae, changes | others))
     plan = vars(scheme.training())
     assert plan.pop("rate") == 0.4
     assert plan == {name: getattr(scheme.settings, name) for name in (*changes, *others) if name != "learning_rate"}
+
+
+def test_the_published_setting_is_a_matter_of_settings(vectors: Vectors) -> None:
+    """What the README says it is, read as `--set` reads it, and an epoch of it."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    said = readme.partition("The published setting is ")[2].partition("each with `--set semantic/rqvae.`")[0]
+    scheme = RqVae(settings_of(RqVae, dict(line.split("=", 1) for line in said.split("`")[1::2])))
+    plan = scheme.training()
+    assert (plan.hidden, plan.latent, plan.epochs, plan.batch) == ((2048, 1024, 512, 256), 128, 10_000, 2048)
+    assert (plan.rate, plan.rate_in(9999), plan.optimiser) == (1e-3, 1e-3, "adagrad")
+    assert (plan.init, plan.commitment, plan.beta, plan.decay, plan.reset_dead_codes) == (
+        "pytorch",
+        "first",
+        0.25,
+        0.99,
+        False,
+    )
+    settings = scheme.settings
+    assert (settings.levels, settings.codes, settings.dimensions, settings.whiten) == (3, 256, 128, True)
+    assert settings.encoder == "sentence-transformers/sentence-t5-base"
+    assert next(ResidualAutoEncoder(vectors, 3, 16, 7, plan).epochs()) > 0
 
 
 def test_the_bare_family_is_the_rqvae_of_the_papers() -> None:

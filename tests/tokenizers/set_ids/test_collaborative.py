@@ -88,5 +88,8 @@ def test_items_that_nobody_chose_follow_the_policy() -> None:
         assert np.allclose(vectors[:2], VECTORS[:2] / scale)
         assert np.allclose(vectors[2], last)
         assert found.tolist() == [True, True, known]
+    raw, _ = settled(VECTORS, TRAINED, "mean", "raw")
+    assert raw.tolist() == [[1, 2], [3, 4], [2, 3]]
+    assert VECTORS[2].tolist() == [5, 6]  # what is given is left alone
     view = TrainView("t", ITEMS, Sequences.from_rows([[0, 1], [1]]), seed=0)
     assert trained_items(view).tolist() == TRAINED.tolist()

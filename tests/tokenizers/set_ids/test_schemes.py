@@ -62,6 +62,11 @@ def test_features_come_in_order_with_the_settings(train: TrainView) -> None:
     assert np.array_equal(text.vectors, embed(train, TextSettings(dimensions=6)))
     assert own.vectors.shape == (12, 8)
     assert np.square(own.vectors[own.known]).mean() == pytest.approx(1, rel=1e-4)
+    assert (both.reconstruct_over, own.init, text.init) == ("example", "xavier", "xavier")
+    published = fit(SetRec, train, TINY, scale="raw", init="pytorch", reconstruct_over="batch")
+    raw = published.features[0]
+    assert (published.reconstruct_over, raw.init, published.features[1].init) == ("batch", "pytorch", "xavier")
+    assert np.allclose(own.vectors * np.sqrt(np.square(raw.vectors[raw.known]).mean()), raw.vectors, atol=1e-6)
     (alone,) = fit(CfOnly, train, COLLABORATIVE).features
     assert np.array_equal(alone.vectors, own.vectors)
     (alone,) = fit(SemanticOnly, train, SEMANTIC).features
@@ -121,6 +126,9 @@ def test_the_sentence_is_in_the_backbones_words(train: TrainView, t5: Vocabulary
         (CfOnly, "dropout=1"),
         (CfOnly, "learning_rate=0"),
         (CfOnly, "cold=noise"),
+        (CfOnly, "scale=large"),
+        (CfOnly, "init=zero"),
+        (SemanticOnly, "reconstruct_over=users"),
         (SemanticOnly, "attention=full"),
     ],
 )

@@ -1,5 +1,5 @@
 """A small T5 with nothing left at its initial value, a vocabulary of a few words, items that share texts, and what the
-searches and the naming are defined to do: one text, one group and one token at a time.
+naming is defined to do: one text at a time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from textual_ids.diverse import Search
-from textual_ids.generator import Bootstrap, Writer, bootstrap
+from textual_ids.diverse import Search, diverse_beams
+from textual_ids.generator import Bootstrap, Writer, bootstrap, unwritable
 from textual_ids.reading import read_tokens
 from torch import nn
 
@@ -74,46 +74,26 @@ def writer(t5: Callable[..., T5], words: Vocabulary) -> Callable[..., Writer]:
 
 @pytest.fixture(scope="session")
 def oracle() -> SimpleNamespace:
-    """The definitions: ``beams``, ``names`` and ``first_free``."""
-    return SimpleNamespace(beams=slow_beams, names=slow_names, first_free=first_free)
+    """The definitions: ``names`` and ``first_free``."""
+    return SimpleNamespace(names=slow_names, first_free=first_free)
 
 
 @dataclass(frozen=True)
 class Prefix:
-    score: float
     tokens: list[int]
     ended: bool
 
 
-def slow_beams(model: T5, source: Sequence[int], search: Search, vocabulary: Vocabulary) -> list[Prefix]:
-    """Diverse beam search in groups of one: no cache, no batch, the whole vocabulary sorted at every step."""
-    groups, aside = [Prefix(0.0, [], False)] * search.groups, list[Prefix]()
-    for length in range(1, search.longest):
-        chosen: list[int] = []
-        moved = []
-        for group in groups:
-            scores = []
-            with torch.no_grad():
-                decoder_input = torch.tensor([[vocabulary.pad, *group.tokens]])
-                logits = model(torch.tensor([list(source)]), None, decoder_input)[0, -1]
-            for token, score in enumerate(logits.log_softmax(-1).tolist()):
-                never = token in (vocabulary.pad, vocabulary.unk) or (
-                    token == vocabulary.eos and length < search.shortest
-                )
-                scores.append(float("-inf") if never else group.score + score - search.penalty * chosen.count(token))
-            first, second = sorted(range(len(scores)), key=lambda token: -scores[token])[:2]
-            if first == vocabulary.eos:
-                aside.append(Prefix(scores[first] / length, group.tokens, True))
-                first = second
-            chosen.append(first)
-            moved.append(Prefix(scores[first], [*group.tokens, first], False))
-        groups = moved
-        aside = sorted(aside, key=lambda prefix: -prefix.score)[: search.groups]
-        live = max(group.score for group in groups)
-        if len(aside) == search.groups and aside[-1].score >= live / (length + 1):
-            return aside
-    aside += [Prefix(group.score / search.longest, group.tokens, False) for group in groups]
-    return sorted(aside, key=lambda prefix: -prefix.score)[: search.groups]
+def beams(writer: Writer, row: int, search: Search) -> list[Prefix]:
+    """The diverse beam search of one text, which ``test_diverse.py`` holds to Transformers' own."""
+    vocabulary, source = writer.vocabulary, torch.tensor([writer.sources[row]])
+    with torch.no_grad():
+        cache = writer.t5.start(writer.t5.encode(source))
+    forbidden = unwritable(vocabulary, writer.t5)
+    found = diverse_beams(writer.t5, cache, search, vocabulary.pad, vocabulary.eos, forbidden)
+    lengths, ended = found.lengths[0].tolist(), found.ended[0].tolist()
+    tokens = [row[:length] for row, length in zip(found.tokens[0].tolist(), lengths, strict=True)]
+    return [Prefix(tokens, ended) for tokens, ended in zip(tokens, ended, strict=True)]
 
 
 def slow_name(prefix: Prefix, vocabulary: Vocabulary) -> str:
@@ -129,8 +109,8 @@ def slow_names(writer: Writer, searches: Sequence[Search]) -> list[list[int]]:
     """Algorithm 1: item after item, level after level, the first candidate whose tokens are free; then a counter."""
     taken: set[tuple[int, ...]] = set()
     named = []
-    for source in writer.sources:
-        levels = (slow_beams(writer.t5, source, search, writer.vocabulary) for search in searches)
+    for row in range(len(writer.sources)):
+        levels = (beams(writer, row, search) for search in searches)
         names = (slow_name(prefix, writer.vocabulary) for level in levels for prefix in level)
         named.append(first_free(names, taken, writer.vocabulary))
     return named

@@ -1,17 +1,20 @@
-"""Diverse beam search in groups of one, against the same without cache and batch."""
+"""Diverse beam search in groups of one, against what Transformers 4.26 found."""
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
-from types import SimpleNamespace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from textual_ids.diverse import Found, Search, diverse_beams
 from textual_ids.generator import Writer, padded, unwritable
 
-SEARCHES = [Search(1.0, 1, 11, 6), Search(9.0, 1, 7, 5), Search(2.0, 5, 8, 4), Search(0.0, 1, 6, 3)]
+from bench.backbone import huggingface
 
 
 def found(writer: Writer, search: Search, rows: slice = slice(None)) -> Found:
@@ -21,22 +24,38 @@ def found(writer: Writer, search: Search, rows: slice = slice(None)) -> Found:
     return diverse_beams(writer.t5, cache, search, writer.vocabulary.pad, writer.vocabulary.eos, forbidden)
 
 
-@pytest.mark.parametrize("search", SEARCHES)
-def test_it_finds_what_the_definition_says(
-    writer: Callable[..., Writer], oracle: SimpleNamespace, search: Search
-) -> None:
-    made = writer()
-    got = found(made, search)
-    for text, source in enumerate(made.sources):
-        expected = oracle.beams(made.backbone, source, search, made.vocabulary)
-        assert len(expected) == search.groups
-        for place, prefix in enumerate(expected):
-            length = int(got.lengths[text, place])
-            assert got.tokens[text, place, :length].tolist() == prefix.tokens
-            assert bool(got.ended[text, place]) == prefix.ended
-            assert float(got.scores[text, place]) == pytest.approx(prefix.score, rel=1e-4, abs=1e-4)
-    assert got.ended.any()
-    assert not got.ended.all()
+RECORDED = Path(__file__).parent / "diverse_beams"
+LISTS = json.loads((RECORDED / "lists.json").read_text())
+
+
+@pytest.mark.parametrize("recorded", LISTS["found"], ids=lambda recorded: f"search={recorded['search']}")
+@pytest.mark.parametrize("at_once", [1, 40])
+def test_it_finds_what_transformers_finds(recorded: dict[str, Any], at_once: int) -> None:
+    """Their 4.26, recorded by ``diverse_beams/record.py``: every list in full, texts one by one or together."""
+    model = huggingface.load(RECORDED).eval()
+    forbidden = torch.zeros(model.config.vocabulary, dtype=torch.bool)
+    forbidden[[0, 2]] = True
+    for start in range(0, 40, at_once):
+        tokens, mask = padded(LISTS["sources"][start : start + at_once], 0, "cpu")
+        with torch.no_grad():
+            cache = model.start(model.encode(tokens, mask), mask)
+        got = diverse_beams(model, cache, Search(*recorded["search"]), 0, 1, forbidden)
+        for text, expected in enumerate(recorded["lists"][start : start + at_once]):
+            written = zip(got.tokens[text].tolist(), got.lengths[text], strict=True)
+            assert [tokens[:length] for tokens, length in written] == [tokens for *_, tokens in expected]
+            assert got.ended[text].tolist() == [ended for _, ended, _ in expected]
+            assert got.scores[text].tolist() == pytest.approx([score for score, *_ in expected], abs=1e-3)
+
+
+def test_what_was_recorded_ends_early_and_is_cut() -> None:
+    """Else it would not tell one stopping rule from another."""
+    assert LISTS["transformers"].startswith("4.26.")
+    assert len(LISTS["sources"]) == 40
+    found = [entry for recorded in LISTS["found"] for entries in recorded["lists"] for entry in entries]
+    ended = np.array([ended for _, ended, _ in found])
+    lengths = np.array([len(tokens) for *_, tokens in found])
+    assert 0.4 < ended.mean() < 1
+    assert (lengths[ended] < 5).mean() > 0.2
 
 
 def test_a_high_penalty_makes_groups_differ(writer: Callable[..., Writer]) -> None:

@@ -1,4 +1,4 @@
-"""Each promise is broken by a scheme that breaks it, kept by one that keeps it, and its message says what to do."""
+"""Each requirement is broken by a scheme that breaks it, kept by one that keeps it, and its message says what to do."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ import numpy as np
 import pytest
 
 from bench.conformance.asked import NAMES, Asked
-from bench.conformance.evidence import Evidence
-from bench.conformance.promises import PROMISES, judge
+from bench.conformance.fixtures import Fixtures
+from bench.conformance.requirements import REQUIREMENTS, check_requirement
+from bench.conformance.result import CheckResult, passed
 from bench.conformance.show import print_json
-from bench.conformance.verdict import Verdict, kept
 from bench.data.dataset import Dataset
 
 SCHEMES = Path(__file__).with_name("schemes.py")
 Bench = Callable[..., SimpleNamespace]
-Make = Callable[[str], Evidence]
+Make = Callable[[str], Fixtures]
 
 
 @pytest.fixture(scope="module")
-def evidence(toy_folder: Path, tiny: Path) -> Make:
+def fixtures(toy_folder: Path, tiny: Path) -> Make:
     """Of a scheme in the file beside this one, on the toy data."""
-    made: dict[str, Evidence] = {}
+    made: dict[str, Fixtures] = {}
 
-    def make(scheme: str) -> Evidence:
+    def make(scheme: str) -> Fixtures:
         if scheme not in made:
-            made[scheme] = Evidence(Asked(f"{SCHEMES}:{scheme}", str(toy_folder), (f"backbone={tiny}", "epochs=4")))
+            made[scheme] = Fixtures(Asked(f"{SCHEMES}:{scheme}", str(toy_folder), (f"backbone={tiny}", "epochs=4")))
         return made[scheme]
 
     return make
 
 
-def fitted_here(evidence: Evidence) -> Evidence:
-    """Where the identifiers alone are judged, they need no process of their own."""
-    evidence.__dict__["ids"] = evidence.scheme.fit(evidence.split.train)
-    evidence.verdicts |= {"fits": kept(""), "serialisable": kept("")}
-    return evidence
+def fitted_here(fixtures: Fixtures) -> Fixtures:
+    """Where the identifiers alone are checked, they need no process of their own."""
+    fixtures.__dict__["ids"] = fixtures.scheme.fit(fixtures.split.train)
+    fixtures.results |= {"fits": passed(""), "serialisable": passed("")}
+    return fixtures
 
 
-def assert_broken(verdict: Verdict, found: str, item: str, remedy: str) -> None:
-    assert verdict.state == "broken"
-    for text, pattern in ((verdict.found, found), (verdict.item, item), (verdict.remedy, remedy)):
+def assert_broken(result: CheckResult, found: str, item: str, remedy: str) -> None:
+    assert result.state == "failed"
+    for text, pattern in ((result.found, found), (result.item, item), (result.remedy, remedy)):
         assert re.search(pattern, text), text
-    assert "\n" not in str(verdict)
+    assert "\n" not in str(result)
 
 
 @pytest.mark.parametrize(
-    ("scheme", "promise", "found", "item", "remedy"),
+    ("scheme", "requirement", "found", "item", "remedy"),
     [
         (
             "Twins",
@@ -72,13 +72,13 @@ def assert_broken(verdict: Verdict, found: str, item: str, remedy: str) -> None:
     ],
 )
 def test_broken_identifiers_and_trainings_are_found(
-    evidence: Make, scheme: str, promise: str, found: str, item: str, remedy: str
+    fixtures: Make, scheme: str, requirement: str, found: str, item: str, remedy: str
 ) -> None:
-    assert_broken(judge(promise, fitted_here(evidence(scheme))), found, item, remedy)
+    assert_broken(check_requirement(requirement, fitted_here(fixtures(scheme))), found, item, remedy)
 
 
 @pytest.mark.parametrize(
-    ("scheme", "promise", "found", "item", "remedy"),
+    ("scheme", "requirement", "found", "item", "remedy"),
     [
         ("Raising", "fits", r"^fit failed: KeyError: 'no such\\ncolumn'$", r"schemes\.py, line \d+", "traceback"),
         ("Leaving", "fits", r"^fit failed: the process ended with code 3", "", "mend fit"),
@@ -91,52 +91,52 @@ def test_broken_identifiers_and_trainings_are_found(
         ("ReadsMemory", "blind", "with other validation and test items the identifiers", "car: '.*' and '", "memory"),
     ],
 )
-def test_a_broken_promise_is_found(
-    evidence: Make, scheme: str, promise: str, found: str, item: str, remedy: str
-) -> None:
-    assert_broken(judge(promise, evidence(scheme)), found, item, remedy)
+def test_a_failure_is_found(fixtures: Make, scheme: str, requirement: str, found: str, item: str, remedy: str) -> None:
+    assert_broken(check_requirement(requirement, fixtures(scheme)), found, item, remedy)
 
 
 @pytest.mark.parametrize(
-    ("scheme", "promise", "state", "found"),
+    ("scheme", "requirement", "state", "found"),
     [
-        ("DeclaredTwins", "unique", "kept", "2 of 30 items share an identifier, as declared"),
-        ("DeclaredTwins", "round-trip", "kept", "30 identifiers lead to their items, as tokens and as text"),
-        ("DeclaredLong", "length", "kept", "4.2 tokens on average, 40 at most; declared are 40"),
+        ("DeclaredTwins", "unique", "passed", "2 of 30 items share an identifier, as declared"),
+        ("DeclaredTwins", "round-trip", "passed", "30 identifiers lead to their items, as tokens and as text"),
+        ("DeclaredLong", "length", "passed", "4.2 tokens on average, 40 at most; declared are 40"),
         ("Leak", "blind", "skipped", "the scheme declares leaks = True: it is shown validation and test"),
     ],
 )
-def test_what_is_declared_is_no_breach(evidence: Make, scheme: str, promise: str, state: str, found: str) -> None:
-    verdict = judge(promise, fitted_here(evidence(scheme)))
-    assert verdict.state == state
-    assert verdict.found.startswith(found)
+def test_what_is_declared_is_no_failure(fixtures: Make, scheme: str, requirement: str, state: str, found: str) -> None:
+    result = check_requirement(requirement, fitted_here(fixtures(scheme)))
+    assert result.state == state
+    assert result.found.startswith(found)
 
 
 @pytest.mark.parametrize(
-    ("scheme", "promise", "found"),
+    ("scheme", "requirement", "found"),
     [
         ("Hashing", "blind", "the identifiers differ from process to process"),
-        ("Raising", "learns", "'fits' is broken"),
-        ("Unstorable", "unique", "'serialisable' is broken"),
-        ("Greedy", "resumable", "'learns' is broken"),
+        ("Raising", "learns", "'fits' failed"),
+        ("Unstorable", "unique", "'serialisable' failed"),
+        ("Greedy", "resumable", "'learns' failed"),
     ],
 )
-def test_what_cannot_be_judged_is_skipped(evidence: Make, scheme: str, promise: str, found: str) -> None:
-    verdict = judge(promise, evidence(scheme))
-    assert verdict.state == "skipped"
-    assert verdict.found.startswith(found)
+def test_what_cannot_be_checked_is_skipped(fixtures: Make, scheme: str, requirement: str, found: str) -> None:
+    result = check_requirement(requirement, fixtures(scheme))
+    assert result.state == "skipped"
+    assert result.found.startswith(found)
 
 
-def test_a_sound_scheme_keeps_every_promise(evidence: Make) -> None:
-    sound = evidence("Sound")
+def test_a_sound_scheme_meets_every_requirement(fixtures: Make) -> None:
+    sound = fixtures("Sound")
     sound.begin()
-    assert {name: judge(name, sound).state for name in PROMISES} == dict.fromkeys(PROMISES, "kept")
+    assert {name: check_requirement(name, sound).state for name in REQUIREMENTS} == dict.fromkeys(
+        REQUIREMENTS, "passed"
+    )
 
 
-def test_processes_and_folder_go_with_the_evidence(toy_folder: Path) -> None:
-    evidence = Evidence(Asked(f"{SCHEMES}:Sound", str(toy_folder)))
-    folder, fits = evidence.folder, evidence.begin()
-    del evidence
+def test_processes_and_folder_go_with_the_fixtures(toy_folder: Path) -> None:
+    fixtures = Fixtures(Asked(f"{SCHEMES}:Sound", str(toy_folder)))
+    folder, fits = fixtures.folder, fixtures.begin()
+    del fixtures
     assert [fit.process.poll() is not None for fit in fits] == [True] * 3
     assert not folder.exists()
 
@@ -144,7 +144,7 @@ def test_processes_and_folder_go_with_the_evidence(toy_folder: Path) -> None:
 def test_the_command_tells_what_is_broken_and_ends_with_one(bench: Bench, toy_folder: Path, tiny: Path) -> None:
     said = bench("check", f"{SCHEMES}:Raising", "--dataset", toy_folder, f"--set=backbone={tiny}")
     assert said.code == 1
-    assert re.search(r"^fits +broken +fit failed: KeyError: 'no such", said.out, flags=re.MULTILINE)
+    assert re.search(r"^fits +failed +fit failed: KeyError: 'no such", said.out, flags=re.MULTILINE)
     assert "1 broken, 9 skipped" in said.out
 
 
@@ -152,23 +152,23 @@ def test_identifiers_in_a_file_are_told_by_their_file(bench: Bench, toy_folder: 
     path = tmp_path / "one of them.json"
     path.write_text(json.dumps({"i00": ["<a>"]}))
     words = [f"file:{path}", "--dataset", toy_folder, "--seed", "1", "--set", "file.separator=;"]
-    evidence = Evidence(Asked(words[0], str(toy_folder), ("file.separator=;",), 1))
-    verdict = judge("fits", evidence)
-    assert_broken(verdict, "fit failed: BenchError: 29 of 30 items", f"^{re.escape(str(path))}$", "^mend the file; ")
-    (command,) = re.findall(r"`bench (.*) --debug`", verdict.remedy)
+    fixtures = Fixtures(Asked(words[0], str(toy_folder), ("file.separator=;",), 1))
+    result = check_requirement("fits", fixtures)
+    assert_broken(result, "fit failed: BenchError: 29 of 30 items", f"^{re.escape(str(path))}$", "^mend the file; ")
+    (command,) = re.findall(r"`bench (.*) --debug`", result.remedy)
     assert shlex.split(command) == ["ids", "show", words[0], *map(str, words[1:5]), "--set=file.separator=;"]
     said = bench(*shlex.split(command))
     assert "bench: 29 of 30 items" in said.err  # the same fault, and the same data
 
 
-def test_verdicts_as_json(evidence: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    raising = evidence("Raising")
-    print_json(raising, {name: judge(name, raising) for name in NAMES})
+def test_results_as_json(fixtures: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    raising = fixtures("Raising")
+    print_json(raising, {name: check_requirement(name, raising) for name in NAMES})
     told = json.loads(capsys.readouterr().out)
-    assert (told["scheme"], told["version"], told["kept"]) == ("test/raising", 1, False)
-    assert [each["promise"] for each in told["promises"]] == list(NAMES)
-    assert [each["state"] for each in told["promises"]] == ["broken", *["skipped"] * 9]
-    assert told["promises"][0]["item"].startswith("schemes.py, line ")
+    assert (told["scheme"], told["version"], told["passed"]) == ("test/raising", 1, False)
+    assert [each["requirement"] for each in told["requirements"]] == list(NAMES)
+    assert [each["state"] for each in told["requirements"]] == ["failed", *["skipped"] * 9]
+    assert told["requirements"][0]["item"].startswith("schemes.py, line ")
 
 
 def test_what_cannot_be_checked_is_one_line(bench: Bench, toy_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What promises are judged by: a cut of a data set, fits in fresh processes, a tiny training. Made when asked for."""
+"""What a scheme is checked on: a cut of a data set, fits in fresh processes, a tiny training; made on first use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.conformance import fresh
 from bench.conformance.asked import Asked
 from bench.conformance.cut import cut, moved
 from bench.conformance.fresh import Fresh, Task
-from bench.conformance.verdict import Verdict
+from bench.conformance.result import CheckResult
 from bench.contract import Contract
 from bench.data import sources
 from bench.data.dataset import Dataset
@@ -38,14 +38,14 @@ TINY = (
 )
 
 
-class Evidence:
+class Fixtures:
     """Of one scheme on one data set. Its folder goes when it does."""
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         self.folder = Path(tempfile.mkdtemp(prefix="bench-check-"))
         self.processes: list[Fresh] = []
-        self.verdicts: dict[str, Verdict] = {}
+        self.results: dict[str, CheckResult] = {}
         self.trained: Outcome | None = None
         weakref.finalize(self, _clear, self.folder, self.processes)
         plan = Plan([asked.scheme], [], [asked.dataset], [asked.seed], "smoke", [*TINY, *asked.overrides])

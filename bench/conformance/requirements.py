@@ -1,0 +1,38 @@
+"""The requirements of a scheme, in the order in which they are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from bench.conformance.asked import NAMES
+from bench.conformance.fixtures import Fixtures
+from bench.conformance.identifiers import (
+    blind,
+    deterministic,
+    fits,
+    length,
+    round_trip,
+    serialisable,
+    unique,
+    vocabulary,
+)
+from bench.conformance.result import CheckResult, skipped
+from bench.conformance.training import learns, resumable
+
+_CHECKS = (fits, serialisable, unique, length, vocabulary, round_trip, deterministic, blind, learns, resumable)
+REQUIREMENTS: Mapping[str, Callable[[Fixtures], CheckResult]] = MappingProxyType(dict(zip(NAMES, _CHECKS, strict=True)))
+NEEDS = {"fits": (), "serialisable": ("fits",), "resumable": ("fits", "serialisable", "learns")}
+
+
+def check_requirement(name: str, fixtures: Fixtures) -> CheckResult:
+    """The result on one requirement, found once. It is skipped where one that it rests on failed."""
+    if name not in fixtures.results:
+        first = (
+            need
+            for need in NEEDS.get(name, ("fits", "serialisable"))
+            if check_requirement(need, fixtures).state == "failed"
+        )
+        missing = next(first, None)
+        fixtures.results[name] = skipped(f"'{missing}' failed") if missing else REQUIREMENTS[name](fixtures)
+    return fixtures.results[name]
