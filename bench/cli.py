@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench import lists
+from bench.commands import data_get
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -22,8 +23,10 @@ app = typer.Typer(
     "Start with `bench run --id-scheme textual,numeric --dataset ml-100k --preset smoke`, then `bench report`.\n\n"
     "With `--debug` anywhere, an error shows its traceback.",
 )
-data = typer.Typer(no_args_is_help=True, help="Look at data sets.")
+data = typer.Typer(no_args_is_help=True, help="Get data sets, and look at them.")
 app.add_typer(data, name="data")
+data.command("get", epilog=data_get.GET_EPILOG)(data_get.get)
+data.command("ls", epilog=data_get.LS_EPILOG)(data_get.ls)
 ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")
 
@@ -58,6 +61,7 @@ DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Fol
     "`bench run --id-scheme textual --dataset toys --set backbone=t5-small --set epochs=5 --set textual.words=6`\n\n"
     "`bench run --id-scheme textual --dataset ml-100k --split global-temporal`\n\n"
     "`bench run --id-scheme numeric/random --recipe published --dataset toys`\n\n"
+    "`bench run --id-scheme textual/title --baseline pop --preset smoke --yes` gets MovieLens-100k first\n\n"
     "`bench run --id-scheme textual --dataset toys+beauty --zero-shot sports`\n\n"
     "`bench run --id-scheme file:Beauty.index.json --dataset beauty --set file.items=Beauty.item2id`\n\n"
     "`torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys`"
@@ -87,6 +91,7 @@ def run(
     ] = "",
     tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Get what data is missing, and accept its licence.")] = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
@@ -94,26 +99,28 @@ def run(
 
     A cell that is finished is not run again, one that was stopped goes on where it stopped.
     """
-    from bench.runs.matrix import Plan, execute
+    from bench.runs.matrix import Plan, execute, resolve
 
     short = {"split": split, "decoder": decoder}
     overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
-    execute(
-        Plan(
-            schemes=lists.schemes("--id-scheme", id_scheme or None),
-            baselines=lists.named("--baseline", baseline or None),
-            datasets=lists.named("--dataset", dataset),
-            seeds=lists.seeds(seed),
-            preset=preset,
-            overrides=overrides,
-            results=results,
-            data_dir=data_dir,
-            force=force,
-            tune=tune,
-            zero_shot=lists.named("--zero-shot", zero_shot),
-            recipe=recipe,
-        )
+    plan = Plan(
+        schemes=lists.schemes("--id-scheme", id_scheme or None),
+        baselines=lists.named("--baseline", baseline or None),
+        datasets=lists.named("--dataset", dataset),
+        seeds=lists.seeds(seed),
+        preset=preset,
+        overrides=overrides,
+        results=results,
+        data_dir=data_dir,
+        force=force,
+        tune=tune,
+        zero_shot=lists.named("--zero-shot", zero_shot),
+        recipe=recipe,
     )
+    if lacking := data_get.lacking([*plan.datasets, *plan.zero_shot], data_dir):
+        resolve(plan)  # nothing is downloaded for a request that is wrong
+        data_get.offer(lacking, data_dir, yes)
+    execute(plan)
     if _is_main_process():
         typer.echo(f"Now: bench report{'' if results == Path('results') else f' --results {results}'}", err=True)
 

@@ -11,6 +11,9 @@ A package says what it offers in its ``pyproject.toml``:
     [project.entry-points."bench.datasets"]
     "mine" = "my_package:folder"
 
+    [project.entry-points."bench.needs"]
+    "my_package" = "some_library"  # does not come with my_package; `bench ls` says where it is missing
+
 Names are read from the packages' metadata; a package is imported only when something in it is asked for. One that is
 broken, or a name that two packages offer, is an error for who asks for it and for nobody else.
 """
@@ -33,6 +36,7 @@ from types import ModuleType
 from bench.errors import BenchError, said, unknown
 
 SCHEMES, BASELINES, DATASETS = "bench.id_schemes", "bench.baselines", "bench.datasets"
+NEEDS = "bench.needs"
 FILE_MODULE = "bench_plugin_"  # what modules made from named files are called
 
 
@@ -112,6 +116,13 @@ def _line(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
     own = [frame for frame in frames if not frame.filename.startswith("<")]
     return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+
+
+def lacks(entry: EntryPoint) -> str:
+    """The module that the package behind an entry point says it needs, where this machine lacks it; else empty."""
+    package = entry.value.partition(":")[0].partition(".")[0].strip()
+    needs = (need.value for need in entry_points(group=NEEDS, name=package))
+    return next((module for module in needs if not top_level(module)), "")
 
 
 def top_level(module: str) -> ModuleSpec | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import http.server
 import io
 import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -255,3 +258,78 @@ def peer() -> MakePeer:
         return theirs.eval()
 
     return make
+
+
+class Web:
+    """Files over HTTP on the loopback interface. ``faults[path]`` are used up one for each request: ("cut", n) closes
+    the connection after n bytes, ("status", code, headers) answers so, ("range", text) lies about the part it sends.
+    ``asked`` are paths and Range headers in the order of requests.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.faults: dict[str, list[tuple[Any, ...]]] = {}
+        self.asked: list[tuple[str, str | None]] = []
+        self.ranges, self.validators, self.lengths = True, True, True
+        self.address = ""
+
+    def url(self, path: str) -> str:
+        return f"{self.address}/{path}"
+
+    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        path, range_ = request.path.lstrip("/"), request.headers["Range"]
+        self.asked.append((path, range_))
+        fault = self.faults[path].pop(0) if self.faults.get(path) else ("none",)
+        if fault[0] == "status" or path not in self.files:
+            code, headers = fault[1:] if fault[0] == "status" else (404, {})
+            request.send_response(code)
+            for name, value in {"Content-Length": "0", **headers}.items():
+                request.send_header(name, value)
+            request.end_headers()
+            return
+        body = self.files[path]
+        tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        begin = int(range_[6:].partition("-")[0]) if range_ and self.ranges else 0
+        begin = begin if request.headers["If-Range"] == tag else 0
+        if begin >= len(body):
+            request.send_response(416)
+            request.send_header("Content-Range", f"bytes */{len(body)}")
+            request.end_headers()
+            return
+        request.send_response(206 if begin else 200)
+        if begin:
+            place = f"bytes {begin}-{len(body) - 1}/{len(body)}"
+            request.send_header("Content-Range", fault[1] if fault[0] == "range" else place)
+        if self.validators:
+            request.send_header("ETag", tag)
+        if self.lengths:
+            request.send_header("Content-Length", str(len(body) - begin))
+        request.end_headers()
+        request.wfile.write(body[begin : begin + fault[1]] if fault[0] == "cut" else body[begin:])
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A server of files that fails as it is told to."""
+    site = Web()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            site.answer(self)
+            self.close_connection = True
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *connection: Any) -> None:
+            """A client that hangs up is what some tests are about."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    site.address = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield site
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -52,7 +52,10 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
     [
         ("--id-scheme textul", "unknown identifier scheme 'textul'; did you mean 'textual'? known: numeric, "),
         ("--baseline popp", "unknown baseline 'popp'; did you mean 'pop'? known: bert4rec, caser, "),
-        ("--baseline pop --dataset toy", "unknown data set 'toy'; did you mean 'toys'? known: beauty, ml-100k, "),
+        (
+            "--baseline pop --dataset toy",
+            "unknown data set 'toy'; did you mean 'toys'? known: beauty, industrial-scientific, ",
+        ),
         ("--baseline pop --preset smok", "unknown preset 'smok'; did you mean 'smoke'? known: cpu, smoke, standard"),
         ("--baseline pop --set epoch=3", "unknown setting 'epoch'; did you mean 'epochs'? known: backbone, "),
         (
@@ -76,7 +79,9 @@ def test_unknown_names_and_bad_values(run: Refused, words: str, said: str) -> No
 
 @pytest.mark.parametrize("words", ["data info toyss", "run --baseline pop --preset smoke --dataset toyss"])
 def test_an_unknown_data_set(refused: Refused, words: str) -> None:
-    assert refused(*words.split()).startswith("unknown data set 'toyss'; did you mean 'toys'? known: beauty, ml-100k,")
+    assert refused(*words.split()).startswith(
+        "unknown data set 'toyss'; did you mean 'toys'? known: beauty, industrial-scientific,"
+    )
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,12 @@ def test_wheel_holds_the_files_that_modules_read(installed: Path) -> None:
     files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "bench").rglob("*") if path.is_file()}
     read = {name for name in files if not name.endswith((".py", ".pyc"))}
     assert {"bench/report/published.toml", "bench/report/page/page.html", "bench/py.typed"} <= read
+    assert "bench/data/sources.toml" in read
     assert {name for name in read if not (installed / name).is_file()} == set()
     use = "from bench.report import html, published; assert published.load().sources; html.template()"
     python("-c", use, cwd=installed, path=installed)
+    use = "from bench.data import registry; assert registry.find('toys').files; print(registry.__file__)"
+    assert python("-c", use, cwd=installed, path=installed).stdout.startswith(str(installed))
 
 
 def test_entry_points_survive_and_load_from_the_wheel(installed: Path) -> None:

@@ -44,3 +44,17 @@ def test_where_a_module_comes_from_does_not_depend_on_what_is_imported(monkeypat
     assert spec is not None
     assert str(spec.origin).endswith("json/__init__.py")
     assert plugins.top_level("bench_absent") is None
+
+
+def test_what_a_package_says_it_needs_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = tmp_path / "needy-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: needy\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[bench.needs]\nneedy = bench_absent\ncontent = json\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def lacks(value: str) -> str:
+        return plugins.lacks(EntryPoint("mine", value, plugins.BASELINES))
+
+    assert lacks("needy:Mine") == lacks("needy.part:Mine") == "bench_absent"
+    assert lacks("content:Mine") == lacks("other:Mine") == ""

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bench import machine, plugins
 from bench.contract import PRESETS
-from bench.data import sources
+from bench.data import registry, sources
 from bench.errors import BenchError
 from bench.recipes import RECIPES
 from bench.results.read import sound
@@ -34,7 +34,7 @@ def show(results: Path, data_dir: Path | None, check: bool = False, as_json: boo
     schemes = _offered(plugins.SCHEMES, load_scheme, check)
     _show(console, "identifier schemes (--id-scheme)", [*schemes, FILES])
     _show(console, "baselines (--baseline)", _offered(plugins.BASELINES, load_baseline, check))
-    known = [(k.name, str(k.found) if k.found else f"not found: {k.description}") for k in sources.known(data_dir)]
+    known = [(k.name, str(k.found) if k.found else _absent(k.name, data_dir)) for k in sources.known(data_dir)]
     offered = _offered(plugins.DATASETS, sources.load, check)
     _show(console, "data sets (--dataset)", [*known, *offered, ("./folder", "any folder of RecBole atomic files")])
     _show(console, "recipes (--recipe)", _recipes() or [("none", "")])
@@ -46,7 +46,8 @@ def show(results: Path, data_dir: Path | None, check: bool = False, as_json: boo
 
 def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str, list[dict[str, str | None]]]:
     """The same as plain values. ``folder`` of a data set is None where it is not on this machine, ``problem`` of a
-    plugin or a cell where none is known, ``model`` of a cell where it has trained its own.
+    plugin or a cell where none is known, ``lacks`` of a plugin where what it needs is installed, ``model`` of a cell
+    where it has trained its own.
     """
     return {
         "id_schemes": _plain(plugins.SCHEMES, load_scheme, check),
@@ -68,7 +69,12 @@ def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str
 def _plain(group: str, load: Load, check: bool) -> list[dict[str, str | None]]:
     offers = plugins.offers(group)
     return [
-        {"name": name, "is": offered[0].value, "problem": _trouble(name, offered, load, check) or None}
+        {
+            "name": name,
+            "is": offered[0].value,
+            "problem": _trouble(name, offered, load, check) or None,
+            "lacks": plugins.lacks(offered[0]) or None,
+        }
         for name, offered in offers.items()
     ]
 
@@ -102,7 +108,21 @@ def _state(folder: Path) -> dict[str, str | None]:
 def _offered(group: str, load: Load, check: bool) -> list[tuple[str, str]]:
     """A group's names, and what is behind each: a target, another name, a conflict, or what is wrong with it."""
     offers = plugins.offers(group)
-    return [(name, _trouble(name, offers[name], load, check) or _target(name, offers)) for name in offers]
+    return [
+        (name, _trouble(name, offers[name], load, check) or _lacks(offers[name][0]) or _target(name, offers))
+        for name in offers
+    ]
+
+
+def _lacks(entry: EntryPoint) -> str:
+    missing = plugins.lacks(entry)
+    return f"lacks {missing}, which is not installed" if missing else ""
+
+
+def _absent(name: str, data_dir: Path | None) -> str:
+    """Of a data set that is not on this machine."""
+    source = registry.find(name)
+    return f"not here: {sources.how_to_get(source, data_dir)} ({source.description})"
 
 
 def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> str:
@@ -133,5 +153,6 @@ def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
     table.add_column(style="dim")
     for name, note in rows:
         bad = note.startswith(("broken: ", "conflict: "))
-        table.add_row(Text(name), Text(note, "red" if bad else ""))
+        lacks = note.startswith(("lacks ", "not here: "))
+        table.add_row(Text(name), Text(note, "red" if bad else "yellow" if lacks else ""))
     console.print(table)

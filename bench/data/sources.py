@@ -7,8 +7,10 @@ stand under the name of the entry point.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
@@ -17,19 +19,13 @@ from pathlib import Path
 import platformdirs
 
 from bench import plugins
+from bench.data import registry
 from bench.data.dataset import Dataset, ItemTable
 from bench.data.joined import PLUS, join
 from bench.errors import BenchError, said, unknown
 
 EMBEDDED = "ml-100k"
-INSTALL = "pip install --no-deps recbole==1.2.1"
-ML_100K_TEXT = {"movie_title": "title", "release_year": "year", "class": "genres"}
-FILES = {
-    "toys": "Amazon 2014 reviews, 5-core, Toys_and_Games",
-    "beauty": "Amazon 2014 reviews, 5-core, Beauty",
-    "sports": "Amazon 2014 reviews, 5-core, Sports_and_Outdoors",
-    "yelp": "Yelp 2019 challenge, 5-core",
-}
+ML_100K_TEXT = {"movie_title": "title", "release_year": "year", "class": "genres"}  # RecBole's names
 
 
 @dataclass(frozen=True)
@@ -43,8 +39,27 @@ class Known:
 
 def known(data_dir: Path | None = None) -> list[Known]:
     """All named data sets and whether they are here; reads no data."""
-    embedded = Known(EMBEDDED, "MovieLens-100k with titles, years and genres, embedded in RecBole", _embedded())
-    return [embedded] + [Known(name, text, _located(name, data_dir)) for name, text in FILES.items()]
+    return [Known(name, source.description, located(name, data_dir)) for name, source in registry.load().items()]
+
+
+def located(name: str, data_dir: Path | None = None) -> Path | None:
+    """The folder that a named data set is read from; None where it is not on this machine."""
+    within = _embedded() if name == EMBEDDED else None
+    return within or _located(name, data_dir)
+
+
+def missing(name_or_path: str, data_dir: Path | None = None) -> list[str]:
+    """Which of the named data sets `bench data get` knows and this machine lacks; several are joined by ``+``."""
+    parts = [part.strip() for part in name_or_path.split(PLUS)]
+    offered = plugins.names(plugins.DATASETS)
+    return [part for part in parts if part in registry.load() and part not in offered and not located(part, data_dir)]
+
+
+def home(data_dir: Path | None = None) -> Path:
+    """The folder that data sets are put into: ``data_dir``, else ``$BENCH_DATA_DIR``, else the user's data folder."""
+    for folder in _roots(data_dir):
+        return folder
+    raise BenchError("there is no folder for data sets: this user has no home; name one with --data-dir")
 
 
 def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
@@ -63,10 +78,8 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     offered = plugins.offers(plugins.DATASETS)
     if name_or_path in offered:
         return _offered(name_or_path, offered[name_or_path])
-    if name_or_path == EMBEDDED:
-        return _read_ml_100k()
-    if name_or_path in FILES:
-        return _read(_located(name_or_path, data_dir) or _not_found(name_or_path, data_dir), name_or_path)
+    if name_or_path in registry.load():
+        return _renamed(_read(located(name_or_path, data_dir) or _not_found(name_or_path, data_dir), name_or_path))
     path = Path(name_or_path).expanduser()
     if path.is_dir() or os.sep in name_or_path or "/" in name_or_path:
         return _read_file(path) if path.is_file() else _read(path)
@@ -75,7 +88,7 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
         return _read(folder, name_or_path)
     if path.is_file():
         return _read_file(path)
-    raise unknown("data set", name_or_path, [EMBEDDED, *FILES, *offered])
+    raise unknown("data set", name_or_path, [*registry.load(), *offered])
 
 
 def load(name: str) -> tuple[Callable[[], object], str]:
@@ -88,7 +101,7 @@ def load(name: str) -> tuple[Callable[[], object], str]:
 
 def clash(entry: EntryPoint) -> str:
     """That a package offers the name of one of the data sets above; empty where it does not."""
-    if entry.name not in (EMBEDDED, *FILES):
+    if entry.name not in registry.load():
         return ""
     return f"{plugins.where(entry)} has the name of a data set that bench knows itself; uninstall it, or name a folder"
 
@@ -126,12 +139,10 @@ def _read_file(path: Path) -> Dataset:
     )
 
 
-def _read_ml_100k() -> Dataset:
-    """Every rating, high or low, is an interaction."""
-    folder = _embedded()
-    if folder is None:
-        raise BenchError(f"'{EMBEDDED}' is read from the RecBole package, which is not installed; {INSTALL}")
-    dataset = _read(folder, EMBEDDED)
+def _renamed(dataset: Dataset) -> Dataset:
+    """RecBole's copy of MovieLens-100k under the column names of ours: both are one data set."""
+    if dataset.name != EMBEDDED:
+        return dataset
     text = {ML_100K_TEXT.get(column, column): values for column, values in dataset.items.text.items()}
     return replace(dataset, items=ItemTable(dataset.items.ids, text))
 
@@ -154,14 +165,21 @@ def _roots(data_dir: Path | None) -> Iterator[Path]:
         yield data_dir.expanduser()
     if os.environ.get("BENCH_DATA_DIR"):
         yield Path(os.environ["BENCH_DATA_DIR"]).expanduser()
-    yield platformdirs.user_data_path("bench")
+    with contextlib.suppress(RuntimeError):  # a user without a home, as in some containers
+        yield platformdirs.user_data_path("bench")
 
 
 def _not_found(name: str, data_dir: Path | None) -> Path:
-    roots = list(dict.fromkeys(_roots(data_dir)))
+    source = registry.find(name)
+    places = ", ".join(map(str, dict.fromkeys(_roots(data_dir)))) or "any folder"
     raise BenchError(
-        f"data set '{name}' ({FILES[name]}) is not in {', '.join(map(str, roots))}; convert it to RecBole "
-        "atomic files (for example with the tools of github.com/RUCAIBox/RecSysDatasets) and put "
-        f"{name}.inter and {name}.item into {roots[0] / name}, or name the folder above it with --data-dir or "
-        "$BENCH_DATA_DIR"
+        f"data set '{name}' ({source.description}) is not in {places}; get it: {how_to_get(source, data_dir)}; if it "
+        f"is here already, name the folder above {name}/{name}.inter with --data-dir or $BENCH_DATA_DIR"
     )
+
+
+def how_to_get(source: registry.Source, data_dir: Path | None = None) -> str:
+    """The one command that fetches a data set."""
+    given = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else ""
+    accept = " --accept-licence" if source.must_accept else ""
+    return f"bench data get {source.name}{' --from FILE' if source.by_hand else ''}{accept}{given}"

@@ -54,7 +54,10 @@ class AnyBaseline(ABC):
         self.settings = self.Settings() if settings is None else settings
 
     def validate_items(self, items: ItemTable) -> None:  # noqa: B027 - most need nothing
-        """BenchError where what it needs is not installed, or not in this catalogue. Asked before the first run."""
+        """BenchError where what it needs is not installed, or not in this catalogue. Asked before the first run.
+
+        A library that its package names in ``bench.needs`` is shown by ``bench ls`` where it is missing.
+        """
 
 
 class Baseline(AnyBaseline):

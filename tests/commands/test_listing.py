@@ -31,7 +31,7 @@ def test_all_that_can_be_named_is_listed(
     assert "textual_ids:Title" in rows["textual/title"]
     assert "the same as sasrec/ce" in rows["sasrec"]
     assert str(tmp_path / "toys") in rows["toys"]
-    assert "not found: Amazon 2014 reviews, 5-core, Beauty" in rows["beauty"]
+    assert f"not here: bench data get beauty --data-dir {tmp_path} (Amazon 2014 reviews" in rows["beauty"]
     assert "none yet" in said.out
     assert "identifiers that exist already" in rows["file:PATH"]
 
@@ -49,8 +49,8 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     assert list(found) == names
     assert {"name": "published", "of": found["recipes"][0]["of"]} in found["recipes"]
     assert "textual/idgenrec" in found["recipes"][0]["of"]
-    assert {"name": "textual/title", "is": "textual_ids:Title", "problem": None} in found["id_schemes"]
-    assert {"name": "pop", "is": "trivial_baselines:Popularity", "problem": None} in found["baselines"]
+    assert {"name": "textual/title", "is": "textual_ids:Title", "problem": None, "lacks": None} in found["id_schemes"]
+    assert {"name": "pop", "is": "trivial_baselines:Popularity", "problem": None, "lacks": None} in found["baselines"]
     folders = {line["name"]: line["folder"] for line in found["datasets"]}
     assert (folders["toys"], folders["beauty"]) == (str(tmp_path), None)
     assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "standard"]

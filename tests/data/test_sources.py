@@ -11,7 +11,7 @@ import platformdirs
 import pytest
 
 from bench.data.audit import statistics
-from bench.data.sources import find, known
+from bench.data.sources import find, home, known, located, missing
 from bench.errors import BenchError
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -49,7 +49,11 @@ def test_a_data_set_that_is_not_here_says_where_it_was_sought_and_how_to_get_it(
         find("sports", tmp_path / "given")
     for folder in ("given", "variable", "home/bench"):
         assert str(tmp_path / folder) in str(caught.value)
-    for part in ("Sports_and_Outdoors", "atomic", f"sports.inter and sports.item into {tmp_path / 'given' / 'sports'}"):
+    for part in (
+        "Sports_and_Outdoors",
+        f"get it: bench data get sports --data-dir {tmp_path / 'given'};",
+        "sports.inter",
+    ):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -138,12 +142,15 @@ def test_a_name_in_the_data_folder_goes_before_a_file(tmp_path: Path, monkeypatc
 
 def test_a_folder_where_data_are_missing_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
-    with pytest.raises(BenchError, match=rf"is not in {tmp_path}, {tmp_path / 'home' / 'bench'}; convert"):
+    with pytest.raises(BenchError, match=rf"is not in {tmp_path}, {tmp_path / 'home' / 'bench'}; get it: "):
         find("toys", tmp_path)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(BenchError, match=r"unknown data set 'toyz'; did you mean 'toys'\? known: beauty, ml-100k, "):
+    with pytest.raises(
+        BenchError,
+        match=r"unknown data set 'toyz'; did you mean 'toys'\? known: beauty, industrial-scientific, ml-100k, ",
+    ):
         find("toyz")
 
 
@@ -165,11 +172,47 @@ def test_the_embedded_data_set_is_read_without_importing_recbole(recbole: Path) 
     assert "recbole" not in sys.modules
 
 
-def test_without_recbole_the_install_line_is_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_recbole_the_one_command_is_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(BenchError, match=r"pip install --no-deps recbole==1\.2\.1"):
+    with pytest.raises(
+        BenchError, match=r"'ml-100k' .* is not in .*; get it: bench data get ml-100k --accept-licence;"
+    ):
         find("ml-100k")
-    assert [(entry.name, entry.found) for entry in known()][:2] == [("ml-100k", None), ("toys", None)]
+    assert [(entry.name, entry.found) for entry in known()][:2] == [("ml-100k", None), ("ml-1m", None)]
+
+
+def test_without_recbole_it_is_read_from_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    folder = put(tmp_path / "data" / "ml-100k", "ml-100k", "196")
+    (folder / "ml-100k.item").write_text("item_id:token\ttitle:token_seq\na\tToy Story\n")
+    assert find("ml-100k", tmp_path / "data").items.text == {"title": ("Toy Story",)}
+    assert located("ml-100k", tmp_path / "data") == folder
+
+
+def test_what_is_missing_and_could_be_got(tmp_path: Path) -> None:
+    put(tmp_path / "toys", "toys", "1")
+    assert missing("toys", tmp_path) == []
+    assert missing("toys+beauty+mine", tmp_path) == ["beauty"]
+    assert missing("./folder", tmp_path) == []
+
+
+def test_data_go_to_the_first_folder_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert home() == tmp_path / "home" / "bench"
+    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path / "variable"))
+    assert home() == tmp_path / "variable"
+    assert home(tmp_path / "given") == tmp_path / "given"
+
+
+def test_a_user_without_a_home_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(name: str) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(platformdirs, "user_data_path", no_home)
+    with pytest.raises(BenchError, match="this user has no home; name one with --data-dir"):
+        home()
+    with pytest.raises(BenchError, match=r"'toys' .* is not in any folder; get it: bench data get toys"):
+        find("toys")
+    assert home(tmp_path) == tmp_path
 
 
 def test_the_real_embedded_data_set() -> None:
