@@ -94,7 +94,7 @@ def test_an_unknown_data_set(refused: Refused, words: str) -> None:
         (["run", "--baseline", "pop", "--id-scheme", ","], "--id-scheme takes one name or more, separated by commas; "),
         (["run", "--baseline", ","], "--baseline takes one name or more, separated by commas; got ','"),
         (["run", "--baseline", "pop", "--dataset", "+"], "a data set has a name or is a folder; got ''"),
-        (["ids", "show", "textual", "--dataset", ","], "--dataset takes one name or more, separated by commas; found"),
+        (["ids", "show", "textual", "--dataset", ","], "--dataset takes one name or more, separated by commas; got"),
         (["ids", "export", "textual", "--dataset", " ", "--out", "i.json"], "a data set has a name or is a folder; "),
         (["report", "--dataset", ","], "--dataset takes one name or more, separated by commas; got ','"),
         (["data", "info", ""], "a data set has a name or is a folder; got '' (`bench ls` shows those known)"),
@@ -268,7 +268,7 @@ def test_a_user_with_two_interactions_trains_and_is_not_tested(
 
 def test_a_folder_without_data(run: Refused, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "found nothing; exactly one is needed" in run("--baseline", "pop", "--dataset", tmp_path / "empty")
+    assert "got nothing; exactly one is needed" in run("--baseline", "pop", "--dataset", tmp_path / "empty")
     assert "which is not a folder" in run("--baseline", "pop", "--dataset", tmp_path / "missing")
 
 

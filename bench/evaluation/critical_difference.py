@@ -39,7 +39,7 @@ def critical_difference(scores: Floats, level: float = 0.95) -> CriticalDifferen
     if datasets < LEAST_DATASETS or schemes < LEAST_SCHEMES:
         raise BenchError(
             f"a critical difference needs {LEAST_SCHEMES} or more schemes on {LEAST_DATASETS} or more data sets; "
-            f"found {schemes} on {datasets}"
+            f"got {schemes} on {datasets}"
         )
     if not np.isfinite(scores).all():
         raise BenchError("a critical difference needs a score of every scheme on every data set; got gaps")

@@ -70,7 +70,7 @@ class TokenIds:
         if self.tokens.ndim != 3 or self.lengths.shape != self.tokens.shape[:2]:
             raise BenchError(
                 f"identifier tokens must be [variants, items, length] with lengths [variants, items]; "
-                f"found {self.tokens.shape} and {self.lengths.shape}"
+                f"got {self.tokens.shape} and {self.lengths.shape}"
             )
         refuse_unusable(self.tokens, self.lengths, self.vocabulary)
         if self.users is not None:
@@ -177,7 +177,7 @@ class VectorIds:
         if self.template.separator or not self.vocabulary.encode(f"{self.template.before} {self.template.after}"):
             raise BenchError(
                 "the template of vectors must have words before or after the history, and no separator; "
-                f"found {self.template}"
+                f"got {self.template}"
             )
 
     def __len__(self) -> int:

@@ -26,7 +26,7 @@ class UserIds:
         if self.tokens.ndim != 2 or self.lengths.shape != self.tokens.shape[:1]:
             raise BenchError(
                 f"tokens of users must be [users, length] with lengths [users]; "
-                f"found {self.tokens.shape} and {self.lengths.shape}"
+                f"got {self.tokens.shape} and {self.lengths.shape}"
             )
 
     def __len__(self) -> int:

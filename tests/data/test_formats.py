@@ -135,7 +135,7 @@ GOOD = "u\ta\t1\nu\tb\t2\n"
         (f"{INTER}\n\n", r"d\.inter, line 1: a header and no rows"),
         (
             f"userid:token\titem_id:token\ttimestamp:float\n{GOOD}",
-            r"found userid:token, .*is 'userid' meant to be 'user_",
+            r"got userid:token, .*is 'userid' meant to be 'user_",
         ),
         (
             f"user_id:token\titem_id:token\n{GOOD}",
@@ -201,7 +201,7 @@ def test_a_folder_must_hold_the_file_that_is_asked_for(tmp_path: Path) -> None:
         read_atomic(tmp_path / "absent")
     write(tmp_path, GOOD)
     (tmp_path / "e.inter").write_text(f"{INTER}\nw\tz\t9\n")
-    with pytest.raises(BenchError, match=r"found d\.inter, e\.inter; exactly one is needed"):
+    with pytest.raises(BenchError, match=r"got d\.inter, e\.inter; exactly one is needed"):
         read_atomic(tmp_path)
     with pytest.raises(BenchError, match=r"asked for f\.inter"):
         read_atomic(tmp_path, "f")

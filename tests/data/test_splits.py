@@ -72,7 +72,11 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
     train = leave_one_out(dataset).train
     assert {field.name for field in fields(train)} == {
         *("dataset", "items", "sequences", "seed", "language"),
-        *("cache", "cached_seconds", "report"),  # a folder, what reading from it spares, and where to say how far it is
+        *(
+            "cache",
+            "cached_seconds",
+            "progress",
+        ),  # a folder, what reading from it spares, and where to say how far it is
     }
     assert train.items is dataset.items
     for array in (train.sequences.values, train.sequences.offsets):

@@ -53,5 +53,5 @@ def test_too_little_is_refused(shape: tuple[int, int], said: str) -> None:
 
 
 def test_gaps_are_refused() -> None:
-    with pytest.raises(BenchError, match="found gaps"):
+    with pytest.raises(BenchError, match="got gaps"):
         critical_difference(np.full((5, 3), np.nan))

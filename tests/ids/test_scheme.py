@@ -89,9 +89,7 @@ def test_variants_have_codes_of_their_own() -> None:
     ],
 )
 def test_shapes_must_agree(tokens: NDArray[np.int32], lengths: NDArray[np.int32]) -> None:
-    with pytest.raises(
-        BenchError, match=r"must be \[variants, items, length\] with lengths \[variants, items\]; found"
-    ):
+    with pytest.raises(BenchError, match=r"must be \[variants, items, length\] with lengths \[variants, items\]; got"):
         TokenIds(tokens, lengths, VOCABULARY)
 
 
@@ -145,7 +143,7 @@ def test_identifiers_of_users_are_held_to_the_same() -> None:
         named([3, 1], [5, 0], lengths=[2, 1])
     with pytest.raises(BenchError, match="token 4 stands behind the end of the identifier of user 0"):
         named([3, 4], [5, 0], lengths=[1, 1])
-    with pytest.raises(BenchError, match=r"tokens of users must be \[users, length\] with lengths \[users\]; found"):
+    with pytest.raises(BenchError, match=r"tokens of users must be \[users, length\] with lengths \[users\]; got"):
         named([3, 4], lengths=[2, 1])
 
 

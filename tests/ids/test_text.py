@@ -104,7 +104,7 @@ def test_a_catalogue_without_text_columns_is_refused() -> None:
 
 
 def test_dimensions_are_counted_from_none() -> None:
-    assert refused(lambda: TextSettings(dimensions=-1)).endswith("found -1")
+    assert refused(lambda: TextSettings(dimensions=-1)).endswith("got -1")
     assert embed(view(TITLES), TextSettings(dimensions=0)).shape == (12, 7), "as encoded: one channel for each word"
 
 

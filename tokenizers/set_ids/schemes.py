@@ -70,7 +70,7 @@ class CollaborativeSettings(Common):
         if not self.learning_rate > 0 or not 0 <= self.dropout < 1:
             raise BenchError(
                 "settings 'learning_rate' and 'dropout' must be above 0, and at least 0 and below 1; "
-                f"found {self.learning_rate} and {self.dropout}"
+                f"got {self.learning_rate} and {self.dropout}"
             )
 
 

@@ -149,7 +149,7 @@ def _tokens(path: Path, key: str, value: Any) -> tuple[str, ...]:
     if wrong:
         raise BenchError(
             f"the identifier of item '{key}' of '{path}' must be all tokens or all whole numbers, 0 or above; "
-            f"found {wrong[0]!r}"
+            f"got {wrong[0]!r}"
         )
     return by_place(value)
 

@@ -142,7 +142,7 @@ def test_a_rotation_comes_before_product_quantisation(make_view: MakeView) -> No
     assert_sound(ids, 300)
     assert unique(ids)
     assert not np.array_equal(codes_of(ids)[:, :3], codes_of(plain)[:, :3])
-    with pytest.raises(BenchError, match=r"opq learns its rotation from 256 or more items .* found 255 items"):
+    with pytest.raises(BenchError, match=r"opq learns its rotation from 256 or more items .* got 255 items"):
         make(Opq, CODES).fit(make_view(titles[:255]))
 
 
