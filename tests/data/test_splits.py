@@ -76,7 +76,7 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
             "cache",
             "cached_seconds",
             "progress",
-        ),  # a folder, what reading from it spares, and where to say how far it is
+        ),  # a folder, what reading from it spares, the bar
     }
     assert train.items is dataset.items
     for array in (train.sequences.values, train.sequences.offsets):
