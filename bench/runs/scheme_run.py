@@ -280,7 +280,7 @@ def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
         "share": stage.budget_fraction,
         "steps": state.step,
         "best_validation": state.best if stage.use_validation else None,
-        "mixture": state.memory,
+        "mixture": state.mixture_state,
     }
 
 
