@@ -148,7 +148,9 @@ def test_examples_are_written_in_the_variant_that_is_drawn(
     only = [outcome(job(ids=two.only(variant), path=Path(f"{job().path}-{variant}")))[0] for variant in (0, 1)]
     for variant in (0, 1):
         chosen = np.eye(2)[variant]
-        made = job(ids=two, mixture=lambda _, chosen=chosen: chosen, use_validation=False, path=Path(f"{job().path}m{variant}"))
+        made = job(
+            ids=two, mixture=lambda _, chosen=chosen: chosen, use_validation=False, path=Path(f"{job().path}m{variant}")
+        )
         made.validate = lambda: pytest.fail("validation is not to be looked at")
         found, state = outcome(made)
         assert (state["best_step"], state["step"]) == (0, 6)
@@ -192,7 +194,9 @@ def test_snapshots_hold_the_weights_of_their_epoch(job: Jobs, tmp_path: Path) ->
         seen[session.epoch] = {name: value.clone() for name, value in session.recommender.backbone.state_dict().items()}
         return np.ones(1)
 
-    made = job(epochs=4, snapshots=(0.5, 1.0), use_validation=False, mixture=looking, path=tmp_path / "kept.safetensors")
+    made = job(
+        epochs=4, snapshots=(0.5, 1.0), use_validation=False, mixture=looking, path=tmp_path / "kept.safetensors"
+    )
     train(made)
     seen[4] = dict(made.recommender.backbone.state_dict())
     for part, epoch in ((0.5, 2), (1.0, 4)):
