@@ -56,7 +56,9 @@ def fitted(
             f"{scheme.name} made identifiers for {len(ids.users)} users of {len(train.sequences)}; "
             "fit must return one for each row of train.sequences, in their order, or none at all"
         )
-    notes = {"fit_seconds": watch.seconds + sum(train.cached_seconds)}
+    notes = {"seconds": watch.seconds + sum(train.cached_seconds)}
+    if not train.cached_seconds:  # of what comes from the cache, nobody knows them
+        notes["processor_seconds"] = watch.processor_seconds
     storage.save(ids, path, notes)
     return ids, notes
 

@@ -102,7 +102,7 @@ class LoadMeter:
 
 def load_average() -> float:
     """Of the last minute."""
-    return round(psutil.getloadavg()[0], 2)
+    return round(float(psutil.getloadavg()[0]), 2)
 
 
 def environment(device: str, processes: int) -> dict[str, Any]:

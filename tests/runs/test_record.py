@@ -22,8 +22,8 @@ from bench.runs.request import Request
 
 COSTS = {
     "parameters": 10.0,
-    "fit_seconds": 0.5,
-    "train_seconds": 1.5,
+    "id_construction_seconds": 0.5,
+    "training_seconds": 1.5,
     "inference_seconds_per_1000_users": 2.0,
     "peak_memory_mb": 300.0,
 }
