@@ -21,6 +21,7 @@ from bench.training.cost import Stopwatch
 from bench.versions import installed
 from bench.vocabulary import Vocabulary
 
+FORMAT = "2"  # of what is kept; rises with the names of its notes
 LIBRARIES = ("bench", "numpy", "scipy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
 
 
@@ -90,5 +91,14 @@ def fit_key(scheme: IdScheme, train: TrainView) -> str:
     libraries = [f"{name} {installed(name) or 'absent'}" for name in LIBRARIES]
     settings = json.dumps(asdict(scheme.settings))
     sources = [subjects.source_digest(type(scheme)), subjects.source_digest(IdScheme)]
-    parts = [scheme.name, str(scheme.version), settings, scheme.cache_key(), train.fingerprint, *sources, *libraries]
+    parts = [
+        FORMAT,
+        scheme.name,
+        str(scheme.version),
+        settings,
+        scheme.cache_key(),
+        train.fingerprint,
+        *sources,
+        *libraries,
+    ]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]

@@ -6,7 +6,8 @@ import itertools
 import math
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,42 @@ def test_where_nothing_is_trained_the_weights_are_validated_as_they_are(job: Job
 def test_validation_is_due_every_few_epochs_and_at_the_end(job: Jobs) -> None:
     curve = train(job(epochs=5, validate_every=2)).curve
     assert [point["step"] for point in curve if "ndcg@10" in point] == [6, 12, 15]
+
+
+# -- costs ------------------------------------------------------------------------------------------------------------
+
+
+def test_validation_is_no_part_of_training(job: Jobs) -> None:
+    """Two validations of 0.2 s each, and training that sleeps 0.05 s in each of six steps."""
+
+    def validate() -> float:
+        time.sleep(0.2)
+        return 0.5
+
+    def progress(step: int, total: int, stats: Mapping[str, float]) -> None:
+        time.sleep(0 if "ndcg@10" in stats else 0.05)
+
+    started = job(validate=validate, progress=progress)
+    begin = time.monotonic()
+    state = train(started)
+    passed = time.monotonic() - begin
+    assert 0.4 <= state.validation_seconds < passed - 0.3
+    assert 0.3 <= state.training_seconds <= passed - 0.4
+    assert passed - state.training_seconds - state.validation_seconds < 0.02  # nothing is left out
+    assert 0 < state.processor_seconds <= passed * 1.5 - 0.6
+
+
+def test_work_is_counted_once_for_every_example(job: Jobs) -> None:
+    """One token an item, which has no end; histories stand between no other tokens."""
+    state = train(job(examples="all"))
+    lengths = [min(place, 20) for length in job().sequences.lengths for place in range(1, length)]
+    model = job().recommender
+    separator = model.input_lengths(Sequences.from_rows([[1, 2]])) - model.input_lengths(Sequences.from_rows([[1]]))
+    around = model.input_lengths(Sequences.from_rows([[1]]))[0] - 1
+    read = sum(length + (length - 1) * (separator[0] - 1) + around for length in lengths)
+    assert (state.tokens_read, state.tokens_written) == (2 * read, 2 * len(lengths))
+    assert state.training_flops is not None
+    assert state.training_flops > 6 * state.tokens_written * 16 * model.ids.vocabulary.size  # of the output layer alone
 
 
 # -- budget and schedule ----------------------------------------------------------------------------------------------
