@@ -11,8 +11,8 @@ ranks of every user are in ``per_user.parquet`` of the cell.
     bench run --baseline sasrec --dataset toys --tune 20 --set sasrec.n_layers=2
 
 searches ``ranges`` for the settings that validate best (``tuning``), leaving alone what was given. ``training.search``
-in ``result.json`` has every trial with its settings, validation score and seconds, or why it failed. ``train_seconds``
-are then those of the whole search.
+in ``result.json`` has every trial with its settings, validation score and seconds, or why it failed. Costs are then
+those of the whole search.
 """
 
 from __future__ import annotations

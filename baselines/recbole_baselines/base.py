@@ -139,9 +139,16 @@ class RecBoleBaseline(TrainedBaseline):
     def facts(self) -> Facts:
         assert self.process, "fit comes first"
         found = {**self.found, "recbole": VERSION}
-        parameters, seconds = found.pop("parameters"), found.pop("seconds")
-        reading = self.writing + found.pop("importing_seconds") + found.pop("loading_seconds")
-        return Facts(parameters, reading, seconds, round(self.process.peak_mb(), 1), found)
+        validation = found.pop("validation_seconds")
+        return Facts(
+            parameters=found.pop("parameters"),
+            training_seconds=found.pop("seconds") - validation,
+            validation_seconds=validation,
+            processor_seconds=found.pop("processor_seconds"),
+            preparation_seconds=self.writing + found.pop("importing_seconds") + found.pop("loading_seconds"),
+            peak_memory_mb=round(self.process.peak_mb(), 1),
+            training=found,
+        )
 
     def close(self) -> None:
         if self.process:

@@ -34,11 +34,17 @@ class Reporting:
         self.latest = LATEST_PRETRAINED if self.pretraining else LATEST
         self.curve: list[dict[str, float]] = []
         self.step, self.steps, self.begin = 0, 1, owner.begin
+        self.validation_seconds, self.processor_begin = 0.0, owner.processor_begin
 
     @property
     def seconds(self) -> float:
         """Spent on training and validation, before a stop as well."""
         return time.monotonic() - self.begin
+
+    @property
+    def processor_seconds(self) -> float:
+        """The same, of all cores."""
+        return time.process_time() - self.processor_begin
 
     def _train_epoch(self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False) -> Any:
         # Randomness of an epoch depends on nothing before it, so a resumed run repeats exactly.
@@ -62,7 +68,9 @@ class Reporting:
         return losses
 
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, dict[str, float]]:
+        begin = time.monotonic()
         score = self.owner.validate()
+        self.validation_seconds += time.monotonic() - begin
         self._note({self.owner.job["selection"]: score})
         return score, {self.owner.job["selection"]: score}
 
@@ -75,7 +83,8 @@ class Reporting:
 
     def keep(self, epoch: int, score: float) -> None:
         """Called after each validation, when RecBole has saved the best: leave what is needed to go on from here."""
-        state = {name: getattr(self, name) for name in ("cur_step", "best_valid_score", "curve", "seconds")}
+        kept = ("cur_step", "best_valid_score", "curve", "seconds", "validation_seconds", "processor_seconds")
+        state = {name: getattr(self, name) for name in kept}
         weights = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}  # type: ignore[attr-defined]
         with writing():
             torch.save({**state, **weights, "start_epoch": epoch + 1}, f"{self.latest}.half")
@@ -99,6 +108,8 @@ class Reporting:
         self.start_epoch, self.cur_step = found["start_epoch"], found["cur_step"]
         self.best_valid_score, self.curve = found["best_valid_score"], found["curve"]
         self.begin -= found["seconds"]
+        self.processor_begin -= found["processor_seconds"]
+        self.validation_seconds = found["validation_seconds"]
         if self.cur_step > self.stopping_step:  # type: ignore[attr-defined]
             self.epochs = self.start_epoch
 
@@ -115,4 +126,6 @@ class Reporting:
             "selection": metric,
             "curve": self.curve,
             "seconds": self.seconds,
+            "validation_seconds": self.validation_seconds,
+            "processor_seconds": self.processor_seconds,
         }

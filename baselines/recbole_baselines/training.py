@@ -50,7 +50,7 @@ def best_of(job: dict[str, Any], progress: Progress) -> tuple[Model, dict[str, A
     chosen = tuning.best(tried)
     model = Model(job, chosen, trials[chosen])
     found = model.train(progress)
-    totals = {name: sum(trial[name] for trial in tried) for name in ("seconds", "loading_seconds")}
+    totals = {name: sum(trial[name] for trial in tried) for name in tuning.SPENT}
     return model, {**found, **totals, "search": {"seed": job["seed"], "chosen": chosen, "trials": tried}}
 
 
@@ -118,7 +118,8 @@ class Model:
         found = {**trainer.facts(), "parameters": self._parameters()}
         if Path(PRETRAINING).exists():
             earlier = read_json(Path(PRETRAINING))
-            found |= {"pretraining_curve": earlier["curve"], "seconds": found["seconds"] + earlier["seconds"]}
+            spent = {name: found[name] + earlier[name] for name in ("seconds", "processor_seconds")}
+            found |= {"pretraining_curve": earlier["curve"], **spent}
         return found
 
     def _pretrain(self, progress: Progress) -> None:
@@ -129,11 +130,12 @@ class Model:
         trainer = self._trainer(progress, 0)
         trainer.resume()
         trainer.fit(batches)
-        write_json(Path(PRETRAINING), {"curve": trainer.curve, "seconds": trainer.seconds})
+        spent = {"seconds": trainer.seconds, "processor_seconds": trainer.processor_seconds}
+        write_json(Path(PRETRAINING), {"curve": trainer.curve, **spent})
 
     def _fresh(self, stage: str) -> TrainDataLoader:
         """The model with its first weights, and what it trains on. Only S3Rec has another stage than ``finetune``."""
-        self.begin = time.monotonic()  # ItemKNN does all its work while it is made
+        self.begin, self.processor_begin = time.monotonic(), time.process_time()  # ItemKNN works while it is made
         if self.job["model"] == "S3Rec":
             self.config["train_stage"], self.config["save_step"] = stage, self.earlier
             self.config["pre_model_path"] = PRETRAINED.format(self.earlier)

@@ -21,7 +21,8 @@ from recbole_baselines.messages import told
 from recbole_baselines.models import Ranges
 
 FAILED = "failed.json"
-KEPT = ("best_validation", "best_step", "epochs", "seconds", "loading_seconds")  # of what a training came to
+SPENT = ("seconds", "loading_seconds", "validation_seconds", "processor_seconds")  # the first holds the third
+KEPT = ("best_validation", "best_step", "epochs", *SPENT)  # of what a training came to
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -43,7 +44,7 @@ def attempt(settings: dict[str, Any], folder: Path, train: Callable[[], dict[str
 
     A failure is written into ``folder``, where a search that is gone on with finds it.
     """
-    failure, begin = folder / FAILED, time.monotonic()
+    failure, begin, processor = folder / FAILED, time.monotonic(), time.process_time()
     if failure.exists():
         return read_json(failure)
     try:
@@ -53,7 +54,8 @@ def attempt(settings: dict[str, Any], folder: Path, train: Callable[[], dict[str
         raise
     except Exception as error:  # RecBole raises whatever it likes
         traceback.print_exc()
-        spent = {"seconds": time.monotonic() - begin, "loading_seconds": 0.0}  # reading the data is among the seconds
+        seconds, used = time.monotonic() - begin, time.process_time() - processor  # reading the data is among them
+        spent = dict(zip(SPENT, (seconds, 0.0, 0.0, used), strict=True))
         record = {"settings": settings, "failed": told(error), **spent}
         write_json(failure, record)
         return record

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.backbone.flops import attention, product
 from bench.backbone.linear import Linear, linear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -319,6 +320,19 @@ class T5(nn.Module):
         if self.config.scaled:
             hidden = hidden * self.config.d_model**-0.5
         return linear(hidden, weight if rows is None else weight[rows])
+
+    def flops(self, batch: int, read: int, written: int, logits: int) -> int:
+        """Floating-point operations of the matrix products of one forward pass: ``batch`` sequences of ``read`` encoder
+        and ``written`` decoder positions, and ``logits`` hidden states through the output layer.
+        """
+        c, inner = self.config, self.config.heads * self.config.d_kv
+        pair = 2 * c.d_model * inner  # weights of queries and outputs; keys and values have as many
+        feed_forward = c.d_model * c.d_ff * (3 if c.gated else 2)
+        encoder = product(2 * pair + feed_forward, batch * read) + attention(batch, read, read, inner)
+        decoder = product(3 * pair + feed_forward, batch * written) + attention(batch, written, written, inner)
+        cross = product(pair, batch * read) + attention(batch, written, read, inner)
+        output = product(c.d_model * c.vocabulary, logits)
+        return c.layers * encoder + c.decoder_layers * (decoder + cross) + output
 
     def forward(self, inputs: Tensor, mask: Tensor | None, targets: Tensor) -> Tensor:
         """Teacher forcing: source ``[B, S]``, its mask, decoder input ``[B, T]`` to logits ``[B, T, vocabulary]``."""

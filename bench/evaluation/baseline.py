@@ -97,11 +97,17 @@ class TrainingContext:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a trained baseline has cost, as in ``result.json``; ``training`` is its curve and whatever explains it."""
+    """What a trained baseline has cost, as in ``result.json``; None for what was not measured.
+
+    ``processor_seconds`` are those of training and validation together, ``preparation_seconds`` went into files and
+    imports. ``training`` is its curve and whatever explains it.
+    """
 
     parameters: float | None
-    fit_seconds: float | None
-    train_seconds: float
+    training_seconds: float
+    validation_seconds: float | None = None
+    processor_seconds: float | None = None
+    preparation_seconds: float | None = None
     peak_memory_mb: float | None = None
     training: dict[str, Any] = field(default_factory=dict)
 

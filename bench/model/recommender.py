@@ -66,6 +66,17 @@ class Slots:
 Batch = Mapping[str, Tensor | None]
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a step of training takes: floating-point operations (``bench.backbone.flops``), None where a recommender
+    does not count them; encoder positions that were read and decoder positions that were predicted, without padding.
+    """
+
+    flops: int | None
+    tokens_read: int
+    tokens_written: int
+
+
 class Recommender(nn.Module, ABC):
     """A T5 with a head for one kind of identifier.
 
@@ -89,6 +100,12 @@ class Recommender(nn.Module, ABC):
     @abstractmethod
     def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0, prompts: Prompts = 0) -> Batch:
         """Tensors of a training batch, on the CPU. Input and target of an example are of the same variant."""
+
+    @abstractmethod
+    def work(
+        self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
+    ) -> Work:
+        """What a step of training on one batch takes, from shapes alone; ``lengths`` are its ``input_lengths``."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:

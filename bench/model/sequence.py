@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.backbone.flops import TRAINING
 from bench.backbone.t5 import T5, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.ids.identifiers import TokenIds, Variants
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model.beam import beam_search, score_all
 from bench.model.inputs import EncoderInput, HistoryWriter
-from bench.model.recommender import Batch, Decoding, Recommender, Slots, required, to_device
+from bench.model.recommender import Batch, Decoding, Recommender, Slots, Work, required, to_device
 from bench.model.trie import Forest, Trie, with_end
 
 IGNORED = -1  # label where the identifier of a row has already ended
@@ -68,6 +69,14 @@ class SequenceRecommender(Recommender):
         longest = self.steps[variants, items].max()
         tensors = {name: torch.from_numpy(array[variants, items, :longest]) for name, array in chosen.items()}
         return {**self._read(source), **tensors}
+
+    def work(
+        self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
+    ) -> Work:
+        predictions, longest = self.targets(items, variants), int(self.steps[variants, items].max())
+        forward = self.backbone.flops(len(items), int(lengths.max()), longest, predictions)
+        written = int((self.labels[variants, items] != IGNORED).sum())
+        return Work(TRAINING * forward, int(lengths.sum()), written)
 
     def _read(self, source: EncoderInput) -> Batch:
         """What the encoder is given."""

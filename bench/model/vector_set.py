@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.backbone.flops import TRAINING, product
 from bench.backbone.linear import linear
 from bench.backbone.t5 import MASKED, T5
 from bench.data.dataset import ItemIndices, Sequences
@@ -19,7 +20,7 @@ from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores
 from bench.ids.identifiers import Variants, VectorIds
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model import softmax
-from bench.model.recommender import Batch, Decoding, Recommender, Slots, required, to_device
+from bench.model.recommender import Batch, Decoding, Recommender, Slots, Work, required, to_device
 from bench.model.set_inputs import SetWriter
 from bench.model.vectors import ItemVectors
 
@@ -116,11 +117,27 @@ class VectorSetRecommender(Recommender):
     def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0, prompts: Prompts = 0) -> Batch:
         return {**self._read(histories, prompts), "targets": torch.from_numpy(np.asarray(items, np.int64))}
 
+    def work(
+        self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
+    ) -> Work:
+        count, batch, slots, drawn = len(self.ids), len(items), len(self.queries), self.ids.negatives
+        read = len(np.unique(histories.values))
+        made = count if self._at_once else read + (drawn or count) + batch  # items whose vectors are computed
+        scores = product(self.queries.numel() * (drawn or count), batch)
+        forward = self.backbone.flops(batch, int(lengths.max()), slots, 0) + scores
+        flops = TRAINING * forward + self.vectors.training_flops(made, read)
+        return Work(flops, int(lengths.sum()), slots * batch)
+
+    @property
+    def _at_once(self) -> bool:
+        """Whether training computes the vectors of the whole catalogue together."""
+        return len(self.ids) <= AT_ONCE and not self.ids.negatives
+
     def forward(self, batch: Batch) -> Tensor:
         places, targets, count = required(batch, "items"), required(batch, "targets"), len(self.ids)
         inside = places >= 0
         items, rows = torch.unique(places[inside], return_inverse=True)
-        everything = self.vectors() if count <= AT_ONCE and not self.ids.negatives else None
+        everything = self.vectors() if self._at_once else None
         table = self.vectors(items) if everything is None else everything[:, items]
         hidden = self._encoded(batch, table, rows)
         if everything is not None:

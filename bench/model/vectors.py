@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from bench.backbone.flops import TRAINING, product
 from bench.backbone.linear import linear
 from bench.ids.identifiers import Feature, VectorIds
 
@@ -35,6 +36,10 @@ class ItemVectors(nn.Module):
         """``items [...]`` to ``[..., slots]``: whether a slot says anything of an item."""
         parts = [feature.known[items].expand(*items.shape, feature.slots) for feature in self.each]
         return torch.cat(parts, -1) > 0
+
+    def training_flops(self, made: int, rebuilt: int) -> int:
+        """Of a step that computes the vectors of ``made`` items and rebuilds the features of ``rebuilt`` ones."""
+        return sum(feature.training_flops(made, rebuilt) for feature in self.each)
 
     @property
     def each(self) -> list[FeatureVectors]:
@@ -67,6 +72,11 @@ class FeatureVectors(nn.Module):
         encoded: Tensor = self.encoder(vectors) * known
         return torch.unflatten(encoded, -1, (self.slots, self.width))
 
+    def training_flops(self, made: int, rebuilt: int) -> int:
+        """As of ``ItemVectors``. Features are frozen: the layer that reads them has no gradient of its input."""
+        encoder, decoder = _weights(self.encoder), _weights(self.decoder)
+        return TRAINING * (product(sum(encoder), made) + product(sum(decoder), rebuilt)) - product(encoder[0], made)
+
     def auxiliary(self, vectors: Tensor, items: Tensor) -> Tensor:
         """The weighted mean squared error ``[n]`` of what is rebuilt from ``vectors [slots, n, D]``."""
         if self.decoder is None:
@@ -74,6 +84,11 @@ class FeatureVectors(nn.Module):
         rebuilt: Tensor = self.decoder(vectors.transpose(0, 1).flatten(1))
         wrong = (rebuilt.float() - self.vectors[items]).square().mean(-1)
         return self.weight * wrong * self.known[items, 0]
+
+
+def _weights(network: nn.Module | None) -> list[int]:
+    """How many weights the matrix of each linear layer has."""
+    return [layer.weight.numel() for layer in (network or nn.Identity()).modules() if isinstance(layer, nn.Linear)]
 
 
 class Affine(nn.Linear):

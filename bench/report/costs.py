@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.report.numbers import number, seconds, weights
+from bench.report.numbers import flops, number, seconds, weights
 from bench.report.quality import stored
 from bench.report.rows import Row
 from bench.report.table import Cell, Column
@@ -44,17 +44,21 @@ def _steps(row: Row) -> Cell:
     return Cell(number(value, 0), stored(row, field), value)
 
 
+def _measured(title: str, name: str, written: Callable[[float | None], str]) -> Cost:
+    return Cost(title, f"costs.{name}", lambda row: row.cost(name), written)
+
+
 COSTS = (
     Cost("tokens per item", "identifiers.tokens_mean", lambda row: row.identifier("tokens_mean"), number),
-    Cost("parameters", "costs.parameters", lambda row: row.cost("parameters"), weights),
-    Cost("fit s", "costs.fit_seconds", lambda row: row.cost("fit_seconds"), seconds),
-    Cost("train s", "costs.train_seconds", lambda row: row.cost("train_seconds"), seconds),
-    Cost(
-        "inference s per 1,000 users",
-        "costs.inference_seconds_per_1000_users",
-        lambda row: row.cost("inference_seconds_per_1000_users"),
-        seconds,
-    ),
-    Cost("peak MB", "costs.peak_memory_mb", lambda row: row.cost("peak_memory_mb"), lambda value: number(value, 0)),
+    _measured("parameters", "parameters", weights),
+    _measured("ID construction (s)", "id_construction_seconds", seconds),
+    _measured("training (s)", "training_seconds", seconds),
+    _measured("validation (s)", "validation_seconds", seconds),
+    _measured("processor (s)", "processor_seconds", seconds),
+    _measured("training FLOPs", "training_flops", flops),
+    _measured("tokens read", "tokens_read", weights),
+    _measured("tokens written", "tokens_written", weights),
+    _measured("inference (s per 1,000 users)", "inference_seconds_per_1000_users", seconds),
+    _measured("peak memory (MB)", "peak_memory_mb", lambda value: number(value, 0)),
     Cost("seeds", "seed", lambda row: float(len(row.cells)), lambda value: number(value, 0)),
 )

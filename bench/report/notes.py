@@ -11,7 +11,7 @@ from bench.report.rows import Row, differing
 from bench.report.seed_notes import of_noise
 from bench.report.significance import Tested
 from bench.report.table import DAGGER, Note, strong
-from bench.results.read import DatasetFacts, Result
+from bench.results.read import DatasetFacts, Result, Scalar
 
 MACHINE = ("platform", "device", "cpu_threads", "processes")  # where these differ, so do seconds and memory
 SHORT = ("bench", "torch", "device", "cpu_threads", "processes")  # of the environment, under every table
@@ -57,10 +57,18 @@ EFFECT = (
 WON = "; won, lost and tied count users by NDCG@10"
 COSTS = (
     "means over seeds; tokens include an end token where identifiers have one; decode steps are those of beam search, "
-    "one for each token of the longest identifier, or one for all where vectors are written at once; fit s is what "
-    "making the identifiers took, of a baseline what writing and reading its files took; a dash stands where nothing "
-    "was measured"
+    "one for each token of the longest identifier, or one for all where vectors are written at once; ID construction, "
+    "training and validation are seconds of the clock; processor is what training and validation used of all cores; "
+    "training FLOPs are floating-point operations of matrix products, counted from shapes, three times those of a "
+    "forward pass; tokens read and written are those of training, without padding; a dash stands where nothing was "
+    "measured"
 )
+LOADED = (
+    "measured beside other load: the load average of the machine was above the cores that the run could use, so its "
+    "seconds are too many; compare processor seconds and FLOPs"
+)
+LOAD = ("load_average_start", "load_average_end", "cores_used")  # of the environment; they differ in every run
+LOAD_MARGIN = 0.5  # by which a load average may exceed what a run uses: it is a mean over a minute
 DIAGNOSTICS = (
     "collision rate: items that share their identifier with another, test-weighted: the same by test interactions; "
     "strict counts the target as the last item of its slot, expected lets a slot show one of its items at random, "
@@ -144,7 +152,7 @@ def _if(named: Sequence[str], title: str, said: str) -> list[Note]:
 
 
 def of_costs(rows: Sequence[Row]) -> list[Note]:
-    return [Note("costs", COSTS), *_machines(rows)]
+    return [Note("costs", COSTS), *_machines(rows), *_loaded(rows)]
 
 
 def _data(dataset: DatasetFacts) -> Note:
@@ -243,7 +251,11 @@ def _scheme(result: Result) -> str:
 
 
 def _environments(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    return {name: {"bench": cell.bench, **cell.environment} for name, cell in _cells(rows).items()}
+    """Without the load, which is another one in every run."""
+    return {
+        name: {"bench": cell.bench, **{key: value for key, value in cell.environment.items() if key not in LOAD}}
+        for name, cell in _cells(rows).items()
+    }
 
 
 def _environment(rows: Sequence[Row]) -> list[Note]:
@@ -260,3 +272,23 @@ def _machines(rows: Sequence[Row]) -> list[Note]:
     if not differing([{key: held.get(key) for key in MACHINE} for held in _environments(rows).values()]):
         return []
     return [Note("machines", strong("measured on different machines") + ": seconds and memory do not compare")]
+
+
+def _loaded(rows: Sequence[Row]) -> list[Note]:
+    """Which runs had to share the machine: how high the load average was, and how many cores a run used."""
+    named = []
+    for name, cell in _cells(rows).items():
+        load, used = _load(cell.environment)
+        if load > used + LOAD_MARGIN:
+            named.append(f"{name} ({load:.1f}, used {float(cell.environment['cores_used'] or 0):.1f})")
+    return [Note("load", strong(LOADED) + ": " + ", ".join(named))] if named else []
+
+
+def _load(environment: Mapping[str, Scalar]) -> tuple[float, float]:
+    """The higher load average, and the cores that the run used or could have used; 0 where they are not stored."""
+
+    def figure(name: str) -> float:
+        return float(environment.get(name) or 0)
+
+    load = max(figure("load_average_start"), figure("load_average_end"))
+    return load, max(figure("cores_used"), figure("cpu_threads") * figure("processes"))

@@ -39,6 +39,16 @@ def weights(value: float | None) -> str:
     return f"{value / size:,.1f}{unit}" if unit else f"{value:,.0f}"
 
 
+def flops(value: float | None) -> str:
+    """``2.41 P``: floating-point operations, in thousands of thousands."""
+    if value is None:
+        return DASH
+    size, unit = next(
+        ((size, unit) for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G")) if value >= size), (1e6, "M")
+    )
+    return f"{value / size:,.3g} {unit}"
+
+
 def seconds(value: float | None) -> str:
     """Three figures where seconds are few, whole seconds where they are many; what took time is never 0."""
     if value is not None and value < 0.005:

@@ -21,6 +21,7 @@ from bench.errors import BenchError
 from bench.evaluation import multi_target
 from bench.evaluation.metrics import Floats, Ranks
 from bench.files import require_readable
+from bench.results.costs import Costs, read_costs
 
 if TYPE_CHECKING:
     import pandas as pd  # `bench ls` reads results too, and waits for neither pandas nor Arrow where there are none
@@ -80,17 +81,6 @@ class IdentifierFacts:
     collision_rate_test: float
     largest_group: int
     further: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a cell took: seconds, MB, weights. None where a cost was not measured or does not exist."""
-
-    parameters: float | None
-    fit_seconds: float | None
-    train_seconds: float | None
-    inference_seconds_per_1000_users: float | None
-    peak_memory_mb: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,7 +262,7 @@ def _result(folder: Path, place: str, stored: Mapping[str, Any]) -> Result:
         split={name: int(count) for name, count in stored["split"].items()},
         metrics={reading: _floats(stored["metrics"][reading]) for reading in READINGS},
         identifiers=None if stored["identifiers"] is None else _identifiers(stored["identifiers"]),
-        costs=Costs(**{name: _cost(stored["costs"][name]) for name in Costs.__dataclass_fields__}),
+        costs=read_costs(stored["costs"]),
         training=stored["training"],
         environment=dict(stored["environment"]),
         created=str(stored["created"]),
@@ -293,10 +283,6 @@ def _identifiers(found: Mapping[str, Any]) -> IdentifierFacts:
 
 def _floats(values: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
-
-
-def _cost(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 def _check_outline(result: Result) -> None:

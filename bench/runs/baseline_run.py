@@ -27,7 +27,7 @@ def baseline_outcome(
         return _trained(request, baseline, split, partial, display)
     watch = Stopwatch()
     baseline.fit(request.view(split.train))
-    facts = Facts(None, None, watch.seconds)
+    facts = Facts(None, watch.seconds, processor_seconds=watch.processor_seconds)
     return _outcome(split, facts, _tested(request, baseline, split, display))
 
 
@@ -87,8 +87,11 @@ def _tested(request: Request, baseline: Baseline | TrainedBaseline, split: Split
 def _outcome(split: Split, facts: Facts, tested: _Tested) -> Outcome:
     costs = {
         "parameters": facts.parameters,
-        "fit_seconds": facts.fit_seconds,
-        "train_seconds": facts.train_seconds,
+        "id_construction_seconds": None,
+        "training_seconds": facts.training_seconds,
+        "validation_seconds": facts.validation_seconds,
+        "processor_seconds": facts.processor_seconds,
+        "preparation_seconds": facts.preparation_seconds,
         "inference_seconds_per_1000_users": 1000 * tested.seconds / len(split.test),
     }
     if facts.peak_memory_mb is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
@@ -21,13 +22,14 @@ from bench.runs.record import Outcome
 from bench.runs.request import Request
 from bench.runs.scheme_run import SchemeRun
 from bench.runs.transfer_run import outdated, split_of, transferred
-from bench.training.cost import MemoryMeter, environment
+from bench.training.cost import LoadMeter, MemoryMeter, environment
 from bench.training.ranking import check_cutoff
+from bench.training.signals import interrupted_by_sigterm
 
 
 def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     """Bring one cell to its end and return its folder. Called by every process; the main one writes."""
-    folder = request.cell.folder(request.results)
+    folder, load = request.cell.folder(request.results), LoadMeter()
     if accelerator.is_main_process:
         store.recover(folder)
     accelerator.wait_for_everyone()
@@ -47,13 +49,14 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
         display.say(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
     place = store.building(folder, request.force) if main else contextlib.nullcontext(store.partial_folder(folder))
-    with place as partial:
+    with place as partial, interrupted_by_sigterm():
         accelerator.wait_for_everyone()
         with MemoryMeter() as memory, attribute_errors(request.subject):
             outcome = _outcome(request, split, partial, display, accelerator)
         if main and outcome is not None:
             outcome.costs.setdefault("peak_memory_mb", round(memory.peak_mb, 1))
-            _store(request, split, outcome, partial, accelerator)
+            found = environment(str(accelerator.device), accelerator.num_processes) | load.measured()
+            _store(request, split, outcome, partial, found)
     accelerator.wait_for_everyone()
     display.say(f"{request.cell.title}: finished, stored in {folder}")
     return folder
@@ -80,10 +83,9 @@ def _outcome(
     return baseline_outcome(request, subject, split, partial, display)
 
 
-def _store(request: Request, split: Split, outcome: Outcome, partial: Path, accelerator: Accelerator) -> None:
+def _store(request: Request, split: Split, outcome: Outcome, partial: Path, found: dict[str, Any]) -> None:
     """Write what the report reads, last of all ``result.json``."""
     table = record.per_user_table(request.dataset, split, outcome.ranks, outcome.kinds)
     with store.writable(partial):
         table.to_parquet(partial / "per_user.parquet", index=False)
-    found = environment(str(accelerator.device), accelerator.num_processes)
     store.write_json(partial / "result.json", record.result(request, split, outcome, found))

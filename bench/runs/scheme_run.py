@@ -45,7 +45,8 @@ from bench.training.ranking import evaluate
 class SchemeRun:
     """One identifier scheme through its stages: fit, train, rank."""
 
-    seconds_between: float = 0.0  # that the scheme took for what it does between stages
+    seconds_between: float = 0.0  # that the scheme took for what it does between stages: naming items anew
+    processor_between: float | None = 0.0  # None where it took something from the cache
 
     def __init__(
         self,
@@ -79,8 +80,9 @@ class SchemeRun:
             self.save(best.recommender)
         costs: dict[str, float | None] = {
             "parameters": float(sum(parameter.numel() for parameter in best.recommender.parameters())),
-            "fit_seconds": notes["fit_seconds"],
-            "train_seconds": sum(state.seconds for _, state in done) + self.seconds_between,
+            "id_construction_seconds": notes["seconds"] + self.seconds_between,
+            "id_construction_processor_seconds": total([notes.get("processor_seconds"), self.processor_between]),
+            **training_costs([state for _, state in done]),
             "inference_seconds_per_1000_users": inference,
         }
         described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
@@ -125,6 +127,7 @@ class SchemeRun:
             trained, state = self.train_stage(stage, self.start(stage, trained), len(done), before)
             done.append((replace(stage, start=None, wrap_model=None), state))
         self.seconds_between += sum(cached_seconds)
+        self.processor_between = None if cached_seconds else self.processor_between
         if trained is None:
             raise BenchError(f"the stages of {self.scheme.name} are none; at least one must be yielded")
         return stage.value or trained, done
@@ -144,6 +147,7 @@ class SchemeRun:
                 return end
             finally:
                 self.seconds_between += watch.seconds
+                self.processor_between = total([self.processor_between, watch.processor_seconds])
 
     def between(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """How far the scheme is with what it does between stages."""
@@ -200,7 +204,9 @@ class SchemeRun:
             )
             state = train(job)
         if not stage.use_validation:
+            watch = Stopwatch()
             self.calibrate(recommender)
+            state.validation_seconds += watch.seconds
         self.rewrite_log(stage, state)
         validation = state.best if stage.use_validation else None
         return Trained(recommender, validation, self.snapshots(job), number), state
@@ -273,6 +279,26 @@ class SchemeRun:
         store.write_json(self.partial / "tokenizer_config.json", huggingface.export_tokenizer_config(ids.vocabulary))
 
 
+TRAINING_COSTS = (
+    "training_seconds",
+    "validation_seconds",
+    "processor_seconds",
+    "training_flops",
+    "tokens_read",
+    "tokens_written",
+)  # fields of a training state, summed over stages
+
+
+def training_costs(states: Sequence[TrainingState]) -> dict[str, float | None]:
+    return {name: total([getattr(state, name) for state in states]) for name in TRAINING_COSTS}
+
+
+def total(values: Sequence[float | None]) -> float | None:
+    """None where one of them is not known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
 def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
     """How a stage ended, and what its mixture of variants noted."""
     return {
@@ -280,7 +306,7 @@ def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
         "share": stage.budget_fraction,
         "steps": state.step,
         "best_validation": state.best if stage.use_validation else None,
-        "mixture": state.memory,
+        "mixture": state.mixture_state,
     }
 
 

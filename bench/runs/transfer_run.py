@@ -118,7 +118,7 @@ def transferred(
     whole = ranked("test", split.test, None)
     costs = stored(home)["costs"] | {"inference_seconds_per_1000_users": 1000 * watch.seconds / len(split.test)}
     if seconds is not None:
-        costs["fit_seconds"] = seconds
+        costs |= {"id_construction_seconds": seconds, "id_construction_processor_seconds": None}
     if accelerator.is_main_process:
         exchange.write(ids, request.dataset.items, partial / "ids.parquet")
     model = {"model": home.relative_to(request.results).as_posix(), "weights": digest(home)}

@@ -19,13 +19,16 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.files import replacing, require_readable
+from bench.model.recommender import Work
 
 
 @dataclass
 class TrainingState:
     """Where training stands. ``batch`` counts batches done in ``epoch``, ``stale`` validations since the best.
 
-    ``probabilities`` of the identifiers' variants hold for this epoch; ``state`` is what a mixture keeps for itself.
+    ``probabilities`` of the identifiers' variants hold for this epoch; ``mixture_state`` is what a mixture keeps for
+    itself. Costs are those of all processes: seconds of the wall clock, ``processor_seconds`` of training and
+    validation together, floating-point operations of training (None where a model does not count them), tokens.
     """
 
     epoch: int = 0
@@ -34,11 +37,23 @@ class TrainingState:
     best: float = float("-inf")
     best_step: int = 0
     stale: int = 0
-    seconds: float = 0.0
+    training_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    processor_seconds: float = 0.0
+    training_flops: int | None = 0
+    tokens_read: int = 0
+    tokens_written: int = 0
     finished: bool = False
     curve: list[dict[str, float]] = field(default_factory=list)
     probabilities: list[float] = field(default_factory=list)
-    memory: dict[str, Any] = field(default_factory=dict)
+    mixture_state: dict[str, Any] = field(default_factory=dict)
+
+    def count(self, work: Work) -> None:
+        """Add what one more step did."""
+        flops = None if self.training_flops is None or work.flops is None else self.training_flops + work.flops
+        self.training_flops = flops
+        self.tokens_read += work.tokens_read
+        self.tokens_written += work.tokens_written
 
 
 def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> None:
@@ -81,11 +96,11 @@ def _checksum(state: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def pack(model: Mapping[str, Tensor], optimiser: Mapping[str, Any], best: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def pack(model: Mapping[str, Tensor], optimizer: Mapping[str, Any], best: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """One flat dictionary: weights, Adam's moments and step counts by parameter number, and the best weights so far."""
     moments = {
-        f"optimiser.{number}.{name}": torch.as_tensor(value)
-        for number, values in optimiser["state"].items()
+        f"optimizer.{number}.{name}": torch.as_tensor(value)
+        for number, values in optimizer["state"].items()
         for name, value in values.items()
     }
     weights = {f"model.{name}": tensor for name, tensor in model.items()}
@@ -98,7 +113,7 @@ def unpack(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[int, 
     best = {name.removeprefix("best."): t for name, t in tensors.items() if name.startswith("best.")}
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        if name.startswith("optimiser."):
+        if name.startswith("optimizer."):
             _, number, key = name.split(".", 2)
             moments.setdefault(int(number), {})[key] = tensor
     return model, moments, best

@@ -1,7 +1,8 @@
-"""What a cell costs and where it ran: seconds, memory, parameters, environment."""
+"""What a run costs and where it ran: seconds, memory, environment, and what else the machine was doing."""
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import subprocess
@@ -55,15 +56,53 @@ class MemoryMeter:
             self.peak_mb = torch.cuda.max_memory_allocated() / 1e6
 
 
+def processor_seconds() -> float:
+    """What this process has used of the processors so far, and its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 class Stopwatch:
-    """Seconds since it was made."""
+    """Seconds since it was made: of the wall clock, and of the processors by this process and its ended children."""
 
     def __init__(self) -> None:
-        self.begin = time.monotonic()
+        self.begin, self.processor_begin = time.monotonic(), processor_seconds()
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.begin
+
+    @property
+    def processor_seconds(self) -> float:
+        return processor_seconds() - self.processor_begin
+
+    def lap(self) -> tuple[float, float]:
+        """Both kinds of seconds, and start again."""
+        seconds, processor = self.seconds, self.processor_seconds
+        self.begin, self.processor_begin = self.begin + seconds, self.processor_begin + processor
+        return seconds, processor
+
+
+class LoadMeter:
+    """How busy the machine is: seconds that were taken beside other load are no property of what ran."""
+
+    def __init__(self) -> None:
+        self.start, self.watch = load_average(), Stopwatch()
+
+    def measured(self) -> dict[str, float]:
+        """For the environment: the load average of a minute at the start and now, and the cores that this process and
+        its ended children kept busy on average.
+        """
+        return {
+            "load_average_start": self.start,
+            "load_average_end": load_average(),
+            "cores_used": round(self.watch.processor_seconds / max(self.watch.seconds, 1e-9), 2),
+        }
+
+
+def load_average() -> float:
+    """Of the last minute."""
+    return round(float(psutil.getloadavg()[0]), 2)
 
 
 def environment(device: str, processes: int) -> dict[str, Any]:

@@ -5,19 +5,17 @@
 trains data-parallel and, dropout aside, as one process with the same global batches would: every process knows the
 whole plan of an epoch, takes its share of each batch, and divides by the predictions of the *whole* batch, so averaged
 gradients are those of one process.
+
+Read ``train`` and then ``_Run.epoch``; the rest is what they call, in that order.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -35,28 +33,23 @@ from bench.ids.scheme import Stage
 from bench.model.recommender import Recommender, to_device
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
-from bench.training.examples import (
-    Examples,
-    Rows,
-    bucketed_batches,
-    draw_prompts,
-    draw_variants,
-    of_targets,
-    one_of_each,
-    sliding_windows,
-)
+from bench.training.cost import Stopwatch
+from bench.training.epoch import plan_epoch
+from bench.training.examples import Examples, of_targets, one_of_each, sliding_windows
 from bench.training.session import Session
+from bench.training.signals import deferred_interrupts
 
 LOG_EVERY = 20  # steps between looks at the loss, each of which waits for the device
+MEET_EVERY = 2.0  # seconds that a signal to one of several processes may wait, where steps are slow
 SAVE_EVERY = 60.0  # seconds
 
 
 @dataclass
 class Job:
-    """What one stage trains. ``validate`` gives the selection metric; ``progress`` is told step, total and figures.
+    """What one stage trains. ``validate`` gives the selection metric; ``progress`` is told step, total and stats.
 
     ``held_out`` are validation users whose scores select nothing: what a mixture of variants may learn from. ``before``
-    is the share of the budget that earlier stages had.
+    is the fraction of the budget that earlier stages had.
     """
 
     recommender: Recommender
@@ -75,29 +68,32 @@ class Job:
 def train(job: Job) -> TrainingState:
     """Train to the end of the budget or of patience, and leave the recommender with its best validated weights.
 
-    Goes on from ``job.path`` if a checkpoint is there. On Ctrl-C or a termination signal the step is finished and
-    saved.
+    Resumes from ``job.path`` if a checkpoint is there. On Ctrl-C or a termination signal the step is finished and
+    saved, and KeyboardInterrupt raised.
     """
     run = _Run(job)
-    if job.path.exists():
-        run.restore()
-    if not run.total and job.stage.use_validation:
-        run.select()  # there is nothing to train, but something to calibrate and to report
-    while not run.state.finished:
+    state, stage, contract = run.state, job.stage, job.contract
+    if not run.total and stage.use_validation and not state.curve:
+        run.validate()  # there is nothing to train, but something to calibrate and to report
+    while not state.finished:
         run.epoch()
+        run.keep_snapshots()
+        last = state.step >= run.total
+        if stage.use_validation and (last or (state.epoch + 1) % contract.validate_every == 0):
+            run.validate()
+        state.epoch, state.batch = state.epoch + 1, 0
+        state.finished = last or state.stale >= contract.patience
+        run.save()
     run.load_best()
-    return run.state
-
-
-def snapshot_path(job: Job, part: float) -> Path:
-    """Where the weights after a part of the stage are kept."""
-    return job.path.with_name(f"{job.path.stem}-at-{part:g}.safetensors")
+    return state
 
 
 class _Run:
-    """A stage under way: model, optimiser and state, which only ever change together between two steps."""
+    """A stage under way: model, optimizer and state, which only ever change together between two steps."""
 
     def __init__(self, job: Job) -> None:
+        self.clock, self.unshared, self.saved = Stopwatch(), 0.0, time.monotonic()
+        self.met, self.met_at, self.next_meeting = self.saved, 0, 0
         self.job, self.contract, self.state = job, job.contract, TrainingState()
         if job.stage.use_validation and job.stage.snapshots:
             raise BenchError(
@@ -107,80 +103,81 @@ class _Run:
         self.windows = sliding_windows(job.sequences, self.contract.max_history)
         if not len(self.windows):
             raise BenchError("no training example: every training sequence has fewer than two items")
-        optimiser = torch.optim.AdamW(decay_groups(job.recommender, self.contract.weight_decay), lr=0.0)
-        job.recommender.to(job.accelerator.device)
-        self.model, self.optimiser = job.accelerator.prepare(job.recommender, optimiser)
-        self.best: dict[str, Tensor] = {}
         examples = len(self.examples(0))
         steps = -(-examples // self.contract.batch_size)  # of an epoch
-        whole = min(self.contract.epochs * steps, self.contract.max_steps or self.contract.epochs * steps)
-        ends = round(
-            whole * (job.before + job.stage.budget_fraction)
-        )  # rounded where stages meet, so they sum to the whole
-        self.total = max(1, ends - round(whole * job.before)) if job.stage.budget_fraction else 0
-        self.state.finished = not self.total
-        self.epochs = -(-self.total // steps)
-        self.saved = time.monotonic()
         if examples // steps < job.accelerator.num_processes:
             raise BenchError(
                 f"batches of {examples // steps} examples cannot be shared by {job.accelerator.num_processes} "
                 "processes; start fewer, or raise batch_size"
             )
+        self.total = total_steps(job, steps)
+        self.epochs = -(-self.total // steps)
+        optimizer = torch.optim.AdamW(decay_groups(job.recommender, self.contract.weight_decay), lr=0.0)
+        job.recommender.to(job.accelerator.device)
+        self.model, self.optimizer = job.accelerator.prepare(job.recommender, optimizer)
+        self.best: dict[str, Tensor] = {}
+        self.state.finished = not self.total
+        if job.path.exists():
+            self.restore()
+            self.met_at = self.state.step
 
     def examples(self, epoch: int) -> Examples:
         every = self.contract.examples == "all"
         return self.windows if every else one_of_each(self.windows, self.job.seed, epoch)
 
     def epoch(self) -> None:
-        """The rest of the current epoch, then validation if one is due."""
-        state, examples = self.state, self.examples(self.state.epoch)
+        """All steps of the current epoch that are still to be done."""
+        job, contract, state, accelerator = self.job, self.contract, self.state, self.job.accelerator
+        rank, processes = accelerator.process_index, accelerator.num_processes
         if state.batch == 0:
             state.probabilities = self.probabilities()
-        variants = draw_variants(len(examples), state.probabilities, self.job.seed, state.epoch)
-        prompts = draw_prompts(len(examples), self.job.recommender.prompts, self.job.seed, state.epoch)
-        lengths = self.job.recommender.input_lengths(examples.histories(), variants, prompts)
-        batches = bucketed_batches(lengths, self.contract.batch_size, self.job.seed, state.epoch)
-        self.job.recommender.train()
-        with deferred_interrupts() as asked:
-            for rows in batches[state.batch : state.batch + self.total - state.step]:
-                self.step(examples, variants, prompts, rows)
-                stop = self.agreed(bool(asked))
+        examples = self.examples(state.epoch)
+        plan = plan_epoch(job.recommender, examples, state.probabilities, contract.batch_size, job.seed, state.epoch)
+        job.recommender.train()
+        with deferred_interrupts() as signals:
+            for rows in plan.batches[state.batch : state.batch + self.total - state.step]:
+                seed_everything(job.seed, state.step, rank)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.learning_rate()
+                batch = to_device(plan.batch(rows[rank::processes]), accelerator.device)
+                # Averaging over processes divides by their number, so the share is scaled up by it.
+                loss = self.model(batch) * processes / plan.predictions(rows)
+                accelerator.backward(loss)
+                if contract.clip_norm:
+                    accelerator.clip_grad_norm_(self.model.parameters(), contract.clip_norm)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+                state.step, state.batch = state.step + 1, state.batch + 1
+                state.count(plan.work(rows))
+                stop = self.look(loss, signals)
                 if stop or time.monotonic() - self.saved > SAVE_EVERY:
                     self.save()
                 if stop:
                     raise KeyboardInterrupt
-        state.epoch, state.batch = state.epoch + 1, 0
-        self.keep_snapshots()
-        last = state.step >= self.total
-        if self.job.stage.use_validation and (last or state.epoch % self.contract.validate_every == 0):
-            self.select()
-        state.finished = last or state.stale >= self.contract.patience
-        self.save()
 
     def probabilities(self) -> list[float]:
         """Of every variant of the identifiers, for the epoch that begins."""
         variants, mixture = self.job.recommender.ids.variants, self.job.stage.mixture
         if mixture is None:
             return [1 / variants] * variants
-        begin, accelerator = time.monotonic(), self.job.accelerator
+        accelerator = self.job.accelerator
         said: list[Any] = [None, None]
         if accelerator.is_main_process:  # one process measures: on all, rounding could make them draw apart
-            said = [np.asarray(mixture(self.session()), np.float64), self.state.memory]
+            said = [np.asarray(mixture(self.session()), np.float64), self.state.mixture_state]
         if accelerator.num_processes > 1:
             broadcast_object_list(said)
-        found, self.state.memory = said
-        self.state.seconds += time.monotonic() - begin
+        found, self.state.mixture_state = said
         if found.shape != (variants,) or not (found >= 0).all() or abs(found.sum() - 1) > 1e-6:
             raise BenchError(
                 f"the mixture of stage '{self.job.stage.name}' must give {variants} probabilities that sum to 1; "
-                f"found {found.tolist()}"
+                f"got {found.tolist()}"
             )
         return [float(probability) for probability in found / found.sum()]
 
     def session(self) -> Session:
         return Session(
             recommender=self.job.recommender,
-            optimiser=self.optimiser,
+            optimizer=self.optimizer,
             training=self.windows,
             held_out=of_targets(self.job.held_out),
             examples=len(self.examples(self.state.epoch)),
@@ -188,108 +185,131 @@ class _Run:
             epochs=self.epochs,
             learning_rate=self.learning_rate(),
             seed=self.job.seed,
-            state=self.state.memory,
+            state=self.state.mixture_state,
         )
 
     def learning_rate(self) -> float:
         """Of the next step."""
-        return (
-            self.job.stage.lr_scale * self.contract.learning_rate * schedule(self.contract, self.state.step, self.total)
-        )
+        peak = self.job.stage.lr_scale * self.contract.learning_rate
+        return peak * schedule(self.contract, self.state.step, self.total)
 
-    def keep_snapshots(self) -> None:
-        """Write the weights of every snapshot that falls to the end of this epoch."""
-        for part in self.job.stage.snapshots:
-            if self.state.epoch == max(1, round(part * self.epochs)) and self.job.accelerator.is_main_process:
-                weights = self.job.recommender.backbone.state_dict()
-                checkpoint.save(snapshot_path(self.job, part), TrainingState(step=self.state.step), weights)
+    def look(self, loss: Tensor, signals: Sequence[int]) -> bool:
+        """Report the step, with its loss where that is due; whether to stop.
 
-    def step(self, examples: Examples, variants: Rows, prompts: Rows, rows: Rows) -> None:
-        """One optimiser step on this process's share of a global batch."""
-        begin, job, state = time.monotonic(), self.job, self.state
-        rank, processes = job.accelerator.process_index, job.accelerator.num_processes
-        seed_everything(job.seed, state.step, rank)
-        mine = rows[rank::processes]
-        written = variants[mine], prompts[mine]
-        collated = job.recommender.collate(examples.histories(mine), examples.items(mine), *written)
-        batch = to_device(collated, job.accelerator.device)
-        # Averaging over processes divides by their number, so the share is scaled up by it.
-        loss = self.model(batch) * processes / max(1, job.recommender.targets(examples.items(rows), variants[rows]))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
-        job.accelerator.backward(loss)
-        if self.contract.clip_norm:
-            job.accelerator.clip_grad_norm_(self.model.parameters(), self.contract.clip_norm)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        state.step, state.batch = state.step + 1, state.batch + 1
-        if state.step % LOG_EVERY == 0 or state.step == self.total:
-            self.log({"loss": self.finite(loss)})
-        else:
-            job.progress(state.step, self.total, {})
-        state.seconds += time.monotonic() - begin
+        Signals reach processes one by one, and all must stop at one step. They meet where the loss is logged and, if
+        steps are slow, every ``MEET_EVERY`` seconds or so: not at every step.
+        """
+        step, several, asked = self.state.step, self.job.accelerator.num_processes > 1, False
+        logged = step % LOG_EVERY == 0 or step == self.total
+        stats: dict[str, float] = {}
+        if logged or (several and step >= self.next_meeting):
+            self.state.training_seconds += self.lap()
+            value, asked = self.meet(float(loss.detach()) if logged else 0.0, bool(signals))
+            stats = {"loss": self.finite(value)} if logged else {}
+        self.log(stats)
+        return asked if several else bool(signals)
 
-    def agreed(self, asked: bool) -> bool:
-        """Whether any process was asked to stop: signals reach processes one by one, and all must stop at one step."""
-        accelerator = self.job.accelerator
-        if accelerator.num_processes == 1:
-            return asked
-        return bool(accelerator.reduce(torch.tensor(float(asked), device=accelerator.device)) > 0)
+    def meet(self, loss: float, signaled: bool) -> tuple[float, bool]:
+        """The mean loss of all processes and whether one of them got a signal; and when they meet again."""
+        step, processes = self.state.step, self.job.accelerator.num_processes
+        seconds, self.met = time.monotonic() - self.met, time.monotonic()
+        # whole milliseconds add up exactly, so every process computes the same step for the next meeting
+        losses, signals, milliseconds = self.shared(loss, float(signaled), round(1000 * seconds))
+        each = max(1.0, milliseconds / processes) / max(1, step - self.met_at)
+        self.met_at, self.next_meeting = step, step + max(1, int(1000 * MEET_EVERY / each))
+        return losses / processes, signals > 0
 
-    def finite(self, loss: Tensor) -> float:
-        value = float(self.job.accelerator.reduce(loss.detach(), reduction="mean"))
-        if not math.isfinite(value):
+    def shared(self, *values: float) -> list[float]:
+        """The sum over all processes of each value; the processor seconds of all are counted on the way."""
+        accelerator, sums = self.job.accelerator, [*values, self.unshared]
+        if accelerator.num_processes > 1:
+            sums = accelerator.reduce(torch.tensor(sums, dtype=torch.float64, device=accelerator.device)).tolist()
+        self.state.processor_seconds += sums.pop()
+        self.unshared = 0.0
+        return sums
+
+    def lap(self) -> float:
+        """Seconds since the last call."""
+        seconds, processor = self.clock.lap()
+        self.unshared += processor
+        return seconds
+
+    def finite(self, loss: float) -> float:
+        if not math.isfinite(loss):
+            rate = self.contract.learning_rate
             raise BenchError(
-                f"the training loss became {value} at step {self.state.step:,} with learning_rate="
-                f"{self.contract.learning_rate:g}; lower it, e.g. --set learning_rate="
-                f"{self.contract.learning_rate / 3:.1g}"
+                f"the training loss became {loss} at step {self.state.step:,} with learning_rate={rate:g}; lower it, "
+                f"e.g. --set learning_rate={rate / 3:.1g}"
             )
-        return value
+        return loss
 
-    def select(self) -> None:
+    def log(self, stats: Mapping[str, float]) -> None:
+        """Tell progress; stats are points of the curve."""
+        if stats:
+            self.state.curve.append({"step": self.state.step, **stats})
+        self.job.progress(self.state.step, self.total, stats)
+
+    def validate(self) -> None:
         """Validate, and keep the weights if none were better."""
         if time.monotonic() - self.saved > SAVE_EVERY:
-            self.save(resume_at_end=True)
-        begin = time.monotonic()
+            self.save()  # all steps of the epoch are done: resuming, it begins with this validation
+        self.state.training_seconds += self.lap()
         self.job.recommender.eval()
         score = self.job.validate()
-        self.state.seconds += time.monotonic() - begin
+        self.state.validation_seconds += self.lap()
         self.state.stale += 1
         if score > self.state.best:  # also the first: a recommender that never hits is still the best so far
             self.state.best, self.state.best_step, self.state.stale = score, self.state.step, 0
             self.best = {name: tensor.detach().clone() for name, tensor in self.job.recommender.state_dict().items()}
         self.log({self.contract.selection: score})
 
-    def log(self, figures: Mapping[str, float]) -> None:
-        self.state.curve.append({"step": self.state.step, **figures})
-        self.job.progress(self.state.step, self.total, figures)
+    def keep_snapshots(self) -> None:
+        """Write the weights of every snapshot that is due at the end of this epoch."""
+        for part in self.job.stage.snapshots:
+            if self.state.epoch + 1 == max(1, round(part * self.epochs)) and self.job.accelerator.is_main_process:
+                weights = self.job.recommender.backbone.state_dict()
+                checkpoint.save(snapshot_path(self.job, part), TrainingState(step=self.state.step), weights)
 
-    def save(self, resume_at_end: bool = False) -> None:
-        """Write a checkpoint; with ``resume_at_end`` one that goes on just before the validation of the epoch."""
+    def save(self) -> None:
+        """Write a checkpoint; one process does, each by its own clock."""
+        self.state.training_seconds += self.lap()
         if self.job.accelerator.is_main_process:
-            state = self.state
-            if resume_at_end:
-                state = TrainingState(**{**vars(state), "epoch": state.epoch - 1, "batch": 10**9})
-            tensors = checkpoint.pack(self.job.recommender.state_dict(), self.optimiser.state_dict(), self.best)
-            checkpoint.save(self.job.path, state, tensors)
+            spent = self.state.processor_seconds + self.unshared
+            tensors = checkpoint.pack(self.job.recommender.state_dict(), self.optimizer.state_dict(), self.best)
+            checkpoint.save(self.job.path, replace(self.state, processor_seconds=spent), tensors)
         self.saved = time.monotonic()
 
     def restore(self) -> None:
         self.state, tensors = checkpoint.load(self.job.path)
         model, moments, self.best = checkpoint.unpack(tensors)
         self.job.recommender.load_state_dict(model)
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
     def load_best(self) -> None:
         if self.job.stage.use_validation and self.best:
             self.job.recommender.load_state_dict(self.best)
         self.job.recommender.eval()
         self.job.accelerator.free_memory()
+        self.state.training_seconds += self.lap()
+        self.shared()
+
+
+def total_steps(job: Job, per_epoch: int) -> int:
+    """Optimizer steps of a stage. What is rounded is where stages meet, so that they sum to the whole budget."""
+    whole = job.contract.epochs * per_epoch
+    whole = min(whole, job.contract.max_steps or whole)
+    end = round(whole * (job.before + job.stage.budget_fraction))
+    return max(1, end - round(whole * job.before)) if job.stage.budget_fraction else 0
+
+
+def snapshot_path(job: Job, part: float) -> Path:
+    """Where the weights after a fraction of the stage are kept."""
+    return job.path.with_name(f"{job.path.stem}-at-{part:g}.safetensors")
 
 
 def schedule(contract: Contract, step: int, total: int) -> float:
-    """The learning rate of a step as a part of its peak: linear warm-up, then the contract's decay to zero."""
+    """The learning rate of a step as a fraction of its peak: linear warm-up, then the contract's decay to zero."""
     warmup = round(contract.warmup * total)
     if step < warmup:
         return (step + 1) / warmup
@@ -299,38 +319,15 @@ def schedule(contract: Contract, step: int, total: int) -> float:
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameters with and without weight decay, told apart by module type: names match nothing in half of the world."""
-    cached_seconds = {id(p) for m in model.modules() if isinstance(m, RMSNorm | RelativeBias) for p in m.parameters()}
-    cached_seconds |= {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
+    spared = {id(p) for m in model.modules() if isinstance(m, RMSNorm | RelativeBias) for p in m.parameters()}
+    spared |= {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
     parameters = [p for p in model.parameters() if p.requires_grad]
     return [
-        {"params": [p for p in parameters if id(p) not in cached_seconds], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if id(p) in cached_seconds], "weight_decay": 0.0},
+        {"params": [p for p in parameters if id(p) not in spared], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) in spared], "weight_decay": 0.0},
     ]
 
 
 def seed_everything(seed: int, step: int, process: int) -> None:
     """Randomness of a step depends on nothing before it, so a resumed run needs no random state and repeats exactly."""
     torch.manual_seed(int(np.random.SeedSequence([seed, step, process]).generate_state(1, np.uint64)[0]) >> 1)
-
-
-@contextlib.contextmanager
-def deferred_interrupts() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM only leave a note in the list, so that a step is never cut in two; a second one is obeyed at
-    once.
-    """
-    asked: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked  # Python delivers signals to the main thread alone
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

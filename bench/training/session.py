@@ -37,7 +37,7 @@ class Session:
     """
 
     recommender: Recommender
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     training: Examples
     held_out: Examples
     examples: int
@@ -81,8 +81,8 @@ class Session:
     def moments(self) -> Moments:
         """Zeros before the first step."""
         parameters = trained_parameters(self.recommender)
-        states = [self.optimiser.state.get(parameter, {}) for parameter in parameters]
-        group = self.optimiser.param_groups[0]
+        states = [self.optimizer.state.get(parameter, {}) for parameter in parameters]
+        group = self.optimizer.param_groups[0]
         return Moments(
             first=flat([s.get("exp_avg", torch.zeros_like(p)) for s, p in zip(states, parameters, strict=True)]),
             second=flat([s.get("exp_avg_sq", torch.zeros_like(p)) for s, p in zip(states, parameters, strict=True)]),

@@ -125,8 +125,9 @@ def test_a_search_is_recorded_and_its_best_is_used(facts: Facts) -> None:
     assert found["best_validation"] == max(trial.get("best_validation", 0) for trial in trials)
     assert found["best_validation"] == chosen["best_validation"]
     assert (found["epochs"], found["best_step"]) == (chosen["epochs"], chosen["best_step"])
-    for name in ("seconds", "loading_seconds"):
+    for name in ("seconds", "loading_seconds", "validation_seconds", "processor_seconds"):
         assert found[name] == sum(trial[name] for trial in trials)
+    assert 0 < found["validation_seconds"] < found["seconds"]
     assert "search" not in facts[1]["gru4rec"].answers["found"]
 
 

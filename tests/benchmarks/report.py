@@ -45,7 +45,13 @@ def cell(folder: Path, dataset: int, scheme: int, seed: int) -> None:
     rank = np.where(random.random(USERS) < easy, random.integers(1, 21, USERS), np.inf)
     kind = "scheme" if scheme else "baseline"
     seen = {"tokens_mean": 4.0, "tokens_max": 4, "vocabulary": 1024, "collision_rate": 0.0, "collision_rate_test": 0.0}
-    times = ("parameters", "fit_seconds", "train_seconds", "inference_seconds_per_1000_users", "peak_memory_mb")
+    times = (
+        "parameters",
+        "id_construction_seconds",
+        "training_seconds",
+        "inference_seconds_per_1000_users",
+        "peak_memory_mb",
+    )
     stored = {
         "schema": 1,
         "bench": "0.1.0",

@@ -39,7 +39,7 @@ def test_a_cell_comes_back_as_it_was_stored(store: Store, tmp_path: Path) -> Non
     assert found.metrics == stored["metrics"]
     assert found.identifiers is not None
     assert found.identifiers.collision_rate == stored["identifiers"]["collision_rate"] == 0.2
-    assert found.costs.train_seconds == 1312.5
+    assert found.costs.training_seconds == 1312.5
 
 
 def test_user_table_gives_the_stored_metrics(store: Store, tmp_path: Path) -> None:

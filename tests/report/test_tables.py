@@ -64,7 +64,14 @@ def test_markdown_shows_all_rows_with_their_numbers(mixed: Path) -> None:
     assert re.fullmatch(pattern.replace(r"\N{EN DASH}", "\N{EN DASH}"), first["NDCG@10"])
     costs = markdown_table(text, "toys", "Costs")
     assert [row["seeds"] for row in costs] == ["2", "1", "1"]
-    assert costs[2]["tokens per item"] == "\N{EN DASH}"
+    assert costs[2]["tokens per item"] == costs[2]["training FLOPs"] == "\N{EN DASH}"
+    assert costs[0]["training FLOPs"] == "2.5 P"
+    assert (costs[0]["ID construction (s)"], costs[2]["ID construction (s)"]) == ("6.31", "\N{EN DASH}")
+    assert (costs[0]["training (s)"], costs[0]["validation (s)"], costs[0]["processor (s)"]) == (
+        "1,312",
+        "95.5",
+        "2,790",
+    )
     assert len(markdown_table(text, "beauty", "Quality, strict")) == 1
 
 
@@ -88,6 +95,20 @@ def test_unequal_machines_are_said(store: Store, tmp_path: Path) -> None:
     text = written(tmp_path)
     assert "**device**=cpu (" in text or "**device**=cuda:0 (" in text
     assert "measured on different machines" in text
+
+
+def test_seconds_beside_other_load_are_said(store: Store, tmp_path: Path) -> None:
+    """Two threads alone on the machine are no other load, whatever the minute's mean says; four more are."""
+    machine = {"device": "cpu", "cpu_threads": 2, "processes": 1, "cores_used": 1.4}
+    store("one", environment={**machine, "load_average_start": 0.2, "load_average_end": 2.3})
+    store("two", environment={"device": "cpu"})
+    assert "measured beside other load" not in written(tmp_path)
+    store("six", environment={**machine, "load_average_start": 6.04, "load_average_end": 1.9})
+    text = written(tmp_path)
+    costs = text.split("### Costs\n")[1].split("\n### ")[0]
+    (line,) = (line for line in costs.splitlines() if "measured beside other load" in line)
+    assert line.endswith("six (6.0, used 1.4)")
+    assert "load_average" not in text
 
 
 def test_each_command_is_printed_once_and_makes_no_machines_differ(store: Store, tmp_path: Path) -> None:

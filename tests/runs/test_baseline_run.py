@@ -67,7 +67,7 @@ class Follower(TrainedBaseline):
     def facts(self):
         curve = [{"step": step, "loss": 1 / step} for step in range(1, self.settings.epochs + 1)]
         seen = {"given": self.given, "users": self.users, "visits": self.visits}
-        return Facts(7.0, 0.5, 1.5, 99.0, {**seen, "curve": curve})
+        return Facts(7.0, 1.5, 0.5, 3.5, 0.25, 99.0, {**seen, "curve": curve})
 
     def close(self):
         print("closed")
@@ -108,7 +108,15 @@ def test_it_selects_on_the_validation_users_of_the_contract_and_scores_every_tes
         "validation_users": 9,
     }
     costs = {name: value for name, value in found["costs"].items() if "inference" not in name}
-    assert costs == {"parameters": 7.0, "fit_seconds": 0.5, "train_seconds": 1.5, "peak_memory_mb": 99.0}
+    assert costs == {
+        "parameters": 7.0,
+        "id_construction_seconds": None,
+        "training_seconds": 1.5,
+        "validation_seconds": 0.5,
+        "processor_seconds": 3.5,
+        "preparation_seconds": 0.25,
+        "peak_memory_mb": 99.0,
+    }
     assert found["scheme"]["settings"] == {"fail": "", "epochs": 1, "tune": 0, "seen": []}
     names = sorted(path.name for path in cell.iterdir())
     assert names == ["log.jsonl", "per_user.parquet", "result.json", "training.log"]

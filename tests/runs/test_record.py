@@ -22,10 +22,17 @@ from bench.runs.request import Request
 
 COSTS = {
     "parameters": 10.0,
-    "fit_seconds": 0.5,
-    "train_seconds": 1.5,
+    "id_construction_seconds": 0.5,
+    "training_seconds": 1.5,
     "inference_seconds_per_1000_users": 2.0,
     "peak_memory_mb": 300.0,
+    "validation_seconds": 0.25,
+    "processor_seconds": 3.5,
+    "id_construction_processor_seconds": 0.75,
+    "preparation_seconds": None,
+    "training_flops": 2e9,
+    "tokens_read": 900.0,
+    "tokens_written": 200.0,
 }
 IDENTIFIERS = {
     "tokens_mean": 4.0,

@@ -100,7 +100,7 @@ def test_a_cell_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
     assert table["user"].tolist() == [f"u{user:02d}" for user in range(40)]
     (result,) = load(long.parents[4])
     assert result.values("hit@10").mean() == pytest.approx(result.metrics["strict"]["hit@10"])
-    assert result.costs.train_seconds
+    assert result.costs.training_seconds
     assert result.costs.peak_memory_mb
     assert result.costs.peak_memory_mb > 50
 

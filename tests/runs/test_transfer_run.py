@@ -117,7 +117,7 @@ def test_the_model_its_parts_and_the_unseen_are_cells_of_their_own(done: Path, t
         assert cell.contract_id != whole.contract_id
         assert (cell.split["train_users"], cell.split["test_users"]) == (train_users, test_users)
         assert cell.costs.parameters == whole.costs.parameters
-        assert cell.costs.train_seconds == whole.costs.train_seconds
+        assert cell.costs.training_seconds == whole.costs.training_seconds
         assert stored(cell.folder)["training"]["model"] == whole.place
         assert sorted(path.name for path in cell.folder.iterdir()) == ["ids.parquet", "per_user.parquet", "result.json"]
         assert len(cell.table) == test_users

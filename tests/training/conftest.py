@@ -24,7 +24,7 @@ from bench.training.ranking import evaluate
 from bench.vocabulary import Vocabulary
 
 # Three steps an epoch, six in all, a validation after every epoch.
-STAGE = ("share", "rate", "mixture", "select", "snapshots")
+STAGE = ("budget_fraction", "lr_scale", "mixture", "use_validation", "snapshots")
 CONTRACT = Contract(examples="one", epochs=2, batch_size=16, learning_rate=1e-2, patience=9)
 
 
@@ -41,7 +41,7 @@ def job(toy: Dataset, tmp_path: Path) -> Callable[..., Job]:
     ids = TokenIds.from_lists([vocabulary.ids([item]) for item in toy.items.ids], vocabulary)
 
     def make(seed: int = 0, path: Path = tmp_path / "stage-0.safetensors", **said: Any) -> Job:
-        own = {name: said.pop(name) for name in ("report", "validate") if name in said}
+        own = {name: said.pop(name) for name in ("progress", "validate") if name in said}
         stage = Stage(said.pop("ids", ids), **{name: said.pop(name) for name in STAGE if name in said})
         contract = replace(CONTRACT, **said)
         torch.manual_seed(1)

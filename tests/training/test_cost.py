@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.training import cost
-from bench.training.cost import MemoryMeter, Stopwatch, environment, revision
+from bench.training.cost import LoadMeter, MemoryMeter, Stopwatch, environment, revision
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU, its memory is what is metered")
@@ -41,6 +41,36 @@ def test_seconds_pass() -> None:
     watch = Stopwatch()
     time.sleep(0.02)
     assert 0.02 <= watch.seconds < 5
+
+
+def test_processor_seconds_are_those_of_this_process_and_its_ended_children() -> None:
+    watch, begin = Stopwatch(), time.process_time()
+    while time.process_time() < begin + 0.3:
+        pass
+    assert watch.processor_seconds >= 0.25
+    before, busy = watch.processor_seconds, "import time\nwhile time.process_time() < 0.5: pass"
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    assert watch.processor_seconds >= before + 0.45
+
+
+def test_laps_add_up() -> None:
+    watch = Stopwatch()
+    time.sleep(0.02)
+    first = watch.lap()
+    second = watch.lap()
+    assert first[0] >= 0.02 > second[0]
+    assert min(*first, *second) >= 0
+
+
+def test_the_load_is_told_from_start_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = iter([(7.123, 0, 0), (2.0, 0, 0)])
+    monkeypatch.setattr(cost.psutil, "getloadavg", lambda: next(loads))
+    meter, begin = LoadMeter(), time.process_time()
+    while time.process_time() < begin + 0.2:
+        pass
+    found = meter.measured()
+    assert (found["load_average_start"], found["load_average_end"]) == (7.12, 2.0)
+    assert 0 < found["cores_used"] < 2
 
 
 def test_the_environment_names_versions_and_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,12 @@ import itertools
 import math
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -28,7 +28,7 @@ from bench.model.sequence import SequenceRecommender
 from bench.model.vectors import mlp
 from bench.training import checkpoint, loop
 from bench.training.examples import bucketed_batches, draw_prompts
-from bench.training.loop import Job, decay_groups, deferred_interrupts, schedule, train
+from bench.training.loop import Job, decay_groups, schedule, train
 
 Jobs = Callable[..., Job]
 Weights = dict[str, Tensor]
@@ -44,16 +44,16 @@ def same(first: Weights, second: Weights) -> bool:
 
 def outcome(job: Job) -> tuple[Weights, dict[str, Any]]:
     """The weights after training and all of its state but the time it took."""
-    state = vars(train(job)) | {"seconds": 0.0}
+    state = {name: value for name, value in vars(train(job)).items() if not name.endswith("_seconds")}
     return weights(job), state
 
 
-def interrupting(report: int) -> Callable[..., None]:
-    """A callback that presses Ctrl-C in the ``progress``-th report."""
+def interrupting(call: int) -> Callable[..., None]:
+    """A callback that presses Ctrl-C in its ``call``-th call."""
     calls = itertools.count(1)
 
     def interrupt(*_: object) -> None:
-        if next(calls) == report:
+        if next(calls) == call:
             os.kill(os.getpid(), signal.SIGINT)
 
     return interrupt
@@ -173,17 +173,6 @@ def test_a_termination_signal_stops_as_ctrl_c_does(job: Jobs) -> None:
     assert checkpoint.load(started.path)[0].step == 2
 
 
-def test_a_second_signal_is_obeyed_at_once_and_handlers_are_put_back() -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with deferred_interrupts() as asked:
-        assert not asked
-        os.kill(os.getpid(), signal.SIGINT)
-        assert asked == [signal.SIGINT]
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-
-
 # -- selection --------------------------------------------------------------------------------------------------------
 
 
@@ -216,19 +205,55 @@ def test_the_best_weights_by_validation_are_what_is_left(
 
 
 def test_where_nothing_is_trained_the_weights_are_validated_as_they_are(job: Jobs) -> None:
-    started = job(share=0.0, validate=lambda: 0.25)
+    started = job(budget_fraction=0.0, validate=lambda: 0.25)
     before = weights(started)
     state = train(started)
     assert (state.step, state.best, state.best_step) == (0, 0.25, 0)
     assert state.curve == [{"step": 0, "ndcg@10": 0.25}]
     assert same(weights(started), before)
-    unseen = job(share=0.0, select=False, validate=lambda: 1 / 0)
+    unseen = job(budget_fraction=0.0, use_validation=False, validate=lambda: 1 / 0)
     assert train(unseen).curve == []
 
 
 def test_validation_is_due_every_few_epochs_and_at_the_end(job: Jobs) -> None:
     curve = train(job(epochs=5, validate_every=2)).curve
     assert [point["step"] for point in curve if "ndcg@10" in point] == [6, 12, 15]
+
+
+# -- costs ------------------------------------------------------------------------------------------------------------
+
+
+def test_validation_is_no_part_of_training(job: Jobs) -> None:
+    """Two validations of 0.2 s each, and training that sleeps 0.05 s in each of six steps."""
+
+    def validate() -> float:
+        time.sleep(0.2)
+        return 0.5
+
+    def progress(step: int, total: int, stats: Mapping[str, float]) -> None:
+        time.sleep(0 if "ndcg@10" in stats else 0.05)
+
+    started = job(validate=validate, progress=progress)
+    begin = time.monotonic()
+    state = train(started)
+    passed = time.monotonic() - begin
+    assert 0.4 <= state.validation_seconds < passed - 0.3
+    assert 0.3 <= state.training_seconds <= passed - 0.4
+    assert passed - state.training_seconds - state.validation_seconds < 0.02  # nothing is left out
+    assert 0 < state.processor_seconds <= passed * 1.5 - 0.6
+
+
+def test_work_is_counted_once_for_every_example(job: Jobs) -> None:
+    """One token an item, which has no end; histories stand between no other tokens."""
+    state = train(job(examples="all"))
+    lengths = [min(place, 20) for length in job().sequences.lengths for place in range(1, length)]
+    model = job().recommender
+    separator = model.input_lengths(Sequences.from_rows([[1, 2]])) - model.input_lengths(Sequences.from_rows([[1]]))
+    around = model.input_lengths(Sequences.from_rows([[1]]))[0] - 1
+    read = sum(length + (length - 1) * (separator[0] - 1) + around for length in lengths)
+    assert (state.tokens_read, state.tokens_written) == (2 * read, 2 * len(lengths))
+    assert state.training_flops is not None
+    assert state.training_flops > 6 * state.tokens_written * 16 * model.ids.vocabulary.size  # of the output layer alone
 
 
 # -- budget and schedule ----------------------------------------------------------------------------------------------
@@ -240,9 +265,9 @@ def test_validation_is_due_every_few_epochs_and_at_the_end(job: Jobs) -> None:
         ({}, 6),
         ({"max_steps": 4}, 4),
         ({"max_steps": 99}, 6),
-        ({"epochs": 4, "share": 0.5}, 6),
-        ({"max_steps": 4, "share": 0.5}, 2),
-        ({"max_steps": 1, "share": 0.1}, 1),
+        ({"epochs": 4, "budget_fraction": 0.5}, 6),
+        ({"max_steps": 4, "budget_fraction": 0.5}, 2),
+        ({"max_steps": 1, "budget_fraction": 0.1}, 1),
         ({"batch_size": 7}, 12),
     ],
 )
@@ -270,40 +295,39 @@ def test_the_schedule_warms_up_and_decays() -> None:
 
 
 def test_the_schedule_sets_the_learning_rate(job: Jobs) -> None:
-    """Two first steps at full and at half rate: Adam's first move has the size of the rate."""
+    """The first of six steps at full and at half rate: Adam's first move has the size of the rate."""
     moves = []
-    for warmup in (0.0, 0.34):  # of six steps: none or two
-        started = job(path=Path(f"{job().path}-{warmup}"), max_steps=6, dropout=0.0, weight_decay=0.0, warmup=warmup)
-        run = loop._Run(started)
+    for warmup in (0.0, 0.34):  # none or two steps
+        path = Path(f"{job().path}-{warmup}")
+        started = job(path=path, progress=interrupting(1), dropout=0.0, weight_decay=0.0, warmup=warmup)
         before = weights(started)
-        examples = run.examples(0)
-        first = np.zeros(len(examples), np.int64)
-        run.step(examples, first, first, examples.targets.argsort()[:16])
+        with pytest.raises(KeyboardInterrupt):
+            train(started)
         moves.append(max(float((after - before[name]).abs().max()) for name, after in weights(started).items()))
     assert moves == pytest.approx([0.01, 0.005], rel=1e-3)
 
 
-# -- the optimiser ----------------------------------------------------------------------------------------------------
+# -- the optimizer ----------------------------------------------------------------------------------------------------
 
 
 def test_weight_decay_spares_norms_and_position_biases(job: Jobs) -> None:
     model = job().recommender
-    decayed, cached_seconds = decay_groups(model, 0.3)
-    assert (decayed["weight_decay"], cached_seconds["weight_decay"]) == (0.3, 0.0)
+    decayed, spared = decay_groups(model, 0.3)
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)
     kinds = {id(p): type(m) for m in model.modules() for p in m.parameters(recurse=False)}
     tables = [m.table.weight for m in model.modules() if isinstance(m, RelativeBias)]
     norms = [m.weight for m in model.modules() if isinstance(m, RMSNorm)]
     assert (len(tables), len(norms)) == (2, 7)
-    assert {id(p) for p in cached_seconds["params"]} == {id(p) for p in [*tables, *norms]}
+    assert {id(p) for p in spared["params"]} == {id(p) for p in [*tables, *norms]}
     assert {kinds[id(p)] for p in decayed["params"]} == {Linear, torch.nn.Embedding}
-    assert len(decayed["params"]) + len(cached_seconds["params"]) == len(list(model.parameters()))
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
 
 
 def test_weight_decay_spares_biases_of_linear_layers() -> None:
     model = mlp([3, 5, 2])
-    decayed, cached_seconds = decay_groups(model, 0.3)
+    decayed, spared = decay_groups(model, 0.3)
     assert [p.ndim for p in decayed["params"]] == [2, 2]
-    assert [p.ndim for p in cached_seconds["params"]] == [1, 1]
+    assert [p.ndim for p in spared["params"]] == [1, 1]
 
 
 def test_a_step_decays_matrices_alone(job: Jobs, tmp_path: Path) -> None:

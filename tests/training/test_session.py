@@ -19,7 +19,7 @@ from bench.ids.identifiers import TokenIds
 from bench.training import loop
 from bench.training.examples import of_targets
 from bench.training.loop import Job, snapshot_path, train
-from bench.training.session import Session
+from bench.training.session import Moments, Session
 from bench.vocabulary import Vocabulary
 
 Jobs = Callable[..., Job]
@@ -69,19 +69,24 @@ def test_a_gradient_leaves_everything_as_it_was(job: Jobs, two: TokenIds) -> Non
 
 
 def test_moments_are_adams(job: Jobs, two: TokenIds) -> None:
-    made = job(ids=two, epochs=1)
-    assert not session(made).moments().first.any()
-    run = loop._Run(made)
-    examples = run.examples(0)
-    for start in range(0, 30, 10):
-        first = np.zeros(len(examples), np.int64)
-        run.step(examples, first, first, np.arange(start, start + 10))
-    moments = run.session().moments()
-    states = [run.optimiser.state[parameter] for parameter in made.recommender.parameters()]
-    assert moments.steps == 3
-    assert moments.betas == (0.9, 0.999)
-    assert torch.equal(moments.first, torch.cat([state["exp_avg"].reshape(-1) for state in states]))
-    assert torch.equal(moments.second, torch.cat([state["exp_avg_sq"].reshape(-1) for state in states]))
+    """Before each of two epochs of three steps."""
+    found: list[Moments] = []
+    states: list[list[dict[str, Any]]] = []
+
+    def looking(session: Session) -> NDArray[np.float64]:
+        found.append(session.moments())
+        state = session.optimizer.state
+        kept = [state.get(parameter, {}) for parameter in session.recommender.parameters()]
+        states.append([{name: value.clone() for name, value in each.items()} for each in kept])
+        return np.array([0.5, 0.5])
+
+    train(job(ids=two, mixture=looking))
+    assert not found[0].first.any()
+    assert [moments.steps for moments in found] == [0, 3]
+    assert found[1].betas == (0.9, 0.999)
+    for flat, name in ((found[1].first, "exp_avg"), (found[1].second, "exp_avg_sq")):
+        assert flat.any()
+        assert torch.equal(flat, torch.cat([state[name].reshape(-1) for state in states[1]]))
 
 
 def test_held_out_users_become_examples(job: Jobs) -> None:
@@ -104,7 +109,7 @@ def leaning(session: Session) -> NDArray[np.float64]:
 
 
 def outcome(job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
-    state = vars(train(job)) | {"seconds": 0.0}
+    state = {name: value for name, value in vars(train(job)).items() if not name.endswith("_seconds")}
     return dict(job.recommender.state_dict()), state
 
 
@@ -117,9 +122,9 @@ def test_a_mixture_is_asked_once_before_every_epoch_wherever_training_stops(
 ) -> None:
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     expected, state = outcome(job(ids=two, mixture=leaning, epochs=3))
-    assert [epoch for epoch, *_ in state["memory"]["said"]] == [0, 1, 2]
-    assert state["memory"]["said"][0][1:] == [3, 0.0]
-    assert state["memory"]["said"][2][2] > 0
+    assert [epoch for epoch, *_ in state["mixture_state"]["said"]] == [0, 1, 2]
+    assert state["mixture_state"]["said"][0][1:] == [3, 0.0]
+    assert state["mixture_state"]["said"][2][2] > 0
     assert sum(state["probabilities"]) == pytest.approx(1)
     for stop in range(1, len(state["curve"]) + 1):
         calls = itertools.count(1)
@@ -143,11 +148,13 @@ def test_examples_are_written_in_the_variant_that_is_drawn(
     only = [outcome(job(ids=two.only(variant), path=Path(f"{job().path}-{variant}")))[0] for variant in (0, 1)]
     for variant in (0, 1):
         chosen = np.eye(2)[variant]
-        made = job(ids=two, mixture=lambda _, chosen=chosen: chosen, select=False, path=Path(f"{job().path}m{variant}"))
+        made = job(
+            ids=two, mixture=lambda _, chosen=chosen: chosen, use_validation=False, path=Path(f"{job().path}m{variant}")
+        )
         made.validate = lambda: pytest.fail("validation is not to be looked at")
         found, state = outcome(made)
         assert (state["best_step"], state["step"]) == (0, 6)
-        alone = job(ids=two.only(variant), select=False, path=Path(f"{job().path}o{variant}"))
+        alone = job(ids=two.only(variant), use_validation=False, path=Path(f"{job().path}o{variant}"))
         assert same(found, outcome(alone)[0])
     assert not same(*only)
 
@@ -170,7 +177,7 @@ def test_the_rate_of_a_stage_scales_the_learning_rate(job: Jobs) -> None:
     moves = []
     for rate in (1.0, 0.25):
         started = job(
-            path=Path(f"{job().path}-{rate}"), rate=rate, max_steps=1, dropout=0.0, weight_decay=0.0, warmup=0.0
+            path=Path(f"{job().path}-{rate}"), lr_scale=rate, max_steps=1, dropout=0.0, weight_decay=0.0, warmup=0.0
         )
         before = [parameter.clone() for parameter in started.recommender.parameters()]
         train(started)
@@ -187,7 +194,9 @@ def test_snapshots_hold_the_weights_of_their_epoch(job: Jobs, tmp_path: Path) ->
         seen[session.epoch] = {name: value.clone() for name, value in session.recommender.backbone.state_dict().items()}
         return np.ones(1)
 
-    made = job(epochs=4, snapshots=(0.5, 1.0), select=False, mixture=looking, path=tmp_path / "kept.safetensors")
+    made = job(
+        epochs=4, snapshots=(0.5, 1.0), use_validation=False, mixture=looking, path=tmp_path / "kept.safetensors"
+    )
     train(made)
     seen[4] = dict(made.recommender.backbone.state_dict())
     for part, epoch in ((0.5, 2), (1.0, 4)):

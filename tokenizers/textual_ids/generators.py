@@ -92,12 +92,12 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     if path and path.exists():
         state, weights = checkpoint.load(path)
         t5.load_state_dict(weights)
-        train.cached_seconds.append(state.seconds)
+        train.cached_seconds.append(state.training_seconds)
     else:
         watch = Stopwatch()
         bootstrap(t5, vocabulary, sources, targets, plan, train.seed, train.progress)
         if path:
-            checkpoint.save(path, checkpoint.TrainingState(seconds=watch.seconds), t5.state_dict())
+            checkpoint.save(path, checkpoint.TrainingState(training_seconds=watch.seconds), t5.state_dict())
     return Writer(t5.eval(), vocabulary, sources)
 
 

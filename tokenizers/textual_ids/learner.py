@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -26,7 +27,7 @@ from bench.errors import BenchError
 from bench.ids.identifiers import TokenIds, Variants
 from bench.ids.prompts import Prompts
 from bench.model.inputs import EncoderInput
-from bench.model.recommender import Batch, Decoding, Recommender, Slots, required
+from bench.model.recommender import Batch, Decoding, Recommender, Slots, Work, required
 from bench.model.sequence import SequenceRecommender
 from textual_ids.generator import Writer, padded, unwritable
 from textual_ids.reading import cleaned
@@ -65,6 +66,12 @@ class GeneratorLearner(Recommender):
 
     def targets(self, items: ItemIndices, variants: Variants = 0) -> int:
         return self.recommender.targets(items, variants)
+
+    def work(
+        self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
+    ) -> Work:
+        """As the recommender's; operations are not counted, for how long the generator writes is not known before."""
+        return replace(self.recommender.work(histories, items, lengths, variants), flops=None)
 
     def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0, prompts: Prompts = 0) -> Batch:
         """As the recommender's, but with the histories by item: ``read [U]`` are the distinct ones."""

@@ -43,7 +43,7 @@ def test_same_results_same_bytes(found: list[Result], tmp_path: Path) -> None:
 def test_one_baseline_is_drawn_as_far_as_it_goes(
     store: Store, tmp_path: Path, users: int, quality: float, seconds: float | None
 ) -> None:
-    costs = dict.fromkeys(["parameters", "fit_seconds", "train_seconds", "peak_memory_mb"])
+    costs = dict.fromkeys(["parameters", "id_construction_seconds", "training_seconds", "peak_memory_mb"])
     costs = {**costs, "inference_seconds_per_1000_users": seconds}
     store("pop", kind="baseline", users=users, quality=quality, costs=costs)
     written = figures.write_all(load(tmp_path), tmp_path / "drawn")
