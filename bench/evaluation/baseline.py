@@ -82,7 +82,7 @@ class TrainingContext:
 
     ``folder`` is its own; what it writes there is found again by a run that was stopped, and gone when the cell is
     finished. ``log`` is a text file that stays with the result. ``selection``, ``max_history`` and ``exclude_history``
-    are lines of the contract; what the last excludes from validation is ``validation.held``, not only what is shown.
+    are lines of the contract; what the last excludes from validation is ``validation.seen``, not only what is shown.
     ``progress`` is told step, total and figures for the progress bar and ``log.jsonl``; ``say`` shows a person a line.
     """
 

@@ -319,12 +319,12 @@ def schedule(contract: Contract, step: int, total: int) -> float:
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameters with and without weight decay, told apart by module type: names match nothing in half of the world."""
-    spared = {id(p) for m in model.modules() if isinstance(m, RMSNorm | RelativeBias) for p in m.parameters()}
-    spared |= {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
+    cached_seconds = {id(p) for m in model.modules() if isinstance(m, RMSNorm | RelativeBias) for p in m.parameters()}
+    cached_seconds |= {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
     parameters = [p for p in model.parameters() if p.requires_grad]
     return [
-        {"params": [p for p in parameters if id(p) not in spared], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if id(p) in spared], "weight_decay": 0.0},
+        {"params": [p for p in parameters if id(p) not in cached_seconds], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) in cached_seconds], "weight_decay": 0.0},
     ]
 
 

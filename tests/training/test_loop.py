@@ -312,22 +312,22 @@ def test_the_schedule_sets_the_learning_rate(job: Jobs) -> None:
 
 def test_weight_decay_spares_norms_and_position_biases(job: Jobs) -> None:
     model = job().recommender
-    decayed, spared = decay_groups(model, 0.3)
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)
+    decayed, cached_seconds = decay_groups(model, 0.3)
+    assert (decayed["weight_decay"], cached_seconds["weight_decay"]) == (0.3, 0.0)
     kinds = {id(p): type(m) for m in model.modules() for p in m.parameters(recurse=False)}
     tables = [m.table.weight for m in model.modules() if isinstance(m, RelativeBias)]
     norms = [m.weight for m in model.modules() if isinstance(m, RMSNorm)]
     assert (len(tables), len(norms)) == (2, 7)
-    assert {id(p) for p in spared["params"]} == {id(p) for p in [*tables, *norms]}
+    assert {id(p) for p in cached_seconds["params"]} == {id(p) for p in [*tables, *norms]}
     assert {kinds[id(p)] for p in decayed["params"]} == {Linear, torch.nn.Embedding}
-    assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
+    assert len(decayed["params"]) + len(cached_seconds["params"]) == len(list(model.parameters()))
 
 
 def test_weight_decay_spares_biases_of_linear_layers() -> None:
     model = mlp([3, 5, 2])
-    decayed, spared = decay_groups(model, 0.3)
+    decayed, cached_seconds = decay_groups(model, 0.3)
     assert [p.ndim for p in decayed["params"]] == [2, 2]
-    assert [p.ndim for p in spared["params"]] == [1, 1]
+    assert [p.ndim for p in cached_seconds["params"]] == [1, 1]
 
 
 def test_a_step_decays_matrices_alone(job: Jobs, tmp_path: Path) -> None:
