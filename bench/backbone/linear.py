@@ -1,4 +1,4 @@
-"""The linear layers of T5, multiplied by whichever library that PyTorch comes with is fastest."""
+"""Linear layers, multiplied by whichever library that PyTorch comes with is fastest."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def trained_once(evidence: Evidence) -> Outcome:
         run = _run(evidence, "whole")
         trained, stages = run.trained(evidence.ids)
         recommender, contract = trained.recommender, run.contract
-        untrained = run.first_t5(recommender.ids)
+        untrained = run.first_backbone(recommender.ids)
         before = recommender_for(recommender.ids, untrained, contract.max_tokens, contract.objective, contract.prompts)
         losses = loss(evidence, before.eval()), loss(evidence, recommender)
         evidence.trained = Outcome(trained, tuple(stages), run.reports, *losses)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
-from bench.backbone.huggingface import content_digest
+from bench.backbone import content_digest
 from bench.contract import PRESETS, Contract, contract_for, default_preset, setting_names
 from bench.data import sources
 from bench.data.dataset import Dataset

@@ -18,8 +18,8 @@ from bench.results.store import Cell
 class Request:
     """A cell to run. ``preset`` is a label only; ``force`` runs a finished cell again.
 
-    ``backbone_digest`` tells checkpoints of one name or path apart (``huggingface.content_digest``). ``trained_by`` is
-    the request of the cell whose model is tested on this data set; without it the cell trains one.
+    ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is the
+    request of the cell whose model is tested on this data set; without it the cell trains one.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline

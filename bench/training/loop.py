@@ -26,7 +26,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from bench.backbone.t5 import RelativeBias, RMSNorm
+from bench.backbone.protocol import Backbone, load_trained_state, trained_state
 from bench.contract import Contract
 from bench.data.dataset import Progress, Sequences, silent
 from bench.data.splits import Targets
@@ -201,7 +201,7 @@ class _Run:
         """Write the weights of every snapshot that falls to the end of this epoch."""
         for part in self.job.stage.snapshots:
             if self.state.epoch == max(1, round(part * self.epochs)) and self.job.accelerator.is_main_process:
-                weights = self.job.recommender.backbone.state_dict()
+                weights = trained_state(self.job.recommender.backbone)
                 checkpoint.save(snapshot_path(self.job, part), TrainingState(step=self.state.step), weights)
 
     def step(self, examples: Examples, variants: Rows, prompts: Rows, rows: Rows) -> None:
@@ -257,7 +257,7 @@ class _Run:
         self.state.stale += 1
         if score > self.state.best:  # also the first: a recommender that never hits is still the best so far
             self.state.best, self.state.best_step, self.state.stale = score, self.state.step, 0
-            self.best = {name: tensor.detach().clone() for name, tensor in self.job.recommender.state_dict().items()}
+            self.best = {name: tensor.detach().clone() for name, tensor in trained_state(self.job.recommender).items()}
         self.log({self.contract.selection: score})
 
     def log(self, figures: Mapping[str, float]) -> None:
@@ -270,20 +270,20 @@ class _Run:
             state = self.state
             if resume_at_end:
                 state = TrainingState(**{**vars(state), "epoch": state.epoch - 1, "batch": 10**9})
-            tensors = checkpoint.pack(self.job.recommender.state_dict(), self.optimiser.state_dict(), self.best)
+            tensors = checkpoint.pack(trained_state(self.job.recommender), self.optimiser.state_dict(), self.best)
             checkpoint.save(self.job.path, state, tensors)
         self.saved = time.monotonic()
 
     def restore(self) -> None:
         self.state, tensors = checkpoint.load(self.job.path)
         model, moments, self.best = checkpoint.unpack(tensors)
-        self.job.recommender.load_state_dict(model)
+        load_trained_state(self.job.recommender, model)
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
     def load_best(self) -> None:
         if self.job.stage.use_validation and self.best:
-            self.job.recommender.load_state_dict(self.best)
+            load_trained_state(self.job.recommender, self.best)
         self.job.recommender.eval()
         self.job.accelerator.free_memory()
 
@@ -299,7 +299,7 @@ def schedule(contract: Contract, step: int, total: int) -> float:
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameters with and without weight decay, told apart by module type: names match nothing in half of the world."""
-    cached_seconds = {id(p) for m in model.modules() if isinstance(m, RMSNorm | RelativeBias) for p in m.parameters()}
+    cached_seconds = {id(p) for m in model.modules() if isinstance(m, Backbone) for p in m.undecayed()}
     cached_seconds |= {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
     parameters = [p for p in model.parameters() if p.requires_grad]
     return [

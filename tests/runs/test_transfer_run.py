@@ -435,7 +435,7 @@ def test_users_of_the_trained_data_are_not_those_of_the_unseen() -> None:
     found = _read_alike(trained, trained)
     assert isinstance(found, TokenIds)
     assert found.users is None
-    assert found.ended
+    assert found.append_eos
     assert found.tokens is ids.tokens
 
 

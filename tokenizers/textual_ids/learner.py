@@ -10,7 +10,6 @@ of users. Dropout is off in both.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
@@ -20,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from bench.backbone.t5 import T5
+from bench.backbone.protocol import Backbone
 from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
 from bench.ids.identifiers import TokenIds, Variants
 from bench.ids.prompts import Prompts
 from bench.model.inputs import EncoderInput
-from bench.model.recommender import Batch, Decoding, Recommender, Slots, required
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, required
 from bench.model.sequence import SequenceRecommender
 from textual_ids.generator import Writer, padded, unwritable
 from textual_ids.reading import cleaned
@@ -48,12 +47,13 @@ class GeneratorLearner(Recommender):
         if not isinstance(recommender, SequenceRecommender):
             raise BenchError(f"a generator writes tokens, which a {type(recommender).__name__} does not read")
         self.recommender = recommender.requires_grad_(False)
-        self.generator = copy.deepcopy(writer.t5).requires_grad_()
+        self.generator = writer.model.copied()
+        self.generator.unfreeze()
         self.ids, self.prompts = recommender.ids, recommender.prompts
         self.writer, self.max_history, self.longest = writer, max_history, longest
 
     @property
-    def backbone(self) -> T5:  # type: ignore[override]
+    def backbone(self) -> Backbone:  # type: ignore[override]
         return self.recommender.backbone
 
     def train(self, mode: bool = True) -> GeneratorLearner:
@@ -91,14 +91,15 @@ class GeneratorLearner(Recommender):
         )
         ids = TokenIds.from_lists(codes, self.writer.vocabulary, self.recommender.ids.template)
         source = self.recommender.writer.renamed(ids).write(histories, 0, required(batch, "prompts").cpu().numpy())
-        words = None if self.backbone.whole_words is None else source.words.to(soft.device)
+        numbers = None if self.backbone.whole_words is None else source.item_position_ids.to(soft.device)
         mask = None if source.mask is None else source.mask.to(soft.device)
-        loss: Tensor = self.recommender({**batch, "tokens": self.spliced(source, soft), "mask": mask, "words": words})
+        read = {"tokens": self.spliced(source, soft), "mask": mask, "item_position_ids": numbers}
+        loss: Tensor = self.recommender({**batch, **read})
         return loss
 
     def spliced(self, source: EncoderInput, soft: Tensor) -> Tensor:
         """The embeddings ``[B, S, D]`` of the source with those of its items from ``soft [U, L, D]``."""
-        embedded: Tensor = self.backbone.embedding(source.tokens.to(soft.device))
+        embedded: Tensor = self.backbone.embed(source.tokens.to(soft.device))
         lengths = source.spans[:, 2] - source.spans[:, 1]
         places = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         rows, columns, items = (np.repeat(part, lengths) for part in (*source.spans.T[:2], source.items))
@@ -127,7 +128,7 @@ class GeneratorLearner(Recommender):
                 origins += [(local, origin) for _, origin in pairs]
             given = (tokens, mask, written, _pairs(origins, device))
             means.append(checkpoint(self._means, *given, use_reentrant=False, preserve_rng_state=False))
-        soft: Tensor = self.backbone.embedding(padded(names, pad, device)[0])
+        soft: Tensor = self.backbone.embed(padded(names, pad, device)[0])
         rows, columns = _pairs(places, device).T
         return names, soft.index_put((rows, columns), torch.cat(means).to(soft.dtype))
 
@@ -177,12 +178,12 @@ class GeneratorLearner(Recommender):
     def rank(
         self,
         histories: Sequences,
-        slots: int,
+        k: int,
         decoding: Decoding,
         candidates: NDArray[np.bool_] | None = None,
-        held: Sequences | None = None,
-    ) -> Slots:
-        return self.recommender.rank(histories, slots, decoding, candidates, held)
+        seen: Sequences | None = None,
+    ) -> TopK:
+        return self.recommender.rank(histories, k, decoding, candidates, seen)
 
 
 def _pairs(found: Sequence[tuple[int, int]], device: torch.device) -> Tensor:

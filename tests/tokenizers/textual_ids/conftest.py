@@ -130,7 +130,7 @@ def slow_names(writer: Writer, searches: Sequence[Search]) -> list[list[int]]:
     taken: set[tuple[int, ...]] = set()
     named = []
     for source in writer.sources:
-        levels = (slow_beams(writer.t5, source, search, writer.vocabulary) for search in searches)
+        levels = (slow_beams(writer.model, source, search, writer.vocabulary) for search in searches)
         names = (slow_name(prefix, writer.vocabulary) for level in levels for prefix in level)
         named.append(first_free(names, taken, writer.vocabulary))
     return named

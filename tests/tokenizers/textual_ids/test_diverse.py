@@ -16,9 +16,9 @@ SEARCHES = [Search(1.0, 1, 11, 6), Search(9.0, 1, 7, 5), Search(2.0, 5, 8, 4), S
 
 def found(writer: Writer, search: Search, rows: slice = slice(None)) -> Found:
     tokens, mask = padded(writer.sources[rows], writer.vocabulary.pad, "cpu")
-    cache = writer.t5.start(writer.t5.encode(tokens, mask), mask)
-    forbidden = unwritable(writer.vocabulary, writer.t5)
-    return diverse_beams(writer.t5, cache, search, writer.vocabulary.pad, writer.vocabulary.eos, forbidden)
+    cache = writer.model.start(writer.model.encode(tokens, mask), mask)
+    forbidden = unwritable(writer.vocabulary, writer.model)
+    return diverse_beams(writer.model, cache, search, writer.vocabulary.pad, writer.vocabulary.eos, forbidden)
 
 
 @pytest.mark.parametrize("search", SEARCHES)
