@@ -292,7 +292,9 @@ def loaded_state(model: VectorSetRecommender) -> None:
 
 
 @pytest.mark.parametrize("change", [fused_step, plain_step, written_data, loaded_state])
-def test_items_are_ranked_by_the_weights_as_they_are(t5: MakeT5, change: Callable[[VectorSetRecommender], None]) -> None:
+def test_items_are_ranked_by_the_weights_as_they_are(
+    t5: MakeT5, change: Callable[[VectorSetRecommender], None]
+) -> None:
     """Fused optimizers and whatever writes through ``.data`` raise no version of a tensor: none may be trusted."""
     model, reference = make(t5), make(t5, seed=4)
     before = model.rank(HISTORIES, ITEMS, Decoding())
@@ -318,9 +320,14 @@ def test_under_fixed_weights_the_catalogue_is_computed_once(t5: MakeT5) -> None:
             assert model.catalogue() is kept
         assert computed.call_count == 1
         assert model.catalogue() is not kept
-    with pytest.raises(ValueError, match="left"), model.fixed_weights():
-        kept = model.catalogue()
-        raise ValueError("left")
+
+
+def test_fixed_weights_end_with_an_error_too(t5: MakeT5) -> None:
+    model = make(t5)
+    context = model.fixed_weights()
+    context.__enter__()
+    kept = model.catalogue()
+    assert not context.__exit__(ValueError, ValueError("left"), None)
     assert model.catalogue() is not kept
 
 
