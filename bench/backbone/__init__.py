@@ -26,8 +26,8 @@ class Format:
     """How one kind of backbone is started from random weights, read from a folder and written to one.
 
     ``sizes`` are the names that ``scratch`` knows beside paths of a ``config.json``. ``read_config`` reads one and
-    refuses what lacks a line. ``save`` writes weights; ``export_config`` gives the ``config.json`` that belongs to
-    them, from the padding and the end token.
+    refuses what lacks a line. ``save`` writes weights, of a kind over a frozen base only what is trained and which base
+    it belongs to; ``export_config`` gives the ``config.json`` for them, from the padding and the end token.
     """
 
     sizes: tuple[str, ...]

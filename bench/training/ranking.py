@@ -53,7 +53,7 @@ def evaluate(
             advance(len(rows) * accelerator.num_processes)
     if accelerator.num_processes > 1:
         found = gather_object(found)
-    order = np.argsort(np.concatenate([places for places, _ in found]))
+    order = np.argsort(np.concatenate([rows for rows, _ in found]))
     ranks = Ranks.join([ranks for _, ranks in found]).take(order)
     return _of_users(ranks, targets, recommender.ids.groups[targets.items]), complete
 
@@ -109,10 +109,10 @@ def score_targets(
 
 def _batches(targets: Targets, size: int) -> Iterator[NDArray[np.int64]]:
     """Rows in order, as many at a time as have at most ``size`` targets, but one at least."""
-    ends, start = np.cumsum(np.bincount(targets.user_rows)), 0
+    stops, start = np.cumsum(np.bincount(targets.user_rows)), 0
     while start < len(targets):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + size, side="right")))
+        done = stops[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(stops, done + size, side="right")))
         yield np.arange(start, stop)
         start = stop
 
@@ -124,7 +124,7 @@ def _scores(baseline: Baseline | TrainedBaseline, part: Targets) -> NDArray[np.f
 
 
 def check_cutoff(cutoff: int, items: int) -> None:
-    """BenchError where a metric looks at more places than there are items."""
+    """BenchError where a metric looks at more ranks than there are items."""
     if cutoff > items:
         raise BenchError(
             f"at least {cutoff} items are needed for the metrics of the report, which go up to hit@{cutoff}; the "

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from bench import backbone
-from bench.backbone.protocol import Backbone
+from bench.backbone.protocol import Backbone, load_trained_state, trained_state
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.ids.text import compose, require_text
@@ -90,13 +90,13 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     path = cache_path(train, f"generator-{key}")
     if path and path.exists():
         state, weights = checkpoint.load(path)
-        model.load_state_dict(weights)
+        load_trained_state(model, weights)
         train.cached_seconds.append(state.seconds)
     else:
         watch = Stopwatch()
         bootstrap(model, vocabulary, sources, targets, plan, train.seed, train.progress)
         if path:
-            checkpoint.save(path, checkpoint.TrainingState(seconds=watch.seconds), model.state_dict())
+            checkpoint.save(path, checkpoint.TrainingState(seconds=watch.seconds), trained_state(model))
     return Writer(model.eval(), vocabulary, sources)
 
 
@@ -108,7 +108,7 @@ def kept_writer(settings: GeneratorSettings, target: TrainView, vocabulary: Voca
     else:
         texts = compose(target.items, (), "; ")
         model = backbone.load(settings.generator, 0.0, "generator").to(device())
-    model.load_state_dict(checkpoint.load(path)[1])
+    load_trained_state(model, checkpoint.load(path)[1])
     return Writer(model.eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from bench import backbone
+from bench.backbone.protocol import trained_state
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.ids import storage
@@ -117,7 +118,7 @@ class IdGenRec(IdScheme):
     def save_state(self, folder: Path) -> None:
         """The generator that has named the items of the tested recommender, for ``transfer``."""
         if self.writer is not None:
-            checkpoint.save(folder / GENERATOR, checkpoint.TrainingState(), self.writer.model.state_dict())
+            checkpoint.save(folder / GENERATOR, checkpoint.TrainingState(), trained_state(self.writer.model))
 
     def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> Ids:
         """An unseen catalogue is named by the trained generator, which reads its text as it read that of training."""

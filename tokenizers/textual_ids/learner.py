@@ -101,10 +101,10 @@ class GeneratorLearner(Recommender):
         """The embeddings ``[B, S, D]`` of the source with those of its items from ``soft [U, L, D]``."""
         embedded: Tensor = self.backbone.embed(source.tokens.to(soft.device))
         lengths = source.spans[:, 2] - source.spans[:, 1]
-        places = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         rows, columns, items = (np.repeat(part, lengths) for part in (*source.spans.T[:2], source.items))
-        at = [torch.from_numpy(part.astype(np.int64)).to(soft.device) for part in (rows, columns + places)]
-        what = [torch.from_numpy(part.astype(np.int64)).to(soft.device) for part in (items, places)]
+        at = [torch.from_numpy(part.astype(np.int64)).to(soft.device) for part in (rows, columns + offsets)]
+        what = [torch.from_numpy(part.astype(np.int64)).to(soft.device) for part in (items, offsets)]
         return embedded.index_put((at[0], at[1]), soft[what[0], what[1]])
 
     def soft_names(self, items: Sequence[int]) -> tuple[list[list[int]], Tensor]:
@@ -116,7 +116,7 @@ class GeneratorLearner(Recommender):
         """
         device, pad = self.device, self.writer.vocabulary.pad
         names: list[list[int]] = [[]] * len(items)
-        places, means = list[tuple[int, int]](), list[Tensor]()
+        positions, means = list[tuple[int, int]](), list[Tensor]()
         for part in self._parts(items):
             tokens, mask = padded([self.writer.sources[items[row]] for row in part], pad, device)
             written = self._greedy(tokens, mask)
@@ -124,21 +124,21 @@ class GeneratorLearner(Recommender):
             for local, row in enumerate(part):
                 code, pairs = self._named(written[local].tolist())
                 names[row] = code or list(self.ids.code(items[row]))
-                places += [(row, place) for place, _ in pairs]
+                positions += [(row, position) for position, _ in pairs]
                 origins += [(local, origin) for _, origin in pairs]
             given = (tokens, mask, written, _pairs(origins, device))
             means.append(checkpoint(self._means, *given, use_reentrant=False, preserve_rng_state=False))
         soft: Tensor = self.backbone.embed(padded(names, pad, device)[0])
-        rows, columns = _pairs(places, device).T
+        rows, columns = _pairs(positions, device).T
         return names, soft.index_put((rows, columns), torch.cat(means).to(soft.dtype))
 
     def _parts(self, items: Sequence[int]) -> list[list[int]]:
-        """Places among the items, with texts of like length together."""
+        """Indices among the items, with texts of like length together."""
         order = sorted(range(len(items)), key=lambda row: len(self.writer.sources[items[row]]))
         return [order[begin : begin + AT_ONCE] for begin in range(0, len(order), AT_ONCE)]
 
     def _means(self, tokens: Tensor, mask: Tensor | None, written: Tensor, at: Tensor) -> Tensor:
-        """``[P, D]``: the mean embedding under the generator's distribution at each of ``at [P, 2]``, a row and a place
+        """``[P, D]``: the mean embedding under the generator's distribution at each of ``at [P, 2]``, a row and a column
         of what was ``written [U, L]`` for the texts ``tokens [U, S]``. Where ``P`` is 0 the gradient is 0, not none.
         """
         forbidden = unwritable(self.writer.vocabulary, self.generator)
@@ -164,7 +164,7 @@ class GeneratorLearner(Recommender):
 
     def _named(self, written: Sequence[int]) -> tuple[list[int], list[tuple[int, int]]]:
         """The name made of what was written, none where that holds no whole word, and for each of its tokens that was
-        written: the place in the name, and where it was written.
+        written: the position in the name, and where it was written.
         """
         vocabulary = self.writer.vocabulary
         ended = vocabulary.eos in written
@@ -173,7 +173,7 @@ class GeneratorLearner(Recommender):
         if vocabulary.unk in code:
             return [], []
         blocks = SequenceMatcher(None, tokens, code, autojunk=False).get_matching_blocks()
-        return code, [(block.b + place, block.a + place) for block in blocks for place in range(block.size)]
+        return code, [(block.b + offset, block.a + offset) for block in blocks for offset in range(block.size)]
 
     def rank(
         self,
