@@ -138,8 +138,9 @@ class GeneratorLearner(Recommender):
         return [order[begin : begin + AT_ONCE] for begin in range(0, len(order), AT_ONCE)]
 
     def _means(self, tokens: Tensor, mask: Tensor | None, written: Tensor, at: Tensor) -> Tensor:
-        """``[P, D]``: the mean embedding under the generator's distribution at each of ``at [P, 2]``, a row and a column
-        of what was ``written [U, L]`` for the texts ``tokens [U, S]``. Where ``P`` is 0 the gradient is 0, not none.
+        """``[P, D]``: the mean embedding under the generator's distribution at each of ``at [P, 2]``, a row and a
+        column of what was ``written [U, L]`` for the texts ``tokens [U, S]``. Where ``P`` is 0 the gradient is 0, not
+        none.
         """
         forbidden = unwritable(self.writer.vocabulary, self.generator)
         before = torch.cat([torch.full_like(written[:, :1], self.writer.vocabulary.pad), written[:, :-1]], 1)
