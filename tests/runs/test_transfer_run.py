@@ -464,7 +464,7 @@ def test_a_trained_generator_names_the_unseen(
     expected = scheme.transfer(trained, view, home)  # type: ignore[arg-type]
     assert ids["tokens"].map(tuple).tolist() == [expected.code(item) for item in range(30)]
     kept = checkpoint.load(home / "generator.safetensors")[1]
-    again = kept_writer(scheme.settings, view, vocabulary, home / "generator.safetensors").backbone.state_dict()
+    again = kept_writer(scheme.settings, view, vocabulary, home / "generator.safetensors").model.state_dict()
     assert all(torch.equal(kept[name], again[name]) for name in kept)
     (home / "generator.safetensors").write_bytes(b"")
     with pytest.raises(BenchError, match=r"generator.safetensors' is corrupt"):
