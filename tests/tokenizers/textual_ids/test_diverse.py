@@ -28,7 +28,7 @@ def test_it_finds_what_the_definition_says(
     made = writer()
     got = found(made, search)
     for text, source in enumerate(made.sources):
-        expected = oracle.beams(made.backbone, source, search, made.vocabulary)
+        expected = oracle.beams(made.model, source, search, made.vocabulary)
         assert len(expected) == search.groups
         for place, prefix in enumerate(expected):
             length = int(got.lengths[text, place])
