@@ -43,7 +43,7 @@ class Contract:
     validation_in_test_history: bool = True  # as all published leave-one-out systems do
 
     # the recommender
-    backbone: str = "mini"  # a size to start from scratch, a checkpoint folder, a hub name, or a T5 config.json
+    backbone: str = "mini"  # a size to start from scratch, a checkpoint folder, a hub name, or a config.json
     dropout: float = 0.1
     max_tokens: int = 512  # encoder input; the oldest items are dropped first
     whole_words: bool = added(False)  # a learned embedding tells the encoder which history item a token belongs to
@@ -140,10 +140,10 @@ PRESETS = {
         replace(_CPU, epochs=6, examples="one", batch_size=64, validation_users=200, validate_every=3),
         "shows that everything runs: under two minutes on two cores; its scores mean nothing",
     ),
-    "cpu": Preset(_CPU, "a small T5 that a core trains on Toys in ten minutes to an hour"),
+    "cpu": Preset(_CPU, "a small model that a core trains on Toys in ten minutes to an hour"),
     "standard": Preset(
         Contract(backbone="tiger", epochs=100, learning_rate=1e-3, validation_users=0, validate_every=2, patience=10),
-        "the T5 of TIGER, trained until validation no longer improves: for one GPU",
+        "the model of TIGER's size, trained until validation no longer improves: for one GPU",
     ),
 }
 

@@ -18,12 +18,12 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from bench.errors import BenchError
 
-PAD, EOS, UNK = "<pad>", "</s>", "<unk>"  # rows 0, 1 and 2 of every private vocabulary, as in T5
+PAD, EOS, UNK = "<pad>", "</s>", "<unk>"  # rows 0, 1 and 2 of every private vocabulary
 
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """A token space of ``size`` rows. Padding also starts the decoder, as in T5.
+    """A token space of ``size`` rows. Padding also starts the decoder.
 
     ``language_model`` marks the rows as those of the pretrained backbone: its embeddings are then kept.
     """

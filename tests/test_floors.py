@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,52 @@ def test_nothing_imports_a_floor_above(path: Path) -> None:
     own = room(path)
     above = {name for name in imported(path.read_text()) if LEVEL[name] > LEVEL[own]}
     assert not above, f"bench/{path.relative_to(BENCH)} is on the floor of '{own}' and imports {sorted(above)}"
+
+
+# -- kinds of backbone are known in their own room alone --------------------------------------------------------------
+
+SOURCES = [path for root in ("bench", "tokenizers", "baselines") for path in (BENCH.parent / root).rglob("*.py")]
+OUTSIDE = sorted(path for path in SOURCES if BENCH / "backbone" not in path.parents)
+DOOR = {"bench.backbone", "bench.backbone.checkpoints", "bench.backbone.linear"}
+DOOR |= {"bench.backbone.numbers", "bench.backbone.protocol"}
+
+
+def modules(source: str) -> set[str]:
+    """The modules of ``bench.backbone``, and whatever of Transformers, that a module imports by name."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            files = {name for name in inner if (BENCH.parent / f"{name.replace('.', '/')}.py").exists()}
+            found |= files or {node.module}
+            found |= inner if node.module == "transformers" else set()
+    return {name for name in found if name.startswith(("bench.backbone", "transformers"))}
+
+
+def named(source: str) -> set[str]:
+    """Names of code that speak of a kind of backbone: variables, attributes, parameters, functions, classes."""
+    fields = ("id", "attr", "arg", "name")
+    words = {word for node in ast.walk(ast.parse(source)) for field in fields if (word := getattr(node, field, None))}
+    return {word for word in words if re.search(r"(^|_)(t5|qwen\d*|llama)(_|$)", str(word).lower())}
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(BENCH.parent)))
+def test_kinds_of_backbone_are_named_in_their_own_room_alone(path: Path) -> None:
+    source = path.read_text()
+    found = modules(source)
+    assert {name for name in found if name.startswith("bench")} <= DOOR
+    assert not {name for name in found if re.search(r"T5|Qwen|Llama|\.models\.", name)}
+    assert not named(source)
+
+
+def test_a_kind_of_backbone_is_noticed() -> None:
+    source = (
+        "from bench.backbone import huggingface, load\nfrom transformers import T5Model\nfirst_t5 = recommender.t5\n"
+    )
+    assert modules(source) == {"bench.backbone.huggingface", "transformers", "transformers.T5Model"}
+    assert named(source) == {"first_t5", "t5"}
 
 
 def test_an_import_of_a_floor_above_is_noticed() -> None:

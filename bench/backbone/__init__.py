@@ -1,1 +1,136 @@
-"""The language models that recommend: one protocol, and T5 behind it."""
+"""The language models that recommend: one protocol (``bench.backbone.protocol``), and the kinds behind it.
+
+This is the only door to them: what starts, reads or writes a backbone does so by its name or folder, here, and knows no
+kind. A kind is a ``Format`` in ``FORMATS``, under the model types of its ``config.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import hub
+from bench.backbone import checkpoints, huggingface
+from bench.backbone.protocol import Backbone
+from bench.errors import BenchError
+from bench.vocabulary import Vocabulary
+
+DEFAULT_KIND = "t5"  # of a config.json without a model type
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one kind of backbone is started from random weights, read from a folder and written to one.
+
+    ``sizes`` are the names that ``scratch`` knows beside paths of a ``config.json``. ``read_config`` reads one and
+    refuses what lacks a line. ``save`` writes weights, of a kind over a frozen base only what is trained and which base
+    it belongs to; ``export_config`` gives the ``config.json`` for them, from the padding and the end token.
+    """
+
+    sizes: tuple[str, ...]
+    read_config: Callable[[Path], dict[str, Any]]
+    scratch: Callable[[str, int, float], Backbone]
+    load: Callable[[Path, float | None], Backbone]
+    save: Callable[[Any, Path], None]
+    export_config: Callable[[Any, int, int], dict[str, Any]]
+
+
+_T5 = Format(
+    sizes=tuple(huggingface.SIZES),
+    read_config=huggingface.read_config,
+    scratch=huggingface.scratch,
+    load=huggingface.load,
+    save=huggingface.save_weights,
+    export_config=lambda model, pad, eos: huggingface.export_config(model.config, pad, eos),
+)
+FORMATS: Mapping[str, Format] = dict.fromkeys(huggingface.KINDS, _T5)
+SIZES: Mapping[str, Format] = {size: known for known in FORMATS.values() for size in known.sizes}
+
+
+def is_scratch(backbone: str) -> bool:
+    """Whether a backbone starts from random weights: a named size, or a Hugging Face ``config.json``."""
+    return backbone in SIZES or backbone.endswith(".json")
+
+
+def scratch(backbone: str, vocabulary: int, dropout: float) -> Backbone:
+    """A backbone with random weights: a named size or a ``config.json``, with ``vocabulary`` rows and this dropout."""
+    known = SIZES.get(backbone) or _format_of(Path(backbone))
+    return known.scratch(backbone, vocabulary, dropout)
+
+
+def load(backbone: str | Path, dropout: float | None = None, what: str = "backbone") -> Backbone:
+    """A backbone with pretrained weights: a folder, or ``name[@revision]`` on the Hugging Face hub."""
+    folder = locate(str(backbone), what)
+    return _format_of(folder / "config.json").load(folder, dropout)
+
+
+def save(backbone: Backbone, folder: Path) -> None:
+    """Write the weights, as Transformers reads them, and whole-word embeddings beside them."""
+    FORMATS[backbone.kind].save(backbone, folder)
+
+
+def export_config(backbone: Backbone, vocabulary: Vocabulary) -> dict[str, Any]:
+    """The ``config.json`` that belongs to what ``save`` wrote."""
+    return FORMATS[backbone.kind].export_config(backbone, vocabulary.pad, vocabulary.eos)
+
+
+def export_tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
+    """The ``tokenizer_config.json`` with which Transformers opens ``tokenizer.json`` as it is, not as a model's own."""
+    name = vocabulary.tokenizer.id_to_token
+    special = {"pad_token": vocabulary.pad, "eos_token": vocabulary.eos, "unk_token": vocabulary.unk}
+    tokens = {key: name(row) for key, row in special.items()}
+    return {"tokenizer_class": "PreTrainedTokenizerFast", **tokens}
+
+
+def tokenizer_of(backbone: str) -> tuple[Path, int] | None:
+    """The folder with a pretrained backbone's tokenizer and the rows of its embeddings; None where it has no words."""
+    if is_scratch(backbone):
+        return None
+    folder = locate(backbone)
+    config = folder / "config.json"
+    rows = _format_of(config).read_config(config).get("vocab_size")
+    if not isinstance(rows, int):
+        raise BenchError(f"the configuration '{config}' has no whole number for vocab_size")
+    return folder, rows
+
+
+def language_of(backbone: str) -> Vocabulary | None:
+    """The vocabulary of a pretrained backbone; None where it starts from scratch and has no words."""
+    found = tokenizer_of(backbone)
+    return found and Vocabulary.of_language_model(*found)
+
+
+def locate(backbone: str, what: str = "backbone") -> Path:
+    """The folder of a pretrained checkpoint: a local path, or ``name[@revision]`` on the Hugging Face hub. Errors say
+    ``what`` it was asked for as.
+    """
+    wanted = ["config.json", "model*.safetensors", "model.safetensors.index.json", "*token*", "spiece.model"]
+    hint = f"connect, give a folder that holds it, or start from scratch with one of: {', '.join(SIZES)}"
+    return hub.locate(backbone, what, [*wanted, checkpoints.WHOLE_WORDS], hint)
+
+
+def content_digest(backbone: str, what: str = "backbone") -> str:
+    """8 hex digits over the files behind a backbone, downloaded where need be; ``""`` for a named size.
+
+    A path or a name says where weights were found, not which they were: the contract holds both.
+    """
+    if backbone in SIZES:
+        return ""
+    files = [Path(backbone)]
+    if not is_scratch(backbone):
+        folder = locate(backbone, what)
+        files = sorted({*folder.glob("*.json"), *folder.glob("*.safetensors")})
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            digest.update(file.read_bytes())
+        except OSError as error:
+            raise BenchError(f"cannot read the model configuration '{file}': {error}") from error
+    return digest.hexdigest()[:8]
+
+
+def _format_of(config: Path) -> Format:
+    return FORMATS[checkpoints.read_config(config, FORMATS).get("model_type", DEFAULT_KIND)]

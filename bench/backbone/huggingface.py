@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from bench import hub
+from bench.backbone import checkpoints
 from bench.backbone.t5 import ACTIVATIONS, T5, T5Config
 from bench.errors import BenchError, unknown
-from bench.files import atomic_write, require_readable
-from bench.vocabulary import Vocabulary
+from bench.files import atomic_write
 
 # Sizes trained from scratch. `mini` is for two cores; `tiger` is the T5 of TIGER (Rajput et al., 2023).
 SIZES: dict[str, dict[str, Any]] = {
@@ -38,13 +34,13 @@ _CONFIG_KEYS = {  # ours -> Hugging Face's
     "max_distance": "relative_attention_max_distance",
     "epsilon": "layer_norm_epsilon",
 }
-WHOLE_WORDS = "whole_words.safetensors"  # a file of its own: Transformers' T5 has no such table and must not miss one
+KINDS = ("t5", "mt5")  # Hugging Face's model types
 _REQUIRED = ("d_model", "d_kv", "d_ff", "num_heads", "num_layers")
 
 
-def is_scratch(backbone: str) -> bool:
-    """Whether a backbone starts from random weights: a named size, or a Hugging Face ``config.json``."""
-    return backbone in SIZES or backbone.endswith(".json")
+def scratch(backbone: str, vocabulary: int, dropout: float) -> T5:
+    """A T5 with random weights, of a named size or of a ``config.json``."""
+    return T5(scratch_config(backbone, vocabulary, dropout))
 
 
 def scratch_config(backbone: str, vocabulary: int, dropout: float) -> T5Config:
@@ -55,48 +51,13 @@ def scratch_config(backbone: str, vocabulary: int, dropout: float) -> T5Config:
     return parse_config(raw, tied=raw.get("tie_word_embeddings", True) is not False)
 
 
-def locate(backbone: str, what: str = "backbone") -> Path:
-    """The folder of a pretrained checkpoint: a local path, or ``name[@revision]`` on the Hugging Face hub. Errors say
-    ``what`` it was asked for as.
-    """
-    wanted = ["config.json", "model*.safetensors", "model.safetensors.index.json", "*token*", "spiece.model"]
-    hint = f"connect, give a folder that holds it, or start from scratch with one of: {', '.join(SIZES)}"
-    return hub.locate(backbone, what, [*wanted, WHOLE_WORDS], hint)
-
-
-def content_digest(backbone: str, what: str = "backbone") -> str:
-    """8 hex digits over the files behind a backbone, downloaded where need be; ``""`` for a named size.
-
-    A path or a name says where weights were found, not which they were: the contract holds both.
-    """
-    if backbone in SIZES:
-        return ""
-    files = [Path(backbone)]
-    if not is_scratch(backbone):
-        folder = locate(backbone, what)
-        files = sorted({*folder.glob("*.json"), *folder.glob("*.safetensors")})
-    digest = hashlib.sha256()
-    for file in files:
-        try:
-            digest.update(file.read_bytes())
-        except OSError as error:
-            raise BenchError(f"cannot read the model configuration '{file}': {error}") from error
-    return digest.hexdigest()[:8]
-
-
 def read_config(path: Path) -> dict[str, Any]:
     """The fields of a ``config.json`` of a T5."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BenchError(f"cannot read the model configuration '{path}': {error}") from error
-    kind = raw.get("model_type", "t5") if isinstance(raw, dict) else type(raw).__name__
-    if kind not in ("t5", "mt5"):
-        raise BenchError(f"'{path}' describes a '{kind}' model; bench needs a T5")
+    raw = checkpoints.read_config(path, KINDS)
     missing = [key for key in _REQUIRED if not isinstance(raw.get(key), int)]
     if missing:
         raise BenchError(f"the T5 configuration '{path}' has no whole number for {', '.join(missing)}")
-    return dict(raw)
+    return raw
 
 
 def parse_config(raw: dict[str, Any], tied: bool) -> T5Config:
@@ -115,7 +76,7 @@ def load(folder: Path, dropout: float | None = None) -> T5:
     """A T5 with the weights in ``folder`` (``config.json``, ``model.safetensors`` or its shards), and with whole-word
     embeddings where ``save_weights`` left some.
     """
-    raw, weights = read_config(folder / "config.json"), read_weights(folder)
+    raw, weights = read_config(folder / "config.json"), checkpoints.read_weights(folder)
     if dropout is not None:
         raw["dropout_rate"] = dropout
     embedding = weights.get("shared.weight", weights.get("encoder.embed_tokens.weight"))
@@ -134,55 +95,15 @@ def load(folder: Path, dropout: float | None = None) -> T5:
     except RuntimeError as error:
         cause = " ".join(str(error).split())
         raise BenchError(f"the weights in '{folder}' are of other sizes than its config.json says: {cause}") from error
-    if (folder / WHOLE_WORDS).exists():
-        _load_whole_words(model, folder / WHOLE_WORDS)
+    checkpoints.read_whole_words(model, folder)
     return model
-
-
-def _load_whole_words(model: T5, file: Path) -> None:
-    weight = _read_tensors(file).get("whole_words.weight")
-    if weight is None or weight.shape[1:] != model.embedding.weight.shape[1:]:
-        raise BenchError(f"'{file}' holds no table 'whole_words.weight' of width {model.config.d_model}, the model's")
-    model.grow_whole_words(len(weight))
-    model.load_state_dict({"whole_words.weight": weight}, strict=False)
-
-
-def with_new_vocabulary(model: T5, vocabulary: int) -> T5:
-    """The body of a pretrained T5 with fresh embeddings for a vocabulary of its own; shared, as new rows are few."""
-    fresh = T5(replace(model.config, vocabulary=vocabulary, tied=True, scaled=True))
-    kept = {name: t for name, t in model.state_dict().items() if not name.startswith(("embedding.", "head."))}
-    fresh.load_state_dict(kept, strict=False)
-    return fresh
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint in float32; only safetensors are read, since pickles run code."""
-    files = sorted(folder.glob("model*.safetensors"))
-    if not files:
-        found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-        raise BenchError(f"no model.safetensors in '{folder}' (found: {found}); pickled weights are not read")
-    weights: dict[str, Tensor] = {}
-    for file in files:
-        weights |= _read_tensors(file)
-    return weights
-
-
-def _read_tensors(file: Path) -> dict[str, Tensor]:
-    require_readable(file)
-    try:
-        return {name: tensor.float() for name, tensor in load_file(file).items()}
-    except Exception as error:  # safetensors raises its own family for truncated or foreign files
-        raise BenchError(f"'{file}' is corrupt or not a safetensors file: {error}") from error
 
 
 def save_weights(model: T5, folder: Path) -> None:
     """``model.safetensors``, and whole-word embeddings beside it, which only ``load`` reads."""
     with atomic_write(folder / "model.safetensors") as partial:
         save_file(export_weights(model), partial, {"format": "pt"})
-    if model.whole_words is not None:
-        table = model.whole_words.weight.detach().cpu().contiguous()
-        with atomic_write(folder / WHOLE_WORDS) as partial:
-            save_file({"whole_words.weight": table}, partial, {"format": "pt"})
+    checkpoints.write_whole_words(model, folder)
 
 
 def export_weights(model: T5) -> dict[str, Tensor]:
@@ -211,14 +132,6 @@ def export_config(config: T5Config, pad: int = 0, eos: int = 1) -> dict[str, Any
     }
 
 
-def export_tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
-    """The ``tokenizer_config.json`` with which Transformers opens ``tokenizer.json`` as it is, not as T5's own."""
-    name = vocabulary.tokenizer.id_to_token
-    special = {"pad_token": vocabulary.pad, "eos_token": vocabulary.eos, "unk_token": vocabulary.unk}
-    tokens = {key: name(row) for key, row in special.items()}
-    return {"tokenizer_class": "PreTrainedTokenizerFast", **tokens}
-
-
 def names(model: T5) -> Iterator[tuple[str, list[str]]]:
     """Each of our parameters with the Hugging Face parameters it is made of, stacked along the first axis."""
     yield "embedding.weight", ["shared.weight"]
@@ -236,11 +149,11 @@ def names(model: T5) -> Iterator[tuple[str, list[str]]]:
 
 def _block_names(ours: str, theirs: str, decoder: bool, gated: bool) -> Iterator[tuple[str, list[str]]]:
     parts = [("attention", "0.SelfAttention", "0")] + ([("cross", "1.EncDecAttention", "1")] if decoder else [])
-    for name, module, place in parts:
+    for name, module, number in parts:
         yield f"{ours}.{name}.query.weight", [f"{theirs}.{module}.q.weight"]
         yield f"{ours}.{name}.key_value.weight", [f"{theirs}.{module}.k.weight", f"{theirs}.{module}.v.weight"]
         yield f"{ours}.{name}.output.weight", [f"{theirs}.{module}.o.weight"]
-        yield f"{ours}.{name}_norm.weight", [f"{theirs}.{place}.layer_norm.weight"]
+        yield f"{ours}.{name}_norm.weight", [f"{theirs}.{number}.layer_norm.weight"]
     last = len(parts)
     inner = ["wi_0", "wi_1"] if gated else ["wi"]
     yield f"{ours}.feed_forward.inner.weight", [f"{theirs}.{last}.DenseReluDense.{name}.weight" for name in inner]

@@ -1,14 +1,33 @@
-"""The linear layers of T5, multiplied by whichever library that PyTorch comes with is fastest."""
+"""Linear layers, multiplied by whichever library that PyTorch comes with is fastest."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+Product = Callable[[Tensor, Tensor], Tensor]  # x [R, K], weight [N, K] to [R, N]
+
+
+def onednn_product() -> Product | None:
+    """oneDNN's product by an operator that is PyTorch's own affair; None where it is missing or does something else."""
+    try:
+        operator = torch.ops.mkldnn._linear_pointwise
+
+        def product(x: Tensor, weight: Tensor) -> Tensor:
+            found: Tensor = operator(x, weight, None, "none", [], "")
+            return found
+
+        x, weight = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
+        return product if product(x, weight).tolist() == [[11.0, 17.0, 23.0]] else None
+    except (AttributeError, RuntimeError, TypeError):  # not there, not built, or called otherwise
+        return None
+
+
+ONEDNN: Product | None = onednn_product()
 
 
 class Linear(nn.Linear):
@@ -25,22 +44,22 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     """``x [..., K]`` times the rows of ``weight [N, K]``: ``[..., N]``.
 
     PyTorch leaves float32 products on a CPU to MKL, which does not use the widest instructions of processors that are
-    not Intel's. oneDNN does: about twice as fast on an AMD EPYC with AVX-512. Weights are handed over as they are; a
+    not Intel's. oneDNN does: about twice as fast on an AMD EPYC with AVX-512. Without its operator, which is private to
+    PyTorch, the product is PyTorch's own. Weights are handed over as they are; a
     packed copy would go stale with the next optimiser step.
     """
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() and not torch.is_autocast_enabled("cpu")
-    if not (ONEDNN and plain):
+    if ONEDNN is None or not plain:
         return F.linear(x, weight)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         # contiguous: the gradient of a weight by rows with gaps between them takes oneDNN hundreds of times as long
         rows: Tensor = _Product.apply(x.reshape(-1, x.shape[-1]).contiguous(), weight)  # type: ignore[no-untyped-call]
         return rows.view(*x.shape[:-1], len(weight))
-    return _product(x, weight)
+    return ONEDNN(x, weight)
 
 
 def _product(x: Tensor, weight: Tensor) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-    return product
+    return F.linear(x, weight) if ONEDNN is None else ONEDNN(x, weight)
 
 
 class _Product(torch.autograd.Function):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bench.backbone.t5 import T5
+from bench.backbone.protocol import Backbone
 from bench.vocabulary import Vocabulary
 
 NUMBERS = 30_000
@@ -25,7 +25,7 @@ def _has_digit(vocabulary: Vocabulary, token: int) -> bool:
 
 
 @torch.no_grad()
-def redraw_numbers(t5: T5, vocabulary: Vocabulary, seed: int) -> None:
+def redraw_numbers(backbone: Backbone, vocabulary: Vocabulary, seed: int) -> None:
     """Draw the embeddings of ``number_tokens`` from N(0, 1), and their rows of an output layer of its own likewise.
 
     This is OpenP5's ``random_initialize`` (Xu et al., 2024). BenchError where the vocabulary is no language model's.
@@ -33,7 +33,7 @@ def redraw_numbers(t5: T5, vocabulary: Vocabulary, seed: int) -> None:
     vocabulary.require_language_model("reinitialise=numbers")
     rows = number_tokens(vocabulary)
     random = np.random.default_rng([seed, 0, 4])
-    for layer in (t5.embedding, t5.head):
+    for layer in (backbone.embedding, backbone.head):
         if layer is not None:
             drawn = random.standard_normal((len(rows), layer.weight.shape[1]), dtype=np.float32)
             layer.weight[rows] = torch.from_numpy(drawn).to(layer.weight.device)

@@ -10,7 +10,7 @@ Shapes: B batch, S source, T target, K keys, H heads, D model width.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from bench.backbone.flops import attention, product
 from bench.backbone.linear import Linear, linear
+from bench.backbone.protocol import MASKED, Backbone, Cache
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
@@ -26,7 +27,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
 }
-MASKED = -1e9  # finite, so that a row with nothing to attend to yields an average rather than NaN
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,15 @@ class T5Config:
 
 
 @dataclass
-class Cache:
+class T5Cache(Cache):
     """Keys and values of each decoder layer: of the encoder's output, computed once, and of what was decoded so far.
 
     ``cross`` are two ``[B, H, S, d_kv]`` a layer; ``past`` is ``[B, K, 2·H·d_kv]`` a layer, keys beside values as one
-    product makes them, so that a step appends whole rows. ``positions [K]`` are the decoder positions of the past.
+    product makes them, so that a step appends whole rows.
     """
 
     cross: list[tuple[Tensor, Tensor]]
     cross_mask: Tensor | None
-    past: list[Tensor | None]
-    positions: Tensor
 
 
 class RMSNorm(nn.Module):
@@ -223,14 +221,10 @@ class Stack(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
 
-class T5(nn.Module):
-    """Encoder, decoder, shared embeddings and output layer.
+class T5(Backbone):
+    """Encoder, decoder, shared embeddings and output layer."""
 
-    Whole-word embeddings (P5, Geng et al., 2022, section 3.2) are added to those of the encoder's tokens: all tokens of
-    one word share a row of their table, here all tokens of one history item. P5 counts every word of its prompt, while
-    an item's number there is mostly one word; identifiers of several words or codes are the words here, and what
-    stands around them is row 0. The table starts at zero, from where it is learnt: until then the T5 is the plain one.
-    """
+    kind = "t5"
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
@@ -242,39 +236,40 @@ class T5(nn.Module):
         nn.init.normal_(self.embedding.weight)
         if self.head is not None:
             nn.init.normal_(self.head.weight, std=config.d_model**-0.5)
-        self.whole_words: nn.Embedding | None = None
+        self.whole_words = None
         if config.whole_words:
             self.grow_whole_words(config.whole_words)
 
+    @property
+    def signature(self) -> str:
+        return repr(self.config)
+
     def grow_whole_words(self, rows: int) -> None:
-        """Have a table of at least so many whole-word embeddings: rows that are there stay, new ones are zero."""
-        old = self.whole_words
-        if old is not None and old.num_embeddings >= rows:
-            return
-        weight = torch.zeros(rows, self.config.d_model, device=self.embedding.weight.device)
-        if old is not None:
-            weight[: old.num_embeddings] = old.weight.detach()
-        self.whole_words = nn.Embedding(rows, self.config.d_model, _weight=weight)
-        self.config = replace(self.config, whole_words=rows)
+        super().grow_whole_words(rows)
+        self.config = replace(self.config, whole_words=0 if self.whole_words is None else len(self.whole_words.weight))
+
+    def with_vocabulary(self, size: int) -> T5:
+        """The embeddings are shared with the output layer: so few rows need no layer of their own."""
+        fresh = T5(replace(self.config, vocabulary=size, tied=True, scaled=True))
+        kept = {name: t for name, t in self.state_dict().items() if not name.startswith(("embedding.", "head."))}
+        fresh.load_state_dict(kept, strict=False)
+        return fresh
+
+    def undecayed(self) -> Iterator[nn.Parameter]:
+        """The norms, and the biases of relative positions."""
+        for module in self.modules():
+            if isinstance(module, RMSNorm | RelativeBias):
+                yield from module.parameters()
 
     def encode(
         self,
         inputs: Tensor,
         mask: Tensor | None = None,
         positions: Tensor | None = None,
-        words: Tensor | None = None,
+        item_position_ids: Tensor | None = None,
     ) -> Tensor:
-        """Token ids ``[B, S]`` or embeddings ``[B, S, D]`` to hidden states ``[B, S, D]``.
-
-        ``mask`` is None, true where there is a token (``[B, S]`` bool), or added to the attention logits (``[S, S]`` or
-        ``[B, S, S]`` float). ``positions`` default to 0..S-1. ``words`` are rows of the whole-word table, ``[B, S]``;
-        TypeError where they are given to a T5 without one, or forgotten with one.
-        """
-        x = self._embed(inputs)
-        if self.whole_words is not None and words is not None:
-            x = x + self.whole_words(words)
-        elif self.whole_words is not None or words is not None:
-            raise TypeError(f"words are for a T5 with whole-word embeddings, which needs them; got {self.config}")
+        """Hidden states ``[B, S, D]``."""
+        x = self.add_whole_words(self.embed(inputs), item_position_ids)
         x = self.encoder.dropout(x)
         if positions is None:
             positions = torch.arange(x.shape[1], device=x.device)
@@ -284,24 +279,19 @@ class T5(nn.Module):
         hidden: Tensor = self.encoder.dropout(self.encoder.norm(x))
         return hidden
 
-    def start(self, memory: Tensor, mask: Tensor | None = None) -> Cache:
-        """A decoder cache over encoder output ``[B, S, D]``, whose padding ``mask`` is ``[B, S]`` bool or None."""
+    def start(self, memory: Tensor, mask: Tensor | None = None) -> T5Cache:
         readers = (block.get_submodule("cross") for block in self.decoder.blocks)
         cross = [reader.keys_values(memory) for reader in readers if isinstance(reader, Attention)]
         cross_mask = None if mask is None else _biased(memory.new_zeros(1), mask).to(memory.dtype)
         positions = torch.empty(0, dtype=torch.long, device=memory.device)
-        return Cache(cross, cross_mask, [None] * len(cross), positions)
+        return T5Cache(len(memory), [None] * len(cross), positions, cross, cross_mask)
 
     def decode(
         self, inputs: Tensor, cache: Cache, mask: Tensor | None = None, positions: Tensor | None = None
     ) -> Tensor:
-        """Token ids ``[B, T]`` or embeddings ``[B, T, D]`` to hidden states ``[B, T, D]``; ``cache`` is extended in
-        place.
-
-        ``positions [T]`` default to the next T. ``mask`` is added to the logits over all keys, cached ones first
-        (``[T, K]`` or ``[B, T, K]`` float); None is causal in ``positions``.
-        """
-        x = self.decoder.dropout(self._embed(inputs))
+        if not isinstance(cache, T5Cache):
+            raise TypeError(f"a T5 decodes against a cache that it started itself; got {type(cache).__name__}")
+        x = self.decoder.dropout(self.embed(inputs))
         if positions is None:
             positions = torch.arange(x.shape[1], device=x.device) + len(cache.positions)
         keys = torch.cat([cache.positions, positions])
@@ -315,7 +305,6 @@ class T5(nn.Module):
         return hidden
 
     def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
-        """``[..., D]`` to ``[..., vocabulary]``, or to the vocabulary ``rows`` asked for."""
         weight = self.embedding.weight if self.head is None else self.head.weight
         if self.config.scaled:
             hidden = hidden * self.config.d_model**-0.5
@@ -337,10 +326,6 @@ class T5(nn.Module):
     def forward(self, inputs: Tensor, mask: Tensor | None, targets: Tensor) -> Tensor:
         """Teacher forcing: source ``[B, S]``, its mask, decoder input ``[B, T]`` to logits ``[B, T, vocabulary]``."""
         return self.logits(self.decode(targets, self.start(self.encode(inputs, mask), mask)))
-
-    def _embed(self, inputs: Tensor) -> Tensor:
-        embedded: Tensor = inputs if inputs.is_floating_point() else self.embedding(inputs)
-        return embedded
 
 
 def _biased(bias: Tensor, mask: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.backbone import huggingface
+from bench import backbone
 from bench.conformance import fresh
 from bench.conformance.asked import Asked
 from bench.conformance.cut import cut, moved
@@ -31,7 +31,7 @@ from bench.runs.matrix import Plan, resolve
 if TYPE_CHECKING:
     from bench.conformance.training import Outcome
 
-# Forty steps of a small T5. Under this objective the tree of identifiers does not make the loss zero.
+# Forty steps of a small backbone. Under this objective the tree of identifiers does not make the loss zero.
 TINY = (
     *("epochs=6", "examples=one", "batch_size=16", "max_history=10", "learning_rate=3e-3", "objective=vocabulary"),
     *("normalise=vocabulary", "validation_users=16", "validate_every=1000"),
@@ -103,10 +103,8 @@ class Fixtures:
 
 
 def _tokenizer(contract: Contract) -> tuple[str, int] | None:
-    if huggingface.is_scratch(contract.backbone):
-        return None
-    folder = huggingface.locate(contract.backbone)
-    return str(folder), huggingface.read_config(folder / "config.json")["vocab_size"]
+    found = backbone.tokenizer_of(contract.backbone)
+    return found and (str(found[0]), found[1])
 
 
 def _clear(folder: Path, processes: Sequence[Fresh]) -> None:

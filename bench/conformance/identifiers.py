@@ -10,7 +10,7 @@ from bench.conformance.fixtures import Fixtures
 from bench.conformance.result import CheckResult, failed, passed, skipped
 from bench.ids import storage
 from bench.ids.identifiers import TokenIds
-from bench.model.trie import Trie, with_end
+from bench.model.trie import Trie, with_eos
 from bench.runs.subjects import IDENTIFIERS
 
 OTHER_KIND = "these identifiers are no token sequences"
@@ -145,7 +145,7 @@ def walked(ids: TokenIds, variant: int) -> list[int]:
     tree = Trie.of(ids, variant)
     first, count, token, item = (each.tolist() for each in (tree.first, tree.count, tree.token, tree.item))
     found = []
-    for code in with_end(ids, variant).tolist():
+    for code in with_eos(ids, variant).tolist():
         node = 0
         for wanted in (row for row in code if row >= 0):
             children = range(first[node], first[node] + count[node])

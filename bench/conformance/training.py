@@ -102,7 +102,7 @@ def trained_once(fixtures: Fixtures) -> Outcome:
         run = _run(fixtures, "whole")
         trained, stages = run.trained(fixtures.ids)
         recommender, contract = trained.recommender, run.contract
-        untrained = run.first_t5(recommender.ids)
+        untrained = run.first_backbone(recommender.ids)
         before = recommender_for(recommender.ids, untrained, contract.max_tokens, contract.objective, contract.template)
         losses = loss(fixtures, before.eval()), loss(fixtures, recommender)
         fixtures.trained = Outcome(trained, tuple(stages), run.reports, *losses)

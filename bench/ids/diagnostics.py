@@ -28,7 +28,7 @@ def _(ids: TokenIds, test_items: ItemIndices) -> dict[str, Any]:
     ``collision_rate`` is the share of items that share their identifier with another; ``collision_rate_test`` weighs
     items by how often they are tested, which is what a score feels.
     """
-    return _common(ids, ids.lengths[0] + int(ids.ends), test_items) | by_position(ids)
+    return _common(ids, ids.lengths[0] + int(ids.appends_eos), test_items) | by_position(ids)
 
 
 @figures.register

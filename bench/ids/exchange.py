@@ -87,5 +87,5 @@ def _ids(tokens: Sequence[Sequence[int]], kept: Mapping[str, Any]) -> TokenIds:
     vocabulary, template = storage.vocabulary_of(kept), Template(**kept["template"])
     ids = TokenIds.from_lists(tokens, vocabulary, template)
     return TokenIds(
-        ids.tokens, ids.lengths, vocabulary, template, tuple(kept["facts"]["codebooks"]), kept["facts"]["ended"]
+        ids.tokens, ids.lengths, vocabulary, template, tuple(kept["facts"]["codebooks"]), kept["facts"]["append_eos"]
     )

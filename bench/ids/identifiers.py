@@ -41,7 +41,7 @@ class TokenIds:
     ``[variants, items]``. Neither padding nor the end token may occur inside an identifier. Where an item has several,
     its variants, training draws one for each example and ranking uses variant 0. Two items may share a sequence (a
     collision): they are then ranked as one slot and reported as such. ``codebooks`` are the sizes of the codebooks
-    behind the positions of an identifier, where there are such. ``ended``: the end token is written even where all
+    behind the positions of an identifier, where there are such. ``append_eos``: the end token is written even where all
     lengths are equal, as it must be where the model has learned from identifiers of other lengths too. ``users`` are
     identifiers of the users of the training view, where a scheme makes such: a history whose user is known then begins
     with the user's, in training as in ranking.
@@ -52,7 +52,7 @@ class TokenIds:
     vocabulary: Vocabulary
     template: Template = Template()
     codebooks: tuple[int, ...] = ()
-    ended: bool = False
+    append_eos: bool = False
     users: UserIds | None = None
 
     @classmethod
@@ -93,12 +93,14 @@ class TokenIds:
         """One variant alone; what ends an identifier stays as it was."""
         lengths = self.lengths[variant : variant + 1]
         tokens = self.tokens[variant : variant + 1, :, : lengths.max()]
-        return replace(self, tokens=tokens, lengths=lengths, ended=self.ends)
+        return replace(self, tokens=tokens, lengths=lengths, append_eos=self.appends_eos)
 
     def of_items(self, items: slice) -> TokenIds:
         """Some of the items alone, as if there were no others; users and what ends an identifier stay as they were."""
         lengths = self.lengths[:, items]
-        return replace(self, tokens=self.tokens[:, items, : lengths.max()], lengths=lengths, ended=self.ends)
+        return replace(
+            self, tokens=self.tokens[:, items, : lengths.max()], lengths=lengths, append_eos=self.appends_eos
+        )
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
@@ -107,9 +109,9 @@ class TokenIds:
         return np.asarray(inverse, np.int64).reshape(-1)
 
     @property
-    def ends(self) -> bool:
+    def appends_eos(self) -> bool:
         """Whether the end token is part of what is generated: needed where lengths differ, idle where they don't."""
-        return self.ended or bool((self.lengths != self.lengths.flat[0]).any())
+        return self.append_eos or bool((self.lengths != self.lengths.flat[0]).any())
 
 
 @dataclass(frozen=True, eq=False)

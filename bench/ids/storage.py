@@ -38,7 +38,7 @@ def _(ids: TokenIds) -> tuple[Arrays, dict[str, Any]]:
     arrays: Arrays = {"tokens": ids.tokens, "lengths": ids.lengths}
     if ids.users is not None:
         arrays |= {"users.tokens": ids.users.tokens, "users.lengths": ids.users.lengths}
-    return arrays, {"kind": "tokens", "codebooks": ids.codebooks, "ended": ids.ended}
+    return arrays, {"kind": "tokens", "codebooks": ids.codebooks, "append_eos": ids.append_eos}
 
 
 _VECTOR_SETTINGS = ("attention", "negatives", "reconstruct_over")
@@ -57,9 +57,9 @@ def _(ids: VectorIds) -> tuple[Arrays, dict[str, Any]]:
 
 
 def _tokens(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> TokenIds:
-    codebooks, ended = tuple(facts["codebooks"]), facts["ended"]
+    codebooks, append_eos = tuple(facts["codebooks"]), facts["append_eos"]
     users = UserIds(arrays["users.tokens"], arrays["users.lengths"]) if "users.tokens" in arrays else None
-    return TokenIds(arrays["tokens"], arrays["lengths"], vocabulary, template, codebooks, ended, users)
+    return TokenIds(arrays["tokens"], arrays["lengths"], vocabulary, template, codebooks, append_eos, users)
 
 
 def _vectors(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> VectorIds:

@@ -1,1 +1,1 @@
-"""The recommender: one T5, the heads that write identifiers with it, and their constrained decoders."""
+"""The recommender: a backbone, the heads that write identifiers with it, and their constrained decoders."""

@@ -1,6 +1,6 @@
 """Constrained decoding over a prefix tree: beam search, and exact scoring of every identifier.
 
-The encoder runs once per user and its keys and values are shared by all prefixes. The prefixes alive at one depth are a
+Every history is read once and its keys and values are shared by all prefixes. The prefixes alive at one depth are a
 *query axis* of one decoder call: they share a cache of all tokens decoded so far, each token once, and a mask lets a
 prefix see just its own ancestors. So no cache is ever copied or reordered, and the first step has one prefix, not a
 beam of them.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.backbone.t5 import MASKED, T5, Cache
+from bench.backbone.protocol import MASKED, Backbone, Cache
 from bench.model.trie import Trie
 
 NEVER = float("-inf")
@@ -43,12 +43,12 @@ class Scoring:
 class TokenScores:
     """Log-probabilities of the next token under one of the normalisations."""
 
-    def __init__(self, model: T5, trie: Trie, scoring: Scoring) -> None:
+    def __init__(self, model: Backbone, trie: Trie, scoring: Scoring) -> None:
         self.model, self.rows, self.column = model, None, torch.arange(0)
         self.by_prefix = scoring.normalise == "prefix"
         if scoring.normalise != "vocabulary":
             self.rows = torch.unique(trie.token[1:])  # without the root's, which no identifier holds
-            self.column = torch.zeros(model.config.vocabulary, dtype=torch.long, device=trie.token.device)
+            self.column = torch.zeros(model.vocabulary_size, dtype=torch.long, device=trie.token.device)
             self.column[self.rows] = torch.arange(len(self.rows), device=trie.token.device)
 
     def __call__(self, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
@@ -62,22 +62,22 @@ class TokenScores:
 
 @torch.no_grad()
 def beam_search(
-    model: T5, cache: Cache, trie: Trie, width: int, slots: int, scoring: Scoring, excluded: Tensor | None = None
+    model: Backbone, cache: Cache, trie: Trie, width: int, k: int, scoring: Scoring, excluded: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The best ``slots`` identifiers of every user: leaves ``[B, slots]`` and scores; -1 and -inf where none is left.
+    """The best ``k`` identifiers of every user: leaves ``[B, k]`` and scores; -1 and -inf where none is left.
 
     Each step keeps the best ``width`` prefixes that go on; identifiers that end among the best ``width`` continuations
     are set aside, as published decoders do. It stops when no prefix can still reach the set-aside ones. ``excluded
     [B, E]`` are distinct leaves that may not be written (any filler beyond the leaves); a prefix that leads only to
     such leaves is not entered. ``cache`` must be fresh, and is used up.
     """
-    users, device = cache.cross[0][0].shape[0], trie.token.device
+    users, device = cache.users, trie.token.device
     token_scores = TokenScores(model, trie, scoring)
     nodes = torch.zeros(users, 1, dtype=torch.long, device=device)
     scores = torch.zeros(users, 1, device=device)
     ancestors = torch.zeros(users, 1, 0, dtype=torch.bool, device=device)
-    done_leaf = torch.full((users, slots), -1, device=device)
-    done_score = torch.full((users, slots), NEVER, device=device)
+    done_leaf = torch.full((users, k), -1, device=device)
+    done_score = torch.full((users, k), NEVER, device=device)
     excluded = None if excluded is None else excluded.sort(-1).values
     for depth in range(trie.depth):
         ancestors = _with_self(ancestors)
@@ -105,7 +105,7 @@ def _with_self(ancestors: Tensor) -> Tensor:
     return torch.cat([ancestors, itself], -1)
 
 
-def _decode(model: T5, cache: Cache, tokens: Tensor, ancestors: Tensor, depth: int) -> Tensor:
+def _decode(model: Backbone, cache: Cache, tokens: Tensor, ancestors: Tensor, depth: int) -> Tensor:
     positions = torch.full((tokens.shape[1],), depth, device=tokens.device)
     return model.decode(tokens, cache, mask=(~ancestors) * MASKED, positions=positions)
 
@@ -115,9 +115,9 @@ def _extend(
 ) -> tuple[Tensor, Tensor]:
     """Children ``[B, N, C]`` of the nodes and the scores of the prefixes through them; -inf where there is none."""
     count = trie.count[nodes].masked_fill(scores == NEVER, 0)
-    place = torch.arange(max(int(count.max()), 1), device=nodes.device)
-    exists = place < count[..., None]
-    children = torch.where(exists, trie.first[nodes][..., None] + place, 0)
+    child = torch.arange(max(int(count.max()), 1), device=nodes.device)
+    exists = child < count[..., None]
+    children = torch.where(exists, trie.first[nodes][..., None] + child, 0)
     extended = scores[..., None] + token_scores(hidden, trie.token[children], exists)
     if excluded is not None:
         exists = exists & ~_only(trie, children, excluded)
@@ -141,13 +141,13 @@ def _keep(leaves: Tensor, scores: Tensor, new_leaves: Tensor, new_scores: Tensor
 
 
 @torch.no_grad()
-def score_all(model: T5, cache: Cache, trie: Trie, scoring: Scoring, block: int = 256) -> Tensor:
+def score_all(model: Backbone, cache: Cache, trie: Trie, scoring: Scoring, block: int = 256) -> Tensor:
     """The final score of every identifier for every user, ``[B, leaves]``: each distinct prefix is decoded once.
 
     The tree is walked depth first in blocks of at most ``block`` nodes of one depth, the same for all users, so memory
     is bounded by block x depth and not by the size of the catalogue. ``cache`` must be fresh, and is used up.
     """
-    users, device = cache.cross[0][0].shape[0], trie.token.device
+    users, device = cache.users, trie.token.device
     result = torch.full((users, len(trie.item_of_leaf)), NEVER, device=device)
     token_scores = TokenScores(model, trie, scoring)
 
@@ -165,15 +165,9 @@ def score_all(model: T5, cache: Cache, trie: Trie, scoring: Scoring, block: int 
         for rows in torch.split(inner, block) if len(inner) else ():
             seen = ancestors[:, parents[rows]]
             needed = seen[0].any(0)
-            walk(children[rows], extended[:, rows], seen[..., needed], _restricted(cache, needed), depth + 1)
+            walk(children[rows], extended[:, rows], seen[..., needed], cache.restricted(needed), depth + 1)
 
     root = torch.zeros(1, dtype=torch.long, device=device)
     none = torch.zeros(1, 1, 0, dtype=torch.bool, device=device)
     walk(root, torch.zeros(users, 1, device=device), none, cache, 0)
     return result
-
-
-def _restricted(cache: Cache, needed: Tensor) -> Cache:
-    """The cache with only the ``needed [K]`` decoded tokens."""
-    past = [None if layer is None else layer[:, needed] for layer in cache.past]
-    return Cache(cache.cross, cache.cross_mask, past, cache.positions[needed])

@@ -33,7 +33,7 @@ class EncoderInput:
     items: ItemIndices
 
     @property
-    def words(self) -> Tensor:
+    def item_position_ids(self) -> Tensor:
         """``[B, S]``: all tokens of one history item have its number, 1 for the oldest; whatever is no item has 0."""
         rows, starts, stops = self.spans.T
         numbers = np.arange(len(rows)) - np.searchsorted(rows, rows) + 1
@@ -63,17 +63,17 @@ class Ragged:
 
     def put(self, page: NDArray[np.integer], rows: Numbers, starts: Numbers) -> None:
         """Write each row into the row of ``page`` named in ``rows [n]``, from the column in ``starts [n]`` on."""
-        place = np.arange(self.tokens.shape[1])
-        inside = place < self.lengths[:, None]
-        page[np.repeat(rows, self.lengths), (starts[:, None] + place)[inside]] = self.tokens[inside]
+        offset = np.arange(self.tokens.shape[1])
+        inside = offset < self.lengths[:, None]
+        page[np.repeat(rows, self.lengths), (starts[:, None] + offset)[inside]] = self.tokens[inside]
 
 
 class HistoryWriter:
     """Writes histories as ``before item separator item … after end`` in the tokens of one set of identifiers.
 
     ``before`` and ``after`` are those of one of the ``templates``, by default the identifiers' only one. The separator
-    always is the identifiers' own, which none of them contains. Where the identifiers have users and a history has an
-    owner, ``user separator`` stands at the very beginning; neither that nor the template is ever dropped for room.
+    always is the identifiers' own, which none of them contains. Where the identifiers have users and a history names
+    its user, ``user separator`` stands at the very beginning; neither that nor the template is ever dropped for room.
     """
 
     def __init__(self, ids: TokenIds, max_tokens: int = 512, templates: Sequence[Template] = ()) -> None:
@@ -86,8 +86,8 @@ class HistoryWriter:
         self.pieces = self._separated(ids.tokens, ids.lengths)
         self.users = None
         if ids.users is not None:
-            ends = ids.users.lengths.astype(np.int64) + len(self.separator)
-            self.users = Ragged(self._separated(ids.users.tokens, ids.users.lengths), ends)
+            lengths = ids.users.lengths.astype(np.int64) + len(self.separator)
+            self.users = Ragged(self._separated(ids.users.tokens, ids.users.lengths), lengths)
         self._refuse_narrow()
 
     def _refuse_narrow(self) -> None:
@@ -102,8 +102,8 @@ class HistoryWriter:
         *rest, width = tokens.shape
         pieces = np.full((*rest, width + len(self.separator)), self.ids.vocabulary.pad, np.int32)
         pieces[..., :width] = tokens
-        for place, token in enumerate(self.separator):
-            np.put_along_axis(pieces, lengths[..., None] + place, token, axis=-1)
+        for offset, token in enumerate(self.separator):
+            np.put_along_axis(pieces, lengths[..., None] + offset, token, axis=-1)
         return pieces
 
     def renamed(self, ids: TokenIds) -> HistoryWriter:
@@ -113,7 +113,7 @@ class HistoryWriter:
         return writer
 
     def _heads(self, histories: Sequences) -> Ragged:
-        """What stands before the template: the owner's identifier and a separator, or nothing."""
+        """What stands before the template: the user's identifier and a separator, or nothing."""
         if self.users is None or histories.user_rows is None:
             return Ragged(np.empty((len(histories), 0), np.int32), np.zeros(len(histories), np.int64))
         return self.users.take(histories.user_rows)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.backbone.t5 import T5
+from bench.backbone.protocol import Backbone
 from bench.contract import Contract
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
@@ -53,9 +54,11 @@ def decoding_of(contract: Contract, exclude_history: bool | None = None) -> Deco
 
 
 @dataclass(frozen=True, eq=False)
-class Slots:
-    """Ranked slots: ``items [B, K]`` catalogue indices best first (the lowest index of a collision), their ``scores``,
-    and ``valid [B, K]``, false where fewer were found. ``complete`` says that every identifier has been ranked."""
+class TopK:
+    """Ranked identifiers: ``items [B, k]`` catalogue indices best first (the lowest index of a collision), their
+    ``scores``, and ``valid [B, k]``, false where fewer were found. ``complete`` says that every identifier has been
+    ranked.
+    """
 
     items: NDArray[np.int64]
     scores: NDArray[np.float32]
@@ -78,20 +81,20 @@ class Work:
 
 
 class Recommender(nn.Module, ABC):
-    """A T5 with a head for one kind of identifier.
+    """A backbone with a head for one kind of identifier.
 
     Training draws the prompt of every example from those numbered in ``prompts``; ranking reads prompt 0. Where
-    ``scores_all``, ranking scores every item whatever the decoder, and how many slots are asked for changes none.
+    ``scores_all``, ranking scores every item whatever the decoder, and no score depends on ``k``.
     """
 
     ids: Ids
-    backbone: T5
+    backbone: Backbone
     prompts: tuple[int, ...] = (0,)
     scores_all: bool = False
 
     @abstractmethod
     def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
-        """Encoder positions every history takes: what batches are bucketed by."""
+        """Input positions every history takes: what batches are bucketed by."""
 
     @abstractmethod
     def targets(self, items: ItemIndices, variants: Variants = 0) -> int:
@@ -115,17 +118,26 @@ class Recommender(nn.Module, ABC):
     def rank(
         self,
         histories: Sequences,
-        slots: int,
+        k: int,
         decoding: Decoding,
         candidates: NDArray[np.bool_] | None = None,
         seen: Sequences | None = None,
-    ) -> Slots:
-        """The best ``slots`` identifiers for every history. Call in ``eval`` mode.
+    ) -> TopK:
+        """The best ``k`` identifiers for every history. Call in ``eval`` mode.
 
         ``candidates [items]`` says which items of the catalogue may be ranked, None for all. Identifiers that no
-        candidate has do not exist then: nothing is spent on them, neither places of a beam nor probability. ``seen`` is
+        candidate has do not exist then: nothing is spent on them, neither room in a beam nor probability. ``seen`` is
         all that the users have, for ``decoding.exclude_history``; None says that the histories show it all.
         """
+
+    @contextmanager
+    def fixed_weights(self) -> Iterator[None]:
+        """Inside the context no weight changes: what depends on weights alone may be computed once and kept.
+
+        Nothing is kept outside of it, for no version number of a tensor tells of every change: fused optimizers and
+        whatever writes through ``.data`` raise none.
+        """
+        yield
 
     def calibrate(self, targets: Targets, decoding: Decoding, metric: str) -> None:
         """Choose on validation users whatever is not learnt but chosen; nothing where there is no such thing.
@@ -139,12 +151,12 @@ class Recommender(nn.Module, ABC):
         return {}
 
     def extra_state(self) -> dict[str, Tensor]:
-        """Whatever must be stored beside the T5 and the identifiers to rank as now."""
+        """Whatever must be stored beside the backbone and the identifiers to rank as now."""
         return {}
 
     @property
     def device(self) -> torch.device:
-        return self.backbone.embedding.weight.device
+        return self.backbone.device
 
 
 def required(batch: Batch, name: str) -> Tensor:
@@ -161,20 +173,20 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 @singledispatch
 def recommender_for(
-    ids: Any, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
+    ids: Any, backbone: Backbone, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
 ) -> Recommender:
-    """The recommender for a kind of identifiers, over a T5 whose vocabulary is theirs.
+    """The recommender for a kind of identifiers, over a backbone whose vocabulary is theirs.
 
-    The encoder reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says where
-    the token probabilities of the loss sum to one; a head without tokens has no use for it. ``template`` is the line of
-    the contract (``bench.ids.prompts``). Whole-word embeddings are used where the T5 has a table of them.
+    The backbone reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says
+    where the token probabilities of the loss sum to one; a head without tokens has no use for it. ``template`` is the
+    line of the contract (``bench.ids.prompts``). Whole-word embeddings are used where the backbone has a table.
     """
     raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds, VectorIds")
 
 
 @recommender_for.register
 def _(
-    ids: TokenIds, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
+    ids: TokenIds, backbone: Backbone, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
 ) -> Recommender:
     from bench.model.sequence import SequenceRecommender
 
@@ -183,7 +195,7 @@ def _(
 
 @recommender_for.register
 def _(
-    ids: VectorIds, backbone: T5, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
+    ids: VectorIds, backbone: Backbone, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
 ) -> Recommender:
     from bench.model.vector_set import VectorSetRecommender
 

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.backbone.flops import TRAINING
-from bench.backbone.t5 import T5, Cache
+from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.ids.identifiers import TokenIds, Variants
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model.beam import beam_search, score_all
 from bench.model.inputs import EncoderInput, HistoryWriter
-from bench.model.recommender import Batch, Decoding, Recommender, Slots, Work, required, to_device
-from bench.model.trie import Forest, Trie, with_end
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
+from bench.model.trie import Forest, Trie, with_eos
 
 IGNORED = -1  # label where the identifier of a row has already ended
 
@@ -36,7 +36,7 @@ class SequenceRecommender(Recommender):
     def __init__(
         self,
         ids: TokenIds,
-        backbone: T5,
+        backbone: Backbone,
         max_tokens: int = 512,
         objective: str = "vocabulary",
         template: str = "neutral",
@@ -46,7 +46,7 @@ class SequenceRecommender(Recommender):
         wording = prompt_set(ids, template)
         self.prompts = wording.trained
         self.writer = HistoryWriter(ids, max_tokens, wording.templates)
-        self.labels = np.stack([with_end(ids, variant) for variant in range(len(ids.tokens))])
+        self.labels = np.stack([with_eos(ids, variant) for variant in range(len(ids.tokens))])
         trees = [Trie.of(ids, variant) for variant in range(len(ids.tokens))]
         self._trie, self._forest = trees[0], Forest.of(trees)
         self.labels = self.labels[..., : self._forest.paths.shape[2]]  # a table may be wider than any identifier in it
@@ -54,8 +54,8 @@ class SequenceRecommender(Recommender):
         self.by_prefix = objective == "prefix"
         choices = self._forest.count.numpy()[self._forest.paths]
         self.predicted = (self.labels != IGNORED) & ((choices > 1) | (not self.by_prefix))
-        places = np.arange(self.labels.shape[2])
-        self.steps = np.where(self.predicted, places + 1, 1).max(2)  # decoder positions up to the last prediction
+        steps = np.arange(1, self.labels.shape[2] + 1)
+        self.steps = np.where(self.predicted, steps, 1).max(2)  # decoder positions up to the last prediction
 
     def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
         return self.writer.lengths(histories, variants, prompts)
@@ -79,13 +79,13 @@ class SequenceRecommender(Recommender):
         return Work(TRAINING * forward, int(lengths.sum()), written)
 
     def _read(self, source: EncoderInput) -> Batch:
-        """What the encoder is given."""
-        words = None if self.backbone.whole_words is None else source.words
-        return {"tokens": source.tokens, "mask": source.mask, "words": words}
+        """What the backbone reads."""
+        numbers = None if self.backbone.whole_words is None else source.item_position_ids
+        return {"tokens": source.tokens, "mask": source.mask, "item_position_ids": numbers}
 
     def _encoded(self, batch: Batch) -> Cache:
-        mask = batch["mask"]
-        return self.backbone.start(self.backbone.encode(required(batch, "tokens"), mask, words=batch["words"]), mask)
+        tokens, mask, numbers = required(batch, "tokens"), batch["mask"], batch["item_position_ids"]
+        return self.backbone.start(self.backbone.encode(tokens, mask, item_position_ids=numbers), mask)
 
     def forward(self, batch: Batch) -> Tensor:
         labels, predicted = required(batch, "labels").long(), required(batch, "predicted")
@@ -100,20 +100,20 @@ class SequenceRecommender(Recommender):
         forest = self._forest = self._forest.to(nodes.device)
         count = forest.count[nodes]
         row = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), count)
-        place = torch.arange(len(row), device=nodes.device) - torch.repeat_interleave(count.cumsum(0) - count, count)
+        child = torch.arange(len(row), device=nodes.device) - torch.repeat_interleave(count.cumsum(0) - count, count)
         allowed = torch.zeros_like(logits, dtype=torch.bool)
-        allowed[row, forest.token[forest.first[nodes][row] + place]] = True
+        allowed[row, forest.token[forest.first[nodes][row] + child]] = True
         return allowed
 
     @torch.no_grad()
     def rank(
         self,
         histories: Sequences,
-        slots: int,
+        k: int,
         decoding: Decoding,
         candidates: NDArray[np.bool_] | None = None,
         seen: Sequences | None = None,
-    ) -> Slots:
+    ) -> TopK:
         trie = self.trie if candidates is None else self._among(candidates)
         cache = self._encoded(to_device(self._read(self.writer.write(histories)), self.device))
         without = decoding.excluded(histories, seen)
@@ -124,14 +124,14 @@ class SequenceRecommender(Recommender):
                 filler = scores.new_full((len(scores), 1), 0)
                 scores = torch.cat([scores, filler], 1).scatter_(1, excluded, float("-inf"))[:, :-1]
             scores, leaves = scores.sort(dim=1, descending=True, stable=True)
-            scores, leaves = scores[:, :slots], leaves[:, :slots]
+            scores, leaves = scores[:, :k], leaves[:, :k]
         else:
-            width = max(decoding.width, slots)
-            leaves, scores = beam_search(self.backbone, cache, trie, width, slots, decoding.scoring, excluded)
-        complete = decoding.decoder == "exact" and slots >= len(trie.item_of_leaf)
+            width = max(decoding.width, k)
+            leaves, scores = beam_search(self.backbone, cache, trie, width, k, decoding.scoring, excluded)
+        complete = decoding.decoder == "exact" and k >= len(trie.item_of_leaf)
         items = trie.item_of_leaf[leaves.clamp(min=0)]
         valid = (leaves >= 0) & torch.isfinite(scores)
-        return Slots(items.cpu().numpy(), scores.cpu().numpy(), valid.cpu().numpy(), complete)
+        return TopK(items.cpu().numpy(), scores.cpu().numpy(), valid.cpu().numpy(), complete)
 
     @property
     def trie(self) -> Trie:

@@ -1,4 +1,4 @@
-"""Histories as encoder input where items are sets of vectors: every vector has a place, all of an item one position."""
+"""Histories as encoder input where items are sets of vectors: a column for each vector, one position for an item."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from bench.model.inputs import Numbers, Ragged
 
 @dataclass(frozen=True, eq=False)
 class SetInput:
-    """What stands at each place of the encoder input; all are ``[B, S]``, right-padded.
+    """What stands in each column of the encoder input; all are ``[B, S]``, right-padded.
 
     ``tokens`` are those of the template; where an item stands, ``items`` is its catalogue index and ``slots`` which of
-    its vectors, else ``items`` is -1. ``numbers`` count the items of a history from 1, the oldest; whatever is no item
-    has 0. ``positions`` are for the relative bias of the encoder. ``mask`` is true but on padding, or None where no row
-    is padded. Where all rows are laid out alike, ``numbers`` and ``positions`` are ``[S]``.
+    its vectors, else ``items`` is -1. ``item_position_ids`` count the items of a history from 1, the oldest; whatever
+    is no item has 0. ``positions`` are those that the backbone is given. ``mask`` is true but on padding, or None where
+    no row is padded. Where all rows are laid out alike, ``item_position_ids`` and ``positions`` are ``[S]``.
     """
 
     tokens: Tensor
     items: Tensor
     slots: Tensor
-    numbers: Tensor
+    item_position_ids: Tensor
     positions: Tensor
     mask: Tensor | None
 
@@ -60,7 +60,7 @@ class SetWriter:
         return histories.slice(stops - np.minimum(histories.lengths, self.room[prompts]), stops)
 
     def lengths(self, histories: Sequences, prompts: Prompts) -> Numbers:
-        """Places that the encoder input of every history takes, without writing it."""
+        """Columns that the encoder input of every history takes, without writing it."""
         taken: Numbers = np.minimum(histories.lengths, self.room[prompts]) * self.width
         return taken + self.around[prompts]
 
@@ -77,9 +77,9 @@ class SetWriter:
         items, slots, numbers = (np.full(shape, value, np.int64) for value in (-1, 0, 0))
         rows = np.repeat(every, taken)
         inside = np.arange(len(rows)) - np.repeat(np.cumsum(taken) - taken, taken)
-        places = rows, np.repeat(before.lengths, taken) + inside
-        items[places] = np.repeat(histories.values, self.width)
-        slots[places], numbers[places] = inside % self.width, inside // self.width + 1
+        at = rows, np.repeat(before.lengths, taken) + inside
+        items[at] = np.repeat(histories.values, self.width)
+        slots[at], numbers[at] = inside % self.width, inside // self.width + 1
         positions = np.cumsum(slots == 0, axis=1) - 1  # the further vectors of an item take no position of their own
         if self.ids.attention == "repo":  # words behind the items stand where they would without that
             behind = np.arange(shape[1]) >= (before.lengths + taken)[:, None]
@@ -91,7 +91,7 @@ class SetWriter:
             tokens=torch.from_numpy(tokens),
             items=torch.from_numpy(items),
             slots=torch.from_numpy(slots),
-            numbers=torch.from_numpy(numbers[kept]),
+            item_position_ids=torch.from_numpy(numbers[kept]),
             positions=torch.from_numpy(positions[kept]),
             mask=None if mask.all() else torch.from_numpy(mask),
         )

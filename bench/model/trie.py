@@ -42,7 +42,7 @@ class Trie:
     @classmethod
     def of(cls, ids: TokenIds, variant: int = 0, device: torch.device | str = "cpu") -> Trie:
         """The tree of one variant of identifiers. The end token is a node where lengths differ."""
-        return build(with_end(ids, variant), ids.vocabulary.pad).to(device)
+        return build(with_eos(ids, variant), ids.vocabulary.pad).to(device)
 
     @classmethod
     def among(cls, ids: TokenIds, candidates: NDArray[np.bool_], device: torch.device | str = "cpu") -> Trie:
@@ -50,7 +50,7 @@ class Trie:
         if not candidates.any():
             raise BenchError("a ranking of no item was asked for; at least one candidate is needed")
         chosen = np.flatnonzero(candidates)
-        tree = build(with_end(ids)[chosen], ids.vocabulary.pad)
+        tree = build(with_eos(ids)[chosen], ids.vocabulary.pad)
         items, leaves = torch.from_numpy(chosen), torch.full((len(candidates),), -1)
         leaves[items] = tree.leaf_of_item
         item = torch.where(tree.item < 0, -1, items[tree.item])
@@ -111,11 +111,11 @@ class Forest:
         return Forest(self.first.to(device), self.count.to(device), self.token.to(device), self.paths)
 
 
-def with_end(ids: TokenIds, variant: int = 0) -> NDArray[np.int32]:
+def with_eos(ids: TokenIds, variant: int = 0) -> NDArray[np.int32]:
     """What is generated for every item: ``[items, length]``, -1 beyond the identifier and its end token."""
     tokens, lengths = ids.tokens[variant], ids.lengths[variant]
     width = tokens.shape[1]
-    if not ids.ends:
+    if not ids.appends_eos:
         return np.ascontiguousarray(tokens[:, : lengths[0]])
     codes = np.full((len(tokens), width + 1), -1, np.int32)
     codes[:, :width] = np.where(np.arange(width) < lengths[:, None], tokens, -1)
@@ -126,7 +126,7 @@ def with_end(ids: TokenIds, variant: int = 0) -> NDArray[np.int32]:
 def build(codes: NDArray[np.int32], start: int) -> Trie:
     """The tree over token rows ``[items, length]`` (-1 after the end of a row), rooted at the token ``start``.
 
-    Rows are sorted once; the nodes of a level are the places where a prefix of that length differs from the row before.
+    Rows are sorted once; the nodes of a level are the rows where a prefix of that length differs from the row before.
     """
     order = np.lexsort(codes.T[::-1])
     rows = codes[order]
@@ -136,8 +136,8 @@ def build(codes: NDArray[np.int32], start: int) -> Trie:
     leaf = np.cumsum(is_leaf) - 1  # leaf number of every sorted row
     leaves = int(leaf[-1]) + 1
     levels = [_Level(np.array([start]), np.array([0]), np.array([leaves]), np.array([0]))]
-    for place in range(codes.shape[1]):
-        levels.append(_level(rows[:, place], differs[:, place], leaf, leaves, levels[-1]))
+    for column in range(codes.shape[1]):
+        levels.append(_level(rows[:, column], differs[:, column], leaf, leaves, levels[-1]))
     levels = [level for level in levels if len(level.token)]
     low = np.concatenate([level.low for level in levels])
     count = np.concatenate([*(np.bincount(b.parent, minlength=len(a.token)) for a, b in _pairs(levels)), _none(levels)])
@@ -161,7 +161,7 @@ def build(codes: NDArray[np.int32], start: int) -> Trie:
 
 @dataclass(frozen=True, eq=False)
 class _Level:
-    """The nodes of one depth: token, leaf range, and the place of the parent within its level."""
+    """The nodes of one depth: token, leaf range, and the index of the parent within its level."""
 
     token: NDArray[np.int64]
     low: NDArray[np.int64]

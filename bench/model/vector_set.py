@@ -1,9 +1,12 @@
 """The head for identifiers that are sets of vectors (SETRec, Lin et al., 2025): parallel queries, grounded in items.
 
-Shapes: B users, S encoder positions, Q slots, m items, D model width.
+Shapes: B users, S input positions, Q slots, m items, D model width.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -13,14 +16,14 @@ from torch import Tensor, nn
 
 from bench.backbone.flops import TRAINING, product
 from bench.backbone.linear import linear
-from bench.backbone.t5 import MASKED, T5
+from bench.backbone.protocol import MASKED, Backbone
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores
 from bench.ids.identifiers import Variants, VectorIds
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model import softmax
-from bench.model.recommender import Batch, Decoding, Recommender, Slots, Work, required, to_device
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
 from bench.model.set_inputs import SetWriter
 from bench.model.vectors import ItemVectors
 
@@ -33,29 +36,32 @@ class VectorSetRecommender(Recommender):
     """Reads a history as the vectors of its items and gives one vector for each slot of the next item.
 
     The decoder reads one learned query for each slot, all at position 0, in one pass; a query sees itself and the
-    encoder, and no other query. The loss of an example is the cross-entropy over the catalogue, averaged over slots,
+    history, and no other query. The loss of an example is the cross-entropy over the catalogue, averaged over slots,
     and what the features add for the items of its history, averaged over them.
 
     ``weight`` combines the features' scores, see ``VectorIds``; ``calibrate`` chooses it. Whole-word embeddings are
-    used where the T5 has them. No token is written, so neither an objective nor a beam nor a length penalty applies.
+    used where the backbone has them. No token is written, so neither an objective nor a beam nor a length penalty
+    applies.
     """
 
     weight: Tensor
     ids: VectorIds
     scores_all = True
+    _fixed: bool
+    _catalogue: Tensor | None
 
-    def __init__(self, ids: VectorIds, backbone: T5, max_tokens: int = 512, template: str = "neutral") -> None:
+    def __init__(self, ids: VectorIds, backbone: Backbone, max_tokens: int = 512, template: str = "neutral") -> None:
         super().__init__()
         self.ids, self.backbone = ids, backbone
         wording = prompt_set(ids, template)
         self.prompts = wording.trained
         self.writer = SetWriter(ids, max_tokens, wording.templates)
-        self.vectors = ItemVectors(ids, backbone.config.d_model)
-        self.queries = nn.Parameter(torch.randn(ids.slots, backbone.config.d_model) * 0.02)
+        self.vectors = ItemVectors(ids, backbone.d_model)
+        self.queries = nn.Parameter(torch.randn(ids.slots, backbone.d_model) * 0.02)
         self.register_buffer("weight", torch.tensor(0.5))
         if backbone.head is not None:
             backbone.head.requires_grad_(False)  # stored with the model, but nothing is written in words
-        self._catalogue: tuple[object, Tensor] | None = None
+        self._fixed, self._catalogue = False, None  # see ``fixed_weights``
 
     # -- reading a history --------------------------------------------------------------------------------------------
 
@@ -68,18 +74,18 @@ class VectorSetRecommender(Recommender):
     def _encoded(self, batch: Batch, table: Tensor, rows: Tensor) -> Tensor:
         """The vectors that the decoder gives, ``[Q, B, D]``.
 
-        ``table [Q, n, D]`` holds item vectors and ``rows`` where in it each of the batch's item places finds its own.
+        ``table [Q, n, D]`` holds item vectors and ``rows`` where in it each of the batch's item columns finds its own.
         """
         items, slots = required(batch, "items"), required(batch, "slots")
         inside = items >= 0
-        read = self.backbone.embedding(required(batch, "tokens"))
+        read = self.backbone.embed(required(batch, "tokens"))
         read[inside] = F.embedding(slots[inside] * table.shape[1] + rows, table.flatten(0, 1)).to(read.dtype)
         visible = self._visible(batch)
-        words = None if self.backbone.whole_words is None else batch["numbers"]
+        numbers = None if self.backbone.whole_words is None else batch["item_position_ids"]
         mask = self._attention(batch, visible)
-        start = self.backbone.start(self.backbone.encode(read, mask, required(batch, "positions"), words), visible)
-        nowhere = torch.zeros(len(self.queries), dtype=torch.long, device=self.device)
-        hidden = self.backbone.decode(self.queries.expand(len(items), -1, -1), start, self._between_queries(), nowhere)
+        cache = self.backbone.start(self.backbone.encode(read, mask, required(batch, "positions"), numbers), visible)
+        first = torch.zeros(len(self.queries), dtype=torch.long, device=self.device)
+        hidden = self.backbone.decode(self.queries.expand(len(items), -1, -1), cache, self._between_queries(), first)
         return hidden.transpose(0, 1)
 
     def _between_queries(self) -> Tensor:
@@ -99,10 +105,10 @@ class VectorSetRecommender(Recommender):
         return known if mask is None else known & mask
 
     def _attention(self, batch: Batch, visible: Tensor | None) -> Tensor | None:
-        """What is added to the encoder's attention: under ``paper`` a vector doesn't see the others of its item."""
+        """What is added to the attention to the input: under ``paper`` a vector doesn't see the others of its item."""
         if self.ids.attention == "repo":
             return visible
-        numbers = required(batch, "numbers")
+        numbers = required(batch, "item_position_ids")
         hidden = (numbers[..., None] == numbers[..., None, :]) & (numbers[..., None] > 0)
         hidden &= ~torch.eye(numbers.shape[-1], dtype=torch.bool, device=numbers.device)
         if visible is not None:
@@ -158,15 +164,16 @@ class VectorSetRecommender(Recommender):
     def rank(
         self,
         histories: Sequences,
-        slots: int,
+        k: int,
         decoding: Decoding,
         candidates: NDArray[np.bool_] | None = None,
         seen: Sequences | None = None,
-    ) -> Slots:
-        """The best ``slots`` items of the whole catalogue; ``complete`` where that is all of them. Ties are broken by
+    ) -> TopK:
+        """The best ``k`` items of the whole catalogue; ``complete`` where that is all of them. Ties are broken by
         catalogue index.
         """
-        query, catalogue = self.query(histories), self.catalogue()
+        catalogue = self.catalogue()
+        query = self.query(histories, catalogue)
         hidden = exclusion_mask(decoding.excluded(histories, seen), len(query), len(catalogue), candidates)
         best = torch.zeros(len(query), 0, dtype=torch.long, device=self.device)
         scores = query.new_zeros(len(query), 0)
@@ -174,25 +181,25 @@ class VectorSetRecommender(Recommender):
             part = linear(query, catalogue[start : start + AT_ONCE])
             if hidden is not None:
                 part[torch.from_numpy(hidden[:, start : start + AT_ONCE]).to(part.device)] = float("-inf")
-            chosen = first(part, slots)
+            chosen = first(part, k)
             scores = torch.cat([scores, part.gather(1, chosen)], 1)
             best = torch.cat([best, chosen + start], 1)
-            order = first(scores, slots)
+            order = first(scores, k)
             scores, best = scores.gather(1, order), best.gather(1, order)
-        complete = slots >= len(catalogue)
-        return Slots(best.cpu().numpy(), scores.cpu().numpy(), torch.isfinite(scores).cpu().numpy(), complete)
+        complete = k >= len(catalogue)
+        return TopK(best.cpu().numpy(), scores.cpu().numpy(), torch.isfinite(scores).cpu().numpy(), complete)
 
     @torch.no_grad()
-    def query(self, histories: Sequences) -> Tensor:
-        """``[B, Q·D]``: what the inner product with ``catalogue`` makes the items' scores of."""
-        return (self._queried(histories) * self.shares()[:, None]).flatten(1)
+    def query(self, histories: Sequences, catalogue: Tensor) -> Tensor:
+        """``[B, Q·D]``: what the inner product with the ``catalogue [m, Q·D]`` makes the items' scores of."""
+        return (self._queried(histories, catalogue) * self.shares()[:, None]).flatten(1)
 
-    def _queried(self, histories: Sequences) -> Tensor:
-        """The decoder's vectors for histories, ``[B, Q, D]``."""
+    def _queried(self, histories: Sequences, catalogue: Tensor) -> Tensor:
+        """The decoder's vectors for histories, ``[B, Q, D]``, whose items are read as the vectors in ``catalogue``."""
         batch = to_device(self._read(histories), self.device)
-        places = required(batch, "items")
-        items, rows = torch.unique(places[places >= 0], return_inverse=True)
-        table = torch.unflatten(self.catalogue()[items], 1, (len(self.queries), -1)).transpose(0, 1)
+        read = required(batch, "items")
+        items, rows = torch.unique(read[read >= 0], return_inverse=True)
+        table = torch.unflatten(catalogue[items], 1, (len(self.queries), -1)).transpose(0, 1)
         return self._encoded(batch, table, rows).transpose(0, 1).float()
 
     def shares(self) -> Tensor:
@@ -204,13 +211,23 @@ class VectorSetRecommender(Recommender):
 
     @torch.no_grad()
     def catalogue(self) -> Tensor:
-        """``[m, Q·D]``: the vectors of every item, side by side. They are made anew when a weight has changed."""
-        state = self.device, tuple(parameter._version for parameter in self.vectors.parameters())
-        if self._catalogue is None or self._catalogue[0] != state:
-            every = torch.arange(len(self.ids), device=self.device)
-            parts = [self.vectors(items).transpose(0, 1).flatten(1).float() for items in every.split(AT_ONCE)]  # type: ignore[no-untyped-call]
-            self._catalogue = state, torch.cat(parts)
-        return self._catalogue[1]
+        """``[m, Q·D]``: the vectors of every item, side by side; computed once under ``fixed_weights``."""
+        if self._catalogue is not None:
+            return self._catalogue
+        every = torch.arange(len(self.ids), device=self.device)
+        parts = [self.vectors(items).transpose(0, 1).flatten(1).float() for items in every.split(AT_ONCE)]  # type: ignore[no-untyped-call]
+        catalogue = torch.cat(parts)
+        self._catalogue = catalogue if self._fixed else None
+        return catalogue
+
+    @contextmanager
+    def fixed_weights(self) -> Iterator[None]:
+        """Inside the context the catalogue is computed once."""
+        outer, self._fixed = self._fixed, True
+        try:
+            yield
+        finally:
+            self._fixed, self._catalogue = outer, self._catalogue if outer else None
 
     # -- the weight of the features -----------------------------------------------------------------------------------
 
@@ -224,6 +241,14 @@ class VectorSetRecommender(Recommender):
         if len(self.ids.features) == 1:
             return
         self.eval()
+        with self.fixed_weights():
+            found = self._ranked_by_weight(targets, decoding)
+        user_rows = None if targets.counts is None else targets.user_rows
+        means = [float(ranks.of(user_rows, targets.items).per_user(metric).mean()) for ranks in found]
+        self.weight.fill_(WEIGHTS[preferred(means)])
+
+    def _ranked_by_weight(self, targets: Targets, decoding: Decoding) -> list[Ranks]:
+        """The ranks of the targets under each of ``WEIGHTS``."""
         size = max(1, min(256, SCORED // len(self.ids)))
         found: list[list[Ranks]] = [[] for _ in WEIGHTS]
         for rows in np.array_split(np.arange(len(targets)), -(-len(targets) // size)):
@@ -232,14 +257,13 @@ class VectorSetRecommender(Recommender):
             hidden = exclusion_mask(decoding.excluded(part.histories, part.seen), len(part), len(self.ids))
             for ranks, weight in zip(found, WEIGHTS, strict=True):
                 ranks.append(from_scores((1 - weight) * ours + weight * others, part.items, hidden, part.user_rows))
-        user_rows = None if targets.counts is None else targets.user_rows
-        means = [float(Ranks.join(ranks).of(user_rows, targets.items).per_user(metric).mean()) for ranks in found]
-        self.weight.fill_(WEIGHTS[preferred(means)])
+        return [Ranks.join(ranks) for ranks in found]
 
     def feature_scores(self, histories: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """``[B, m]`` each: the summed scores of the slots of the first feature, and of those of all others."""
-        hidden, edge = self._queried(histories).flatten(1), self.ids.features[0].slots * self.backbone.config.d_model
-        parts = [hidden[:, :edge] @ self.catalogue()[:, :edge].T, hidden[:, edge:] @ self.catalogue()[:, edge:].T]
+        catalogue, edge = self.catalogue(), self.ids.features[0].slots * self.backbone.d_model
+        hidden = self._queried(histories, catalogue).flatten(1)
+        parts = [hidden[:, :edge] @ catalogue[:, :edge].T, hidden[:, edge:] @ catalogue[:, edge:].T]
         return parts[0].cpu().numpy(), parts[1].cpu().numpy()
 
     def calibrated(self) -> dict[str, float]:
@@ -262,7 +286,7 @@ def first(scores: Tensor, count: int) -> Tensor:
     values, columns = scores.topk(count, dim=1)
     columns = columns.sort(dim=1).values
     columns = columns.gather(1, scores.gather(1, columns).sort(dim=1, descending=True, stable=True).indices)
-    torn = (scores >= values[:, -1:]).sum(1) > count  # topk takes any of those that tie for the last place
+    torn = (scores >= values[:, -1:]).sum(1) > count  # topk takes any of those that tie for the last rank
     if torn.any():
         columns[torn] = scores[torn].sort(dim=1, descending=True, stable=True).indices[:, :count]
     return columns

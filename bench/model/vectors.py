@@ -92,7 +92,7 @@ def _weights(network: nn.Module | None) -> list[int]:
 
 
 class Affine(nn.Linear):
-    """A linear layer with a bias, multiplied as those of T5 are."""
+    """A linear layer with a bias, multiplied as those of the backbones are."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight) + self.bias

@@ -1,4 +1,4 @@
-"""What a model has that Transformers' T5 does not, beside it in a finished cell's folder: written, and read back."""
+"""What a recommender has beside its backbone, in a finished cell's folder: written, and read back."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def fill(recommender: Recommender, folder: Path) -> None:
         if stored not in (None, _checksum(state)):  # an older bench stored none
             raise ValueError("its checksum differs")
         if {name: tensor.shape for name, tensor in known.items()} != {name: t.shape for name, t in state.items()}:
-            raise ValueError("it belongs to other identifiers or another T5")
+            raise ValueError("it belongs to other identifiers or another backbone")
     except Exception as error:  # safetensors raises a family of its own
         cause = " ".join(str(error).split())
         raise BenchError(f"'{path}' is corrupt ({cause}); run that cell again with --force") from error

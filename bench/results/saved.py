@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.backbone import huggingface
+from bench import backbone
+from bench.backbone import checkpoints
 from bench.contract import Contract
 from bench.data.dataset import Sequences
 from bench.data.lookup import indices
@@ -57,6 +59,8 @@ class Saved:
             raise BenchError(f"'{result.folder / 'ids.parquet'}' is of other items than the run; {_again(result)}")
         self.places = {item: place for place, item in enumerate(self.items)}
         self.index = None if index is None else _index(self.recommender, index, result)
+        self.fixed = ExitStack()
+        self.fixed.enter_context(self.recommender.fixed_weights())  # for good: nothing trains it here
 
     def recommend(
         self, history: Sequence[str], k: int = 10, exclude_history: bool | None = None
@@ -80,12 +84,12 @@ class Saved:
         exclude = self.contract.exclude_history if exclude_history is None else exclude_history
         whole = Sequences.from_rows([indices(self.places, history) for history in histories])
         shown = whole.newest(self.contract.max_history)
-        slots, decoding = min(k, len(self.items)), decoding_of(self.contract, exclude)
+        most, decoding = min(k, len(self.items)), decoding_of(self.contract, exclude)
         order = np.argsort(self.recommender.input_lengths(shown), kind="stable")
         found: list[list[Recommendation]] = [[] for _ in histories]
         for start in range(0, len(order), users_at_once(self.recommender)):
             rows = order[start : start + users_at_once(self.recommender)]
-            listed = self._ranked(shown.rows(rows), whole.rows(rows), slots, decoding)
+            listed = self._ranked(shown.rows(rows), whole.rows(rows), most, decoding)
             for row, ranked in zip(rows, listed, strict=True):
                 without = set(whole[row].tolist()) if exclude else set()
                 kept = [(item, score) for item, score in ranked if item not in without][:k]
@@ -93,13 +97,13 @@ class Saved:
         return found
 
     def _ranked(
-        self, histories: Sequences, seen: Sequences, slots: int, decoding: Decoding
+        self, histories: Sequences, seen: Sequences, k: int, decoding: Decoding
     ) -> list[list[tuple[int, float]]]:
         """Items and scores, best first; all items of a slot, in the order of the catalogue, also those ``seen``."""
         if self.index is None:
-            ranked = self.recommender.rank(histories, slots, decoding, seen=seen)
+            ranked = self.recommender.rank(histories, k, decoding, seen=seen)
         else:
-            ranked = self.index.search(histories, slots, decoding.excluded(histories, seen))
+            ranked = self.index.search(histories, k, decoding.excluded(histories, seen))
         groups = self.recommender.ids.groups
         members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
         lines = zip(ranked.items, ranked.scores, ranked.valid, strict=True)
@@ -149,11 +153,11 @@ def _result(folder: Path) -> Result:
 
 def _rebuilt(ids: Ids, folder: Path, contract: Contract) -> Recommender:
     """The recommender of these identifiers, with the weights in ``folder``."""
-    raw = huggingface.read_config(folder / "config.json")
-    t5 = huggingface.load(folder)
+    raw = checkpoints.read_config(folder / "config.json", backbone.FORMATS)
+    model = backbone.load(folder)
     if raw.get(WEIGHTS) not in (None, checksum(folder)):
         raise BenchError(f"'{folder / 'model.safetensors'}' is corrupt: its checksum differs; run it with --force")
-    recommender = recommender_for(ids, t5, contract.max_tokens, contract.objective, contract.template)
+    recommender = recommender_for(ids, model, contract.max_tokens, contract.objective, contract.template)
     saved_head.fill(recommender, folder)
     return recommender
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.backbone import huggingface
+from bench import backbone
 from bench.contract import Contract
 from bench.data.dataset import Progress, TrainView
 from bench.errors import BenchError
@@ -27,10 +27,7 @@ LIBRARIES = ("bench", "numpy", "scipy", "tokenizers", "scikit-learn", "torch", "
 
 def language(contract: Contract) -> Vocabulary | None:
     """The vocabulary of the contract's backbone, or None where it starts from scratch."""
-    if huggingface.is_scratch(contract.backbone):
-        return None
-    folder = huggingface.locate(contract.backbone)
-    return Vocabulary.of_language_model(folder, huggingface.read_config(folder / "config.json")["vocab_size"])
+    return backbone.language_of(contract.backbone)
 
 
 def fitted(

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from bench import recipes
-from bench.backbone.huggingface import content_digest
+from bench.backbone import content_digest
 from bench.contract import PRESETS, Contract, changed, contract_for, default_preset, setting_names
 from bench.data import sources
 from bench.data.dataset import Dataset

@@ -19,7 +19,7 @@ class Request:
     """A cell to run. ``preset`` is a label only; ``force`` runs a finished cell again.
 
     ``recipe`` names the published way of training the subject that contract and settings follow, if any.
-    ``backbone_digest`` tells checkpoints of one name or path apart (``huggingface.content_digest``). ``trained_by`` is
+    ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is
     the request of the cell whose model is tested on this data set; without it the cell trains one.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -14,9 +13,9 @@ import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
-from bench.backbone import huggingface
+from bench import backbone
 from bench.backbone.numbers import redraw_numbers
-from bench.backbone.t5 import T5
+from bench.backbone.protocol import Backbone, load_trained_state
 from bench.contract import CUTOFFS
 from bench.data.dataset import Progress
 from bench.data.splits import Split, Targets
@@ -153,36 +152,37 @@ class SchemeRun:
         """How far the scheme is with what it does between stages."""
         told(self.bar)(done, total, figures)
 
-    def start(self, stage: Stage, before: Trained | None) -> T5:
-        """The T5 that a stage trains: a copy, so that what earlier stages came to stays as it was."""
-        start = stage.start or (before.recommender.backbone if before else None)
-        t5 = self.first_t5(stage.ids) if start is None else copy.deepcopy(start).requires_grad_()
+    def start(self, stage: Stage, before: Trained | None) -> Backbone:
+        """The backbone that a stage trains: a copy, so that what earlier stages came to stays as it was."""
+        start: Backbone | None = stage.start or (before.recommender.backbone if before else None)
+        model = self.first_backbone(stage.ids) if start is None else start.copied()
+        model.unfreeze()
         if before is None and self.contract.reinitialise == "numbers":
-            redraw_numbers(t5, stage.ids.vocabulary, self.request.seed)
+            redraw_numbers(model, stage.ids.vocabulary, self.request.seed)
         if self.contract.whole_words:
-            t5.grow_whole_words(self.contract.max_history + 1)
-        return t5
+            model.grow_whole_words(self.contract.max_history + 1)
+        return model
 
-    def first_t5(self, ids: Ids) -> T5:
+    def first_backbone(self, ids: Ids) -> Backbone:
         seed_everything(self.request.seed, 0, 0)
-        backbone, dropout = self.contract.backbone, self.contract.dropout
-        if huggingface.is_scratch(backbone):
-            return T5(huggingface.scratch_config(backbone, ids.vocabulary.size, dropout))
-        pretrained = huggingface.load(huggingface.locate(backbone), dropout)
+        name, dropout = self.contract.backbone, self.contract.dropout
+        if backbone.is_scratch(name):
+            return backbone.scratch(name, ids.vocabulary.size, dropout)
+        pretrained = backbone.load(name, dropout)
         if pretrained.whole_words is not None and not self.contract.whole_words:
             raise BenchError(
-                f"backbone '{backbone}' was trained with whole-word embeddings, which this contract leaves out; "
+                f"backbone '{name}' was trained with whole-word embeddings, which this contract leaves out; "
                 "use them with --set whole_words=true, or give another backbone"
             )
         if ids.vocabulary.language_model:
             return pretrained
-        return huggingface.with_new_vocabulary(pretrained, ids.vocabulary.size)
+        return pretrained.with_vocabulary(ids.vocabulary.size)
 
-    def train_stage(self, stage: Stage, t5: T5, number: int, before: float) -> tuple[Trained, TrainingState]:
+    def train_stage(self, stage: Stage, model: Backbone, number: int, before: float) -> tuple[Trained, TrainingState]:
         """Train a stage, validating on a sample of users by decoding; earlier ones had ``before`` of the budget."""
         contract = self.contract
         seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
-        recommender = recommender_for(stage.ids, t5, contract.max_tokens, contract.objective, contract.template)
+        recommender = recommender_for(stage.ids, model, contract.max_tokens, contract.objective, contract.template)
         if stage.wrap_model is not None:
             recommender = stage.wrap_model(recommender)
         path = self.partial / f"stage-{number}-{identity(stage, recommender)}.safetensors"
@@ -226,8 +226,9 @@ class SchemeRun:
                 done = min(done + users, len(self.selection))
                 bar.at(bar.done, f"validating: {done:,} of {len(self.selection):,} users")
 
-            self.calibrate(recommender)
-            ranks, _ = evaluate(recommender, self.selection, self.decoding, max(CUTOFFS), self.accelerator, advance)
+            with recommender.fixed_weights():
+                self.calibrate(recommender)
+                ranks, _ = evaluate(recommender, self.selection, self.decoding, max(CUTOFFS), self.accelerator, advance)
             return float(ranks.per_user(self.contract.selection).mean())
 
         return validate
@@ -239,15 +240,15 @@ class SchemeRun:
             for chosen in recommender.buffers():
                 broadcast(chosen)
 
-    def snapshots(self, job: Job) -> tuple[T5, ...]:
-        """The recommender's T5 as it was after the parts of the stage that were asked for."""
+    def snapshots(self, job: Job) -> tuple[Backbone, ...]:
+        """The recommender's backbone as it was after the parts of the stage that were asked for."""
         self.accelerator.wait_for_everyone()
         copies = []
         for part in job.stage.snapshots:
             _, weights = checkpoint.load(snapshot_path(job, part))
-            t5 = copy.deepcopy(job.recommender.backbone)
-            t5.load_state_dict(weights)
-            copies.append(t5)
+            model = job.recommender.backbone.copied()
+            load_trained_state(model, weights)
+            copies.append(model)
         return tuple(copies)
 
     def rewrite_log(self, stage: Stage, state: TrainingState) -> None:
@@ -261,22 +262,22 @@ class SchemeRun:
     ) -> tuple[Ranks, bool]:
         """A reading of test targets: of all once, and of those of one kind among the items of that kind."""
         with self.display.bar(f"{self.request.cell.title}: {name}", len(targets)) as bar:
-            slots, at = max(CUTOFFS), self.accelerator
-            return evaluate(recommender, targets, self.decoding, slots, at, bar.advance, candidates)
+            k, at = max(CUTOFFS), self.accelerator
+            return evaluate(recommender, targets, self.decoding, k, at, bar.advance, candidates)
 
     def save(self, recommender: Recommender) -> None:
         """Model and tokenizer as Transformers loads them, the head it lacks, identifiers, what the scheme keeps."""
         ids = recommender.ids
-        config = huggingface.export_config(recommender.backbone.config, ids.vocabulary.pad, ids.vocabulary.eos)
+        config = backbone.export_config(recommender.backbone, ids.vocabulary)
         with store.writable(self.partial):
-            huggingface.save_weights(recommender.backbone, self.partial)
+            backbone.save(recommender.backbone, self.partial)
             saved_head.save(recommender, self.partial)
             ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
             self.scheme.save_state(self.partial)
         storage.save(ids, self.partial / IDS, {})
         exchange.write(ids, self.split.train.items, self.partial / "ids.parquet", self.first)
         store.write_json(self.partial / "config.json", config | {WEIGHTS: checksum(self.partial)})
-        store.write_json(self.partial / "tokenizer_config.json", huggingface.export_tokenizer_config(ids.vocabulary))
+        store.write_json(self.partial / "tokenizer_config.json", backbone.export_tokenizer_config(ids.vocabulary))
 
 
 TRAINING_COSTS = (
@@ -312,7 +313,6 @@ def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
 
 def identity(stage: Stage, recommender: Recommender) -> str:
     """What a checkpoint belongs to: the stage, its identifiers and all weights it starts from. 12 hex digits."""
-    config = recommender.backbone.config
     plan = (
         stage.name,
         stage.budget_fraction,
@@ -320,7 +320,7 @@ def identity(stage: Stage, recommender: Recommender) -> str:
         stage.use_validation,
         stage.snapshots,
         stage.ids.template,
-        config,
+        recommender.backbone.signature,
     )
     seen, facts = storage.parts(stage.ids)
     digest = hashlib.sha256(repr((plan, facts)).encode())

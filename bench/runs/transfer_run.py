@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
-from bench.backbone import huggingface
+from bench import backbone
 from bench.contract import CUTOFFS, Contract
 from bench.data import splitting
 from bench.data.dataset import Dataset, Sequences, TrainView
@@ -78,7 +78,7 @@ def _refuse_wording(contract: Contract) -> None:
     """Sentences and numbers are a language model's, whichever scheme is run."""
     lines = {"template": contract.template in ("sampled", "unseen"), "reinitialise": contract.reinitialise != "none"}
     asked = [f"{name}={getattr(contract, name)}" for name, holds in lines.items() if holds]
-    if asked and huggingface.is_scratch(contract.backbone):
+    if asked and backbone.is_scratch(contract.backbone):
         raise BenchError(
             f"{asked[0]} needs identifiers in a language model's words, but backbone '{contract.backbone}' starts from "
             "scratch and has none; give a pretrained one and a scheme that uses its words, or leave this out"
@@ -161,7 +161,7 @@ def identifiers(
 def _read_alike(found: Ids, trained: Ids) -> Ids:
     """Tokens with an end wherever the model has learnt to write one, and no users: of the unseen none is known."""
     if isinstance(found, TokenIds) and isinstance(trained, TokenIds):
-        return replace(found, ended=found.ends or trained.ends, users=None)
+        return replace(found, append_eos=found.appends_eos or trained.appends_eos, users=None)
     return found
 
 

@@ -85,4 +85,4 @@ def bucketed_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epo
     order = generator.permutation(len(lengths))
     order = order[np.argsort(lengths[order], kind="stable")]
     batches = np.array_split(order, -(-len(order) // batch_size))
-    return [batches[place] for place in generator.permutation(len(batches))]
+    return [batches[number] for number in generator.permutation(len(batches))]

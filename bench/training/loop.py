@@ -24,7 +24,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from bench.backbone.t5 import RelativeBias, RMSNorm
+from bench.backbone.protocol import Backbone, load_trained_state, trained_state
 from bench.contract import Contract
 from bench.data.dataset import Progress, Sequences, silent
 from bench.data.splits import Targets
@@ -260,14 +260,14 @@ class _Run:
         self.state.stale += 1
         if score > self.state.best:  # also the first: a recommender that never hits is still the best so far
             self.state.best, self.state.best_step, self.state.stale = score, self.state.step, 0
-            self.best = {name: tensor.detach().clone() for name, tensor in self.job.recommender.state_dict().items()}
+            self.best = {name: tensor.detach().clone() for name, tensor in trained_state(self.job.recommender).items()}
         self.log({self.contract.selection: score})
 
     def keep_snapshots(self) -> None:
         """Write the weights of every snapshot that is due at the end of this epoch."""
         for part in self.job.stage.snapshots:
             if self.state.epoch + 1 == max(1, round(part * self.epochs)) and self.job.accelerator.is_main_process:
-                weights = self.job.recommender.backbone.state_dict()
+                weights = trained_state(self.job.recommender.backbone)
                 checkpoint.save(snapshot_path(self.job, part), TrainingState(step=self.state.step), weights)
 
     def save(self) -> None:
@@ -275,20 +275,20 @@ class _Run:
         self.state.training_seconds += self.lap()
         if self.job.accelerator.is_main_process:
             spent = self.state.processor_seconds + self.unshared
-            tensors = checkpoint.pack(self.job.recommender.state_dict(), self.optimizer.state_dict(), self.best)
+            tensors = checkpoint.pack(trained_state(self.job.recommender), self.optimizer.state_dict(), self.best)
             checkpoint.save(self.job.path, replace(self.state, processor_seconds=spent), tensors)
         self.saved = time.monotonic()
 
     def restore(self) -> None:
         self.state, tensors = checkpoint.load(self.job.path)
         model, moments, self.best = checkpoint.unpack(tensors)
-        self.job.recommender.load_state_dict(model)
+        load_trained_state(self.job.recommender, model)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
     def load_best(self) -> None:
         if self.job.stage.use_validation and self.best:
-            self.job.recommender.load_state_dict(self.best)
+            load_trained_state(self.job.recommender, self.best)
         self.job.recommender.eval()
         self.job.accelerator.free_memory()
         self.state.training_seconds += self.lap()
@@ -319,12 +319,12 @@ def schedule(contract: Contract, step: int, total: int) -> float:
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameters with and without weight decay, told apart by module type: names match nothing in half of the world."""
-    cached_seconds = {id(p) for m in model.modules() if isinstance(m, RMSNorm | RelativeBias) for p in m.parameters()}
-    cached_seconds |= {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
+    no_decay = {id(p) for m in model.modules() if isinstance(m, Backbone) for p in m.undecayed()}
+    no_decay |= {id(m.bias) for m in model.modules() if isinstance(m, nn.Linear)}
     parameters = [p for p in model.parameters() if p.requires_grad]
     return [
-        {"params": [p for p in parameters if id(p) not in cached_seconds], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if id(p) in cached_seconds], "weight_decay": 0.0},
+        {"params": [p for p in parameters if id(p) not in no_decay], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) in no_decay], "weight_decay": 0.0},
     ]
 
 

@@ -24,7 +24,7 @@ def evaluate(
     recommender: Recommender,
     targets: Targets,
     decoding: Decoding,
-    slots: int,
+    k: int,
     accelerator: Accelerator,
     advance: Callable[[int], None] = lambda users: None,
     candidates: NDArray[np.bool_] | None = None,
@@ -34,37 +34,46 @@ def evaluate(
     Every user is decoded once, however many targets it has. ``advance`` gets users done. Only ``candidates [items]``
     are ranked, None for all.
     """
-    check_cutoff(slots, len(recommender.ids))
+    check_cutoff(k, len(recommender.ids))
     recommender.eval()
     order = np.argsort(recommender.input_lengths(targets.histories), kind="stable")
     size = users_at_once(recommender)
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     if decoding.decoder == "exact":
-        slots = len(recommender.ids)
+        k = len(recommender.ids)
     elif recommender.scores_all:
-        slots = min(slots + 1, len(recommender.ids))  # shows a tie that goes on past the last place
+        k = min(k + 1, len(recommender.ids))  # shows a tie that goes on past the last rank
     found, complete = [], True
-    for rows in batches[accelerator.process_index :: accelerator.num_processes]:
-        part = targets.take(rows)
-        ranked = recommender.rank(part.histories, slots, decoding, candidates, part.seen)
-        ranks = from_slots(
-            ranked.items,
-            ranked.valid,
-            part.items,
-            recommender.ids.groups,
-            ranked.scores,
-            part.user_rows,
-            candidates,
-            decoding.excluded(part.histories, part.seen),
-        )
-        found.append((targets.places(rows), ranks))
-        complete = complete and ranked.complete
-        advance(len(rows) * accelerator.num_processes)
+    with recommender.fixed_weights():
+        for rows in batches[accelerator.process_index :: accelerator.num_processes]:
+            part = targets.take(rows)
+            ranks, whole = _ranked(recommender, part, decoding, k, candidates)
+            found.append((targets.places(rows), ranks))
+            complete = complete and whole
+            advance(len(rows) * accelerator.num_processes)
     if accelerator.num_processes > 1:
         found = gather_object(found)
-    order = np.argsort(np.concatenate([places for places, _ in found]))
+    order = np.argsort(np.concatenate([rows for rows, _ in found]))
     ranks = Ranks.join([ranks for _, ranks in found]).take(order)
     return _of_users(ranks, targets, recommender.ids.groups[targets.items]), complete
+
+
+def _ranked(
+    recommender: Recommender, part: Targets, decoding: Decoding, k: int, candidates: NDArray[np.bool_] | None
+) -> tuple[Ranks, bool]:
+    """The ranks of the targets of a few users, and whether every item was ranked."""
+    ranked = recommender.rank(part.histories, k, decoding, candidates, part.seen)
+    ranks = from_slots(
+        ranked.items,
+        ranked.valid,
+        part.items,
+        recommender.ids.groups,
+        ranked.scores,
+        part.user_rows,
+        candidates,
+        decoding.excluded(part.histories, part.seen),
+    )
+    return ranks, ranked.complete
 
 
 def _of_users(ranks: Ranks, targets: Targets, codes: NDArray[np.integer]) -> Ranks:
@@ -73,7 +82,7 @@ def _of_users(ranks: Ranks, targets: Targets, codes: NDArray[np.integer]) -> Ran
 
 def users_at_once(recommender: Recommender) -> int:
     """A batch whose activations stay near the processor's caches, or fill a GPU."""
-    users = max(4, 4096 // recommender.backbone.config.d_model)
+    users = max(4, 4096 // recommender.backbone.d_model)
     return users if recommender.device.type == "cpu" else 16 * users
 
 
@@ -100,10 +109,10 @@ def score_targets(
 
 def _batches(targets: Targets, size: int) -> Iterator[NDArray[np.int64]]:
     """Rows in order, as many at a time as have at most ``size`` targets, but one at least."""
-    ends, start = np.cumsum(np.bincount(targets.user_rows)), 0
+    stops, start = np.cumsum(np.bincount(targets.user_rows)), 0
     while start < len(targets):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + size, side="right")))
+        done = stops[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(stops, done + size, side="right")))
         yield np.arange(start, stop)
         start = stop
 
@@ -115,7 +124,7 @@ def _scores(baseline: Baseline | TrainedBaseline, part: Targets) -> NDArray[np.f
 
 
 def check_cutoff(cutoff: int, items: int) -> None:
-    """BenchError where a metric looks at more places than there are items."""
+    """BenchError where a metric looks at more ranks than there are items."""
     if cutoff > items:
         raise BenchError(
             f"at least {cutoff} items are needed for the metrics of the report, which go up to hit@{cutoff}; the "

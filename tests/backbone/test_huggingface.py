@@ -16,7 +16,8 @@ from torch import Tensor
 from transformers import T5Config as PeerConfig
 from transformers import T5ForConditionalGeneration
 
-from bench.backbone import huggingface
+from bench import backbone
+from bench.backbone import checkpoints, huggingface
 from bench.backbone.t5 import T5
 from bench.errors import BenchError
 
@@ -133,7 +134,7 @@ def test_t5_1_1_is_told_by_its_configuration() -> None:
 
 @pytest.mark.parametrize("name", sorted(huggingface.SIZES))
 def test_named_sizes_start_from_nothing(name: str) -> None:
-    assert huggingface.is_scratch(name)
+    assert backbone.is_scratch(name)
     config = huggingface.scratch_config(name, vocabulary=99, dropout=0.2)
     assert (config.vocabulary, config.dropout, config.tied, config.d_model) == (
         *(99, 0.2, True),
@@ -149,16 +150,16 @@ def test_the_tiger_size_is_as_published() -> None:
 
 def test_any_configuration_may_start_from_nothing(t5: MakeT5, tmp_path: Path) -> None:
     path = save(t5(gated=True, activation="silu", tied=False, scaled=False), tmp_path) / "config.json"
-    assert huggingface.is_scratch(str(path))
+    assert backbone.is_scratch(str(path))
     config = huggingface.scratch_config(str(path), vocabulary=77, dropout=0.0)
     assert (config.vocabulary, config.dropout, config.activation, config.d_model) == (77, 0.0, "silu", 16)
     assert T5(config).embedding.weight.shape == (77, 16)
-    assert not huggingface.is_scratch("t5-small")
+    assert not backbone.is_scratch("t5-small")
 
 
 def test_a_new_vocabulary_keeps_the_body(t5: MakeT5) -> None:
     model = t5(tied=False)
-    fresh = huggingface.with_new_vocabulary(model, 9)
+    fresh = model.with_vocabulary(9)
     assert fresh.embedding.weight.shape == (9, 16)
     assert fresh.head is None
     kept = {name: value for name, value in fresh.state_dict().items() if name != "embedding.weight"}
@@ -184,7 +185,7 @@ def test_whole_word_embeddings_are_ours_alone(t5: MakeT5, tmp_path: Path) -> Non
     assert all(torch.equal(again.state_dict()[name], value) for name, value in model.state_dict().items())
     _, report = T5ForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    fresh = huggingface.with_new_vocabulary(again, 9).state_dict()
+    fresh = again.with_vocabulary(9).state_dict()
     assert torch.equal(fresh["whole_words.weight"], model.state_dict()["whole_words.weight"])
     assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1, "who may read one may read all"
     (tmp_path / "plain").mkdir()
@@ -195,7 +196,7 @@ def test_whole_word_embeddings_are_ours_alone(t5: MakeT5, tmp_path: Path) -> Non
 @pytest.mark.parametrize("table", [{"other": torch.ones(6, 16)}, {"whole_words.weight": torch.ones(6, 15)}])
 def test_a_foreign_table_of_whole_words_is_named(t5: MakeT5, tmp_path: Path, table: dict[str, Tensor]) -> None:
     with_words(t5, tmp_path)
-    file = tmp_path / huggingface.WHOLE_WORDS
+    file = tmp_path / checkpoints.WHOLE_WORDS
     save_file(table, file)
     assert f"'{file}' holds no table 'whole_words.weight' of width 16" in message(lambda: huggingface.load(tmp_path))
     file.write_bytes(b"no tensors")
@@ -203,12 +204,12 @@ def test_a_foreign_table_of_whole_words_is_named(t5: MakeT5, tmp_path: Path, tab
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
-    assert huggingface.locate(str(tmp_path)) == tmp_path
+    assert backbone.locate(str(tmp_path)) == tmp_path
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder"])
 def test_a_missing_folder_is_named(name: str) -> None:
-    assert f"no folder '{name}'" in message(lambda: huggingface.locate(name))
+    assert f"no folder '{name}'" in message(lambda: backbone.locate(name))
 
 
 def test_the_hub_offline_is_an_error_and_nothing_is_used_instead(
@@ -216,7 +217,7 @@ def test_the_hub_offline_is_an_error_and_nothing_is_used_instead(
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    found = message(lambda: huggingface.locate("some-lab/t5-imaginary"))
+    found = message(lambda: backbone.locate("some-lab/t5-imaginary"))
     assert "backbone 'some-lab/t5-imaginary' cannot be had from the Hugging Face hub (LocalEntryNotFoundError" in found
     assert "mini, tiger" in found
 
@@ -228,7 +229,7 @@ def test_every_failure_of_the_hub_is_one_line(monkeypatch: pytest.MonkeyPatch, k
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     assert f"backbone 't5-imaginary' cannot be had from the Hugging Face hub ({kind.__name__}" in message(
-        lambda: huggingface.locate("t5-imaginary")
+        lambda: backbone.locate("t5-imaginary")
     )
 
 
@@ -240,7 +241,7 @@ def test_the_hub_is_asked_for_no_pickled_weights(monkeypatch: pytest.MonkeyPatch
         return str(tmp_path)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert huggingface.locate("t5-small") == tmp_path
+    assert backbone.locate("t5-small") == tmp_path
     assert asked["name"] == "t5-small"
     assert {"config.json", "model*.safetensors"} <= set(asked["allow_patterns"])
     assert not any("bin" in pattern or pattern == "*" for pattern in asked["allow_patterns"])
@@ -295,9 +296,9 @@ def test_pickled_weights_are_not_read(t5: MakeT5, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (json.dumps({"model_type": "gpt2", "n_embd": 8}), "describes a 'gpt2' model; bench needs a T5"),
-        (json.dumps({"model_type": "umt5", "d_model": 8}), "describes a 'umt5' model; bench needs a T5"),
-        (json.dumps(["t5"]), "describes a 'list' model; bench needs a T5"),
+        (json.dumps({"model_type": "gpt2", "n_embd": 8}), "describes a 'gpt2' model; bench reads t5, mt5"),
+        (json.dumps({"model_type": "umt5", "d_model": 8}), "describes a 'umt5' model; bench reads t5, mt5"),
+        (json.dumps(["t5"]), "describes a 'list' model; bench reads t5, mt5"),
         (json.dumps({"model_type": "t5", "d_model": 8, "d_kv": 2}), "no whole number for d_ff, num_heads, num_layers"),
         ("{", "cannot read the model configuration"),
         (None, "cannot read the model configuration"),
@@ -323,14 +324,14 @@ def test_a_backbone_is_known_by_its_content(tmp_path: Path) -> None:
     """A name or a path says where weights were found, not which they were."""
     path = tmp_path / "config.json"
     path.write_text('{"d_ff": 32}')
-    first = huggingface.content_digest(str(path))
+    first = backbone.content_digest(str(path))
     path.write_text('{"d_ff": 64}')
-    assert huggingface.content_digest(str(path)) != first
+    assert backbone.content_digest(str(path)) != first
     folder = str(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"one")
-    before = huggingface.content_digest(folder)
+    before = backbone.content_digest(folder)
     (tmp_path / "model.safetensors").write_bytes(b"two")
-    assert huggingface.content_digest(folder) != before
-    assert huggingface.content_digest("mini") == ""
+    assert backbone.content_digest(folder) != before
+    assert backbone.content_digest("mini") == ""
     with pytest.raises(BenchError, match=r"cannot read the model configuration 'nowhere\.json'"):
-        huggingface.content_digest("nowhere.json")
+        backbone.content_digest("nowhere.json")

@@ -53,7 +53,7 @@ def agreement(recommender: Recommender, histories: Sequences, found: list, peer_
     end = recommender.ids.vocabulary.eos
     for sequences, beam_scores in peer_beams:
         for beams, values in zip(sequences.tolist(), beam_scores.tolist(), strict=True):
-            items = [codes.get(_code(beam, end, recommender.ids.ends), -1) for beam in beams[:top]]
+            items = [codes.get(_code(beam, end, recommender.ids.appends_eos), -1) for beam in beams[:top]]
             if items == lists[user]:
                 same += 1
                 worst = max(worst, float(np.abs(scores[user] - np.array(values[:top])).max()))

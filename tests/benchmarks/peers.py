@@ -19,7 +19,7 @@ from bench.data.splits import Split, leave_one_out
 from bench.errors import BenchError
 from bench.ids.identifiers import Template, TokenIds
 from bench.model.recommender import Recommender, recommender_for
-from bench.model.trie import with_end
+from bench.model.trie import with_eos
 from bench.vocabulary import Vocabulary
 
 SMALL = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "heads": 8, "layers": 6, "decoder_layers": 6}  # t5-small
@@ -72,9 +72,9 @@ def pair(ids: TokenIds, size: dict[str, int], dropout: float = 0.0) -> tuple[Rec
 def dictionary_trie(ids: TokenIds, end: bool = False) -> dict[int, Any]:
     """Nested dictionaries, as published code has them; with ``end`` the end token closes codes of one length, too."""
     root: dict[int, Any] = {}
-    for code in with_end(ids).tolist():
+    for code in with_eos(ids).tolist():
         node = root
-        for token in [*code, *([ids.vocabulary.eos] if end and not ids.ends else [])]:
+        for token in [*code, *([ids.vocabulary.eos] if end and not ids.appends_eos else [])]:
             if token >= 0:
                 node = node.setdefault(token, {})
     return root
@@ -86,7 +86,7 @@ def generate(peer: T5ForConditionalGeneration, ids: TokenIds, source: Any, width
     depth, node = 0, trie
     while node:
         depth, node = depth + 1, next(iter(node.values()))
-    steps = max(depth, with_end(ids).shape[1])
+    steps = max(depth, with_eos(ids).shape[1])
 
     def allowed(_: int, prefix: torch.Tensor) -> list[int]:
         node = trie

@@ -57,8 +57,8 @@ def test_a_prefix_is_not_the_same_identifier() -> None:
 
 
 def test_ends_only_where_lengths_differ() -> None:
-    assert ids_of([[3], [3, 4]]).ends
-    assert not ids_of([[3, 5], [3, 4]]).ends
+    assert ids_of([[3], [3, 4]]).appends_eos
+    assert not ids_of([[3, 5], [3, 4]]).appends_eos
 
 
 @given(CODES, st.data())
@@ -69,8 +69,8 @@ def test_some_items_alone_keep_their_codes_and_what_ends_them(codes: list[list[i
     part = ids.of_items(some)
     assert [list(part.code(item)) for item in range(len(part))] == codes[some]
     assert part.tokens.shape[2] == max(map(len, codes[some]))
-    assert part.ends == ids.ends == (len({len(code) for code in codes}) > 1)
-    assert part.only(0).ends == part.ends
+    assert part.appends_eos == ids.appends_eos == (len({len(code) for code in codes}) > 1)
+    assert part.only(0).appends_eos == part.appends_eos
 
 
 def test_variants_have_codes_of_their_own() -> None:
@@ -124,7 +124,7 @@ def test_one_variant_alone_is_as_wide_as_its_longest_and_ends_as_before() -> Non
     ids = TokenIds(tokens, np.array([[3, 1], [2, 2]], np.int32), VOCABULARY)
     alone = ids.only(1)
     assert alone.tokens.tolist() == [[[6, 7], [7, 7]]]
-    assert alone.ends is ids.ends is True
+    assert alone.appends_eos is ids.appends_eos is True
 
 
 def test_identifiers_of_users_are_held_to_the_same() -> None:

@@ -37,7 +37,7 @@ def equal(one: TokenIds, other: TokenIds) -> None:
     assert one.tokens.tolist() == other.tokens.tolist()
     assert one.lengths.tolist() == other.lengths.tolist()
     assert one.template == other.template
-    assert one.ended == other.ended
+    assert one.append_eos == other.append_eos
     assert one.vocabulary.fingerprint == other.vocabulary.fingerprint
 
 
@@ -85,7 +85,7 @@ def test_users_come_back_and_are_part_of_what_they_are_stored_with(tmp_path: Pat
 
 def test_a_part_comes_back_with_what_ends_it(tmp_path: Path) -> None:
     part = ids_of([[3], [4, 5], [5, 6]]).of_items(slice(1, 3))
-    assert part.ended
+    assert part.append_eos
     storage.save(part, tmp_path / "ids", {})
     equal(storage.load(tmp_path / "ids")[0], part)
 

@@ -17,7 +17,7 @@ from transformers import T5ForConditionalGeneration
 from bench.backbone.t5 import T5, Cache
 from bench.ids.identifiers import TokenIds
 from bench.model.beam import Scoring, beam_search, score_all
-from bench.model.trie import Trie, with_end
+from bench.model.trie import Trie, with_eos
 from bench.vocabulary import Vocabulary
 
 MakeT5 = Callable[..., T5]
@@ -54,7 +54,7 @@ def ids_of(name: str) -> TokenIds:
 
 def leaves_of(ids: TokenIds) -> list[Code]:
     """The distinct identifiers as they are written, in the order of the leaves."""
-    return sorted({tuple(token for token in row if token >= 0) for row in with_end(ids).tolist()})
+    return sorted({tuple(token for token in row if token >= 0) for row in with_eos(ids).tolist()})
 
 
 def model_of(t5: MakeT5, seed: int = 0) -> T5:
@@ -173,7 +173,7 @@ def generate(peer: T5ForConditionalGeneration, ids: TokenIds, width: int, early:
         attention_mask=MASK.long(),
         num_beams=width,
         num_return_sequences=width,
-        max_new_tokens=with_end(ids).shape[1],
+        max_new_tokens=with_eos(ids).shape[1],
         prefix_allowed_tokens_fn=allowed,
         early_stopping=early,
         length_penalty=1.0,

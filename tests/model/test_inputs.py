@@ -107,7 +107,7 @@ def test_all_tokens_of_an_item_are_one_word(codes: list[list[int]], rows: list[l
         expected = [0] * found.tokens.shape[1]
         for number, (start, stop) in enumerate(spans, start=1):
             expected[start:stop] = [number] * (stop - start)
-        assert found.words[row].tolist() == expected
+        assert found.item_position_ids[row].tolist() == expected
 
 
 def test_the_parts_stand_in_their_order() -> None:
@@ -178,7 +178,7 @@ def test_each_history_has_its_own_user_template_and_variant() -> None:
         "b ; c ? </s>",
         "a a c ; history next ? </s>",
     ]
-    assert found.words.tolist()[0] == [0, 0, 0, 0, 1, 0, 2, 2, 0, 0, 0]
+    assert found.item_position_ids.tolist()[0] == [0, 0, 0, 0, 1, 0, 2, 2, 0, 0, 0]
 
 
 def test_a_user_without_room_beside_the_template_is_an_error() -> None:

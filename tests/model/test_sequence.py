@@ -17,9 +17,9 @@ from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.ids.identifiers import Template, TokenIds
 from bench.model.beam import Scoring
-from bench.model.recommender import Decoding, Recommender, Slots, recommender_for
+from bench.model.recommender import Decoding, Recommender, TopK, recommender_for
 from bench.model.sequence import IGNORED, SequenceRecommender, shifted
-from bench.model.trie import with_end
+from bench.model.trie import with_eos
 from bench.vocabulary import Vocabulary
 
 MakeT5 = Callable[..., T5]
@@ -43,7 +43,7 @@ def make(t5: MakeT5, name: str = "ragged", objective: str = "vocabulary", **chan
     return found.eval()
 
 
-def agree(one: Slots, other: Slots) -> None:
+def agree(one: TopK, other: TopK) -> None:
     """The same valid slots; filler may differ in number."""
     count = min(one.items.shape[1], other.items.shape[1])
     assert (one.valid[:, :count] == other.valid[:, :count]).all()
@@ -321,7 +321,7 @@ def test_the_tree_is_that_of_the_identifiers(t5: MakeT5) -> None:
     model = make(t5)
     assert len(model.trie.item_of_leaf) == 8
     assert model.trie is model.trie
-    assert model.labels.tolist() == [with_end(model.ids).tolist()]
+    assert model.labels.tolist() == [with_eos(model.ids).tolist()]
 
 
 @pytest.mark.parametrize("objective", ["vocabulary", "prefix"])

@@ -34,7 +34,7 @@ def test_every_place_is_what_the_loops_say(rows: list[tuple[list[int], int]], sl
     written, lengths = found.write(histories, prompts), found.lengths(histories, prompts)
     width = written.tokens.shape[1]
     positions = written.positions.expand(len(rows), width)
-    numbers = written.numbers.expand(len(rows), width)
+    numbers = written.item_position_ids.expand(len(rows), width)
     for row, (history, prompt) in enumerate(rows):
         before, after = (VOCABULARY.encode(text) for text in (TEMPLATES[prompt].before, TEMPLATES[prompt].after))
         room = (max_tokens - len(before) - len(after)) // slots
@@ -54,7 +54,7 @@ def test_every_place_is_what_the_loops_say(rows: list[tuple[list[int], int]], sl
 def test_rows_laid_out_alike_share_their_positions() -> None:
     alike = writer(2, 40).write(Sequences.from_rows([[1, 2], [3, 4]]))
     assert alike.positions.tolist() == [0, 1, 2, 2, 3, 3, 4]
-    assert alike.numbers.tolist() == [0, 0, 1, 1, 2, 2, 0]
+    assert alike.item_position_ids.tolist() == [0, 0, 1, 1, 2, 2, 0]
     assert writer(2, 40).write(Sequences.from_rows([[1, 2], [3]])).positions.shape == (2, 7)
 
 

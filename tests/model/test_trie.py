@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.ids.identifiers import TokenIds
-from bench.model.trie import Trie, with_end
+from bench.model.trie import Trie, with_eos
 from bench.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.private("abcd")  # rows 3..6
@@ -104,7 +104,7 @@ def test_nodes_are_numbered_breadth_first(codes: list[list[int]]) -> None:
 
 @given(ragged)
 def test_the_end_is_written_only_where_lengths_differ(codes: list[list[int]]) -> None:
-    rows = with_end(TokenIds.from_lists(codes, VOCABULARY))
+    rows = with_eos(TokenIds.from_lists(codes, VOCABULARY))
     assert [tuple(token for token in row if token >= 0) for row in rows.tolist()] == written(codes)
     assert all((np.diff((row < 0).astype(int)) >= 0).all() for row in rows), "-1 only after the end"
 

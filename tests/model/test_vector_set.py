@@ -55,7 +55,7 @@ def make(t5: MakeT5, ids: VectorIds | None = None, seed: int = 3, **options: Any
 def decoded(model: VectorSetRecommender, histories: Sequences = HISTORIES) -> Tensor:
     """``[B, Q, D]``."""
     with torch.no_grad():
-        return model._queried(histories)
+        return model._queried(histories, model.catalogue())
 
 
 # -- against plain loops ----------------------------------------------------------------------------------------------
@@ -275,16 +275,65 @@ def test_ties_are_broken_by_catalogue_index() -> None:
         assert vector_set.first(scores, count).tolist() == [[1, 3, 2, 4, 5, 0, 6][:count], list(range(count))]
 
 
-def test_the_catalogue_follows_its_weights(t5: MakeT5) -> None:
-    model = make(t5)
-    before = model.catalogue()
-    assert model.catalogue() is before
-    batch = model.collate(HISTORIES, TARGETS)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1)
-    model(batch).backward()
+def fused_step(model: VectorSetRecommender) -> None:
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+    model(model.collate(HISTORIES, TARGETS)).backward()
     optimiser.step()
-    assert not torch.allclose(model.catalogue(), before)
+
+
+def plain_step(model: VectorSetRecommender) -> None:
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(model.collate(HISTORIES, TARGETS)).backward()
+    optimiser.step()
+
+
+def written_data(model: VectorSetRecommender) -> None:
+    for parameter in model.vectors.parameters():
+        parameter.data.mul_(-3)
+
+
+def loaded_state(model: VectorSetRecommender) -> None:
+    model.load_state_dict({name: tensor * -3 for name, tensor in model.state_dict().items()})
+
+
+@pytest.mark.parametrize("change", [fused_step, plain_step, written_data, loaded_state])
+def test_items_are_ranked_by_the_weights_as_they_are(
+    t5: MakeT5, change: Callable[[VectorSetRecommender], None]
+) -> None:
+    """Fused optimizers and whatever writes through ``.data`` raise no version of a tensor: none may be trusted."""
+    model, reference = make(t5), make(t5, seed=4)
+    before = model.rank(HISTORIES, ITEMS, Decoding())
+    with model.fixed_weights():
+        model.rank(HISTORIES, ITEMS, Decoding())
+    change(model)
+    reference.load_state_dict(model.state_dict())  # it has never ranked anything
+    found, expected = (each.rank(HISTORIES, ITEMS, Decoding()) for each in (model, reference))
+    assert np.array_equal(found.scores, expected.scores)
+    assert not np.allclose(found.scores, before.scores)
     assert torch.allclose(model.catalogue(), model.vectors().transpose(0, 1).flatten(1))
+
+
+def test_under_fixed_weights_the_catalogue_is_computed_once(t5: MakeT5) -> None:
+    model = make(t5)
+    with mock.patch.object(model.vectors, "forward", wraps=model.vectors.forward) as computed:
+        with model.fixed_weights():
+            for _ in range(3):
+                model.rank(HISTORIES, ITEMS, Decoding())
+            with model.fixed_weights():
+                model.calibrate(users(), Decoding(), "ndcg@10")
+            kept = model.catalogue()
+            assert model.catalogue() is kept
+        assert computed.call_count == 1
+        assert model.catalogue() is not kept
+
+
+def test_fixed_weights_end_with_an_error_too(t5: MakeT5) -> None:
+    model = make(t5)
+    context = model.fixed_weights()
+    context.__enter__()
+    kept = model.catalogue()
+    assert not context.__exit__(ValueError, ValueError("left"), None)
+    assert model.catalogue() is not kept
 
 
 @pytest.mark.parametrize("decoder", ["beam", "exact"])

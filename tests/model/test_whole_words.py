@@ -62,7 +62,7 @@ def test_encoding_adds_a_row_to_every_token(t5: MakeT5) -> None:
         [model.embedding.weight[t] + table.weight[w] for t, w in zip(tokens[0], words[0], strict=True)]
     )
     plain = t5(vocabulary=VOCABULARY.size)
-    torch.testing.assert_close(model.encode(tokens, words=words), plain.encode(expected[None]))
+    torch.testing.assert_close(model.encode(tokens, item_position_ids=words), plain.encode(expected[None]))
 
 
 def test_forgotten_or_superfluous_words_are_refused(t5: MakeT5) -> None:
@@ -70,7 +70,7 @@ def test_forgotten_or_superfluous_words_are_refused(t5: MakeT5) -> None:
     with pytest.raises(TypeError, match="whole-word embeddings"):
         make(t5).backbone.encode(tokens)
     with pytest.raises(TypeError, match="whole-word embeddings"):
-        make(t5, words=0).backbone.encode(tokens, words=torch.zeros_like(tokens))
+        make(t5, words=0).backbone.encode(tokens, item_position_ids=torch.zeros_like(tokens))
 
 
 def test_an_example_is_the_same_alone_and_beside_longer_ones(t5: MakeT5) -> None:

@@ -61,5 +61,5 @@ def test_damage_is_named(tmp_path: Path) -> None:
         with pytest.raises(BenchError, match=f"is corrupt .*{said}.*; run that cell again with --force"):
             saved_head.fill(made(2), tmp_path)
     path.write_bytes(whole)
-    with pytest.raises(BenchError, match="it belongs to other identifiers or another T5"):
+    with pytest.raises(BenchError, match="it belongs to other identifiers or another backbone"):
         saved_head.fill(made(2, hidden=(2,)), tmp_path)

@@ -435,7 +435,7 @@ def test_users_of_the_trained_data_are_not_those_of_the_unseen() -> None:
     found = _read_alike(trained, trained)
     assert isinstance(found, TokenIds)
     assert found.users is None
-    assert found.ended
+    assert found.append_eos
     assert found.tokens is ids.tokens
 
 
@@ -464,7 +464,7 @@ def test_a_trained_generator_names_the_unseen(
     expected = scheme.transfer(trained, view, home)  # type: ignore[arg-type]
     assert ids["tokens"].map(tuple).tolist() == [expected.code(item) for item in range(30)]
     kept = checkpoint.load(home / "generator.safetensors")[1]
-    again = kept_writer(scheme.settings, view, vocabulary, home / "generator.safetensors").backbone.state_dict()
+    again = kept_writer(scheme.settings, view, vocabulary, home / "generator.safetensors").model.state_dict()
     assert all(torch.equal(kept[name], again[name]) for name in kept)
     (home / "generator.safetensors").write_bytes(b"")
     with pytest.raises(BenchError, match=r"generator.safetensors' is corrupt"):

@@ -119,7 +119,7 @@ def test_a_token_of_its_own_ends_the_hybrid_and_is_all_of_the_independent() -> N
     assert words(CategoryIndependent().fit(view(SHOP)))[5] == ["[Cars]", "[Big Cars]", "@5"]
     ids = Independent().fit(view(SHOP))
     assert words(ids) == [[f"@{item}"] for item in range(7)]
-    assert not ids.ends
+    assert not ids.appends_eos
 
 
 def test_genres_of_movielens_are_paths() -> None:

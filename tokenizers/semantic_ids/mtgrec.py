@@ -90,11 +90,11 @@ class MtgRec(RqVae):
         candidates = range(min(plan.candidates, ids.variants))
         share = (1 - plan.pretraining) / (len(candidates) * len(plan.checkpoints))
         tuned = []
-        for part, t5 in zip(plan.checkpoints, pretrained.snapshots, strict=True):
+        for part, model in zip(plan.checkpoints, pretrained.snapshots, strict=True):
             for variant in candidates:
                 name = f"fine-tune variant {variant} from {part:g}"
                 tuned.append(
-                    (yield Stage(ids.only(variant), name, budget_fraction=share, lr_scale=plan.rate, start=t5))
+                    (yield Stage(ids.only(variant), name, budget_fraction=share, lr_scale=plan.rate, start=model))
                 )
         return max(tuned, key=lambda trained: trained.validation or 0.0)
 

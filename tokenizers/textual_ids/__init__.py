@@ -1,7 +1,7 @@
 """Textual identifiers: every item is a few words.
 
-``textual/title`` takes salient words of the item's own text, without learning anything. ``textual/idgenrec`` has a T5
-read the text and write the words, and trains it alternately with the recommender (IDGenRec, Tan et al., 2024).
+``textual/title`` takes salient words of the item's own text, without learning anything. ``textual/idgenrec`` has a
+model read the text and write the words, and trains it alternately with the recommender (IDGenRec, Tan et al., 2024).
 """
 
 from textual_ids.idgenrec import (

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.backbone.t5 import MASKED, T5, Cache
+from bench.backbone.protocol import MASKED, Backbone, Cache
 
 NEVER = float("-inf")
 
@@ -70,12 +70,12 @@ class Found:
 
 
 @torch.no_grad()
-def diverse_beams(model: T5, cache: Cache, search: Search, start: int, end: int, forbidden: Tensor) -> Found:
+def diverse_beams(model: Backbone, cache: Cache, search: Search, start: int, end: int, forbidden: Tensor) -> Found:
     """The best ``search.groups`` prefixes of every text. ``forbidden [V]`` is true on tokens that are never written.
 
     ``cache`` must be fresh, and is used up.
     """
-    texts, groups, most = len(cache.cross[0][0]), search.groups, search.longest - 1
+    texts, groups, most = cache.users, search.groups, search.longest - 1
     device = forbidden.device
     live = torch.full((texts, groups, most), start, device=device)
     scores = torch.zeros(texts, groups, device=device)
@@ -110,7 +110,7 @@ def _keep(kept: Found, done: Tensor, ended: Found, best: Tensor) -> tuple[Found,
     return kept, done
 
 
-def _next(model: T5, cache: Cache, newest: Tensor, depth: int) -> Tensor:
+def _next(model: Backbone, cache: Cache, newest: Tensor, depth: int) -> Tensor:
     """Log-probabilities ``[B, G, V]`` of the token after the ``newest [B, G]``."""
     groups, device = newest.shape[1], newest.device
     apart = (~torch.eye(groups, dtype=torch.bool, device=device)) * MASKED

@@ -1,4 +1,4 @@
-"""The identifier generator: a T5 that reads the text of an item and writes its name."""
+"""The identifier generator: a language model that reads the text of an item and writes its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.backbone.t5 import T5
+from bench.backbone.protocol import Backbone
 from bench.data.dataset import Progress, silent
 from bench.model.sequence import IGNORED, shifted
 from bench.training.examples import bucketed_batches
@@ -31,7 +31,7 @@ class Bootstrap:
 
 
 def bootstrap(
-    t5: T5,
+    model: Backbone,
     vocabulary: Vocabulary,
     sources: Sequence[Sequence[int]],
     targets: Sequence[Sequence[int]],
@@ -39,39 +39,39 @@ def bootstrap(
     seed: int,
     progress: Progress = silent,
 ) -> None:
-    """Teach ``t5`` to write ``targets`` after reading ``sources``, both token ids with the end token, in place.
+    """Teach the model to write ``targets`` after reading ``sources``, both token ids with the end token, in place.
 
     AdamW, linear warm-up over a tenth of the steps, then a linear decay.
     """
-    optimiser = torch.optim.AdamW(t5.parameters(), lr=0.0)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.0)
     lengths = np.array([len(source) for source in sources])
     epochs = [bucketed_batches(lengths, plan.batch, seed, epoch) for epoch in range(plan.epochs)]
     total = sum(map(len, epochs))
-    t5.train()
+    model.train()
     for step, rows in enumerate(rows for batches in epochs for rows in batches):
         warm = max(1, total // 10)
         for group in optimiser.param_groups:
             group["lr"] = plan.learning_rate * min((step + 1) / warm, (total - step) / (total - warm + 1))
-        loss = teaching_loss(t5, vocabulary, [sources[row] for row in rows], [targets[row] for row in rows])
+        loss = teaching_loss(model, vocabulary, [sources[row] for row in rows], [targets[row] for row in rows])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(t5.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         if (step + 1) % 20 == 0 or step + 1 == total:
             progress(step + 1, total, {"loss": float(loss.detach())})
-    t5.eval()
+    model.eval()
 
 
 def teaching_loss(
-    t5: T5, vocabulary: Vocabulary, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    model: Backbone, vocabulary: Vocabulary, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
 ) -> Tensor:
     """The mean cross-entropy of the target tokens; padding is no target."""
-    device = t5.embedding.weight.device
+    device = model.device
     tokens, mask = padded(sources, vocabulary.pad, device)
     labels, _ = padded(targets, IGNORED, device)
-    hidden = t5.decode(shifted(labels, vocabulary.pad), t5.start(t5.encode(tokens, mask), mask))
+    hidden = model.decode(shifted(labels, vocabulary.pad), model.start(model.encode(tokens, mask), mask))
     written = labels != IGNORED
-    return F.cross_entropy(t5.logits(hidden[written]).float(), labels[written])
+    return F.cross_entropy(model.logits(hidden[written]).float(), labels[written])
 
 
 def padded(rows: Sequence[Sequence[int]], filler: int, device: torch.device | str) -> tuple[Tensor, Tensor | None]:
@@ -86,33 +86,33 @@ def padded(rows: Sequence[Sequence[int]], filler: int, device: torch.device | st
 class Writer:
     """A generator with the tokens of the texts it names: candidates of any text at any penalty and length."""
 
-    t5: T5
+    model: Backbone
     vocabulary: Vocabulary
     sources: Sequence[Sequence[int]]
 
     def candidates(self, rows: Sequence[int], search: Search, progress: Progress = silent) -> list[list[str]]:
         """For each of the texts in ``rows`` what a diverse beam search found, best first, as whole words."""
         names: dict[int, list[str]] = {}
-        forbidden = unwritable(self.vocabulary, self.t5)
+        forbidden = unwritable(self.vocabulary, self.model)
         for batch in self._batches(rows, search.groups):
             tokens, mask = padded([self.sources[row] for row in batch], self.vocabulary.pad, forbidden.device)
             with torch.no_grad():
-                cache = self.t5.start(self.t5.encode(tokens, mask), mask)
-            found = diverse_beams(self.t5, cache, search, self.vocabulary.pad, self.vocabulary.eos, forbidden)
+                cache = self.model.start(self.model.encode(tokens, mask), mask)
+            found = diverse_beams(self.model, cache, search, self.vocabulary.pad, self.vocabulary.eos, forbidden)
             names.update(zip(batch, in_words(found, self.vocabulary), strict=True))
             progress(len(names), len(rows), {})
         return [names[row] for row in rows]
 
     def _batches(self, rows: Sequence[int], groups: int) -> Iterator[list[int]]:
         """Texts of like length, as many as fit into memory."""
-        size = max(1, AT_ONCE // (groups * self.t5.config.vocabulary))
+        size = max(1, AT_ONCE // (groups * self.model.vocabulary_size))
         order = sorted(rows, key=lambda row: len(self.sources[row]))
         return (order[begin : begin + size] for begin in range(0, len(order), size))
 
 
-def unwritable(vocabulary: Vocabulary, t5: T5) -> Tensor:
-    """``[V]``: true on padding, the unknown token and rows of the T5 that no token has."""
-    forbidden = torch.ones(t5.config.vocabulary, dtype=torch.bool, device=t5.embedding.weight.device)
+def unwritable(vocabulary: Vocabulary, model: Backbone) -> Tensor:
+    """``[V]``: true on padding, the unknown token and rows of the model that no token has."""
+    forbidden = torch.ones(model.vocabulary_size, dtype=torch.bool, device=model.device)
     forbidden[: vocabulary.tokenizer.get_vocab_size()] = False
     forbidden[[vocabulary.pad, vocabulary.unk]] = True
     return forbidden

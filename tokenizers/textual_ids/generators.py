@@ -1,4 +1,4 @@
-"""Where a generator comes from: a checkpoint, or a T5 from scratch that learns to write salient phrases."""
+"""Where a generator comes from: a checkpoint, or a model from scratch that learns to write salient phrases."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Protocol
 
 import torch
 
-from bench.backbone import huggingface
-from bench.backbone.t5 import T5
+from bench import backbone
+from bench.backbone.protocol import Backbone, load_trained_state, trained_state
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.ids.prompts import SEPARATOR
@@ -49,19 +49,19 @@ class GeneratorSettings(Protocol):
 def first_writer(settings: GeneratorSettings, train: TrainView) -> Writer:
     """The generator as it is before it has learnt from any recommender, in ``eval`` mode."""
     require_text(train.items, "textual identifiers")
-    made = _scratch if huggingface.is_scratch(settings.generator) else _pretrained
+    made = _scratch if backbone.is_scratch(settings.generator) else _pretrained
     return made(settings, train)
 
 
 def _pretrained(settings: GeneratorSettings, train: TrainView) -> Writer:
-    folder = huggingface.locate(settings.generator, "generator")
-    t5 = huggingface.load(folder, dropout=0.0)
-    if t5.whole_words is not None:
+    model = backbone.load(settings.generator, 0.0, "generator")
+    if model.whole_words is not None:
         raise BenchError(
             f"generator '{settings.generator}' was trained with whole-word embeddings, for which an item's text has no "
             "places; give another checkpoint"
         )
-    vocabulary = Vocabulary.of_language_model(folder, t5.config.vocabulary)
+    folder = backbone.locate(settings.generator, "generator")
+    vocabulary = Vocabulary.of_language_model(folder, model.vocabulary_size)
     if train.language and train.language.tokenizer.get_vocab() != vocabulary.tokenizer.get_vocab():
         raise BenchError(
             f"generator '{settings.generator}' writes other tokens than the backbone reads; give one with the "
@@ -69,7 +69,7 @@ def _pretrained(settings: GeneratorSettings, train: TrainView) -> Writer:
         )
     texts = compose(train.items, (), "; ")
     vocabulary = train.language or vocabulary
-    return Writer(t5.to(device()).eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
+    return Writer(model.to(device()).eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
 
 
 def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
@@ -84,39 +84,39 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     salient = phrases(train.items, settings.words, settings.min_shared, shared_by)
     targets = read_tokens(vocabulary, salient, settings.max_text)
     plan = Bootstrap(settings.bootstrap_epochs, settings.bootstrap_batch, settings.bootstrap_rate)
-    t5 = _blank(settings.generator, vocabulary, train.seed)
+    model = _blank(settings.generator, vocabulary, train.seed)
     key = content_key(
-        repr(t5.config), vocabulary.fingerprint, repr(sources), repr(targets), repr(plan), str(train.seed)
+        model.signature, vocabulary.fingerprint, repr(sources), repr(targets), repr(plan), str(train.seed)
     )
     path = cache_path(train, f"generator-{key}")
     if path and path.exists():
         state, weights = checkpoint.load(path)
-        t5.load_state_dict(weights)
+        load_trained_state(model, weights)
         train.cached_seconds.append(state.training_seconds)
     else:
         watch = Stopwatch()
-        bootstrap(t5, vocabulary, sources, targets, plan, train.seed, train.progress)
+        bootstrap(model, vocabulary, sources, targets, plan, train.seed, train.progress)
         if path:
-            checkpoint.save(path, checkpoint.TrainingState(training_seconds=watch.seconds), t5.state_dict())
-    return Writer(t5.eval(), vocabulary, sources)
+            checkpoint.save(path, checkpoint.TrainingState(training_seconds=watch.seconds), trained_state(model))
+    return Writer(model.eval(), vocabulary, sources)
 
 
 def kept_writer(settings: GeneratorSettings, target: TrainView, vocabulary: Vocabulary, path: Path) -> Writer:
     """The generator whose weights are in ``path``, to name another catalogue in the vocabulary it has learnt."""
     require_text(target.items, "textual identifiers")
-    if huggingface.is_scratch(settings.generator):
-        texts, t5 = as_words(target.items, SEPARATOR), _blank(settings.generator, vocabulary, target.seed)
+    if backbone.is_scratch(settings.generator):
+        texts, model = as_words(target.items, SEPARATOR), _blank(settings.generator, vocabulary, target.seed)
     else:
         texts = compose(target.items, (), "; ")
-        t5 = huggingface.load(huggingface.locate(settings.generator, "generator"), dropout=0.0).to(device())
-    t5.load_state_dict(checkpoint.load(path)[1])
-    return Writer(t5.eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
+        model = backbone.load(settings.generator, 0.0, "generator").to(device())
+    load_trained_state(model, checkpoint.load(path)[1])
+    return Writer(model.eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
 
 
-def _blank(generator: str, vocabulary: Vocabulary, seed: int) -> T5:
+def _blank(generator: str, vocabulary: Vocabulary, seed: int) -> Backbone:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return T5(huggingface.scratch_config(generator, vocabulary.size, dropout=0.0)).to(device())
+        return backbone.scratch(generator, vocabulary.size, 0.0).to(device())
 
 
 def device() -> torch.device:
@@ -130,11 +130,11 @@ def cache_path(train: TrainView, name: str) -> Path | None:
 
 
 def content_key(*parts: str | bytes) -> str:
-    """32 hex digits over the parts, the code of this package and of the T5, and the library that computes."""
+    """32 hex digits over the parts, the code of this package and of the backbones, and the library that computes."""
     from textual_ids.title import Title
 
     digest = hashlib.sha256()
-    for part in (*parts, source_digest(Title), source_digest(T5), torch.__version__, sys.platform):
+    for part in (*parts, source_digest(Title), source_digest(Backbone), torch.__version__, sys.platform):
         data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()[:32]

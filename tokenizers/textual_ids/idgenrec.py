@@ -1,5 +1,5 @@
-"""``textual/idgenrec``: a T5 reads an item's text, writes a short name, and learns from the recommender which names
-help (IDGenRec, Tan et al., 2024).
+"""``textual/idgenrec``: a language model reads an item's text, writes a short name, and learns from the recommender
+which names help (IDGenRec, Tan et al., 2024).
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from bench.backbone import huggingface
+from bench import backbone
+from bench.backbone.protocol import trained_state
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.ids import storage
@@ -37,7 +38,7 @@ BOOTSTRAP = ("vocabulary", "words", "min_shared", "bootstrap_epochs", "bootstrap
 class IdGenRecSettings:
     """The generator, how it names items, and how it is trained.
 
-    ``generator`` is a size to start from scratch (mini, tiger or a T5 ``config.json``), or a checkpoint: a folder or a
+    ``generator`` is a size to start from scratch (such as mini, or a ``config.json``), or a checkpoint: a folder or a
     name on the Hugging Face hub, such as the paper's nandakishormpai/t5-small-machine-articles-tag-generation. From
     scratch it reads lower-case words and learns, in ``bootstrap_epochs`` over the catalogue, to write each item's
     ``words`` most salient words; a checkpoint reads the text as it stands and is used as it is, so what is said of
@@ -83,7 +84,7 @@ class IdGenRecSettings:
                 "to the recommender; lower one of them"
             )
         changed = [setting.name for setting in fields(self) if getattr(self, setting.name) != setting.default]
-        if not huggingface.is_scratch(self.generator) and (useless := set(changed) & set(BOOTSTRAP)):
+        if not backbone.is_scratch(self.generator) and (useless := set(changed) & set(BOOTSTRAP)):
             raise BenchError(
                 f"setting '{min(useless)}' is for a generator that starts from scratch; '{self.generator}' is a "
                 "checkpoint, which is used as it is: leave the setting out"
@@ -117,14 +118,14 @@ class IdGenRec(IdScheme):
     def save_state(self, folder: Path) -> None:
         """The generator that has named the items of the tested recommender, for ``transfer``."""
         if self.writer is not None:
-            checkpoint.save(folder / GENERATOR, checkpoint.TrainingState(), self.writer.t5.state_dict())
+            checkpoint.save(folder / GENERATOR, checkpoint.TrainingState(), trained_state(self.writer.model))
 
     def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> Ids:
         """An unseen catalogue is named by the trained generator, which reads its text as it read that of training."""
         return self.named(target, kept_writer(self.settings, target, trained.ids.vocabulary, kept / GENERATOR))
 
     def cache_key(self) -> str:
-        return huggingface.content_digest(self.settings.generator, "generator")
+        return backbone.content_digest(self.settings.generator, "generator")
 
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
         plan = self.settings
@@ -173,9 +174,9 @@ class IdGenRec(IdScheme):
         """A name for each of the generator's texts, from the cache where it has named them before."""
         plan, vocabulary = self.settings, writer.vocabulary
         searches = levels(plan.lengths, plan.candidates)
-        weights = (tensor.cpu().numpy().tobytes() for tensor in writer.t5.state_dict().values())
+        weights = (tensor.cpu().numpy().tobytes() for tensor in writer.model.state_dict().values())
         key = content_key(
-            repr(writer.t5.config), repr(writer.sources), repr(searches), vocabulary.fingerprint, *weights
+            writer.model.signature, repr(writer.sources), repr(searches), vocabulary.fingerprint, *weights
         )
         path = cache_path(train, f"names-{key}")
         if path and path.exists():

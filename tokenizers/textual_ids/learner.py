@@ -10,7 +10,6 @@ of users. Dropout is off in both.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
@@ -21,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from bench.backbone.t5 import T5
+from bench.backbone.protocol import Backbone
 from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
 from bench.ids.identifiers import TokenIds, Variants
 from bench.ids.prompts import Prompts
 from bench.model.inputs import EncoderInput
-from bench.model.recommender import Batch, Decoding, Recommender, Slots, Work, required
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required
 from bench.model.sequence import SequenceRecommender
 from textual_ids.generator import Writer, padded, unwritable
 from textual_ids.reading import cleaned
@@ -49,12 +48,13 @@ class GeneratorLearner(Recommender):
         if not isinstance(recommender, SequenceRecommender):
             raise BenchError(f"a generator writes tokens, which a {type(recommender).__name__} does not read")
         self.recommender = recommender.requires_grad_(False)
-        self.generator = copy.deepcopy(writer.t5).requires_grad_()
+        self.generator = writer.model.copied()
+        self.generator.unfreeze()
         self.ids, self.prompts = recommender.ids, recommender.prompts
         self.writer, self.max_history, self.longest = writer, max_history, longest
 
     @property
-    def backbone(self) -> T5:  # type: ignore[override]
+    def backbone(self) -> Backbone:  # type: ignore[override]
         return self.recommender.backbone
 
     def train(self, mode: bool = True) -> GeneratorLearner:
@@ -98,19 +98,20 @@ class GeneratorLearner(Recommender):
         )
         ids = TokenIds.from_lists(codes, self.writer.vocabulary, self.recommender.ids.template)
         source = self.recommender.writer.renamed(ids).write(histories, 0, required(batch, "prompts").cpu().numpy())
-        words = None if self.backbone.whole_words is None else source.words.to(soft.device)
+        numbers = None if self.backbone.whole_words is None else source.item_position_ids.to(soft.device)
         mask = None if source.mask is None else source.mask.to(soft.device)
-        loss: Tensor = self.recommender({**batch, "tokens": self.spliced(source, soft), "mask": mask, "words": words})
+        read = {"tokens": self.spliced(source, soft), "mask": mask, "item_position_ids": numbers}
+        loss: Tensor = self.recommender({**batch, **read})
         return loss
 
     def spliced(self, source: EncoderInput, soft: Tensor) -> Tensor:
         """The embeddings ``[B, S, D]`` of the source with those of its items from ``soft [U, L, D]``."""
-        embedded: Tensor = self.backbone.embedding(source.tokens.to(soft.device))
+        embedded: Tensor = self.backbone.embed(source.tokens.to(soft.device))
         lengths = source.spans[:, 2] - source.spans[:, 1]
-        places = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         rows, columns, items = (np.repeat(part, lengths) for part in (*source.spans.T[:2], source.items))
-        at = [torch.from_numpy(part.astype(np.int64)).to(soft.device) for part in (rows, columns + places)]
-        what = [torch.from_numpy(part.astype(np.int64)).to(soft.device) for part in (items, places)]
+        at = [torch.from_numpy(part.astype(np.int64)).to(soft.device) for part in (rows, columns + offsets)]
+        what = [torch.from_numpy(part.astype(np.int64)).to(soft.device) for part in (items, offsets)]
         return embedded.index_put((at[0], at[1]), soft[what[0], what[1]])
 
     def soft_names(self, items: Sequence[int]) -> tuple[list[list[int]], Tensor]:
@@ -122,7 +123,7 @@ class GeneratorLearner(Recommender):
         """
         device, pad = self.device, self.writer.vocabulary.pad
         names: list[list[int]] = [[]] * len(items)
-        places, means = list[tuple[int, int]](), list[Tensor]()
+        positions, means = list[tuple[int, int]](), list[Tensor]()
         for part in self._parts(items):
             tokens, mask = padded([self.writer.sources[items[row]] for row in part], pad, device)
             written = self._greedy(tokens, mask)
@@ -130,22 +131,23 @@ class GeneratorLearner(Recommender):
             for local, row in enumerate(part):
                 code, pairs = self._named(written[local].tolist())
                 names[row] = code or list(self.ids.code(items[row]))
-                places += [(row, place) for place, _ in pairs]
+                positions += [(row, position) for position, _ in pairs]
                 origins += [(local, origin) for _, origin in pairs]
             given = (tokens, mask, written, _pairs(origins, device))
             means.append(checkpoint(self._means, *given, use_reentrant=False, preserve_rng_state=False))
-        soft: Tensor = self.backbone.embedding(padded(names, pad, device)[0])
-        rows, columns = _pairs(places, device).T
+        soft: Tensor = self.backbone.embed(padded(names, pad, device)[0])
+        rows, columns = _pairs(positions, device).T
         return names, soft.index_put((rows, columns), torch.cat(means).to(soft.dtype))
 
     def _parts(self, items: Sequence[int]) -> list[list[int]]:
-        """Places among the items, with texts of like length together."""
+        """Indices among the items, with texts of like length together."""
         order = sorted(range(len(items)), key=lambda row: len(self.writer.sources[items[row]]))
         return [order[begin : begin + AT_ONCE] for begin in range(0, len(order), AT_ONCE)]
 
     def _means(self, tokens: Tensor, mask: Tensor | None, written: Tensor, at: Tensor) -> Tensor:
-        """``[P, D]``: the mean embedding under the generator's distribution at each of ``at [P, 2]``, a row and a place
-        of what was ``written [U, L]`` for the texts ``tokens [U, S]``. Where ``P`` is 0 the gradient is 0, not none.
+        """``[P, D]``: the mean embedding under the generator's distribution at each of ``at [P, 2]``, a row and a
+        column of what was ``written [U, L]`` for the texts ``tokens [U, S]``. Where ``P`` is 0 the gradient is 0, not
+        none.
         """
         forbidden = unwritable(self.writer.vocabulary, self.generator)
         before = torch.cat([torch.full_like(written[:, :1], self.writer.vocabulary.pad), written[:, :-1]], 1)
@@ -170,7 +172,7 @@ class GeneratorLearner(Recommender):
 
     def _named(self, written: Sequence[int]) -> tuple[list[int], list[tuple[int, int]]]:
         """The name made of what was written, none where that holds no whole word, and for each of its tokens that was
-        written: the place in the name, and where it was written.
+        written: the position in the name, and where it was written.
         """
         vocabulary = self.writer.vocabulary
         ended = vocabulary.eos in written
@@ -179,17 +181,17 @@ class GeneratorLearner(Recommender):
         if vocabulary.unk in code:
             return [], []
         blocks = SequenceMatcher(None, tokens, code, autojunk=False).get_matching_blocks()
-        return code, [(block.b + place, block.a + place) for block in blocks for place in range(block.size)]
+        return code, [(block.b + offset, block.a + offset) for block in blocks for offset in range(block.size)]
 
     def rank(
         self,
         histories: Sequences,
-        slots: int,
+        k: int,
         decoding: Decoding,
         candidates: NDArray[np.bool_] | None = None,
-        held: Sequences | None = None,
-    ) -> Slots:
-        return self.recommender.rank(histories, slots, decoding, candidates, held)
+        seen: Sequences | None = None,
+    ) -> TopK:
+        return self.recommender.rank(histories, k, decoding, candidates, seen)
 
 
 def _pairs(found: Sequence[tuple[int, int]], device: torch.device) -> Tensor:

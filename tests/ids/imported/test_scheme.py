@@ -162,7 +162,7 @@ def test_a_table_of_ours_gives_the_very_identifiers(made: Made, toy: Dataset, tm
         back = made(tmp_path / "ids.parquet").fit(train)
         assert np.array_equal(back.tokens, ids.tokens)
         assert back.vocabulary.fingerprint == ids.vocabulary.fingerprint
-        assert (back.template, back.codebooks, back.ends) == (ids.template, ids.codebooks, ids.ends)
+        assert (back.template, back.codebooks, back.appends_eos) == (ids.template, ids.codebooks, ids.appends_eos)
 
 
 def test_words_of_a_backbone_need_that_backbone(made: Made, toy: Dataset, t5_tokenizer: Path, tmp_path: Path) -> None:

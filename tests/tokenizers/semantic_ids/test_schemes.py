@@ -51,7 +51,7 @@ def assert_sound(ids: TokenIds, items: int) -> None:
     assert (ids.tokens >= starts[:-1]).all()
     assert (ids.tokens < starts[1:]).all()
     assert ids.vocabulary.size == starts[-1]
-    assert not ids.ends
+    assert not ids.appends_eos
     assert ids.template == Template()
     for variant in range(len(ids.tokens)):
         np.testing.assert_array_equal(codes_of(ids, variant), ids.tokens[variant] - starts[:-1])

@@ -66,7 +66,7 @@ def writer(t5: Callable[..., T5], words: Vocabulary) -> Callable[..., Writer]:
     def make(steps: int = 40) -> Writer:
         made = Writer(t5(1), words, read_tokens(words, TEXTS, 32))
         targets = read_tokens(words, [text.split(" ;")[0].replace(" ", ", ", 1) for text in TEXTS], 32)
-        bootstrap(made.backbone, words, made.sources, targets, Bootstrap(steps, len(TEXTS), 3e-3), seed=0)
+        bootstrap(made.model, words, made.sources, targets, Bootstrap(steps, len(TEXTS), 3e-3), seed=0)
         return made
 
     return make

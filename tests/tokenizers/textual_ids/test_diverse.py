@@ -19,9 +19,9 @@ from bench.backbone import huggingface
 
 def found(writer: Writer, search: Search, rows: slice = slice(None)) -> Found:
     tokens, mask = padded(writer.sources[rows], writer.vocabulary.pad, "cpu")
-    cache = writer.t5.start(writer.t5.encode(tokens, mask), mask)
-    forbidden = unwritable(writer.vocabulary, writer.t5)
-    return diverse_beams(writer.t5, cache, search, writer.vocabulary.pad, writer.vocabulary.eos, forbidden)
+    cache = writer.model.start(writer.model.encode(tokens, mask), mask)
+    forbidden = unwritable(writer.vocabulary, writer.model)
+    return diverse_beams(writer.model, cache, search, writer.vocabulary.pad, writer.vocabulary.eos, forbidden)
 
 
 RECORDED = Path(__file__).parent / "diverse_beams"

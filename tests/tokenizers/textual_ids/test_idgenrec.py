@@ -244,7 +244,7 @@ def test_a_checkpoint_is_used_as_it_is(toy: Dataset, t5_tokenizer: Path, tmp_pat
     writer = first_writer(settings, train)
     assert writer.vocabulary.language_model
     assert writer.vocabulary.decode(writer.sources[3]) == f"{toy.items.text['title'][3]}; Toys"
-    assert writer.t5.config.dropout == 0
+    assert writer.model.config.dropout == 0
     ids = IdGenRec(settings).fit(train)
     assert ids.groups.max() == 29
     backbone = Vocabulary.of_language_model(folder, 32128)

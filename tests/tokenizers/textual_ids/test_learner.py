@@ -223,7 +223,7 @@ def test_only_the_generator_is_moved_and_the_recommender_not_by_a_bit(
     assert {name.split(".")[0] for name in moved} == {"generator"}
     assert all(parameter.grad is None for parameter in found.recommender.parameters())
     assert float(loss(found).detach()) < float(first.detach())
-    assert torch.equal(found.writer.t5.embedding.weight, before["generator.embedding.weight"])  # it learns as a copy
+    assert torch.equal(found.writer.model.embedding.weight, before["generator.embedding.weight"])  # it learns as a copy
 
 
 def test_histories_are_cut_and_dropout_stays_off(learner: Callable[..., GeneratorLearner]) -> None:

@@ -1,0 +1,70 @@
+"""Files of a model folder that are alike for every kind of backbone: configuration, tensors, whole-word embeddings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bench.backbone.protocol import Backbone
+from bench.errors import BenchError
+from bench.files import atomic_write, require_readable
+
+WHOLE_WORDS = "whole_words.safetensors"  # a file of its own: Transformers' models have no such table
+TABLE = "whole_words.weight"
+
+
+def read_config(path: Path, kinds: Collection[str]) -> dict[str, Any]:
+    """The fields of a ``config.json``. BenchError where it describes none of these ``kinds`` of model."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"cannot read the model configuration '{path}': {error}") from error
+    kind = raw.get("model_type", "t5") if isinstance(raw, dict) else type(raw).__name__
+    if kind not in kinds:
+        raise BenchError(f"'{path}' describes a '{kind}' model; bench reads {', '.join(kinds)}")
+    return dict(raw)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint in float32; only safetensors are read, since pickles run code."""
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        raise BenchError(f"no model.safetensors in '{folder}' (found: {found}); pickled weights are not read")
+    weights: dict[str, Tensor] = {}
+    for file in files:
+        weights |= _read_tensors(file)
+    return weights
+
+
+def read_whole_words(model: Backbone, folder: Path) -> None:
+    """Give the model the whole-word embeddings in ``folder``, if there are any."""
+    file = folder / WHOLE_WORDS
+    if not file.exists():
+        return
+    weight = _read_tensors(file).get(TABLE)
+    if weight is None or weight.shape[1:] != (model.d_model,):
+        raise BenchError(f"'{file}' holds no table '{TABLE}' of width {model.d_model}, the model's")
+    model.grow_whole_words(len(weight))
+    model.load_state_dict({TABLE: weight}, strict=False)
+
+
+def write_whole_words(model: Backbone, folder: Path) -> None:
+    """Write the model's whole-word embeddings, if it has any."""
+    if model.whole_words is not None:
+        table = model.whole_words.weight.detach().cpu().contiguous()
+        with atomic_write(folder / WHOLE_WORDS) as partial:
+            save_file({TABLE: table}, partial, {"format": "pt"})
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    require_readable(file)
+    try:
+        return {name: tensor.float() for name, tensor in load_file(file).items()}
+    except Exception as error:  # safetensors raises its own family for truncated or foreign files
+        raise BenchError(f"'{file}' is corrupt or not a safetensors file: {error}") from error

@@ -1,0 +1,192 @@
+"""What heads, training loop and runs ask of a language model, whatever its architecture.
+
+A backbone reads a history once (``encode``), starts a decoder on what it has read (``start``), and decodes any number
+of tokens against the cache of it (``decode``). An encoder-decoder keeps the encoder's output for cross-attention; a
+decoder-only model keeps the keys and values of the history, and decodes behind them. Heads cannot tell which.
+
+    memory = backbone.encode(tokens, mask)
+    cache = backbone.start(memory, mask)
+    logits = backbone.logits(backbone.decode(first_tokens, cache))
+
+Shapes: B batch, S source, T target, K keys, D model width.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+MASKED = -1e9  # finite, so that a row with nothing to attend to yields an average rather than NaN
+
+Memory = Any  # what ``encode`` returns and ``start`` takes; only the backbone itself looks into it
+
+
+@dataclass
+class Cache:
+    """What a decoder has read and decoded so far for ``users`` histories. A backbone adds fields for what it has read.
+
+    ``past`` holds for each layer what it keeps of the decoded tokens, ``[B, K, ·]``, or None before the first.
+    ``positions [K]`` are their decoder positions, counted from 0 at the first decoded token.
+    """
+
+    users: int
+    past: list[Tensor | None]
+    positions: Tensor
+
+    def restricted(self, kept: Tensor) -> Cache:
+        """A cache with only the decoded tokens that are ``kept [K]`` bool; this one stays as it is."""
+        past = [None if layer is None else layer[:, kept] for layer in self.past]
+        return replace(self, past=past, positions=self.positions[kept])
+
+
+class Backbone(nn.Module, ABC):
+    """A language model under a recommender's head.
+
+    ``embedding`` is the table of input embeddings. ``head`` is an output layer of its own, None where the output layer
+    is tied to ``embedding``. ``kind`` names the architecture in checkpoints.
+
+    Whole-word embeddings (P5, Geng et al., 2022, section 3.2) are added to those of the tokens that are read: all
+    tokens of one word share a row of their table, here all tokens of one history item. P5 counts every word of its
+    prompt, while an item's number there is mostly one word; identifiers of several words or codes are the words here,
+    and what stands around them is row 0. The table starts at zero: until it has learned, the model is the plain one.
+    ``whole_words`` is None in a model without one.
+
+    A backbone may freeze parameters. Checkpoints then hold what is trained (``trained_state``), and what is frozen is
+    rebuilt from where it came from.
+    """
+
+    kind: ClassVar[str]
+    embedding: nn.Embedding
+    head: nn.Linear | None
+    whole_words: nn.Embedding | None
+
+    # -- reading and writing ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def encode(
+        self,
+        inputs: Tensor,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        item_position_ids: Tensor | None = None,
+    ) -> Memory:
+        """Read token ids ``[B, S]`` or embeddings ``[B, S, D]``.
+
+        ``mask`` is None, true where there is a token (``[B, S]`` bool), or added to the attention logits (``[S, S]`` or
+        ``[B, S, S]`` float). ``positions [S]`` or ``[B, S]`` default to 0..S-1. ``item_position_ids [B, S]`` are rows
+        of the whole-word table; TypeError where they are given to a model without one, or missing for one with it.
+        """
+
+    @abstractmethod
+    def start(self, memory: Memory, mask: Tensor | None = None) -> Cache:
+        """A fresh decoder cache over what ``encode`` has read, with its padding ``mask [B, S]`` bool, or None."""
+
+    @abstractmethod
+    def decode(
+        self, inputs: Tensor, cache: Cache, mask: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Token ids ``[B, T]`` or embeddings ``[B, T, D]`` to hidden states ``[B, T, D]``; ``cache`` is extended in
+        place.
+
+        ``positions [T]`` count decoded tokens and default to the next T. ``mask`` is added to the logits over all
+        decoded keys, cached ones first (``[T, K]`` or ``[B, T, K]`` float); None is causal in ``positions``. Whatever
+        was read is visible but for the mask given to ``start``.
+        """
+
+    @abstractmethod
+    def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
+        """``[..., D]`` to ``[..., vocabulary]``, or to the vocabulary ``rows`` asked for."""
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Token ids to their embeddings; embeddings stay as they are."""
+        embedded: Tensor = inputs if inputs.is_floating_point() else self.embedding(inputs)
+        return embedded
+
+    # -- shape --------------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def signature(self) -> str:
+        """The architecture and all sizes: weights fit where signatures are equal."""
+
+    @abstractmethod
+    def with_vocabulary(self, size: int) -> Backbone:
+        """The same body with fresh embeddings for another vocabulary of ``size`` rows."""
+
+    @property
+    def d_model(self) -> int:
+        return self.embedding.embedding_dim
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.embedding.num_embeddings
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.weight.device
+
+    @abstractmethod
+    def flops(self, batch: int, read: int, written: int, logits: int) -> int:
+        """Floating-point operations of the matrix products of one forward pass (``bench.backbone.flops``): ``batch``
+        histories of ``read`` and targets of ``written`` tokens, and ``logits`` hidden states through the output layer.
+        """
+
+    # -- whole words --------------------------------------------------------------------------------------------------
+
+    def grow_whole_words(self, rows: int) -> None:
+        """Have a table of at least so many whole-word embeddings: rows that are there stay, new ones are zero."""
+        old = self.whole_words
+        if old is not None and old.num_embeddings >= rows:
+            return
+        weight = torch.zeros(rows, self.d_model, device=self.device)
+        if old is not None:
+            weight[: old.num_embeddings] = old.weight.detach()
+        self.whole_words = nn.Embedding(rows, self.d_model, _weight=weight)
+
+    def add_whole_words(self, embedded: Tensor, item_position_ids: Tensor | None) -> Tensor:
+        """``[B, S, D]`` with the whole-word embeddings added, if there are any."""
+        if (self.whole_words is None) != (item_position_ids is None):
+            raise TypeError(
+                "item_position_ids are for a model with whole-word embeddings, which needs them; got "
+                f"{'none' if item_position_ids is None else 'some'} for {self.signature}"
+            )
+        return embedded if self.whole_words is None else embedded + self.whole_words(item_position_ids)
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def copied(self) -> Backbone:
+        """A copy that may be trained without changing this one. A backbone over a frozen base shares the base."""
+        return copy.deepcopy(self)
+
+    def unfreeze(self) -> None:
+        """Let everything require gradients that this backbone trains; a frozen base stays frozen."""
+        self.requires_grad_()
+
+    def undecayed(self) -> Iterator[nn.Parameter]:
+        """Parameters without weight decay: norms and biases, which have one dimension."""
+        return (parameter for parameter in self.parameters() if parameter.dim() < 2)
+
+
+def trained_state(module: nn.Module) -> dict[str, Tensor]:
+    """What training can change of ``module.state_dict()``: parameters that require gradients, and all buffers."""
+    frozen = _frozen(module)
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
+
+
+def load_trained_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load what ``trained_state`` gave; what is frozen stays. RuntimeError where anything else is missing or extra."""
+    lacking, unexpected = module.load_state_dict(state, strict=False)
+    wrong = [*unexpected, *(name for name in lacking if name not in _frozen(module))]
+    if wrong:
+        raise RuntimeError(f"the stored parameters are of another model; they differ in {', '.join(sorted(wrong)[:5])}")
+
+
+def _frozen(module: nn.Module) -> set[str]:
+    named = module.named_parameters(remove_duplicate=False)
+    return {name for name, parameter in named if not parameter.requires_grad}

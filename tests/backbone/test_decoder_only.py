@@ -1,0 +1,199 @@
+"""The heads drive a decoder-only language model through the protocol alone, as Transformers computes it at length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import Qwen2ForCausalLM
+
+from bench.backbone.protocol import Backbone, load_trained_state, trained_state
+from bench.data.dataset import Sequences
+from bench.ids.identifiers import Feature, Template, TokenIds, VectorIds
+from bench.model.beam import Scoring, score_all
+from bench.model.recommender import Decoding, recommender_for
+from bench.model.sequence import SequenceRecommender
+from bench.model.vector_set import VectorSetRecommender
+from bench.vocabulary import Vocabulary
+
+Make = Callable[..., tuple[Any, Qwen2ForCausalLM]]
+
+ITEMS = 30
+HISTORIES = Sequences.from_rows([[3, 7], [1], [2, 9, 12, 5], [8, 8, 20]])
+TARGETS = np.array([4, 5, 6, 7], np.int32)
+CODES = Vocabulary.private([f"{level}{code}" for level in "abc" for code in range(4)])
+MARKS = Vocabulary.private(["<history>", "<next>"])
+CLOSE = {"atol": 1e-4, "rtol": 0}
+
+
+def token_ids(ragged: bool) -> TokenIds:
+    names = [[f"a{item % 4}", f"b{item // 4 % 4}", f"c{item // 16}"] for item in range(ITEMS)]
+    if ragged:
+        names = [name[: 2 if item in (5, 9) else 3] + ["c3"] * (item == 20) for item, name in enumerate(names)]
+    return TokenIds.from_lists([CODES.ids(name) for name in names], CODES, Template())
+
+
+def whole(model: SequenceRecommender, theirs: Qwen2ForCausalLM, words: bool = False) -> np.ndarray:
+    """``[users, items]``: the log-probability of every identifier after every history, one whole sequence at a time."""
+    source = model.writer.write(HISTORIES)
+    found = np.zeros((len(HISTORIES), ITEMS))
+    for user in range(len(HISTORIES)):
+        read = source.tokens[user] if source.mask is None else source.tokens[user][source.mask[user]]
+        for item in range(ITEMS):
+            code = [token for token in model.labels[0, item].tolist() if token >= 0]
+            embedded = theirs.model.embed_tokens(torch.tensor([*read.tolist(), CODES.pad, *code[:-1]]))
+            if words:
+                embedded[: len(read)] += model.backbone.whole_words(source.item_position_ids[user, : len(read)])
+            with torch.no_grad():
+                logits = theirs(inputs_embeds=embedded[None]).logits[0, len(read) :]
+            found[user, item] = logits.log_softmax(-1)[torch.arange(len(code)), code].sum()
+    return found
+
+
+def by_item(model: SequenceRecommender, decoding: Decoding) -> np.ndarray:
+    ranked = model.rank(HISTORIES, ITEMS, decoding)
+    assert ranked.valid.all()
+    scores = np.full((len(HISTORIES), ITEMS), np.nan)
+    np.put_along_axis(scores, ranked.items, ranked.scores, 1)
+    return scores
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("ragged", [True, False])
+def test_identifiers_are_scored_as_whole_sequences_are(causal: Make, ragged: bool, tied: bool) -> None:
+    backbone, theirs = causal(CODES.size, tied=tied)
+    model = SequenceRecommender(token_ids(ragged), backbone).eval()
+    expected = whole(model, theirs)
+    for decoder in ("exact", "beam"):
+        scores = by_item(model, Decoding(decoder, 2 * ITEMS, Scoring()))
+        np.testing.assert_allclose(scores, expected, **CLOSE)
+    loss = model(model.collate(HISTORIES, TARGETS))
+    assert loss.item() == pytest.approx(-expected[np.arange(4), TARGETS].sum(), abs=1e-3)
+    narrow = model.rank(HISTORIES, 3, Decoding("beam", 12, Scoring()))
+    assert np.array_equal(narrow.items, np.argsort(-expected, 1)[:, :3])
+
+
+@pytest.mark.parametrize("block", [1, 3, 256])
+def test_the_tree_is_walked_in_blocks_over_restricted_caches(causal: Make, block: int) -> None:
+    backbone, theirs = causal(CODES.size)
+    model = SequenceRecommender(token_ids(True), backbone).eval()
+    source = model.writer.write(HISTORIES)
+    with torch.no_grad():
+        cache = backbone.start(backbone.encode(source.tokens, source.mask), source.mask)
+    scores = score_all(backbone, cache, model.trie, Scoring(), block).numpy()
+    np.testing.assert_allclose(scores[:, model.trie.leaf_of_item], whole(model, theirs), **CLOSE)
+
+
+def test_whole_words_are_added_to_what_is_read(causal: Make) -> None:
+    backbone, theirs = causal(CODES.size)
+    backbone.grow_whole_words(6)
+    torch.nn.init.normal_(backbone.whole_words.weight)
+    model = SequenceRecommender(token_ids(True), backbone).eval()
+    expected = whole(model, theirs, words=True)
+    np.testing.assert_allclose(by_item(model, Decoding("exact")), expected, **CLOSE)
+    assert not np.allclose(expected, whole(model, theirs), atol=1e-2)
+    with pytest.raises(TypeError, match="item_position_ids are for a model with whole-word embeddings"):
+        backbone.encode(torch.tensor([[3, 4]]))
+
+
+# -- sets of vectors --------------------------------------------------------------------------------------------------
+
+
+def vector_ids(attention: Any) -> VectorIds:
+    random = np.random.default_rng(0)
+    own, text = (random.standard_normal((ITEMS, 10)).astype(np.float32) for _ in range(2))
+    features = Feature("own", own, np.ones(ITEMS, bool)), Feature("text", text, np.ones(ITEMS, bool), 3, (16,))
+    return VectorIds(features, MARKS, Template("<history>", after="<next>"), attention)
+
+
+def vectors_at_length(model: VectorSetRecommender, theirs: Qwen2ForCausalLM, user: int) -> Tensor:
+    """The queries' hidden states ``[Q, D]`` behind one history, in one whole sequence under one mask."""
+    written = model.writer.write(HISTORIES.rows(np.array([user])))
+    items, slots = written.items[0], written.slots[0]
+    numbers, positions = (part.flatten() for part in (written.item_position_ids, written.positions))
+    embedded, table = theirs.model.embed_tokens(written.tokens)[0].clone(), model.vectors()
+    embedded[items >= 0] = table[slots[items >= 0], items[items >= 0]]
+    read, count = len(items), len(model.queries)
+    visible = torch.ones(read + count, read + count).tril().bool()
+    if model.ids.attention == "paper":
+        same = (numbers[:, None] == numbers) & (numbers > 0) & ~torch.eye(read, dtype=torch.bool)
+        visible[:read, :read] &= ~same
+        visible[read:, read:] = torch.eye(count, dtype=torch.bool)
+    bias = (~visible) * -1e9
+    if model.ids.attention == "repo":
+        bias[read:, read:] = torch.eye(count)
+    begin = torch.full((count,), int(positions.max()) + 1)
+    found = theirs.model(
+        inputs_embeds=torch.cat([embedded, model.queries])[None],
+        attention_mask=bias[None, None],
+        position_ids=torch.cat([positions, begin])[None],
+    )
+    return found.last_hidden_state[0, read:]
+
+
+@pytest.mark.parametrize("attention", ["paper", "repo"])
+def test_queries_are_decoded_as_in_one_whole_sequence(causal: Make, attention: Any) -> None:
+    backbone, theirs = causal(MARKS.size)
+    model = VectorSetRecommender(vector_ids(attention), backbone).eval()
+    with torch.no_grad():
+        model.queries.mul_(50)
+        found = model._queried(HISTORIES, model.catalogue())
+        for user in range(len(HISTORIES)):
+            torch.testing.assert_close(found[user], vectors_at_length(model, theirs, user), **CLOSE)
+    assert not torch.allclose(found[0], found[1], atol=0.1)
+
+
+def test_a_set_of_vectors_learns_and_is_ranked_whole(causal: Make) -> None:
+    model = recommender_for(vector_ids("paper"), causal(MARKS.size, tied=False)[0])
+    model(model.collate(HISTORIES, TARGETS)).backward()
+    assert model.queries.grad.abs().sum() > 0
+    assert model.backbone.head.weight.grad is None  # no words are written
+    ranked = model.eval().rank(HISTORIES, ITEMS, Decoding())
+    assert np.array_equal(np.sort(ranked.items), np.tile(np.arange(ITEMS), (4, 1)))
+
+
+# -- a frozen base ----------------------------------------------------------------------------------------------------
+
+
+def test_only_adapters_learn_and_only_they_are_kept(causal: Make) -> None:
+    backbone = causal(CODES.size)[0].adapt()
+    model = recommender_for(token_ids(True), backbone)
+    model(model.collate(HISTORIES, TARGETS)).backward()
+    trained = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert trained == {name for name, _ in model.named_parameters() if name.endswith((".down", ".up"))} != set()
+    assert trained_state(model).keys() == trained
+
+
+def test_a_copy_shares_the_base_and_trains_alone(causal: Make) -> None:
+    backbone = causal(CODES.size)[0].adapt()
+    copied = backbone.copied()
+    ours, others = dict(backbone.named_parameters()), dict(copied.named_parameters())
+    assert ours.keys() == others.keys()
+    for name, parameter in ours.items():
+        assert (parameter is others[name]) == (not parameter.requires_grad), name
+    copied.unfreeze()
+    assert trained_state(copied).keys() == trained_state(backbone).keys()
+
+
+def test_what_is_trained_is_read_back_over_the_same_base(causal: Make) -> None:
+    def adapted(seed: int) -> Backbone:
+        backbone = causal(CODES.size)[0]
+        torch.manual_seed(seed)
+        return backbone.adapt()
+
+    one, other = adapted(1), adapted(2)
+    for parameter in one.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter)
+    load_trained_state(other, trained_state(one))
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
+    with pytest.raises(RuntimeError, match=r"of another model; they differ in .*down"):
+        load_trained_state(causal(CODES.size)[0], trained_state(one))
+    state = trained_state(one)
+    state.popitem()
+    with pytest.raises(RuntimeError, match="of another model"):
+        load_trained_state(other, state)
