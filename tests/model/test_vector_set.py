@@ -470,8 +470,8 @@ def test_prompts_need_a_language_model_and_long_templates_room(t5: MakeT5) -> No
 
 def test_an_output_layer_of_its_own_is_left_alone(t5: MakeT5) -> None:
     model = recommender_for(identifiers(), t5(vocabulary=VOCABULARY.size, tied=False))
-    assert model.t5.head is not None
-    assert not model.t5.head.weight.requires_grad
+    assert model.backbone.head is not None
+    assert not model.backbone.head.weight.requires_grad
 
 
 def test_of_equally_good_weights_the_nearest_to_one_half_is_taken_then_the_smaller() -> None:

@@ -324,7 +324,7 @@ def test_weight_decay_spares_norms_and_position_biases(job: Jobs) -> None:
 
 
 def test_weight_decay_spares_biases_of_linear_layers() -> None:
-    model = mlp([3, 5, 2])
+    model = mlp([3, 5, 2], "xavier")
     decayed, cached_seconds = decay_groups(model, 0.3)
     assert [p.ndim for p in decayed["params"]] == [2, 2]
     assert [p.ndim for p in cached_seconds["params"]] == [1, 1]
