@@ -10,7 +10,20 @@ import pytest
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 FLOORS = (
-    ("contract", "errors", "files", "hub", "lists", "machine", "plugins", "settings", "versions", "vocabulary"),
+    (
+        "contract",
+        "errors",
+        "files",
+        "hub",
+        "lists",
+        "machine",
+        "plugins",
+        "protocol",
+        "settings",
+        "tensors",
+        "versions",
+        "vocabulary",
+    ),
     ("data",),
     ("ids",),
     ("backbone",),
