@@ -82,13 +82,13 @@ def run(
     split: Annotated[str | None, typer.Option(help="leave-one-out or ratio; short for --set split=…")] = None,
     decoder: Annotated[str | None, typer.Option(help="beam or exact; short for --set decoder=…")] = None,
     tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
-    """Train and test identifier schemes and baselines; every data set x scheme x seed is a cell, stored when finished.
+    """Train and test identifier schemes and baselines; every data set x scheme x seed is a run, stored when finished.
 
-    A cell that is finished is not run again, one that was stopped goes on where it stopped.
+    A run that is finished is not run again, one that was stopped goes on where it stopped.
     """
     from bench.runs.matrix import Plan, execute
 
@@ -135,7 +135,7 @@ def report(
     figures: Annotated[Path | None, typer.Option(help="A folder for all pictures, as .png and .svg.")] = None,
     html: Annotated[Path | None, typer.Option(help="One page with everything, which needs no network.")] = None,
     latex: Annotated[Path | None, typer.Option(help="All tables for a paper (booktabs), as .tex.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="One row for each finished cell, as .csv or .parquet.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="One row for each finished run, as .csv or .parquet.")] = None,
     values: Annotated[
         Path | None, typer.Option(help="Every value of every table with its source, as .csv or .parquet.")
     ] = None,
@@ -164,7 +164,7 @@ def report(
     "`bench compare results/runs/toys/textual-title@1/584c8526-74386b/0 pop --dataset toys --json`"
 )
 def compare(
-    run_a: Annotated[str, typer.Argument(help="Folder of a cell, name of what was run, or a row of the report.")],
+    run_a: Annotated[str, typer.Argument(help="Folder of a run, name of what was run, or a row of the report.")],
     run_b: Annotated[str, typer.Argument(help="The same of the run to compare with.")],
     dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the mean over all seeds of a run.")] = None,
@@ -183,7 +183,7 @@ def compare(
     "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
 )
 def recommend(
-    run: Annotated[str, typer.Argument(help="Folder of a cell, name of a scheme, or a row of the report.")],
+    run: Annotated[str, typer.Argument(help="Folder of a run, name of a scheme, or a row of the report.")],
     history: Annotated[
         list[str], typer.Option(help="Items by their original id, oldest first, separated by commas; may be repeated.")
     ],
@@ -329,7 +329,7 @@ def show(
     "`bench run --id-scheme file:toys.index.json --dataset toys` runs them again."
 )
 def export(
-    scheme: Annotated[str, typer.Argument(help="An identifier scheme, or the folder of a finished cell.")],
+    scheme: Annotated[str, typer.Argument(help="An identifier scheme, or the folder of a finished run.")],
     out: Annotated[Path, typer.Option(help="A .json in the shape of LC-Rec's index.json, or a .parquet.")],
     dataset: Annotated[str, typer.Option(help="Data set or folder.")] = "ml-100k",
     seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,

@@ -130,9 +130,9 @@ def _print_places(console: Console, figures: dict[str, Any]) -> None:
         "items sharing the prefix": [f"{share:.2%}" for share in figures["shared_prefix"]],
         "codebook used": [f"{share:.1%}" for share in figures.get("codebook_use", [])],
     }
-    table = Table("place", *(name for name, cells in columns.items() if cells), box=None, pad_edge=False)
-    for place, row in enumerate(zip(*filter(None, columns.values()), strict=True), start=1):
-        table.add_row(str(place), *row)
+    table = Table("position", *(name for name, cells in columns.items() if cells), box=None, pad_edge=False)
+    for position, row in enumerate(zip(*filter(None, columns.values()), strict=True), start=1):
+        table.add_row(str(position), *row)
     console.print(table)
 
 

@@ -56,6 +56,10 @@ class AnyBaseline(ABC):
     def validate_items(self, items: ItemTable) -> None:  # noqa: B027 - most need nothing
         """BenchError where what it needs is not installed, or not in this catalogue. Asked before the first run."""
 
+    def cache_key(self) -> str:
+        """A digest of whatever else decides the scores, such as the content of a file that a setting names."""
+        return ""
+
 
 class Baseline(AnyBaseline):
     """A baseline that learns from the training view at once and knows users by their histories alone."""
@@ -77,7 +81,7 @@ class Baseline(AnyBaseline):
 class TrainingContext:
     """What a ``TrainedBaseline`` has at hand while it trains.
 
-    ``folder`` is its own; what it writes there is found again by a run that was stopped, and gone when the cell is
+    ``folder`` is its own; what it writes there is found again by a run that was interrupted, and gone when it is
     finished. ``log`` is a text file that stays with the result. ``selection``, ``max_history`` and ``exclude_history``
     are lines of the contract; what the last excludes from validation is ``validation.held``, not only what is shown.
     ``progress`` is told step, total and figures for the progress bar and ``log.jsonl``; ``say`` shows a person a line.

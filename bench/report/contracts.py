@@ -57,8 +57,8 @@ def contracts(rows: Sequence[Row]) -> Contracts:
 
 def _letter(number: int) -> str:
     """A, B, … Z, A1, B1, …"""
-    turn, place = divmod(number, len(ascii_uppercase))
-    return ascii_uppercase[place] + (str(turn) if turn else "")
+    turn, position = divmod(number, len(ascii_uppercase))
+    return ascii_uppercase[position] + (str(turn) if turn else "")
 
 
 def settings(values: Mapping[str, Any], without: Collection[str] = ()) -> str:

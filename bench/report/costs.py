@@ -56,5 +56,5 @@ COSTS = (
         seconds,
     ),
     Cost("peak MB", "costs.peak_memory_mb", lambda row: row.cost("peak_memory_mb"), lambda value: number(value, 0)),
-    Cost("seeds", "seed", lambda row: float(len(row.cells)), lambda value: number(value, 0)),
+    Cost("seeds", "seed", lambda row: float(len(row.runs)), lambda value: number(value, 0)),
 )

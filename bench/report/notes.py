@@ -10,7 +10,8 @@ from bench.report.labels import names
 from bench.report.rows import Row, differing
 from bench.report.significance import Tested
 from bench.report.table import DAGGER, Note, strong
-from bench.results.read import DatasetFacts, Result
+from bench.results.read import Result
+from bench.results.schema import DatasetFacts
 
 MACHINE = ("platform", "device", "cpu_threads", "processes")  # where these differ, so do seconds and memory
 SHORT = ("bench", "torch", "device", "cpu_threads", "processes")  # of the environment, under every table
@@ -83,12 +84,12 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
         *_elsewhere(rows),
         *_contracts(found),
         *_baselines(rows, found),
-        Note("split", _alike({name: cell.split for name, cell in _cells(rows).items()})),
+        Note("split", _alike({name: run.split for name, run in _runs(rows).items()})),
         Note("seeds", _seeds(rows)),
         *([Note("missing", missing)] if missing else []),
         Note("schemes", "; ".join(dict.fromkeys(_scheme(row.first) for row in rows))),
         *_environment(rows),
-        Note("results", "; ".join(", ".join(cell.place for cell in row.cells) for row in rows)),
+        Note("results", "; ".join(", ".join(run.path for run in row.runs) for row in rows)),
     ]
 
 
@@ -100,7 +101,7 @@ def under_each(rows: Sequence[Row], found: Contracts) -> list[Note]:
 
 
 def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
-    several = any(len(row.cells) > 1 for row in rows)
+    several = any(len(row.runs) > 1 for row in rows)
     return [
         Note("metrics", METRICS),
         *([Note("targets", SEVERAL)] if any(row.first.contract.get("split") == "ratio" for row in rows) else []),
@@ -198,12 +199,12 @@ def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
     return [Note("baselines", text + (", ".join(shared) or "none") + (f"; they differ in {unlike}" if unlike else ""))]
 
 
-def _cells(rows: Sequence[Row]) -> dict[str, Result]:
-    """Every cell by a name that is its own: the row's, with the contract where rows share it, and the seed."""
+def _runs(rows: Sequence[Row]) -> dict[str, Result]:
+    """Every run by a name that is its own: the row's, with the contract where rows share it, and the seed."""
     named = {}
     for row, name in zip(rows, names(rows), strict=True):
-        for cell in row.cells:
-            named[name + (f" seed {cell.seed}" if len(row.cells) > 1 else "")] = cell
+        for run in row.runs:
+            named[name + (f" seed {run.seed}" if len(row.runs) > 1 else "")] = run
     return named
 
 
@@ -228,7 +229,7 @@ def _scheme(result: Result) -> str:
 
 
 def _environments(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    return {name: {"bench": cell.bench, **cell.environment} for name, cell in _cells(rows).items()}
+    return {name: {"bench": run.bench, **run.environment} for name, run in _runs(rows).items()}
 
 
 def _environment(rows: Sequence[Row]) -> list[Note]:

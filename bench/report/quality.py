@@ -13,13 +13,13 @@ from bench.report.table import DAGGER, Cell, Column, Source
 HEADLINES = ("ndcg@10", "hit@10")  # the metrics that carry an interval, and are compared
 FURTHER = ("ndcg@5", "hit@5", "hit@1", "mrr@20")
 
-Place = Literal["", "best", "second"]
+Highlight = Literal["", "best", "second"]
 
 
 def stored(row: Row, *fields: str) -> Source:
-    """Fields of all cells of a row; a bare name is one of result.json."""
+    """Fields of all runs of a row; a bare name is one of result.json."""
     named = (field if ":" in field else f"result.json:{field}" for field in fields)
-    return Source(tuple(cell.place for cell in row.cells), tuple(named))
+    return Source(tuple(run.path for run in row.runs), tuple(named))
 
 
 def labels(rows: Sequence[Row]) -> Column:
@@ -48,7 +48,7 @@ def quality(rows: Sequence[Row], beating: Mapping[str, Collection[Row]]) -> list
 
 def _headline(rows: Sequence[Row], name: str, beating: Collection[Row]) -> Column:
     estimates = [row.estimate(name) for row in rows]
-    found = places(rows, [estimate.value for estimate in estimates])
+    found = highlights(rows, [estimate.value for estimate in estimates])
     cells = (
         Cell(
             f"{estimate.value:.4f}",
@@ -56,10 +56,10 @@ def _headline(rows: Sequence[Row], name: str, beating: Collection[Row]) -> Colum
             estimate.value,
             estimate.sd,
             estimate.interval,
-            place=place,
+            highlight=highlight,
             mark=DAGGER if row in beating else "",
         )
-        for row, estimate, place in zip(rows, estimates, found, strict=True)
+        for row, estimate, highlight in zip(rows, estimates, found, strict=True)
     )
     return Column(metric_title(name), tuple(cells))
 
@@ -67,21 +67,21 @@ def _headline(rows: Sequence[Row], name: str, beating: Collection[Row]) -> Colum
 def metric(rows: Sequence[Row], name: str, reading: str = "strict") -> Column:
     """A metric without an interval; only of the strict reading the best is marked."""
     found = [row.metric(name, reading) for row in rows]
-    none: list[Place] = [""] * len(rows)
-    marks = places(rows, [value for value, _ in found]) if reading == "strict" else none
+    none: list[Highlight] = [""] * len(rows)
+    marks = highlights(rows, [value for value, _ in found]) if reading == "strict" else none
     cells = (
-        Cell(f"{value:.4f}", stored(row, f"metrics.{reading}.{name}"), value, sd, place=place)
-        for row, (value, sd), place in zip(rows, found, marks, strict=True)
+        Cell(f"{value:.4f}", stored(row, f"metrics.{reading}.{name}"), value, sd, highlight=highlight)
+        for row, (value, sd), highlight in zip(rows, found, marks, strict=True)
     )
     return Column(metric_title(name) + ("" if reading == "strict" else f" {reading}"), tuple(cells))
 
 
-def places(rows: Sequence[Row], values: Sequence[float]) -> list[Place]:
+def highlights(rows: Sequence[Row], values: Sequence[float]) -> list[Highlight]:
     """Best and second of the rows that may be compared, if not 0. A lone row is not best, nor one of two second."""
-    found: list[Place] = []
+    found: list[Highlight] = []
     for at, row in enumerate(rows):
         rivals = [values[other] for other in range(len(rows)) if other != at and comparable(row, rows[other])]
         better = len({value for value in rivals if value > values[at]})
-        place: Place = "best" if better == 0 else "second" if better == 1 and len(rivals) > 1 else ""
-        found.append(place if rivals and values[at] > 0 else "")
+        highlight: Highlight = "best" if better == 0 else "second" if better == 1 and len(rivals) > 1 else ""
+        found.append(highlight if rivals and values[at] > 0 else "")
     return found

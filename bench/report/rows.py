@@ -1,4 +1,4 @@
-"""Stored cells become the rows of a report: one for each scheme under one contract, averaged over its seeds."""
+"""Stored runs become the rows of a report: one for each scheme under one contract, averaged over its seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from bench.evaluation.metrics import Floats
 from bench.evaluation.statistics import ends, mean_and_sd, resampled_over_seeds
 from bench.report import sampling
 from bench.report.table import visible
-from bench.results.read import DatasetFacts, Result
+from bench.results.read import Result
+from bench.results.schema import DatasetFacts
 
 HEADLINE = "ndcg@10"
 
@@ -37,12 +38,12 @@ class Row:
     """Cells that differ only in their seed, ordered by it."""
 
     label: str
-    cells: tuple[Result, ...]
+    runs: tuple[Result, ...]
 
     @property
     def first(self) -> Result:
-        """A cell to take from what all seeds share: data, scheme, contract."""
-        return self.cells[0]
+        """A run to take from what all seeds share: data, scheme, contract."""
+        return self.runs[0]
 
     @property
     def baseline(self) -> bool:
@@ -50,16 +51,16 @@ class Row:
 
     @property
     def seeds(self) -> list[int]:
-        return [cell.seed for cell in self.cells]
+        return [run.seed for run in self.runs]
 
     @property
     def collides(self) -> bool:
         """Whether any two items share an identifier, so that strict and optimistic metrics differ."""
-        return any(cell.identifiers is not None and cell.identifiers.collision_rate > 0 for cell in self.cells)
+        return any(run.identifiers is not None and run.identifiers.collision_rate > 0 for run in self.runs)
 
     def metric(self, name: str, reading: str = "strict") -> tuple[float, float | None]:
         """Mean over seeds and sample deviation (None for one seed)."""
-        return mean_and_sd([cell.metrics[reading][name] for cell in self.cells])
+        return mean_and_sd([run.metrics[reading][name] for run in self.runs])
 
     def estimate(self, name: str) -> Estimate:
         """The metric with its interval; reads the per-user tables."""
@@ -71,31 +72,31 @@ class Row:
 
         BenchError where seeds tested different users, or them on different items.
         """
-        for cell in self.cells[1:]:
+        for run in self.runs[1:]:
             for what in ("users", "targets"):
-                if not np.array_equal(getattr(cell.table, what), getattr(self.first.table, what)):
+                if not np.array_equal(getattr(run.table, what), getattr(self.first.table, what)):
                     raise BenchError(
-                        f"seeds {self.first.seed} and {cell.seed} of '{self.label}' on '{self.first.dataset.name}' "
+                        f"seeds {self.first.seed} and {run.seed} of '{self.label}' on '{self.first.dataset.name}' "
                         f"tested different {what} under one contract; run one of them again with --force"
                     )
-        return np.stack([cell.values(name) for cell in self.cells])
+        return np.stack([run.values(name) for run in self.runs])
 
     def resampled(self, name: str, seed: int = 0) -> Floats:
         """``[resamples]``: the metric's mean over resampled users and, with ``seed``, over resampled seeds."""
-        sampling.resample(self.cells, [name])
-        return resampled_over_seeds(np.stack([cell.resampled[name] for cell in self.cells], axis=1), seed)
+        sampling.resample(self.runs, [name])
+        return resampled_over_seeds(np.stack([run.resampled[name] for run in self.runs], axis=1), seed)
 
     def cost(self, name: str) -> float | None:
         """Mean of a field of ``Costs`` over seeds; None where it was not measured."""
-        return _mean(getattr(cell.costs, name) for cell in self.cells)
+        return _mean(getattr(run.costs, name) for run in self.runs)
 
     def identifier(self, name: str) -> float | None:
         """Mean of a field of ``IdentifierFacts`` over seeds; None for baselines."""
-        return _mean(None if cell.identifiers is None else getattr(cell.identifiers, name) for cell in self.cells)
+        return _mean(None if run.identifiers is None else getattr(run.identifiers, name) for run in self.runs)
 
     def further(self, name: str) -> list[float]:
         """Means over seeds of a stored figure of the identifiers: one, one for each level, or none."""
-        held = [_figures(cell.identifiers.further.get(name)) for cell in self.cells if cell.identifiers]
+        held = [_figures(run.identifiers.further.get(name)) for run in self.runs if run.identifiers]
         if not held or len({len(found) for found in held}) > 1:
             return []
         return [float(value) for value in np.mean(held, axis=0)]
@@ -125,8 +126,8 @@ class Section:
 def sections(results: Sequence[Result]) -> list[Section]:
     """Rows by data set. Data of one name but different content never share a section."""
     labels = _labels(results)
-    ordered = sorted(results, key=lambda result: (_cell_key(result), result.seed))
-    rows = [_row(labels, list(cells)) for _, cells in groupby(ordered, _cell_key)]
+    ordered = sorted(results, key=lambda result: (_run_key(result), result.seed))
+    rows = [_row(labels, list(runs)) for _, runs in groupby(ordered, _run_key)]
     found = []
     for (name, fingerprint), members in groupby(rows, lambda row: _data_key(row.first)):
         others = {row.first.dataset.fingerprint for row in rows if row.first.dataset.name == name}
@@ -140,7 +141,7 @@ def _data_key(result: Result) -> tuple[str, str]:
     return result.dataset.name, result.dataset.fingerprint
 
 
-def _cell_key(result: Result) -> tuple[str, ...]:
+def _run_key(result: Result) -> tuple[str, ...]:
     scheme = result.scheme
     return *_data_key(result), scheme.name, str(scheme.version), _text(scheme.settings), _text(result.contract)
 
@@ -149,11 +150,11 @@ def _text(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _row(labels: Mapping[tuple[str, int, str], str], cells: list[Result]) -> Row:
-    for before, after in pairwise(cells):
+def _row(labels: Mapping[tuple[str, int, str], str], runs: list[Result]) -> Row:
+    for before, after in pairwise(runs):
         if before.seed == after.seed:
-            raise BenchError(f"the same cell is stored twice, in '{before.folder}' and '{after.folder}'; remove one")
-    return Row(labels[_scheme_key(cells[0])] + _home(cells[0]), tuple(cells))
+            raise BenchError(f"the same run is stored twice, in '{before.folder}' and '{after.folder}'; remove one")
+    return Row(labels[_scheme_key(runs[0])] + _home(runs[0]), tuple(runs))
 
 
 def _home(result: Result) -> str:

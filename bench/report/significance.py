@@ -22,8 +22,8 @@ class Line:
     found: Mapping[str, Comparison]
 
     def source(self, *fields: str) -> Source:
-        cells = (*self.pair.one.cells, *self.pair.other.cells)
-        return Source(tuple(cell.place for cell in cells), tuple(f"per_user.parquet:{field}" for field in fields))
+        runs = (*self.pair.one.runs, *self.pair.other.runs)
+        return Source(tuple(run.path for run in runs), tuple(f"per_user.parquet:{field}" for field in fields))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.evaluation.metrics import Floats
-from bench.report.quality import places, stored
+from bench.report.quality import highlights, stored
 from bench.report.rows import HEADLINE, Row
 from bench.report.table import DASH, Cell, Column
-from bench.results.read import UserTable
+from bench.results.table import UserTable
 
 NORMAL = 1.96  # standard errors to either side
 
@@ -75,16 +75,16 @@ def sliced(rows: Sequence[Row], slicing: Slicing) -> list[Column]:
 
 
 def _cells(rows: Sequence[Row], slicing: Slicing, found: Sequence[tuple[float | None, float]]) -> list[Cell]:
-    marks = places(rows, [value or 0.0 for value, _ in found])
+    marks = highlights(rows, [value or 0.0 for value, _ in found])
     return [
         Cell(
             DASH if value is None else f"{value:.4f}",
             stored(row, "per_user.parquet:rank", f"per_user.parquet:{slicing.column}"),
             value,
             ends=_above_zero(normal(value, error)),
-            place=place,
+            highlight=highlight,
         )
-        for row, (value, error), place in zip(rows, found, marks, strict=True)
+        for row, (value, error), highlight in zip(rows, found, marks, strict=True)
     ]
 
 

@@ -18,7 +18,7 @@ from bench.results.read import Result
 
 
 def chapters(results: Sequence[Result], broken: Sequence[str] = ()) -> list[Chapter]:
-    """One for each data set in order of their names, then that over data sets. ``broken`` are the places of cells that
+    """One for each data set in order of their names, then that over data sets. ``broken`` are the paths of runs that
     cannot be read.
     """
     found = sections(results)
@@ -28,7 +28,7 @@ def chapters(results: Sequence[Result], broken: Sequence[str] = ()) -> list[Chap
 def chapter(section: Section, lacking: str = "") -> Chapter:
     """The tables of one data set, in the order in which they are read. Reads the per-user tables."""
     rows, found = section.rows, contracts(section.rows)
-    resample([cell for row in rows for cell in row.cells], HEADLINES)
+    resample([run for row in rows for run in row.runs], HEADLINES)
     tested = significance.tested(rows)
     beneath = notes.under_each(rows, found)
     beating = significance.beating(rows, tested.family)
@@ -66,7 +66,7 @@ def _comparisons(compared: Sequence[Line], beneath: Sequence[Note]) -> list[Tabl
 
 
 def _identifiers(rows: Sequence[Row], found: Contracts) -> list[Table]:
-    kept = [at for at, row in enumerate(rows) if any(cell.identifiers is not None for cell in row.cells)]
+    kept = [at for at, row in enumerate(rows) if any(run.identifiers is not None for run in row.runs)]
     if not kept:
         return []
     having = [rows[at] for at in kept]
@@ -103,7 +103,7 @@ def _published(section: Section) -> list[Table]:
 
 
 def missing(section: Section, others: Sequence[Section], broken: Sequence[str] = ()) -> str:
-    """Seeds that other rows of the data set have, schemes that other data sets have, and cells that are stored in the
+    """Seeds that other rows of the data set have, schemes that other data sets have, and runs that are stored in the
     data set's folder but cannot be read, as one line.
     """
     seeds = sorted({seed for row in section.rows for seed in row.seeds})
@@ -113,5 +113,5 @@ def missing(section: Section, others: Sequence[Section], broken: Sequence[str] =
     elsewhere = dict.fromkeys(row.label for row in trained if row.label not in here)
     said = [f"{label} lacks seed {', '.join(map(str, lacking))}" for label, lacking in gaps if lacking]
     said += [f"{label} has no result on this data set" for label in elsewhere]
-    said += [f"{place} cannot be read" for place in broken if place.split("/")[1] == section.dataset.name]
+    said += [f"{path} cannot be read" for path in broken if path.split("/")[1] == section.dataset.name]
     return "; ".join(said)

@@ -8,11 +8,12 @@ import numpy as np
 
 from bench.evaluation.metrics import Floats
 from bench.evaluation.statistics import ends, mean_and_sd, resampled_means, resampled_over_seeds
+from bench.evaluation.warm_cold import KINDS
 from bench.report.numbers import metric_title
-from bench.report.quality import places, stored
+from bench.report.quality import highlights, stored
 from bench.report.rows import HEADLINE, Estimate, Row
 from bench.report.table import DASH, Cell, Column, Note
-from bench.results.read import KINDS, KindFacts
+from bench.results.schema import KindFacts
 
 MEANING = (
     "cold items have no training interaction, warm ones have; in their columns only items of the kind are ranked, only "
@@ -42,7 +43,7 @@ def _recall(rows: Sequence[Row]) -> str:
 def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
     names = [metric if metric in row.first.metrics["strict"] else "hit@10" for row in rows]
     found = [_estimate(row, name, kind) for row, name in zip(rows, names, strict=True)]
-    marks = places(rows, [estimate.value if estimate else 0.0 for estimate in found])
+    marks = highlights(rows, [estimate.value if estimate else 0.0 for estimate in found])
     fields = [f"metrics.strict.{name}" if kind == "all" else f"{kind}.metrics.strict.{name}" for name in names]
     ranks = "rank" if kind == "all" else f"{kind}_rank"
     cells = (
@@ -52,9 +53,9 @@ def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
             estimate.value if estimate else None,
             estimate.sd if estimate else None,
             estimate.interval if estimate else None,
-            place=place,
+            highlight=highlight,
         )
-        for row, field, estimate, place in zip(rows, fields, found, marks, strict=True)
+        for row, field, estimate, highlight in zip(rows, fields, found, marks, strict=True)
     )
     return Column(f"{metric_title(title)} {kind}", tuple(cells))
 
@@ -63,10 +64,10 @@ def _estimate(row: Row, name: str, kind: str) -> Estimate | None:
     """None where a seed has not measured the kind."""
     if kind == "all":
         return row.estimate(name)
-    if any(kind not in cell.kinds for cell in row.cells):
+    if any(kind not in run.kinds for run in row.runs):
         return None
-    value, sd = mean_and_sd([cell.kinds[kind].metrics["strict"][name] for cell in row.cells])
-    values = np.stack([cell.table.kinds[kind].values(name) for cell in row.cells], axis=1)
+    value, sd = mean_and_sd([run.kinds[kind].metrics["strict"][name] for run in row.runs])
+    values = np.stack([run.table.kinds[kind].values(name) for run in row.runs], axis=1)
     return Estimate(value, _interval(values), sd)
 
 

@@ -36,7 +36,7 @@ class Only:
 class Files:
     """What is written where; what is None is not.
 
-    ``csv`` has one line for each cell, ``values`` one for each value of the tables; ``figures`` is a folder for all
+    ``csv`` has one line for each run, ``values`` one for each value of the tables; ``figures`` is a folder for all
     pictures.
     """
 

@@ -1,4 +1,4 @@
-"""Many cells: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
+"""Many runs: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
 run, but what nobody asked for by name is left out where it can't run at all.
 """
 
@@ -56,7 +56,7 @@ EVERYTHING = "all"
 
 
 def execute(plan: Plan) -> list[Path]:
-    """Run every cell and return their folders. What can be wrong with the request is found before the first."""
+    """Run every run and return their folders. What can be wrong with the request is found before the first."""
     subjects, contract, preset, asked = _resolved(plan)
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.

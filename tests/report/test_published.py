@@ -25,7 +25,8 @@ from bench.report.published import (
     verdict,
 )
 from bench.report.rows import Estimate
-from bench.results.read import Costs, DatasetFacts, Result, SchemeFacts, load
+from bench.results.read import Result, load
+from bench.results.schema import Costs, DatasetFacts, SchemeFacts
 
 Store = Callable[..., Path]
 STANDARD = {"split": "leave-one-out", "validation_in_test_history": True, "exclude_history": False, "max_history": 20}
