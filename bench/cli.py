@@ -88,7 +88,7 @@ def run(
 ) -> None:
     """Train and test identifier schemes and baselines; every data set x scheme x seed is a run, stored when finished.
 
-    A run that is finished is not run again, one that was stopped goes on where it stopped.
+    A run that is finished is not run again, one that was interrupted is resumed.
     """
     from bench.runs.matrix import Plan, execute
 
@@ -363,7 +363,7 @@ def main() -> None:
         if isinstance(stop, SystemExit) and stop.code != 130:
             raise
         if _is_main_process():
-            typer.echo("\nbench: stopped; the same command goes on from here", err=True)
+            typer.echo("\nbench: interrupted; rerun to resume", err=True)
         sys.exit(130)
 
 

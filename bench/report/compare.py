@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.report.comparisons import Comparison, Pair, compare
-from bench.report.contracts import varying
+from bench.report.contracts import other_code, varying
 from bench.report.quality import FURTHER, HEADLINES
 from bench.report.rows import HEADLINE, Row
 from bench.report.slices import Slicing, mean_and_error, normal, slicings
@@ -57,6 +57,11 @@ def difference(one: Row, other: Row) -> Difference:
             f"cannot compare '{one.label}' on {one.first.dataset.name} with '{other.label}' on "
             f"{other.first.dataset.name}; name two runs on one data set"
         )
+    if unlike := other_code(one.first, other.first):
+        raise BenchError(
+            f"cannot compare '{one.first.path}' with '{other.first.path}': other code computed them, {unlike}; "
+            "run the older one again"
+        )
     if not pair.users:
         raise BenchError(
             f"cannot compare '{one.first.path}' with '{other.first.path}': no user was tested on one item in both"
@@ -98,6 +103,9 @@ def _unlike(one: Result, other: Result) -> dict[str, dict[str, dict[str, list[st
 HELD: Mapping[str, Callable[[Result], Mapping[str, Any]]] = {
     "data": lambda run: {"fingerprint": run.dataset.fingerprint, **run.split},
     "contract": lambda run: run.contract,
-    "settings": lambda run: {"scheme": f"{run.scheme.name}@{run.scheme.version}", **run.scheme.settings},
+    "settings": lambda run: {
+        "scheme": f"{run.scheme.name}@{run.scheme.version}",
+        **run.scheme.stated,
+    },
     "environment": lambda run: {"bench": run.bench, **{k: v for k, v in run.environment.items() if k != "command"}},
 }

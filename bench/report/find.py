@@ -11,6 +11,7 @@ from bench.errors import BenchError, unknown
 from bench.report.labels import labels, names
 from bench.report.rows import Row, sections
 from bench.results import read as stored
+from bench.results.identity import folder_name
 from bench.results.read import Result
 
 
@@ -98,8 +99,8 @@ def _of_label(known: Sequence[Result], asked: str) -> list[Result]:
 
 def _may_be(path: str, names: set[str]) -> bool:
     """Whether a broken run is of a scheme of these names, or of their family, as far as its folder tells."""
-    scheme = path.partition("@")[0].rpartition("/")[2] + "-"
-    return any(scheme.startswith(f"{name.replace('/', '-')}-") for name in names)
+    scheme = path.partition("@")[0].rpartition("/")[2] + "."
+    return any(scheme.startswith(f"{folder_name(name)}.") for name in names)
 
 
 def _meant(asked: str) -> set[str]:

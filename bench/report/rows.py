@@ -143,7 +143,7 @@ def _data_key(result: Result) -> tuple[str, str]:
 
 def _run_key(result: Result) -> tuple[str, ...]:
     scheme = result.scheme
-    return *_data_key(result), scheme.name, str(scheme.version), _text(scheme.settings), _text(result.contract)
+    return *_data_key(result), scheme.name, str(scheme.version), _text(scheme.stated), _text(result.contract)
 
 
 def _text(settings: Mapping[str, Any]) -> str:
@@ -165,7 +165,7 @@ def _home(result: Result) -> str:
 
 
 def _scheme_key(result: Result) -> tuple[str, int, str]:
-    return result.scheme.name, result.scheme.version, _text(result.scheme.settings)
+    return result.scheme.name, result.scheme.version, _text(result.scheme.stated)
 
 
 def _labels(results: Sequence[Result]) -> dict[tuple[str, int, str], str]:
@@ -177,9 +177,9 @@ def _labels(results: Sequence[Result]) -> dict[tuple[str, int, str], str]:
         label = scheme.name
         if len({other.version for other in namesakes}) > 1:
             label += f"@{scheme.version}"
-        varying = differing([other.settings for other in namesakes])
+        varying = differing([other.stated for other in namesakes])
         if varying:
-            label += " (" + ", ".join(f"{key}={scheme.settings.get(key, 'none')}" for key in varying) + ")"
+            label += " (" + ", ".join(f"{key}={scheme.stated.get(key, 'none')}" for key in varying) + ")"
         labels[_scheme_key(result)] = visible(label)
     return labels
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.report import diagnostics, notes, significance, slices, warm_cold
-from bench.report.contracts import Contracts, contracts
+from bench.report.contracts import Contracts, contracts, unequal_versions
 from bench.report.costs import costs
 from bench.report.overall import overall
 from bench.report.published_table import published_table
@@ -13,7 +13,7 @@ from bench.report.quality import HEADLINES, labels, letters, quality
 from bench.report.rows import Row, Section, sections
 from bench.report.sampling import resample
 from bench.report.significance import Line
-from bench.report.table import Chapter, Column, Note, Table
+from bench.report.table import Chapter, Column, Note, Table, strong
 from bench.results.read import Result
 
 
@@ -30,7 +30,7 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
     rows, found = section.rows, contracts(section.rows)
     resample([run for row in rows for run in row.runs], HEADLINES)
     tested = significance.tested(rows)
-    beneath = notes.under_each(rows, found)
+    beneath = [*notes.under_each(rows, found), *_versions(rows)]
     beating = significance.beating(rows, tested.family)
     own = [
         _table(
@@ -56,6 +56,12 @@ def _table(
     name: str, title: str, rows: Sequence[Row], found: Contracts, columns: Sequence[Column], beneath: Sequence[Note]
 ) -> Table:
     return Table(name, title, labels(rows), (*letters(rows, found), *columns), tuple(beneath))
+
+
+def _versions(rows: Sequence[Row]) -> list[Note]:
+    """That rows of one scheme were computed by different code; of the protocol the contracts tell."""
+    said = f"{strong('computed by different code and not compared')}: "
+    return [Note("versions", said + named) for named in unequal_versions(rows)]
 
 
 def _comparisons(compared: Sequence[Line], beneath: Sequence[Note]) -> list[Table]:

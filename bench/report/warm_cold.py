@@ -44,7 +44,7 @@ def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
     names = [metric if metric in row.first.metrics["strict"] else "hit@10" for row in rows]
     found = [_estimate(row, name, kind) for row, name in zip(rows, names, strict=True)]
     marks = highlights(rows, [estimate.value if estimate else 0.0 for estimate in found])
-    fields = [f"metrics.strict.{name}" if kind == "all" else f"{kind}.metrics.strict.{name}" for name in names]
+    fields = [f"metrics.strict.{name}" if kind == "all" else f"kinds.{kind}.metrics.strict.{name}" for name in names]
     ranks = "rank" if kind == "all" else f"{kind}_rank"
     cells = (
         Cell(

@@ -79,7 +79,8 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 def folder_name(name: str) -> str:
     """A name as one part of a path, never the same for two names: ``textual/title`` is ``textual.title``.
 
-    A dot of the name itself, and whatever may trouble a file system or a shell, is written in percent.
+    A dot of the name itself, and whatever may trouble a file system or a shell, is written in percent; so is a slash at
+    the start, for folders that begin with a dot are passed over.
     """
-    parts = (quote(part, safe=READABLE).replace(".", "%2E") for part in name.split("/"))
-    return ".".join(parts) or "%"
+    found = ".".join(quote(part, safe=READABLE).replace(".", "%2E") for part in name.split("/"))
+    return f"%2F{found[1:]}" if found.startswith(".") else found or "%"

@@ -50,6 +50,11 @@ class SchemeFacts:
     leaks: bool = False
     source: str = ""
 
+    @property
+    def stated(self) -> dict[str, Any]:
+        """The settings, and ``files``: the start of the digest of what it reads, where it reads any."""
+        return {**self.settings, **({"files": self.inputs[:8]} if self.inputs else {})}
+
 
 @dataclass(frozen=True)
 class IdentifierFacts:

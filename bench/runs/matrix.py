@@ -1,5 +1,5 @@
 """Many runs: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
-run, but what nobody asked for by name is left out where it can't run at all.
+run, but what nobody asked for by name is skipped where it can't run at all.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def _say_refused(refused: Iterable[tuple[Request, BenchError]], display: Display
     for request, error in refused:
         name = request.subject.name
         named.setdefault((request.dataset.name, str(error).removeprefix(f"{name} ")), []).append(name)
-    for (dataset, reason), left_out in named.items():
-        display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(left_out)}: {reason}")
+    for (dataset, reason), skipped in named.items():
+        display.say(f"skipped in '{EVERYTHING}' on {dataset}: {', '.join(skipped)}: {reason}")
 
 
 def _pair(request: Request) -> tuple[str, str]:
@@ -164,7 +164,7 @@ def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[
             except BenchError as error:
                 if word != EVERYTHING:
                     raise
-                Display(os.environ.get("RANK", "0") == "0").say(f"left out of '{EVERYTHING}': {error}")
+                Display(os.environ.get("RANK", "0") == "0").say(f"skipped in '{EVERYTHING}': {error}")
     return found
 
 

@@ -60,7 +60,7 @@ def test_a_diagram_that_cannot_be_is_refused_before_anything_is_printed(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store("one")
-    with pytest.raises(BenchError, match=r"found 1 data set$"):
+    with pytest.raises(BenchError, match=r"got 1 data set$"):
         write(tmp_path, Only(), Files(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg"))
     assert capsys.readouterr().out == ""
     assert not (tmp_path / "report.md").exists()

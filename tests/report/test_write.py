@@ -82,11 +82,11 @@ def test_an_impossible_picture_is_refused_before_anything_is_read(bench: Bench, 
     assert "its name must end in .png or .svg" in said.err
 
 
-def damage(cell: Path, harm: str) -> str:
-    """Break a cell; the file that is then to be named."""
-    result, table = cell / "result.json", cell / "per_user.parquet"
+def damage(folder: Path, harm: str) -> str:
+    """Break a run; the file that is then to be named."""
+    result, table = folder / "result.json", folder / "per_user.parquet"
     if harm == "newer":
-        result.write_text(result.read_text().replace('"schema": 1', '"schema": 99'))
+        result.write_text(result.read_text().replace('"schema": 3', '"schema": 99'))
     elif harm == "cut":
         result.write_bytes(result.read_bytes()[:300])
     elif harm == "no table":
@@ -104,22 +104,22 @@ HARMS = ["newer", "cut", "no table", "cut table", "no column", "a row less"]
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_broken_cell_is_left_out_and_named(bench: Bench, runs: Path, harm: str) -> None:
+def test_a_broken_run_stops_no_other(bench: Bench, runs: Path, harm: str) -> None:
     cell = next(found for found in load(runs) if (found.scheme.name, found.dataset.name) == ("longer", "toys")).folder
     named = damage(cell, harm)
     for words in (["report"], ["compare", "one", "two", "--dataset", "toys"]):
         said = bench(*words, "--results", runs)
         assert said.code == 0, said.err
         first, *more = said.err.splitlines()
-        assert first.startswith(f"left out: '{named}' ")
-        assert ["left out" in line for line in more] == [False] * (words[0] == "report") + [True] * (
+        assert first.startswith(f"skipped: '{named}' ")
+        assert ["skipped" in line for line in more] == [False] * (words[0] == "report") + [True] * (
             words[0] != "report"
         )
     assert "longer" not in (runs / "report.md").read_text()
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_where_nothing_else_is_left_a_broken_cell_stops_the_report(
+def test_where_nothing_else_is_left_a_broken_run_stops_the_report(
     bench: Bench, store: Store, tmp_path: Path, harm: str
 ) -> None:
     named = damage(store("one"), harm)

@@ -172,8 +172,8 @@ def test_a_broken_cell_hurts_no_other(bench: Bench, runs: Path, cells: Cells, tm
     said = bench("recommend", "numeric", "--history", "i03,i04", "--results", results)
     assert said.code == 0, said.err
     assert [line.partition("' is ")[0] for line in said.err.splitlines()] == [
-        f"left out: '{other / 'per_user.parquet'}",
-        f"left out: '{lost / 'result.json'}",
+        f"skipped: '{other / 'per_user.parquet'}",
+        f"skipped: '{lost / 'result.json'}",
     ]
     said = bench("recommend", "textual", "--history", "i03,i04", "--results", results)
     assert said.code == 1

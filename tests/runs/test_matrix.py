@@ -57,7 +57,7 @@ def test_all_leaves_out_what_does_not_load(
     before = {type(subject) for subject in resolve(plan(schemes="all"))[0]}
     monkeypatch.syspath_prepend(tmp_path)
     assert {type(subject) for subject in resolve(plan(schemes="all"))[0]} == before
-    said = "left out of 'all': identifier scheme 'half' of package half_done (half_done:Half) can't be loaded: "
+    said = "skipped in 'all': identifier scheme 'half' of package half_done (half_done:Half) can't be loaded: "
     assert capsys.readouterr().err.startswith(said)
     with pytest.raises(BenchError, match="'half' of package half_done"):
         resolve(plan(schemes="all,half"))

@@ -149,7 +149,7 @@ def test_ctrl_c_says_how_to_go_on(
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "bench: stopped; the same command goes on from here"
+    assert said.splitlines()[-1] == "bench: interrupted; rerun to resume"
     assert "Traceback" not in said
     assert not cells(tmp_path)
     assert bench(*words).code == 0
@@ -238,7 +238,7 @@ def test_real_ratings(bench: Bench, tiny: Path, cells: Cells, tmp_path: Path) ->
     said = bench("run", "--id-scheme", "numeric", "--baseline", "pop,random", *few, "--results", tmp_path)
     assert said.code == 0, said.err
     found = {cell.parents[1].name: json.loads((cell / "result.json").read_text()) for cell in cells(tmp_path)}
-    assert sorted(found) == ["numeric-sequential@1", "pop@1", "random@1"]
+    assert sorted(found) == ["numeric.sequential@1", "pop@1", "random@1"]
     pop = found["pop@1"]
     assert pop["dataset"] | {"fingerprint": ""} == {
         "name": "ml-100k",

@@ -330,7 +330,7 @@ def test_all_leaves_out_what_cannot_be_tested_on_the_unseen(
 ) -> None:
     said = bench(*words, *FAST, "--baseline=all", "--results", tmp_path)
     assert said.code == 0, said.err
-    left = "left out of 'all' on toy+park: pop: --zero-shot moor was asked for, but baseline pop scores only items "
+    left = "skipped in 'all' on toy+park: pop: --zero-shot moor was asked for, but baseline pop scores only items "
     assert sum(line.startswith(left) for line in said.err.splitlines()) == 1
     assert {cell.parent.parent.name.partition("@")[0] for cell in cells(tmp_path)} == {"textual-title"}
     alone = [word for word in words if word != "--id-scheme" and word != "textual/title"]

@@ -82,7 +82,7 @@ def test_a_head_that_is_missing_or_of_another_run_is_told(run: Path, tmp_path: P
     with pytest.raises(BenchError, match=r"head\.safetensors' is corrupt .it belongs to other identifiers"):
         restore(tmp_path / "cell")
     (tmp_path / "cell" / "head.safetensors").unlink()
-    with pytest.raises(BenchError, match=r"has no head\.safetensors; run that cell again with --force"):
+    with pytest.raises(BenchError, match=r"has no head\.safetensors; run it again with --force"):
         restore(tmp_path / "cell")
 
 

@@ -77,8 +77,7 @@ def course(result: Result) -> Course | None:
         loss, validation = ([float(point.get(key, np.nan)) for point in points] for key in ("loss", name))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BenchError(
-            f"the training curve in '{result.folder / 'result.json'}' is corrupt ({error!r}); run that run again "
-            "with --force"
+            f"the training curve in '{result.folder / 'result.json'}' is corrupt ({error!r}); run it again with --force"
         ) from error
     steps = _end_to_end(steps)
     logged, scored = np.isfinite(loss), np.isfinite(validation)
