@@ -183,13 +183,13 @@ def _require_ranges(everyone: Sequence[type[Subject]], trials: int) -> None:
 
 
 def _searched(cls: type[Subject], trials: int, said: Mapping[str, str]) -> dict[str, str]:
-    """``--tune`` is the setting ``tune`` of whatever has ranges. What is ``said`` of them is ``held``."""
+    """``--tune`` is the setting ``tune`` of whatever has ranges. What is ``said`` of them is ``fixed``."""
     tune = said.get("tune", str(trials))
     if not _ranges(cls) or tune == "0":
         return {}
-    asked = {name.strip() for name in said.get("held", "").split(",") if name.strip()}
-    held = ",".join(sorted(asked | (said.keys() & _ranges(cls).keys())))
-    return {"tune": tune, **({"held": held} if held else {})}
+    asked = {name.strip() for name in said.get("fixed", "").split(",") if name.strip()}
+    fixed = ",".join(sorted(asked | (said.keys() & _ranges(cls).keys())))
+    return {"tune": tune, **({"fixed": fixed} if fixed else {})}
 
 
 def _has_cuda() -> bool:

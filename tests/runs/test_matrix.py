@@ -15,7 +15,7 @@ from bench.data.dataset import Dataset
 from bench.errors import BenchError
 from bench.runs import matrix
 from bench.runs.matrix import Plan, resolve
-from bench.runs.request import Request, stated_settings
+from bench.runs.request import Request, changed_settings
 
 Bench = Callable[..., SimpleNamespace]
 
@@ -90,8 +90,8 @@ def test_searches_over_different_settings_are_different_cells_and_no_search_is_s
     def cell(*overrides: str, trials: int) -> Path:
         plan = Plan([], ["gru4rec"], ["toys"], preset="smoke", overrides=overrides, tune=trials)
         (subject,), contract, preset = resolve(plan)
-        assert ("seen" in stated_settings(subject.settings)) == bool(trials and overrides)
-        return Request(subject, toy, contract, 0, preset, Path()).cell.folder(Path())
+        assert ("fixed" in changed_settings(subject.settings)) == bool(trials and overrides)
+        return Request(subject, toy, contract, 0, preset, Path()).run.folder(Path())
 
     given = "gru4rec.learning_rate=0.005"  # which is the preset's
     assert cell(given, trials=3) != cell(trials=3)
