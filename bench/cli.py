@@ -143,9 +143,9 @@ def report(
     results: Results = Path("results"),
 ) -> None:
     """Tables of what is finished: quality, comparisons, costs, identifiers, slices; on the terminal and as Markdown."""
-    from bench.report.write import Files, Only, write
+    from bench.report.write import OutputPaths, ReportFilter, write
 
-    files = Files(
+    files = OutputPaths(
         out=out or results / "report.md",
         latex=latex,
         csv=csv,
@@ -156,12 +156,12 @@ def report(
         figures=figures,
         html=html,
     )
-    write(results, Only(lists.named("--dataset", dataset or None), preset, contract), files, as_json)
+    write(results, ReportFilter(lists.named("--dataset", dataset or None), preset, contract), files, as_json)
 
 
 @app.command(
     epilog="Examples:\n\n`bench compare textual numeric/random --dataset toys`\n\n"
-    "`bench compare results/runs/toys/textual-title@1/584c8526-74386b/0 pop --dataset toys --json`"
+    "`bench compare results/runs/toys/textual.title@1/ba75bb88-74386b/0 pop --dataset toys --json`"
 )
 def compare(
     run_a: Annotated[str, typer.Argument(help="Folder of a run, name of what was run, or a row of the report.")],
@@ -179,7 +179,7 @@ def compare(
 
 @app.command(
     epilog="Examples:\n\n`bench recommend textual --dataset ml-100k --history 50,181,172`\n\n"
-    "`bench recommend results/runs/toys/textual-title@1/584c8526-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
+    "`bench recommend results/runs/toys/textual.title@1/ba75bb88-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
     "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
 )
 def recommend(
@@ -235,10 +235,10 @@ def check(
     data_dir: DataDir = None,
 ) -> None:
     """Prove in seconds that a scheme keeps its promises, or say which it breaks, on which item, and what to do."""
-    from bench.conformance.asked import Asked
+    from bench.conformance.request import CheckRequest
     from bench.conformance.show import check as check_promises
 
-    if not check_promises(Asked(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
+    if not check_promises(CheckRequest(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
         raise typer.Exit(1)
 
 
@@ -325,7 +325,7 @@ def show(
 
 @ids.command(
     epilog="Examples:\n\n`bench ids export semantic/rqkmeans --dataset toys --out toys.index.json`\n\n"
-    "`bench ids export results/runs/toys/textual-title@1/584c8526-74386b/0 --out ids.parquet`\n\n"
+    "`bench ids export results/runs/toys/textual.title@1/ba75bb88-74386b/0 --out ids.parquet`\n\n"
     "`bench run --id-scheme file:toys.index.json --dataset toys` runs them again."
 )
 def export(

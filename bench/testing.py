@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.conformance.asked import NAMES, Asked
+from bench.conformance.request import NAMES, CheckRequest
 from bench.errors import BenchError
 from bench.faults import origin
 
@@ -37,7 +37,7 @@ class Promise:
     """One promise of a scheme, to be checked when asked; its name is the id that pytest gives the test."""
 
     name: str
-    asked: Asked
+    asked: CheckRequest
 
     @property
     def __name__(self) -> str:
@@ -63,7 +63,7 @@ def promises(
 
     ``settings`` are ``key=value`` texts as of ``bench run --set``.
     """
-    asked = Asked(scheme if isinstance(scheme, str) else reference(scheme), dataset, tuple(settings), seed)
+    asked = CheckRequest(scheme if isinstance(scheme, str) else reference(scheme), dataset, tuple(settings), seed)
     return [Promise(name, asked) for name in NAMES]
 
 
@@ -88,7 +88,7 @@ def reference(cls: type[IdScheme]) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _evidence(asked: Asked) -> Evidence:
+def _evidence(asked: CheckRequest) -> Evidence:
     from bench.conformance.evidence import Evidence
 
     return Evidence(asked)

@@ -34,7 +34,7 @@ NEAR = 5  # siblings and nearest items that are shown of an item
 
 
 @dataclass(frozen=True)
-class Shown:
+class SchemeSummary:
     """What is shown of one scheme: its figures, and of some items the identifier, the items nearest by identifier, and
     those nearest by text with what they share. A scheme that can't name this catalogue has a ``problem`` instead.
 
@@ -127,7 +127,7 @@ class _View:
         return None, None
 
 
-def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown]:
+def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[SchemeSummary]:
     view = _View.of(plan, name)
     table = view.dataset.items
     chosen = _chosen(table, items, examples, plan.seeds[0])
@@ -139,7 +139,7 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
         except BenchError as error:
             if EVERYTHING not in plan.schemes:
                 raise
-            found.append(Shown(scheme.name, view.dataset.name, problem=str(error)))
+            found.append(SchemeSummary(scheme.name, view.dataset.name, problem=str(error)))
         else:
             after, changed = view.trained(scheme, ids)
             now, trained = (
@@ -147,7 +147,7 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
                 for made in (ids, after)
             )
             figures = _figures(ids, view.split)
-            found.append(Shown(scheme.name, view.dataset.name, figures, now, trained, changed=changed))
+            found.append(SchemeSummary(scheme.name, view.dataset.name, figures, now, trained, changed=changed))
     return found
 
 

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.commands.identifiers import Shown
+from bench.commands.identifiers import SchemeSummary
 
 WIDTH = 60  # of an item's text
 SHORT = 28
 
 
-def show(shown: Sequence[Shown]) -> None:
+def show(shown: Sequence[SchemeSummary]) -> None:
     """All schemes on one data set."""
     console = Console(highlight=False)
     for failed in (found for found in shown if found.problem):
@@ -27,7 +27,7 @@ def show(shown: Sequence[Shown]) -> None:
         _print_several(console, made)
 
 
-def _print_several(console: Console, shown: Sequence[Shown]) -> None:
+def _print_several(console: Console, shown: Sequence[SchemeSummary]) -> None:
     """The figures of every scheme, then each item under all of them."""
     console.print(f"identifiers on [bold]{escape(shown[0].dataset)}[/]")
     table = Table(
@@ -88,7 +88,7 @@ def _facts(figures: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _print_one(console: Console, shown: Shown) -> None:
+def _print_one(console: Console, shown: SchemeSummary) -> None:
     figures = shown.figures
     console.print(f"[bold]{escape(shown.scheme)}[/] on {escape(shown.dataset)}")
     facts = Table(box=None, show_header=False, pad_edge=False)
@@ -110,7 +110,7 @@ def _print_one(console: Console, shown: Shown) -> None:
             _print_item(console, after[item["item"]])
 
 
-def _print_changes(console: Console, shown: Shown) -> None:
+def _print_changes(console: Console, shown: SchemeSummary) -> None:
     """What a finished run has made of the identifiers, if there is one: those of the shown items before and after."""
     if shown.changed is None:
         return

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.conformance.asked import NAMES, Asked
 from bench.conformance.evidence import Evidence
 from bench.conformance.promises import judge
+from bench.conformance.request import NAMES, CheckRequest
 from bench.conformance.verdict import Verdict
 
 STYLES = {"kept": "green", "broken": "bold red", "skipped": "dim"}
 
 
-def check(asked: Asked, as_json: bool) -> bool:
+def check(asked: CheckRequest, as_json: bool) -> bool:
     """Print every promise with its verdict. Whether none is broken."""
     begin, evidence = time.monotonic(), Evidence(asked)
     verdicts: dict[str, Verdict] = {}

@@ -14,6 +14,7 @@ from recbole_baselines import base
 from recbole_baselines.models import PRESETS, RANGES, TUNED
 from recbole_baselines.tuning import attempt, best, draws, summary, within, writing
 
+from bench.contract import PRESETS as CONTRACTS
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.evaluation.baseline import TrainingContext
@@ -209,4 +210,4 @@ def test_everybody_has_the_same_budget(preset: str) -> None:
     assert len(TRAINED) == 8
     assert len(budgets) == 1
     if preset == "cpu":
-        assert budgets.pop()[0] == str(PRESETS["cpu"].contract.epochs)  # as identifier schemes
+        assert budgets.pop()[0] == str(CONTRACTS["cpu"].contract.epochs)  # as identifier schemes

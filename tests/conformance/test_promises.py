@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench.conformance.asked import NAMES, Asked
 from bench.conformance.evidence import Evidence
 from bench.conformance.promises import PROMISES, judge
+from bench.conformance.request import NAMES, CheckRequest
 from bench.conformance.show import print_json
 from bench.conformance.verdict import Verdict, kept
 from bench.data.dataset import Dataset
@@ -31,7 +31,9 @@ def evidence(toy_folder: Path, tiny: Path) -> Make:
 
     def make(scheme: str) -> Evidence:
         if scheme not in made:
-            made[scheme] = Evidence(Asked(f"{SCHEMES}:{scheme}", str(toy_folder), (f"backbone={tiny}", "epochs=4")))
+            made[scheme] = Evidence(
+                CheckRequest(f"{SCHEMES}:{scheme}", str(toy_folder), (f"backbone={tiny}", "epochs=4"))
+            )
         return made[scheme]
 
     return make
@@ -134,7 +136,7 @@ def test_a_sound_scheme_keeps_every_promise(evidence: Make) -> None:
 
 
 def test_processes_and_folder_go_with_the_evidence(toy_folder: Path) -> None:
-    evidence = Evidence(Asked(f"{SCHEMES}:Sound", str(toy_folder)))
+    evidence = Evidence(CheckRequest(f"{SCHEMES}:Sound", str(toy_folder)))
     folder, fits = evidence.folder, evidence.begin()
     del evidence
     assert [fit.process.poll() is not None for fit in fits] == [True] * 3
@@ -152,7 +154,7 @@ def test_identifiers_in_a_file_are_told_by_their_file(bench: Bench, toy_folder: 
     path = tmp_path / "one of them.json"
     path.write_text(json.dumps({"i00": ["<a>"]}))
     words = [f"file:{path}", "--dataset", toy_folder, "--seed", "1", "--set", "file.separator=;"]
-    evidence = Evidence(Asked(words[0], str(toy_folder), ("file.separator=;",), 1))
+    evidence = Evidence(CheckRequest(words[0], str(toy_folder), ("file.separator=;",), 1))
     verdict = judge("fits", evidence)
     assert_broken(verdict, "fit failed: BenchError: 29 of 30 items", f"^{re.escape(str(path))}$", "^mend the file; ")
     (command,) = re.findall(r"`bench (.*) --debug`", verdict.remedy)

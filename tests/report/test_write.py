@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.report.write import Only, chosen
+from bench.report.write import ReportFilter, chosen
 from bench.results.read import load
 
 Store = Callable[..., Path]
@@ -28,30 +28,30 @@ def runs(store: Store, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def names(root: Path, only: Only) -> list[tuple[str, str]]:
+def names(root: Path, only: ReportFilter) -> list[tuple[str, str]]:
     return sorted((found.dataset.name, found.scheme.name) for found in chosen(load(root), only))
 
 
 def test_a_preset_keeps_its_schemes_and_the_baselines_that_agree(runs: Path) -> None:
-    assert names(runs, Only(preset="smoke")) == [("toys", "pop"), ("toys", "two")]
-    assert names(runs, Only(["toys"], preset="cpu")) == [("toys", "one"), ("toys", "pop")]
+    assert names(runs, ReportFilter(preset="smoke")) == [("toys", "pop"), ("toys", "two")]
+    assert names(runs, ReportFilter(["toys"], preset="cpu")) == [("toys", "one"), ("toys", "pop")]
 
 
 def test_a_contract_is_named_by_the_beginning_of_its_id(runs: Path) -> None:
     seen = {found.scheme.name: found.contract_id for found in load(runs)}
-    assert names(runs, Only(contract=seen["two"][:5])) == [("toys", "pop"), ("toys", "two")]
-    assert names(runs, Only(contract=seen["longer"])) == [("toys", "longer")]
+    assert names(runs, ReportFilter(contract=seen["two"][:5])) == [("toys", "pop"), ("toys", "two")]
+    assert names(runs, ReportFilter(contract=seen["longer"])) == [("toys", "longer")]
 
 
 @pytest.mark.parametrize(
     ("only", "said"),
     [
-        (Only(["toyz"]), "unknown data set with results 'toyz'; did you mean 'toys'?"),
-        (Only(preset="standard"), "unknown preset with results 'standard'; known: cpu, none, smoke"),
-        (Only(contract="zzz"), "unknown contract with results 'zzz'; known: "),
+        (ReportFilter(["toyz"]), "unknown data set with results 'toyz'; did you mean 'toys'?"),
+        (ReportFilter(preset="standard"), "unknown preset with results 'standard'; known: cpu, none, smoke"),
+        (ReportFilter(contract="zzz"), "unknown contract with results 'zzz'; known: "),
     ],
 )
-def test_what_is_not_there_is_one_line(runs: Path, only: Only, said: str) -> None:
+def test_what_is_not_there_is_one_line(runs: Path, only: ReportFilter, said: str) -> None:
     with pytest.raises(BenchError) as caught:
         chosen(load(runs), only)
     assert str(caught.value).startswith(said)

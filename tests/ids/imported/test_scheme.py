@@ -110,7 +110,7 @@ def test_missing_items_are_an_error_or_numbered(written: Written, made: Made, tr
     assert len(set(map(ids.code, range(4)))) == 4
     assert (
         scheme.warnings(train)[1]
-        == f"1 of {4 if text[0] == 'A' else 3} items of 'some.txt' are not in the catalogue and are left out: 'X9'"
+        == f"1 of {4 if text[0] == 'A' else 3} items of 'some.txt' are not in the catalogue and are skipped: 'X9'"
     )
     if text[0] == "A":  # '1' is taken
         assert [ids.vocabulary.decode(ids.code(item)) for item in (1, 3)] == ["2", "3"]
