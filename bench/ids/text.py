@@ -58,6 +58,7 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
     described = {
         "texts": hashlib.sha256("\x00".join(texts).encode()).hexdigest(),
         "encoder": encoder_digest(settings.encoder),
+        "library": str(installed("scikit-learn" if settings.encoder == OFFLINE else "sentence-transformers")),
         "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten")},
     }
@@ -104,12 +105,10 @@ def _plain(cell: str) -> str:
 
 
 def encoder_digest(encoder: str) -> str:
-    """What an encoder's vectors depend on: the library's version, and the content of a model's files."""
+    """A digest of the content of a model's files; ``""`` for the encoder that has none."""
     if encoder == OFFLINE:
-        import sklearn
-
-        return f"{OFFLINE} scikit-learn {sklearn.__version__}"
-    folder, digest = locate(encoder), hashlib.sha256(str(installed("sentence-transformers")).encode())
+        return ""
+    folder, digest = locate(encoder), hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.suffix in MODEL_FILES):
         digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
     return digest.hexdigest()

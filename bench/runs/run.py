@@ -24,7 +24,7 @@ from bench.runs.attribution import attribute_errors
 from bench.runs.baseline_run import baseline_outcome
 from bench.runs.code import code_of
 from bench.runs.progress import Display
-from bench.runs.request import Request
+from bench.runs.request import Request, digest_of
 from bench.runs.scheme_run import SchemeRun
 from bench.runs.transfer_run import outdated, split_of, transferred
 from bench.training.cost import MemoryMeter, environment
@@ -114,7 +114,7 @@ def _outcome(
 
 def _store(request: Request, split: Split, outcome: Outcome, partial: Path, accelerator: Accelerator) -> None:
     """Write the result. BenchError where a file that the subject read is no longer the one that its identity names."""
-    if request.subject.cache_key() != request.run.scheme.inputs:
+    if digest_of(request.subject.cache_key()) != request.run.scheme.inputs:
         raise BenchError(
             f"a file that {request.subject.name} reads has changed while {request.run.title} ran; run it again"
         )

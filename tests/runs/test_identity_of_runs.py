@@ -130,7 +130,7 @@ def test_the_result_of_another_run_never_passes_for_this_one(
     run: Run, mine: Path, cells: Cells, tmp_path: Path
 ) -> None:
     assert run("--id-scheme", f"{mine}:One").code == 0
-    assert run("--id-scheme", f"{mine}:Other", "--seeds", "1").code == 0
+    assert run("--id-scheme", f"{mine}:Other", "--seed", "1").code == 0
     one, other = sorted(cells(tmp_path / "results"), key=lambda folder: folder.name)
     shutil.rmtree(one)
     shutil.copytree(other, one)  # as a file system would that takes both names for one

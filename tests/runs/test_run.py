@@ -167,7 +167,7 @@ def wait_for(results: Path, process: subprocess.Popen[Any]) -> None:
 
 def test_a_second_process_on_one_cell_gets_one_line(bench: Bench, quick: list[str], long: Path, tmp_path: Path) -> None:
     cell = tmp_path / long.relative_to(long.parents[4])
-    with store.building(cell, fresh=False):
+    with store.building(cell, store.Begun({})):
         said = bench(*numeric(quick, tmp_path, *LONG))
     assert said.code == 1
     errors = [line for line in said.err.splitlines() if line.startswith("bench: ")]
@@ -203,7 +203,7 @@ def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    checkpoint, model = "bench.training.checkpoint.save_file", "bench.backbone.huggingface.save_file"
+    checkpoint, model = "safetensors.torch.save_file", "bench.backbone.huggingface.save_file"
     for target in (checkpoint, model, "pandas.DataFrame.to_parquet"):
         with monkeypatch.context() as patch:
             patch.setattr(target, full)
@@ -246,6 +246,7 @@ def test_real_ratings(bench: Bench, tiny: Path, cells: Cells, tmp_path: Path) ->
         "users": 943,
         "items": 1682,
         "interactions": 100000,
+        "parts": [],
     }
     assert pop["split"] == {"train_users": 943, "validation_users": 943, "test_users": 943}
     ndcg = {name: cell["metrics"]["strict"]["ndcg@10"] for name, cell in found.items()}

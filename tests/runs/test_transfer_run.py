@@ -256,11 +256,6 @@ def test_a_test_of_weights_that_are_gone_is_done_again(
         title = f"textual/title on {name}, trained on toy+park, seed 0"
         assert f"{title}: its model has changed since, so it is run again" in said.err
     assert bench(*words, *FAST, "--results", tmp_path).err.count("finished already in") == 4
-    (home / "ids.safetensors").unlink()
-    said = bench(*words, *FAST, "--results", tmp_path)
-    assert said.err.splitlines()[-1] == (
-        f"bench: '{home / 'ids.safetensors'}' is missing beside its result.json; run it again with --force"
-    )
 
 
 # -- what can't be done -----------------------------------------------------------------------------------------------
