@@ -35,7 +35,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Cells that differ only in their seed, ordered by it."""
+    """Runs that differ only in their seed, ordered by it."""
 
     label: str
     runs: tuple[Result, ...]

@@ -31,7 +31,7 @@ def strong(text: str) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """Cell folders below the results folder, and which of their ``file:field`` a value was read or computed from.
+    """Run folders below the results folder, and which of their ``file:field`` a value was read or computed from.
 
     The fields of ``result.json`` are its keys joined by dots; those of a Parquet file are its columns. ``published``
     names entries of ``bench/report/published.toml`` that it was taken from or compared with.

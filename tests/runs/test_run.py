@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -99,6 +100,11 @@ def test_a_cell_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
     table = pd.read_parquet(long / "per_user.parquet")
     assert table["user"].tolist() == [f"u{user:02d}" for user in range(40)]
     (result,) = load(long.parents[4])
+    assert result.files == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in long.iterdir()
+        if path.name != "result.json"
+    }
     assert result.values("hit@10").mean() == pytest.approx(result.metrics["strict"]["hit@10"])
     assert result.costs.train_seconds
     assert result.costs.peak_memory_mb
