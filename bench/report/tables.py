@@ -14,6 +14,7 @@ from bench.report.rows import Row, Section, sections
 from bench.report.sampling import resample
 from bench.report.significance import Line
 from bench.report.table import Chapter, Column, Note, Table, strong
+from bench.results.identity import folder_name
 from bench.results.read import Result
 
 
@@ -119,5 +120,5 @@ def missing(section: Section, others: Sequence[Section], broken: Sequence[str] =
     elsewhere = dict.fromkeys(row.label for row in trained if row.label not in here)
     said = [f"{label} lacks seed {', '.join(map(str, lacking))}" for label, lacking in gaps if lacking]
     said += [f"{label} has no result on this data set" for label in elsewhere]
-    said += [f"{path} cannot be read" for path in broken if path.split("/")[1] == section.dataset.name]
+    said += [f"{path} cannot be read" for path in broken if path.split("/")[1] == folder_name(section.dataset.name)]
     return "; ".join(said)

@@ -83,7 +83,7 @@ def line(text: str) -> int:
         (
             "--id-scheme",
             "InRequire",
-            f"mine/require failed in require: ValueError: two lines (mine.py, line {line('two')})",
+            f"mine/require failed in validate_items: ValueError: two lines (mine.py, line {line('two')})",
         ),
         (
             "--baseline",

@@ -39,7 +39,7 @@ def run(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory
 
 
 def cell_of(run: Path, scheme: str) -> Path:
-    return next(run.glob(f"runs/*/set-{scheme}@*/*/0/result.json")).parent
+    return next(run.glob(f"runs/*/set.{scheme}@*/*/0/result.json")).parent
 
 
 def test_the_result_says_what_was_chosen(run: Path) -> None:
@@ -58,7 +58,7 @@ def test_the_report_has_them_beside_tokens(bench: Bench, run: Path, tmp_path: Pa
     said = bench("report", "--results", run, *asked)
     assert said.code == 0, said.err
     text = (tmp_path / "r.md").read_text()
-    for words in ("set/setrec", "set/cf-only", "set/semantic-only", "numeric/sequential", "weight of others"):
+    for words in ("set/setrec", "set/cf-only", "set/semantic-only", "numeric/sequential", "semantic weight"):
         assert words in text
 
 

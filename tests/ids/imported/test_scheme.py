@@ -127,7 +127,8 @@ def test_many_missing_items_take_few_tokens(written: Written, made: Made, toy: D
 def test_identity_is_the_content(written: Written, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written("four.index.json", json.dumps(INDEX))
     first = made(path)
-    assert first.cache_key() == first.settings.content != ""
+    assert len(first.settings.content) == 12
+    assert first.cache_key() == "", "the digest is a setting already"
     monkeypatch.chdir(tmp_path)
     assert type(made(Path("four.index.json"))) is type(first)
     assert made(Path("four.index.json")).settings == first.settings
