@@ -79,10 +79,12 @@ def test_a_finished_cell_ranks_again_as_it_was_tested(run: Path, toy: Dataset) -
 def test_a_head_that_is_missing_or_of_another_run_is_told(run: Path, tmp_path: Path) -> None:
     shutil.copytree(cell_of(run, "setrec"), tmp_path / "cell")
     shutil.copy(cell_of(run, "cf-only") / "head.safetensors", tmp_path / "cell")
-    with pytest.raises(BenchError, match=r"head\.safetensors' is corrupt .it belongs to other identifiers"):
+    with pytest.raises(BenchError, match=r"head\.safetensors' is corrupt: its SHA-256 differs"):
         restore(tmp_path / "cell")
     (tmp_path / "cell" / "head.safetensors").unlink()
-    with pytest.raises(BenchError, match=r"has no head\.safetensors; run it again with --force"):
+    with pytest.raises(
+        BenchError, match=r"head\.safetensors' is missing beside its result.json; run it again with --force"
+    ):
         restore(tmp_path / "cell")
 
 

@@ -71,7 +71,7 @@ def _check(path: Path, vectors: NDArray[Any], items: ItemTable) -> None:
     if vectors.ndim != 2 or len(vectors) != len(items) or vectors.dtype.kind not in "fiu":
         raise BenchError(
             f"'{path}' must hold numbers [{len(items)} items, width], a row for each item of the catalogue; "
-            f"found {vectors.dtype} {list(vectors.shape)}"
+            f"got {vectors.dtype} {list(vectors.shape)}"
         )
     wrong = ~np.isfinite(vectors.astype(np.float32)).all(axis=1)
     if wrong.any():
