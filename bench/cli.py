@@ -90,14 +90,14 @@ def run(
         str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
     ] = "",
     tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Get what data is missing, and accept its licence.")] = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
-    """Train and test identifier schemes and baselines; every data set x scheme x seed is a cell, stored when finished.
+    """Train and test identifier schemes and baselines; every data set x scheme x seed is a run, stored when finished.
 
-    A cell that is finished is not run again, one that was stopped goes on where it stopped.
+    A run that is finished is not run again, one that was interrupted is resumed.
     """
     from bench.runs.matrix import Plan, execute, resolve
 
@@ -147,7 +147,7 @@ def report(
     figures: Annotated[Path | None, typer.Option(help="A folder for all pictures, as .png and .svg.")] = None,
     html: Annotated[Path | None, typer.Option(help="One page with everything, which needs no network.")] = None,
     latex: Annotated[Path | None, typer.Option(help="All tables for a paper (booktabs), as .tex.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="One row for each finished cell, as .csv or .parquet.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="One row for each finished run, as .csv or .parquet.")] = None,
     values: Annotated[
         Path | None, typer.Option(help="Every value of every table with its source, as .csv or .parquet.")
     ] = None,
@@ -155,9 +155,9 @@ def report(
     results: Results = Path("results"),
 ) -> None:
     """Tables of what is finished: quality, comparisons, costs, identifiers, slices; on the terminal and as Markdown."""
-    from bench.report.write import Files, Only, write
+    from bench.report.write import OutputPaths, ReportFilter, write
 
-    files = Files(
+    files = OutputPaths(
         out=out or results / "report.md",
         latex=latex,
         csv=csv,
@@ -168,15 +168,15 @@ def report(
         figures=figures,
         html=html,
     )
-    write(results, Only(lists.named("--dataset", dataset or None), preset, contract), files, as_json)
+    write(results, ReportFilter(lists.named("--dataset", dataset or None), preset, contract), files, as_json)
 
 
 @app.command(
     epilog="Examples:\n\n`bench compare textual numeric/random --dataset toys`\n\n"
-    "`bench compare results/runs/toys/textual-title@2/584c8526-74386b/0 pop --dataset toys --json`"
+    "`bench compare results/runs/toys/textual.title@2/ba75bb88-74386b/0 pop --dataset toys --json`"
 )
 def compare(
-    run_a: Annotated[str, typer.Argument(help="Folder of a cell, name of what was run, or a row of the report.")],
+    run_a: Annotated[str, typer.Argument(help="Folder of a run, name of what was run, or a row of the report.")],
     run_b: Annotated[str, typer.Argument(help="The same of the run to compare with.")],
     dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the mean over all seeds of a run.")] = None,
@@ -191,11 +191,11 @@ def compare(
 
 @app.command(
     epilog="Examples:\n\n`bench recommend textual --dataset ml-100k --history 50,181,172`\n\n"
-    "`bench recommend results/runs/toys/textual-title@2/584c8526-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
+    "`bench recommend results/runs/toys/textual.title@2/ba75bb88-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
     "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
 )
 def recommend(
-    run: Annotated[str, typer.Argument(help="Folder of a cell, name of a scheme, or a row of the report.")],
+    run: Annotated[str, typer.Argument(help="Folder of a run, name of a scheme, or a row of the report.")],
     history: Annotated[
         list[str], typer.Option(help="Items by their original id, oldest first, separated by commas; may be repeated.")
     ],
@@ -247,10 +247,10 @@ def check(
     data_dir: DataDir = None,
 ) -> None:
     """Check in seconds that a scheme meets every requirement, or say which it fails, on which item, and what to do."""
-    from bench.conformance.asked import Asked
+    from bench.conformance.request import CheckRequest
     from bench.conformance.show import check as check_requirements
 
-    if not check_requirements(Asked(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
+    if not check_requirements(CheckRequest(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
         raise typer.Exit(1)
 
 
@@ -337,11 +337,11 @@ def show(
 
 @ids.command(
     epilog="Examples:\n\n`bench ids export semantic/rqkmeans --dataset toys --out toys.index.json`\n\n"
-    "`bench ids export results/runs/toys/textual-title@2/584c8526-74386b/0 --out ids.parquet`\n\n"
+    "`bench ids export results/runs/toys/textual.title@2/ba75bb88-74386b/0 --out ids.parquet`\n\n"
     "`bench run --id-scheme file:toys.index.json --dataset toys` runs them again."
 )
 def export(
-    scheme: Annotated[str, typer.Argument(help="An identifier scheme, or the folder of a finished cell.")],
+    scheme: Annotated[str, typer.Argument(help="An identifier scheme, or the folder of a finished run.")],
     out: Annotated[Path, typer.Option(help="A .json in the shape of LC-Rec's index.json, or a .parquet.")],
     dataset: Annotated[str, typer.Option(help="Data set or folder.")] = "ml-100k",
     seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
@@ -375,7 +375,7 @@ def main() -> None:
         if isinstance(stop, SystemExit) and stop.code != 130:
             raise
         if _is_main_process():
-            typer.echo("\nbench: stopped; the same command goes on from here", err=True)
+            typer.echo("\nbench: interrupted; rerun to resume", err=True)
         sys.exit(130)
 
 

@@ -1,6 +1,6 @@
 """The contract: everything that must be equal before two identifier schemes may be compared.
 
-It is stored with every result, hashed into its place on disk and printed under every table. `--set key=value` changes
+It is stored with every result, hashed into its path on disk and printed under every table. `--set key=value` changes
 one line of it for all schemes of a run at once; a scheme's own settings are not part of it.
 """
 
@@ -9,24 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
 
 from bench.errors import BenchError, unknown
+from bench.protocol import PROTOCOL
 from bench.settings import parse
 
-T = TypeVar("T")
-
 CUTOFFS = (1, 5, 10, 20)  # of the metrics that are reported
-
-
-def added(default: T) -> T:
-    """A line that the contract did not have when results were first published, whose default is how it was until then.
-
-    At its default it is neither stored nor hashed: contracts of before and after are then the same, and so are their
-    ids. Such a default can therefore never change; a preset may say otherwise.
-    """
-    return field(default=default, metadata={"added": True})
 
 
 @dataclass(frozen=True)
@@ -46,8 +36,8 @@ class Contract:
     backbone: str = "mini"  # a size to start from scratch, a checkpoint folder, a hub name, or a config.json
     dropout: float = 0.1
     max_tokens: int = 512  # encoder input; the oldest items are dropped first
-    whole_words: bool = added(False)  # a learned embedding tells the encoder which history item a token belongs to
-    reinitialise: Literal["none", "numbers"] = added("none")  # what a pretrained backbone has to learn anew
+    whole_words: bool = False  # a learned embedding tells the encoder which history item a token belongs to
+    reinitialise: Literal["none", "numbers"] = "none"  # what a pretrained backbone has to learn anew
     # the text around a history: one for each kind; the scheme's own; one of ten; ten, and ranked in an eleventh
     template: Literal["neutral", "scheme", "sampled", "unseen"] = "neutral"
 
@@ -94,9 +84,8 @@ class Contract:
 
     @property
     def lines(self) -> dict[str, Any]:
-        """What is stored with a result and hashed into its id: all but the ``added`` fields that say nothing new."""
-        silent = {f.name for f in fields(self) if "added" in f.metadata and getattr(self, f.name) == f.default}
-        return {name: value for name, value in asdict(self).items() if name not in silent}
+        """What is stored with a result and hashed into its id: the protocol, and every field."""
+        return {"protocol": PROTOCOL, **asdict(self)}
 
     @property
     def id(self) -> str:

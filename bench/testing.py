@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import plugins
-from bench.conformance.asked import NAMES, Asked
+from bench.conformance.request import NAMES, CheckRequest
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Requirement:
     """One requirement of a scheme, to be checked when asked; its name is the id that pytest gives the test."""
 
     name: str
-    asked: Asked
+    asked: CheckRequest
 
     @property
     def __name__(self) -> str:
@@ -63,7 +63,7 @@ def requirements(
 
     ``settings`` are ``key=value`` texts as of ``bench run --set``.
     """
-    asked = Asked(scheme if isinstance(scheme, str) else reference(scheme), dataset, tuple(settings), seed)
+    asked = CheckRequest(scheme if isinstance(scheme, str) else reference(scheme), dataset, tuple(settings), seed)
     return [Requirement(name, asked) for name in NAMES]
 
 
@@ -97,7 +97,7 @@ def _candidates(module: str) -> set[Path]:
 
 
 @functools.lru_cache(maxsize=4)
-def _fixtures(asked: Asked) -> Fixtures:
+def _fixtures(asked: CheckRequest) -> Fixtures:
     from bench.conformance.fixtures import Fixtures
 
     return Fixtures(asked)

@@ -210,8 +210,8 @@ def test_all_leaves_out_by_name_what_needs_text_or_categories(
     monkeypatch.setattr(matrix, "run", lambda request, *_: begun.append(request.subject.name))  # which takes its time
     said = bench("run", "--id-scheme", "all", *quick, "--dataset", data, "--results", tmp_path / "results")
     assert said.code == 0, said.err
-    left = [line for line in said.err.splitlines() if line.startswith("left out of 'all' on toy: ")]
-    named = [line.removeprefix("left out of 'all' on toy: ").partition(": ")[0].split(", ") for line in left]
+    left = [line for line in said.err.splitlines() if line.startswith("skipped in 'all' on toy: ")]
+    named = [line.removeprefix("skipped in 'all' on toy: ").partition(": ")[0].split(", ") for line in left]
     assert sorted(map(len, named)) == [2, 5, 9], left  # for want of categories, of words, of text to embed
     assert ["numeric/category", "numeric/category+independent"] in named
     assert {*begun} == {

@@ -128,7 +128,7 @@ def test_ctrl_c_anywhere_is_130_and_says_how_to_go_on(
 
     monkeypatch.setattr(matrix, "execute", interrupted)
     said = bench(*words)
-    assert (said.code, said.err) == (130, "\nbench: stopped; the same command goes on from here\n")
+    assert (said.code, said.err) == (130, "\nbench: interrupted; rerun to resume\n")
 
 
 def test_help_is_there_for_every_command(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from bench.contract import CUTOFFS, PRESETS, Contract, contract_for, default_preset, digest, setting_names
 from bench.errors import BenchError
+from bench.protocol import PROTOCOL
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,16 +35,24 @@ def test_every_line_of_a_contract_counts(name: str) -> None:
     assert len(changed.id) == 8
 
 
-def test_lines_added_later_leave_earlier_contracts_alone() -> None:
-    """Results of the first contracts keep their place; only a line that says something new is stored and hashed."""
-    stored = json.loads((ROOT / "results" / "toys-cpu" / "textual-title.json").read_text())
-    first = Contract(**stored["contract"])
-    assert (first.lines, first.id) == (stored["contract"], stored["contract_id"])
-    added = set(asdict(Contract())) - set(Contract().lines)
-    assert added == {"whole_words", "reinitialise"}
+def test_a_stored_contract_is_the_contract_and_the_protocol() -> None:
+    """Every line is stored, whatever its value: what is silent at its default can't be told from what did not exist."""
     words = contract_for("cpu", {"whole_words": "true"})
-    assert words.lines == PRESETS["cpu"].contract.lines | {"whole_words": True}
-    assert Contract(**words.lines) == words
+    stored = json.loads(json.dumps(words.lines))
+    assert stored.pop("protocol") == PROTOCOL
+    assert Contract(**stored) == words
+    assert set(Contract().lines) == {"protocol", *asdict(Contract())}
+
+
+def test_another_protocol_is_another_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Contract().id
+    monkeypatch.setattr("bench.contract.PROTOCOL", PROTOCOL + 1)
+    assert Contract().id != before
+
+
+def test_the_changelog_says_under_scores_what_the_protocol_stands_for() -> None:
+    scores = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("### Scores")[1].split("\n## ")[0]
+    assert f"protocol {PROTOCOL}" in " ".join(scores.split())
 
 
 def test_a_digest_knows_no_order() -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
-CELLS = {"alone@1", "probe@1", "random@1", "set-setrec@1", "textual-idgenrec@2"}
+CELLS = {"alone@1", "probe@1", "random@1", "set.setrec@1", "textual.idgenrec@2"}
 
 # A scheme in a file, as anyone may bring one. It sees the trained recommender in every process, and notes the weights.
 # Users are ranked seven at a time, so that there is something to share out.
@@ -113,8 +113,8 @@ def test_it_is_the_same_cell(one: dict[str, Path], two: dict[str, Path]) -> None
     ("scheme", "files"),
     [
         ("probe@1", ["model.safetensors"]),
-        ("set-setrec@1", ["model.safetensors", "head.safetensors"]),
-        ("textual-idgenrec@2", ["model.safetensors", "generator.safetensors"]),
+        ("set.setrec@1", ["model.safetensors", "head.safetensors"]),
+        ("textual.idgenrec@2", ["model.safetensors", "generator.safetensors"]),
     ],
 )
 def test_two_processes_train_one_model(
@@ -133,10 +133,10 @@ def test_two_processes_train_one_model(
 
 def test_two_processes_name_items_alike(one: dict[str, Path], two: dict[str, Path]) -> None:
     """Before and after the stage of the generator, which is trained on gradients that come through the recommender."""
-    alone, together = (pd.read_parquet(cells["textual-idgenrec@2"] / "ids.parquet") for cells in (one, two))
+    alone, together = (pd.read_parquet(cells["textual.idgenrec@2"] / "ids.parquet") for cells in (one, two))
     assert (alone["identifier"] != alone["before"]).any()
     pd.testing.assert_frame_equal(alone, together)
-    first, second = (cells["textual-idgenrec@2"] / "ids.safetensors" for cells in (one, two))
+    first, second = (cells["textual.idgenrec@2"] / "ids.safetensors" for cells in (one, two))
     assert first.read_bytes() == second.read_bytes()  # with the names of users
 
 

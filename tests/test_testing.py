@@ -10,7 +10,7 @@ from pathlib import Path
 import numeric_ids
 import pytest
 
-from bench.conformance.asked import NAMES
+from bench.conformance.request import NAMES
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.ids.identifiers import TokenIds

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.conformance.asked import NAMES
+from bench.conformance.request import NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = (ROOT / "bench" / "TUTORIAL.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ RecBole runs in a process of its own (``child``), on pre-split files of our spli
 metric on our validation users. What comes back through a pipe (``messages``) is scores of the whole catalogue, not
 ranks: to rank a user RecBole would have to be told the target. So it never holds a test target, test histories reach
 it only when training is over, and ties and excluded items are treated by our evaluation as for everybody else. The
-ranks of every user are in ``per_user.parquet`` of the cell.
+ranks of every user are in ``per_user.parquet`` of the run.
 
     bench run --baseline sasrec --dataset toys --tune 20 --set sasrec.n_layers=2
 

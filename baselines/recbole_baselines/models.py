@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.contract import added
 from bench.errors import BenchError
 
 Ranges = dict[str, tuple[Any, ...]]
@@ -26,7 +25,7 @@ class Searched:
     """Settings of every model that has ranges to search, none of which RecBole gets."""
 
     tune: int = 0  # trials of a random search; 0: the settings as they are
-    fixed: tuple[str, ...] = added(())  # what the search leaves as it is; everything given with --set is
+    fixed: tuple[str, ...] = ()  # what the search leaves as it is; everything given with --set is
 
     def __post_init__(self) -> None:
         for name, lowest in LEAST.items():

@@ -1,4 +1,4 @@
-"""What RecBole's trainer does in our way: it reports, validates by our metric, and can be stopped and gone on with."""
+"""What RecBole's trainer does in our way: it reports, validates by our metric, and can be interrupted and resumed."""
 
 from __future__ import annotations
 

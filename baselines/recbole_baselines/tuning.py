@@ -42,7 +42,7 @@ def draws(ranges: Ranges, present: Mapping[str, Any], trials: int, seed: int) ->
 def attempt(settings: dict[str, Any], folder: Path, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What the search keeps of one trial: its settings, its seconds, and how it validated or why it failed.
 
-    A failure is written into ``folder``, where a search that is gone on with finds it.
+    A failure is written into ``folder``, where a resumed search finds it.
     """
     failure, begin, processor = folder / FAILED, time.monotonic(), time.process_time()
     if failure.exists():

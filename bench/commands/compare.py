@@ -61,7 +61,7 @@ def _run(row: Row) -> dict[str, Any]:
         "settings": dict(first.scheme.settings),
         "contract": first.contract_id,
         "seeds": row.seeds,
-        "folders": [cell.place for cell in row.cells],
+        "folders": [run.path for run in row.runs],
     }
 
 
@@ -71,8 +71,8 @@ def tables(found: Difference) -> list[Table]:
 
 
 def _source(found: Difference, *columns: str) -> Source:
-    cells = (*found.pair.one.cells, *found.pair.other.cells)
-    return Source(tuple(cell.place for cell in cells), tuple(f"per_user.parquet:{column}" for column in columns))
+    runs = (*found.pair.one.runs, *found.pair.other.runs)
+    return Source(tuple(run.path for run in runs), tuple(f"per_user.parquet:{column}" for column in columns))
 
 
 def _metrics(found: Difference) -> Table:
@@ -165,4 +165,4 @@ def _notes(found: Difference) -> list[Note]:
 def _title(row: Row) -> str:
     seeds = ", ".join(str(seed) for seed in row.seeds)
     held = f"{row.first.scheme.name}@{row.first.scheme.version}, contract {row.first.contract_id}, seed {seeds}"
-    return f"{held}: {', '.join(cell.place for cell in row.cells)}"
+    return f"{held}: {', '.join(run.path for run in row.runs)}"

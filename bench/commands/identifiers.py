@@ -21,19 +21,20 @@ from bench.ids import diagnostics, exchange
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
 from bench.ids.text import Embeddings, TextSettings, embed
+from bench.results.digests import RESULT
+from bench.results.read import read
 from bench.results.saved import catalogue, stored_ids
 from bench.runs.attribution import attribute_errors
 from bench.runs.fitting import fitted, language
 from bench.runs.matrix import EVERYTHING, Plan, resolve
 from bench.runs.progress import Display
-from bench.runs.record import stored
 from bench.runs.request import Request
 
 NEAR = 5  # siblings and nearest items that are shown of an item
 
 
 @dataclass(frozen=True)
-class Shown:
+class SchemeSummary:
     """What is shown of one scheme: its figures, and of some items the identifier, the items nearest by identifier, and
     those nearest by text with what they share. A scheme that can't name this catalogue has a ``problem`` instead.
 
@@ -64,11 +65,11 @@ def show(plan: Plan, items: list[str], examples: int, as_json: bool) -> None:
 
 
 def export(plan: Plan, out: Path) -> None:
-    """Write the identifiers of the plan's one scheme, or of the finished cell in that folder, to ``out``."""
+    """Write the identifiers of the plan's one scheme, or of the finished run in that folder, to ``out``."""
     exchange.check_suffix(out)
     (name,), (dataset,), changed = plan.schemes, plan.datasets, None
-    if (Path(name) / "result.json").is_file():
-        keys, titles, _ = catalogue(Path(name) / "ids.parquet")
+    if (Path(name) / RESULT).is_file():
+        keys, titles, _ = catalogue(Path(name))
         ids, items = stored_ids(Path(name)), ItemTable(tuple(keys), {"title": tuple(titles)})
     else:
         view = _View.of(plan, dataset)
@@ -115,18 +116,18 @@ class _View:
             return None, None
         first = [diagnostics.written(ids, item) for item in range(len(ids))]
         request = Request(scheme, self.dataset, self.contract, self.plan.seeds[0], None, self.plan.results)
-        folder = request.cell.folder(self.plan.results)
+        folder = request.run.folder(self.plan.results)
         tables = folder.parents[1].glob(f"*-{request.fingerprint[:6]}/{request.seed}/ids.parquet")
         for path in sorted(tables, key=lambda path: path.stat().st_mtime, reverse=True):
             table = pd.read_parquet(path)
             before = table["before" if "before" in table else "identifier"]
-            if before.tolist() == first and "trained_on" not in stored(path.parent)["contract"]:
+            if before.tolist() == first and not read(path.parent / RESULT, str(path.parent)).trained_on:
                 changed = int((before != table["identifier"]).sum())
                 return (stored_ids(path.parent) if changed else None), changed
         return None, None
 
 
-def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown]:
+def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[SchemeSummary]:
     view = _View.of(plan, name)
     table = view.dataset.items
     chosen = _chosen(table, items, examples, plan.seeds[0])
@@ -138,7 +139,7 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
         except BenchError as error:
             if EVERYTHING not in plan.schemes:
                 raise
-            found.append(Shown(scheme.name, view.dataset.name, problem=str(error)))
+            found.append(SchemeSummary(scheme.name, view.dataset.name, problem=str(error)))
         else:
             after, changed = view.trained(scheme, ids)
             now, trained = (
@@ -146,7 +147,7 @@ def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[Shown
                 for made in (ids, after)
             )
             figures = _figures(ids, view.split)
-            found.append(Shown(scheme.name, view.dataset.name, figures, now, trained, changed=changed))
+            found.append(SchemeSummary(scheme.name, view.dataset.name, figures, now, trained, changed=changed))
     return found
 
 

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.commands.identifiers import Shown
+from bench.commands.identifiers import SchemeSummary
 
 WIDTH = 60  # of an item's text
 SHORT = 28
 
 
-def show(shown: Sequence[Shown]) -> None:
+def show(shown: Sequence[SchemeSummary]) -> None:
     """All schemes on one data set."""
     console = Console(highlight=False)
     for failed in (found for found in shown if found.problem):
@@ -27,7 +27,7 @@ def show(shown: Sequence[Shown]) -> None:
         _print_several(console, made)
 
 
-def _print_several(console: Console, shown: Sequence[Shown]) -> None:
+def _print_several(console: Console, shown: Sequence[SchemeSummary]) -> None:
     """The figures of every scheme, then each item under all of them."""
     console.print(f"identifiers on [bold]{escape(shown[0].dataset)}[/]")
     table = Table(
@@ -98,7 +98,7 @@ def _facts(figures: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _print_one(console: Console, shown: Shown) -> None:
+def _print_one(console: Console, shown: SchemeSummary) -> None:
     figures = shown.figures
     console.print(f"[bold]{escape(shown.scheme)}[/] on {escape(shown.dataset)}")
     facts = Table(box=None, show_header=False, pad_edge=False)
@@ -120,7 +120,7 @@ def _print_one(console: Console, shown: Shown) -> None:
             _print_item(console, after[item["item"]])
 
 
-def _print_changes(console: Console, shown: Shown) -> None:
+def _print_changes(console: Console, shown: SchemeSummary) -> None:
     """What a finished run has made of the identifiers, if there is one: those of the shown items before and after."""
     if shown.changed is None:
         return
@@ -140,9 +140,9 @@ def _print_places(console: Console, figures: dict[str, Any]) -> None:
         "items sharing the prefix": [f"{share:.2%}" for share in figures["shared_prefix"]],
         "codebook used": [f"{share:.1%}" for share in figures.get("codebook_use", [])],
     }
-    table = Table("rank", *(name for name, cells in columns.items() if cells), box=None, pad_edge=False)
-    for rank, row in enumerate(zip(*filter(None, columns.values()), strict=True), start=1):
-        table.add_row(str(rank), *row)
+    table = Table("position", *(name for name, cells in columns.items() if cells), box=None, pad_edge=False)
+    for position, row in enumerate(zip(*filter(None, columns.values()), strict=True), start=1):
+        table.add_row(str(position), *row)
     console.print(table)
 
 

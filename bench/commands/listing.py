@@ -24,7 +24,7 @@ Load = Callable[[str], object]
 
 
 def show(results: Path, data_dir: Path | None, check: bool = False, as_json: bool = False) -> None:
-    """Print schemes, baselines, data sets, presets and finished cells. With ``check`` every plugin is imported, so that
+    """Print schemes, baselines, data sets, presets and finished runs. With ``check`` every plugin is imported, so that
     those are found broken as well whose source looks well.
     """
     if as_json:
@@ -41,12 +41,12 @@ def show(results: Path, data_dir: Path | None, check: bool = False, as_json: boo
     _show(console, "presets (--preset)", [(name, preset.purpose) for name, preset in PRESETS.items()])
     states = ((folder, _state(results / "runs" / folder)) for folder in finished(results))
     done = [(str(folder), state["problem"] or state["model"] or "") for folder, state in states]
-    _show(console, f"finished cells in {results}", done or [("none yet", "")])
+    _show(console, f"finished runs in {results}", done or [("none yet", "")])
 
 
 def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str, list[dict[str, str | None]]]:
     """The same as plain values. ``folder`` of a data set is None where it is not on this machine, ``problem`` of a
-    plugin or a cell where none is known, ``lacks`` of a plugin where what it needs is installed, ``model`` of a cell
+    plugin or a run where none is known, ``lacks`` of a plugin where what it needs is installed, ``model`` of a run
     where it has trained its own.
     """
     return {
@@ -89,19 +89,19 @@ def _recipes() -> list[tuple[str, str]]:
 
 
 def finished(results: Path) -> list[Path]:
-    """Folders of finished cells, relative to ``results/runs``."""
+    """Folders of finished runs, relative to ``results/runs``."""
     runs = results / "runs"
     found = (path.parent.relative_to(runs) for path in runs.glob("*/*/*/*/result.json"))
     return sorted(folder for folder in found if not folder.name.startswith("."))
 
 
 def _state(folder: Path) -> dict[str, str | None]:
-    """Which ``model`` a finished cell has tested, where another cell has trained it, and what ``problem`` it has."""
+    """Which ``model`` a finished run has tested, where another run has trained it, and what ``problem`` it has."""
     try:
-        cell = sound(folder / "result.json", str(folder))
+        run = sound(folder / "result.json", str(folder))
     except BenchError as error:
         return {"model": None, "problem": f"broken: {error}"}
-    home = cell.trained_on and f"{'zero-shot from' if cell.zero_shot else 'trained on'} {cell.trained_on}"
+    home = run.trained_on and f"{'zero-shot from' if run.zero_shot else 'trained on'} {run.trained_on}"
     return {"model": home or None, "problem": None}
 
 

@@ -32,7 +32,7 @@ def plain(
     """The same as plain values."""
     result = saved.result
     return {
-        "run": result.place,
+        "run": result.path,
         "scheme": result.scheme.name,
         "dataset": result.dataset.name,
         "seed": result.seed,
@@ -44,7 +44,7 @@ def plain(
 
 
 def _print(console: Console, saved: Saved, history: Sequence[str], ranked: Sequence[Recommendation]) -> None:
-    read = [(item, saved.titles[saved.places[item]]) for item in history]
+    read = [(item, saved.titles[saved.rows[item]]) for item in history]
     console.print(f"after {', '.join(f'{item} {title}'.strip() for item, title in read) or 'nothing'}", markup=False)
     table = Table("", "item", "title", "score", "identifier", box=None, pad_edge=False)
     table.columns[3].justify = "right"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from bench import backbone
 from bench.conformance import fresh
-from bench.conformance.asked import Asked
 from bench.conformance.cut import cut, moved
 from bench.conformance.fresh import Fresh, Task
+from bench.conformance.request import CheckRequest
 from bench.conformance.result import CheckResult
 from bench.contract import Contract
 from bench.data import sources
@@ -41,7 +41,7 @@ TINY = (
 class Fixtures:
     """Of one scheme on one data set. Its folder goes when it does."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: CheckRequest) -> None:
         self.asked = asked
         self.folder = Path(tempfile.mkdtemp(prefix="bench-check-"))
         self.processes: list[Fresh] = []

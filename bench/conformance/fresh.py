@@ -23,7 +23,7 @@ from bench.errors import said
 from bench.ids import storage
 from bench.ids.identifiers import Ids
 from bench.runs import subjects
-from bench.runs.attribution import origin
+from bench.runs.attribution import location
 from bench.vocabulary import Vocabulary
 
 IDENTIFIERS, AGAIN, REPORT, ERRORS = "identifiers.safetensors", "again.safetensors", "report.json", "errors.txt"
@@ -112,7 +112,7 @@ def fit(folder: Path) -> Report:
         with watched() as opened:
             ids = scheme.fit(LeakedView.of(train, dataset) if scheme.leaks else train)
     except Exception as error:  # whatever a stranger's scheme raises
-        return Report(said(error), origin(error, type(scheme)))
+        return Report(said(error), location(error, type(scheme)))
     if not isinstance(ids, Ids):
         return Report(f"fit returned {type(ids).__name__}, not identifiers")
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from bench.conformance.asked import NAMES
 from bench.conformance.fixtures import Fixtures
 from bench.conformance.identifiers import (
     blind,
@@ -17,6 +16,7 @@ from bench.conformance.identifiers import (
     unique,
     vocabulary,
 )
+from bench.conformance.request import NAMES
 from bench.conformance.result import CheckResult, skipped
 from bench.conformance.training import learns, resumable
 

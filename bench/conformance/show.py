@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.conformance.asked import NAMES, Asked
 from bench.conformance.fixtures import Fixtures
+from bench.conformance.request import NAMES, CheckRequest
 from bench.conformance.requirements import check_requirement
 from bench.conformance.result import CheckResult
 
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "dim"}
 
 
-def check(asked: Asked, as_json: bool) -> bool:
+def check(asked: CheckRequest, as_json: bool) -> bool:
     """Print every requirement with its result. Whether none is broken."""
     begin, fixtures = time.monotonic(), Fixtures(asked)
     results: dict[str, CheckResult] = {}

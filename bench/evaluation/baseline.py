@@ -59,6 +59,10 @@ class AnyBaseline(ABC):
         A library that its package names in ``bench.needs`` is shown by ``bench ls`` where it is missing.
         """
 
+    def cache_key(self) -> str:
+        """A digest of whatever else decides the scores, such as the content of a file that a setting names."""
+        return ""
+
 
 class Baseline(AnyBaseline):
     """A baseline that learns from the training view at once and knows users by their histories alone."""
@@ -80,7 +84,7 @@ class Baseline(AnyBaseline):
 class TrainingContext:
     """What a ``TrainedBaseline`` has at hand while it trains.
 
-    ``folder`` is its own; what it writes there is found again by a run that was stopped, and gone when the cell is
+    ``folder`` is its own; what it writes there is found again by a run that was interrupted, and gone when it is
     finished. ``log`` is a text file that stays with the result. ``selection``, ``max_history`` and ``exclude_history``
     are lines of the contract; what the last excludes from validation is ``validation.seen``, not only what is shown.
     ``progress`` is told step, total and figures for the progress bar and ``log.jsonl``; ``say`` shows a person a line.

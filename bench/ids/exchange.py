@@ -77,7 +77,7 @@ def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], 
         raise BenchError(f"'{path}' must have the columns {', '.join(COLUMNS)}; got {', '.join(columns)}")
     if ids is None and "tokens" in columns:
         raise BenchError(
-            f"'{path}' was written by an older bench, without the vocabulary of its tokens; run its cell again with "
+            f"'{path}' was written by an older bench, without the vocabulary of its tokens; run it again with "
             "--force, or write it anew with bench ids export"
         )
     return columns, ids

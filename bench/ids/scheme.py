@@ -132,7 +132,10 @@ class IdScheme(ABC):
         """BenchError where what the scheme needs is not in this catalogue. Called before the first run."""
 
     def cache_key(self) -> str:
-        """A digest of whatever else decides the identifiers, such as the content of a file that a setting names."""
+        """A digest of whatever else decides the scores, such as the content of a file that a setting names.
+
+        It is part of a run's identity: with another digest the run is another one.
+        """
         return ""
 
     def warnings(self, train: TrainView) -> Sequence[str]:

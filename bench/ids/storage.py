@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import tokenizers
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
+from bench import tensors
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
-from bench.files import replacing, require_readable
 from bench.ids.identifiers import Feature, Ids, Template, TokenIds, VectorIds
 from bench.ids.users import UserIds
 from bench.vocabulary import Vocabulary
@@ -80,13 +75,7 @@ _MADE_OF: dict[str, Callable[[Arrays, Mapping[str, Any], Vocabulary, Template], 
 
 def save(ids: Ids, path: Path, notes: dict[str, float]) -> None:
     """Write identifiers and ``notes`` on how they were made; atomic."""
-    arrays, _ = parts(ids)
-    described = describe(ids) | {"notes": notes}
-    described["digest"] = _digest(described, arrays)
-    with replacing(path, "identifiers") as partial:
-        # safetensors writes several metadata keys in any order: one key, so that equal identifiers are equal bytes
-        stored = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_file(stored, partial, {"bench": json.dumps(described)})
+    tensors.write(path, parts(ids)[0], describe(ids) | {"notes": notes}, "identifiers")
 
 
 def describe(ids: Ids) -> dict[str, Any]:
@@ -107,23 +96,13 @@ def vocabulary_of(described: Mapping[str, Any]) -> Vocabulary:
 
 def load(path: Path) -> tuple[Ids, dict[str, float]]:
     """Read identifiers and notes back. A corrupt file is a BenchError that names it."""
-    require_readable(path)
+    what, hint = "the file of identifiers", "delete the file and run again"
+    arrays, described = tensors.read(path, "np", what, hint)
     try:
-        with safe_open(path, framework="np") as file:
-            described = json.loads((file.metadata() or {}).get("bench", "null"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        if described.pop("digest") != _digest(described, arrays):
-            raise ValueError("its checksum differs")
         facts, template = described["facts"], Template(**described["template"])
         return _MADE_OF[facts["kind"]](arrays, facts, vocabulary_of(described), template), described["notes"]
-    except Exception as error:  # safetensors and tokenizers raise families of their own
-        cause = " ".join(str(error).split())
-        raise BenchError(f"the identifiers in '{path}' are corrupt ({cause}); delete the file and run again") from error
-
-
-def _digest(described: Mapping[str, Any], arrays: Arrays) -> str:
-    contents = (arrays[name].tobytes() for name in sorted(arrays))
-    return hashlib.sha256(b"".join([json.dumps(described).encode(), *contents])).hexdigest()
+    except Exception as error:  # tokenizers raises a family of its own
+        raise tensors.corrupt(path, error, what, hint) from error
 
 
 @singledispatch

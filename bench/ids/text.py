@@ -16,13 +16,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from bench import hub
+from bench import hub, tensors
 from bench.data.dataset import ItemTable, Progress, TrainView
 from bench.errors import BenchError, unknown
-from bench.files import replacing, require_readable
 from bench.versions import installed
 
 OFFLINE = "tfidf-svd"
@@ -61,6 +58,7 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
     described = {
         "texts": hashlib.sha256("\x00".join(texts).encode()).hexdigest(),
         "encoder": encoder_digest(settings.encoder),
+        "library": str(installed("scikit-learn" if settings.encoder == OFFLINE else "sentence-transformers")),
         "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten")},
     }
@@ -74,7 +72,8 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
     raw = _encode(texts, settings.encoder, train.progress)
     arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
     if path:
-        _save(path, described | {"seconds": round(time.monotonic() - begin, 6)}, arrays)
+        seconds = round(time.monotonic() - begin, 6)
+        tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings")
     return arrays["embeddings"]
 
 
@@ -106,12 +105,10 @@ def _plain(cell: str) -> str:
 
 
 def encoder_digest(encoder: str) -> str:
-    """What an encoder's vectors depend on: the library's version, and the content of a model's files."""
+    """A digest of the content of a model's files; ``""`` for the encoder that has none."""
     if encoder == OFFLINE:
-        import sklearn
-
-        return f"{OFFLINE} scikit-learn {sklearn.__version__}"
-    folder, digest = locate(encoder), hashlib.sha256(str(installed("sentence-transformers")).encode())
+        return ""
+    folder, digest = locate(encoder), hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.suffix in MODEL_FILES):
         digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
     return digest.hexdigest()
@@ -166,34 +163,14 @@ def _require_safetensors(folder: Path) -> None:
         )
 
 
-def _save(path: Path, described: dict[str, Any], arrays: dict[str, NDArray[np.float32]]) -> None:
-    metadata = {"bench": json.dumps(described | {"digest": _digest(arrays, described["seconds"])})}
-    with replacing(path, "text embeddings") as partial:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, metadata)
-
-
 def _load(path: Path, described: dict[str, Any], items: int) -> tuple[Embeddings, float]:
-    """What ``_save`` wrote, and the seconds it took. BenchError where it is corrupt or not what its name says."""
-    require_readable(path)
-    try:
-        with safe_open(path, framework="np") as file:
-            stored = json.loads((file.metadata() or {}).get("bench", "null"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        seconds = float(stored.pop("seconds"))
-        if stored.pop("digest") != _digest(arrays, seconds):
-            raise ValueError("its checksum differs")
-        if stored != described or len(arrays["embeddings"]) != items:
-            raise ValueError("it holds the vectors of another encoder or of other texts")
-    except (OSError, SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise BenchError(
-            f"the text embeddings in '{path}' are corrupt ({error}); delete the file and run again"
-        ) from error
-    return np.asarray(arrays["embeddings"], np.float32), seconds
-
-
-def _digest(arrays: dict[str, NDArray[np.float32]], seconds: float) -> str:
-    parts = (name.encode() + arrays[name].tobytes() for name in sorted(arrays))
-    return hashlib.sha256(b"".join([repr(seconds).encode(), *parts])).hexdigest()
+    """What ``embed`` has written, and the seconds it took. BenchError where it is corrupt or not what its name says."""
+    what, hint = "the file of text embeddings", "delete the file and run again"
+    arrays, stored = tensors.read(path, "np", what, hint)
+    seconds = stored.pop("seconds", None)
+    if seconds is None or stored != described or len(arrays.get("embeddings", ())) != items:
+        raise tensors.corrupt(path, "it holds the vectors of another encoder or of other texts", what, hint)
+    return np.asarray(arrays["embeddings"], np.float32), float(seconds)
 
 
 def tfidf_svd(texts: Sequence[str]) -> Embeddings:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.report.comparisons import Comparison, Pair, compare
-from bench.report.contracts import varying
+from bench.report.contracts import other_code, varying
 from bench.report.quality import FURTHER, HEADLINES
 from bench.report.rows import HEADLINE, Row
 from bench.report.slices import Slicing, mean_and_error, normal, slicings
@@ -57,9 +57,14 @@ def difference(one: Row, other: Row) -> Difference:
             f"cannot compare '{one.label}' on {one.first.dataset.name} with '{other.label}' on "
             f"{other.first.dataset.name}; name two runs on one data set"
         )
+    if unlike := other_code(one.first, other.first):
+        raise BenchError(
+            f"cannot compare '{one.first.path}' with '{other.first.path}': other code computed them, {unlike}; "
+            "run the older one again"
+        )
     if not pair.users:
         raise BenchError(
-            f"cannot compare '{one.first.place}' with '{other.first.place}': no user was tested on one item in both"
+            f"cannot compare '{one.first.path}' with '{other.first.path}': no user was tested on one item in both"
         )
     (metrics,) = compare([pair], METRICS)
     found = tuple(slicings(one.first.table))
@@ -90,14 +95,17 @@ def _slices(pair: Pair, slicing: Slicing) -> list[Slice]:
 
 def _unlike(one: Result, other: Result) -> dict[str, dict[str, dict[str, list[str]]]]:
     """A baseline is not trained under the contract: it differs only in what its own contract holds."""
-    partial = [letter for letter, cell in (("A", one), ("B", other)) if cell.scheme.kind == "baseline"]
+    partial = [letter for letter, run in (("A", one), ("B", other)) if run.scheme.kind == "baseline"]
     held = {kind: {"A": of(one), "B": of(other)} for kind, of in HELD.items()}
     return {kind: varying(pair, partial if kind == "contract" else ()) for kind, pair in held.items()}
 
 
 HELD: Mapping[str, Callable[[Result], Mapping[str, Any]]] = {
-    "data": lambda cell: {"fingerprint": cell.dataset.fingerprint, **cell.split},
-    "contract": lambda cell: cell.contract,
-    "settings": lambda cell: {"scheme": f"{cell.scheme.name}@{cell.scheme.version}", **cell.scheme.settings},
-    "environment": lambda cell: {"bench": cell.bench, **{k: v for k, v in cell.environment.items() if k != "command"}},
+    "data": lambda run: {"fingerprint": run.dataset.fingerprint, **run.split},
+    "contract": lambda run: run.contract,
+    "settings": lambda run: {
+        "scheme": f"{run.scheme.name}@{run.scheme.version}",
+        **run.scheme.stated,
+    },
+    "environment": lambda run: {"bench": run.bench, **{k: v for k, v in run.environment.items() if k != "command"}},
 }

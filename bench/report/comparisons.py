@@ -17,7 +17,7 @@ from bench.evaluation.seed_noise import SeedsPart, p_with_seeds, widened
 from bench.evaluation.statistics import ends, resampled_means
 from bench.report.contracts import comparable
 from bench.report.rows import HEADLINE, Row
-from bench.results.read import UserTable
+from bench.results.table import UserTable
 
 LEVEL = 0.05  # of the corrected p below which a difference is called one
 ROUNDED = 12  # decimals kept of a user's value: means over seeds carry rounding errors

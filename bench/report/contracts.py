@@ -1,7 +1,8 @@
 """Under which conditions the rows of a table were made, and which of them may be compared.
 
-Two schemes compare only under the same contract. A baseline is not trained by the harness: it compares with whatever
-agrees with it on the keys that its own contract holds (split, history, candidates).
+Two schemes compare only under the same contract, whose first line is the protocol: the version of the code that all
+rows share. Unequal versions of one scheme never compare. A baseline is not trained by the
+harness: it compares with whatever agrees with it on the keys that its own contract holds (split, history, candidates).
 """
 
 from __future__ import annotations
@@ -19,9 +20,30 @@ if TYPE_CHECKING:
 
 
 def comparable(one: Row, other: Row) -> bool:
-    """Whether the better of two rows may be called better; what leaks is beyond compare."""
+    """Whether the better of two rows may be called better; what leaks is beyond compare, and so is what other code
+    made: under another protocol, or by another version of the same scheme.
+    """
     leaks = one.first.scheme.leaks or other.first.scheme.leaks
-    return one is other or (agree(one.first, other.first) and not leaks)
+    return one is other or (agree(one.first, other.first) and not leaks and not other_code(one.first, other.first))
+
+
+def other_code(one: Result, other: Result) -> str:
+    """What of the code that two results were computed by is unequal, in words; "" where nothing is known to be."""
+    if one.protocol != other.protocol:
+        return f"protocol {one.protocol} and protocol {other.protocol}"
+    mine, theirs = one.scheme, other.scheme
+    if (mine.name, mine.kind) == (theirs.name, theirs.kind) and mine.version != theirs.version:
+        return f"version {mine.version} and version {theirs.version} of {mine.name}"
+    return ""
+
+
+def unequal_versions(rows: Sequence[Row]) -> list[str]:
+    """The rows of each scheme of which there are several versions: ``one@1, one@2``."""
+    held: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        held.setdefault((row.first.scheme.kind, row.first.scheme.name), []).append(row)
+    several = (found for found in held.values() if len({row.first.scheme.version for row in found}) > 1)
+    return [", ".join(dict.fromkeys(row.label for row in found)) for found in several]
 
 
 def agree(one: Result, other: Result) -> bool:
@@ -60,8 +82,8 @@ def contracts(rows: Sequence[Row]) -> Contracts:
 
 def _letter(number: int) -> str:
     """A, B, … Z, A1, B1, …"""
-    turn, place = divmod(number, len(ascii_uppercase))
-    return ascii_uppercase[place] + (str(turn) if turn else "")
+    turn, position = divmod(number, len(ascii_uppercase))
+    return ascii_uppercase[position] + (str(turn) if turn else "")
 
 
 def settings(values: Mapping[str, Any], without: Collection[str] = ()) -> str:

@@ -60,5 +60,5 @@ COSTS = (
     _measured("tokens written", "tokens_written", weights),
     _measured("inference (s per 1,000 users)", "inference_seconds_per_1000_users", seconds),
     _measured("peak memory (MB)", "peak_memory_mb", lambda value: number(value, 0)),
-    Cost("seeds", "seed", lambda row: float(len(row.cells)), lambda value: number(value, 0)),
+    Cost("seeds", "seed", lambda row: float(len(row.runs)), lambda value: number(value, 0)),
 )

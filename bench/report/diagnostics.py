@@ -49,7 +49,7 @@ def _invalid(row: Row) -> Cell:
 
 def _further(rows: Sequence[Row]) -> list[Column]:
     keys = dict.fromkeys(
-        key for row in rows for cell in row.cells if cell.identifiers is not None for key in cell.identifiers.further
+        key for row in rows for run in row.runs if run.identifiers is not None for key in run.identifiers.further
     )
     columns = (Column(key.replace("_", " "), tuple(_figure(row, key) for row in rows)) for key in keys)
     return [

@@ -11,26 +11,27 @@ from bench.errors import BenchError, unknown
 from bench.report.labels import labels, names
 from bench.report.rows import Row, sections
 from bench.results import read as stored
+from bench.results.identity import folder_name
 from bench.results.read import Result
 
 
 def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Row:
-    """The cells that ``asked`` names, which may differ in their seed only.
+    """The runs that ``asked`` names, which may differ in their seed only.
 
-    ``asked`` is the folder of a cell, as such or below ``results`` or ``results/runs``, or a folder with the cells of
+    ``asked`` is the folder of a run, as such or below ``results`` or ``results/runs``, or a folder with the runs of
     several seeds; else a scheme's or baseline's name, with or without ``@version``, or the name of its family: that is
     the variant that ``bench run`` takes it for, or where that has no run whatever there is; or the label of a row in
     the report of all results or of this data set alone, with or without the letter or the id of its contract. By name
-    no broken cell is found, unless it is all there is.
+    no broken run is found, unless it is all there is.
     BenchError where that is nothing, broken, or more than one run.
     """
     found = _of_folder(results, asked)
     broken: dict[str, BenchError] = {}
     known = [] if found else stored.load(results, broken)
     found = found or _of_name(known, broken, asked, dataset)
-    kept = [cell for cell in found if dataset in (None, cell.dataset.name) and seed in (None, cell.seed)]
+    kept = [run for run in found if dataset in (None, run.dataset.name) and seed in (None, run.seed)]
     if not kept:
-        have = ", ".join(f"{cell.dataset.name} seed {cell.seed}" for cell in found)
+        have = ", ".join(f"{run.dataset.name} seed {run.seed}" for run in found)
         wanted = " ".join([*([dataset] if dataset else []), *([] if seed is None else [f"seed {seed}"])])
         raise BenchError(f"'{asked}' has no result for {wanted}; it has {have}")
     rows = [row for section in sections(kept) for row in section.rows]
@@ -41,18 +42,18 @@ def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Ro
 
 def _choice(rows: Sequence[Row], known: Sequence[Result]) -> str:
     """The runs by what a shell may be given for them, and by their folders; only by these where one was asked for."""
-    folders = [row.first.place for row in rows]
+    folders = [row.first.path for row in rows]
     named = {
-        cell.place: name
+        run.path: name
         for section in sections(known)
         for row, name in zip(section.rows, names(section.rows), strict=True)
-        for cell in row.cells
+        for run in row.runs
     }
     several = len({row.first.dataset.name for row in rows}) > 1
     words = [
-        shlex.quote(named[row.first.place]) + (f" --dataset {shlex.quote(row.first.dataset.name)}" if several else "")
+        shlex.quote(named[row.first.path]) + (f" --dataset {shlex.quote(row.first.dataset.name)}" if several else "")
         for row in rows
-        if row.first.place in named
+        if row.first.path in named
     ]
     if len(set(words)) < len(rows):
         return f"name one of their folders: {', '.join(folders)}"
@@ -63,24 +64,24 @@ def _choice(rows: Sequence[Row], known: Sequence[Result]) -> str:
 def _of_folder(results: Path, asked: str) -> list[Result]:
     for folder in (Path(asked), results / asked, results / "runs" / asked):
         below = sorted(folder.rglob("result.json")) if folder.is_dir() else []
-        cells = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-        if cells:
-            return [stored.read(path, path.parent.as_posix()) for path in cells]
+        runs = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+        if runs:
+            return [stored.read(path, path.parent.as_posix()) for path in runs]
     return []
 
 
 def _of_name(
     known: Sequence[Result], broken: Mapping[str, BenchError], asked: str, dataset: str | None
 ) -> list[Result]:
-    exact = [cell for cell in known if asked in (cell.scheme.name, f"{cell.scheme.name}@{cell.scheme.version}")]
+    exact = [run for run in known if asked in (run.scheme.name, f"{run.scheme.name}@{run.scheme.version}")]
     meant = _meant(asked)
-    found = exact or [cell for cell in known if cell.scheme.name in meant]
-    found = found or [cell for cell in known if cell.scheme.name.startswith(f"{asked}/")]
+    found = exact or [run for run in known if run.scheme.name in meant]
+    found = found or [run for run in known if run.scheme.name.startswith(f"{asked}/")]
     found = found or _of_label(known, asked)
-    found = found or _of_label([cell for cell in known if cell.dataset.name == dataset], asked)
+    found = found or _of_label([run for run in known if run.dataset.name == dataset], asked)
     if not found:
-        for place, error in broken.items():
-            if _may_be(place, {asked.partition("@")[0].partition(" ")[0], *meant}):
+        for path, error in broken.items():
+            if _may_be(path, {asked.partition("@")[0].partition(" ")[0], *meant}):
                 raise error
         raise unknown("run", asked, {row.label for section in sections(known) for row in section.rows})
     return found
@@ -88,18 +89,18 @@ def _of_name(
 
 def _of_label(known: Sequence[Result], asked: str) -> list[Result]:
     return [
-        cell
+        run
         for section in sections(known)
         for row, lettered in zip(section.rows, labels(section), strict=True)
         if asked in (row.label, lettered, f"{row.label} {row.first.contract_id}")
-        for cell in row.cells
+        for run in row.runs
     ]
 
 
-def _may_be(place: str, names: set[str]) -> bool:
-    """Whether a broken cell is of a scheme of these names, or of their family, as far as its folder tells."""
-    scheme = place.partition("@")[0].rpartition("/")[2] + "-"
-    return any(scheme.startswith(f"{name.replace('/', '-')}-") for name in names)
+def _may_be(path: str, names: set[str]) -> bool:
+    """Whether a broken run is of a scheme of these names, or of their family, as far as its folder tells."""
+    scheme = path.partition("@")[0].rpartition("/")[2] + "."
+    return any(scheme.startswith(f"{folder_name(name)}.") for name in names)
 
 
 def _meant(asked: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""A report as data frames: one line for each stored cell, or one for each value of its tables."""
+"""A report as data frames: one line for each stored run, or one for each value of its tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from bench.evaluation.statistics import ends
 from bench.report.quality import HEADLINES
 from bench.report.sampling import resample
 from bench.report.table import Cell, Chapter, Table
-from bench.results.read import IdentifierFacts, Result
+from bench.results.read import Result
+from bench.results.schema import IdentifierFacts
 
 WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], object]] = {
     ".csv": lambda frame, path: frame.to_csv(path, index=False),
@@ -40,9 +41,9 @@ def plain(chapters: Sequence[Chapter]) -> list[dict[str, object]]:
 
 
 def _values(chapter: Chapter, table: Table) -> list[dict[str, object]]:
-    place = {"data": chapter.title, "table": table.name}
+    where = {"data": chapter.title, "table": table.name}
     return [
-        {**place, "line": at, "row": table.head.cells[at].text, "column": column.title, **_value(cell)}
+        {**where, "line": at, "row": table.head.cells[at].text, "column": column.title, **_value(cell)}
         for column in table.columns
         for at, cell in enumerate(column.cells)
     ]
@@ -56,20 +57,20 @@ def _value(cell: Cell) -> dict[str, object]:
         "sd": cell.sd,
         "low": low,
         "high": high,
-        "place": cell.place,
+        "highlight": cell.highlight,
         "mark": cell.mark,
         "source": str(cell.source),
     }
 
 
 def frame(results: Sequence[Result]) -> pd.DataFrame:
-    """One line for each cell, all that its result.json holds in flat columns, and intervals of the headlines.
+    """One line for each run, all that its result.json holds in flat columns, and intervals of the headlines.
 
-    These are 95 % bootstrap intervals over users alone: one cell is one training, and knows of no other.
+    These are 95 % bootstrap intervals over users alone: one run is one training, and knows of no other.
     """
     resample(results, HEADLINES)
     made = pd.DataFrame([_flat(result) for result in results])
-    for name in made.select_dtypes("object"):  # a setting may be a word for one cell and a number for another
+    for name in made.select_dtypes("object"):  # a setting may be a word for one run and a number for another
         kinds = {type(value) for value in made[name] if value is not None and value == value}
         if len(kinds) > 1:
             made[name] = [None if value is None or value != value else str(value) for value in made[name]]
@@ -101,7 +102,7 @@ def _flat(result: Result) -> dict[str, object]:
         **_prefixed("environment", result.environment),
         "bench": result.bench,
         "created": result.created,
-        "folder": result.place,
+        "folder": result.path,
     }
 
 

@@ -90,17 +90,17 @@ def samples(section: Section, count: int = SAMPLE) -> Table | None:
 
 
 def _items(row: Row, found: Identifiers, items: Sequence[str]) -> Column:
-    place = {item: at for at, item in enumerate(found.items)}
-    titles = [found.titles[place[item]] for item in items]
-    source = Source((row.first.place,), ("ids.parquet:item", *(["ids.parquet:title"] if any(titles) else [])))
+    position = {item: at for at, item in enumerate(found.items)}
+    titles = [found.titles[position[item]] for item in items]
+    source = Source((row.first.path,), ("ids.parquet:item", *(["ids.parquet:title"] if any(titles) else [])))
     texts = (f"{title} ({item})" if title else item for item, title in zip(items, titles, strict=True))
     return Column("item", tuple(Cell(text, source, text) for text in texts), numeric=False)
 
 
 def _identifiers(row: Row, found: Identifiers, items: Sequence[str]) -> Column:
-    place = {item: at for at, item in enumerate(found.items)}
-    source = Source((row.first.place,), ("ids.parquet:identifier",))
-    texts = (found.texts[place[item]] for item in items)
+    position = {item: at for at, item in enumerate(found.items)}
+    source = Source((row.first.path,), ("ids.parquet:identifier",))
+    texts = (found.texts[position[item]] for item in items)
     return Column(row.label, tuple(Cell(text, source, text) for text in texts), numeric=False)
 
 
@@ -163,7 +163,7 @@ def pieces(note: Note) -> Markup:
 
 def shown(cell: Cell) -> Markup:
     """A cell with its spread and interval: strong the best, underlined the second."""
-    value = _tagged(TAGS[cell.place], broken(cell.text + cell.mark))
+    value = _tagged(TAGS[cell.highlight], broken(cell.text + cell.mark))
     rest = " ".join(part for part in (cell.spread, f"[{cell.interval}]" if cell.interval else "") if part)
     return Markup("{} {}").format(value, _tagged("small", escape(rest))) if rest else value
 

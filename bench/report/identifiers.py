@@ -1,4 +1,4 @@
-"""The identifiers of a finished cell, read back from its ``ids.parquet``."""
+"""The identifiers of a finished run, read back from its ``ids.parquet``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.files import require_readable
 from bench.report.rows import Row, Section
+from bench.results import digests
 from bench.results.read import Result
 
 END = -1  # stands behind the last token of an identifier
+TABLE = "ids.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +50,14 @@ def of_section(section: Section) -> list[tuple[Row, Identifiers]]:
 
 
 def of_result(result: Result) -> Identifiers | None:
-    """None for a baseline, and where a cell keeps no tokens. A corrupt file is a BenchError that names it."""
-    path = result.folder / "ids.parquet"
-    if result.identifiers is None or not path.is_file():
+    """None for a baseline, and where a run keeps no tokens. A corrupt file is a BenchError that names it."""
+    if result.identifiers is None or TABLE not in result.files:
         return None
-    return _read(path, path.stat().st_mtime_ns)
+    return _read(digests.check(result.folder, TABLE, result.files), result.files[TABLE])
 
 
 @lru_cache(maxsize=128)
-def _read(path: Path, changed: int) -> Identifiers | None:
-    require_readable(path)
+def _read(path: Path, digest: str) -> Identifiers | None:
     try:
         table = pq.read_table(path)
         if "tokens" not in table.column_names or not len(table):
@@ -68,7 +67,7 @@ def _read(path: Path, changed: int) -> Identifiers | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # Arrow's errors are ValueErrors
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BenchError(f"'{path}' is corrupt ({reason}); run that cell again with --force") from error
+        raise BenchError(f"'{path}' is corrupt ({reason}); run it again with --force") from error
 
 
 def _texts(table: pa.Table, name: str) -> tuple[str, ...]:
@@ -92,4 +91,4 @@ def sample(found: Sequence[Identifiers], count: int, seed: int = 0) -> list[str]
     """
     shared = sorted(set.intersection(*(set(identifiers.items) for identifiers in found))) if found else []
     chosen = np.random.default_rng(seed).permutation(len(shared))[:count]
-    return [shared[place] for place in np.sort(chosen)]
+    return [shared[position] for position in np.sort(chosen)]

@@ -73,7 +73,7 @@ def _note(note: Note) -> str:
 
 def _cell(cell: Cell) -> str:
     text = escaped(cell.text)
-    value = {"best": f"\\textbf{{{text}}}", "second": f"\\underline{{{text}}}", "": text}[cell.place]
+    value = {"best": f"\\textbf{{{text}}}", "second": f"\\underline{{{text}}}", "": text}[cell.highlight]
     mark = f"\\textsuperscript{{{escaped(cell.mark)}}}" if cell.mark else ""
     rest = [escaped(cell.spread), f"{{\\scriptsize [{escaped(cell.interval)}]}}" if cell.interval else ""]
     return " ".join(part for part in (value + mark, *rest) if part)

@@ -38,7 +38,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     text = escaped(cell.text) + cell.mark
-    value = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.place]
+    value = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.highlight]
     return " ".join(part for part in (value, cell.spread, f"[{cell.interval}]" if cell.interval else "") if part)
 
 

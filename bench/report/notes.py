@@ -11,7 +11,8 @@ from bench.report.rows import Row, differing
 from bench.report.seed_notes import of_noise
 from bench.report.significance import Tested
 from bench.report.table import DAGGER, Note, strong
-from bench.results.read import DatasetFacts, Result, Scalar
+from bench.results.read import Result
+from bench.results.schema import DatasetFacts, Scalar
 
 MACHINE = ("platform", "device", "cpu_threads", "processes")  # where these differ, so do seconds and memory
 SHORT = ("bench", "torch", "device", "cpu_threads", "processes")  # of the environment, under every table
@@ -100,12 +101,12 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
         *_elsewhere(rows),
         *_contracts(found),
         *_baselines(rows, found),
-        Note("split", _alike({name: cell.split for name, cell in _cells(rows).items()})),
+        Note("split", _alike({name: run.split for name, run in _runs(rows).items()})),
         Note("seeds", _seeds(rows)),
         *([Note("missing", missing)] if missing else []),
         Note("schemes", "; ".join(dict.fromkeys(_scheme(row.first) for row in rows))),
         *_environment(rows),
-        Note("results", "; ".join(", ".join(cell.place for cell in row.cells) for row in rows)),
+        Note("results", "; ".join(", ".join(run.path for run in row.runs) for row in rows)),
     ]
 
 
@@ -117,7 +118,7 @@ def under_each(rows: Sequence[Row], found: Contracts) -> list[Note]:
 
 
 def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
-    several = any(len(row.cells) > 1 for row in rows)
+    several = any(len(row.runs) > 1 for row in rows)
     return [
         Note("metrics", METRICS),
         *(
@@ -221,12 +222,12 @@ def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
     return [Note("baselines", text + (", ".join(shared) or "none") + (f"; they differ in {unlike}" if unlike else ""))]
 
 
-def _cells(rows: Sequence[Row]) -> dict[str, Result]:
-    """Every cell by a name that is its own: the row's, with the contract where rows share it, and the seed."""
+def _runs(rows: Sequence[Row]) -> dict[str, Result]:
+    """Every run by a name that is its own: the row's, with the contract where rows share it, and the seed."""
     named = {}
     for row, name in zip(rows, names(rows), strict=True):
-        for cell in row.cells:
-            named[name + (f" seed {cell.seed}" if len(row.cells) > 1 else "")] = cell
+        for run in row.runs:
+            named[name + (f" seed {run.seed}" if len(row.runs) > 1 else "")] = run
     return named
 
 
@@ -253,8 +254,8 @@ def _scheme(result: Result) -> str:
 def _environments(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Without the load, which is another one in every run."""
     return {
-        name: {"bench": cell.bench, **{key: value for key, value in cell.environment.items() if key not in LOAD}}
-        for name, cell in _cells(rows).items()
+        name: {"bench": run.bench, **{key: value for key, value in run.environment.items() if key not in LOAD}}
+        for name, run in _runs(rows).items()
     }
 
 
@@ -277,10 +278,10 @@ def _machines(rows: Sequence[Row]) -> list[Note]:
 def _loaded(rows: Sequence[Row]) -> list[Note]:
     """Which runs had to share the machine: how high the load average was, and how many cores a run used."""
     named = []
-    for name, cell in _cells(rows).items():
-        load, used = _load(cell.environment)
+    for name, run in _runs(rows).items():
+        load, used = _load(run.environment)
         if load > used + LOAD_MARGIN:
-            named.append(f"{name} ({load:.1f}, used {float(cell.environment['cores_used'] or 0):.1f})")
+            named.append(f"{name} ({load:.1f}, used {float(run.environment['cores_used'] or 0):.1f})")
     return [Note("load", strong(LOADED) + ": " + ", ".join(named))] if named else []
 
 

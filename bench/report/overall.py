@@ -85,14 +85,14 @@ def overall(sections: Sequence[Section]) -> list[Chapter]:
 
 
 def _source(rows: Sequence[Row]) -> Source:
-    cells = (cell.place for row in rows for cell in row.cells)
-    return Source(tuple(cells), (f"result.json:metrics.strict.{HEADLINE}",))
+    runs = (run.path for row in rows for run in row.runs)
+    return Source(tuple(runs), (f"result.json:metrics.strict.{HEADLINE}",))
 
 
 def _notes(made: Overall) -> list[Note]:
-    found, cells = made.found, [cell for line in made.rows for row in line for cell in row.cells]
-    machines = {settings(cell.environment, without=["command"]) for cell in cells}
-    holder = next((cell for cell in cells if cell.scheme.kind != "baseline"), cells[0])
+    found, runs = made.found, [run for line in made.rows for row in line for run in row.runs]
+    machines = {settings(run.environment, without=["command"]) for run in runs}
+    holder = next((run for run in runs if run.scheme.kind != "baseline"), runs[0])
     cliques = "; ".join(", ".join(made.labels[at] for at in clique) for clique in found.cliques)
     test = (
         f"Friedman over {found.datasets} data sets: p {found.p:.4f}; critical difference {found.difference:.2f} "

@@ -15,7 +15,8 @@ from importlib.resources import files
 from typing import Any
 
 from bench.report.rows import Estimate
-from bench.results.read import DatasetFacts, Result
+from bench.results.read import Result
+from bench.results.schema import DatasetFacts
 
 if sys.version_info >= (3, 11):
     import tomllib

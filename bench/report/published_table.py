@@ -27,8 +27,8 @@ class Legend:
 
     def letter(self, claim: Claim) -> str:
         self.claims.append(claim)
-        turn, place = divmod(len(self.letters), len(ascii_lowercase))
-        return self.letters.setdefault(claim.source.title, ascii_lowercase[place] + (str(turn) if turn else ""))
+        turn, position = divmod(len(self.letters), len(ascii_lowercase))
+        return self.letters.setdefault(claim.source.title, ascii_lowercase[position] + (str(turn) if turn else ""))
 
     def reason(self, claim: Claim, why: str) -> str:
         return self.reasons.setdefault(f"{self.letter(claim)}: {why}", str(len(self.reasons) + 1))

@@ -13,13 +13,13 @@ from bench.report.table import DAGGER, Cell, Column, Source
 HEADLINES = ("ndcg@10", "hit@10")  # the metrics that carry an interval, and are compared
 FURTHER = ("ndcg@5", "hit@5", "hit@1", "mrr@20")
 
-Place = Literal["", "best", "second"]
+Highlight = Literal["", "best", "second"]
 
 
 def stored(row: Row, *fields: str) -> Source:
-    """Fields of all cells of a row; a bare name is one of result.json."""
+    """Fields of all runs of a row; a bare name is one of result.json."""
     named = (field if ":" in field else f"result.json:{field}" for field in fields)
-    return Source(tuple(cell.place for cell in row.cells), tuple(named))
+    return Source(tuple(run.path for run in row.runs), tuple(named))
 
 
 def labels(rows: Sequence[Row]) -> Column:
@@ -40,15 +40,15 @@ def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:
 
 
 def quality(
-    rows: Sequence[Row], beating: Mapping[str, Collection[Row]], places: Mapping[str, Sequence[Place]]
+    rows: Sequence[Row], beating: Mapping[str, Collection[Row]], highlights: Mapping[str, Sequence[Highlight]]
 ) -> list[Column]:
-    """Strict metrics. ``beating[metric]`` are the rows that get a †, ``places[metric]`` the place of each row."""
-    return [_headline(rows, name, beating[name], places[name]) for name in HEADLINES] + [
+    """Strict metrics. ``beating[metric]`` are the rows that get a †, ``highlights[metric]`` the highlight of each row."""
+    return [_headline(rows, name, beating[name], highlights[name]) for name in HEADLINES] + [
         metric(rows, name) for name in FURTHER
     ]
 
 
-def _headline(rows: Sequence[Row], name: str, beating: Collection[Row], places: Sequence[Place]) -> Column:
+def _headline(rows: Sequence[Row], name: str, beating: Collection[Row], highlights: Sequence[Highlight]) -> Column:
     estimates = [row.estimate(name) for row in rows]
     cells = (
         Cell(
@@ -57,10 +57,10 @@ def _headline(rows: Sequence[Row], name: str, beating: Collection[Row], places: 
             estimate.value,
             estimate.sd,
             estimate.interval,
-            place=place,
+            highlight=highlight,
             mark=DAGGER if row in beating else "",
         )
-        for row, estimate, place in zip(rows, estimates, places, strict=True)
+        for row, estimate, highlight in zip(rows, estimates, highlights, strict=True)
     )
     return Column(metric_title(name), tuple(cells))
 

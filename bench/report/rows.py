@@ -1,4 +1,4 @@
-"""Stored cells become the rows of a report: one for each scheme under one contract, averaged over its seeds."""
+"""Stored runs become the rows of a report: one for each scheme under one contract, averaged over its seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from bench.evaluation.statistics import ends, mean_and_sd
 from bench.report import sampling
 from bench.report.contracts import agree
 from bench.report.table import visible
-from bench.results.read import DatasetFacts, Result
+from bench.results.read import Result
+from bench.results.schema import DatasetFacts
 
 HEADLINE = "ndcg@10"
 
@@ -40,20 +41,20 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Cells that differ only in their seed, ordered by it.
+    """Runs that differ only in their seed, ordered by it.
 
-    ``repeated`` are the rows of the same data and contract that have several seeds, as cells, this one among them:
+    ``repeated`` are the rows of the same data and contract that have several seeds, as runs, this one among them:
     they say how much a score moves when training is done again.
     """
 
     label: str
-    cells: tuple[Result, ...]
+    runs: tuple[Result, ...]
     repeated: tuple[tuple[Result, ...], ...] = ()
 
     @property
     def first(self) -> Result:
-        """A cell to take from what all seeds share: data, scheme, contract."""
-        return self.cells[0]
+        """A run to take from what all seeds share: data, scheme, contract."""
+        return self.runs[0]
 
     @property
     def baseline(self) -> bool:
@@ -61,17 +62,17 @@ class Row:
 
     @property
     def seeds(self) -> list[int]:
-        return [cell.seed for cell in self.cells]
+        return [run.seed for run in self.runs]
 
     @property
     def trained(self) -> bool:
         """Whether another seed would have trained another model."""
-        return any(_trained(cell) for cell in self.cells)
+        return any(_trained(cell) for cell in self.runs)
 
     @property
     def collides(self) -> bool:
         """Whether any two items share an identifier, so that strict and optimistic metrics differ."""
-        return any(cell.identifiers is not None and cell.identifiers.collision_rate > 0 for cell in self.cells)
+        return any(run.identifiers is not None and run.identifiers.collision_rate > 0 for run in self.runs)
 
     def metric(self, name: str, reading: str = "strict") -> tuple[float, float | None]:
         """Mean over seeds and sample deviation (None for one seed).
@@ -79,7 +80,7 @@ class Row:
         The mean is rounded to 12 decimals: behind them equal scores differ by the order in which users were summed, and
         what is best, second or first in a table must not hang on that.
         """
-        mean, sd = mean_and_sd([cell.metrics[reading][name] for cell in self.cells])
+        mean, sd = mean_and_sd([run.metrics[reading][name] for run in self.runs])
         return round(mean, 12), sd
 
     def estimate(self, name: str) -> Estimate:
@@ -95,7 +96,7 @@ class Row:
         if not self.trained:
             return NONE
         shared = self.shared_noise(read)
-        return ASSUMED if shared is None else at_least(shared, scores(self.cells, read))
+        return ASSUMED if shared is None else at_least(shared, scores(self.runs, read))
 
     def shared_noise(self, read: Read) -> SeedNoise | None:
         """That of all rows with several seeds together; None where there is none."""
@@ -103,38 +104,38 @@ class Row:
 
     def seeds_part(self, name: str) -> SeedsPart:
         """The part of the variance of a strict metric's mean that comes from the seeds."""
-        return self.noise(strict(name)).of_mean(self.metric(name)[0], len(self.cells))
+        return self.noise(strict(name)).of_mean(self.metric(name)[0], len(self.runs))
 
     def values(self, name: str) -> Floats:
         """``[seeds, users]``: the strict metric of every user, ordered by user.
 
         BenchError where seeds tested different users, or them on different items.
         """
-        for cell in self.cells[1:]:
+        for run in self.runs[1:]:
             for what in ("users", "targets"):
-                if not np.array_equal(getattr(cell.table, what), getattr(self.first.table, what)):
+                if not np.array_equal(getattr(run.table, what), getattr(self.first.table, what)):
                     raise BenchError(
-                        f"seeds {self.first.seed} and {cell.seed} of '{self.label}' on '{self.first.dataset.name}' "
+                        f"seeds {self.first.seed} and {run.seed} of '{self.label}' on '{self.first.dataset.name}' "
                         f"tested different {what} under one contract; run one of them again with --force"
                     )
-        return np.stack([cell.values(name) for cell in self.cells])
+        return np.stack([run.values(name) for run in self.runs])
 
     def resampled(self, name: str) -> Floats:
         """``[resamples]``: the metric's mean over resampled users, and over the seeds as they are."""
-        sampling.resample(self.cells, [name])
-        return np.asarray(np.mean([cell.resampled[name] for cell in self.cells], axis=0), np.float64)
+        sampling.resample(self.runs, [name])
+        return np.asarray(np.mean([run.resampled[name] for run in self.runs], axis=0), np.float64)
 
     def cost(self, name: str) -> float | None:
         """Mean of a field of ``Costs`` over seeds; None where it was not measured."""
-        return _mean(getattr(cell.costs, name) for cell in self.cells)
+        return _mean(getattr(run.costs, name) for run in self.runs)
 
     def identifier(self, name: str) -> float | None:
         """Mean of a field of ``IdentifierFacts`` over seeds; None for baselines."""
-        return _mean(None if cell.identifiers is None else getattr(cell.identifiers, name) for cell in self.cells)
+        return _mean(None if run.identifiers is None else getattr(run.identifiers, name) for run in self.runs)
 
     def further(self, name: str) -> list[float]:
         """Means over seeds of a stored figure of the identifiers: one, one for each level, or none."""
-        held = [_figures(cell.identifiers.further.get(name)) for cell in self.cells if cell.identifiers]
+        held = [_figures(run.identifiers.further.get(name)) for run in self.runs if run.identifiers]
         if not held or len({len(found) for found in held}) > 1:
             return []
         return [float(value) for value in np.mean(held, axis=0)]
@@ -179,8 +180,8 @@ class Section:
 def sections(results: Sequence[Result]) -> list[Section]:
     """Rows by data set. Data of one name but different content never share a section."""
     labels = _labels(results)
-    ordered = sorted(results, key=lambda result: (_cell_key(result), result.seed))
-    rows = [_row(labels, list(cells)) for _, cells in groupby(ordered, _cell_key)]
+    ordered = sorted(results, key=lambda result: (_run_key(result), result.seed))
+    rows = [_row(labels, list(runs)) for _, runs in groupby(ordered, _run_key)]
     rows = [with_repeated(row, results) for row in rows]
     found = []
     for (name, fingerprint), members in groupby(rows, lambda row: _data_key(row.first)):
@@ -196,10 +197,10 @@ def with_repeated(row: Row, results: Iterable[Result]) -> Row:
     nothing, and of a cell that is stored twice one copy counts.
     """
     known = (result for result in results if _data_key(result) == _data_key(row.first))
-    fitting = [result for result in (*row.cells, *known) if _trained(result) and agree(row.first, result)]
+    fitting = [result for result in (*row.runs, *known) if _trained(result) and agree(row.first, result)]
     seeds: dict[tuple[str, ...], dict[int, Result]] = {}
     for result in fitting:
-        seeds.setdefault(_cell_key(result), {}).setdefault(result.seed, result)
+        seeds.setdefault(_run_key(result), {}).setdefault(result.seed, result)
     return replace(row, repeated=tuple(tuple(held.values()) for held in seeds.values() if len(held) > 1))
 
 
@@ -207,20 +208,20 @@ def _data_key(result: Result) -> tuple[str, str]:
     return result.dataset.name, result.dataset.fingerprint
 
 
-def _cell_key(result: Result) -> tuple[str, ...]:
+def _run_key(result: Result) -> tuple[str, ...]:
     scheme = result.scheme
-    return *_data_key(result), scheme.name, str(scheme.version), _text(scheme.settings), _text(result.contract)
+    return *_data_key(result), scheme.name, str(scheme.version), _text(scheme.stated), _text(result.contract)
 
 
 def _text(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _row(labels: Mapping[tuple[str, int, str], str], cells: list[Result]) -> Row:
-    for before, after in pairwise(cells):
+def _row(labels: Mapping[tuple[str, int, str], str], runs: list[Result]) -> Row:
+    for before, after in pairwise(runs):
         if before.seed == after.seed:
-            raise BenchError(f"the same cell is stored twice, in '{before.folder}' and '{after.folder}'; remove one")
-    return Row(labels[_scheme_key(cells[0])] + _home(cells[0]), tuple(cells))
+            raise BenchError(f"the same run is stored twice, in '{before.folder}' and '{after.folder}'; remove one")
+    return Row(labels[_scheme_key(runs[0])] + _home(runs[0]), tuple(runs))
 
 
 def _home(result: Result) -> str:
@@ -231,7 +232,7 @@ def _home(result: Result) -> str:
 
 
 def _scheme_key(result: Result) -> tuple[str, int, str]:
-    return result.scheme.name, result.scheme.version, _text(result.scheme.settings)
+    return result.scheme.name, result.scheme.version, _text(result.scheme.stated)
 
 
 def _labels(results: Sequence[Result]) -> dict[tuple[str, int, str], str]:
@@ -243,9 +244,9 @@ def _labels(results: Sequence[Result]) -> dict[tuple[str, int, str], str]:
         label = scheme.name
         if len({other.version for other in namesakes}) > 1:
             label += f"@{scheme.version}"
-        varying = differing([other.settings for other in namesakes])
+        varying = differing([other.stated for other in namesakes])
         if varying:
-            label += " (" + ", ".join(f"{key}={scheme.settings.get(key, 'none')}" for key in varying) + ")"
+            label += " (" + ", ".join(f"{key}={scheme.stated.get(key, 'none')}" for key in varying) + ")"
         labels[_scheme_key(result)] = visible(label)
     return labels
 

@@ -38,7 +38,7 @@ def of_noise(rows: Sequence[Row]) -> list[Note]:
 
 
 def _shared(noise: SeedNoise | None, rows: Sequence[tuple[str, Row]]) -> str:
-    single = [(name, row) for name, row in rows if len(row.cells) == 1]
+    single = [(name, row) for name, row in rows if len(row.runs) == 1]
     if noise is None:
         return f"{_within(ASSUMED, single or rows)}; {ORIGIN.format(100 * ASSUMED.relative)}"
     counted = {id(cells[0]) for _, row in rows for cells in row.repeated}

@@ -13,7 +13,7 @@ from bench.results.read import Result
 
 def with_repeats(rows: Sequence[Row], results: Path) -> list[Row]:
     """The rows, knowing of every other run of their data and contract in the results folder that has several seeds."""
-    known = [*(cell for row in rows for cell in row.cells), *_readable(results)]
+    known = [*(cell for row in rows for cell in row.runs), *_readable(results)]
     return [with_repeated(row, known) for row in rows]
 
 

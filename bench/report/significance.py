@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.report.comparisons import Comparison, Family, Pair, every, family, references
 from bench.report.contracts import comparable
 from bench.report.numbers import change, metric_title, probability, signed
-from bench.report.quality import HEADLINES, Place, stored
+from bench.report.quality import HEADLINES, Highlight, stored
 from bench.report.rows import HEADLINE, Row
 from bench.report.table import Cell, Column, Source
 
@@ -22,8 +22,8 @@ class Line:
     found: Mapping[str, Comparison]
 
     def source(self, *fields: str) -> Source:
-        cells = (*self.pair.one.cells, *self.pair.other.cells)
-        return Source(tuple(cell.place for cell in cells), tuple(f"per_user.parquet:{field}" for field in fields))
+        runs = (*self.pair.one.runs, *self.pair.other.runs)
+        return Source(tuple(run.path for run in runs), tuple(f"per_user.parquet:{field}" for field in fields))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +54,17 @@ def beating(rows: Sequence[Row], found: Family) -> dict[str, set[Row]]:
     }
 
 
-def places(rows: Sequence[Row], found: Family, name: str) -> list[Place]:
+def highlights(rows: Sequence[Row], found: Family, name: str) -> list[Highlight]:
     """Best and second by one metric, each with the rows that are not told apart from it; nothing where it is 0.
 
     Asked for each row among those that it may be compared with. A row without a user in common with the best has no
     place. Where no row is told apart from the best there is no best, and so with the second.
     """
-    return [_place(row, [other for other in rows if comparable(row, other)], found, name) for row in rows]
+    return [_highlight(row, [other for other in rows if comparable(row, other)], found, name) for row in rows]
 
 
-def _place(row: Row, rivals: Sequence[Row], found: Family, name: str) -> Place:
-    tiers: tuple[Place, ...] = ("best", "second")
+def _highlight(row: Row, rivals: Sequence[Row], found: Family, name: str) -> Highlight:
+    tiers: tuple[Highlight, ...] = ("best", "second")
     left = list(rivals)
     for tier in tiers:
         top = max(left, key=lambda other: other.metric(name)[0])

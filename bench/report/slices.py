@@ -12,7 +12,7 @@ from bench.evaluation.metrics import Floats
 from bench.report.quality import stored
 from bench.report.rows import HEADLINE, Row
 from bench.report.table import DASH, Cell, Column
-from bench.results.read import UserTable
+from bench.results.table import UserTable
 
 NORMAL = 1.96  # standard errors to either side
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.results.read import DatasetFacts
+from bench.results.schema import DatasetFacts
 
 DASH = "\N{EN DASH}"  # between the ends of an interval, and alone for what does not exist
 DAGGER = "\N{DAGGER}"
@@ -31,7 +31,7 @@ def strong(text: str) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """Cell folders below the results folder, and which of their ``file:field`` a value was read or computed from.
+    """Run folders below the results folder, and which of their ``file:field`` a value was read or computed from.
 
     The fields of ``result.json`` are its keys joined by dots; those of a Parquet file are its columns. ``published``
     names entries of ``bench/report/published.toml`` that it was taken from or compared with.
@@ -51,7 +51,7 @@ class Cell:
     """One value. ``text`` is plain: no character of it is markup. ``value`` is not rounded, and None for what does not
     exist; ``ends`` are those of its 95 % interval.
 
-    ``place`` is ``best`` or ``second`` among the rows that may be compared; ``mark`` is a † or nothing.
+    ``highlight`` is ``best`` or ``second`` among the rows that may be compared; ``mark`` is a † or nothing.
     """
 
     text: str
@@ -60,7 +60,7 @@ class Cell:
     sd: float | None = None
     ends: tuple[float, float] | None = None
     signed: bool = False
-    place: Literal["", "best", "second"] = ""
+    highlight: Literal["", "best", "second"] = ""
     mark: str = ""
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.report import diagnostics, notes, significance, slices, warm_cold
-from bench.report.contracts import Contracts, contracts
+from bench.report.contracts import Contracts, contracts, unequal_versions
 from bench.report.costs import costs
 from bench.report.overall import overall
 from bench.report.published_table import published_table
@@ -13,12 +13,13 @@ from bench.report.quality import HEADLINES, labels, letters, quality
 from bench.report.rows import Row, Section, sections
 from bench.report.sampling import resample
 from bench.report.significance import Line
-from bench.report.table import Chapter, Column, Note, Table
+from bench.report.table import Chapter, Column, Note, Table, strong
+from bench.results.identity import folder_name
 from bench.results.read import Result
 
 
 def chapters(results: Sequence[Result], broken: Sequence[str] = ()) -> list[Chapter]:
-    """One for each data set in order of their names, then that over data sets. ``broken`` are the places of cells that
+    """One for each data set in order of their names, then that over data sets. ``broken`` are the paths of runs that
     cannot be read.
     """
     found = sections(results)
@@ -28,11 +29,11 @@ def chapters(results: Sequence[Result], broken: Sequence[str] = ()) -> list[Chap
 def chapter(section: Section, lacking: str = "") -> Chapter:
     """The tables of one data set, in the order in which they are read. Reads the per-user tables."""
     rows, found = section.rows, contracts(section.rows)
-    resample([cell for row in rows for cell in row.cells], HEADLINES)
+    resample([run for row in rows for run in row.runs], HEADLINES)
     tested = significance.tested(rows)
-    beneath = notes.under_each(rows, found)
+    beneath = [*notes.under_each(rows, found), *_versions(rows)]
     beating = significance.beating(rows, tested.family)
-    placed = {name: significance.places(rows, tested.family, name) for name in HEADLINES}
+    placed = {name: significance.highlights(rows, tested.family, name) for name in HEADLINES}
     own = [
         _table(
             "quality",
@@ -59,6 +60,12 @@ def _table(
     return Table(name, title, labels(rows), (*letters(rows, found), *columns), tuple(beneath))
 
 
+def _versions(rows: Sequence[Row]) -> list[Note]:
+    """That rows of one scheme were computed by different code; of the protocol the contracts tell."""
+    said = f"{strong('computed by different code and not compared')}: "
+    return [Note("versions", said + named) for named in unequal_versions(rows)]
+
+
 def _comparisons(compared: Sequence[Line], beneath: Sequence[Note]) -> list[Table]:
     if not compared:
         return []
@@ -67,7 +74,7 @@ def _comparisons(compared: Sequence[Line], beneath: Sequence[Note]) -> list[Tabl
 
 
 def _identifiers(rows: Sequence[Row], found: Contracts) -> list[Table]:
-    kept = [at for at, row in enumerate(rows) if any(cell.identifiers is not None for cell in row.cells)]
+    kept = [at for at, row in enumerate(rows) if any(run.identifiers is not None for run in row.runs)]
     if not kept:
         return []
     having = [rows[at] for at in kept]
@@ -104,7 +111,7 @@ def _published(section: Section) -> list[Table]:
 
 
 def missing(section: Section, others: Sequence[Section], broken: Sequence[str] = ()) -> str:
-    """Seeds that other rows of the data set have, schemes that other data sets have, and cells that are stored in the
+    """Seeds that other rows of the data set have, schemes that other data sets have, and runs that are stored in the
     data set's folder but cannot be read, as one line.
     """
     seeds = sorted({seed for row in section.rows for seed in row.seeds})
@@ -114,5 +121,5 @@ def missing(section: Section, others: Sequence[Section], broken: Sequence[str] =
     elsewhere = dict.fromkeys(row.label for row in trained if row.label not in here)
     said = [f"{label} lacks seed {', '.join(map(str, lacking))}" for label, lacking in gaps if lacking]
     said += [f"{label} has no result on this data set" for label in elsewhere]
-    said += [f"{place} cannot be read" for place in broken if place.split("/")[1] == section.dataset.name]
+    said += [f"{path} cannot be read" for path in broken if path.split("/")[1] == folder_name(section.dataset.name)]
     return "; ".join(said)

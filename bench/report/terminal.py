@@ -84,7 +84,7 @@ def _rich(head: Column, columns: Sequence[Column], label: int) -> RichTable:
 
 def _rich_cell(cell: Cell) -> Text:
     value, *rest = _lines(cell)
-    return Text("\n").join([_text(value, STYLES[cell.place]), *(_text(line, "dim") for line in rest)])
+    return Text("\n").join([_text(value, STYLES[cell.highlight]), *(_text(line, "dim") for line in rest)])
 
 
 def _beneath(found: Sequence[Note]) -> RichTable:

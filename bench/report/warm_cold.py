@@ -9,11 +9,13 @@ import numpy as np
 from bench.evaluation.metrics import Floats
 from bench.evaluation.seed_noise import UNIT, widened
 from bench.evaluation.statistics import ends, mean_and_sd, resampled_means
+from bench.evaluation.warm_cold import KINDS
 from bench.report.numbers import metric_title
 from bench.report.quality import stored
 from bench.report.rows import HEADLINE, Estimate, Read, Row
 from bench.report.table import DASH, Cell, Column, Note
-from bench.results.read import KINDS, KindFacts, Result
+from bench.results.read import Result
+from bench.results.schema import KindFacts
 
 MEANING = (
     "cold items have no training interaction, warm ones have; in their columns only items of the kind are ranked, only "
@@ -43,7 +45,7 @@ def _recall(rows: Sequence[Row]) -> str:
 def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
     names = [metric if metric in row.first.metrics["strict"] else "hit@10" for row in rows]
     found = [_estimate(row, name, kind) for row, name in zip(rows, names, strict=True)]
-    fields = [f"metrics.strict.{name}" if kind == "all" else f"{kind}.metrics.strict.{name}" for name in names]
+    fields = [f"metrics.strict.{name}" if kind == "all" else f"kinds.{kind}.metrics.strict.{name}" for name in names]
     ranks = "rank" if kind == "all" else f"{kind}_rank"
     cells = (
         Cell(
@@ -62,13 +64,13 @@ def _estimate(row: Row, name: str, kind: str) -> Estimate | None:
     """None where a seed has not measured the kind."""
     if kind == "all":
         return row.estimate(name)
-    if any(kind not in cell.kinds for cell in row.cells):
+    if any(kind not in run.kinds for run in row.runs):
         return None
-    value, sd = mean_and_sd([cell.kinds[kind].metrics["strict"][name] for cell in row.cells])
-    values = np.stack([cell.table.kinds[kind].values(name) for cell in row.cells])
+    value, sd = mean_and_sd([run.kinds[kind].metrics["strict"][name] for run in row.runs])
+    values = np.stack([run.table.kinds[kind].values(name) for run in row.runs])
     if np.ptp(values) == 0:
         return Estimate(value, None, sd)
-    part = row.noise(_of_kind(kind, name)).of_mean(value, len(row.cells))
+    part = row.noise(_of_kind(kind, name)).of_mean(value, len(row.runs))
     return Estimate(value, widened(ends(_resampled(values)), value, part, limits=UNIT), sd)
 
 

@@ -24,7 +24,7 @@ from bench.results.read import Result
 
 
 @dataclass(frozen=True)
-class Only:
+class ReportFilter:
     """Which results are reported: of these data sets, this preset, this contract; all where nothing is said."""
 
     datasets: Sequence[str] = ()
@@ -33,10 +33,10 @@ class Only:
 
 
 @dataclass(frozen=True)
-class Files:
+class OutputPaths:
     """What is written where; what is None is not.
 
-    ``csv`` has one line for each cell, ``values`` one for each value of the tables; ``figures`` is a folder for all
+    ``csv`` has one line for each run, ``values`` one for each value of the tables; ``figures`` is a folder for all
     pictures.
     """
 
@@ -51,7 +51,7 @@ class Files:
     html: Path | None = None
 
 
-def write(results: Path, only: Only, files: Files, as_json: bool = False) -> None:
+def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool = False) -> None:
     """Print the tables of the chosen results, and write the files asked for. As JSON it is a list of their values."""
     framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
     _check_figures([path for path in (files.figure, files.cost_figure, files.rank_figure) if path is not None])
@@ -97,7 +97,7 @@ def _check_ranks(found: Sequence[Result]) -> None:
         raise BenchError(overall.NEEDED.format(f"{len(shown)} data set{'' if len(shown) == 1 else 's'}"))
 
 
-def _draw(found: Sequence[Result], files: Files) -> list[Path]:
+def _draw(found: Sequence[Result], files: OutputPaths) -> list[Path]:
     """The pictures that are asked for; the paths written."""
     asked = {"quality": files.figure, "cost": files.cost_figure, "ranks": files.rank_figure}
     if not any((*asked.values(), files.figures)):
@@ -108,7 +108,7 @@ def _draw(found: Sequence[Result], files: Files) -> list[Path]:
     return written + (figures.write_all(found, files.figures) if files.figures else [])
 
 
-def chosen(found: Sequence[Result], only: Only) -> list[Result]:
+def chosen(found: Sequence[Result], only: ReportFilter) -> list[Result]:
     """The results that are asked for; a name without results is a BenchError.
 
     A baseline is not trained under a preset or contract: it stays where it agrees with a result that is kept.

@@ -1,30 +1,24 @@
-"""What a recommender has beside its backbone, in a finished cell's folder: written, and read back."""
+"""What a model has that its backbone's files do not hold, in a finished run's folder: written, and read back."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
+from bench import tensors
 from bench.errors import BenchError
-from bench.files import atomic_write, require_readable
 from bench.model.recommender import Recommender
 
 HEAD = "head.safetensors"
+HINT = "run it again with --force"
 
 
 def save(recommender: Recommender, folder: Path) -> None:
     """Write the head's own state; nothing where it has none."""
     state = recommender.extra_state()
     if state:
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        with atomic_write(folder / HEAD) as partial:
-            save_file(plain, partial, {"sha256": _checksum(plain)})
+        tensors.write(folder / HEAD, state, {}, "the head")
 
 
 def fill(recommender: Recommender, folder: Path) -> None:
@@ -34,19 +28,10 @@ def fill(recommender: Recommender, folder: Path) -> None:
         return
     path = folder / HEAD
     if not path.is_file():
-        raise BenchError(f"'{folder}' has no {HEAD}; run that cell again with --force")
-    require_readable(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            stored = (file.metadata() or {}).get("sha256")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        if stored not in (None, _checksum(state)):  # an older bench stored none
-            raise ValueError("its checksum differs")
-        if {name: tensor.shape for name, tensor in known.items()} != {name: t.shape for name, t in state.items()}:
-            raise ValueError("it belongs to other identifiers or another backbone")
-    except Exception as error:  # safetensors raises a family of its own
-        cause = " ".join(str(error).split())
-        raise BenchError(f"'{path}' is corrupt ({cause}); run that cell again with --force") from error
+        raise BenchError(f"'{folder}' has no {HEAD}; {HINT}")
+    state, _ = tensors.read(path, "pt", "the head", HINT)
+    if {name: tensor.shape for name, tensor in known.items()} != {name: t.shape for name, t in state.items()}:
+        raise tensors.corrupt(path, "it belongs to other identifiers or another backbone", "the head", HINT)
     with torch.no_grad():
         for name, tensor in known.items():
             tensor.copy_(state[name])
@@ -58,11 +43,3 @@ def copy(source: Recommender, target: Recommender) -> None:
     with torch.no_grad():
         for name, tensor in target.extra_state().items():
             tensor.copy_(state[name])
-
-
-def _checksum(state: Mapping[str, Tensor]) -> str:
-    """Over every number, whose names and shapes the recommender itself tells."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

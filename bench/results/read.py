@@ -1,6 +1,6 @@
-"""Stored results, read back: one ``Result`` for each finished cell (data set x scheme x contract x seed).
+"""Stored results, read back: one ``Result`` for each finished run (data set x scheme x contract x seed).
 
-A cell is a folder with a ``result.json`` of up to ``SCHEMA`` and a ``per_user.parquet`` beside it, anywhere below
+A run is a folder with a ``result.json`` of the present ``SCHEMA`` and a ``per_user.parquet`` beside it, anywhere below
 ``<results>/runs``. Folders whose name starts with a dot hold unfinished work and are passed over.
 """
 
@@ -8,164 +8,34 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.evaluation import multi_target
-from bench.evaluation.metrics import Floats, Ranks
+from bench.evaluation.metrics import Floats
 from bench.files import require_readable
-from bench.results.costs import Costs, read_costs
+from bench.results import digests
+from bench.results.digests import HINT, RESULT
+from bench.results.schema import SCHEMA, Record, from_json
+from bench.results.table import PER_USER, UserTable, check_outline, read_table
 
-if TYPE_CHECKING:
-    import pandas as pd  # `bench ls` reads results too, and waits for neither pandas nor Arrow where there are none
-
-SEVERAL_TARGETS = 2  # schema of a result.json with several targets of a user; 1 is one target each
-SCHEMA = SEVERAL_TARGETS  # rises when an old reader would misunderstand
 EXAMPLE = "bench run --id-scheme textual,numeric --dataset ml-100k"
-COLUMNS = ["user", "target", "rank", "code_rank", "group_size", "popularity", "history_length"]
-READINGS = ("strict", "optimistic", "expected")
-KINDS = ("warm", "cold")  # of items; results of before they were told apart hold neither
 ROUNDING = 1e-5  # by how much a stored mean may differ from the mean of its users
 
-Scalar = str | int | float | bool | None
 
-
-@dataclass(frozen=True)
-class DatasetFacts:
-    """Which data, and how many users, items and interactions; the fingerprint is a hash of its content. ``joined``: it
-    is several data sets in one.
-    """
-
-    name: str
-    fingerprint: str
-    users: int
-    items: int
-    interactions: int
-    joined: bool = False
-
-
-@dataclass(frozen=True)
-class SchemeFacts:
-    """What was compared. ``kind`` is ``scheme`` for identifiers and ``baseline`` for classical recommenders.
-
-    ``leaks``: it was fitted on validation and test, to demonstrate a leak. ``source`` is a digest of its code, None in
-    results that hold none.
-    """
-
-    name: str
-    version: int
-    settings: Mapping[str, Any]
-    kind: str
-    leaks: bool = False
-    source: str | None = None
-
-
-@dataclass(frozen=True)
-class IdentifierFacts:
-    """Identifiers in figures; rates are shares of items that share an identifier, ``_test`` by test interactions.
-
-    ``further`` holds whatever else was stored about them, such as how much of a codebook is used.
-    """
-
-    tokens_mean: float
-    tokens_max: int
-    vocabulary: int
-    collision_rate: float
-    collision_rate_test: float
-    largest_group: int
-    further: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class KindTable:
-    """Strict ``ranks [targets]`` of the targets of one kind among its items; ``user_rows`` number the users."""
-
-    ranks: Floats
-    user_rows: NDArray[np.int64]
-
-    def values(self, name: str) -> Floats:
-        """``[users]``: a metric for each user who has a target of the kind."""
-        return multi_target.per_user(self.ranks, self.user_rows, name)
-
-
-@dataclass(frozen=True)
-class KindFacts:
-    """How many items, users and targets of one kind were measured, and the metrics as of the whole catalogue."""
-
-    items: int
-    users: int
-    targets: int
-    metrics: Mapping[str, Mapping[str, float]]
-
-
-@dataclass(frozen=True, eq=False)
-class UserTable:
-    """Per-user results, all ``[users]`` and ordered by user: where the target came out, in which strata the user falls.
-
-    The order makes cells that tested the same users agree line by line. A user with several targets is one line:
-    ``targets`` joins them, ``popularity`` is their mean rounded up, so that 0 says that all are cold. ``ranks`` and
-    ``kinds`` alone are by target: ``kinds[name]`` holds the ranks of warm or cold targets among items of that kind.
-    """
-
-    users: NDArray[np.object_]
-    targets: NDArray[np.object_]
-    ranks: Ranks
-    popularity: NDArray[np.int64]
-    history_length: NDArray[np.int64]
-    kinds: Mapping[str, KindTable]
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """One finished cell. ``metrics`` is ``metrics[reading][name]`` with readings strict, optimistic and expected.
-
-    ``kinds`` holds the metrics of ``warm`` and ``cold`` items alone, where they were measured. ``place`` is the folder
-    as it is written in reports: relative to the results folder.
-    """
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Result(Record):
+    """One finished run. ``path`` is its folder as it is written in reports: relative to the results folder."""
 
     folder: Path
-    place: str
-    bench: str
-    dataset: DatasetFacts
-    scheme: SchemeFacts
-    contract: Mapping[str, Scalar]
-    contract_id: str
-    preset: str | None
-    seed: int
-    split: Mapping[str, int]
-    metrics: Mapping[str, Mapping[str, float]]
-    identifiers: IdentifierFacts | None
-    costs: Costs
-    training: Mapping[str, Any] | None
-    environment: Mapping[str, Scalar]
-    created: str
-    kinds: Mapping[str, KindFacts] = field(default_factory=dict)
+    path: str
     resampled: dict[str, Floats] = field(default_factory=dict)  # filled by bench.report.sampling
-
-    @property
-    def trained_on(self) -> str:
-        """The data set of the model, where it is not the one that is tested; else ``""``."""
-        return str(self.contract.get("trained_on", "")).rpartition("@")[0]
-
-    @property
-    def zero_shot(self) -> bool:
-        """Whether the model has seen nothing of the data set that is tested."""
-        return bool(self.contract.get("zero_shot", False))
 
     @cached_property
     def table(self) -> UserTable:
         """The per-user table, read when first asked for."""
-        table = _read_table(_table_file(self.folder), tuple(self.kinds))
+        table = read_table(digests.check(self.folder, PER_USER, self.files), tuple(self.kinds))
         _check_agreement(self, table)
         return table
 
@@ -175,27 +45,27 @@ class Result:
 
 
 def load(results: Path, broken: dict[str, BenchError] | None = None) -> list[Result]:
-    """All finished cells below ``results/runs``, ordered by folder.
+    """All finished runs below ``results/runs``, ordered by folder.
 
-    A broken one is left out and named on stderr; ``broken`` is given it, by its place. BenchError where nothing is
+    A broken one is skipped and named on stderr; ``broken`` is given it, by its path. BenchError where nothing is
     finished, or nothing else.
     """
     runs = results / "runs"
-    files = sorted(path for path in runs.rglob("result.json") if not _hidden(path.relative_to(runs)))
+    files = sorted(path for path in runs.rglob(RESULT) if not _hidden(path.relative_to(runs)))
     if not files:
         raise BenchError(f"no finished results in '{results}'; make some with: {EXAMPLE}")
     found: list[Result] = []
     lost: dict[str, BenchError] = {}
-    for path in files:
-        place = path.parent.relative_to(results).as_posix()
+    for file in files:
+        path = file.parent.relative_to(results).as_posix()
         try:
-            found.append(sound(path, place))
+            found.append(sound(file, path))
         except BenchError as error:
-            lost[place] = error
+            lost[path] = error
     if not found:
         raise next(iter(lost.values()))
     for reason in lost.values():
-        print(f"left out: {reason}", file=sys.stderr)
+        print(f"skipped: {reason}", file=sys.stderr)
     if broken is not None:
         broken.update(lost)
     return found
@@ -205,169 +75,51 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts[:-1])
 
 
-def sound(path: Path, place: str) -> Result:
-    """As ``read``. BenchError also where the per-user table is not the cell's: of it only what its columns are called
-    and how many rows it has is looked at, which takes no longer for many users than for few.
-    """
-    found = read(path, place)
-    _check_outline(found)
+def sound(file: Path, path: str) -> Result:
+    """As ``read``. BenchError also where the per-user table cannot be the run's, as far as its outline tells."""
+    found = read(file, path)
+    table = found.folder / PER_USER
+    require_readable(table)
+    if not table.is_file():
+        raise BenchError(f"'{table}' is missing beside its {RESULT}; {HINT}")
+    rows = found.split.get("test_targets", found.split["test_users"])
+    check_outline(table, rows, tuple(found.kinds))
     return found
 
 
-def read(path: Path, place: str) -> Result:
-    """The cell whose ``result.json`` this is; reports call its folder ``place``."""
-    require_readable(path)
+def read(file: Path, path: str) -> Result:
+    """The run whose ``result.json`` this is; reports call its folder ``path``."""
+    require_readable(file)
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(file.read_text(encoding="utf-8"))
         schema = int(stored["schema"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
-    if schema > SCHEMA:
-        raise BenchError(
-            f"'{path}' has result schema {schema}, this bench reads up to {SCHEMA}; update bench to read it"
-        )
+        raise _corrupt(file, error) from error
+    if schema != SCHEMA:
+        remedy = "update bench to read it" if schema > SCHEMA else HINT
+        raise BenchError(f"'{file}' has result schema {schema}, this bench reads {SCHEMA}; {remedy}")
     try:
-        return _result(path.parent, place, stored)
+        found = Result(folder=file.parent, path=path, **from_json(stored))
+        _require_sense(found)
+        return found
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, error) from error
+        raise _corrupt(file, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> BenchError:
+def _require_sense(found: Result) -> None:
+    """What is read long after the file: KeyError, TypeError or ValueError now, where the file is named."""
+    int(found.split["test_users"])
+    if found.protocol < 1:
+        raise ValueError(f"protocol {found.protocol}")
+
+
+def _corrupt(file: Path, error: Exception) -> BenchError:
     reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return BenchError(f"'{path}' is corrupt ({reason}); delete its folder and run the cell again")
-
-
-def _result(folder: Path, place: str, stored: Mapping[str, Any]) -> Result:
-    scheme, data = stored["scheme"], stored["dataset"]
-    return Result(
-        folder=folder,
-        place=place,
-        bench=str(stored["bench"]),
-        dataset=DatasetFacts(
-            **{name: data[name] for name in ("name", "fingerprint", "users", "items", "interactions")},
-            joined=bool(data.get("parts")),
-        ),
-        scheme=SchemeFacts(
-            name=str(scheme["name"]),
-            version=int(scheme["version"]),
-            settings=dict(scheme["settings"]),
-            kind=str(scheme["kind"]),
-            leaks=bool(scheme.get("leaks", False)),
-            source=scheme.get("source"),
-        ),
-        contract=dict(stored["contract"]),
-        contract_id=str(stored["contract_id"]),
-        preset=stored["preset"],
-        seed=int(stored["seed"]),
-        split={name: int(count) for name, count in stored["split"].items()},
-        metrics={reading: _floats(stored["metrics"][reading]) for reading in READINGS},
-        identifiers=None if stored["identifiers"] is None else _identifiers(stored["identifiers"]),
-        costs=read_costs(stored["costs"]),
-        training=stored["training"],
-        environment=dict(stored["environment"]),
-        created=str(stored["created"]),
-        kinds={name: _kind(stored[name]) for name in KINDS if stored.get(name) is not None},
-    )
-
-
-def _kind(found: Mapping[str, Any]) -> KindFacts:
-    metrics = {reading: _floats(found["metrics"][reading]) for reading in READINGS}
-    return KindFacts(int(found["items"]), int(found["users"]), int(found["targets"]), metrics)
-
-
-def _identifiers(found: Mapping[str, Any]) -> IdentifierFacts:
-    known = [name for name in IdentifierFacts.__dataclass_fields__ if name != "further"]
-    further = {name: value for name, value in found.items() if name not in known}
-    return IdentifierFacts(**{name: found[name] for name in known}, further=further)
-
-
-def _floats(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items()}
-
-
-def _check_outline(result: Result) -> None:
-    from pyarrow import parquet
-
-    path = _table_file(result.folder)
-    try:
-        outline = parquet.read_metadata(path)
-    except (OSError, ValueError) as error:
-        raise _damaged_table(path, error) from error
-    wanted = [*COLUMNS, *(["cold"] if result.kinds else []), *(f"{name}_rank" for name in result.kinds)]
-    absent = [name for name in wanted if name not in outline.schema.names]
-    if absent:
-        raise _damaged_table(path, KeyError(", ".join(absent)))
-    if not outline.num_rows:
-        raise _empty_table(path)
-    rows = result.split.get("test_targets", result.split.get("test_users", outline.num_rows))
-    if outline.num_rows != rows:
-        raise _damaged_table(path, ValueError(f"{outline.num_rows:,} rows for {rows:,} test targets"))
-
-
-def _table_file(folder: Path) -> Path:
-    path = folder / "per_user.parquet"
-    require_readable(path)
-    if not path.is_file():
-        raise BenchError(f"'{path}' is missing beside its result.json; run that cell again with --force")
-    return path
-
-
-def _damaged_table(path: Path, error: Exception) -> BenchError:
-    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0]
-    return BenchError(f"'{path}' is corrupt ({reason}); run that cell again with --force")
-
-
-def _empty_table(path: Path) -> BenchError:
-    return BenchError(f"'{path}' holds no user; run that cell again with --force")
-
-
-def _read_table(path: Path, kinds: Sequence[str]) -> UserTable:
-    import pandas as pd
-
-    try:
-        frame = pd.read_parquet(path)
-        frame = frame.iloc[np.argsort(frame["user"].to_numpy(object), kind="stable")]
-        columns = {name: _numbers(frame[name]) for name in COLUMNS[2:]}
-        return _user_table(frame, columns, kinds)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged_table(path, error) from error
-
-
-def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], kinds: Sequence[str]) -> UserTable:
-    """From lines by target, sorted by user."""
-    users, first, user_rows = np.unique(frame["user"].to_numpy(object), return_index=True, return_inverse=True)
-    group_size = columns["group_size"].astype(np.int64)
-    better = np.where(np.isfinite(columns["rank"]), columns["rank"] - group_size, 0).astype(np.int64)
-    targets = frame["target"].to_numpy(object)
-    popularity, counts = columns["popularity"], np.bincount(user_rows)
-    if len(users) < len(frame):
-        targets = np.array([" ".join(map(str, held)) for held in np.split(targets, first[1:])], object)
-        popularity = np.ceil(np.bincount(user_rows, popularity) / counts)
-    return UserTable(
-        users,
-        targets,
-        Ranks(columns["code_rank"], better, group_size, user_rows if len(users) < len(frame) else None),
-        popularity.astype(np.int64),
-        columns["history_length"][first].astype(np.int64),
-        {name: _kind_table(frame, user_rows, name) for name in kinds},
-    )
-
-
-def _kind_table(frame: pd.DataFrame, user_rows: NDArray[np.int64], name: str) -> KindTable:
-    members = frame["cold"].to_numpy(bool) == (name == "cold")
-    ranks = _numbers(frame[f"{name}_rank"])[members]
-    return KindTable(ranks, np.unique(user_rows[members], return_inverse=True)[1])
-
-
-def _numbers(column: pd.Series[Any]) -> Floats:
-    """A nullable column as floats; null, a target that was not retrieved, becomes ``inf``."""
-    return column.to_numpy(dtype=np.float64, na_value=np.inf)
+    return BenchError(f"'{file}' is corrupt ({reason}); delete its folder and rerun it")
 
 
 def _check_agreement(result: Result, table: UserTable) -> None:
     """A per-user table of another run beside a result.json would give intervals that belong to other values."""
-    if not len(table):
-        raise _empty_table(_table_file(result.folder))
     for name in ("hit@10", "ndcg@10"):
         _check_mean(result, name, result.metrics["strict"][name], table.ranks.per_user(name))
         for kind, held in table.kinds.items():
@@ -377,6 +129,6 @@ def _check_agreement(result: Result, table: UserTable) -> None:
 def _check_mean(result: Result, name: str, stored: float, values: Floats) -> None:
     if not abs(stored - values.mean()) <= ROUNDING:
         raise BenchError(
-            f"'{result.folder}' disagrees with itself: {name} is {stored:.6f} in result.json and "
-            f"{values.mean():.6f} in per_user.parquet; run that cell again with --force"
+            f"'{result.folder}' disagrees with itself: {name} is {stored:.6f} in {RESULT} and "
+            f"{values.mean():.6f} in {PER_USER}; {HINT}"
         )

@@ -1,37 +1,33 @@
-"""A finished run at work: its recommender, rebuilt from the cell's folder, recommends items by their original ids."""
+"""A finished run at work: its recommender, rebuilt from the run's folder, recommends items by their original ids."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench import backbone
-from bench.backbone import checkpoints
-from bench.contract import Contract
+from bench.contract import Contract, setting_names
 from bench.data.dataset import Sequences
 from bench.data.lookup import indices
 from bench.errors import BenchError
-from bench.files import require_readable
 from bench.ids import storage
 from bench.ids.identifiers import Ids
 from bench.model.index import CatalogueIndex
 from bench.model.recommender import Decoding, Recommender, decoding_of, recommender_for
 from bench.model.vector_set import VectorSetRecommender
+from bench.results import digests
 from bench.results import head as saved_head
 from bench.results import read as results
 from bench.results.read import Result
 from bench.training.ranking import users_at_once
 
-IDS = "ids.safetensors"
-WEIGHTS = "weights_sha256"  # the line of config.json that holds the checksum of model.safetensors
+IDS, TABLE = "ids.safetensors", "ids.parquet"
 
 
 @dataclass(frozen=True)
@@ -54,10 +50,10 @@ class Saved:
     def __init__(self, result: Result, index: str | None = None) -> None:
         self.recommender = restore(result.folder)  # first: it says why there may be none
         self.result, self.contract = result, contract_of(result)
-        self.items, self.titles, self.identifiers = catalogue(result.folder / "ids.parquet")
+        self.items, self.titles, self.identifiers = catalogue(result.folder)
         if len(self.items) != len(self.recommender.ids):
             raise BenchError(f"'{result.folder / 'ids.parquet'}' is of other items than the run; {_again(result)}")
-        self.places = {item: place for place, item in enumerate(self.items)}
+        self.rows = {item: row for row, item in enumerate(self.items)}
         self.index = None if index is None else _index(self.recommender, index, result)
         self.fixed = ExitStack()
         self.fixed.enter_context(self.recommender.fixed_weights())  # for good: nothing trains it here
@@ -82,7 +78,7 @@ class Saved:
         if k < 1:
             raise BenchError(f"k is how many items to recommend, 1 or more; got {k}")
         exclude = self.contract.exclude_history if exclude_history is None else exclude_history
-        whole = Sequences.from_rows([indices(self.places, history) for history in histories])
+        whole = Sequences.from_rows([indices(self.rows, history) for history in histories])
         shown = whole.newest(self.contract.max_history)
         most, decoding = min(k, len(self.items)), decoding_of(self.contract, exclude)
         order = np.argsort(self.recommender.input_lengths(shown), kind="stable")
@@ -130,69 +126,57 @@ def _index(recommender: Recommender, kind: str, result: Result) -> CatalogueInde
 
 
 def restore(folder: Path) -> Recommender:
-    """The recommender that a cell tested, from the cell's folder, in ``eval`` mode on the CPU."""
-    return _rebuilt(stored_ids(folder), folder, contract_of(_result(folder))).eval()
+    """The recommender that a run tested, from the run's folder, in ``eval`` mode on the CPU."""
+    result = _result(folder)
+    ids = _stored_ids(result)
+    for name in result.files:
+        if name.endswith((".safetensors", ".json")):
+            digests.check(folder, name, result.files)
+    contract = contract_of(result)
+    model = backbone.load(folder)
+    recommender = recommender_for(ids, model, contract.max_tokens, contract.objective, contract.template)
+    saved_head.fill(recommender, folder)
+    return recommender.eval()
 
 
 def stored_ids(folder: Path) -> Ids:
-    """The identifiers that a cell tested, all of their variants."""
-    result = _result(folder)
+    """The identifiers that a run tested, all of their variants."""
+    return _stored_ids(_result(folder))
+
+
+def _stored_ids(result: Result) -> Ids:
+    folder = result.folder
     if result.identifiers is None:
         raise BenchError(f"'{folder}' is the run of {result.scheme.name}, a baseline, of which no model is kept")
-    if "trained_on" in result.contract:
+    if result.trained_on:
         model = (result.training or {}).get("model")
         raise BenchError(f"'{folder}' is a test of the model in '{model}', which holds it; name that run")
-    if not (folder / IDS).is_file():
-        raise BenchError(f"'{folder}' was stored by an older bench, without {IDS}; {_again(result)}")
-    return storage.load(folder / IDS)[0]
+    return storage.load(digests.check(folder, IDS, result.files))[0]
 
 
 def _result(folder: Path) -> Result:
-    return results.read(folder / "result.json", str(folder))
+    return results.read(folder / digests.RESULT, str(folder))
 
 
-def _rebuilt(ids: Ids, folder: Path, contract: Contract) -> Recommender:
-    """The recommender of these identifiers, with the weights in ``folder``."""
-    raw = checkpoints.read_config(folder / "config.json", backbone.FORMATS)
-    model = backbone.load(folder)
-    if raw.get(WEIGHTS) not in (None, checksum(folder)):
-        raise BenchError(f"'{folder / 'model.safetensors'}' is corrupt: its checksum differs; run it with --force")
-    recommender = recommender_for(ids, model, contract.max_tokens, contract.objective, contract.template)
-    saved_head.fill(recommender, folder)
-    return recommender
-
-
-def catalogue(path: Path) -> tuple[list[str], list[str], list[str]]:
-    """Original ids, titles and identifiers of all items, of the ``ids.parquet`` of a cell."""
-    require_readable(path)
+def catalogue(folder: Path) -> tuple[list[str], list[str], list[str]]:
+    """Original ids, titles and identifiers of all items of a run: identifiers are ``""`` where they are vectors."""
+    path = digests.check(folder, TABLE, _result(folder).files)
     try:
-        table = pq.read_table(path)
-        ids = table.column("item").to_pylist()
-        texts = [
-            table.column(name).to_pylist() if name in table.column_names else [""] * len(ids)
-            for name in ("title", "identifier")
-        ]
+        table = pq.read_table(path, columns=["item", "title"])
+        named = "identifier" in pq.read_schema(path).names
+        texts = pq.read_table(path, columns=["identifier"]).column(0).to_pylist() if named else [""] * len(table)
+        return table.column("item").to_pylist(), table.column("title").to_pylist(), texts
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise BenchError(f"'{path}' is missing or corrupt ({error}); run its cell with --force") from error
-    return ids, texts[0], texts[1]
-
-
-def checksum(folder: Path) -> str:
-    """SHA-256 of the weights in a cell's folder."""
-    with (folder / "model.safetensors").open("rb") as file:
-        digest = hashlib.sha256()
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
+        raise BenchError(f"'{path}' is corrupt ({error}); {digests.HINT}") from error
 
 
 def contract_of(result: Result) -> Contract:
-    """The contract that a cell was run under."""
-    stored: Mapping[str, Any] = result.contract
-    strange = [name for name in stored if name not in {field.name for field in fields(Contract)}]
+    """The contract that a run was made under."""
+    stored = {name: value for name, value in result.contract.items() if name != "protocol"}
+    strange = [name for name in stored if name not in setting_names()]
     if strange:
-        raise BenchError(f"'{result.place}' was run under a contract with '{strange[0]}', unknown here; update bench")
-    return Contract(**stored)
+        raise BenchError(f"'{result.path}' was run under a contract with '{strange[0]}', unknown here; update bench")
+    return Contract(**stored)  # type: ignore[arg-type]
 
 
 def _again(result: Result) -> str:

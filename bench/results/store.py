@@ -1,94 +1,104 @@
 """Where results live, and how they get there whole or not at all.
 
-    <results>/runs/<data set>/<scheme>@<version>[+settings]/<contract>-<data>/<seed>/     a finished cell
-    <results>/runs/…/.<seed>.partial/                                                     the same cell under way
+    <results>/runs/<data set>/<scheme>@<version>[+settings]/<contract>-<data>/<seed>/     a finished run
+    <results>/runs/…/.<seed>.partial/                                                     the same run under way
     <results>/cache/ids/<key>.safetensors                                                 identifiers, by content
 
-A cell is built in its partial folder, which is renamed when everything is in it. So a finished folder is always
-complete, and a killed run leaves nothing but a partial folder to go on from.
+A run is built in its partial folder, which is renamed when everything is in it. So a finished folder is always
+complete, and a killed run leaves nothing but a partial folder to resume from.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import filelock
 
 from bench import files
-from bench.contract import digest
 from bench.errors import BenchError
+from bench.results.digests import RESULT
+from bench.results.identity import differences
 
 TRAINING_FOLDER = "context"  # where a baseline trains
-BEGUN_FRESH = "begun-with-force"  # marks a partial folder that shall replace a finished cell
+BEGUN = "begun.json"  # in a partial folder: what it was begun as
+CHECKPOINTS = "stage-*.safetensors"
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One data set x scheme x seed under one contract. ``settings`` are those not at the scheme's defaults;
-    ``trained_on`` is the data set of the model, where that is another one.
+class Begun:
+    """What a partial folder was begun as: the identity of the run and the ``code`` (digests and versions by name) that
+    made what is in it. ``forced``: it shall replace a finished run.
     """
 
-    dataset: str
-    fingerprint: str
-    scheme: str
-    version: int
-    settings: Mapping[str, Any]
-    contract_id: str
-    seed: int
-    trained_on: str = ""
+    identity: Mapping[str, Any]
+    code: Mapping[str, str] = field(default_factory=dict)
+    forced: bool = False
 
-    def folder(self, results: Path) -> Path:
-        """Where the finished cell is, or will be."""
-        scheme = f"{self.scheme.replace('/', '-')}@{self.version}"
-        scheme += f"+{digest(self.settings)}" if self.settings else ""
-        return results / "runs" / self.dataset / scheme / f"{self.contract_id}-{self.fingerprint[:6]}" / str(self.seed)
-
-    @property
-    def title(self) -> str:
-        home = f", trained on {self.trained_on}" if self.trained_on else ""
-        return f"{self.scheme} on {self.dataset}{home}, seed {self.seed}"
+    def differences(self, other: Begun) -> list[str]:
+        code, theirs = ({f"code of {name}": version for name, version in each.code.items()} for each in (self, other))
+        return differences({**self.identity, **code}, {**other.identity, **theirs})
 
 
 def finished(folder: Path) -> bool:
-    return (folder / "result.json").exists()
+    return (folder / RESULT).exists()
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where a cell is built before it is ``folder``."""
+    """Where a run is built before it is ``folder``."""
     return folder.with_name(f".{folder.name}.partial")
 
 
-@contextlib.contextmanager
-def building(folder: Path, fresh: bool) -> Iterator[Path]:
-    """The partial folder of a cell, which this process alone may write; it becomes ``folder`` when the block ends well.
+def begun_as(folder: Path) -> Begun | None:
+    """What the unfinished work on a run was begun as; None where there is none, or it does not say."""
+    try:
+        return Begun(**json.loads((partial_folder(folder) / BEGUN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
-    With ``fresh`` a partial folder that is there is thrown away first, unless it was itself begun ``fresh``: that is
-    then gone on with. BenchError where the results folder can't be written, or another process is at the same cell.
+
+@contextlib.contextmanager
+def building(folder: Path, begun: Begun) -> Iterator[Path]:
+    """The partial folder of a run, which this process alone may write; it becomes ``folder`` when the block ends well.
+
+    What an interrupted run of the same identity and code has left there is found again. ``begun.forced`` throws away
+    everything else; without it, BenchError where the partial folder was begun as something else. BenchError also where
+    the results folder can't be written, or another process is at the same run.
     """
     partial = partial_folder(folder)
     with _locked(folder):
         with writable(partial):
-            if fresh and not (partial / BEGUN_FRESH).exists():
-                shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(exist_ok=True)
-            for half in partial.glob(".*"):  # being written when its process was killed
-                half.unlink()
-            if fresh:
-                (partial / BEGUN_FRESH).touch()
+            _prepare(folder, begun)
         yield partial
         with writable(folder):
             _swap(partial, folder)
 
 
+def _prepare(folder: Path, begun: Begun) -> None:
+    partial, before = partial_folder(folder), begun_as(folder)
+    unlike = before.differences(begun) if before else []
+    if unlike and not begun.forced:
+        raise BenchError(
+            f"the unfinished run in '{partial}' was begun otherwise than it would now go on: {'; '.join(unlike)}; "
+            "--force starts it afresh"
+        )
+    if before is None or unlike or (begun.forced and not before.forced):
+        shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(exist_ok=True)
+    for half in partial.glob(".*"):  # being written when its process was killed
+        half.unlink()
+    files.write_json(partial / BEGUN, asdict(begun))
+
+
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Nobody else builds this cell during the block; BenchError where somebody does already."""
+    """Nobody else builds this run during the block; BenchError where somebody does already."""
     with writable(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
@@ -117,21 +127,26 @@ def writable(path: Path) -> Iterator[None]:
 
 
 def _swap(partial: Path, folder: Path) -> None:
-    """Put a whole cell in its place; what was only needed to get there goes last, when nothing can be lost any more."""
+    """Put a whole run where it belongs. What was only needed on the way goes last, when nothing can be lost."""
     old = folder.with_name(f".{folder.name}.old")
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
         os.replace(folder, old)
     os.replace(partial, folder)
     shutil.rmtree(old, ignore_errors=True)
-    (folder / BEGUN_FRESH).unlink(missing_ok=True)
+    (folder / BEGUN).unlink(missing_ok=True)
     shutil.rmtree(folder / TRAINING_FOLDER, ignore_errors=True)
-    for checkpoint in folder.glob("stage-*.safetensors"):
+    for checkpoint in folder.glob(CHECKPOINTS):
         checkpoint.unlink()
 
 
+def temporary(partial: Path) -> frozenset[str]:
+    """What of a partial folder is gone when the run is finished: names of its files and folders."""
+    return frozenset({BEGUN, TRAINING_FOLDER, *(path.name for path in partial.glob(CHECKPOINTS))})
+
+
 def recover(folder: Path) -> None:
-    """Finish what a kill in a cell's last moment left undone: ``result.json`` is written last, its folder is whole."""
+    """Finish what a kill in a run's last moment left undone: ``result.json`` is written last, its folder is whole."""
     partial, old = partial_folder(folder), folder.with_name(f".{folder.name}.old")
     if finished(partial) or (finished(old) and not folder.exists()):
         with _locked(folder), writable(folder):

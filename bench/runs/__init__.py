@@ -1,1 +1,1 @@
-"""Runs: the contract, one cell, many cells, and where their results are kept."""
+"""Runs: the contract, one run, many runs, and where their results are kept."""

@@ -34,7 +34,7 @@ def attribute_errors(subject: IdScheme | AnyBaseline) -> Iterator[None]:
         ) from error
 
 
-def origin(error: BaseException, cls: type) -> str:
+def location(error: BaseException, cls: type) -> str:
     """The last line in a plugin's own code on the way to an error; empty where there is none."""
     passed = _passed(error, cls)
     return _line(*passed[-1]) if passed else ""

@@ -11,9 +11,9 @@ from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, Training
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import Kind, Mask, by_kind, is_warm
 from bench.results import store
+from bench.results.write import Outcome
 from bench.runs import curves
 from bench.runs.progress import Bar, Display
-from bench.runs.record import Outcome
 from bench.runs.request import Request
 from bench.training.cost import Stopwatch
 from bench.training.ranking import score_targets
@@ -35,7 +35,7 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
     sample, _ = split.validation.parted(request.contract.validation_users, request.seed)
     context = partial / store.TRAINING_FOLDER
     try:
-        with store.writable(partial), display.bar(f"{request.cell.title}: train", 1) as bar:
+        with store.writable(partial), display.bar(f"{request.run.title}: train", 1) as bar:
             context.mkdir(exist_ok=True)
             baseline.fit(request.view(split.train), sample, _workshop(request, context, bar, display))
         tested = _tested(request, baseline, split, display)
@@ -56,7 +56,7 @@ def _workshop(request: Request, folder: Path, bar: Bar, display: Display) -> Tra
         max_history=contract.max_history,
         exclude_history=contract.exclude_history,
         progress=curves.reporter(folder.parent, "train", bar),
-        say=lambda line: display.say(f"{request.cell.title}: {line}"),
+        say=lambda line: display.say(f"{request.run.title}: {line}"),
     )
 
 
@@ -74,7 +74,7 @@ def _tested(request: Request, baseline: Baseline | TrainedBaseline, split: Split
     items = len(split.train.items)
 
     def rank(name: str, targets: Targets, candidates: Mask | None) -> tuple[Ranks, bool]:
-        with display.bar(f"{request.cell.title}: {name}", len(targets)) as bar:
+        with display.bar(f"{request.run.title}: {name}", len(targets)) as bar:
             exclude = request.contract.exclude_history
             return score_targets(baseline, targets, items, exclude, bar.advance, candidates), True
 

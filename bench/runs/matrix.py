@@ -1,5 +1,5 @@
-"""Many cells: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
-run, but what nobody asked for by name is left out where it can't run at all.
+"""Many runs: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
+run, but what nobody asked for by name is skipped where it can't run at all.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ EVERYTHING = "all"
 
 
 def execute(plan: Plan) -> list[Path]:
-    """Run every cell and return their folders. What can be wrong with the request is found before the first."""
+    """Run every run and return their folders. What can be wrong with the request is found before the first."""
     subjects, contract, preset, asked = _resolved(plan)
     contracts = {subject.name: _contract_of(type(subject), contract, plan) for subject in subjects}
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
@@ -120,8 +120,8 @@ def _say_refused(refused: Iterable[tuple[Request, BenchError]], display: Display
     for request, error in refused:
         name = request.subject.name
         named.setdefault((request.dataset.name, str(error).removeprefix(f"{name} ")), []).append(name)
-    for (dataset, reason), left_out in named.items():
-        display.say(f"left out of '{EVERYTHING}' on {dataset}: {', '.join(left_out)}: {reason}")
+    for (dataset, reason), skipped in named.items():
+        display.say(f"skipped in '{EVERYTHING}' on {dataset}: {', '.join(skipped)}: {reason}")
 
 
 def _pair(request: Request) -> tuple[str, str]:
@@ -187,7 +187,7 @@ def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[
             except BenchError as error:
                 if word != EVERYTHING:
                     raise
-                Display(os.environ.get("RANK", "0") == "0").say(f"left out of '{EVERYTHING}': {error}")
+                Display(os.environ.get("RANK", "0") == "0").say(f"skipped in '{EVERYTHING}': {error}")
     return found
 
 
@@ -206,13 +206,13 @@ def _require_ranges(everyone: Sequence[type[Subject]], trials: int) -> None:
 
 
 def _searched(cls: type[Subject], trials: int, said: Mapping[str, str]) -> dict[str, str]:
-    """``--tune`` is the setting ``tune`` of whatever has ranges. What is ``said`` of them is ``held``."""
+    """``--tune`` is the setting ``tune`` of whatever has ranges. What is ``said`` of them is ``fixed``."""
     tune = said.get("tune", str(trials))
     if not _ranges(cls) or tune == "0":
         return {}
-    asked = {name.strip() for name in said.get("held", "").split(",") if name.strip()}
-    held = ",".join(sorted(asked | (said.keys() & _ranges(cls).keys())))
-    return {"tune": tune, **({"held": held} if held else {})}
+    asked = {name.strip() for name in said.get("fixed", "").split(",") if name.strip()}
+    fixed = ",".join(sorted(asked | (said.keys() & _ranges(cls).keys())))
+    return {"tune": tune, **({"fixed": fixed} if fixed else {})}
 
 
 def _has_cuda() -> bool:

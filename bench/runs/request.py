@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import MISSING, Field, asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.contract import Contract, digest
+from bench.contract import Contract
 from bench.data.dataset import Dataset, LeakedView, TrainView
 from bench.data.joined import place
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
-from bench.results.store import Cell
+from bench.results.identity import Run
+from bench.results.schema import DatasetFacts, SchemeFacts
+from bench.runs.subjects import source_digest
 
 
 @dataclass(frozen=True)
 class Request:
-    """A cell to run. ``preset`` is a label only; ``force`` runs a finished cell again.
+    """A run to be made. ``preset`` is a label only; ``force`` runs a finished one again.
 
     ``recipe`` names the published way of training the subject that contract and settings follow, if any.
     ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is
-    the request of the cell whose model is tested on this data set; without it the cell trains one.
+    the request of the run whose model is tested on this data set; without it this one trains its own.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -49,7 +53,7 @@ class Request:
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """The part of the contract that binds the subject: of a baseline it binds what the baseline says."""
+        """The part of the contract that binds the subject: of a baseline the protocol and what the baseline says."""
         contract = self.contract.lines
         if self.backbone_digest:
             contract["backbone"] += f"@{self.backbone_digest}"
@@ -58,7 +62,7 @@ class Request:
             contract["trained_on"] = f"{home.name}@{home.fingerprint[:6]}"
             contract["zero_shot"] = self.zero_shot
         if isinstance(self.subject, AnyBaseline):
-            return {name: contract[name] for name in self.subject.binds}
+            return {name: contract[name] for name in ("protocol", *self.subject.binds)}
         return contract
 
     @property
@@ -67,21 +71,43 @@ class Request:
         by_time = self.contract.split == "global-temporal"
         return self.dataset.dated_fingerprint if by_time else self.dataset.fingerprint
 
+    @cached_property
+    def run(self) -> Run:
+        """What the result is, and where it belongs. Files that the subject reads are digested when first asked for;
+        BenchError where one can't be read.
+        """
+        settings = self.subject.settings
+        return Run(self.dataset_facts, self.scheme_facts, self.conditions, self.seed, changed_settings(settings))
+
     @property
-    def cell(self) -> Cell:
-        """Where the result belongs."""
-        data, subject = self.dataset, self.subject
-        changed = changed_settings(subject.settings)
-        contract_id = digest(self.conditions)
-        home = self.trained_by.dataset.name if self.trained_by else ""
-        return Cell(data.name, self.fingerprint, subject.name, subject.version, changed, contract_id, self.seed, home)
+    def dataset_facts(self) -> DatasetFacts:
+        data = self.dataset
+        return DatasetFacts(
+            name=data.name,
+            fingerprint=self.fingerprint,
+            users=len(data.users),
+            items=len(data.items),
+            interactions=len(data.sequences.values),
+            parts=tuple(part.name for part in data.parts),
+        )
+
+    @property
+    def scheme_facts(self) -> SchemeFacts:
+        subject = self.subject
+        return SchemeFacts(
+            name=subject.name,
+            version=subject.version,
+            settings=asdict(subject.settings),
+            kind="baseline" if self.is_baseline else "scheme",
+            inputs=digest_of(subject.cache_key()),
+            leaks=subject.leaks,
+            source=source_digest(type(subject)),
+        )
 
 
-def stated_settings(settings: Any) -> dict[str, Any]:
-    """What is stored of settings: all but those ``added`` since and still at their default (see ``config.added``)."""
-    changed = changed_settings(settings)
-    added = {field.name for field in fields(settings) if "added" in field.metadata}
-    return {name: value for name, value in asdict(settings).items() if name in changed or name not in added}
+def digest_of(key: str) -> str:
+    """16 hex digits over what a subject says of the files it reads; ``""`` where it reads none."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16] if key else ""
 
 
 def changed_settings(settings: Any) -> dict[str, Any]:

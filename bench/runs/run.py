@@ -1,4 +1,4 @@
-"""One cell, from start to stored result: skipped where it is finished, gone on with where it was stopped."""
+"""One run, from start to stored result: skipped where it is finished, resumed where it was interrupted."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from accelerate import Accelerator
 
 from bench.contract import CUTOFFS
 from bench.data.splits import Split
+from bench.errors import BenchError
 from bench.evaluation.baseline import TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.results import store
-from bench.runs import record, subjects
+from bench.results.digests import RESULT
+from bench.results.identity import differences, run_of
+from bench.results.read import Result, read
+from bench.results.store import Begun
+from bench.results.write import Outcome, per_user_table, record, write
+from bench.runs import subjects
 from bench.runs.attribution import attribute_errors
 from bench.runs.baseline_run import baseline_outcome
+from bench.runs.code import code_of
 from bench.runs.progress import Display
-from bench.runs.record import Outcome
-from bench.runs.request import Request
+from bench.runs.request import Request, digest_of
 from bench.runs.scheme_run import SchemeRun
 from bench.runs.transfer_run import outdated, split_of, transferred
 from bench.training.cost import LoadMeter, MemoryMeter, environment
@@ -28,28 +34,24 @@ from bench.training.signals import interrupted_by_sigterm
 
 
 def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
-    """Bring one cell to its end and return its folder. Called by every process; the main one writes."""
-    folder, load = request.cell.folder(request.results), LoadMeter()
+    """Bring one run to its end and return its folder. Called by every process; the main one writes."""
+    folder, load = request.run.folder(request.results), LoadMeter()
     if accelerator.is_main_process:
         store.recover(folder)
     accelerator.wait_for_everyone()
     if store.finished(folder) and not request.force:
-        changed = record.made_by_other_source(folder, request.subject)
-        again = _outdated(request, folder, changed)
+        again = _finished(request, folder, display)
         if not again:
-            display.say(f"{request.cell.title}: finished already in {folder} (--force runs it again)")
-            if changed:
-                display.say(f"{request.subject.name} has changed since: raise its version, or use --force")
             return folder
-        display.say(f"{request.cell.title}: {again} has changed since, so it is run again")
+        display.say(f"{request.run.title}: {again} has changed since, so it is run again")
         request = replace(request, force=True)
     check_cutoff(max(CUTOFFS), len(request.dataset.items))
     split = split_of(request)
     for note in split.notes:
         display.say(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
-    place = store.building(folder, request.force) if main else contextlib.nullcontext(store.partial_folder(folder))
-    with place as partial, interrupted_by_sigterm():
+    building = _building(request, folder, display) if main else contextlib.nullcontext(store.partial_folder(folder))
+    with building as partial, interrupted_by_sigterm():
         accelerator.wait_for_everyone()
         with MemoryMeter() as memory, attribute_errors(request.subject):
             outcome = _outcome(request, split, partial, display, accelerator)
@@ -58,15 +60,45 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
             found = environment(str(accelerator.device), accelerator.num_processes) | load.measured()
             _store(request, split, outcome, partial, found)
     accelerator.wait_for_everyone()
-    display.say(f"{request.cell.title}: finished, stored in {folder}")
+    display.say(f"{request.run.title}: finished, stored in {folder}")
     return folder
 
 
-def _outdated(request: Request, folder: Path, changed: bool) -> str:
-    """What of a finished cell is no longer as it was, if it must be run again for that."""
+def _finished(request: Request, folder: Path, display: Display) -> str:
+    """What of a finished run is no longer as it was, if it must be run again for that; else says that it is finished.
+
+    BenchError where the folder holds the result of another run.
+    """
+    found = read(folder / RESULT, str(folder))
+    _require_same(request, found)
+    changed = found.scheme.source != request.run.scheme.source
     if changed and subjects.is_file(type(request.subject)):
         return "the file that defines it"
-    return "its model" if request.trained_by and outdated(folder, request) else ""
+    if request.trained_by and outdated(folder, request):
+        return "its model"
+    display.say(f"{request.run.title}: finished already in {folder} (--force runs it again)")
+    if changed:
+        display.say(f"{request.subject.name} has changed since: raise its version, or use --force")
+    return ""
+
+
+def _require_same(request: Request, found: Result) -> None:
+    unlike = differences(run_of(found).identity, request.run.identity)
+    if unlike:
+        raise BenchError(
+            f"'{found.path}' holds the result of {run_of(found).title}, not of the {request.run.title} "
+            f"that was asked for: {'; '.join(unlike)}; --force replaces it, another --results keeps both"
+        )
+
+
+def _building(request: Request, folder: Path, display: Display) -> contextlib.AbstractContextManager[Path]:
+    """The partial folder, afresh where the file that defines the subject has changed since the run was begun."""
+    begun = Begun(request.run.identity, code_of(request.subject), request.force)
+    before = store.begun_as(folder)
+    if before and before.differences(begun) and subjects.is_file(type(request.subject)) and not request.force:
+        display.say(f"{request.run.title}: the file that defines it has changed since it was begun; starting afresh")
+        begun = replace(begun, forced=True)
+    return store.building(folder, begun)
 
 
 def _outcome(
@@ -84,8 +116,10 @@ def _outcome(
 
 
 def _store(request: Request, split: Split, outcome: Outcome, partial: Path, found: dict[str, Any]) -> None:
-    """Write what the report reads, last of all ``result.json``."""
-    table = record.per_user_table(request.dataset, split, outcome.ranks, outcome.kinds)
-    with store.writable(partial):
-        table.to_parquet(partial / "per_user.parquet", index=False)
-    store.write_json(partial / "result.json", record.result(request, split, outcome, found))
+    """Write the result. BenchError where a file that the subject read is no longer the one that its identity names."""
+    if digest_of(request.subject.cache_key()) != request.run.scheme.inputs:
+        raise BenchError(
+            f"a file that {request.subject.name} reads has changed while {request.run.title} ran; run it again"
+        )
+    table = per_user_table(request.dataset, split, outcome.ranks, outcome.kinds)
+    write(partial, record(request.run, split, outcome, found, request.preset), table)

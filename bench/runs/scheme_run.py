@@ -28,11 +28,11 @@ from bench.ids.scheme import IdScheme, Stage, Trained
 from bench.model.recommender import Recommender, decoding_of, recommender_for
 from bench.results import head as saved_head
 from bench.results import store
-from bench.results.saved import IDS, WEIGHTS, checksum
+from bench.results.saved import IDS, TABLE
+from bench.results.write import Outcome
 from bench.runs import curves
 from bench.runs.fitting import fitted, language, told
 from bench.runs.progress import Bar, Display
-from bench.runs.record import Outcome
 from bench.runs.request import Request
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
@@ -67,7 +67,7 @@ class SchemeRun:
     def outcome(self) -> Outcome:
         with self.accelerator.main_process_first():
             request, view = self.request, self.request.view(self.split.train)
-            ids, notes = fitted(self.scheme, view, request.results, request.cell.title, self.display)
+            ids, notes = fitted(self.scheme, view, request.results, request.run.title, self.display)
         best, done = self.trained(ids)
         self.first = ids
         watch = Stopwatch()
@@ -137,7 +137,7 @@ class SchemeRun:
         """
         with (
             self.accelerator.main_process_first(),
-            self.display.bar(f"{self.request.cell.title}: between stages", 1) as self.bar,
+            self.display.bar(f"{self.request.run.title}: between stages", 1) as self.bar,
         ):
             watch = Stopwatch()
             try:
@@ -187,8 +187,8 @@ class SchemeRun:
             recommender = stage.wrap_model(recommender)
         path = self.partial / f"stage-{number}-{identity(stage, recommender)}.safetensors"
         if path.exists():
-            self.display.say(f"{self.request.cell.title}: resuming")
-        with self.display.bar(f"{self.request.cell.title}: {stage.name}", 1) as bar:
+            self.display.say(f"{self.request.run.title}: resuming")
+        with self.display.bar(f"{self.request.run.title}: {stage.name}", 1) as bar:
             job = Job(
                 recommender=recommender,
                 sequences=self.split.train.sequences,
@@ -261,7 +261,7 @@ class SchemeRun:
         self, recommender: Recommender, name: str, targets: Targets, candidates: Mask | None = None
     ) -> tuple[Ranks, bool]:
         """A reading of test targets: of all once, and of those of one kind among the items of that kind."""
-        with self.display.bar(f"{self.request.cell.title}: {name}", len(targets)) as bar:
+        with self.display.bar(f"{self.request.run.title}: {name}", len(targets)) as bar:
             k, at = max(CUTOFFS), self.accelerator
             return evaluate(recommender, targets, self.decoding, k, at, bar.advance, candidates)
 
@@ -275,8 +275,8 @@ class SchemeRun:
             ids.vocabulary.tokenizer.save(str(self.partial / "tokenizer.json"))
             self.scheme.save_state(self.partial)
         storage.save(ids, self.partial / IDS, {})
-        exchange.write(ids, self.split.train.items, self.partial / "ids.parquet", self.first)
-        store.write_json(self.partial / "config.json", config | {WEIGHTS: checksum(self.partial)})
+        exchange.write(ids, self.split.train.items, self.partial / TABLE, self.first)
+        store.write_json(self.partial / "config.json", config)
         store.write_json(self.partial / "tokenizer_config.json", backbone.export_tokenizer_config(ids.vocabulary))
 
 

@@ -27,6 +27,7 @@ from bench.settings import parse
 __all__ = [
     "BASELINES",
     "SCHEMES",
+    "AnySubject",
     "is_file",
     "load_baseline",
     "load_scheme",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 T = TypeVar("T", bound="IdScheme | AnyBaseline")
+AnySubject = IdScheme | AnyBaseline
 
 IDENTIFIERS = "file:"  # what names of identifiers in a file begin with
 
@@ -64,7 +66,7 @@ def is_file(cls: type) -> bool:
 
 
 def refuse_taken_name(cls: type[IdScheme] | type[AnyBaseline]) -> None:
-    """No class may call itself like another that is installed: their results would share a place."""
+    """No class may call itself like another that is installed: their results would share a folder."""
     offered = ((group, plugins.offers(group).get(cls.name, [])) for group in (SCHEMES, BASELINES))
     taken = [group for group, found in offered if found and not any(_may_be(cls, entry) for entry in found)]
     if taken:

@@ -1,22 +1,21 @@
-"""The model of a finished cell on other data, without any training: on each part of the joined data set that it was
+"""The model of a finished run on other data, without any training: on each part of the joined data set that it was
 trained on, and on catalogues that it has never seen (zero-shot).
 
-Such a test is a cell of its own, stored under the data set that is tested. Its contract says what the model was
+Such a test is a run of its own, stored under the data set that is tested. Its contract says what the model was
 trained on.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
 
 from bench import backbone
-from bench.contract import CUTOFFS, Contract
+from bench.contract import CUTOFFS, Contract, digest
 from bench.data import splitting
 from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.joined import place, restricted
@@ -29,17 +28,19 @@ from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
 from bench.model.recommender import Recommender, decoding_of, recommender_for
 from bench.results import head as saved_head
-from bench.results.saved import restore
+from bench.results.digests import RESULT
+from bench.results.read import Result, read
+from bench.results.saved import TABLE, restore
+from bench.results.write import Outcome
 from bench.runs.fitting import language, told
 from bench.runs.progress import Display
-from bench.runs.record import Outcome, stored
 from bench.runs.request import Request
 from bench.training.cost import Stopwatch
 from bench.training.ranking import check_cutoff, evaluate
 
 
 def transfer_requests(request: Request, unseen: Sequence[Dataset]) -> list[Request]:
-    """The tests that follow a cell: of each part of its data set, then of each unseen one. A baseline has none."""
+    """The tests that follow a run: of each part of its data set, then of each unseen one. A baseline has none."""
     if request.is_baseline:
         return []
     return [replace(request, dataset=dataset, trained_by=request) for dataset in (*request.dataset.parts, *unseen)]
@@ -55,7 +56,7 @@ def split_of(request: Request) -> Split:
 
 
 def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
-    """BenchError where a cell or one of the tests that follow it can't be done, before anything is trained."""
+    """BenchError where a run or one of the tests that follow it can't be done, before anything is trained."""
     if unseen and request.is_baseline:
         names, baseline = ",".join(dataset.name for dataset in unseen), request.subject.name
         raise BenchError(
@@ -64,6 +65,7 @@ def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
         )
     if not request.is_baseline:
         _refuse_wording(request.contract)
+    request.subject.cache_key()  # files that it reads must be there before anything is trained
     for dataset in unseen:
         _refuse_zero_shot(request, dataset)
     for test in transfer_requests(request, unseen):
@@ -110,28 +112,31 @@ def transferred(
     recommender = recommender_of(ids, trained, request).to(accelerator.device)
 
     def ranked(name: str, targets: Targets, candidates: Mask | None) -> tuple[Ranks, bool]:
-        with display.bar(f"{request.cell.title}: {name}", len(targets)) as bar:
+        with display.bar(f"{request.run.title}: {name}", len(targets)) as bar:
             how, most = decoding_of(request.contract), max(CUTOFFS)
             return evaluate(recommender, targets, how, most, accelerator, bar.advance, candidates)
 
     watch = Stopwatch()
     whole = ranked("test", split.test, None)
-    costs = stored(home)["costs"] | {"inference_seconds_per_1000_users": 1000 * watch.seconds / len(split.test)}
+    model = read(home / RESULT, str(home))
+    costs: dict[str, float | None] = asdict(model.costs) | {
+        "inference_seconds_per_1000_users": 1000 * watch.seconds / len(split.test)
+    }
     if seconds is not None:
         costs |= {"id_construction_seconds": seconds, "id_construction_processor_seconds": None}
     if accelerator.is_main_process:
-        exchange.write(ids, request.dataset.items, partial / "ids.parquet")
-    model = {"model": home.relative_to(request.results).as_posix(), "weights": digest(home)}
+        exchange.write(ids, request.dataset.items, partial / TABLE)
+    origin = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
     warm = is_warm(split.train.sequences, len(ids))
     kinds = by_kind(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(KINDS)
-    return Outcome(*whole, costs, diagnostics.figures(ids, split.test.items), model, kinds)
+    return Outcome(*whole, costs, diagnostics.figures(ids, split.test.items), origin, kinds)
 
 
 def model_folder(request: Request) -> Path:
-    """The finished cell that has trained the model of a request."""
+    """The finished run that has trained the model of a request."""
     if request.trained_by is None:
-        raise ValueError("a request that trains its own model has no other cell")
-    return request.trained_by.cell.folder(request.results)
+        raise ValueError("a request that trains its own model has no other run")
+    return request.trained_by.run.folder(request.results)
 
 
 def recommender_of(ids: Ids, trained: Recommender, request: Request) -> Recommender:
@@ -151,8 +156,8 @@ def identifiers(
     if at:
         return trained.ids.of_items(at.items), None
     watch, view = Stopwatch(), unseen(request)
-    display.say(f"{request.cell.title}: making identifiers for {len(request.dataset.items):,} items")
-    with display.bar(f"{request.cell.title}: identifiers", 1) as bar:
+    display.say(f"{request.run.title}: making identifiers for {len(request.dataset.items):,} items")
+    with display.bar(f"{request.run.title}: identifiers", 1) as bar:
         found = scheme.transfer(trained, replace(view, progress=told(bar)), home)
     _check(found, trained.ids, scheme, request.dataset)
     return _read_alike(found, trained.ids), watch.seconds + sum(view.cached_seconds)
@@ -187,13 +192,12 @@ def _check(found: object, trained: Ids, scheme: IdScheme, dataset: Dataset) -> N
 
 
 def outdated(folder: Path, request: Request) -> bool:
-    """Whether a finished test was made with weights that its model's cell no longer has."""
-    return bool((stored(folder)["training"] or {}).get("weights") != digest(model_folder(request)))
+    """Whether a finished test was made with weights that its model's run no longer has."""
+    home = model_folder(request)
+    made_with = (read(folder / RESULT, str(folder)).training or {}).get("weights")
+    return bool(made_with != weights(read(home / RESULT, str(home))))
 
 
-def digest(home: Path) -> str:
-    """8 hex digits over the weights and identifiers of a finished cell."""
-    found = hashlib.sha256()
-    for path in sorted(home.glob("*.safetensors")):
-        found.update(path.name.encode() + path.read_bytes())
-    return found.hexdigest()[:8]
+def weights(result: Result) -> str:
+    """8 hex digits over the weights and identifiers of a finished run."""
+    return digest({name: sha256 for name, sha256 in result.files.items() if name.endswith(".safetensors")})

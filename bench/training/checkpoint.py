@@ -5,20 +5,15 @@ The random state is not in it: every step seeds itself from (seed, step, process
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.errors import BenchError
-from bench.files import replacing, require_readable
+from bench import tensors as files
 from bench.model.recommender import Work
 
 
@@ -58,42 +53,13 @@ class TrainingState:
 
 def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> None:
     """Write state and tensors to ``path``, all or nothing. BenchError where the disk refuses."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    stored = json.dumps(asdict(state))
-    # safetensors writes several metadata keys in any order: one key, so that equal checkpoints are equal bytes
-    metadata = {"bench": json.dumps({"state": stored, "sha256": _checksum(stored, plain)})}
-    with replacing(path, "the checkpoint", "free some space or name another --results") as partial:
-        save_file(plain, partial, metadata)
+    files.write(path, tensors, asdict(state), "the checkpoint", "free some space or name another --results")
 
 
 def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     """Read a checkpoint back. A corrupt file is a BenchError that names it."""
-    require_readable(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get("bench", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _damaged(path, str(error)) from error
-    stored = metadata.get("state", "")
-    if metadata.get("sha256") != _checksum(stored, tensors):
-        raise _damaged(path, "its checksum does not match its content")
-    return TrainingState(**json.loads(stored)), tensors
-
-
-def _damaged(path: Path, reason: str) -> BenchError:
-    return BenchError(
-        f"the checkpoint '{path}' is corrupt ({reason}); delete it, or run with --force to start this cell afresh"
-    )
-
-
-def _checksum(state: str, tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(state.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    tensors, state = files.read(path, "pt", "the checkpoint", "delete it, or run with --force to start this run afresh")
+    return TrainingState(**state), tensors
 
 
 def pack(model: Mapping[str, Tensor], optimizer: Mapping[str, Any], best: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -26,8 +26,8 @@ FOLDERS = ("--data-dir", "--results")
 class MemoryMeter:
     """Peak memory in MB while the context is open: of the GPU where there is one, else of this process.
 
-    The process is sampled, since the kernel's own high-water mark never falls between the cells of one process; what
-    earlier cells of the same command left behind is counted with it.
+    The process is sampled, since the kernel's own high-water mark never falls between the runs of one process; what
+    earlier runs of the same command left behind is counted with it.
     """
 
     def __init__(self) -> None:

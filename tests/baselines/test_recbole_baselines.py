@@ -73,7 +73,7 @@ def wait_for_a_checkpoint(results: Path, process: subprocess.Popen[str]) -> None
 
 def test_ctrl_c_ends_recbole_and_says_how_to_go_on(both: Both) -> None:
     assert both.code == 130
-    assert both.said.splitlines()[-1] == "bench: stopped; the same command goes on from here"
+    assert both.said.splitlines()[-1] == "bench: interrupted; rerun to resume"
     assert "Traceback" not in both.said
     assert both.left_running == []
     assert any(path.is_relative_to(both.other) for path in both.unfinished)
@@ -139,9 +139,9 @@ def test_without_recbole_all_leaves_its_models_out_by_name(
     monkeypatch.setattr(base, "NEEDED", ("recbole_of_nowhere",))
     said = bench("run", "--baseline", "all", *quick, "--results", tmp_path)
     assert said.code == 0
-    (left,) = (line for line in said.err.splitlines() if line.startswith("left out of 'all' on toy: "))
+    (left,) = (line for line in said.err.splitlines() if line.startswith("skipped in 'all' on toy: "))
     names = {name for name, entry in subjects.names(subjects.BASELINES).items() if "recbole" in entry.value}
-    named, _, why = left.removeprefix("left out of 'all' on toy: ").partition(": ")
+    named, _, why = left.removeprefix("skipped in 'all' on toy: ").partition(": ")
     assert sorted(named.split(", ")) == sorted(names - {"sasrec"})
     assert why.startswith("runs in RecBole, and recbole_of_nowhere is not installed; pip install ")
     assert {json.loads((cell / "result.json").read_text())["scheme"]["name"] for cell in cells(tmp_path)} == {

@@ -14,13 +14,14 @@ from recbole_baselines import base
 from recbole_baselines.models import PRESETS, RANGES, TUNED
 from recbole_baselines.tuning import attempt, best, draws, summary, within, writing
 
+from bench.contract import PRESETS as CONTRACTS
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.evaluation.baseline import TrainingContext
 from bench.runs import subjects
 from bench.settings import value
 
-RECORDS = Path(__file__).parents[2] / "results" / "recbole-tuning"
+RECORDS = Path(__file__).parent / "searches.json"  # of each search its trials, and which was chosen
 ITEMS = ItemTable(("a", "b"), {"category": ("x", "y")})
 PRESENT = {name: choices[0] for name, choices in RANGES["SASRec"].items()}
 TRAINED = [
@@ -164,8 +165,7 @@ def test_a_search_needs_something_to_search(checked: Callable[..., None]) -> Non
 @pytest.mark.parametrize("preset", sorted(name for name, chosen in TUNED.items() if chosen))
 def test_presets_hold_what_recorded_searches_chose(preset: str) -> None:
     """With as many trials for every baseline, and for those that train as many epochs in each."""
-    files = sorted((RECORDS / preset).glob("*.json"))
-    records = [json.loads(file.read_text()) for file in files]
+    records = json.loads(RECORDS.read_text())[preset]
     searched = {cls.name for cls in (*TRAINED, recbole_baselines.ItemKNN)}
     assert {record["scheme"]["name"] for record in records} == searched
     chosen, epochs = {}, int(PRESETS[preset]["epochs"])
@@ -210,4 +210,4 @@ def test_everybody_has_the_same_budget(preset: str) -> None:
     assert len(TRAINED) == 8
     assert len(budgets) == 1
     if preset == "cpu":
-        assert budgets.pop()[0] == str(PRESETS["cpu"].contract.epochs)  # as identifier schemes
+        assert budgets.pop()[0] == str(CONTRACTS["cpu"].contract.epochs)  # as identifier schemes

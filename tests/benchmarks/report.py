@@ -1,4 +1,4 @@
-"""How long ``bench report`` takes for 50 cells of 20,000 users, from stored results alone.
+"""How long ``bench report`` takes for 50 runs of 20,000 users, from stored results alone.
 
 python tests/benchmarks/report.py [--folder FOLDER]
 
@@ -25,6 +25,9 @@ import numpy as np
 import pandas as pd
 
 from bench.evaluation.metrics import Ranks, summaries
+from bench.protocol import PROTOCOL
+from bench.results import digests
+from bench.results.schema import SCHEMA
 
 FILES = {
     "--latex": "t.tex",
@@ -34,12 +37,19 @@ FILES = {
     "--figures": "pictures",
 }
 USERS, LIMIT = 20_000, 10
-CONTRACT = {"split": "leave-one-out", "max_history": 20, "backbone": "mini", "decoder": "beam", "beam_width": 20}
+CONTRACT = {
+    "protocol": PROTOCOL,
+    "split": "leave-one-out",
+    "max_history": 20,
+    "backbone": "mini",
+    "decoder": "beam",
+    "beam_width": 20,
+}
 SHAPES = {"50 schemes": (1, 50, 1), "10 schemes x 5 seeds": (1, 10, 5), "10 data sets x 5 schemes": (10, 5, 1)}
 
 
-def cell(folder: Path, dataset: int, scheme: int, seed: int) -> None:
-    """One cell whose numbers hang together; the first scheme is a baseline. A hit on every eighth user or so."""
+def write_run(folder: Path, dataset: int, scheme: int, seed: int) -> None:
+    """One run whose numbers hang together; the first scheme is a baseline. A hit on every eighth user or so."""
     random = np.random.default_rng([dataset, scheme, seed])
     easy = np.random.default_rng(dataset).beta(0.5, 3.5, USERS) * (1 + scheme / 100)
     rank = np.where(random.random(USERS) < easy, random.integers(1, 21, USERS), np.inf)
@@ -53,17 +63,19 @@ def cell(folder: Path, dataset: int, scheme: int, seed: int) -> None:
         "peak_memory_mb",
     )
     stored = {
-        "schema": 1,
+        "schema": SCHEMA,
         "bench": "0.1.0",
         "dataset": {"name": f"data{dataset}", "fingerprint": f"{dataset:016x}", "users": USERS, "items": 9000}
-        | {"interactions": 150_000},
-        "scheme": {"name": f"family/{scheme}", "version": 1, "settings": {}, "kind": kind},
+        | {"interactions": 150_000, "parts": []},
+        "scheme": {"name": f"family/{scheme}", "version": 1, "settings": {}, "kind": kind}
+        | {"inputs": "", "leaks": False, "source": "0badc0de"},
         "contract": CONTRACT,
         "contract_id": "0123abcd",
         "preset": "cpu",
         "seed": seed,
         "split": {"train_users": USERS, "validation_users": USERS, "test_users": USERS},
         "metrics": summaries(Ranks.of_items(rank), complete=False),
+        "kinds": {},
         "identifiers": {**seen, "largest_group": 1} if scheme else None,
         "costs": dict.fromkeys(times, 12.5),
         "training": {"curve": [{"step": step, "loss": 3.0} for step in range(2000)]},
@@ -81,11 +93,13 @@ def cell(folder: Path, dataset: int, scheme: int, seed: int) -> None:
         "code_rank": found,
         "group_size": np.ones(USERS, np.int32),
         "popularity": facts.geometric(0.05, USERS).astype(np.int32) - 1,
+        "cold": np.zeros(USERS, bool),
         "history_length": np.minimum(facts.geometric(0.15, USERS) + 2, 20).astype(np.int32),
     }
     folder.mkdir(parents=True)
-    (folder / "result.json").write_text(json.dumps(stored))
     pd.DataFrame(table).to_parquet(folder / "per_user.parquet", index=False)
+    stored["files"] = digests.of_folder(folder, frozenset())
+    (folder / "result.json").write_text(json.dumps(stored))
 
 
 def store(results: Path, shape: tuple[int, int, int]) -> None:
@@ -93,7 +107,7 @@ def store(results: Path, shape: tuple[int, int, int]) -> None:
     for dataset in range(datasets):
         for scheme in range(schemes):
             for seed in range(seeds):
-                cell(
+                write_run(
                     results / "runs" / f"data{dataset}" / f"family-{scheme}@1" / "0123abcd-0" / str(seed),
                     dataset,
                     scheme,

@@ -78,7 +78,7 @@ def test_a_file_has_a_row_and_its_content_a_cell(
     said = bench(*words)
     assert said.code == 0, said.err
     remarks = [
-        "1 of 31 items of 'mine.sem_ids' are not in the catalogue and are left out: 'other'",
+        "1 of 31 items of 'mine.sem_ids' are not in the catalogue and are skipped: 'other'",
         "2 items share their identifier with another, as '<a_0> <b_0>' is that of 'i00', 'i29'",
     ]
     about = [line for line in said.err.splitlines() if line.startswith("file/mine ") and " items " in line]

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench.conformance.asked import NAMES, Asked
 from bench.conformance.fixtures import Fixtures
+from bench.conformance.request import NAMES, CheckRequest
 from bench.conformance.requirements import REQUIREMENTS, check_requirement
 from bench.conformance.result import CheckResult, passed
 from bench.conformance.show import print_json
@@ -31,7 +31,9 @@ def fixtures(toy_folder: Path, tiny: Path) -> Make:
 
     def make(scheme: str) -> Fixtures:
         if scheme not in made:
-            made[scheme] = Fixtures(Asked(f"{SCHEMES}:{scheme}", str(toy_folder), (f"backbone={tiny}", "epochs=4")))
+            made[scheme] = Fixtures(
+                CheckRequest(f"{SCHEMES}:{scheme}", str(toy_folder), (f"backbone={tiny}", "epochs=4"))
+            )
         return made[scheme]
 
     return make
@@ -134,7 +136,7 @@ def test_a_sound_scheme_meets_every_requirement(fixtures: Make) -> None:
 
 
 def test_processes_and_folder_go_with_the_fixtures(toy_folder: Path) -> None:
-    fixtures = Fixtures(Asked(f"{SCHEMES}:Sound", str(toy_folder)))
+    fixtures = Fixtures(CheckRequest(f"{SCHEMES}:Sound", str(toy_folder)))
     folder, fits = fixtures.folder, fixtures.begin()
     del fixtures
     assert [fit.process.poll() is not None for fit in fits] == [True] * 3
@@ -152,7 +154,7 @@ def test_identifiers_in_a_file_are_told_by_their_file(bench: Bench, toy_folder: 
     path = tmp_path / "one of them.json"
     path.write_text(json.dumps({"i00": ["<a>"]}))
     words = [f"file:{path}", "--dataset", toy_folder, "--seed", "1", "--set", "file.separator=;"]
-    fixtures = Fixtures(Asked(words[0], str(toy_folder), ("file.separator=;",), 1))
+    fixtures = Fixtures(CheckRequest(words[0], str(toy_folder), ("file.separator=;",), 1))
     result = check_requirement("fits", fixtures)
     assert_broken(result, "fit failed: BenchError: 29 of 30 items", f"^{re.escape(str(path))}$", "^mend the file; ")
     (command,) = re.findall(r"`bench (.*) --debug`", result.remedy)

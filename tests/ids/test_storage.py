@@ -116,7 +116,7 @@ def test_a_language_models_vocabulary_comes_back(t5_tokenizer: Path, tmp_path: P
 def test_equal_identifiers_are_equal_bytes_in_every_process(tmp_path: Path) -> None:
     """safetensors keeps its metadata in a hash table with a seed of its own: several keys come out in any order."""
     script = (
-        "import sys, pathlib; from bench.ids import storage; from bench.ids.scheme import TokenIds, Template;"
+        "import sys, pathlib; from bench.ids import storage; from bench.ids.identifiers import TokenIds, Template;"
         "from bench.vocabulary import Vocabulary;"
         "ids = TokenIds.from_lists([[3], [4, 5]], Vocabulary.private('abcd'), Template('né', ' ; ', '?'));"
         f"[storage.save(ids, pathlib.Path(sys.argv[1], str(n)), {NOTES!r}) for n in range(8)]"
@@ -140,10 +140,10 @@ def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in (0, 7, 50, len(whole) - 1):
         path.write_bytes(whole[:size])
-        assert "are corrupt" in message(path)
+        assert "is corrupt" in message(path)
     for place in range(0, len(whole), 5):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        assert "are corrupt" in message(path)
+        assert "is corrupt" in message(path)
 
 
 def test_what_may_not_be_read_is_not_called_damaged(tmp_path: Path, forbidden: Forbidden) -> None:
@@ -158,7 +158,7 @@ def test_what_may_not_be_read_is_not_called_damaged(tmp_path: Path, forbidden: F
 def test_another_kind_of_file_is_named(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     path = tmp_path / "ids"
     save_file({"tokens": np.full((1, 1, 1), 3, np.int32), "lengths": np.ones((1, 1), np.int32)}, path, metadata)
-    assert "are corrupt" in message(path)
+    assert "is corrupt" in message(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -310,7 +310,7 @@ def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
     embed(train, FEW)
     (path,) = kept(tmp_path)
     whole = path.read_bytes()
-    named = re.escape(f"the text embeddings in '{path}' are corrupt (") + r".+\); delete the file and run again"
+    named = re.escape(f"the file of text embeddings '{path}' is corrupt (") + r".+\); delete the file and run again"
     for size in (0, 7, 200, len(whole) - 1):
         path.write_bytes(whole[:size])
         assert re.fullmatch(named, refused(lambda: embed(train, FEW)))
@@ -338,7 +338,7 @@ def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
     (path,) = kept(tmp_path)
     path.unlink()
     path.mkdir()
-    assert f"'{path}' are corrupt" in refused(lambda: embed(view(TITLES, tmp_path), FEW))
+    assert f"'{path}' is corrupt" in refused(lambda: embed(view(TITLES, tmp_path), FEW))
 
 
 @pytest.mark.parametrize("metadata", [None, {"bench": "{}"}, {"bench": "[]"}, {"bench": "{"}, {"other": "1"}])
@@ -346,7 +346,7 @@ def test_another_kind_of_file_is_named(tmp_path: Path, metadata: dict[str, str] 
     embed(view(TITLES, tmp_path), FEW)
     (path,) = kept(tmp_path)
     save_file({"embeddings": np.ones((12, 4), np.float32)}, path, metadata)
-    assert f"'{path}' are corrupt" in refused(lambda: embed(view(TITLES, tmp_path), FEW))
+    assert f"'{path}' is corrupt" in refused(lambda: embed(view(TITLES, tmp_path), FEW))
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_the_vectors_of_others_are_not_taken(tmp_path: Path, titles: list[str], 
     (mine,), (others,) = kept(tmp_path / "mine"), kept(tmp_path / "others")
     shutil.copy(others, mine)
     found = refused(lambda: embed(view(TITLES, tmp_path / "mine"), FEW))
-    assert f"'{mine}' are corrupt (it holds the vectors of another encoder or of other texts)" in found
+    assert f"'{mine}' is corrupt (it holds the vectors of another encoder or of other texts)" in found
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

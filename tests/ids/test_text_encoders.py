@@ -233,7 +233,11 @@ def test_an_encoder_is_told_by_its_content(tmp_path: Path, file: str) -> None:
     assert encoder_digest(str(other)) != before
 
 
-def test_the_offline_encoder_is_told_by_its_library() -> None:
-    import sklearn
-
-    assert sklearn.__version__ in encoder_digest("tfidf-svd")
+def test_the_offline_encoder_has_no_files_and_is_kept_by_its_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert encoder_digest("tfidf-svd") == ""
+    embed(view(TITLES, tmp_path), TextSettings(dimensions=0))
+    monkeypatch.setattr(text, "installed", lambda package: {"scikit-learn": "0.0"}[package])
+    embed(view(TITLES, tmp_path), TextSettings(dimensions=0))
+    assert len(kept(tmp_path)) == 2

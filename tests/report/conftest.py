@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,9 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.contract import digest
 from bench.evaluation.metrics import Ranks, summaries
+from bench.protocol import PROTOCOL
+from bench.results import digests
+from bench.results.schema import SCHEMA
 
 CONTRACT: dict[str, Any] = {
+    "protocol": PROTOCOL,
     "split": "leave-one-out",
     "max_history": 20,
     "validation_in_test_history": True,
@@ -30,7 +34,7 @@ CONTRACT: dict[str, Any] = {
     "beam": 20,
     "length_normalisation": "none",
 }
-SHARED = ("split", "max_history", "validation_in_test_history", "candidates", "exclude_history")
+SHARED = ("protocol", "split", "max_history", "validation_in_test_history", "candidates", "exclude_history")
 ENVIRONMENT: dict[str, Any] = {
     "python": "3.11.9",
     "torch": "2.13.0",
@@ -72,6 +76,7 @@ def user_table(ranks: Ranks) -> pd.DataFrame:
             "group_size": ranks.group_size.astype(np.int32),
             "popularity": random.integers(0, 90, users).astype(np.int32),
             "history_length": random.integers(1, 21, users).astype(np.int32),
+            "cold": np.zeros(users, bool),
         }
     )
 
@@ -91,7 +96,7 @@ def cell_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
         "largest_group": int(ranks.group_size.max()),
     }
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "bench": "0.1.0",
         "dataset": {
             "name": said["dataset"],
@@ -99,13 +104,15 @@ def cell_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
             "users": users,
             "items": 11924,
             "interactions": 167597,
+            "parts": said.pop("parts", []),
         },
         "contract": contract,
-        "contract_id": hashlib.sha256(json.dumps(contract).encode()).hexdigest()[:8],
+        "contract_id": digest(contract),
         "preset": None if baseline else "cpu",
         "seed": 0,
         "split": {"train_users": users, "validation_users": users, "test_users": users},
         "metrics": summaries(ranks, complete=baseline),
+        "kinds": {},
         "identifiers": None if baseline else ids,
         "costs": {
             "parameters": 0 if baseline else 4_812_544,
@@ -136,21 +143,36 @@ def write_cell(
     version: int = 1,
     settings: dict[str, Any] | None = None,
     leaks: bool = False,
+    inputs: str = "",
     **said: Any,
 ) -> Path:
     """One cell below ``root``; ``said`` replaces whole entries of its result."""
     ranks = draw_ranks(users, quality, seed + len(scheme), shared)
     seen: dict[str, Any] = settings or {}
     facts: dict[str, Any] = {"name": scheme, "version": version, "settings": seen, "kind": kind}
-    facts |= {"leaks": True} if leaks else {}  # results of before there were leaks don't say
+    facts |= {"inputs": inputs, "leaks": leaks, "source": "0badc0de"}
     cell = cell_json(ranks, dataset=dataset, scheme=facts, seed=seed, **said)
-    made = "+".join([f"{scheme}@{version}", *(f"{key}={value}" for key, value in facts["settings"].items())])
+    made = "+".join([f"{scheme}@{version}{inputs}", *(f"{key}={value}" for key, value in facts["settings"].items())])
     data = f"{dataset}-{cell['dataset']['fingerprint']}"
     folder = root / "runs" / data / made / str(cell["contract_id"]) / str(seed)
     folder.mkdir(parents=True)
-    (folder / "result.json").write_text(json.dumps(cell), encoding="utf-8")
+    (folder / "result.json").write_text(json.dumps({**cell, "files": {}}), encoding="utf-8")
     user_table(ranks).to_parquet(folder / "per_user.parquet")
+    seal(folder)
     return folder
+
+
+def seal(folder: Path) -> None:
+    """Let result.json name the other files as they are now, as if the run had written them."""
+    stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    stored["files"] = digests.of_folder(folder, frozenset())
+    (folder / "result.json").write_text(json.dumps(stored), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def sealed() -> Callable[[Path], None]:
+    """``sealed(folder)``: its result.json names the other files as they are now."""
+    return seal
 
 
 @pytest.fixture(scope="session")
@@ -180,6 +202,7 @@ def name_items() -> Callable[..., None]:
         if titles is not None:
             frame.insert(1, "title", titles)
         frame.to_parquet(folder / "ids.parquet", index=False)
+        seal(folder)
 
     return write
 

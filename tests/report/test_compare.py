@@ -59,7 +59,7 @@ def test_a_family_is_the_variant_that_a_run_takes_it_for(runs: Path) -> None:
 
 def test_a_folder_is_a_cell_or_the_seeds_below_it(runs: Path) -> None:
     cell = find(runs, "codes", None, 1).first
-    for asked in (str(cell.folder), cell.place, cell.place.removeprefix("runs/")):
+    for asked in (str(cell.folder), cell.path, cell.path.removeprefix("runs/")):
         assert find(runs, asked, None, None).seeds == [1]
     above = find(runs, str(cell.folder.parent), None, None)
     assert above.seeds == [0, 1, 2]
@@ -128,7 +128,7 @@ def test_what_could_be_several_runs_lists_names_to_copy(
     assert len(listed) == str(caught.value).count("runs/")
     for word, folder in listed:
         (name,) = shlex.split(word)
-        assert find(alike, name, None, seed).first.place == folder
+        assert find(alike, name, None, seed).first.path == folder
 
 
 def test_a_folder_of_several_runs_lists_their_folders(alike: Path) -> None:
@@ -167,15 +167,17 @@ def test_what_differs_is_said(runs: Path) -> None:
     assert made(runs, "textual", "pop").unlike["contract"] == {}
 
 
-def test_only_common_users_with_the_same_target_count(runs: Path) -> None:
+def test_only_common_users_with_the_same_target_count(runs: Path, sealed: Callable[[Path], None]) -> None:
     path = find(runs, "textual", None, None).first.folder / "per_user.parquet"
     frame = pd.read_parquet(path)
     frame.loc[:9, "target"] = "elsewhere"
     frame.to_parquet(path)
+    sealed(path.parent)
     found = made(runs, "textual", "codes")
     assert found.pair.users == 390
     assert any("tested different users" in note.text for note in tables(found)[0].notes)
     frame.assign(target="elsewhere").to_parquet(path)
+    sealed(path.parent)
     with pytest.raises(BenchError, match="no user was tested on one item in both"):
         made(runs, "textual", "codes")
 

@@ -80,7 +80,7 @@ def test_seeds_are_averaged_for_each_user(store: Store, tmp_path: Path) -> None:
     store("three", quality=0.4, training=None)
     found = rows(tmp_path)
     (made,) = compare([Pair(found["one"], found["three"])], ["ndcg@10"])
-    mean = np.mean([cell.values("ndcg@10") for cell in found["one"].cells], axis=0)
+    mean = np.mean([run.values("ndcg@10") for run in found["one"].runs], axis=0)
     difference = np.round(mean - found["three"].first.values("ndcg@10"), 12)
     assert made["ndcg@10"].p == sign_flip(difference[:, None])[0]
     assert made["ndcg@10"].won == (difference > 0).sum()
@@ -146,13 +146,16 @@ def test_rows_that_agree_differ_by_nothing(store: Store, tmp_path: Path) -> None
     assert (line.won, line.lost, line.tied) == (0, 0, 400)
 
 
-def test_only_users_in_common_count_and_the_table_says_so(store: Store, tmp_path: Path) -> None:
+def test_only_users_in_common_count_and_the_table_says_so(
+    store: Store, sealed: Callable[[Path], None], tmp_path: Path
+) -> None:
     store("one", quality=0.5, training=None)
     path = store("three", quality=0.4, training=None) / "per_user.parquet"
     frame = pd.read_parquet(path)
     frame.loc[:99, "user"] = "other" + frame["user"][:100]
     frame.loc[100:149, "target"] = "something else"
     frame.to_parquet(path)
+    sealed(path.parent)
     found = rows(tmp_path)
     pair = Pair(found["one"], found["three"])
     assert (pair.users, pair.complete) == (250, False)
@@ -168,11 +171,14 @@ def test_only_users_in_common_count_and_the_table_says_so(store: Store, tmp_path
     assert any("three and one: 250" in note.text for note in table.notes)
 
 
-def test_rows_without_a_common_user_are_left_out_and_named(store: Store, tmp_path: Path) -> None:
+def test_rows_without_a_common_user_are_left_out_and_named(
+    store: Store, sealed: Callable[[Path], None], tmp_path: Path
+) -> None:
     store("one", quality=0.5)
     store("three", quality=0.3)
     path = store("seventh", quality=0.4) / "per_user.parquet"
     pd.read_parquet(path).assign(user=lambda frame: "x" + frame["user"]).to_parquet(path)
+    sealed(path.parent)
     (table,) = [table for table in chapters(load(tmp_path))[0].tables if table.name == "comparisons"]
     assert [cell.text for cell in table.head.cells] == ["three against one"]
     assert any(note.text == strong("no user in common") + ": seventh and one" for note in table.notes)

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.report.contracts import comparable, contracts, differences, settings, varying
+import pytest
+
+from bench.errors import BenchError
+from bench.report.compare import difference
+from bench.report.contracts import comparable, contracts, differences, other_code, settings, varying
+from bench.report.markdown import markdown
 from bench.report.rows import Row, sections
 from bench.report.table import strong
+from bench.report.tables import chapters
 from bench.results.read import load
 
 Store = Callable[..., Path]
@@ -36,6 +42,45 @@ def test_a_baseline_compares_by_what_its_contract_holds(store: Store, tmp_path: 
     assert comparable(found["tuned"], found["scheme"])
     assert not comparable(found["scheme"], found["longer"])
     assert not comparable(found["pop"], found["longer"])
+
+
+def test_unequal_protocols_never_compare_whatever_else_agrees(store: Store, tmp_path: Path) -> None:
+    store("old", quality=0.4, contract={"protocol": 1})
+    store("new", quality=0.3)
+    store("floor", kind="baseline", contract={"protocol": 1})
+    found = rows(tmp_path)
+    assert other_code(found["old"].first, found["new"].first) == "protocol 1 and protocol 2"
+    assert not comparable(found["old"], found["new"])
+    assert not comparable(found["floor"], found["new"])
+    assert comparable(found["floor"], found["old"])
+    text = markdown(chapters(load(tmp_path)))
+    assert "**protocol**=1 (A), 2 (B)" in text
+    assert "old against new" not in text
+    assert "new against" not in text
+    with pytest.raises(BenchError, match="other code computed them, protocol 1 and protocol 2; run"):
+        difference(found["old"], found["new"])
+
+
+def test_versions_of_one_scheme_never_compare_and_the_report_says_so(store: Store, tmp_path: Path) -> None:
+    store("one", quality=0.5)
+    store("one", quality=0.4, version=2)
+    store("two", quality=0.3)
+    found = rows(tmp_path)
+    assert set(found) == {"one@1", "one@2", "two"}
+    assert not comparable(found["one@1"], found["one@2"])
+    assert comparable(found["one@1"], found["two"])
+    text = markdown(chapters(load(tmp_path)))
+    assert "**computed by different code and not compared**: one@1, one@2" in text
+    assert "one@1 against one@2" not in text
+    assert "one@2 against one@1" not in text
+    with pytest.raises(BenchError, match="version 1 and version 2 of one"):
+        difference(found["one@1"], found["one@2"])
+
+
+def test_one_scheme_that_has_read_other_files_has_another_row(store: Store, tmp_path: Path) -> None:
+    for number, digest in enumerate(("aa" * 32, "bb" * 32)):
+        store("set/given", quality=0.3 + number / 10, settings={"vectors": "v.npy"}, inputs=digest)
+    assert set(rows(tmp_path)) == {"set/given (files=aaaaaaaa)", "set/given (files=bbbbbbbb)"}
 
 
 def test_letters_follow_the_rows_and_baselines_take_all_that_fit(store: Store, tmp_path: Path) -> None:

@@ -198,10 +198,10 @@ def test_neighbouring_notes_of_one_title_are_put_together() -> None:
     ("cell", "made"),
     [
         (
-            Cell("0.5", NOWHERE, 0.5, sd=0.1, ends=(0.4, 0.6), place="best", mark=DAGGER),
+            Cell("0.5", NOWHERE, 0.5, sd=0.1, ends=(0.4, 0.6), highlight="best", mark=DAGGER),
             f"<strong>0.5{DAGGER}</strong> <small>± 0.1000 [0.4000{DASH}0.6000]</small>",
         ),
-        (Cell("0.5", NOWHERE, 0.5, place="second"), "<u>0.5</u>"),
+        (Cell("0.5", NOWHERE, 0.5, highlight="second"), "<u>0.5</u>"),
         (Cell("a < b & **c**", NOWHERE), "a &lt; b &amp; **c**"),
         (Cell("numeric/random", NOWHERE), "numeric/<wbr>random"),
     ],

@@ -39,9 +39,9 @@ def test_results_of_before_titles_were_stored_are_read(store: Store, name_items:
     assert found.titles == ("", "")
 
 
-def test_cells_without_token_identifiers_have_none(store: Store, tmp_path: Path) -> None:
+def test_runs_without_token_identifiers_have_none(store: Store, tmp_path: Path) -> None:
     store("pop", kind="baseline")
-    store("numeric/random")  # its file was deleted
+    store("numeric/random")  # it has written none
     vectors = store("set/vectors")
     pd.DataFrame({"item": ["a"], "identifier": ["12 vectors"]}).to_parquet(vectors / "ids.parquet")
     (section,) = sections(load(tmp_path))
@@ -51,15 +51,27 @@ def test_cells_without_token_identifiers_have_none(store: Store, tmp_path: Path)
 @pytest.mark.parametrize(
     "content", [b"no parquet", pd.DataFrame({"tokens": ["word"], "item": [1], "identifier": [1]}), b""]
 )
-def test_a_damaged_file_is_named_in_one_line(store: Store, tmp_path: Path, content: bytes | pd.DataFrame) -> None:
+def test_a_damaged_file_is_named_in_one_line(
+    store: Store, sealed: Callable[[Path], None], tmp_path: Path, content: bytes | pd.DataFrame
+) -> None:
     path = store() / "ids.parquet"
     if isinstance(content, bytes):
         path.write_bytes(content)
     else:
         content.to_parquet(path)
-    with pytest.raises(BenchError, match=r"ids.parquet' is corrupt \(.+\); run that cell again") as caught:
+    sealed(path.parent)
+    with pytest.raises(BenchError, match=r"ids.parquet' is corrupt \(.+\); run it again") as caught:
         of_result(load(tmp_path)[0])
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_the_run_did_not_write_is_named(store: Store, name_items: NameItems, tmp_path: Path) -> None:
+    folder = store()
+    name_items(folder, [[1], [2]], ["one", "two"])
+    frame = pd.read_parquet(folder / "ids.parquet")
+    frame.assign(title=["two", "one"]).to_parquet(folder / "ids.parquet")
+    with pytest.raises(BenchError, match=r"ids.parquet' is corrupt: its SHA-256 differs"):
+        of_result(load(tmp_path)[0])
 
 
 def test_a_scheme_is_listed_once_whatever_its_seeds_and_contracts(

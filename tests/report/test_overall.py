@@ -12,7 +12,7 @@ from bench.report import figures, html
 from bench.report.overall import ranked
 from bench.report.rows import sections
 from bench.report.tables import chapters
-from bench.report.write import Files, Only, write
+from bench.report.write import OutputPaths, ReportFilter, write
 from bench.results.read import load
 
 Store = Callable[..., Path]
@@ -49,11 +49,11 @@ def test_five_data_sets_make_a_table_of_ranks(many: Callable[[int], None], store
 def test_four_do_not(many: Callable[[int], None], tmp_path: Path) -> None:
     many(4)
     assert [found.title for found in chapters(load(tmp_path))] == sorted(NAMES[:4])
-    only = Files(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg")
+    only = OutputPaths(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg")
     with pytest.raises(
         BenchError, match=r"3 or more schemes under one contract on each of 5 or more data sets; got 4 data sets$"
     ):
-        write(tmp_path, Only(), only)
+        write(tmp_path, ReportFilter(), only)
 
 
 def test_a_diagram_that_cannot_be_is_refused_before_anything_is_printed(
@@ -61,7 +61,7 @@ def test_a_diagram_that_cannot_be_is_refused_before_anything_is_printed(
 ) -> None:
     store("one")
     with pytest.raises(BenchError, match=r"got 1 data set$"):
-        write(tmp_path, Only(), Files(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg"))
+        write(tmp_path, ReportFilter(), OutputPaths(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg"))
     assert capsys.readouterr().out == ""
     assert not (tmp_path / "report.md").exists()
 

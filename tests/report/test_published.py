@@ -25,8 +25,8 @@ from bench.report.published import (
     verdict,
 )
 from bench.report.rows import Estimate
-from bench.results.costs import Costs
-from bench.results.read import DatasetFacts, Result, SchemeFacts, load
+from bench.results.read import Result, load
+from bench.results.schema import Costs, DatasetFacts, SchemeFacts
 
 Store = Callable[..., Path]
 STANDARD = {"split": "leave-one-out", "validation_in_test_history": True, "exclude_history": False, "max_history": 20}
@@ -253,8 +253,25 @@ def test_settings_of_a_scheme_are_no_budget(ours: Result) -> None:
 @given(st.floats(1e-4, 0.5), st.floats(0, 0.5), st.floats(0, 0.1))
 def test_a_verdict_needs_the_interval_or_the_tolerance(value: float, ours_value: float, half: float) -> None:
     """Whatever the numbers, reproduced means one of the two, and nothing else does."""
+    nothing: dict[str, Any] = {}
     seen = Result(
-        Path(), "", "0", BEAUTY, SCHEME, {**STANDARD, **MODEL}, "", None, 0, {}, {}, None, NO_COSTS, None, {}, ""
+        folder=Path(),
+        path="",
+        bench="0",
+        dataset=BEAUTY,
+        scheme=SCHEME,
+        contract={**STANDARD, **MODEL},
+        contract_id="",
+        preset=None,
+        seed=0,
+        split=nothing,
+        metrics=nothing,
+        identifiers=None,
+        costs=NO_COSTS,
+        training=None,
+        environment=nothing,
+        created="",
+        files=nothing,
     )
     about = replace(claim(), value=value)
     found = verdict(about, seen, Estimate(ours_value, (ours_value - half, ours_value + half), None), 0.05)

@@ -34,7 +34,7 @@ def section(store: Store, tmp_path: Path, *said: dict[str, Any]) -> Section:
         store(**{"dataset": "beauty", "contract": MODEL, "preset": "standard", **each})
     (found,) = sections(load(tmp_path))
     dataset = replace(found.dataset, **SIZES)
-    rows = [replace(row, cells=tuple(replace(cell, dataset=dataset) for cell in row.cells)) for row in found.rows]
+    rows = [replace(row, runs=tuple(replace(run, dataset=dataset) for run in row.runs)) for row in found.rows]
     return Section(found.title, dataset, tuple(rows))
 
 

@@ -31,7 +31,7 @@ def column(table: Table, title: str) -> list[Cell]:
 
 def texts(table: Table, title: str) -> list[str]:
     """Best ones carry a star, second ones an underscore."""
-    return [cell.text + {"best": "*", "second": "_", "": ""}[cell.place] for cell in column(table, title)]
+    return [cell.text + {"best": "*", "second": "_", "": ""}[cell.highlight] for cell in column(table, title)]
 
 
 def test_best_and_second_are_marked_among_rows_that_compare(store: Store, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_best_and_second_are_marked_among_rows_that_compare(store: Store, tmp_pa
     found = tables(tmp_path)["quality"]
     assert texts(found, "contract") == ["A", "B", "B", "B"]
     assert [text[-1] for text in texts(found, "Hit@10")][1:3] == ["*", "_"]
-    assert [cell.place for cell in column(found, "Hit@10")] == ["", "best", "second", ""]
+    assert [cell.highlight for cell in column(found, "Hit@10")] == ["", "best", "second", ""]
 
 
 def test_what_leaks_is_never_best_and_hides_no_best(store: Store, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_what_leaks_is_never_best_and_hides_no_best(store: Store, tmp_path: Path
     store("p5-leak", quality=0.9, leaks=True)
     found = tables(tmp_path)["quality"]
     places = zip(found.head.cells, column(found, "NDCG@10"), strict=True)
-    assert {scheme.text: cell.place for scheme, cell in places} == {
+    assert {scheme.text: cell.highlight for scheme, cell in places} == {
         "p5-leak": "",
         "two": "best",
         "six": "second",
@@ -61,23 +61,23 @@ def test_what_leaks_is_never_best_and_hides_no_best(store: Store, tmp_path: Path
 def test_of_two_none_is_second_and_a_baseline_can_be_best(store: Store, tmp_path: Path) -> None:
     store("one", quality=0.1)
     store("pop", kind="baseline", quality=0.6)
-    assert [cell.place for cell in column(tables(tmp_path)["quality"], "NDCG@10")] == ["", "best"]
+    assert [cell.highlight for cell in column(tables(tmp_path)["quality"], "NDCG@10")] == ["", "best"]
 
 
 def test_rows_that_tie_are_all_best(store: Store, tmp_path: Path) -> None:
     for scheme in ("one", "two", "six"):
         store(scheme, quality=0.5)  # names of one length draw the same ranks
-    assert {cell.place for cell in column(tables(tmp_path)["quality"], "NDCG@10")} == {""}  # nobody is behind
+    assert {cell.highlight for cell in column(tables(tmp_path)["quality"], "NDCG@10")} == {""}  # nobody is behind
     store("seven", quality=0.1)
-    assert [cell.place for cell in column(tables(tmp_path)["quality"], "NDCG@10")] == ["best"] * 3 + [""]
+    assert [cell.highlight for cell in column(tables(tmp_path)["quality"], "NDCG@10")] == ["best"] * 3 + [""]
 
 
 def test_what_is_not_told_apart_from_the_best_is_best_too(store: Store, tmp_path: Path) -> None:
     for scheme, quality in (("first", 0.80), ("closely", 0.75), ("second", 0.40), ("seconded", 0.38), ("last", 0.05)):
         store(scheme, quality=quality)
     found = tables(tmp_path)["quality"]
-    assert [cell.place for cell in column(found, "NDCG@10")] == ["best", "best", "second", "second", ""]
-    assert {cell.place for cell in column(found, "MRR@20")} == {""}  # which is not tested
+    assert [cell.highlight for cell in column(found, "NDCG@10")] == ["best", "best", "second", "second", ""]
+    assert {cell.highlight for cell in column(found, "MRR@20")} == {""}  # which is not tested
 
 
 def test_one_seed_says_what_its_training_may_be_worth(store: Store, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from bench.errors import BenchError
 from bench.results import read as results
 
 Store = Callable[..., Path]
+Sealed = Callable[[Path], None]
 Forbidden = Callable[[Path], contextlib.AbstractContextManager[None]]
 
 
@@ -28,7 +29,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     path.write_text(json.dumps(stored))
 
 
-def test_a_cell_comes_back_as_it_was_stored(store: Store, tmp_path: Path) -> None:
+def test_a_run_comes_back_as_it_was_stored(store: Store, tmp_path: Path) -> None:
     folder = store("textual/title", seed=3, settings={"max_words": 5}, shared=5)
     (found,) = results.load(tmp_path)
     stored = json.loads((folder / "result.json").read_text())
@@ -52,11 +53,12 @@ def test_user_table_gives_the_stored_metrics(store: Store, tmp_path: Path) -> No
         assert found.values(name).mean() == pytest.approx(found.metrics["strict"][name])
 
 
-def test_users_are_in_one_order_whatever_the_file_has(store: Store, tmp_path: Path) -> None:
+def test_users_are_in_one_order_whatever_the_file_has(store: Store, sealed: Sealed, tmp_path: Path) -> None:
     folder = store("textual/title", quality=0.4)
     before = results.load(tmp_path)[0].table
     frame = pd.read_parquet(folder / "per_user.parquet").sample(frac=1, random_state=1)
     frame.to_parquet(folder / "per_user.parquet")
+    sealed(folder)
     after = results.load(tmp_path)[0].table
     assert after.users.tolist() == before.users.tolist() == sorted(frame["user"])
     assert np.array_equal(after.ranks.strict, before.ranks.strict)
@@ -70,16 +72,17 @@ def test_figures_of_identifiers_nobody_foresaw_are_kept(store: Store, tmp_path: 
     assert found.identifiers.further == {"codebook_use": [1.0, 0.5]}
 
 
-def test_a_cell_is_called_by_its_place_in_the_results(store: Store, tmp_path: Path) -> None:
+def test_a_run_is_called_by_its_path_in_the_results(store: Store, tmp_path: Path) -> None:
     folder = store("textual/title")
-    assert results.load(tmp_path)[0].place == folder.relative_to(tmp_path).as_posix()
+    assert results.load(tmp_path)[0].path == folder.relative_to(tmp_path).as_posix()
 
 
-def test_ranks_stored_as_floats_are_read_alike(store: Store, tmp_path: Path) -> None:
+def test_ranks_stored_as_floats_are_read_alike(store: Store, sealed: Sealed, tmp_path: Path) -> None:
     folder = store("pop", kind="baseline", quality=0.3)
     before = results.load(tmp_path)[0].values("ndcg@10")
     frame = pd.read_parquet(folder / "per_user.parquet").astype({"rank": float, "code_rank": float})
     frame.to_parquet(folder / "per_user.parquet")
+    sealed(folder)
     assert np.array_equal(results.load(tmp_path)[0].values("ndcg@10"), before)
 
 
@@ -113,23 +116,23 @@ def test_no_results_says_where_and_how_to_make_some(tmp_path: Path) -> None:
         ("[]", "list indices"),
         ("{}", "'schema' is missing"),
         ('{"schema": null}', "NoneType"),
-        ('{"schema": 1}', "'scheme' is missing"),
+        ('{"schema": 3}', "'scheme' is missing"),
         (b"\xff\xfe", "utf-8"),
     ],
 )
 def test_damaged_result_is_named(store: Store, tmp_path: Path, content: str | bytes, reason: str) -> None:
     path = store() / "result.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(BenchError, match=f"'{path}' is corrupt .*{reason}.*run the cell again"):
+    with pytest.raises(BenchError, match=f"'{path}' is corrupt .*{reason}.*rerun it"):
         results.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["result.json", "per_user.parquet"])
 def test_what_may_not_be_read_is_not_called_damaged(store: Store, forbidden: Forbidden, name: str) -> None:
     folder = store()
-    found = results.read(folder / "result.json", "cell")
+    found = results.read(folder / "result.json", "run")
     with forbidden(folder / name), pytest.raises(BenchError, match=f"'{folder / name}' may not be read by this user"):
-        assert found.table if name == "per_user.parquet" else results.read(folder / name, "cell")
+        assert found.table if name == "per_user.parquet" else results.read(folder / name, "run")
 
 
 @pytest.mark.parametrize("entry", ["dataset", "scheme", "contract", "metrics", "costs", "environment", "split"])
@@ -143,10 +146,24 @@ def test_a_missing_or_mistyped_entry_is_damage(store: Store, tmp_path: Path, ent
         results.load(tmp_path)
 
 
-def test_newer_schema_asks_for_an_update(store: Store, tmp_path: Path) -> None:
-    rewrite(store(), lambda stored: stored.update(schema=3))
-    with pytest.raises(BenchError, match="result schema 3, this bench reads up to 2; update bench"):
-        results.load(tmp_path)
+def test_another_schema_says_what_to_do(store: Store, tmp_path: Path) -> None:
+    folder = store()
+    for schema, remedy in ((4, "update bench to read it"), (2, "run it again with --force")):
+        rewrite(folder, lambda stored, schema=schema: stored.update(schema=schema))  # type: ignore[misc]
+        with pytest.raises(BenchError, match=f"result schema {schema}, this bench reads 3; {remedy}"):
+            results.load(tmp_path)
+
+
+def test_a_file_that_is_not_the_one_the_run_wrote_is_named(store: Store, tmp_path: Path) -> None:
+    folder = store("textual/title", quality=0.3)
+    frame = pd.read_parquet(folder / "per_user.parquet")
+    frame.assign(popularity=frame["popularity"] + 1).to_parquet(folder / "per_user.parquet")
+    (found,) = results.load(tmp_path)
+    with pytest.raises(BenchError, match=r"is corrupt: its SHA-256 differs from the one in result.json; run it again"):
+        _ = found.table
+    rewrite(folder, lambda stored: stored.update(files={}))
+    with pytest.raises(BenchError, match=r"does not belong to its result.json, which names none"):
+        _ = results.load(tmp_path)[0].table
 
 
 def test_absence_of_a_user_table_is_named(store: Store, tmp_path: Path) -> None:
@@ -155,7 +172,7 @@ def test_absence_of_a_user_table_is_named(store: Store, tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(BenchError, match=f"'{path}' is missing beside its result.json"):
         results.load(tmp_path)
-    found = results.read(folder / "result.json", "cell")
+    found = results.read(folder / "result.json", "run")
     with pytest.raises(BenchError, match=f"'{path}' is missing beside its result.json"):
         _ = found.table
 
@@ -198,19 +215,20 @@ def test_user_table_of_other_users_is_damaged(store: Store, tmp_path: Path) -> N
         results.load(tmp_path)
 
 
-def test_broken_cells_are_left_out_and_named(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_runs_are_skipped_and_named(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept, lost = store("kept"), [store("lost"), store("other")]
     (lost[0] / "result.json").write_text("{")
     (lost[1] / "per_user.parquet").unlink()
     broken: dict[str, BenchError] = {}
     assert [found.folder for found in results.load(tmp_path, broken)] == [kept]
     assert list(broken) == [folder.relative_to(tmp_path).as_posix() for folder in lost]
-    assert capsys.readouterr().err.splitlines() == [f"left out: {error}" for error in broken.values()]
+    assert capsys.readouterr().err.splitlines() == [f"skipped: {error}" for error in broken.values()]
 
 
-def test_user_table_of_another_run_is_noticed(store: Store, tmp_path: Path) -> None:
+def test_user_table_of_another_run_is_noticed(store: Store, sealed: Sealed, tmp_path: Path) -> None:
     one, other = store("textual/title", quality=0.1), store("numeric/random", quality=0.3)
     (other / "per_user.parquet").replace(one / "per_user.parquet")
+    sealed(one)
     with pytest.raises(BenchError, match=r"disagrees with itself: hit@10 is 0\.\d+ in result.json and 0\.\d+ in"):
         _ = next(found for found in results.load(tmp_path) if found.folder == one).table
 

@@ -45,34 +45,36 @@ def test_seeds_are_one_row_and_average(store: Store, tmp_path: Path) -> None:
     for seed in (2, 0, 1):
         store("textual/title", seed=seed, quality=0.3)
     (row,) = sections(load(tmp_path))[0].rows
-    single = [cell.metrics["strict"]["ndcg@10"] for cell in row.cells]
+    single = [run.metrics["strict"]["ndcg@10"] for run in row.runs]
     found = row.estimate("ndcg@10")
     assert row.seeds == [0, 1, 2]
     assert found.value == pytest.approx(np.mean(single))
     assert found.sd == pytest.approx(np.std(single, ddof=1))
-    low, high = interval(np.mean([cell.values("ndcg@10") for cell in row.cells], axis=0))
+    low, high = interval(np.mean([run.values("ndcg@10") for run in row.runs], axis=0))
     assert found.of_users == pytest.approx((low, high))
     reach = stats.t.ppf(0.975, 2) * np.std(single, ddof=1) / np.sqrt(3)
     wide = (found.value - np.hypot(found.value - low, reach), found.value + np.hypot(high - found.value, reach))
     assert found.interval == pytest.approx(wide)
 
 
-def test_seeds_are_matched_by_user_not_by_line(store: Store, tmp_path: Path) -> None:
+def test_seeds_are_matched_by_user_not_by_line(store: Store, sealed: Callable[[Path], None], tmp_path: Path) -> None:
     for seed in (0, 1):
         store("textual/title", seed=seed, quality=0.5)
     before = sections(load(tmp_path))[0].rows[0].estimate("ndcg@10").interval
     path = next(tmp_path.rglob("1/per_user.parquet"))
     pd.read_parquet(path).sample(frac=1, random_state=0).to_parquet(path)
+    sealed(path.parent)
     assert sections(load(tmp_path))[0].rows[0].estimate("ndcg@10").interval == pytest.approx(before, abs=1e-12)
 
 
 @pytest.mark.parametrize(("column", "what"), [("user", "users"), ("target", "targets")])
 def test_seeds_that_tested_different_users_or_items_are_an_error(
-    store: Store, tmp_path: Path, column: str, what: str
+    store: Store, sealed: Callable[[Path], None], tmp_path: Path, column: str, what: str
 ) -> None:
     store("textual/title", seed=0)
     path = store("textual/title", seed=1) / "per_user.parquet"
     pd.read_parquet(path).assign(**{column: lambda frame: "x" + frame[column]}).to_parquet(path)
+    sealed(path.parent)
     with pytest.raises(BenchError, match=f"seeds 0 and 1 of 'textual/title' on 'toys' tested different {what}"):
         sections(load(tmp_path))[0].rows[0].estimate("ndcg@10")
 
@@ -103,10 +105,10 @@ def test_data_of_one_name_but_other_content_stay_apart(store: Store, tmp_path: P
     ]
 
 
-def test_a_copied_cell_is_an_error(store: Store, tmp_path: Path) -> None:
+def test_a_copied_run_is_an_error(store: Store, tmp_path: Path) -> None:
     folder = store("textual/title")
     shutil.copytree(folder, folder.parent / "copy")
-    with pytest.raises(BenchError, match="the same cell is stored twice"):
+    with pytest.raises(BenchError, match="the same run is stored twice"):
         sections(load(tmp_path))
 
 

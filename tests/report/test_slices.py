@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from bench.report.rows import sections
 from bench.report.slices import mean_and_error, normal, sizes, sliced, slicings
 from bench.report.table import DASH
+from bench.results import digests
 from bench.results.read import load
 
 Store = Callable[..., Path]
@@ -20,6 +22,9 @@ Store = Callable[..., Path]
 def rewrite(folder: Path, **columns: object) -> None:
     path = folder / "per_user.parquet"
     pd.read_parquet(path).assign(**columns).to_parquet(path)
+    stored = json.loads((folder / "result.json").read_text())
+    stored["files"][path.name] = digests.of_file(path)
+    (folder / "result.json").write_text(json.dumps(stored))
 
 
 def test_every_user_is_in_one_slice_and_quarters_are_about_equal(store: Store, tmp_path: Path) -> None:
@@ -47,7 +52,7 @@ def test_means_are_those_of_the_users_inside(store: Store, tmp_path: Path) -> No
     for seed in (0, 1):
         store("one", seed=seed, quality=0.5)
     (row,) = sections(load(tmp_path))[0].rows
-    values = np.mean([cell.values("ndcg@10") for cell in row.cells], axis=0)
+    values = np.mean([run.values("ndcg@10") for run in row.runs], axis=0)
     for slicing in slicings(row.first.table):
         for at, column in enumerate(sliced([row], slicing)):
             inside = values[slicing.of(row.first.table) == at]

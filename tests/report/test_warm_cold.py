@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from bench.report.rows import Row, sections
 from bench.report.table import DASH
 from bench.report.tables import chapters
 from bench.report.warm_cold import beneath, told_apart, warm_cold
+from bench.results import digests
 from bench.results.read import load
 
 Store = Callable[..., Path]
@@ -33,11 +35,17 @@ def tell_apart(folder: Path, cold: bool = True, warm_items: int = 11_000) -> Non
         table[f"{kind}_rank"] = pd.array(np.where(members & np.isfinite(ranks), ranks, np.nan), dtype="Int32")
         seen = Ranks.of_items(ranks[members])
         sizes = {"items": warm_items if kind == "warm" else 924, "users": len(seen), "targets": len(seen)}
-        stored[kind] = {**sizes, "metrics": summaries(seen, complete=False)}
+        stored["kinds"][kind] = {**sizes, "metrics": summaries(seen, complete=False)}
     if not cold:
-        stored["cold"] = None
+        del stored["kinds"]["cold"]
         del table["cold_rank"]
     table.to_parquet(folder / "per_user.parquet")
+    seal(folder, stored)
+
+
+def seal(folder: Path, stored: dict[str, Any]) -> None:
+    """Write result.json anew, with the digest of the table as it is now."""
+    stored["files"]["per_user.parquet"] = digests.of_file(folder / "per_user.parquet")
     (folder / "result.json").write_text(json.dumps(stored))
 
 
@@ -52,7 +60,7 @@ def test_values_and_intervals_are_those_of_the_users_of_a_kind(store: Store, tmp
     by_title = {column.title: column.cells[0] for column in warm_cold([row])}
     assert list(by_title) == [f"{metric}@10 {kind}" for metric in ("NDCG", "Hit") for kind in ("all", "warm", "cold")]
     for kind, users in (("warm", 320), ("cold", 80)):
-        frames = [pd.read_parquet(cell.folder / "per_user.parquet").sort_values("user") for cell in row.cells]
+        frames = [pd.read_parquet(run.folder / "per_user.parquet").sort_values("user") for run in row.runs]
         ranks = [frame[f"{kind}_rank"][frame["cold"] == (kind == "cold")] for frame in frames]
         for title, name in (("NDCG@10", "ndcg@10"), ("Hit@10", "hit@10")):
             values = np.stack([per_user(one.to_numpy(float, na_value=np.inf), name) for one in ranks])
@@ -67,7 +75,9 @@ def test_values_and_intervals_are_those_of_the_users_of_a_kind(store: Store, tmp
             )
             assert cell.ends == pytest.approx(np.clip(wide, 0, 1))
             assert cell.sd == pytest.approx(values.mean(axis=1).std(ddof=1))
-            assert str(cell.source).endswith(f"result.json:{kind}.metrics.strict.{name}, per_user.parquet:{kind}_rank")
+            assert str(cell.source).endswith(
+                f"result.json:kinds.{kind}.metrics.strict.{name}, per_user.parquet:{kind}_rank"
+            )
     whole = row.estimate("ndcg@10")
     assert (by_title["NDCG@10 all"].value, by_title["NDCG@10 all"].ends) == (whole.value, whole.interval)
     sizes = "warm: 11,000 items, 320 targets of 320 users; cold: 924 items, 80 targets of 80 users"
@@ -118,5 +128,6 @@ def test_ranks_of_another_run_are_noticed(store: Store, tmp_path: Path) -> None:
     tell_apart(folder)
     table = pd.read_parquet(folder / "per_user.parquet")
     table.assign(cold_rank=table["cold_rank"].fillna(1)).to_parquet(folder / "per_user.parquet")
+    seal(folder, json.loads((folder / "result.json").read_text()))
     with pytest.raises(BenchError, match="disagrees with itself: cold hit@10 is"):
         _ = load(tmp_path)[0].table

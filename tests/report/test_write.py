@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.report.write import Only, chosen
+from bench.report.write import ReportFilter, chosen
 from bench.results.read import load
 
 Store = Callable[..., Path]
@@ -28,30 +28,30 @@ def runs(store: Store, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def names(root: Path, only: Only) -> list[tuple[str, str]]:
+def names(root: Path, only: ReportFilter) -> list[tuple[str, str]]:
     return sorted((found.dataset.name, found.scheme.name) for found in chosen(load(root), only))
 
 
 def test_a_preset_keeps_its_schemes_and_the_baselines_that_agree(runs: Path) -> None:
-    assert names(runs, Only(preset="smoke")) == [("toys", "pop"), ("toys", "two")]
-    assert names(runs, Only(["toys"], preset="cpu")) == [("toys", "one"), ("toys", "pop")]
+    assert names(runs, ReportFilter(preset="smoke")) == [("toys", "pop"), ("toys", "two")]
+    assert names(runs, ReportFilter(["toys"], preset="cpu")) == [("toys", "one"), ("toys", "pop")]
 
 
 def test_a_contract_is_named_by_the_beginning_of_its_id(runs: Path) -> None:
     seen = {found.scheme.name: found.contract_id for found in load(runs)}
-    assert names(runs, Only(contract=seen["two"][:5])) == [("toys", "pop"), ("toys", "two")]
-    assert names(runs, Only(contract=seen["longer"])) == [("toys", "longer")]
+    assert names(runs, ReportFilter(contract=seen["two"][:5])) == [("toys", "pop"), ("toys", "two")]
+    assert names(runs, ReportFilter(contract=seen["longer"])) == [("toys", "longer")]
 
 
 @pytest.mark.parametrize(
     ("only", "said"),
     [
-        (Only(["toyz"]), "unknown data set with results 'toyz'; did you mean 'toys'?"),
-        (Only(preset="standard"), "unknown preset with results 'standard'; known: cpu, none, smoke"),
-        (Only(contract="zzz"), "unknown contract with results 'zzz'; known: "),
+        (ReportFilter(["toyz"]), "unknown data set with results 'toyz'; did you mean 'toys'?"),
+        (ReportFilter(preset="standard"), "unknown preset with results 'standard'; known: cpu, none, smoke"),
+        (ReportFilter(contract="zzz"), "unknown contract with results 'zzz'; known: "),
     ],
 )
-def test_what_is_not_there_is_one_line(runs: Path, only: Only, said: str) -> None:
+def test_what_is_not_there_is_one_line(runs: Path, only: ReportFilter, said: str) -> None:
     with pytest.raises(BenchError) as caught:
         chosen(load(runs), only)
     assert str(caught.value).startswith(said)
@@ -82,11 +82,11 @@ def test_an_impossible_picture_is_refused_before_anything_is_read(bench: Bench, 
     assert "its name must end in .png or .svg" in said.err
 
 
-def damage(cell: Path, harm: str) -> str:
-    """Break a cell; the file that is then to be named."""
-    result, table = cell / "result.json", cell / "per_user.parquet"
+def damage(folder: Path, harm: str) -> str:
+    """Break a run; the file that is then to be named."""
+    result, table = folder / "result.json", folder / "per_user.parquet"
     if harm == "newer":
-        result.write_text(result.read_text().replace('"schema": 1', '"schema": 99'))
+        result.write_text(result.read_text().replace('"schema": 3', '"schema": 99'))
     elif harm == "cut":
         result.write_bytes(result.read_bytes()[:300])
     elif harm == "no table":
@@ -104,22 +104,22 @@ HARMS = ["newer", "cut", "no table", "cut table", "no column", "a row less"]
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_broken_cell_is_left_out_and_named(bench: Bench, runs: Path, harm: str) -> None:
+def test_a_broken_run_stops_no_other(bench: Bench, runs: Path, harm: str) -> None:
     cell = next(found for found in load(runs) if (found.scheme.name, found.dataset.name) == ("longer", "toys")).folder
     named = damage(cell, harm)
     for words in (["report"], ["compare", "one", "two", "--dataset", "toys"]):
         said = bench(*words, "--results", runs)
         assert said.code == 0, said.err
         first, *more = said.err.splitlines()
-        assert first.startswith(f"left out: '{named}' ")
-        assert ["left out" in line for line in more] == [False] * (words[0] == "report") + [True] * (
+        assert first.startswith(f"skipped: '{named}' ")
+        assert ["skipped" in line for line in more] == [False] * (words[0] == "report") + [True] * (
             words[0] != "report"
         )
     assert "longer" not in (runs / "report.md").read_text()
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_where_nothing_else_is_left_a_broken_cell_stops_the_report(
+def test_where_nothing_else_is_left_a_broken_run_stops_the_report(
     bench: Bench, store: Store, tmp_path: Path, harm: str
 ) -> None:
     named = damage(store("one"), harm)

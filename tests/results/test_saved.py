@@ -80,7 +80,7 @@ def test_recommending_is_ranking_the_catalogue(saved: Saved, toy: Dataset) -> No
     titles = dict(zip(toy.items.ids, toy.items.text["title"], strict=True))
     assert all(one.title == titles[one.item] for one in everything)
     ids = saved.recommender.ids
-    assert all(one.identifier == ids.vocabulary.decode(ids.code(saved.places[one.item])) for one in everything)
+    assert all(one.identifier == ids.vocabulary.decode(ids.code(saved.rows[one.item])) for one in everything)
 
 
 def test_many_histories_are_answered_as_each_alone(saved: Saved, toy: Dataset) -> None:
@@ -114,9 +114,9 @@ def test_items_that_share_an_identifier_share_a_score(runs: Path) -> None:
     assert len({one.item for one in found}) == 30
     scores: dict[int, set[float]] = {}
     for one in found:
-        scores.setdefault(int(groups[saved.places[one.item]]), set()).add(one.score)
+        scores.setdefault(int(groups[saved.rows[one.item]]), set()).add(one.score)
     assert all(len(seen) == 1 for seen in scores.values())
-    partner = next(item for item in saved.items if (groups == groups[saved.places[item]]).sum() > 1)
+    partner = next(item for item in saved.items if (groups == groups[saved.rows[item]]).sum() > 1)
     without = [one.item for one in saved.recommend([partner], k=30, exclude_history=True)]
     assert len(without) == 29
     assert partner not in without
@@ -166,14 +166,14 @@ def broken(cell: Path) -> str:
 def test_a_broken_cell_hurts_no_other(bench: Bench, runs: Path, cells: Cells, tmp_path: Path) -> None:
     results = Path(shutil.copytree(runs, tmp_path / "results"))
     places = {cell.relative_to(results).parts[2].partition("@")[0]: cell for cell in cells(results)}
-    lost, other = places["textual-title"], places["pop"]
+    lost, other = places["textual.title"], places["pop"]
     (lost / "result.json").write_text("{")
     (other / "per_user.parquet").unlink()
     said = bench("recommend", "numeric", "--history", "i03,i04", "--results", results)
     assert said.code == 0, said.err
     assert [line.partition("' is ")[0] for line in said.err.splitlines()] == [
-        f"left out: '{other / 'per_user.parquet'}",
-        f"left out: '{lost / 'result.json'}",
+        f"skipped: '{other / 'per_user.parquet'}",
+        f"skipped: '{lost / 'result.json'}",
     ]
     said = bench("recommend", "textual", "--history", "i03,i04", "--results", results)
     assert said.code == 1
@@ -184,21 +184,18 @@ def test_damage_is_named(copied: Path) -> None:
     weights, ids = copied / "model.safetensors", copied / IDS
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
-    assert f"'{weights}' is corrupt" in broken(copied)
+    assert f"'{weights}' is corrupt: its SHA-256 differs" in broken(copied)
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert f"'{weights}' is corrupt: its checksum differs" in broken(copied)
+    assert f"'{weights}' is corrupt: its SHA-256 differs" in broken(copied)
     weights.unlink()
-    assert f"no model.safetensors in '{copied}'" in broken(copied)
+    assert f"'{weights}' is missing beside its result.json" in broken(copied)
     weights.write_bytes(whole)
     (copied / "ids.parquet").write_bytes(b"PAR1")
-    assert f"'{copied / 'ids.parquet'}' is missing or corrupt" in broken(copied)
+    assert f"'{copied / 'ids.parquet'}' is corrupt: its SHA-256 differs" in broken(copied)
     ids.write_bytes(ids.read_bytes()[:-2])
-    assert f"the identifiers in '{ids}' are corrupt" in broken(copied)
-    ids.unlink()  # as results were stored before
-    assert (
-        broken(copied)
-        == f"'{copied}' was stored by an older bench, without {IDS}; run numeric/sequential on toy again with --force"
-    )
+    assert f"'{ids}' is corrupt: its SHA-256 differs" in broken(copied)
+    ids.unlink()
+    assert broken(copied) == f"'{ids}' is missing beside its result.json; run it again with --force"
 
 
 def test_a_contract_from_elsewhere_is_refused(copied: Path) -> None:

@@ -1,7 +1,8 @@
-"""A cell is whole or it is not there; one process at a time may build it; nothing half-written survives."""
+"""A run is whole or it is not there; one process at a time may build it; nothing half-written survives."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import replace
@@ -12,52 +13,35 @@ import pytest
 
 from bench.errors import BenchError
 from bench.results import store
-from bench.results.store import Cell, building, finished, partial_folder, recover, writable, write_json
+from bench.results.store import Begun, begun_as, building, finished, partial_folder, recover, writable, write_json
 
-CELL = Cell("toys", "0123456789abcdef", "textual/title", 2, {}, "c0ffee00", 7)
+BEGUN = Begun({"scheme": "one", "seed": 7}, {"bench": "c0ffee"})
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return CELL.folder(tmp_path)
+    return tmp_path / "runs" / "toys" / "one@1" / "c0ffee00-012345" / "7"
 
 
-def build(folder: Path, content: str, fresh: bool = False, stop: BaseException | None = None) -> None:
-    with building(folder, fresh) as partial:
+def build(folder: Path, content: str, begun: Begun = BEGUN, stop: BaseException | None = None) -> None:
+    with building(folder, begun) as partial:
         (partial / "result.json").write_text(content)
         if stop is not None:
             raise stop
 
 
-def test_a_cell_has_a_place_that_can_be_read(tmp_path: Path, folder: Path) -> None:
-    assert folder.relative_to(tmp_path).as_posix() == "runs/toys/textual-title@2/c0ffee00-012345/7"
-    assert CELL.title == "textual/title on toys, seed 7"
+def interrupt(folder: Path, begun: Begun = BEGUN) -> None:
+    """Leave a partial folder with a checkpoint."""
+    with contextlib.suppress(KeyboardInterrupt), building(folder, begun) as partial:
+        (partial / "stage-0.safetensors").write_text("half")
+        raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"dataset": "beauty"},
-        {"fingerprint": "f" * 16},
-        {"scheme": "textual/other"},
-        {"version": 3},
-        {"settings": {"words": 6}},
-        {"contract_id": "deadbeef"},
-        {"seed": 8},
-    ],
-)
-def test_no_two_cells_share_a_place(tmp_path: Path, folder: Path, change: dict[str, Any]) -> None:
-    assert replace(CELL, **change).folder(tmp_path) != folder
+FORCED = replace(BEGUN, forced=True)
 
 
-def test_settings_make_a_place_of_their_own_whatever_their_order(tmp_path: Path) -> None:
-    first, second, third = ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2, "b": 1})
-    places = [replace(CELL, settings=settings).folder(tmp_path) for settings in (first, second, third)]
-    assert places[0] == places[1] != places[2]
-
-
-def test_a_cell_appears_when_it_is_whole(folder: Path) -> None:
-    with building(folder, fresh=False) as partial:
+def test_a_run_appears_when_it_is_whole(folder: Path) -> None:
+    with building(folder, BEGUN) as partial:
         assert partial == partial_folder(folder)
         (partial / "result.json").write_text("{}")
         assert not finished(folder)
@@ -65,40 +49,76 @@ def test_a_cell_appears_when_it_is_whole(folder: Path) -> None:
     assert not partial.exists()
 
 
-def test_what_was_stopped_is_there_when_it_goes_on(folder: Path) -> None:
+def test_what_was_stopped_is_there_when_it_is_resumed(folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         build(folder, "first", stop=KeyboardInterrupt())
     assert not folder.exists()
-    with building(folder, fresh=False) as partial:
+    with building(folder, BEGUN) as partial:
         assert (partial / "result.json").read_text() == "first"
         os.rename(partial / "result.json", partial / "kept")
     assert os.listdir(folder) == ["kept"]
 
 
 def test_a_fresh_start_finds_nothing(folder: Path) -> None:
-    partial_folder(folder).mkdir(parents=True)
-    (partial_folder(folder) / "stage-0.safetensors").touch()
-    build(folder, "second", fresh=True)
+    interrupt(folder)
+    build(folder, "second", FORCED)
+    assert os.listdir(folder) == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"code": {"bench": "other"}}, "code of bench c0ffee and other"),
+        ({"code": {"bench": "c0ffee", "torch": "3"}}, "code of torch absent and 3"),
+        ({"identity": {"scheme": "two", "seed": 7}}, "scheme one and two"),
+    ],
+)
+def test_what_was_begun_otherwise_is_not_resumed_without_a_word(
+    folder: Path, change: dict[str, Any], said: str
+) -> None:
+    interrupt(folder)
+    other = replace(BEGUN, **change)
+    with pytest.raises(BenchError, match=f"was begun otherwise than it would now go on: {said}; --force") as caught:
+        build(folder, "{}", other)
+    assert "\n" not in str(caught.value)
+    assert (partial_folder(folder) / "stage-0.safetensors").exists()
+    assert begun_as(folder) == BEGUN
+    build(folder, "{}", replace(other, forced=True))
+    assert os.listdir(folder) == ["result.json"]
+
+
+def test_a_forced_run_that_was_begun_otherwise_starts_afresh(folder: Path) -> None:
+    interrupt(folder, FORCED)
+    with building(folder, replace(FORCED, code={"bench": "other"})) as partial:
+        assert os.listdir(partial) == [store.BEGUN]
+        (partial / "result.json").write_text("{}")
+
+
+def test_a_partial_folder_that_does_not_say_what_it_is_starts_afresh(folder: Path) -> None:
+    interrupt(folder)
+    (partial_folder(folder) / store.BEGUN).write_text("{")
+    build(folder, "{}")
     assert os.listdir(folder) == ["result.json"]
 
 
 def test_what_was_being_written_when_a_process_was_killed_is_thrown_away(folder: Path) -> None:
+    interrupt(folder)
     partial = partial_folder(folder)
-    partial.mkdir(parents=True)
     (partial / ".log.jsonl.4711").write_text("hal")
     (partial / "log.jsonl").write_text("whole")
     build(folder, "{}")
     assert sorted(os.listdir(folder)) == ["log.jsonl", "result.json"]
 
 
-def test_checkpoints_go_only_when_the_cell_is_in_its_place(folder: Path) -> None:
-    partial_folder(folder).mkdir(parents=True)
-    (partial_folder(folder) / "stage-0-abc.safetensors").touch()
-    build(folder, "{}")
+def test_checkpoints_go_only_when_the_run_is_in_its_place(folder: Path) -> None:
+    interrupt(folder)
+    with building(folder, BEGUN) as partial:
+        assert (partial / "stage-0.safetensors").read_text() == "half"
+        (partial / "result.json").write_text("{}")
     assert os.listdir(folder) == ["result.json"]
 
 
-def test_a_cell_killed_before_its_renaming_is_whole(folder: Path) -> None:
+def test_a_run_killed_before_its_renaming_is_whole(folder: Path) -> None:
     partial_folder(folder).mkdir(parents=True)
     (partial_folder(folder) / "result.json").write_text("{}")
     recover(folder)
@@ -106,7 +126,7 @@ def test_a_cell_killed_before_its_renaming_is_whole(folder: Path) -> None:
     assert not partial_folder(folder).exists()
 
 
-def test_a_cell_killed_between_its_renamings_keeps_the_new_result(folder: Path) -> None:
+def test_a_run_killed_between_its_renamings_keeps_the_new_result(folder: Path) -> None:
     for place, text in ((folder.with_name(f".{folder.name}.old"), "old"), (partial_folder(folder), "new")):
         place.mkdir(parents=True)
         (place / "result.json").write_text(text)
@@ -123,32 +143,32 @@ def test_an_old_result_without_a_successor_comes_back(folder: Path) -> None:
     assert (folder / "result.json").read_text() == "old"
 
 
-def test_a_forced_cell_that_was_stopped_is_gone_on_with(folder: Path) -> None:
+def test_a_forced_run_that_was_stopped_is_resumed(folder: Path) -> None:
     build(folder, "first")
     with pytest.raises(KeyboardInterrupt):
-        build(folder, "stopped", fresh=True, stop=KeyboardInterrupt())
+        build(folder, "stopped", FORCED, stop=KeyboardInterrupt())
     (partial_folder(folder) / "result.json").rename(partial_folder(folder) / "kept")
-    build(folder, "second", fresh=True)
+    build(folder, "second", FORCED)
     assert sorted(os.listdir(folder)) == ["kept", "result.json"]
-    build(folder, "third", fresh=True)
+    build(folder, "third", FORCED)
     assert os.listdir(folder) == ["result.json"]
 
 
 def test_the_old_result_stays_until_the_new_one_is_whole(folder: Path) -> None:
     build(folder, "old")
     with pytest.raises(RuntimeError):
-        build(folder, "new", fresh=True, stop=RuntimeError())
+        build(folder, "new", FORCED, stop=RuntimeError())
     assert (folder / "result.json").read_text() == "old"
-    build(folder, "new", fresh=True)
+    build(folder, "new", FORCED)
     assert (folder / "result.json").read_text() == "new"
     assert [name for name in os.listdir(folder.parent) if not name.endswith(".lock")] == ["7"]
 
 
-def test_two_processes_do_not_build_one_cell(folder: Path) -> None:
-    with building(folder, fresh=False) as partial:
+def test_two_processes_do_not_build_one_run(folder: Path) -> None:
+    with building(folder, BEGUN) as partial:
         (partial / "result.json").write_text("{}")
         with pytest.raises(BenchError, match=f"another process is working on '{folder}'; wait for it, or name another"):
-            build(folder, "other", fresh=True)
+            build(folder, "other", FORCED)
         assert (partial / "result.json").exists()
     assert finished(folder)
 
@@ -156,7 +176,7 @@ def test_two_processes_do_not_build_one_cell(folder: Path) -> None:
 def test_a_place_that_cannot_be_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BenchError, match=r"cannot write results to '.*file.*': .*irectory; name another") as caught:
-        build(CELL.folder(tmp_path / "file"), "{}")
+        build(tmp_path / "file" / "runs" / "7", "{}")
     assert "\n" not in str(caught.value)
 
 
@@ -166,7 +186,7 @@ def test_refusals_of_the_system_name_the_file(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(BenchError, match=f"cannot write results to '{tmp_path}/runs': Permission denied"):
-        build(CELL.folder(tmp_path), "{}")
+        build(tmp_path / "runs" / "7", "{}")
 
 
 def test_an_error_of_the_work_itself_keeps_its_face(folder: Path) -> None:

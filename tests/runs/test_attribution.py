@@ -10,7 +10,7 @@ import pytest
 from numeric_ids import Random
 
 from bench.errors import BenchError, said
-from bench.runs.attribution import attribute_errors, place
+from bench.runs.attribution import attribute_errors, location
 
 Bench = Callable[..., SimpleNamespace]
 
@@ -83,7 +83,7 @@ def line(text: str) -> int:
         (
             "--id-scheme",
             "InRequire",
-            f"mine/require failed in require: ValueError: two lines (mine.py, line {line('two')})",
+            f"mine/require failed in validate_items: ValueError: two lines (mine.py, line {line('two')})",
         ),
         (
             "--baseline",
@@ -151,7 +151,7 @@ def test_code_of_a_package_is_named_with_its_folder() -> None:
 def test_an_error_that_never_met_the_code_has_no_place_in_it() -> None:
     with pytest.raises(KeyError) as caught, attribute_errors(Random()):
         {}["genres"]
-    assert place(caught.value, Random) == ""
+    assert location(caught.value, Random) == ""
     assert said(caught.value) == "KeyError: 'genres'"
     assert said(AssertionError()) == "AssertionError"
     assert said(ValueError("several\n lines")) == "ValueError: several lines"

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from bench import plugins
 from bench.contract import PRESETS
 from bench.data.dataset import Dataset
 from bench.errors import BenchError
 from bench.runs import matrix
 from bench.runs.matrix import Plan, resolve
-from bench.runs.request import Request, stated_settings
+from bench.runs.request import Request, changed_settings
 
 Bench = Callable[..., SimpleNamespace]
 
@@ -37,14 +38,12 @@ def test_settings_find_their_owner() -> None:
 
 
 def test_all_is_everything_that_is_installed_once() -> None:
-    subjects, *_ = resolve(plan(schemes="all", baselines="all"))
+    found, *_ = resolve(plan(schemes="all", baselines="all"))
     installed = {
-        entry.value for group in (subjects.SCHEMES, subjects.BASELINES) for entry in subjects.names(group).values()
+        entry.value for group in (plugins.SCHEMES, plugins.BASELINES) for entry in plugins.names(group).values()
     }
-    assert len(subjects) == len({subject.name for subject in subjects}) == len(installed)
-    assert {"textual/title", "numeric/random", "pop", "sasrec/ce", "sasrec/bpr"} <= {
-        subject.name for subject in subjects
-    }
+    assert len(found) == len({subject.name for subject in found}) == len(installed)
+    assert {"textual/title", "numeric/random", "pop", "sasrec/ce", "sasrec/bpr"} <= {subject.name for subject in found}
 
 
 def test_all_leaves_out_what_does_not_load(
@@ -57,7 +56,7 @@ def test_all_leaves_out_what_does_not_load(
     before = {type(subject) for subject in resolve(plan(schemes="all"))[0]}
     monkeypatch.syspath_prepend(tmp_path)
     assert {type(subject) for subject in resolve(plan(schemes="all"))[0]} == before
-    said = "left out of 'all': identifier scheme 'half' of package half_done (half_done:Half) can't be loaded: "
+    said = "skipped in 'all': identifier scheme 'half' of package half_done (half_done:Half) can't be loaded: "
     assert capsys.readouterr().err.startswith(said)
     with pytest.raises(BenchError, match="'half' of package half_done"):
         resolve(plan(schemes="all,half"))
@@ -74,7 +73,7 @@ def test_a_preset_changes_settings_of_baselines_and_set_has_the_last_word() -> N
 
 def tuned(*overrides: str, trials: int = 0) -> tuple[int, tuple[str, ...]]:
     (found,), *_ = resolve(Plan([], ["gru4rec"], ["toys"], preset="smoke", overrides=overrides, tune=trials))
-    return found.settings.tune, found.settings.seen
+    return found.settings.tune, found.settings.fixed
 
 
 def test_what_is_given_is_no_part_of_a_search() -> None:
@@ -82,20 +81,20 @@ def test_what_is_given_is_no_part_of_a_search() -> None:
     assert tuned(trials=3) == (3, ())
     assert tuned("gru4rec.epochs=5", "gru4rec.learning_rate=0.001", trials=3) == (3, ("learning_rate",))
     assert tuned(layers, dropout, "gru4rec.tune=2") == (2, ("dropout_prob", "num_layers"))
-    assert tuned(layers, "gru4rec.seen=dropout_prob", trials=3)[1] == ("dropout_prob", "num_layers")
+    assert tuned(layers, "gru4rec.fixed=dropout_prob", trials=3)[1] == ("dropout_prob", "num_layers")
     assert tuned(layers) == (0, ())
 
 
 def test_searches_over_different_settings_are_different_cells_and_no_search_is_stored_as_ever(toy: Dataset) -> None:
-    def cell(*overrides: str, trials: int) -> Path:
+    def folder(*overrides: str, trials: int) -> Path:
         plan = Plan([], ["gru4rec"], ["toys"], preset="smoke", overrides=overrides, tune=trials)
         (subject,), contract, preset = resolve(plan)
-        assert ("seen" in stated_settings(subject.settings)) == bool(trials and overrides)
-        return Request(subject, toy, contract, 0, preset, Path()).cell.folder(Path())
+        assert ("fixed" in changed_settings(subject.settings)) == bool(trials and overrides)
+        return Request(subject, toy, contract, 0, preset, Path()).run.folder(Path())
 
     given = "gru4rec.learning_rate=0.005"  # which is the preset's
-    assert cell(given, trials=3) != cell(trials=3)
-    assert cell(given, trials=0) == cell(trials=0)
+    assert folder(given, trials=3) != folder(trials=3)
+    assert folder(given, trials=0) == folder(trials=0)
 
 
 def test_a_setting_of_a_family_holds_for_all_its_variants() -> None:

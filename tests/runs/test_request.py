@@ -25,44 +25,52 @@ def baseline(scheme: Request) -> Request:
     return replace(scheme, subject=subjects.load_baseline("pop")())
 
 
+def same(one: Request, other: Request) -> bool:
+    """Whether two requests are of one run, by its identity and by its folder."""
+    folders = {request.run.folder(Path("results")) for request in (one, other)}
+    assert (one.run.identity == other.run.identity) is (len(folders) == 1)
+    return len(folders) == 1
+
+
 def test_a_scheme_is_bound_by_the_whole_contract(scheme: Request) -> None:
     assert not scheme.is_baseline
-    assert scheme.cell.contract_id == Contract().id
+    assert scheme.run.contract_id == Contract().id
     longer = replace(scheme, contract=replace(Contract(), epochs=99))
-    assert longer.cell.contract_id != scheme.cell.contract_id
+    assert longer.run.contract_id != scheme.run.contract_id
     assert longer.conditions["epochs"] == 99
 
 
 def test_a_baseline_is_bound_by_the_data_view_alone(baseline: Request) -> None:
     assert baseline.is_baseline
-    assert set(baseline.conditions) == set(DATA_VIEW)
+    assert set(baseline.conditions) == {"protocol", *DATA_VIEW}
     longer = replace(baseline, contract=replace(Contract(), epochs=99, beam_width=50))
-    assert longer.cell == baseline.cell
+    assert same(longer, baseline)
     for change in ({"max_history": 5}, {"exclude_history": True}, {"validation_in_test_history": False}):
-        assert replace(baseline, contract=replace(Contract(), **change)).cell != baseline.cell
+        assert not same(replace(baseline, contract=replace(Contract(), **change)), baseline)
 
 
-def test_the_cell_says_what_it_is(scheme: Request, toy: Dataset) -> None:
-    cell = scheme.cell
-    assert (cell.dataset, cell.fingerprint, cell.seed) == ("toy", toy.fingerprint, 3)
-    assert (cell.scheme, cell.version, cell.settings) == ("textual/title", scheme.subject.version, {})
-    assert replace(scheme, preset=None, force=True, results=Path("elsewhere")).cell == cell
+def test_the_run_says_what_it_is(scheme: Request, toy: Dataset) -> None:
+    run = scheme.run
+    assert (run.dataset.name, run.dataset.fingerprint, run.seed) == ("toy", toy.fingerprint, 3)
+    assert (run.scheme.name, run.scheme.version, run.changed) == ("textual/title", scheme.subject.version, {})
+    assert same(replace(scheme, preset=None, force=True, results=Path("elsewhere")), scheme)
 
 
 def test_time_stamps_count_where_the_split_is_made_of_them(scheme: Request, toy: Dataset) -> None:
     later = replace(scheme, dataset=replace(toy, times=toy.times * 2))
-    assert later.cell == scheme.cell
+    assert same(later, scheme)
     by_time = replace(scheme.contract, split="global-temporal", selection="recall@10")
     one, other = (replace(request, contract=by_time) for request in (scheme, later))
-    assert one.cell == replace(one, dataset=replace(toy)).cell != other.cell
-    assert one.cell.fingerprint != toy.fingerprint
+    assert same(one, replace(one, dataset=replace(toy)))
+    assert not same(one, other)
+    assert one.run.dataset.fingerprint != toy.fingerprint
 
 
 def test_only_settings_that_differ_from_the_defaults_count(scheme: Request) -> None:
     cls = type(scheme.subject)
     changed = cls(subjects.settings(cls, {"words": "6", "min_shared": "5"}))
     assert changed_settings(changed.settings) == {"words": 6}
-    assert replace(scheme, subject=changed).cell.settings == {"words": 6}
+    assert replace(scheme, subject=changed).run.changed == {"words": 6}
 
 
 @dataclass(frozen=True)

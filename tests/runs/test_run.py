@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -99,6 +100,11 @@ def test_a_cell_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
     table = pd.read_parquet(long / "per_user.parquet")
     assert table["user"].tolist() == [f"u{user:02d}" for user in range(40)]
     (result,) = load(long.parents[4])
+    assert result.files == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in long.iterdir()
+        if path.name != "result.json"
+    }
     assert result.values("hit@10").mean() == pytest.approx(result.metrics["strict"]["hit@10"])
     assert result.costs.training_seconds
     assert result.costs.peak_memory_mb
@@ -149,7 +155,7 @@ def test_ctrl_c_says_how_to_go_on(
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "bench: stopped; the same command goes on from here"
+    assert said.splitlines()[-1] == "bench: interrupted; rerun to resume"
     assert "Traceback" not in said
     assert not cells(tmp_path)
     assert bench(*words).code == 0
@@ -167,7 +173,7 @@ def wait_for(results: Path, process: subprocess.Popen[Any]) -> None:
 
 def test_a_second_process_on_one_cell_gets_one_line(bench: Bench, quick: list[str], long: Path, tmp_path: Path) -> None:
     cell = tmp_path / long.relative_to(long.parents[4])
-    with store.building(cell, fresh=False):
+    with store.building(cell, store.Begun({})):
         said = bench(*numeric(quick, tmp_path, *LONG))
     assert said.code == 1
     errors = [line for line in said.err.splitlines() if line.startswith("bench: ")]
@@ -203,7 +209,7 @@ def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    checkpoint, model = "bench.training.checkpoint.save_file", "bench.backbone.huggingface.save_file"
+    checkpoint, model = "safetensors.torch.save_file", "bench.backbone.huggingface.save_file"
     for target in (checkpoint, model, "pandas.DataFrame.to_parquet"):
         with monkeypatch.context() as patch:
             patch.setattr(target, full)
@@ -238,7 +244,7 @@ def test_real_ratings(bench: Bench, tiny: Path, cells: Cells, tmp_path: Path) ->
     said = bench("run", "--id-scheme", "numeric", "--baseline", "pop,random", *few, "--results", tmp_path)
     assert said.code == 0, said.err
     found = {cell.parents[1].name: json.loads((cell / "result.json").read_text()) for cell in cells(tmp_path)}
-    assert sorted(found) == ["numeric-sequential@1", "pop@1", "random@1"]
+    assert sorted(found) == ["numeric.sequential@1", "pop@1", "random@1"]
     pop = found["pop@1"]
     assert pop["dataset"] | {"fingerprint": ""} == {
         "name": "ml-100k",
@@ -246,6 +252,7 @@ def test_real_ratings(bench: Bench, tiny: Path, cells: Cells, tmp_path: Path) ->
         "users": 943,
         "items": 1682,
         "interactions": 100000,
+        "parts": [],
     }
     assert pop["split"] == {"train_users": 943, "validation_users": 943, "test_users": 943}
     ndcg = {name: cell["metrics"]["strict"]["ndcg@10"] for name, cell in found.items()}

@@ -38,8 +38,8 @@ class Waits:
 def run(accelerator: Waits, scheme: Any = None) -> SchemeRun:
     made, train = SchemeRun.__new__(SchemeRun), TrainView("toy", ItemTable(("one",), {}), Sequences.from_rows([[0]]), 0)
     split = SimpleNamespace(train=train)
-    cell = SimpleNamespace(title="a cell")
-    request = SimpleNamespace(cell=cell, view=lambda train: train, results=Path("results"))
+    run = SimpleNamespace(title="a run")
+    request = SimpleNamespace(run=run, view=lambda train: train, results=Path("results"))
     vars(made).update(accelerator=accelerator, scheme=scheme, display=Display(), request=request, split=split)
     return made
 

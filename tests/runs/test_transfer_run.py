@@ -26,8 +26,8 @@ from bench.ids import storage
 from bench.ids.identifiers import TokenIds
 from bench.ids.users import UserIds
 from bench.model.recommender import Decoding, recommender_for
+from bench.results import digests
 from bench.results.read import load
-from bench.results.saved import WEIGHTS, checksum
 from bench.runs import run as one_cell
 from bench.runs import scheme_run, subjects
 from bench.runs.matrix import Plan, resolve
@@ -118,7 +118,7 @@ def test_the_model_its_parts_and_the_unseen_are_cells_of_their_own(done: Path, t
         assert (cell.split["train_users"], cell.split["test_users"]) == (train_users, test_users)
         assert cell.costs.parameters == whole.costs.parameters
         assert cell.costs.training_seconds == whole.costs.training_seconds
-        assert stored(cell.folder)["training"]["model"] == whole.place
+        assert stored(cell.folder)["training"]["model"] == whole.path
         assert sorted(path.name for path in cell.folder.iterdir()) == ["ids.parquet", "per_user.parquet", "result.json"]
         assert len(cell.table) == test_users
     parts = [found["textual/title", name].table for name in ("toy", "park")]
@@ -247,20 +247,15 @@ def test_a_test_of_weights_that_are_gone_is_done_again(
     other = huggingface.load(home)
     other.embedding.weight.data.mul_(2)
     huggingface.save_weights(other, home)
-    config = json.loads((home / "config.json").read_text())
-    (home / "config.json").write_text(json.dumps(config | {WEIGHTS: checksum(home)}))
+    result = json.loads((home / "result.json").read_text())
+    result["files"]["model.safetensors"] = digests.of_file(home / "model.safetensors")
+    (home / "result.json").write_text(json.dumps(result))
     said = bench(*words, *FAST, "--results", tmp_path)
     assert said.code == 0
     for name in ("toy", "park", "moor"):
         title = f"textual/title on {name}, trained on toy+park, seed 0"
         assert f"{title}: its model has changed since, so it is run again" in said.err
     assert bench(*words, *FAST, "--results", tmp_path).err.count("finished already in") == 4
-    (home / "ids.safetensors").unlink()
-    said = bench(*words, *FAST, "--results", tmp_path)
-    assert said.err.splitlines()[-1] == (
-        f"bench: '{home}' was stored by an older bench, without ids.safetensors; "
-        "run textual/title on toy+park again with --force"
-    )
 
 
 # -- what can't be done -----------------------------------------------------------------------------------------------
@@ -330,9 +325,9 @@ def test_all_leaves_out_what_cannot_be_tested_on_the_unseen(
 ) -> None:
     said = bench(*words, *FAST, "--baseline=all", "--results", tmp_path)
     assert said.code == 0, said.err
-    left = "left out of 'all' on toy+park: pop: --zero-shot moor was asked for, but baseline pop scores only items "
+    left = "skipped in 'all' on toy+park: pop: --zero-shot moor was asked for, but baseline pop scores only items "
     assert sum(line.startswith(left) for line in said.err.splitlines()) == 1
-    assert {cell.parent.parent.name.partition("@")[0] for cell in cells(tmp_path)} == {"textual-title"}
+    assert {cell.parent.parent.name.partition("@")[0] for cell in cells(tmp_path)} == {"textual.title"}
     alone = [word for word in words if word != "--id-scheme" and word != "textual/title"]
     said = bench(*alone, "--baseline=all", "--results", tmp_path / "alone")
     assert said.code == 1

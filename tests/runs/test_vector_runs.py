@@ -39,7 +39,7 @@ def run(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory
 
 
 def cell_of(run: Path, scheme: str) -> Path:
-    return next(run.glob(f"runs/*/set-{scheme}@*/*/0/result.json")).parent
+    return next(run.glob(f"runs/*/set.{scheme}@*/*/0/result.json")).parent
 
 
 def test_the_result_says_what_was_chosen(run: Path) -> None:
@@ -58,7 +58,7 @@ def test_the_report_has_them_beside_tokens(bench: Bench, run: Path, tmp_path: Pa
     said = bench("report", "--results", run, *asked)
     assert said.code == 0, said.err
     text = (tmp_path / "r.md").read_text()
-    for words in ("set/setrec", "set/cf-only", "set/semantic-only", "numeric/sequential", "weight of others"):
+    for words in ("set/setrec", "set/cf-only", "set/semantic-only", "numeric/sequential", "semantic weight"):
         assert words in text
 
 
@@ -79,10 +79,12 @@ def test_a_finished_cell_ranks_again_as_it_was_tested(run: Path, toy: Dataset) -
 def test_a_head_that_is_missing_or_of_another_run_is_told(run: Path, tmp_path: Path) -> None:
     shutil.copytree(cell_of(run, "setrec"), tmp_path / "cell")
     shutil.copy(cell_of(run, "cf-only") / "head.safetensors", tmp_path / "cell")
-    with pytest.raises(BenchError, match=r"head\.safetensors' is corrupt .it belongs to other identifiers"):
+    with pytest.raises(BenchError, match=r"head\.safetensors' is corrupt: its SHA-256 differs"):
         restore(tmp_path / "cell")
     (tmp_path / "cell" / "head.safetensors").unlink()
-    with pytest.raises(BenchError, match=r"has no head\.safetensors; run that cell again with --force"):
+    with pytest.raises(
+        BenchError, match=r"head\.safetensors' is missing beside its result.json; run it again with --force"
+    ):
         restore(tmp_path / "cell")
 
 

@@ -84,7 +84,7 @@ def test_a_foreign_file_and_no_file_are_named(tmp_path: Path) -> None:
             load(tmp_path / name)
 
 
-@pytest.mark.parametrize("target", ["bench.training.checkpoint.save_file", "os.replace"])
+@pytest.mark.parametrize("target", ["safetensors.torch.save_file", "os.replace"])
 def test_a_full_disk_leaves_the_checkpoint_that_was_there(
     path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:

@@ -118,7 +118,7 @@ def match(held: Mapping[str, Value], items: ItemTable, name: str, dataset: str) 
         ),
         (
             strangers,
-            f"{len(strangers):,} of {len(held):,} items of '{name}' are not in the catalogue and are left out: "
+            f"{len(strangers):,} of {len(held):,} items of '{name}' are not in the catalogue and are skipped: "
             f"{examples(strangers)}",
         ),
         *_shared(values, items),

@@ -53,9 +53,6 @@ class File(IdScheme):
         self.found = formats.read(self.path, self.data)
         super().__init__(replace(asked, content=digest))
 
-    def cache_key(self) -> str:
-        return str(self.settings.content)
-
     def matched(self, train: TrainView) -> Matched:
         held = keyed(self.found, self.path, self.named, self.beside)
         return match(held, train.items, self.path.name, train.dataset)

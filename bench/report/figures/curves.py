@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """What was logged while one cell trained; ``steps`` go on through all stages."""
+    """What was logged while one run trained; ``steps`` go on through all stages."""
 
     steps: Floats
     loss: Floats
@@ -59,17 +59,17 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
 
 def _courses_with_looks(section: Section, looks: Looks) -> list[tuple[str, Look, list[Course]]]:
     return [
-        (label, looks[row.label], [made for cell in row.cells if (made := course(cell)) is not None])
+        (label, looks[row.label], [made for run in row.runs if (made := course(run)) is not None])
         for row, label in zip(section.rows, labels(section), strict=True)
     ]
 
 
 def _courses(section: Section) -> list[Course]:
-    return [made for row in section.rows for cell in row.cells if (made := course(cell)) is not None]
+    return [made for row in section.rows for run in row.runs if (made := course(run)) is not None]
 
 
 def course(result: Result) -> Course | None:
-    """The curve of a cell; None where it has none. The steps of its stages are laid end to end."""
+    """The curve of a run; None where it has none. The steps of its stages are laid end to end."""
     points = (result.training or {}).get("curve") or []
     try:
         steps = np.array([point["step"] for point in points], np.float64)
@@ -77,8 +77,7 @@ def course(result: Result) -> Course | None:
         loss, validation = ([float(point.get(key, np.nan)) for point in points] for key in ("loss", name))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BenchError(
-            f"the training curve in '{result.folder / 'result.json'}' is corrupt ({error!r}); run that cell again "
-            "with --force"
+            f"the training curve in '{result.folder / 'result.json'}' is corrupt ({error!r}); run it again with --force"
         ) from error
     steps = _end_to_end(steps)
     logged, scored = np.isfinite(loss), np.isfinite(validation)

@@ -28,21 +28,21 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
     panels = figure.subplots(len(held), squeeze=False, height_ratios=heights)[:, 0]
     for panel, (section, members) in zip(panels, held, strict=True):
         panel.set_xlim(0, max(int(identifiers.lengths.max()) for _, identifiers in members) + 0.7)
-        for place, (row, identifiers) in enumerate(members):
-            _histogram(panel, len(members) - 1 - place, identifiers, looks[row.label])
+        for height, (row, identifiers) in enumerate(members):
+            _histogram(panel, len(members) - 1 - height, identifiers, looks[row.label])
         _name_axes(panel, section, [row.label for row, _ in members])
     panels[-1].set_xlabel("tokens of an identifier, without an end token")
     return figure
 
 
-def _histogram(panel: Axes, place: int, identifiers: Identifiers, look: Look) -> None:
+def _histogram(panel: Axes, height: int, identifiers: Identifiers, look: Look) -> None:
     lengths, counts = np.unique(identifiers.lengths, return_counts=True)
-    rectangles(panel, lengths - 0.43, place, 0.86, TALLEST * counts / counts.max(), facecolor=look.colour, linewidth=0)
+    rectangles(panel, lengths - 0.43, height, 0.86, TALLEST * counts / counts.max(), facecolor=look.colour, linewidth=0)
     commonest = counts.argmax()
     said = (
         f"{identifiers.lengths.mean():.1f} on average; {counts[commonest] / counts.sum():.0%} have {lengths[commonest]}"
     )
-    panel.text(1.015, place + TALLEST / 2, said, transform=panel.get_yaxis_transform(), va="center", fontsize=8)
+    panel.text(1.015, height + TALLEST / 2, said, transform=panel.get_yaxis_transform(), va="center", fontsize=8)
 
 
 def _name_axes(panel: Axes, section: Section, names: Sequence[str]) -> None:

@@ -27,8 +27,8 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
 
 
 def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
-    for place, point in enumerate(members):
-        _mark(panel, place, point)
+    for position, point in enumerate(members):
+        _mark(panel, position, point)
     panel.set_title(explained(section))
     panel.set_yticks(range(len(members)), [point.label for point in members])
     panel.set_ylim(len(members) - 0.4, -0.6)
@@ -37,10 +37,10 @@ def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
     panel.spines["left"].set_visible(False)
 
 
-def _mark(panel: Axes, place: int, point: Point) -> None:
+def _mark(panel: Axes, position: int, point: Point) -> None:
     low, high = point.ends
     look, value = point.look, point.estimate.value
-    panel.plot([low, high], [place, place], color=look.colour, linewidth=2, alpha=0.55, solid_capstyle="round")
-    panel.plot(value, place, look.marker, color=look.colour, markersize=6, clip_on=False)
+    panel.plot([low, high], [position, position], color=look.colour, linewidth=2, alpha=0.55, solid_capstyle="round")
+    panel.plot(value, position, look.marker, color=look.colour, markersize=6, clip_on=False)
     beside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": INK, "bbox": dict(BLANK)}
-    panel.annotate(f"{value:.4f}", (high, place), (7, 0), **beside)
+    panel.annotate(f"{value:.4f}", (high, position), (7, 0), **beside)

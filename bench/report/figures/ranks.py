@@ -33,9 +33,9 @@ def _panel(panel: Axes, made: Overall, looks: Looks) -> None:
     for at, clique in enumerate(found.cliques):
         ranks = [found.average_ranks[scheme] for scheme in clique]
         panel.plot([min(ranks) - 0.05, max(ranks) + 0.05], [-(at + 1) * BAR] * 2, color=INK, linewidth=3)
-    for place, scheme in enumerate(order):
-        left = place < (count + 1) // 2
-        height = -below - STEP * (place if left else count - 1 - place)
+    for position, scheme in enumerate(order):
+        left = position < (count + 1) // 2
+        height = -below - STEP * (position if left else count - 1 - position)
         rank, edge = found.average_ranks[scheme], 0.9 if left else count + 0.1
         look = looks[made.labels[scheme]]
         panel.plot([rank, rank, edge], [0, height, height], color=look.colour, linewidth=0.9)

@@ -53,14 +53,14 @@ def _panel(panel: Axes, section: Section, looks: Looks) -> list[Line2D]:
 
 
 def points(row: Row, slicing: Slicing) -> NDArray[np.float64]:
-    """``[4, slices]``: place, mean and both ends of the interval, as the table has them, of every slice with users."""
+    """``[4, slices]``: position, mean and both ends of the interval, as in the table, of every slice with users."""
     cells = [column.cells[0] for column in sliced([row], slicing)]
     found = [(at, c.value, *(c.ends or (c.value, c.value))) for at, c in enumerate(cells) if c.value is not None]
     return np.asarray(np.array(found, np.float64).reshape(-1, 4).T)
 
 
 def _draw_row(panel: Axes, found: NDArray[np.float64], shift: float, look: Look) -> Line2D:
-    places, means, lows, highs = found
-    panel.vlines(places + shift, lows, highs, color=look.colour, linewidth=2, alpha=0.55)
+    positions, means, lows, highs = found
+    panel.vlines(positions + shift, lows, highs, color=look.colour, linewidth=2, alpha=0.55)
     style: dict[str, Any] = {"color": look.colour, "markersize": 5, "clip_on": False, "linestyle": "none"}
-    return panel.plot(places + shift, means, look.marker, **style)[0]
+    return panel.plot(positions + shift, means, look.marker, **style)[0]

@@ -99,7 +99,7 @@ def test_examples_are_named() -> None:
     said = match({"A": "red", "B": "red", "Q": "blue"}, LETTERS, "ids.txt", "letters").remarks
     assert said == (
         "4 of 6 items have no identifier in 'ids.txt': 'C', 'D', 'E', ...",
-        "1 of 3 items of 'ids.txt' are not in the catalogue and are left out: 'Q'",
+        "1 of 3 items of 'ids.txt' are not in the catalogue and are skipped: 'Q'",
         "2 items share their identifier with another, as 'red' is that of 'A', 'B'",
     )
     with pytest.raises(

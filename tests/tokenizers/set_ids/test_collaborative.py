@@ -37,7 +37,7 @@ def test_rows_come_in_catalogue_order_or_by_item(tmp_path: Path) -> None:
     ("vectors", "said"),
     [
         (VECTORS[:2], "must hold numbers [3 items, width], a row for each item of the catalogue; got float32 [2, 2]"),
-        (VECTORS[:, 0], "found float32 [3]"),
+        (VECTORS[:, 0], "got float32 [3]"),
         (np.array([["x"]] * 3), "must hold numbers"),
         (VECTORS * [[1], [np.nan], [1]], "a vector that is not finite for 1 items, the first is 'b'"),
         (VECTORS * [[1], [1], [1e300]], "a vector that is not finite for 1 items, the first is 'c'"),

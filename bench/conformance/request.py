@@ -15,7 +15,7 @@ NAMES = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class CheckRequest:
     """A scheme as the command line names it, the data set, and ``key=value`` texts as of ``bench run``."""
 
     scheme: str

@@ -1,7 +1,8 @@
-"""What a finished cell leaves behind is what the report reads."""
+"""What a finished run leaves behind is what the report reads."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,9 @@ from bench.data.splits import Split, leave_one_out
 from bench.evaluation.baseline import DATA_VIEW
 from bench.evaluation.metrics import Ranks, summaries
 from bench.results.read import read
+from bench.results.schema import to_json
+from bench.results.write import Outcome, per_user_table, record, split_facts, write
 from bench.runs import subjects
-from bench.runs.record import Outcome, per_user_table, result, split_facts
 from bench.runs.request import Request
 
 COSTS = {
@@ -84,9 +86,13 @@ def test_the_report_reads_what_a_run_writes(
     toy: Dataset, split: Split, ranks: Ranks, request_: Request, tmp_path: Path
 ) -> None:
     training = {"steps": 6, "curve": [{"step": 6, "loss": 2.5}]}
-    stored = result(request_, split, Outcome(ranks, False, dict(COSTS), IDENTIFIERS, training), {"device": "cpu"})
-    (tmp_path / "result.json").write_text(json.dumps(stored, allow_nan=False))
-    per_user_table(toy, split, ranks).to_parquet(tmp_path / "per_user.parquet", index=False)
+    outcome = Outcome(ranks, False, dict(COSTS), IDENTIFIERS, training)
+    stored = record(request_.run, split, outcome, {"device": "cpu"}, "cpu")
+    (tmp_path / "log.jsonl").write_text("{}")
+    (tmp_path / "context").mkdir()
+    for gone in ("begun.json", "stage-0-abc.safetensors", ".half", "context/weights"):
+        (tmp_path / gone).touch()
+    write(tmp_path, stored, per_user_table(toy, split, ranks))
     found = read(tmp_path / "result.json", "runs/toy")
     assert (found.dataset.name, found.dataset.items, found.dataset.interactions) == ("toy", 30, len(toy.times))
     scheme = found.scheme
@@ -101,19 +107,24 @@ def test_the_report_reads_what_a_run_writes(
     np.testing.assert_array_equal(found.table.ranks.strict, ranks.strict)
     np.testing.assert_array_equal(found.table.ranks.code_rank, ranks.code_rank)
     np.testing.assert_array_equal(found.table.ranks.group_size, ranks.group_size)
-    assert found.values("ndcg@10").mean() == pytest.approx(stored["metrics"]["strict"]["ndcg@10"])
+    assert found.values("ndcg@10").mean() == pytest.approx(stored.metrics["strict"]["ndcg@10"])
+    assert found.identifiers == stored.identifiers
+    written = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in found.files}
+    assert sorted(written) == ["log.jsonl", "per_user.parquet"]
+    assert found.files == written
+    assert json.loads(json.dumps(to_json(found))) == json.loads((tmp_path / "result.json").read_text())
 
 
 def test_a_baseline_has_neither_identifiers_nor_training(split: Split, request_: Request, toy: Dataset) -> None:
     pop = replace(request_, subject=subjects.load_baseline("pop")())
     ranks = Ranks.of_items(np.arange(1.0, 41))
-    stored = result(pop, split, Outcome(ranks, True, dict(COSTS)), {})
+    stored = to_json(record(pop.run, split, Outcome(ranks, True, dict(COSTS)), {}))
     assert stored["scheme"]["kind"] == "baseline"
     assert stored["identifiers"] is None
     assert stored["training"] is None
     assert stored["metrics"]["strict"]["mrr"] == pytest.approx(np.mean(1 / np.arange(1, 41)))
     assert stored["dataset"]["fingerprint"] == toy.fingerprint
-    assert set(stored["contract"]) == set(DATA_VIEW)
+    assert set(stored["contract"]) == {"protocol", *DATA_VIEW}
 
 
 def test_nobody_trains_or_validates_in_a_zero_shot_test(split: Split) -> None:

@@ -1,0 +1,211 @@
+"""What ``result.json`` holds: one typed record, for who writes it (``write``) and who reads it (``read``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from bench.evaluation.warm_cold import KINDS
+
+SCHEMA = 3  # rises when an old reader would misunderstand, or a new one would miss something
+COLUMNS = ("user", "target", "rank", "code_rank", "group_size", "popularity", "history_length", "cold")
+KIND_COLUMNS = {kind: f"{kind}_rank" for kind in KINDS}  # further columns, of strict ranks among the items of a kind
+READINGS = ("strict", "optimistic", "expected")
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """Which data, and how many users, items and interactions; the fingerprint is a hash of its content. ``parts`` names
+    the data sets that it joins.
+    """
+
+    name: str
+    fingerprint: str
+    users: int
+    items: int
+    interactions: int
+    parts: tuple[str, ...] = ()
+
+    @property
+    def joined(self) -> bool:
+        return bool(self.parts)
+
+
+@dataclass(frozen=True)
+class SchemeFacts:
+    """What was compared. ``kind`` is ``scheme`` for identifiers and ``baseline`` for classical recommenders.
+
+    ``inputs`` is a digest of the files that it reads beside the data set (its ``cache_key``), ``""`` for none.
+    ``leaks``: it was fitted on validation and test, to demonstrate a leak. ``source`` is a digest of its code.
+    """
+
+    name: str
+    version: int
+    settings: Mapping[str, Any]
+    kind: str
+    inputs: str = ""
+    leaks: bool = False
+    source: str = ""
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """The settings, and ``files``: the start of the digest of what it reads, where it reads any."""
+        return {**self.settings, **({"files": self.inputs[:8]} if self.inputs else {})}
+
+
+@dataclass(frozen=True)
+class IdentifierFacts:
+    """Identifiers in figures; rates are shares of items that share an identifier, ``_test`` by test interactions.
+
+    ``further`` holds whatever else was stored about them, such as how much of a codebook is used.
+    """
+
+    tokens_mean: float
+    tokens_max: int
+    vocabulary: int
+    collision_rate: float
+    collision_rate_test: float
+    largest_group: int
+    further: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> IdentifierFacts:
+        """From one flat mapping, as it is stored."""
+        known = [each.name for each in fields(cls) if each.name != "further"]
+        further = {name: value for name, value in found.items() if name not in known}
+        return cls(**{name: found[name] for name in known}, further=further)
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """As it is stored: the further figures beside the others."""
+        known = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "further"}
+        return {**known, **self.further}
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a run took: seconds, MB, weights. None where a cost was not measured or does not exist.
+
+    ``processor_seconds`` are those of training and validation, of all processes. ``training_flops`` are floating-point
+    operations of matrix products; ``tokens_read`` and ``tokens_written`` are those of training, without padding.
+    """
+
+    parameters: float | None
+    id_construction_seconds: float | None
+    training_seconds: float | None
+    inference_seconds_per_1000_users: float | None
+    peak_memory_mb: float | None
+    validation_seconds: float | None = None
+    processor_seconds: float | None = None
+    id_construction_processor_seconds: float | None = None
+    preparation_seconds: float | None = None
+    training_flops: float | None = None
+    tokens_read: float | None = None
+    tokens_written: float | None = None
+
+
+@dataclass(frozen=True)
+class KindFacts:
+    """How many items, users and targets of one kind were measured, and the metrics as of the whole catalogue."""
+
+    items: int
+    users: int
+    targets: int
+    metrics: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Record:
+    """The content of ``result.json``. ``metrics`` is ``metrics[reading][name]`` with the readings of ``READINGS``.
+
+    ``kinds`` holds the metrics of ``warm`` and ``cold`` items alone, where they were measured. ``files`` has the
+    SHA-256 of every other file of the run by its path in the run's folder.
+    """
+
+    bench: str
+    dataset: DatasetFacts
+    scheme: SchemeFacts
+    contract: Mapping[str, Scalar]
+    contract_id: str
+    preset: str | None
+    seed: int
+    split: Mapping[str, int]
+    metrics: Mapping[str, Mapping[str, float]]
+    kinds: Mapping[str, KindFacts] = field(default_factory=dict)
+    identifiers: IdentifierFacts | None
+    costs: Costs
+    training: Mapping[str, Any] | None
+    environment: Mapping[str, Scalar]
+    created: str
+    files: Mapping[str, str]
+
+    @property
+    def trained_on(self) -> str:
+        """The data set of the model, where it is not the one that is tested; else ``""``."""
+        return str(self.contract.get("trained_on", "")).rpartition("@")[0]
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether the model has seen nothing of the data set that is tested."""
+        return bool(self.contract.get("zero_shot", False))
+
+    @property
+    def protocol(self) -> int:
+        """The version of what the code computes for all rows (``bench.protocol``)."""
+        return int(self.contract["protocol"] or 0)
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """The record as JSON holds it, under the names of its fields; ``Record`` alone is written of a subclass."""
+    plain = {each.name: getattr(record, each.name) for each in fields(Record)}
+    return {
+        "schema": SCHEMA,
+        **plain,
+        "dataset": asdict(record.dataset),
+        "scheme": asdict(record.scheme),
+        "kinds": {name: asdict(kind) for name, kind in record.kinds.items()},
+        "identifiers": record.identifiers and record.identifiers.flat,
+        "costs": asdict(record.costs),
+    }
+
+
+def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a ``Record``, each of its type. KeyError, TypeError, ValueError or AttributeError where one is not.
+
+    ``stored`` must be of the present ``SCHEMA``.
+    """
+    scheme, identifiers = stored["scheme"], stored["identifiers"]
+    return {
+        **{name: str(stored[name]) for name in ("bench", "contract_id", "created")},
+        **{name: dict(stored[name]) for name in ("contract", "environment")},
+        "dataset": _of(DatasetFacts, stored["dataset"], parts=tuple(stored["dataset"]["parts"])),
+        "scheme": _of(SchemeFacts, scheme, version=int(scheme["version"]), settings=dict(scheme["settings"])),
+        "preset": stored["preset"],
+        "seed": int(stored["seed"]),
+        "split": {name: int(count) for name, count in stored["split"].items()},
+        "metrics": _metrics(stored["metrics"]),
+        "kinds": {
+            name: _of(KindFacts, stored["kinds"][name], metrics=_metrics(stored["kinds"][name]["metrics"]))
+            for name in KINDS
+            if name in stored["kinds"]
+        },
+        "identifiers": None if identifiers is None else IdentifierFacts.of(identifiers),
+        "costs": Costs(**{each.name: _cost(stored["costs"][each.name]) for each in fields(Costs)}),
+        "training": stored["training"],
+        "files": {str(name): str(digest) for name, digest in stored["files"].items()},
+    }
+
+
+def _of(cls: type[Any], stored: Mapping[str, Any], **converted: Any) -> Any:
+    return cls(**{each.name: stored[each.name] for each in fields(cls)} | converted)
+
+
+def _metrics(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    return {reading: {name: float(value) for name, value in stored[reading].items()} for reading in READINGS}
+
+
+def _cost(value: Any) -> float | None:
+    return None if value is None else float(value)

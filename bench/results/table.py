@@ -1,0 +1,126 @@
+"""``per_user.parquet``, read back: where the targets of each test user came out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.evaluation import multi_target
+from bench.evaluation.metrics import Floats, Ranks
+from bench.results.digests import HINT
+from bench.results.schema import COLUMNS, KIND_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd  # `bench ls` reads results too, and waits for neither pandas nor Arrow where there are none
+
+PER_USER = "per_user.parquet"
+NUMBERS = COLUMNS[2:-1]
+
+
+@dataclass(frozen=True, eq=False)
+class KindTable:
+    """Strict ``ranks [targets]`` of the targets of one kind among its items; ``user_rows`` number the users."""
+
+    ranks: Floats
+    user_rows: NDArray[np.int64]
+
+    def values(self, name: str) -> Floats:
+        """``[users]``: a metric for each user who has a target of the kind."""
+        return multi_target.per_user(self.ranks, self.user_rows, name)
+
+
+@dataclass(frozen=True, eq=False)
+class UserTable:
+    """Per-user results, all ``[users]`` and ordered by user: where the target came out, in which strata the user falls.
+
+    The order makes runs that tested the same users agree line by line. A user with several targets is one line:
+    ``targets`` joins them, ``popularity`` is their mean rounded up, so that 0 says that all are cold. ``ranks`` and
+    ``kinds`` alone are by target: ``kinds[name]`` holds the ranks of warm or cold targets among items of that kind.
+    """
+
+    users: NDArray[np.object_]
+    targets: NDArray[np.object_]
+    ranks: Ranks
+    popularity: NDArray[np.int64]
+    history_length: NDArray[np.int64]
+    kinds: Mapping[str, KindTable]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def read_table(path: Path, kinds: Sequence[str]) -> UserTable:
+    """The table, with the ranks of these kinds of items. BenchError where it is corrupt or empty."""
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path)
+        frame = frame.iloc[np.argsort(frame["user"].to_numpy(object), kind="stable")]
+        columns = {name: _numbers(frame[name]) for name in NUMBERS}
+        found = _user_table(frame, columns, kinds)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _corrupt(path, error) from error
+    if not len(found):
+        raise BenchError(f"'{path}' holds no user; {HINT}")
+    return found
+
+
+def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], kinds: Sequence[str]) -> UserTable:
+    """From lines by target, sorted by user."""
+    users, first, user_rows = np.unique(frame["user"].to_numpy(object), return_index=True, return_inverse=True)
+    group_size = columns["group_size"].astype(np.int64)
+    better = np.where(np.isfinite(columns["rank"]), columns["rank"] - group_size, 0).astype(np.int64)
+    targets = frame["target"].to_numpy(object)
+    popularity, counts = columns["popularity"], np.bincount(user_rows)
+    if len(users) < len(frame):
+        targets = np.array([" ".join(map(str, held)) for held in np.split(targets, first[1:])], object)
+        popularity = np.ceil(np.bincount(user_rows, popularity) / counts)
+    return UserTable(
+        users,
+        targets,
+        Ranks(columns["code_rank"], better, group_size, user_rows if len(users) < len(frame) else None),
+        popularity.astype(np.int64),
+        columns["history_length"][first].astype(np.int64),
+        {name: _kind_table(frame, user_rows, name) for name in kinds},
+    )
+
+
+def _kind_table(frame: pd.DataFrame, user_rows: NDArray[np.int64], name: str) -> KindTable:
+    members = frame["cold"].to_numpy(bool) == (name == "cold")
+    ranks = _numbers(frame[KIND_COLUMNS[name]])[members]
+    return KindTable(ranks, np.unique(user_rows[members], return_inverse=True)[1])
+
+
+def _numbers(column: pd.Series[Any]) -> Floats:
+    """A nullable column as floats; null, a target that was not retrieved, becomes ``inf``."""
+    return column.to_numpy(dtype=np.float64, na_value=np.inf)
+
+
+def check_outline(path: Path, rows: int, kinds: Collection[str]) -> None:
+    """BenchError where a table has not these ``rows`` or lacks a column. What is in them is not read: this takes as
+    long for few users as for many.
+    """
+    from pyarrow import parquet
+
+    try:
+        outline = parquet.read_metadata(path)
+    except (OSError, ValueError) as error:
+        raise _corrupt(path, error) from error
+    absent = [name for name in (*COLUMNS, *(KIND_COLUMNS[kind] for kind in kinds)) if name not in outline.schema.names]
+    if absent:
+        raise _corrupt(path, KeyError(", ".join(absent)))
+    if not outline.num_rows:
+        raise BenchError(f"'{path}' holds no user; {HINT}")
+    if outline.num_rows != rows:
+        raise _corrupt(path, ValueError(f"{outline.num_rows:,} rows for {rows:,} test targets"))
+
+
+def _corrupt(path: Path, error: Exception) -> BenchError:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0]
+    return BenchError(f"'{path}' is corrupt ({reason}); {HINT}")

@@ -1,0 +1,90 @@
+"""Arrays and plain facts in one safetensors file with a SHA-256 over both: the one format of what is stored as tensors.
+
+NumPy arrays and PyTorch tensors of equal content make equal bytes, whatever the order they are given in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from bench.errors import BenchError
+from bench.files import replacing, require_readable
+
+KEY = "bench"  # safetensors writes several metadata keys in any order: one key, so that equal content is equal bytes
+
+Facts = Mapping[str, Any]
+
+
+def write(path: Path, arrays: Mapping[str, Any], facts: Facts, what: str, hint: str = "") -> None:
+    """Write arrays (all NumPy or all PyTorch) and facts (as JSON holds them), all or nothing.
+
+    BenchError where the disk refuses: it names ``what`` was to be written and ends in the hint.
+    """
+    plain = {name: _plain(array) for name, array in arrays.items()}
+    stored = json.dumps(facts)
+    metadata = {KEY: json.dumps({"facts": stored, "sha256": _checksum(stored, plain)})}
+    with replacing(path, what, hint) as partial:
+        _save(plain, partial, metadata)
+
+
+def read(path: Path, framework: Literal["np", "pt"], what: str, hint: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and facts. BenchError where the file is missing, unreadable or corrupt: it names ``what``, the file and
+    the reason, and ends in the hint.
+    """
+    require_readable(path)
+    try:
+        with safe_open(path, framework=framework) as file:
+            found = json.loads((file.metadata() or {}).get(KEY, "null"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if not isinstance(found, dict) or "sha256" not in found:
+            raise ValueError("it holds no checksum")
+        if found["sha256"] != _checksum(found["facts"], arrays):
+            raise ValueError("its checksum differs")
+        return arrays, dict(json.loads(found["facts"]))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise corrupt(path, error, what, hint) from error
+
+
+def corrupt(path: Path, reason: object, what: str, hint: str) -> BenchError:
+    """The error for a file whose content is not what it should be."""
+    return BenchError(f"{what} '{path}' is corrupt ({' '.join(str(reason).split())}); {hint}")
+
+
+def _save(arrays: dict[str, Any], path: Path, metadata: dict[str, str]) -> None:
+    if all(isinstance(array, np.ndarray) for array in arrays.values()):
+        from safetensors.numpy import save_file as save_numpy
+
+        save_numpy(arrays, path, metadata)
+    else:
+        from safetensors.torch import save_file as save_torch  # here, for it imports torch
+
+        save_torch(arrays, path, metadata)
+
+
+def _plain(array: Any) -> Any:
+    """On the CPU, and contiguous: safetensors writes memory as it lies."""
+    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array.detach().cpu().contiguous()
+
+
+def _checksum(facts: str, arrays: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}".encode())
+        digest.update(_bytes(array))
+    return digest.hexdigest()
+
+
+def _bytes(array: Any) -> Any:
+    if isinstance(array, np.ndarray):
+        return np.ascontiguousarray(array).data
+    import torch  # has been imported by whoever made the tensor
+
+    return array.contiguous().reshape(-1).view(torch.uint8).numpy().data

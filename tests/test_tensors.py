@@ -1,0 +1,58 @@
+"""Tensors and facts come back as they were written, from NumPy and PyTorch alike; what is corrupt is named."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from bench import tensors
+from bench.errors import BenchError
+
+ARRAYS = {
+    "b": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "a": np.array([True, False]),
+    "n": np.zeros((0, 2), np.int64),
+}
+FACTS = {"name": "né", "numbers": [0.1 + 0.2, None], "nested": {"x": 1}}
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    tensors.write(tmp_path / "x", ARRAYS, FACTS, "it")
+    for framework in ("np", "pt"):
+        arrays, facts = tensors.read(tmp_path / "x", framework, "it", "again")  # type: ignore[arg-type]
+        assert facts == FACTS
+        assert {name: np.asarray(array).tolist() for name, array in arrays.items()} == {
+            name: array.tolist() for name, array in ARRAYS.items()
+        }
+
+
+def test_both_kinds_of_arrays_in_any_order_make_equal_bytes(tmp_path: Path) -> None:
+    tensors.write(tmp_path / "numpy", ARRAYS, FACTS, "it")
+    turned = {name: torch.from_numpy(ARRAYS[name]) for name in reversed(ARRAYS)}
+    tensors.write(tmp_path / "torch", turned, FACTS, "it")
+    assert (tmp_path / "numpy").read_bytes() == (tmp_path / "torch").read_bytes()
+
+
+def test_what_is_no_such_file_is_named(tmp_path: Path) -> None:
+    save_file(ARRAYS, tmp_path / "bare")
+    save_file(ARRAYS, tmp_path / "other", {tensors.KEY: json.dumps({"facts": "{}", "sha256": "0" * 64})})
+    for name, reason in (("bare", "it holds no checksum"), ("other", "its checksum differs"), ("none", "No such file")):
+        with pytest.raises(BenchError, match=rf"it '.*{name}' is corrupt \({reason}.*\); again") as caught:
+            tensors.read(tmp_path / name, "np", "it", "again")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_refusal_to_write_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(BenchError, match=r"cannot write it to '.*x': .*No space left on device; free some"):
+        tensors.write(tmp_path / "x", ARRAYS, FACTS, "it", "free some")
+    assert not list(tmp_path.iterdir())
