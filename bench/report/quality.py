@@ -42,7 +42,7 @@ def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:
 def quality(
     rows: Sequence[Row], beating: Mapping[str, Collection[Row]], highlights: Mapping[str, Sequence[Highlight]]
 ) -> list[Column]:
-    """Strict metrics. ``beating[metric]`` are the rows that get a †, ``highlights[metric]`` the highlight of each row."""
+    """Strict metrics. ``beating[metric]`` are the rows that get a †; ``highlights[metric]`` has one for each row."""
     return [_headline(rows, name, beating[name], highlights[name]) for name in HEADLINES] + [
         metric(rows, name) for name in FURTHER
     ]

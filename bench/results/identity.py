@@ -33,7 +33,7 @@ class Run:
     def folder(self, results: Path) -> Path:
         """Where the finished run is, or will be."""
         scheme = f"{folder_name(self.scheme.name)}@{self.scheme.version}"
-        special = {"settings": self.changed, "inputs": self.scheme.inputs}
+        special = {"settings": self.changed, "inputs": self.scheme.inputs, "recipe": self.scheme.recipe}
         scheme += f"+{digest(special)}" if any(special.values()) else ""
         contract = f"{self.contract_id}-{self.dataset.fingerprint[:6]}"
         return results / "runs" / folder_name(self.dataset.name) / scheme / contract / str(self.seed)
@@ -42,7 +42,8 @@ class Run:
     def title(self) -> str:
         home = str(self.contract.get("trained_on", "")).rpartition("@")[0]
         trained = f", trained on {home}" if home else ""
-        return f"{self.scheme.name} on {self.dataset.name}{trained}, seed {self.seed}"
+        recipe = f" ({self.scheme.recipe})" if self.scheme.recipe else ""
+        return f"{self.scheme.name}{recipe} on {self.dataset.name}{trained}, seed {self.seed}"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -53,6 +54,7 @@ class Run:
             "kind": self.scheme.kind,
             "scheme": self.scheme.name,
             "version": self.scheme.version,
+            "recipe": self.scheme.recipe,
             "files": self.scheme.inputs,
             "seed": self.seed,
             **{f"setting {name}": value for name, value in self.scheme.settings.items()},

@@ -40,6 +40,7 @@ class SchemeFacts:
 
     ``inputs`` is a digest of the files that it reads beside the data set (its ``cache_key``), ``""`` for none.
     ``leaks``: it was fitted on validation and test, to demonstrate a leak. ``source`` is a digest of its code.
+    ``recipe`` names the published way of training that settings and contract follow, ``""`` for none.
     """
 
     name: str
@@ -49,11 +50,13 @@ class SchemeFacts:
     inputs: str = ""
     leaks: bool = False
     source: str = ""
+    recipe: str = ""
 
     @property
     def stated(self) -> dict[str, Any]:
-        """The settings, and ``files``: the start of the digest of what it reads, where it reads any."""
-        return {**self.settings, **({"files": self.inputs[:8]} if self.inputs else {})}
+        """The settings, the ``recipe``, and ``files``: the start of the digest of what it reads; where there are any."""
+        further = {"recipe": self.recipe, "files": self.inputs[:8]}
+        return {**self.settings, **{name: value for name, value in further.items() if value}}
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ class Request:
             inputs=digest_of(subject.cache_key()),
             leaks=subject.leaks,
             source=source_digest(type(subject)),
+            recipe=self.recipe,
         )
 
 
