@@ -2,7 +2,8 @@
 
 Both are UTF-8, tab separated and unquoted, under a header of ``field:type``. What is read does not depend on the order
 of rows (``_part_shared_ids`` has the one exception): users and items are sorted by id, interactions by time, and ties
-in time are broken by ``_digest``.
+in time are broken by ``_digest``. Time stamps that are whole numbers stay whole: a float would lose
+digits of long ones. Markup in text is taken out and noted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import csv
 import difflib
 import hashlib
 import io
-import math
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.data import audit
-from bench.data.dataset import Dataset, ItemTable, Sequences
+from bench.data import audit, markup
+from bench.data.dataset import Dataset, ItemTable, Sequences, Times
+from bench.data.formats.stamps import UnreadableError, numbers
 from bench.errors import BenchError, unknown
 from bench.files import whole
 
@@ -39,7 +40,7 @@ class _Log:
     item_ids: tuple[str, ...]
     users: NDArray[np.int64]
     items: NDArray[np.int64]
-    times: NDArray[np.float64]
+    times: Times
 
 
 def read_atomic(folder: Path, name: str | None = None) -> Dataset:
@@ -109,13 +110,27 @@ def _read_items(path: Path, item_ids: tuple[str, ...]) -> tuple[ItemTable, tuple
     for column in text_columns:
         values = frame[column].tolist()
         text[column] = tuple(values[row_of[item]] if item in row_of else "" for item in item_ids)
+    text, marked = _without_markup(text)
     silent = sum(item not in row_of for item in item_ids)
     unused = len(row_of) + silent - len(item_ids)
     counts = {
         f"{silent:,} of {len(item_ids):,} items are not in {path.name}: their text is empty": silent,
         f"{unused:,} items of {path.name} have no interaction: left out of the catalogue": unused,
+        f"{marked:,} texts of {path.name} held markup, such as tags and entities escaped twice: taken out": marked,
     }
     return ItemTable(item_ids, text), tuple(note for note, count in counts.items() if count)
+
+
+def _without_markup(text: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, tuple[str, ...]], int]:
+    """The columns as people read them, and how many cells have changed. Clean cells stay as they are."""
+    marked = {
+        name: [row for row, cell in enumerate(cells) if markup.is_marked_up(cell)] for name, cells in text.items()
+    }
+    found = {}
+    for name, cells in text.items():
+        fresh = {row: markup.plain(cells[row]) for row in marked[name]}
+        found[name] = tuple(fresh.get(row, cell) for row, cell in enumerate(cells)) if fresh else cells
+    return found, sum(map(len, marked.values()))
 
 
 def _read_table(path: Path, needed: Iterable[str]) -> tuple[dict[str, str], bytes]:
@@ -201,18 +216,11 @@ def _indexed(path: Path, column: pd.Series[str]) -> tuple[tuple[str, ...], NDArr
     return tuple(names), np.array([place[name] for name in found], np.int64)[column.cat.codes.to_numpy()]
 
 
-def _times(path: Path, column: pd.Series[str]) -> NDArray[np.float64]:
-    times = np.array([_number(value) for value in column.tolist()], np.float64)
-    for row in np.flatnonzero(~np.isfinite(times))[:1]:
-        raise BenchError(f"{path}, line {row + 2}: timestamp '{column.iloc[row]}'; needed is a finite number")
-    return times
-
-
-def _number(text: str) -> float:
+def _times(path: Path, column: pd.Series[str]) -> Times:
     try:
-        return float(text)
-    except ValueError:
-        return math.nan
+        return numbers(column.to_numpy())
+    except UnreadableError as error:
+        raise BenchError(f"{path}, line {error.row + 2}: timestamp '{column.iloc[error.row]}'; {error}") from error
 
 
 def _refuse(path: Path, what: str, bad: pd.Series[bool]) -> None:
@@ -239,6 +247,7 @@ def _part_shared_ids(path: Path, log: _Log) -> tuple[_Log, tuple[str, ...]]:
     shuffled rows have lost the runs, nothing can be recovered, and that is an error.
     """
     shared = _shared_users(log)
+    shared = shared[~_with_lines_twice(log, shared)]
     if not len(shared):
         return log, ()
     rows = np.flatnonzero(np.isin(log.users, shared))
@@ -265,6 +274,23 @@ def _shared_users(log: _Log) -> NDArray[np.int64]:
     tied = np.unique(log.users[order][~first][steps == 0])
     positions = not log.times[order][first].any() and np.isin(steps, [0, 1]).all()
     return tied if positions and len(tied) <= SHARED_AT_MOST * len(log.user_ids) else tied[:0]
+
+
+def _with_lines_twice(log: _Log, users: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these users tie only because a line stands twice, as careless exports have it.
+
+    Two accounts can share lines as well: those follow one another as runs 0, 1, ... of at least two lines.
+    """
+    rows = np.flatnonzero(np.isin(log.users, users))
+    rows = rows[np.argsort(log.users[rows], kind="stable")]
+    fresh = np.diff(log.users[rows], prepend=-1) != 0
+    begins = fresh | (log.times[rows] == 0)
+    follows = ~begins & (np.diff(log.times[rows], prepend=-1) == 1)
+    single = begins & np.append(begins[1:], True)
+    odd = np.isin(users, log.users[rows][single | ~(begins | follows) | (fresh & (log.times[rows] != 0))])
+    lines = np.unique(np.stack([log.users[rows], log.times[rows].astype(np.int64), log.items[rows]], axis=1), axis=0)
+    still_tied = np.unique(lines[:-1][(np.diff(lines[:, :2], axis=0) == 0).all(axis=1)][:, 0])
+    return odd & ~np.isin(users, still_tied)
 
 
 def _renamed(log: _Log, runs: Iterable[NDArray[np.int64]]) -> _Log:
@@ -308,7 +334,7 @@ def _repeat_note(log: _Log, order: NDArray[np.int64]) -> tuple[str, ...]:
 
 def _written(time: float) -> str:
     """The shortest text that reads back as the same number."""
-    return str(int(time)) if time.is_integer() else repr(time)
+    return str(int(time)) if float(time).is_integer() else repr(time)
 
 
 def _write(path: Path, header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:

@@ -1,0 +1,7 @@
+"""Files of interactions and of catalogues, in and out. A data set is stored as ``atomic``."""
+
+from __future__ import annotations
+
+from bench.data.formats.atomic import read_atomic, write_atomic
+
+__all__ = ["read_atomic", "write_atomic"]
