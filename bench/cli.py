@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench import lists
+from bench.commands import data_import
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
     "With `--debug` anywhere, an error shows its traceback.",
 )
 data = typer.Typer(no_args_is_help=True, help="Look at data sets.")
+data.command("import", epilog=data_import.EXAMPLES)(data_import.import_)
 app.add_typer(data, name="data")
 ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bench.data.formats.atomic import read_atomic, write_atomic
+from bench.data.formats.atomic import is_atomic, read_atomic, write_atomic
 
-__all__ = ["read_atomic", "write_atomic"]
+__all__ = ["is_atomic", "read_atomic", "write_atomic"]

@@ -5,7 +5,9 @@ Seconds of today have 10 digits, nanoseconds 19; a float holds 15 or 16. So whol
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
@@ -16,6 +18,31 @@ from bench.data.dataset import EXACT, Times
 
 LARGEST = 2**63 - 1
 DIGITS_OF_INT64 = 19
+ABSENT = -(2**63)
+NUMBER, DATE, DECIMAL = "number", "date", "decimal"
+BILLION = 10**9
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+ISO = "needed is a number or an ISO date such as 2024-01-31 or 2024-01-31T12:00:00Z"
+DATES = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?(Z|z| UTC|[+-]\d\d(?::?\d\d)?)?)?")
+UNITS = {10**9: "seconds", 10**6: "milliseconds", 10**3: "microseconds", 1: "nanoseconds"}
+# The least number, its unit, and whether it is one: what a clock shows between 1990 and 2080 and calendars since 1900.
+MEANINGS = (
+    (0, "small numbers", False),
+    (19_000_101, "days as YYYYMMDD", True),
+    (21_000_000, "numbers", False),
+    (630_000_000, "seconds", True),
+    (3_500_000_000, "numbers", False),
+    (630_000_000_000, "milliseconds", True),
+    (3_500_000_000_000, "numbers", False),
+    (19_000_101_000_000, "moments as YYYYMMDDhhmmss", True),
+    (21_000_000_000_000, "numbers", False),
+    (630_000_000_000_000, "microseconds", True),
+    (3_500_000_000_000_000, "numbers", False),
+    (19_000_101_000_000_000, "moments as YYYYMMDDhhmmssmmm", True),
+    (21_000_000_000_000_000, "numbers", False),
+    (630_000_000_000_000_000, "nanoseconds", True),
+    (3_500_000_000_000_000_000, "numbers", False),
+)
 
 
 class UnreadableError(ValueError):
@@ -75,3 +102,91 @@ def _floats(exact: Sequence[Decimal], inverse: NDArray[np.int32]) -> list[float]
             row = int(np.flatnonzero(inverse == place)[0])
             raise UnreadableError(row, "a fraction with so many digits cannot be kept in order; write whole numbers")
     return [float(value) for value in exact]
+
+
+def batch(column: pa.Array) -> tuple[NDArray[np.int64], str]:
+    """Time stamps of a piece of a column as whole numbers, and their kind: ``number`` as they are written, ``date`` in
+    nanoseconds since 1970, or ``decimal``, billionths. Where nothing stands, the number is ``ABSENT``.
+
+    Raises UnreadableError for what is neither a number nor an ISO date.
+    """
+    kind = column.type
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return _filled(column.cast(pa.timestamp("ns", getattr(kind, "tz", None)), safe=False).cast(pa.int64())), DATE
+    if pa.types.is_integer(kind):
+        return _filled(column.cast(pa.int64())), NUMBER
+    texts = column.cast(pa.string()) if pa.types.is_floating(kind) else column
+    try:
+        return _filled(texts.cast(pa.int64())), NUMBER
+    except pa.ArrowInvalid:
+        pass
+    encoded = texts.dictionary_encode()
+    codes = np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
+    found, what = _unique(encoded.dictionary.to_pylist(), codes)
+    return np.append(found, ABSENT)[codes], what
+
+
+def _filled(column: pa.Array) -> NDArray[np.int64]:
+    return np.asarray(column.fill_null(ABSENT), np.int64)
+
+
+def _unique(texts: Sequence[str], codes: NDArray[np.int32]) -> tuple[NDArray[np.int64], str]:
+    """The stamps that distinct texts mean. Whichever kind the first text has, all must have."""
+    there = [place for place, text in enumerate(texts) if text.strip()]
+    found = np.full(len(texts), ABSENT, np.int64)
+    if not there:
+        return found, NUMBER
+    kind = NUMBER if _is_finite(texts[there[0]]) else DATE
+    exact = []
+    for place in there:
+        stamp = _decimal(texts[place]) if kind == NUMBER else _date(texts[place])
+        if stamp is None:
+            needed = "needed is a finite number, as on other lines" if kind == NUMBER else ISO
+            raise UnreadableError(int(np.flatnonzero(codes == place)[0]), needed)
+        exact.append(stamp)
+    if kind == NUMBER and any(stamp != stamp.to_integral_value() for stamp in exact):
+        kind, exact = DECIMAL, [stamp * BILLION for stamp in exact]
+    for place, stamp in zip(there, exact, strict=True):
+        if abs(stamp) > LARGEST or stamp != stamp.to_integral_value():
+            raise UnreadableError(int(np.flatnonzero(codes == place)[0]), "more digits than can be kept in order")
+        found[place] = int(stamp)
+    return found, kind
+
+
+def _decimal(text: str) -> Decimal | None:
+    return Decimal(text.strip()) if _is_finite(text) else None
+
+
+def _date(text: str) -> Decimal | None:
+    """Nanoseconds since 1970 of an ISO date; without a time zone it is in UTC."""
+    match = DATES.fullmatch(text.strip())
+    if not match:
+        return None
+    day, clock, fraction, zone = match.groups(default="")
+    zone = f"{zone}:00" if len(zone) == 3 else zone
+    offset = "+00:00" if zone in ("", "Z", "z", " UTC") else zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
+    try:
+        at = datetime.fromisoformat(f"{day}T{(clock or '00:00').replace('.', ':')}{offset}")
+    except ValueError:
+        return None
+    return Decimal(int((at - EPOCH) // timedelta(seconds=1))) * BILLION + Decimal(fraction[:9].ljust(9, "0") or 0)
+
+
+def unit(times: NDArray[np.int64], kind: str) -> tuple[NDArray[np.int64], str]:
+    """The stamps in the largest unit that keeps them whole, and what they are in words.
+
+    Raises UnreadableError where seconds and milliseconds, or other units, stand in one column.
+    """
+    if kind != NUMBER:
+        step = next(step for step in (10**9, 10**6, 10**3, 1) if not (times % step).any())
+        return times // step, f"{'dates' if kind == DATE else 'decimal numbers'}, kept as {UNITS[step]}"
+    sizes = np.digitize(np.abs(times).astype(np.float64), [low for low, _, _ in MEANINGS])
+    kinds = np.unique(sizes[times != 0])
+    clocks = [size for size in kinds if MEANINGS[size - 1][2]] if len(kinds) else []
+    if len(clocks) > 1:
+        rows = [int(np.argmax(sizes == size)) for size in clocks[:2]]
+        both = " and ".join(f"{MEANINGS[sizes[row] - 1][1]} ({times[row]})" for row in rows)
+        raise UnreadableError(max(rows), f"the column mixes {both}; write all in one unit")
+    if len(clocks) == 1 and len(kinds) == 1:
+        return times, MEANINGS[clocks[0] - 1][1]
+    return times, "numbers of no known unit"

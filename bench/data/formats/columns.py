@@ -1,0 +1,86 @@
+"""Which column of a table is the user, the item, the time, the rating, and which hold text: told by their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.errors import BenchError, unknown
+
+USER = (
+    "user_id user userid uid reviewerid reviewer_id customer_id customerid customer visitor_id visitorid member_id "
+    "memberid account_id client_id username user_name user_hash session_id sessionid session reviewer u"
+)
+ITEM = (
+    "item_id item itemid iid parent_asin asin product_id productid product movie_id movieid isbn book_id business_id "
+    "article_id articleid track_id song_id artist_id game_id app_id appid listing_id content_id news_id goods_id sku "
+    "product_code stock_code stockcode recipe_id course_id video_id photo_id poi_id item_sku i"
+)
+TIME = (
+    "timestamp time unixreviewtime unix_time datetime date_time date created_at event_time event_timestamp "
+    "timestamp_ms time_ms ts review_time reviewtime review_date order_date purchase_date click_time "
+    "interaction_time invoicedate t"
+)
+RATING = "rating overall stars score rate ratings review_overall"
+KEY = f"id {ITEM}"  # in a catalogue, "id" alone is the item's
+LIST = "item_id_list"  # of RecBole's pre-split files
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The column of each role; "" where a table has none."""
+
+    user: str = ""
+    item: str = ""
+    time: str = ""
+    rating: str = ""
+
+
+def normalised(name: str) -> str:
+    """``"Customer ID:token"`` is ``customer_id``."""
+    return re.sub(r"\W+", "_", name.partition(":")[0].strip().lower()).strip("_")
+
+
+def guess(columns: Sequence[str], asked: Roles, where: str) -> Roles:
+    """The roles that are asked for, where the table has those columns, and those that names tell. BenchError where two
+    columns have an equal claim to one role.
+    """
+    names = {"user": USER, "item": ITEM, "time": TIME, "rating": RATING}
+    return Roles(**{role: _column(columns, getattr(asked, role), words, where, role) for role, words in names.items()})
+
+
+def key_of(columns: Sequence[str], asked: str, where: str) -> str:
+    """The column of a catalogue that names its items; "" where there is none."""
+    return _column(columns, asked, KEY, where, "item")
+
+
+def require(asked: Roles, columns: Sequence[str]) -> None:
+    """BenchError where a column that is asked for is in none of the tables, which have these ``columns``."""
+    for role in ("user", "item", "time", "rating"):
+        name = getattr(asked, role)
+        if name and not _named(columns, name):
+            raise unknown(f"column --{role}", name, columns)
+
+
+def told(columns: Iterable[str]) -> bool:
+    """Whether any of these is the name of a role: a first line of such names is a header."""
+    known = {*f"{USER} {ITEM} {TIME} {RATING} id title name".split(), LIST}
+    return any(normalised(column) in known for column in columns)
+
+
+def _column(columns: Sequence[str], asked: str, names: str, where: str, role: str) -> str:
+    if found := _named(columns, asked):
+        return found
+    by_name: dict[str, list[str]] = {}
+    for column in columns:
+        by_name.setdefault(normalised(column), []).append(column)
+    claims = next((by_name[name] for name in names.split() if name in by_name), [""])
+    if len(claims) > 1:
+        raise BenchError(f"{where}: {' and '.join(claims)} may both be the {role}; name one with --{role}")
+    return claims[0]
+
+
+def _named(columns: Sequence[str], asked: str) -> str:
+    """A column by its name, or by its name without ``:type``; "" where there is none."""
+    return next((column for column in columns if asked and asked in (column, column.partition(":")[0])), "")
