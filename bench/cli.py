@@ -207,7 +207,7 @@ def recommend(
     from bench.runs import recommend, saved
 
     found = saved.load(run, results, dataset, seed, index)
-    recommend.show(found, [lists.parts(one) for one in history], k, exclude_history, as_json)
+    recommend.show(found, [lists.ids(one, found.places) for one in history], k, exclude_history, as_json)
 
 
 @app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --check`\n\n`bench ls --json`")
@@ -321,7 +321,7 @@ def show(
         raise BenchError("nothing to show: name an identifier scheme, e.g. bench ids show textual (`bench ls` has all)")
     named, on = lists.schemes("--id-scheme", schemes), lists.named("--dataset", datasets or "ml-100k")
     plan = Plan(named, [], on, [seed], None, set_ or [], results, data_dir)
-    show_identifiers(plan, lists.named("--item", item or None), examples, as_json)
+    show_identifiers(plan, item, examples, as_json)
 
 
 @ids.command(

@@ -26,6 +26,7 @@ from bench.model import huggingface
 from bench.runs.config import Contract
 from bench.runs.fitting import language
 from bench.runs.matrix import Plan, resolve
+from bench.runs.request import Request
 
 if TYPE_CHECKING:
     from bench.conformance.training import Outcome
@@ -55,7 +56,10 @@ class Evidence:
 
     @cached_property
     def data(self) -> Dataset:
-        return cut(sources.find(self.asked.dataset, self.asked.data_dir))
+        """A piece of the data set, as the scheme reads it in a run."""
+        found = cut(sources.find(self.asked.dataset, self.asked.data_dir))
+        request = Request(self.scheme, found, self.contract, self.asked.seed, None, self.folder)
+        return replace(found, items=request.items)
 
     @cached_property
     def split(self) -> Split:

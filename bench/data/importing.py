@@ -5,6 +5,7 @@ What had to be guessed is said: in the notes of the data set, and in the ``datas
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -115,8 +116,11 @@ def write(imported: Imported, folder: Path, force: bool = False) -> None:
         _refuse_taken(folder, imported.dataset.name)
     path.unlink(missing_ok=True)
     write_atomic(imported.dataset, folder)
+    made = [folder / f"{imported.dataset.name}{ending}" for ending in (".inter", ".item")]
+    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in made}
     with replacing(path, "the description of the data set") as partial:
-        partial.write_text(json.dumps(imported.described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        described = {**imported.described, "files": files}
+        partial.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _refuse_taken(folder: Path, name: str) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
+from bench.ids import text
 from bench.ids.scheme import IdScheme, TokenIds
-from bench.ids.text import TextSettings, embed, encoder_digest, require_text
+from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.ids.vocabulary import Vocabulary
 from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
 from semantic_ids.quantisers import Quantised, Vectors, checked, product_kmeans, residual_kmeans, rotated
@@ -81,7 +82,10 @@ class Semantic(IdScheme):
         self.collides = self.settings.collisions == "none"
 
     def require(self, items: ItemTable) -> None:
-        require_text(items, fields=self.settings.fields)
+        text.require(items, self.settings)
+
+    def remarks(self, train: TrainView) -> Sequence[str]:
+        return text.warnings(train.items, self.settings)
 
     def fit(self, train: TrainView) -> TokenIds:
         found = self.quantise(embed(train, self.settings), train)

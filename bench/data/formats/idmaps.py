@@ -11,7 +11,17 @@ from typing import Any
 from bench.errors import BenchError
 
 HEADS = ("item", "item_id", "item_id:token")  # a first line that begins so names columns
+BESIDE = (".ids.txt", ".ids.json", ".item2id", ".items.txt", ".item")  # what may name the rows of a file beside it
 FORWARD, BACKWARD = "{}2id", "id2{}"  # the maps in MTGRec's id_mapping.json and P5's datamaps.json
+
+
+def beside(path: Path) -> Path | None:
+    """The file beside ``path``, under its name without its last ending or up to the first dot, that says which item
+    each of its numbers is.
+    """
+    stems = dict.fromkeys([path.stem, path.name.partition(".")[0]])
+    files = (path.with_name(stem + ending) for stem in stems for ending in BESIDE)
+    return next((file for file in files if file.is_file() and file != path), None)
 
 
 def numbers(path: Path, of: str = "item") -> dict[str, str]:
