@@ -108,7 +108,18 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
         Note("intervals", INTERVALS + (SEEDS + DEVIATION if several else "") + UNPAIRED),
         Note("marks", MARKED),
         *([Note(DAGGER, DAGGER_MEANS)] if marked else []),
+        *_remarks(rows),
     ]
+
+
+def _remarks(rows: Sequence[Row]) -> list[Note]:
+    """What runs have said of their identifiers, such as where vectors come from; each once, behind who said it."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        found = (line for cell in row.cells if cell.identifiers for line in cell.identifiers.further.get("remarks", ()))
+        for line in dict.fromkeys(found):
+            said.setdefault(str(line), []).append(row.label)
+    return [Note("remarks", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
 
 
 def of_comparisons(tested: Tested) -> list[Note]:

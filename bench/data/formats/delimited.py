@@ -6,7 +6,8 @@ import csv
 import io
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -68,8 +69,8 @@ class Delimited:
 
     def _wrong_line(self, error: Exception) -> str:
         """What Arrow stumbled over, with its line: looked for slowly, since this ends the import."""
-        with reading(self.source) as file:
-            for number, cells in self._rows(file):
+        with reading(self.source) as file, closing(self._rows(file)) as rows:
+            for number, cells in rows:
                 if len(cells) not in (0, len(self.columns)):
                     return (
                         f"{self.source.path}, line {number}: {len(cells)} cells where the "
@@ -78,14 +79,17 @@ class Delimited:
         cause = " ".join(str(error).split())[:160]
         return f"'{self.source.path}' is not a table parted by {self.separator!r}: {cause}"
 
-    def _rows(self, file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+    def _rows(self, file: BinaryIO) -> Generator[tuple[int, list[str]], None, None]:
         lines = io.TextIOWrapper(file, "utf-8-sig", newline="" if self.quoted else None)
-        if self.separator == DOUBLE or not self.quoted:
-            yield from ((n, line.rstrip("\n").split(self.separator)) for n, line in enumerate(lines, 1) if line.strip())
-            return
-        reader = csv.reader(lines, delimiter=self.separator)
-        with_ends = ((reader.line_num, cells) for cells in reader)
-        yield from with_ends
+        try:
+            if self.quoted:
+                reader = csv.reader(lines, delimiter=self.separator)
+                yield from ((reader.line_num, cells) for cells in reader)
+            else:
+                cut = (line.rstrip("\n").split(self.separator) if line.strip() else [] for line in lines)
+                yield from enumerate(cut, start=1)
+        finally:
+            lines.detach()
 
 
 def delimited(source: Source) -> Delimited | None:

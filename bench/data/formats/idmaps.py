@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from bench.errors import BenchError
 
 HEADS = ("item", "item_id", "item_id:token")  # a first line that begins so names columns
 BESIDE = (".ids.txt", ".ids.json", ".item2id", ".items.txt", ".item")  # what may name the rows of a file beside it
+SPECIAL = re.compile(r"\[[A-Za-z_]+\]\s*[\n\t]")
 FORWARD, BACKWARD = "{}2id", "id2{}"  # the maps in MTGRec's id_mapping.json and P5's datamaps.json
 
 
@@ -75,21 +77,8 @@ def parsed(path: Path, text: str) -> Any:
 
 
 def _is_json(text: str) -> bool:
-    """A list of ids may begin with "[PAD]", and an id with a bracket."""
-    if not text.lstrip().startswith(("{", "[")):
-        return False
-    first = text.strip().splitlines()[0].strip()
-    return len(text.strip().splitlines()) == 1 or not (
-        first.startswith("[") and first.endswith("]") and _is_word(first)
-    )
-
-
-def _is_word(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return True
-    return False
+    """A list of ids may begin with "[PAD]"."""
+    return text.lstrip().startswith(("{", "[")) and not SPECIAL.match(text.lstrip())
 
 
 def _pairs(path: Path, held: Any, of: str) -> Iterable[tuple[str, str]]:

@@ -94,14 +94,12 @@ class Log:
 
     def gathered(self) -> tuple[Codes, Codes, NDArray[np.int64], str]:
         """All rows, and of which kind their time stamps are. BenchError where there are none, or several kinds."""
-        columns = list(zip(*self.pieces, strict=True))
-        if not sum(len(users) for users in columns[0] if columns):
+        if not sum(len(users) for users, *_ in self.pieces):
             lacking = "; ".join(f"{count:,} lack a {what}" for what, count in self.lacking.items() if count)
             raise BenchError(f"no interaction is left of {self.rows:,} rows{f': {lacking}' if lacking else ''}")
-        times, kind = _of_one_kind(columns[2], columns[3])
-        users, items = np.concatenate(columns[0]), np.concatenate(columns[1])
+        users, items, times, kinds = zip(*self.pieces, strict=True)
         self.pieces.clear()
-        return users, items, times, kind
+        return np.concatenate(users), np.concatenate(items), *_of_one_kind(times, kinds)
 
     def _present(self, columns: dict[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
         for name, there in columns.items():

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.data.formats import columns
 from bench.data.formats.opening import Source, reading, text_of
 from bench.errors import BenchError
 
@@ -79,7 +80,7 @@ def is_lines(source: Source) -> bool:
         first = _object(lines[0])
     except ValueError:
         return False
-    return len(lines) > 1 or not any(isinstance(value, dict | list) for value in first.values())
+    return len(lines) > 1 or columns.told(first)
 
 
 def of_lines(source: Source) -> Records:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data.dataset import ItemTable
+from bench.data.formats.idmaps import beside, numbers
 from bench.errors import BenchError
 from bench.ids.imported.formats import Found
-from bench.ids.imported.items import beside, keyed, match, numbers
+from bench.ids.imported.items import keyed, match
 
 Written = Callable[..., Path]
 LETTERS = ItemTable(tuple("ABCDEF"), {})
