@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from bench.data import audit, markup
 from bench.data.dataset import Dataset, ItemTable, Sequences, Times
+from bench.data.formats.sorting import by_user_and_time, ties
 from bench.data.formats.stamps import UnreadableError, numbers
 from bench.errors import BenchError, unknown
 from bench.files import whole
@@ -341,12 +342,12 @@ def _renamed(log: _Log, runs: Iterable[NDArray[np.int64]]) -> _Log:
 
 def _time_order(log: _Log) -> NDArray[np.int64]:
     """Rows by user, then time, then digest; equal rows, which no order can tell apart, stay together."""
-    order = np.lexsort((log.times, log.users))
-    equal = (np.diff(log.users[order]) == 0) & (np.diff(log.times[order]) == 0)
-    tied = order[np.append(equal, False) | np.insert(equal, 0, False)]
-    digests = np.zeros(len(order), np.uint64)
-    digests[tied] = [_digest(log.user_ids[log.users[row]], log.item_ids[log.items[row]]) for row in tied]
-    return np.lexsort((log.items, digests, log.times, log.users))
+    order = by_user_and_time(log.users, log.times)
+    places, groups = ties(order, log.users, log.times)
+    rows = order[places]
+    digests = [_digest(log.user_ids[log.users[row]], log.item_ids[log.items[row]]) for row in rows]
+    order[places] = rows[np.lexsort((log.items[rows], np.array(digests, np.uint64), groups))]
+    return order
 
 
 def _digest(user: str, item: str) -> int:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.formats.sorting import by_user_and_time, ties
 from bench.errors import BenchError
 
 Rule = Literal["exact", "first", "last", "keep"]
@@ -36,15 +37,18 @@ class Rows:
 
 def without_repeats(rows: Rows, rule: Rule) -> Rows:
     """What the rule leaves; of equal rows the first in the file."""
-    if rule == "keep":
-        return rows
-    order = np.lexsort((rows.times, rows.items, rows.users))
-    users, items, times = rows.users[order], rows.items[order], rows.times[order]
-    again = (np.diff(users) == 0) & (np.diff(items) == 0)
-    if rule == "exact":
-        again &= np.diff(times) == 0
     kept = np.ones(len(rows), bool)
-    kept[order[:-1][again] if rule == "last" else order[1:][again]] = False
+    if rule == "exact":
+        order = by_user_and_time(rows.users, rows.times)
+        places, groups = ties(order, rows.users, rows.times)
+        tied = order[places]
+        by_item = np.lexsort((tied, rows.items[tied], groups))
+        again = (np.diff(groups[by_item]) == 0) & (np.diff(rows.items[tied[by_item]]) == 0)
+        kept[tied[by_item[1:]][again]] = False
+    elif rule != "keep":
+        order = np.lexsort((rows.times, rows.items, rows.users))
+        again = (np.diff(rows.users[order]) == 0) & (np.diff(rows.items[order]) == 0)
+        kept[order[:-1][again] if rule == "last" else order[1:][again]] = False
     return rows.take(kept)
 
 
