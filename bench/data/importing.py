@@ -30,6 +30,7 @@ ITEM_STEMS = (
     *("item", "items", "product", "products", "movie", "movies", "book", "books", "catalog", "catalogue"),
     *("meta", "metadata"),
 )
+WITHOUT = {"catalogue": "it is a catalogue of items", "ids": "it is a map of ids"}
 DESCRIPTION = "dataset.json"
 IGNORED = ("dataset.json", "readme", "license", "licence", "citation")
 
@@ -186,7 +187,7 @@ def _catalogues(paths: Iterable[Path], options: Options) -> list[Part]:
 
 
 def _no_interactions(parts: Sequence[Part]) -> str:
-    told = "; ".join(f"'{part.name}' is {part.reason or 'a catalogue of items'}" for part in parts[:3])
+    told = "; ".join(f"'{part.name}': {part.reason or WITHOUT[part.kind]}" for part in parts[:3])
     return f"no interactions found: {told}; give a file with a user and an item in every row"
 
 

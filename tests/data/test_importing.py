@@ -409,7 +409,7 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
         ("x.csv", lines(HEADER, ("", "a", 1)), {}, "no interaction is left of 1 rows: 1 lack a user"),
         ("x.csv", "just one column\nof words\n", {}, "is not read: it is no table"),
         ("x.json", "[5]", {}, "is not read: it holds no records"),
-        ("x.json", '{"a": 5}', {}, "no interactions found: 'x.json' is a catalogue"),
+        ("x.json", '{"a": 5}', {}, "no interactions found: 'x.json': it is a catalogue"),
         ("x.json", '{"a": [1], "a": [2]}', {}, "has the key 'a' twice"),
         ("x.json", '{"a": [1}', {}, "is not valid JSON"),
         ("x.json", '{"a": [{"b": 1}]}', {}, "user 'a' must have a list of items"),
@@ -418,7 +418,12 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
         ("x.parquet", b"PAR1 and nothing", {}, r"x\.parquet' is corrupt"),
         ("x.txt", "u a b\nu c d\n", {}, "is not read|has a line already"),
         ("x.csv", lines(HEADER, ("u\tv", "a", 1)), {}, ""),
-        ("items.csv", lines(("item", "title"), ("a", "A")), {}, r"no interactions found: 'items\.csv' is a catalogue"),
+        (
+            "items.csv",
+            lines(("item", "title"), ("a", "A")),
+            {},
+            r"no interactions found: 'items\.csv': it is a catalogue",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, name: str, content: Any, options: dict[str, str], said: str) -> None:

@@ -23,10 +23,13 @@ FEWEST = 3  # words on a line of P5: a user and two items, in more than half of 
 
 
 def is_p5(source: Source) -> bool:
-    """Whether a text is lines of words with single spaces, the first of each line another."""
+    """Whether a text is lines of ids, the first of each line another. Ids hold digits, or most of them: words do not."""
     lines = source.head.decode().splitlines()[:100]
     lines = [line.strip() for line in (lines[:-1] if len(lines) == 100 else lines) if line.strip()]
     if any(sign in line for line in lines for sign in "\t,;|{"):
+        return False
+    words = [word for line in lines for word in line.split()]
+    if 2 * sum(any(map(str.isdigit, word)) for word in words) < len(words):
         return False
     long = sum(len(line.split()) >= FEWEST for line in lines)
     return 2 * long > len(lines) and len({line.split()[0] for line in lines}) == len(lines)

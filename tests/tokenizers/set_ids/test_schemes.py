@@ -82,6 +82,7 @@ def test_vectors_may_come_from_a_file_and_a_changed_file_is_another_scheme(train
     path = tmp_path / "v.npy"
     given = np.arange(24, dtype=np.float32).reshape(12, 2) + 1
     np.save(path, given)
+    (tmp_path / "v.ids.txt").write_text("\n".join(train.items.ids))
     own = fit(CfOnly, train, {}, vectors=str(path)).features[0]
     ratio = own.vectors[own.known] / given[own.known]
     assert np.allclose(ratio, ratio[0, 0], rtol=1e-5)
@@ -91,9 +92,7 @@ def test_vectors_may_come_from_a_file_and_a_changed_file_is_another_scheme(train
     np.save(path, np.ones((12, 2), np.float32))
     assert len({before, scheme.depends(), CfOnly().depends()}) == 3
     path.unlink()
-    with pytest.raises(
-        BenchError, match=r"cannot read item vectors from .* give a \.npy or \.parquet file, or 'sasrec'"
-    ):
+    with pytest.raises(BenchError, match="cannot read item vectors from"):
         scheme.depends()
 
 
