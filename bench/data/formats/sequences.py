@@ -23,7 +23,7 @@ FEWEST = 3  # words on a line of P5: a user and two items, in more than half of 
 
 
 def is_p5(source: Source) -> bool:
-    """Whether a text is lines of ids, the first of each line another. Ids hold digits, or most of them: words do not."""
+    """Whether a text is lines of ids, the first of each line another. Most ids hold digits, most words do not."""
     lines = source.head.decode().splitlines()[:100]
     lines = [line.strip() for line in (lines[:-1] if len(lines) == 100 else lines) if line.strip()]
     if any(sign in line for line in lines for sign in "\t,;|{"):
