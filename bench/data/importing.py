@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from bench import entries
-from bench.data import sources
+from bench.data import audit, sources
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import catalogue, columns, idmaps, kinds, sequences, shaping, stamps
-from bench.data.formats.atomic import ordered, write_atomic
+from bench.data.formats.atomic import ordered
 from bench.data.formats.catalogue import Catalogue
 from bench.data.formats.columns import Roles
 from bench.data.formats.delimited import Delimited
 from bench.data.formats.kinds import Part
 from bench.data.formats.log import Log, mended
 from bench.data.formats.shaping import RULES, Rows, Rule
+from bench.data.formats.writing import write_atomic
 from bench.errors import BenchError, unknown
 from bench.files import replacing
 
@@ -88,7 +89,7 @@ def read(paths: Sequence[Path], options: Options | None = None, name: str = "") 
     order, offsets = ordered(users, items, by_user, by_item, times)
     table, text_notes = _texts(items, [part for part in parts if part.kind == "catalogue"], options)
     found = Sequences(by_item[order].astype("int32"), offsets)
-    notes = [*notes, *thinned, *text_notes]
+    notes = [*notes, *thinned, *text_notes, *audit.order_notes(found)]
     dataset = Dataset(name or name_of(paths[0]), users, table, found, times[order], tuple(notes))
     return Imported(dataset, _described(dataset, parts, used, options, clock))
 

@@ -19,6 +19,7 @@ from bench.data.formats.opening import HEAD, Source, reading
 from bench.errors import BenchError
 
 BLOCK = 1 << 24  # bytes
+LONGEST = 4096  # letters of a cell in quotation marks that the beginning of a file may end in
 SEPARATORS = ("\t", ",", ";", "|")
 DOUBLE, UNIT = "::", "\x1f"  # MovieLens parts its cells by two colons, which become one sign that no text has
 ATOMIC = (".inter", ".item", ".user")
@@ -100,7 +101,7 @@ def delimited(source: Source) -> Delimited | None:
     separator = _separator(lines[0])
     if not separator:
         return None
-    quoted = separator != DOUBLE and source.path.suffix not in ATOMIC and _is_quoted(lines, separator)
+    quoted = separator != DOUBLE and source.path.suffix not in ATOMIC and _is_quoted(head, separator)
     first = next(csv.reader([lines[0]], delimiter=separator)) if quoted else lines[0].split(separator)
     names = [cell.strip() for cell in first]
     header = columns.told(names) or not any(_is_number(name) for name in names)
@@ -119,14 +120,23 @@ def _separator(line: str) -> str:
     return best if counts[best] else ""
 
 
-def _is_quoted(lines: Sequence[str], separator: str) -> bool:
+def _is_quoted(head: str, separator: str) -> bool:
     """Whether quotation marks hold cells together. Commas need them; tabs mostly stand in text that has none, where a
     title may begin with one.
     """
     if separator != "\t":
         return True
-    begun = [cell for line in lines for cell in line.split(separator) if cell.startswith('"')]
-    return bool(begun) and all(len(cell) > 1 and cell.endswith('"') for cell in begun)
+    begins = any(cell.startswith('"') for line in head.split("\n") for cell in line.split(separator))
+    reader, widths, read = csv.reader(io.StringIO(head), delimiter=separator, strict=True), set[int](), 0
+    try:
+        for row in reader:
+            widths.add(len(row))
+            read = reader.line_num
+    except csv.Error:  # a cell that has not ended where the head does, or a mark that is none of quoting
+        left = "\n".join(head.split("\n")[read:])
+        if len(head) < HEAD // 2 or len(left) > LONGEST:
+            return False
+    return begins and len(widths - {0}) == 1
 
 
 def _unnamed(separator: str, lines: Sequence[str], width: int) -> tuple[str, ...]:
