@@ -200,6 +200,9 @@ def _gather(log: Log, used: Sequence[Part], options: Options) -> None:
         raise BenchError(f"'{dated[0].name}' has time stamps and '{without}' has none; give files that all have them")
     for part in used:
         if part.kind == "interactions" and part.table:
+            near = "" if part.roles.time else columns.misspelt_time(part.table.columns)
+            if near:
+                raise BenchError(f"'{part.name}' has no column of time stamps; is '{near}' meant? Name it with --time")
             log.add_table(part.table, part.roles, options.min_rating)
     lists = [part.table for part in used if part.kind == "lists" and isinstance(part.table, Delimited)]
     histories = sequences.together((part.source, part.held) for part in used if part.kind == "histories")

@@ -37,6 +37,10 @@ ENCODED_AT_ONCE = 1024  # texts, between two reports of progress
 Embeddings = NDArray[np.float32]
 
 
+class MissingTextError(BenchError):
+    """Items have no text, and something needs it."""
+
+
 @dataclass(frozen=True)
 class TextSettings:
     """What of an item's text is embedded, and how. A scheme's settings can inherit these.
@@ -129,7 +133,7 @@ def require_text(items: ItemTable, what: str = "text embeddings", fields: Sequen
     columns = [items.text[field] for field in fields or items.text]
     without = [name for item, name in enumerate(items.ids) if not any(_plain(column[item]) for column in columns)]
     if without:
-        raise BenchError(
+        raise MissingTextError(
             f"{what} need text for every item: {len(without):,} of {len(items):,} items have none, "
             f"the first is '{without[0]}'; add text to the item file, drop these items, or use another scheme"
         )

@@ -9,10 +9,9 @@ from typing import Any
 
 from bench.data.dataset import Dataset, ItemTable, LeakedView, TrainView
 from bench.data.joined import place
-from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
-from bench.ids.text import TextSettings, stand_in
+from bench.ids.text import MissingTextError, TextSettings, stand_in
 from bench.runs.config import Contract, digest
 from bench.runs.store import Cell
 
@@ -67,7 +66,7 @@ class Request:
         items, subject = self.dataset.items, self.subject
         try:
             subject.require(items)
-        except BenchError:
+        except MissingTextError:
             fields = subject.settings.fields if isinstance(subject.settings, TextSettings) else ()
             filled, count = stand_in(items, fields)
             if not count or self.contract.missing_text == "refuse" or not isinstance(subject, IdScheme):

@@ -61,16 +61,18 @@ def read_atomic(folder: Path, name: str | None = None) -> Dataset:
 
 
 def is_atomic(folder: Path, name: str | None = None) -> bool:
-    """Whether a folder holds the one ``.inter`` that ``read_atomic`` reads, with a header that names its columns."""
+    """Whether a folder holds the one ``.inter`` that ``read_atomic`` reads, or says best why it can't: one with other
+    columns is none.
+    """
     found = [path for path in folder.glob("*.inter") if name in (None, path.stem)]
     if len(found) != 1:
         return False
     try:
         with found[0].open("rb") as file:
-            header = file.readline(10_000).decode("utf-8-sig", errors="replace").split("\t")
-    except OSError:
-        return True  # whoever reads it will say what is wrong
-    return {cell.strip().partition(":")[0] for cell in header} >= {*INTERACTION_FIELDS}
+            header = file.readline(10_000).decode("utf-8-sig").split("\t")
+    except (OSError, UnicodeDecodeError):
+        return True
+    return not "".join(header).strip() or {cell.strip().partition(":")[0] for cell in header} >= {*INTERACTION_FIELDS}
 
 
 def ordered(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ TIME = (
     "interaction_time invoicedate t"
 )
 RATING = "rating overall stars score rate ratings review_overall"
+LONG_NAMES = [name for name in TIME.split() if len(name) > 5]  # a typing error in a short one makes another word
 KEY = f"id {ITEM}"  # in a catalogue, "id" alone is the item's
 LIST = "item_id_list"  # of RecBole's pre-split files
 
@@ -61,6 +63,11 @@ def require(asked: Roles, columns: Sequence[str]) -> None:
         name = getattr(asked, role)
         if name and not _named(columns, name):
             raise unknown(f"column --{role}", name, columns)
+
+
+def misspelt_time(columns: Sequence[str]) -> str:
+    """A column that is called nearly as time stamps are; "" where there is none."""
+    return next((name for name in columns if difflib.get_close_matches(normalised(name), LONG_NAMES, 1, 0.85)), "")
 
 
 def told(columns: Iterable[str]) -> bool:

@@ -68,9 +68,8 @@ def _of_table(source: Source, table: Table, asked: Roles, catalogue: bool) -> Pa
     key = roles.item or columns.key_of(table.columns, asked.item, source.name)
     if key:
         return Part(source, "catalogue", table, Roles(item=key))
-    return Part(
-        source, "nothing", table, reason=f"no column of users or items among {', '.join(table.columns)}; {HINT}"
-    )
+    lacking = "items" if roles.user else "users or items"
+    return Part(source, "nothing", table, reason=f"no column of {lacking} among {', '.join(table.columns)}; {HINT}")
 
 
 def _of_value(source: Source, held: Any, asked: Roles, catalogue: bool = False) -> Part:
