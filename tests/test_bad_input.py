@@ -174,7 +174,7 @@ def test_an_item_without_text(run: Refused, bench: Bench, quick: list[str], data
 def test_no_text_at_all(run: Refused, data: Path) -> None:
     (data / "toy.item").unlink()
     assert "30 of 30 items have none, the first is 'i00'" in run(
-        *"--id-scheme textual --set missing_text=refuse".split()
+        "--id-scheme", "textual", "--set", "missing_text=refuse"
     )
 
 
