@@ -31,6 +31,11 @@ ITEM_STEMS = (
     *("item", "items", "product", "products", "movie", "movies", "book", "books", "catalog", "catalogue"),
     *("meta", "metadata"),
 )
+# Of files in a folder that nobody has named one by one, only these are looked at: models and pictures lie there too.
+ENDINGS = {
+    *(".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".json", ".jsonl", ".ndjson", ".parquet", ".npy"),
+    *(".inter", ".item", ".user", ".item2id", ".user2id", ".gz", ".zst", ".zstd", ".bz2", ".xz"),
+}
 WITHOUT = {"catalogue": "it is a catalogue of items", "ids": "it is a map of ids"}
 DESCRIPTION = "dataset.json"
 IGNORED = ("dataset.json", "readme", "license", "licence", "citation")
@@ -144,7 +149,7 @@ def _parts(paths: Sequence[Path], options: Options) -> list[Part]:
         parts = [kinds.recognise(file, asked, options.encoding) for file in inside]
         found += parts if path.is_dir() else [kinds.require(part) for part in parts]
         if not inside:
-            raise BenchError(f"the folder '{path}' holds no file")
+            raise BenchError(f"the folder '{path}' holds no file that is read: {', '.join(sorted(ENDINGS))}")
     found += [kinds.require(kinds.recognise(path, asked, options.encoding, catalogue=True)) for path in options.items]
     columns.require(asked, [column for part in found if part.table for column in part.table.columns])
     if not any(part.kind == "catalogue" for part in found):
@@ -160,7 +165,8 @@ def _files(folder: Path) -> Iterable[Path]:
     except OSError as error:
         raise BenchError(f"the folder '{folder}' cannot be read: {error.strerror}") from error
     for path in there:
-        if path.is_file() and not path.name.startswith((".", "_")) and not path.name.lower().startswith(IGNORED):
+        hidden = path.name.startswith((".", "_")) or path.name.lower().startswith(IGNORED)
+        if path.is_file() and not hidden and path.suffix.lower() in ENDINGS:
             yield path
 
 

@@ -57,9 +57,8 @@ def main(rows: int) -> None:
         seconds = time.perf_counter() - started
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     core, memory = used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6
-    print(
-        f"{seconds:.0f} s ({core:.0f} s of a core), {memory:.2f} GB; for 20 million rows: at most {60 * MINUTES} s and {GIGABYTES} GB"
-    )
+    print(f"{seconds:.0f} s ({core:.0f} s of a core), {memory:.2f} GB; for 20 million rows: at most ", end="")
+    print(f"{60 * MINUTES} s and {GIGABYTES} GB")
 
 
 if __name__ == "__main__":

@@ -149,6 +149,18 @@ def test_histories_of_setrec_in_three_parts(tmp_path: Path) -> None:
     assert text(dataset)["4"] == TITLES["004"]
 
 
+def test_negative_samples_are_no_second_half_of_a_history(tmp_path: Path) -> None:
+    content = lines(*((u, *items) for u, items in HISTORIES.items()), between=" ")
+    path = put(tmp_path, "sequential_data.txt", content)
+    put(tmp_path, "negative_samples.txt", content)
+    put(tmp_path, "user_id2name.pkl", b"\x80\x04\0")
+    with pytest.raises(
+        BenchError, match=r"'negative_samples\.txt' and 'sequential_data\.txt' all list items of user 'u0'"
+    ):
+        read([tmp_path])
+    assert sequences(read([path]).dataset) == HISTORIES
+
+
 def pre_split(cap: int) -> dict[str, list[str]]:
     """Every prefix of a history, newest ``cap`` items, on a line; the last for test, the one before for validation."""
     parts: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
@@ -387,7 +399,7 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
             {},
             r"no column of users or items among kunde, artikel; name",
         ),
-        ("x.csv", lines(("user", "artikel"), ("u", "a")), {}, "no column of users or items"),
+        ("x.csv", lines(("user", "artikel"), ("u", "a")), {}, "no column of items among user, artikel"),
         (
             "x.csv",
             lines(HEADER, ("u", "a", 1)),

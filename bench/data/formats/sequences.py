@@ -83,9 +83,21 @@ def of_lists(tables: Sequence[Delimited]) -> Histories:
 
 
 def together(parts: Iterable[tuple[Source, Histories]]) -> Histories:
-    """Histories of several files, one after another for each user: training, validation, test."""
+    """Histories of several files, one after another for each user: training, validation, test.
+
+    BenchError where two files have a user in common and are not called so: P5's negative samples look like histories.
+    """
     found: Histories = {}
-    for _, histories in sorted(parts, key=lambda part: _order(part[0].name)):
+    named: list[str] = []
+    for source, histories in sorted(parts, key=lambda part: _order(part[0].name)):
+        both = next((user for user in histories if user in found), None)
+        unclear = [name for name in (*named, source.name) if _order(name)[0] == len(PARTS)]
+        if both is not None and unclear:
+            raise BenchError(
+                f"{' and '.join(repr(name) for name in (*named, source.name))} all list items of user '{both}'; name "
+                "the one that holds the histories, or call the parts of one history train, valid and test"
+            )
+        named.append(source.name)
         for user, items in histories.items():
             found.setdefault(user, []).extend(items)
     return found
