@@ -178,7 +178,9 @@ def _nearest(train: TrainView, chosen: list[int]) -> Iterator[tuple[int, list[tu
     if not chosen:
         return
     try:
-        vectors: Embeddings = embed(replace(train, items=stand_in(train.items)[0]), TextSettings())
+        filled, count = stand_in(train.items)
+        some = count < len(train.items)  # where no item has text, ids alone are near nothing
+        vectors: Embeddings = embed(replace(train, items=filled) if some else train, TextSettings())
     except BenchError as error:
         Display().say(f"no nearest items by text: {error}")
         return

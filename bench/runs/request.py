@@ -45,7 +45,8 @@ class Request:
 
     def view(self, train: TrainView) -> TrainView:
         """What the subject is fitted on: the training view, unless it declares that it leaks."""
-        train = replace(train, items=self.items) if train.items is self.dataset.items else train
+        if train.items is self.dataset.items is not self.items:
+            train = replace(train, items=self.items)
         return LeakedView.of(train, self.dataset) if self.subject.leaks else train
 
     @property
