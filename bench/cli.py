@@ -69,7 +69,7 @@ def run(
     ] = "",
     baseline: Annotated[str, typer.Option(help="Baselines, comma-separated, or all; see `bench ls`.")] = "",
     dataset: Annotated[
-        str, typer.Option(help="Data sets or folders, separated by commas; a+b trains one model on both.")
+        str, typer.Option(help="Data sets, folders or files, separated by commas; a+b trains one model on both.")
     ] = "ml-100k",
     zero_shot: Annotated[
         str | None,
@@ -258,7 +258,7 @@ def new(
 
 @data.command(epilog="Examples:\n\n`bench data info ml-100k`\n\n`bench data info ./my_data --json`")
 def info(
-    dataset: Annotated[str, typer.Argument(help="A known data set or a folder.")],
+    dataset: Annotated[str, typer.Argument(help="A known data set, a folder or a file.")],
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:

@@ -111,6 +111,8 @@ def store(
     folder = sources.root(data_dir) / named
     if not force:
         _refuse_taken(folder, named)
+    items = tuple(path.expanduser() for path in options.items)
+    options = replace(options, items=items, id_map=options.id_map and options.id_map.expanduser())
     imported = read([path.expanduser() for path in paths], options, named)
     write(imported, folder, force)
     return imported.described, folder
@@ -242,8 +244,7 @@ def _guessed(parts: Sequence[Part], used: Sequence[Part], log: Log, options: Opt
 
 def _rename(log: Log, path: Path) -> None:
     """Original ids for numbers; users keep theirs where the map has none of them."""
-    nested = path.suffix == ".json" and "user" in idmaps.text_of(path)[:10_000_000]
-    for ids, of in ((log.items, "item"), *([(log.users, "user")] if nested else [])):
+    for ids, of in ((log.items, "item"), *([(log.users, "user")] if idmaps.has_users(path) else [])):
         known = idmaps.numbers(path, of)
         unknown_ids = [name for name in ids.names if name not in known]
         if unknown_ids:

@@ -43,6 +43,13 @@ def numbers(path: Path, of: str = "item") -> dict[str, str]:
     return _turned(path, ((line[0].strip(), str(row)) for row, line in enumerate(lines)))
 
 
+def has_users(path: Path) -> bool:
+    """Whether a file has a map of users beside that of items."""
+    text = text_of(path)
+    held = parsed(path, text) if _is_json(text) else None
+    return isinstance(held, Mapping) and any(name.format("user") in held for name in (FORWARD, BACKWARD))
+
+
 def text_of(path: Path) -> str:
     """The text of a file, of which there must be some, in UTF-8."""
     try:

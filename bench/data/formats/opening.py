@@ -95,7 +95,8 @@ def _said(path: Path) -> Iterator[None]:
         yield
     except BROKEN as error:
         cause = getattr(error, "strerror", None) or " ".join(str(error).split())[:160] or type(error).__name__
-        raise BenchError(f"'{path}' cannot be read: {cause}; is it whole?") from error
+        hint = "" if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError) else "; is it whole?"
+        raise BenchError(f"'{path}' cannot be read: {cause}{hint}") from error
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.data.formats.idmaps import beside, numbers
+from bench.data.formats.idmaps import beside, has_users, numbers
 from bench.errors import BenchError
 
 PADDED = {"0": "[PAD]", "1": "a", "2": "b"}
@@ -46,6 +46,9 @@ def test_every_shape_says_the_same(tmp_path: Path, content: Any, expected: dict[
 def test_users_have_their_own_map(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(json.dumps({"user2id": {"u": 3}, "item2id": {"a": 4}}))
     assert numbers(tmp_path / "m.json", "user") == {"3": "u"}
+    assert has_users(tmp_path / "m.json")
+    (tmp_path / "m.json").write_text(json.dumps({"user2": 3, "a": 4}))
+    assert not has_users(tmp_path / "m.json")
 
 
 @pytest.mark.parametrize(
