@@ -33,7 +33,9 @@ def import_(
     ] = None,
     user: Annotated[str, typer.Option(help="The column of users; guessed from its name where this is left out.")] = "",
     item: Annotated[str, typer.Option(help="The column of items, in files of both kinds.")] = "",
-    time: Annotated[str, typer.Option(help="The column of time stamps: ISO dates, or numbers since 1970.")] = "",
+    time: Annotated[
+        str, typer.Option(help="The column of time stamps: ISO dates, or numbers since 1970; or none.")
+    ] = "",
     rating: Annotated[str, typer.Option(help="The column of ratings, which only --min-rating reads.")] = "",
     fields: Annotated[str, typer.Option(help="Text columns of items, separated by commas; by default all.")] = "",
     min_rating: Annotated[
@@ -83,7 +85,7 @@ def _show(described: dict[str, object], folder: Path, as_json: bool) -> None:
     if as_json:
         machine.show({**described, "folder": str(folder)})
         return
-    for note in [f"time stamps: {described['time']}", *list(described["notes"])]:  # type: ignore[call-overload]
+    for note in list(described["notes"]):  # type: ignore[call-overload]
         typer.echo(f"note: {note}")
     users, items, interactions = (f"{described[what]:,}" for what in ("users", "items", "interactions"))
     typer.echo(f"{folder}: {users} users, {items} items, {interactions} interactions")

@@ -94,7 +94,13 @@ def read(paths: Sequence[Path], options: Options | None = None, name: str = "") 
     order, offsets = ordered(users, items, by_user, by_item, times)
     table, text_notes = _texts(items, [part for part in parts if part.kind == "catalogue"], options)
     found = Sequences(by_item[order].astype("int32"), offsets)
-    notes = [*notes, *thinned, *text_notes, *audit.order_notes(found)]
+    notes = [
+        *([] if log.undated else [f"time stamps: {clock}"]),
+        *notes,
+        *thinned,
+        *text_notes,
+        *audit.order_notes(found),
+    ]
     dataset = Dataset(name or name_of(paths[0]), users, table, found, times[order], tuple(notes))
     return Imported(dataset, _described(dataset, parts, used, options, clock))
 
@@ -208,9 +214,12 @@ def _gather(log: Log, used: Sequence[Part], options: Options) -> None:
         raise BenchError(f"'{dated[0].name}' has time stamps and '{without}' has none; give files that all have them")
     for part in used:
         if part.kind == "interactions" and part.table:
-            near = "" if part.roles.time else columns.misspelt_time(part.table.columns)
-            if near:
-                raise BenchError(f"'{part.name}' has no column of time stamps; is '{near}' meant? Name it with --time")
+            near = columns.likely_time(part.table.columns)
+            if near and not part.roles.time and options.roles.time != columns.NO_TIME:
+                raise BenchError(
+                    f"'{part.name}' has no column that is surely of time stamps; is '{near}' meant? Name it with --time, "
+                    f"or say --time {columns.NO_TIME}: the order of the file then stands for that of time"
+                )
             log.add_table(part.table, part.roles, options.min_rating)
     lists = [part.table for part in used if part.kind == "lists" and isinstance(part.table, Delimited)]
     histories = sequences.together((part.source, part.held) for part in used if part.kind == "histories")

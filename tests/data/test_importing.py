@@ -317,11 +317,27 @@ def test_low_ratings_go_only_where_that_is_asked_for(tmp_path: Path) -> None:
     whole = read([path]).dataset
     assert (len(whole.times), "every row counts, whatever its stars; --min-rating keeps those of high ones") == (
         4,
-        whole.notes[1],
+        whole.notes[2],
     )
     high = read([path], Options(min_rating=4)).dataset
     assert sequences(high) == {"u": ["a", "d"]}
     assert "2 rows lack a rating of 4 or more: left out" in high.notes
+
+
+@pytest.mark.parametrize("name", ["timestmp", "eventdate", "timeframe", "Date of purchase"])
+def test_a_column_that_may_be_the_time_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    path = put(tmp_path, "x.csv", lines(("user", "item", name), ("u", "a", 9), ("u", "b", 5)))
+    with pytest.raises(BenchError, match=f"is '{name}' meant. Name it with --time, or say --time none"):
+        read([path])
+    assert sequences(read([path], Options(Roles(time=name))).dataset) == {"u": ["b", "a"]}
+    dataset = read([path], Options(Roles(time="none"))).dataset
+    assert sequences(dataset) == {"u": ["a", "b"]}
+    assert "there are no time stamps: the order of the file is taken for that of time" in dataset.notes
+
+
+def test_names_of_columns_are_read_in_any_spelling(tmp_path: Path) -> None:
+    path = put(tmp_path, "x.csv", lines(("User-ID", "artistID", "Unix Time"), ("u", "a", 9)))
+    assert sequences(read([path]).dataset) == {"u": ["a"]}
 
 
 def test_rows_that_lack_something_are_counted(tmp_path: Path) -> None:
@@ -373,6 +389,7 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
     path = put(tmp_path, "clicks.csv", lines(("customer", "sku", "bought_at"), *ROWS))
     imported = read([path, tmp_path / "products.json"], Options(Roles(time="bought_at")), "shop")
     assert imported.dataset.notes == (
+        "time stamps: seconds",
         "columns: customer as user, sku as item, bought_at as time",
         "text: title from 'products.json'",
     )
@@ -384,7 +401,7 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
     assert stored["columns"][0]["time"] == "bought_at"
     assert str(tmp_path) not in (tmp_path / "shop" / "dataset.json").read_text()
     back = read_atomic(tmp_path / "shop")
-    assert (back.fingerprint, back.notes) == (stored["fingerprint"], imported.dataset.notes[2:])
+    assert (back.fingerprint, back.notes) == (stored["fingerprint"], imported.dataset.notes[3:])
     with pytest.raises(BenchError, match="holds a data set 'shop' already; give another --name, or --force"):
         write(imported, tmp_path / "shop")
     write(imported, tmp_path / "shop", force=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.errors import BenchError, unknown
 
@@ -24,6 +24,7 @@ TIME = (
     "interaction_time invoicedate t"
 )
 RATING = "rating overall stars score rate ratings review_overall"
+NO_TIME = "none"  # asked for, says that no column is the time
 LONG_NAMES = [name for name in TIME.split() if len(name) > 5]  # a typing error in a short one makes another word
 KEY = f"id {ITEM}"  # in a catalogue, "id" alone is the item's
 LIST = "item_id_list"  # of RecBole's pre-split files
@@ -49,7 +50,8 @@ def guess(columns: Sequence[str], asked: Roles, where: str) -> Roles:
     columns have an equal claim to one role.
     """
     names = {"user": USER, "item": ITEM, "time": TIME, "rating": RATING}
-    return Roles(**{role: _column(columns, getattr(asked, role), words, where, role) for role, words in names.items()})
+    found = Roles(**{role: _column(columns, getattr(asked, role), words, where, role) for role, words in names.items()})
+    return replace(found, time="") if asked.time == NO_TIME else found
 
 
 def key_of(columns: Sequence[str], asked: str, where: str) -> str:
@@ -61,19 +63,20 @@ def require(asked: Roles, columns: Sequence[str]) -> None:
     """BenchError where a column that is asked for is in none of the tables, which have these ``columns``."""
     for role in ("user", "item", "time", "rating"):
         name = getattr(asked, role)
-        if name and not _named(columns, name):
+        if name and not _named(columns, name) and (role, name) != ("time", NO_TIME):
             raise unknown(f"column --{role}", name, columns)
 
 
-def misspelt_time(columns: Sequence[str]) -> str:
-    """A column that is called nearly as time stamps are; "" where there is none."""
-    return next((name for name in columns if difflib.get_close_matches(normalised(name), LONG_NAMES, 1, 0.85)), "")
+def likely_time(columns: Sequence[str]) -> str:
+    """A column that is called nearly as time stamps are, or something with "time" or "date"; "" where there is none."""
+    near = (name for name in columns if difflib.get_close_matches(normalised(name), LONG_NAMES, 1, 0.85))
+    return next(near, next((name for name in columns if "time" in name.lower() or "date" in name.lower()), ""))
 
 
 def told(columns: Iterable[str]) -> bool:
     """Whether any of these is the name of a role: a first line of such names is a header."""
-    known = {*f"{USER} {ITEM} {TIME} {RATING} id title name".split(), LIST}
-    return any(normalised(column) in known for column in columns)
+    known = {*map(_joined, f"{USER} {ITEM} {TIME} {RATING} {LIST} id title name".split())}
+    return any(_joined(column) in known for column in columns)
 
 
 def _column(columns: Sequence[str], asked: str, names: str, where: str, role: str) -> str:
@@ -81,11 +84,16 @@ def _column(columns: Sequence[str], asked: str, names: str, where: str, role: st
         return found
     by_name: dict[str, list[str]] = {}
     for column in columns:
-        by_name.setdefault(normalised(column), []).append(column)
-    claims = next((by_name[name] for name in names.split() if name in by_name), [""])
+        by_name.setdefault(_joined(column), []).append(column)
+    claims = next((by_name[name] for name in map(_joined, names.split()) if name in by_name), [""])
     if len(claims) > 1:
         raise BenchError(f"{where}: {' and '.join(claims)} may both be the {role}; name one with --{role}")
     return claims[0]
+
+
+def _joined(name: str) -> str:
+    """``artistID`` and ``artist_id`` are one name."""
+    return normalised(name).replace("_", "")
 
 
 def _named(columns: Sequence[str], asked: str) -> str:
