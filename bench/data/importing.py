@@ -217,8 +217,8 @@ def _gather(log: Log, used: Sequence[Part], options: Options) -> None:
             near = columns.likely_time(part.table.columns)
             if near and not part.roles.time and options.roles.time != columns.NO_TIME:
                 raise BenchError(
-                    f"'{part.name}' has no column that is surely of time stamps; is '{near}' meant? Name it with --time, "
-                    f"or say --time {columns.NO_TIME}: the order of the file then stands for that of time"
+                    f"'{part.name}' has no column that is surely of time stamps; is '{near}' meant? Name it with "
+                    f"--time, or say --time {columns.NO_TIME}: the order of the file then stands for that of time"
                 )
             log.add_table(part.table, part.roles, options.min_rating)
     lists = [part.table for part in used if part.kind == "lists" and isinstance(part.table, Delimited)]
