@@ -155,6 +155,8 @@ def _parts(paths: Sequence[Path], options: Options) -> list[Part]:
     for path in paths:
         inside = sorted(_files(path)) if path.is_dir() else [path]
         parts = [kinds.recognise(file, asked, options.encoding) for file in inside]
+        if path.is_dir():
+            _refuse_several(path, [part.name for part in parts if part.kind == "interactions"])
         found += parts if path.is_dir() else [kinds.require(part) for part in parts]
         if not inside:
             raise BenchError(f"the folder '{path}' holds no file that is read: {', '.join(sorted(ENDINGS))}")
@@ -165,6 +167,15 @@ def _parts(paths: Sequence[Path], options: Options) -> list[Part]:
         beside = [path for file in named for path in _beside(file) if path not in named]
         found += _catalogues(dict.fromkeys(beside), options)
     return found
+
+
+def _refuse_several(folder: Path, names: Sequence[str]) -> None:
+    """BenchError where nobody has said that files of interactions belong together, and their names do not say it."""
+    if len(names) > 1 and not all(map(sequences.is_part, names)):
+        raise BenchError(
+            f"the folder '{folder}' holds {len(names)} files of interactions ({', '.join(names[:5])}); name one, or "
+            "those that are of one data set: bench data import FILE FILE"
+        )
 
 
 def _files(folder: Path) -> Iterable[Path]:

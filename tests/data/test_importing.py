@@ -161,6 +161,19 @@ def test_negative_samples_are_no_second_half_of_a_history(tmp_path: Path) -> Non
     assert sequences(read([path]).dataset) == HISTORIES
 
 
+def test_files_of_a_folder_are_one_data_set_only_where_they_say_so(tmp_path: Path) -> None:
+    for name, rows in (("toys.csv", ROWS[:10]), ("beauty.csv", ROWS[10:])):
+        put(tmp_path, name, lines(HEADER, *rows))
+    with pytest.raises(
+        BenchError, match=r"holds 2 files of interactions \(beauty\.csv, toys\.csv\); name one, or those"
+    ):
+        read([tmp_path])
+    assert sequences(read([tmp_path / "toys.csv", tmp_path / "beauty.csv"]).dataset) == HISTORIES
+    (tmp_path / "toys.csv").rename(tmp_path / "toys.train.csv")
+    (tmp_path / "beauty.csv").rename(tmp_path / "toys.test.csv")
+    assert sequences(read([tmp_path]).dataset) == HISTORIES
+
+
 def pre_split(cap: int) -> dict[str, list[str]]:
     """Every prefix of a history, newest ``cap`` items, on a line; the last for test, the one before for validation."""
     parts: dict[str, list[str]] = {"train": [], "valid": [], "test": []}

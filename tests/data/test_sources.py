@@ -127,6 +127,13 @@ def test_another_file_is_read_by_itself(tmp_path: Path, monkeypatch: pytest.Monk
     assert (find(asked).name, find(asked).users) == (Path(asked).stem, ("u",))
 
 
+def test_two_data_sets_in_one_folder_are_not_made_one(tmp_path: Path) -> None:
+    put(tmp_path, "one", "u")
+    put(tmp_path, "two", "v")
+    with pytest.raises(BenchError, match=r"one\.inter, two\.inter; exactly one is needed"):
+        find(str(tmp_path))
+
+
 def test_a_file_or_folder_that_holds_no_interactions_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing of use\n")
     with pytest.raises(BenchError, match="is not read: it is no table"):

@@ -61,18 +61,21 @@ def read_atomic(folder: Path, name: str | None = None) -> Dataset:
 
 
 def is_atomic(folder: Path, name: str | None = None) -> bool:
-    """Whether a folder holds the one ``.inter`` that ``read_atomic`` reads, or says best why it can't: one with other
-    columns is none.
+    """Whether a folder holds an ``.inter`` that ``read_atomic`` reads, or says best why not. One with other columns is
+    none.
     """
-    found = [path for path in folder.glob("*.inter") if name in (None, path.stem)]
-    if len(found) != 1:
-        return False
+    return any(_names_fields(path) for path in folder.glob("*.inter") if name in (None, path.stem))
+
+
+def _names_fields(path: Path) -> bool:
     try:
-        with found[0].open("rb") as file:
-            header = file.readline(10_000).decode("utf-8-sig").split("\t")
+        with path.open("rb") as file:
+            header = file.readline(10_000).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return True
-    return not "".join(header).strip() or {cell.strip().partition(":")[0] for cell in header} >= {*INTERACTION_FIELDS}
+    return not header.strip() or {cell.strip().partition(":")[0] for cell in header.split("\t")} >= {
+        *INTERACTION_FIELDS
+    }
 
 
 def ordered(

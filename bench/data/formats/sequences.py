@@ -91,7 +91,7 @@ def together(parts: Iterable[tuple[Source, Histories]]) -> Histories:
     named: list[str] = []
     for source, histories in sorted(parts, key=lambda part: _order(part[0].name)):
         both = next((user for user in histories if user in found), None)
-        unclear = [name for name in (*named, source.name) if _order(name)[0] == len(PARTS)]
+        unclear = [name for name in (*named, source.name) if not is_part(name)]
         if both is not None and unclear:
             raise BenchError(
                 f"{' and '.join(repr(name) for name in (*named, source.name))} all list items of user '{both}'; name "
@@ -131,6 +131,11 @@ def _column(table: Delimited, wanted: str) -> str:
 
 def _part(table: Delimited) -> tuple[int, str]:
     return _order(table.source.name)
+
+
+def is_part(name: str) -> bool:
+    """Whether a file is called as a part of a split is."""
+    return _order(name)[0] < len(PARTS)
 
 
 def _order(name: str) -> tuple[int, str]:
