@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench import lists
-from bench.commands import data_get
+from bench.commands import data_get, data_import
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ data = typer.Typer(no_args_is_help=True, help="Get data sets, and look at them."
 app.add_typer(data, name="data")
 data.command("get", epilog=data_get.GET_EPILOG)(data_get.get)
 data.command("ls", epilog=data_get.LS_EPILOG)(data_get.ls)
+data.command("import", epilog=data_import.EXAMPLES)(data_import.import_)
 ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")
 
@@ -72,7 +73,7 @@ def run(
     ] = "",
     baseline: Annotated[str, typer.Option(help="Baselines, comma-separated, or all; see `bench ls`.")] = "",
     dataset: Annotated[
-        str, typer.Option(help="Data sets or folders, separated by commas; a+b trains one model on both.")
+        str, typer.Option(help="Data sets, folders or files, separated by commas; a+b trains one model on both.")
     ] = "ml-100k",
     zero_shot: Annotated[
         str | None,
@@ -218,7 +219,7 @@ def recommend(
     from bench.commands import recommend
 
     found = load(run, results, dataset, seed, index)
-    recommend.show(found, [lists.parts(one) for one in history], k, exclude_history, as_json)
+    recommend.show(found, [lists.ids(one, found.rows) for one in history], k, exclude_history, as_json)
 
 
 @app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --check`\n\n`bench ls --json`")
@@ -269,7 +270,7 @@ def new(
 
 @data.command(epilog="Examples:\n\n`bench data info ml-100k`\n\n`bench data info ./my_data --json`")
 def info(
-    dataset: Annotated[str, typer.Argument(help="A known data set or a folder.")],
+    dataset: Annotated[str, typer.Argument(help="A known data set, a folder or a file.")],
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -332,7 +333,7 @@ def show(
         raise BenchError("nothing to show: name an identifier scheme, e.g. bench ids show textual (`bench ls` has all)")
     named, on = lists.schemes("--id-scheme", schemes), lists.named("--dataset", datasets or "ml-100k")
     plan = Plan(named, [], on, [seed], None, set_ or [], results, data_dir)
-    show_identifiers(plan, lists.named("--item", item or None), examples, as_json)
+    show_identifiers(plan, item, examples, as_json)
 
 
 @ids.command(

@@ -31,6 +31,7 @@ class Contract:
     )
     max_history: int = 20  # newest items shown
     validation_in_test_history: bool = True  # as all published leave-one-out systems do
+    missing_text: Literal["id", "refuse"] = "id"  # what stands in for the text of an item that has none
 
     # the recommender
     backbone: str = "mini"  # a size to start from scratch, a checkpoint folder, a hub name, or a config.json

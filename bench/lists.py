@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 
 from bench.errors import BenchError
 
@@ -30,6 +31,19 @@ def schemes(option: str, text: str | None) -> list[str]:
         end = next(there, 1)
         found.append(",".join(left[:end]))
         del left[:end]
+    return found
+
+
+def ids(text: str, known: Container[str]) -> list[str]:
+    """Original ids of items, between commas; an id that holds commas itself, or begins with a blank, is found as the
+    longest text that is ``known``. What is not known is given back as it stands, for whoever looks it up.
+    """
+    pieces, found, start = text.split(","), list[str](), 0
+    while start < len(pieces):
+        texts = ((end, ",".join(pieces[start:end])) for end in range(len(pieces), start, -1))
+        both = ((end, name) for end, text in texts for name in (text, text.strip()))
+        start, name = next(((end, name) for end, name in both if name in known), (start + 1, pieces[start].strip()))
+        found += [name] if name else []
     return found
 
 

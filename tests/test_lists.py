@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.lists import named, parts, schemes, seeds
+from bench.lists import ids, named, parts, schemes, seeds
 
 
 def test_blanks_and_empty_parts_are_nothing() -> None:
@@ -24,6 +26,21 @@ def test_a_comma_may_be_part_of_a_path_that_is_there(tmp_path: Path) -> None:
     assert schemes("--id-scheme", f"textual,file:{path},pop") == ["textual", f"file:{path}", "pop"]
     assert schemes("--id-scheme", f"file:{tmp_path}/c,d") == [f"file:{tmp_path}/c", "d"]
     assert schemes("--id-scheme", None) == []
+
+
+ARTISTS = ("Crosby, Stills & Nash", "10,000 Maniacs", " Leading", "10", "a", "Nash")
+
+
+@given(st.lists(st.sampled_from(ARTISTS), min_size=1, max_size=4))
+def test_ids_with_commas_and_blanks_are_found_in_a_list(names: list[str]) -> None:
+    """Every way to read the text as known ids is as good; the longest are taken first, which is what a person means."""
+    assert ids(",".join(names), ARTISTS) == names
+
+
+def test_ids_that_are_not_known_come_back_for_the_error_and_blanks_around_known_ones_go() -> None:
+    assert ids("a, Nash ,b c,,10", ARTISTS) == ["a", "Nash", "b c", "10"]
+    assert ids(" , ", ARTISTS) == []
+    assert ids("10,001 Maniacs", ARTISTS) == ["10", "001 Maniacs"]
 
 
 def test_seeds_are_numbers_and_come_once() -> None:

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import machine
+from bench import lists, machine
 from bench.contract import Contract
 from bench.data import sources, splitting
-from bench.data.dataset import Dataset, ItemTable, LeakedView, TrainView
+from bench.data.dataset import Dataset, ItemTable, TrainView
 from bench.data.lookup import indices
 from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.ids import diagnostics, exchange
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
-from bench.ids.text import Embeddings, TextSettings, embed
+from bench.ids.text import Embeddings, TextSettings, embed, stand_in
 from bench.results.digests import RESULT
 from bench.results.read import read
 from bench.results.saved import catalogue, stored_ids
@@ -52,8 +52,8 @@ class SchemeSummary:
     changed: int | None = None
 
 
-def show(plan: Plan, items: list[str], examples: int, as_json: bool) -> None:
-    """Print every scheme of the plan on every data set of it; the named items, or ``examples`` of them."""
+def show(plan: Plan, items: str, examples: int, as_json: bool) -> None:
+    """Print every scheme of the plan on every data set of it; the items between commas, or ``examples`` of them."""
     shown = [_shown(plan, name, items, examples) for name in plan.datasets]
     if as_json:
         machine.show([vars(found) for part in shown for found in part])
@@ -104,9 +104,16 @@ class _View:
         return cls(plan, schemes, dataset, replace(split, train=train), contract)
 
     def made(self, scheme: IdScheme) -> Ids:
-        view: TrainView = LeakedView.of(self.split.train, self.dataset) if scheme.leaks else self.split.train
+        request, title = self.request(scheme), f"{scheme.name} on {self.dataset.name}"
         with attribute_errors(scheme):
-            return fitted(scheme, view, self.plan.results, f"{scheme.name} on {self.dataset.name}", Display())[0]
+            view = request.view(self.split.train)
+            for warning in request.warnings:
+                Display().say(f"{title}: {warning}")
+            return fitted(scheme, view, self.plan.results, title, Display())[0]
+
+    def request(self, scheme: IdScheme) -> Request:
+        """What a run of the scheme would be asked."""
+        return Request(scheme, self.dataset, self.contract, self.plan.seeds[0], None, self.plan.results)
 
     def trained(self, scheme: IdScheme, ids: Ids) -> tuple[Ids | None, int | None]:
         """What the newest finished run that began with these identifiers made of them, and of how many items it has
@@ -115,7 +122,7 @@ class _View:
         if not isinstance(ids, TokenIds):
             return None, None
         first = [diagnostics.written(ids, item) for item in range(len(ids))]
-        request = Request(scheme, self.dataset, self.contract, self.plan.seeds[0], None, self.plan.results)
+        request = self.request(scheme)
         folder = request.run.folder(self.plan.results)
         tables = folder.parents[1].glob(f"*-{request.fingerprint[:6]}/{request.seed}/ids.parquet")
         for path in sorted(tables, key=lambda path: path.stat().st_mtime, reverse=True):
@@ -127,7 +134,7 @@ class _View:
         return None, None
 
 
-def _shown(plan: Plan, name: str, items: list[str], examples: int) -> list[SchemeSummary]:
+def _shown(plan: Plan, name: str, items: str, examples: int) -> list[SchemeSummary]:
     view = _View.of(plan, name)
     table = view.dataset.items
     chosen = _chosen(table, items, examples, plan.seeds[0])
@@ -156,11 +163,15 @@ def _figures(ids: Ids, split: Split) -> dict[str, Any]:
     return diagnostics.figures(ids, split.test.items) | drift
 
 
-def _chosen(items: ItemTable, named: list[str], examples: int, seed: int) -> list[int]:
-    """Catalogue indices of the named items, or of some drawn at random, always the same."""
+def _chosen(items: ItemTable, named: str, examples: int, seed: int) -> list[int]:
+    """Catalogue indices of the items named between commas, or of some drawn at random, always the same."""
     if not named:
         return sorted(np.random.default_rng(seed).permutation(len(items))[:examples].tolist())
-    return indices({name: index for index, name in enumerate(items.ids)}, named)
+    places = {name: index for index, name in enumerate(items.ids)}
+    asked = lists.ids(named, places)
+    if not asked:
+        raise BenchError(f"--item takes one item or more, separated by commas; got '{named}'")
+    return indices(places, asked)
 
 
 def _nearest(train: TrainView, chosen: list[int]) -> Iterator[tuple[int, list[tuple[int, float]]]]:
@@ -168,7 +179,9 @@ def _nearest(train: TrainView, chosen: list[int]) -> Iterator[tuple[int, list[tu
     if not chosen:
         return
     try:
-        vectors: Embeddings = embed(train, TextSettings())
+        filled, count = stand_in(train.items)
+        some = count < len(train.items)  # where no item has text, ids alone are near nothing
+        vectors: Embeddings = embed(replace(train, items=filled) if some else train, TextSettings())
     except BenchError as error:
         Display().say(f"no nearest items by text: {error}")
         return

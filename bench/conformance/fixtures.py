@@ -27,6 +27,7 @@ from bench.ids.identifiers import Ids
 from bench.ids.scheme import IdScheme
 from bench.runs.fitting import language
 from bench.runs.matrix import Plan, resolve
+from bench.runs.request import Request
 
 if TYPE_CHECKING:
     from bench.conformance.training import Outcome
@@ -56,7 +57,10 @@ class Fixtures:
 
     @cached_property
     def data(self) -> Dataset:
-        return cut(sources.find(self.asked.dataset, self.asked.data_dir))
+        """A piece of the data set, as the scheme reads it in a run."""
+        found = cut(sources.find(self.asked.dataset, self.asked.data_dir))
+        request = Request(self.scheme, found, self.contract, self.asked.seed, None, self.folder)
+        return replace(found, items=request.items)
 
     @cached_property
     def split(self) -> Split:

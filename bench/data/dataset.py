@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ItemIndices = NDArray[np.int32]
 Offsets = NDArray[np.int64]
+Times = NDArray[np.int64] | NDArray[np.float64]  # whole numbers wherever all of them are: a float has 15 digits
+EXACT = 2**53  # a float holds every whole number up to here
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,7 @@ class Dataset:
     users: tuple[str, ...]
     items: ItemTable
     sequences: Sequences
-    times: NDArray[np.float64]
+    times: Times
     notes: tuple[str, ...] = ()
     parts: tuple[Dataset, ...] = ()
 
@@ -111,7 +113,9 @@ class Dataset:
     @cached_property
     def dated_fingerprint(self) -> str:
         """The same over time stamps as well, for whatever is made of them."""
-        return fingerprint(self.users, self.items, self.sequences, self.times.astype("<f8").tobytes().hex())
+        long = self.times.dtype.kind == "i" and len(self.times) and int(np.abs(self.times).max()) > EXACT
+        stamps = self.times.astype("<i8" if long else "<f8")
+        return fingerprint(self.users, self.items, self.sequences, stamps.tobytes().hex())
 
 
 Progress = Callable[[int, int, Mapping[str, float]], None]

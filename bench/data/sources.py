@@ -124,19 +124,27 @@ def _offered(name: str, rivals: list[EntryPoint]) -> Dataset:
 
 
 def _read(folder: Path, name: str | None = None) -> Dataset:
-    from bench.data.formats import read_atomic  # here, for it imports pandas
+    """Atomic files where they are there, else what can be made of the files that are."""
+    from bench.data.formats import is_atomic, read_atomic  # here, for they import pandas
 
+    if folder.is_dir() and not is_atomic(folder, name) and any(folder.iterdir()):
+        return _imported(folder)
     return read_atomic(folder, name)
 
 
 def _read_file(path: Path) -> Dataset:
-    """The folder of an ``.inter`` file that is called like it."""
-    if path.suffix == ".inter" and path.resolve().parent.name == path.stem:
-        return _read(path.parent, path.stem)
-    raise BenchError(
-        f"data set '{path}' is a file; name a folder with RecBole atomic files, {path.stem}/{path.stem}.inter, whose "
-        "columns user_id:token, item_id:token, timestamp:float are separated by tabs"
-    )
+    """An ``.inter`` file by itself, which is called like its folder, or any other file of interactions."""
+    from bench.data.formats import is_atomic
+
+    atomic = path.suffix == ".inter" and is_atomic(path.parent, path.stem)
+    return _read(path.parent, path.stem) if atomic else _imported(path)
+
+
+def _imported(path: Path) -> Dataset:
+    """Read as ``bench data import`` does, with what it guesses; nothing is written."""
+    from bench.data.importing import read
+
+    return read([path]).dataset
 
 
 def _renamed(dataset: Dataset) -> Dataset:

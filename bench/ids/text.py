@@ -1,6 +1,8 @@
 """Item text and its embeddings: composed, encoded and whitened once, and kept by content.
 
-``tfidf-svd`` needs nothing but the catalogue; any other encoder is a sentence-transformers model, by folder or by name.
+``tfidf-svd`` needs nothing but the catalogue, and its vectors mean nothing to another one. ``hashed`` gives a text the
+same vector in every catalogue. A ``.npy``, ``.parquet`` or ``.safetensors`` file holds vectors that somebody else has
+made (``bench.ids.embeddings``). Any other encoder is a sentence-transformers model, by folder or by name.
 """
 
 from __future__ import annotations
@@ -20,13 +22,21 @@ from numpy.typing import NDArray
 from bench import hub, tensors
 from bench.data.dataset import ItemTable, Progress, TrainView
 from bench.errors import BenchError, unknown
+from bench.ids import embeddings
 from bench.versions import installed
 
-OFFLINE = "tfidf-svd"
+OFFLINE, HASHED = "tfidf-svd", "hashed"
+OWN = (OFFLINE, HASHED)  # that need no files
+ID_COLUMN = "id"  # of a catalogue without text, where the ids stand in
+HASH_BYTES = 64  # of a word's hash, each bit of which is the sign of a channel
 CHANNELS = 160  # of the random projection; with more, ever more items are near neighbours of none
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".bin")
 ENCODED_AT_ONCE = 1024  # texts, between two reports of progress
 Embeddings = NDArray[np.float32]
+
+
+class MissingTextError(BenchError):
+    """Items have no text, and something needs it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,9 @@ class TextSettings:
     """What of an item's text is embedded, and how. A scheme's settings can inherit these.
 
     The text of an item is its ``fields``, by default every text column in file order, with ``separator`` between those
-    that are not empty. ``encoder`` is ``tfidf-svd``, a folder, or ``name[@revision]`` on the Hugging Face hub.
+    that are not empty. ``encoder`` is ``tfidf-svd``, ``hashed``, a file of vectors, a folder, or ``name[@revision]`` on
+    the Hugging Face hub. Vectors of two catalogues can be compared where the encoder is not made for one of them and
+    ``dimensions`` is 0.
     The embedding is turned to its ``dimensions`` principal axes (0: left as encoded), each of variance 1 if ``whiten``.
     """
 
@@ -54,11 +66,12 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
 
     Kept in ``train.cache`` under all that it depends on: the texts, the encoder's content and these settings.
     """
-    texts = compose(train.items, settings.fields, settings.separator)
+    given = embeddings.is_file(settings.encoder)
+    texts = train.items.ids if given else compose(train.items, settings.fields, settings.separator)
     described = {
         "texts": hashlib.sha256("\x00".join(texts).encode()).hexdigest(),
         "encoder": encoder_digest(settings.encoder),
-        "library": str(installed("scikit-learn" if settings.encoder == OFFLINE else "sentence-transformers")),
+        "library": str(installed("scikit-learn" if settings.encoder in OWN else "sentence-transformers")),
         "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten")},
     }
@@ -69,12 +82,29 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
         train.cached_seconds.append(seconds)
         return found
     begin = time.monotonic()
-    raw = _encode(texts, settings.encoder, train.progress)
+    raw = (
+        embeddings.bound(settings.encoder, train.items).vectors
+        if given
+        else _encode(texts, settings.encoder, train.progress)
+    )
     arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
     if path:
         seconds = round(time.monotonic() - begin, 6)
         tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings")
     return arrays["embeddings"]
+
+
+def validate_items(items: ItemTable, settings: TextSettings) -> None:
+    """BenchError where there is an item that cannot be embedded."""
+    if embeddings.is_file(settings.encoder):
+        embeddings.bound(settings.encoder, items)
+    else:
+        require_text(items, fields=settings.fields)
+
+
+def warnings(items: ItemTable, settings: TextSettings) -> tuple[str, ...]:
+    """What a reader of the result should know of the vectors, in a line each."""
+    return embeddings.bound(settings.encoder, items).remarks if embeddings.is_file(settings.encoder) else ()
 
 
 def compose(items: ItemTable, fields: Sequence[str], separator: str) -> list[str]:
@@ -85,6 +115,20 @@ def compose(items: ItemTable, fields: Sequence[str], separator: str) -> list[str
     return [separator.join(filter(None, part)) for part in parts]
 
 
+def stand_in(items: ItemTable, fields: Sequence[str] = ()) -> tuple[ItemTable, int]:
+    """The catalogue with the id of an item for its text where it has none in any of the fields, by default in any
+    column; and how many those are.
+    """
+    if any(field not in items.text for field in fields):
+        return items, 0  # require_text says which
+    names = list(fields or items.text) or [ID_COLUMN]
+    columns = {name: items.text.get(name, ("",) * len(items)) for name in names}
+    empty = [not any(map(_plain, cells)) for cells in zip(*columns.values(), strict=True)]
+    first = zip(items.ids, columns[names[0]], empty, strict=True)
+    filled = {names[0]: tuple(item if missing else text for item, text, missing in first)}
+    return ItemTable(items.ids, {**items.text, **filled}), sum(empty)
+
+
 def require_text(items: ItemTable, what: str = "text embeddings", fields: Sequence[str] = ()) -> None:
     """BenchError where a field is unknown, or an item has no text in any of the fields, by default in any column."""
     for field in fields:
@@ -93,7 +137,7 @@ def require_text(items: ItemTable, what: str = "text embeddings", fields: Sequen
     columns = [items.text[field] for field in fields or items.text]
     without = [name for item, name in enumerate(items.ids) if not any(_plain(column[item]) for column in columns)]
     if without:
-        raise BenchError(
+        raise MissingTextError(
             f"{what} need text for every item: {len(without):,} of {len(items):,} items have none, "
             f"the first is '{without[0]}'; add text to the item file, drop these items, or use another scheme"
         )
@@ -105,8 +149,10 @@ def _plain(cell: str) -> str:
 
 
 def encoder_digest(encoder: str) -> str:
-    """A digest of the content of a model's files; ``""`` for the encoder that has none."""
-    if encoder == OFFLINE:
+    """A digest of the content of a model's files or of a file of vectors; ``""`` for the encoders that have none."""
+    if embeddings.is_file(encoder):
+        return embeddings.digest(encoder)
+    if encoder in OWN:
         return ""
     folder, digest = locate(encoder), hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.suffix in MODEL_FILES):
@@ -122,7 +168,8 @@ def locate(encoder: str) -> Path:
 
 
 def _encode(texts: Sequence[str], encoder: str, progress: Progress) -> Embeddings:
-    vectors = tfidf_svd(texts) if encoder == OFFLINE else _sentences(texts, locate(encoder), progress)
+    own = {OFFLINE: tfidf_svd, HASHED: hashed}
+    vectors = own[encoder](texts) if encoder in own else _sentences(texts, locate(encoder), progress)
     if not np.isfinite(vectors).all():
         item = int(np.argwhere(~np.isfinite(vectors))[0][0])
         raise BenchError(
@@ -190,6 +237,29 @@ def tfidf_svd(texts: Sequence[str]) -> Embeddings:
         raise BenchError(f"{OFFLINE} found no word in the text of {len(texts):,} items") from error
     few = weights.shape[1] <= CHANNELS
     found = weights.toarray() if few else GaussianRandomProjection(CHANNELS, random_state=0).fit_transform(weights)
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    return np.asarray(found / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def hashed(texts: Sequence[str]) -> Embeddings:
+    """``[texts, 512]``: the words of each text under a projection that is the same for every catalogue, of length 1.
+
+    The hash of a word gives its sign in each channel (Achlioptas, 2003: random signs keep distances). A word counts by
+    the logarithm of its number in the text, and English stop words not at all: how rare a word is would differ from one
+    catalogue to the next.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    counter = CountVectorizer(token_pattern=r"(?u)\b\w+\b", stop_words="english", dtype=np.float32)
+    try:
+        counts = counter.fit_transform(texts)
+    except ValueError as error:
+        raise BenchError(f"{HASHED} found no word in the text of {len(texts):,} items") from error
+    counts.data = 1 + np.log(counts.data)
+    words = counter.get_feature_names_out()
+    hashes = b"".join(hashlib.blake2b(word.encode(), digest_size=HASH_BYTES).digest() for word in words)
+    bits = np.unpackbits(np.frombuffer(hashes, np.uint8).reshape(len(words), HASH_BYTES), axis=1)
+    found = np.asarray(counts @ (2 * bits.astype(np.float32) - 1))
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     return np.asarray(found / np.where(lengths > 0, lengths, 1), np.float32)
 

@@ -131,7 +131,18 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
         *of_noise(rows),
         Note("marks", MARKED),
         *([Note(DAGGER, DAGGER_MEANS)] if marked else []),
+        *_remarks(rows),
     ]
+
+
+def _remarks(rows: Sequence[Row]) -> list[Note]:
+    """What runs have said of their identifiers, such as where vectors come from; each once, behind who said it."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        found = (line for run in row.runs if run.identifiers for line in run.identifiers.further.get("remarks", ()))
+        for line in dict.fromkeys(found):
+            said.setdefault(str(line), []).append(row.label)
+    return [Note("remarks", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
 
 
 def of_comparisons(tested: Tested) -> list[Note]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import MISSING, Field, asdict, dataclass, fields
+from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.contract import Contract
-from bench.data.dataset import Dataset, LeakedView, TrainView
+from bench.data.dataset import Dataset, ItemTable, LeakedView, TrainView
 from bench.data.joined import place
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
+from bench.ids.text import MissingTextError, TextSettings, stand_in
 from bench.results.identity import Run
 from bench.results.schema import DatasetFacts, SchemeFacts
 from bench.runs.subjects import source_digest
@@ -49,7 +50,36 @@ class Request:
 
     def view(self, train: TrainView) -> TrainView:
         """What the subject is fitted on: the training view, unless it declares that it leaks."""
+        if train.items is self.dataset.items is not self.items:
+            train = replace(train, items=self.items)
         return LeakedView.of(train, self.dataset) if self.subject.leaks else train
+
+    @property
+    def items(self) -> ItemTable:
+        """The catalogue as the subject reads it. BenchError where what it needs is not in it."""
+        return self._items_and_stand_ins[0]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the result should know of what the subject has read, in a line each."""
+        count, items = self._items_and_stand_ins[1], len(self.dataset.items)
+        line = f"{count:,} of {items:,} items have no text: their ids stand in for it (missing_text=id)"
+        return (line,) if count else ()
+
+    @cached_property
+    def _items_and_stand_ins(self) -> tuple[ItemTable, int]:
+        """Ids stand in for text only where the subject cannot do without."""
+        items, subject = self.dataset.items, self.subject
+        try:
+            subject.validate_items(items)
+        except MissingTextError:
+            fields = subject.settings.fields if isinstance(subject.settings, TextSettings) else ()
+            filled, count = stand_in(items, fields)
+            if not count or self.contract.missing_text == "refuse" or not isinstance(subject, IdScheme):
+                raise
+            subject.validate_items(filled)
+            return filled, count
+        return items, 0
 
     @property
     def conditions(self) -> dict[str, Any]:

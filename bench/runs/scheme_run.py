@@ -67,6 +67,8 @@ class SchemeRun:
     def outcome(self) -> Outcome:
         with self.accelerator.main_process_first():
             request, view = self.request, self.request.view(self.split.train)
+            for warning in request.warnings:
+                self.display.say(f"{request.run.title}: {warning}")
             ids, notes = fitted(self.scheme, view, request.results, request.run.title, self.display)
         best, done = self.trained(ids)
         self.first = ids
@@ -87,7 +89,7 @@ class SchemeRun:
         described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
-        remarks = list(self.scheme.warnings(view))
+        remarks = [*request.warnings, *self.scheme.warnings(view)]
         if remarks:
             described["remarks"] = remarks
         return Outcome(ranks, complete, costs, described, self.summary(best, done), kinds)

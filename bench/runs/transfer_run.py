@@ -72,8 +72,13 @@ def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
         split_of(test)
         check_cutoff(max(CUTOFFS), len(test.dataset.items))
         if test.zero_shot:  # the items of a part were named with all others
-            request.subject.validate_items(test.dataset.items)
-    request.subject.validate_items(request.dataset.items)
+            _require(test)
+    _require(request)
+
+
+def _require(request: Request) -> None:
+    """BenchError where what the subject needs is not in the catalogue, and nothing stands in for it."""
+    _ = request.items
 
 
 def _refuse_wording(contract: Contract) -> None:
@@ -130,6 +135,10 @@ def transferred(
     warm = is_warm(split.train.sequences, len(ids))
     kinds = by_kind(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(KINDS)
     return Outcome(*whole, costs, diagnostics.figures(ids, split.test.items), origin, kinds)
+    described = diagnostics.figures(ids, split.test.items)
+    if seconds is not None and request.warnings:
+        described["remarks"] = list(request.warnings)
+    return Outcome(*whole, costs, described, model, kinds)
 
 
 def model_folder(request: Request) -> Path:
@@ -174,7 +183,7 @@ def unseen(request: Request) -> TrainView:
     """All that a scheme may see of an unseen data set: the catalogue with its text. There are no sequences."""
     dataset, words = request.dataset, language(request.contract)
     nothing = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64))
-    return TrainView(dataset.name, dataset.items, nothing, request.seed, words, request.results / "cache")
+    return TrainView(dataset.name, request.items, nothing, request.seed, words, request.results / "cache")
 
 
 def _check(found: object, trained: Ids, scheme: IdScheme, dataset: Dataset) -> None:

@@ -124,13 +124,26 @@ def test_the_file_of_a_folder_of_its_name_is_the_folder(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("asked", ["single.csv", "./single.csv", "other.inter", "./other.inter"])
-def test_another_file_is_told_what_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+def test_another_file_is_read_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     put(tmp_path, "other", "u")
-    (tmp_path / "single.csv").write_text("user_id,item_id,timestamp\nu,a,1\n")
+    (tmp_path / "single.csv").write_text("customer,item_id,timestamp\nu,a,1\n")
     monkeypatch.chdir(tmp_path)
-    stem = Path(asked).stem
-    with pytest.raises(BenchError, match=rf"is a file; name a folder .*, {stem}/{stem}.inter, .* separated by tabs"):
-        find(asked)
+    assert (find(asked).name, find(asked).users) == (Path(asked).stem, ("u",))
+
+
+def test_two_data_sets_in_one_folder_are_not_made_one(tmp_path: Path) -> None:
+    put(tmp_path, "one", "u")
+    put(tmp_path, "two", "v")
+    with pytest.raises(BenchError, match=r"one\.inter, two\.inter; exactly one is needed"):
+        find(str(tmp_path))
+
+
+def test_a_file_or_folder_that_holds_no_interactions_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing of use\n")
+    with pytest.raises(BenchError, match="is not read: it is no table"):
+        find(str(tmp_path / "notes.txt"))
+    with pytest.raises(BenchError, match=r"no interactions found: 'notes\.txt': it is no table"):
+        find(str(tmp_path))
 
 
 def test_a_name_in_the_data_folder_goes_before_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -395,3 +395,57 @@ def test_the_sign_of_an_axis_does_not_hang_on_last_digits() -> None:
         noise = np.random.default_rng(seed).uniform(-1e-12, 1e-12, (50, 2))
         axes = projected(np.column_stack([steps, -steps]) + noise, 1, False)["axes"]
         assert axes[0, 0] > 0
+
+
+# --- an encoder whose vectors of two catalogues can be compared
+
+
+def test_hashed_vectors_are_the_same_in_every_catalogue() -> None:
+    alone, among = text.hashed(["red robot"]), text.hashed([*TITLES, "red robot"])
+    assert np.array_equal(alone[0], among[-1])
+    assert np.array_equal(tfidf_svd(["red robot", "x"])[0, :1], tfidf_svd(["red robot", "x"])[0, :1])
+
+
+def test_hashed_vectors_are_signs_of_the_hash_of_each_word() -> None:
+    """By hand: a bit of BLAKE2b for each channel, the logarithm of counts, no stop words, length 1."""
+
+    def sign(word: str) -> NDArray[np.float64]:
+        data = hashlib.blake2b(word.encode(), digest_size=64).digest()
+        return np.array([1.0 if byte >> bit & 1 else -1.0 for byte in data for bit in range(7, -1, -1)])
+
+    expected = (1 + math.log(2)) * sign("robot") + sign("red")
+    found = text.hashed(["the Robot and red robot", "!"])
+    assert np.allclose(found[0], expected / np.linalg.norm(expected), atol=1e-6)
+    assert not found[1].any()
+
+
+def test_hashed_vectors_keep_what_is_near_and_what_is_far() -> None:
+    vectors = text.hashed(MANY)
+    counts = [Counter(word for word in re.findall(r"\w+", line)) for line in MANY]
+    words = sorted({word for line in counts for word in line})
+    plain = np.array([[1 + math.log(line[word]) if word in line else 0 for word in words] for line in counts])
+    pairs = np.triu_indices(len(MANY), 1)
+    assert np.abs(cosines(vectors)[pairs] - cosines(plain)[pairs]).max() < 5 / math.sqrt(512)
+
+
+def test_hashed_needs_a_word_and_is_an_encoder_by_name() -> None:
+    assert refused(lambda: text.hashed(["the", "?"])) == "hashed found no word in the text of 2 items"
+    settings = TextSettings(encoder="hashed", dimensions=0)
+    first, second = embed(view(TITLES), settings), embed(view([*TITLES, "brown cow"]), settings)
+    assert np.array_equal(first, second[: len(TITLES)])
+    assert first.shape == (12, 512)
+
+
+# --- items without text
+
+
+def test_ids_stand_in_where_there_is_no_text() -> None:
+    items = table("car", "", "&nbsp;", brand=("", "", "Lego"))
+    filled, count = text.stand_in(items)
+    assert (dict(filled.text), count) == ({"title": ("car", "i1", "&nbsp;"), "brand": ("", "", "Lego")}, 1)
+    filled, count = text.stand_in(items, ("brand",))
+    assert (dict(filled.text), count) == ({"title": ("car", "", "&nbsp;"), "brand": ("i0", "i1", "Lego")}, 2)
+    filled, count = text.stand_in(ItemTable(("a", "b"), {}))
+    assert (dict(filled.text), count) == ({"id": ("a", "b")}, 2)
+    assert text.stand_in(items, ("titel",)) == (items, 0)
+    require_text(text.stand_in(items)[0])

@@ -126,6 +126,16 @@ def test_a_dagger_is_for_schemes_that_beat_the_best_baseline_for_certain(store: 
     assert any(note.title == "†" for note in found.notes)
 
 
+def test_what_runs_have_said_stands_under_the_table_once(store: Store, tmp_path: Path) -> None:
+    said = {"tokens_mean": 4.0, "tokens_max": 4, "vocabulary": 9, "collision_rate": 0.0, "collision_rate_test": 0.0}
+    for scheme, lines in (("one", ["vectors of v.npy"]), ("two", ["vectors of v.npy", "3 items"]), ("six", [])):
+        remarks = {"remarks": lines} if lines else {}
+        for seed in (0, 1):
+            store(scheme, seed=seed, identifiers={**said, "largest_group": 1, **remarks})
+    (note,) = (note for note in tables(tmp_path)["quality"].notes if note.title == "remarks")
+    assert sorted(note.text.split("; ")) == ["one, two: vectors of v.npy", "two: 3 items"]
+
+
 def test_a_dagger_needs_every_baseline_not_only_the_best(store: Store, tmp_path: Path) -> None:
     """The best baseline is beaten for certain; another is far below, on users too few to be sure."""
     store("above", quality=0.6)

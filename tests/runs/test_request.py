@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bench import plugins
 from bench.contract import Contract
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, ItemTable
+from bench.data.splits import leave_one_out
+from bench.errors import BenchError
 from bench.evaluation.baseline import DATA_VIEW
 from bench.runs import subjects
 from bench.runs.request import Request, changed_settings
@@ -54,6 +57,53 @@ def test_the_run_says_what_it_is(scheme: Request, toy: Dataset) -> None:
     assert (run.dataset.name, run.dataset.fingerprint, run.seed) == ("toy", toy.fingerprint, 3)
     assert (run.scheme.name, run.scheme.version, run.changed) == ("textual/title", scheme.subject.version, {})
     assert same(replace(scheme, preset=None, force=True, results=Path("elsewhere")), scheme)
+
+
+def without_text(toy: Dataset, *items: int) -> Dataset:
+    text = {
+        name: tuple("" if n in items else cell for n, cell in enumerate(cells))
+        for name, cells in toy.items.text.items()
+    }
+    return replace(toy, items=ItemTable(toy.items.ids, text))
+
+
+def test_ids_stand_in_for_text_where_a_scheme_needs_it(scheme: Request, toy: Dataset) -> None:
+    assert scheme.items is toy.items
+    assert scheme.warnings == ()
+    bare = replace(scheme, dataset=without_text(toy, 3, 5))
+    assert [bare.items.text["title"][item] for item in (3, 4, 5)] == ["i03", toy.items.text["title"][4], "i05"]
+    assert bare.warnings == ("2 of 30 items have no text: their ids stand in for it (missing_text=id)",)
+    view = bare.view(leave_one_out(bare.dataset).train)
+    assert view.items is bare.items
+    ids = bare.subject.fit(view)
+    assert len(set(ids.groups.tolist())) == 30
+
+
+def test_the_id_stands_in_for_the_fields_that_are_read(toy: Dataset) -> None:
+    subject = plugins.load_scheme("semantic/rqkmeans")
+    of_brands = subject(replace(subject.Settings(), fields=("category",)))
+    text = {**toy.items.text, "category": ("", *toy.items.text["category"][1:])}
+    dataset = replace(toy, items=ItemTable(toy.items.ids, text))
+    request = Request(of_brands, dataset, Contract(), 0, None, Path("results"))
+    assert request.items.text["category"][0] == "i00"
+    assert request.items.text["title"] == toy.items.text["title"]
+    assert Request(subject(), dataset, Contract(), 0, None, Path("results")).items is dataset.items
+
+
+def test_nothing_stands_in_where_that_is_refused_or_not_needed(
+    scheme: Request, baseline: Request, toy: Dataset
+) -> None:
+    bare = without_text(toy, 3)
+    strict = replace(scheme, dataset=bare, contract=replace(Contract(), missing_text="refuse"))
+    with pytest.raises(BenchError, match="1 of 30 items have none, the first is 'i03'"):
+        _ = strict.items
+    numbers = plugins.load_scheme("numeric/random")()
+    assert replace(scheme, dataset=bare, subject=numbers).items is bare.items
+    assert replace(baseline, dataset=bare).items is bare.items
+    unknown = plugins.load_scheme("semantic/rqkmeans")
+    other = unknown(replace(unknown.Settings(), fields=("brand",)))
+    with pytest.raises(BenchError, match="unknown text field 'brand'"):
+        _ = replace(scheme, dataset=bare, subject=other).items
 
 
 def test_time_stamps_count_where_the_split_is_made_of_them(scheme: Request, toy: Dataset) -> None:

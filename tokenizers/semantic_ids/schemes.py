@@ -12,9 +12,10 @@ import numpy as np
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
+from bench.ids import text
 from bench.ids.identifiers import TokenIds
 from bench.ids.scheme import IdScheme
-from bench.ids.text import TextSettings, embed, encoder_digest, require_text
+from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.vocabulary import Vocabulary
 from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
 from semantic_ids.quantisers import Quantised, Vectors, checked, product_kmeans, residual_kmeans, rotated
@@ -87,7 +88,10 @@ class Semantic(IdScheme):
         self.allow_collisions = self.settings.collisions == "none"
 
     def validate_items(self, items: ItemTable) -> None:
-        require_text(items, fields=self.settings.fields)
+        text.validate_items(items, self.settings)
+
+    def warnings(self, train: TrainView) -> Sequence[str]:
+        return text.warnings(train.items, self.settings)
 
     def fit(self, train: TrainView) -> TokenIds:
         found = self.quantise(embed(train, self.settings), train)

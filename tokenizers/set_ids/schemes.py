@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
+from bench.ids import embeddings, text
 from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.ids.prompts import NEUTRAL
 from bench.ids.scheme import IdScheme
-from bench.ids.text import TextSettings, embed, encoder_digest, require_text
+from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.vocabulary import Vocabulary
-from set_ids.collaborative import Cold, Scale, read_vectors, settled, trained_items
+from set_ids.collaborative import Cold, Scale, settled, trained_items
 from set_ids.sasrec import Training, item_vectors
 
 OWN = "sasrec"
@@ -40,7 +40,7 @@ class Common:
 
 @dataclass(frozen=True)
 class CollaborativeSettings(Common):
-    """``vectors`` names a file with a vector for each item (see ``collaborative.read_vectors``), or is ``sasrec``: the
+    """``vectors`` names a file with vectors of items (see ``bench.ids.embeddings``), or is ``sasrec``: the
     item table of a SASRec trained here, on training interactions, with the settings below ``cold``. That says what
     items without a training interaction get: the ``mean`` vector, ``zero``, or ``semantic``, no vector and no score.
     ``scale`` makes the vectors' mean square 1 (``unit``) or leaves them ``raw``; ``init`` is how the linear layer over
@@ -109,7 +109,15 @@ class VectorSet(IdScheme):
 
     def validate_items(self, items: ItemTable) -> None:
         if isinstance(self.settings, TextSettings):
-            require_text(items, fields=self.settings.fields)
+            text.validate_items(items, self.settings)
+        if self.file:
+            embeddings.bound(self.file, items, np.zeros(len(items), bool))
+
+    def warnings(self, train: TrainView) -> Sequence[str]:
+        """Where vectors from files come from."""
+        words = text.warnings(train.items, self.settings) if isinstance(self.settings, TextSettings) else ()
+        given = embeddings.bound(self.file, train.items, trained_items(train)).remarks if self.file else ()
+        return [*words, *given]
 
     def identifiers(self, train: TrainView, *features: Feature) -> VectorIds:
         vocabulary, template = train.language, WORDED
@@ -125,7 +133,7 @@ class VectorSet(IdScheme):
         if plan.vectors == OWN:
             found = item_vectors(train, self.training())
         else:
-            found = read_vectors(Path(plan.vectors), train.items, trained)
+            found = embeddings.bound(self.file, train.items, trained).vectors
         vectors, known = settled(found, trained, plan.cold, plan.scale)
         return Feature("collaborative", vectors, known, init=plan.init)
 
@@ -147,17 +155,18 @@ class VectorSet(IdScheme):
         known = np.ones(len(vectors), bool)
         return Feature("semantic", vectors, known, plan.slots, plan.hidden, plan.alpha)
 
+    @property
+    def file(self) -> str:
+        """The file of collaborative vectors, "" where there is none."""
+        vectors = getattr(self.settings, "vectors", OWN)
+        return "" if vectors == OWN else str(vectors)
+
     def given(self) -> str:
-        """The digest of a file of vectors."""
-        if self.settings.vectors == OWN:
-            return ""
+        """The digest of a file of vectors. BenchError where it cannot be read."""
         try:
-            return hashlib.sha256(Path(self.settings.vectors).read_bytes()).hexdigest()
-        except OSError as error:
-            raise BenchError(
-                f"cannot read item vectors from '{self.settings.vectors}' ({error.strerror}); give a .npy or .parquet "
-                f"file, or '{OWN}'"
-            ) from error
+            return embeddings.digest(self.file) if self.file else ""
+        except BenchError as error:
+            raise BenchError(f"{error}; give {', '.join(embeddings.SUFFIXES)}, or '{OWN}'") from error
 
 
 class SetRec(VectorSet):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -13,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from bench.data.formats.idmaps import HEADS, lines_of, parsed
 from bench.errors import BenchError
 from bench.ids.identifiers import Template
 from bench.vocabulary import Vocabulary
 
 BRACKETED = re.compile(r"(?:<[^<>\s]+>\s*)+")
 WHOLE = re.compile(r"\d+(?:\s+\d+)+")
-HEADS = ("item", "item_id", "item_id:token")  # a first line that begins so names columns
 IN_FOLDERS = ("ids.parquet", "*index.json", "*.sem_ids", "item_*ind*.txt", "*.npy", "*.tsv")
 FORMATS = "index.json, .sem_ids, a text index ('key words'), .npy or Parquet"
 
@@ -93,26 +92,6 @@ def text_of(path: Path, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BenchError(f"'{path}' is neither text in UTF-8 nor a format that bench reads; give {FORMATS}") from error
-
-
-def lines_of(text: str) -> list[str]:
-    """The lines that say something. Only line ends part them: words may hold what else Unicode calls a line break."""
-    return [line.rstrip("\r") for line in text.split("\n") if line.strip()]
-
-
-def parsed(path: Path, text: str) -> Any:
-    """The value of a JSON text, in which no key may stand twice."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        twice = _repeated(key for key, _ in pairs)
-        if twice:
-            raise BenchError(f"'{path}' names {len(twice):,} items twice, the first is '{twice[0]}'; keep one of each")
-        return dict(pairs)
-
-    try:
-        return json.loads(text, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise BenchError(f"'{path}' is not valid JSON: {error}") from error
 
 
 def by_place(code: Iterable[object]) -> tuple[str, ...]:

@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.dataset import ItemTable
+from bench.data.formats.idmaps import numbers
 from bench.errors import BenchError
-from bench.ids.imported.formats import HEADS, Found, content, lines_of, parsed, text_of
+from bench.ids.imported.formats import Found
 
-BESIDE = (".item2id", ".items.txt", ".item")  # what may stand beside a file, under its name up to the first dot
 EXAMPLES = 3
-HOW = "--set file.items=PATH (an .item2id, a RecBole .item file, or one id on each line)"
+HOW = "--set file.items=PATH (an .item2id, an id_mapping.json, a RecBole .item file, or one id on each line)"
 
 Value = tuple[str, ...] | str
-
-
-def beside(path: Path) -> Path | None:
-    """The file beside ``path`` that says which item each of its numbers is."""
-    stem = path.name.partition(".")[0]
-    return next((path.with_name(stem + ending) for ending in BESIDE if path.with_name(stem + ending).is_file()), None)
-
-
-def numbers(path: Path) -> dict[str, str]:
-    """Original ids by number: of an ``.item2id`` (``id<TAB>number``), of a JSON map from ids to numbers, or from a file
-    that names the items in order, whose first has the number 0.
-    """
-    text = text_of(path, content(path))
-    if text.lstrip().startswith(("{", "[")):
-        held = parsed(path, text)
-        pairs = held.items() if isinstance(held, dict) else ((item, row) for row, item in enumerate(held))
-        return _turned(path, ((str(item), str(number)) for item, number in pairs))
-    lines = [line.split("\t") for line in lines_of(text)]
-    if lines[0][0] in HEADS:
-        return _turned(path, ((line[0], str(row)) for row, line in enumerate(lines[1:])))
-    if all(len(line) == 2 and line[1].strip().isdecimal() for line in lines):
-        return _turned(path, ((item, number.strip()) for item, number in lines))
-    return _turned(path, ((line[0].strip(), str(row)) for row, line in enumerate(lines)))
-
-
-def _turned(path: Path, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for item, number in pairs:
-        if number in found:
-            raise BenchError(f"'{path}' gives the number {number} to both '{found[number]}' and '{item}'")
-        found[number] = item
-    return found
 
 
 def keyed(found: Found, path: Path, named: Path | None, other: Path | None) -> dict[str, Value]:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from bench.data.dataset import TrainView
+from bench.data.formats.idmaps import beside
 from bench.errors import BenchError
 from bench.ids.identifiers import Template, TokenIds
 from bench.ids.imported import formats
-from bench.ids.imported.items import Matched, Value, beside, examples, keyed, match
+from bench.ids.imported.items import Matched, Value, examples, keyed, match
 from bench.ids.prompts import NEUTRAL, SEPARATOR
 from bench.ids.scheme import IdScheme
 from bench.vocabulary import EOS, PAD, UNK, Vocabulary

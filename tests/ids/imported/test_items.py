@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data.dataset import ItemTable
+from bench.data.formats.idmaps import beside, numbers
 from bench.errors import BenchError
-from bench.ids.imported.formats import Found
-from bench.ids.imported.items import beside, keyed, match, numbers
+from bench.ids.imported.formats import Found, by_place, read
+from bench.ids.imported.items import keyed, match
 
 Written = Callable[..., Path]
 LETTERS = ItemTable(tuple("ABCDEF"), {})
@@ -106,3 +107,22 @@ def test_examples_are_named() -> None:
         BenchError, match=r"names '0', '1', the catalogue 'A', 'B', 'C', \.\.\.; where keys are numbers"
     ):
         match(json.loads('{"0": "red", "1": "blue"}'), LETTERS, "ids.json", "letters")
+
+
+@pytest.mark.parametrize("named", ["id_mapping.json", "datamaps.json", ""])
+def test_nested_maps_and_padded_rows_name_the_same_items(tmp_path: Path, named: str) -> None:
+    """As MTGRec, RPG and P5 number items: from 1 on, row 0 is padding."""
+    codes = {"a": [3, 0], "b": [1, 2], "c": [0, 0]}
+    number = {item: at for at, item in enumerate(codes, start=1)}
+    nested = {"user2id": {"u": 1}, "item2id": {"[PAD]": 0, **number}, "id2item": ["[PAD]", *codes]}
+    (tmp_path / "id_mapping.json").write_text(json.dumps(nested))
+    texts = {"item2id": {item: str(at) for item, at in number.items()}, "id2user": {"1": "u"}}
+    (tmp_path / "datamaps.json").write_text(json.dumps(texts))
+    (tmp_path / "x.items.txt").write_text("[PAD]\n" + "".join(f"{item}\n" for item in codes))
+    numbered = {str(at): codes[item] for item, at in number.items()}
+    (tmp_path / "x.json").write_text(json.dumps(numbered if named else [[9, 9], *codes.values()]))
+    path = tmp_path / "x.json"
+    found = keyed(read(path, path.read_bytes()), path, tmp_path / named if named else None, beside(path))
+    assert {item: found[item] for item in codes} == {item: by_place(code) for item, code in codes.items()}
+    matched = match(found, ItemTable(tuple(codes), {}), "x.json", "toy")
+    assert (matched.missing, len(matched.remarks)) == ((), 0 if named else 1)

@@ -88,6 +88,7 @@ def test_vectors_may_come_from_a_file_and_a_changed_file_is_another_scheme(train
     path = tmp_path / "v.npy"
     given = np.arange(24, dtype=np.float32).reshape(12, 2) + 1
     np.save(path, given)
+    (tmp_path / "v.ids.txt").write_text("\n".join(train.items.ids))
     own = fit(CfOnly, train, {}, vectors=str(path)).features[0]
     ratio = own.vectors[own.known] / given[own.known]
     assert np.allclose(ratio, ratio[0, 0], rtol=1e-5)
@@ -98,7 +99,7 @@ def test_vectors_may_come_from_a_file_and_a_changed_file_is_another_scheme(train
     assert len({before, scheme.cache_key(), CfOnly().cache_key()}) == 3
     path.unlink()
     with pytest.raises(
-        BenchError, match=r"cannot read item vectors from .* give a \.npy or \.parquet file, or 'sasrec'"
+        BenchError, match=r"cannot read item vectors from .* give \.npy, \.parquet, \.safetensors, or 'sasrec'"
     ):
         scheme.cache_key()
 

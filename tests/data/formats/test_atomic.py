@@ -22,7 +22,7 @@ INTER = "user_id:token\titem_id:token\ttimestamp:float"
 ITEM = "item_id:token\ttitle:token_seq\tprice:float\tbrand:token"
 TIMES = st.sampled_from(["1", "2", "2.0", "2.5", "1e3", "-4", "881250949"])
 LOGS = st.lists(st.tuples(st.sampled_from("uvw"), st.sampled_from("abcdefg"), TIMES), min_size=1, max_size=25)
-CELL = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\t\n\r\0"), max_size=6)
+CELL = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\t\n\r\0<&"), max_size=6)
 
 
 def write(folder: Path, rows: list[Row] | str, items: str | None = None, header: str = INTER) -> Path:
@@ -270,3 +270,59 @@ def test_real_data_is_read_whole_and_fast(real_data: Path, name: str, users: int
     with TemporaryDirectory() as folder:
         write_atomic(dataset, Path(folder))
         assert contents(read_atomic(Path(folder))) == contents(dataset)
+
+
+@pytest.mark.parametrize("first", [20240115093000000, 2**60, 2**63 - 10])
+def test_long_time_stamps_keep_their_order(first: int) -> None:
+    """A float64 knows 53 bits: these would tie there, and a hash would order them."""
+    rows = [("u", item, str(first + at)) for at, item in enumerate("gbeacdf")]
+    random.Random(2).shuffle(rows)
+    dataset = read(rows)
+    assert [dataset.items.ids[item] for item in dataset.sequences[0]] == list("gbeacdf")
+    assert dataset.times.tolist() == [first + at for at in range(7)]
+    with TemporaryDirectory() as folder:
+        write_atomic(dataset, Path(folder))
+        assert contents(read_atomic(Path(folder))) == contents(dataset)
+    other = Dataset(dataset.name, dataset.users, dataset.items, dataset.sequences, dataset.times - 1)
+    assert other.dated_fingerprint != dataset.dated_fingerprint
+
+
+@pytest.mark.parametrize("stamp", [str(2**63 + 1), "1" * 5000, "20240115093000000.5", "1_000", "0x1p3"])
+def test_time_stamps_whose_digits_would_be_lost_are_refused(stamp: str) -> None:
+    with pytest.raises(BenchError, match=r"line 2: timestamp '") as caught:
+        read([("u", "a", stamp), ("u", "b", "1.5")])
+    assert "\n" not in str(caught.value)
+
+
+def test_whole_numbers_in_any_writing_are_whole() -> None:
+    dataset = read([("u", "a", "1e3"), ("u", "b", "2.0"), ("u", "c", " 3")])
+    assert (dataset.times.dtype.kind, dataset.times.tolist()) == ("i", [2, 3, 1000])
+
+
+def test_lines_that_stand_twice_are_no_second_user() -> None:
+    """Where time is a position, whichever position it is; the note is that of a file with dates."""
+    runs = positions()
+    for at in range(3):
+        dataset = read([*joined(runs), runs[5][at], runs[77][2]])
+        assert len(dataset.users) == 200
+        assert "2 interactions repeat another (same user, item and time): kept" in dataset.notes
+    assert read([*joined(runs), *runs[5]]).users[5:7] == ("u005", "u005#2"), "a whole run is"
+
+
+MARKED = {
+    '<span id="productTitle" class="a-size-large">bear and car</span>': "bear and car",
+    "bear &amp;amp; car &quot;deluxe&quot;<br />": 'bear & car "deluxe"',
+    "one<br>two<p>three</p>": "one two three",
+    "H<sub>2</sub>O <!-- no --> <script>alert('x')</script>pump": "H2O pump",
+    "&lt;b&gt;Bold&lt;/b&gt; Doll": "Bold Doll",
+}
+CLEAN = ["<Untitled>", "I <3 you", "a < b > c", "R&B & <<Soul>>", "AT&amp;T", "x<y", "&unknown;", "  two  spaces "]
+
+
+def test_markup_is_taken_out_of_text_and_noted() -> None:
+    texts = [*MARKED, *CLEAN]
+    rows = [("u", f"i{n:02d}", str(n)) for n in range(len(texts))]
+    body = "".join(f"i{n:02d}\t{text}\n" for n, text in enumerate(texts))
+    dataset = read(rows, "item_id:token\ttitle:token_seq\n" + body)
+    assert dataset.items.text["title"] == (*MARKED.values(), *CLEAN)
+    assert dataset.notes == ("5 texts of d.item held markup, such as tags and entities escaped twice: taken out",)

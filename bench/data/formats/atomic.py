@@ -1,8 +1,9 @@
-"""RecBole atomic files, in and out: ``<name>.inter`` (who took what, when) and ``<name>.item`` (the catalogue's text).
+"""RecBole atomic files: ``<name>.inter`` (who took what, when) and ``<name>.item`` (the catalogue's text).
 
 Both are UTF-8, tab separated and unquoted, under a header of ``field:type``. What is read does not depend on the order
 of rows (``_part_shared_ids`` has the one exception): users and items are sorted by id, interactions by time, and ties
-in time are broken by ``_digest``.
+in time are broken by ``_digest``. Time stamps that are whole numbers stay whole: a float would lose
+digits of long ones. Markup in text is taken out and noted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import csv
 import difflib
 import hashlib
 import io
-import math
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.data import audit
-from bench.data.dataset import Dataset, ItemTable, Sequences
+from bench.data import audit, markup
+from bench.data.dataset import Dataset, ItemTable, Sequences, Times
+from bench.data.formats.sorting import by_user_and_time, ties
+from bench.data.formats.stamps import UnreadableError, numbers
 from bench.errors import BenchError, unknown
-from bench.files import atomic_write
 
 INTERACTION_FIELDS = ("user_id", "item_id", "timestamp")
 TEXT_TYPES = ("token", "token_seq")
@@ -39,7 +40,7 @@ class _Log:
     item_ids: tuple[str, ...]
     users: NDArray[np.int64]
     items: NDArray[np.int64]
-    times: NDArray[np.float64]
+    times: Times
 
 
 def read_atomic(folder: Path, name: str | None = None) -> Dataset:
@@ -59,19 +60,34 @@ def read_atomic(folder: Path, name: str | None = None) -> Dataset:
     return Dataset(path.stem, log.user_ids, items, sequences, log.times[order], notes)
 
 
-def write_atomic(dataset: Dataset, folder: Path) -> None:
-    """Writes ``<folder>/<dataset.name>.inter`` and ``.item``, each whole or not at all.
-
-    ``read_atomic`` gives the same data set back where every item and user has an interaction and ties in time stand in
-    their documented order, as in everything it has read itself.
+def is_atomic(folder: Path, name: str | None = None) -> bool:
+    """Whether a folder holds an ``.inter`` that ``read_atomic`` reads, or says best why not. One with other columns is
+    none.
     """
-    users = np.repeat(np.arange(len(dataset.users)), dataset.sequences.lengths).tolist()
-    rows = zip(users, dataset.sequences.values.tolist(), dataset.times.tolist(), strict=True)
-    log = ((dataset.users[user], dataset.items.ids[item], _written(time)) for user, item, time in rows)
-    catalogue = zip(dataset.items.ids, *dataset.items.text.values(), strict=True)
-    text_fields = [f"{column}:token_seq" for column in dataset.items.text]
-    _write(folder / f"{dataset.name}.inter", ["user_id:token", "item_id:token", "timestamp:float"], log)
-    _write(folder / f"{dataset.name}.item", ["item_id:token", *text_fields], catalogue)
+    return any(_names_fields(path) for path in folder.glob("*.inter") if name in (None, path.stem))
+
+
+def _names_fields(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            header = file.readline(10_000).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return True
+    return not header.strip() or {cell.strip().partition(":")[0] for cell in header.split("\t")} >= {
+        *INTERACTION_FIELDS
+    }
+
+
+def ordered(
+    user_ids: tuple[str, ...],
+    item_ids: tuple[str, ...],
+    users: NDArray[np.int64],
+    items: NDArray[np.int64],
+    times: Times,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows by user, time, and digest where times tie; and where each user's begin."""
+    log = _Log(user_ids, item_ids, users, items, times)
+    return _time_order(log), np.concatenate([[0], np.cumsum(np.bincount(users))]).astype(np.int64)
 
 
 def _interaction_file(folder: Path, name: str | None) -> Path:
@@ -109,13 +125,27 @@ def _read_items(path: Path, item_ids: tuple[str, ...]) -> tuple[ItemTable, tuple
     for column in text_columns:
         values = frame[column].tolist()
         text[column] = tuple(values[row_of[item]] if item in row_of else "" for item in item_ids)
+    text, marked = _without_markup(text)
     silent = sum(item not in row_of for item in item_ids)
     unused = len(row_of) + silent - len(item_ids)
     counts = {
         f"{silent:,} of {len(item_ids):,} items are not in {path.name}: their text is empty": silent,
         f"{unused:,} items of {path.name} have no interaction: left out of the catalogue": unused,
+        f"{marked:,} texts of {path.name} held markup, such as tags and entities escaped twice: taken out": marked,
     }
     return ItemTable(item_ids, text), tuple(note for note, count in counts.items() if count)
+
+
+def _without_markup(text: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, tuple[str, ...]], int]:
+    """The columns as people read them, and how many cells have changed. Clean cells stay as they are."""
+    marked = {
+        name: [row for row, cell in enumerate(cells) if markup.is_marked_up(cell)] for name, cells in text.items()
+    }
+    found = {}
+    for name, cells in text.items():
+        fresh = {row: markup.plain(cells[row]) for row in marked[name]}
+        found[name] = tuple(fresh.get(row, cell) for row, cell in enumerate(cells)) if fresh else cells
+    return found, sum(map(len, marked.values()))
 
 
 def _read_table(path: Path, needed: Iterable[str]) -> tuple[dict[str, str], bytes]:
@@ -201,18 +231,11 @@ def _indexed(path: Path, column: pd.Series[str]) -> tuple[tuple[str, ...], NDArr
     return tuple(names), np.array([place[name] for name in found], np.int64)[column.cat.codes.to_numpy()]
 
 
-def _times(path: Path, column: pd.Series[str]) -> NDArray[np.float64]:
-    times = np.array([_number(value) for value in column.tolist()], np.float64)
-    for row in np.flatnonzero(~np.isfinite(times))[:1]:
-        raise BenchError(f"{path}, line {row + 2}: timestamp '{column.iloc[row]}'; needed is a finite number")
-    return times
-
-
-def _number(text: str) -> float:
+def _times(path: Path, column: pd.Series[str]) -> Times:
     try:
-        return float(text)
-    except ValueError:
-        return math.nan
+        return numbers(column.to_numpy())
+    except UnreadableError as error:
+        raise BenchError(f"{path}, line {error.row + 2}: timestamp '{column.iloc[error.row]}'; {error}") from error
 
 
 def _refuse(path: Path, what: str, bad: pd.Series[bool]) -> None:
@@ -239,6 +262,7 @@ def _part_shared_ids(path: Path, log: _Log) -> tuple[_Log, tuple[str, ...]]:
     shuffled rows have lost the runs, nothing can be recovered, and that is an error.
     """
     shared = _shared_users(log)
+    shared = shared[~_with_lines_twice(log, shared)]
     if not len(shared):
         return log, ()
     rows = np.flatnonzero(np.isin(log.users, shared))
@@ -267,6 +291,23 @@ def _shared_users(log: _Log) -> NDArray[np.int64]:
     return tied if positions and len(tied) <= SHARED_AT_MOST * len(log.user_ids) else tied[:0]
 
 
+def _with_lines_twice(log: _Log, users: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these users tie only because a line stands twice, as careless exports have it.
+
+    Two accounts can share lines as well: those follow one another as runs 0, 1, ... of at least two lines.
+    """
+    rows = np.flatnonzero(np.isin(log.users, users))
+    rows = rows[np.argsort(log.users[rows], kind="stable")]
+    fresh = np.diff(log.users[rows], prepend=-1) != 0
+    begins = fresh | (log.times[rows] == 0)
+    follows = ~begins & (np.diff(log.times[rows], prepend=-1) == 1)
+    single = begins & np.append(begins[1:], True)
+    odd = np.isin(users, log.users[rows][single | ~(begins | follows) | (fresh & (log.times[rows] != 0))])
+    lines = np.unique(np.stack([log.users[rows], log.times[rows].astype(np.int64), log.items[rows]], axis=1), axis=0)
+    still_tied = np.unique(lines[:-1][(np.diff(lines[:, :2], axis=0) == 0).all(axis=1)][:, 0])
+    return odd & ~np.isin(users, still_tied)
+
+
 def _renamed(log: _Log, runs: Iterable[NDArray[np.int64]]) -> _Log:
     """The log with one user for each of ``runs`` (arrays of rows)."""
     names, users, seen = list(log.user_ids), log.users.copy(), dict[int, int]()
@@ -282,12 +323,12 @@ def _renamed(log: _Log, runs: Iterable[NDArray[np.int64]]) -> _Log:
 
 def _time_order(log: _Log) -> NDArray[np.int64]:
     """Rows by user, then time, then digest; equal rows, which no order can tell apart, stay together."""
-    order = np.lexsort((log.times, log.users))
-    equal = (np.diff(log.users[order]) == 0) & (np.diff(log.times[order]) == 0)
-    tied = order[np.append(equal, False) | np.insert(equal, 0, False)]
-    digests = np.zeros(len(order), np.uint64)
-    digests[tied] = [_digest(log.user_ids[log.users[row]], log.item_ids[log.items[row]]) for row in tied]
-    return np.lexsort((log.items, digests, log.times, log.users))
+    order = by_user_and_time(log.users, log.times)
+    places, groups = ties(order, log.users, log.times)
+    rows = order[places]
+    digests = [_digest(log.user_ids[log.users[row]], log.item_ids[log.items[row]]) for row in rows]
+    order[places] = rows[np.lexsort((log.items[rows], np.array(digests, np.uint64), groups))]
+    return order
 
 
 def _digest(user: str, item: str) -> int:
@@ -304,22 +345,3 @@ def _repeat_note(log: _Log, order: NDArray[np.int64]) -> tuple[str, ...]:
     fields = (log.users, log.items, log.times)
     count = int(np.logical_and.reduce([np.diff(field[order]) == 0 for field in fields]).sum())
     return (f"{count:,} interactions repeat another (same user, item and time): kept",) if count else ()
-
-
-def _written(time: float) -> str:
-    """The shortest text that reads back as the same number."""
-    return str(int(time)) if time.is_integer() else repr(time)
-
-
-def _write(path: Path, header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    try:
-        with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines("\t".join(_plain(path, cell) for cell in row) + "\n" for row in [header, *rows])
-    except OSError as error:
-        raise BenchError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _plain(path: Path, cell: str) -> str:
-    if not {"\t", "\n", "\r", "\0"}.isdisjoint(cell):
-        raise BenchError(f"{path}: {cell!r} holds a tab, a line break or a NUL, which atomic files cannot store")
-    return cell

@@ -1,0 +1,97 @@
+"""The text of items: tables, maps and records become columns of one line each, cleaned by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from bench.data import markup
+from bench.data.formats.columns import KEY, USER, normalised
+from bench.data.formats.delimited import Delimited
+from bench.data.formats.opening import Source
+from bench.data.formats.records import Parquet, Records, written
+from bench.errors import BenchError
+
+Table = Delimited | Records | Parquet
+TEXT = "text"  # the column of a map from items to sentences
+LISTS = ("categories", "category", "genres", "genre", "tags")  # whose parts may stand between bars
+NEVER = ("image", "images", "imurl", "image_url", "url", "videos", "also_buy", "also_bought", "also_view", "related")
+
+
+@dataclass
+class Catalogue:
+    """Text columns by item. ``again`` counts items that came twice with another text: the first is kept."""
+
+    text: dict[str, dict[str, str]] = field(default_factory=dict)
+    columns: dict[str, None] = field(default_factory=dict)
+    again: int = 0
+    marked: int = 0
+
+    def add(self, item: str, cells: Mapping[str, str]) -> None:
+        """What one line says of an item; what an earlier one has left empty is filled in."""
+        held = self.text.setdefault(item, {})
+        clean = {name: self._cleaned(name, cell) for name, cell in cells.items()}
+        self.again += any(held.get(name, text) != text for name, text in clean.items() if text)
+        self.columns.update(dict.fromkeys(clean))
+        held.update({name: text for name, text in clean.items() if text and not held.get(name)})
+
+    def column(self, name: str, items: Sequence[str]) -> tuple[str, ...]:
+        """The text of these items, "" where there is none."""
+        return tuple(self.text.get(item, {}).get(name, "") for item in items)
+
+    def _cleaned(self, name: str, cell: str) -> str:
+        cell = cell.replace("\\n", " ").replace("\\t", " ") if "\\" in cell else cell
+        self.marked += markup.is_marked_up(cell)
+        text = markup.plain(cell)
+        return text.replace("|", ", ") if name in LISTS and "|" in text and "," not in text else text
+
+
+def of_table(found: Catalogue, table: Table, key: str, fields: Sequence[str]) -> None:
+    """Add a table's text columns: those asked for, or all that hold words."""
+    wanted = [column for column in table.columns if column != key and (not fields or _name(column) in fields)]
+    wanted = [column for column in wanted if fields or normalised(column) not in (*NEVER, *KEY.split(), *USER.split())]
+    cells: dict[str, list[str]] = {name: [] for name in (key, *wanted)}
+    for batch in table.batches([key, *wanted]):
+        for name, held in cells.items():
+            held += [text or "" for text in batch[name].cast(pa.string()).to_pylist()]
+    kept = [name for name in wanted if fields or any(map(_has_words, cells[name]))]
+    for row, item in enumerate(cells[key]):
+        if item.strip():
+            found.add(item, {_name(name): cells[name][row] for name in kept})
+
+
+def of_map(found: Catalogue, source: Source, held: Mapping[str, Any], fields: Sequence[str]) -> None:
+    """Add ``{item: sentence}`` or ``{item: {field: text}}``."""
+    for item, value in held.items():
+        cells = value if isinstance(value, Mapping) else {TEXT: value}
+        kept = {_name(name): written(cell) or "" for name, cell in cells.items() if not fields or _name(name) in fields}
+        found.add(str(item), {name: cell for name, cell in kept.items() if fields or name.lower() not in NEVER})
+    if fields:
+        return
+    for name in [
+        name for name in found.columns if not any(_has_words(held.get(name, "")) for held in found.text.values())
+    ]:
+        del found.columns[name]
+
+
+def require_fields(found: Catalogue, fields: Sequence[str], where: str) -> None:
+    """BenchError for a field that no file of items has."""
+    for name in fields:
+        if name not in found.columns:
+            raise BenchError(f"{where} has no text field '{name}'; got {', '.join(found.columns) or 'none'}")
+
+
+def _name(column: str) -> str:
+    """A column as it is called in a data set: without a type, a tab or a colon."""
+    return " ".join(column.partition(":")[0].split()) or "column"
+
+
+def _has_words(cell: str) -> bool:
+    """Whether a cell says anything: a number, a price, a link or a truth value says nothing of an item."""
+    text = cell.strip().lower()
+    if not any(letter.isalpha() for letter in text) or text.startswith(("http://", "https://", "data:image")):
+        return False
+    return text not in ("true", "false", "nan", "none", "null", "n/a")

@@ -1,0 +1,101 @@
+"""Which column of a table is the user, the item, the time, the rating, and which hold text: told by their names."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from bench.errors import BenchError, unknown
+
+USER = (
+    "user_id user userid uid reviewerid reviewer_id customer_id customerid customer visitor_id visitorid member_id "
+    "memberid account_id client_id username user_name user_hash session_id sessionid session reviewer u"
+)
+ITEM = (
+    "item_id item itemid iid parent_asin asin product_id productid product movie_id movieid isbn book_id business_id "
+    "article_id articleid track_id song_id artist_id game_id app_id appid listing_id content_id news_id goods_id sku "
+    "product_code stock_code stockcode recipe_id course_id video_id photo_id poi_id item_sku i"
+)
+TIME = (
+    "timestamp time unixreviewtime unix_time datetime date_time date created_at event_time event_timestamp "
+    "timestamp_ms time_ms ts review_time reviewtime review_date order_date purchase_date click_time "
+    "interaction_time invoicedate t"
+)
+RATING = "rating overall stars score rate ratings review_overall"
+NO_TIME = "none"  # asked for, says that no column is the time
+LONG_NAMES = [name for name in TIME.split() if len(name) > 5]  # a typing error in a short one makes another word
+KEY = f"id {ITEM}"  # in a catalogue, "id" alone is the item's
+LIST = "item_id_list"  # of RecBole's pre-split files
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The column of each role; "" where a table has none."""
+
+    user: str = ""
+    item: str = ""
+    time: str = ""
+    rating: str = ""
+
+
+def normalised(name: str) -> str:
+    """``"Customer ID:token"`` is ``customer_id``."""
+    return re.sub(r"\W+", "_", name.partition(":")[0].strip().lower()).strip("_")
+
+
+def guess(columns: Sequence[str], asked: Roles, where: str) -> Roles:
+    """The roles that are asked for, where the table has those columns, and those that names tell. BenchError where two
+    columns have an equal claim to one role.
+    """
+    names = {"user": USER, "item": ITEM, "time": TIME, "rating": RATING}
+    found = Roles(**{role: _column(columns, getattr(asked, role), words, where, role) for role, words in names.items()})
+    return replace(found, time="") if asked.time == NO_TIME else found
+
+
+def key_of(columns: Sequence[str], asked: str, where: str) -> str:
+    """The column of a catalogue that names its items; "" where there is none."""
+    return _column(columns, asked, KEY, where, "item")
+
+
+def validate_items(asked: Roles, columns: Sequence[str]) -> None:
+    """BenchError where a column that is asked for is in none of the tables, which have these ``columns``."""
+    for role in ("user", "item", "time", "rating"):
+        name = getattr(asked, role)
+        if name and not _named(columns, name) and (role, name) != ("time", NO_TIME):
+            raise unknown(f"column --{role}", name, columns)
+
+
+def likely_time(columns: Sequence[str]) -> str:
+    """A column that is called nearly as time stamps are, or something with "time" or "date"; "" where there is none."""
+    near = (name for name in columns if difflib.get_close_matches(normalised(name), LONG_NAMES, 1, 0.85))
+    return next(near, next((name for name in columns if "time" in name.lower() or "date" in name.lower()), ""))
+
+
+def told(columns: Iterable[str]) -> bool:
+    """Whether any of these is the name of a role: a first line of such names is a header."""
+    known = {*map(_joined, f"{USER} {ITEM} {TIME} {RATING} {LIST} id title name".split())}
+    return any(_joined(column) in known for column in columns)
+
+
+def _column(columns: Sequence[str], asked: str, names: str, where: str, role: str) -> str:
+    if found := _named(columns, asked):
+        return found
+    by_name: dict[str, list[str]] = {}
+    for column in columns:
+        by_name.setdefault(_joined(column), []).append(column)
+    claims = next((by_name[name] for name in map(_joined, names.split()) if name in by_name), [""])
+    if len(claims) > 1:
+        raise BenchError(f"{where}: {' and '.join(claims)} may both be the {role}; name one with --{role}")
+    return claims[0]
+
+
+def _joined(name: str) -> str:
+    """``artistID`` and ``artist_id`` are one name."""
+    return normalised(name).replace("_", "")
+
+
+def _named(columns: Sequence[str], asked: str) -> str:
+    """A column by its name, or by its name without ``:type``; "" where there is none."""
+    return next((column for column in columns if asked and asked in (column, column.partition(":")[0])), "")

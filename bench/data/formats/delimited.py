@@ -1,0 +1,195 @@
+"""Tables in text: CSV, TSV, ``::`` and RecBole's atomic files, streamed. Every cell is the text that stands there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+from pyarrow import csv as arrow
+
+from bench.data.formats import columns
+from bench.data.formats.opening import HEAD, Source, reading
+from bench.errors import BenchError
+
+BLOCK = 1 << 24  # bytes
+LONGEST = 4096  # letters of a cell in quotation marks that the beginning of a file may end in
+SEPARATORS = ("\t", ",", ";", "|")
+DOUBLE, UNIT = "::", "\x1f"  # MovieLens parts its cells by two colons, which become one sign that no text has
+ATOMIC = (".inter", ".item", ".user")
+RATED = ("user_id", "item_id", "rating", "timestamp")  # MovieLens, which has no header
+MOVIES = ("item_id", "title", "genres")
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """A table in text. ``header``: whether its first line names the columns; else they are called by number, or as in
+    MovieLens.
+    """
+
+    source: Source
+    separator: str
+    quoted: bool
+    header: bool
+    columns: tuple[str, ...]
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
+        """The wanted columns as text, piece by piece. BenchError where a line has more or fewer cells."""
+        options = {
+            "read_options": arrow.ReadOptions(
+                column_names=list(self.columns), skip_rows=int(self.header), block_size=BLOCK
+            ),
+            "parse_options": arrow.ParseOptions(
+                delimiter=UNIT if self.separator == DOUBLE else self.separator,
+                quote_char='"' if self.quoted else False,
+                newlines_in_values=self.quoted,
+            ),
+            "convert_options": arrow.ConvertOptions(
+                column_types=dict.fromkeys(wanted, pa.string()), include_columns=list(wanted), check_utf8=False
+            ),
+        }
+        try:
+            with self._input() as file:
+                for batch in arrow.open_csv(file, **options):
+                    yield {name: batch.column(name) for name in wanted}
+        except pa.ArrowInvalid as error:
+            raise BenchError(self._wrong_line(error)) from error
+
+    def _input(self) -> Any:
+        if self.separator == DOUBLE:
+            return _joined(self.source)
+        if self.source.encoding == "utf-8" and not self.source.compression:
+            return pa.memory_map(str(self.source.path))
+        return reading(self.source)
+
+    def _wrong_line(self, error: Exception) -> str:
+        """What Arrow stumbled over, with its line: looked for slowly, since this ends the import."""
+        with reading(self.source) as file, closing(self._rows(file)) as rows:
+            for number, cells in rows:
+                if len(cells) not in (0, len(self.columns)):
+                    return (
+                        f"{self.source.path}, line {number}: {len(cells)} cells where the "
+                        f"{'header' if self.header else 'first line'} has {len(self.columns)}"
+                    )
+        cause = " ".join(str(error).split())[:160]
+        return f"'{self.source.path}' is not a table parted by {self.separator!r}: {cause}"
+
+    def _rows(self, file: BinaryIO) -> Generator[tuple[int, list[str]], None, None]:
+        lines = io.TextIOWrapper(file, "utf-8-sig", newline="" if self.quoted else None)
+        try:
+            if self.quoted:
+                reader = csv.reader(lines, delimiter=self.separator)
+                yield from ((reader.line_num, cells) for cells in reader)
+            else:
+                cut = (line.rstrip("\n").split(self.separator) if line.strip() else [] for line in lines)
+                yield from enumerate(cut, start=1)
+        finally:
+            lines.detach()
+
+
+def delimited(source: Source) -> Delimited | None:
+    """The table that a text holds; None where it has one column, or its lines have no cells in common."""
+    head = source.head.decode()
+    lines = head.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = [line for line in (lines if len(source.head) < HEAD // 2 else lines[:-1]) if line.strip()][:200]
+    separator = _separator(lines[0])
+    if not separator:
+        return None
+    quoted = separator != DOUBLE and source.path.suffix not in ATOMIC and _is_quoted(head, separator)
+    first = next(csv.reader([lines[0]], delimiter=separator)) if quoted else lines[0].split(separator)
+    names = [cell.strip() for cell in first]
+    header = columns.told(names) or not any(_is_number(name) for name in names)
+    if not header or (separator == DOUBLE and not columns.told(names)):
+        return Delimited(source, separator, quoted, False, _unnamed(separator, lines, len(first)))
+    return Delimited(source, separator, quoted, True, _distinct(names))
+
+
+def _separator(line: str) -> str:
+    """What parts the cells of a line: the sign that it has most of, outside quotation marks."""
+    if line.count(DOUBLE) >= 1 and "\t" not in line and "," not in line.partition(DOUBLE)[0]:
+        return DOUBLE
+    bare = "".join(part for part in line.split('"')[::2])
+    counts = Counter({sign: bare.count(sign) for sign in SEPARATORS})
+    best = max(SEPARATORS, key=counts.__getitem__)
+    return best if counts[best] else ""
+
+
+def _is_quoted(head: str, separator: str) -> bool:
+    """Whether quotation marks hold cells together. Commas need them; tabs mostly stand in text that has none, where a
+    title may begin with one.
+    """
+    if separator != "\t":
+        return True
+    begins = any(cell.startswith('"') for line in head.split("\n") for cell in line.split(separator))
+    reader, widths, read = csv.reader(io.StringIO(head), delimiter=separator, strict=True), set[int](), 0
+    try:
+        for row in reader:
+            widths.add(len(row))
+            read = reader.line_num
+    except csv.Error:  # a cell that has not ended where the head does, or a mark that is none of quoting
+        left = "\n".join(head.split("\n")[read:])
+        if len(head) < HEAD // 2 or len(left) > LONGEST:
+            return False
+    return begins and len(widths - {0}) == 1
+
+
+def _unnamed(separator: str, lines: Sequence[str], width: int) -> tuple[str, ...]:
+    """Names of columns that have none: those of MovieLens for its shapes, numbers from 1 for all others."""
+    rows = [line.split(separator) for line in lines]
+    if separator in (DOUBLE, "\t") and width == 4 and all(_is_number(cell) for row in rows for cell in row[2:]):
+        return RATED
+    if separator == DOUBLE and width == 3:
+        return MOVIES
+    return tuple(str(number) for number in range(1, width + 1))
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of all columns; a nameless one, as of pandas' index, and a second of one name are called by number."""
+    named = [name or f"column {number}" for number, name in enumerate(names, 1)]
+    seen = Counter[str]()
+    found = []
+    for number, name in enumerate(named, 1):
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} (column {number})")
+    return tuple(found)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.strip())
+    except ValueError:
+        return False
+    return True
+
+
+def _joined(source: Source) -> Any:
+    """The content with one sign for two colons, a piece of whole lines at a time."""
+
+    class Joined(io.RawIOBase):
+        def __init__(self) -> None:
+            self.context = reading(source)
+            self.file, self.left = self.context.__enter__(), b""
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            if not self.left:
+                lines = itertools.chain(self.file.readlines(BLOCK))
+                self.left = b"".join(lines).replace(DOUBLE.encode(), UNIT.encode())
+            count = min(len(buffer), len(self.left))
+            buffer[:count], self.left = self.left[:count], self.left[count:]
+            return count
+
+        def close(self) -> None:
+            if not self.closed:
+                self.context.__exit__(None, None, None)
+            super().close()
+
+    return io.BufferedReader(Joined(), BLOCK)

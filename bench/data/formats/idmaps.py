@@ -1,0 +1,119 @@
+"""Files that say which id a number stands for: ``.item2id``, JSON maps, nested or not, lists of ids."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+
+HEADS = ("item", "item_id", "item_id:token")  # a first line that begins so names columns
+BESIDE = (".ids.txt", ".ids.json", ".item2id", ".items.txt", ".item")  # what may name the rows of a file beside it
+SPECIAL = re.compile(r"\[[A-Za-z_]+\]\s*[\n\t]")
+FORWARD, BACKWARD = "{}2id", "id2{}"  # the maps in MTGRec's id_mapping.json and P5's datamaps.json
+
+
+def beside(path: Path) -> Path | None:
+    """The file beside ``path``, under its name without its last ending or up to the first dot, that says which item
+    each of its numbers is.
+    """
+    stems = dict.fromkeys([path.stem, path.name.partition(".")[0]])
+    files = (path.with_name(stem + ending) for stem in stems for ending in BESIDE)
+    return next((file for file in files if file.is_file() and file != path), None)
+
+
+def numbers(path: Path, of: str = "item") -> dict[str, str]:
+    """Original ids by number: of an ``.item2id`` (``id<TAB>number``), of a JSON map from ids to numbers, or from a file
+    that names the items in order, whose first has the number 0. A JSON of several maps is asked for ``item2id``.
+
+    ``[PAD]``, which holds number 0 in some, is a name like any other. BenchError where one number has two ids.
+    """
+    text = text_of(path)
+    if _is_json(text):
+        return _turned(path, _pairs(path, parsed(path, text), of))
+    lines = [line.split("\t") for line in lines_of(text)]
+    if lines[0][0] in HEADS:
+        return _turned(path, ((line[0], str(row)) for row, line in enumerate(lines[1:])))
+    if all(len(line) == 2 and line[1].strip().isdecimal() for line in lines):
+        return _turned(path, ((item, number.strip()) for item, number in lines))
+    return _turned(path, ((line[0].strip(), str(row)) for row, line in enumerate(lines)))
+
+
+def has_users(path: Path) -> bool:
+    """Whether a file has a map of users beside that of items."""
+    text = text_of(path)
+    held = parsed(path, text) if _is_json(text) else None
+    return isinstance(held, Mapping) and any(name.format("user") in held for name in (FORWARD, BACKWARD))
+
+
+def text_of(path: Path) -> str:
+    """The text of a file, of which there must be some, in UTF-8."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise BenchError(f"cannot read '{path}': {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BenchError(f"'{path}' is not text in UTF-8; give a map or a list of ids") from error
+    if not text.strip():
+        raise BenchError(f"'{path}' is empty; give a map or a list of ids")
+    return text
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines that say something. Only line ends part them: words may hold what else Unicode calls a line break."""
+    return [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+
+
+def parsed(path: Path, text: str) -> Any:
+    """The value of a JSON text, in which no key may stand twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+        if twice:
+            raise BenchError(f"'{path}' names {len(twice):,} items twice, the first is '{twice[0]}'; keep one of each")
+        return dict(pairs)
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise BenchError(f"'{path}' is not valid JSON: {error}") from error
+
+
+def _is_json(text: str) -> bool:
+    """A list of ids may begin with "[PAD]"."""
+    return text.lstrip().startswith(("{", "[")) and not SPECIAL.match(text.lstrip())
+
+
+def _pairs(path: Path, held: Any, of: str) -> Iterable[tuple[str, str]]:
+    """Ids with their numbers."""
+    forward, backward = FORWARD.format(of), BACKWARD.format(of)
+    if isinstance(held, Mapping) and isinstance(held.get(forward), Mapping):
+        held = held[forward]
+    elif isinstance(held, Mapping) and isinstance(held.get(backward), Mapping):
+        return [(str(name), str(number)) for number, name in held[backward].items()]
+    elif isinstance(held, Mapping) and isinstance(held.get(backward), list):
+        held = held[backward]
+    if isinstance(held, Mapping):
+        nested = [key for key, value in held.items() if isinstance(value, Mapping | list)]
+        if nested:
+            raise BenchError(
+                f"'{path}' holds several maps ({', '.join(held)}) and none is {forward} or {backward}; "
+                "call the map so, or give a file with that one alone"
+            )
+        return [(str(name), str(number)) for name, number in held.items()]
+    if not isinstance(held, list):
+        raise BenchError(f"'{path}' must hold a map of ids or a list of them; got {held!r}")
+    return [(str(name), str(row)) for row, name in enumerate(held)]
+
+
+def _turned(path: Path, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, number in pairs:
+        if number in found:
+            raise BenchError(f"'{path}' gives the number {number} to both '{found[number]}' and '{name}'")
+        found[number] = name
+    return found

@@ -1,0 +1,163 @@
+"""Records: JSON lines, a JSON list of objects, or Python literals as Amazon's metadata of 2014; and Parquet."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.data.formats import columns
+from bench.data.formats.opening import Source, reading, text_of
+from bench.errors import BenchError
+
+AT_ONCE = 50_000  # records
+SAMPLE = 1000  # records that tell the columns
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Records:
+    """Objects with the same keys, more or less; ``whole`` where they are one JSON list, which is read at once."""
+
+    source: Source
+    columns: tuple[str, ...]
+    whole: bool = False
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
+        """The wanted columns as text, piece by piece; null where a record lacks one."""
+        records = iter(self.records())
+        while some := list(itertools.islice(records, AT_ONCE)):
+            yield {name: pa.array([written(record.get(name)) for record in some], pa.string()) for name in wanted}
+
+    def records(self) -> Iterator[Record]:
+        if self.whole:
+            yield from parsed(self.source)
+            return
+        with reading(self.source) as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield _record(self.source, number, line)
+
+
+@dataclass(frozen=True)
+class Parquet:
+    """A Parquet table. Numbers and dates stay what they are; dictionaries become text."""
+
+    source: Source
+    columns: tuple[str, ...]
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
+        """The wanted columns, piece by piece."""
+        try:
+            for batch in pq.ParquetFile(self.source.path).iter_batches(columns=list(wanted), batch_size=1 << 20):
+                yield {name: _plain(batch.column(name)) for name in wanted}
+        except (pa.ArrowException, OSError) as error:
+            raise BenchError(f"'{self.source.path}' is corrupt: {' '.join(str(error).split())[:160]}") from error
+
+
+def parquet(source: Source) -> Parquet:
+    """The table in a source that begins as Parquet does."""
+    try:
+        names = tuple(pq.read_schema(source.path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise BenchError(f"'{source.path}' is corrupt: {' '.join(str(error).split())[:160]}") from error
+    return Parquet(source, names)
+
+
+def is_lines(source: Source) -> bool:
+    """Whether a text that begins with a bracket is an object on every line, and not one JSON value."""
+    lines = [line for line in source.head.decode().splitlines() if line.strip()]
+    if not lines[0].lstrip().startswith("{"):
+        return False
+    try:
+        first = _object(lines[0])
+    except ValueError:
+        return False
+    return len(lines) > 1 or columns.told(first)
+
+
+def of_lines(source: Source) -> Records:
+    """Records, one on each line; the first thousand tell the columns."""
+    found: dict[str, None] = {}
+    for record in itertools.islice(Records(source, ()).records(), SAMPLE):
+        found.update(dict.fromkeys(record))
+    return Records(source, tuple(found))
+
+
+def of_list(source: Source, records: Sequence[Record]) -> Records:
+    """Records that are one JSON list."""
+    return Records(source, tuple(dict.fromkeys(key for record in records for key in record)), whole=True)
+
+
+def parsed(source: Source) -> Any:
+    """The one JSON value of a text; numbers stay text, as they are written. No key may stand twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
+            raise BenchError(f"'{source.path}' has the key '{twice}' twice; keep one of them")
+        return found
+
+    try:
+        return json.loads(text_of(source), parse_int=str, parse_float=str, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise BenchError(f"'{source.path}' is not valid JSON: {error}") from error
+
+
+def written(value: Any) -> str | None:
+    """A value as one text: lists with commas between their parts, however deep; None where there is nothing."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        parts = (f"{key}: {text}" for key, held in value.items() if (text := written(held)))
+        return ", ".join(parts)
+    if isinstance(value, list | tuple):
+        return ", ".join(text for part in value if (text := written(part)))
+    return str(value)
+
+
+def _record(source: Source, number: int, line: bytes) -> Record:
+    try:
+        return _object(line.decode("utf-8-sig"))
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        cause = " ".join(str(error).split())[:120]
+        raise BenchError(
+            f"{source.path}, line {number}: neither a JSON object nor a Python literal: {cause}"
+        ) from error
+
+
+def _object(line: str) -> Record:
+    """A line of JSON, or of a Python literal, which is read and never run."""
+    try:
+        found = json.loads(line, parse_int=str, parse_float=str)
+    except ValueError:
+        if "'" not in line:
+            raise
+        found = ast.literal_eval(line.strip())
+    if not isinstance(found, dict):
+        raise ValueError(f"found a {type(found).__name__}")
+    return found
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.dictionary_decode()
+        kind = column.type
+    if pa.types.is_nested(kind) or pa.types.is_boolean(kind):
+        return pa.array([written(value) for value in column.to_pylist()], pa.string())
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    if pa.types.is_decimal(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return column.cast(pa.string())
+    return column

@@ -1,0 +1,192 @@
+"""Time stamps: numbers that keep all their digits, and what those numbers mean.
+
+Seconds of today have 10 digits, nanoseconds 19; a float holds 15 or 16. So whole numbers stay whole to the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bench.data.dataset import EXACT, Times
+
+LARGEST = 2**63 - 1
+DIGITS_OF_INT64 = 19
+ABSENT = -(2**63)
+NUMBER, DATE, DECIMAL = "number", "date", "decimal"
+BILLION = 10**9
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+ISO = "needed is a number or an ISO date such as 2024-01-31 or 2024-01-31T12:00:00Z"
+DATES = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?(Z|z| UTC|[+-]\d\d(?::?\d\d)?)?)?")
+UNITS = {10**9: "seconds", 10**6: "milliseconds", 10**3: "microseconds", 1: "nanoseconds"}
+# The least number, its unit, and whether it is one: what a clock shows between 1990 and 2080 and calendars since 1900.
+MEANINGS = (
+    (0, "small numbers", False),
+    (19_000_101, "days as YYYYMMDD", True),
+    (21_000_000, "numbers", False),
+    (630_000_000, "seconds", True),
+    (3_500_000_000, "numbers", False),
+    (630_000_000_000, "milliseconds", True),
+    (3_500_000_000_000, "numbers", False),
+    (19_000_101_000_000, "moments as YYYYMMDDhhmmss", True),
+    (21_000_000_000_000, "numbers", False),
+    (630_000_000_000_000, "microseconds", True),
+    (3_500_000_000_000_000, "numbers", False),
+    (19_000_101_000_000_000, "moments as YYYYMMDDhhmmssmmm", True),
+    (21_000_000_000_000_000, "numbers", False),
+    (630_000_000_000_000_000, "nanoseconds", True),
+    (3_500_000_000_000_000_000, "numbers", False),
+)
+
+
+class UnreadableError(ValueError):
+    """A text that is no number, and the ``row`` that it stands in."""
+
+    def __init__(self, row: int, needed: str) -> None:
+        super().__init__(needed)
+        self.row = row
+
+
+def numbers(texts: NDArray[np.object_] | Sequence[str]) -> Times:
+    """``[rows]`` as int64 where all are whole, else as float64.
+
+    Raises UnreadableError for what is no finite number, or has more digits than can be kept in order.
+    """
+    try:
+        return np.asarray(pa.array(texts, pa.string()).cast(pa.int64()))
+    except pa.ArrowInvalid:
+        pass
+    encoded = pa.array(texts, pa.string()).dictionary_encode()
+    unique, inverse = encoded.dictionary.to_pylist(), np.asarray(encoded.indices)
+    wrong = [place for place, text in enumerate(unique) if not _is_finite(text)]
+    if wrong:  # in the order in which they come
+        raise UnreadableError(int(np.flatnonzero(inverse == wrong[0])[0]), "needed is a finite number")
+    exact = [Decimal(text.strip()) for text in unique]
+    if all(value == value.to_integral_value() for value in exact if abs(value) < LARGEST):
+        whole = np.array([_whole(value, inverse, place) for place, value in enumerate(exact)], np.int64)
+        return np.take(whole, inverse)
+    return np.take(np.array(_floats(exact, inverse), np.float64), inverse)
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return (
+            len(text) < 400
+            and "_" not in text
+            and Decimal(text.strip()).is_finite()
+            and abs(float(text)) < float("inf")
+        )
+    except (InvalidOperation, ValueError):
+        return False
+
+
+def _whole(value: Decimal, inverse: NDArray[np.int32], place: int) -> int:
+    if abs(value) > LARGEST:
+        row = int(np.flatnonzero(inverse == place)[0])
+        raise UnreadableError(row, f"whole numbers of up to {DIGITS_OF_INT64} digits (below 2^63) can be kept in order")
+    return int(value)
+
+
+def _floats(exact: Sequence[Decimal], inverse: NDArray[np.int32]) -> list[float]:
+    """Floats, each of one number: two that become one float would be a tie that the file does not have."""
+    found: dict[float, Decimal] = {}
+    for place, value in enumerate(exact):
+        other = found.setdefault(float(value), value)
+        if other != value or (abs(value) > EXACT and float(value) != value):
+            row = int(np.flatnonzero(inverse == place)[0])
+            raise UnreadableError(row, "a fraction with so many digits cannot be kept in order; write whole numbers")
+    return [float(value) for value in exact]
+
+
+def batch(column: pa.Array) -> tuple[NDArray[np.int64], str]:
+    """Time stamps of a piece of a column as whole numbers, and their kind: ``number`` as they are written, ``date`` in
+    nanoseconds since 1970, or ``decimal``, billionths. Where nothing stands, the number is ``ABSENT``.
+
+    Raises UnreadableError for what is neither a number nor an ISO date.
+    """
+    kind = column.type
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return _filled(column.cast(pa.timestamp("ns", getattr(kind, "tz", None)), safe=False).cast(pa.int64())), DATE
+    if pa.types.is_integer(kind):
+        return _filled(column.cast(pa.int64())), NUMBER
+    texts = column.cast(pa.string()) if pa.types.is_floating(kind) else column
+    try:
+        return _filled(texts.cast(pa.int64())), NUMBER
+    except pa.ArrowInvalid:
+        pass
+    encoded = texts.dictionary_encode()
+    codes = np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
+    found, what = _unique(encoded.dictionary.to_pylist(), codes)
+    return np.append(found, ABSENT)[codes], what
+
+
+def _filled(column: pa.Array) -> NDArray[np.int64]:
+    return np.asarray(column.fill_null(ABSENT), np.int64)
+
+
+def _unique(texts: Sequence[str], codes: NDArray[np.int32]) -> tuple[NDArray[np.int64], str]:
+    """The stamps that distinct texts mean. Whichever kind the first text has, all must have."""
+    there = [place for place, text in enumerate(texts) if text.strip()]
+    found = np.full(len(texts), ABSENT, np.int64)
+    if not there:
+        return found, NUMBER
+    kind = NUMBER if _is_finite(texts[there[0]]) else DATE
+    exact = []
+    for place in there:
+        stamp = _decimal(texts[place]) if kind == NUMBER else _date(texts[place])
+        if stamp is None:
+            needed = "needed is a finite number, as on other lines" if kind == NUMBER else ISO
+            raise UnreadableError(int(np.flatnonzero(codes == place)[0]), needed)
+        exact.append(stamp)
+    if kind == NUMBER and any(stamp != stamp.to_integral_value() for stamp in exact):
+        kind, exact = DECIMAL, [stamp * BILLION for stamp in exact]
+    for place, stamp in zip(there, exact, strict=True):
+        if abs(stamp) > LARGEST or stamp != stamp.to_integral_value():
+            raise UnreadableError(int(np.flatnonzero(codes == place)[0]), "more digits than can be kept in order")
+        found[place] = int(stamp)
+    return found, kind
+
+
+def _decimal(text: str) -> Decimal | None:
+    return Decimal(text.strip()) if _is_finite(text) else None
+
+
+def _date(text: str) -> Decimal | None:
+    """Nanoseconds since 1970 of an ISO date; without a time zone it is in UTC."""
+    match = DATES.fullmatch(text.strip())
+    if not match:
+        return None
+    day, clock, fraction, zone = match.groups(default="")
+    zone = f"{zone}:00" if len(zone) == 3 else zone
+    offset = "+00:00" if zone in ("", "Z", "z", " UTC") else zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
+    try:
+        at = datetime.fromisoformat(f"{day}T{(clock or '00:00').replace('.', ':')}{offset}")
+    except ValueError:
+        return None
+    return Decimal(int((at - EPOCH) // timedelta(seconds=1))) * BILLION + Decimal(fraction[:9].ljust(9, "0") or 0)
+
+
+def unit(times: NDArray[np.int64], kind: str) -> tuple[NDArray[np.int64], str]:
+    """The stamps in the largest unit that keeps them whole, and what they are in words.
+
+    Raises UnreadableError where seconds and milliseconds, or other units, stand in one column.
+    """
+    if kind != NUMBER:
+        step = next(step for step in (10**9, 10**6, 10**3, 1) if not (times % step).any())
+        return times // step, f"{'dates' if kind == DATE else 'decimal numbers'}, kept as {UNITS[step]}"
+    sizes = np.digitize(np.abs(times).astype(np.float64), [low for low, _, _ in MEANINGS])
+    kinds = np.unique(sizes[times != 0])
+    clocks = [size for size in kinds if MEANINGS[size - 1][2]] if len(kinds) else []
+    if len(clocks) > 1:
+        rows = [int(np.argmax(sizes == size)) for size in clocks[:2]]
+        both = " and ".join(f"{MEANINGS[sizes[row] - 1][1]} ({times[row]})" for row in rows)
+        raise UnreadableError(max(rows), f"the column mixes {both}; write all in one unit")
+    if len(clocks) == 1 and len(kinds) == 1:
+        return times, MEANINGS[clocks[0] - 1][1]
+    return times, "numbers of no known unit"
