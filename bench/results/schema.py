@@ -54,7 +54,7 @@ class SchemeFacts:
 
     @property
     def stated(self) -> dict[str, Any]:
-        """The settings, the ``recipe``, and ``files``: the start of the digest of what it reads; where there are any."""
+        """The settings; where there are any, the ``recipe`` and ``files``, the start of the digest of what it reads."""
         further = {"recipe": self.recipe, "files": self.inputs[:8]}
         return {**self.settings, **{name: value for name, value in further.items() if value}}
 
