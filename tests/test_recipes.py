@@ -65,3 +65,16 @@ def test_recipes_are_lines_and_settings() -> None:
     assert Recipe("a paper").contract == {}
     with pytest.raises(BenchError, match="unknown setting 'epoch'"):
         changed(Contract(), {"epoch": "3"})
+
+
+def test_a_row_by_a_recipe_is_apart_and_says_so(bench, quick, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    mine = tmp_path / "mine.py"
+    mine.write_text("from bench.recipes import Recipe\nMINE = Recipe('a paper', contract={'beam_width': '21'})\n")
+    words = ["run", "--id-scheme=numeric/random", *quick, "--results", tmp_path / "results"]
+    assert bench(*words, f"--recipe={mine}:MINE").code == 0
+    (stored,) = (tmp_path / "results").glob("runs/*/*/*/0/result.json")
+    assert json.loads(stored.read_text())["scheme"]["recipe"] == f"{mine}:MINE"
+    assert bench("report", "--results", tmp_path / "results").code == 0
+    assert f"(recipe={mine}:MINE)" in (tmp_path / "results" / "report.md").read_text()
+    assert bench(*words).code == 0
+    assert len(list((tmp_path / "results").glob("runs/*/*/*/0/result.json"))) == 2

@@ -245,6 +245,8 @@ def _labels(results: Sequence[Result]) -> dict[tuple[str, int, str], str]:
         if len({other.version for other in namesakes}) > 1:
             label += f"@{scheme.version}"
         varying = differing([other.stated for other in namesakes])
+        if scheme.recipe and "recipe" not in varying:
+            varying = ["recipe", *varying]  # a row of its own, which says so where no other row is beside it too
         if varying:
             label += " (" + ", ".join(f"{key}={scheme.stated.get(key, 'none')}" for key in varying) + ")"
         labels[_scheme_key(result)] = visible(label)

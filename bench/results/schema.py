@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from bench.evaluation.warm_cold import KINDS
@@ -196,7 +196,7 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
             if name in stored["kinds"]
         },
         "identifiers": None if identifiers is None else IdentifierFacts.of(identifiers),
-        "costs": Costs(**{each.name: _cost(stored["costs"][each.name]) for each in fields(Costs)}),
+        "costs": _costs(stored["costs"]),
         "training": stored["training"],
         "files": {str(name): str(digest) for name, digest in stored["files"].items()},
     }
@@ -210,5 +210,8 @@ def _metrics(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, flo
     return {reading: {name: float(value) for name, value in stored[reading].items()} for reading in READINGS}
 
 
-def _cost(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _costs(stored: Mapping[str, Any]) -> Costs:
+    """Costs that have a default may be absent: nobody measured them."""
+    needed = {each.name: stored[each.name] for each in fields(Costs) if each.default is MISSING}
+    found = {each.name: stored.get(each.name) for each in fields(Costs)} | needed
+    return Costs(**{name: None if value is None else float(value) for name, value in found.items()})

@@ -150,7 +150,7 @@ def write_cell(
     ranks = draw_ranks(users, quality, seed + len(scheme), shared)
     seen: dict[str, Any] = settings or {}
     facts: dict[str, Any] = {"name": scheme, "version": version, "settings": seen, "kind": kind}
-    facts |= {"inputs": inputs, "leaks": leaks, "source": "0badc0de"}
+    facts |= {"inputs": inputs, "leaks": leaks, "source": "0badc0de", "recipe": ""}
     cell = cell_json(ranks, dataset=dataset, scheme=facts, seed=seed, **said)
     made = "+".join([f"{scheme}@{version}{inputs}", *(f"{key}={value}" for key, value in facts["settings"].items())])
     data = f"{dataset}-{cell['dataset']['fingerprint']}"
