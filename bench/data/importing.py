@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import plugins as entries
+from bench import plugins
 from bench.data import audit, sources
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import catalogue, columns, idmaps, kinds, sequences, shaping, stamps
@@ -112,7 +112,7 @@ def store(
     named = name or name_of(paths[0])
     if name != "" and name != name_of(Path(name)):
         raise BenchError(f"--name takes letters, digits, - and _; got '{name}'")
-    if named == sources.EMBEDDED or named in entries.offers(entries.DATASETS):
+    if named == sources.EMBEDDED or named in plugins.offers(entries.DATASETS):
         raise BenchError(f"'{named}' is the name of a data set that is installed; give another with --name")
     folder = sources.home(data_dir) / named
     if not force:
@@ -157,13 +157,13 @@ def _parts(paths: Sequence[Path], options: Options) -> list[Part]:
         parts = [kinds.recognise(file, asked, options.encoding) for file in inside]
         if path.is_dir():
             _refuse_several(path, [part.name for part in parts if part.kind == "interactions"])
-        found += parts if path.is_dir() else [kinds.validate_items(part) for part in parts]
+        found += parts if path.is_dir() else [kinds.check_used(part) for part in parts]
         if not inside:
             raise BenchError(f"the folder '{path}' holds no file that is read: {', '.join(sorted(ENDINGS))}")
     found += [
-        kinds.validate_items(kinds.recognise(path, asked, options.encoding, catalogue=True)) for path in options.items
+        kinds.check_used(kinds.recognise(path, asked, options.encoding, catalogue=True)) for path in options.items
     ]
-    columns.validate_items(asked, [column for part in found if part.table for column in part.table.columns])
+    columns.check_named(asked, [column for part in found if part.table for column in part.table.columns])
     if not any(part.kind == "catalogue" for part in found):
         named = [part.source.path for part in found]
         beside = [path for file in named for path in _beside(file) if path not in named]

@@ -142,7 +142,7 @@ def test_files_that_hold_something_else(tmp_path: Path) -> None:
         ("few.safetensors", "must have a list of 3 ids in its metadata under 'ids'"),
         *((name, "cannot read item vectors from") for name in ("bad.parquet", "bad.safetensors", "object.npy")),
         *((name, "cannot read item vectors from") for name in ("ragged.parquet", "absent.npy", "terabytes.npy")),
-        ("v.pkl", "item vectors come from .npy, .parquet, .safetensors; found"),
+        ("v.pkl", "item vectors come from .npy, .parquet, .safetensors; got"),
     ):
         assert said in refused(tmp_path / name)
 

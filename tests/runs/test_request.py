@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from bench import plugins
 from bench.contract import Contract
 from bench.data.dataset import Dataset, ItemTable
 from bench.data.splits import leave_one_out
@@ -80,7 +79,7 @@ def test_ids_stand_in_for_text_where_a_scheme_needs_it(scheme: Request, toy: Dat
 
 
 def test_the_id_stands_in_for_the_fields_that_are_read(toy: Dataset) -> None:
-    subject = plugins.load_scheme("semantic/rqkmeans")
+    subject = subjects.load_scheme("semantic/rqkmeans")
     of_brands = subject(replace(subject.Settings(), fields=("category",)))
     text = {**toy.items.text, "category": ("", *toy.items.text["category"][1:])}
     dataset = replace(toy, items=ItemTable(toy.items.ids, text))
@@ -97,10 +96,10 @@ def test_nothing_stands_in_where_that_is_refused_or_not_needed(
     strict = replace(scheme, dataset=bare, contract=replace(Contract(), missing_text="refuse"))
     with pytest.raises(BenchError, match="1 of 30 items have none, the first is 'i03'"):
         _ = strict.items
-    numbers = plugins.load_scheme("numeric/random")()
+    numbers = subjects.load_scheme("numeric/random")()
     assert replace(scheme, dataset=bare, subject=numbers).items is bare.items
     assert replace(baseline, dataset=bare).items is bare.items
-    unknown = plugins.load_scheme("semantic/rqkmeans")
+    unknown = subjects.load_scheme("semantic/rqkmeans")
     other = unknown(replace(unknown.Settings(), fields=("brand",)))
     with pytest.raises(BenchError, match="unknown text field 'brand'"):
         _ = replace(scheme, dataset=bare, subject=other).items

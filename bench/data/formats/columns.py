@@ -59,7 +59,7 @@ def key_of(columns: Sequence[str], asked: str, where: str) -> str:
     return _column(columns, asked, KEY, where, "item")
 
 
-def validate_items(asked: Roles, columns: Sequence[str]) -> None:
+def check_named(asked: Roles, columns: Sequence[str]) -> None:
     """BenchError where a column that is asked for is in none of the tables, which have these ``columns``."""
     for role in ("user", "item", "time", "rating"):
         name = getattr(asked, role)

@@ -88,7 +88,7 @@ def _of_value(source: Source, held: Any, asked: Roles, catalogue: bool = False) 
     return Part(source, "nothing", reason="it holds no records, no map of users to items and none of items to text")
 
 
-def validate_items(part: Part) -> Part:
+def check_used(part: Part) -> Part:
     """BenchError where a file that was named is nothing that is read."""
     if part.kind == "nothing":
         raise BenchError(f"'{part.source.path}' is not read: {part.reason}")
