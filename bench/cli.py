@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench import lists
+from bench.commands import data_audit
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 data = typer.Typer(no_args_is_help=True, help="Look at data sets.")
 app.add_typer(data, name="data")
+data.command("audit", epilog=data_audit.EPILOG)(data_audit.audit)
 ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")
 
@@ -266,6 +268,7 @@ def info(
 
     from bench import machine
     from bench.data import audit, sources
+    from bench.data.audit.order import time_notes
 
     found = sources.find(dataset, data_dir)
     if as_json:
@@ -277,7 +280,7 @@ def info(
         table.add_row(label, value)
     console = Console(highlight=False)
     console.print(table)
-    for note in found.notes:
+    for note in (*found.notes, *time_notes(found)):
         console.print(f"note: {note}", markup=False)
 
 

@@ -56,7 +56,7 @@ def read_atomic(folder: Path, name: str | None = None) -> Dataset:
     offsets = np.concatenate([[0], np.cumsum(np.bincount(log.users))]).astype(np.int64)
     sequences = Sequences(log.items[order].astype(np.int32), offsets)
     notes += text_notes + _repeat_note(log, order) + audit.order_notes(sequences)
-    return Dataset(path.stem, log.user_ids, items, sequences, log.times[order], notes)
+    return Dataset(path.stem, log.user_ids, items, sequences, log.times[order], notes, file_rows=order)
 
 
 def write_atomic(dataset: Dataset, folder: Path) -> None:
