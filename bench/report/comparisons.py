@@ -15,8 +15,8 @@ from bench.evaluation.metrics import Floats
 from bench.evaluation.paired import effect_size, holm, lift, pairwise, sign_flip
 from bench.evaluation.statistics import ends, resampled_means, resampled_over_seeds
 from bench.report.contracts import comparable
-from bench.report.results import UserTable
 from bench.report.rows import HEADLINE, Row
+from bench.report.user_table import UserTable
 
 LEVEL = 0.05  # of the corrected p below which a difference is called one
 ROUNDED = 12  # decimals kept of a user's value: means over seeds carry rounding errors

@@ -12,23 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from bench.errors import BenchError
-from bench.evaluation import several
-from bench.evaluation.metrics import Floats, Ranks
+from bench.evaluation.metrics import Floats
 from bench.files import require_readable
-
-if TYPE_CHECKING:
-    import pandas as pd  # `bench ls` reads results too, and waits for neither pandas nor Arrow where there are none
+from bench.report.user_table import COLUMNS, UserTable, user_table
 
 SEVERAL_TARGETS = 2  # schema of a result.json with several targets of a user; 1 is one target each
 SCHEMA = SEVERAL_TARGETS  # rises when an old reader would misunderstand
 EXAMPLE = "bench run --id-scheme textual,numeric --dataset ml-100k"
-COLUMNS = ["user", "target", "rank", "code_rank", "group_size", "popularity", "history_length"]
 READINGS = ("strict", "optimistic", "expected")
 KINDS = ("warm", "cold")  # of items; results of before they were told apart hold neither
 ROUNDING = 1e-5  # by how much a stored mean may differ from the mean of its users
@@ -55,7 +48,7 @@ class SchemeFacts:
     """What was compared. ``kind`` is ``scheme`` for identifiers and ``baseline`` for classical recommenders.
 
     ``leaks``: it was fitted on validation and test, to demonstrate a leak. ``source`` is a digest of its code, None in
-    results that hold none.
+    results that hold none. ``probe``: it only counts or draws.
     """
 
     name: str
@@ -64,6 +57,7 @@ class SchemeFacts:
     kind: str
     leaks: bool = False
     source: str | None = None
+    probe: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,18 +87,6 @@ class Costs:
     peak_memory_mb: float | None
 
 
-@dataclass(frozen=True, eq=False)
-class KindTable:
-    """Strict ``ranks [targets]`` of the targets of one kind among the items of that kind; ``owners`` number users."""
-
-    ranks: Floats
-    owners: NDArray[np.int64]
-
-    def values(self, name: str) -> Floats:
-        """``[users]``: a metric for each user who has a target of the kind."""
-        return several.per_user(self.ranks, self.owners, name)
-
-
 @dataclass(frozen=True)
 class KindFacts:
     """How many items, users and targets of one kind were measured, and the metrics as of the whole catalogue."""
@@ -116,30 +98,11 @@ class KindFacts:
 
 
 @dataclass(frozen=True, eq=False)
-class UserTable:
-    """Per-user results, all ``[users]`` and ordered by user: where the target came out, in which strata the user falls.
-
-    The order makes cells that tested the same users agree line by line. A user with several targets is one line:
-    ``targets`` joins them, ``popularity`` is their mean rounded up, so that 0 says that all are cold. ``ranks`` and
-    ``kinds`` alone are by target: ``kinds[name]`` holds the ranks of warm or cold targets among items of that kind.
-    """
-
-    users: NDArray[np.object_]
-    targets: NDArray[np.object_]
-    ranks: Ranks
-    popularity: NDArray[np.int64]
-    history_length: NDArray[np.int64]
-    kinds: Mapping[str, KindTable]
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-
-@dataclass(frozen=True, eq=False)
 class Result:
     """One finished cell. ``metrics`` is ``metrics[reading][name]`` with readings strict, optimistic and expected.
 
-    ``kinds`` holds the metrics of ``warm`` and ``cold`` items alone, where they were measured. ``place`` is the folder
+    ``kinds`` holds the metrics of ``warm`` and ``cold`` items alone, where they were measured. ``audit`` says what the
+    data can and cannot measure, None in results of before it was stored. ``place`` is the folder
     as it is written in reports: relative to the results folder.
     """
 
@@ -160,6 +123,7 @@ class Result:
     environment: Mapping[str, Scalar]
     created: str
     kinds: Mapping[str, KindFacts] = field(default_factory=dict)
+    audit: Mapping[str, Any] | None = None
     resampled: dict[str, Floats] = field(default_factory=dict)  # filled by bench.report.sampling
 
     @property
@@ -264,6 +228,7 @@ def _result(folder: Path, place: str, stored: Mapping[str, Any]) -> Result:
             kind=str(scheme["kind"]),
             leaks=bool(scheme.get("leaks", False)),
             source=scheme.get("source"),
+            probe=bool(scheme.get("probe", False)),
         ),
         contract=dict(stored["contract"]),
         contract_id=str(stored["contract_id"]),
@@ -277,6 +242,7 @@ def _result(folder: Path, place: str, stored: Mapping[str, Any]) -> Result:
         environment=dict(stored["environment"]),
         created=str(stored["created"]),
         kinds={name: _kind(stored[name]) for name in KINDS if stored.get(name) is not None},
+        audit=stored.get("audit"),
     )
 
 
@@ -336,46 +302,12 @@ def _empty_table(path: Path) -> BenchError:
 
 
 def _read_table(path: Path, kinds: Sequence[str]) -> UserTable:
-    import pandas as pd
+    import pandas as pd  # here: `bench ls` reads results too, and does not wait for pandas or Arrow
 
     try:
-        frame = pd.read_parquet(path)
-        frame = frame.iloc[np.argsort(frame["user"].to_numpy(object), kind="stable")]
-        columns = {name: _numbers(frame[name]) for name in COLUMNS[2:]}
-        return _user_table(frame, columns, kinds)
+        return user_table(pd.read_parquet(path), kinds)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged_table(path, error) from error
-
-
-def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], kinds: Sequence[str]) -> UserTable:
-    """From lines by target, sorted by user."""
-    users, first, owners = np.unique(frame["user"].to_numpy(object), return_index=True, return_inverse=True)
-    group_size = columns["group_size"].astype(np.int64)
-    better = np.where(np.isfinite(columns["rank"]), columns["rank"] - group_size, 0).astype(np.int64)
-    targets = frame["target"].to_numpy(object)
-    popularity, counts = columns["popularity"], np.bincount(owners)
-    if len(users) < len(frame):
-        targets = np.array([" ".join(map(str, held)) for held in np.split(targets, first[1:])], object)
-        popularity = np.ceil(np.bincount(owners, popularity) / counts)
-    return UserTable(
-        users,
-        targets,
-        Ranks(columns["code_rank"], better, group_size, owners if len(users) < len(frame) else None),
-        popularity.astype(np.int64),
-        columns["history_length"][first].astype(np.int64),
-        {name: _kind_table(frame, owners, name) for name in kinds},
-    )
-
-
-def _kind_table(frame: pd.DataFrame, owners: NDArray[np.int64], name: str) -> KindTable:
-    members = frame["cold"].to_numpy(bool) == (name == "cold")
-    ranks = _numbers(frame[f"{name}_rank"])[members]
-    return KindTable(ranks, np.unique(owners[members], return_inverse=True)[1])
-
-
-def _numbers(column: pd.Series[Any]) -> Floats:
-    """A nullable column as floats; null, a target that was not retrieved, becomes ``inf``."""
-    return column.to_numpy(dtype=np.float64, na_value=np.inf)
 
 
 def _check_agreement(result: Result, table: UserTable) -> None:

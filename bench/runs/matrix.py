@@ -17,13 +17,14 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from bench.data import sources
+from bench.data.audit.order import time_notes
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
 from bench.model.huggingface import content_digest
-from bench.runs import config
+from bench.runs import config, splitting
 from bench.runs.blame import blamed
 from bench.runs.progress import Display
 from bench.runs.request import Request
@@ -68,15 +69,16 @@ def execute(plan: Plan) -> list[Path]:
     display = Display(accelerator.is_main_process)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {config.PRESETS[preset].purpose}")
-    datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
-    unseen = [sources.find(name, plan.data_dir) for name in dict.fromkeys(plan.zero_shot)]
-    for dataset in (*datasets, *unseen):
-        for note in dataset.notes:
+    datasets = [splitting.ordered(sources.find(name, plan.data_dir), contract) for name in plan.datasets]
+    zero_shot = dict.fromkeys(plan.zero_shot)
+    unseen = [splitting.ordered(sources.find(name, plan.data_dir), contract)[0] for name in zero_shot]
+    for dataset in (*(dataset for dataset, _ in datasets), *unseen):
+        for note in (*dataset.notes, *time_notes(dataset)):
             display.say(f"{dataset.name}: {note}")
     backbone = content_digest(contract.backbone) if plan.schemes else ""
     requests = [
-        Request(subject, dataset, contract, seed, preset, plan.results, plan.force, backbone)
-        for dataset, subject, seed in product(datasets, subjects, plan.seeds)
+        Request(subject, dataset, held, seed, preset, plan.results, plan.force, backbone)
+        for (dataset, held), subject, seed in product(datasets, subjects, plan.seeds)
     ]
     possible = _possible(requests, unseen, asked, display)
     return [run(each, display, accelerator) for request in possible for each in (request, *elsewhere(request, unseen))]

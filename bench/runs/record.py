@@ -24,6 +24,7 @@ from bench.files import require_readable
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
 from bench.report.results import SEVERAL_TARGETS
+from bench.runs.described import described
 from bench.runs.request import Request, stated_settings
 
 
@@ -42,8 +43,14 @@ class Outcome:
     kinds: Mapping[str, Kind | None] = field(default_factory=dict)
 
 
-def result(request: Request, split: Split, outcome: Outcome, environment: dict[str, Any]) -> dict[str, Any]:
-    """The content of ``result.json``."""
+def result(
+    request: Request,
+    split: Split,
+    outcome: Outcome,
+    environment: Mapping[str, Any],
+    audit: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The content of ``result.json``; ``audit`` is what its data can and cannot measure."""
     return {
         "schema": 1 if split.test.counts is None else SEVERAL_TARGETS,
         "bench": bench.__version__,
@@ -54,6 +61,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
             "settings": stated_settings(request.subject.settings),
             "kind": "baseline" if request.is_baseline else "scheme",
             "leaks": request.subject.leaks,
+            **({"probe": True} if isinstance(request.subject, AnyBaseline) and request.subject.probe else {}),
             "source": plugins.source_digest(type(request.subject)),
         },
         "contract": request.conditions,
@@ -67,6 +75,7 @@ def result(request: Request, split: Split, outcome: Outcome, environment: dict[s
         "costs": outcome.costs,
         "training": outcome.training,
         "environment": environment,
+        "audit": audit,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -155,6 +164,8 @@ def per_user_table(
             "popularity": popularity[test.items].astype(np.int32),
             "history_length": test.histories.lengths[owners].astype(np.int32),
             "cold": ~is_warm(split.train.sequences, len(dataset.items))[test.items],
+            "interactions_before": test.held.lengths[owners].astype(np.int32),
+            **described(dataset, split),
             **among,
         }
     )

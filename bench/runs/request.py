@@ -56,7 +56,7 @@ class Request:
             contract["trained_on"] = f"{home.name}@{home.fingerprint[:6]}"
             contract["zero_shot"] = self.zero_shot
         if isinstance(self.subject, AnyBaseline):
-            return {name: contract[name] for name in self.subject.binds}
+            return {name: contract[name] for name in self.subject.binds if name in contract}
         return contract
 
     @property

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
@@ -16,6 +18,7 @@ from bench.evaluation.ranking import check_cutoff
 from bench.ids import plugins
 from bench.ids.scheme import IdScheme
 from bench.runs import record, store
+from bench.runs.audited import audited
 from bench.runs.baseline_run import baseline_outcome
 from bench.runs.blame import blamed
 from bench.runs.progress import Display
@@ -46,6 +49,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     for note in split.notes:
         display.say(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
+    findings = audited(request.dataset, request.results, display) if main else {}
     place = store.building(folder, request.force) if main else contextlib.nullcontext(store.partial_folder(folder))
     with place as partial:
         accelerator.wait_for_everyone()
@@ -53,7 +57,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
             outcome = _outcome(request, split, partial, display, accelerator)
         if main and outcome is not None:
             outcome.costs.setdefault("peak_memory_mb", round(memory.peak_mb, 1))
-            _store(request, split, outcome, partial, accelerator)
+            _store(request, split, outcome, partial, accelerator, findings)
     accelerator.wait_for_everyone()
     display.say(f"{request.cell.title}: finished, stored in {folder}")
     return folder
@@ -80,10 +84,17 @@ def _outcome(
     return baseline_outcome(request, subject, split, partial, display)
 
 
-def _store(request: Request, split: Split, outcome: Outcome, partial: Path, accelerator: Accelerator) -> None:
+def _store(
+    request: Request,
+    split: Split,
+    outcome: Outcome,
+    partial: Path,
+    accelerator: Accelerator,
+    findings: Mapping[str, Any],
+) -> None:
     """Write what the report reads, last of all ``result.json``."""
     table = record.per_user_table(request.dataset, split, outcome.ranks, outcome.kinds)
     with store.writable(partial):
         table.to_parquet(partial / "per_user.parquet", index=False)
     found = environment(str(accelerator.device), accelerator.num_processes)
-    store.write_json(partial / "result.json", record.result(request, split, outcome, found))
+    store.write_json(partial / "result.json", record.result(request, split, outcome, found, findings))

@@ -25,7 +25,7 @@ def rewrite(folder: Path, **columns: object) -> None:
 def test_every_user_is_in_one_slice_and_quarters_are_about_equal(store: Store, tmp_path: Path) -> None:
     store("one", users=4000)
     table = load(tmp_path)[0].table
-    for slicing in slicings(table):
+    for slicing in slicings([table]):
         counts = np.bincount(slicing.of(table), minlength=len(slicing.least))
         assert counts.sum() == 4000
         warm = counts[slicing.labels[0] == "0 (cold)" :]
@@ -37,7 +37,7 @@ def test_labels_say_what_is_inside(store: Store, tmp_path: Path) -> None:
     popularity = np.repeat([0, 1, 3, 3, 9, 30, 31, 40], 50).astype(np.int32)
     rewrite(store("one"), popularity=popularity, history_length=np.int32(20))
     table = load(tmp_path)[0].table
-    by_popularity, by_history = slicings(table)
+    by_popularity, by_history = slicings([table])
     assert by_popularity.labels == ["0 (cold)", f"1{DASH}2", f"3{DASH}8", f"9{DASH}30", "31 or more"]
     assert by_history.labels == ["all"]
     assert sizes(table, by_popularity) == f"0 (cold): 50; 1{DASH}2: 50; 3{DASH}8: 100; 9{DASH}30: 100; 31 or more: 100"
@@ -48,7 +48,7 @@ def test_means_are_those_of_the_users_inside(store: Store, tmp_path: Path) -> No
         store("one", seed=seed, quality=0.5)
     (row,) = sections(load(tmp_path))[0].rows
     values = np.mean([cell.values("ndcg@10") for cell in row.cells], axis=0)
-    for slicing in slicings(row.first.table):
+    for slicing in slicings([row.first.table]):
         for at, column in enumerate(sliced([row], slicing)):
             inside = values[slicing.of(row.first.table) == at]
             (cell,) = column.cells
@@ -63,7 +63,7 @@ def test_a_slice_without_users_has_no_value(store: Store, tmp_path: Path) -> Non
     store("one", quality=0.6)
     rewrite(store("three", quality=0.3, contract={"max_history": 3}), history_length=np.int32(1))
     rows = sections(load(tmp_path))[0].rows
-    columns = sliced(rows, slicings(rows[0].first.table)[1])
+    columns = sliced(rows, slicings([rows[0].first.table])[1])
     assert [column.cells[1].text == DASH for column in columns] == [False, True, True, True]
 
 
