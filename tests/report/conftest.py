@@ -72,6 +72,10 @@ def user_table(ranks: Ranks) -> pd.DataFrame:
             "group_size": ranks.group_size.astype(np.int32),
             "popularity": random.integers(0, 90, users).astype(np.int32),
             "history_length": random.integers(1, 21, users).astype(np.int32),
+            "interactions_before": random.integers(1, 60, users).astype(np.int32),
+            "ascends": random.random(users) < 0.6,
+            "tied": random.random(users) < 0.1,
+            "transition_seen": random.random(users) < 0.3,
         }
     )
 

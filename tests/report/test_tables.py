@@ -142,7 +142,7 @@ def test_terminal_uses_the_width_it_has(store: Store, tmp_path: Path) -> None:
     store("textual/title", quality=0.3)
     store("numeric/random", quality=0.2)
     headers = [sum("scheme" in line[:6] for line in shown(tmp_path, width).splitlines()) for width in (60, 90, 220)]
-    assert headers[0] > headers[1] > headers[2] == 7  # six tables, and the line that names the schemes
+    assert headers[0] > headers[1] > headers[2] == 10  # nine tables, and the line that names the schemes
 
 
 def test_frame_has_a_line_for_each_cell(mixed: Path) -> None:
