@@ -71,7 +71,9 @@ def test_who_has_too_few_days_trains_only() -> None:
     split = leave_one_step_out(dataset_of([[(0, 0), (1, 0), (2, 0)], [(0, 0), (1, 1), (2, 1), (3, 2)]]))
     assert split.notes == ("1 of 2 users have fewer than 3 different time stamps: they train only",)
     assert split.train.sequences[0].tolist() == [0, 1, 2]
-    with pytest.raises(BenchError, match=r"needs a user with 3 or more different time stamps; the most of 1 users is 1"):
+    with pytest.raises(
+        BenchError, match=r"needs a user with 3 or more different time stamps; the most of 1 users is 1"
+    ):
         leave_one_step_out(dataset_of([[(0, 0), (1, 0), (2, 0)]]))
 
 

@@ -1,4 +1,4 @@
-"""What ties in time, ordered by each rule, against sorting by hand; and what time stamps that are positions can't say."""
+"""What ties in time, ordered by each rule, against sorting by hand; and what positions instead of times can't say."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ def test_time_stamps_that_count_on_from_one_value_are_positions() -> None:
 @pytest.mark.parametrize("name", ["digest", "id", "drop-order"])
 def test_where_time_stamps_are_positions_ties_cannot_be_ordered(name: str) -> None:
     dataset = numbered([[0, 1, 2], [3, 4]])
-    with pytest.raises(BenchError, match=r"are positions, not times, so which interactions tied .* can no longer be se"):
+    with pytest.raises(
+        BenchError, match=r"are positions, not times, so which interactions tied .* can no longer be se"
+    ):
         arranged(dataset, rule(name))
     assert arranged(dataset, "file") is dataset
     assert arranged(dataset, "auto") is dataset

@@ -91,7 +91,12 @@ def test_users_are_told_apart_by_how_the_target_stands_to_the_newest_item(store:
     rewrite(store("one", quality=0.5), transition_seen=seen, tied=False)
     (row,) = sections(load(tmp_path))[0].rows
     found = {slicing.name: slicing for slicing in slicings([row.first.table])}
-    assert list(found) == ["popularity", "history", "transition", "direction"]  # nobody's target is tied: nothing to say
+    assert list(found) == [
+        "popularity",
+        "history",
+        "transition",
+        "direction",
+    ]  # nobody's target is tied: nothing to say
     columns = sliced([row], found["transition"])
     assert [column.title for column in columns] == ["unseen (generalization)", "seen (memorization)"]
     users = np.array([int(user.removeprefix("user")) for user in row.first.table.users])

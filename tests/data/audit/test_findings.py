@@ -37,8 +37,8 @@ def test_toys_in_one_sentence_and_yelp_that_it_does_not_hold(real_data: Path) ->
     if (real_data / "yelp").exists():
         yelp = audit(sources.find("yelp", real_data), draws=1)
         assert (
-            "49 % of test items have a higher id than the item before them, and 38 % of those that a Markov chain hits: "
-            "chance is about 50 %, and ids don't tell the next item."
+            "49 % of test items have a higher id than the item before them, and 38 % of those that a Markov chain "
+            "hits: chance is about 50 %, and ids don't tell the next item."
         ) in yelp.verdict
 
 

@@ -23,7 +23,9 @@ SENTENCES = {
 
 def test_what_is_empty_and_what_is_shared() -> None:
     columns = {"title": ("Robot", " robot", "", " ", "Robot", "Car"), "kind": ("toy", "", "", "", " toy ", "")}
-    assert texts(ItemTable(tuple("abcdef"), columns)) == Texts(("title", "kind"), 2, 2, "Latin script, language unclear")
+    assert texts(ItemTable(tuple("abcdef"), columns)) == Texts(
+        ("title", "kind"), 2, 2, "Latin script, language unclear"
+    )
     assert texts(ItemTable(("a", "b"), {})) == Texts((), 2, 0, "none")
 
 
