@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench import files
 from bench.data.dataset import Dataset, fingerprint
 from bench.runs import store
 from bench.runs.progress import Display
@@ -22,7 +23,8 @@ def audited(dataset: Dataset, results: Path, display: Display) -> dict[str, Any]
     if found is None:
         display.say(f"{dataset.name}: auditing the data, once (see bench data audit)")
         found = audit(dataset).plain()
-        store.write_json(path, found)
+        with store.writable(path):
+            files.write_json(path, found)
     return found
 
 

@@ -41,7 +41,7 @@ def test_lines_added_later_leave_earlier_contracts_alone() -> None:
     first = Contract(**stored["contract"])
     assert (first.lines, first.id) == (stored["contract"], stored["contract_id"])
     added = set(asdict(Contract())) - set(Contract().lines)
-    assert added == {"whole_words", "reinitialise", "prompts"}
+    assert added == {"whole_words", "reinitialise", "prompts", "ties"}
     words = contract("cpu", {"whole_words": "true"})
     assert words.lines == PRESETS["cpu"].contract.lines | {"whole_words": True}
     assert Contract(**words.lines) == words
