@@ -8,9 +8,9 @@ which interactions tied.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +52,8 @@ def arranged(dataset: Dataset, rule: Rule) -> Dataset:
     if rule == "file" and dataset.file_rows is None:
         return dataset
     users = owners(dataset.sequences)
-    ties = _runs(dataset) if rule == "presumed" else dataset.times
-    order = np.lexsort((_KEYS[rule](dataset), ties, users))
-    return _reordered(dataset, order)
+    ties = ascending_runs(dataset.sequences, id_ranks(dataset.items.ids)) if rule == "presumed" else dataset.times
+    return _reordered(dataset, np.lexsort((_keys(dataset, rule, ties), ties, users)))
 
 
 def positional(dataset: Dataset) -> bool:
@@ -82,7 +81,11 @@ def tied_pairs(dataset: Dataset) -> NDArray[np.bool_]:
 
 def tied(dataset: Dataset) -> NDArray[np.bool_]:
     """``[values]``: whether an interaction has the time stamp of another one of its user."""
-    pairs = tied_pairs(dataset)
+    return _beside_its_like(tied_pairs(dataset))
+
+
+def _beside_its_like(pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``[values]``: who is in a pair, of ``pairs [values - 1]`` of neighbours."""
     return np.append(pairs, False) | np.insert(pairs, 0, False)
 
 
@@ -115,23 +118,17 @@ def digest(user: str, item: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{user}\0{item}".encode(), digest_size=8).digest(), "big")
 
 
-def _digests(dataset: Dataset) -> NDArray[np.uint64]:
-    users, items = owners(dataset.sequences).tolist(), dataset.sequences.values.tolist()
-    pairs = zip(users, items, strict=True)
-    return np.array([digest(dataset.users[user], dataset.items.ids[item]) for user, item in pairs], np.uint64)
-
-
-def _runs(dataset: Dataset) -> NDArray[np.int64]:
-    return ascending_runs(dataset.sequences, id_ranks(dataset.items.ids))
-
-
-_KEYS: dict[str, Callable[[Dataset], NDArray[np.integer]]] = {
-    "file": lambda dataset: np.arange(len(dataset.times)) if dataset.file_rows is None else dataset.file_rows,
-    "digest": _digests,
-    "id": lambda dataset: id_ranks(dataset.items.ids)[dataset.sequences.values],
-    "drop-order": _digests,
-    "presumed": _digests,
-}
+def _keys(dataset: Dataset, rule: Rule, ties: NDArray[Any]) -> NDArray[Any]:
+    """``[interactions]``: what those with equal ``ties`` are ordered by."""
+    if rule == "file" and dataset.file_rows is not None:
+        return dataset.file_rows
+    if rule == "id":
+        return id_ranks(dataset.items.ids)[dataset.sequences.values]
+    tying = np.flatnonzero(_beside_its_like(neighbours(dataset.sequences) & (np.diff(ties) == 0)))
+    users, items = owners(dataset.sequences)[tying].tolist(), dataset.sequences.values[tying].tolist()
+    found = np.zeros(len(ties), np.uint64)  # what ties with nothing needs no digest, which costs most
+    found[tying] = [digest(dataset.users[u], dataset.items.ids[i]) for u, i in zip(users, items, strict=True)]
+    return found
 
 
 def _refuse(dataset: Dataset, rule: Rule) -> None:

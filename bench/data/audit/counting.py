@@ -20,7 +20,8 @@ CUTOFF = 10
 FAR = np.iinfo(np.int64).max
 NEWEST = 20  # items of a history that co-occurrence looks at
 ASKED = 2000  # users that co-occurrence is asked for, a fixed sample: it costs most
-ROWS = 1000  # users at a time
+ENTRIES = 20_000_000  # cosines that are looked up for them, where items are met with many others
+ROWS = 200  # users at a time
 
 Integers = NDArray[np.int64]
 
@@ -98,13 +99,14 @@ def seen(pairs: Integers, before: NDArray[np.integer], after: NDArray[np.integer
 
 
 def cooccurrence(task: Task, asked: int = ASKED) -> Integers:
-    """``[min(users, asked)]``: the rank of the target by the summed cosine of its users and those of each item in the
+    """``[at most asked]``: the rank of the target by the summed cosine of its users and those of each item in the
     history; items of the history are left out, ties are by popularity.
     """
-    chosen = np.arange(len(task.targets))
-    if len(chosen) > asked:
-        chosen = np.sort(np.random.default_rng(0).choice(len(chosen), asked, replace=False))
     cosines, popular = _cosines(task), _popular_ranks(task)
+    order = np.random.default_rng(0).permutation(len(task.targets))[:asked]
+    histories = task.histories.rows(order).newest(NEWEST)
+    entries = np.append(0, np.cumsum(np.diff(cosines.indptr).astype(np.int64)[histories.values]))[histories.offsets[1:]]
+    chosen = np.sort(order[: max(1, int((entries <= ENTRIES).sum()))])
     parts = [_by_cosine(task, cosines, popular, chosen[start : start + ROWS]) for start in range(0, len(chosen), ROWS)]
     return _cut(np.concatenate([*parts, np.empty(0, np.int64)]))
 

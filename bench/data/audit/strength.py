@@ -23,7 +23,7 @@ from bench.data.ties import ascending_runs, id_ranks, owners, positional, tied
 
 DRAWS = 3
 MOST = 2_000_000  # interactions that are looked at
-SQUARES = 100_000_000  # sum of squared history lengths that are looked at: what co-occurrence costs
+SQUARES = 25_000_000  # sum of squared history lengths that are looked at: what co-occurrence costs
 AS_FOUND, TIES, TRAINING, RUNS, CONTROL = (
     "as in the data",
     "ties shuffled",
