@@ -79,12 +79,14 @@ def _strength(found: Audit) -> Table:
     """NDCG@10 of recommenders that only count, for each way of shuffling: mean over draws, and their range."""
     from rich.table import Table
 
+    from bench.data.audit.counting import ASKED
+
     strength = found.strength
     if strength is None:
         return Table("nobody has three interactions", box=None)
     names = list(next(iter(strength.scores.values())))
     users = f"{strength.users:,} users" + ("" if strength.share == 1 else f", {_percent(strength.share)} of all")
-    table = Table(f"NDCG@10 ({users})", *names, box=None)
+    table = Table(f"NDCG@10 ({users}; co-occurrence: {ASKED:,} at most)", *names, box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for variant, scores in strength.scores.items():
