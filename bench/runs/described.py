@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.audit.counting import seen, transitions
 from bench.data.dataset import Dataset
 from bench.data.splits import Split
 from bench.data.ties import id_ranks, positional
@@ -26,12 +27,6 @@ def described(dataset: Dataset, split: Split) -> dict[str, NDArray[np.bool_]]:
     found = {"ascends": ranks[test.items] > ranks[newest_items]}
     if not positional(dataset):
         found["tied"] = dataset.times[targets] == dataset.times[newest]
-    return {**found, "transition_seen": _seen(split, newest_items)}
-
-
-def _seen(split: Split, newest: NDArray[np.int32]) -> NDArray[np.bool_]:
-    train, items = split.train.sequences, len(split.train.items)
-    values = train.values.astype(np.int64)
-    inside = np.diff(np.repeat(np.arange(len(train)), train.lengths)) == 0
-    known = (values[:-1] * items + values[1:])[inside]
-    return np.isin(newest.astype(np.int64) * items + split.test.items, known)
+    items = len(dataset.items)
+    pairs, _ = transitions(split.train.sequences, items)
+    return {**found, "transition_seen": seen(pairs, newest_items, test.items, items)}
