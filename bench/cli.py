@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench import lists
-from bench.commands import data_get, data_import
+from bench.commands import data_audit, data_get, data_import
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(data, name="data")
 data.command("get", epilog=data_get.GET_EPILOG)(data_get.get)
 data.command("ls", epilog=data_get.LS_EPILOG)(data_get.ls)
 data.command("import", epilog=data_import.EXAMPLES)(data_import.import_)
+data.command("audit", epilog=data_audit.EPILOG)(data_audit.audit)
 ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")
 
@@ -280,6 +281,7 @@ def info(
 
     from bench import machine
     from bench.data import audit, sources
+    from bench.data.audit.order import time_notes
 
     found = sources.find(dataset, data_dir)
     if as_json:
@@ -291,7 +293,7 @@ def info(
         table.add_row(label, value)
     console = Console(highlight=False)
     console.print(table)
-    for note in found.notes:
+    for note in (*found.notes, *time_notes(found)):
         console.print(f"note: {note}", markup=False)
 
 

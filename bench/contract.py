@@ -32,6 +32,7 @@ class Contract:
     max_history: int = 20  # newest items shown
     validation_in_test_history: bool = True  # as all published leave-one-out systems do
     missing_text: Literal["id", "refuse"] = "id"  # what stands in for the text of an item that has none
+    ties: Literal["auto", "file", "digest", "id", "drop-order", "presumed"] = "auto"  # see bench.data.ties
 
     # the recommender
     backbone: str = "mini"  # a size to start from scratch, a checkpoint folder, a hub name, or a config.json
@@ -77,6 +78,13 @@ class Contract:
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("max_steps", "validation_users", "weight_decay", "clip_norm"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        dropped = self.ties == "drop-order"
+        _require(
+            "ties",
+            self.ties,
+            not dropped or self.split == "leave-one-out",
+            "another than drop-order under split=global-temporal, which asks for no next item",
+        )
         if self.decoder == "beam":
             need = max(CUTOFFS)
             _require(

@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 COLOURS = ("red", "blue", "green", "iron", "wooden", "small", "large", "happy", "loud", "quiet")
 THINGS = ("car", "robot", "puzzle")
+BUNDLE = 4  # items that are bought on one day
 TINY = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1}
 
 settings.register_profile("bench", deadline=None)  # a busy machine is slow, not wrong
@@ -120,6 +121,24 @@ def dated() -> Dataset:
     catalogue = ItemTable(tuple(f"i{item:03d}" for item in range(150)), {"title": titles})
     users = tuple(f"u{user:02d}" for user in range(60))
     return Dataset("dated", users, catalogue, Sequences.from_rows(items), times.ravel())
+
+
+@pytest.fixture(scope="session")
+def bundles() -> Dataset:
+    """500 users buy on three days, each day one of 60 bundles of four items, in the order of a file sorted by item.
+
+    Nothing leads from one day to the next, so all that can be learnt about the next item is its bundle; and inside a
+    bundle the order is that of ids, as in reviews that a source keeps item by item and dates by the day.
+    """
+    random = np.random.default_rng(7)
+    members = random.permutation(60 * BUNDLE).reshape(60, BUNDLE)
+    rows = [np.sort(members[random.choice(60, 3, replace=False)], axis=1).ravel() for _ in range(500)]
+    ids = tuple(f"B{number:05d}" for number in np.sort(random.choice(100_000, 60 * BUNDLE, replace=False)))
+    times = np.tile(np.repeat([16000.0, 16003.0, 16010.0], BUNDLE), 500)
+    users = tuple(f"u{user:03d}" for user in range(500))
+    titles = {"title": tuple(f"thing {number} for the house" for number in range(60 * BUNDLE))}
+    times = times + np.repeat(np.arange(500.0), 3 * BUNDLE)  # everybody begins on a day of their own
+    return Dataset("bundles", users, ItemTable(ids, titles), Sequences.from_rows(rows), times)
 
 
 @pytest.fixture(scope="session")

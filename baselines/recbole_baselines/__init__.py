@@ -123,6 +123,8 @@ class S3Rec(_WithAttributes):
 class _Counting(RecBoleBaseline):
     """A model that counts interactions once and knows no order."""
 
+    probe = True
+
     def rows(self, train: TrainView, context: TrainingContext) -> files.Rows:
         return files.interactions(train)
 

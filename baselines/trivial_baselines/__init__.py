@@ -1,4 +1,6 @@
-"""The two floors that every recommender must clear, what is popular and chance, and probes that show a leak."""
+"""The two floors that every recommender must clear, what is popular and chance, and probes that only count: they show
+a leak, or data on which no model is needed.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,16 @@ from numpy.typing import NDArray
 from bench.data.dataset import Sequences, TrainView
 from bench.evaluation.baseline import Baseline
 from trivial_baselines.probes import MaxPlusOne, MaxPlusOneLeak, Repeat
+from trivial_baselines.transitions import Graph, Markov
 
-__all__ = ["MaxPlusOne", "MaxPlusOneLeak", "Popularity", "Random", "Repeat"]
+__all__ = ["Graph", "Markov", "MaxPlusOne", "MaxPlusOneLeak", "Popularity", "Random", "Repeat"]
 
 
 class Popularity(Baseline):
     """Every user gets the items with the most training interactions."""
 
     name = "pop"
+    probe = True
 
     def fit(self, train: TrainView) -> None:
         self.counts = np.bincount(train.sequences.values, minlength=len(train.items)).astype(np.float32)
@@ -31,6 +35,7 @@ class Random(Baseline):
     """
 
     name = "random"
+    probe = True
 
     def fit(self, train: TrainView) -> None:
         self.seed, self.items = train.seed, len(train.items)

@@ -33,6 +33,7 @@ class MaxPlusOne(Baseline):
     """
 
     name = "max+1"
+    probe = True
     Settings = MaxPlusOneSettings
 
     def fit(self, train: TrainView) -> None:
@@ -79,6 +80,7 @@ class Repeat(Baseline):
     """
 
     name = "repeat"
+    probe = True
     Settings = RepeatSettings
 
     def fit(self, train: TrainView) -> None:

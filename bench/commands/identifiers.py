@@ -97,7 +97,7 @@ class _View:
     @classmethod
     def of(cls, plan: Plan, name: str) -> _View:
         subjects, contract, _ = resolve(plan)
-        dataset = sources.find(name, plan.data_dir)
+        dataset, contract = splitting.ordered(sources.find(name, plan.data_dir), contract)
         split = splitting.split(dataset, contract, plan.seeds[0])
         train = replace(split.train, language=language(contract), cache=plan.results / "cache")
         schemes = [subject for subject in subjects if isinstance(subject, IdScheme)]

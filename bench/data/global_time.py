@@ -11,8 +11,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Dataset, ItemIndices, Offsets, Sequences, TrainView
-from bench.data.splits import Split, Targets, refuse_cap
+from bench.data.dataset import Dataset, Offsets, TrainView
+from bench.data.splits import Split, Targets, distinct, refuse_cap
 from bench.errors import BenchError
 
 FEWEST = 2  # training interactions of a user who trains and is evaluated: one example needs two
@@ -48,7 +48,7 @@ def global_time(
                 f"interactions among the first 80 % and one in that part; use a larger data set or "
                 "--split leave-one-out"
             )
-        items, counts = _distinct(whole.slice(begins[users], ends[users]))
+        items, counts = distinct(whole.slice(begins[users], ends[users]))
         return Targets(users, whole.slice(starts[users], history_ends[users], users), items, counts, max_history)
 
     dropped = int((~kept).sum())
@@ -84,14 +84,6 @@ def _shares(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _digest(user: str) -> int:
     return int.from_bytes(hashlib.blake2b(user.encode(), digest_size=8).digest(), "big")
-
-
-def _distinct(items: Sequences) -> tuple[ItemIndices, NDArray[np.int64]]:
-    """Targets in order of time, each once, since a list can hold an item only once; and how many each row has."""
-    user_rows = np.repeat(np.arange(len(items)), items.lengths)
-    _, first = np.unique(user_rows * (int(items.values.max()) + 1) + items.values, return_index=True)
-    first = np.sort(first)
-    return items.values[first], np.bincount(user_rows[first], minlength=len(items))
 
 
 def _refuse_undated(dataset: Dataset) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import plugins
-from bench.data import audit, sources
+from bench.data import audit, idmaps, sources
 from bench.data.dataset import Dataset, ItemTable, Sequences
-from bench.data.formats import catalogue, columns, idmaps, kinds, sequences, shaping, stamps
+from bench.data.formats import catalogue, columns, kinds, sequences, shaping, stamps
 from bench.data.formats.atomic import ordered
 from bench.data.formats.catalogue import Catalogue
 from bench.data.formats.columns import Roles
@@ -112,7 +112,7 @@ def store(
     named = name or name_of(paths[0])
     if name != "" and name != name_of(Path(name)):
         raise BenchError(f"--name takes letters, digits, - and _; got '{name}'")
-    if named == sources.EMBEDDED or named in plugins.offers(entries.DATASETS):
+    if named == sources.EMBEDDED or named in plugins.offers(plugins.DATASETS):
         raise BenchError(f"'{named}' is the name of a data set that is installed; give another with --name")
     folder = sources.home(data_dir) / named
     if not force:

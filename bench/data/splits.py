@@ -129,3 +129,11 @@ def refuse_cap(max_history: int) -> None:
     """BenchError where histories would be cut to nothing."""
     if max_history < 1:
         raise BenchError(f"a split cannot cut histories to {max_history} items; 1 or more are possible")
+
+
+def distinct(items: Sequences) -> tuple[ItemIndices, NDArray[np.int64]]:
+    """Targets in order of time, each once, since a list can hold an item only once; and how many each row has."""
+    user_rows = np.repeat(np.arange(len(items)), items.lengths)
+    _, first = np.unique(user_rows * (int(items.values.max()) + 1) + items.values, return_index=True)
+    first = np.sort(first)
+    return items.values[first], np.bincount(user_rows[first], minlength=len(items))

@@ -28,7 +28,7 @@ from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.ids.scheme import NoSettings
 
-DATA_VIEW = ("split", "max_history", "validation_in_test_history", "exclude_history")
+DATA_VIEW = ("split", "max_history", "validation_in_test_history", "exclude_history", "ties")
 
 
 class AnyBaseline(ABC):
@@ -39,12 +39,14 @@ class AnyBaseline(ABC):
     ``ranges`` holds the choices that ``--tune`` draws settings from, by name; who has any has the settings ``tune``,
     how many trials, and ``fixed``, the names in ``ranges`` that were given and that the search leaves alone. ``binds``
     names the lines of the contract that hold for it too. ``leaks`` is that of an identifier scheme: ``fit`` sees
-    validation and test, to demonstrate a leak, and the name must say so.
+    validation and test, to demonstrate a leak, and the name must say so. ``probe``: it is a rule that only counts or
+    draws, which a report shows before anything that is trained.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     leaks: ClassVar[bool] = False
+    probe: ClassVar[bool] = False
     Settings: ClassVar[type[Any]] = NoSettings
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     ranges: ClassVar[Mapping[str, tuple[Any, ...]]] = {}

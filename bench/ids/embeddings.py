@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable
-from bench.data.formats.idmaps import beside, numbers
+from bench.data.idmaps import beside, numbers
 from bench.errors import BenchError
 
 Vectors = NDArray[np.float32]

@@ -67,7 +67,7 @@ def difference(one: Row, other: Row) -> Difference:
             f"cannot compare '{one.first.path}' with '{other.first.path}': no user was tested on one item in both"
         )
     (metrics,) = compare([pair], METRICS)
-    found = tuple(slicings(one.first.table))
+    found = tuple(slicings([one.first.table, other.first.table]))
     slices = tuple(part for slicing in found for part in _slices(pair, slicing))
     return Difference(pair, metrics, found, slices, _unlike(one.first, other.first))
 

@@ -10,7 +10,7 @@ from bench.report.labels import names
 from bench.report.rows import Row, differing
 from bench.report.seed_notes import of_noise
 from bench.report.significance import Tested
-from bench.report.table import DAGGER, Note, strong
+from bench.report.table import DAGGER, Note, strong, visible
 from bench.results.read import Result
 from bench.results.schema import DatasetFacts, Scalar
 
@@ -80,6 +80,7 @@ DIAGNOSTICS = (
 )
 ZERO_SHOT = "identifiers are made from the catalogue, test histories are read only to rank; costs are the model's"
 JOINT = "one model for several data sets; only the items of this one are ranked, and costs are the model's"
+PROBES = "rules that only count or draw; a model that does not beat them on these data has shown nothing"
 SLICED = (
     "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; nothing is "
     "tested; intervals are 1.96 standard errors over users alone, training again left aside"
@@ -87,9 +88,9 @@ SLICED = (
 SLICES = SLICED + CUT_OFF.replace(";", ",")
 SLICED_DIFFERENCES = SLICED + ", of the difference"
 SEVERAL = (
-    "under split=global-temporal a user has several: Hit@k is the share of users with any of theirs among the first k, "
-    "NDCG@k is a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 the mean of 1/rank "
-    "of the first"
+    "under split=global-temporal or ties=drop-order a user has several: Hit@k is the share of users with any of theirs "
+    "among the first k, NDCG@k is a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 "
+    "the mean of 1/rank of the first"
 )
 
 
@@ -97,6 +98,8 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
     """All that is needed to know what the tables of a data set rest on, and to make them again."""
     return [
         _data(dataset),
+        *_audit(rows, "verdict"),
+        *_probes(rows),
         *_leaks(rows),
         *_elsewhere(rows),
         *_contracts(found),
@@ -114,18 +117,15 @@ def under_each(rows: Sequence[Row], found: Contracts) -> list[Note]:
     """What stands under every table: the contract by name, what differs where there are several, the machine."""
     named = {name: {key: held[key] for key in SHORT if key in held} for name, held in _environments(rows).items()}
     contract = [Note("contract", _named(holder)) for holder in found.by_letter.values()]
-    return [*(_unequal(found) if found.several else contract), Note("environment", _alike(named))]
+    contracts = _unequal(found) if found.several else contract
+    return [*_audit(rows, "summary"), *contracts, Note("environment", _alike(named))]
 
 
 def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
     several = any(len(row.runs) > 1 for row in rows)
     return [
         Note("metrics", METRICS),
-        *(
-            [Note("targets", SEVERAL)]
-            if any(row.first.contract.get("split") == "global-temporal" for row in rows)
-            else []
-        ),
+        *([Note("targets", SEVERAL)] if any(map(_several, rows)) else []),
         Note("strict", STRICT),
         Note("intervals", INTERVALS + CUT_OFF + (DEVIATION if several else "") + UNPAIRED),
         *of_noise(rows),
@@ -143,6 +143,11 @@ def _remarks(rows: Sequence[Row]) -> list[Note]:
         for line in dict.fromkeys(found):
             said.setdefault(str(line), []).append(row.label)
     return [Note("remarks", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
+
+
+def _several(row: Row) -> bool:
+    contract = row.first.contract
+    return contract.get("split") == "global-temporal" or contract.get("ties") == "drop-order"
 
 
 def of_comparisons(tested: Tested) -> list[Note]:
@@ -170,6 +175,18 @@ def of_costs(rows: Sequence[Row]) -> list[Note]:
 def _data(dataset: DatasetFacts) -> Note:
     sizes = f"{dataset.users:,} users, {dataset.items:,} items, {dataset.interactions:,} interactions"
     return Note("data", f"{dataset.name}: {sizes}; fingerprint {dataset.fingerprint}")
+
+
+def _audit(rows: Sequence[Row], part: str) -> list[Note]:
+    """What the data can and cannot measure, as it was stored with the newest result that says so."""
+    said = [run for row in rows for run in row.runs if part in run.audit]
+    newest = max(said, key=lambda run: run.created, default=None)
+    return [] if newest is None else [Note("audit", visible(str(newest.audit[part])))]
+
+
+def _probes(rows: Sequence[Row]) -> list[Note]:
+    labels = ", ".join(row.label for row in rows if row.probe)
+    return [Note("probes", f"{labels}: {PROBES}")] if labels else []
 
 
 def _leaks(rows: Sequence[Row]) -> list[Note]:

@@ -61,6 +61,11 @@ class Row:
         return self.first.scheme.kind == "baseline"
 
     @property
+    def probe(self) -> bool:
+        """Whether it only counts or draws: what a model has to beat before it has shown anything."""
+        return self.first.scheme.probe
+
+    @property
     def seeds(self) -> list[int]:
         return [run.seed for run in self.runs]
 
@@ -170,7 +175,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """All rows on one data set: schemes before baselines, best first."""
+    """All rows on one data set: probes before schemes before other baselines, best first."""
 
     title: str
     dataset: DatasetFacts
@@ -187,7 +192,9 @@ def sections(results: Sequence[Result]) -> list[Section]:
     for (name, fingerprint), members in groupby(rows, lambda row: _data_key(row.first)):
         others = {row.first.dataset.fingerprint for row in rows if row.first.dataset.name == name}
         title = visible(name if len(others) == 1 else f"{name} (data {fingerprint})")
-        ranked = tuple(sorted(members, key=lambda row: (row.baseline, -row.metric(HEADLINE)[0], row.label)))
+        ranked = tuple(
+            sorted(members, key=lambda row: (not row.probe, row.baseline, -row.metric(HEADLINE)[0], row.label))
+        )
         found.append(Section(title, ranked[0].first.dataset, ranked))
     return found
 

@@ -1,4 +1,6 @@
-"""Users in slices: by how popular their target is, and by how long their history is."""
+"""Users in slices: by how popular their target is, how long their history is, and how target and newest item stand to
+one another.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,20 @@ NORMAL = 1.96  # standard errors to either side
 
 @dataclass(frozen=True, eq=False)
 class Slicing:
-    """A partition of users by one column of their table. ``least [slices]`` are the smallest values, ascending."""
+    """A partition of users by one column of their table. ``least [slices]`` are the smallest values, ascending;
+    ``names`` are those of the slices where numbers would say nothing.
+    """
 
     name: str
     title: str
     column: str
     least: NDArray[np.int64]
+    names: tuple[str, ...] = ()
 
     @property
     def labels(self) -> list[str]:
         """``0 (cold)``, ``1``, ``5 or more`` and the like; users below the first least value are in the first slice."""
-        return [self._label(at) for at in range(len(self.least))]
+        return list(self.names) or [self._label(at) for at in range(len(self.least))]
 
     def _label(self, at: int) -> str:
         low = int(self.least[at])
@@ -43,20 +48,51 @@ class Slicing:
 
     def of(self, table: UserTable) -> NDArray[np.intp]:
         """``[users]``: the slice that each user is in."""
-        found = np.searchsorted(self.least, getattr(table, self.column), side="right") - 1
+        found = np.searchsorted(self.least, table.column(self.column), side="right") - 1
         return np.asarray(np.maximum(found, 0), np.intp)
 
 
-def slicings(table: UserTable) -> list[Slicing]:
-    """About a quarter of the users in each slice; targets that training never saw are a slice of their own."""
+def slicings(tables: Sequence[UserTable]) -> list[Slicing]:
+    """Of runs over one test; the first sets the bounds, and only what all tables hold is sliced by.
+
+    About a quarter of the users in each slice; targets that training never saw are a slice of their own.
+    """
+    table = tables[0]
     cold = [0] if (table.popularity == 0).any() else []
     popularity = [*cold, *_quarters(table.popularity[table.popularity > 0])]
     return [
         Slicing("popularity", "popularity of the target in training", "popularity", np.array(popularity, np.int64)),
-        Slicing(
-            "history", "length of the history", "history_length", np.array(_quarters(table.history_length), np.int64)
-        ),
+        _by_history(tables),
+        *(two for two in TWOFOLD if all(two.column in held.described for held in tables) and _divides(two, table)),
     ]
+
+
+def _by_history(tables: Sequence[UserTable]) -> Slicing:
+    """By all that came before; older results know only how much of it was shown."""
+    whole = all("interactions_before" in table.described for table in tables)
+    column = "interactions_before" if whole else "history_length"
+    title = "length of the history" if whole else "length of the history shown"
+    return Slicing("history", title, column, np.array(_quarters(tables[0].column(column)), np.int64))
+
+
+def _divides(slicing: Slicing, table: UserTable) -> bool:
+    return len(np.unique(table.column(slicing.column))) > 1
+
+
+def _twofold(name: str, title: str, column: str, names: tuple[str, str]) -> Slicing:
+    return Slicing(name, title, column, np.array([0, 1]), names)
+
+
+TWOFOLD = (
+    _twofold(
+        "transition",
+        "whether training has the target right after the newest item",
+        "transition_seen",
+        ("unseen (generalization)", "seen (memorization)"),
+    ),
+    _twofold("direction", "item id of the target beside that of the newest item", "ascends", ("not higher", "higher")),
+    _twofold("tie", "time of the target beside that of the newest item", "tied", ("later", "the same")),
+)
 
 
 def _quarters(values: NDArray[np.int64]) -> list[int]:

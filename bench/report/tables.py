@@ -94,7 +94,7 @@ def _slices(rows: Sequence[Row], found: Contracts) -> list[Table]:
             slices.sliced(rows, slicing),
             [Note("slices", notes.SLICES), Note("users", slices.sizes(table, slicing))],
         )
-        for slicing in slices.slicings(table)
+        for slicing in slices.slicings([row.first.table for row in rows])
     ]
 
 

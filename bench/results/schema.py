@@ -9,6 +9,7 @@ from typing import Any
 from bench.evaluation.warm_cold import KINDS
 
 SCHEMA = 3  # rises when an old reader would misunderstand, or a new one would miss something
+DESCRIBED = ("interactions_before", "ascends", "tied", "transition_seen")  # further ones, where users have them
 COLUMNS = ("user", "target", "rank", "code_rank", "group_size", "popularity", "history_length", "cold")
 KIND_COLUMNS = {kind: f"{kind}_rank" for kind in KINDS}  # further columns, of strict ranks among the items of a kind
 READINGS = ("strict", "optimistic", "expected")
@@ -41,6 +42,7 @@ class SchemeFacts:
     ``inputs`` is a digest of the files that it reads beside the data set (its ``cache_key``), ``""`` for none.
     ``leaks``: it was fitted on validation and test, to demonstrate a leak. ``source`` is a digest of its code.
     ``recipe`` names the published way of training that settings and contract follow, ``""`` for none.
+    ``probe``: it only counts or draws.
     """
 
     name: str
@@ -51,6 +53,7 @@ class SchemeFacts:
     leaks: bool = False
     source: str = ""
     recipe: str = ""
+    probe: bool = False
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -124,7 +127,8 @@ class KindFacts:
 class Record:
     """The content of ``result.json``. ``metrics`` is ``metrics[reading][name]`` with the readings of ``READINGS``.
 
-    ``kinds`` holds the metrics of ``warm`` and ``cold`` items alone, where they were measured. ``files`` has the
+    ``kinds`` holds the metrics of ``warm`` and ``cold`` items alone, where they were measured. ``audit`` is what the
+    data can and cannot measure (``bench data audit``). ``files`` has the
     SHA-256 of every other file of the run by its path in the run's folder.
     """
 
@@ -142,6 +146,7 @@ class Record:
     costs: Costs
     training: Mapping[str, Any] | None
     environment: Mapping[str, Scalar]
+    audit: Mapping[str, Any] = field(default_factory=dict)
     created: str
     files: Mapping[str, str]
 
@@ -183,7 +188,7 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
     scheme, identifiers = stored["scheme"], stored["identifiers"]
     return {
         **{name: str(stored[name]) for name in ("bench", "contract_id", "created")},
-        **{name: dict(stored[name]) for name in ("contract", "environment")},
+        **{name: dict(stored[name]) for name in ("contract", "environment", "audit")},
         "dataset": _of(DatasetFacts, stored["dataset"], parts=tuple(stored["dataset"]["parts"])),
         "scheme": _of(SchemeFacts, scheme, version=int(scheme["version"]), settings=dict(scheme["settings"])),
         "preset": stored["preset"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.evaluation import multi_target
 from bench.evaluation.metrics import Floats, Ranks
 from bench.results.digests import HINT
-from bench.results.schema import COLUMNS, KIND_COLUMNS
+from bench.results.schema import COLUMNS, DESCRIBED, KIND_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd  # `bench ls` reads results too, and waits for neither pandas nor Arrow where there are none
@@ -42,6 +42,8 @@ class UserTable:
     The order makes runs that tested the same users agree line by line. A user with several targets is one line:
     ``targets`` joins them, ``popularity`` is their mean rounded up, so that 0 says that all are cold. ``ranks`` and
     ``kinds`` alone are by target: ``kinds[name]`` holds the ranks of warm or cold targets among items of that kind.
+    ``described`` holds those of ``DESCRIBED`` that the result has of every user: how many interactions came before, and
+    0 or 1 of how the target stands to the newest of them.
     """
 
     users: NDArray[np.object_]
@@ -50,9 +52,14 @@ class UserTable:
     popularity: NDArray[np.int64]
     history_length: NDArray[np.int64]
     kinds: Mapping[str, KindTable]
+    described: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def column(self, name: str) -> NDArray[np.int64]:
+        """``[users]``: what users are sliced by."""
+        return self.described[name] if name in self.described else np.asarray(getattr(self, name))
 
 
 def read_table(path: Path, kinds: Sequence[str]) -> UserTable:
@@ -88,7 +95,12 @@ def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], kinds: Seque
         popularity.astype(np.int64),
         columns["history_length"][first].astype(np.int64),
         {name: _kind_table(frame, user_rows, name) for name in kinds},
+        {name: frame[name].to_numpy(np.int64)[first] for name in DESCRIBED if _is_whole(frame, name)},
     )
+
+
+def _is_whole(frame: pd.DataFrame, name: str) -> bool:
+    return name in frame and bool(frame[name].notna().all())
 
 
 def _kind_table(frame: pd.DataFrame, user_rows: NDArray[np.int64], name: str) -> KindTable:

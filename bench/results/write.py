@@ -40,9 +40,14 @@ class Outcome:
 
 
 def record(
-    run: Run, split: Split, outcome: Outcome, environment: Mapping[str, Scalar], preset: str | None = None
+    run: Run,
+    split: Split,
+    outcome: Outcome,
+    environment: Mapping[str, Scalar],
+    preset: str | None = None,
+    audit: Mapping[str, Any] | None = None,
 ) -> Record:
-    """The content of ``result.json``, but for the digests of the other files."""
+    """The content of ``result.json``, but for the digests of the other files; ``audit`` is that of its data."""
     measured = {name: kind for name, kind in outcome.kinds.items() if kind is not None}
     return Record(
         bench=bench.__version__,
@@ -59,6 +64,7 @@ def record(
         costs=Costs(**outcome.costs),
         training=outcome.training,
         environment=environment,
+        audit=audit or {},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         files={},
     )
@@ -99,11 +105,16 @@ def kind_facts(kind: Kind) -> KindFacts:
 
 
 def per_user_table(
-    dataset: Dataset, split: Split, ranks: Ranks, kinds: Mapping[str, Kind | None] | None = None
+    dataset: Dataset,
+    split: Split,
+    ranks: Ranks,
+    kinds: Mapping[str, Kind | None] | None = None,
+    described: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> pd.DataFrame:
     """One row for each target of each test user. Ranks are null where the target was not retrieved.
 
     ``warm_rank`` and ``cold_rank`` are strict ranks among the items of the target's own kind, null for the other.
+    ``described`` has further columns, of how each target stands to the newest item before it.
     """
     popularity = np.bincount(split.train.sequences.values, minlength=len(dataset.items))
     test, user_rows = split.test, split.test.user_rows
@@ -118,6 +129,8 @@ def per_user_table(
             "popularity": popularity[test.items].astype(np.int32),
             "history_length": test.histories.lengths[user_rows].astype(np.int32),
             "cold": ~is_warm(split.train.sequences, len(dataset.items))[test.items],
+            "interactions_before": test.seen.lengths[user_rows].astype(np.int32),
+            **(described or {}),
             **among,
         }
     )

@@ -4,6 +4,7 @@ run, but what nobody asked for by name is skipped where it can't run at all.
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,8 @@ from accelerate.utils import InitProcessGroupKwargs
 from bench import recipes
 from bench.backbone import content_digest
 from bench.contract import PRESETS, Contract, changed, contract_for, default_preset, setting_names
-from bench.data import sources
+from bench.data import sources, splitting
+from bench.data.audit.order import time_notes
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
@@ -74,15 +76,16 @@ def execute(plan: Plan) -> list[Path]:
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
-    unseen = [sources.find(name, plan.data_dir) for name in dict.fromkeys(plan.zero_shot)]
-    for dataset in (*datasets, *unseen):
-        for note in dataset.notes:
+    ordered = functools.cache(splitting.ordered)
+    unseen = [ordered(sources.find(name, plan.data_dir), contract)[0] for name in dict.fromkeys(plan.zero_shot)]
+    for dataset in (*(ordered(dataset, contract)[0] for dataset in datasets), *unseen):
+        for note in (*dataset.notes, *time_notes(dataset)):
             display.say(f"{dataset.name}: {note}")
     digests = {found.backbone: content_digest(found.backbone) if plan.schemes else "" for found in contracts.values()}
     requests = [
-        Request(subject, dataset, own, seed, preset, plan.results, plan.force, digests[own.backbone], None, plan.recipe)
+        Request(subject, data, own, seed, preset, plan.results, plan.force, digests[own.backbone], None, plan.recipe)
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
-        for own in [contracts[subject.name]]
+        for data, own in [ordered(dataset, contracts[subject.name])]
     ]
     possible = _possible(requests, unseen, asked, display)
     return [

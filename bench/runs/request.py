@@ -133,6 +133,7 @@ class Request:
             leaks=subject.leaks,
             source=source_digest(type(subject)),
             recipe=self.recipe,
+            probe=isinstance(subject, AnyBaseline) and subject.probe,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from bench.results.store import Begun
 from bench.results.write import Outcome, per_user_table, record, write
 from bench.runs import subjects
 from bench.runs.attribution import attribute_errors
+from bench.runs.audited import audited
 from bench.runs.baseline_run import baseline_outcome
 from bench.runs.code import code_of
+from bench.runs.described import described
 from bench.runs.progress import Display
 from bench.runs.request import Request, digest_of
 from bench.runs.scheme_run import SchemeRun
@@ -50,6 +53,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     for note in split.notes:
         display.say(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
+    findings = audited(request.dataset, request.results, display) if main else {}
     building = _building(request, folder, display) if main else contextlib.nullcontext(store.partial_folder(folder))
     with building as partial, interrupted_by_sigterm():
         accelerator.wait_for_everyone()
@@ -58,7 +62,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
         if main and outcome is not None:
             outcome.costs.setdefault("peak_memory_mb", round(memory.peak_mb, 1))
             found = environment(str(accelerator.device), accelerator.num_processes) | load.measured()
-            _store(request, split, outcome, partial, found)
+            _store(request, split, outcome, partial, found, findings)
     accelerator.wait_for_everyone()
     display.say(f"{request.run.title}: finished, stored in {folder}")
     return folder
@@ -115,11 +119,18 @@ def _outcome(
     return baseline_outcome(request, subject, split, partial, display)
 
 
-def _store(request: Request, split: Split, outcome: Outcome, partial: Path, found: dict[str, Any]) -> None:
+def _store(
+    request: Request,
+    split: Split,
+    outcome: Outcome,
+    partial: Path,
+    found: dict[str, Any],
+    findings: Mapping[str, Any],
+) -> None:
     """Write the result. BenchError where a file that the subject read is no longer the one that its identity names."""
     if digest_of(request.subject.cache_key()) != request.run.scheme.inputs:
         raise BenchError(
             f"a file that {request.subject.name} reads has changed while {request.run.title} ran; run it again"
         )
-    table = per_user_table(request.dataset, split, outcome.ranks, outcome.kinds)
-    write(partial, record(request.run, split, outcome, found, request.preset), table)
+    table = per_user_table(request.dataset, split, outcome.ranks, outcome.kinds, described(request.dataset, split))
+    write(partial, record(request.run, split, outcome, found, request.preset, findings), table)

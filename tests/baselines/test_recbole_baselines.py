@@ -95,7 +95,7 @@ def test_a_cell_holds_costs_curve_and_log(both: Both, cells: Cells) -> None:
         "training.log",
     ]
     assert stored["scheme"]["kind"] == "baseline"
-    assert set(stored["contract"]) == set(base.RecBoleBaseline.binds)
+    assert set(stored["contract"]) == set(base.RecBoleBaseline.binds) - {"ties"}  # its default is not stored
     assert all(stored["costs"][name] > 0 for name in stored["costs"])
     assert stored["costs"]["parameters"] == 31 * 8 + 20 * 8 + 2 * (4 * 72 + 16 + 2 * 72 + 16) + 16
     training = stored["training"]
@@ -145,7 +145,7 @@ def test_without_recbole_all_leaves_its_models_out_by_name(
     assert sorted(named.split(", ")) == sorted(names - {"sasrec"})
     assert why.startswith("runs in RecBole, and recbole_of_nowhere is not installed; pip install ")
     assert {json.loads((cell / "result.json").read_text())["scheme"]["name"] for cell in cells(tmp_path)} == {
-        *("max+1", "max+1-leak", "pop", "random", "repeat")
+        *("graph", "markov", "max+1", "max+1-leak", "pop", "random", "repeat")
     }
     named = bench("run", "--baseline", "all,gru4rec", *quick, "--results", tmp_path)
     assert named.code == 1

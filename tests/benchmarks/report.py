@@ -68,7 +68,7 @@ def write_run(folder: Path, dataset: int, scheme: int, seed: int) -> None:
         "dataset": {"name": f"data{dataset}", "fingerprint": f"{dataset:016x}", "users": USERS, "items": 9000}
         | {"interactions": 150_000, "parts": []},
         "scheme": {"name": f"family/{scheme}", "version": 1, "settings": {}, "kind": kind}
-        | {"inputs": "", "leaks": False, "source": "0badc0de", "recipe": ""},
+        | {"inputs": "", "leaks": False, "source": "0badc0de", "recipe": "", "probe": False},
         "contract": CONTRACT,
         "contract_id": "0123abcd",
         "preset": "cpu",

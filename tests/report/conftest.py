@@ -77,6 +77,10 @@ def user_table(ranks: Ranks) -> pd.DataFrame:
             "popularity": random.integers(0, 90, users).astype(np.int32),
             "history_length": random.integers(1, 21, users).astype(np.int32),
             "cold": np.zeros(users, bool),
+            "interactions_before": random.integers(1, 60, users).astype(np.int32),
+            "ascends": random.random(users) < 0.6,
+            "tied": random.random(users) < 0.1,
+            "transition_seen": random.random(users) < 0.3,
         }
     )
 
@@ -126,6 +130,7 @@ def cell_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
         },
         "training": None if baseline else {"steps": 4300, "epochs": 10, "best_step": 3870, "curve": []},
         "environment": ENVIRONMENT,
+        "audit": {},
         "created": "2026-11-21T09:00:00+00:00",
         **{key: value for key, value in said.items() if key != "dataset"},
     }
@@ -150,7 +155,7 @@ def write_cell(
     ranks = draw_ranks(users, quality, seed + len(scheme), shared)
     seen: dict[str, Any] = settings or {}
     facts: dict[str, Any] = {"name": scheme, "version": version, "settings": seen, "kind": kind}
-    facts |= {"inputs": inputs, "leaks": leaks, "source": "0badc0de", "recipe": ""}
+    facts |= {"inputs": inputs, "leaks": leaks, "source": "0badc0de", "recipe": "", "probe": False}
     cell = cell_json(ranks, dataset=dataset, scheme=facts, seed=seed, **said)
     made = "+".join([f"{scheme}@{version}{inputs}", *(f"{key}={value}" for key, value in facts["settings"].items())])
     data = f"{dataset}-{cell['dataset']['fingerprint']}"

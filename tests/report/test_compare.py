@@ -189,13 +189,14 @@ def test_data_sets_are_not_compared(runs: Path) -> None:
 
 def test_the_tables_hold_what_the_json_holds(runs: Path) -> None:
     found = made(runs, "textual", "codes")
-    metrics, by_popularity, by_history = tables(found)
+    metrics, *sliced = tables(found)
     assert [cell.text for cell in metrics.head.cells] == ["NDCG@10", "Hit@10", "NDCG@5", "Hit@5", "Hit@1", "MRR@20"]
     seen = plain(found)
     columns = {column.title: [cell.value for cell in column.cells] for column in metrics.columns}
     assert columns["A \N{MINUS SIGN} B"] == [line["difference"] for line in seen["metrics"].values()]
     assert columns["won"] == [line["won"] for line in seen["metrics"].values()]
-    assert len(by_popularity.head.cells) + len(by_history.head.cells) == len(seen["slices"])
+    assert [table.name for table in sliced] == ["popularity", "history", "transition", "direction", "tie"]
+    assert sum(len(table.head.cells) for table in sliced) == len(seen["slices"])
     assert all(cell.source.folders for table in tables(found) for row in table.rows for cell in row)
 
 

@@ -36,10 +36,10 @@ def made(store: Store, tmp_path: Path) -> str:
 def test_environments_and_braces_are_balanced(made: str) -> None:
     begun, ended = (re.findall(rf"\\{word}\{{(\w+)\}}", made) for word in ("begin", "end"))
     assert sorted(begun) == sorted(ended)
-    assert begun.count("table") == 6
+    assert begun.count("table") == 9
     plain = re.sub(r"\\[{}\\]", "", made)
     assert plain.count("{") == plain.count("}")
-    assert made.count("\\toprule") == made.count("\\midrule") == made.count("\\bottomrule") == 6
+    assert made.count("\\toprule") == made.count("\\midrule") == made.count("\\bottomrule") == 9
 
 
 def test_each_line_has_as_many_cells_as_the_table_has_columns(made: str) -> None:

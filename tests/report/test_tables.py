@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -163,7 +164,7 @@ def test_terminal_uses_the_width_it_has(store: Store, tmp_path: Path) -> None:
     store("textual/title", quality=0.3)
     store("numeric/random", quality=0.2)
     headers = [sum("scheme" in line[:6] for line in shown(tmp_path, width).splitlines()) for width in (60, 90, 220)]
-    assert headers[0] > headers[1] > headers[2] == 7  # six tables, and the line that names the schemes
+    assert headers[0] > headers[1] > headers[2] == 10  # nine tables, and the line that names the schemes
 
 
 def test_frame_has_a_line_for_each_cell(mixed: Path) -> None:
@@ -283,3 +284,32 @@ def test_baselines_of_one_name_are_told_apart_by_their_contracts(store: Store, t
     )
     assert f"pop {first}: 0; pop {second}: 1" in seen["seeds"]
     assert seen["schemes"] == "textual/title@1; pop@1"
+
+
+def test_what_only_counts_stands_before_what_is_trained(store: Store, tmp_path: Path) -> None:
+    store("textual/title", quality=0.5)
+    store("sasrec/ce", kind="baseline", quality=0.6)
+    for name, quality in (("pop", 0.1), ("markov", 0.2)):
+        folder = store(name, kind="baseline", quality=quality)
+        stored = json.loads((folder / "result.json").read_text())
+        stored["scheme"]["probe"] = True
+        (folder / "result.json").write_text(json.dumps(stored))
+    (chapter,) = chapters(load(tmp_path))
+    heads = [cell.text for cell in chapter.tables[0].head.cells]
+    assert heads == ["markov", "pop", "textual/title", "sasrec/ce"]
+    (note,) = (note for note in chapter.notes if note.title == "probes")
+    assert note.text.startswith("markov, pop: rules that only count or draw")
+
+
+def test_what_the_data_can_measure_stands_under_every_table(store: Store, tmp_path: Path) -> None:
+    """As the newest result that holds it says; another holds none."""
+    said = {"summary": "76 % tied\nin time", "verdict": "toys: \x1b[31mties."}
+    old = {"summary": "old", "verdict": "old"}
+    store("one", audit=old, created="2026-11-20T09:00:00+00:00")
+    store("two", audit=said, created="2026-11-22T09:00:00+00:00")
+    store("three", created="2026-11-23T09:00:00+00:00")
+    (chapter,) = chapters(load(tmp_path))
+    for table in chapter.tables:
+        assert [note.text for note in table.notes if note.title == "audit"] == ["76 % tied in time"]
+    assert [note.text for note in chapter.notes if note.title == "audit"] == ["toys:  [31mties."]
+    assert "76 % tied in time" in markdown([chapter])

@@ -6,12 +6,11 @@ the order of item ids, and the next item is partly the next id. No conversion do
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.conversions.log import Log
+from bench.data.ties import digest
 from bench.errors import unknown
 
 RULES = {
@@ -35,8 +34,7 @@ def _items(log: Log) -> NDArray[np.int64]:
 
 
 def _digests(log: Log) -> NDArray[np.uint64]:
-    """BLAKE2b, 8 bytes, of user, NUL, item: the order in which data sets are read."""
+    """The order in which data sets are read."""
     pairs = zip(log.users.tolist(), log.items.tolist(), strict=True)
-    texts = (f"{log.user_ids[user]}\0{log.item_ids[item]}".encode() for user, item in pairs)
-    digests = (int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") for text in texts)
+    digests = (digest(log.user_ids[user], log.item_ids[item]) for user, item in pairs)
     return np.fromiter(digests, np.uint64, len(log))

@@ -2,7 +2,7 @@
 
 Both are UTF-8, tab separated and unquoted, under a header of ``field:type``. What is read does not depend on the order
 of rows (``_part_shared_ids`` has the one exception): users and items are sorted by id, interactions by time, and ties
-in time are broken by ``_digest``. Time stamps that are whole numbers stay whole: a float would lose
+in time are broken by ``ties.digest``. Time stamps that are whole numbers stay whole: a float would lose
 digits of long ones. Markup in text is taken out and noted.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import hashlib
 import io
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from bench.data import audit, markup
 from bench.data.dataset import Dataset, ItemTable, Sequences, Times
 from bench.data.formats.sorting import by_user_and_time, ties
 from bench.data.formats.stamps import UnreadableError, numbers
+from bench.data.ties import digest
 from bench.errors import BenchError, unknown
 
 INTERACTION_FIELDS = ("user_id", "item_id", "timestamp")
@@ -57,7 +57,7 @@ def read_atomic(folder: Path, name: str | None = None) -> Dataset:
     offsets = np.concatenate([[0], np.cumsum(np.bincount(log.users))]).astype(np.int64)
     sequences = Sequences(log.items[order].astype(np.int32), offsets)
     notes += text_notes + _repeat_note(log, order) + audit.order_notes(sequences)
-    return Dataset(path.stem, log.user_ids, items, sequences, log.times[order], notes)
+    return Dataset(path.stem, log.user_ids, items, sequences, log.times[order], notes, file_rows=order)
 
 
 def is_atomic(folder: Path, name: str | None = None) -> bool:
@@ -326,19 +326,9 @@ def _time_order(log: _Log) -> NDArray[np.int64]:
     order = by_user_and_time(log.users, log.times)
     places, groups = ties(order, log.users, log.times)
     rows = order[places]
-    digests = [_digest(log.user_ids[log.users[row]], log.item_ids[log.items[row]]) for row in rows]
+    digests = [digest(log.user_ids[log.users[row]], log.item_ids[log.items[row]]) for row in rows]
     order[places] = rows[np.lexsort((log.items[rows], np.array(digests, np.uint64), groups))]
     return order
-
-
-def _digest(user: str, item: str) -> int:
-    """Orders interactions with equal time stamps: BLAKE2b, 8 bytes, of user, NUL, item.
-
-    Amazon dates reviews by the day, and its published copies keep ties in file order, that is by ASIN: the newest
-    product comes last, and the item to be predicted can be guessed from its number. A hash knows nothing of either,
-    needs no seed, and is the same everywhere.
-    """
-    return int.from_bytes(hashlib.blake2b(f"{user}\0{item}".encode(), digest_size=8).digest(), "big")
 
 
 def _repeat_note(log: _Log, order: NDArray[np.int64]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.formats.idmaps import HEADS, lines_of, parsed
+from bench.data.idmaps import HEADS, lines_of, parsed
 from bench.errors import BenchError
 from bench.ids.identifiers import Template
 from bench.vocabulary import Vocabulary

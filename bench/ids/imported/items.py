@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.dataset import ItemTable
-from bench.data.formats.idmaps import numbers
+from bench.data.idmaps import numbers
 from bench.errors import BenchError
 from bench.ids.imported.formats import Found
 

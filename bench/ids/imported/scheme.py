@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from bench.data.dataset import TrainView
-from bench.data.formats.idmaps import beside
+from bench.data.idmaps import beside
 from bench.errors import BenchError
 from bench.ids.identifiers import Template, TokenIds
 from bench.ids.imported import formats

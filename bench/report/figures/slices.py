@@ -34,7 +34,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
 def _panel(panel: Axes, section: Section, looks: Looks) -> list[Line2D]:
     """What was drawn for each row, for the legend."""
     table = section.rows[0].first.table
-    slicing = next(found for found in slicings(table) if found.name == "popularity")
+    slicing = next(found for found in slicings([table]) if found.name == "popularity")
     users = np.bincount(slicing.of(table), minlength=len(slicing.labels))
     shifts = ROOM * ((np.arange(len(section.rows)) + 0.5) / len(section.rows) - 0.5)
     drawn = [

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data.dataset import ItemTable
-from bench.data.formats.idmaps import beside, numbers
+from bench.data.idmaps import beside, numbers
 from bench.errors import BenchError
 from bench.ids.imported.formats import Found, by_place, read
 from bench.ids.imported.items import keyed, match

@@ -50,7 +50,7 @@ class Statistics:
 def statistics(dataset: Dataset) -> Statistics:
     """All figures of a data set with at least one interaction. Memory is linear in interactions."""
     sequences = dataset.sequences
-    lengths, user_rows = sequences.lengths, _owners(sequences)
+    lengths, user_rows = sequences.lengths, _user_rows(sequences)
     pairs = user_rows * len(dataset.items) + sequences.values
     within = np.diff(user_rows) == 0
     described = sum(any(map(str.strip, texts)) for texts in zip(*dataset.items.text.values(), strict=True))
@@ -135,13 +135,13 @@ def _leave_one_out(dataset: Dataset) -> tuple[int, float, float]:
         return examples, math.nan, math.nan
     split = leave_one_out(dataset, max_history=int(lengths.max()))
     histories = split.test.histories
-    repeats = histories.values == split.test.items[_owners(histories)]
-    repeated = np.bincount(_owners(histories), weights=repeats, minlength=len(split.test)) > 0
+    repeats = histories.values == split.test.items[_user_rows(histories)]
+    repeated = np.bincount(_user_rows(histories), weights=repeats, minlength=len(split.test)) > 0
     unseen = ~np.isin(split.test.items, split.train.sequences.values)
     return examples, float(unseen.mean()), float(repeated.mean())
 
 
-def _owners(sequences: Sequences) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _user_rows(sequences: Sequences) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """``[values]``: the row that each value belongs to."""
     return np.repeat(np.arange(len(sequences), dtype=np.int64), sequences.lengths)
 
@@ -153,7 +153,7 @@ def _tied_in_time(dataset: Dataset, within: np.ndarray[tuple[int], np.dtype[np.b
 
 def _ascending(sequences: Sequences) -> tuple[float, int]:
     """Share of ascending pairs among neighbours that differ, and the number of those pairs."""
-    steps = np.diff(sequences.values)[np.diff(_owners(sequences)) == 0]
+    steps = np.diff(sequences.values)[np.diff(_user_rows(sequences)) == 0]
     steps = steps[steps != 0]
     return (float((steps > 0).mean()) if len(steps) else math.nan), len(steps)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.data.formats.idmaps import beside, has_users, numbers
+from bench.data.idmaps import beside, has_users, numbers
 from bench.errors import BenchError
 
 PADDED = {"0": "[PAD]", "1": "a", "2": "b"}

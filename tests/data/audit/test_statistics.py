@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data.audit import Statistics, order_notes, rows, statistics
+from bench.data.audit import order_notes, rows, statistics
+from bench.data.audit.statistics import Statistics
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import read_atomic
 
