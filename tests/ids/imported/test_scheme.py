@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.ids import exchange
 from bench.ids.identifiers import Template, TokenIds
 from bench.ids.imported import File
-from bench.ids.prompts import SENTENCE
+from bench.ids.prompts import NEUTRAL
 from bench.runs import subjects
 from bench.vocabulary import Vocabulary
 
@@ -92,7 +92,7 @@ def test_words_are_text(written: Written, made: Made, train: TrainView, t5_token
     ]
     titles = [subjects.load_scheme("textual/title")().fit(view) for view in (train, replace(train, language=t5))]
     assert [ids.template, of_t5.template] == [ours.template for ours in titles]
-    assert made(path, separator=",").fit(replace(train, language=t5)).template == replace(SENTENCE, separator=",")
+    assert made(path, separator=",").fit(replace(train, language=t5)).template == replace(NEUTRAL, separator=",")
     assert not scheme.warnings(replace(train, language=t5))
     odd = made(written("odd.txt", "A1 red\nB2 赤い車\nC3 c\nD4 d\n"))
     assert odd.warnings(replace(train, language=t5)) == (
@@ -186,7 +186,7 @@ def test_the_published_initial_ids_of_idgenrec(made: Made, real_data: Path, t5_t
         scheme = made(real_data / name / f"{name}.textual_ids.tsv", missing="counter")
         ids = scheme.fit(train)
         assert len(scheme.matched(train).missing) == missing
-        assert ids.template == SENTENCE
+        assert ids.template == NEUTRAL
         assert scheme.name == f"file/{name}.textual_ids"
         lines = (real_data / name / f"{name}.textual_ids.tsv").read_text(encoding="utf-8").splitlines()[1:]
         published = dict(line.split("\t") for line in lines)
