@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class BenchError(Exception):
-    """Something the user can mend: an unknown name, a broken file, an impossible setting."""
+    """Something the user can fix: an unknown name, a broken file, an impossible setting."""
 
 
 def said(error: BaseException) -> str:

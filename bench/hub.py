@@ -27,5 +27,5 @@ def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
     except Exception as error:  # the hub client raises from a dozen families, all meaning 'not to be had'
         cause = textwrap.shorten(str(error), 160, placeholder=" …")
         raise BenchError(
-            f"{what} '{asked}' cannot be had from the Hugging Face hub ({type(error).__name__}: {cause}); {hint}"
+            f"{what} '{asked}' is not available from the Hugging Face hub ({type(error).__name__}: {cause}); {hint}"
         ) from error

@@ -14,6 +14,16 @@ from bench.errors import BenchError
 from bench.recipes import RECIPES, Recipe
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, settings
 
+BUDGET = (
+    "examples",
+    "max_history",
+    "epochs",
+    "max_steps",
+    "batch_size",
+    "patience",
+    "validate_every",
+    "validation_users",
+)
 INSTALLED = sorted(plugins.offers(RECIPES))
 
 
@@ -25,7 +35,10 @@ def test_every_installed_recipe_is_of_something_and_can_be_followed(name: str) -
     found = recipes.find(owner, recipe)
     assert found.source
     contract = changed(Contract(), found.contract)  # every line is one, with a value that it may have
-    assert {line: str(getattr(contract, line)) for line in found.contract} == dict(found.contract) or contract
+    for line, text in found.contract.items():
+        assert getattr(contract, line) == getattr(changed(Contract(), {line: text}), line)
+    assert set(BUDGET) <= set(found.contract), "whatever the preset says of the budget is not published"
+    assert "precision" not in found.contract
     cls = load(owner)
     assert cls(settings(cls, found.settings)).name == owner
 
@@ -59,6 +72,7 @@ def test_a_recipe_in_a_file_changes_its_row_alone_and_set_goes_first(bench, cell
     (result,) = [json.loads(path.read_text()) for path in (tmp_path / "results").glob("runs/*/*/*/0/result.json")]
     assert (result["contract"]["max_history"], result["contract"]["beam_width"]) == (4, 21)
     assert result["scheme"]["settings"]["first"] == 7
+    assert result["scheme"]["recipe"] == "mine.py:MINE, but max_history"
 
 
 def test_recipes_are_lines_and_settings() -> None:
@@ -73,8 +87,8 @@ def test_a_row_by_a_recipe_is_apart_and_says_so(bench, quick, tmp_path: Path) ->
     words = ["run", "--id-scheme=numeric/random", *quick, "--results", tmp_path / "results"]
     assert bench(*words, f"--recipe={mine}:MINE").code == 0
     (stored,) = (tmp_path / "results").glob("runs/*/*/*/0/result.json")
-    assert json.loads(stored.read_text())["scheme"]["recipe"] == f"{mine}:MINE"
+    assert json.loads(stored.read_text())["scheme"]["recipe"] == "mine.py:MINE"
     assert bench("report", "--results", tmp_path / "results").code == 0
-    assert f"(recipe={mine}:MINE)" in (tmp_path / "results" / "report.md").read_text()
+    assert "(recipe=mine.py:MINE)" in (tmp_path / "results" / "report.md").read_text()
     assert bench(*words).code == 0
     assert len(list((tmp_path / "results").glob("runs/*/*/*/0/result.json"))) == 2

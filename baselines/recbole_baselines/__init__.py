@@ -85,8 +85,8 @@ class BERT4Rec(RecBoleBaseline):
         width = context.max_history + 1  # the mask stands behind the history
         if int(self.settings.mask_ratio * width) < 1:
             raise BenchError(
-                f"mask_ratio={self.settings.mask_ratio} of {width} places masks none: nothing to learn for bert4rec; "
-                "raise --set bert4rec.mask_ratio or max_history"
+                f"mask_ratio={self.settings.mask_ratio} of {width} positions masks none: nothing to learn for "
+                "bert4rec; raise --set bert4rec.mask_ratio or max_history"
             )
         return width
 

@@ -62,7 +62,8 @@ class RecBoleBaseline(TrainedBaseline):
             )
         if installed("recbole") != VERSION:
             raise BenchError(
-                f"{self.name} runs in RecBole {VERSION}, whose habits are mended; got {installed('recbole')}; {INSTALL}"
+                f"{self.name} runs in RecBole {VERSION}, which is patched here for that version; got "
+                f"{installed('recbole')}; {INSTALL}"
             )
         for name in sorted(self.fixed_settings):
             if name not in self.ranges:

@@ -36,6 +36,11 @@ class MaxPlusOne(Baseline):
     probe = True
     Settings = MaxPlusOneSettings
 
+    def cache_key(self) -> str:
+        """Which numbering it reads, for that decides every score."""
+        scheme = subjects.load_scheme(self.settings.numbering)
+        return f"{scheme.name}@{scheme.version} {subjects.source_digest(scheme)} {scheme().cache_key()}"
+
     def fit(self, train: TrainView) -> None:
         scheme = subjects.load_scheme(self.settings.numbering)
         if scheme.leaks and not self.leaks:

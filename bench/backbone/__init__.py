@@ -18,6 +18,7 @@ from bench.backbone.protocol import Backbone
 from bench.errors import BenchError
 from bench.vocabulary import Vocabulary
 
+DECISIVE = (".json", ".model", ".safetensors", ".txt")  # files of a checkpoint that weights or tokens are read from
 DEFAULT_KIND = "t5"  # of a config.json without a model type
 
 
@@ -121,12 +122,12 @@ def content_digest(backbone: str, what: str = "backbone") -> str:
         return ""
     files = [Path(backbone)]
     if not is_scratch(backbone):
-        folder = locate(backbone, what)
-        files = sorted({*folder.glob("*.json"), *folder.glob("*.safetensors")})
+        files = sorted(file for file in locate(backbone, what).iterdir() if file.suffix in DECISIVE)
     digest = hashlib.sha256()
     for file in files:
         try:
-            digest.update(file.read_bytes())
+            content = file.read_bytes()
+            digest.update(f"{file.name if len(files) > 1 else ''} {len(content)}\n".encode() + content)
         except OSError as error:
             raise BenchError(f"cannot read the model configuration '{file}': {error}") from error
     return digest.hexdigest()[:8]

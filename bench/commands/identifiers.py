@@ -21,6 +21,7 @@ from bench.ids import diagnostics, exchange
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
 from bench.ids.text import Embeddings, TextSettings, embed, stand_in
+from bench.results import digests
 from bench.results.digests import RESULT
 from bench.results.read import read
 from bench.results.saved import catalogue, stored_ids
@@ -126,9 +127,10 @@ class _View:
         folder = request.run.folder(self.plan.results)
         tables = folder.parents[1].glob(f"*-{request.fingerprint[:6]}/{request.seed}/ids.parquet")
         for path in sorted(tables, key=lambda path: path.stat().st_mtime, reverse=True):
-            table = pd.read_parquet(path)
+            found = read(path.parent / RESULT, str(path.parent))
+            table = pd.read_parquet(digests.check(path.parent, path.name, found.files))
             before = table["before" if "before" in table else "identifier"]
-            if before.tolist() == first and not read(path.parent / RESULT, str(path.parent)).trained_on:
+            if before.tolist() == first and not found.trained_on:
                 changed = int((before != table["identifier"]).sum())
                 return (stored_ids(path.parent) if changed else None), changed
         return None, None

@@ -22,8 +22,8 @@ def fits(fixtures: Fixtures) -> CheckResult:
     if report.error and not report.stored:
         file = fixtures.asked.scheme.removeprefix(IDENTIFIERS)
         theirs = file != fixtures.asked.scheme  # the class is ours, but what it reads is somebody else's
-        mend, origin = ("mend the file", file) if theirs else ("mend fit", report.origin)
-        advice = f"{mend}; `bench ids show {fixtures.asked.words} --debug` shows the traceback"
+        fix, origin = ("fix the file", file) if theirs else ("fix fit", report.origin)
+        advice = f"{fix}; `bench ids show {fixtures.asked.words} --debug` shows the traceback"
         return failed(f"fit failed: {report.error}", advice, origin)
     if report.error:
         return passed("fit returned identifiers")

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class CheckResult:
-    """``found`` says what was seen, ``item`` on which item, ``remedy`` what to do where the requirement is broken."""
+    """``found`` says what was seen, ``item`` on which item, ``remedy`` what to do where the requirement failed."""
 
     state: Literal["passed", "failed", "skipped"]
     found: str

@@ -124,7 +124,7 @@ Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
 def silent(done: int, total: int, figures: Mapping[str, float]) -> None:
-    """A report that nobody reads."""
+    """Progress that nobody is shown."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,8 +59,8 @@ def get(
     retry: RetryPolicy | None = None,
 ) -> Got:
     """The data set as ``<root>/<name>/``. One that is here and as asked for is left alone. Raises BenchError for
-    whatever can't be had, does not match its digest or counts, or stands in the way; nothing new is kept then but the
-    beginnings of downloads.
+    whatever is not available, does not match its digest or counts, or stands in the way; nothing new is kept then but
+    the beginnings of downloads.
     """
     request, progress = request or GetRequest(), progress or NoProgress()
     if request.ties not in RULES:

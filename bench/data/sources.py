@@ -115,7 +115,7 @@ def _offered(name: str, rivals: list[EntryPoint]) -> Dataset:
         found = make()
     except (Exception, SystemExit) as error:
         cause = said(error)
-        raise BenchError(f"{what} can't be had: {cause}") from error
+        raise BenchError(f"{what} is not available: {cause}") from error
     if isinstance(found, str | os.PathLike):
         found = _read(Path(found))
     if not isinstance(found, Dataset):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import singledispatch
 from typing import Any
 
@@ -56,7 +55,6 @@ def _common(ids: Ids, lengths: NDArray[np.integer], test_items: ItemIndices) -> 
         "collision_rate": float((sizes > 1).mean()),
         "collision_rate_test": float((sizes[test_items] > 1).mean()),
         "largest_group": int(sizes.max()),
-        "template": asdict(ids.template),
     }
 
 

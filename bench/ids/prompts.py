@@ -67,5 +67,5 @@ def prompt_set(ids: Ids, template: str) -> PromptSet:
 def neutral(ids: Ids) -> Template:
     """The template of this kind of identifiers; the separator stays their own, and vectors have none."""
     if not ids.vocabulary.language_model:
-        return ids.template
+        return ids.template if isinstance(ids, VectorIds) else Template(separator=ids.template.separator)
     return replace(NEUTRAL, separator="" if isinstance(ids, VectorIds) else ids.template.separator)

@@ -15,6 +15,7 @@ from bench.report.quality import FURTHER, HEADLINES
 from bench.report.rows import HEADLINE, Row
 from bench.report.slices import Slicing, mean_and_error, normal, slicings
 from bench.results.read import Result
+from bench.results.schema import LOAD
 
 METRICS = (*HEADLINES, *FURTHER)
 
@@ -100,6 +101,8 @@ def _unlike(one: Result, other: Result) -> dict[str, dict[str, dict[str, list[st
     return {kind: varying(pair, partial if kind == "contract" else ()) for kind, pair in held.items()}
 
 
+UNSTEADY = ("command", *LOAD)  # of the environment: another in every run
+
 HELD: Mapping[str, Callable[[Result], Mapping[str, Any]]] = {
     "data": lambda run: {"fingerprint": run.dataset.fingerprint, **run.split},
     "contract": lambda run: run.contract,
@@ -107,5 +110,5 @@ HELD: Mapping[str, Callable[[Result], Mapping[str, Any]]] = {
         "scheme": f"{run.scheme.name}@{run.scheme.version}",
         **run.scheme.stated,
     },
-    "environment": lambda run: {"bench": run.bench, **{k: v for k, v in run.environment.items() if k != "command"}},
+    "environment": lambda run: {"bench": run.bench, **{k: v for k, v in run.environment.items() if k not in UNSTEADY}},
 }

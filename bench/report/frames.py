@@ -87,6 +87,8 @@ def _flat(result: Result) -> dict[str, object]:
         "kind": scheme.kind,
         "leaks": scheme.leaks,
         "source": scheme.source,
+        "recipe": scheme.recipe,
+        "inputs": scheme.inputs,
         "settings": json.dumps(scheme.settings, sort_keys=True),
         "contract_id": result.contract_id,
         "preset": result.preset,

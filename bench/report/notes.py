@@ -12,7 +12,7 @@ from bench.report.seed_notes import of_noise
 from bench.report.significance import Tested
 from bench.report.table import DAGGER, Note, strong, visible
 from bench.results.read import Result
-from bench.results.schema import DatasetFacts, Scalar
+from bench.results.schema import LOAD, DatasetFacts, Scalar
 
 MACHINE = ("platform", "device", "cpu_threads", "processes")  # where these differ, so do seconds and memory
 SHORT = ("bench", "torch", "device", "cpu_threads", "processes")  # of the environment, under every table
@@ -68,7 +68,6 @@ LOADED = (
     "measured beside other load: the load average of the machine was above the cores that the run could use, so its "
     "seconds are too many; compare processor seconds and FLOPs"
 )
-LOAD = ("load_average_start", "load_average_end", "cores_used")  # of the environment; they differ in every run
 LOAD_MARGIN = 0.5  # by which a load average may exceed what a run uses: it is a mean over a minute
 DIAGNOSTICS = (
     "collision rate: items that share their identifier with another, test-weighted: the same by test interactions; "
@@ -160,7 +159,7 @@ def of_comparisons(tested: Tested) -> list[Note]:
         *of_noise(list(dict.fromkeys(row for pair in tested.family.pairs for row in (pair.one, pair.other)))),
         Note("effect", EFFECT + WON),
         *_if(named, "users", strong("tested different users") + ", compared on those in common: "),
-        *_if(apart, "left out", strong("no user in common") + ": "),
+        *_if(apart, "skipped", strong("no user in common") + ": "),
     ]
 
 

@@ -40,7 +40,7 @@ def weights(value: float | None) -> str:
 
 
 def flops(value: float | None) -> str:
-    """``2.41 P``: floating-point operations, in thousands of thousands."""
+    """``2.41 P``: floating-point operations, with a prefix (M, G, T, P)."""
     if value is None:
         return DASH
     size, unit = next(

@@ -14,6 +14,8 @@ COLUMNS = ("user", "target", "rank", "code_rank", "group_size", "popularity", "h
 KIND_COLUMNS = {kind: f"{kind}_rank" for kind in KINDS}  # further columns, of strict ranks among the items of a kind
 READINGS = ("strict", "optimistic", "expected")
 
+LOAD = ("load_average_start", "load_average_end", "cores_used")  # of the environment: another in every run
+
 Scalar = str | int | float | bool | None
 
 

@@ -85,7 +85,7 @@ def _prepare(folder: Path, begun: Begun) -> None:
     unlike = before.differences(begun) if before else []
     if unlike and not begun.forced:
         raise BenchError(
-            f"the unfinished run in '{partial}' was begun otherwise than it would now go on: {'; '.join(unlike)}; "
+            f"the unfinished run in '{partial}' was begun with other settings or code: {'; '.join(unlike)}; "
             "--force starts it afresh"
         )
     if before is None or unlike or (begun.forced and not before.forced):

@@ -1,1 +1,1 @@
-"""Runs: the contract, one run, many runs, and where their results are kept."""
+"""Runs: planned, run one by one, resumed."""

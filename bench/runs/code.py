@@ -10,8 +10,11 @@ import bench
 from bench.runs.subjects import AnySubject, source_digest
 from bench.versions import installed
 
-COMPUTING = ("data", "ids", "backbone", "evaluation", "model", "training")  # packages of bench
-LIBRARIES = ("torch", "numpy")
+COMPUTING = ("data", "ids", "backbone", "evaluation", "model", "training", "runs")  # packages of bench
+LIBRARIES = (
+    *("bench", "numpy", "scipy", "tokenizers", "scikit-learn", "torch"),
+    *("faiss-cpu", "faiss-gpu", "sentence-transformers"),
+)
 
 
 def code_of(subject: AnySubject) -> dict[str, str]:
@@ -23,6 +26,7 @@ def code_of(subject: AnySubject) -> dict[str, str]:
 @lru_cache
 def _harness() -> str:
     root, digest = Path(bench.__file__).parent, hashlib.sha256()
-    for path in sorted(path for package in COMPUTING for path in (root / package).rglob("*.py")):
+    inner = (path for package in COMPUTING for path in (root / package).rglob("*.py"))
+    for path in sorted([*root.glob("*.py"), *inner]):
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:8]

@@ -16,13 +16,13 @@ from bench.ids import storage
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
 from bench.runs import subjects
+from bench.runs.code import LIBRARIES
 from bench.runs.progress import Bar, Display
 from bench.training.cost import Stopwatch
 from bench.versions import installed
 from bench.vocabulary import Vocabulary
 
 FORMAT = "2"  # of what is kept; rises with the names of its notes
-LIBRARIES = ("bench", "numpy", "scipy", "tokenizers", "scikit-learn", "torch", "faiss-cpu", "sentence-transformers")
 
 
 def language(contract: Contract) -> Vocabulary | None:

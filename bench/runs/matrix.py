@@ -19,16 +19,16 @@ from accelerate.utils import InitProcessGroupKwargs
 
 from bench import recipes
 from bench.backbone import content_digest
-from bench.contract import PRESETS, Contract, changed, contract_for, default_preset, setting_names
+from bench.contract import PRESETS, Contract, contract_for, default_preset, setting_names
 from bench.data import sources, splitting
 from bench.data.audit.order import time_notes
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
-from bench.recipes import Recipe
 from bench.runs.attribution import attribute_errors
 from bench.runs.progress import Display
+from bench.runs.recipe_of import followed
 from bench.runs.request import Request
 from bench.runs.run import run
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
@@ -63,7 +63,12 @@ EVERYTHING = "all"
 def execute(plan: Plan) -> list[Path]:
     """Run every run and return their folders. What can be wrong with the request is found before the first."""
     subjects, contract, preset, asked = _resolved(plan)
-    contracts = {subject.name: _contract_of(type(subject), contract, plan) for subject in subjects}
+    shared, own = _sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
+    recipe = {
+        subject.name: followed(subject.name, plan.recipe, shared, _said_of(type(subject), [type(subject)], own))
+        for subject in subjects
+    }
+    contracts = {name: found.contract(contract, shared) for name, found in recipe.items()}
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
     accelerator = Accelerator(
@@ -83,9 +88,19 @@ def execute(plan: Plan) -> list[Path]:
             display.say(f"{dataset.name}: {note}")
     digests = {found.backbone: content_digest(found.backbone) if plan.schemes else "" for found in contracts.values()}
     requests = [
-        Request(subject, data, own, seed, preset, plan.results, plan.force, digests[own.backbone], None, plan.recipe)
+        Request(
+            subject,
+            arranged,
+            own,
+            seed,
+            None if plan.recipe else preset,
+            plan.results,
+            plan.force,
+            digests[own.backbone],
+            recipe=recipe[subject.name].label,
+        )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
-        for data, own in [ordered(dataset, contracts[subject.name])]
+        for arranged, own in [ordered(dataset, contracts[subject.name])]
     ]
     possible = _possible(requests, unseen, asked, display)
     return [
@@ -146,7 +161,7 @@ def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
     preset = plan.preset or default_preset(_has_cuda())
     classes = _loaded(plan.schemes, SCHEMES, load_scheme)
     controls = _loaded(plan.baselines, BASELINES, load_baseline)
-    loaded: list[tuple[str, type[Subject]]] = [*classes, *controls]
+    loaded: list[tuple[str, type[Subject]]] = _with_recipe([*classes, *controls], plan.recipe)
     everyone = [cls for _, cls in loaded]
     asked = {cls.name for word, cls in loaded if word != EVERYTHING}
     for cls in everyone:
@@ -157,7 +172,7 @@ def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
         cls(
             settings_of(
                 cls,
-                {**_of_preset(cls, preset), **_recipe(cls, plan).settings, **said, **_searched(cls, plan.tune, said)},
+                {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan.tune, said)},
             )
         )
         for cls, said in ((cls, _said_of(cls, everyone, own)) for cls in everyone)
@@ -165,17 +180,24 @@ def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
     return _distinct(subjects), contract_for(preset, shared), preset, asked
 
 
-def _recipe(cls: type[Subject], plan: Plan) -> Recipe:
-    return recipes.find(cls.name, plan.recipe) if plan.recipe else Recipe("")
+def _recipe(cls: type[Subject], plan: Plan) -> Mapping[str, str]:
+    """The settings of the recipe that is asked for."""
+    return recipes.find(cls.name, plan.recipe).settings if plan.recipe else {}
 
 
-def _contract_of(cls: type[Subject], contract: Contract, plan: Plan) -> Contract:
-    """The contract of all, with the lines of the subject's recipe; what ``--set`` says goes first."""
-    said = {override.partition("=")[0] for override in plan.overrides}
-    lines = {name: text for name, text in _recipe(cls, plan).contract.items() if name not in said}
-    if "precision" in lines:
-        raise BenchError(f"the recipe '{plan.recipe}' of {cls.name} sets precision, which is of the whole command")
-    return changed(contract, lines)
+def _with_recipe(loaded: list[tuple[str, type[Subject]]], recipe: str) -> list[tuple[str, type[Subject]]]:
+    """Without those of ``all`` that have no such recipe."""
+    if not recipe or ":" in recipe:
+        return loaded
+    kept = [(word, cls) for word, cls in loaded if word != EVERYTHING or recipe in recipes.offered(cls.name)]
+    skipped = [cls.name for word, cls in loaded if (word, cls) not in kept]
+    if skipped:
+        _main_display().say(f"skipped from '{EVERYTHING}', without a recipe '{recipe}': {', '.join(skipped)}")
+    return kept
+
+
+def _main_display() -> Display:
+    return Display(os.environ.get("RANK", "0") == "0")
 
 
 def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[tuple[str, T]]:
@@ -190,7 +212,7 @@ def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[
             except BenchError as error:
                 if word != EVERYTHING:
                     raise
-                Display(os.environ.get("RANK", "0") == "0").say(f"skipped in '{EVERYTHING}': {error}")
+                _main_display().say(f"skipped in '{EVERYTHING}': {error}")
     return found
 
 

@@ -89,7 +89,7 @@ class Request:
             contract["backbone"] += f"@{self.backbone_digest}"
         if self.trained_by:
             home = self.trained_by.dataset
-            contract["trained_on"] = f"{home.name}@{home.fingerprint[:6]}"
+            contract["trained_on"] = f"{home.name}@{self.trained_by.fingerprint[:6]}"
             contract["zero_shot"] = self.zero_shot
         if isinstance(self.subject, AnyBaseline):
             return {name: contract[name] for name in ("protocol", *self.subject.binds)}

@@ -1,1 +1,1 @@
-"""The training loop every scheme shares, what it trains on, and the checkpoints it goes on from."""
+"""The training loop every scheme shares, what it trains on, and the checkpoints it resumes from."""

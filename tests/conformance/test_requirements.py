@@ -83,9 +83,9 @@ def test_broken_identifiers_and_trainings_are_found(
     ("scheme", "requirement", "found", "item", "remedy"),
     [
         ("Raising", "fits", r"^fit failed: KeyError: 'no such\\ncolumn'$", r"schemes\.py, line \d+", "traceback"),
-        ("Leaving", "fits", r"^fit failed: the process ended with code 3", "", "mend fit"),
-        ("Misshapen", "fits", r"must be \[variants, items, length\] .* found \(30, 3\)", r"line \d+", "mend fit"),
-        ("Nothing", "fits", "fit returned NoneType, not identifiers", "", "mend fit"),
+        ("Leaving", "fits", r"^fit failed: the process ended with code 3", "", "fix fit"),
+        ("Misshapen", "fits", r"must be \[variants, items, length\] .* found \(30, 3\)", r"line \d+", "fix fit"),
+        ("Nothing", "fits", "fit returned NoneType, not identifiers", "", "fix fit"),
         ("Short", "fits", "fit made 29 identifiers for 30 items", "item 'i29', quiet puzzle", "in catalogue order"),
         ("Unstorable", "serialisable", "can't be stored: ", "", "arrays of int32"),
         ("Hashing", "deterministic", "two processes made different identifiers", "'i00', red car: '0 .*' and", "hash"),
@@ -156,7 +156,7 @@ def test_identifiers_in_a_file_are_told_by_their_file(bench: Bench, toy_folder: 
     words = [f"file:{path}", "--dataset", toy_folder, "--seed", "1", "--set", "file.separator=;"]
     fixtures = Fixtures(CheckRequest(words[0], str(toy_folder), ("file.separator=;",), 1))
     result = check_requirement("fits", fixtures)
-    assert_broken(result, "fit failed: BenchError: 29 of 30 items", f"^{re.escape(str(path))}$", "^mend the file; ")
+    assert_broken(result, "fit failed: BenchError: 29 of 30 items", f"^{re.escape(str(path))}$", "^fix the file; ")
     (command,) = re.findall(r"`bench (.*) --debug`", result.remedy)
     assert shlex.split(command) == ["ids", "show", words[0], *map(str, words[1:5]), "--set=file.separator=;"]
     said = bench(*shlex.split(command))

@@ -48,6 +48,7 @@ def test_a_private_vocabulary_has_no_words() -> None:
     bare, marked = Template(separator=","), Template("<history>", after="<next>")
     for ids in (tokens(private, bare), vectors(private, marked)):
         assert prompt_set(ids, "neutral").templates == (ids.template,)
+    assert prompt_set(tokens(private, Template("a", ",", "b")), "neutral").templates == (bare,)
 
 
 def test_the_own_the_ten_and_the_eleventh(language: Vocabulary) -> None:

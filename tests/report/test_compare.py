@@ -236,7 +236,7 @@ def test_a_comparison_borrows_the_noise_of_runs_that_were_not_named(store: Store
     assert difference(*alone).metrics["ndcg@10"].noise == pytest.approx(
         1.96 * 0.07 * np.hypot(*(row.metric("ndcg@10")[0] for row in alone)), rel=1e-3
     )
-    scores = [cell.metrics["strict"]["ndcg@10"] for cell in find(tmp_path, "codes", None, None).cells]
+    scores = [cell.metrics["strict"]["ndcg@10"] for cell in find(tmp_path, "codes", None, None).runs]
     relative = np.std(scores, ddof=1) / np.mean(scores)
     expected = stats.t.ppf(0.975, 2) * relative * np.hypot(*(row.metric("ndcg@10")[0] for row in named))
     assert difference(*named).metrics["ndcg@10"].noise == pytest.approx(expected)

@@ -95,10 +95,10 @@ def test_the_noise_of_training_is_in_interval_and_p(store: Store, tmp_path: Path
     store("pop", kind="baseline", quality=0.1)
     found = rows(tmp_path)
     made, floor = compare([Pair(found["one"], found[name]) for name in ("three", "pop")], ["ndcg@10"])
-    scores = [cell.metrics["strict"]["ndcg@10"] for cell in found["one"].cells]
+    scores = [cell.metrics["strict"]["ndcg@10"] for cell in found["one"].runs]
     other, sd = found["three"].metric("ndcg@10")[0], np.std(scores, ddof=1)
     variance = sd**2 / 3 + (other * sd / np.mean(scores)) ** 2
-    mean = np.mean([cell.values("ndcg@10") for cell in found["one"].cells], axis=0)
+    mean = np.mean([cell.values("ndcg@10") for cell in found["one"].runs], axis=0)
     difference = np.round(mean - found["three"].first.values("ndcg@10"), 12)
     reach = stats.t.ppf(0.975, 2) * np.sqrt(variance)
     low, high = interval(difference)
@@ -120,7 +120,7 @@ def test_one_seed_borrows_of_its_own_contract_alone(store: Store, tmp_path: Path
     assert found["three"].noise(strict("ndcg@10")) == ASSUMED
     store("three", seed=1, quality=0.4)
     again = rows(tmp_path)
-    scores = [cell.metrics["strict"]["ndcg@10"] for cell in again["three"].cells]
+    scores = [cell.metrics["strict"]["ndcg@10"] for cell in again["three"].runs]
     assert again["seven"].noise(strict("ndcg@10")).relative == pytest.approx(np.std(scores, ddof=1) / np.mean(scores))
     assert again["seven"].noise(strict("ndcg@10")).degrees == pytest.approx(1)
 
@@ -128,7 +128,7 @@ def test_one_seed_borrows_of_its_own_contract_alone(store: Store, tmp_path: Path
 def test_what_trains_nothing_has_no_noise_and_lends_none(store: Store, tmp_path: Path) -> None:
     for seed in (0, 1, 2):
         store("random", kind="baseline", seed=seed, quality=0.2)
-        costs = {"fit_seconds": 1.0, "train_seconds": 1.0, "inference_seconds_per_1000_users": 1.0}
+        costs = {"id_construction_seconds": 1.0, "training_seconds": 1.0, "inference_seconds_per_1000_users": 1.0}
         costs |= {"peak_memory_mb": None, "parameters": None}
         store("counts", kind="baseline", seed=seed, quality=0.3, training={"epochs": 1}, costs=costs)
     store("one", quality=0.5)

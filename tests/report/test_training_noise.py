@@ -10,11 +10,14 @@ import pytest
 
 from bench.evaluation.metrics import Ranks, summaries
 from bench.evaluation.paired import sign_flip
+from bench.protocol import PROTOCOL
 from bench.report import significance
 from bench.report.comparisons import every, family
 from bench.report.quality import HEADLINES
 from bench.report.rows import Row, sections
-from bench.results.read import Costs, DatasetFacts, Result, SchemeFacts, UserTable
+from bench.results.read import Result
+from bench.results.schema import Costs, DatasetFacts, SchemeFacts
+from bench.results.table import UserTable
 
 USERS = 300
 
@@ -25,11 +28,11 @@ def training(name: str, seed: int, hits: np.ndarray, random: np.random.Generator
     ranks = Ranks.of_items(np.where(found, random.integers(1, 11, len(hits)), np.inf))
     result = Result(
         folder=Path(name),
-        place=f"runs/{name}/{seed}",
+        path=f"runs/{name}/{seed}",
         bench="0",
         dataset=DatasetFacts("toys", "0", len(hits), 100, 1000),
         scheme=SchemeFacts(name, 1, {}, "scheme"),
-        contract={"split": "leave-one-out"},
+        contract={"protocol": PROTOCOL, "split": "leave-one-out"},
         contract_id="0",
         preset=None,
         seed=seed,
@@ -40,6 +43,7 @@ def training(name: str, seed: int, hits: np.ndarray, random: np.random.Generator
         training={"steps": 10},
         environment={},
         created="",
+        files={},
     )
     users, nothing = np.arange(len(hits)).astype(str).astype(object), np.zeros(len(hits), np.int64)
     result.__dict__["table"] = UserTable(users, users, ranks, nothing, nothing, {})  # what the file would hold
@@ -61,7 +65,7 @@ def report(
 def anything(rows: tuple[Row, ...]) -> bool:
     """Whether a report says of any two rows that they differ, by a p or by a mark."""
     found = family(every(rows), HEADLINES)
-    marks = {place for name in HEADLINES for place in significance.places(rows, found, name)}
+    marks = {place for name in HEADLINES for place in significance.highlights(rows, found, name)}
     assert (marks - {""} != set()) <= bool((found.corrected < 0.05).any())
     return bool((found.corrected < 0.05).any())
 

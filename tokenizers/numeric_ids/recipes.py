@@ -9,7 +9,12 @@ INDEX = "How to Index Item IDs (Hua et al., SIGIR-AP 2023, 2305.06569) and its p
 COMMON = {  # AdamW, linear decay
     "backbone": "google-t5/t5-small",
     "whole_words": "true",
+    "examples": "all",
     "max_history": "20",
+    "max_steps": "0",
+    "validate_every": "1",
+    "validation_users": "2000",
+    "patience": "1000",
     "learning_rate": "0.001",
     "schedule": "linear",
     "warmup": "0.05",

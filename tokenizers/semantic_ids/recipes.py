@@ -7,7 +7,12 @@ from bench.recipes import Recipe
 SOURCE = "MTGRec (Zheng et al., SIGIR 2025, 2504.04400) and its public scripts"
 RECOMMENDER = {
     "backbone": "tiger",
+    "examples": "all",
+    "max_history": "20",
     "epochs": "300",
+    "max_steps": "0",
+    "validate_every": "1",
+    "validation_users": "0",
     "batch_size": "1024",
     "learning_rate": "0.005",
     "schedule": "cosine",

@@ -10,7 +10,13 @@ PUBLISHED = Recipe(
     contract={
         "backbone": "google-t5/t5-small",
         "template": "sampled",
+        "examples": "all",
+        "max_history": "20",
         "epochs": "90",
+        "max_steps": "0",
+        "validate_every": "3",
+        "validation_users": "2000",
+        "patience": "1000",
         "batch_size": "256",
         "learning_rate": "0.001",
         "schedule": "linear",

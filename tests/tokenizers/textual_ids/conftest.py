@@ -88,9 +88,9 @@ def beams(writer: Writer, row: int, search: Search) -> list[Prefix]:
     """The diverse beam search of one text, which ``test_diverse.py`` holds to Transformers' own."""
     vocabulary, source = writer.vocabulary, torch.tensor([writer.sources[row]])
     with torch.no_grad():
-        cache = writer.t5.start(writer.t5.encode(source))
-    forbidden = unwritable(vocabulary, writer.t5)
-    found = diverse_beams(writer.t5, cache, search, vocabulary.pad, vocabulary.eos, forbidden)
+        cache = writer.model.start(writer.model.encode(source))
+    forbidden = unwritable(vocabulary, writer.model)
+    found = diverse_beams(writer.model, cache, search, vocabulary.pad, vocabulary.eos, forbidden)
     lengths, ended = found.lengths[0].tolist(), found.ended[0].tolist()
     tokens = [row[:length] for row, length in zip(found.tokens[0].tolist(), lengths, strict=True)]
     return [Prefix(tokens, ended) for tokens, ended in zip(tokens, ended, strict=True)]
