@@ -145,8 +145,8 @@ def test_backbones_that_are_no_t5(run: Refused, tmp_path: Path) -> None:
         "/no/such/folder": "no folder '/no/such/folder' (asked for as backbone)",
         "missing.json": "cannot read the model configuration 'missing.json'",
         str(tmp_path / "broken.json"): "broken.json",
-        str(tmp_path / "config.json"): "describes a 'bert' model; bench needs a T5",
-        str(tmp_path): "describes a 'bert' model; bench needs a T5",
+        str(tmp_path / "config.json"): "describes a 'bert' model; bench reads t5, mt5",
+        str(tmp_path): "describes a 'bert' model; bench reads t5, mt5",
     }.items():
         assert said in run("--id-scheme", "numeric", "--set", f"backbone={backbone}")
 

@@ -95,7 +95,7 @@ def test_a_cell_holds_costs_curve_and_log(both: Both, cells: Cells) -> None:
         "training.log",
     ]
     assert stored["scheme"]["kind"] == "baseline"
-    assert set(stored["contract"]) == set(base.RecBoleBaseline.binds)
+    assert set(stored["contract"]) == {"protocol", *base.RecBoleBaseline.binds}
     assert all(stored["costs"][name] > 0 for name in stored["costs"])
     assert stored["costs"]["parameters"] == 31 * 8 + 20 * 8 + 2 * (4 * 72 + 16 + 2 * 72 + 16) + 16
     training = stored["training"]

@@ -95,10 +95,10 @@ def test_the_noise_of_training_is_in_interval_and_p(store: Store, tmp_path: Path
     store("pop", kind="baseline", quality=0.1)
     found = rows(tmp_path)
     made, floor = compare([Pair(found["one"], found[name]) for name in ("three", "pop")], ["ndcg@10"])
-    scores = [cell.metrics["strict"]["ndcg@10"] for cell in found["one"].cells]
+    scores = [cell.metrics["strict"]["ndcg@10"] for cell in found["one"].runs]
     other, sd = found["three"].metric("ndcg@10")[0], np.std(scores, ddof=1)
     variance = sd**2 / 3 + (other * sd / np.mean(scores)) ** 2
-    mean = np.mean([cell.values("ndcg@10") for cell in found["one"].cells], axis=0)
+    mean = np.mean([cell.values("ndcg@10") for cell in found["one"].runs], axis=0)
     difference = np.round(mean - found["three"].first.values("ndcg@10"), 12)
     reach = stats.t.ppf(0.975, 2) * np.sqrt(variance)
     low, high = interval(difference)
@@ -180,7 +180,7 @@ def test_rows_without_a_common_user_are_left_out_and_named(
     pd.read_parquet(path).assign(user=lambda frame: "x" + frame["user"]).to_parquet(path)
     sealed(path.parent)
     (table,) = [table for table in chapters(load(tmp_path))[0].tables if table.name == "comparisons"]
-    assert [cell.text for cell in table.head.cells] == ["three against one"]
+    assert [cell.text for cell in table.head.runs] == ["three against one"]
     assert any(note.text == strong("no user in common") + ": seventh and one" for note in table.notes)
 
 

@@ -158,7 +158,7 @@ def test_costs_and_what_does_not_exist(store: Store, tmp_path: Path) -> None:
     found = tables(tmp_path)["costs"]
     assert sorted(texts(found, "tokens per item")) == sorted(["7.2", "7.2", DASH])
     assert sorted(texts(found, "decode steps")) == sorted(["14", DASH, DASH])
-    assert texts(found, "peak MB") == ["1,312"] * 3
+    assert texts(found, "peak memory (MB)") == ["1,312"] * 3
     assert texts(found, "parameters") == ["4.8 M", "4.8 M", "0"]
 
 

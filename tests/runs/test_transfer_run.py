@@ -285,7 +285,7 @@ def test_a_test_of_weights_that_are_gone_is_done_again(
             "--zero-shot park was asked for, but the model is trained on it, in 'toy+park'; name a ",
         ),
         (["--zero-shot=MOOR+PARK"], "--zero-shot moor+park was asked for, but the model is trained on it, in "),
-        (["--zero-shot=nowhere"], "unknown data set 'nowhere'; known: beauty, ml-100k, "),
+        (["--zero-shot=nowhere"], "unknown data set 'nowhere'; known: beauty, "),
         (["--dataset=TOY+TOY"], "'toy+toy' joins 'toy' to itself; "),
         (["--zero-shot=BARE"], "textual identifiers need text for every item: 30 of 30 items have none"),
         (["--zero-shot=FEW"], "at least 20 items are needed for the metrics of the report, which go up to hit@20"),
