@@ -190,18 +190,18 @@ def test_data_sets_are_not_compared(runs: Path) -> None:
 def test_the_tables_hold_what_the_json_holds(runs: Path) -> None:
     found = made(runs, "textual", "codes")
     metrics, by_popularity, by_history = tables(found)
-    assert [cell.text for cell in metrics.head.runs] == ["NDCG@10", "Hit@10", "NDCG@5", "Hit@5", "Hit@1", "MRR@20"]
+    assert [cell.text for cell in metrics.head.cells] == ["NDCG@10", "Hit@10", "NDCG@5", "Hit@5", "Hit@1", "MRR@20"]
     seen = plain(found)
-    columns = {column.title: [cell.value for cell in column.runs] for column in metrics.columns}
+    columns = {column.title: [cell.value for cell in column.cells] for column in metrics.columns}
     assert columns["A \N{MINUS SIGN} B"] == [line["difference"] for line in seen["metrics"].values()]
     assert columns["won"] == [line["won"] for line in seen["metrics"].values()]
-    assert len(by_popularity.head.runs) + len(by_history.head.runs) == len(seen["slices"])
+    assert len(by_popularity.head.cells) + len(by_history.head.cells) == len(seen["slices"])
     assert all(cell.source.folders for table in tables(found) for row in table.rows for cell in row)
 
 
 def test_slices_of_a_difference_are_not_cut_off_and_do_not_say_so(runs: Path) -> None:
     _, *slices = tables(made(runs, "pop", "textual"))
-    ends = [cell.ends for table in slices for cell in table.columns[3].runs]
+    ends = [cell.ends for table in slices for cell in table.columns[3].cells]
     assert any(found is not None and found[0] < 0 for found in ends)
     for table in slices:
         assert table.columns[3].title == "A \N{MINUS SIGN} B"

@@ -180,7 +180,7 @@ def test_rows_without_a_common_user_are_left_out_and_named(
     pd.read_parquet(path).assign(user=lambda frame: "x" + frame["user"]).to_parquet(path)
     sealed(path.parent)
     (table,) = [table for table in chapters(load(tmp_path))[0].tables if table.name == "comparisons"]
-    assert [cell.text for cell in table.head.runs] == ["three against one"]
+    assert [cell.text for cell in table.head.cells] == ["three against one"]
     assert any(note.text == strong("no user in common") + ": seventh and one" for note in table.notes)
 
 

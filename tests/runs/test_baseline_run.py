@@ -32,7 +32,7 @@ class Settings:
     fail: str = ""
     epochs: int = 3
     tune: int = 0
-    seen: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
 class Follower(TrainedBaseline):
     name = "follower"
