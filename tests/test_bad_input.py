@@ -133,7 +133,7 @@ def test_a_hub_model_that_cannot_be_had(run: Refused, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     line = run("--id-scheme", "numeric", "--set", "backbone=no-such/model")
-    assert line.startswith("backbone 'no-such/model' cannot be had from the Hugging Face hub")
+    assert line.startswith("backbone 'no-such/model' is not available from the Hugging Face hub")
     assert "start from scratch with one of: mini, tiger" in line
     assert not list((tmp_path / "results").rglob("result.json"))  # and nothing else was used in its place
 
@@ -145,8 +145,8 @@ def test_backbones_that_are_no_t5(run: Refused, tmp_path: Path) -> None:
         "/no/such/folder": "no folder '/no/such/folder' (asked for as backbone)",
         "missing.json": "cannot read the model configuration 'missing.json'",
         str(tmp_path / "broken.json"): "broken.json",
-        str(tmp_path / "config.json"): "describes a 'bert' model; bench reads t5",
-        str(tmp_path): "describes a 'bert' model; bench reads t5",
+        str(tmp_path / "config.json"): "describes a 'bert' model; bench reads t5, mt5",
+        str(tmp_path): "describes a 'bert' model; bench reads t5, mt5",
     }.items():
         assert said in run("--id-scheme", "numeric", "--set", f"backbone={backbone}")
 

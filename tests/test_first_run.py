@@ -95,7 +95,7 @@ def test_from_the_wheel_to_a_report(environment: Path, films: Path, web: Any, tm
 
     done = call(environment, tmp_path, *run, "--yes", BENCH_SOURCES=str(films))
     assert done.returncode == 0, done.stderr
-    assert "left out of 'all' on ml-100k: bert4rec, caser, fdsa, " in done.stderr
+    assert "skipped in 'all' on ml-100k: bert4rec, caser, fdsa, " in done.stderr
     assert (tmp_path / ".local" / "share" / "bench" / "ml-100k" / "dataset.json").is_file()
     report = call(environment, tmp_path, "report")
     assert report.returncode == 0, report.stderr

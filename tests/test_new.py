@@ -35,7 +35,7 @@ def test_a_package_says_what_to_do_next(bench: Bench, tmp_path: Path) -> None:
 
     again = bench("new", "wooden_horse", "--into", tmp_path)
     assert again.code == 1
-    assert again.err == f"bench: '{folder}' exists already; give another name, or another place with --into\n"
+    assert again.err == f"bench: '{folder}' exists already; give another name, or another folder with --into\n"
 
 
 def test_the_scheme_is_short(package: Path) -> None:

@@ -26,9 +26,9 @@ def global_time(
 
     Users with fewer than two training interactions neither train nor are evaluated; their rows of the training view
     are empty. The targets of a user are all distinct items of the part, of validation as of test. What a user has seen
-    are its training items, and at test time those of validation as well unless ``validation_in_test_history`` is
-    switched off; histories show the newest ``max_history`` of it. The catalogue is that of the item table, new items
-    included. BenchError where time stamps are not times, or a part has no user.
+    are its training items, and at test time those of validation as well unless ``validation_in_test_history`` is off;
+    histories show the newest ``max_history`` of it. The catalogue is that of the item table, new items included.
+    BenchError where time stamps are not times, or a part has no user.
     """
     refuse_cap(max_history)
     _refuse_undated(dataset)

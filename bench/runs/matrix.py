@@ -192,7 +192,7 @@ def _with_recipe(loaded: list[tuple[str, type[Subject]]], recipe: str) -> list[t
     kept = [(word, cls) for word, cls in loaded if word != EVERYTHING or recipe in recipes.offered(cls.name)]
     skipped = [cls.name for word, cls in loaded if (word, cls) not in kept]
     if skipped:
-        _main_display().say(f"skipped from '{EVERYTHING}', without a recipe '{recipe}': {', '.join(skipped)}")
+        _main_display().say(f"skipped in '{EVERYTHING}', without a recipe '{recipe}': {', '.join(skipped)}")
     return kept
 
 

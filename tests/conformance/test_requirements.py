@@ -84,7 +84,7 @@ def test_broken_identifiers_and_trainings_are_found(
     [
         ("Raising", "fits", r"^fit failed: KeyError: 'no such\\ncolumn'$", r"schemes\.py, line \d+", "traceback"),
         ("Leaving", "fits", r"^fit failed: the process ended with code 3", "", "fix fit"),
-        ("Misshapen", "fits", r"must be \[variants, items, length\] .* found \(30, 3\)", r"line \d+", "fix fit"),
+        ("Misshapen", "fits", r"must be \[variants, items, length\] .* got \(30, 3\)", r"line \d+", "fix fit"),
         ("Nothing", "fits", "fit returned NoneType, not identifiers", "", "fix fit"),
         ("Short", "fits", "fit made 29 identifiers for 30 items", "item 'i29', quiet puzzle", "in catalogue order"),
         ("Unstorable", "serialisable", "can't be stored: ", "", "arrays of int32"),
@@ -147,7 +147,7 @@ def test_the_command_tells_what_is_broken_and_ends_with_one(bench: Bench, toy_fo
     said = bench("check", f"{SCHEMES}:Raising", "--dataset", toy_folder, f"--set=backbone={tiny}")
     assert said.code == 1
     assert re.search(r"^fits +failed +fit failed: KeyError: 'no such", said.out, flags=re.MULTILINE)
-    assert "1 broken, 9 skipped" in said.out
+    assert "1 failed, 9 skipped" in said.out
 
 
 def test_identifiers_in_a_file_are_told_by_their_file(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:

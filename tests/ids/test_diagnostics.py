@@ -32,7 +32,6 @@ def test_figures_are_the_counts(codes: list[list[int]], data: st.DataObject) -> 
         "collision_rate": pytest.approx(sum(size > 1 for size in group) / len(codes)),
         "collision_rate_test": pytest.approx(sum(group[item] > 1 for item in tested) / len(tested)),
         "largest_group": max(group),
-        "template": {"before": "", "separator": "", "after": ""},
     }
 
 

@@ -76,7 +76,6 @@ def test_figures_are_counts() -> None:
         "collision_rate": 0.0,
         "collision_rate_test": 0.0,
         "largest_group": 1,
-        "template": {"before": "a", "separator": "", "after": ""},
         "decode_steps": 1,
         "equal_vectors_share": 0.5,
         "unknown_share": 0.25,

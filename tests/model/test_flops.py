@@ -61,7 +61,7 @@ def test_a_step_on_token_sequences(objective: str) -> None:
     flops, read, written, expected = counts(model)
     assert flops == expected
     assert read == model.input_lengths(HISTORIES).sum()
-    assert written == sum(len(ids.code(item)) + ids.ends for item in TARGETS)
+    assert written == sum(len(ids.code(item)) + ids.appends_eos for item in TARGETS)
 
 
 @pytest.mark.parametrize(("negatives", "at_once"), [(0, 1 << 15), (5, 1 << 15), (0, 7)])
