@@ -87,7 +87,7 @@ def test_a_package_offers_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name, complaint in {
         "toys": r"'toys' of package data_package .* has the name of a data set that bench knows itself; uninstall it",
         "empty": f"{package} must return a Dataset or a folder of atomic files; it returned 3",
-        "broken": f"{package} can't be had: OSError: no network",
+        "broken": f"{package} is not available: OSError: no network",
         "folder": f"{package} must be a function that returns a Dataset or a folder; got 'somewhere'",
         "absent": f"{package} can't be loaded: AttributeError",
         "shpo": r"unknown data set 'shpo'; did you mean 'shop'\? known: .*shop",

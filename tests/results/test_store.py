@@ -78,7 +78,7 @@ def test_what_was_begun_otherwise_is_not_resumed_without_a_word(
 ) -> None:
     interrupt(folder)
     other = replace(BEGUN, **change)
-    with pytest.raises(BenchError, match=f"was begun otherwise than it would now go on: {said}; --force") as caught:
+    with pytest.raises(BenchError, match=f"was begun with other settings or code: {said}; --force") as caught:
         build(folder, "{}", other)
     assert "\n" not in str(caught.value)
     assert (partial_folder(folder) / "stage-0.safetensors").exists()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.data.dataset import Dataset
 from bench.results.read import load
 from bench.runs import run as one_run
 
@@ -73,9 +74,10 @@ def mine(tmp_path: Path) -> Path:
     return path
 
 
-def test_another_file_under_the_same_name_is_another_run(run: Run, cells: Cells, tmp_path: Path) -> None:
+def test_another_file_under_the_same_name_is_another_run(run: Run, cells: Cells, toy: Dataset, tmp_path: Path) -> None:
     file, random = tmp_path / "v.npy", np.random.default_rng(0)
     words = ("--id-scheme", "set/cf-only", "--set", f"set.vectors={file}")
+    (tmp_path / "v.ids.txt").write_text("".join(f"{item}\n" for item in toy.items.ids))
     for _ in range(2):
         np.save(file, random.standard_normal((30, 8)).astype(np.float32))
         said = run(*words)
@@ -157,7 +159,7 @@ def test_what_other_code_has_begun_is_not_resumed_without_a_word(
     monkeypatch.setattr(one_run, "code_of", lambda subject: {**now(subject), "bench": "changed"})
     said = run(*words)
     assert said.code == 1
-    assert "was begun otherwise than it would now go on: code of bench " in said.err
+    assert "was begun with other settings or code: code of bench " in said.err
     assert said.err.splitlines()[-1].endswith(" and changed; --force starts it afresh")
     assert checkpoint.exists()
     assert run(*words, "--force").code == 0
