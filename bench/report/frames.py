@@ -71,8 +71,8 @@ def frame(results: Sequence[Result]) -> pd.DataFrame:
     resample(results, HEADLINES)
     made = pd.DataFrame([_flat(result) for result in results])
     for name in made.select_dtypes("object"):  # a setting may be a word for one run and a number for another
-        kinds = {type(value) for value in made[name] if value is not None and value == value}
-        if len(kinds) > 1:
+        types = {type(value) for value in made[name] if value is not None and value == value}
+        if len(types) > 1:
             made[name] = [None if value is None or value != value else str(value) for value in made[name]]
     return made
 

@@ -9,13 +9,13 @@ import numpy as np
 from bench.evaluation.metrics import Floats
 from bench.evaluation.seed_noise import UNIT, widened
 from bench.evaluation.statistics import ends, mean_and_sd, resampled_means
-from bench.evaluation.warm_cold import KINDS
+from bench.evaluation.warm_cold import ITEM_GROUPS
 from bench.report.numbers import metric_title
 from bench.report.quality import stored
 from bench.report.rows import HEADLINE, Estimate, Read, Row
 from bench.report.table import DASH, Cell, Column, Note
 from bench.results.read import Result
-from bench.results.schema import KindFacts
+from bench.results.schema import GroupFacts
 
 MEANING = (
     "cold items have no training interaction, warm ones have; in their columns only items of the kind are ranked, only "
@@ -28,14 +28,14 @@ INTERVALS = "95 %, over the users of a column and over training seeds, made as t
 
 def told_apart(row: Row) -> bool:
     """Whether anything is known that differs from the whole catalogue: not where all its items are warm."""
-    warm = row.first.kinds.get("warm")
-    return bool(row.first.kinds) and not (warm is not None and warm.items == row.first.dataset.items)
+    warm = row.first.item_groups.get("warm")
+    return bool(row.first.item_groups) and not (warm is not None and warm.items == row.first.dataset.items)
 
 
 def warm_cold(rows: Sequence[Row]) -> list[Column]:
     """Strict NDCG@10 and recall@10, which is Hit@10 where a user has one target: of all, warm and cold items."""
     titled = ((HEADLINE, HEADLINE), ("recall@10", _recall(rows)))
-    return [_column(rows, metric, title, kind) for metric, title in titled for kind in ("all", *KINDS)]
+    return [_column(rows, metric, title, kind) for metric, title in titled for kind in ("all", *ITEM_GROUPS)]
 
 
 def _recall(rows: Sequence[Row]) -> str:
@@ -45,7 +45,9 @@ def _recall(rows: Sequence[Row]) -> str:
 def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
     names = [metric if metric in row.first.metrics["strict"] else "hit@10" for row in rows]
     found = [_estimate(row, name, kind) for row, name in zip(rows, names, strict=True)]
-    fields = [f"metrics.strict.{name}" if kind == "all" else f"kinds.{kind}.metrics.strict.{name}" for name in names]
+    fields = [
+        f"metrics.strict.{name}" if kind == "all" else f"item_groups.{kind}.metrics.strict.{name}" for name in names
+    ]
     ranks = "rank" if kind == "all" else f"{kind}_rank"
     cells = (
         Cell(
@@ -64,10 +66,10 @@ def _estimate(row: Row, name: str, kind: str) -> Estimate | None:
     """None where a seed has not measured the kind."""
     if kind == "all":
         return row.estimate(name)
-    if any(kind not in run.kinds for run in row.runs):
+    if any(kind not in run.item_groups for run in row.runs):
         return None
-    value, sd = mean_and_sd([run.kinds[kind].metrics["strict"][name] for run in row.runs])
-    values = np.stack([run.table.kinds[kind].values(name) for run in row.runs])
+    value, sd = mean_and_sd([run.item_groups[kind].metrics["strict"][name] for run in row.runs])
+    values = np.stack([run.table.item_groups[kind].values(name) for run in row.runs])
     if np.ptp(values) == 0:
         return Estimate(value, None, sd)
     part = row.noise(_of_kind(kind, name)).of_mean(value, len(row.runs))
@@ -76,7 +78,7 @@ def _estimate(row: Row, name: str, kind: str) -> Estimate | None:
 
 def _of_kind(kind: str, name: str) -> Read:
     def read(cell: Result) -> float | None:
-        return cell.kinds[kind].metrics["strict"].get(name) if kind in cell.kinds else None
+        return cell.item_groups[kind].metrics["strict"].get(name) if kind in cell.item_groups else None
 
     return read
 
@@ -87,7 +89,7 @@ def _resampled(values: Floats) -> Floats:
 
 
 def beneath(rows: Sequence[Row]) -> list[Note]:
-    """What the kinds are, how many items, users and targets each has, and what chance would reach among so few."""
+    """What the item groups are, how many items, users and targets each has, and what chance would reach."""
     title = metric_title(_recall(rows))
     return [
         Note("warm and cold", MEANING),
@@ -97,14 +99,14 @@ def beneath(rows: Sequence[Row]) -> list[Note]:
     ]
 
 
-def _said(rows: Sequence[Row], of_kind: Callable[[str, KindFacts], str]) -> str:
-    said = dict.fromkeys("; ".join(of_kind(name, kind) for name, kind in row.first.kinds.items()) for row in rows)
+def _said(rows: Sequence[Row], of_kind: Callable[[str, GroupFacts], str]) -> str:
+    said = dict.fromkeys("; ".join(of_kind(name, kind) for name, kind in row.first.item_groups.items()) for row in rows)
     return " or, under another contract, ".join(text for text in said if text)
 
 
-def _size(name: str, kind: KindFacts) -> str:
+def _size(name: str, kind: GroupFacts) -> str:
     return f"{name}: {kind.items:,} items, {kind.targets:,} targets of {kind.users:,} users"
 
 
-def _chance(name: str, kind: KindFacts) -> str:
+def _chance(name: str, kind: GroupFacts) -> str:
     return f"{name} {min(1.0, CUTOFF / kind.items):.4f}"

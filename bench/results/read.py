@@ -35,7 +35,7 @@ class Result(Record):
     @cached_property
     def table(self) -> UserTable:
         """The per-user table, read when first asked for."""
-        table = read_table(digests.check(self.folder, PER_USER, self.files), tuple(self.kinds))
+        table = read_table(digests.check(self.folder, PER_USER, self.files), tuple(self.item_groups))
         _check_agreement(self, table)
         return table
 
@@ -83,7 +83,7 @@ def sound(file: Path, path: str) -> Result:
     if not table.is_file():
         raise BenchError(f"'{table}' is missing beside its {RESULT}; {HINT}")
     rows = found.split.get("test_targets", found.split["test_users"])
-    check_outline(table, rows, tuple(found.kinds))
+    check_outline(table, rows, tuple(found.item_groups))
     return found
 
 
@@ -122,8 +122,8 @@ def _check_agreement(result: Result, table: UserTable) -> None:
     """A per-user table of another run beside a result.json would give intervals that belong to other values."""
     for name in ("hit@10", "ndcg@10"):
         _check_mean(result, name, result.metrics["strict"][name], table.ranks.per_user(name))
-        for kind, held in table.kinds.items():
-            _check_mean(result, f"{kind} {name}", result.kinds[kind].metrics["strict"][name], held.values(name))
+        for kind, held in table.item_groups.items():
+            _check_mean(result, f"{kind} {name}", result.item_groups[kind].metrics["strict"][name], held.values(name))
 
 
 def _check_mean(result: Result, name: str, stored: float, values: Floats) -> None:

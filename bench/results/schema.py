@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-from bench.evaluation.warm_cold import KINDS
+from bench.evaluation.warm_cold import ITEM_GROUPS
 
 SCHEMA = 3  # rises when an old reader would misunderstand, or a new one would miss something
 DESCRIBED = ("interactions_before", "ascends", "tied", "transition_seen")  # further ones, where users have them
 COLUMNS = ("user", "target", "rank", "code_rank", "group_size", "popularity", "history_length", "cold")
-KIND_COLUMNS = {kind: f"{kind}_rank" for kind in KINDS}  # further columns, of strict ranks among the items of a kind
+GROUP_COLUMNS = {
+    kind: f"{kind}_rank" for kind in ITEM_GROUPS
+}  # further columns, of strict ranks among the items of a kind
 READINGS = ("strict", "optimistic", "expected")
 
 LOAD = ("load_average_start", "load_average_end", "cores_used")  # of the environment: another in every run
@@ -116,7 +118,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class KindFacts:
+class GroupFacts:
     """How many items, users and targets of one kind were measured, and the metrics as of the whole catalogue."""
 
     items: int
@@ -129,8 +131,8 @@ class KindFacts:
 class Record:
     """The content of ``result.json``. ``metrics`` is ``metrics[reading][name]`` with the readings of ``READINGS``.
 
-    ``kinds`` holds the metrics of ``warm`` and ``cold`` items alone, where they were measured. ``audit`` is what the
-    data can and cannot measure (``bench data audit``). ``files`` has the
+    ``item_groups`` holds the metrics of ``warm`` and ``cold`` items alone, where they were measured. ``audit`` is
+    what the data can and cannot measure (``bench data audit``). ``files`` has the
     SHA-256 of every other file of the run by its path in the run's folder.
     """
 
@@ -143,7 +145,7 @@ class Record:
     seed: int
     split: Mapping[str, int]
     metrics: Mapping[str, Mapping[str, float]]
-    kinds: Mapping[str, KindFacts] = field(default_factory=dict)
+    item_groups: Mapping[str, GroupFacts] = field(default_factory=dict)
     identifiers: IdentifierFacts | None
     costs: Costs
     training: Mapping[str, Any] | None
@@ -176,7 +178,7 @@ def to_json(record: Record) -> dict[str, Any]:
         **plain,
         "dataset": asdict(record.dataset),
         "scheme": asdict(record.scheme),
-        "kinds": {name: asdict(kind) for name, kind in record.kinds.items()},
+        "item_groups": {name: asdict(kind) for name, kind in record.item_groups.items()},
         "identifiers": record.identifiers and record.identifiers.flat,
         "costs": asdict(record.costs),
     }
@@ -197,10 +199,10 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
         "seed": int(stored["seed"]),
         "split": {name: int(count) for name, count in stored["split"].items()},
         "metrics": _metrics(stored["metrics"]),
-        "kinds": {
-            name: _of(KindFacts, stored["kinds"][name], metrics=_metrics(stored["kinds"][name]["metrics"]))
-            for name in KINDS
-            if name in stored["kinds"]
+        "item_groups": {
+            name: _of(GroupFacts, stored["item_groups"][name], metrics=_metrics(stored["item_groups"][name]["metrics"]))
+            for name in ITEM_GROUPS
+            if name in stored["item_groups"]
         },
         "identifiers": None if identifiers is None else IdentifierFacts.of(identifiers),
         "costs": _costs(stored["costs"]),

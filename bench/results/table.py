@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.evaluation import multi_target
 from bench.evaluation.metrics import Floats, Ranks
 from bench.results.digests import HINT
-from bench.results.schema import COLUMNS, DESCRIBED, KIND_COLUMNS
+from bench.results.schema import COLUMNS, DESCRIBED, GROUP_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd  # `bench ls` reads results too, and waits for neither pandas nor Arrow where there are none
@@ -24,7 +24,7 @@ NUMBERS = COLUMNS[2:-1]
 
 
 @dataclass(frozen=True, eq=False)
-class KindTable:
+class GroupTable:
     """Strict ``ranks [targets]`` of the targets of one kind among its items; ``user_rows`` number the users."""
 
     ranks: Floats
@@ -41,7 +41,7 @@ class UserTable:
 
     The order makes runs that tested the same users agree line by line. A user with several targets is one line:
     ``targets`` joins them, ``popularity`` is their mean rounded up, so that 0 says that all are cold. ``ranks`` and
-    ``kinds`` alone are by target: ``kinds[name]`` holds the ranks of warm or cold targets among items of that kind.
+    ``item_groups`` alone are by target: ``item_groups[name]`` holds the ranks of warm or cold targets in that group.
     ``described`` holds those of ``DESCRIBED`` that the result has of every user: how many interactions came before, and
     0 or 1 of how the target stands to the newest of them.
     """
@@ -51,7 +51,7 @@ class UserTable:
     ranks: Ranks
     popularity: NDArray[np.int64]
     history_length: NDArray[np.int64]
-    kinds: Mapping[str, KindTable]
+    item_groups: Mapping[str, GroupTable]
     described: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -62,15 +62,15 @@ class UserTable:
         return self.described[name] if name in self.described else np.asarray(getattr(self, name))
 
 
-def read_table(path: Path, kinds: Sequence[str]) -> UserTable:
-    """The table, with the ranks of these kinds of items. BenchError where it is corrupt or empty."""
+def read_table(path: Path, item_groups: Sequence[str]) -> UserTable:
+    """The table, with the ranks of these groups of items. BenchError where it is corrupt or empty."""
     import pandas as pd
 
     try:
         frame = pd.read_parquet(path)
         frame = frame.iloc[np.argsort(frame["user"].to_numpy(object), kind="stable")]
         columns = {name: _numbers(frame[name]) for name in NUMBERS}
-        found = _user_table(frame, columns, kinds)
+        found = _user_table(frame, columns, item_groups)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _corrupt(path, error) from error
     if not len(found):
@@ -78,7 +78,7 @@ def read_table(path: Path, kinds: Sequence[str]) -> UserTable:
     return found
 
 
-def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], kinds: Sequence[str]) -> UserTable:
+def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], item_groups: Sequence[str]) -> UserTable:
     """From lines by target, sorted by user."""
     users, first, user_rows = np.unique(frame["user"].to_numpy(object), return_index=True, return_inverse=True)
     group_size = columns["group_size"].astype(np.int64)
@@ -94,7 +94,7 @@ def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], kinds: Seque
         Ranks(columns["code_rank"], better, group_size, user_rows if len(users) < len(frame) else None),
         popularity.astype(np.int64),
         columns["history_length"][first].astype(np.int64),
-        {name: _kind_table(frame, user_rows, name) for name in kinds},
+        {name: _group_table(frame, user_rows, name) for name in item_groups},
         {name: frame[name].to_numpy(np.int64)[first] for name in DESCRIBED if _is_whole(frame, name)},
     )
 
@@ -103,10 +103,10 @@ def _is_whole(frame: pd.DataFrame, name: str) -> bool:
     return name in frame and bool(frame[name].notna().all())
 
 
-def _kind_table(frame: pd.DataFrame, user_rows: NDArray[np.int64], name: str) -> KindTable:
+def _group_table(frame: pd.DataFrame, user_rows: NDArray[np.int64], name: str) -> GroupTable:
     members = frame["cold"].to_numpy(bool) == (name == "cold")
-    ranks = _numbers(frame[KIND_COLUMNS[name]])[members]
-    return KindTable(ranks, np.unique(user_rows[members], return_inverse=True)[1])
+    ranks = _numbers(frame[GROUP_COLUMNS[name]])[members]
+    return GroupTable(ranks, np.unique(user_rows[members], return_inverse=True)[1])
 
 
 def _numbers(column: pd.Series[Any]) -> Floats:
@@ -114,7 +114,7 @@ def _numbers(column: pd.Series[Any]) -> Floats:
     return column.to_numpy(dtype=np.float64, na_value=np.inf)
 
 
-def check_outline(path: Path, rows: int, kinds: Collection[str]) -> None:
+def check_outline(path: Path, rows: int, item_groups: Collection[str]) -> None:
     """BenchError where a table has not these ``rows`` or lacks a column. What is in them is not read: this takes as
     long for few users as for many.
     """
@@ -124,7 +124,9 @@ def check_outline(path: Path, rows: int, kinds: Collection[str]) -> None:
         outline = parquet.read_metadata(path)
     except (OSError, ValueError) as error:
         raise _corrupt(path, error) from error
-    absent = [name for name in (*COLUMNS, *(KIND_COLUMNS[kind] for kind in kinds)) if name not in outline.schema.names]
+    absent = [
+        name for name in (*COLUMNS, *(GROUP_COLUMNS[kind] for kind in item_groups)) if name not in outline.schema.names
+    ]
     if absent:
         raise _corrupt(path, KeyError(", ".join(absent)))
     if not outline.num_rows:

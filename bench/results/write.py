@@ -17,10 +17,10 @@ from bench.contract import CUTOFFS
 from bench.data.dataset import Dataset
 from bench.data.splits import Split
 from bench.evaluation.metrics import Ranks, summaries
-from bench.evaluation.warm_cold import Kind, is_warm
+from bench.evaluation.warm_cold import ItemGroup, is_warm
 from bench.results import digests, store
 from bench.results.identity import Run
-from bench.results.schema import KIND_COLUMNS, Costs, IdentifierFacts, KindFacts, Record, Scalar, to_json
+from bench.results.schema import GROUP_COLUMNS, Costs, GroupFacts, IdentifierFacts, Record, Scalar, to_json
 from bench.results.table import PER_USER
 
 
@@ -28,7 +28,7 @@ from bench.results.table import PER_USER
 class Outcome:
     """What a scheme or a baseline came to on the test users. ``complete``: every item of the catalogue was ranked.
 
-    ``kinds`` are the same of warm and cold items alone; None, or nothing, where a kind was not measured.
+    ``item_groups`` are the same of warm and cold items alone; None, or nothing, where a kind was not measured.
     """
 
     ranks: Ranks
@@ -36,7 +36,7 @@ class Outcome:
     costs: dict[str, float | None]
     identifiers: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
-    kinds: Mapping[str, Kind | None] = field(default_factory=dict)
+    item_groups: Mapping[str, ItemGroup | None] = field(default_factory=dict)
 
 
 def record(
@@ -48,7 +48,7 @@ def record(
     audit: Mapping[str, Any] | None = None,
 ) -> Record:
     """The content of ``result.json``, but for the digests of the other files; ``audit`` is that of its data."""
-    measured = {name: kind for name, kind in outcome.kinds.items() if kind is not None}
+    measured = {name: kind for name, kind in outcome.item_groups.items() if kind is not None}
     return Record(
         bench=bench.__version__,
         dataset=run.dataset,
@@ -59,7 +59,7 @@ def record(
         seed=run.seed,
         split=split_facts(split, bool(run.contract.get("zero_shot", False))),
         metrics=summaries(outcome.ranks, outcome.complete, CUTOFFS),
-        kinds={name: kind_facts(kind) for name, kind in measured.items()},
+        item_groups={name: kind_facts(kind) for name, kind in measured.items()},
         identifiers=None if outcome.identifiers is None else IdentifierFacts.of(outcome.identifiers),
         costs=Costs(**outcome.costs),
         training=outcome.training,
@@ -98,17 +98,17 @@ def split_facts(split: Split, zero_shot: bool = False) -> dict[str, int]:
     return {name: 0 if zero_shot and not name.startswith("test") else count for name, count in found.items()}
 
 
-def kind_facts(kind: Kind) -> KindFacts:
+def kind_facts(kind: ItemGroup) -> GroupFacts:
     """The metrics of warm or of cold items alone, and over how many of what."""
     metrics = summaries(kind.ranks, kind.complete, CUTOFFS)
-    return KindFacts(kind.items, len(kind.targets), len(kind.targets.items), metrics)
+    return GroupFacts(kind.items, len(kind.targets), len(kind.targets.items), metrics)
 
 
 def per_user_table(
     dataset: Dataset,
     split: Split,
     ranks: Ranks,
-    kinds: Mapping[str, Kind | None] | None = None,
+    item_groups: Mapping[str, ItemGroup | None] | None = None,
     described: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> pd.DataFrame:
     """One row for each target of each test user. Ranks are null where the target was not retrieved.
@@ -118,7 +118,9 @@ def per_user_table(
     """
     popularity = np.bincount(split.train.sequences.values, minlength=len(dataset.items))
     test, user_rows = split.test, split.test.user_rows
-    among = {KIND_COLUMNS[name]: _nullable(_among(kind, len(test.items))) for name, kind in (kinds or {}).items()}
+    among = {
+        GROUP_COLUMNS[name]: _nullable(_among(kind, len(test.items))) for name, kind in (item_groups or {}).items()
+    }
     return pd.DataFrame(
         {
             "user": [dataset.users[user] for user in test.users[user_rows]],
@@ -136,7 +138,7 @@ def per_user_table(
     )
 
 
-def _among(kind: Kind | None, targets: int) -> NDArray[np.float64]:
+def _among(kind: ItemGroup | None, targets: int) -> NDArray[np.float64]:
     found = np.full(targets, np.inf)
     if kind is not None:
         found[kind.positions] = kind.ranks.strict

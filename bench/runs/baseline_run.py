@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.data.splits import Split, Targets
 from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, TrainingContext
 from bench.evaluation.metrics import Ranks
-from bench.evaluation.warm_cold import Kind, Mask, by_kind, is_warm
+from bench.evaluation.warm_cold import ItemGroup, Mask, by_group, is_warm
 from bench.results import store
 from bench.results.write import Outcome
 from bench.runs import curves
@@ -66,11 +66,11 @@ class _Tested:
 
     ranks: Ranks
     seconds: float
-    kinds: Mapping[str, Kind | None]
+    item_groups: Mapping[str, ItemGroup | None]
 
 
 def _tested(request: Request, baseline: Baseline | TrainedBaseline, split: Split, display: Display) -> _Tested:
-    """The one reading of the test targets. What the kinds of items cost is not counted."""
+    """The one reading of the test targets. What the item groups cost is not counted."""
     items = len(split.train.items)
 
     def rank(name: str, targets: Targets, candidates: Mask | None) -> tuple[Ranks, bool]:
@@ -81,7 +81,7 @@ def _tested(request: Request, baseline: Baseline | TrainedBaseline, split: Split
     watch = Stopwatch()
     whole = rank("test", split.test, None)
     seconds = watch.seconds
-    return _Tested(whole[0], seconds, by_kind(split.test, is_warm(split.train.sequences, items), whole, rank))
+    return _Tested(whole[0], seconds, by_group(split.test, is_warm(split.train.sequences, items), whole, rank))
 
 
 def _outcome(split: Split, facts: Facts, tested: _Tested) -> Outcome:
@@ -96,4 +96,4 @@ def _outcome(split: Split, facts: Facts, tested: _Tested) -> Outcome:
     }
     if facts.peak_memory_mb is not None:
         costs["peak_memory_mb"] = facts.peak_memory_mb
-    return Outcome(tested.ranks, True, costs, training=facts.training or None, kinds=tested.kinds)
+    return Outcome(tested.ranks, True, costs, training=facts.training or None, item_groups=tested.item_groups)

@@ -132,5 +132,7 @@ def _store(
         raise BenchError(
             f"a file that {request.subject.name} reads has changed while {request.run.title} ran; run it again"
         )
-    table = per_user_table(request.dataset, split, outcome.ranks, outcome.kinds, described(request.dataset, split))
+    table = per_user_table(
+        request.dataset, split, outcome.ranks, outcome.item_groups, described(request.dataset, split)
+    )
     write(partial, record(request.run, split, outcome, found, request.preset, findings), table)

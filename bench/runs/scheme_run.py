@@ -21,7 +21,7 @@ from bench.data.dataset import Progress
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks
-from bench.evaluation.warm_cold import Mask, by_kind, is_warm
+from bench.evaluation.warm_cold import Mask, by_group, is_warm
 from bench.ids import diagnostics, exchange, storage
 from bench.ids.identifiers import Ids
 from bench.ids.scheme import IdScheme, Stage, Trained
@@ -76,7 +76,9 @@ class SchemeRun:
         ranks, complete = self.ranked(best.recommender, "test", self.split.test)
         inference = 1000 * watch.seconds / len(self.split.test)
         warm = is_warm(self.split.train.sequences, len(self.split.train.items))
-        kinds = by_kind(self.split.test, warm, (ranks, complete), functools.partial(self.ranked, best.recommender))
+        item_groups = by_group(
+            self.split.test, warm, (ranks, complete), functools.partial(self.ranked, best.recommender)
+        )
         if self.accelerator.is_main_process:
             self.save(best.recommender)
         costs: dict[str, float | None] = {
@@ -92,7 +94,7 @@ class SchemeRun:
         remarks = [*request.warnings, *self.scheme.warnings(view)]
         if remarks:
             described["remarks"] = remarks
-        return Outcome(ranks, complete, costs, described, self.summary(best, done), kinds)
+        return Outcome(ranks, complete, costs, described, self.summary(best, done), item_groups)
 
     def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
         """What is stored of the training: of the stage that was tested, in all, and of every stage."""
@@ -306,7 +308,7 @@ def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
     """How a stage ended, and what its mixture of variants noted."""
     return {
         "name": stage.name,
-        "share": stage.budget_fraction,
+        "budget_fraction": stage.budget_fraction,
         "steps": state.step,
         "best_validation": state.best if stage.use_validation else None,
         "mixture": state.mixture_state,

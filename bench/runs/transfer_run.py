@@ -22,7 +22,7 @@ from bench.data.joined import place, restricted
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks
-from bench.evaluation.warm_cold import KINDS, Mask, by_kind, is_warm
+from bench.evaluation.warm_cold import ITEM_GROUPS, Mask, by_group, is_warm
 from bench.ids import diagnostics, exchange
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
@@ -133,12 +133,12 @@ def transferred(
         exchange.write(ids, request.dataset.items, partial / TABLE)
     origin = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
     warm = is_warm(split.train.sequences, len(ids))
-    kinds = by_kind(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(KINDS)
-    return Outcome(*whole, costs, diagnostics.figures(ids, split.test.items), origin, kinds)
+    item_groups = by_group(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(ITEM_GROUPS)
+    return Outcome(*whole, costs, diagnostics.figures(ids, split.test.items), origin, item_groups)
     described = diagnostics.figures(ids, split.test.items)
     if seconds is not None and request.warnings:
         described["remarks"] = list(request.warnings)
-    return Outcome(*whole, costs, described, model, kinds)
+    return Outcome(*whole, costs, described, model, item_groups)
 
 
 def model_folder(request: Request) -> Path:

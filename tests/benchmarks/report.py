@@ -75,7 +75,7 @@ def write_run(folder: Path, dataset: int, scheme: int, seed: int) -> None:
         "seed": seed,
         "split": {"train_users": USERS, "validation_users": USERS, "test_users": USERS},
         "metrics": summaries(Ranks.of_items(rank), complete=False),
-        "kinds": {},
+        "item_groups": {},
         "identifiers": {**seen, "largest_group": 1} if scheme else None,
         "costs": dict.fromkeys(times, 12.5),
         "training": {"curve": [{"step": step, "loss": 3.0} for step in range(2000)]},

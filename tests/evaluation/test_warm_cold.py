@@ -13,7 +13,7 @@ from bench.data.dataset import Dataset, Sequences
 from bench.data.global_time import global_time
 from bench.data.splits import Split, Targets, leave_one_out
 from bench.evaluation.metrics import Ranks, from_scores
-from bench.evaluation.warm_cold import by_kind, is_warm
+from bench.evaluation.warm_cold import by_group, is_warm
 from bench.ids.identifiers import TokenIds
 from bench.model.recommender import Decoding, Recommender, recommender_for
 from bench.runs.subjects import load_baseline
@@ -116,7 +116,7 @@ def none(kind: str, targets: Targets, candidates: NDArray[np.bool_]) -> tuple[Ra
 def test_nothing_is_ranked_again_where_all_items_are_warm(toy: Dataset) -> None:
     test = leave_one_out(toy).test
     ranks = from_scores(np.random.default_rng(0).normal(size=(40, 30)), test.items)
-    found = by_kind(test, np.ones(30, bool), (ranks, True), none)
+    found = by_group(test, np.ones(30, bool), (ranks, True), none)
     assert found["cold"] is None
     assert found["warm"] is not None
     assert found["warm"].ranks is ranks
@@ -131,14 +131,14 @@ def test_a_kind_of_fewer_items_than_the_largest_cutoff_is_not_measured(toy: Data
         ranked.append((kind, len(targets)))
         return Ranks.of_items(np.ones(len(targets.items))), True
 
-    found = by_kind(test, np.arange(30) >= 10, (Ranks.of_items(np.ones(40)), True), rank)
+    found = by_group(test, np.arange(30) >= 10, (Ranks.of_items(np.ones(40)), True), rank)
     assert found["cold"] is None
     assert ranked == [("warm", int((test.items >= 10).sum()))]
 
 
 def test_a_kind_without_targets_is_not_measured() -> None:
     test = Targets(np.array([0]), Sequences.from_rows([[1]]), np.array([2], np.int32))
-    found = by_kind(
+    found = by_group(
         test, np.arange(60) < 30, (Ranks.of_items(np.ones(1)), True), lambda *_: (Ranks.of_items(np.ones(1)), True)
     )
     assert found["cold"] is None

@@ -116,7 +116,7 @@ def cell_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
         "seed": 0,
         "split": {"train_users": users, "validation_users": users, "test_users": users},
         "metrics": summaries(ranks, complete=baseline),
-        "kinds": {},
+        "item_groups": {},
         "identifiers": None if baseline else ids,
         "costs": {
             "parameters": 0 if baseline else 4_812_544,

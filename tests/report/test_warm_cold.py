@@ -35,9 +35,9 @@ def tell_apart(folder: Path, cold: bool = True, warm_items: int = 11_000) -> Non
         table[f"{kind}_rank"] = pd.array(np.where(members & np.isfinite(ranks), ranks, np.nan), dtype="Int32")
         seen = Ranks.of_items(ranks[members])
         sizes = {"items": warm_items if kind == "warm" else 924, "users": len(seen), "targets": len(seen)}
-        stored["kinds"][kind] = {**sizes, "metrics": summaries(seen, complete=False)}
+        stored["item_groups"][kind] = {**sizes, "metrics": summaries(seen, complete=False)}
     if not cold:
-        del stored["kinds"]["cold"]
+        del stored["item_groups"]["cold"]
         del table["cold_rank"]
     table.to_parquet(folder / "per_user.parquet")
     seal(folder, stored)
@@ -76,7 +76,7 @@ def test_values_and_intervals_are_those_of_the_users_of_a_kind(store: Store, tmp
             assert cell.ends == pytest.approx(np.clip(wide, 0, 1))
             assert cell.sd == pytest.approx(values.mean(axis=1).std(ddof=1))
             assert str(cell.source).endswith(
-                f"result.json:kinds.{kind}.metrics.strict.{name}, per_user.parquet:{kind}_rank"
+                f"result.json:item_groups.{kind}.metrics.strict.{name}, per_user.parquet:{kind}_rank"
             )
     whole = row.estimate("ndcg@10")
     assert (by_title["NDCG@10 all"].value, by_title["NDCG@10 all"].ends) == (whole.value, whole.interval)
@@ -87,7 +87,7 @@ def test_values_and_intervals_are_those_of_the_users_of_a_kind(store: Store, tmp
 def test_a_kind_that_was_not_measured_is_a_dash(store: Store, tmp_path: Path) -> None:
     tell_apart(store("one"))
     tell_apart(store("three"), cold=False)
-    store("seventh")  # from before the kinds were told apart
+    store("seventh")  # from before the item_groups were told apart
     rows = rows_of(tmp_path)
     texts = {row.label: [column.cells[at].text for column in warm_cold(rows)] for at, row in enumerate(rows)}
     dashes = {label: [text == DASH for text in seen] for label, seen in texts.items()}

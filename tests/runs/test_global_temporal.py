@@ -88,8 +88,8 @@ def test_metrics_are_those_of_the_lines(cell: Path) -> None:
     assert found["split"]["test_targets"] == len(table) > found["split"]["test_users"]
     parts = {
         "rank": (table, found["metrics"]),
-        "warm_rank": (table[~table["cold"]], found["kinds"]["warm"]["metrics"]),
-        "cold_rank": (table[table["cold"]], found["kinds"]["cold"]["metrics"]),
+        "warm_rank": (table[~table["cold"]], found["item_groups"]["warm"]["metrics"]),
+        "cold_rank": (table[table["cold"]], found["item_groups"]["cold"]["metrics"]),
     }
     for column, (lines, metrics) in parts.items():
         ranks = lines[column].to_numpy(dtype=float, na_value=np.inf)
@@ -99,8 +99,11 @@ def test_metrics_are_those_of_the_lines(cell: Path) -> None:
                 column
             )
     for kind, lines in (("warm", table[~table["cold"]]), ("cold", table[table["cold"]])):
-        assert (found["kinds"][kind]["targets"], found["kinds"][kind]["users"]) == (len(lines), lines["user"].nunique())
-    assert found["kinds"]["warm"]["items"] + found["kinds"]["cold"]["items"] == found["dataset"]["items"]
+        assert (found["item_groups"][kind]["targets"], found["item_groups"][kind]["users"]) == (
+            len(lines),
+            lines["user"].nunique(),
+        )
+    assert found["item_groups"]["warm"]["items"] + found["item_groups"]["cold"]["items"] == found["dataset"]["items"]
 
 
 def test_fewer_candidates_never_hurt_a_baseline(made: Path, cells: Cells) -> None:
@@ -150,7 +153,7 @@ def test_a_run_repeats(
     assert again.code == 0
     for one, other in zip(cells(made), cells(tmp_path), strict=True):
         assert substance(one) == substance(other)
-        assert stored(one)["kinds"] == stored(other)["kinds"]
+        assert stored(one)["item_groups"] == stored(other)["item_groups"]
 
 
 def test_what_is_held_out_has_no_effect(
@@ -206,7 +209,7 @@ def test_seconds_of_inference_are_those_of_the_whole_catalogue(
     assert bench("run", "--id-scheme=numeric", *ratio, "--results", tmp_path).code == 0
     found = stored(cells(tmp_path)[0])
     assert found["costs"]["inference_seconds_per_1000_users"] == 1000 / found["split"]["test_users"]
-    assert set(found["kinds"]) == {"warm", "cold"}
+    assert set(found["item_groups"]) == {"warm", "cold"}
 
 
 def test_leave_one_out_has_one_target_for_each_user(
@@ -214,7 +217,7 @@ def test_leave_one_out_has_one_target_for_each_user(
 ) -> None:
     assert bench("run", "--baseline=pop", *quick, "--results", tmp_path).code == 0
     found = stored(cells(tmp_path)[0])
-    assert (found["schema"], set(found["kinds"])) == (SCHEMA, {"warm"})
+    assert (found["schema"], set(found["item_groups"])) == (SCHEMA, {"warm"})
     assert not any(name.startswith(("recall", "precision")) for name in found["metrics"]["strict"])
     assert found["split"] == {"train_users": 40, "validation_users": 40, "test_users": 40}
 

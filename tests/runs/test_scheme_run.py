@@ -168,7 +168,7 @@ def test_stages_share_the_budget_and_stopped_between_them_go_on(
     training = json.loads((whole / "result.json").read_text())["training"]
     assert (training["steps"], training["epochs"]) == (24, 8)
     assert log == training["curve"]
-    assert [(stage["name"], stage["steps"], stage["share"]) for stage in training["stages"]] == [
+    assert [(stage["name"], stage["steps"], stage["budget_fraction"]) for stage in training["stages"]] == [
         ("first", 6, 0.25),
         ("second", 18, 0.75),
     ]
