@@ -93,7 +93,7 @@ class RecBoleBaseline(TrainedBaseline):
         folder = context.folder / "data" / files.NAME
         files.write(folder, self.rows(train, context), validation)
         if context.exclude_history:
-            files.write_held(folder, validation)
+            files.write_seen(folder, validation)
         files.write_catalogue(folder, len(train.sequences), len(train.items), self.attributes(train.items))
 
     def rows(self, train: TrainView, context: TrainingContext) -> files.Rows:

@@ -24,7 +24,7 @@ from bench.errors import BenchError
 from bench.training.examples import Examples, one_of_each, sliding_windows
 from recbole_baselines.models import ATTRIBUTE_COLUMNS
 
-NAME, HELD = "split", "seen.npz"
+NAME, SEEN = "split", "seen.npz"
 Rows = tuple[NDArray[np.int64], Sequences, ItemIndices]  # users, their histories, the items after them
 
 FIELDS = "user_id:token\titem_id_list:token_seq\titem_id:token"
@@ -41,13 +41,13 @@ def write(folder: Path, train: Rows, validation: Targets) -> None:
     _write(folder / f"{NAME}.valid.inter", FIELDS, _rows(users, histories, validation.items))
 
 
-def write_held(folder: Path, validation: Targets) -> None:
+def write_seen(folder: Path, validation: Targets) -> None:
     """``seen.npz`` in ``folder``: histories are cut to what is shown, but all that a user had is excluded.
 
     User ``users[r]`` had ``values[offsets[r]:offsets[r + 1]]``. It is all from before the validation targets.
     """
     seen = validation.seen
-    np.savez(folder / HELD, users=validation.users, values=seen.values, offsets=seen.offsets)
+    np.savez(folder / SEEN, users=validation.users, values=seen.values, offsets=seen.offsets)
 
 
 def write_catalogue(folder: Path, users: int, items: int, attributes: Sequence[Sequence[int]] | None) -> None:

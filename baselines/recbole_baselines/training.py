@@ -243,7 +243,7 @@ class Model:
     @cached_property
     def seen(self) -> dict[int, NDArray[np.int32]]:
         """What each validation user had, by RecBole's number of the user, as our indices of items."""
-        file = np.load(Path(self.job["folder"]) / "data" / files.NAME / files.HELD)
+        file = np.load(Path(self.job["folder"]) / "data" / files.NAME / files.SEEN)
         users = self.users[torch.from_numpy(file["users"])].tolist()
         return dict(zip(users, np.split(file["values"], file["offsets"][1:-1]), strict=True))
 

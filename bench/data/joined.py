@@ -20,7 +20,7 @@ PLUS = "+"
 
 
 @dataclass(frozen=True)
-class Place:
+class PartRange:
     """Where a part lies in the data set it was joined into: its users and its items, first and last but one."""
 
     users: slice
@@ -82,18 +82,18 @@ def _text(datasets: Sequence[Dataset]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def place(joined: Dataset, part: Dataset) -> Place | None:
+def part_range(joined: Dataset, part: Dataset) -> PartRange | None:
     """Where a data set lies in a joined one; None where it is no part of it."""
     user = item = 0
     for found in joined.parts:
-        stop = Place(slice(user, user + len(found.users)), slice(item, item + len(found.items)))
+        stop = PartRange(slice(user, user + len(found.users)), slice(item, item + len(found.items)))
         if found.fingerprint == part.fingerprint:
             return stop
         user, item = stop.users.stop, stop.items.stop
     return None
 
 
-def restricted(split: Split, part: Dataset, at: Place) -> Split:
+def restricted(split: Split, part: Dataset, at: PartRange) -> Split:
     """What a split of the joined data set says of one part, in the part's own users and items. BenchError where that
     leaves nobody of the part to test.
 
@@ -111,7 +111,7 @@ def restricted(split: Split, part: Dataset, at: Place) -> Split:
     return Split(train, _of_part(split.validation, at), test)
 
 
-def _of_part(targets: Targets, at: Place) -> Targets:
+def _of_part(targets: Targets, at: PartRange) -> Targets:
     kept = targets.take(np.flatnonzero((targets.users >= at.users.start) & (targets.users < at.users.stop)))
     return replace(
         kept,

@@ -43,7 +43,7 @@ class Targets:
         """``[targets]``: the row that each target belongs to."""
         return np.repeat(np.arange(len(self), dtype=np.int64), 1 if self.counts is None else self.counts)
 
-    def places(self, rows: NDArray[np.integer]) -> NDArray[np.integer]:
+    def target_positions(self, rows: NDArray[np.integer]) -> NDArray[np.integer]:
         """Where the targets of the named rows stand among all, in the order of the rows."""
         if self.counts is None:
             return rows
@@ -53,7 +53,7 @@ class Targets:
     def take(self, rows: NDArray[np.integer]) -> Targets:
         """The named rows with all their targets."""
         counts = None if self.counts is None else self.counts[rows]
-        return self._of_rows(rows, self.items[self.places(rows)], counts)
+        return self._of_rows(rows, self.items[self.target_positions(rows)], counts)
 
     def among(self, candidates: NDArray[np.bool_]) -> tuple[Targets, NDArray[np.intp]]:
         """Only the targets that are ``candidates [items]``, and where they stand; rows without one are left out."""

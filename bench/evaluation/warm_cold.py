@@ -1,7 +1,7 @@
 """Warm items have been trained on, cold ones have not: how each kind is found where only that kind is ranked.
 
-The item groups of SETRec (arXiv 2502.10833): candidates are masked to the items of one group, only targets of that group
-count, and users without one are left out.
+The item groups of SETRec (arXiv 2502.10833): candidates are masked to the items of one group, only targets of that
+group count, and users without one are left out.
 """
 
 from __future__ import annotations

@@ -97,13 +97,13 @@ def _slices(pair: Pair, slicing: Slicing) -> list[Slice]:
 def _unlike(one: Result, other: Result) -> dict[str, dict[str, dict[str, list[str]]]]:
     """A baseline is not trained under the contract: it differs only in what its own contract holds."""
     partial = [letter for letter, run in (("A", one), ("B", other)) if run.scheme.kind == "baseline"]
-    held = {kind: {"A": of(one), "B": of(other)} for kind, of in HELD.items()}
-    return {kind: varying(pair, partial if kind == "contract" else ()) for kind, pair in held.items()}
+    described = {kind: {"A": of(one), "B": of(other)} for kind, of in DESCRIBED.items()}
+    return {kind: varying(pair, partial if kind == "contract" else ()) for kind, pair in described.items()}
 
 
 UNSTEADY = ("command", *LOAD)  # of the environment: another in every run
 
-HELD: Mapping[str, Callable[[Result], Mapping[str, Any]]] = {
+DESCRIBED: Mapping[str, Callable[[Result], Mapping[str, Any]]] = {
     "data": lambda run: {"fingerprint": run.dataset.fingerprint, **run.split},
     "contract": lambda run: run.contract,
     "settings": lambda run: {

@@ -122,13 +122,13 @@ class Family:
     differences: Floats
 
     @cached_property
-    def places(self) -> dict[frozenset[Row], int]:
+    def pair_index(self) -> dict[frozenset[Row], int]:
         return {frozenset((pair.one, pair.other)): at for at, pair in enumerate(self.pairs)}
 
     def compare(self, pair: Pair) -> dict[str, Comparison]:
         """Everything about one of the pairs, by metric."""
-        place = self.places[frozenset((pair.one, pair.other))]
-        p, corrected = self.p[place].tolist(), self.corrected[place].tolist()
+        index = self.pair_index[frozenset((pair.one, pair.other))]
+        p, corrected = self.p[index].tolist(), self.corrected[index].tolist()
         return {
             name: _comparison(pair, name, raw, mended)
             for name, raw, mended in zip(self.metrics, p, corrected, strict=True)
@@ -136,14 +136,14 @@ class Family:
 
     def holds(self, one: Row, other: Row) -> bool:
         """Whether the two were tested against one another."""
-        return frozenset((one, other)) in self.places
+        return frozenset((one, other)) in self.pair_index
 
     def better(self, one: Row, other: Row, name: str) -> bool:
         """Whether ``one`` has the higher value, and not by luck; never so for a pair that was not tested."""
-        place, at = self.places.get(frozenset((one, other))), self.metrics.index(name)
-        if place is None or self.corrected[place, at] >= LEVEL:
+        index, at = self.pair_index.get(frozenset((one, other))), self.metrics.index(name)
+        if index is None or self.corrected[index, at] >= LEVEL:
             return False
-        return bool(self.differences[place, at] > 0) is (self.pairs[place].one is one)
+        return bool(self.differences[index, at] > 0) is (self.pairs[index].one is one)
 
 
 def compare(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[dict[str, Comparison]]:
@@ -161,9 +161,9 @@ def family(pairs: Sequence[Pair], metrics: Sequence[str]) -> Family:
         members = [at for at, pair in enumerate(pairs) if alike[pair.one] == number == alike[pair.other]]
         together = [row for row in rows if alike[row] == number]
         if members:
-            places = np.array([(together.index(pairs[at].one), together.index(pairs[at].other)) for at in members])
+            pair_index = np.array([(together.index(pairs[at].one), together.index(pairs[at].other)) for at in members])
             values = np.stack([_user_means(row, name) for name in metrics for row in together], axis=1)
-            columns = np.concatenate([places + len(together) * at for at in range(len(metrics))])
+            columns = np.concatenate([pair_index + len(together) * at for at in range(len(metrics))])
             means = values.mean(axis=0)
             p[members] = pairwise(values, columns).reshape(len(metrics), -1).T
             differences[members] = (means[columns[:, 0]] - means[columns[:, 1]]).reshape(len(metrics), -1).T

@@ -93,7 +93,7 @@ def _flat(result: Result) -> dict[str, object]:
         "contract_id": result.contract_id,
         "preset": result.preset,
         "seed": result.seed,
-        **{f"{reading}.{name}": value for reading, held in result.metrics.items() for name, value in held.items()},
+        **{f"{reading}.{name}": value for reading, values in result.metrics.items() for name, value in values.items()},
         **{f"strict.{name}.{end}": found[name][at] for name in HEADLINES for at, end in enumerate(("low", "high"))},
         **_prefixed("identifiers", _identifiers(result.identifiers) if result.identifiers else {}),
         **_prefixed("costs", asdict(result.costs)),
@@ -110,14 +110,14 @@ def _flat(result: Result) -> dict[str, object]:
 
 def _identifiers(found: IdentifierFacts) -> dict[str, object]:
     """What is not a number or a word is kept as JSON."""
-    held = {**asdict(found), **found.further}
-    del held["further"]
-    return {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in held.items()}
+    values = {**asdict(found), **found.further}
+    del values["further"]
+    return {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in values.items()}
 
 
-def _scalars(held: Mapping[str, object]) -> dict[str, object]:
+def _scalars(values: Mapping[str, object]) -> dict[str, object]:
     """Steps, epochs and what was best; curves are pictures."""
-    return {key: value for key, value in held.items() if value is None or isinstance(value, str | int | float)}
+    return {key: value for key, value in values.items() if value is None or isinstance(value, str | int | float)}
 
 
 def _prefixed(prefix: str, values: Mapping[str, object]) -> dict[str, object]:

@@ -75,18 +75,18 @@ def _part(anchor: str, chapter: Chapter, section: Section | None, looks: figures
 def _drawings(found: Sequence[Section], looks: figures.Looks, anchor: str, names: Iterable[str]) -> tuple[Drawing, ...]:
     drawn = {name: figures.svg(name, found, looks, f"{anchor}-{name}") for name in names}
     pictures = {name: figures.PICTURES[name] for name, made in drawn.items() if made}
-    return tuple(Drawing(held.title, held.caption, Markup(drawn[name])) for name, held in pictures.items())
+    return tuple(Drawing(content.title, content.caption, Markup(drawn[name])) for name, content in pictures.items())
 
 
 def samples(section: Section, count: int = SAMPLE) -> Table | None:
     """Identifiers of the same items under every scheme; None where no scheme has identifiers to show."""
-    held = identifiers.of_section(section)
-    if not held:
+    content = identifiers.of_section(section)
+    if not content:
         return None
-    items = identifiers.sample([found for _, found in held], count)
-    named = [_identifiers(row, found, items) for row, found in held]
+    items = identifiers.sample([found for _, found in content], count)
+    named = [_identifiers(row, found, items) for row, found in content]
     note = Note("items", f"{len(items)} of {section.dataset.items:,}, drawn at random, the same for all schemes")
-    return Table("samples", "Identifiers of some items", _items(*held[0], items), tuple(named), (note,))
+    return Table("samples", "Identifiers of some items", _items(*content[0], items), tuple(named), (note,))
 
 
 def _items(row: Row, found: Identifiers, items: Sequence[str]) -> Column:
@@ -148,7 +148,7 @@ def _resource(name: str) -> str:
 
 def together(notes: Sequence[Note]) -> list[tuple[str, list[Note]]]:
     """Neighbouring notes of one title under that title."""
-    return [(title, list(held)) for title, held in groupby(notes, lambda note: note.title)]
+    return [(title, list(content)) for title, content in groupby(notes, lambda note: note.title)]
 
 
 def broken(text: str) -> Markup:

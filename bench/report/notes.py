@@ -114,7 +114,7 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
 
 def under_each(rows: Sequence[Row], found: Contracts) -> list[Note]:
     """What stands under every table: the contract by name, what differs where there are several, the machine."""
-    named = {name: {key: held[key] for key in SHORT if key in held} for name, held in _environments(rows).items()}
+    named = {name: {key: values[key] for key in SHORT if key in values} for name, values in _environments(rows).items()}
     contract = [Note("contract", _named(holder)) for holder in found.by_letter.values()]
     contracts = _unequal(found) if found.several else contract
     return [*_audit(rows, "summary"), *contracts, Note("environment", _alike(named))]
@@ -232,8 +232,8 @@ def _unequal(found: Contracts) -> list[Note]:
 
 
 def _unlike(found: Contracts) -> dict[str, dict[str, list[str]]]:
-    held = {letter: holder.contract for letter, holder in found.by_letter.items()}
-    return varying(held, [letter for letter, holder in found.by_letter.items() if holder.scheme.kind == "baseline"])
+    values = {letter: holder.contract for letter, holder in found.by_letter.items()}
+    return varying(values, [letter for letter, holder in found.by_letter.items() if holder.scheme.kind == "baseline"])
 
 
 def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
@@ -243,7 +243,7 @@ def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
     borrowing = {name: row.first.contract for name, row in named if row.baseline and row.first not in holders}
     if not borrowing:
         return []
-    shared = dict.fromkeys(key for held in borrowing.values() for key in held if key in holders[0].contract)
+    shared = dict.fromkeys(key for values in borrowing.values() for key in values if key in holders[0].contract)
     text = f"{', '.join(borrowing)}: not trained under the contract; of its settings they share "
     unlike = differences(varying(borrowing, borrowing))
     return [Note("baselines", text + (", ".join(shared) or "none") + (f"; they differ in {unlike}" if unlike else ""))]
@@ -267,15 +267,15 @@ def _alike(named: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _seeds(rows: Sequence[Row]) -> str:
     seeds = (", ".join(str(seed) for seed in row.seeds) for row in rows)
-    named = {name: {"seeds": held} for name, held in zip(names(rows), seeds, strict=True)}
+    named = {name: {"seeds": values} for name, values in zip(names(rows), seeds, strict=True)}
     if differing(list(named.values())):
-        return "; ".join(f"{label}: {held['seeds']}" for label, held in named.items())
+        return "; ".join(f"{label}: {values['seeds']}" for label, values in named.items())
     return next(iter(named.values()))["seeds"]
 
 
 def _scheme(result: Result) -> str:
-    held = settings(result.scheme.settings)
-    return f"{result.scheme.name}@{result.scheme.version}" + (f" ({held})" if held else "")
+    values = settings(result.scheme.settings)
+    return f"{result.scheme.name}@{result.scheme.version}" + (f" ({values})" if values else "")
 
 
 def _environments(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
@@ -288,7 +288,7 @@ def _environments(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
 
 def _environment(rows: Sequence[Row]) -> list[Note]:
     named = _environments(rows)
-    commands = dict.fromkeys(str(held.pop("command")) for held in named.values() if "command" in held)
+    commands = dict.fromkeys(str(values.pop("command")) for values in named.values() if "command" in values)
     return [
         Note("environment", _alike(named)),
         *_machines(rows),
@@ -297,7 +297,7 @@ def _environment(rows: Sequence[Row]) -> list[Note]:
 
 
 def _machines(rows: Sequence[Row]) -> list[Note]:
-    if not differing([{key: held.get(key) for key in MACHINE} for held in _environments(rows).values()]):
+    if not differing([{key: values.get(key) for key in MACHINE} for values in _environments(rows).values()]):
         return []
     return [Note("machines", strong("measured on different machines") + ": seconds and memory do not compare")]
 

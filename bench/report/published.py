@@ -1,7 +1,7 @@
 """Published scores beside ours, and what may be said about them: reproduced, not reproduced, or not comparable.
 
 ``published.toml`` holds the scores, where they come from, and which of our schemes stands for which published system.
-A verdict needs the same task (split, candidates, history), the same data, and a model and budget of a published size.
+A result needs the same task (split, candidates, history), the same data, and a model and budget of a published size.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STATISTICS = ("users", "items", "interactions")
 
 @dataclass(frozen=True)
 class Caution:
-    """What is wrong with some values of a source; ``comparable`` says whether a verdict on them is possible at all."""
+    """What is wrong with some values of a source; ``comparable`` says whether they can be compared at all."""
 
     systems: Sequence[str]
     data: Sequence[str]
@@ -81,7 +81,9 @@ class Claim:
 
     @property
     def caution(self) -> Caution | None:
-        found = (held for held in self.source.cautions if self.system in held.systems and self.data in held.data)
+        found = (
+            stated for stated in self.source.cautions if self.system in stated.systems and self.data in stated.data
+        )
         return next(found, None)
 
 
@@ -93,7 +95,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClaimResult:
     """``outcome`` is one of the three, ``why`` its reason in words."""
 
     outcome: str
@@ -106,28 +108,28 @@ def load() -> Published:
     return parse(tomllib.loads(files("bench.report").joinpath("published.toml").read_text(encoding="utf-8")))
 
 
-def parse(held: Mapping[str, Any]) -> Published:
+def parse(stated: Mapping[str, Any]) -> Published:
     """What ``published.toml`` says; lines of a source go before the common ones."""
-    common = held["comparable"]
+    common = stated["comparable"]
     sources = [
         Source(
             **{name: source[name] for name in ("title", "where", "protocol", "caveat", "own", "metrics", "values")},
             candidates=source.get("candidates", common["candidates"]),
             contract={**common["contract"], **source.get("contract", {})},
             least={**common["least"], **source.get("least", {})},
-            data={**held["data"], **source.get("data", {})},
+            data={**stated["data"], **source.get("data", {})},
             cautions=[Caution(**caution) for caution in source.get("caution", [])],
         )
-        for source in held["source"]
+        for source in stated["source"]
     ]
-    return Published(sources, [Match(**match) for match in held["match"]], float(common["tolerance"]))
+    return Published(sources, [Match(**match) for match in stated["match"]], float(common["tolerance"]))
 
 
 def systems(published: Published, result: Result) -> Sequence[str]:
     """The published systems that a result stands for: those of the first match that its settings do not contradict."""
-    held = result.scheme.settings
+    stated = result.scheme.settings
     for match in published.matches:
-        agrees = all(held.get(key, value) == value for key, value in match.settings.items())
+        agrees = all(stated.get(key, value) == value for key, value in match.settings.items())
         if match.scheme == result.scheme.name and agrees:
             return match.systems
     return ()
@@ -144,20 +146,20 @@ def claims(published: Published, data: str, system: str) -> list[Claim]:
     return sorted(found, key=lambda claim: not claim.own)
 
 
-def verdict(claim: Claim, ours: Result, estimate: Estimate | None, tolerance: float) -> Verdict:
+def result_of(claim: Claim, ours: Result, estimate: Estimate | None, tolerance: float) -> ClaimResult:
     """Whether ours bears a published value out. ``estimate`` is ours, None where the metric is not one of ours.
 
     Reproduced: comparable, and the published value lies in our 95 % interval, or ours within ``tolerance`` of it.
     """
     why = obstacles(claim, ours)
     if estimate is None or why:
-        return Verdict(NOT_COMPARABLE, "; ".join(why) or f"{claim.metric} is not among our metrics")
+        return ClaimResult(NOT_COMPARABLE, "; ".join(why) or f"{claim.metric} is not among our metrics")
     low, high = estimate.interval or (estimate.value, estimate.value)
     off = estimate.value / claim.value - 1
     if low <= claim.value <= high:
-        return Verdict(REPRODUCED, "it lies in our interval")
+        return ClaimResult(REPRODUCED, "it lies in our interval")
     outcome = REPRODUCED if abs(off) <= tolerance else NOT_REPRODUCED
-    return Verdict(outcome, f"ours is {abs(off):.0%} {'higher' if off > 0 else 'lower'}")
+    return ClaimResult(outcome, f"ours is {abs(off):.0%} {'higher' if off > 0 else 'lower'}")
 
 
 def obstacles(claim: Claim, ours: Result) -> list[str]:
@@ -194,9 +196,9 @@ def _contract(source: Source, ours: Result) -> list[str]:
         if key in contract and _named(contract[key]) not in allowed
     ]
     short = [
-        f"{key} {held}, below {least}"
+        f"{key} {stated}, below {least}"
         for key, least in source.least.items()
-        if isinstance(held := budget.get(key), int | float) and held < least
+        if isinstance(stated := budget.get(key), int | float) and stated < least
     ]
     return unlike + short
 

@@ -1,4 +1,4 @@
-"""The table of published scores and ours: paper, others obtained, ours, verdict."""
+"""The table of published scores and ours: paper, others obtained, ours, result."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from string import ascii_lowercase
 
 from bench.report import published as store
 from bench.report.labels import labels
-from bench.report.published import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, Claim, Published, Verdict
+from bench.report.published import NOT_COMPARABLE, NOT_REPRODUCED, REPRODUCED, Claim, ClaimResult, Published
 from bench.report.quality import stored
 from bench.report.rows import Estimate, Row, Section
 from bench.report.table import DASH, Cell, Column, Note, Source, Table, strong
 
-TITLES = ("scheme", "published system", "metric", "paper", "others obtained", "ours", "verdict", "because")
+TITLES = ("scheme", "published system", "metric", "paper", "others obtained", "ours", "result", "because")
 METRICS = {"hit": "Hit", "ndcg": "NDCG", "recall": "Recall"}
 
 
@@ -93,8 +93,10 @@ def _line(published: Published, found: Claims, label: str, legend: Legend) -> tu
     metric, every = found.metric, found.source(found.claims)
     estimate = _over_users(found.row, metric) if metric in found.row.first.metrics["strict"] else None
     paper, others = (_values(found, own, legend) for own in (True, False))
-    verdicts = [(claim, store.verdict(claim, found.row.first, estimate, published.tolerance)) for claim in found.claims]
-    outcome, because = _judgement(verdicts, legend)
+    results = [
+        (claim, store.result_of(claim, found.row.first, estimate, published.tolerance)) for claim in found.claims
+    ]
+    outcome, because = _combined(results, legend)
     return (
         Cell(label, stored(found.row, "scheme.name", "scheme.version", "scheme.settings"), label),
         Cell(found.system, every, found.system),
@@ -130,16 +132,16 @@ def _ours(estimate: Estimate | None, source: Source) -> Cell:
     return Cell(f"{estimate.value:.4f}", source, estimate.value, estimate.sd, estimate.interval)
 
 
-def _judgement(judged: Sequence[tuple[Claim, Verdict]], legend: Legend) -> tuple[str, str]:
-    """Verdict and reason, about the first value that ours may be compared with, the paper's before others'."""
+def _combined(judged: Sequence[tuple[Claim, ClaimResult]], legend: Legend) -> tuple[str, str]:
+    """ClaimResult and reason, about the first value that ours may be compared with, the paper's before others'."""
     possible = [pair for pair in judged if pair[1].outcome != NOT_COMPARABLE]
     if not possible:
         return NOT_COMPARABLE, ", ".join(legend.reason(claim, found.why) for claim, found in judged)
     claim, found = possible[0]
-    borne_out = [legend.letter(other) for other, its in possible if its.outcome == REPRODUCED]
+    reproduced = [legend.letter(other) for other, its in possible if its.outcome == REPRODUCED]
     because = f"{legend.letter(claim)}: {found.why}"
-    if found.outcome == NOT_REPRODUCED and borne_out:
-        because += f"; what others obtained is reproduced ({', '.join(borne_out)})"
+    if found.outcome == NOT_REPRODUCED and reproduced:
+        because += f"; what others obtained is reproduced ({', '.join(reproduced)})"
     return found.outcome, because
 
 
@@ -152,7 +154,7 @@ def _notes(published: Published, legend: Legend) -> list[Note]:
     return [
         *(Note(letter, _source(title, legend.claims)) for title, letter in legend.letters.items()),
         *(Note(number, f"not comparable with {reason}") for reason, number in legend.reasons.items()),
-        Note("verdicts", rule),
+        Note("published results", rule),
     ]
 
 

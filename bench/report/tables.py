@@ -33,14 +33,14 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
     tested = significance.tested(rows)
     beneath = [*notes.under_each(rows, found), *_versions(rows)]
     beating = significance.beating(rows, tested.family)
-    placed = {name: significance.highlights(rows, tested.family, name) for name in HEADLINES}
+    highlights = {name: significance.highlights(rows, tested.family, name) for name in HEADLINES}
     own = [
         _table(
             "quality",
             "Quality, strict",
             rows,
             found,
-            quality(rows, beating, placed),
+            quality(rows, beating, highlights),
             notes.of_quality(rows, any(beating.values())),
         ),
         *_comparisons(tested.lines, notes.of_comparisons(tested)),

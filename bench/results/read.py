@@ -122,8 +122,8 @@ def _check_agreement(result: Result, table: UserTable) -> None:
     """A per-user table of another run beside a result.json would give intervals that belong to other values."""
     for name in ("hit@10", "ndcg@10"):
         _check_mean(result, name, result.metrics["strict"][name], table.ranks.per_user(name))
-        for kind, held in table.item_groups.items():
-            _check_mean(result, f"{kind} {name}", result.item_groups[kind].metrics["strict"][name], held.values(name))
+        for kind, group in table.item_groups.items():
+            _check_mean(result, f"{kind} {name}", result.item_groups[kind].metrics["strict"][name], group.values(name))
 
 
 def _check_mean(result: Result, name: str, stored: float, values: Floats) -> None:

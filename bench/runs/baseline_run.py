@@ -37,7 +37,7 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
     try:
         with store.writable(partial), display.bar(f"{request.run.title}: train", 1) as bar:
             context.mkdir(exist_ok=True)
-            baseline.fit(request.view(split.train), sample, _workshop(request, context, bar, display))
+            baseline.fit(request.view(split.train), sample, _training_context(request, context, bar, display))
         tested = _tested(request, baseline, split, display)
         outcome = _outcome(split, baseline.facts(), tested)
     finally:
@@ -47,7 +47,7 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
     return outcome
 
 
-def _workshop(request: Request, folder: Path, bar: Bar, display: Display) -> TrainingContext:
+def _training_context(request: Request, folder: Path, bar: Bar, display: Display) -> TrainingContext:
     contract = request.contract
     return TrainingContext(
         folder=folder.resolve(),

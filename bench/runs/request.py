@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.contract import Contract
 from bench.data.dataset import Dataset, ItemTable, LeakedView, TrainView
-from bench.data.joined import place
+from bench.data.joined import part_range
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.ids.text import MissingTextError, TextSettings, stand_in
@@ -46,7 +46,7 @@ class Request:
     @property
     def zero_shot(self) -> bool:
         """Whether the model that is tested has seen nothing of this data set."""
-        return self.trained_by is not None and place(self.trained_by.dataset, self.dataset) is None
+        return self.trained_by is not None and part_range(self.trained_by.dataset, self.dataset) is None
 
     def view(self, train: TrainView) -> TrainView:
         """What the subject is fitted on: the training view, unless it declares that it leaks."""

@@ -18,7 +18,7 @@ from bench import backbone
 from bench.contract import CUTOFFS, Contract, digest
 from bench.data import splitting
 from bench.data.dataset import Dataset, Sequences, TrainView
-from bench.data.joined import place, restricted
+from bench.data.joined import part_range, restricted
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks
@@ -49,7 +49,7 @@ def transfer_requests(request: Request, unseen: Sequence[Dataset]) -> list[Reque
 def split_of(request: Request) -> Split:
     """The split of what is tested; of a part, it is what the split of the joined data set says of it."""
     by = request.trained_by
-    at = by and place(by.dataset, request.dataset)
+    at = by and part_range(by.dataset, request.dataset)
     if by and at:
         return restricted(split_of(by), request.dataset, at)
     return splitting.split(request.dataset, request.contract, request.seed)
@@ -161,7 +161,7 @@ def identifiers(
 ) -> tuple[Ids, float | None]:
     """Of a part those that the model was trained with, of an unseen catalogue new ones and the seconds they took."""
     by = request.trained_by
-    at = by and place(by.dataset, request.dataset)
+    at = by and part_range(by.dataset, request.dataset)
     if at:
         return trained.ids.of_items(at.items), None
     watch, view = Stopwatch(), unseen(request)

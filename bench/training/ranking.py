@@ -48,7 +48,7 @@ def evaluate(
         for rows in batches[accelerator.process_index :: accelerator.num_processes]:
             part = targets.take(rows)
             ranks, whole = _ranked(recommender, part, decoding, k, candidates)
-            found.append((targets.places(rows), ranks))
+            found.append((targets.target_positions(rows), ranks))
             complete = complete and whole
             advance(len(rows) * accelerator.num_processes)
     if accelerator.num_processes > 1:

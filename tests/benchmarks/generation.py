@@ -89,7 +89,7 @@ def main() -> None:
     with measured("recommender step", options.steps):
         steps(SequenceRecommender(ids, t5, contract.max_tokens, contract.objective), windows, options.steps)
     frozen = SequenceRecommender(ids, t5, contract.max_tokens, contract.objective)
-    learner = GeneratorLearner(frozen, writer, settings.max_history, levels(1, 1)[0].longest - 1)
+    learner = GeneratorLearner(frozen, writer, settings.max_history, levels(1, 1)[0].max_length - 1)
     with measured("generator step", options.steps), MemoryMeter() as memory:
         steps(learner, windows, options.steps)
     print(f"peak memory of generator steps: {memory.peak_mb:,.0f} MB")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import write_atomic
 from bench.data.global_time import global_time
-from bench.data.joined import join, place, restricted
+from bench.data.joined import join, part_range, restricted
 from bench.data.sources import find
 from bench.data.splits import Split, Targets, leave_one_out
 from bench.errors import BenchError
@@ -70,7 +70,7 @@ def test_a_split_of_the_whole_is_on_each_part_the_split_of_the_part(
 ) -> None:
     whole = leave_one_out(join(parts), 3, cap, shown)
     for part in parts:
-        at = place(join(parts), part)
+        at = part_range(join(parts), part)
         assert at is not None
         assert plain(restricted(whole, part, at)) == plain(leave_one_out(part, 3, cap, shown))
 
@@ -80,7 +80,7 @@ def test_histories_of_a_part_stay_owned_by_users_of_the_whole(parts: list[Datase
     joined = join(parts)
     whole = leave_one_out(joined)
     for part in parts:
-        at = place(joined, part)
+        at = part_range(joined, part)
         assert at is not None
         found = restricted(whole, part, at)
         for sequences, users in (
@@ -113,13 +113,13 @@ def test_a_cut_in_time_that_leaves_a_part_without_tests_is_refused() -> None:
     old, new = dated("old", 0, 0.1, 0), dated("new", 1000, 0.1, 9)
     joined = join([old, new])
     cut = global_time(joined)
-    at = place(joined, old)
+    at = part_range(joined, old)
     assert at is not None
     with pytest.raises(
         BenchError, match=r"the split of 'old\+new' leaves no user of 'old' to test; with split=global-temporal"
     ):
         restricted(cut, old, at)
-    late = place(joined, new)
+    late = part_range(joined, new)
     assert late is not None
     assert len(restricted(cut, new, late).test) == 5
 
@@ -133,8 +133,8 @@ def test_what_is_joined_decides_the_fingerprint() -> None:
     a, b = made("a", [[0, 1, 2]], 3), made("b", [[2, 1]], 3, first=3)
     assert join([a, b]).fingerprint == join([a, b]).fingerprint
     assert len({join([a, b]).fingerprint, join([b, a]).fingerprint, a.fingerprint, b.fingerprint}) == 4
-    assert place(join([a, b]), made("c", [[0, 0, 0]], 1)) is None
-    assert place(a, a) is None
+    assert part_range(join([a, b]), made("c", [[0, 0, 0]], 1)) is None
+    assert part_range(a, a) is None
 
 
 def test_names_with_a_plus_are_joined_and_a_folder_of_that_name_comes_first(tmp_path: Path) -> None:

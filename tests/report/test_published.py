@@ -1,4 +1,4 @@
-"""Published scores: that the file is sound, what matches what, and when a verdict is possible."""
+"""Published scores: that the file is sound, what matches what, and when a comparison is possible."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from bench.report.published import (
     NOT_REPRODUCED,
     REPRODUCED,
     Claim,
+    ClaimResult,
     Source,
-    Verdict,
     obstacles,
-    verdict,
+    result_of,
 )
 from bench.report.rows import Estimate
 from bench.results.read import Result, load
@@ -57,8 +57,8 @@ def ours(store: Store, tmp_path: Path) -> Result:
     return replace(found, contract={**STANDARD, **MODEL}, preset="standard", dataset=BEAUTY)
 
 
-def judge(ours: Result, value: float, interval: tuple[float, float] | None, about: Claim | None = None) -> Verdict:
-    return verdict(about or claim(), ours, Estimate(value, interval, None), published.load().tolerance)
+def judge(ours: Result, value: float, interval: tuple[float, float] | None, about: Claim | None = None) -> ClaimResult:
+    return result_of(about or claim(), ours, Estimate(value, interval, None), published.load().tolerance)
 
 
 # --- the file ---
@@ -162,29 +162,29 @@ def test_a_value_that_is_not_known_is_no_claim() -> None:
     assert [(claim.metric, claim.value) for claim in found] == [("hit@5", 0.0353), ("hit@10", 0.0491)]
 
 
-# --- verdicts ---
+# --- results ---
 
 
 def test_inside_our_interval_is_reproduced(ours: Result) -> None:
-    assert judge(ours, 0.0600, (0.0540, 0.0660)) == Verdict(REPRODUCED, "it lies in our interval")
+    assert judge(ours, 0.0600, (0.0540, 0.0660)) == ClaimResult(REPRODUCED, "it lies in our interval")
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.0625, "4% lower"), (0.0680, "4% higher")])
 def test_close_by_is_reproduced(ours: Result, value: float, said: str) -> None:
-    assert judge(ours, value, (value - 1e-4, value + 1e-4)) == Verdict(REPRODUCED, f"ours is {said}")
+    assert judge(ours, value, (value - 1e-4, value + 1e-4)) == ClaimResult(REPRODUCED, f"ours is {said}")
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.0326, "50% lower"), (0.0978, "50% higher")])
 def test_far_off_is_not_reproduced(ours: Result, value: float, said: str) -> None:
-    assert judge(ours, value, (value - 1e-4, value + 1e-4)) == Verdict(NOT_REPRODUCED, f"ours is {said}")
+    assert judge(ours, value, (value - 1e-4, value + 1e-4)) == ClaimResult(NOT_REPRODUCED, f"ours is {said}")
 
 
 def test_without_any_hit_nothing_is_reproduced(ours: Result) -> None:
-    assert judge(ours, 0.0, None) == Verdict(NOT_REPRODUCED, "ours is 100% lower")
+    assert judge(ours, 0.0, None) == ClaimResult(NOT_REPRODUCED, "ours is 100% lower")
 
 
 def test_a_metric_that_is_not_ours_is_not_compared(ours: Result) -> None:
-    assert verdict(claim(), ours, None, 0.05) == Verdict(NOT_COMPARABLE, "hit@10 is not among our metrics")
+    assert result_of(claim(), ours, None, 0.05) == ClaimResult(NOT_COMPARABLE, "hit@10 is not among our metrics")
 
 
 @pytest.mark.parametrize(
@@ -274,6 +274,6 @@ def test_a_verdict_needs_the_interval_or_the_tolerance(value: float, ours_value:
         files=nothing,
     )
     about = replace(claim(), value=value)
-    found = verdict(about, seen, Estimate(ours_value, (ours_value - half, ours_value + half), None), 0.05)
+    found = result_of(about, seen, Estimate(ours_value, (ours_value - half, ours_value + half), None), 0.05)
     near = ours_value - half <= value <= ours_value + half or abs(ours_value / value - 1) <= 0.05
     assert (found.outcome == REPRODUCED) is near

@@ -58,7 +58,7 @@ def test_paper_others_and_ours_stand_side_by_side(store: Store, tmp_path: Path) 
     estimate = seen.rows[0].estimate("hit@10")
     assert found["ours"].text == f"{estimate.value:.4f}"
     assert (found["ours"].value, found["ours"].ends) == (estimate.value, estimate.of_users)
-    assert found["verdict"].text in ("reproduced", "not reproduced")
+    assert found["result"].text in ("reproduced", "not reproduced")
     assert found["because"].text.startswith("a: ")
 
 
@@ -68,7 +68,7 @@ def test_what_only_others_obtained_is_said_to_be_so(store: Store, tmp_path: Path
     value = seen.rows[0].metric("hit@10")[0]
     assert value == pytest.approx(0.0594, rel=0.03)
     found = line(published_table(seen), "Hit@10")
-    assert found["verdict"].text == "not reproduced"
+    assert found["result"].text == "not reproduced"
     assert found["because"].text.startswith("a: ours is")
     assert found["because"].text.endswith("lower; what others obtained is reproduced (c, d)")
 
@@ -81,7 +81,7 @@ def test_every_letter_and_number_is_explained_beneath(store: Store, tmp_path: Pa
     used = {mark for row in found.rows for cell in row[3:] for mark in re.findall(r"\((\w)\)", cell.text)}
     used |= {mark for row in found.rows for mark in row[-1].text.split(", ") if len(mark) == 1}
     assert used <= explained
-    assert {"a", "1", "verdicts"} <= explained
+    assert {"a", "1", "published results"} <= explained
     assert any("our preset 'cpu': backbone mini, not t5-small" in note.text for note in found.notes)
     assert all("arXiv" in note.text or "github" in note.text for note in found.notes if note.title in "abc")
 
@@ -92,7 +92,7 @@ def test_the_warning_of_toys_is_printed_under_the_table(store: Store, tmp_path: 
     found = published_table(sections(load(tmp_path))[0])
     assert found is not None
     assert any(strong("TIGER: no run by others").rstrip("\N{END OF TEXT}") in note.text for note in found.notes)
-    assert line(found, "NDCG@10")["verdict"].text == "not comparable"  # the data of the fixture are smaller
+    assert line(found, "NDCG@10")["result"].text == "not comparable"  # the data of the fixture are smaller
 
 
 def test_a_metric_that_is_not_ours_has_no_value_of_ours(
@@ -104,7 +104,7 @@ def test_a_metric_that_is_not_ours_has_no_value_of_ours(
     store("set/vectors", dataset="toys")
     found = line(published_table(sections(load(tmp_path))[0]), "Recall@10")
     assert (found["paper"].text, found["ours"].text) == ("0.0189 (a)", DASH)
-    assert found["verdict"].text == "not comparable"
+    assert found["result"].text == "not comparable"
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,14 @@ def test_it_stands_in_the_report_with_the_source_of_every_cell(store: Store, tmp
     (chapter,) = chapters(load(tmp_path))
     table = chapter.tables[-1]
     assert table.name == "published"
-    assert {"contract", "environment", "verdicts"} <= {note.title for note in table.notes}
+    assert {"contract", "environment", "published results"} <= {note.title for note in table.notes}
     entries = {f"{seen.title}: {data}.{system}.{metric}" for seen in published.load().sources
                for data, systems in seen.values.items() for system in systems for metric in seen.metrics}  # fmt: skip
     for row in table.rows:
         cells = dict(zip(["scheme", *(column.title for column in table.columns)], row, strict=True))
         for title, cell in cells.items():
-            assert bool(cell.source.folders) is (title in ("scheme", "ours", "verdict", "because"))
+            assert bool(cell.source.folders) is (title in ("scheme", "ours", "result", "because"))
             assert set(cell.source.published) <= entries or cell.text == DASH
             assert cell.source.published or title in ("scheme", "ours")
-        assert str(cells["verdict"].source).startswith("runs/toys".replace("toys", "beauty"))
-        assert "published.toml: How to Index Item IDs" in str(cells["verdict"].source)
+        assert str(cells["result"].source).startswith("runs/toys".replace("toys", "beauty"))
+        assert "published.toml: How to Index Item IDs" in str(cells["result"].source)

@@ -9,7 +9,7 @@ import pytest
 
 from bench.data.dataset import Dataset
 from bench.data.global_time import global_time
-from bench.data.joined import join, place, restricted
+from bench.data.joined import join, part_range, restricted
 from bench.data.splits import Split, leave_one_out
 from bench.data.steps import leave_one_step_out
 from bench.evaluation.metrics import Ranks
@@ -41,7 +41,7 @@ def test_where_a_user_has_several_targets_none_is_the_next(dated: Dataset) -> No
 
 def test_a_part_of_a_joined_data_set_is_described_as_alone(dated: Dataset, toy: Dataset) -> None:
     both = join([toy, dated])
-    at = place(both, dated)
+    at = part_range(both, dated)
     assert at is not None
     part, alone = described(dated, restricted(leave_one_out(both), dated, at)), described(dated, leave_one_out(dated))
     for name, values in alone.items():

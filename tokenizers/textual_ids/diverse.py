@@ -31,7 +31,7 @@ class Search:
 
     penalty: float
     shortest: int
-    longest: int
+    max_length: int
     groups: int
 
 
@@ -75,7 +75,7 @@ def diverse_beams(model: Backbone, cache: Cache, search: Search, start: int, end
 
     ``cache`` must be fresh, and is used up.
     """
-    texts, groups, most = cache.users, search.groups, search.longest - 1
+    texts, groups, most = cache.users, search.groups, search.max_length - 1
     device = forbidden.device
     live = torch.full((texts, groups, most), start, device=device)
     scores = torch.zeros(texts, groups, device=device)
@@ -94,7 +94,7 @@ def diverse_beams(model: Backbone, cache: Cache, search: Search, start: int, end
             return kept
         live = live.clone()
         live[:, :, depth] = newest
-    cut = Found(live, blank + most, blank.bool(), scores / search.longest)
+    cut = Found(live, blank + most, blank.bool(), scores / search.max_length)
     return _keep(kept, done, cut, torch.full_like(scores, float("inf")))[0]
 
 

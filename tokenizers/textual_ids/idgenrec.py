@@ -148,10 +148,10 @@ class IdGenRec(IdScheme):
 
     def taught(self, writer: Writer, ids: Ids, name: str, share: float) -> Generator[Stage, Trained, Writer]:
         """A stage of the generator: what it came to."""
-        plan, longest = self.settings, levels(1, 1)[0].longest - 1
+        plan, max_length = self.settings, levels(1, 1)[0].max_length - 1
 
         def learner(recommender: Recommender) -> GeneratorLearner:
-            return GeneratorLearner(recommender, writer, plan.max_history, longest)
+            return GeneratorLearner(recommender, writer, plan.max_history, max_length)
 
         trained = yield Stage(
             ids, name, budget_fraction=share, lr_scale=plan.generator_rate, wrap_model=learner, use_validation=False

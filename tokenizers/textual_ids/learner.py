@@ -37,13 +37,14 @@ AT_ONCE = 128  # items that go through the generator together
 class GeneratorLearner(Recommender):
     """A frozen recommender and the generator of ``writer``, a copy of which learns to name the items of histories.
 
-    Histories are cut to their newest ``max_history`` items; an identifier is at most ``longest`` tokens with its end.
+    Histories are cut to their newest ``max_history`` items; an identifier has at most ``max_length`` tokens, its end
+    included.
     An item for which the generator writes no whole word is read by its present identifier.
     """
 
     ids: TokenIds
 
-    def __init__(self, recommender: Recommender, writer: Writer, max_history: int, longest: int) -> None:
+    def __init__(self, recommender: Recommender, writer: Writer, max_history: int, max_length: int) -> None:
         super().__init__()
         if not isinstance(recommender, SequenceRecommender):
             raise BenchError(f"a generator writes tokens, which a {type(recommender).__name__} does not read")
@@ -51,7 +52,7 @@ class GeneratorLearner(Recommender):
         self.generator = writer.model.copied()
         self.generator.unfreeze()
         self.ids, self.prompts = recommender.ids, recommender.prompts
-        self.writer, self.max_history, self.longest = writer, max_history, longest
+        self.writer, self.max_history, self.max_length = writer, max_history, max_length
 
     @property
     def backbone(self) -> Backbone:  # type: ignore[override]
@@ -163,7 +164,7 @@ class GeneratorLearner(Recommender):
         cache = self.generator.start(self.generator.encode(tokens, mask), mask)
         newest = torch.full((len(tokens), 1), vocabulary.pad, device=tokens.device)
         ended, written = torch.zeros_like(newest, dtype=torch.bool), list[Tensor]()
-        while len(written) < self.longest and not bool(ended.all()):
+        while len(written) < self.max_length and not bool(ended.all()):
             logits = self.generator.logits(self.generator.decode(newest, cache)).masked_fill(forbidden, float("-inf"))
             newest = logits.argmax(-1).masked_fill(ended, vocabulary.pad)
             ended = ended | (newest == vocabulary.eos)

@@ -21,7 +21,7 @@ NAMES = st.lists(st.text("abcd", min_size=1, max_size=2).map(" ".join), max_size
 
 
 def test_penalties_rise_before_lengths_do() -> None:
-    found = [(search.penalty, search.shortest, search.longest) for search in levels(2, 10)]
+    found = [(search.penalty, search.shortest, search.max_length) for search in levels(2, 10)]
     assert found[:3] == [(1, 1, 11), (2, 1, 11), (3, 1, 11)]
     assert found[8:11] == [(9, 1, 11), (1, 11, 21), (2, 11, 21)]
     assert len(found) == 18

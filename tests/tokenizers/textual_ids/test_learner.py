@@ -32,7 +32,7 @@ def learner(writer: Callable[..., Writer], t5: Callable[..., T5]) -> Callable[..
         made = writer()
         codes = made.vocabulary.encode_batch([f"name {number}" for number in range(12)])
         ids = TokenIds.from_lists(codes, made.vocabulary, SENTENCE)
-        found = GeneratorLearner(SequenceRecommender(ids, t5(7), 512, objective), made, max_history, longest=10)
+        found = GeneratorLearner(SequenceRecommender(ids, t5(7), 512, objective), made, max_history, max_length=10)
         with torch.no_grad():
             found.generator.decoder.norm.weight *= sharpness
         return found.train()

@@ -158,7 +158,7 @@ def test_users_are_tokens_to_the_learner(writer: Callable[..., Writer], t5: Call
     codes = made.vocabulary.encode_batch([f"name {number}" for number in range(12)])
     users = UserIds(np.array([[5, 6, 7], [8, 9, 0]], np.int32), np.array([3, 2], np.int32))
     ids = replace(TokenIds.from_lists(codes, made.vocabulary, Template("car:", ";", "!")), users=users)
-    learner = GeneratorLearner(SequenceRecommender(ids, t5(7)), made, 4, longest=10)
+    learner = GeneratorLearner(SequenceRecommender(ids, t5(7)), made, 4, max_length=10)
     with torch.no_grad():
         learner.generator.decoder.norm.weight *= 1e6
     anonymous = Sequences.from_rows([[0, 8, 2, 3, 4], [1], [4]])
