@@ -218,7 +218,7 @@ def test_the_hub_offline_is_an_error_and_nothing_is_used_instead(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     found = message(lambda: backbone.locate("some-lab/t5-imaginary"))
-    assert "backbone 'some-lab/t5-imaginary' cannot be had from the Hugging Face hub (LocalEntryNotFoundError" in found
+    assert "backbone 'some-lab/t5-imaginary' is not available from the Hugging Face hub (LocalEntryNotFoundError" in found
     assert "mini, tiger" in found
 
 
@@ -228,7 +228,7 @@ def test_every_failure_of_the_hub_is_one_line(monkeypatch: pytest.MonkeyPatch, k
         raise kind.__new__(kind, "401 Client Error.\n\nRepository Not Found for url: https://example.org/t5.")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    assert f"backbone 't5-imaginary' cannot be had from the Hugging Face hub ({kind.__name__}" in message(
+    assert f"backbone 't5-imaginary' is not available from the Hugging Face hub ({kind.__name__}" in message(
         lambda: backbone.locate("t5-imaginary")
     )
 

@@ -102,13 +102,13 @@ def test_settings_that_cannot_be(model: str, wrong: dict[str, int]) -> None:
 
 def test_bert4rec_must_have_something_to_mask(recbole: None) -> None:
     cls = recbole_baselines.BERT4Rec
-    with pytest.raises(BenchError, match=r"mask_ratio=0\.2 of 4 places masks none: nothing to learn for bert4rec; "):
+    with pytest.raises(BenchError, match=r"mask_ratio=0\.2 of 4 positions masks none: nothing to learn for bert4rec; "):
         cls(cls.Settings()).width(TrainingContext(Path(), Path(), "ndcg@10", 3, False))
 
 
 def test_another_recbole_is_refused(monkeypatch: pytest.MonkeyPatch, recbole: None) -> None:
     monkeypatch.setattr(base, "VERSION", "9.9")
-    with pytest.raises(BenchError, match=r"^gru4rec runs in RecBole 9\.9, whose habits are mended; got 1\.2\.1; pip "):
+    with pytest.raises(BenchError, match=r"^gru4rec runs in RecBole 9\.9, which is patched here for that version; got 1\.2\.1; pip "):
         recbole_baselines.GRU4Rec().validate_items(ITEMS)
 
 
