@@ -218,7 +218,9 @@ def test_the_hub_offline_is_an_error_and_nothing_is_used_instead(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     found = message(lambda: backbone.locate("some-lab/t5-imaginary"))
-    assert "backbone 'some-lab/t5-imaginary' is not available from the Hugging Face hub (LocalEntryNotFoundError" in found
+    assert (
+        "backbone 'some-lab/t5-imaginary' is not available from the Hugging Face hub (LocalEntryNotFoundError" in found
+    )
     assert "mini, tiger" in found
 
 

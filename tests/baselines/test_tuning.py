@@ -108,7 +108,9 @@ def test_bert4rec_must_have_something_to_mask(recbole: None) -> None:
 
 def test_another_recbole_is_refused(monkeypatch: pytest.MonkeyPatch, recbole: None) -> None:
     monkeypatch.setattr(base, "VERSION", "9.9")
-    with pytest.raises(BenchError, match=r"^gru4rec runs in RecBole 9\.9, which is patched here for that version; got 1\.2\.1; pip "):
+    with pytest.raises(
+        BenchError, match=r"^gru4rec runs in RecBole 9\.9, which is patched here for that version; got 1\.2\.1; pip "
+    ):
         recbole_baselines.GRU4Rec().validate_items(ITEMS)
 
 

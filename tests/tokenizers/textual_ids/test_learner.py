@@ -32,7 +32,8 @@ def learner(writer: Callable[..., Writer], t5: Callable[..., T5]) -> Callable[..
         made = writer()
         codes = made.vocabulary.encode_batch([f"name {number}" for number in range(12)])
         ids = TokenIds.from_lists(codes, made.vocabulary, SENTENCE)
-        found = GeneratorLearner(SequenceRecommender(ids, t5(7), 512, objective), made, max_history, max_length=10)
+        recommender = SequenceRecommender(ids, t5(7), 512, objective, "scheme")
+        found = GeneratorLearner(recommender, made, max_history, max_length=10)
         with torch.no_grad():
             found.generator.decoder.norm.weight *= sharpness
         return found.train()
@@ -77,7 +78,7 @@ def test_certain_distributions_read_exactly_as_tokens_do(
     learner: Callable[..., GeneratorLearner], objective: str
 ) -> None:
     sure = learner(1e6, objective)
-    hard = SequenceRecommender(sure.recommender.ids, sure.backbone, 512, objective).eval()
+    hard = SequenceRecommender(sure.recommender.ids, sure.backbone, 512, objective, "scheme").eval()
     hard.writer = hard.writer.renamed(generated(sure))
     cut = HISTORIES.newest(4)
     expected = hard(hard.collate(cut, TARGETS))
