@@ -105,6 +105,7 @@ def run(
 
     short = {"split": split, "decoder": decoder}
     overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
+    lists.refuse_twice([line for line in overrides if line.partition("=")[0] in short])
     plan = Plan(
         schemes=lists.schemes("--id-scheme", id_scheme or None),
         baselines=lists.named("--baseline", baseline or None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from bench.errors import BenchError
 
@@ -56,3 +56,12 @@ def seeds(text: str) -> list[int]:
     if not found or min(found) < 0:
         raise BenchError(f"--seed takes one or more numbers, 0 or above; got '{text}'")
     return list(dict.fromkeys(found))
+
+
+def refuse_twice(overrides: Sequence[str]) -> None:
+    """BenchError where one line is given two values, by ``--set`` or by an option that is short for it."""
+    given: dict[str, str] = {}
+    for override in overrides:
+        name, _, value = override.partition("=")
+        if given.setdefault(name, value) != value:
+            raise BenchError(f"'{name}' is given twice, as {given[name]} and as {value}; give it once")

@@ -86,6 +86,8 @@ def load(name: str, group: str, kind: str) -> tuple[object, str]:
         entry = find(name, group, kind)
         module, _, attribute = entry.value.partition(":")
         attribute, name = attribute.partition("[")[0].strip(), where(entry)
+    if module.endswith(".py") and not Path(module).is_file():
+        raise BenchError(f"{kind} '{name}': there is no file '{module}'")
     try:
         found: object = _imported(module.strip())
         for part in attribute.split("."):

@@ -70,7 +70,7 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
         ("--baseline pop --seed two", "--seed takes whole numbers separated by commas; got 'two'"),
         ("--preset smoke", "nothing to run: name an identifier scheme, e.g. --id-scheme textual"),
         ("--id-scheme ./mine.py", "identifier scheme './mine.py' is a file; name the class in it too: ./mine.py:Class"),
-        ("--id-scheme ./missing.py:Mine", "identifier scheme ./missing.py:Mine can't be loaded: FileNotFoundError"),
+        ("--id-scheme ./missing.py:Mine", "identifier scheme './missing.py:Mine': there is no file './missing.py'"),
     ],
 )
 def test_unknown_names_and_bad_values(run: Refused, words: str, said: str) -> None:

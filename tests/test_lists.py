@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.lists import ids, named, parts, schemes, seeds
+from bench.lists import ids, named, parts, refuse_twice, schemes, seeds
 
 
 def test_blanks_and_empty_parts_are_nothing() -> None:
@@ -61,3 +61,9 @@ def test_anything_else_is_one_line(call: Callable[[], object], said: str) -> Non
     with pytest.raises(BenchError) as caught:
         call()
     assert str(caught.value) == said
+
+
+def test_one_line_has_one_value() -> None:
+    refuse_twice(["split=leave-one-out", "epochs=3", "epochs=3"])
+    with pytest.raises(BenchError, match="'split' is given twice, as leave-one-out and as global-temporal; give it"):
+        refuse_twice(["split=leave-one-out", "split=global-temporal"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import platformdirs
 import typer
 
 from bench import lists
@@ -89,6 +90,6 @@ def _show(described: dict[str, object], folder: Path, as_json: bool) -> None:
         typer.echo(f"note: {note}")
     users, items, interactions = (f"{described[what]:,}" for what in ("users", "items", "interactions"))
     typer.echo(f"{folder}: {users} users, {items} items, {interactions} interactions")
-    typer.echo(
-        f"Now: bench data info {described['name']}, then: bench run --id-scheme textual --dataset {described['name']}"
-    )
+    name, scheme = described["name"], "textual" if described.get("text") else "numeric/random"
+    where = "" if folder.parent == platformdirs.user_data_path("bench") else f" --data-dir {folder.parent}"
+    typer.echo(f"Now: bench data info {name}{where}, then: bench run --id-scheme {scheme} --dataset {name}{where}")

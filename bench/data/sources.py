@@ -81,9 +81,14 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     if name_or_path in registry.load():
         return _renamed(_read(located(name_or_path, data_dir) or _not_found(name_or_path, data_dir), name_or_path))
     path = Path(name_or_path).expanduser()
-    if path.is_dir() or os.sep in name_or_path or "/" in name_or_path:
+    folder = None if os.sep in name_or_path or "/" in name_or_path else _located(name_or_path, data_dir)
+    if folder is not None and path.is_dir() and path.resolve() != folder.resolve():
+        raise BenchError(
+            f"'{name_or_path}' is both a folder here and a data set in '{folder.parent}'; say ./{name_or_path} for the "
+            f"one, {folder} for the other"
+        )
+    if (path.is_dir() and folder is None) or os.sep in name_or_path or "/" in name_or_path:
         return _read_file(path) if path.is_file() else _read(path)
-    folder = _located(name_or_path, data_dir)
     if folder is not None:
         return _read(folder, name_or_path)
     if path.is_file():

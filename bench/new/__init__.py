@@ -30,6 +30,8 @@ def write(name: str, parent: Path) -> Path:
     folder = parent / name
     if folder.exists():
         raise BenchError(f"'{folder}' exists already; give another name, or another folder with --into")
+    if not parent.exists():
+        raise BenchError(f"the folder '{parent}' of --into does not exist")
     words = {"name": name, "cls": "".join(part.capitalize() for part in name.split("_"))}
     template = files("bench.new") / "template"
     try:

@@ -115,7 +115,7 @@ def _require_sense(found: Result) -> None:
 
 def _corrupt(file: Path, error: Exception) -> BenchError:
     reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return BenchError(f"'{file}' is corrupt ({reason}); delete its folder and rerun it")
+    return BenchError(f"'{file}' is corrupt ({reason}); run it again with --force, or delete its folder")
 
 
 def _check_agreement(result: Result, table: UserTable) -> None:

@@ -227,7 +227,7 @@ def test_targets_stay_with_their_users() -> None:
     test = global_time(DATED, max_history=2).test
     rows = np.array([2, 0, 1])
     assert as_tuples(test.take(rows)) == [as_tuples(test)[row] for row in rows]
-    assert test.items[test.places(rows)].tolist() == test.take(rows).items.tolist()
+    assert test.items[test.target_positions(rows)].tolist() == test.take(rows).items.tolist()
     chosen, rest = test.parted(2, seed=1)
     assert sorted(as_tuples(chosen) + as_tuples(rest)) == as_tuples(test)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -244,3 +245,17 @@ def test_listing_needs_neither_pandas_nor_torch() -> None:
     code = f"import sys, bench.data.sources as found; found.known(); print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_here_never_stands_in_for_a_data_set_of_its_name(
+    toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imported data and the raw files they came from may well have one name."""
+    shutil.copytree(toy_folder, tmp_path / "data" / toy_folder.name)
+    shutil.copytree(toy_folder, tmp_path / "here" / toy_folder.name)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(BenchError, match=f"'{toy_folder.name}' is both a folder here and a data set in"):
+        find(toy_folder.name, tmp_path / "data")
+    assert find(f"./{toy_folder.name}", tmp_path / "data").name == toy_folder.name
+    monkeypatch.chdir(tmp_path / "data")
+    assert find(toy_folder.name, tmp_path / "data").name == toy_folder.name

@@ -123,7 +123,7 @@ def test_no_results_says_where_and_how_to_make_some(tmp_path: Path) -> None:
 def test_damaged_result_is_named(store: Store, tmp_path: Path, content: str | bytes, reason: str) -> None:
     path = store() / "result.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(BenchError, match=f"'{path}' is corrupt .*{reason}.*rerun it"):
+    with pytest.raises(BenchError, match=f"'{path}' is corrupt .*{reason}.*run it again"):
         results.load(tmp_path)
 
 

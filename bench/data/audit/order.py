@@ -20,8 +20,8 @@ class Order:
     """Shares are 0..1, NaN where there is nothing to share.
 
     ``tied`` is of interactions, ``ascending`` of neighbouring pairs of different items that ascend in item id, all of
-    them and those that tie in time; of the latter as the file has them as well, where it is known. ``timeless``: no
-    user has two time stamps.
+    them and those that tie in time; of the latter as the file has them as well, where it is known. ``pairs_in_ties``
+    counts neighbours that tie in time. ``timeless``: no user has two time stamps.
     """
 
     positional: bool
@@ -30,6 +30,7 @@ class Order:
     ascending: float
     ascending_in_ties: float
     ascending_in_ties_of_file: float
+    pairs_in_ties: int
 
 
 def order(dataset: Dataset) -> Order:
@@ -42,6 +43,7 @@ def order(dataset: Dataset) -> Order:
         ascending=_ascending(dataset, inside),
         ascending_in_ties=_ascending(dataset, ties),
         ascending_in_ties_of_file=_of_file(dataset, ties),
+        pairs_in_ties=int(ties.sum()),
     )
 
 

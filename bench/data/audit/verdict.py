@@ -56,11 +56,12 @@ def _time(order: Order) -> str:
 def _ids(order: Order, strength: Strength | None) -> list[str]:
     """Whether the order of item ids tells the next item."""
     said = []
+    chance = max(TELLING, 1.96 * 0.5 / math.sqrt(max(1, order.pairs_in_ties)))  # of a share of so few pairs
     for share, where in (
         (order.ascending_in_ties, "as the data set has them"),
         (order.ascending_in_ties_of_file, "as the file has them"),
     ):
-        if not math.isnan(share) and abs(share - 0.5) > TELLING:
+        if order.pairs_in_ties >= ENOUGH and not math.isnan(share) and abs(share - 0.5) > chance:
             said.append(f"inside ties, {where}, {_percent(share)} of neighbours ascend in item id: ties follow the ids")
     if strength is None:
         return said
