@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,17 @@ from bench.errors import BenchError
 
 HEADS = ("item", "item_id", "item_id:token")  # a first line that begins so names columns
 BESIDE = (".ids.txt", ".ids.json", ".item2id", ".items.txt", ".item")  # what may name the rows of a file beside it
+LISTED = tuple(ending for ending in BESIDE if ending != ".item")  # an item table has an order of its own, not of rows
 SPECIAL = re.compile(r"\[[A-Za-z_]+\]\s*[\n\t]")
 FORWARD, BACKWARD = "{}2id", "id2{}"  # the maps in MTGRec's id_mapping.json and P5's datamaps.json
 
 
-def beside(path: Path) -> Path | None:
+def beside(path: Path, endings: Sequence[str] = BESIDE) -> Path | None:
     """The file beside ``path``, under its name without its last ending or up to the first dot, that says which item
     each of its numbers is.
     """
     stems = dict.fromkeys([path.stem, path.name.partition(".")[0]])
-    files = (path.with_name(stem + ending) for stem in stems for ending in BESIDE)
+    files = (path.with_name(stem + ending) for stem in stems for ending in endings)
     return next((file for file in files if file.is_file() and file != path), None)
 
 

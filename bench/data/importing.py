@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import plugins
-from bench.data import audit, idmaps, sources
+from bench.data import audit, idmaps, registry, sources
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import catalogue, columns, kinds, sequences, shaping, stamps
 from bench.data.formats.atomic import ordered
@@ -112,9 +112,12 @@ def store(
     named = name or name_of(paths[0])
     if name != "" and name != name_of(Path(name)):
         raise BenchError(f"--name takes letters, digits, - and _; got '{name}'")
-    if named == sources.EMBEDDED or named in plugins.offers(plugins.DATASETS):
-        raise BenchError(f"'{named}' is the name of a data set that is installed; give another with --name")
+    if named in registry.load() or named in plugins.offers(plugins.DATASETS):
+        raise BenchError(f"'{named}' is the name of a published or an installed data set; give another with --name")
     folder = sources.home(data_dir) / named
+    inside = [path for path in (*paths, *options.items) if folder.resolve() in path.resolve().parents]
+    if inside:
+        raise BenchError(f"'{inside[0]}' is in '{folder}', which would be replaced; give another name with --name")
     if not force:
         _refuse_taken(folder, named)
     items = tuple(path.expanduser() for path in options.items)
@@ -233,8 +236,14 @@ def _gather(log: Log, used: Sequence[Part], options: Options) -> None:
                     f"'{part.name}' has no column that is surely of time stamps; is '{near}' meant? Name it with "
                     f"--time, or say --time {columns.NO_TIME}: the order of the file then stands for that of time"
                 )
+            if options.min_rating is not None and not part.roles.rating:
+                raise BenchError(
+                    f"--min-rating needs a column of ratings, and '{part.name}' has none; name it: --rating"
+                )
             log.add_table(part.table, part.roles, options.min_rating)
     lists = [part.table for part in used if part.kind == "lists" and isinstance(part.table, Delimited)]
+    if options.min_rating is not None and not any(part.kind == "interactions" for part in used):
+        raise BenchError("--min-rating needs a column of ratings; lists of items have none")
     histories = sequences.together((part.source, part.content) for part in used if part.kind == "histories")
     for found in (sequences.of_lists(lists), histories):
         if found:

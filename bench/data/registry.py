@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -22,6 +23,7 @@ else:
 
 LIST = Path(__file__).with_name("sources.toml")
 REPEATS = ("keep", "earliest")
+PLAIN = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*")  # a name that is one part of a path
 
 
 @dataclass(frozen=True)
@@ -109,11 +111,15 @@ def _source(path: Path, name: str, table: Any) -> Source:
     except (TypeError, KeyError, AttributeError) as error:
         known = ", ".join(field.name for field in fields(Source))
         raise BenchError(f"'{path}', [{name}]: {error}; a source has {known}") from error
+    if not all(PLAIN.fullmatch(each) for each in (name, *(file.name for file in files))):
+        raise BenchError(f"'{path}', [{name}]: names of sources and files are single names, without / and not .. or .")
     if source.repeats not in REPEATS:
         raise BenchError(f"'{path}', [{name}]: {unknown('rule for repeats', source.repeats, REPEATS)}")
     return source
 
 
 def _file(entry: Mapping[str, Any], revision: str) -> RawFile:
+    if isinstance(entry.get("urls"), str):
+        raise TypeError("urls is a list of addresses")
     urls = tuple(url.replace("{revision}", revision) for url in entry.get("urls", ()))
     return RawFile(**{**entry, "urls": urls})

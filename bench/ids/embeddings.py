@@ -2,7 +2,7 @@
 
 - ``.parquet`` with the columns ``item``, the original id, and ``vector``, a list of numbers;
 - ``.npy``, ``[rows, width]``, with a list beside it that names the item of each row: ``NAME.ids.txt`` (one id on each
-  line), ``NAME.ids.json`` (a list, or a map from ids to row numbers), ``NAME.item2id`` or ``NAME.item``;
+  line), ``NAME.ids.json`` (a list, or a map from ids to row numbers), ``NAME.item2id`` or ``NAME.items.txt``;
 - ``.safetensors`` with one tensor ``[rows, width]``, and the ids as a JSON list under ``ids`` in its metadata, or a
   list beside it as above.
 """
@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable
-from bench.data.idmaps import beside, numbers
+from bench.data.idmaps import LISTED, beside, numbers
 from bench.errors import BenchError
 
 Vectors = NDArray[np.float32]
 SUFFIXES = (".npy", ".parquet", ".safetensors")
 COLUMNS = ("item", "vector")
 IDS = "ids"  # in the metadata of a safetensors file
-LISTS = "NAME.ids.txt with one id on each line, or NAME.ids.json, NAME.item2id, NAME.item"
+LISTS = "NAME.ids.txt with one id on each line, or NAME.ids.json, NAME.item2id, NAME.items.txt"
 LARGEST = 3.4e38  # what a float32 holds
 
 
@@ -128,7 +128,7 @@ def _safetensors(path: Path) -> tuple[Sequence[str] | None, NDArray[Any]]:
 
 
 def _list_of(path: Path) -> Path | None:
-    return None if path.suffix == ".parquet" else beside(path)
+    return None if path.suffix == ".parquet" else beside(path, LISTED)
 
 
 def _named(path: Path, count: int) -> list[str]:

@@ -89,7 +89,7 @@ def test_json_says_what_was_made(bench: Bench, shop: Path) -> None:
     ("words", "said"),
     [
         (["--name", "a/b"], "--name takes letters, digits, - and _; got 'a/b'"),
-        (["--name", "ml-100k"], "'ml-100k' is the name of a data set that is installed"),
+        (["--name", "ml-100k"], "'ml-100k' is the name of a published or an installed data set"),
         (["--user", "client"], "unknown column --user 'client'"),
         (["--duplicates", "none"], "unknown rule for --duplicates 'none'"),
         (["--id-map", "absent.json"], "cannot read 'absent.json'"),

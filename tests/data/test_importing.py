@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from bench.data.dataset import Dataset
 from bench.data.formats import read_atomic
 from bench.data.formats.columns import Roles
-from bench.data.importing import Options, read, write
+from bench.data.importing import Options, read, store, write
 from bench.errors import BenchError
 
 NOW = 1_600_000_000
@@ -498,3 +498,24 @@ def test_files_that_do_not_fit_together_are_one_line(tmp_path: Path) -> None:
         Options(duplicates="frist")  # type: ignore[arg-type]
     with pytest.raises(BenchError, match="--min-rating needs ratings that are numbers"):
         read([put(tmp_path, "r.csv", lines(("user", "item", "rating"), ("u", "a", "good")))], Options(min_rating=2))
+
+
+def test_a_least_rating_needs_ratings(tmp_path: Path) -> None:
+    (tmp_path / "clicks.csv").write_text("user,item,time\nu,a,1\nu,b,2\n")
+    with pytest.raises(BenchError, match=r"--min-rating needs a column of ratings, and 'clicks\.csv' has none"):
+        store([tmp_path / "clicks.csv"], Options(min_rating=4.0), "", tmp_path / "data", False)
+
+
+def test_an_import_takes_no_published_name(tmp_path: Path) -> None:
+    (tmp_path / "toys.csv").write_text("user,item,time\nu,a,1\nu,b,2\n")
+    with pytest.raises(BenchError, match="'toys' is the name of a published or an installed data set"):
+        store([tmp_path / "toys.csv"], Options(), "", tmp_path / "data", False)
+
+
+def test_an_import_never_replaces_its_own_source(tmp_path: Path) -> None:
+    raw = tmp_path / "data" / "shop" / "shop.csv"
+    raw.parent.mkdir(parents=True)
+    raw.write_text("user,item,time\nu,a,1\nu,b,2\n")
+    with pytest.raises(BenchError, match="which would be replaced; give another name with --name"):
+        store([raw], Options(), "", tmp_path / "data", True)
+    assert raw.read_text().startswith("user,")

@@ -42,6 +42,7 @@ def write(folder: Path, form: str, names: list[str], vectors: Any, listed: str =
     content = {
         ".ids.txt": "".join(f"{name}\n" for name in names),
         ".ids.json": json.dumps(names),
+        ".items.txt": "".join(f"{name}\n" for name in names),
         ".item2id": "".join(f"{name}\t{row}\n" for row, name in enumerate(names)),
         ".item": "item_id:token\ttitle:token_seq\n" + "".join(f"{name}\tx\n" for name in names),
     }
@@ -70,10 +71,16 @@ def test_every_item_has_its_own_row_in_whatever_order_they_come(
     assert found.remarks[1:] == (f"1 rows of '{path.name}' are of no item of the catalogue: left out",)
 
 
-@pytest.mark.parametrize("listed", [".ids.txt", ".ids.json", ".item2id", ".item"])
+@pytest.mark.parametrize("listed", [".ids.txt", ".ids.json", ".item2id", ".items.txt"])
 def test_every_list_beside_it_names_the_rows(tmp_path: Path, listed: str) -> None:
     path = write(tmp_path, "npy", ["c", "a", "b"], VECTORS[[2, 0, 1]], listed)
     assert np.array_equal(bound(str(path), ITEMS).vectors, VECTORS)
+
+
+def test_the_item_table_beside_it_does_not_name_the_rows(tmp_path: Path) -> None:
+    """Its order is that of a data set's files, and vectors come in the order of whoever made them."""
+    path = write(tmp_path, "npy", ["c", "a", "b"], VECTORS[[2, 0, 1]], ".item")
+    assert "does not say which item each of its 3 rows is" in refused(path)
 
 
 def test_rows_that_nobody_names_are_refused(tmp_path: Path) -> None:

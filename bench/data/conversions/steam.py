@@ -18,7 +18,7 @@ def interactions(files: Mapping[str, Path], progress: Progress) -> Log:
     """
     log = LogBuilder()
     for where, review in python_lines(lines(files["reviews"], progress=progress)):
-        user, item = clean(review.get("username")), clean(review.get("product_id"))
+        user, item = (identity(review.get(name)) for name in ("username", "product_id"))
         if user and item:
             log.add(where, user, item, moment(where, review, "date", "%Y-%m-%d"))
     return log.build()
@@ -29,7 +29,7 @@ def items(files: Mapping[str, Path], wanted: Container[str], progress: Progress)
     games = ItemsBuilder(wanted)
     for _, game in python_lines(lines(files["items"], progress=progress)):
         games.add(
-            clean(game.get("id")),
+            identity(game.get("id")),
             title=clean(game.get("title")) or clean(game.get("app_name")),
             developer=clean(game.get("developer")),
             publisher=clean(game.get("publisher")),
@@ -39,3 +39,8 @@ def items(files: Mapping[str, Path], wanted: Container[str], progress: Progress)
             price=clean(game.get("price")),
         )
     return games.build()
+
+
+def identity(value: object) -> str:
+    """An id as text, without blanks around it; what looks like markup in it is part of it."""
+    return "" if value is None else " ".join(str(value).split())

@@ -32,7 +32,14 @@ def items(files: Mapping[str, Path], wanted: Container[str], progress: Progress)
         businesses.add(
             value(where, business, "business_id"),
             title=clean(business.get("name")),
-            categories=joined((business.get("categories") or "").split(",")),
+            categories=joined(_parts(business.get("categories"))),
             city=clean(business.get("city")),
         )
     return businesses.build()
+
+
+def _parts(categories: object) -> list[object]:
+    """One text with commas, or a list of texts, as copies of the data have it."""
+    if isinstance(categories, list):
+        return categories
+    return [*str(categories or "").split(",")]

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bench.data.dataset import EXACT, Times
@@ -112,9 +113,12 @@ def batch(column: pa.Array) -> tuple[NDArray[np.int64], str]:
     """
     kind = column.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        return _filled(column.cast(pa.timestamp("ns", getattr(kind, "tz", None)), safe=False).cast(pa.int64())), DATE
+        exact = pa.timestamp("ns", getattr(kind, "tz", None))
+        return _filled(_cast(column, exact, "needed are dates from 1677 to 2262").cast(pa.int64())), DATE
     if pa.types.is_integer(kind):
-        return _filled(column.cast(pa.int64())), NUMBER
+        return _filled(_cast(column, pa.int64(), "needed are whole numbers below 2^63")), NUMBER
+    if pa.types.is_floating(kind) and (pc.max(pc.abs(column)).as_py() or 0) > EXACT:
+        raise UnreadableError(0, "floating numbers above 2^53 have lost their order; needed are whole numbers")
     texts = column.cast(pa.string()) if pa.types.is_floating(kind) else column
     try:
         return _filled(texts.cast(pa.int64())), NUMBER
@@ -124,6 +128,14 @@ def batch(column: pa.Array) -> tuple[NDArray[np.int64], str]:
     codes = np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
     found, what = _unique(encoded.dictionary.to_pylist(), codes)
     return np.append(found, ABSENT)[codes], what
+
+
+def _cast(column: pa.Array, kind: pa.DataType, needed: str) -> pa.Array:
+    """The column as another type. Raises UnreadableError where a value does not fit it."""
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise UnreadableError(0, needed) from error
 
 
 def _filled(column: pa.Array) -> NDArray[np.int64]:

@@ -229,3 +229,12 @@ def test_the_first_text_of_an_item_counts() -> None:
     items.add("a", title="two", brand="three")
     assert items.build().column("title", ["b", "a"]) == ["", "two"]
     assert items.build().column("brand", ["b", "a"]) == ["", "one"]
+
+
+def test_ids_of_steam_keep_what_looks_like_markup() -> None:
+    from bench.data.conversions.steam import identity
+
+    assert [identity(name) for name in ("<Player>", "[X]<b>Tom", " [X] Tom", None, 730)] == [
+        *("<Player>", "[X]<b>Tom", "[X] Tom"),
+        *("", "730"),
+    ]

@@ -109,3 +109,16 @@ def test_dates_are_kept_in_the_largest_unit_that_holds_them(step: int, said: str
 def test_two_units_in_one_column_are_refused() -> None:
     with pytest.raises(UnreadableError, match=r"mixes seconds \(1700000000\) and milliseconds \(1700000000000\)"):
         unit(np.array([NOW, 0, NOW * 1000]), "number")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([datetime(9999, 12, 31)], pa.timestamp("us")),  # beyond what nanoseconds can count
+        pa.array([2**63 + 5], pa.uint64()),
+        pa.array([1.7e16 + 1, 1.7e16 + 3], pa.float64()),  # two stamps that are one as a float
+    ],
+)
+def test_what_does_not_fit_a_column_of_parquet_is_refused(column: pa.Array) -> None:
+    with pytest.raises(UnreadableError):
+        batch(column)
