@@ -94,3 +94,25 @@ def test_a_list_that_is_none(tmp_path: Path, text: str, said: str) -> None:
 def test_a_list_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="cannot be read"):
         registry.load(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[ml-1m]", '["../../esc"]'),
+        ('name = "ml-1m.zip"', 'name = "../../x.zip"'),
+        ('urls = ["https', 'urls = "https'),
+    ],
+)
+def test_a_list_of_sources_names_no_path_and_every_address_whole(tmp_path: Path, old: str, new: str) -> None:
+    """A list from elsewhere decides which files are written and which folders are cleared."""
+    text = registry.LIST.read_text(encoding="utf-8")
+    begin = text.index("[ml-1m]")
+    block = text[begin : text.index("\n[", text.index("[[ml-1m.files]]") + 1)]
+    assert old in block
+    changed = block.replace(old, new, 1).replace('.zip"]', '.zip"') if "urls" in old else block.replace(old, new, 1)
+    if old == "[ml-1m]":
+        changed = changed.replace("[[ml-1m.files]]", '[["../../esc".files]]')
+    (tmp_path / "mine.toml").write_text(changed, encoding="utf-8")
+    with pytest.raises(BenchError, match=r"single names|urls is a list"):
+        registry.load(tmp_path / "mine.toml")

@@ -238,3 +238,11 @@ def test_ids_of_steam_keep_what_looks_like_markup() -> None:
         *("<Player>", "[X]<b>Tom", "[X] Tom"),
         *("", "730"),
     ]
+
+
+def test_categories_of_yelp_are_a_text_with_commas_or_a_list() -> None:
+    from bench.data.conversions.yelp import _parts
+
+    assert _parts("Bars, Food") == ["Bars", " Food"]
+    assert _parts(["Bars", "Food"]) == ["Bars", "Food"]
+    assert _parts(None) == [""]
