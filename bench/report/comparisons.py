@@ -101,10 +101,6 @@ class Comparison:
     def difference(self) -> float:
         return self.one - self.other
 
-    @property
-    def significant(self) -> bool:
-        return self.corrected < LEVEL
-
 
 @dataclass(frozen=True, eq=False)
 class Family:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.report.rows import Row, Section
 from bench.results import digests
+from bench.results.digests import TABLE
 from bench.results.read import Result
 
 END = -1  # stands behind the last token of an identifier
-TABLE = "ids.parquet"
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,11 +74,6 @@ class Row:
         """Whether another seed would have trained another model."""
         return any(_trained(cell) for cell in self.runs)
 
-    @property
-    def collides(self) -> bool:
-        """Whether any two items share an identifier, so that strict and optimistic metrics differ."""
-        return any(run.identifiers is not None and run.identifiers.collision_rate > 0 for run in self.runs)
-
     def metric(self, name: str, reading: str = "strict") -> tuple[float, float | None]:
         """Mean over seeds and sample deviation (None for one seed).
 

@@ -10,6 +10,7 @@ from bench.errors import BenchError
 from bench.files import require_readable
 
 RESULT = "result.json"
+TABLE = "ids.parquet"  # the identifiers that were tested, for people and other programs
 HINT = "run it again with --force"
 
 

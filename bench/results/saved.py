@@ -24,10 +24,11 @@ from bench.model.vector_set import VectorSetRecommender
 from bench.results import digests
 from bench.results import head as saved_head
 from bench.results import read as results
+from bench.results.digests import TABLE
 from bench.results.read import Result
 from bench.training.ranking import users_at_once
 
-IDS, TABLE = "ids.safetensors", "ids.parquet"
+IDS = "ids.safetensors"
 
 
 @dataclass(frozen=True)

@@ -61,14 +61,9 @@ EVERYTHING = "all"
 
 
 def execute(plan: Plan) -> list[Path]:
-    """Run every run and return their folders. What can be wrong with the request is found before the first."""
+    """Bring every run to its end and return the folders. What is wrong with the request is found before the first."""
     subjects, contract, preset, asked = _resolved(plan)
-    shared, own = _sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
-    recipe = {
-        subject.name: followed(subject.name, plan.recipe, shared, _said_of(type(subject), [type(subject)], own))
-        for subject in subjects
-    }
-    contracts = {name: found.contract(contract, shared) for name, found in recipe.items()}
+    contracts, labels = _followed(plan, subjects, contract)
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
     accelerator = Accelerator(
@@ -97,7 +92,7 @@ def execute(plan: Plan) -> list[Path]:
             plan.results,
             plan.force,
             digests[own.backbone],
-            recipe=recipe[subject.name].label,
+            recipe=labels[subject.name],
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
@@ -108,6 +103,19 @@ def execute(plan: Plan) -> list[Path]:
         for request in possible
         for each in (request, *transfer_requests(request, unseen))
     ]
+
+
+def _followed(
+    plan: Plan, subjects: Sequence[Subject], contract: Contract
+) -> tuple[dict[str, Contract], dict[str, str]]:
+    """By the name of each subject: the contract that it runs under, and the label of the recipe that it follows."""
+    shared, own = _sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
+    found = {
+        subject.name: followed(subject.name, plan.recipe, shared, _said_of(type(subject), [type(subject)], own))
+        for subject in subjects
+    }
+    contracts = {name: each.contract(contract, shared) for name, each in found.items()}
+    return contracts, {name: each.label for name, each in found.items()}
 
 
 def _possible(
@@ -168,15 +176,11 @@ def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
         refuse_taken_name(cls)
     shared, own = _sorted_overrides(plan.overrides, everyone)
     _require_ranges(everyone, plan.tune)
-    subjects = [
-        cls(
-            settings_of(
-                cls,
-                {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan.tune, said)},
-            )
-        )
-        for cls, said in ((cls, _said_of(cls, everyone, own)) for cls in everyone)
-    ]
+    subjects = []
+    for cls in everyone:
+        said = _said_of(cls, everyone, own)
+        given = {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan.tune, said)}
+        subjects.append(cls(settings_of(cls, given)))
     return _distinct(subjects), contract_for(preset, shared), preset, asked
 
 

@@ -28,7 +28,8 @@ from bench.ids.scheme import IdScheme, Stage, Trained
 from bench.model.recommender import Recommender, decoding_of, recommender_for
 from bench.results import head as saved_head
 from bench.results import store
-from bench.results.saved import IDS, TABLE
+from bench.results.digests import TABLE
+from bench.results.saved import IDS
 from bench.results.write import Outcome
 from bench.runs import curves
 from bench.runs.fitting import fitted, language, told

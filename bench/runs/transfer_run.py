@@ -28,9 +28,9 @@ from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
 from bench.model.recommender import Recommender, decoding_of, recommender_for
 from bench.results import head as saved_head
-from bench.results.digests import RESULT
+from bench.results.digests import RESULT, TABLE
 from bench.results.read import Result, read
-from bench.results.saved import TABLE, restore
+from bench.results.saved import restore
 from bench.results.write import Outcome
 from bench.runs.fitting import language, told
 from bench.runs.progress import Display
