@@ -21,7 +21,7 @@ CUTOFFS = (1, 5, 10, 20)  # of the metrics that are reported
 
 @dataclass(frozen=True)
 class Contract:
-    """Data view, recommender, budget, selection and decoding. Steps are optimiser steps, epochs passes over the
+    """Data view, recommender, budget, selection and decoding. Steps are optimizer steps, epochs passes over the
     examples.
     """
 
@@ -39,7 +39,7 @@ class Contract:
     dropout: float = 0.1
     max_tokens: int = 512  # encoder input; the oldest items are dropped first
     whole_words: bool = False  # a learned embedding tells the encoder which history item a token belongs to
-    reinitialise: Literal["none", "numbers"] = "none"  # what a pretrained backbone has to learn anew
+    reinitialize: Literal["none", "numbers"] = "none"  # what a pretrained backbone has to learn anew
     # the text around a history: one for each kind; the scheme's own; one of ten; ten, and ranked in an eleventh
     template: Literal["neutral", "scheme", "sampled", "unseen"] = "neutral"
 
@@ -49,7 +49,7 @@ class Contract:
     max_steps: int = 0  # 0: no limit but the epochs
     batch_size: int = 256  # of all processes together
     objective: Literal["vocabulary", "prefix"] = "vocabulary"  # where the token probabilities of the loss sum to one
-    optimiser: Literal["adamw"] = "adamw"
+    optimizer: Literal["adamw"] = "adamw"
     learning_rate: float = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = 0.05  # part of the steps
@@ -66,7 +66,7 @@ class Contract:
     # decoding
     decoder: Literal["beam", "exact"] = "beam"
     beam_width: int = 20
-    normalise: Literal["vocabulary", "catalogue", "prefix"] = "vocabulary"  # the same, of the scores
+    normalize: Literal["vocabulary", "catalogue", "prefix"] = "vocabulary"  # the same, of the scores
     length_penalty: float = 0.0  # log-probability is divided by length to this power; 0: not at all
     exclude_history: bool = False  # never recommend what the user already has, whether it is shown or not
 
@@ -130,7 +130,7 @@ _CPU = Contract(
     learning_rate=3e-3,
     validation_users=2000,
     patience=3,
-    normalise="prefix",
+    normalize="prefix",
 )
 
 PRESETS = {

@@ -31,7 +31,7 @@ from bench.data.dataset import Dataset, ItemTable, Sequences
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-COLOURS = ("red", "blue", "green", "iron", "wooden", "small", "large", "happy", "loud", "quiet")
+COLORS = ("red", "blue", "green", "iron", "wooden", "small", "large", "happy", "loud", "quiet")
 THINGS = ("car", "robot", "puzzle")
 BUNDLE = 4  # items that are bought on one day
 TINY = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1}
@@ -103,7 +103,7 @@ def toy() -> Dataset:
     for user in range(40):
         steps = np.where(random.random(random.integers(4, 9)) < 0.9, 1, random.integers(2, 30))
         rows.append((user * 3 // 4 + np.cumsum([0, *steps])) % 30)
-    titles = tuple(f"{COLOURS[item % 10]} {THINGS[item // 10]}" for item in range(30))
+    titles = tuple(f"{COLORS[item % 10]} {THINGS[item // 10]}" for item in range(30))
     items = ItemTable(tuple(f"i{item:02d}" for item in range(30)), {"title": titles, "category": ("Toys",) * 30})
     sequences = Sequences.from_rows(rows)
     times = np.concatenate([np.arange(length, dtype=float) for length in sequences.lengths])
@@ -117,7 +117,7 @@ def dated() -> Dataset:
     times = np.sort(random.random((60, 1)) * 0.7 + np.cumsum(random.exponential(0.04, (60, 10)), axis=1), axis=1)
     times = np.floor(times / times.max() * 300)  # days, so that many tie
     items = (times / 300 * 110).astype(int) + random.integers(0, 40, times.shape)
-    titles = tuple(f"{COLOURS[item % 10]} {THINGS[item // 10 % 3]} {COLOURS[item // 30]}" for item in range(150))
+    titles = tuple(f"{COLORS[item % 10]} {THINGS[item // 10 % 3]} {COLORS[item // 30]}" for item in range(150))
     catalogue = ItemTable(tuple(f"i{item:03d}" for item in range(150)), {"title": titles})
     users = tuple(f"u{user:02d}" for user in range(60))
     return Dataset("dated", users, catalogue, Sequences.from_rows(items), times.ravel())

@@ -1,4 +1,4 @@
-"""What may not be seen has no effect: held-out items are moved from user to user, and every artefact stays the same."""
+"""What may not be seen has no effect: held-out items are moved from user to user, and every artifact stays the same."""
 
 from __future__ import annotations
 

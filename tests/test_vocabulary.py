@@ -49,7 +49,7 @@ def test_a_trained_vocabulary_keeps_to_its_rows() -> None:
         Vocabulary.trained(["abcdefghijklmnopqrstuvwxyz"], 20, reserved=[";"])
 
 
-def test_a_reserved_token_never_joins_its_neighbours() -> None:
+def test_a_reserved_token_never_joins_its_neighbors() -> None:
     vocabulary = Vocabulary.trained([*TEXTS, "car; car; car; doll;"], 60, reserved=[";"])
     (separator,) = vocabulary.encode(";")
     assert vocabulary.encode("car;doll") == [*vocabulary.encode("car"), separator, *vocabulary.encode("doll")]

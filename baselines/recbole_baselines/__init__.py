@@ -132,7 +132,7 @@ class _Counting(RecBoleBaseline):
 class ItemKNN(_Counting):
     """Items like those of the history, by the users they share."""
 
-    name, model, Settings = "itemknn", "ItemKNN", models.Neighbours
+    name, model, Settings = "itemknn", "ItemKNN", models.Neighbors
     ranges = models.RANGES["ItemKNN"]
     presets = models.presets(name, trained=False)
 

@@ -21,14 +21,14 @@ from typing import BinaryIO
 
 from recbole_baselines.messages import receive, send, told
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Plain(logging.Formatter):
-    """RecBole colours its log for terminals."""
+    """RecBole colors its log for terminals."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return COLOUR.sub("", super().format(record))
+        return COLOR.sub("", super().format(record))
 
 
 def main() -> None:

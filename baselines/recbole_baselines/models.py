@@ -99,7 +99,7 @@ class PreTrained(WithAttributes):
 
 
 @dataclass(frozen=True)
-class Neighbours(Searched):
+class Neighbors(Searched):
     k: int = 100
     shrink: float = 0.0
 

@@ -99,7 +99,7 @@ def count_repeats(model: Any, batch: Any) -> Tensor:
     return loss
 
 
-def neighbour_scores(model: Any, histories: Any, items: NDArray[np.int64]) -> NDArray[np.float32]:
+def neighbor_scores(model: Any, histories: Any, items: NDArray[np.int64]) -> NDArray[np.float32]:
     """ItemKNN's scores ``[users, items]`` for ``histories [users, items]``.
 
     RecBole scores a user by the training interactions, whatever of them the history shows and whatever came after.

@@ -221,7 +221,7 @@ class Model:
     @torch.no_grad()
     def _scores(self, users: Tensor, rows: Tensor, lengths: Tensor) -> NDArray[np.float32]:
         if self.job["model"] == "ItemKNN":
-            return shims.neighbour_scores(self.model, csr_matrix(self._taken(rows)), self.items.numpy())
+            return shims.neighbor_scores(self.model, csr_matrix(self._taken(rows)), self.items.numpy())
         asked = Interaction({"user_id": users, **self._arranged(rows, lengths)}).to(self.config["device"])
         scores = self.model.full_sort_predict(asked).view(len(users), -1)
         found: NDArray[np.float32] = scores[:, self.items.to(scores.device)].float().cpu().numpy()

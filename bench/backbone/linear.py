@@ -46,7 +46,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     PyTorch leaves float32 products on a CPU to MKL, which does not use the widest instructions of processors that are
     not Intel's. oneDNN does: about twice as fast on an AMD EPYC with AVX-512. Without its operator, which is private to
     PyTorch, the product is PyTorch's own. Weights are handed over as they are; a
-    packed copy would go stale with the next optimiser step.
+    packed copy would go stale with the next optimizer step.
     """
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() and not torch.is_autocast_enabled("cpu")
     if ONEDNN is None or not plain:

@@ -30,7 +30,7 @@ def redraw_numbers(backbone: Backbone, vocabulary: Vocabulary, seed: int) -> Non
 
     This is OpenP5's ``random_initialize`` (Xu et al., 2024). BenchError where the vocabulary is no language model's.
     """
-    vocabulary.require_language_model("reinitialise=numbers")
+    vocabulary.require_language_model("reinitialize=numbers")
     rows = number_tokens(vocabulary)
     random = np.random.default_rng([seed, 0, 4])
     for layer in (backbone.embedding, backbone.head):

@@ -67,7 +67,7 @@ class T5Cache(Cache):
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square normalisation, no mean, no bias; computed in float32."""
+    """Root-mean-square normalization, no mean, no bias; computed in float32."""
 
     def __init__(self, width: int, epsilon: float) -> None:
         super().__init__()

@@ -49,9 +49,9 @@ def rows(found: Audit) -> list[tuple[str, str]]:
     order, statistics, texts = found.order, found.statistics, found.texts
     return [
         ("time stamps are positions", _yes(order.positional)),
-        ("interactions tied in time with a neighbour", _percent(order.tied)),
-        ("neighbours that ascend in item id", _percent(order.ascending)),
-        ("the same of neighbours tied in time", _percent(order.ascending_in_ties)),
+        ("interactions tied in time with a neighbor", _percent(order.tied)),
+        ("neighbors that ascend in item id", _percent(order.ascending)),
+        ("the same of neighbors tied in time", _percent(order.ascending_in_ties)),
         ("the same in the order of the file", _percent(order.ascending_in_ties_of_file)),
         ("users whose id is shared (parted when read)", f"{found.merged_users:,}"),
         ("interactions that repeat an earlier item of the user", f"{statistics.repeated_pairs:,}"),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # Forty steps of a small backbone. Under this objective the tree of identifiers does not make the loss zero.
 TINY = (
     *("epochs=6", "examples=one", "batch_size=16", "max_history=10", "learning_rate=3e-3", "objective=vocabulary"),
-    *("normalise=vocabulary", "validation_users=16", "validate_every=1000"),
+    *("normalize=vocabulary", "validation_users=16", "validate_every=1000"),
 )
 
 

@@ -156,7 +156,7 @@ def walked(ids: TokenIds, variant: int) -> list[int]:
     return found
 
 
-def serialisable(fixtures: Fixtures) -> CheckResult:
+def serializable(fixtures: Fixtures) -> CheckResult:
     """What is stored and read back is the same."""
     first = fixtures.first
     advice = "return arrays of int32 as bench.ids.scheme describes them, and a Vocabulary whose tokenizer can be saved"

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.data.sources import EMBEDDED
 
 NAMES = (
-    *("fits", "serialisable", "unique", "length", "vocabulary", "round-trip", "deterministic", "blind"),
+    *("fits", "serializable", "unique", "length", "vocabulary", "round-trip", "deterministic", "blind"),
     *("learns", "resumable"),
 )
 

@@ -12,7 +12,7 @@ from bench.conformance.identifiers import (
     fits,
     length,
     round_trip,
-    serialisable,
+    serializable,
     unique,
     vocabulary,
 )
@@ -20,9 +20,9 @@ from bench.conformance.request import NAMES
 from bench.conformance.result import CheckResult, skipped
 from bench.conformance.training import learns, resumable
 
-_CHECKS = (fits, serialisable, unique, length, vocabulary, round_trip, deterministic, blind, learns, resumable)
+_CHECKS = (fits, serializable, unique, length, vocabulary, round_trip, deterministic, blind, learns, resumable)
 REQUIREMENTS: Mapping[str, Callable[[Fixtures], CheckResult]] = MappingProxyType(dict(zip(NAMES, _CHECKS, strict=True)))
-NEEDS = {"fits": (), "serialisable": ("fits",), "resumable": ("fits", "serialisable", "learns")}
+NEEDS = {"fits": (), "serializable": ("fits",), "resumable": ("fits", "serializable", "learns")}
 
 
 def check_requirement(name: str, fixtures: Fixtures) -> CheckResult:
@@ -30,7 +30,7 @@ def check_requirement(name: str, fixtures: Fixtures) -> CheckResult:
     if name not in fixtures.results:
         first = (
             need
-            for need in NEEDS.get(name, ("fits", "serialisable"))
+            for need in NEEDS.get(name, ("fits", "serializable"))
             if check_requirement(need, fixtures).state == "failed"
         )
         missing = next(first, None)

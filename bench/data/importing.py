@@ -1,4 +1,4 @@
-"""Files that people have become a data set: recognised by content, read as text, shaped by stated rules, written down.
+"""Files that people have become a data set: recognized by content, read as text, shaped by stated rules, written down.
 
 What had to be guessed is said: in the notes of the data set, and in the ``dataset.json`` beside its files.
 """
@@ -157,14 +157,14 @@ def _parts(paths: Sequence[Path], options: Options) -> list[Part]:
     found, asked = [], options.roles
     for path in paths:
         inside = sorted(_files(path)) if path.is_dir() else [path]
-        parts = [kinds.recognise(file, asked, options.encoding) for file in inside]
+        parts = [kinds.recognize(file, asked, options.encoding) for file in inside]
         if path.is_dir():
             _refuse_several(path, [part.name for part in parts if part.kind == "interactions"])
         found += parts if path.is_dir() else [kinds.check_used(part) for part in parts]
         if not inside:
             raise BenchError(f"the folder '{path}' holds no file that is read: {', '.join(sorted(ENDINGS))}")
     found += [
-        kinds.check_used(kinds.recognise(path, asked, options.encoding, catalogue=True)) for path in options.items
+        kinds.check_used(kinds.recognize(path, asked, options.encoding, catalogue=True)) for path in options.items
     ]
     columns.check_named(asked, [column for part in found if part.table for column in part.table.columns])
     if not any(part.kind == "catalogue" for part in found):
@@ -210,7 +210,7 @@ def _catalogues(paths: Iterable[Path], options: Options) -> list[Part]:
     found = []
     for path in paths:
         try:
-            part = kinds.recognise(path, replace(options.roles, user=""), options.encoding)
+            part = kinds.recognize(path, replace(options.roles, user=""), options.encoding)
         except BenchError:
             continue
         found += [part] if part.kind == "catalogue" else []

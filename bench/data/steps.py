@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import Dataset, Offsets, TrainView
 from bench.data.splits import FEWEST, Split, Targets, distinct, refuse_cap
-from bench.data.ties import neighbours, tied_pairs, user_rows
+from bench.data.ties import neighbors, tied_pairs, user_rows
 from bench.errors import BenchError
 
 
@@ -54,5 +54,5 @@ def leave_one_step_out(
 def step_starts(dataset: Dataset) -> NDArray[np.int64]:
     """Where each step of each user begins among the values of its sequences."""
     values = len(dataset.sequences.values)
-    follows = np.append(False, neighbours(dataset.sequences) & tied_pairs(dataset))[:values]
+    follows = np.append(False, neighbors(dataset.sequences) & tied_pairs(dataset))[:values]
     return np.flatnonzero(~follows)

@@ -65,18 +65,18 @@ def positional(dataset: Dataset) -> bool:
         return any(positional(part) for part in dataset.parts)
     sequences = dataset.sequences
     begins = dataset.times[sequences.offsets[:-1][sequences.lengths > 0]]
-    steps = np.diff(dataset.times)[neighbours(sequences)]
+    steps = np.diff(dataset.times)[neighbors(sequences)]
     return bool(len(begins) > 1 and (begins == begins[0]).all() and len(steps) and (steps == 1).mean() >= NUMBERED)
 
 
-def neighbours(sequences: Sequences) -> NDArray[np.bool_]:
+def neighbors(sequences: Sequences) -> NDArray[np.bool_]:
     """``[values - 1]``: whether a value and the one after it are of one user."""
     return np.asarray(np.diff(user_rows(sequences)) == 0)
 
 
 def tied_pairs(dataset: Dataset) -> NDArray[np.bool_]:
     """``[values - 1]``: whether an interaction and the user's next one have one time stamp."""
-    return np.asarray(neighbours(dataset.sequences) & (np.diff(dataset.times) == 0))
+    return np.asarray(neighbors(dataset.sequences) & (np.diff(dataset.times) == 0))
 
 
 def tied(dataset: Dataset) -> NDArray[np.bool_]:
@@ -85,7 +85,7 @@ def tied(dataset: Dataset) -> NDArray[np.bool_]:
 
 
 def _beside_its_like(pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """``[values]``: who is in a pair, of ``pairs [values - 1]`` of neighbours."""
+    """``[values]``: who is in a pair, of ``pairs [values - 1]`` of neighbors."""
     return np.append(pairs, False) | np.insert(pairs, 0, False)
 
 
@@ -101,7 +101,7 @@ def ascending_runs(sequences: Sequences, ranks: NDArray[np.int64]) -> NDArray[np
     items ascend by their ``ranks [items]``.
     """
     values = ranks[sequences.values]
-    begins = ~(neighbours(sequences) & (np.diff(values) > 0))
+    begins = ~(neighbors(sequences) & (np.diff(values) > 0))
     return np.concatenate([[0], np.cumsum(begins)]).astype(np.int64)[: len(values)]
 
 
@@ -126,7 +126,7 @@ def _keys(dataset: Dataset, rule: Rule, ties: NDArray[Any]) -> NDArray[Any]:
         return dataset.file_rows
     if rule == "id":
         return id_ranks(dataset.items.ids)[dataset.sequences.values]
-    tying = np.flatnonzero(_beside_its_like(neighbours(dataset.sequences) & (np.diff(ties) == 0)))
+    tying = np.flatnonzero(_beside_its_like(neighbors(dataset.sequences) & (np.diff(ties) == 0)))
     users, items = user_rows(dataset.sequences)[tying].tolist(), dataset.sequences.values[tying].tolist()
     found = np.zeros(len(ties), np.uint64)  # what ties with nothing needs no digest, which costs most
     found[tying] = [digest(dataset.users[u], dataset.items.ids[i]) for u, i in zip(users, items, strict=True)]

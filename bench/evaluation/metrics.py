@@ -68,7 +68,7 @@ def names(cutoffs: Sequence[int], complete: bool, several_targets: bool = False)
     ]
 
 
-def summarise(ranks: Floats, cutoffs: Sequence[int] = CUTOFFS, complete: bool = False) -> dict[str, float]:
+def summarize(ranks: Floats, cutoffs: Sequence[int] = CUTOFFS, complete: bool = False) -> dict[str, float]:
     """Means over users of every metric of ``names``."""
     return _weighted(ranks, np.ones(len(ranks)), cutoffs, complete)
 
@@ -158,8 +158,8 @@ def summaries(ranks: Ranks, complete: bool, cutoffs: Sequence[int] = CUTOFFS) ->
         return _of_multi_target(ranks, ranks.own, names(cutoffs, complete, several_targets=True))
     shown = 1 / ranks.group_size
     return {
-        "strict": summarise(ranks.strict, cutoffs, complete),
-        "optimistic": summarise(ranks.optimistic, cutoffs, complete),
+        "strict": summarize(ranks.strict, cutoffs, complete),
+        "optimistic": summarize(ranks.optimistic, cutoffs, complete),
         "expected": _weighted(ranks.code_rank, shown, cutoffs, complete),
     }
 
@@ -235,7 +235,7 @@ def from_slots(
     A slot stands for one identifier and holds any one item that has it; within a row identifiers are distinct.
     ``groups [items]`` numbers the identifiers (``TokenIds.groups``). Slots that are not valid take no rank. With
     ``scores [users, slots]`` slots that score as much as the target's come before it, as in ``from_scores``: the order
-    of a tie is the decoder's, and must not count in anyone's favour. Where only ``candidates [items]`` were ranked, a
+    of a tie is the decoder's, and must not count in anyone's favor. Where only ``candidates [items]`` were ranked, a
     slot holds those of its items that are among them, and no other target is retrieved. Nor is one that is ``excluded``
     for its user, a row of items for each; a slot holds none of these, and takes no rank where it holds nothing else.
     """

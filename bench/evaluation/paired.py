@@ -106,7 +106,7 @@ def holm(p: Floats) -> Floats:
 
 
 def effect_size(differences: Floats) -> float | None:
-    """Standardised mean of paired differences ``[users]`` (Cohen's d_z): mean over standard deviation (n - 1).
+    """Standardized mean of paired differences ``[users]`` (Cohen's d_z): mean over standard deviation (n - 1).
 
     None where it does not exist: all users differ by the same, or there is one user.
     """

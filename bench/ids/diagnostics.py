@@ -61,7 +61,7 @@ def _common(ids: Ids, lengths: NDArray[np.integer], test_items: ItemIndices) -> 
 def by_position(ids: TokenIds) -> dict[str, list[float]]:
     """For every position of an identifier: how many tokens occur there, the entropy of their use in bits, the share of
     items that another item equals up to there, and, where there are codebooks, how much of each is used: the share of
-    the codes there are, of which quantisers make no more than there are items.
+    the codes there are, of which quantizers make no more than there are items.
     """
     found: dict[str, list[float]] = {"distinct_tokens": [], "entropy_bits": [], "shared_prefix": []}
     prefix = np.zeros(len(ids), np.int64)
@@ -79,7 +79,7 @@ def by_position(ids: TokenIds) -> dict[str, list[float]]:
 
 
 def drift(ids: Ids) -> dict[str, list[float]]:
-    """How identifiers change from variant to variant: for every distance of two variants, beginning with neighbours,
+    """How identifiers change from variant to variant: for every distance of two variants, beginning with neighbors,
     the share of items whose identifiers differ at all (``any``) and in the first token (``first``). A count that tells
     equal codes apart is part of the identifier, which the recommender has to write, and counts as such.
     """

@@ -25,7 +25,7 @@ Variants = NDArray[np.int64] | int  # which of several identifiers of an item is
 class Template:
     """How a history is written: ``before``, the items oldest first with ``separator`` between them, ``after``.
 
-    The three are texts in the identifiers' vocabulary and are tokenised once; identifiers are spliced in as tokens.
+    The three are texts in the identifiers' vocabulary and are tokenized once; identifiers are spliced in as tokens.
     """
 
     before: str = ""

@@ -29,7 +29,7 @@ OFFLINE, HASHED = "tfidf-svd", "hashed"
 OWN = (OFFLINE, HASHED)  # that need no files
 ID_COLUMN = "id"  # of a catalogue without text, where the ids stand in
 HASH_BYTES = 64  # of a word's hash, each bit of which is the sign of a channel
-CHANNELS = 160  # of the random projection; with more, ever more items are near neighbours of none
+CHANNELS = 160  # of the random projection; with more, ever more items are near neighbors of none
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".bin")
 ENCODED_AT_ONCE = 1024  # texts, between two reports of progress
 Embeddings = NDArray[np.float32]
@@ -271,8 +271,8 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
     The eigenvectors of the covariance are found without randomness, and the largest coordinate of each is positive.
     """
     mean = raw.mean(axis=0, dtype=np.float64)
-    centred = raw - mean
-    variances, axes = np.linalg.eigh(centred.T @ centred / len(raw))
+    centered = raw - mean
+    variances, axes = np.linalg.eigh(centered.T @ centered / len(raw))
     order = np.argsort(-variances, kind="stable")[:dimensions]
     order = order[variances[order] > max(variances.max(), 0) * 1e-9]
     axes = axes[:, order]
@@ -280,5 +280,5 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
     axes = axes * np.sign(axes[largest, np.arange(len(order))])
     if whiten:
         axes = axes / np.sqrt(variances[order])
-    arrays = {"embeddings": centred @ axes, "mean": mean, "axes": axes}
+    arrays = {"embeddings": centered @ axes, "mean": mean, "axes": axes}
     return {name: array.astype(np.float32) for name, array in arrays.items()}

@@ -23,13 +23,13 @@ NEVER = float("-inf")
 class Scoring:
     """How a prefix is scored: named, and reported with every result.
 
-    ``normalise`` is where token probabilities sum to one: over the whole ``vocabulary``, as published systems do; over
+    ``normalize`` is where token probabilities sum to one: over the whole ``vocabulary``, as published systems do; over
     the tokens that occur in the ``catalogue``'s identifiers; or, after each ``prefix``, over the tokens that go on to
     an item, which makes the scores of all items a distribution. A complete identifier of L tokens with log-probability
     s scores ``s / L ** length_penalty``; 0 ranks by probability.
     """
 
-    normalise: str = "vocabulary"
+    normalize: str = "vocabulary"
     length_penalty: float = 0.0
 
     def final(self, score: Tensor, length: int) -> Tensor:
@@ -41,12 +41,12 @@ class Scoring:
 
 
 class TokenScores:
-    """Log-probabilities of the next token under one of the normalisations."""
+    """Log-probabilities of the next token under one of the normalizations."""
 
     def __init__(self, model: Backbone, trie: Trie, scoring: Scoring) -> None:
         self.model, self.rows, self.column = model, None, torch.arange(0)
-        self.by_prefix = scoring.normalise == "prefix"
-        if scoring.normalise != "vocabulary":
+        self.by_prefix = scoring.normalize == "prefix"
+        if scoring.normalize != "vocabulary":
             self.rows = torch.unique(trie.token[1:])  # without the root's, which no identifier holds
             self.column = torch.zeros(model.vocabulary_size, dtype=torch.long, device=trie.token.device)
             self.column[self.rows] = torch.arange(len(self.rows), device=trie.token.device)

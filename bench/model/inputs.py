@@ -1,4 +1,4 @@
-"""Histories become encoder input: token ids are concatenated and spans recorded; nothing is ever tokenised twice."""
+"""Histories become encoder input: token ids are concatenated and spans recorded; nothing is ever tokenized twice."""
 
 from __future__ import annotations
 

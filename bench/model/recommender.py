@@ -48,7 +48,7 @@ def decoding_of(contract: Contract, exclude_history: bool | None = None) -> Deco
     return Decoding(
         contract.decoder,
         contract.beam_width,
-        Scoring(contract.normalise, contract.length_penalty),
+        Scoring(contract.normalize, contract.length_penalty),
         contract.exclude_history if exclude_history is None else exclude_history,
     )
 

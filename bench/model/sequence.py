@@ -28,7 +28,7 @@ class SequenceRecommender(Recommender):
     ``vocabulary``, or after each ``prefix`` only the tokens that go on to an item (see ``Scoring``). Under the latter
     nothing is to be learnt where a prefix can only go on in one way, and such tokens are no predictions. Every example
     is read and written in one variant of the identifiers; items are ranked in variant 0. Where only some items are
-    candidates, scores are normalised over their tree.
+    candidates, scores are normalized over their tree.
     """
 
     ids: TokenIds

@@ -147,7 +147,7 @@ def _resource(name: str) -> str:
 
 
 def together(notes: Sequence[Note]) -> list[tuple[str, list[Note]]]:
-    """Neighbouring notes of one title under that title."""
+    """Neighboring notes of one title under that title."""
     return [(title, list(content)) for title, content in groupby(notes, lambda note: note.title)]
 
 

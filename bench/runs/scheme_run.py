@@ -162,7 +162,7 @@ class SchemeRun:
         start: Backbone | None = stage.start or (before.recommender.backbone if before else None)
         model = self.first_backbone(stage.ids) if start is None else start.copied()
         model.unfreeze()
-        if before is None and self.contract.reinitialise == "numbers":
+        if before is None and self.contract.reinitialize == "numbers":
             redraw_numbers(model, stage.ids.vocabulary, self.request.seed)
         if self.contract.whole_words:
             model.grow_whole_words(self.contract.max_history + 1)

@@ -83,7 +83,7 @@ def _require(request: Request) -> None:
 
 def _refuse_wording(contract: Contract) -> None:
     """Sentences and numbers are a language model's, whichever scheme is run."""
-    lines = {"template": contract.template in ("sampled", "unseen"), "reinitialise": contract.reinitialise != "none"}
+    lines = {"template": contract.template in ("sampled", "unseen"), "reinitialize": contract.reinitialize != "none"}
     asked = [f"{name}={getattr(contract, name)}" for name, holds in lines.items() if holds]
     if asked and backbone.is_scratch(contract.backbone):
         raise BenchError(

@@ -40,7 +40,7 @@ def test_strided_inputs_and_chosen_rows_are_read_in_their_order() -> None:
 
 @pytest.mark.usefixtures("library")
 def test_a_changed_weight_is_seen_at_once() -> None:
-    """A packed copy of the weights would outlive the optimiser's next step."""
+    """A packed copy of the weights would outlive the optimizer's next step."""
     layer, x = Linear(7, 5), torch.ones(40, 7)
     with torch.no_grad():
         layer(x)

@@ -93,5 +93,5 @@ def test_their_rows_and_no_others_are_drawn_from_a_standard_normal(
 
 
 def test_a_vocabulary_of_its_own_is_refused(t5: MakeT5) -> None:
-    with pytest.raises(BenchError, match="reinitialise=numbers needs identifiers in a language model's words"):
+    with pytest.raises(BenchError, match="reinitialize=numbers needs identifiers in a language model's words"):
         redraw_numbers(t5(), Vocabulary.private("0123456789"), 0)

@@ -85,7 +85,7 @@ def test_validation_without_what_is_shown_alone_would_be_another(facts: Facts, n
     assert float(ranks.per_user("ndcg@10").mean()) != pytest.approx(trained.answers["found"]["best_validation"])
 
 
-def test_neighbours_find_what_there_is_to_learn(facts: Facts) -> None:
+def test_neighbors_find_what_there_is_to_learn(facts: Facts) -> None:
     assert facts[1]["itemknn"].answers["found"]["best_validation"] > 0.3
 
 
@@ -97,7 +97,7 @@ def test_popularity_is_ours(facts: Facts) -> None:
     assert np.allclose(trained.scores, expected / expected.max(), atol=1e-6)
 
 
-def test_neighbours_of_a_history_score_by_the_users_they_share(facts: Facts) -> None:
+def test_neighbors_of_a_history_score_by_the_users_they_share(facts: Facts) -> None:
     trained = facts[1]["itemknn"]
     train, histories = trained.split.train, trained.split.validation.histories
     taken = np.zeros((len(train.sequences), len(train.items)))

@@ -46,7 +46,7 @@ def test_random_is_the_same_for_a_seed_and_in_any_batch() -> None:
     assert not np.array_equal(whole, fitted(Random(), seed=2).score(HISTORIES))
 
 
-def test_random_favours_no_place() -> None:
+def test_random_favors_no_place() -> None:
     histories = Sequences.from_rows([[row] for row in range(4000)])
     means = fitted(Random(), items=20).score(histories).mean(axis=0)
     assert means == pytest.approx(np.full(20, 9.5), abs=0.5)  # five standard errors

@@ -27,11 +27,11 @@ from bench.model.recommender import Decoding, Recommender
 ROUNDS = 3
 
 
-def ours(recommender: Recommender, histories: Sequences, width: int, normalise: str, size: int) -> list[tuple]:
+def ours(recommender: Recommender, histories: Sequences, width: int, normalize: str, size: int) -> list[tuple]:
     """Our ranking, users sorted by input length: (row numbers, slots) of every batch."""
     order = np.argsort(recommender.input_lengths(histories), kind="stable")
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    decoding = Decoding(width=width, scoring=Scoring(normalise, length_penalty=1.0))
+    decoding = Decoding(width=width, scoring=Scoring(normalize, length_penalty=1.0))
     return [(rows, recommender.rank(histories.rows(rows), width, decoding)) for rows in batches]
 
 

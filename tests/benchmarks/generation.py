@@ -59,15 +59,15 @@ def named(writer: Writer, settings: IdGenRecSettings) -> TokenIds:
 
 
 def steps(learner: Recommender, windows, count: int) -> None:
-    """Optimiser steps of batches as the preset `cpu` has them."""
+    """Optimizer steps of batches as the preset `cpu` has them."""
     contract = PRESETS["cpu"].contract
     learner.train()
-    optimiser = torch.optim.AdamW([p for p in learner.parameters() if p.requires_grad], lr=1e-4)
+    optimizer = torch.optim.AdamW([p for p in learner.parameters() if p.requires_grad], lr=1e-4)
     for rows in bucketed_batches(learner.input_lengths(windows.histories()), contract.batch_size, 0, 0)[:count]:
         loss = learner(learner.collate(windows.histories(rows), windows.items(rows)))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (loss / learner.targets(windows.items(rows))).backward()
-        optimiser.step()
+        optimizer.step()
 
 
 def main() -> None:

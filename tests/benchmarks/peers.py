@@ -33,7 +33,7 @@ def toys(data_dir: Path | None) -> Split:
 
 
 def code_ids(items: int, seed: int = 0) -> TokenIds:
-    """Four-level codes of 256 values, skewed as trained quantisers' are."""
+    """Four-level codes of 256 values, skewed as trained quantizers' are."""
     rng = np.random.default_rng(seed)
     vocabulary = Vocabulary.private(f"{level}:{code}" for level in range(4) for code in range(256))
     codes: dict[tuple[int, ...], None] = {}

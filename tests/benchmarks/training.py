@@ -68,15 +68,15 @@ def trainer_rate(peer, dataset: Windows, steps: int, folder: str) -> float:
 
 def our_rate(recommender, windows, steps: int, round_: int) -> float:
     recommender.train()
-    optimiser = torch.optim.AdamW(recommender.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(recommender.parameters(), lr=1e-3)
     batches = bucketed_batches(recommender.input_lengths(windows.histories()), BATCH, 0, round_)[:steps]
     begin = time.perf_counter()
     for rows in batches:
         loss = recommender(recommender.collate(windows.histories(rows), windows.items(rows)))
         (loss / recommender.targets(windows.items(rows))).backward()
         torch.nn.utils.clip_grad_norm_(recommender.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     return sum(map(len, batches)) / (time.perf_counter() - begin)
 
 

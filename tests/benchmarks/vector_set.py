@@ -101,14 +101,14 @@ def train(items: int, negatives: int, batch: int, length: int) -> None:
     """Two steps on random histories; says how long they took and the peak memory of this process."""
     torch.set_num_threads(1)
     model, random = vectors(items, "mini", negatives), np.random.default_rng(1)
-    optimiser = torch.optim.AdamW(model.parameters())
+    optimizer = torch.optim.AdamW(model.parameters())
     begin = time.perf_counter()
     for _ in range(2):
         histories = Sequences.from_rows(random.integers(0, items, (batch, length)))
         targets = random.integers(0, items, batch).astype(np.int32)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (model(model.collate(histories, targets)) / batch).backward()
-        optimiser.step()
+        optimizer.step()
     took = (time.perf_counter() - begin) / 2
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     way = f"{negatives:,} negatives" if negatives else "all of them, in chunks"

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 Bench = Callable[..., SimpleNamespace]
-COLOURS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot", "kite", "boat")
+COLORS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot", "kite", "boat")
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def shop(tmp_path: Path) -> Path:
     """80 customers walk through 60 products, whose numbers begin with zeros; seven have no text at all."""
     random.seed(1)
     products = [
-        {"sku": f"{n:03d}", "name": "" if n < 7 else f"<b>{COLOURS[n % 4]}</b> {THINGS[n % 5]} no {n}", "price": 9.99}
+        {"sku": f"{n:03d}", "name": "" if n < 7 else f"<b>{COLORS[n % 4]}</b> {THINGS[n % 5]} no {n}", "price": 9.99}
         for n in range(60)
     ]
     (tmp_path / "products.json").write_text(json.dumps(products))

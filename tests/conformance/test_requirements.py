@@ -42,7 +42,7 @@ def fixtures(toy_folder: Path, tiny: Path) -> Make:
 def fitted_here(fixtures: Fixtures) -> Fixtures:
     """Where the identifiers alone are checked, they need no process of their own."""
     fixtures.__dict__["ids"] = fixtures.scheme.fit(fixtures.split.train)
-    fixtures.results |= {"fits": passed(""), "serialisable": passed("")}
+    fixtures.results |= {"fits": passed(""), "serializable": passed("")}
     return fixtures
 
 
@@ -87,7 +87,7 @@ def test_broken_identifiers_and_trainings_are_found(
         ("Misshapen", "fits", r"must be \[variants, items, length\] .* got \(30, 3\)", r"line \d+", "fix fit"),
         ("Nothing", "fits", "fit returned NoneType, not identifiers", "", "fix fit"),
         ("Short", "fits", "fit made 29 identifiers for 30 items", "item 'i29', quiet puzzle", "in catalogue order"),
-        ("Unstorable", "serialisable", "can't be stored: ", "", "arrays of int32"),
+        ("Unstorable", "serializable", "can't be stored: ", "", "arrays of int32"),
         ("Hashing", "deterministic", "two processes made different identifiers", "'i00', red car: '0 .*' and", "hash"),
         ("ReadsFiles", "blind", r"fit opened .*\.inter, where validation and test stand", "", "no files"),
         ("ReadsMemory", "blind", "with other validation and test items the identifiers", "car: '.*' and '", "memory"),
@@ -117,7 +117,7 @@ def test_what_is_declared_is_no_failure(fixtures: Make, scheme: str, requirement
     [
         ("Hashing", "blind", "the identifiers differ from process to process"),
         ("Raising", "learns", "'fits' failed"),
-        ("Unstorable", "unique", "'serialisable' failed"),
+        ("Unstorable", "unique", "'serializable' failed"),
         ("Greedy", "resumable", "'learns' failed"),
     ],
 )

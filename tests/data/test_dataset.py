@@ -85,7 +85,7 @@ def test_the_fingerprint_notices(change: dict[str, object]) -> None:
 
 
 def test_the_fingerprint_is_the_same_in_every_process_and_version() -> None:
-    """Written down once: a change here throws away everybody's cached artefacts, and must be meant."""
+    """Written down once: a change here throws away everybody's cached artifacts, and must be meant."""
     assert replace(DATASET, name="other", notes=("a remark",)).fingerprint == DATASET.fingerprint == "1e8f286ad23c208b"
 
 

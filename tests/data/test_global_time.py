@@ -126,7 +126,7 @@ def test_the_order_of_rows_in_a_file_changes_nothing(tmp_path: Path) -> None:
     assert as_tuples(other.test) == as_tuples(one.test)
 
 
-def test_a_cut_within_a_tie_falls_between_users_and_favours_no_item() -> None:
+def test_a_cut_within_a_tie_falls_between_users_and_favors_no_item() -> None:
     """All of a user's interactions of the instant at the cut stand together, by a digest of the user."""
     crowd = dataset_of([[(0, 0), (1, 1), (9, user), (9, user + 1)] for user in range(10)] + [[(1, 2)]])
     split = global_time(crowd)

@@ -156,7 +156,7 @@ def test_a_note_on_the_order_of_ids_is_that_of_the_new_order(tmp_path: Path) -> 
     assert arranged(by_id, "digest").notes == dataset.notes
 
 
-def test_tied_is_who_has_a_neighbour_of_its_time() -> None:
+def test_tied_is_who_has_a_neighbor_of_its_time() -> None:
     assert tied(dataset_of([[(0, 0), (1, 0), (2, 1)], [(3, 1), (4, 2)]])).tolist() == [True, True, False, False, False]
 
 

@@ -51,16 +51,16 @@ def test_values_by_hand() -> None:
 
 def test_summary_names_mrr_only_for_complete_rankings() -> None:
     ranks = np.array([1.0, 30.0])
-    short = metrics.summarise(ranks)
+    short = metrics.summarize(ranks)
     assert [*short] == [f"{name}@{k}" for name in ("hit", "ndcg") for k in CUTOFFS] + ["mrr@20"]
     assert short["hit@20"] == 0.5
     assert short["mrr@20"] == 0.5
-    assert metrics.summarise(ranks, complete=True)["mrr"] == pytest.approx((1 + 1 / 30) / 2)
+    assert metrics.summarize(ranks, complete=True)["mrr"] == pytest.approx((1 + 1 / 30) / 2)
 
 
 def test_no_users_is_an_error() -> None:
     with pytest.raises(BenchError, match="no users"):
-        metrics.summarise(np.empty(0))
+        metrics.summarize(np.empty(0))
 
 
 def test_ties_count_against_the_target() -> None:

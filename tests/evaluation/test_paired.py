@@ -132,7 +132,7 @@ def test_the_best_may_be_picked_when_all_pairs_are_corrected_for() -> None:
     assert np.mean(picked) > 0.1
 
 
-def test_a_comparison_does_not_depend_on_its_neighbours_or_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comparison_does_not_depend_on_its_neighbors_or_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(6)
     values = random.normal(0.1, 1, (160, 4)) * (random.random((160, 4)) < 0.5)
     together = sign_flip(values)
@@ -156,7 +156,7 @@ def test_holm_keeps_false_findings_rare() -> None:
     assert np.mean([holm(row).min() <= 0.05 for row in p]) == pytest.approx(0.05, abs=0.012)
 
 
-def test_effect_size_is_standardised_and_signed() -> None:
+def test_effect_size_is_standardized_and_signed() -> None:
     values = np.array([0.5, -0.5, 1.0, 0.0])
     assert effect_size(values) == pytest.approx(0.25 / np.sqrt(np.sum((values - 0.25) ** 2) / 3))
     assert effect_size(-values) == pytest.approx(-effect_size(values))  # type: ignore[operator]

@@ -27,8 +27,8 @@ from bench.errors import BenchError
 from bench.ids import text
 from bench.ids.text import TextSettings, compose, embed, projected, require_text, tfidf_svd
 
-COLOURS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot")
-TITLES = [f"{colour} {thing} {thing}" for colour in COLOURS for thing in THINGS]
+COLORS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot")
+TITLES = [f"{color} {thing} {thing}" for color in COLORS for thing in THINGS]
 MANY = [f"{title} word{n} term{n} name{n * 7 % 50} {'board game' * (n % 3)}" for n, title in enumerate(TITLES * 9)]
 FEW = TextSettings(dimensions=4)
 

@@ -17,8 +17,8 @@ from bench.errors import BenchError
 from bench.ids import text
 from bench.ids.text import TextSettings, embed, encoder_digest, locate
 
-COLOURS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot")
-TITLES = [f"{colour} {thing} {thing}" for colour in COLOURS for thing in THINGS]
+COLORS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot")
+TITLES = [f"{color} {thing} {thing}" for color in COLORS for thing in THINGS]
 FEW = TextSettings(dimensions=4)
 
 
@@ -73,7 +73,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     folder = tmp_path_factory.mktemp("encoder")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *COLOURS, *THINGS, "s", "##s"]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *COLORS, *THINGS, "s", "##s"]
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     torch.manual_seed(0)
     BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=32, **sizes)).save_pretrained(folder / "bert")
@@ -136,7 +136,7 @@ def test_a_vector_that_is_not_finite_is_named_with_its_text(model: Path, tmp_pat
     folder = shutil.copytree(model, tmp_path / "model")
     weights = load_file(folder / "model.safetensors")
     (words,) = (name for name in weights if name.endswith("word_embeddings.weight"))
-    weights[words][5 + COLOURS.index("blue")] = np.nan
+    weights[words][5 + COLORS.index("blue")] = np.nan
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     found = refused(lambda: embed(view(TITLES, tmp_path / "cache"), TextSettings(encoder=str(folder))))
     assert found == f"text encoder '{folder}' gave a vector that is not finite, for the text 'blue car car'"

@@ -81,7 +81,7 @@ class Oracle:
         logits = self.model(self.source, None, torch.tensor([[VOCABULARY.pad, *prefix]]))[0, -1].double()
         going_on = {code[len(prefix)] for code in self.codes if code[: len(prefix)] == prefix}
         over = {"vocabulary": set(range(VOCABULARY.size)), "catalogue": self.known, "prefix": going_on}
-        return (logits - logits[sorted(over[self.scoring.normalise])].logsumexp(0)).tolist()
+        return (logits - logits[sorted(over[self.scoring.normalize])].logsumexp(0)).tolist()
 
     def final(self, code: Code) -> float:
         total = sum(self.next(code[:place])[token] for place, token in enumerate(code))
@@ -106,8 +106,8 @@ class Oracle:
                 if (*prefix, token) in prefixes
             ]
             longer.sort(reverse=True)
-            penalised = [(score / len(code) ** self.scoring.length_penalty, code) for score, code in longer[:width]]
-            done += [(score, codes[code]) for score, code in penalised if code in codes]
+            penalized = [(score / len(code) ** self.scoring.length_penalty, code) for score, code in longer[:width]]
+            done += [(score, codes[code]) for score, code in penalized if code in codes]
             alive = [(score, code) for score, code in longer if code not in codes][:width]
         return sorted(done, reverse=True)[:slots]
 

@@ -206,7 +206,7 @@ def test_variants_write_their_own_tokens() -> None:
 
 
 @pytest.mark.parametrize("separator", [" ; ", ""])
-def test_identifiers_of_a_language_model_are_never_tokenised_again(t5_tokenizer: Path, separator: str) -> None:
+def test_identifiers_of_a_language_model_are_never_tokenized_again(t5_tokenizer: Path, separator: str) -> None:
     """Pieces of a word, read back as text beside others, would become other tokens; spliced as tokens they can't."""
     vocabulary = Vocabulary.of_language_model(t5_tokenizer, size=32128)
     codes = [

@@ -102,7 +102,7 @@ def test_targets_are_the_predictions_that_are_summed(t5: MakeT5, name: str) -> N
 
 @pytest.mark.parametrize("objective", ["vocabulary", "prefix"])
 @pytest.mark.parametrize("name", CODES)
-def test_the_loss_is_what_the_item_scores_under_the_same_normalisation(t5: MakeT5, name: str, objective: str) -> None:
+def test_the_loss_is_what_the_item_scores_under_the_same_normalization(t5: MakeT5, name: str, objective: str) -> None:
     model = make(t5, name, objective)
     exact = model.rank(HISTORIES, 8, Decoding("exact", 20, Scoring(objective)))
     first = {code: item for item, code in reversed(list(enumerate(map(tuple, CODES[name]))))}
@@ -263,17 +263,17 @@ def test_only_candidates_are_ranked_in_the_order_they_have_among_all(t5: MakeT5,
 
 
 @pytest.mark.parametrize("name", CODES)
-@pytest.mark.parametrize("normalise", ["vocabulary", "catalogue", "prefix"])
-def test_candidates_are_scored_as_a_catalogue_of_their_own(t5: MakeT5, name: str, normalise: str) -> None:
+@pytest.mark.parametrize("normalize", ["vocabulary", "catalogue", "prefix"])
+def test_candidates_are_scored_as_a_catalogue_of_their_own(t5: MakeT5, name: str, normalize: str) -> None:
     """Beam and exact ranking agree; after each prefix probability is shared out among the candidates alone."""
-    model, scoring = make(t5, name), Scoring(normalise)
+    model, scoring = make(t5, name), Scoring(normalize)
     exact = model.rank(HISTORIES, 8, Decoding("exact", 20, scoring), CANDIDATES)
     agree(model.rank(HISTORIES, 8, Decoding("beam", 20, scoring), CANDIDATES), exact)
     whole = model.rank(HISTORIES, 8, Decoding("exact", 20, scoring))
     total = np.where(exact.valid, np.exp(exact.scores), 0).sum(1)
-    if normalise == "prefix":
+    if normalize == "prefix":
         np.testing.assert_allclose(total, 1, atol=1e-5)
-    if normalise == "vocabulary":
+    if normalize == "vocabulary":
         assert (total < np.where(whole.valid, np.exp(whole.scores), 0).sum(1)).all()
 
 

@@ -276,15 +276,15 @@ def test_ties_are_broken_by_catalogue_index() -> None:
 
 
 def fused_step(model: VectorSetRecommender) -> None:
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
     model(model.collate(HISTORIES, TARGETS)).backward()
-    optimiser.step()
+    optimizer.step()
 
 
 def plain_step(model: VectorSetRecommender) -> None:
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model(model.collate(HISTORIES, TARGETS)).backward()
-    optimiser.step()
+    optimizer.step()
 
 
 def written_data(model: VectorSetRecommender) -> None:

@@ -32,7 +32,7 @@ CONTRACT: dict[str, Any] = {
     "selection": "ndcg@10",
     "decoder": "beam",
     "beam": 20,
-    "length_normalisation": "none",
+    "length_normalization": "none",
 }
 SHARED = ("protocol", "split", "max_history", "validation_in_test_history", "candidates", "exclude_history")
 ENVIRONMENT: dict[str, Any] = {

@@ -118,7 +118,7 @@ def test_numbers_carry_what_they_are_sorted_by(page: str) -> None:
     assert quality.findall("thead/tr/th")[1].get("class") == "number"
 
 
-def test_pictures_have_a_text_and_take_the_colours_of_the_page(page: str) -> None:
+def test_pictures_have_a_text_and_take_the_colors_of_the_page(page: str) -> None:
     pictures = list(parsed(page).iter("{http://www.w3.org/2000/svg}svg")) or re.findall(r"<svg[^>]*>", page)
     assert len(pictures) == 9  # six of toys; beauty has neither identifiers nor a curve
     assert page.count('role="img" aria-label="') == 9
@@ -189,7 +189,7 @@ def test_the_header_counts_schemes_and_not_rows(store: Store, tmp_path: Path) ->
     assert lead.startswith("2 identifier schemes, 1 baseline, 1 data set, 6 finished runs.")
 
 
-def test_neighbouring_notes_of_one_title_are_put_together() -> None:
+def test_neighboring_notes_of_one_title_are_put_together() -> None:
     one, two, three, four = (Note(title, text) for title, text in (("a", "1"), ("b", "2"), ("b", "3"), ("a", "4")))
     assert html.together([one, two, three, four]) == [("a", [one]), ("b", [two, three]), ("a", [four])]
 

@@ -138,7 +138,7 @@ def test_known_broken_values_carry_their_warning(start: str, data: str, system: 
         ("numeric/sequential", {"order": "random"}, "SID random order"),
         ("numeric/collaborative", {"clusters": 10, "leaf": 200}, "CID N=10 T=200"),
         ("numeric/collaborative", {"clusters": 7}, None),
-        ("numeric/randomised", {}, None),
+        ("numeric/randomized", {}, None),
         ("sasrec/bpr", {}, "SASRec"),
         ("sasrec/ce", {}, None),  # papers train it with one negative, and it does worse so
         ("pop", {}, None),
@@ -246,7 +246,7 @@ def test_a_baseline_is_judged_by_its_data_view_and_its_own_budget(
 
 
 def test_settings_of_a_scheme_are_no_budget(ours: Result) -> None:
-    """Those of a quantiser say nothing about how long the recommender was trained."""
+    """Those of a quantizer say nothing about how long the recommender was trained."""
     assert obstacles(claim(), replace(ours, scheme=replace(ours.scheme, settings={"epochs": 1}))) == []
 
 

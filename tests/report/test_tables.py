@@ -27,7 +27,7 @@ def mixed(store: Store, tmp_path: Path) -> Path:
     """Two data sets; on toys two contracts, several seeds, collisions and baselines."""
     for seed in (0, 1):
         store("textual/title", seed=seed, quality=0.4)
-    store("semantic/residual-quantised-codes", quality=0.3, shared=4, contract={"beam": 50}, preset=None)
+    store("semantic/residual-quantized-codes", quality=0.3, shared=4, contract={"beam": 50}, preset=None)
     store("pop", kind="baseline", quality=0.1)
     store("numeric/random", dataset="beauty", quality=0.2)
     return tmp_path
@@ -56,7 +56,7 @@ def test_markdown_shows_all_rows_with_their_numbers(mixed: Path) -> None:
     first, second, third = markdown_table(text, "toys", "Quality, strict")
     assert [row["scheme"] for row in (first, second, third)] == [
         "textual/title",
-        "semantic/residual-quantised-codes",
+        "semantic/residual-quantized-codes",
         "pop",
     ]
     assert [row["contract"] for row in (first, second, third)] == ["A", "B", "A, B"]
@@ -81,7 +81,7 @@ def test_markdown_prints_what_the_table_rests_on(mixed: Path) -> None:
     assert "**the rows were not made under one contract**: A is " in text
     assert "*differing*: **beam**=20 (A), 50 (B)\n" in text
     assert "fingerprint 9d1c3f6a7b2e4d58" in text
-    assert "textual/title: 0, 1; semantic/residual-quantised-codes: 0; pop: 0" in text
+    assert "textual/title: 0, 1; semantic/residual-quantized-codes: 0; pop: 0" in text
     assert "train_users=400, validation_users=400, test_users=400" in text
     assert "device=cpu" in text
     beauty = text.split("## beauty")[1].split("## toys")[0]

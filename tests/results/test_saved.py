@@ -200,9 +200,9 @@ def test_damage_is_named(copied: Path) -> None:
 
 def test_a_contract_from_elsewhere_is_refused(copied: Path) -> None:
     result = json.loads((copied / "result.json").read_text())
-    result["contract"]["colour"] = "blue"
+    result["contract"]["color"] = "blue"
     (copied / "result.json").write_text(json.dumps(result))
-    assert "was run under a contract with 'colour', unknown here; update bench" in broken(copied)
+    assert "was run under a contract with 'color', unknown here; update bench" in broken(copied)
 
 
 def test_a_test_of_another_cells_model_names_that_cell(copied: Path) -> None:

@@ -50,7 +50,7 @@ def result(cell: Path) -> dict[str, object]:
 def test_every_result_holds_the_audit_of_its_data(bench: Bench, shop: Path, cells: Cells, tmp_path: Path) -> None:
     said = run(bench, shop, tmp_path)
     assert said.code == 0, said.err
-    assert "shop: 100 % of the interactions have the same time stamp as a neighbour" in said.err
+    assert "shop: 100 % of the interactions have the same time stamp as a neighbor" in said.err
     assert said.err.count("auditing the data") == 1
     (cell,) = cells(tmp_path)
     assert result(cell)["audit"] == audit(sources.find(str(shop))).plain()

@@ -316,14 +316,14 @@ def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
     toy: Dataset,
 ) -> None:
     before = pretrained(tmp_path / "backbone", t5_tokenizer)["shared.weight"]
-    asked = ["--set=whole_words=true", "--set=reinitialise=numbers", "--set=template=unseen", "--set=max_steps=2"]
+    asked = ["--set=whole_words=true", "--set=reinitialize=numbers", "--set=template=unseen", "--set=max_steps=2"]
     words = ["run", "--id-scheme=numeric", *quick, f"--set=backbone={tmp_path / 'backbone'}", *asked, "--results"]
     said = bench(*words, tmp_path / "results")
     assert said.code == 0, said.err
     (cell,), (model,) = cells(tmp_path / "results"), trained
     assert isinstance(model, SequenceRecommender)
     contract = json.loads((cell / "result.json").read_text())["contract"]
-    assert (contract["whole_words"], contract["reinitialise"], contract["template"]) == (True, "numbers", "unseen")
+    assert (contract["whole_words"], contract["reinitialize"], contract["template"]) == (True, "numbers", "unseen")
 
     vocabulary, moved = model.ids.vocabulary, torch.zeros(32128, dtype=torch.bool)
     moved[number_tokens(vocabulary)] = True
@@ -346,7 +346,7 @@ def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
 
 
 @pytest.mark.parametrize("scheme", ["numeric", "textual/title", "set"])
-@pytest.mark.parametrize("asked", ["reinitialise=numbers", "template=sampled", "template=unseen"])
+@pytest.mark.parametrize("asked", ["reinitialize=numbers", "template=sampled", "template=unseen"])
 def test_words_asked_of_a_backbone_without_them_are_refused_before_anything_is_made(
     bench: Bench, quick: list[str], tiny: Path, tmp_path: Path, scheme: str, asked: str
 ) -> None:
@@ -362,7 +362,7 @@ def test_a_baseline_needs_no_words(bench: Bench, quick: list[str], cells: Cells,
     assert len(cells(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("asked", ["reinitialise=numbers", "template=sampled"])
+@pytest.mark.parametrize("asked", ["reinitialize=numbers", "template=sampled"])
 def test_codes_of_their_own_have_no_words_of_a_pretrained_backbone(
     bench: Bench, quick: list[str], t5_tokenizer: Path, tmp_path: Path, asked: str
 ) -> None:

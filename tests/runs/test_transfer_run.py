@@ -41,14 +41,14 @@ Cells = Callable[[Path], list[Path]]
 Substance = Callable[[Path], dict[str, Any]]
 
 # Scores of one identifier then do not depend on which others there are, so that they can be compared.
-PLAIN = ["--set=normalise=vocabulary", "--set=objective=vocabulary", "--set=decoder=exact", "--set=max_steps=8"]
+PLAIN = ["--set=normalize=vocabulary", "--set=objective=vocabulary", "--set=decoder=exact", "--set=max_steps=8"]
 FAST = ["--set=max_steps=2"]
 
 
 def renamed(toy: Dataset, name: str, things: tuple[str, ...], items: int) -> Dataset:
     """The same walks over items of other names, and one column less; some ids are those of the toys."""
-    colours = [title.split()[0] for title in toy.items.text["title"]]
-    titles = tuple(f"{colours[item]} {things[item % len(things)]}" for item in range(30))
+    colors = [title.split()[0] for title in toy.items.text["title"]]
+    titles = tuple(f"{colors[item]} {things[item % len(things)]}" for item in range(30))
     ids = tuple(f"i{item + items:02d}" for item in range(30))
     return replace(toy, name=name, items=ItemTable(ids, {"title": titles}))
 

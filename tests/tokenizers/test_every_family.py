@@ -79,9 +79,9 @@ tree = CollaborativeSettings(clusters=2, leaf=2)
 trees = [Collaborative(tree), CollaborativeIndependent(tree), Category(), CategoryIndependent(), Independent()]
 numberings = [Sequential(SequentialSettings(order=order)) for order in ("original", "random", "short-to-long")]
 network = {"codes": "2", "epochs": "3", "hidden": "16", "latent": "8"}
-quantisers = [(RqKmeans, {}), (Pq, {}), (RqVae, network), (MtgRec, {**network, "variants": "2"})]
-quantisers += [(IdGenRec, {"bootstrap_epochs": "2", "candidates": "4"})]
-codes = [scheme(settings(scheme, options)) for scheme, options in quantisers]
+quantizers = [(RqKmeans, {}), (Pq, {}), (RqVae, network), (MtgRec, {**network, "variants": "2"})]
+quantizers += [(IdGenRec, {"bootstrap_epochs": "2", "candidates": "4"})]
+codes = [scheme(settings(scheme, options)) for scheme, options in quantizers]
 for scheme in [Random(), P5Leak(), Title(), *trees, *numberings, *codes]:
     ids = scheme.fit(train)
     print(sha256(ids.tokens.tobytes() + ids.vocabulary.fingerprint.encode()).hexdigest())

@@ -137,7 +137,7 @@ def test_p5_numbers_whole_sequences_from_one() -> None:
     assert len({order[:7] for order in orders}) == 2  # either user may be walked first
 
 
-def test_two_new_items_of_one_user_are_no_neighbours() -> None:
+def test_two_new_items_of_one_user_are_no_neighbors() -> None:
     users = 400  # each with two held-out items that nobody trained on
     rows = [[user % 7, 7 + 2 * user, 8 + 2 * user] for user in range(users)]
     items = ItemTable(tuple(f"i{item}" for item in range(7 + 2 * users)), {})

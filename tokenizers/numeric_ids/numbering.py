@@ -96,7 +96,7 @@ class Sequential(Numeric):
 
     Users are walked in the data set's order, in random order, or by the length of their training history (How to
     Index, SIGIR-AP 2023, 2305.06569). Items that don't occur in what is walked come last, in random order: numbered
-    as the held-out parts run, two new items of one user would be neighbours, and "the last number plus one" would
+    as the held-out parts run, two new items of one user would be neighbors, and "the last number plus one" would
     predict the test item.
     """
 

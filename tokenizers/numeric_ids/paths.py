@@ -1,4 +1,4 @@
-"""Identifiers that are places in a tree: a new token for each step down, and a last one that tells neighbours apart.
+"""Identifiers that are places in a tree: a new token for each step down, and a last one that tells neighbors apart.
 
 The tokens are no words, so the vocabulary is private even where the backbone is a language model. The last token is
 of a kind of its own and ends every identifier, so histories need no separator.

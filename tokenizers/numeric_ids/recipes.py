@@ -22,7 +22,7 @@ COMMON = {  # AdamW, linear decay
     "clip_norm": "1.0",
     "dropout": "0.1",
     "objective": "vocabulary",
-    "normalise": "vocabulary",
+    "normalize": "vocabulary",
 }
 OPEN = {**COMMON, "epochs": "10", "batch_size": "64", "beam_width": "20"}
 DIFFERS = (
@@ -31,7 +31,7 @@ DIFFERS = (
     "the best epoch on validation is tested, where the scripts test the last one",
     "beam 20 where OpenP5 has 10, so that Hit@20 can be reported",
 )
-NUMBERS = Recipe(OPENP5, {**OPEN, "template": "unseen", "reinitialise": "numbers"}, differs=DIFFERS)
+NUMBERS = Recipe(OPENP5, {**OPEN, "template": "unseen", "reinitialize": "numbers"}, differs=DIFFERS)
 # New tokens have a vocabulary of their own here, without words: no template stands around a history of them.
 COLLABORATIVE = Recipe(OPENP5, OPEN, {"clusters": "20", "leaf": "500"}, (*DIFFERS, "no words around the new tokens"))
 CATEGORY = Recipe(

@@ -40,7 +40,7 @@ def _bipartite(user_item: sparse.csc_array) -> sparse.csr_array:
 def eigenvectors(user_item: sparse.csc_array, count: int, random: np.random.Generator) -> Floats:
     """``[items, count]``: first eigenvectors of the random walk on the graph, the constant one first.
 
-    They are those of the normalised Laplacian, divided by the square root of the degree as in scikit-learn's
+    They are those of the normalized Laplacian, divided by the square root of the degree as in scikit-learn's
     spectral embedding. Fewer where not all converge, as on a graph that is one long chain. The graph must be
     connected and have two or more items.
     """
@@ -61,7 +61,7 @@ def walk(user_item: sparse.csc_array) -> Numbers:
 
 
 class Joined:
-    """The normalised adjacency matrix ``D^-1/2 A D^-1/2`` of the graph, as a product."""
+    """The normalized adjacency matrix ``D^-1/2 A D^-1/2`` of the graph, as a product."""
 
     def __init__(self, user_item: sparse.csc_array) -> None:
         self.user_item, self.transposed = user_item.tocsr(), user_item.T.tocsr()

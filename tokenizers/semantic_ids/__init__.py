@@ -1,7 +1,7 @@
-"""Semantic identifiers: an item is the codes that a quantiser gives the embedding of its text.
+"""Semantic identifiers: an item is the codes that a quantizer gives the embedding of its text.
 
 ``semantic/rqvae`` learns an auto-encoder with residual codebooks (TIGER; MTGRec, section 3.2), ``semantic/rqkmeans``
-is k-means on residuals, ``semantic/pq`` and ``semantic/opq`` quantise blocks of dimensions. ``semantic/mtgrec``
+is k-means on residuals, ``semantic/pq`` and ``semantic/opq`` quantize blocks of dimensions. ``semantic/mtgrec``
 pre-trains the recommender on the codes of many epochs of one RQ-VAE.
 """
 

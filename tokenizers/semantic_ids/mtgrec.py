@@ -28,7 +28,7 @@ class MtgRecSettings(RqVaeSettings):
     are parts of pre-training, at ``rate`` times the learning rate. From the part ``warm`` of pre-training on, the
     mixture changes ``updates`` times: a softmax of influence over ``temperature``, measured for each variant on a
     ``sample``, a part of the examples of an epoch; pre-training of few epochs has fewer updates, one an epoch at most.
-    How large influence is depends on the model and its learning rate. With ``standardise``, by default so with the
+    How large influence is depends on the model and its learning rate. With ``standardize``, by default so with the
     paper's formula and not with that of the published code, it is first divided by its deviation over the variants.
     """
 
@@ -40,7 +40,7 @@ class MtgRecSettings(RqVaeSettings):
     warm: float = 0.3
     updates: int = 7
     temperature: float = 3.0
-    standardise: bool | None = None
+    standardize: bool | None = None
     sample: float = 0.01
     formula: Literal["paper", "repo"] = "paper"
 
@@ -134,8 +134,8 @@ class Influence:
             influence = influence + session.learning_rate * self.measured(session)
             memory |= {"influence": influence.tolist(), "rates": rates}
             scores = influence / rates if plan.formula == "repo" else influence
-            standardise = plan.formula == "paper" if plan.standardise is None else plan.standardise
-            spread = float(scores.std()) if standardise else 1.0
+            standardize = plan.formula == "paper" if plan.standardize is None else plan.standardize
+            spread = float(scores.std()) if standardize else 1.0
             history.append(softmax(scores / (spread or 1.0) / plan.temperature).tolist())
             memory.setdefault("epochs", []).append(session.epoch)
         return np.array(history[-1])

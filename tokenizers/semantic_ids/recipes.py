@@ -21,7 +21,7 @@ RECOMMENDER = {
     "clip_norm": "1.0",
     "dropout": "0.1",
     "objective": "vocabulary",
-    "normalise": "vocabulary",
+    "normalize": "vocabulary",
     "beam_width": "50",
     "patience": "10",
 }
@@ -31,7 +31,7 @@ RQVAE = {
     "latent": "128",
     "epochs": "10000",
     "batch": "2048",
-    "optimiser": "adagrad",
+    "optimizer": "adagrad",
     "schedule": "constant",
     "init": "pytorch",
     "commitment": "first",

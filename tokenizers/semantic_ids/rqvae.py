@@ -1,4 +1,4 @@
-"""The residual-quantised auto-encoder (RQ-VAE; Lee et al., 2022, as MTGRec, section 3.2, trains it on item text)."""
+"""The residual-quantized auto-encoder (RQ-VAE; Lee et al., 2022, as MTGRec, section 3.2, trains it on item text)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from semantic_ids.quantisers import Quantised, Vectors, checked, kmeans, relative_error
+from semantic_ids.quantizers import Quantized, Vectors, checked, kmeans, relative_error
 
 EPSILON = 1e-5  # Laplace smoothing of the codes' counts
 
 Schedule = Literal["linear", "constant"]
 Init = Literal["xavier", "pytorch"]
-Given = tuple[Tensor, Tensor]  # what a level was to quantise [B, d], and the codes it chose [B]
+Given = tuple[Tensor, Tensor]  # what a level was to quantize [B, d], and the codes it chose [B]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Training:
     rate: float
     schedule: Schedule
     init: Init
-    optimiser: Literal["adam", "adagrad"]
+    optimizer: Literal["adam", "adagrad"]
     beta: float
     decay: float
     commitment: Literal["all", "first"]
@@ -49,8 +49,8 @@ class Training:
         return self.rate * (1 - 0.9 * epoch / self.epochs) if self.schedule == "linear" else self.rate
 
 
-class ResidualQuantiser(nn.Module):
-    """``levels`` codebooks ``[size, d]``, each quantising what those before it left over.
+class ResidualQuantizer(nn.Module):
+    """``levels`` codebooks ``[size, d]``, each quantizing what those before it left over.
 
     They follow moving averages of the vectors they stand for, not gradients.
     """
@@ -67,7 +67,7 @@ class ResidualQuantiser(nn.Module):
         self.register_buffer("total", stacked.clone())
 
     def residuals(self, latent: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Of each level: what is to be quantised ``[B, d]``, the nearest code ``[B]`` and its vector."""
+        """Of each level: what is to be quantized ``[B, d]``, the nearest code ``[B]`` and its vector."""
         residual = latent
         for codebook in self.codebook:
             with torch.no_grad():
@@ -77,16 +77,16 @@ class ResidualQuantiser(nn.Module):
             residual = residual - vector
 
     def forward(self, latent: Tensor, commitment: str = "all") -> tuple[Tensor, Tensor, list[Given]]:
-        """The quantised latent, through which gradients pass unchanged, the mean commitment loss, and what each level
+        """The quantized latent, through which gradients pass unchanged, the mean commitment loss, and what each level
         was given and made of it.
         """
-        loss, quantised, given = latent.new_zeros(()), torch.zeros_like(latent), []
+        loss, quantized, given = latent.new_zeros(()), torch.zeros_like(latent), []
         for level, (residual, code, vector) in enumerate(self.residuals(latent)):
             held = residual if commitment == "all" or level == 0 else residual.detach()
             loss = loss + F.mse_loss(held, vector) / len(self.codebook)
-            quantised = quantised + vector
+            quantized = quantized + vector
             given.append((residual.detach(), code))
-        return latent + (quantised - latent).detach(), loss, given
+        return latent + (quantized - latent).detach(), loss, given
 
     @torch.no_grad()
     def ema_update(self, given: Sequence[Given], decay: float) -> None:
@@ -109,7 +109,7 @@ class ResidualQuantiser(nn.Module):
 
 
 class ResidualAutoEncoder:
-    """Trains in epochs and quantises at any time. Randomness comes from ``seed`` alone."""
+    """Trains in epochs and quantizes at any time. Randomness comes from ``seed`` alone."""
 
     def __init__(self, vectors: Vectors, levels: int, size: int, seed: int, training: Training) -> None:
         vectors = checked(vectors)
@@ -119,10 +119,10 @@ class ResidualAutoEncoder:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.encoder, self.decoder = mlp(widths, training.init), mlp(widths[::-1], training.init)
-        self.quantiser = ResidualQuantiser(self.first_codebooks(levels, size, seed))
+        self.quantizer = ResidualQuantizer(self.first_codebooks(levels, size, seed))
         weights = [*self.encoder.parameters(), *self.decoder.parameters()]
-        kind = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}[training.optimiser]
-        self.optimiser: torch.optim.Optimizer = kind(weights, lr=training.rate)
+        kind = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}[training.optimizer]
+        self.optimizer: torch.optim.Optimizer = kind(weights, lr=training.rate)
 
     @torch.no_grad()
     def first_codebooks(self, levels: int, size: int, seed: int) -> list[Vectors]:
@@ -138,7 +138,7 @@ class ResidualAutoEncoder:
         """Train; after every epoch its mean squared error of reconstruction comes out."""
         plan = self.training
         for epoch in range(plan.epochs):
-            for group in self.optimiser.param_groups:
+            for group in self.optimizer.param_groups:
                 group["lr"] = plan.rate_in(epoch)
             order, error = torch.randperm(len(self.vectors), generator=self.generator), 0.0
             for rows in order.split(plan.batch):  # type: ignore[no-untyped-call]
@@ -146,25 +146,25 @@ class ResidualAutoEncoder:
             yield error / len(self.vectors)
 
     def step(self, batch: Tensor) -> float:
-        quantised, commitment, given = self.quantiser(self.encoder(batch), self.training.commitment)
-        reconstruction = F.mse_loss(self.decoder(quantised), batch)
-        self.optimiser.zero_grad()
+        quantized, commitment, given = self.quantizer(self.encoder(batch), self.training.commitment)
+        reconstruction = F.mse_loss(self.decoder(quantized), batch)
+        self.optimizer.zero_grad()
         (reconstruction + self.training.beta * commitment).backward()
-        self.optimiser.step()
-        self.quantiser.ema_update(given, self.training.decay)
+        self.optimizer.step()
+        self.quantizer.ema_update(given, self.training.decay)
         if self.training.reset_dead_codes:
-            self.quantiser.reset_dead_codes(given, self.generator)
+            self.quantizer.reset_dead_codes(given, self.generator)
         return float(reconstruction.detach())
 
     @torch.no_grad()
-    def quantise(self, vectors: Vectors) -> Quantised:
+    def quantize(self, vectors: Vectors) -> Quantized:
         """The codes of vectors, seen in training or not."""
         vectors = checked(vectors)
-        levels = list(self.quantiser.residuals(self.encoder(torch.from_numpy(vectors))))
+        levels = list(self.quantizer.residuals(self.encoder(torch.from_numpy(vectors))))
         codes = torch.stack([code for _, code, _ in levels], 1).numpy()
         built = self.decoder(torch.stack([vector for _, _, vector in levels]).sum(0)).numpy()
-        codebook = self.quantiser.codebook[-1].numpy().copy()
-        return Quantised(
+        codebook = self.quantizer.codebook[-1].numpy().copy()
+        return Quantized(
             codes, len(codebook), levels[-1][0].numpy(), codebook, relative_error(vectors, vectors - built)
         )
 

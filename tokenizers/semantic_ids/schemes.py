@@ -1,4 +1,4 @@
-"""From item text to codes to identifiers: the quantisers as identifier schemes."""
+"""From item text to codes to identifiers: the quantizers as identifier schemes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.vocabulary import Vocabulary
 from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
-from semantic_ids.quantisers import Quantised, Vectors, checked, product_kmeans, residual_kmeans, rotated
+from semantic_ids.quantizers import Quantized, Vectors, checked, product_kmeans, residual_kmeans, rotated
 from semantic_ids.rqvae import Init, ResidualAutoEncoder, Schedule, Training, use
 
 SPECIAL = 3  # rows of a private vocabulary before its own tokens
-REPORT_EVERY = 5  # epochs between looks at the codes, each of which quantises the catalogue
+REPORT_EVERY = 5  # epochs between looks at the codes, each of which quantizes the catalogue
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class RqVaeSettings(Settings):
     """As ``Settings``, and how the auto-encoder is trained (see ``rqvae.Training``).
 
     The defaults are for minutes on two cores. The published tokenizer (MTGRec) has hidden=2048,1024,512,256,
-    latent=128, epochs=10000, batch=2048, optimiser=adagrad, schedule=constant, init=pytorch and commitment=first, on
+    latent=128, epochs=10000, batch=2048, optimizer=adagrad, schedule=constant, init=pytorch and commitment=first, on
     embeddings by encoder=sentence-transformers/sentence-t5-base. Its codebooks begin with scikit-learn's k-means and
     not with faiss's, and it takes its variants from the last epochs as ``semantic/mtgrec`` does.
     """
@@ -59,7 +59,7 @@ class RqVaeSettings(Settings):
     learning_rate: float = 1e-3
     schedule: Schedule = "linear"
     init: Init = "xavier"
-    optimiser: Literal["adam", "adagrad"] = "adam"
+    optimizer: Literal["adam", "adagrad"] = "adam"
     beta: float = 0.25
     decay: float = 0.99
     commitment: Literal["all", "first"] = "all"
@@ -77,7 +77,7 @@ class RqVaeSettings(Settings):
 
 
 class Semantic(IdScheme):
-    """Text, embedding, codes, collisions, tokens; what quantises is left to the variant."""
+    """Text, embedding, codes, collisions, tokens; what quantizes is left to the variant."""
 
     version = 2
     Settings: ClassVar[type[Any]] = Settings
@@ -94,17 +94,17 @@ class Semantic(IdScheme):
         return text.warnings(train.items, self.settings)
 
     def fit(self, train: TrainView) -> TokenIds:
-        found = self.quantise(embed(train, self.settings), train)
-        return token_ids([self.resolved(quantised) for quantised in found], self.settings.levels, found[0].size)
+        found = self.quantize(embed(train, self.settings), train)
+        return token_ids([self.resolved(quantized) for quantized in found], self.settings.levels, found[0].size)
 
-    def resolved(self, found: Quantised) -> Codes:
+    def resolved(self, found: Quantized) -> Codes:
         return resolve(found.codes, found.size, found.distances, self.settings.collisions)
 
     def cache_key(self) -> str:
         return encoder_digest(self.settings.encoder)
 
     @abstractmethod
-    def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
+    def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         """Codes of every item of the catalogue; several, the best first, where identifiers have variants."""
 
 
@@ -113,26 +113,26 @@ class RqKmeans(Semantic):
 
     name = "semantic/rqkmeans"
 
-    def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
+    def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return [residual_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
 
 
 class Pq(Semantic):
-    """Product quantisation: every level clusters a block of dimensions of its own (as VQ-Rec codes items)."""
+    """Product quantization: every level clusters a block of dimensions of its own (as VQ-Rec codes items)."""
 
     name = "semantic/pq"
 
-    def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
+    def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return [product_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
 
 
 class Opq(Pq):
-    """Product quantisation after a learned rotation."""
+    """Product quantization after a learned rotation."""
 
     name = "semantic/opq"
 
-    def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
-        return super().quantise(rotated(vectors, self.settings.levels), train)
+    def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
+        return super().quantize(rotated(vectors, self.settings.levels), train)
 
 
 class RqVae(Semantic):
@@ -145,15 +145,15 @@ class RqVae(Semantic):
         """From how many of the last epochs codes are taken."""
         return 1
 
-    def quantise(self, vectors: Vectors, train: TrainView) -> Sequence[Quantised]:
+    def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         # Checked as a whole: an error names the item by its place in the catalogue.
         plan, vectors, seen = self.settings, checked(vectors), np.unique(train.sequences.values)
         model = ResidualAutoEncoder(vectors[seen], plan.levels, plan.codes, train.seed, self.training())
-        kept: deque[Quantised] = deque(maxlen=self.variants())
+        kept: deque[Quantized] = deque(maxlen=self.variants())
         for epoch, error in enumerate(model.epochs(), start=1):
             figures = {"reconstruction": error}
             if epoch > plan.epochs - self.variants() or epoch % REPORT_EVERY == 0:
-                kept.appendleft(model.quantise(vectors))
+                kept.appendleft(model.quantize(vectors))
                 codes = kept[0].codes
                 figures |= {"collisions": collision_rate(codes), "codes used": min(use(codes, kept[0].size))}
             train.progress(epoch, plan.epochs, figures)
@@ -169,7 +169,7 @@ class RqVae(Semantic):
             rate=plan.learning_rate,
             schedule=plan.schedule,
             init=plan.init,
-            optimiser=plan.optimiser,
+            optimizer=plan.optimizer,
             beta=plan.beta,
             decay=plan.decay,
             commitment=plan.commitment,

@@ -65,13 +65,13 @@ def item_vectors(train: TrainView, plan: Training) -> NDArray[np.float32]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)
         model = SasRec(count, plan)
-        optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.01)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.01)
         for epoch in range(plan.epochs):
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = plan.rate * (1 + math.cos(math.pi * epoch / plan.epochs)) / 2
             total, seen = 0.0, 0
             for batch in batches(sequences, rows, plan.batch, count, np.random.default_rng([train.seed, epoch])):
-                total, seen = total + step(model, optimiser, batch), seen + int((batch[:, 1:] < count).sum())
+                total, seen = total + step(model, optimizer, batch), seen + int((batch[:, 1:] < count).sum())
             train.progress(epoch + 1, plan.epochs, {"sasrec loss": total / max(1, seen)})
     found: NDArray[np.float32] = model.items.weight[:count].detach().numpy().copy()
     return found
@@ -89,14 +89,14 @@ def batches(
         yield nn.utils.rnn.pad_sequence(chosen, batch_first=True, padding_value=pad)
 
 
-def step(model: SasRec, optimiser: torch.optim.Optimizer, batch: Tensor) -> float:
+def step(model: SasRec, optimizer: torch.optim.Optimizer, batch: Tensor) -> float:
     """One step over every position of a batch; the summed loss."""
     targets = batch[:, 1:]
     inside = targets < model.items.num_embeddings - 1
     logits = linear(model(batch[:, :-1])[inside], model.items.weight[:-1])
     loss = F.cross_entropy(logits, targets[inside])
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-    optimiser.step()
+    optimizer.step()
     return float(loss.detach()) * int(inside.sum())

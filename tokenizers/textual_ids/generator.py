@@ -43,20 +43,20 @@ def bootstrap(
 
     AdamW, linear warm-up over a tenth of the steps, then a linear decay.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
     lengths = np.array([len(source) for source in sources])
     epochs = [bucketed_batches(lengths, plan.batch, seed, epoch) for epoch in range(plan.epochs)]
     total = sum(map(len, epochs))
     model.train()
     for step, rows in enumerate(rows for batches in epochs for rows in batches):
         warm = max(1, total // 10)
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * min((step + 1) / warm, (total - step) / (total - warm + 1))
         loss = teaching_loss(model, vocabulary, [sources[row] for row in rows], [targets[row] for row in rows])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         if (step + 1) % 20 == 0 or step + 1 == total:
             progress(step + 1, total, {"loss": float(loss.detach())})
     model.eval()

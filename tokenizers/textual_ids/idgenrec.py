@@ -211,7 +211,7 @@ def numbered(texts: Sequence[Sequence[int]]) -> list[int]:
 
 class RecommenderOnly(IdGenRec):
     """The control: the first names stay, and the recommender is trained in the same stages. The steps of the generator
-    are added to the last, so optimisers, schedules and selection are the same, and only the names differ.
+    are added to the last, so optimizers, schedules and selection are the same, and only the names differ.
     """
 
     name = "textual/idgenrec-rec-only"

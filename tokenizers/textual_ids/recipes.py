@@ -25,7 +25,7 @@ PUBLISHED = Recipe(
         "clip_norm": "1.0",
         "dropout": "0.1",
         "objective": "vocabulary",
-        "normalise": "vocabulary",
+        "normalize": "vocabulary",
         "beam_width": "20",
         "length_penalty": "1.0",
     },

@@ -85,7 +85,7 @@ def markov(task: Task) -> Integers:
 
 
 def transitions(train: Sequences, items: int) -> tuple[Integers, Integers]:
-    """Distinct neighbours ``before * items + after``, ascending, and how often each pair was taken."""
+    """Distinct neighbors ``before * items + after``, ascending, and how often each pair was taken."""
     rows = np.repeat(np.arange(len(train)), train.lengths)
     values = train.values.astype(np.int64)
     steps = (values[:-1] * items + values[1:])[np.diff(rows) == 0]

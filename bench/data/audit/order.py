@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import Dataset
-from bench.data.ties import arranged, id_ranks, neighbours, positional, tied, tied_pairs
+from bench.data.ties import arranged, id_ranks, neighbors, positional, tied, tied_pairs
 
 MANY = 0.5  # share of tied interactions from which every run says so
 NEARLY_ALL = 0.99  # share from which the order of histories is that of ties
@@ -19,9 +19,9 @@ NEARLY_ALL = 0.99  # share from which the order of histories is that of ties
 class Order:
     """Shares are 0..1, NaN where there is nothing to share.
 
-    ``tied`` is of interactions, ``ascending`` of neighbouring pairs of different items that ascend in item id, all of
+    ``tied`` is of interactions, ``ascending`` of neighboring pairs of different items that ascend in item id, all of
     them and those that tie in time; of the latter as the file has them as well, where it is known. ``pairs_in_ties``
-    counts neighbours that tie in time. ``timeless``: no user has two time stamps.
+    counts neighbors that tie in time. ``timeless``: no user has two time stamps.
     """
 
     positional: bool
@@ -35,7 +35,7 @@ class Order:
 
 def order(dataset: Dataset) -> Order:
     """Of a data set with at least one interaction."""
-    ties, inside = tied_pairs(dataset), neighbours(dataset.sequences)
+    ties, inside = tied_pairs(dataset), neighbors(dataset.sequences)
     return Order(
         positional=positional(dataset),
         timeless=bool(inside.any() and not (inside & ~ties).any()),
@@ -63,12 +63,12 @@ def time_notes(dataset: Dataset) -> tuple[str, ...]:
     found = order_of_time(dataset)
     if found >= NEARLY_ALL:
         return (
-            f"{100 * found:.0f} % of the interactions have the same time stamp as a neighbour: the order of histories "
+            f"{100 * found:.0f} % of the interactions have the same time stamp as a neighbor: the order of histories "
             "is arbitrary, and nothing sequential can be learnt or measured",
         )
     if found >= MANY:
         return (
-            f"{100 * found:.0f} % of the interactions have the same time stamp as a neighbour: the order among these "
+            f"{100 * found:.0f} % of the interactions have the same time stamp as a neighbor: the order among these "
             "is arbitrary, and which of them came next can be neither learnt nor measured",
         )
     return ()

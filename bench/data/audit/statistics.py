@@ -91,9 +91,9 @@ def rows(dataset: Dataset) -> list[tuple[str, str]]:
         ("interactions per item: mean", f"{found.mean_per_item:.2f}"),
         (f"users with more than {LONG} interactions", _percent(found.long_users)),
         (f"users with fewer than {FEWEST} interactions (train only)", f"{found.short_users:,}"),
-        ("interactions tied in time with a neighbour", _percent(found.tied_in_time)),
+        ("interactions tied in time with a neighbor", _percent(found.tied_in_time)),
         ("interactions that repeat an earlier item of the user", f"{found.repeated_pairs:,}"),
-        ("neighbours in ascending order of item id", _percent(found.ascending)),
+        ("neighbors in ascending order of item id", _percent(found.ascending)),
         ("text columns", ", ".join(found.text_columns) or "none"),
         ("items without text", f"{found.items_without_text:,}"),
         ("leave-one-out: training examples (sliding window)", f"{found.training_examples:,}"),
@@ -117,7 +117,7 @@ def order_notes(sequences: Sequences) -> tuple[str, ...]:
     share, count = _ascending(sequences)
     if count < ENOUGH or share <= LEANING:
         return ()
-    found = f"{_percent(share)} of neighbouring interactions are in ascending order of item id"
+    found = f"{_percent(share)} of neighboring interactions are in ascending order of item id"
     if share > ASCENDING:
         return (f"{found}: the data look sorted by id instead of time, which leaks the item to be predicted",)
     return (
@@ -152,7 +152,7 @@ def _tied_in_time(dataset: Dataset, within: np.ndarray[tuple[int], np.dtype[np.b
 
 
 def _ascending(sequences: Sequences) -> tuple[float, int]:
-    """Share of ascending pairs among neighbours that differ, and the number of those pairs."""
+    """Share of ascending pairs among neighbors that differ, and the number of those pairs."""
     steps = np.diff(sequences.values)[np.diff(_user_rows(sequences)) == 0]
     steps = steps[steps != 0]
     return (float((steps > 0).mean()) if len(steps) else math.nan), len(steps)

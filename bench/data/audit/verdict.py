@@ -66,7 +66,7 @@ def _ids(order: Order, strength: Strength | None) -> list[str]:
         (order.ascending_in_ties_of_file, "as the file has them"),
     ):
         if order.pairs_in_ties >= ENOUGH and not math.isnan(share) and abs(share - 0.5) > chance:
-            said.append(f"inside ties, {where}, {_percent(share)} of neighbours ascend in item id: ties follow the ids")
+            said.append(f"inside ties, {where}, {_percent(share)} of neighbors ascend in item id: ties follow the ids")
     if strength is None:
         return said
     pairs, hits = strength.ascending_pairs, strength.ascending_hits

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from bench.data import markup
-from bench.data.formats.columns import KEY, USER, normalised
+from bench.data.formats.columns import KEY, USER, normalized
 from bench.data.formats.delimited import Delimited
 from bench.data.formats.opening import Source
 from bench.data.formats.records import Parquet, Records, written
@@ -52,7 +52,7 @@ class Catalogue:
 def of_table(found: Catalogue, table: Table, key: str, fields: Sequence[str]) -> None:
     """Add a table's text columns: those asked for, or all that hold words."""
     wanted = [column for column in table.columns if column != key and (not fields or _name(column) in fields)]
-    wanted = [column for column in wanted if fields or normalised(column) not in (*NEVER, *KEY.split(), *USER.split())]
+    wanted = [column for column in wanted if fields or normalized(column) not in (*NEVER, *KEY.split(), *USER.split())]
     cells: dict[str, list[str]] = {name: [] for name in (key, *wanted)}
     for batch in table.batches([key, *wanted]):
         for name, held in cells.items():

@@ -40,7 +40,7 @@ class Roles:
     rating: str = ""
 
 
-def normalised(name: str) -> str:
+def normalized(name: str) -> str:
     """``"Customer ID:token"`` is ``customer_id``."""
     return re.sub(r"\W+", "_", name.partition(":")[0].strip().lower()).strip("_")
 
@@ -69,7 +69,7 @@ def check_named(asked: Roles, columns: Sequence[str]) -> None:
 
 def likely_time(columns: Sequence[str]) -> str:
     """A column that is called nearly as time stamps are, or something with "time" or "date"; "" where there is none."""
-    near = (name for name in columns if difflib.get_close_matches(normalised(name), LONG_NAMES, 1, 0.85))
+    near = (name for name in columns if difflib.get_close_matches(normalized(name), LONG_NAMES, 1, 0.85))
     return next(near, next((name for name in columns if "time" in name.lower() or "date" in name.lower()), ""))
 
 
@@ -93,7 +93,7 @@ def _column(columns: Sequence[str], asked: str, names: str, where: str, role: st
 
 def _joined(name: str) -> str:
     """``artistID`` and ``artist_id`` are one name."""
-    return normalised(name).replace("_", "")
+    return normalized(name).replace("_", "")
 
 
 def _named(columns: Sequence[str], asked: str) -> str:

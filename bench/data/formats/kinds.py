@@ -39,7 +39,7 @@ class Part:
         return self.source.name
 
 
-def recognise(path: Path, asked: Roles, encoding: str = "", catalogue: bool = False) -> Part:
+def recognize(path: Path, asked: Roles, encoding: str = "", catalogue: bool = False) -> Part:
     """What a file is. BenchError where it is broken; ``catalogue`` where it is said to be one."""
     source = look(path, encoding)
     if source.head.startswith(NUMPY):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.data.formats.columns import LIST, normalised
+from bench.data.formats.columns import LIST, normalized
 from bench.data.formats.delimited import Delimited
 from bench.data.formats.opening import Source, reading
 from bench.data.formats.records import written
@@ -61,7 +61,7 @@ def of_map(source: Source, held: Mapping[Any, Any]) -> Histories:
 
 def has_lists(table: Delimited) -> bool:
     """Whether a table has histories in its cells."""
-    return any(normalised(column) == LIST for column in table.columns)
+    return any(normalized(column) == LIST for column in table.columns)
 
 
 def of_lists(tables: Sequence[Delimited]) -> Histories:
@@ -121,7 +121,7 @@ def _within(line: Sequence[str], history: Sequence[str]) -> bool:
 
 
 def _column(table: Delimited, wanted: str) -> str:
-    found = next((column for column in table.columns if normalised(column) == wanted), None)
+    found = next((column for column in table.columns if normalized(column) == wanted), None)
     if found is None:
         raise BenchError(f"'{table.source.path}' has {LIST} and no {wanted}; got {', '.join(table.columns)}")
     return found

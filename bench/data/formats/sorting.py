@@ -24,7 +24,7 @@ def by_user_and_time(users: NDArray[np.integer], times: Times) -> NDArray[np.int
 def ties(
     order: NDArray[np.intp], users: NDArray[np.integer], times: Times
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where in ``order`` rows stand that tie with a neighbour, and the number of the group that each belongs to."""
+    """Where in ``order`` rows stand that tie with a neighbor, and the number of the group that each belongs to."""
     equal = (np.diff(users[order]) == 0) & (np.diff(times[order]) == 0)
     places = np.flatnonzero(np.append(equal, False) | np.insert(equal, 0, False))
     begins = np.insert(~equal, 0, True)[places]

@@ -41,7 +41,7 @@ class Picture:
 PICTURES: Mapping[str, Picture] = {
     "quality": Picture(
         "Quality",
-        "Strict NDCG@10 of each scheme. Lines are 95 % intervals over users and seeds; grey rows are baselines.",
+        "Strict NDCG@10 of each scheme. Lines are 95 % intervals over users and seeds; gray rows are baselines.",
         quality.draw,
     ),
     "cost": Picture(
@@ -56,7 +56,7 @@ PICTURES: Mapping[str, Picture] = {
     ),
     "curves": Picture(
         "Training",
-        "Loss, averaged over neighbouring steps, and quality on validation users; the large mark shows the weights "
+        "Loss, averaged over neighboring steps, and quality on validation users; the large mark shows the weights "
         "that were kept. Losses over different vocabularies do not compare.",
         curves.draw,
     ),

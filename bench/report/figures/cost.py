@@ -60,8 +60,8 @@ def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
 
 def _mark(panel: Axes, seconds: float, point: Point) -> None:
     look = point.look
-    panel.plot([seconds] * 2, point.ends, color=look.colour, linewidth=2, alpha=0.55, solid_capstyle="round")
-    panel.plot(seconds, point.estimate.value, look.marker, color=look.colour, markersize=6, clip_on=False)
+    panel.plot([seconds] * 2, point.ends, color=look.color, linewidth=2, alpha=0.55, solid_capstyle="round")
+    panel.plot(seconds, point.estimate.value, look.marker, color=look.color, markersize=6, clip_on=False)
 
 
 def _decades(seconds: NDArray[np.float64]) -> float:
@@ -93,7 +93,7 @@ def _name(panel: Axes, members: Sequence[Point], least_gap: float) -> None:
             textcoords="axes fraction",
             va="center",
             color=INK,
-            arrowprops={"color": point.look.colour, **LEADER},
+            arrowprops={"color": point.look.color, **LEADER},
         )
 
 

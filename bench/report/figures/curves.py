@@ -37,7 +37,7 @@ class Course:
 
 
 def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
-    """Loss and validation against optimiser steps, one line for each seed; None where nothing was trained."""
+    """Loss and validation against optimizer steps, one line for each seed; None where nothing was trained."""
     trained = [section for section in found if any(_courses(section))]
     if not trained:
         return None
@@ -106,13 +106,13 @@ def _draw_course(losses: Axes, validations: Axes, made: Course, look: Look) -> N
     if len(made.validation):
         best = int(made.validation.argmax())
         validations.plot(made.validated, made.validation, **line)
-        validations.plot(made.validated[best], made.validation[best], look.marker, color=look.colour, markersize=7)
+        validations.plot(made.validated[best], made.validation[best], look.marker, color=look.color, markersize=7)
 
 
 def _line(look: Look) -> dict[str, Any]:
     """Dashes alone do not tell a dozen lines apart: each has its marker as well."""
     return {
-        "color": look.colour,
+        "color": look.color,
         "linestyle": look.dashes,
         "linewidth": 1.2,
         "marker": look.marker,
@@ -126,7 +126,7 @@ def _name_axes(losses: Axes, validations: Axes, courses: Sequence[Course]) -> No
     validations.set_ylabel(f"{names} on validation")
     validations.set_ylim(bottom=0)
     for panel in (losses, validations):
-        panel.set_xlabel("optimiser steps")
+        panel.set_xlabel("optimizer steps")
         panel.set_xlim(left=0)
         panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -1,4 +1,4 @@
-"""A figure as an ``<svg>`` element that lives inside an HTML page and takes the page's colours and letters."""
+"""A figure as an ``<svg>`` element that lives inside an HTML page and takes the page's colors and letters."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def inline(figure: Figure, prefix: str, described: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", text)
-    for colour, variable in VARIABLES.items():
-        text = text.replace(colour.lower(), variable)
+    for color, variable in VARIABLES.items():
+        text = text.replace(color.lower(), variable)
     return _opening(text, described) + text[text.index(">") + 1 :].strip()
 
 

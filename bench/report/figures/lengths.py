@@ -37,7 +37,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
 
 def _histogram(panel: Axes, height: int, identifiers: Identifiers, look: Look) -> None:
     lengths, counts = np.unique(identifiers.lengths, return_counts=True)
-    rectangles(panel, lengths - 0.43, height, 0.86, TALLEST * counts / counts.max(), facecolor=look.colour, linewidth=0)
+    rectangles(panel, lengths - 0.43, height, 0.86, TALLEST * counts / counts.max(), facecolor=look.color, linewidth=0)
     commonest = counts.argmax()
     said = (
         f"{identifiers.lengths.mean():.1f} on average; {counts[commonest] / counts.sum():.0%} have {lengths[commonest]}"

@@ -16,7 +16,7 @@ ROW_HEIGHT = 0.34  # inches
 
 
 def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
-    """Strict NDCG@10 with 95 % intervals, best on top, one panel for each data set; baselines are grey."""
+    """Strict NDCG@10 with 95 % intervals, best on top, one panel for each data set; baselines are gray."""
     heights = [len(section.rows) * ROW_HEIGHT + 0.75 for section in found]
     figure = Figure(figsize=(width, sum(heights) + 0.3), layout="constrained")
     panels = figure.subplots(len(found), squeeze=False, height_ratios=heights)[:, 0]
@@ -40,7 +40,7 @@ def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
 def _mark(panel: Axes, position: int, point: Point) -> None:
     low, high = point.ends
     look, value = point.look, point.estimate.value
-    panel.plot([low, high], [position, position], color=look.colour, linewidth=2, alpha=0.55, solid_capstyle="round")
-    panel.plot(value, position, look.marker, color=look.colour, markersize=6, clip_on=False)
+    panel.plot([low, high], [position, position], color=look.color, linewidth=2, alpha=0.55, solid_capstyle="round")
+    panel.plot(value, position, look.marker, color=look.color, markersize=6, clip_on=False)
     beside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": INK, "bbox": dict(BLANK)}
     panel.annotate(f"{value:.4f}", (high, position), (7, 0), **beside)

@@ -1,6 +1,6 @@
-"""How pictures look: one colour for each family of schemes, one marker for each of its members, grey baselines.
+"""How pictures look: one color for each family of schemes, one marker for each of its members, gray baselines.
 
-Colours hold at least 3:1 against white and against the dark page, and stay apart for the colour-blind; no picture
+Colors hold at least 3:1 against white and against the dark page, and stay apart for the color-blind; no picture
 relies on them alone.
 """
 
@@ -20,11 +20,11 @@ from bench.report.rows import Row, Section
 
 Dashes = str | tuple[int, tuple[int, ...]]
 
-COLOURS = ("#CC79A7", "#0077BB", "#CC5500", "#7A5CFF", "#8A7A00", "#009E73")
+COLORS = ("#CC79A7", "#0077BB", "#CC5500", "#7A5CFF", "#8A7A00", "#009E73")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "h", "*")
 DASHES: tuple[Dashes, ...] = ("-", "--", ":", "-.", (0, (7, 2, 1, 2, 1, 2)))
-GREY = "#8C8C8C"
-INK, LINE, GRID, PAPER = "#333333", "#BBBBBB", "#EBEBEB", "#FFFFFF"  # what the dark page draws in other colours
+GRAY = "#8C8C8C"
+INK, LINE, GRID, PAPER = "#333333", "#BBBBBB", "#EBEBEB", "#FFFFFF"  # what the dark page draws in other colors
 BLANK: Mapping[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # grid lines stop behind a label
 AXIS = "NDCG@10, strict"
 
@@ -33,7 +33,7 @@ AXIS = "NDCG@10, strict"
 class Look:
     """What a scheme looks like in all pictures of a report."""
 
-    colour: str
+    color: str
     marker: str
     dashes: Dashes
 
@@ -44,38 +44,38 @@ Looks = Mapping[str, Look]  # by the label of a row
 def looks(found: Sequence[Section]) -> Looks:
     """The look of every row by its label.
 
-    A family's colour follows from its name, and from other families only where two want the same: then the first by
+    A family's color follows from its name, and from other families only where two want the same: then the first by
     name has it and the other takes the next that is free. Members of a family are told apart by marker and dashes.
     """
     rows = {row.label: row for section in found for row in section.rows}
     schemes = sorted(label for label, row in rows.items() if not row.baseline)
     baselines = sorted(label for label, row in rows.items() if row.baseline)
-    colours = family_colours([_family(rows[label]) for label in schemes])
+    colors = family_colors([_family(rows[label]) for label in schemes])
     made = {}
     for label in schemes:
         family = _family(rows[label])
-        colour, turn = colours[family]
+        color, turn = colors[family]
         member = [other for other in schemes if _family(rows[other]) == family].index(label)
-        made[label] = _look(colour, turn + member)
-    return made | {label: _look(GREY, place) for place, label in enumerate(baselines)}
+        made[label] = _look(color, turn + member)
+    return made | {label: _look(GRAY, place) for place, label in enumerate(baselines)}
 
 
-def family_colours(families: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """``{family: (colour, first marker)}``; families beyond the palette share colours and begin with another marker."""
+def family_colors(families: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """``{family: (color, first marker)}``; families beyond the palette share colors and begin with another marker."""
     places: dict[str, int] = {}
     for at, family in enumerate(sorted(set(families))):
-        wanted, turn = zlib.crc32(family.encode()) % len(COLOURS), at // len(COLOURS) * len(COLOURS)
-        free = (turn + (wanted + step) % len(COLOURS) for step in range(len(COLOURS)))
+        wanted, turn = zlib.crc32(family.encode()) % len(COLORS), at // len(COLORS) * len(COLORS)
+        free = (turn + (wanted + step) % len(COLORS) for step in range(len(COLORS)))
         places[family] = next(place for place in free if place not in places.values())
-    return {family: (COLOURS[place % len(COLOURS)], place // len(COLOURS)) for family, place in places.items()}
+    return {family: (COLORS[place % len(COLORS)], place // len(COLORS)) for family, place in places.items()}
 
 
 def _family(row: Row) -> str:
     return row.first.scheme.name.partition("/")[0]
 
 
-def _look(colour: str, member: int) -> Look:
-    return Look(colour, MARKERS[member % len(MARKERS)], DASHES[member % len(DASHES)])
+def _look(color: str, member: int) -> Look:
+    return Look(color, MARKERS[member % len(MARKERS)], DASHES[member % len(DASHES)])
 
 
 def heading(section: Section) -> str:

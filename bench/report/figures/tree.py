@@ -79,7 +79,7 @@ def _panel(panel: Axes, shown: Sequence[tuple[str, Sequence[Level]]], looks: Loo
     for label, tree in shown:
         panel.text(0, top - 0.62, label, va="bottom", color=INK)
         for depth, level in enumerate(tree):
-            _draw_level(panel, top + depth, level, looks[label].colour)
+            _draw_level(panel, top + depth, level, looks[label].color)
         ticks += [top + depth for depth in range(len(tree))]
         names += [f"token {depth + 1}" for depth in range(len(tree))]
         top += len(tree) + GAP
@@ -92,12 +92,12 @@ def _panel(panel: Axes, shown: Sequence[tuple[str, Sequence[Level]]], looks: Loo
         panel.spines[side].set_visible(False)
 
 
-def _draw_level(panel: Axes, top: float, level: Level, colour: str) -> None:
-    """Wide subtrees as blocks of their own; neighbours that are too narrow to be seen as one pale block."""
+def _draw_level(panel: Axes, top: float, level: Level, color: str) -> None:
+    """Wide subtrees as blocks of their own; neighbors that are too narrow to be seen as one pale block."""
     wide = level.sizes >= NARROWEST
     starts, sizes = _merged(level.starts[~wide], level.sizes[~wide])
-    rectangles(panel, starts, top - 0.42, sizes, 0.84, facecolor=colour, alpha=0.35, linewidth=0)
-    look = {"facecolor": colour, "edgecolor": PAPER, "linewidth": 0.6}
+    rectangles(panel, starts, top - 0.42, sizes, 0.84, facecolor=color, alpha=0.35, linewidth=0)
+    look = {"facecolor": color, "edgecolor": PAPER, "linewidth": 0.6}
     rectangles(panel, level.starts[wide], top - 0.42, level.sizes[wide], 0.84, **look)
     many = f"{len(level.sizes):,} prefix{'es' if len(level.sizes) != 1 else ''}"
     panel.text(1.015, top, f"{many}, largest {_percent(level.sizes.max())}", va="center", fontsize=8)

@@ -19,7 +19,7 @@ from bench.data.ties import arranged
 
 def test_a_planted_order_of_ids_is_named_and_measured(bundles: Dataset) -> None:
     by_id = audit(arranged(bundles, "id"))
-    assert "inside ties, as the data set has them, 100 % of neighbours ascend in item id" in by_id.verdict.lower()
+    assert "inside ties, as the data set has them, 100 % of neighbors ascend in item id" in by_id.verdict.lower()
     assert "an id tells of the next item" in by_id.verdict
     assert "rests on ties" in by_id.summary
     by_digest = audit(arranged(bundles, "digest"))

@@ -30,7 +30,7 @@ def test_ids_inside_ties_ascend_as_the_rule_has_them(bundles: Dataset) -> None:
     assert math.isnan(by_id.ascending_in_ties_of_file)
 
 
-def test_neighbours_by_hand(dated: Dataset) -> None:
+def test_neighbors_by_hand(dated: Dataset) -> None:
     pairs, tied_up, ties = [], [], []
     for user in range(len(dated.users)):
         begin = dated.sequences.offsets[user]
@@ -62,7 +62,7 @@ def test_every_run_says_where_time_stamps_say_nothing() -> None:
     zeros, years = dataset_of([[0.0] * 8] * 3), dataset_of([[2014.0] * 4 + [2015.0] * 4] * 3)
     for dataset in (zeros, years):
         (note,) = time_notes(dataset)
-        assert note.startswith("100 % of the interactions have the same time stamp as a neighbour")
+        assert note.startswith("100 % of the interactions have the same time stamp as a neighbor")
         assert "nothing sequential can be learnt or measured" in note
     assert order(zeros).timeless
     assert not order(years).timeless

@@ -72,12 +72,12 @@ def test_equals_plain_loops(log: Log) -> None:
     assert found == pytest.approx(expected, nan_ok=True)
 
 
-def test_rows_are_labelled_text() -> None:
+def test_rows_are_labeled_text() -> None:
     found = dict(rows(dataset_of([[(0, 0), (1, 0), (2, 1), (1, 2)], [(3, 0)]])))
     assert found["users"] == "2"
     assert found["sparsity"] == "37.50 %"
     assert found["interactions per user: mean, median"] == "2.50, 2.5"
-    assert found["interactions tied in time with a neighbour"] == "40.00 %"
+    assert found["interactions tied in time with a neighbor"] == "40.00 %"
     assert found["text columns"] == "title, brand"
     assert found["leave-one-out: training examples (sliding window)"] == "1"
     assert found["leave-one-out: test targets repeated from the history"] == "100.00 %"
@@ -86,7 +86,7 @@ def test_rows_are_labelled_text() -> None:
 def test_shares_of_nothing_are_none() -> None:
     found = dict(rows(dataset_of([[(0, 0), (1, 1)]])))
     assert found["leave-one-out: test targets unseen in training"] == "none"
-    assert found["neighbours in ascending order of item id"] == "100.00 %"
+    assert found["neighbors in ascending order of item id"] == "100.00 %"
 
 
 def test_items_without_any_text_column_have_no_text() -> None:
@@ -97,7 +97,7 @@ def test_items_without_any_text_column_have_no_text() -> None:
 
 def test_sequences_sorted_by_item_id_are_noticed(tmp_path: Path) -> None:
     ascending = [[1, 2, 2, 3, 9]] * 40
-    assert order_notes(Sequences.from_rows(ascending))[0].startswith("100.00 % of neighbouring interactions")
+    assert order_notes(Sequences.from_rows(ascending))[0].startswith("100.00 % of neighboring interactions")
     assert order_notes(Sequences.from_rows(ascending[:30])) == ()  # too few to tell
     assert "sorted by id" not in order_notes(Sequences.from_rows([*ascending, [4, 3, 2]]))[0]  # 120 of 122 pairs
     log = "".join(f"u{user}\ti{at}\t{at}\n" for user in range(30) for at in range(5))
@@ -111,9 +111,7 @@ def test_ties_that_were_broken_by_item_id_are_noticed() -> None:
     (note,) = order_notes(Sequences.from_rows(days))
     share = np.mean(np.concatenate([np.diff(row) > 0 for row in days]))
     assert 0.8 < share < 0.99
-    assert note.startswith(
-        f"{100 * share:.2f} % of neighbouring interactions are in ascending order of item id, where "
-    )
+    assert note.startswith(f"{100 * share:.2f} % of neighboring interactions are in ascending order of item id, where ")
     assert "ties in time may have been broken by item id" in note
     assert order_notes(Sequences.from_rows([random.permutation(row) for row in days])) == ()
 

@@ -30,7 +30,7 @@ META = gzip.compress(
 
 @pytest.fixture(scope="session")
 def rows() -> list[tuple[str, str, int]]:
-    """Reviews as SNAP has them: grouped by item, dated by the day. A user takes five neighbouring items on one day."""
+    """Reviews as SNAP has them: grouped by item, dated by the day. A user takes five neighboring items on one day."""
     draws = random.Random(3)
     found = []
     for user in range(60):

@@ -1,4 +1,4 @@
-"""Pictures inside a page: ids of their own, the page's colours, text that stays text."""
+"""Pictures inside a page: ids of their own, the page's colors, text that stays text."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_two_pictures_share_no_id_and_refer_to_themselves() -> None:
     assert len(re.findall(r"url\(#one-", one)) > 0
 
 
-def test_black_on_white_becomes_the_colours_of_the_page() -> None:
+def test_black_on_white_becomes_the_colors_of_the_page() -> None:
     text = drawn("p")
     assert "var(--ink)" in text
     assert INK.lower() not in text

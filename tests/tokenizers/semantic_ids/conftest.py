@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
-from semantic_ids.quantisers import Vectors
+from semantic_ids.quantizers import Vectors
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 

@@ -24,7 +24,7 @@ from semantic_ids.collisions import (
     sinkhorn,
     spread,
 )
-from semantic_ids.quantisers import residual_kmeans
+from semantic_ids.quantizers import residual_kmeans
 
 from bench.errors import BenchError
 
@@ -38,7 +38,7 @@ few = settings(max_examples=40)  # where the oracle is slow
 def cases(draw: st.DrawFn, nearest: bool = False) -> Case:
     """Few prefixes, so that items collide; small whole distances, so that there are ties, and crowds of equal items.
 
-    ``nearest``: the last code of every item is the nearest, as quantisers give it.
+    ``nearest``: the last code of every item is the nearest, as quantizers give it.
     """
     items, levels, size = draw(st.integers(1, 24)), draw(st.integers(1, 3)), draw(st.integers(1, 9))
     random = np.random.default_rng(draw(st.integers(0, 10**6)))

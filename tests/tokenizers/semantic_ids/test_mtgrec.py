@@ -53,16 +53,16 @@ class FakeSession:
 def test_one_step_of_adam_is_torchs_own() -> None:
     """The weights move by the learning rate times the direction."""
     weight = torch.nn.Parameter(torch.zeros(4))
-    optimiser = torch.optim.Adam([weight], lr=0.01)
+    optimizer = torch.optim.Adam([weight], lr=0.01)
     gradients = [torch.tensor([0.3, -2.0, 0.0, 5.0]), torch.tensor([0.1, 1.0, 0.2, -5.0]), torch.tensor([3.0, 1, 1, 1])]
     for gradient in gradients[:-1]:
         weight.grad = gradient.clone()
-        optimiser.step()
-    state = optimiser.state[weight]
+        optimizer.step()
+    state = optimizer.state[weight]
     kept = Moments(state["exp_avg"].clone(), state["exp_avg_sq"].clone(), 2, (0.9, 0.999), 1e-8)
     before = weight.detach().clone()
     weight.grad = gradients[-1].clone()
-    optimiser.step()
+    optimizer.step()
     torch.testing.assert_close(before - weight.detach(), 0.01 * adam_step(kept, gradients[-1], "paper"))
 
 
@@ -73,9 +73,9 @@ def test_the_published_code_corrects_no_bias_and_has_epsilon_inside_the_root() -
 
 
 @pytest.mark.parametrize("formula", ["paper", "repo"])
-@pytest.mark.parametrize("standardise", [True, False])
-def test_probabilities_follow_influence_summed_over_updates(formula: str, standardise: bool) -> None:
-    settings = MtgRecSettings(formula=formula, standardise=standardise, temperature=2.0, warm=0.2, updates=2)  # type: ignore[arg-type]
+@pytest.mark.parametrize("standardize", [True, False])
+def test_probabilities_follow_influence_summed_over_updates(formula: str, standardize: bool) -> None:
+    settings = MtgRecSettings(formula=formula, standardize=standardize, temperature=2.0, warm=0.2, updates=2)  # type: ignore[arg-type]
     mixture, session = Influence(settings), FakeSession()
     given = []
     for session.epoch in range(10):
@@ -89,7 +89,7 @@ def test_probabilities_follow_influence_summed_over_updates(formula: str, standa
             total[i] += rate * np.mean([float(step @ session.gradient("held-out", j, 2)) for j in range(3)])
         rates += rate
         scores = total / rates if formula == "repo" else total.copy()
-        expected.append(softmax(scores / (scores.std() if standardise else 1) / 2.0))
+        expected.append(softmax(scores / (scores.std() if standardize else 1) / 2.0))
     for epoch, found in enumerate(given):
         np.testing.assert_allclose(found, expected[(epoch >= 2) + (epoch >= 6)], rtol=1e-5)
         assert found.sum() == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""The residual-quantised auto-encoder: assignments, gradients and moving averages against slow code; reproducible."""
+"""The residual-quantized auto-encoder: assignments, gradients and moving averages against slow code; reproducible."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from semantic_ids.quantisers import Vectors, kmeans, relative_error
-from semantic_ids.rqvae import EPSILON, ResidualAutoEncoder, ResidualQuantiser, Training, mlp, use
+from semantic_ids.quantizers import Vectors, kmeans, relative_error
+from semantic_ids.rqvae import EPSILON, ResidualAutoEncoder, ResidualQuantizer, Training, mlp, use
 from torch import Tensor, nn
 
 from bench.errors import BenchError
@@ -23,7 +23,7 @@ PLAN = Training(
     rate=3e-3,
     schedule="linear",
     init="xavier",
-    optimiser="adam",
+    optimizer="adam",
     beta=0.25,
     decay=0.9,
     commitment="all",
@@ -32,10 +32,10 @@ PLAN = Training(
 
 
 @pytest.fixture
-def quantiser() -> ResidualQuantiser:
+def quantizer() -> ResidualQuantizer:
     """Three codebooks of 8, in double precision for finite differences."""
     random = np.random.default_rng(0)
-    return ResidualQuantiser([random.normal(size=(8, 4)).astype(np.float32) for _ in range(3)]).double()
+    return ResidualQuantizer([random.normal(size=(8, 4)).astype(np.float32) for _ in range(3)]).double()
 
 
 @pytest.fixture
@@ -78,21 +78,21 @@ def gradient(loss: Tensor, at: Tensor) -> Tensor:
     return found
 
 
-def test_residual_assignment_equals_brute_force(quantiser: ResidualQuantiser, latent: Tensor) -> None:
-    codes, given = assign(latent, quantiser.codebook)
-    levels = list(quantiser.residuals(latent))
+def test_residual_assignment_equals_brute_force(quantizer: ResidualQuantizer, latent: Tensor) -> None:
+    codes, given = assign(latent, quantizer.codebook)
+    levels = list(quantizer.residuals(latent))
     assert torch.stack([code for _, code, _ in levels], 1).tolist() == codes
     for level, (residual, code, vector) in enumerate(levels):
         np.testing.assert_allclose(residual, [seen[level] for seen in given])
-        assert torch.equal(vector, quantiser.codebook[level][code])
+        assert torch.equal(vector, quantizer.codebook[level][code])
 
 
-def test_the_forward_pass_sums_the_vectors_and_means_the_losses(quantiser: ResidualQuantiser, latent: Tensor) -> None:
-    codes, given = assign(latent, quantiser.codebook)
-    codebooks = quantiser.codebook.numpy()
-    quantised, loss, seen = quantiser(latent)
+def test_the_forward_pass_sums_the_vectors_and_means_the_losses(quantizer: ResidualQuantizer, latent: Tensor) -> None:
+    codes, given = assign(latent, quantizer.codebook)
+    codebooks = quantizer.codebook.numpy()
+    quantized, loss, seen = quantizer(latent)
     sums = [sum(codebooks[level][code] for level, code in enumerate(row)) for row in codes]
-    np.testing.assert_allclose(quantised, sums)
+    np.testing.assert_allclose(quantized, sums)
     gaps = [
         residual - codebooks[level][code]
         for row, residuals in zip(codes, given, strict=True)
@@ -104,9 +104,9 @@ def test_the_forward_pass_sums_the_vectors_and_means_the_losses(quantiser: Resid
 
 
 def test_straight_through_the_decoder_learns_from_the_codes_and_the_encoder_as_if_it_had_made_them(
-    quantiser: ResidualQuantiser, latent: Tensor
+    quantizer: ResidualQuantizer, latent: Tensor
 ) -> None:
-    """The gradient at the latent is that of the decoder's loss where the quantised latent is."""
+    """The gradient at the latent is that of the decoder's loss where the quantized latent is."""
     torch.manual_seed(0)
     decoder, target = mlp([4, 7, 5], "xavier").double(), torch.randn(10, 5, dtype=torch.float64)
 
@@ -114,23 +114,23 @@ def test_straight_through_the_decoder_learns_from_the_codes_and_the_encoder_as_i
         return (decoder(decoded) - target).square().mean()
 
     latent.requires_grad_()
-    quantised = quantiser(latent)[0]
-    found = gradient(loss(quantised), latent)
+    quantized = quantizer(latent)[0]
+    found = gradient(loss(quantized), latent)
     with torch.no_grad():
-        np.testing.assert_allclose(found, slopes(loss, quantised.detach()), rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(found, slopes(loss, quantized.detach()), rtol=1e-5, atol=1e-8)
     assert found.abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("commitment", ["all", "first"])
 def test_the_commitment_gradient_equals_finite_differences(
-    commitment: str, quantiser: ResidualQuantiser, latent: Tensor
+    commitment: str, quantizer: ResidualQuantizer, latent: Tensor
 ) -> None:
     """Defined where no code changes. With ``first``, what other levels add is constant, as in the published code."""
     latent.requires_grad_()
-    found = gradient(quantiser(latent, commitment)[1], latent)
+    found = gradient(quantizer(latent, commitment)[1], latent)
 
     def loss(moved: Tensor) -> Tensor:
-        levels = list(quantiser.residuals(moved))[: 3 if commitment == "all" else 1]
+        levels = list(quantizer.residuals(moved))[: 3 if commitment == "all" else 1]
         gaps = torch.stack([residual - vector for residual, _, vector in levels])
         return gaps.square().mean((1, 2)).sum() / 3
 
@@ -139,21 +139,21 @@ def test_the_commitment_gradient_equals_finite_differences(
     assert found.abs().max() > 1e-3
 
 
-def test_only_the_gradient_tells_the_two_commitments_apart(quantiser: ResidualQuantiser, latent: Tensor) -> None:
+def test_only_the_gradient_tells_the_two_commitments_apart(quantizer: ResidualQuantizer, latent: Tensor) -> None:
     latent.requires_grad_()
-    one, other = quantiser(latent, "all")[1], quantiser(latent, "first")[1]
+    one, other = quantizer(latent, "all")[1], quantizer(latent, "first")[1]
     assert float(one.detach()) == pytest.approx(float(other.detach()))
     assert not torch.allclose(gradient(one, latent), gradient(other, latent))
 
 
-def test_codebooks_have_no_gradient(quantiser: ResidualQuantiser) -> None:
-    assert not list(quantiser.parameters())
+def test_codebooks_have_no_gradient(quantizer: ResidualQuantizer) -> None:
+    assert not list(quantizer.parameters())
 
 
 @pytest.mark.parametrize("decay", [0.99, 0.5, 0.0])
-def test_moving_averages_equal_a_slow_loop(decay: float, quantiser: ResidualQuantiser) -> None:
+def test_moving_averages_equal_a_slow_loop(decay: float, quantizer: ResidualQuantizer) -> None:
     random = np.random.default_rng(2)
-    codebooks = quantiser.codebook.numpy().copy()
+    codebooks = quantizer.codebook.numpy().copy()
     counts, totals = np.ones((3, 8)), codebooks.copy()
     for _ in range(4):
         given = [torch.from_numpy(random.normal(size=(30, 4))) for _ in range(3)]
@@ -161,7 +161,7 @@ def test_moving_averages_equal_a_slow_loop(decay: float, quantiser: ResidualQuan
             [nearest(residual, codebooks[level]) for residual in residuals.numpy()]
             for level, residuals in enumerate(given)
         ]
-        quantiser.ema_update(
+        quantizer.ema_update(
             [(residuals, torch.tensor(codes)) for residuals, codes in zip(given, chosen, strict=True)], decay
         )
         for level, residuals in enumerate(given):
@@ -174,30 +174,30 @@ def test_moving_averages_equal_a_slow_loop(decay: float, quantiser: ResidualQuan
             whole = counts[level].sum()
             smooth = (counts[level] + EPSILON) / (whole + 8 * EPSILON) * whole
             codebooks[level] = totals[level] / smooth[:, None]
-        np.testing.assert_allclose(quantiser.count, counts)
-        np.testing.assert_allclose(quantiser.codebook, codebooks)
+        np.testing.assert_allclose(quantizer.count, counts)
+        np.testing.assert_allclose(quantizer.codebook, codebooks)
 
 
-def test_a_code_without_a_vector_keeps_its_place(quantiser: ResidualQuantiser) -> None:
-    before = quantiser.codebook.clone()
+def test_a_code_without_a_vector_keeps_its_place(quantizer: ResidualQuantizer) -> None:
+    before = quantizer.codebook.clone()
     first = torch.zeros(20, dtype=torch.long)
-    quantiser.ema_update([(quantiser.codebook[level, first], first) for level in range(3)], 0.99)
-    np.testing.assert_allclose(quantiser.codebook, before, rtol=1e-3)
+    quantizer.ema_update([(quantizer.codebook[level, first], first) for level in range(3)], 0.99)
+    np.testing.assert_allclose(quantizer.codebook, before, rtol=1e-3)
 
 
-def test_dead_codes_move_to_vectors_of_the_batch(quantiser: ResidualQuantiser) -> None:
-    before = quantiser.codebook.clone()
-    quantiser.count[0, [2, 5]] = 0.009
-    quantiser.count[2, 7] = 0.0
+def test_dead_codes_move_to_vectors_of_the_batch(quantizer: ResidualQuantizer) -> None:
+    before = quantizer.codebook.clone()
+    quantizer.count[0, [2, 5]] = 0.009
+    quantizer.count[2, 7] = 0.0
     given = [torch.full((6, 4), 100.0 * (level + 1)) + torch.arange(6.0)[:, None] for level in range(3)]
     chosen = torch.zeros(6, dtype=torch.long)
-    quantiser.reset_dead_codes([(residual.double(), chosen) for residual in given], torch.Generator().manual_seed(0))
-    moved = (quantiser.codebook != before).any(-1)
+    quantizer.reset_dead_codes([(residual.double(), chosen) for residual in given], torch.Generator().manual_seed(0))
+    moved = (quantizer.codebook != before).any(-1)
     assert moved.nonzero().tolist() == [[0, 2], [0, 5], [2, 7]]
     for level, code in moved.nonzero().tolist():
-        assert quantiser.codebook[level, code].tolist() in given[level].tolist()
-        assert torch.equal(quantiser.total[level, code], quantiser.codebook[level, code])
-        assert quantiser.count[level, code] == 1
+        assert quantizer.codebook[level, code].tolist() in given[level].tolist()
+        assert torch.equal(quantizer.total[level, code], quantizer.codebook[level, code])
+        assert quantizer.count[level, code] == 1
 
 
 def test_layers_are_xavier_normal_with_relu_between_them() -> None:
@@ -233,10 +233,10 @@ def test_codebooks_start_as_k_means_on_what_the_untrained_encoder_leaves_over(ve
     residual = encoded(model, vectors).numpy()
     for level in range(3):
         code, codebook = kmeans(np.ascontiguousarray(residual), 16, 7 + level)
-        np.testing.assert_array_equal(model.quantiser.codebook[level], codebook)
+        np.testing.assert_array_equal(model.quantizer.codebook[level], codebook)
         residual = residual - codebook[code]
-    assert torch.equal(model.quantiser.total, model.quantiser.codebook)
-    assert bool((model.quantiser.count == 1).all())
+    assert torch.equal(model.quantizer.total, model.quantizer.codebook)
+    assert bool((model.quantizer.count == 1).all())
 
 
 def trained(vectors: Vectors, seed: int = 7, size: int = 16, plan: Training = PLAN) -> ResidualAutoEncoder:
@@ -247,8 +247,8 @@ def trained(vectors: Vectors, seed: int = 7, size: int = 16, plan: Training = PL
 
 def test_codes_equal_brute_force_on_the_encoder(vectors: Vectors) -> None:
     model = trained(vectors[:250])
-    found = model.quantise(vectors)  # the last fifty are new to it
-    codebooks = model.quantiser.codebook
+    found = model.quantize(vectors)  # the last fifty are new to it
+    codebooks = model.quantizer.codebook
     codes, given = assign(encoded(model, vectors), codebooks)
     assert found.codes.tolist() == codes
     np.testing.assert_allclose(found.residual, [residuals[-1] for residuals in given], atol=1e-5)
@@ -260,32 +260,32 @@ def test_codes_equal_brute_force_on_the_encoder(vectors: Vectors) -> None:
     assert found.distances(np.arange(300)).argmin(axis=1).tolist() == found.codes[:, -1].tolist()
 
 
-def test_what_was_quantised_does_not_change_with_further_training(vectors: Vectors) -> None:
+def test_what_was_quantized_does_not_change_with_further_training(vectors: Vectors) -> None:
     model = ResidualAutoEncoder(vectors, 3, 16, 7, PLAN)
     epochs = model.epochs()
     next(epochs)
-    found = model.quantise(vectors)
+    found = model.quantize(vectors)
     codes, codebook, residual = found.codes.copy(), found.codebook.copy(), found.residual.copy()
     assert len(list(epochs)) == PLAN.epochs - 1
     for before, after in ((codes, found.codes), (codebook, found.codebook), (residual, found.residual)):
         np.testing.assert_array_equal(before, after)
-    assert not np.array_equal(model.quantise(vectors).codebook, codebook)
+    assert not np.array_equal(model.quantize(vectors).codebook, codebook)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "adagrad"])
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
 @pytest.mark.parametrize("schedule", ["linear", "constant"])
 def test_training_lowers_the_error_and_may_lower_the_learning_rate(
-    optimiser: str, schedule: str, vectors: Vectors
+    optimizer: str, schedule: str, vectors: Vectors
 ) -> None:
-    plan = replace(PLAN, optimiser=optimiser, schedule=schedule, epochs=20, rate=0.01)
+    plan = replace(PLAN, optimizer=optimizer, schedule=schedule, epochs=20, rate=0.01)
     model = ResidualAutoEncoder(vectors, 3, 16, 7, plan)
-    untrained, rates, errors = model.quantise(vectors).error, [], []
+    untrained, rates, errors = model.quantize(vectors).error, [], []
     for error in model.epochs():
         errors.append(error)
-        rates.append(model.optimiser.param_groups[0]["lr"])
+        rates.append(model.optimizer.param_groups[0]["lr"])
     np.testing.assert_allclose(rates, 0.01 * (1 - 0.9 * np.arange(20) / 20) if schedule == "linear" else [0.01] * 20)
     assert errors[-1] < 0.6 * errors[0]
-    assert model.quantise(vectors).error < 0.6 * untrained
+    assert model.quantize(vectors).error < 0.6 * untrained
 
 
 @pytest.mark.parametrize("changes", [{}, {"reset_dead_codes": True, "decay": 0.3}], ids=["plain", "reset_dead_codes"])
@@ -299,7 +299,7 @@ def test_a_seed_repeats_and_torchs_global_state_is_neither_used_nor_changed(
         before = torch.get_rng_state()
         model = trained(vectors, seed, plan=plan)
         assert torch.equal(torch.get_rng_state(), before)
-        found.append(model.quantise(vectors))
+        found.append(model.quantize(vectors))
     assert np.array_equal(found[0].codes, found[1].codes)
     assert np.array_equal(found[0].codebook, found[1].codebook)
     assert not np.array_equal(found[0].codes, found[2].codes)
@@ -322,10 +322,10 @@ def test_codes_that_nothing_is_near_are_used_again_where_they_are_reset(vectors:
     found = []
     for reset_dead_codes in (False, True):
         model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, epochs=12, reset_dead_codes=reset_dead_codes))
-        for far in (model.quantiser.codebook, model.quantiser.total):
+        for far in (model.quantizer.codebook, model.quantizer.total):
             far[1, :4] = 1000
         list(model.epochs())
-        found.append(set(model.quantise(vectors).codes[:, 1].tolist()) & {0, 1, 2, 3})
+        found.append(set(model.quantize(vectors).codes[:, 1].tolist()) & {0, 1, 2, 3})
     assert found[0] == set()
     assert len(found[1]) >= 3
 
@@ -334,18 +334,18 @@ def test_use_is_the_share_of_codes_that_some_item_has() -> None:
     assert use(np.array([[0, 3], [0, 1], [0, 3]]), 4) == [0.25, 0.5]
 
 
-def test_fewer_vectors_than_codes_and_one_alone_are_quantised(vectors: Vectors) -> None:
-    found = trained(vectors[:9], size=256).quantise(vectors)
+def test_fewer_vectors_than_codes_and_one_alone_are_quantized(vectors: Vectors) -> None:
+    found = trained(vectors[:9], size=256).quantize(vectors)
     assert found.size == len(found.codebook) == 9
     assert found.codes.max() < 9
-    alone = trained(vectors[:1], size=256).quantise(vectors[:2])
+    alone = trained(vectors[:1], size=256).quantize(vectors[:2])
     assert alone.codes.tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("dimensions", [12, 0])
 def test_equal_vectors_share_all_codes(dimensions: int) -> None:
     equal = np.full((30, dimensions), 0.7, np.float32)
-    found = trained(equal).quantise(equal)
+    found = trained(equal).quantize(equal)
     assert len(np.unique(found.codes, axis=0)) == 1
     assert found.error == 0
 
@@ -356,6 +356,6 @@ def test_a_number_that_is_none_names_its_item(vectors: Vectors) -> None:
     with pytest.raises(BenchError, match="catalogue item 41 is not finite"):
         ResidualAutoEncoder(broken, 3, 16, 0, PLAN)
     with pytest.raises(BenchError, match="catalogue item 41 is not finite"):
-        trained(vectors).quantise(broken)
+        trained(vectors).quantize(broken)
     with pytest.raises(BenchError, match="no items"):
         ResidualAutoEncoder(vectors[:0], 3, 16, 0, PLAN)

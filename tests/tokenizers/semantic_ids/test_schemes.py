@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from semantic_ids import Opq, Pq, RqKmeans, RqVae
 from semantic_ids.collisions import RULES, alone, collision_rate, occurrence
-from semantic_ids.quantisers import Vectors, residual_kmeans
+from semantic_ids.quantizers import Vectors, residual_kmeans
 from semantic_ids.rqvae import ResidualAutoEncoder
 from semantic_ids.schemes import RqVaeSettings, Semantic, Settings, letter, token_ids
 
@@ -127,7 +127,7 @@ def test_a_seed_repeats_and_another_gives_other_identifiers(
     assert not np.array_equal(codes_of(first)[:, :3], codes_of(other)[:, :3])
 
 
-def test_the_levels_are_those_of_the_quantiser(titles: list[str], make_view: MakeView) -> None:
+def test_the_levels_are_those_of_the_quantizer(titles: list[str], make_view: MakeView) -> None:
     train = make_view(titles, seed=9)
     ids = make(RqKmeans, CODES, levels="5", collisions="none").fit(train)
     vectors = embed(train, TextSettings(dimensions=12))
@@ -135,7 +135,7 @@ def test_the_levels_are_those_of_the_quantiser(titles: list[str], make_view: Mak
     np.testing.assert_array_equal(codes_of(ids), residual_kmeans(vectors, 5, 16, 9).codes)
 
 
-def test_a_rotation_comes_before_product_quantisation(make_view: MakeView) -> None:
+def test_a_rotation_comes_before_product_quantization(make_view: MakeView) -> None:
     random = np.random.default_rng(0)
     titles = [" ".join(f"w{word}" for word in random.integers(0, 90, 5)) for _ in range(300)]
     ids, plain = (make(scheme, CODES).fit(make_view(titles)) for scheme in (Opq, Pq))
@@ -158,7 +158,7 @@ def test_variants_are_the_codes_of_the_last_epochs_newest_first(titles: list[str
     vectors = embed(train, TextSettings(dimensions=12))
     assert isinstance(scheme, RqVae)
     model = ResidualAutoEncoder(vectors, 3, 16, 5, scheme.training())
-    epochs = [model.quantise(vectors).codes for _ in model.epochs()]
+    epochs = [model.quantize(vectors).codes for _ in model.epochs()]
     for variant in range(3):
         np.testing.assert_array_equal(codes_of(ids, variant), epochs[11 - variant])
     one = make(RqVae, NETWORK, epochs="12", collisions="none").fit(train)
@@ -204,8 +204,8 @@ def test_only_items_of_training_sequences_train_the_auto_encoder(titles: list[st
     seen = np.zeros(200, bool)
     seen[np.concatenate(ROWS)] = True
 
-    def quantised(changed: Vectors) -> tuple[Any, Any]:
-        (found,) = scheme.quantise(changed, train)
+    def quantized(changed: Vectors) -> tuple[Any, Any]:
+        (found,) = scheme.quantize(changed, train)
         return found.codes, found.codebook
 
     def shifted(rows: Any) -> Vectors:
@@ -213,14 +213,14 @@ def test_only_items_of_training_sequences_train_the_auto_encoder(titles: list[st
         changed[rows] = changed[rows][::-1] + 1
         return changed
 
-    codes, codebook = quantised(vectors)
+    codes, codebook = quantized(vectors)
     assert codes.shape == (200, 3)  # all have codes
     assert len(np.unique(codes[~seen], axis=0)) > 10
-    other, same = quantised(shifted(~seen))
+    other, same = quantized(shifted(~seen))
     np.testing.assert_array_equal(codebook, same)
     np.testing.assert_array_equal(codes[seen], other[seen])
     assert not np.array_equal(codes[~seen], other[~seen])
-    assert not np.array_equal(codebook, quantised(shifted(seen))[1])
+    assert not np.array_equal(codebook, quantized(shifted(seen))[1])
 
 
 @each_scheme
@@ -241,7 +241,7 @@ def test_an_embedding_that_is_not_finite_names_the_item_in_the_catalogue(
         vectors = embed(train, TextSettings(dimensions=12)).copy()
         vectors[item, 2] = np.nan
         with pytest.raises(BenchError, match=f"catalogue item {item} is not finite"):
-            make(scheme, options).quantise(vectors, train)
+            make(scheme, options).quantize(vectors, train)
 
 
 @each_scheme
@@ -300,7 +300,7 @@ def test_text_that_is_not_there(scheme: type[Semantic], options: Mapping[str, st
         ("decay", "1", "'decay' must be at least 0 and below 1; got 1"),
         ("schedule", "cosine", "'schedule' must be one of linear, constant; got 'cosine'"),
         ("init", "zero", "'init' must be one of xavier, pytorch; got 'zero'"),
-        ("optimiser", "sgd", "'optimiser' must be one of adam, adagrad; got 'sgd'"),
+        ("optimizer", "sgd", "'optimizer' must be one of adam, adagrad; got 'sgd'"),
         ("commitment", "none", "'commitment' must be one of all, first; got 'none'"),
     ],
 )
@@ -311,7 +311,7 @@ def test_settings_out_of_range_are_refused(setting: str, value: str, message: st
 
 def test_settings_reach_the_training() -> None:
     changes = {"hidden": "9,8", "latent": "7", "epochs": "6", "batch": "5", "learning_rate": "0.4", "beta": "0.3"}
-    others = {"optimiser": "adagrad", "decay": "0.2", "commitment": "first", "reset_dead_codes": "true"}
+    others = {"optimizer": "adagrad", "decay": "0.2", "commitment": "first", "reset_dead_codes": "true"}
     others |= {"schedule": "constant", "init": "pytorch"}
     scheme = RqVae(settings_of(RqVae, changes | others))
     plan = vars(scheme.training())
@@ -326,7 +326,7 @@ def test_the_published_setting_is_a_matter_of_settings(vectors: Vectors) -> None
     scheme = RqVae(settings_of(RqVae, dict(line.split("=", 1) for line in said.split("`")[1::2])))
     plan = scheme.training()
     assert (plan.hidden, plan.latent, plan.epochs, plan.batch) == ((2048, 1024, 512, 256), 128, 10_000, 2048)
-    assert (plan.rate, plan.rate_in(9999), plan.optimiser) == (1e-3, 1e-3, "adagrad")
+    assert (plan.rate, plan.rate_in(9999), plan.optimizer) == (1e-3, 1e-3, "adagrad")
     assert (plan.init, plan.commitment, plan.beta, plan.decay, plan.reset_dead_codes) == (
         "pytorch",
         "first",
@@ -361,7 +361,7 @@ def real(toys: Dataset, tmp_path_factory: pytest.TempPathFactory) -> TrainView:
 def test_real_toys_fill_three_codebooks_and_are_told_apart(real: TrainView) -> None:
     ids = RqKmeans().fit(real)
     assert unique(ids)
-    (found,) = RqKmeans().quantise(embed(real, Settings()), real)
+    (found,) = RqKmeans().quantize(embed(real, Settings()), real)
     codes, stay = found.codes, alone(found.codes)
     np.testing.assert_array_equal(ids.tokens[0] - 3 - 256 * np.arange(4), np.column_stack([codes, occurrence(codes)]))
     assert ids.codebooks == (256, 256, 256, occurrence(codes).max() + 1)

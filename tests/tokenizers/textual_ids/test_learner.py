@@ -214,12 +214,12 @@ def test_only_the_generator_is_moved_and_the_recommender_not_by_a_bit(
 ) -> None:
     found = learner(0.5)
     before = {name: tensor.clone() for name, tensor in found.state_dict().items()}
-    optimiser = torch.optim.AdamW([p for p in found.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.1)
+    optimizer = torch.optim.AdamW([p for p in found.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.1)
     first = loss(found)
     for _ in range(10):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss(found).backward()
-        optimiser.step()
+        optimizer.step()
     moved = {name for name, tensor in found.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {name.split(".")[0] for name in moved} == {"generator"}
     assert all(parameter.grad is None for parameter in found.recommender.parameters())

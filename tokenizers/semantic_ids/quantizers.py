@@ -1,4 +1,4 @@
-"""Quantisers without a network: residual k-means, product quantisation, and the latter after a rotation."""
+"""Quantizers without a network: residual k-means, product quantization, and the latter after a rotation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SEEDS = 2**31 - 1  # faiss has so many
 
 
 @dataclass(frozen=True, eq=False)
-class Quantised:
-    """Codes ``[items, levels]`` of at most ``size`` values, and what the last level quantised: ``residual [items, d]``,
+class Quantized:
+    """Codes ``[items, levels]`` of at most ``size`` values, and what the last level quantized: ``residual [items, d]``,
     with its ``codebook [size, d]``. ``error`` is the mean squared distance to the vectors' reconstruction, as a part of
     their variance.
     """
@@ -42,15 +42,15 @@ def squared_distances(vectors: Vectors, codebook: Vectors) -> NDArray[np.float32
 
 
 def checked(vectors: Vectors) -> Vectors:
-    """Contiguous, or a BenchError where there is nothing to quantise or a vector is not finite.
+    """Contiguous, or a BenchError where there is nothing to quantize or a vector is not finite.
 
     Vectors without dimensions, which is what principal axes leave of equal ones, become zeros in one.
     """
     if not len(vectors):
-        raise BenchError("there are no items to quantise")
+        raise BenchError("there are no items to quantize")
     if not np.isfinite(vectors).all():
         item = int(np.argwhere(~np.isfinite(vectors))[0][0])
-        raise BenchError(f"the embedding of catalogue item {item} is not finite; quantisers need numbers")
+        raise BenchError(f"the embedding of catalogue item {item} is not finite; quantizers need numbers")
     if not vectors.shape[1]:
         return np.zeros((len(vectors), 1), np.float32)
     return np.ascontiguousarray(vectors, np.float32)
@@ -90,7 +90,7 @@ def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
     return nearest[:, 0].astype(np.int64), np.asarray(clustering.centroids, np.float32)
 
 
-def residual_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantised:
+def residual_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
     """K-means on what the levels before left over."""
     vectors = checked(vectors)
     residual, before, codebook, codes = vectors, vectors, vectors, []
@@ -98,10 +98,10 @@ def residual_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quan
         code, codebook = kmeans(residual, size, seed + level)
         before, residual = residual, residual - codebook[code]
         codes.append(code)
-    return Quantised(np.stack(codes, 1), len(codebook), before, codebook, relative_error(vectors, residual))
+    return Quantized(np.stack(codes, 1), len(codebook), before, codebook, relative_error(vectors, residual))
 
 
-def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantised:
+def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
     """K-means on each of ``levels`` blocks of dimensions (Jégou et al., 2011, section II)."""
     vectors = checked(vectors)
     if vectors.shape[1] < levels:
@@ -113,7 +113,7 @@ def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quant
         code, codebook = kmeans(part, size, seed + len(codes))
         codes.append(code)
         residuals.append(part - codebook[code])
-    return Quantised(
+    return Quantized(
         np.stack(codes, 1), len(codebook), part, codebook, relative_error(vectors, np.concatenate(residuals, 1))
     )
 
@@ -132,8 +132,8 @@ def rotated(vectors: Vectors, levels: int) -> Vectors:
         )
     vectors = np.ascontiguousarray(vectors[:, : vectors.shape[1] // levels * levels])
     rotation = faiss.OPQMatrix(vectors.shape[1], levels)
-    rotation.pq = quantiser = faiss.ProductQuantizer(vectors.shape[1], levels, 8)
-    quantiser.cp.min_points_per_centroid = 1  # or every round would warn of few points
+    rotation.pq = quantizer = faiss.ProductQuantizer(vectors.shape[1], levels, 8)
+    quantizer.cp.min_points_per_centroid = 1  # or every round would warn of few points
     with one_thread():
         rotation.train(vectors)
         return np.asarray(rotation.apply(vectors), np.float32)

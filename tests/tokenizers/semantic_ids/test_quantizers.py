@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from semantic_ids.quantisers import (
-    Quantised,
+from semantic_ids.quantizers import (
+    Quantized,
     Vectors,
     kmeans,
     one_thread,
@@ -28,8 +28,8 @@ from semantic_ids.quantisers import (
 
 from bench.errors import BenchError
 
-QUANTISERS = [residual_kmeans, product_kmeans]
-Quantiser = Callable[[Vectors, int, int, int], Quantised]
+QUANTIZERS = [residual_kmeans, product_kmeans]
+Quantizer = Callable[[Vectors, int, int, int], Quantized]
 
 
 def distances(vectors: Vectors, codebook: Vectors) -> NDArray[np.float64]:
@@ -99,19 +99,19 @@ def test_product_codes_equal_brute_force_block_by_block(vectors: Vectors) -> Non
     assert found.error == pytest.approx(left / ((vectors - vectors.mean(axis=0)) ** 2).sum(), rel=1e-4)
 
 
-@pytest.mark.parametrize("quantiser", QUANTISERS)
-def test_a_seed_repeats_and_another_gives_other_codes(quantiser: Quantiser, vectors: Vectors) -> None:
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+def test_a_seed_repeats_and_another_gives_other_codes(quantizer: Quantizer, vectors: Vectors) -> None:
     given_vectors = vectors.copy()
-    first, again, other = (quantiser(vectors, 3, 16, seed) for seed in (1, 1, 2))
+    first, again, other = (quantizer(vectors, 3, 16, seed) for seed in (1, 1, 2))
     assert np.array_equal(first.codes, again.codes)
     assert np.array_equal(first.codebook, again.codebook)
     assert not np.array_equal(first.codes, other.codes)
     assert np.array_equal(vectors, given_vectors)
 
 
-@pytest.mark.parametrize("quantiser", QUANTISERS)
-def test_more_codes_leave_less_error(quantiser: Quantiser, vectors: Vectors) -> None:
-    errors = [quantiser(vectors, 3, size, 0).error for size in (2, 8, 32, 128)]
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+def test_more_codes_leave_less_error(quantizer: Quantizer, vectors: Vectors) -> None:
+    errors = [quantizer(vectors, 3, size, 0).error for size in (2, 8, 32, 128)]
     assert all(less < more for more, less in pairwise([1.0, *errors]))
 
 
@@ -127,19 +127,19 @@ def test_the_error_of_the_mean_is_one_and_of_equal_vectors_nothing(vectors: Vect
     assert relative_error(equal, equal) == 0
 
 
-@pytest.mark.parametrize("quantiser", QUANTISERS)
-def test_fewer_vectors_than_codes_are_each_their_own(quantiser: Quantiser, vectors: Vectors) -> None:
-    found = quantiser(vectors[:20], 3, 256, 0)
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+def test_fewer_vectors_than_codes_are_each_their_own(quantizer: Quantizer, vectors: Vectors) -> None:
+    found = quantizer(vectors[:20], 3, 256, 0)
     assert found.size == len(found.codebook) == 20
     assert sorted(found.codes[:, 0].tolist()) == list(range(20))
     assert found.codes.max() < 20
     assert found.error == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("quantiser", QUANTISERS)
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
 @pytest.mark.parametrize(("items", "size"), [(1, 256), (2, 2), (50, 4), (3, 256)])
-def test_equal_vectors_share_all_codes(quantiser: Quantiser, items: int, size: int) -> None:
-    found = quantiser(np.full((items, 6), 0.7, np.float32), 3, size, 0)
+def test_equal_vectors_share_all_codes(quantizer: Quantizer, items: int, size: int) -> None:
+    found = quantizer(np.full((items, 6), 0.7, np.float32), 3, size, 0)
     assert found.codes.shape == (items, 3)
     assert len(np.unique(found.codes, axis=0)) == 1
     assert found.codes.max() < found.size == min(items, size)
@@ -155,23 +155,23 @@ def test_vectors_without_dimensions_are_equal_vectors() -> None:
         product_kmeans(np.zeros((9, 0), np.float32), 2, 4, 0)
 
 
-def rotate(vectors: Vectors, levels: int, size: int, seed: int) -> Quantised:
+def rotate(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
     return product_kmeans(rotated(vectors, levels), levels, size, seed)
 
 
-@pytest.mark.parametrize("quantiser", [*QUANTISERS, rotate])
+@pytest.mark.parametrize("quantizer", [*QUANTIZERS, rotate])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_number_that_is_none_names_its_item(quantiser: Quantiser, value: float, vectors: Vectors) -> None:
+def test_a_number_that_is_none_names_its_item(quantizer: Quantizer, value: float, vectors: Vectors) -> None:
     broken = vectors.copy()
     broken[[37, 40], 5] = value
     with pytest.raises(BenchError, match="the embedding of catalogue item 37 is not finite"):
-        quantiser(broken, 3, 16, 0)
+        quantizer(broken, 3, 16, 0)
 
 
-@pytest.mark.parametrize("quantiser", [*QUANTISERS, rotate])
-def test_no_items_are_refused(quantiser: Quantiser) -> None:
-    with pytest.raises(BenchError, match="there are no items to quantise"):
-        quantiser(np.zeros((0, 4), np.float32), 3, 16, 0)
+@pytest.mark.parametrize("quantizer", [*QUANTIZERS, rotate])
+def test_no_items_are_refused(quantizer: Quantizer) -> None:
+    with pytest.raises(BenchError, match="there are no items to quantize"):
+        quantizer(np.zeros((0, 4), np.float32), 3, 16, 0)
 
 
 def test_more_blocks_than_dimensions_are_refused(vectors: Vectors) -> None:
@@ -188,7 +188,7 @@ def uneven() -> Vectors:
     return found.astype(np.float32)
 
 
-def test_a_rotation_keeps_distances_and_helps_product_quantisation(uneven: Vectors) -> None:
+def test_a_rotation_keeps_distances_and_helps_product_quantization(uneven: Vectors) -> None:
     turned = rotated(uneven, 4)
     assert turned.shape == (300, 12)
     before, after = (distances(found[:40], found[:40]) for found in (uneven, turned))
@@ -217,7 +217,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
     """In a process of its own each: faiss reads the variable once. Without the limit the rotation differs."""
     program = """
 import hashlib, numpy as np
-from semantic_ids.quantisers import product_kmeans, residual_kmeans, rotated
+from semantic_ids.quantizers import product_kmeans, residual_kmeans, rotated
 random = np.random.default_rng(0)
 centers = random.normal(size=(60, 48))[random.integers(0, 60, 3000)]
 vectors = (centers + random.normal(size=(3000, 48))).astype(np.float32)

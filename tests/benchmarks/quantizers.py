@@ -1,6 +1,6 @@
 """Residual k-means and the collision rules on a catalogue of a million random vectors: seconds, and peak memory in GB.
 
-python tests/benchmarks/quantisers.py --items 1000000 --dimensions 128
+python tests/benchmarks/quantizers.py --items 1000000 --dimensions 128
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 import numpy as np
 import psutil
 from semantic_ids.collisions import collision_rate, resolve
-from semantic_ids.quantisers import residual_kmeans
+from semantic_ids.quantizers import residual_kmeans
 from semantic_ids.schemes import token_ids
 
 from bench.training.cost import MemoryMeter
