@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench import lists
+from bench import console, lists
 from bench.commands import data_audit, data_get, data_import
 from bench.errors import BenchError
 
@@ -93,6 +93,9 @@ def run(
     ] = "",
     tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="A run that fails ends no other; the exit code is 1 in the end.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Get what data is missing, and accept its licence.")] = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
@@ -119,6 +122,7 @@ def run(
         tune=tune,
         zero_shot=lists.named("--zero-shot", zero_shot),
         recipe=recipe,
+        keep_going=keep_going,
     )
     if lacking := data_get.lacking([*plan.datasets, *plan.zero_shot], data_dir):
         resolve(plan)  # nothing is downloaded for a request that is wrong
@@ -277,7 +281,6 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     """The statistics that papers print, and what is odd about a data set."""
-    from rich.console import Console
     from rich.table import Table
 
     from bench import machine
@@ -292,10 +295,10 @@ def info(
     table.columns[1].justify = "right"
     for label, value in audit.rows(found):
         table.add_row(label, value)
-    console = Console(highlight=False)
-    console.print(table)
+    out = console.Console()
+    out.print(table)
     for note in (*found.notes, *time_notes(found)):
-        console.print(f"note: {note}", markup=False)
+        out.print(f"note: {note}")
 
 
 @ids.command(
@@ -368,12 +371,13 @@ def main() -> None:
     """The console script: a BenchError is one line and exit code 1; Ctrl-C is 130."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
+    console.write_anyhow()
     try:
         app()
     except BenchError as error:
         if debug:
             raise
-        typer.echo(f"bench: {error}", err=True)
+        console.say(f"bench: {error}")
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as stop:  # Typer makes an exit code of Ctrl-C, without a word
         if isinstance(stop, SystemExit) and stop.code != 130:

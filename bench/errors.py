@@ -14,6 +14,14 @@ class BenchError(Exception):
     """Something the user can fix: an unknown name, a broken file, an impossible setting."""
 
 
+class CorruptError(BenchError):
+    """A file that bench has stored is not, or no longer, what it should be."""
+
+
+class BusyError(BenchError):
+    """Another process is at it; it may be free later."""
+
+
 def said(error: BaseException) -> str:
     """Any exception in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench import machine, plugins
+from bench.console import Console, bold
 from bench.contract import PRESETS
 from bench.data import registry, sources
 from bench.errors import BenchError
@@ -30,7 +30,7 @@ def show(results: Path, data_dir: Path | None, check: bool = False, as_json: boo
     if as_json:
         machine.show(plain(results, data_dir, check))
         return
-    console = Console(highlight=False)
+    console = Console()
     schemes = _offered(plugins.SCHEMES, load_scheme, check)
     _show(console, "identifier schemes (--id-scheme)", [*schemes, FILES])
     _show(console, "baselines (--baseline)", _offered(plugins.BASELINES, load_baseline, check))
@@ -147,7 +147,7 @@ def _target(name: str, offers: dict[str, list[EntryPoint]]) -> str:
 
 
 def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
-    console.print(f"[bold]{title}[/]")
+    console.print(bold(title))
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(style="dim")

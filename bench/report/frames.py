@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.evaluation.statistics import ends
+from bench.files import is_stream
 from bench.report.quality import HEADLINES
 from bench.report.sampling import resample
 from bench.report.table import Cell, Chapter, Table
@@ -24,7 +25,9 @@ WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], object]] = {
 
 
 def writer(path: Path) -> Callable[[pd.DataFrame, Path], object]:
-    """How a file of this name is written; BenchError for a suffix that isn't known."""
+    """How a file of this name is written, and CSV where it is no file; BenchError for a suffix that isn't known."""
+    if is_stream(path):
+        return WRITERS[".csv"]
     if path.suffix not in WRITERS:
         raise BenchError(f"cannot write a frame as '{path}'; its name must end in {' or '.join(WRITERS)}")
     return WRITERS[path.suffix]

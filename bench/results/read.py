@@ -7,20 +7,23 @@ A run is a folder with a ``result.json`` of the present ``SCHEMA`` and a ``per_u
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.console import say
+from bench.errors import BenchError, CorruptError
 from bench.evaluation.metrics import Floats
 from bench.files import require_readable
 from bench.results import digests
 from bench.results.digests import HINT, RESULT
 from bench.results.schema import SCHEMA, Record, from_json
+from bench.results.store import readable
 from bench.results.table import PER_USER, UserTable, check_outline, read_table
 
 EXAMPLE = "bench run --id-scheme textual,numeric --dataset ml-100k"
+# What may come of content that nobody checked yet: of other types, without a field, infinite, nested without end.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 ROUNDING = 1e-5  # by how much a stored mean may differ from the mean of its users
 
 
@@ -51,7 +54,7 @@ def load(results: Path, broken: dict[str, BenchError] | None = None) -> list[Res
     finished, or nothing else.
     """
     runs = results / "runs"
-    files = sorted(path for path in runs.rglob(RESULT) if not _hidden(path.relative_to(runs)))
+    files = readable(runs)
     if not files:
         raise BenchError(f"no finished results in '{results}'; make some with: {EXAMPLE}")
     found: list[Result] = []
@@ -65,14 +68,10 @@ def load(results: Path, broken: dict[str, BenchError] | None = None) -> list[Res
     if not found:
         raise next(iter(lost.values()))
     for reason in lost.values():
-        print(f"skipped: {reason}", file=sys.stderr)
+        say(f"skipped: {reason}")
     if broken is not None:
         broken.update(lost)
     return found
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts[:-1])
 
 
 def sound(file: Path, path: str) -> Result:
@@ -81,7 +80,7 @@ def sound(file: Path, path: str) -> Result:
     table = found.folder / PER_USER
     require_readable(table)
     if not table.is_file():
-        raise BenchError(f"'{table}' is missing beside its {RESULT}; {HINT}")
+        raise CorruptError(f"'{table}' is missing beside its {RESULT}; {HINT}")
     rows = found.split.get("test_targets", found.split["test_users"])
     check_outline(table, rows, tuple(found.item_groups))
     return found
@@ -91,9 +90,10 @@ def read(file: Path, path: str) -> Result:
     """The run whose ``result.json`` this is; reports call its folder ``path``."""
     require_readable(file)
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
+        stored = json.loads(content.decode("utf-8"))
         schema = int(stored["schema"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise _corrupt(file, error) from error
     if schema != SCHEMA:
         remedy = "update bench to read it" if schema > SCHEMA else HINT
@@ -101,9 +101,10 @@ def read(file: Path, path: str) -> Result:
     try:
         found = Result(folder=file.parent, path=path, **from_json(stored))
         _require_sense(found)
-        return found
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise _corrupt(file, error) from error
+    digests.require_sealed(file.parent, content, bool(stored.get("sealed", False)))
+    return found
 
 
 def _require_sense(found: Result) -> None:
@@ -114,8 +115,8 @@ def _require_sense(found: Result) -> None:
 
 
 def _corrupt(file: Path, error: Exception) -> BenchError:
-    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return BenchError(f"'{file}' is corrupt ({reason}); run it again with --force, or delete its folder")
+    reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+    return CorruptError(f"'{file}' is corrupt ({reason}); run it again with --force, or delete its folder")
 
 
 def _check_agreement(result: Result, table: UserTable) -> None:
@@ -128,7 +129,7 @@ def _check_agreement(result: Result, table: UserTable) -> None:
 
 def _check_mean(result: Result, name: str, stored: float, values: Floats) -> None:
     if not abs(stored - values.mean()) <= ROUNDING:
-        raise BenchError(
+        raise CorruptError(
             f"'{result.folder}' disagrees with itself: {name} is {stored:.6f} in {RESULT} and "
             f"{values.mean():.6f} in {PER_USER}; {HINT}"
         )

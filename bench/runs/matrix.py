@@ -1,5 +1,5 @@
 """Many runs: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
-run, but what nobody asked for by name is skipped where it can't run at all.
+run unless it is to keep going, but what nobody asked for by name is skipped where it can't run at all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
+from bench.results import store
 from bench.runs.attribution import attribute_errors
+from bench.runs.many import bring_to_end
 from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
 from bench.runs.request import Request
@@ -52,6 +54,7 @@ class Plan:
     tune: int = 0  # trials of baselines that can search for their settings
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
     recipe: str = ""  # the published way of training each subject, by its name
+    keep_going: bool = False  # a run that fails ends no other
 
 
 T = TypeVar("T")
@@ -73,6 +76,8 @@ def execute(plan: Plan) -> list[Path]:
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
     )
     display = Display(accelerator.is_main_process)
+    if accelerator.is_main_process:
+        store.tidy(plan.results)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
@@ -98,11 +103,15 @@ def execute(plan: Plan) -> list[Path]:
         for arranged, own in [ordered(dataset, contracts[subject.name])]
     ]
     possible = _possible(requests, unseen, asked, display)
-    return [
-        run(each, display, accelerator)
-        for request in possible
-        for each in (request, *transfer_requests(request, unseen))
+    work = [
+        (request.run.title, functools.partial(_all_of, request, unseen, display, accelerator)) for request in possible
     ]
+    return bring_to_end(work, display.say, plan.keep_going, alone=accelerator.num_processes == 1)
+
+
+def _all_of(request: Request, unseen: Sequence[Dataset], display: Display, accelerator: Accelerator) -> list[Path]:
+    """A run and the tests of its model that follow it."""
+    return [run(each, display, accelerator) for each in (request, *transfer_requests(request, unseen))]
 
 
 def _followed(
