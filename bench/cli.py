@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench import console, lists
-from bench.commands import data_audit, data_get, data_import
+from bench.commands import data_audit, data_get, data_import, verify
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ data.command("import", epilog=data_import.EXAMPLES)(data_import.import_)
 data.command("audit", epilog=data_audit.EPILOG)(data_audit.audit)
 ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")
+app.command("verify", epilog=verify.EPILOG)(verify.verify)
 
 
 def _print_version(asked: bool) -> None:

@@ -209,7 +209,7 @@ def _descriptor(path: Path) -> int | None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether there is something that is neither a file nor a folder: a device, a pipe, an open file of this process."""
+    """Whether a path is of something that is neither file nor folder: a device, a pipe, what this process has open."""
     if _descriptor(path) is not None:
         return True
     try:

@@ -12,6 +12,8 @@ import pytest
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 FLOORS = (
     (
+        "arrays",
+        "console",
         "contract",
         "errors",
         "files",

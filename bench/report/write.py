@@ -55,7 +55,7 @@ def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool =
     framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
     _check_figures([path for path in (files.figure, files.cost_figure, files.rank_figure) if path is not None])
     broken: dict[str, BenchError] = {}
-    found = chosen(stored.load(results, broken), only)
+    found = chosen(stored.load(results, broken, whole=True), only)
     if files.rank_figure:
         _check_ranks(found)
     made = chapters(found, list(broken))

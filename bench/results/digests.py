@@ -65,6 +65,8 @@ def require_sealed(folder: Path, content: bytes, needed: bool) -> None:
 def check(folder: Path, name: str, known: Mapping[str, str]) -> Path:
     """The path of a file of a run. BenchError where it is missing, unreadable, of another run or not as stored."""
     path = folder / name
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise CorruptError(f"'{folder / RESULT}' is corrupt: it names '{name}', which is not in its folder; {HINT}")
     files.require_readable(path)
     if not path.is_file():
         raise CorruptError(f"'{path}' is missing beside its {RESULT}; {HINT}")

@@ -7,6 +7,7 @@ A run is a folder with a ``result.json`` of the present ``SCHEMA`` and a ``per_u
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench.evaluation.metrics import Floats
 from bench.files import require_readable
 from bench.results import digests
 from bench.results.digests import HINT, RESULT
+from bench.results.identity import run_of
 from bench.results.schema import SCHEMA, Record, from_json
 from bench.results.store import readable
 from bench.results.table import PER_USER, UserTable, check_outline, read_table
@@ -47,11 +49,12 @@ class Result(Record):
         return self.table.ranks.per_user(name)
 
 
-def load(results: Path, broken: dict[str, BenchError] | None = None) -> list[Result]:
+def load(results: Path, broken: dict[str, BenchError] | None = None, whole: bool = False) -> list[Result]:
     """All finished runs below ``results/runs``, ordered by folder.
 
-    A broken one is skipped and named on stderr; ``broken`` is given it, by its path. BenchError where nothing is
-    finished, or nothing else.
+    A broken one is skipped and named on stderr, and so is a copy of another; ``broken`` is given it, by its path. With
+    ``whole`` the tables that a report reads are compared with their digests too. BenchError where nothing is finished,
+    or nothing else.
     """
     runs = results / "runs"
     files = readable(runs)
@@ -62,9 +65,11 @@ def load(results: Path, broken: dict[str, BenchError] | None = None) -> list[Res
     for file in files:
         path = file.parent.relative_to(results).as_posix()
         try:
-            found.append(sound(file, path))
+            found.append(_whole(sound(file, path)) if whole else sound(file, path))
         except BenchError as error:
             lost[path] = error
+    lost |= _copies(found, results)
+    found = [result for result in found if result.path not in lost]
     if not found:
         raise next(iter(lost.values()))
     for reason in lost.values():
@@ -72,6 +77,26 @@ def load(results: Path, broken: dict[str, BenchError] | None = None) -> list[Res
     if broken is not None:
         broken.update(lost)
     return found
+
+
+def _whole(found: Result) -> Result:
+    """The same run. BenchError where a table of it is not what was stored."""
+    _ = found.table
+    if digests.TABLE in found.files:
+        digests.check(found.folder, digests.TABLE, found.files)
+    return found
+
+
+def _copies(found: Sequence[Result], results: Path) -> dict[str, BenchError]:
+    """Runs that are stored twice, such as in a backup beside the run: all but the one in its place, or the first."""
+    known: dict[str, Result] = {}
+    lost: dict[str, BenchError] = {}
+    for result in sorted(found, key=lambda result: run_of(result).folder(results) != result.folder):
+        key = json.dumps(run_of(result).identity, sort_keys=True)
+        first = known.setdefault(key, result)
+        if first is not result:
+            lost[result.path] = BenchError(f"'{result.folder}' is the same run as '{first.folder}'; remove one")
+    return lost
 
 
 def sound(file: Path, path: str) -> Result:

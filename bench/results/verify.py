@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import tensors
 from bench.errors import BenchError, CorruptError
 from bench.results import digests
 from bench.results.identity import run_of
@@ -37,6 +38,19 @@ def require_whole(file: Path, path: str) -> None:
     sound(file, path)
     if problems := verify(file, path).problems:
         raise CorruptError(problems[0])
+
+
+def verify_caches(cache: Path) -> list[Verdict]:
+    """Every file of identifiers and of text embeddings that is kept, against the checksum in it."""
+    return [Verdict(path.as_posix(), _of_tensors(path)) for path in sorted(cache.rglob("[!.]*.safetensors"))]
+
+
+def _of_tensors(path: Path) -> tuple[str, ...]:
+    try:
+        tensors.read(path, "np", "the file", "delete it, and run again")
+    except BenchError as error:
+        return (str(error),)
+    return ()
 
 
 def _problem(found: Result, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import arrays
 from bench.data.idmaps import HEADS, lines_of, parsed
 from bench.errors import BenchError
 from bench.ids.identifiers import Template
@@ -158,8 +158,8 @@ def _of_texts(keys: tuple[str, ...], texts: Sequence[str], numbered: bool = Fals
 
 def _numpy(path: Path, data: bytes) -> Found:
     try:
-        codes = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        codes = arrays.read(data)
+    except ValueError as error:
         raise BenchError(f"'{path}' is corrupt, or holds Python objects, which are not read: {error}") from error
     if codes.ndim != 2 or not codes.size:
         raise BenchError(f"'{path}' must hold codes of shape [items, length]; got {list(codes.shape)}")
