@@ -14,8 +14,8 @@ LONGEST_HEADER = 10_000  # bytes
 
 
 def read(data: bytes | NDArray[np.uint8]) -> NDArray[Any]:
-    """The array in the bytes of a ``.npy`` file, over the same memory. ValueError where there is none, or where it holds
-    Python objects, which are pickles.
+    """The array in the bytes of a ``.npy`` file, over the same memory. ValueError where there is none, or where it
+    holds Python objects, which are pickles.
     """
     stream = io.BytesIO(bytes(data[: LONGEST_HEADER + 12]))
     try:

@@ -24,6 +24,7 @@ from bench.data.dataset import ItemTable, Progress, TrainView
 from bench.errors import BenchError, unknown
 from bench.ids import embeddings
 from bench.ids.encoders import refuse_code
+from bench.threads import one_thread
 from bench.versions import installed
 
 OFFLINE, HASHED = "tfidf-svd", "hashed"
@@ -88,7 +89,8 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
         if given
         else _encode(texts, settings.encoder, train.progress)
     )
-    arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
+    with one_thread():
+        arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
     if path:
         seconds = round(time.monotonic() - begin, 6)
         tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings")

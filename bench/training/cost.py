@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import torch
 
+from bench.privacy import shortened
 from bench.versions import installed
 
 MEASURED_EVERY = 0.1  # seconds
@@ -120,9 +121,10 @@ def environment(device: str, processes: int) -> dict[str, Any]:
 
 
 def command(words: Sequence[str]) -> str:
-    """The command line that repeats a run, without the folders of this machine, which are nobody else's business."""
+    """The command line that repeats a run, where data and models lie in the folder that it is given in."""
     kept = [word for at, word in enumerate(words) if at == 0 or words[at - 1] not in FOLDERS]
-    return shlex.join(["bench", *(word for word in kept if word.partition("=")[0] not in FOLDERS)])
+    named = (word for word in kept if word.partition("=")[0] not in FOLDERS)
+    return shlex.join(["bench", *map(shortened, named)])
 
 
 def revision() -> str | None:

@@ -20,6 +20,7 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
 from bench.vocabulary import Vocabulary
 from textual_ids.naming import unique_codes
+from textual_ids.unwritten import numbered, readable, refuse_numbers
 from textual_ids.words import ItemWords, document_frequency, is_filler, rank, table
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ class Title(IdScheme):
     def fit(self, train: TrainView) -> TokenIds:
         return self.named(train.items, train.language, NEUTRAL if train.language else Template(separator=SEPARATOR))
 
+    def warnings(self, train: TrainView) -> Sequence[str]:
+        return numbered(train.items, train.language)
+
     def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> TokenIds:
         return self.named(target.items, trained.ids.vocabulary, trained.ids.template)
 
@@ -71,6 +75,7 @@ class Title(IdScheme):
         if vocabulary is not None:
             shared_by = readable(shared_by, vocabulary)
         ranked = [rank(columns, shared_by, len(words), self.settings.min_shared) for columns in words]
+        refuse_numbers(self.name, [not item.salient for item in ranked])
         vocabulary = vocabulary or self.trained(ranked, shared_by)
         codes = unique_codes((self.names(item, shared_by) for item in ranked), vocabulary)
         return TokenIds.from_lists(codes, vocabulary, template)
@@ -93,12 +98,3 @@ class Title(IdScheme):
         texts = [next(self.names(item, shared_by), "") for item in ranked]
         letters = " ".join(sorted(set("0123456789").union(*shared_by)))
         return Vocabulary.trained([*texts, letters], self.settings.vocabulary, reserved=[SEPARATOR])
-
-
-def readable(shared_by: Counter[str], vocabulary: Vocabulary) -> Counter[str]:
-    """The words that the vocabulary can write without its unknown token."""
-    words = sorted(shared_by)
-    codes = vocabulary.encode_batch(words)
-    return Counter(
-        {word: shared_by[word] for word, code in zip(words, codes, strict=True) if code and vocabulary.unk not in code}
-    )
