@@ -9,7 +9,7 @@ from bench.report.quality import metric, stored
 from bench.report.rows import HEADLINE, Row
 from bench.report.table import DASH, Cell, Column
 
-CONSTRAINED = ("beam", "exact")  # decoders that walk the tree of identifiers and can write nothing else
+CONSTRAINED = ("beam", "certified", "exact")  # decoders that walk the tree of identifiers and can write nothing else
 ELSEWHERE = ("invalid_rate", "decode_steps")  # figures that have a column of their own, here or among the costs
 SHARES = ("_rate", "_use", "_share")  # ends of the names of figures between 0 and 1
 
