@@ -73,7 +73,9 @@ DIAGNOSTICS = (
     "collision rate: items that share their identifier with another, test-weighted: the same by test interactions; "
     "strict counts the target as the last item of its slot, expected lets a slot show one of its items at random, "
     "optimistic lets collisions cost nothing; invalid is the share of written lists that name no item, 0 by "
-    "construction where the decoder only follows identifiers; distinct tokens, entropy and shared prefix stand for "
+    "construction where the decoder only follows identifiers; beam differs is the share of up to 500 test users whose "
+    "target has another rank among the best 20 of an exact ranking, and beam excess by how much NDCG@10 of these users "
+    "is above the exact one; distinct tokens, entropy and shared prefix stand for "
     "each place of the identifier, first to last; a dash stands where a figure does not exist (vectors have no tokens, "
     "most schemes no codebook), where seeds differ in their number of places, or where the run is older than the figure"
 )

@@ -32,6 +32,7 @@ from bench.results.digests import TABLE
 from bench.results.saved import IDS
 from bench.results.write import Outcome
 from bench.runs import curves
+from bench.runs.beam_check import beam_check
 from bench.runs.fitting import fitted, language, told
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
@@ -90,6 +91,7 @@ class SchemeRun:
             "inference_seconds_per_1000_users": inference,
         }
         described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
+        described |= beam_check(best.recommender, ranks, self.split.test, self.decoding, self.accelerator)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
         remarks = [*request.warnings, *self.scheme.warnings(view)]
