@@ -12,8 +12,8 @@ from bench.errors import BenchError
 def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
     """The folder of a model: a local path, or ``name[@revision]`` on the hub, of which ``wanted`` patterns are fetched.
 
-    What cannot be had is a BenchError that says ``what`` was asked for and ends in ``hint``; nothing else is ever used
-    in its place.
+    A model that is not available is a BenchError that says ``what`` was asked for and ends in ``hint``; no other model
+    ever replaces it.
     """
     if Path(asked).is_dir():
         return Path(asked)

@@ -191,9 +191,9 @@ class Model:
         self.model.eval()
         valid = self.parts[1].inter_feat
         rows, lengths = _padded(valid, self.width)
-        place = torch.empty(len(self.items) + 1, dtype=torch.long)
-        place[self.items] = torch.arange(len(self.items))
-        targets = place[valid["item_id"]].numpy()
+        index = torch.empty(len(self.items) + 1, dtype=torch.long)
+        index[self.items] = torch.arange(len(self.items))
+        targets = index[valid["item_id"]].numpy()
         begins = np.flatnonzero(np.diff(valid["user_id"].numpy(), prepend=-1))  # a user's targets stand together
         user_rows = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(targets)))
         ranks = []

@@ -81,7 +81,7 @@ class RepeatSettings:
 class Repeat(Baseline):
     """The user's own items first, then what is popular: how far one gets without anything new.
 
-    Where no user takes an item twice, as in the Amazon reviews, it is popularity with the first places wasted.
+    Where no user takes an item twice, as in the Amazon reviews, it is popularity with the first ranks wasted.
     """
 
     name = "repeat"

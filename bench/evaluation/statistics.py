@@ -12,7 +12,7 @@ from bench.errors import BenchError
 Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
-COUNTS_AT_ONCE = 1 << 22  # how often a user was drawn, held for as many resamples as fit: 32 MB
+COUNTS_AT_ONCE = 1 << 22  # how often a user was drawn, kept for as many resamples as fit: 32 MB
 
 
 def interval(values: Floats, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
@@ -45,12 +45,12 @@ def resampled_means(columns: Floats, resamples: int = RESAMPLES, seed: int = 0) 
     users, generator = len(columns), np.random.default_rng(seed)
     first = columns[:1]  # taken off and put on again, so that a constant column stays one to the last bit
     varying = np.flatnonzero((columns != first).any(axis=1))  # most users have no hit and need no product
-    deviations, held = columns[varying] - first, max(1, COUNTS_AT_ONCE // users)
+    deviations, chunk = columns[varying] - first, max(1, COUNTS_AT_ONCE // users)
     parts = []
-    for start in range(0, resamples, held):
+    for start in range(0, resamples, chunk):
         drawn = (
             np.bincount(generator.integers(users, size=users, dtype=np.uint32), minlength=users)
-            for _ in range(min(held, resamples - start))
+            for _ in range(min(chunk, resamples - start))
         )
         counts = np.stack([found[varying] for found in drawn])
         parts.append(counts.astype(np.float64) @ deviations / users + first)

@@ -140,9 +140,9 @@ class VectorSetRecommender(Recommender):
         return len(self.ids) <= AT_ONCE and not self.ids.negatives
 
     def forward(self, batch: Batch) -> Tensor:
-        places, targets, count = required(batch, "items"), required(batch, "targets"), len(self.ids)
-        inside = places >= 0
-        items, rows = torch.unique(places[inside], return_inverse=True)
+        columns, targets, count = required(batch, "items"), required(batch, "targets"), len(self.ids)
+        inside = columns >= 0
+        items, rows = torch.unique(columns[inside], return_inverse=True)
         everything = self.vectors() if self._at_once else None
         table = self.vectors(items) if everything is None else everything[:, items]
         hidden = self._encoded(batch, table, rows)

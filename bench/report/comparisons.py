@@ -174,8 +174,8 @@ def family(pairs: Sequence[Pair], metrics: Sequence[str]) -> Family:
 def _with_seeds(pairs: Sequence[Pair], metrics: Sequence[str], differences: Floats, p: Floats) -> Floats:
     """``p [pairs, metrics]`` of tests over users, with what the seeds add."""
     rows = dict.fromkeys(row for pair in pairs for row in (pair.one, pair.other))
-    held = {(row, name): row.seeds_part(name) for row in rows for name in metrics}
-    parts = [held[pair.one, name] + held[pair.other, name] for pair in pairs for name in metrics]
+    seed_parts = {(row, name): row.seeds_part(name) for row in rows for name in metrics}
+    parts = [seed_parts[pair.one, name] + seed_parts[pair.other, name] for pair in pairs for name in metrics]
     return p_with_seeds(differences.ravel(), p.ravel(), parts).reshape(p.shape)
 
 

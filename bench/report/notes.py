@@ -74,8 +74,8 @@ DIAGNOSTICS = (
     "strict counts the target as the last item of its slot, expected lets a slot show one of its items at random, "
     "optimistic lets collisions cost nothing; invalid is the share of written lists that name no item, 0 by "
     "construction where the decoder only follows identifiers; distinct tokens, entropy and shared prefix stand for "
-    "each place of the identifier, first to last; a dash stands where a figure does not exist (vectors have no tokens, "
-    "most schemes no codebook), where seeds differ in their number of places, or where the run is older than the figure"
+    "each position of the identifier, first to last; a dash: no such value (vectors have no tokens, most schemes no "
+    "codebook), seeds that differ in the number of positions, or a run older than the value"
 )
 ZERO_SHOT = "identifiers are made from the catalogue, test histories are read only to rank; costs are the model's"
 JOINT = "one model for several data sets; only the items of this one are ranked, and costs are the model's"
@@ -86,7 +86,7 @@ SLICED = (
 )
 SLICES = SLICED + CUT_OFF.replace(";", ",")
 SLICED_DIFFERENCES = SLICED + ", of the difference"
-SEVERAL = (
+MULTI_TARGET = (
     "under split=global-temporal or ties=drop-order a user has several: Hit@k is the share of users with any of theirs "
     "among the first k, NDCG@k is a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 "
     "the mean of 1/rank of the first"
@@ -116,7 +116,7 @@ def under_each(rows: Sequence[Row], found: Contracts) -> list[Note]:
     """What stands under every table: the contract by name, what differs where there are several, the machine."""
     named = {name: {key: values[key] for key in SHORT if key in values} for name, values in _environments(rows).items()}
     contract = [Note("contract", _named(holder)) for holder in found.by_letter.values()]
-    contracts = _unequal(found) if found.several else contract
+    contracts = _unequal(found) if found.mixed else contract
     return [*_audit(rows, "summary"), *contracts, Note("environment", _alike(named))]
 
 
@@ -124,7 +124,7 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
     several = any(len(row.runs) > 1 for row in rows)
     return [
         Note("metrics", METRICS),
-        *([Note("targets", SEVERAL)] if any(map(_several, rows)) else []),
+        *([Note("targets", MULTI_TARGET)] if any(map(_several, rows)) else []),
         Note("strict", STRICT),
         Note("intervals", INTERVALS + CUT_OFF + (DEVIATION if several else "") + UNPAIRED),
         *of_noise(rows),
@@ -217,7 +217,7 @@ def _named(holder: Result) -> str:
 
 def _contracts(found: Contracts) -> list[Note]:
     holders = list(found.by_letter.values())
-    if not found.several:
+    if not found.mixed:
         return [Note("contract", f"{_named(holder)}: {settings(holder.contract)}") for holder in holders]
     same = settings(holders[0].contract, without=_unlike(found)) or "nothing"
     return [*_unequal(found), Note("the same", same)]
@@ -315,8 +315,8 @@ def _loaded(rows: Sequence[Row]) -> list[Note]:
 def _load(environment: Mapping[str, Scalar]) -> tuple[float, float]:
     """The higher load average, and the cores that the run used or could have used; 0 where they are not stored."""
 
-    def figure(name: str) -> float:
+    def number(name: str) -> float:
         return float(environment.get(name) or 0)
 
-    load = max(figure("load_average_start"), figure("load_average_end"))
-    return load, max(figure("cores_used"), figure("cpu_threads") * figure("processes"))
+    load = max(number("load_average_start"), number("load_average_end"))
+    return load, max(number("cores_used"), number("cpu_threads") * number("processes"))

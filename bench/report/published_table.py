@@ -82,10 +82,10 @@ def published_table(section: Section) -> Table | None:
 
 def _by_metric(published: Published, section: Section, row: Row, system: str) -> list[Claims]:
     data = section.dataset.name
-    held = store.claims(published, data, system)
+    claims = store.claims(published, data, system)
     return [
-        Claims(row, data, system, metric, [claim for claim in held if claim.metric == metric])
-        for metric in dict.fromkeys(claim.metric for claim in held)
+        Claims(row, data, system, metric, [claim for claim in claims if claim.metric == metric])
+        for metric in dict.fromkeys(claim.metric for claim in claims)
     ]
 
 

@@ -77,8 +77,8 @@ def _estimate(row: Row, name: str, kind: str) -> Estimate | None:
 
 
 def _of_kind(kind: str, name: str) -> Read:
-    def read(cell: Result) -> float | None:
-        return cell.item_groups[kind].metrics["strict"].get(name) if kind in cell.item_groups else None
+    def read(run: Result) -> float | None:
+        return run.item_groups[kind].metrics["strict"].get(name) if kind in run.item_groups else None
 
     return read
 

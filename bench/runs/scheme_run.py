@@ -89,7 +89,7 @@ class SchemeRun:
             **training_costs([state for _, state in done]),
             "inference_seconds_per_1000_users": inference,
         }
-        described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
+        described = diagnostics.stats(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
         remarks = [*request.warnings, *self.scheme.warnings(view)]
@@ -153,9 +153,9 @@ class SchemeRun:
                 self.seconds_between += watch.seconds
                 self.processor_between = total([self.processor_between, watch.processor_seconds])
 
-    def between(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+    def between(self, done: int, total: int, stats: Mapping[str, float]) -> None:
         """How far the scheme is with what it does between stages."""
-        told(self.bar)(done, total, figures)
+        told(self.bar)(done, total, stats)
 
     def start(self, stage: Stage, before: Trained | None) -> Backbone:
         """The backbone that a stage trains: a copy, so that what earlier stages came to stays as it was."""
@@ -217,7 +217,7 @@ class SchemeRun:
         return Trained(recommender, validation, self.snapshots(job), number), state
 
     def reporter(self, stage: Stage, bar: Bar) -> Progress:
-        """What a stage's training tells its figures."""
+        """What a stage's training tells its stats."""
         return curves.reporter(self.partial, stage.name, bar, self.accelerator.is_main_process)
 
     def validator(self, recommender: Recommender, bar: Bar) -> Callable[[], float]:

@@ -134,8 +134,8 @@ def transferred(
     origin = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
     warm = is_warm(split.train.sequences, len(ids))
     item_groups = by_group(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(ITEM_GROUPS)
-    return Outcome(*whole, costs, diagnostics.figures(ids, split.test.items), origin, item_groups)
-    described = diagnostics.figures(ids, split.test.items)
+    return Outcome(*whole, costs, diagnostics.stats(ids, split.test.items), origin, item_groups)
+    described = diagnostics.stats(ids, split.test.items)
     if seconds is not None and request.warnings:
         described["remarks"] = list(request.warnings)
     return Outcome(*whole, costs, described, model, item_groups)

@@ -17,7 +17,7 @@ from bench.evaluation.baseline import Baseline, TrainedBaseline
 from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores, from_slots
 from bench.model.recommender import Decoding, Recommender
 
-SCORED_AT_ONCE = 1 << 24  # item scores of a baseline held in memory at a time
+SCORED_AT_ONCE = 1 << 24  # item scores of a baseline in memory at a time
 
 
 def evaluate(

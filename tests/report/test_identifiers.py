@@ -1,4 +1,4 @@
-"""Identifiers read back from finished cells, and the items that are shown of them."""
+"""Identifiers read back from finished runs, and the items that are shown of them."""
 
 from __future__ import annotations
 

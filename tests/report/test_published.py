@@ -51,7 +51,7 @@ def claim(system: str = "SemID", data: str = "beauty", metric: str = "hit@10", s
 
 @pytest.fixture
 def ours(store: Store, tmp_path: Path) -> Result:
-    """A cell that everything may be compared with that was published about Beauty under leave-one-out."""
+    """A run that everything may be compared with that was published about Beauty under leave-one-out."""
     store("numeric/category", dataset="beauty")
     (found,) = load(tmp_path)
     return replace(found, contract={**STANDARD, **MODEL}, preset="standard", dataset=BEAUTY)

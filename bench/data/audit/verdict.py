@@ -1,4 +1,4 @@
-"""What the figures of an audit mean, in sentences."""
+"""What the statistics of an audit mean, in sentences."""
 
 from __future__ import annotations
 

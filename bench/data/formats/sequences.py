@@ -48,10 +48,10 @@ def p5(source: Source) -> Histories:
     return found
 
 
-def of_map(source: Source, held: Mapping[Any, Any]) -> Histories:
+def of_map(source: Source, items_by_user: Mapping[Any, Any]) -> Histories:
     """``{user: [item, …]}``. BenchError where a user has anything else."""
     found = {}
-    for user, items in held.items():
+    for user, items in items_by_user.items():
         if not isinstance(items, list | tuple) or any(isinstance(item, list | tuple | dict) for item in items):
             kind = type(items).__name__
             raise BenchError(f"'{source.path}': user '{user}' must have a list of items; got a {kind} of another kind")

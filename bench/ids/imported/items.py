@@ -66,17 +66,17 @@ class Matched:
     remarks: tuple[str, ...]
 
 
-def match(held: Mapping[str, Value], items: ItemTable, name: str, dataset: str) -> Matched:
+def match(by_key: Mapping[str, Value], items: ItemTable, name: str, dataset: str) -> Matched:
     """Identifiers of the file called ``name``, item by item. BenchError where the catalogue has none of its keys."""
     known = set(items.ids)
-    strangers = [key for key in held if key not in known]
-    if len(strangers) == len(held):
+    strangers = [key for key in by_key if key not in known]
+    if len(strangers) == len(by_key):
         raise BenchError(
-            f"none of the {len(held):,} items of '{name}' is in the catalogue of {dataset}: the file names "
+            f"none of the {len(by_key):,} items of '{name}' is in the catalogue of {dataset}: the file names "
             f"{examples(strangers)}, the catalogue {examples(items.ids)}; where keys are numbers, say whose: {HOW}"
         )
     empty: Value = ""
-    values = tuple(held.get(item) or empty for item in items.ids)
+    values = tuple(by_key.get(item) or empty for item in items.ids)
     missing = tuple(index for index, value in enumerate(values) if not value)
     remarks = (
         (
@@ -86,7 +86,7 @@ def match(held: Mapping[str, Value], items: ItemTable, name: str, dataset: str) 
         ),
         (
             strangers,
-            f"{len(strangers):,} of {len(held):,} items of '{name}' are not in the catalogue and are skipped: "
+            f"{len(strangers):,} of {len(by_key):,} items of '{name}' are not in the catalogue and are skipped: "
             f"{examples(strangers)}",
         ),
         *_shared(values, items),

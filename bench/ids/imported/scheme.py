@@ -55,8 +55,8 @@ class File(IdScheme):
         super().__init__(replace(asked, content=digest))
 
     def matched(self, train: TrainView) -> Matched:
-        held = keyed(self.found, self.path, self.named, self.beside)
-        return match(held, train.items, self.path.name, train.dataset)
+        by_key = keyed(self.found, self.path, self.named, self.beside)
+        return match(by_key, train.items, self.path.name, train.dataset)
 
     def warnings(self, train: TrainView) -> Sequence[str]:
         matched = self.matched(train)

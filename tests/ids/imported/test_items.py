@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.data.dataset import ItemTable
 from bench.data.idmaps import beside, numbers
 from bench.errors import BenchError
-from bench.ids.imported.formats import Found, by_place, read
+from bench.ids.imported.formats import Found, by_position, read
 from bench.ids.imported.items import keyed, match
 
 Written = Callable[..., Path]
@@ -123,6 +123,6 @@ def test_nested_maps_and_padded_rows_name_the_same_items(tmp_path: Path, named: 
     (tmp_path / "x.json").write_text(json.dumps(numbered if named else [[9, 9], *codes.values()]))
     path = tmp_path / "x.json"
     found = keyed(read(path, path.read_bytes()), path, tmp_path / named if named else None, beside(path))
-    assert {item: found[item] for item in codes} == {item: by_place(code) for item, code in codes.items()}
+    assert {item: found[item] for item in codes} == {item: by_position(code) for item, code in codes.items()}
     matched = match(found, ItemTable(tuple(codes), {}), "x.json", "toy")
     assert (matched.missing, len(matched.remarks)) == ((), 0 if named else 1)
