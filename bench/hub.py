@@ -24,7 +24,7 @@ def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
     name, _, revision = asked.partition("@")
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(wanted)))
-    except Exception as error:  # the hub client raises from a dozen families, all meaning 'not to be had'
+    except Exception as error:  # the hub client raises from a dozen families, all meaning 'not available'
         cause = textwrap.shorten(str(error), 160, placeholder=" …")
         raise BenchError(
             f"{what} '{asked}' is not available from the Hugging Face hub ({type(error).__name__}: {cause}); {hint}"

@@ -1,7 +1,7 @@
 """What RecBole 1.2.1 needs before it runs as meant on today's stack. Used in RecBole's own process alone.
 
 Each entry says what breaks; tests/baselines/test_shims.py fails for every one that RecBole no longer needs. Three more
-things are avoided rather than mended: ``recbole.quick_start`` (imports an old Ray), the command line (RecBole's
+things are avoided rather than patched: ``recbole.quick_start`` (imports an old Ray), the command line (RecBole's
 ``Config`` reads ``sys.argv``, so its process is started without one) and the data set name ``ml-100k`` (always read
 from RecBole's own folder). pandas must be below 3, where RecBole's in-place fills silently do nothing.
 """

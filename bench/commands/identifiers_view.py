@@ -24,10 +24,10 @@ def show(shown: Sequence[SchemeSummary]) -> None:
     if len(made) == 1:
         _print_one(console, made[0])
     elif made:
-        _print_several(console, made)
+        _print_schemes(console, made)
 
 
-def _print_several(console: Console, shown: Sequence[SchemeSummary]) -> None:
+def _print_schemes(console: Console, shown: Sequence[SchemeSummary]) -> None:
     """The stats of every scheme, then each item under all of them."""
     console.print(f"identifiers on [bold]{escape(shown[0].dataset)}[/]")
     table = Table(

@@ -113,8 +113,8 @@ def clash(entry: EntryPoint) -> str:
 
 def _offered(name: str, rivals: list[EntryPoint]) -> Dataset:
     """What a package's function returns. Whatever goes wrong in it is a BenchError that names the package."""
-    if taken := clash(rivals[0]):
-        raise BenchError(taken)
+    if conflict := clash(rivals[0]):
+        raise BenchError(conflict)
     make, what = load(name)
     try:
         found = make()

@@ -43,8 +43,8 @@ def own(user_rows: Ints, slot_ranks: Floats, codes: Ints, group_size: Ints) -> O
     _, slot_of = np.unique(user_rows * (int(codes.max()) + 1) + codes, return_inverse=True)
     targets = np.bincount(slot_of, np.isfinite(slot_ranks))  # one that is excluded is in no slot
     order = np.lexsort((codes, targets[slot_of] / group_size, slot_ranks, user_rows))
-    owner, rank, code = user_rows[order], slot_ranks[order], codes[order]
-    of_user = np.append(True, owner[1:] != owner[:-1])
+    user_row, rank, code = user_rows[order], slot_ranks[order], codes[order]
+    of_user = np.append(True, user_row[1:] != user_row[:-1])
     of_tie = of_user | np.append(True, rank[1:] != rank[:-1])
     of_slot = of_tie | np.append(True, code[1:] != code[:-1])
     target, slot = _number(np.ones(len(order), np.int64), of_user), _number(of_slot.astype(np.int64), of_user)

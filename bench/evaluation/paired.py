@@ -79,14 +79,14 @@ def _signed_sums(columns: Floats, permutations: int, seed: int) -> Iterator[Floa
     One bit for each user and permutation; users who are 0 everywhere have theirs drawn and left unused.
     """
     users, generator = len(columns), np.random.default_rng(seed)
-    telling = np.flatnonzero(columns.any(axis=1))
-    values = columns[telling]
+    informative = np.flatnonzero(columns.any(axis=1))
+    values = columns[informative]
     whole = values.sum(axis=0)
     width, chunk = -(-users // 8), max(1, FLIPS_AT_ONCE // users)
     for start in range(0, permutations, chunk):
         rows = min(chunk, permutations - start)
         bits = np.frombuffer(generator.bytes(rows * width), np.uint8).reshape(rows, width)
-        swapped = np.unpackbits(bits, axis=1)[:, telling].astype(np.float64)
+        swapped = np.unpackbits(bits, axis=1)[:, informative].astype(np.float64)
         yield whole - 2 * (swapped @ values)
 
 

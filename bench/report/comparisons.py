@@ -126,8 +126,8 @@ class Family:
         index = self.pair_index[frozenset((pair.one, pair.other))]
         p, corrected = self.p[index].tolist(), self.corrected[index].tolist()
         return {
-            name: _comparison(pair, name, raw, mended)
-            for name, raw, mended in zip(self.metrics, p, corrected, strict=True)
+            name: _comparison(pair, name, raw, corrected_p)
+            for name, raw, corrected_p in zip(self.metrics, p, corrected, strict=True)
         }
 
     def holds(self, one: Row, other: Row) -> bool:

@@ -10,7 +10,7 @@ from bench.report.rows import HEADLINE, Row
 from bench.report.table import DASH, Cell, Column
 
 CONSTRAINED = ("beam", "exact")  # decoders that walk the tree of identifiers and can write nothing else
-ELSEWHERE = ("invalid_rate", "decode_steps")  # statistics that have a column of their own, here or among the costs
+OWN_COLUMN = ("invalid_rate", "decode_steps")  # statistics that have a column of their own, here or among the costs
 SHARES = ("_rate", "_use", "_share")  # ends of the names of statistics between 0 and 1
 
 
@@ -55,7 +55,7 @@ def _further(rows: Sequence[Row]) -> list[Column]:
     return [
         column
         for key, column in zip(keys, columns, strict=True)
-        if key not in ELSEWHERE and any(cell.value is not None for cell in column.cells)
+        if key not in OWN_COLUMN and any(cell.value is not None for cell in column.cells)
     ]
 
 

@@ -121,12 +121,12 @@ def under_each(rows: Sequence[Row], found: Contracts) -> list[Note]:
 
 
 def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
-    several = any(len(row.runs) > 1 for row in rows)
+    multi_seed = any(len(row.runs) > 1 for row in rows)
     return [
         Note("metrics", METRICS),
-        *([Note("targets", MULTI_TARGET)] if any(map(_several, rows)) else []),
+        *([Note("targets", MULTI_TARGET)] if any(map(_multi_target, rows)) else []),
         Note("strict", STRICT),
-        Note("intervals", INTERVALS + CUT_OFF + (DEVIATION if several else "") + UNPAIRED),
+        Note("intervals", INTERVALS + CUT_OFF + (DEVIATION if multi_seed else "") + UNPAIRED),
         *of_noise(rows),
         Note("marks", MARKED),
         *([Note(DAGGER, DAGGER_MEANS)] if marked else []),
@@ -144,7 +144,7 @@ def _remarks(rows: Sequence[Row]) -> list[Note]:
     return [Note("remarks", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
 
 
-def _several(row: Row) -> bool:
+def _multi_target(row: Row) -> bool:
     contract = row.first.contract
     return contract.get("split") == "global-temporal" or contract.get("ties") == "drop-order"
 

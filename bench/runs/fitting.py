@@ -36,8 +36,8 @@ def fitted(
     """The identifiers and what they took, from the cache where the same scheme was fitted on the same view before."""
     train = replace(train, cache=results / "cache", cached_seconds=[])
     path = results / "cache" / "ids" / f"{fit_key(scheme, train)}.safetensors"
-    for remark in scheme.warnings(train):
-        display.say(f"{title}: {remark}")
+    for warning in scheme.warnings(train):
+        display.say(f"{title}: {warning}")
     if path.exists():
         return storage.load(path)
     watch = Stopwatch()

@@ -40,7 +40,7 @@ SETTINGS = {
 }
 
 
-SEVERAL = ("recbole-pop",)  # under the global-time split, with several targets of a user
+MULTI_TARGET = ("recbole-pop",)  # under the global-time split, with several targets of a user
 EXCLUDING = ("sasrec/bpr", "hgn", "itemknn", "recbole-pop")  # validated without what a user already has
 SHOWN = {"sasrec/bpr": 3, "recbole-pop": 3}  # of up to eight items; others are shown all
 
@@ -110,7 +110,7 @@ def facts(
         data = sources.find("ml-100k") if name == "sasrec/ce" else toy
         cap = SHOWN.get(name, 12)
         splits[name] = leave_one_out(data, seed=1, max_history=cap)
-        if name in SEVERAL:
+        if name in MULTI_TARGET:
             begins = np.repeat(np.arange(40) / 5, toy.sequences.lengths)  # users come one after the other
             splits[name] = global_time(replace(toy, times=toy.times + begins), seed=1, max_history=cap)
         folder.mkdir()

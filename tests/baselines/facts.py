@@ -192,10 +192,10 @@ def drops_the_oldest(model: Any) -> bool:
 
 
 def bert4rec(model: Any) -> dict[str, bool]:
-    return {"drops": drops_the_oldest(model), "nan": unmasked(model, mended=False), "mended": unmasked(model, True)}
+    return {"drops": drops_the_oldest(model), "nan": unmasked(model, patched=False), "patched": unmasked(model, True)}
 
 
-def unmasked(model: Any, mended: bool) -> bool:
+def unmasked(model: Any, patched: bool) -> bool:
     """Whether a batch without a masked place has a loss that is no number."""
     from recbole.data.interaction import Interaction
 
@@ -205,7 +205,7 @@ def unmasked(model: Any, mended: bool) -> bool:
     nothing = torch.zeros(2, places, dtype=torch.long)
     fields = (net.MASK_ITEM_SEQ, net.POS_ITEMS, net.NEG_ITEMS, net.MASK_INDEX)
     batch = Interaction(dict(zip(fields, (row, nothing, nothing, nothing), strict=True)))
-    loss = shims.masked_loss(net, batch) if mended else net.calculate_loss(batch)
+    loss = shims.masked_loss(net, batch) if patched else net.calculate_loss(batch)
     loss.backward()
     return bool(loss.isnan())
 

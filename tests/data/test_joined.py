@@ -29,7 +29,7 @@ def made(name: str, rows: list[list[int]], items: int, column: str = "title", fi
 
 
 @st.composite
-def several(draw: st.DrawFn) -> list[Dataset]:
+def dataset_lists(draw: st.DrawFn) -> list[Dataset]:
     found = []
     for name in ("a", "b", "c")[: draw(st.integers(2, 3))]:
         items = draw(st.integers(1, 6))
@@ -39,7 +39,7 @@ def several(draw: st.DrawFn) -> list[Dataset]:
     return found
 
 
-@given(several())
+@given(dataset_lists())
 def test_every_user_keeps_its_items_and_no_two_data_sets_share_any(parts: list[Dataset]) -> None:
     joined = join(parts)
     expected, texts = [], []
@@ -64,7 +64,7 @@ def test_every_user_keeps_its_items_and_no_two_data_sets_share_any(parts: list[D
     assert joined.notes == tuple(f"{part.name}: {part.name} is small" for part in parts)
 
 
-@given(several(), st.integers(1, 4), st.booleans())
+@given(dataset_lists(), st.integers(1, 4), st.booleans())
 def test_a_split_of_the_whole_is_on_each_part_the_split_of_the_part(
     parts: list[Dataset], cap: int, shown: bool
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_split_of_the_whole_is_on_each_part_the_split_of_the_part(
         assert plain(restricted(whole, part, at)) == plain(leave_one_out(part, 3, cap, shown))
 
 
-@given(several())
+@given(dataset_lists())
 def test_histories_of_a_part_stay_owned_by_users_of_the_whole(parts: list[Dataset]) -> None:
     joined = join(parts)
     whole = leave_one_out(joined)

@@ -68,7 +68,7 @@ def test_every_item_has_its_own_row_in_whatever_order_they_come(
     found = bound(str(path), items)
     assert found.vectors.tolist() == [vectors[int(item)].tolist() for item in items.ids]
     assert found.known.all()
-    assert found.remarks[1:] == (f"1 rows of '{path.name}' are of no item of the catalogue: left out",)
+    assert found.warnings[1:] == (f"1 rows of '{path.name}' are of no item of the catalogue: skipped",)
 
 
 @pytest.mark.parametrize("listed", [".ids.txt", ".ids.json", ".item2id", ".items.txt"])

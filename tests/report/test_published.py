@@ -236,7 +236,7 @@ def test_broken_values_are_never_compared(ours: Result) -> None:
     ("settings", "said"),
     [({"epochs": 8}, ["our preset 'cpu': epochs 8, below 20"]), ({"epochs": 30}, []), ({"epochs": 20}, []), ({}, [])],
 )
-def test_a_baseline_is_judged_by_its_data_view_and_its_own_budget(
+def test_a_baseline_is_checked_by_its_data_view_and_its_own_budget(
     ours: Result, settings: dict[str, Any], said: list[str]
 ) -> None:
     """Not by the name of its preset, which does not say what was changed in it."""

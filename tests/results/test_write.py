@@ -128,8 +128,8 @@ def test_a_baseline_has_neither_identifiers_nor_training(split: Split, request_:
 
 
 def test_nobody_trains_or_validates_in_a_zero_shot_test(split: Split) -> None:
-    several = [replace(part, counts=np.ones(len(part), np.int64)) for part in (split.validation, split.test)]
-    dated = replace(split, validation=several[0], test=several[1])
+    parts = [replace(part, counts=np.ones(len(part), np.int64)) for part in (split.validation, split.test)]
+    dated = replace(split, validation=parts[0], test=parts[1])
     every = split_facts(dated)
     assert list(every)[3:] == ["train_interactions", "validation_targets", "test_targets"]
     assert all(every.values())

@@ -341,9 +341,7 @@ def test_all_leaves_out_what_cannot_be_tested_on_the_unseen(
     assert said.code == 0, said.err
     left = "skipped in 'all' on toy+park: pop: --zero-shot moor was asked for, but baseline pop scores only items "
     assert sum(line.startswith(left) for line in said.err.splitlines()) == 1
-    assert {folder.parent.parent.name.partition("@")[0] for folder in run_folders(tmp_path)} == {
-        "textual.title"
-    }
+    assert {folder.parent.parent.name.partition("@")[0] for folder in run_folders(tmp_path)} == {"textual.title"}
     alone = [word for word in words if word != "--id-scheme" and word != "textual/title"]
     said = bench(*alone, "--baseline=all", "--results", tmp_path / "alone")
     assert said.code == 1

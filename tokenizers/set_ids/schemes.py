@@ -116,7 +116,7 @@ class VectorSet(IdScheme):
     def warnings(self, train: TrainView) -> Sequence[str]:
         """Where vectors from files come from."""
         words = text.warnings(train.items, self.settings) if isinstance(self.settings, TextSettings) else ()
-        given = embeddings.bound(self.file, train.items, trained_items(train)).remarks if self.file else ()
+        given = embeddings.bound(self.file, train.items, trained_items(train)).warnings if self.file else ()
         return [*words, *given]
 
     def identifiers(self, train: TrainView, *features: Feature) -> VectorIds:

@@ -153,9 +153,9 @@ def _matrix(sequences: Sequences, items: int) -> sparse.csr_array:
 
 def _cosines(task: Task) -> sparse.csr_array:
     """``[items, items]`` between the sets of users of two items; none between an item and itself."""
-    taken = _matrix(task.train, task.items)
-    users = np.maximum(np.asarray(taken.sum(axis=0)).ravel(), 1)
-    scaled = sparse.csr_array(taken @ sparse.diags_array(users**-0.5))
+    user_item = _matrix(task.train, task.items)
+    users = np.maximum(np.asarray(user_item.sum(axis=0)).ravel(), 1)
+    scaled = sparse.csr_array(user_item @ sparse.diags_array(users**-0.5))
     found = sparse.csr_array(scaled.T @ scaled)
     found.setdiag(0)
     found.eliminate_zeros()

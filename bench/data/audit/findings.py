@@ -59,13 +59,13 @@ class Audit:
 def audit(dataset: Dataset, draws: int = DRAWS) -> Audit:
     """Of a data set with at least one interaction. Toys takes ten seconds; of a large one a sample is counted."""
     lengths = dataset.sequences.lengths
-    taken = np.bincount(dataset.sequences.values, minlength=len(dataset.items))
+    popularity = np.bincount(dataset.sequences.values, minlength=len(dataset.items))
     return Audit(
         dataset.name,
         statistics(dataset),
         order(dataset),
         texts(dataset.items),
-        (int(lengths.min()), int(taken.min())),
+        (int(lengths.min()), int(popularity.min())),
         int(merged(dataset.users).sum()),
         strength(dataset, draws),
     )

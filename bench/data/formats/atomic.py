@@ -130,7 +130,7 @@ def _read_items(path: Path, item_ids: tuple[str, ...]) -> tuple[ItemTable, tuple
     unused = len(row_of) + silent - len(item_ids)
     counts = {
         f"{silent:,} of {len(item_ids):,} items are not in {path.name}: their text is empty": silent,
-        f"{unused:,} items of {path.name} have no interaction: left out of the catalogue": unused,
+        f"{unused:,} items of {path.name} have no interaction: not in the catalogue": unused,
         f"{marked:,} texts of {path.name} held markup, such as tags and entities escaped twice: taken out": marked,
     }
     return ItemTable(item_ids, text), tuple(note for note, count in counts.items() if count)

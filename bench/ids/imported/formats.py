@@ -54,8 +54,8 @@ def locate(asked: str) -> Path:
     for pattern in IN_FOLDERS:
         found = sorted(path.glob(pattern))
         if len(found) > 1:
-            several = ", ".join(file.name for file in found[:5])
-            raise BenchError(f"the folder '{path}' holds several files of identifiers ({several}); name one of them")
+            names = ", ".join(file.name for file in found[:5])
+            raise BenchError(f"the folder '{path}' holds several files of identifiers ({names}); name one of them")
         if found:
             return found[0]
     raise BenchError(f"the folder '{path}' holds no file of identifiers; looked for {', '.join(IN_FOLDERS)}")

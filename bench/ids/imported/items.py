@@ -63,7 +63,7 @@ class Matched:
 
     values: tuple[Value, ...]
     missing: tuple[int, ...]
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def match(by_key: Mapping[str, Value], items: ItemTable, name: str, dataset: str) -> Matched:
@@ -78,7 +78,7 @@ def match(by_key: Mapping[str, Value], items: ItemTable, name: str, dataset: str
     empty: Value = ""
     values = tuple(by_key.get(item) or empty for item in items.ids)
     missing = tuple(index for index, value in enumerate(values) if not value)
-    remarks = (
+    warnings = (
         (
             missing,
             f"{len(missing):,} of {len(items):,} items have no identifier in '{name}': "
@@ -91,11 +91,11 @@ def match(by_key: Mapping[str, Value], items: ItemTable, name: str, dataset: str
         ),
         *_shared(values, items),
     )
-    return Matched(values, missing, tuple(remark for some, remark in remarks if some))
+    return Matched(values, missing, tuple(warning for some, warning in warnings if some))
 
 
 def _shared(values: Sequence[Value], items: ItemTable) -> list[tuple[bool, str]]:
-    """A remark on items that the file gives one identifier."""
+    """A warning on items that the file gives one identifier."""
     groups: dict[Value, list[int]] = {}
     for item, value in enumerate(values):
         groups.setdefault(value, []).append(item)

@@ -117,7 +117,7 @@ def test_what_had_to_be_decided_is_noted() -> None:
     dataset = read(rows, known)
     assert dataset.notes == (
         "1 of 2 items are not in d.item: their text is empty",
-        "2 items of d.item have no interaction: left out of the catalogue",
+        "2 items of d.item have no interaction: not in the catalogue",
         repeated,
     )
     assert dataset.items.text == {"title": ("A", ""), "brand": ("x", "")}

@@ -92,12 +92,12 @@ def test_what_does_not_agree_is_counted(seen: dict[str, str]) -> None:
         expected.append(f"{len(seen) - len(known)} of {len(seen)} items of 'ids.txt' are not in the catalogue")
     if shared:
         expected.append(f"{shared} items share their identifier with another, as ")
-    assert len(found.remarks) == len(expected)
-    assert all(remark.startswith(start) for remark, start in zip(found.remarks, expected, strict=True))
+    assert len(found.warnings) == len(expected)
+    assert all(warning.startswith(start) for warning, start in zip(found.warnings, expected, strict=True))
 
 
 def test_examples_are_named() -> None:
-    said = match({"A": "red", "B": "red", "Q": "blue"}, LETTERS, "ids.txt", "letters").remarks
+    said = match({"A": "red", "B": "red", "Q": "blue"}, LETTERS, "ids.txt", "letters").warnings
     assert said == (
         "4 of 6 items have no identifier in 'ids.txt': 'C', 'D', 'E', ...",
         "1 of 3 items of 'ids.txt' are not in the catalogue and are skipped: 'Q'",
@@ -125,4 +125,4 @@ def test_nested_maps_and_padded_rows_name_the_same_items(tmp_path: Path, named: 
     found = keyed(read(path, path.read_bytes()), path, tmp_path / named if named else None, beside(path))
     assert {item: found[item] for item in codes} == {item: by_position(code) for item, code in codes.items()}
     matched = match(found, ItemTable(tuple(codes), {}), "x.json", "toy")
-    assert (matched.missing, len(matched.remarks)) == ((), 0 if named else 1)
+    assert (matched.missing, len(matched.warnings)) == ((), 0 if named else 1)

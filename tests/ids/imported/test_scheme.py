@@ -38,7 +38,7 @@ def test_codes_are_tokens_of_a_private_vocabulary(written: Written, made: Made, 
     assert ids.vocabulary.size == 3 + 4
     assert not ids.vocabulary.language_model
     assert ids.template == Template()
-    assert ids.groups.tolist()[0] == ids.groups.tolist()[1]  # given as they are: reported, not mended
+    assert ids.groups.tolist()[0] == ids.groups.tolist()[1]  # given as they are: reported, not patched
     assert scheme.warnings(train) == (
         "2 items share their identifier with another, as '<a_0> <b_2>' is that of 'A1', 'B2'",
     )
