@@ -79,7 +79,7 @@ def export(plan: Plan, out: Path) -> None:
         ids, items = view.made(view.schemes[0]), view.dataset.items
         changed = view.trained(view.schemes[0], ids)[1]
     exchange.write(ids, items, out)
-    first = f"; of {ids.variants} identifiers each the first, which is ranked" if ids.variants > 1 else ""
+    first = f"; of {ids.variants} identifiers of each item, the first (the one ranked)" if ids.variants > 1 else ""
     Display().say(f"written: {out}, {len(ids):,} items{first}")
     if changed:
         Display().say(f"these are from before training, which changed {changed:,} of them: export the run's folder")

@@ -44,7 +44,7 @@ def global_time(
         users = np.flatnonzero(kept & (ends > begins))
         if not len(users):
             raise BenchError(
-                f"split=global-temporal leaves nobody to {part} on '{dataset.name}': no user has {FEWEST} or more "
+                f"split=global-temporal leaves no user to {part} on '{dataset.name}': no user has {FEWEST} or more "
                 f"interactions among the first 80 % and one in that part; use a larger data set or "
                 "--split leave-one-out"
             )

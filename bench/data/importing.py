@@ -61,7 +61,7 @@ class Options:
         if self.duplicates not in RULES:
             raise unknown("rule for --duplicates", self.duplicates, RULES)
         if self.k_core < 0:
-            raise BenchError(f"--k-core must be 0, for all, or more; got {self.k_core}")
+            raise BenchError(f"--k-core must be 0 (keep all) or more; got {self.k_core}")
 
 
 @dataclass(frozen=True)
@@ -233,8 +233,8 @@ def _gather(log: Log, used: Sequence[Part], options: Options) -> None:
             near = columns.likely_time(part.table.columns)
             if near and not part.roles.time and options.roles.time != columns.NO_TIME:
                 raise BenchError(
-                    f"'{part.name}' has no column that is surely of time stamps; is '{near}' meant? Name it with "
-                    f"--time, or say --time {columns.NO_TIME}: the order of the file then stands for that of time"
+                    f"'{part.name}' has no column that is clearly the time stamp; is '{near}' meant? Name it with "
+                    f"--time, or use --time {columns.NO_TIME} to take the order of the file"
                 )
             if options.min_rating is not None and not part.roles.rating:
                 raise BenchError(

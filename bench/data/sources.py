@@ -84,7 +84,7 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     folder = None if os.sep in name_or_path or "/" in name_or_path else _located(name_or_path, data_dir)
     if folder is not None and path.is_dir() and path.resolve() != folder.resolve():
         raise BenchError(
-            f"'{name_or_path}' is both a folder here and a data set in '{folder.parent}'; say ./{name_or_path} for the "
+            f"'{name_or_path}' is both a folder here and a data set in '{folder.parent}'; use ./{name_or_path} for the "
             f"one, {folder} for the other"
         )
     if (path.is_dir() and folder is None) or os.sep in name_or_path or "/" in name_or_path:

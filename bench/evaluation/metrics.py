@@ -75,7 +75,7 @@ def summarize(ranks: Floats, cutoffs: Sequence[int] = CUTOFFS, complete: bool = 
 
 def _weighted(ranks: Floats, weights: Floats, cutoffs: Sequence[int], complete: bool) -> dict[str, float]:
     if not len(ranks):
-        raise BenchError("metrics were asked for over no users; at least one evaluated user is needed")
+        raise BenchError("metrics need at least one evaluated user; got none")
     return {name: float((per_user(ranks, name) * weights).mean()) for name in names(cutoffs, complete)}
 
 

@@ -115,7 +115,7 @@ def p_with_seeds(differences: Floats, p: Floats, seeds: Sequence[SeedsPart]) -> 
     """
     if not len(differences) == len(p) == len(seeds):
         counts = f"{len(differences)}, {len(p)} and {len(seeds)}"
-        raise BenchError(f"differences, p and seeds' parts must be as many as each other; got {counts}")
+        raise BenchError(f"differences, p and seeds' parts must have one length; got {counts}")
     variance = np.array([part.variance for part in seeds])
     found: Floats = np.array(p, np.float64)
     wide = (variance > 0) & (found < 1)

@@ -28,7 +28,7 @@ def interval(values: Floats, level: float = 0.95, resamples: int = RESAMPLES, se
 def ends(means: Floats, level: float = 0.95) -> tuple[float, float]:
     """The middle ``level`` of resampled means ``[resamples]``."""
     if not 0 < level < 1:
-        raise BenchError(f"confidence level {level} is impossible; it lies between 0 and 1, such as 0.95")
+        raise BenchError(f"the confidence level must lie between 0 and 1, such as 0.95; got {level}")
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
@@ -60,5 +60,5 @@ def resampled_means(columns: Floats, resamples: int = RESAMPLES, seed: int = 0) 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean over seeds and the sample standard deviation (n - 1), which one seed does not have."""
     if not len(values):
-        raise BenchError("a mean over seeds was asked for over no runs; at least one finished run is needed")
+        raise BenchError("a mean over seeds needs at least one finished run; got none")
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None

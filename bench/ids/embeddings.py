@@ -136,7 +136,7 @@ def _named(path: Path, count: int) -> list[str]:
     source = _list_of(path)
     if source is None:
         raise BenchError(
-            f"'{path}' does not say which item each of its {count:,} rows is, and no order can be taken for granted; "
+            f"'{path}' does not name the items of its {count:,} rows, and bench assumes no order; "
             f"put {LISTS} beside it, or give a .parquet with the columns {' and '.join(COLUMNS)}"
         )
     known = numbers(source)

@@ -58,7 +58,7 @@ class TextSettings:
 
     def __post_init__(self) -> None:
         if self.dimensions < 0:
-            raise BenchError(f"dimensions must be 0, for those of the encoder, or more; got {self.dimensions}")
+            raise BenchError(f"dimensions must be 0 (those of the encoder) or more; got {self.dimensions}")
 
 
 def embed(train: TrainView, settings: TextSettings) -> Embeddings:

@@ -133,7 +133,7 @@ class SchemeRun:
         self.seconds_between += sum(cached_seconds)
         self.processor_between = None if cached_seconds else self.processor_between
         if trained is None:
-            raise BenchError(f"the stages of {self.scheme.name} are none; at least one must be yielded")
+            raise BenchError(f"{self.scheme.name} yielded no stage; at least one is needed")
         return stage.value or trained, done
 
     def next_stage(self, stages: Generator[Stage, Any, Any], trained: Trained | None) -> Stage | StopIteration:
@@ -176,8 +176,8 @@ class SchemeRun:
         pretrained = backbone.load(name, dropout)
         if pretrained.whole_words is not None and not self.contract.whole_words:
             raise BenchError(
-                f"backbone '{name}' was trained with whole-word embeddings, which this contract leaves out; "
-                "use them with --set whole_words=true, or give another backbone"
+                f"backbone '{name}' was trained with whole-word embeddings, which this contract does not use; "
+                "add --set whole_words=true, or give another backbone"
             )
         if ids.vocabulary.language_model:
             return pretrained

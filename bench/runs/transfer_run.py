@@ -88,7 +88,7 @@ def _refuse_wording(contract: Contract) -> None:
     if asked and backbone.is_scratch(contract.backbone):
         raise BenchError(
             f"{asked[0]} needs identifiers in a language model's words, but backbone '{contract.backbone}' starts from "
-            "scratch and has none; give a pretrained one and a scheme that uses its words, or leave this out"
+            "scratch and has none; give a pretrained one and a scheme that uses its words, or drop this"
         )
 
 

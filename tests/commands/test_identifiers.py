@@ -66,7 +66,7 @@ def test_the_data_set_may_come_first_as_in_a_run(bench: Bench, toy_folder: Path,
     both = bench("ids", "show", "numeric", "--dataset", toy_folder, "--id-scheme", "textual/title", *words)
     assert both.code == 1
     assert both.err.splitlines()[-1] == (
-        "bench: --id-scheme and --dataset say all there is to show; leave out 'numeric', or one of the two"
+        "bench: --id-scheme and --dataset name all there is to show; drop 'numeric', or one of the two"
     )
 
 

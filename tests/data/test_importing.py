@@ -194,7 +194,7 @@ def test_pre_split_prefixes_become_histories(tmp_path: Path, cap: int) -> None:
         )
     assert sequences(read([tmp_path]).dataset) == HISTORIES
     put(tmp_path, "Toys.test.inter", "user_id:token\titem_id_list:token_seq\titem_id:token\nu0\t001 002\t003\n")
-    with pytest.raises(BenchError, match="is not the one that other lines tell"):
+    with pytest.raises(BenchError, match="differs from that of other lines"):
         read([tmp_path])
 
 
@@ -443,9 +443,9 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
             "x.csv",
             lines(HEADER, ("u", "a", "5/6/2024")),
             {},
-            r"row 1: time '5/6/2024'; needed is a number or an ISO date",
+            r"row 1: time '5/6/2024'; expected a number or an ISO date",
         ),
-        ("x.csv", lines(HEADER, ("u", "a", 1), ("u", "b", "x")), {}, r"row 2: time 'x'; needed is a finite number"),
+        ("x.csv", lines(HEADER, ("u", "a", 1), ("u", "b", "x")), {}, r"row 2: time 'x'; expected a finite number"),
         ("x.csv", lines(HEADER, ("u", "a", NOW), ("u", "b", NOW * 1000)), {}, "the column mixes seconds"),
         ("x.csv", lines(HEADER), {}, "no interaction is left of 0 rows"),
         ("x.csv", lines(HEADER, ("", "a", 1)), {}, "no interaction is left of 1 rows: 1 lack a user"),

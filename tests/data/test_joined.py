@@ -152,7 +152,7 @@ def test_one_name_twice_is_refused() -> None:
     datasets = [made(name, [[0, 1, 0]], 2, first=first) for name, first in [("a", 0), ("b", 9), ("a", 20)]]
     with pytest.raises(BenchError) as caught:
         join(datasets)
-    assert str(caught.value) == "'a+b+a' joins 'a' to itself; every data set of a joined one needs another name"
+    assert str(caught.value) == "'a+b+a' joins 'a' to itself; join data sets of different names"
 
 
 def test_an_id_that_looks_like_a_name_and_an_id_is_refused() -> None:

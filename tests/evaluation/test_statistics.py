@@ -88,7 +88,7 @@ def test_a_paired_difference_is_surer_than_its_parts() -> None:
     [
         (np.empty(0), 0.95, "at least one user"),
         (np.array([0.1, np.nan]), 0.95, "finite"),
-        (np.ones(3), 95, "level 95 is impossible"),
+        (np.ones(3), 95, "such as 0.95; got 95"),
     ],
 )
 def test_impossible_requests(values: np.ndarray, level: float, message: str) -> None:

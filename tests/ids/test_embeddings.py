@@ -80,16 +80,14 @@ def test_every_list_beside_it_names_the_rows(tmp_path: Path, listed: str) -> Non
 def test_the_item_table_beside_it_does_not_name_the_rows(tmp_path: Path) -> None:
     """Its order is that of a data set's files, and vectors come in the order of whoever made them."""
     path = write(tmp_path, "npy", ["c", "a", "b"], VECTORS[[2, 0, 1]], ".item")
-    assert "does not say which item each of its 3 rows is" in refused(path)
+    assert "does not name the items of its 3 rows" in refused(path)
 
 
 def test_rows_that_nobody_names_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", VECTORS)
-    assert re.search(
-        r"does not say which item each of its 3 rows is, .* put NAME\.ids\.txt", refused(tmp_path / "v.npy")
-    )
+    assert re.search(r"does not name the items of its 3 rows, .* put NAME\.ids\.txt", refused(tmp_path / "v.npy"))
     save_file({"x": VECTORS}, tmp_path / "w.safetensors")
-    assert "does not say which item each of its 3 rows is" in refused(tmp_path / "w.safetensors")
+    assert "does not name the items of its 3 rows" in refused(tmp_path / "w.safetensors")
     (tmp_path / "v.ids.txt").write_text("a\nb\n")
     assert "has 3 rows, but" in refused(tmp_path / "v.npy")
     (tmp_path / "v.ids.txt").unlink()

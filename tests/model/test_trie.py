@@ -145,7 +145,7 @@ def test_a_tree_of_candidates_is_that_of_a_catalogue_without_the_others(codes: l
 
 
 def test_a_tree_of_nothing_is_refused() -> None:
-    with pytest.raises(BenchError, match="a ranking of no item was asked for"):
+    with pytest.raises(BenchError, match="ranking needs at least one candidate"):
         Trie.among(TokenIds.from_lists([[3], [4]], VOCABULARY), np.zeros(2, bool))
 
 

@@ -149,7 +149,7 @@ def test_the_saved_model_opens_in_transformers(runs: Path, run_folders: RunFolde
         (lambda saved: saved.recommend(["i3"]), "unknown item 'i3'; did you mean"),
         (lambda saved: saved.recommend([50]), "ids of items are text; got int 50; write '50'"),
         (lambda saved: saved.recommend(["i03", "lego"]), "unknown item 'lego'; items are named as in the item file"),
-        (lambda saved: saved.recommend(["i03"], k=0), "k is how many items to recommend, 1 or more; got 0"),
+        (lambda saved: saved.recommend(["i03"], k=0), "k, the number of items to recommend, must be 1 or more; got 0"),
         (lambda saved: saved.recommend("i03"), "a history is a list of item ids; got a text in ['i03']"),
         (lambda saved: saved.recommend_many(["i03", "i04"]), "a history is a list of item ids"),
     ],

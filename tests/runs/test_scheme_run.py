@@ -348,7 +348,7 @@ def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
     again = ["run", "--id-scheme=textual/title", *quick, f"--set=backbone={tmp_path / 'second'}", "--set=max_steps=1"]
     refused = bench(*again, "--results", tmp_path / "results")
     assert refused.code == 1
-    assert "was trained with whole-word embeddings, which this contract leaves out" in refused.err
+    assert "was trained with whole-word embeddings, which this contract does not use" in refused.err
 
 
 @pytest.mark.parametrize("scheme", ["numeric", "textual/title", "set"])

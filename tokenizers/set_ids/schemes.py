@@ -35,7 +35,7 @@ class Common:
 
     def __post_init__(self) -> None:
         if self.negatives < 0:
-            raise BenchError(f"setting 'negatives' must be 0, for the whole catalogue, or more; got {self.negatives}")
+            raise BenchError(f"setting 'negatives' must be 0 (the whole catalogue) or more; got {self.negatives}")
 
 
 @dataclass(frozen=True)

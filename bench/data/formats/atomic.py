@@ -164,7 +164,7 @@ def _read_table(path: Path, needed: Iterable[str]) -> tuple[dict[str, str], byte
     header, _, body = data.partition(b"\n")
     body = body.rstrip(b"\n")
     if not data.strip():
-        raise BenchError(f"{path} is empty; needed are a header with {', '.join(needed)}, and rows")
+        raise BenchError(f"{path} is empty; expected a header with {', '.join(needed)}, and rows")
     columns = _columns(path, header.decode(), needed)
     if not body:
         raise BenchError(f"{path}, line 1: a header and no rows")

@@ -23,7 +23,7 @@ ABSENT = -(2**63)
 NUMBER, DATE, DECIMAL = "number", "date", "decimal"
 BILLION = 10**9
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-ISO = "needed is a number or an ISO date such as 2024-01-31 or 2024-01-31T12:00:00Z"
+ISO = "expected a number or an ISO date such as 2024-01-31 or 2024-01-31T12:00:00Z"
 DATES = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?(Z|z| UTC|[+-]\d\d(?::?\d\d)?)?)?")
 UNITS = {10**9: "seconds", 10**6: "milliseconds", 10**3: "microseconds", 1: "nanoseconds"}
 # The least number, its unit, and whether it is one: what a clock shows between 1990 and 2080 and calendars since 1900.
@@ -67,7 +67,7 @@ def numbers(texts: NDArray[np.object_] | Sequence[str]) -> Times:
     unique, inverse = encoded.dictionary.to_pylist(), np.asarray(encoded.indices)
     wrong = [position for position, text in enumerate(unique) if not _is_finite(text)]
     if wrong:  # in the order in which they come
-        raise UnreadableError(int(np.flatnonzero(inverse == wrong[0])[0]), "needed is a finite number")
+        raise UnreadableError(int(np.flatnonzero(inverse == wrong[0])[0]), "expected a finite number")
     exact = [Decimal(text.strip()) for text in unique]
     if all(value == value.to_integral_value() for value in exact if abs(value) < LARGEST):
         whole = np.array([_whole(value, inverse, position) for position, value in enumerate(exact)], np.int64)
@@ -114,11 +114,11 @@ def batch(column: pa.Array) -> tuple[NDArray[np.int64], str]:
     kind = column.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         exact = pa.timestamp("ns", getattr(kind, "tz", None))
-        return _filled(_cast(column, exact, "needed are dates from 1677 to 2262").cast(pa.int64())), DATE
+        return _filled(_cast(column, exact, "expected dates from 1677 to 2262").cast(pa.int64())), DATE
     if pa.types.is_integer(kind):
-        return _filled(_cast(column, pa.int64(), "needed are whole numbers below 2^63")), NUMBER
+        return _filled(_cast(column, pa.int64(), "expected whole numbers below 2^63")), NUMBER
     if pa.types.is_floating(kind) and (pc.max(pc.abs(column)).as_py() or 0) > EXACT:
-        raise UnreadableError(0, "floating numbers above 2^53 have lost their order; needed are whole numbers")
+        raise UnreadableError(0, "floating numbers above 2^53 have lost their order; expected whole numbers")
     texts = column.cast(pa.string()) if pa.types.is_floating(kind) else column
     try:
         return _filled(texts.cast(pa.int64())), NUMBER
@@ -153,7 +153,7 @@ def _unique(texts: Sequence[str], codes: NDArray[np.int32]) -> tuple[NDArray[np.
     for position in there:
         stamp = _decimal(texts[position]) if kind == NUMBER else _date(texts[position])
         if stamp is None:
-            needed = "needed is a finite number, as on other lines" if kind == NUMBER else ISO
+            needed = "expected a finite number, as on other lines" if kind == NUMBER else ISO
             raise UnreadableError(int(np.flatnonzero(codes == position)[0]), needed)
         exact.append(stamp)
     if kind == NUMBER and any(stamp != stamp.to_integral_value() for stamp in exact):

@@ -26,7 +26,7 @@ def keyed(found: Found, path: Path, named: Path | None, other: Path | None) -> d
     source = named or (other if other and (found.numbered or _are_numbers(found, path, other)) else None)
     if source is None:
         if found.numbered:
-            raise BenchError(f"'{path}' doesn't say which item each of its rows is; name a file that does: {HOW}")
+            raise BenchError(f"'{path}' does not name the items of its rows; give a file that does: {HOW}")
         return dict(zip(found.keys, found.values, strict=True))
     known = numbers(source)
     if found.numbered and len(known) != len(found.keys):

@@ -50,7 +50,7 @@ class File(IdScheme):
         parts = [self.data, *(formats.content(file) for file in (self.named or self.beside,) if file)]
         digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:12]
         if asked.content not in ("", digest):
-            raise BenchError(f"'{self.path}' is not what was asked for: its content is {digest}, not {asked.content}")
+            raise BenchError(f"'{self.path}' has changed: its content is {digest}, not {asked.content}")
         self.found = formats.read(self.path, self.data)
         super().__init__(replace(asked, content=digest))
 

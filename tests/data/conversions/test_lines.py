@@ -73,7 +73,7 @@ def test_what_is_no_archive_is_damage(tmp_path: Path) -> None:
 
 def test_an_archive_without_the_file_says_what_it_holds(tmp_path: Path) -> None:
     path, _ = packed(tmp_path / "a.zip")
-    with pytest.raises(BenchError, match=r"a.zip: needed is one file u.data; the archive holds folder/inside.txt"):
+    with pytest.raises(BenchError, match=r"a.zip: expected one file u.data; the archive holds folder/inside.txt"):
         list(lines(path, "u.data"))
 
 
@@ -109,7 +109,7 @@ def test_whole_numbers_keep_all_their_digits() -> None:
     assert whole(where, record, "time") == 20140102030405001
     assert whole(where, {"time": "20140102030405003"}, "time") == 20140102030405003
     for wrong in (1.5, "1.5", None, True, "now"):
-        with pytest.raises(BenchError, match=r"a, line 1: time is .*; needed is a whole number"):
+        with pytest.raises(BenchError, match=r"a, line 1: time is .*; expected a whole number"):
             whole(where, {"time": wrong}, "time")
 
 
@@ -145,7 +145,7 @@ def test_csv_with_and_without_header_and_in_another_order() -> None:
     assert next(swapped)[1] == {"user_id": "u", "other": "x", "item": "i"}
     with pytest.raises(BenchError, match="a: no column item; got user_id, other"):
         next(csv_records(iter([("a", "user_id,other")]), columns))
-    with pytest.raises(BenchError, match="b: 3 cells; needed are 2: user_id, item"):
+    with pytest.raises(BenchError, match="b: 3 cells; expected 2: user_id, item"):
         next(csv_records(iter([("b", "u,i,x")]), columns))
 
 
@@ -154,14 +154,14 @@ def test_separated_cells() -> None:
         next(separated(iter([("a", "1::Toy Story (1995)::Comedy")]), "::", ("i", "t", "g")))[1]["t"]
         == "Toy Story (1995)"
     )
-    with pytest.raises(BenchError, match="a: 2 cells; needed are 3: i, t, g"):
+    with pytest.raises(BenchError, match="a: 2 cells; expected 3: i, t, g"):
         next(separated(iter([("a", "1::Toy Story (1995)")]), "::", ("i", "t", "g")))
 
 
 def test_dates_and_ratings() -> None:
     assert moment("a", {"date": "2017-12-17"}, "date", "%Y-%m-%d") == 1513468800
     assert moment("a", {"date": "1970-01-02 00:00:01"}, "date", "%Y-%m-%d %H:%M:%S") == 86401
-    with pytest.raises(BenchError, match=r"a: date is '17.12.2017'; needed is a date as %Y-%m-%d"):
+    with pytest.raises(BenchError, match=r"a: date is '17.12.2017'; expected a date as %Y-%m-%d"):
         moment("a", {"date": "17.12.2017"}, "date", "%Y-%m-%d")
     assert rating("4.0") == 4.0
     assert rating(None) != rating(None)

@@ -65,7 +65,7 @@ def test_original_ids_that_are_numbers_are_not_taken_for_places(written: Written
 
 def test_rows_need_their_items(written: Written) -> None:
     path, rows = written("codes.npy", "x"), Found(("0", "1"), (("<a_0>",), ("<a_1>",)), numbered=True)
-    with pytest.raises(BenchError, match=r"doesn't say which item each of its rows is; .*file\.items=PATH"):
+    with pytest.raises(BenchError, match=r"does not name the items of its rows; .*file\.items=PATH"):
         keyed(rows, path, None, None)
     with pytest.raises(BenchError, match=r"has 2 rows, but '.*' names 3 items"):
         keyed(rows, path, written("three.txt", "A\nB\nC\n"), None)

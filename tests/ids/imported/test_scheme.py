@@ -139,7 +139,7 @@ def test_identity_is_the_content(written: Written, made: Made, tmp_path: Path, m
     assert made(moved).settings != first.settings  # what says whose numbers are is part of what is read
     written("four.index.json", json.dumps(INDEX | {"A1": ["<a_7>", "<b_7>"]}))
     assert made(path).settings != first.settings
-    with pytest.raises(BenchError, match=f"is not what was asked for: its content is .*, not {first.settings.content}"):
+    with pytest.raises(BenchError, match=f"has changed: its content is .*, not {first.settings.content}"):
         made(path, content=first.settings.content)
 
 
