@@ -68,12 +68,12 @@ def trained(
 
     def train(scheme: str, *backs: int) -> Path:
         if (scheme, backs) not in made:
-            place = tmp_path_factory.mktemp("leak")
-            write_atomic(moved(toy, *backs), place / "data" / "toy")
-            words = ["--dataset", place / "data" / "toy", "--results", place / "results"]
+            root = tmp_path_factory.mktemp("leak")
+            write_atomic(moved(toy, *backs), root / "data" / "toy")
+            words = ["--dataset", root / "data" / "toy", "--results", root / "results"]
             own = [line.format(tiny=tiny) for line in OWN.get(scheme, [])]
             assert bench("run", "--id-scheme", scheme.split()[0], *quick, *words, *own).code == 0
-            made[scheme, backs] = run_folders(place / "results")[0]
+            made[scheme, backs] = run_folders(root / "results")[0]
         return made[scheme, backs]
 
     return train

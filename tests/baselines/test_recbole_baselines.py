@@ -46,21 +46,21 @@ class Both:
 def both(
     recbole: None, quick: list[str], started: dict[str, str], bench: Bench, tmp_path_factory: pytest.TempPathFactory
 ) -> Both:
-    place = tmp_path_factory.mktemp("both")
+    root = tmp_path_factory.mktemp("both")
     words = ["run", *SASREC, *quick, "--results"]
-    start = partial(subprocess.Popen, cwd=place, env=started, stderr=subprocess.PIPE, text=True)
+    start = partial(subprocess.Popen, cwd=root, env=started, stderr=subprocess.PIPE, text=True)
     command = [sys.executable, "-m", "bench", *words]
     with start([*command, "one"]) as one, start([*command, "other"]) as other:
-        wait_for_a_checkpoint(place / "other", other)
+        wait_for_a_checkpoint(root / "other", other)
         children = psutil.Process(other.pid).children()
         other.send_signal(signal.SIGINT)
         said, code = other.communicate()[1], other.returncode
-        left, unfinished = [child for child in children if child.is_running()], sorted(place.rglob("latest.pth"))
+        left, unfinished = [child for child in children if child.is_running()], sorted(root.rglob("latest.pth"))
         assert children
         assert one.communicate()[1].splitlines()[-1] == "Now: bench report --results one"
-    assert sorted(path.name for path in place.iterdir()) == ["one", "other"]
-    assert bench(*words, place / "other").code == 0
-    return Both(place / "one", place / "other", said, code, left, unfinished)
+    assert sorted(path.name for path in root.iterdir()) == ["one", "other"]
+    assert bench(*words, root / "other").code == 0
+    return Both(root / "one", root / "other", said, code, left, unfinished)
 
 
 def wait_for_a_checkpoint(results: Path, process: subprocess.Popen[str]) -> None:

@@ -72,7 +72,7 @@ def test_a_file_has_a_row_and_its_content_a_run(
     bench: Bench, quick: list[str], run_folders: RunFolders, toy: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.sem_ids"
-    seen = {item: [place // 10, place % 10] for place, item in enumerate(toy.items.ids)}
+    seen = {item: [number // 10, number % 10] for number, item in enumerate(toy.items.ids)}
     path.write_text(json.dumps({**seen, "i29": [0, 0], "other": [1, 1]}))
     words = ["run", "--id-scheme", f"file:{path}", *quick, "--set=max_steps=2", "--results", tmp_path]
     said = bench(*words)

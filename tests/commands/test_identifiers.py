@@ -171,8 +171,8 @@ def test_names_stand_as_they_were_before_training_and_after(
     rows = [[item, *table.loc[item, ["before", "identifier"]]] for item in ("i03", "i04")]
     assert [before != after for _, before, after in rows] == [True, False]
     lines = [re.split(" {2,}", line.strip()) for line in show(name, *words).out.splitlines()]
-    place = lines.index(["training changed 3 of the identifiers"])
-    assert lines[place + 1 : place + 4] == [["item", "before training", "after training"], *rows]
+    position = lines.index(["training changed 3 of the identifiers"])
+    assert lines[position + 1 : position + 4] == [["item", "before training", "after training"], *rows]
     (shown,) = json.loads(show(name, *words, "--json").out)
     assert ([item["identifier"] for item in shown["trained"]], shown["changed"]) == ([row[2] for row in rows], 3)
     export = ["ids", "export", name, *quick[:2], "--out", tmp_path / "names.parquet", "--results", tmp_path]

@@ -201,7 +201,7 @@ def test_pre_split_prefixes_become_histories(tmp_path: Path, cap: int) -> None:
 @pytest.mark.parametrize("of", ["id_mapping.json", "datamaps.json", "plain.item2id"])
 def test_numbers_become_original_ids_where_a_map_is_named(tmp_path: Path, of: str) -> None:
     items = sorted(TITLES)
-    number = {item: str(place + 1) for place, item in enumerate(items)}
+    number = {item: str(position + 1) for position, item in enumerate(items)}
     numbered = {user: [number[item] for item in held] for user, held in HISTORIES.items()}
     path = put(tmp_path, "sequential_data.txt", lines(*((u, *held) for u, held in numbered.items()), between=" "))
     nested = {"item2id": {"[PAD]": 0, **{k: int(v) for k, v in number.items()}}, "id2item": ["[PAD]", *items]}
@@ -300,7 +300,7 @@ def test_the_core_is_what_is_left_when_nothing_can_be_taken(
 ) -> None:
     left = list(dict.fromkeys(rows))
     while True:
-        users, items = (Counter(row[place] for row in left) for place in (0, 1))
+        users, items = (Counter(row[position] for row in left) for position in (0, 1))
         kept = [row for row in left if users[row[0]] >= k and items[row[1]] >= k]
         if len(kept) == len(left):
             break

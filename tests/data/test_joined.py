@@ -104,8 +104,8 @@ def plain(split: Split) -> list[object]:
 
 def dated(name: str, first_day: float, apart: float, item: int) -> Dataset:
     """Five users with ten interactions each, one after the other; the users begin ``apart``."""
-    found = made(name, [[place % 4 for place in range(10)] for _ in range(5)], 4, first=item)
-    times = [first_day + user * apart + place for user in range(5) for place in range(10)]
+    found = made(name, [[position % 4 for position in range(10)] for _ in range(5)], 4, first=item)
+    times = [first_day + user * apart + position for user in range(5) for position in range(10)]
     return replace(found, times=np.array(times))
 
 

@@ -107,9 +107,9 @@ def slot_oracle(
     ]
     slots = [slot for slot in slots if slot]
     before = 0
-    for place, members in enumerate(slots, start=1):
+    for position, members in enumerate(slots, start=1):
         if target in members:
-            return place, before + len(members), slots
+            return position, before + len(members), slots
         before += len(members)
     return math.inf, math.inf, slots
 

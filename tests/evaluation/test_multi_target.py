@@ -59,8 +59,8 @@ def test_by_hand() -> None:
 def test_one_target_each_is_what_it_always_was() -> None:
     """Bit by bit: leave-one-out figures may not move."""
     random = np.random.default_rng(1)
-    places = np.where(random.random(200) < 0.6, random.integers(1, 25, 200), np.inf)
-    alone = Ranks(places, np.where(np.isfinite(places), places + 2, 0).astype(int), random.integers(1, 4, 200))
+    positions = np.where(random.random(200) < 0.6, random.integers(1, 25, 200), np.inf)
+    alone = Ranks(positions, np.where(np.isfinite(positions), positions + 2, 0).astype(int), random.integers(1, 4, 200))
     owned = alone.of(np.arange(200), np.arange(200))
     assert owned.strict.tolist() == alone.strict.tolist()
     for complete in (False, True):
@@ -131,7 +131,7 @@ def plain(listed: list[int | None], wanted: set[int], name: str) -> float:
     """A metric of one list, by counting."""
     kind, _, cutoff = name.partition("@")
     k = int(cutoff)
-    ranks = [place for place, item in enumerate(listed, start=1) if item in wanted and place <= k]
+    ranks = [position for position, item in enumerate(listed, start=1) if item in wanted and position <= k]
     if kind == "hit":
         return float(bool(ranks))
     if kind == "recall":
@@ -140,7 +140,7 @@ def plain(listed: list[int | None], wanted: set[int], name: str) -> float:
         return len(ranks) / k
     if kind == "mrr":
         return 1 / ranks[0] if ranks else 0.0
-    ideal = sum(1 / math.log2(place + 1) for place in range(1, min(len(wanted), k) + 1))
+    ideal = sum(1 / math.log2(position + 1) for position in range(1, min(len(wanted), k) + 1))
     return sum(1 / math.log2(rank + 1) for rank in ranks) / ideal
 
 

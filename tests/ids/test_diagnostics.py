@@ -57,14 +57,14 @@ def test_a_prefix_is_no_collision() -> None:
 @given(CODES)
 def test_places_are_counts_over_lists(codes: list[list[int]]) -> None:
     found = by_position(TokenIds.from_lists(codes, VOCABULARY))
-    for place in range(max(map(len, codes))):
-        there = [code[place] for code in codes if len(code) > place]
+    for position in range(max(map(len, codes))):
+        there = [code[position] for code in codes if len(code) > position]
         shares = [there.count(token) / len(there) for token in set(there)]
-        prefixes = [tuple(code[: place + 1]) for code in codes]
-        assert found["distinct_tokens"][place] == len(shares)
-        assert found["entropy_bits"][place] == pytest.approx(-sum(share * math.log2(share) for share in shares))
+        prefixes = [tuple(code[: position + 1]) for code in codes]
+        assert found["distinct_tokens"][position] == len(shares)
+        assert found["entropy_bits"][position] == pytest.approx(-sum(share * math.log2(share) for share in shares))
         alike = sum(prefixes.count(prefix) > 1 for prefix in prefixes) / len(codes)
-        assert found["shared_prefix"][place] == pytest.approx(alike)
+        assert found["shared_prefix"][position] == pytest.approx(alike)
     assert "codebook_use" not in found
 
 

@@ -141,8 +141,8 @@ def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
     for size in (0, 7, 50, len(whole) - 1):
         path.write_bytes(whole[:size])
         assert "is corrupt" in message(path)
-    for place in range(0, len(whole), 5):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for position in range(0, len(whole), 5):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         assert "is corrupt" in message(path)
 
 

@@ -116,8 +116,8 @@ def test_by_prefix_only_choices_are_predictions(t5: MakeT5, name: str) -> None:
     model = make(t5, name, "prefix")
     whole = [tuple(code) + ((1,) if name != "fixed" else ()) for code in CODES[name]]
     choices = [
-        [len({other[place] for other in whole if other[:place] == code[:place] and len(other) > place})
-         for place in range(len(code))]
+        [len({other[position] for other in whole if other[:position] == code[:position] and len(other) > position})
+         for position in range(len(code))]
         for code in whole
     ]  # fmt: skip
     forked = [sum(count > 1 for count in counts) for counts in choices]

@@ -169,10 +169,10 @@ def broken(run_folder: Path) -> str:
 
 def test_a_broken_run_hurts_no_other(bench: Bench, runs: Path, run_folders: RunFolders, tmp_path: Path) -> None:
     results = Path(shutil.copytree(runs, tmp_path / "results"))
-    places = {
+    folders = {
         run_folder.relative_to(results).parts[2].partition("@")[0]: run_folder for run_folder in run_folders(results)
     }
-    lost, other = places["textual.title"], places["pop"]
+    lost, other = folders["textual.title"], folders["pop"]
     (lost / "result.json").write_text("{")
     (other / "per_user.parquet").unlink()
     said = bench("recommend", "numeric", "--history", "i03,i04", "--results", results)

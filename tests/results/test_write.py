@@ -54,10 +54,10 @@ def split(toy: Dataset) -> Split:
 @pytest.fixture(scope="module")
 def ranks(split: Split) -> Ranks:
     """Every third target is not retrieved; every fifth shares its slot with another item."""
-    place = np.arange(len(split.test))
-    code_rank = np.where(place % 3 == 0, np.inf, place // 3 + 1)
+    position = np.arange(len(split.test))
+    code_rank = np.where(position % 3 == 0, np.inf, position // 3 + 1)
     better = np.where(np.isfinite(code_rank), code_rank - 1, 0).astype(np.int64)
-    return Ranks(code_rank, better, np.where(place % 5 == 0, 2, 1))
+    return Ranks(code_rank, better, np.where(position % 5 == 0, 2, 1))
 
 
 @pytest.fixture

@@ -164,13 +164,13 @@ def test_what_is_held_out_has_no_effect(
     lengths = split.train.sequences.lengths + np.bincount(
         split.validation.users, np.asarray(split.validation.counts), minlength=60
     ).astype(int)
-    places = np.concatenate(
+    positions = np.concatenate(
         [np.arange(start + length, stop) for start, length, stop in zip(
             dated.sequences.offsets[:-1], lengths, dated.sequences.offsets[1:], strict=True)]
     )  # fmt: skip
     values = dated.sequences.values.copy()
-    values[places] = np.roll(values[places], 7)
-    assert (values[places] != dated.sequences.values[places]).mean() > 0.8
+    values[positions] = np.roll(values[positions], 7)
+    assert (values[positions] != dated.sequences.values[positions]).mean() > 0.8
     write_atomic(replace(dated, sequences=Sequences(values, dated.sequences.offsets)), tmp_path / "data" / "dated")
     words = ["--dataset", tmp_path / "data" / "dated", *ratio[2:], "--results", tmp_path / "results"]
     assert bench("run", "--id-scheme=textual", *words).code == 0

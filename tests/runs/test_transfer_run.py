@@ -312,8 +312,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_trained(
     few = replace(toy, items=ItemTable(("a", "b", "c"), {"title": ("x", "y", "z")}))
     few = replace(few, sequences=Sequences(toy.sequences.values % 3, toy.sequences.offsets), name="few")
     write_atomic(few, tmp_path / "few")
-    places = {**folders, "bare": str(tmp_path / "bare"), "few": str(tmp_path / "few")}
-    for name, folder in places.items():
+    sources = {**folders, "bare": str(tmp_path / "bare"), "few": str(tmp_path / "few")}
+    for name, folder in sources.items():
         more = [word.replace(name.upper(), folder) for word in more]
     told = bench(*words, *more, "--results", tmp_path / "results")
     assert told.code == 1

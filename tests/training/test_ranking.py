@@ -68,9 +68,9 @@ def one_by_one(
         kept = [item for item in range(len(groups)) if item not in excluded[user]]
         listed = [[item for item in kept if groups[item] == groups[shown]] for shown in found.items[0][found.valid[0]]]
         listed = [slot for slot in listed if slot][:slots]
-        place = next((at for at, slot in enumerate(listed) if target in slot), None)
-        code_rank.append(np.inf if place is None else place + 1)
-        better.append(0 if place is None else sum(map(len, listed[:place])))
+        position = next((at for at, slot in enumerate(listed) if target in slot), None)
+        code_rank.append(np.inf if position is None else position + 1)
+        better.append(0 if position is None else sum(map(len, listed[:position])))
         sizes.append(sum(groups[item] == groups[target] for item in {*kept, target}))
     return Ranks(np.array(code_rank, float), np.array(better), np.array(sizes))
 

@@ -84,14 +84,14 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 class Told:
     def __init__(self) -> None:
-        self.places: list[tuple[int, int | None]] = []
+        self.positions: list[tuple[int, int | None]] = []
 
     def start(self, what: str) -> None: ...
 
     def note(self, text: str) -> None: ...
 
     def update(self, done: int, total: int | None) -> None:
-        self.places.append((done, total))
+        self.positions.append((done, total))
 
 
 def test_progress_is_that_of_the_file_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +100,8 @@ def test_progress_is_that_of_the_file_on_disk(tmp_path: Path, monkeypatch: pytes
     told = Told()
     assert len(list(lines(tmp_path / "a.gz", progress=told))) == 20_000
     size = (tmp_path / "a.gz").stat().st_size
-    assert {total for _, total in told.places} == {size}
-    assert 0 < told.places[0][0] < told.places[-1][0] <= size
+    assert {total for _, total in told.positions} == {size}
+    assert 0 < told.positions[0][0] < told.positions[-1][0] <= size
 
 
 def test_whole_numbers_keep_all_their_digits() -> None:

@@ -82,7 +82,7 @@ def test_what_does_not_agree_is_counted(seen: dict[str, str]) -> None:
         return
     found = match(seen, LETTERS, "ids.txt", "letters")
     assert found.values == tuple(known.get(letter, "") for letter in "ABCDEF")
-    assert found.missing == tuple(place for place, letter in enumerate("ABCDEF") if not known.get(letter))
+    assert found.missing == tuple(position for position, letter in enumerate("ABCDEF") if not known.get(letter))
     words = [text for text in known.values() if text]
     shared = sum(words.count(text) > 1 for text in words)
     expected = []

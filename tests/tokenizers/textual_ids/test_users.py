@@ -74,8 +74,8 @@ def held_out_moved(data: Dataset) -> Dataset:
     """The two newest items of every user are those of another."""
     values = data.sequences.values.copy()
     for back in (1, 2):
-        places = data.sequences.offsets[1:] - back
-        values[places] = np.roll(values[places], 7 * back)
+        positions = data.sequences.offsets[1:] - back
+        values[positions] = np.roll(values[positions], 7 * back)
     return replace(data, sequences=replace(data.sequences, values=values))
 
 
