@@ -21,7 +21,9 @@ METRICS = (
     "Hit@k is the share of test users whose item is among the first k; NDCG@k the mean of 1/log2(rank + 1) within "
     "the first k; MRR@20 the mean of 1/rank within the first 20; an item further down counts 0"
 )
-STRICT = "items are ranked, not identifiers: items that share one share a slot, and the target counts as its last"
+STRICT = (
+    "items are ranked, not identifiers: items that share one share a rank, and the target counts as the last of them"
+)
 INTERVALS = (
     "95 %, over test users and training seeds: to each side the half-width of a percentile bootstrap over users and "
     "that of the seeds' part, added in quadrature; the latter is Student's t times the deviation over seeds, divided "
@@ -71,7 +73,7 @@ LOADED = (
 LOAD_MARGIN = 0.5  # by which a load average may exceed what a run uses: it is a mean over a minute
 DIAGNOSTICS = (
     "collision rate: items that share their identifier with another, test-weighted: the same by test interactions; "
-    "strict counts the target as the last item of its slot, expected lets a slot show one of its items at random, "
+    "strict counts the target as the last item of its rank, expected lets a rank show one of its items at random, "
     "optimistic lets collisions cost nothing; invalid is the share of written lists that name no item, 0 by "
     "construction where the decoder only follows identifiers; distinct tokens, entropy and shared prefix stand for "
     "each position of the identifier, first to last; a dash: no such value (vectors have no tokens, most schemes no "

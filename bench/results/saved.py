@@ -96,7 +96,7 @@ class Saved:
     def _ranked(
         self, histories: Sequences, seen: Sequences, k: int, decoding: Decoding
     ) -> list[list[tuple[int, float]]]:
-        """Items and scores, best first; all items of a slot, in the order of the catalogue, also those ``seen``."""
+        """Items and scores, best first; all items of an entry, in the order of the catalogue, also those ``seen``."""
         if self.index is None:
             ranked = self.recommender.rank(histories, k, decoding, seen=seen)
         else:
@@ -107,8 +107,8 @@ class Saved:
         return [
             [
                 (int(item), float(score))
-                for slot, score in zip(items[valid], scores[valid], strict=True)
-                for item in members[groups[slot]]
+                for entry, score in zip(items[valid], scores[valid], strict=True)
+                for item in members[groups[entry]]
             ]
             for items, scores, valid in lines
         ]

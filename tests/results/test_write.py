@@ -53,7 +53,7 @@ def split(toy: Dataset) -> Split:
 
 @pytest.fixture(scope="module")
 def ranks(split: Split) -> Ranks:
-    """Every third target is not retrieved; every fifth shares its slot with another item."""
+    """Every third target is not retrieved; every fifth shares its identifier with another item."""
     position = np.arange(len(split.test))
     code_rank = np.where(position % 3 == 0, np.inf, position // 3 + 1)
     better = np.where(np.isfinite(code_rank), code_rank - 1, 0).astype(np.int64)
