@@ -34,7 +34,7 @@ def refused(bench: Bench) -> Refused:
 
 @pytest.fixture
 def data(toy_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the toy data to damage."""
+    """A copy of the toy data to corrupt."""
     return Path(shutil.copytree(toy_folder, tmp_path / "data" / "toy"))
 
 
@@ -319,7 +319,7 @@ def test_a_cache_that_cannot_be_written(run: Refused, tmp_path: Path) -> None:
     assert "cannot write identifiers to '" in run("--id-scheme", "numeric")
 
 
-def test_damaged_identifiers_in_the_cache(
+def test_corrupt_identifiers_in_the_cache(
     run: Refused, bench: Bench, quick: list[str], data: Path, tmp_path: Path
 ) -> None:
     results = ["--dataset", data, "--results", tmp_path / "results"]

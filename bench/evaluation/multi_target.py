@@ -80,7 +80,8 @@ def expected(entry_ranks: Floats, group_size: Ints, own: Own, user_rows: Ints, n
 
     ``entry_ranks`` are those of the entries, equal for targets in one entry alone. Recall, precision and NDCG are sums
     over targets, so their means are too. Hit and MRR ask for the first target that is shown: entries are drawn
-    independently, so it is in an entry with c targets among n items with probability c / n, if none before it showed one.
+    independently, so it is in an entry with c targets among n items with probability c / n where none before it
+    showed one.
     """
     kind, k = _parsed(name)
     if kind in ("recall", "precision", "ndcg"):

@@ -305,7 +305,7 @@ def test_without_a_cache_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     assert os.listdir(tmp_path) == ["cache"]
 
 
-def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
+def test_corruption_is_named_wherever_it_is(tmp_path: Path) -> None:
     train = view(TITLES, tmp_path)
     embed(train, FEW)
     (path,) = kept(tmp_path)

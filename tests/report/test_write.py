@@ -82,7 +82,7 @@ def test_an_impossible_picture_is_refused_before_anything_is_read(bench: Bench, 
     assert "its name must end in .png or .svg" in said.err
 
 
-def damage(folder: Path, harm: str) -> str:
+def corrupt(folder: Path, harm: str) -> str:
     """Break a run; the file that is then to be named."""
     result, table = folder / "result.json", folder / "per_user.parquet"
     if harm == "newer":
@@ -108,7 +108,7 @@ def test_a_broken_run_stops_no_other(bench: Bench, runs: Path, harm: str) -> Non
     run_folder = next(
         found for found in load(runs) if (found.scheme.name, found.dataset.name) == ("longer", "toys")
     ).folder
-    named = damage(run_folder, harm)
+    named = corrupt(run_folder, harm)
     for words in (["report"], ["compare", "one", "two", "--dataset", "toys"]):
         said = bench(*words, "--results", runs)
         assert said.code == 0, said.err
@@ -124,7 +124,7 @@ def test_a_broken_run_stops_no_other(bench: Bench, runs: Path, harm: str) -> Non
 def test_where_nothing_else_is_left_a_broken_run_stops_the_report(
     bench: Bench, store: Store, tmp_path: Path, harm: str
 ) -> None:
-    named = damage(store("one"), harm)
+    named = corrupt(store("one"), harm)
     said = bench("report", "--results", tmp_path)
     assert (said.code, said.err.count("\n")) == (1, 1), said.err
     assert named in said.err
@@ -137,7 +137,7 @@ def real(bench: Bench, toy_folder: Path, tmp_path: Path) -> Path:
     words = ["--preset", "smoke", "--dataset", toy_folder, "--results", results]
     assert bench("run", "--baseline", "pop,random,repeat", *words).code == 0
     (run_folder,) = results.glob("runs/toy/repeat@1/*/0")
-    damage(run_folder, "cut")
+    corrupt(run_folder, "cut")
     return results
 
 

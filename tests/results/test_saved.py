@@ -186,7 +186,7 @@ def test_a_broken_run_hurts_no_other(bench: Bench, runs: Path, run_folders: RunF
     assert said.err.splitlines()[-1].startswith(f"bench: '{lost / 'result.json'}' is corrupt (")
 
 
-def test_damage_is_named(copied: Path) -> None:
+def test_corruption_is_named(copied: Path) -> None:
     weights, ids = copied / "model.safetensors", copied / IDS
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])

@@ -185,9 +185,9 @@ def test_a_second_process_on_one_run_gets_one_line(bench: Bench, quick: list[str
     assert errors == [f"bench: another process is working on '{run_folder}'; wait for it, or name another --results"]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped"])
-def test_a_damaged_checkpoint_is_named(
-    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+@pytest.mark.parametrize("corruption", ["truncated", "flipped"])
+def test_a_corrupt_checkpoint_is_named(
+    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corruption: str
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(one_run, "_store", lambda *_: os.kill(os.getpid(), signal.SIGINT))
@@ -195,7 +195,7 @@ def test_a_damaged_checkpoint_is_named(
     (checkpoint,) = tmp_path.rglob("stage-0-*.safetensors")
     content = bytearray(checkpoint.read_bytes())
     content[-100] ^= 1
-    checkpoint.write_bytes(content if damage == "flipped" else content[:-100])
+    checkpoint.write_bytes(content if corruption == "flipped" else content[:-100])
     said = bench(*numeric(quick, tmp_path))
     assert said.code == 1
     assert f"bench: the checkpoint '{checkpoint}' is corrupt" in said.err

@@ -55,8 +55,8 @@ def had(toy: Dataset, targets: Targets) -> list[set[int]]:
 def one_by_one(
     recommender: Recommender, targets: Targets, decoding: Decoding, k: int, excluded: list[set[int]]
 ) -> Ranks:
-    """The slow way: every user alone, and a walk down the list of entries, or of all that hold anything else than what is
-    excluded.
+    """The slow way: every user alone, and a walk down the list of entries, or of all that hold anything else than
+    what is excluded.
     """
     groups = recommender.ids.groups
     code_rank, better, sizes = [], [], []

@@ -25,12 +25,12 @@ Line = tuple[str, str]  # where it stands, for errors, and what it says
 Record = tuple[str, Mapping[str, Any]]  # the same, by field
 BOM = "\ufeff"
 TELL_EVERY = 5_000  # lines
-DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, tarfile.TarError)
+CORRUPT = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
 
 def lines(path: Path, member: str = "", encoding: str = "utf-8", progress: Progress | None = None) -> Iterator[Line]:
     """Every line that isn't blank, without its end. ``member`` names a file inside an archive (``.zip``, ``.tar``,
-    ``.tgz``), by its path or the end of it; ``.gz`` is unpacked on the way. Damage is a BenchError.
+    ``.tgz``), by its path or the end of it; ``.gz`` is unpacked on the way. A corrupt file is a BenchError.
     """
     progress, number = progress or NoProgress(), 0
     name = path.name if member in ("", path.name) else f"{path.name} ({member})"
@@ -46,7 +46,7 @@ def lines(path: Path, member: str = "", encoding: str = "utf-8", progress: Progr
                     yield f"{name}, line {number:,}", text
     except UnicodeDecodeError as error:
         raise BenchError(f"{name}, line {number:,} is not {encoding}: {said(error)}") from error
-    except DAMAGED as error:
+    except CORRUPT as error:
         raise BenchError(f"{name} is corrupt after line {number:,}: {said(error)}; get it again") from error
     except OSError as error:
         raise BenchError(f"'{path}' cannot be read: {said(error)}") from error

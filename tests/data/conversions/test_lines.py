@@ -1,4 +1,4 @@
-"""Raw files: packed, damaged, in the forms of their sources; every error names file and line."""
+"""Raw files: packed, corrupt, in the forms of their sources; every error names file and line."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_other_encodings_and_what_is_in_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [5, 30, -1, -6])
-def test_a_truncated_gzip_is_damage(tmp_path: Path, keep: int) -> None:
+def test_a_truncated_gzip_is_corrupt(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "a.json.gz"
     path.write_bytes(gzip.compress(TEXT.encode())[:keep])
     with pytest.raises(BenchError, match=r"a.json.gz is corrupt after line \d+: .*; get it again"):
         list(lines(path))
 
 
-def test_what_is_no_archive_is_damage(tmp_path: Path) -> None:
+def test_what_is_no_archive_is_corrupt(tmp_path: Path) -> None:
     for name in ("a.zip", "a.gz", "a.tar"):
         (tmp_path / name).write_bytes(b"<html>Please log in</html>")
         with pytest.raises(BenchError, match=f"{name}.* is corrupt after line 0"):
