@@ -340,7 +340,7 @@ def test_low_ratings_go_only_where_that_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["timestmp", "eventdate", "timeframe", "Date of purchase"])
 def test_a_column_that_may_be_the_time_is_not_passed_over(tmp_path: Path, name: str) -> None:
     path = put(tmp_path, "x.csv", lines(("user", "item", name), ("u", "a", 9), ("u", "b", 5)))
-    with pytest.raises(BenchError, match=f"is '{name}' meant. Name it with --time, or say --time none"):
+    with pytest.raises(BenchError, match=f"is '{name}' meant. Name it with --time, or use --time none"):
         read([path])
     assert sequences(read([path], Options(Roles(time=name))).dataset) == {"u": ["b", "a"]}
     dataset = read([path], Options(Roles(time="none"))).dataset

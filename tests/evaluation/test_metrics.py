@@ -59,7 +59,7 @@ def test_summary_names_mrr_only_for_complete_rankings() -> None:
 
 
 def test_no_users_is_an_error() -> None:
-    with pytest.raises(BenchError, match="no users"):
+    with pytest.raises(BenchError, match="at least one evaluated user"):
         metrics.summarize(np.empty(0))
 
 
