@@ -33,33 +33,33 @@ CUT_OFF = "; cut off at 0 and 1"
 DEVIATION = "; ± is the standard deviation over seeds"
 UNPAIRED = "; two rows whose intervals overlap may still differ, for which see the comparisons"
 MARKED = (
-    "bold is the best of the rows under one contract and every row that is not told apart from it: p (Holm) is 0.05 or "
-    "more; underlined is the best of the others and what is not told apart from it; where no row is told apart from "
-    "the best, none is bold; columns that are not tested have no marks; a baseline counts under every contract that it "
-    "agrees with"
+    "bold is the best row under one contract and every row that does not differ significantly from it (p (Holm) is "
+    "0.05 or more); underlined is the best of the other rows, and likewise every row that does not differ from it; "
+    "where no row differs from the best, none is bold; columns that are not tested have no marks; a baseline counts "
+    "under every contract that it agrees with"
 )
 DAGGER_MEANS = (
-    "better than every baseline that the row may be compared with: against each, p (Holm) is below 0.05; none is "
-    "picked, so luck in picking plays no part"
+    "better than every baseline that the row may be compared with: against each, p (Holm) is below 0.05; no "
+    "baseline is picked, so there is no selection bias"
 )
 TEST = (
     "paired permutation test over users (signs of the differences are flipped; 9,999 draws, all patterns where few "
     "users differ, Hoeffding's bound where no draw comes as far), two-sided, of each user's mean over seeds; then the "
     "seeds' part is added as in the intervals: p is the level at which an interval with both parts would begin to hold "
-    "0, so it speaks of other users and of training again"
+    "0, so it covers other users and training again"
 )
 PICKED = (
     "p (Holm) is corrected for all {:,} comparisons of any two rows that may be compared, shown or not, so that the "
     "best baseline and the best row may be picked on these same users"
 )
-EACH = "; each for itself, not for all together, and the best row's lead is flattered by having been picked"
+EACH = "; each row alone, without a correction for all rows; the lead of the best row is too large, since it was picked"
 EFFECT = (
     "the relative difference is a part of the reference, the second value; effect is the mean difference of users over "
     "its standard deviation (d_z)"
 )
 WON = "; won, lost and tied count users by NDCG@10"
 COSTS = (
-    "means over seeds; tokens include an end token where identifiers have one; decode steps are those of beam search, "
+    "means over seeds; tokens include the end token where there is one; decode steps are those of beam search, "
     "one for each token of the longest identifier, or one for all where vectors are written at once; ID construction, "
     "training and validation are seconds of the clock; processor is what training and validation used of all cores; "
     "training FLOPs are floating-point operations of matrix products, counted from shapes, three times those of a "
@@ -84,14 +84,14 @@ JOINT = "one model for several data sets; only the items of this one are ranked,
 PROBES = "rules that only count or draw; a model that does not beat them on these data has shown nothing"
 SLICED = (
     "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; nothing is "
-    "tested; intervals are 1.96 standard errors over users alone, training again left aside"
+    "tested; intervals are 1.96 standard errors over users alone, without the noise of training"
 )
 SLICES = SLICED + CUT_OFF.replace(";", ",")
 SLICED_DIFFERENCES = SLICED + ", of the difference"
 MULTI_TARGET = (
-    "under split=global-temporal or ties=drop-order a user has several: Hit@k is the share of users with any of theirs "
-    "among the first k, NDCG@k is a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 "
-    "the mean of 1/rank of the first"
+    "under split=global-temporal or ties=drop-order a user has several targets: Hit@k is the share of users with any "
+    "target among the first k; NDCG@k is relative to an ideal list, which begins with min(targets, k) targets; MRR@20 "
+    "is the mean of 1/rank of the first target"
 )
 
 

@@ -20,7 +20,7 @@ POOLED = (
     "the deviation over seeds is {:.1f} % of {}, pooled over {} with several seeds ({:.1f} degrees of freedom); a row "
     "whose own seeds differ by more has its own deviation"
 )
-UNTRAINED = "no weights are trained, so another seed trains nothing else"
+UNTRAINED = "no weights are trained, so there is no noise of training"
 
 
 def of_noise(rows: Sequence[Row]) -> list[Note]:

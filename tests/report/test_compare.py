@@ -206,7 +206,9 @@ def test_slices_of_a_difference_are_not_cut_off_and_do_not_say_so(runs: Path) ->
     assert any(found is not None and found[0] < 0 for found in ends)
     for table in slices:
         assert table.columns[3].title == "A \N{MINUS SIGN} B"
-        assert [note.text.endswith("training again left aside, of the difference") for note in table.notes] == [True]
+        assert [note.text.endswith("without the noise of training, of the difference") for note in table.notes] == [
+            True
+        ]
 
 
 def test_the_command_prints_tables_or_json(bench: Bench, runs: Path) -> None:
