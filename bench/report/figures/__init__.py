@@ -73,8 +73,8 @@ PICTURES: Mapping[str, Picture] = {
     ),
     "ranks": Picture(
         "Ranks over data sets",
-        "Average rank by NDCG@10, 1 is best. A bar joins schemes that do not differ significantly: their ranks lie closer than "
-        "the critical difference.",
+        "Average rank by NDCG@10, 1 is best. A bar joins schemes that do not differ significantly: their ranks "
+        "lie closer than the critical difference.",
         ranks.draw,
     ),
 }
