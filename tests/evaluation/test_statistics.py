@@ -99,5 +99,5 @@ def test_impossible_requests(values: np.ndarray, level: float, message: str) -> 
 def test_mean_and_sample_deviation() -> None:
     assert mean_and_sd([1.0, 2.0, 3.0]) == (2.0, 1.0)
     assert mean_and_sd([0.25]) == (0.25, None)
-    with pytest.raises(BenchError, match="no runs"):
+    with pytest.raises(BenchError, match="at least one finished run"):
         mean_and_sd([])
