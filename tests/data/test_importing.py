@@ -454,7 +454,7 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
         ("x.json", '{"a": 5}', {}, "no interactions found: 'x.json': it is a catalogue"),
         ("x.json", '{"a": [1], "a": [2]}', {}, "has the key 'a' twice"),
         ("x.json", '{"a": [1}', {}, "is not valid JSON"),
-        ("x.json", '{"a": [{"b": 1}]}', {}, "user 'a' must have a list of items"),
+        ("x.json", '{"a": [{"b": 1}]}', {}, "user 'a' must have a flat list of items"),
         ("x.jsonl", '{"user": "u", "item": "a"}\n{"user": \n', {}, r"x\.jsonl, line 2: neither a JSON object nor"),
         ("x.jsonl", '{"user": "u", "item": "a"}\n[1]\n', {}, r"line 2: .*found a list"),
         ("x.parquet", b"PAR1 and nothing", {}, r"x\.parquet' is corrupt"),
