@@ -83,7 +83,7 @@ def _ids(order: Order, strength: Strength | None) -> list[str]:
 def leans(strength: Strength) -> bool:
     """Whether the next item has the higher id more often than chance has it, above all where it is hit."""
     enough = strength.hits >= ENOUGH
-    return strength.ascending_pairs > 0.5 + INFORMATIVE or (enough and strength.ascending_hits > 0.5 + TELLING)
+    return strength.ascending_pairs > 0.5 + INFORMATIVE or (enough and strength.ascending_hits > 0.5 + INFORMATIVE)
 
 
 def _strength(order: Order, strength: Strength | None) -> list[str]:
