@@ -81,12 +81,12 @@ class SequenceRecommender(Recommender):
 
     def _read(self, source: EncoderInput) -> Batch:
         """What the backbone reads."""
-        numbers = None if self.backbone.whole_words is None else source.item_position_ids
-        return {"tokens": source.tokens, "mask": source.mask, "item_position_ids": numbers}
+        item_position_ids = None if self.backbone.whole_words is None else source.item_position_ids
+        return {"tokens": source.tokens, "mask": source.mask, "item_position_ids": item_position_ids}
 
     def _encoded(self, batch: Batch) -> Cache:
-        tokens, mask, numbers = required(batch, "tokens"), batch["mask"], batch["item_position_ids"]
-        return self.backbone.start(self.backbone.encode(tokens, mask, item_position_ids=numbers), mask)
+        tokens, mask, item_position_ids = required(batch, "tokens"), batch["mask"], batch["item_position_ids"]
+        return self.backbone.start(self.backbone.encode(tokens, mask, item_position_ids=item_position_ids), mask)
 
     def forward(self, batch: Batch) -> Tensor:
         labels, predicted = required(batch, "labels").long(), required(batch, "predicted")
