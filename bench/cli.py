@@ -94,14 +94,10 @@ def run(
     ] = "",
     tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
-<<<<<<< HEAD
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="A run that fails ends no other; the exit code is 1 in the end.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Get what data is missing, and accept its licence.")] = False,
-=======
     yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
->>>>>>> main
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:

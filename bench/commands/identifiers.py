@@ -78,13 +78,8 @@ def export(plan: Plan, out: Path) -> None:
             raise BenchError(f"one scheme is exported at a time; '{name}' names {len(view.schemes)}")
         ids, items = view.made(view.schemes[0]), view.dataset.items
         changed = view.trained(view.schemes[0], ids)[1]
-<<<<<<< HEAD
     exchange.write(ids, items, out, named=True)
-    first = f"; of {ids.variants} identifiers each the first, which is ranked" if ids.variants > 1 else ""
-=======
-    exchange.write(ids, items, out)
     first = f"; of {ids.variants} identifiers of each item, the first (the one ranked)" if ids.variants > 1 else ""
->>>>>>> main
     Display().say(f"written: {out}, {len(ids):,} items{first}")
     if changed:
         Display().say(f"these are from before training, which changed {changed:,} of them: export the run's folder")

@@ -26,15 +26,9 @@ def show(shown: Sequence[SchemeSummary]) -> None:
         _print_schemes(console, made)
 
 
-<<<<<<< HEAD
-def _print_several(console: Console, shown: Sequence[SchemeSummary]) -> None:
-    """The figures of every scheme, then each item under all of them."""
-    console.print("identifiers on", bold(shown[0].dataset))
-=======
 def _print_schemes(console: Console, shown: Sequence[SchemeSummary]) -> None:
     """The stats of every scheme, then each item under all of them."""
-    console.print(f"identifiers on [bold]{escape(shown[0].dataset)}[/]")
->>>>>>> main
+    console.print("identifiers on", bold(shown[0].dataset))
     table = Table(
         "scheme",
         "mean tokens",
@@ -50,13 +44,8 @@ def _print_schemes(console: Console, shown: Sequence[SchemeSummary]) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for found in shown:
-<<<<<<< HEAD
-        (_, tokens), *others = _facts(found.figures)
-        table.add_row(found.scheme, *tokens.split(", "), *(value for _, value in others))
-=======
         (_, tokens), *others = _facts(found.stats)
-        table.add_row(escape(found.scheme), *tokens.split(", "), *(value for _, value in others))
->>>>>>> main
+        table.add_row(found.scheme, *tokens.split(", "), *(value for _, value in others))
     console.print(table)
     console.print(
         "collision rate: items that share an identifier; test-weighted: the same, weighted by test interactions"
@@ -110,13 +99,8 @@ def _facts(stats: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _print_one(console: Console, shown: SchemeSummary) -> None:
-<<<<<<< HEAD
-    figures = shown.figures
-    console.print(bold(shown.scheme), f"on {shown.dataset}")
-=======
     stats = shown.stats
-    console.print(f"[bold]{escape(shown.scheme)}[/] on {escape(shown.dataset)}")
->>>>>>> main
+    console.print(bold(shown.scheme), f"on {shown.dataset}")
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column()
     facts.add_column(justify="right")
