@@ -8,6 +8,7 @@ the process there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import json
@@ -31,6 +32,7 @@ from bench.errors import BenchError
 
 LEFT_BEHIND = re.compile(r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")  # names of ``beside``
 FOREIGN_AGE = 86400.0  # seconds after which what a process of another machine was writing counts as left behind
+READER_SECONDS = 10.0  # how long is waited for who reads a pipe
 LONGEST_NAME = 180  # bytes of a file's own name in that of the file beside it; file systems allow 255 in all
 DESCRIPTOR = re.compile(r"/dev/(?:fd/(?P<fd>\d+)|(?P<name>stdout|stderr))|/proc/self/fd/(?P<proc>\d+)")
 
@@ -192,8 +194,25 @@ def output(path: Path, what: str) -> Iterator[Path]:
             yield Path(folder, path.name)
             content = Path(folder, path.name).read_bytes()
         sys.stdout.flush()  # what was printed comes first, where it goes to the same place
-        with os.fdopen(os.dup(descriptor), "wb") if descriptor is not None else path.open("wb") as file:
+        with os.fdopen(os.dup(descriptor) if descriptor is not None else _opened(path), "wb") as file:
             file.write(content)
+
+
+def _opened(path: Path) -> int:
+    """A device or a pipe, to be written to. OSError where nobody comes to read a pipe: opening it would wait for ever."""
+    end = time.monotonic() + READER_SECONDS
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if time.monotonic() > end:
+                raise OSError(f"nobody has opened the pipe for reading in {READER_SECONDS:.0f} s") from error
+            time.sleep(0.1)
+        else:
+            os.set_blocking(descriptor, True)
+            return descriptor
 
 
 def _descriptor(path: Path) -> int | None:
