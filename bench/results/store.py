@@ -28,6 +28,7 @@ from bench.results.identity import differences
 TRAINING_FOLDER = "context"  # where a baseline trains
 BEGUN = "begun.json"  # in a partial folder: what it was begun as
 CHECKPOINTS = "stage-*.safetensors"
+PARTIAL, OLD, CORRUPT, REMOVED = ".partial", ".old", ".corrupt", ".removed"  # ends of hidden folders beside a run
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ def sealed(folder: Path) -> bool:
 
 def old_folder(folder: Path) -> Path:
     """Where a finished run is for the moment in which its successor takes its place."""
-    return folder.with_name(f".{folder.name}.old")
+    return folder.with_name(f".{folder.name}{OLD}")
 
 
 def partial_folder(folder: Path) -> Path:
     """Where a run is built before it is ``folder``."""
-    return folder.with_name(f".{folder.name}.partial")
+    return folder.with_name(f".{folder.name}{PARTIAL}")
 
 
 def begun_as(folder: Path) -> Begun | None:
@@ -173,11 +174,26 @@ def _tidy(folder: Path) -> None:
 
 def set_aside(folder: Path) -> Path:
     """Move a finished run that is corrupt out of the way; where it is now. It is neither read nor resumed there."""
-    aside = folder.with_name(f".{folder.name}.corrupt")
+    aside = folder.with_name(f".{folder.name}{CORRUPT}")
     with _locked(folder), writable(folder):
         files.remove(aside)
         files.rename(folder, aside)
     return aside
+
+
+def remove(folder: Path, finished_too: bool) -> None:
+    """Remove the unfinished work on a run, and the finished run itself where ``finished_too``. BusyError where another
+    process is at it. First of all they are renamed, so that a kill on the way leaves no half of a run.
+    """
+    gone = folder.with_name(f".{folder.name}{REMOVED}")
+    with _locked(folder), writable(folder):
+        for path in (partial_folder(folder), *((old_folder(folder), folder) if finished_too else ())):
+            files.remove(gone)
+            if path.is_symlink():
+                files.remove(path)
+            elif path.exists():
+                files.rename(path, gone)
+        files.remove(gone)
 
 
 def temporary(partial: Path) -> frozenset[str]:
@@ -213,13 +229,18 @@ def readable(runs: Path) -> list[Path]:
         if not hidden:
             found[folder] = path
         elif hidden == [folder.name] and (home := _left_of(folder)) and not finished(home):
-            found.setdefault(home, path) if folder.suffix == ".old" else found.update({home: path})
+            found.setdefault(home, path) if folder.suffix == OLD else found.update({home: path})
     return [found[folder] for folder in sorted(found)]
+
+
+def home_of(folder: Path) -> Path:
+    """Where the run of a hidden folder belongs; any other folder is itself."""
+    return folder.with_name(folder.name[1:].rpartition(".")[0]) if folder.name.startswith(".") else folder
 
 
 def _left_of(folder: Path) -> Path | None:
     """Where the run belongs that a kill between two renamings left in this folder; None for any other folder."""
-    home = folder.with_name(folder.name[1:].rpartition(".")[0])
+    home = home_of(folder)
     whole = (folder == old_folder(home) and finished(folder)) or (folder == partial_folder(home) and sealed(folder))
     return home if whole else None
 
