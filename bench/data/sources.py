@@ -130,11 +130,12 @@ def _offered(name: str, rivals: list[EntryPoint]) -> Dataset:
 
 def _read(folder: Path, name: str | None = None) -> Dataset:
     """Atomic files where they are there, else what can be made of the files that are."""
-    from bench.data.formats import is_atomic, read_atomic  # here, for they import pandas
+    from bench.data.formats import is_atomic  # here, for it imports pandas
+    from bench.data.stored import read_stored
 
     if folder.is_dir() and not is_atomic(folder, name) and any(folder.iterdir()):
         return _imported(folder)
-    return read_atomic(folder, name)
+    return read_stored(folder, name)
 
 
 def _read_file(path: Path) -> Dataset:

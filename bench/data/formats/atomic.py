@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bench.data import audit, markup
 from bench.data.dataset import Dataset, ItemTable, Sequences, Times
+from bench.data.formats import twins
 from bench.data.formats.sorting import by_user_and_time, ties
 from bench.data.formats.stamps import UnreadableError, numbers
 from bench.data.ties import digest
@@ -56,6 +57,7 @@ def read_atomic(folder: Path, name: str | None = None) -> Dataset:
     order = _time_order(log)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(log.users))]).astype(np.int64)
     sequences = Sequences(log.items[order].astype(np.int32), offsets)
+    notes += twins.notes(log.user_ids, "user") + twins.notes(log.item_ids, "item")
     notes += text_notes + _repeat_note(log, order) + audit.order_notes(sequences)
     return Dataset(path.stem, log.user_ids, items, sequences, log.times[order], notes, file_rows=order)
 

@@ -43,7 +43,7 @@ def test_what_is_written_says_where_it_comes_from(toys: Source, web: Any, tmp_pa
     record = read_record(folder)
     assert record is not None
     assert (record["name"], record["ties"], record["text"]) == ("toys", "digest", ["title", "categories"])
-    assert record["conversion"] == {"name": "amazon-2014", "version": 1, "k_core": 0, "repeats": "keep"}
+    assert record["conversion"] == {"name": "amazon-2014", "version": 2, "k_core": 0, "repeats": "keep"}
     assert record["counts"] == vars(counts)
     assert record["licence"] == "none stated: do not redistribute"
     assert record["data_digest"] == read_atomic(folder).fingerprint
