@@ -37,9 +37,10 @@ def line(order: Order, strength: Strength | None) -> str:
 
 def _time(order: Order) -> str:
     if order.positional:
+        few = f" (of all but {order.unnumbered:,} users, who have lost rows)" if order.unnumbered else ""
         return (
-            "the time stamps are positions, not times: which interactions tied in time can no longer be seen, nor can "
-            "the data be split at a point in time"
+            f"the time stamps are positions, not times{few}: which interactions tied in time can no longer be seen, "
+            "nor can the data be split at a point in time"
         )
     if order.timeless or order.tied >= NEARLY_ALL:
         return (

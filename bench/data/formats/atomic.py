@@ -24,7 +24,7 @@ from bench.data.dataset import Dataset, ItemTable, Sequences, Times
 from bench.data.formats import twins
 from bench.data.formats.sorting import by_user_and_time, ties
 from bench.data.formats.stamps import UnreadableError, numbers
-from bench.data.ties import digest
+from bench.data.ties import BEGINNING, NUMBERED, digest
 from bench.errors import BenchError, unknown
 
 INTERACTION_FIELDS = ("user_id", "item_id", "timestamp")
@@ -289,7 +289,8 @@ def _shared_users(log: _Log) -> NDArray[np.int64]:
     first = np.diff(log.users[order], prepend=-1) != 0
     steps = np.diff(log.times[order], prepend=0)[~first]
     tied = np.unique(log.users[order][~first][steps == 0])
-    positions = not log.times[order][first].any() and np.isin(steps, [0, 1]).all()
+    begins = (log.times[order][first] == 0).mean() if len(order) else 0.0  # a user who lost a row is no other case
+    positions = begins >= BEGINNING and len(steps) and np.isin(steps, [0, 1]).mean() >= NUMBERED
     return tied if positions and len(tied) <= SHARED_AT_MOST * len(log.user_ids) else tied[:0]
 
 
