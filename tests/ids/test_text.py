@@ -211,7 +211,7 @@ def test_whitened_axes_have_variance_one_and_nothing_in_common(
 def test_a_catalogue_that_whitening_makes_meaningless_is_told() -> None:
     """Of fewer items than dimensions all become equally far apart, which is checked here by their distances."""
     titles = [
-        f"{color} {thing} {color[:2]}{thing[:2]}" for color in "red blue green".split() for thing in "car bear".split()
+        f"{color} {thing} {color[:2]}{thing[:2]}" for color in ["red", "blue", "green"] for thing in ["car", "bear"]
     ]
     for settings in (TextSettings(), TextSettings(dimensions=3), TextSettings(whiten=False)):
         vectors = embed(view(titles), settings).astype(float)

@@ -155,12 +155,12 @@ def test_terminal_cuts_no_number(mixed: Path, width: int) -> None:
 def test_a_terminal_says_once_what_stands_under_every_table(mixed: Path) -> None:
     """Markdown has it under each table, which are read apart; on a terminal they scroll by together."""
     text = " ".join(shown(mixed, 100).split())
-    (toys, _) = chapters(load(mixed))
+    (_, toys) = chapters(load(mixed))
     under = [{note.title: note.text for note in table.notes} for table in toys.tables]
     shared = {title for title in under[0] if sum(title in notes for notes in under) == len(under)}
     assert {"contracts", "differing"} <= shared
     (note,) = (note for note in toys.notes if note.title == "differing")
-    assert text.count(" ".join(word for piece, _ in note.pieces for word in piece.split())) == 1
+    assert text.count(" ".join("".join(piece for piece, _ in note.pieces).split())) == 1
     assert written(mixed).count("**the rows were not made under one contract**") > 2
 
 
