@@ -3,8 +3,8 @@
     python tests/benchmarks/importing.py [ROWS]
 
 A synthetic shop: users and items by Zipf's law, time stamps in milliseconds, a rating, a text column that is not read.
-The budget for 20 million rows on two cores is three minutes and 6 GB, for others in proportion. Beyond it the exit code is
-1: of memory, and of the seconds of all cores together, which other work on the machine hardly changes.
+The budget for 20 million rows on two cores is three minutes and 6 GB, for others in proportion. Beyond it the exit code
+is 1: of memory, and of the seconds of all cores together, which other work on the machine hardly changes.
 """
 
 from __future__ import annotations

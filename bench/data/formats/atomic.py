@@ -275,8 +275,9 @@ def _part_shared_ids(path: Path, log: _Log) -> tuple[_Log, tuple[str, ...]]:
     if broken.any():
         row = rows[np.argmax(broken)]
         raise BenchError(
-            f"{path}, line {row + 2}: user_id '{log.user_ids[log.users[row]]}' stands for several users (time stamps "
-            f"are positions 0, 1, 2, ... and tie), and its rows are not in their order; give each user an id of its own"
+            f"{path}, line {row + 2}: user_id '{log.user_ids[log.users[row]]}' has several items at one position (time "
+            "stamps are positions 0, 1, 2, ...), and no rows in order that would tell several users apart; give each "
+            "user an id, and each row of a user a position of its own"
         )
     runs = np.split(rows, np.flatnonzero(starts)[1:])
     note = f"{len(shared):,} user ids stand for {len(runs):,} users: each is a user of its own, named id, id#2, ..."

@@ -254,8 +254,12 @@ def test_users_merged_under_one_id_are_parted_wherever_their_runs_stand() -> Non
 
 def test_merged_users_whose_runs_are_lost_are_refused() -> None:
     rows = joined(positions("cab", "abc"))
-    with pytest.raises(BenchError, match=r"line \d+: user_id 'x' stands for several users"):
+    with pytest.raises(BenchError, match=r"line \d+: user_id 'x' has several items at one position"):
         read(rows[::-1])
+    with pytest.raises(
+        BenchError, match=r"line 602: user_id 'u005' has several .* each row of a user a position of its"
+    ):
+        read([*joined(positions()), ("u005", "z", "1")])
 
 
 @pytest.mark.parametrize("rows", [joined(positions("cab", "abc"))[1:], [*joined(positions("cab", "abc")), *LOST]])
