@@ -167,7 +167,7 @@ def _read_back(folder: Path, name: str, counts: Counts, ties: str) -> Dataset:
     found = with_ties(read_atomic(folder, name), ties)
     read = Counts(len(found.users), len(found.items), len(found.sequences.values))
     if read != counts:
-        raise BenchError(f"'{name}' reads back as {read}, and was written as {counts}")
+        raise BenchError(f"'{name}' was written with {counts} but reads back with {read}")
     return found
 
 

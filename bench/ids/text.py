@@ -63,7 +63,7 @@ class TextSettings:
 
     def __post_init__(self) -> None:
         if self.dimensions < 0:
-            raise BenchError(f"dimensions must be 0, for those of the encoder, or more; got {self.dimensions}")
+            raise BenchError(f"dimensions must be 0 (those of the encoder) or more; got {self.dimensions}")
 
 
 def embed(train: TrainView, settings: TextSettings) -> Embeddings:
@@ -109,8 +109,8 @@ def validate_items(items: ItemTable, settings: TextSettings) -> None:
 
 def warnings(items: ItemTable, settings: TextSettings) -> tuple[str, ...]:
     """What a reader of the result should know of the vectors, in a line each."""
-    remarks = embeddings.bound(settings.encoder, items).remarks if embeddings.is_file(settings.encoder) else ()
-    return (*remarks, EQUIDISTANT.format(len(items), settings.dimensions)) if _flattened(items, settings) else remarks
+    found = embeddings.bound(settings.encoder, items).warnings if embeddings.is_file(settings.encoder) else ()
+    return (*found, EQUIDISTANT.format(len(items), settings.dimensions)) if _flattened(items, settings) else found
 
 
 def _flattened(items: ItemTable, settings: TextSettings) -> bool:

@@ -63,8 +63,8 @@ def _value(data: bytes) -> Any:
         return np.load(io.BytesIO(data), allow_pickle=False, max_header_size=LONGEST_HEADER).tolist()
     if dtype != np.dtype(object):
         raise RefusedError(f"an array of {dtype} holds objects in its fields")
-    held = _plain(_Unpickler(file, budget).load(), DEEPEST, budget)
-    return held[0] if shape == () and isinstance(held, list) and len(held) == 1 else held
+    value = _plain(_Unpickler(file, budget).load(), DEEPEST, budget)
+    return value[0] if shape == () and isinstance(value, list) and len(value) == 1 else value
 
 
 class _Made:
@@ -132,11 +132,11 @@ ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): lambda budget, *_: _Made(budget, True, None),
     ("collections", "OrderedDict"): lambda _, *pairs: dict(*pairs),
     ("collections", "defaultdict"): lambda *_: {},
-    ("builtins", "list"): lambda _, *held: list(*held),
-    ("builtins", "set"): lambda _, *held: set(*held),
+    ("builtins", "list"): lambda _, *args: list(*args),
+    ("builtins", "set"): lambda _, *args: set(*args),
     ("builtins", "int"): lambda _: 0,
-    ("__builtin__", "list"): lambda _, *held: list(*held),
-    ("__builtin__", "set"): lambda _, *held: set(*held),
+    ("__builtin__", "list"): lambda _, *args: list(*args),
+    ("__builtin__", "set"): lambda _, *args: set(*args),
     ("_codecs", "encode"): lambda _, text, encoding: str(text).encode({"latin1": "latin-1"}[encoding]),
 }
 
@@ -177,11 +177,11 @@ def _plain(value: Any, depth: int, budget: Budget) -> Any:
     if isinstance(value, _Made):
         return _plain(value.value, depth, budget)
     if isinstance(value, dict):
-        return {_key(key): _plain(held, depth - 1, budget) for key, held in value.items()}
+        return {_key(key): _plain(entry, depth - 1, budget) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(held, depth - 1, budget) for held in value]
+        return [_plain(entry, depth - 1, budget) for entry in value]
     if isinstance(value, set | frozenset):
-        return sorted(_plain(held, depth - 1, budget) for held in value)
+        return sorted(_plain(entry, depth - 1, budget) for entry in value)
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise RefusedError(f"a {type(value).__name__}")

@@ -30,7 +30,7 @@ def counts_of(rows: list[list[int]]) -> Counter[int]:
     return Counter(item for row in trained(rows) for item in row)
 
 
-def place(score: Callable[[int], tuple[float, ...]], target: int) -> int:
+def rank_of(score: Callable[[int], tuple[float, ...]], target: int) -> int:
     """How many other items score at least as much: among equals the target is the last."""
     ahead = sum(score(item) >= score(target) for item in range(ITEMS)) - 1
     return ahead if ahead < 10 else int(FAR)
@@ -39,7 +39,7 @@ def place(score: Callable[[int], tuple[float, ...]], target: int) -> int:
 @given(ROWS)
 def test_popularity(rows: list[list[int]]) -> None:
     counts = counts_of(rows)
-    wanted = [place(lambda item: (counts[item],), row[-1]) for row in rows if len(row) >= 3]
+    wanted = [rank_of(lambda item: (counts[item],), row[-1]) for row in rows if len(row) >= 3]
     assert popularity(task_of(rows)).tolist() == wanted
 
 
@@ -52,7 +52,7 @@ def test_a_markov_chain_backs_off_to_popularity(rows: list[list[int]]) -> None:
     counts, wanted = counts_of(rows), []
     for row in (row for row in rows if len(row) >= 3):
         known = following[row[-2]]
-        wanted.append(place(lambda item, known=known: (known[item], counts[item]), row[-1]))  # type: ignore[misc]
+        wanted.append(rank_of(lambda item, known=known: (known[item], counts[item]), row[-1]))  # type: ignore[misc]
     assert markov(task_of(rows)).tolist() == wanted
 
 
