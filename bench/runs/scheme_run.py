@@ -94,9 +94,9 @@ class SchemeRun:
         described |= beam_check(best.recommender, ranks, self.split.test, self.decoding, self.accelerator)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
-        remarks = [*request.warnings, *self.scheme.warnings(view)]
-        if remarks:
-            described["remarks"] = remarks
+        warnings = [*request.warnings, *self.scheme.warnings(view)]
+        if warnings:
+            described["warnings"] = warnings
         return Outcome(ranks, complete, costs, described, self.summary(best, done), item_groups)
 
     def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
