@@ -81,12 +81,18 @@ def run(
         typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained."),
     ] = None,
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    preset: Annotated[str | None, typer.Option(help="smoke, cpu or standard; see `bench ls`.")] = None,
+    preset: Annotated[str | None, typer.Option(help="smoke, cpu, overnight or standard; see `bench ls`.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="leave-one-out or global-temporal; short for --set split=…")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Train for so much processor time (30m) or FLOPs (2e15); 30m@4210 is 30m that were 4,210 steps."
+        ),
+    ] = None,
     decoder: Annotated[str | None, typer.Option(help="beam or exact; short for --set decoder=…")] = None,
     recipe: Annotated[
         str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
@@ -103,7 +109,8 @@ def run(
     """
     from bench.runs.matrix import Plan, execute, resolve
 
-    short = {"split": split, "decoder": decoder}
+    allowed, converted = lists.budget(budget)
+    short = {"split": split, "decoder": decoder, "budget": allowed}
     overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
     lists.refuse_twice([line for line in overrides if line.partition("=")[0] in short])
     plan = Plan(
@@ -119,6 +126,7 @@ def run(
         tune=tune,
         zero_shot=lists.named("--zero-shot", zero_shot),
         recipe=recipe,
+        converted=converted,
     )
     if lacking := data_get.lacking([*plan.datasets, *plan.zero_shot], data_dir):
         resolve(plan)  # nothing is downloaded for a request that is wrong

@@ -21,7 +21,8 @@ from recbole_baselines.messages import told
 from recbole_baselines.models import Ranges
 
 FAILED = "failed.json"
-SPENT = ("seconds", "loading_seconds", "validation_seconds", "processor_seconds")  # the first holds the third
+SECONDS = ("seconds", "loading_seconds", "validation_seconds", "processor_seconds")  # the first holds the third
+SPENT = (*SECONDS, "steps", "target_examples", "looks", "training_flops")
 KEPT = ("best_validation", "best_step", "epochs", *SPENT)  # of what a training came to
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -55,7 +56,7 @@ def attempt(settings: dict[str, Any], folder: Path, train: Callable[[], dict[str
     except Exception as error:  # RecBole raises whatever it likes
         traceback.print_exc()
         seconds, used = time.monotonic() - begin, time.process_time() - processor  # reading the data is among them
-        spent = dict(zip(SPENT, (seconds, 0.0, 0.0, used), strict=True))
+        spent = {**dict.fromkeys(SPENT, 0.0), "seconds": seconds, "processor_seconds": used}
         record = {"settings": settings, "failed": told(error), **spent}
         write_json(failure, record)
         return record

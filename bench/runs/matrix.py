@@ -24,7 +24,7 @@ from bench.data import sources, splitting
 from bench.data.audit.order import time_notes
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
-from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
+from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.runs.attribution import attribute_errors
 from bench.runs.progress import Display
@@ -52,6 +52,7 @@ class Plan:
     tune: int = 0  # trials of baselines that can search for their settings
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
     recipe: str = ""  # the published way of training each subject, by its name
+    converted: int = 0  # steps of a budget of time or FLOPs that was converted before
 
 
 T = TypeVar("T")
@@ -62,7 +63,8 @@ EVERYTHING = "all"
 
 def execute(plan: Plan) -> list[Path]:
     """Bring every run to its end and return the folders. What is wrong with the request is found before the first."""
-    subjects, contract, preset, asked = _resolved(plan)
+    resolved = _resolved(plan)
+    subjects, contract, preset, asked = resolved.subjects, resolved.contract, resolved.preset, resolved.asked
     contracts, labels = _followed(plan, subjects, contract)
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
@@ -73,6 +75,8 @@ def execute(plan: Plan) -> list[Path]:
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
     )
     display = Display(accelerator.is_main_process)
+    for line in _unheard(plan, subjects):
+        display.say(line)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
@@ -84,7 +88,7 @@ def execute(plan: Plan) -> list[Path]:
     digests = {found.backbone: content_digest(found.backbone) if plan.schemes else "" for found in contracts.values()}
     requests = [
         Request(
-            subject,
+            fitting,
             arranged,
             own,
             seed,
@@ -93,9 +97,12 @@ def execute(plan: Plan) -> list[Path]:
             plan.force,
             digests[own.backbone],
             recipe=labels[subject.name],
+            found=found,
+            converted=plan.converted,
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
+        for fitting, found in [resolved.on(subject, dataset.name)]
     ]
     possible = _possible(requests, unseen, asked, display)
     return [
@@ -156,11 +163,34 @@ def _pair(request: Request) -> tuple[str, str]:
 
 def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
     """Subjects with their settings, the contract, and the preset it comes from."""
-    return _resolved(plan)[:3]
+    found = _resolved(plan)
+    return found.subjects, found.contract, found.preset
 
 
-def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
-    """The same, and the names of all subjects that are not owed to ``all`` alone."""
+@dataclass(frozen=True, eq=False)
+class _Resolved:
+    """``asked`` are the names of all subjects that are not owed to ``all`` alone; ``given`` are settings by name of the
+    subject, and ``searched`` what an earlier search adds to them on its own data set.
+    """
+
+    subjects: list[Subject]
+    contract: Contract
+    preset: str
+    asked: set[str]
+    given: Mapping[str, Mapping[str, str]]
+    searched: Mapping[str, Found]
+
+    def on(self, subject: Subject, dataset: str) -> tuple[Subject, str]:
+        """The subject as it is run on a data set, and where its settings come from."""
+        found = self.searched.get(subject.name)
+        if found is None or found.dataset != dataset:
+            return subject, ""
+        cls = type(subject)
+        made = cls(settings_of(cls, {**found.settings, **self.given[subject.name]}))
+        return made, f"{found.trials} trials on {found.dataset}"
+
+
+def _resolved(plan: Plan) -> _Resolved:
     if not plan.schemes and not plan.baselines:
         raise BenchError(
             "nothing to run: name an identifier scheme, e.g. --id-scheme textual, or a baseline, e.g. --baseline pop "
@@ -176,12 +206,36 @@ def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
         refuse_taken_name(cls)
     shared, own = _sorted_overrides(plan.overrides, everyone)
     _require_ranges(everyone, plan.tune)
-    subjects = []
+    subjects, settings, searched = [], {}, {}
     for cls in everyone:
-        said = _said_of(cls, everyone, own)
+        said = {**_handed_on(cls, shared), **_said_of(cls, everyone, own)}
         given = {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan.tune, said)}
         subjects.append(cls(settings_of(cls, given)))
-    return _distinct(subjects), contract_for(preset, shared), preset, asked
+        settings[cls.name] = given
+        if (found := _earlier(cls, preset)) and not plan.recipe and given.get("tune", "0") == "0":
+            searched[cls.name] = found
+    return _Resolved(_distinct(subjects), contract_for(preset, shared), preset, asked, settings, searched)
+
+
+def _earlier(cls: type[Subject], preset: str) -> Found | None:
+    return cls.searched.get(preset) if issubclass(cls, AnyBaseline) else None
+
+
+def _handed_on(cls: type[Subject], shared: Mapping[str, str]) -> dict[str, str]:
+    """Lines of the contract that ``--set`` gave, as the settings that they become."""
+    follows = cls.follows if issubclass(cls, AnyBaseline) else {}
+    return {name: shared[line] for line, names in follows.items() if line in shared for name in names}
+
+
+def _unheard(plan: Plan, subjects: Sequence[Subject]) -> list[str]:
+    """For each line that ``--set`` gave, the baselines that it does not reach."""
+    shared, _ = _sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
+    baselines = [subject for subject in subjects if isinstance(subject, AnyBaseline)]
+    deaf = {
+        line: [subject.name for subject in baselines if line not in subject.binds and line not in subject.follows]
+        for line in shared
+    }
+    return [f"{line}={shared[line]} does not hold for {', '.join(names)}" for line, names in deaf.items() if names]
 
 
 def _recipe(cls: type[Subject], plan: Plan) -> Mapping[str, str]:

@@ -25,7 +25,9 @@ class Request:
 
     ``recipe`` names the published way of training the subject that contract and settings follow, if any.
     ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is
-    the request of the run whose model is tested on this data set; without it this one trains its own.
+    the request of the run whose model is tested on this data set; without it this one trains its own. ``found`` says
+    which earlier search the settings come from. ``converted`` are the steps of a budget of time or FLOPs where they are
+    known already.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -38,6 +40,8 @@ class Request:
     backbone_digest: str = ""
     trained_by: Request | None = None
     recipe: str = ""
+    found: str = ""
+    converted: int = 0
 
     @property
     def is_baseline(self) -> bool:
@@ -134,6 +138,7 @@ class Request:
             source=source_digest(type(subject)),
             recipe=self.recipe,
             probe=isinstance(subject, AnyBaseline) and subject.probe,
+            found=self.found,
         )
 
 

@@ -32,6 +32,7 @@ from bench.results.digests import TABLE
 from bench.results.saved import IDS
 from bench.results.write import Outcome
 from bench.runs import curves
+from bench.runs.converting import converted
 from bench.runs.fitting import fitted, language, told
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
@@ -64,6 +65,7 @@ class SchemeRun:
         self.split = replace(split, train=replace(split.train, language=language(contract)))
         self.selection, self.held_out = split.validation.parted(contract.validation_users, request.seed)
         self.decoding = decoding_of(contract)
+        self.budget: Mapping[str, Any] = {}  # what a budget of time or FLOPs was converted to
 
     def outcome(self) -> Outcome:
         with self.accelerator.main_process_first():
@@ -71,6 +73,7 @@ class SchemeRun:
             for warning in request.warnings:
                 self.display.say(f"{request.run.title}: {warning}")
             ids, notes = fitted(self.scheme, view, request.results, request.run.title, self.display)
+        self.spent = notes.get("processor_seconds") or notes["seconds"]
         best, done = self.trained(ids)
         self.first = ids
         watch = Stopwatch()
@@ -80,13 +83,17 @@ class SchemeRun:
         item_groups = by_group(
             self.split.test, warm, (ranks, complete), functools.partial(self.ranked, best.recommender)
         )
+        watch = Stopwatch()
         if self.accelerator.is_main_process:
             self.save(best.recommender)
+        trained = training_costs([state for _, state in done])
+        trained["training_seconds"] = total([trained["training_seconds"], watch.seconds])
         costs: dict[str, float | None] = {
             "parameters": float(sum(parameter.numel() for parameter in best.recommender.parameters())),
             "id_construction_seconds": notes["seconds"] + self.seconds_between,
             "id_construction_processor_seconds": total([notes.get("processor_seconds"), self.processor_between]),
-            **training_costs([state for _, state in done]),
+            **trained,
+            **{name: notes.get(name) for name in ("own_steps", "own_examples")},
             "inference_seconds_per_1000_users": inference,
         }
         described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
@@ -105,6 +112,7 @@ class SchemeRun:
             "best_step": done[best.number][1].best_step,
             "best_validation": best.validation,
             "selection": self.contract.selection,
+            **({"budget": dict(self.budget)} if self.budget else {}),
             "tested": done[best.number][0].name,
             "stages": [stage_summary(stage, state) for stage, state in done],
             "curve": [{"stage": stage.name, **point} for stage, state in done for point in state.curve],
@@ -185,7 +193,7 @@ class SchemeRun:
 
     def train_stage(self, stage: Stage, model: Backbone, number: int, before: float) -> tuple[Trained, TrainingState]:
         """Train a stage, validating on a sample of users by decoding; earlier ones had ``before`` of the budget."""
-        contract = self.contract
+        contract, watch = self.contract, Stopwatch()
         seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
         recommender = recommender_for(stage.ids, model, contract.max_tokens, contract.objective, contract.template)
         if stage.wrap_model is not None:
@@ -207,7 +215,13 @@ class SchemeRun:
                 progress=self.reporter(stage, bar),
                 accelerator=self.accelerator,
             )
+            if contract.budget and stage.budget_fraction:
+                self.budget = self.budget or converted(self.request, job, self.partial, self.spent)
+                job = replace(job, converted=int(self.budget["steps"]))
+            prepared = watch.seconds, watch.processor_seconds
             state = train(job)
+        state.training_seconds += prepared[0]
+        state.processor_seconds += prepared[1]
         if not stage.use_validation:
             watch = Stopwatch()
             self.calibrate(recommender)
@@ -292,11 +306,14 @@ TRAINING_COSTS = (
     "training_flops",
     "tokens_read",
     "tokens_written",
+    "target_examples",
+    "looks",
 )  # fields of a training state, summed over stages
 
 
 def training_costs(states: Sequence[TrainingState]) -> dict[str, float | None]:
-    return {name: total([getattr(state, name) for state in states]) for name in TRAINING_COSTS}
+    found = {name: total([getattr(state, name) for state in states]) for name in TRAINING_COSTS}
+    return {**found, "steps": total([state.step for state in states])}
 
 
 def total(values: Sequence[float | None]) -> float | None:
