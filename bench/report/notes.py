@@ -61,7 +61,9 @@ COSTS = (
     "one for each token of the longest identifier, or one for all where vectors are written at once; ID construction, "
     "training and validation are seconds of the clock; processor is what training and validation used of all cores; "
     "training FLOPs are floating-point operations of matrix products, counted from shapes, three times those of a "
-    "forward pass; tokens read and written are those of training, without padding; a dash stands where nothing was "
+    "forward pass; steps are those of the optimizer, target examples the items that they predicted, looks the times "
+    "that validation was read; own steps and examples are those of models that a scheme trains to make its "
+    "identifiers; tokens read and written are those of training, without padding; a dash stands where nothing was "
     "measured"
 )
 LOADED = (
@@ -69,6 +71,10 @@ LOADED = (
     "seconds are too many; compare processor seconds and FLOPs"
 )
 LOAD_MARGIN = 0.5  # by which a load average may exceed what a run uses: it is a mean over a minute
+DECODING = ("decoder", "beam_width", "beam", "normalize", "length_penalty", "length_normalization")  # of token lists
+EXACT = "every item of the catalogue is scored"
+OWN = "a model of its own is trained for the identifiers, beside the budget; of a budget of time its time is taken"
+CLOSED = "no budget binds what only counts; its training is what it is"
 DIAGNOSTICS = (
     "collision rate: items that share their identifier with another, test-weighted: the same by test interactions; "
     "strict counts the target as the last item of its slot, expected lets a slot show one of its items at random, "
@@ -102,7 +108,10 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
         *_leaks(rows),
         *_elsewhere(rows),
         *_contracts(found),
+        *_decoding(rows),
         *_baselines(rows, found),
+        *_budgets(rows),
+        *_searches(rows),
         Note("split", _alike({name: run.split for name, run in _runs(rows).items()})),
         Note("seeds", _seeds(rows)),
         *([Note("missing", missing)] if missing else []),
@@ -218,9 +227,51 @@ def _named(holder: Result) -> str:
 def _contracts(found: Contracts) -> list[Note]:
     holders = list(found.by_letter.values())
     if not found.several:
-        return [Note("contract", f"{_named(holder)}: {settings(holder.contract)}") for holder in holders]
-    same = settings(holders[0].contract, without=_unlike(found)) or "nothing"
+        return [Note("contract", f"{_named(holder)}: {settings(holder.contract, DECODING)}") for holder in holders]
+    same = settings(holders[0].contract, without={*_unlike(found), *DECODING}) or "nothing"
     return [*_unequal(found), Note("the same", same)]
+
+
+def _decoding(rows: Sequence[Row]) -> list[Note]:
+    """How each row was ranked: the contract's lines on decoding bind lists of tokens alone."""
+    ways: dict[str, list[str]] = {}
+    for name, row in zip(names(rows), rows, strict=True):
+        contract = row.first.contract
+        said = {line: contract[line] for line in DECODING if line in contract}
+        exact = row.baseline or row.further("decode_steps") or not said
+        ways.setdefault(EXACT if exact else settings(said), []).append(name)
+    return [Note("ranking", "; ".join(f"{', '.join(held)}: {way}" for way, held in ways.items()))]
+
+
+def _budgets(rows: Sequence[Row]) -> list[Note]:
+    """What of the budgets is not the same for all, and what budgets of time or FLOPs were converted to."""
+    named = list(zip(names(rows), rows, strict=True))
+    closed = [name for name, row in named if row.baseline and row.cost("steps") is None]
+    own = [name for name, row in named if row.cost("own_steps")]
+    converted = {name: found for name, row in named if (found := (row.first.training or {}).get("budget"))}
+    steps = [f"{name}: {each['asked']} is {each['steps']:,} steps" for name, each in converted.items()]
+    again = [f"--budget {each['asked']}@{each['steps']} makes it again" for each in converted.values()]
+    return [
+        *([Note("closed form", f"{', '.join(closed)}: {CLOSED}")] if closed else []),
+        *([Note("own training", f"{', '.join(own)}: {OWN}")] if own else []),
+        *([Note("budget", "; ".join(map(", ".join, zip(steps, again, strict=True))))] if steps else []),
+    ]
+
+
+def _searches(rows: Sequence[Row]) -> list[Note]:
+    """Which rows were searched, where others were not, or less."""
+    trials = {name: searched(row.first) for name, row in zip(names(rows), rows, strict=True)}
+    if len(set(trials.values())) < 2:
+        return []
+    said = "; ".join(f"{name}: {what}" for name, what in trials.items() if what)
+    return [Note("search", strong("settings were not searched alike for all rows") + f": {said}; the others: none")]
+
+
+def searched(result: Result) -> str:
+    """By how many trials, and on which data set, the settings of a result were chosen; "" for none."""
+    search = (result.training or {}).get("search") or {}
+    tried = len(search.get("trials", ()))
+    return f"{tried} trials on {result.dataset.name}" if tried else result.scheme.found
 
 
 def _unequal(found: Contracts) -> list[Note]:
@@ -244,9 +295,11 @@ def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
     if not borrowing:
         return []
     shared = dict.fromkeys(key for values in borrowing.values() for key in values if key in holders[0].contract)
-    text = f"{', '.join(borrowing)}: not trained under the contract; of its settings they share "
+    text = f"{', '.join(borrowing)}: of the contract they share " + (", ".join(shared) or "none")
     unlike = differences(varying(borrowing, borrowing))
-    return [Note("baselines", text + (", ".join(shared) or "none") + (f"; they differ in {unlike}" if unlike else ""))]
+    others = [key for key in holders[0].contract if key not in shared and key not in DECODING]
+    text += f"; they differ in {unlike}" if unlike else ""
+    return [Note("baselines", text + (f"; these lines do not hold for them: {', '.join(others)}" if others else ""))]
 
 
 def _runs(rows: Sequence[Row]) -> dict[str, Result]:
