@@ -120,12 +120,12 @@ class Reporting:
         told = np.nextafter(score, -np.inf) if score == self.best_valid_score else score
         return float(told), {self.owner.job["selection"]: score}
 
-    def _note(self, figures: dict[str, float]) -> None:
-        self.curve.append({"step": self.step, **figures})
-        self._tell({"epoch": self.epoch, **figures})
+    def _note(self, stats: dict[str, float]) -> None:
+        self.curve.append({"step": self.step, **stats})
+        self._tell({"epoch": self.epoch, **stats})
 
-    def _tell(self, figures: dict[str, float]) -> None:
-        self.progress(self.before + self.step, self.whole, figures)
+    def _tell(self, stats: dict[str, float]) -> None:
+        self.progress(self.before + self.step, self.whole, stats)
 
     def keep(self, epoch: int, score: float) -> None:
         """Called after each validation, when RecBole has saved the best: leave what is needed to go on from here."""

@@ -123,7 +123,7 @@ class Dataset:
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
-def silent(done: int, total: int, figures: Mapping[str, float]) -> None:
+def silent(done: int, total: int, stats: Mapping[str, float]) -> None:
     """Progress that nobody is shown."""
 
 
@@ -137,7 +137,7 @@ class TrainView:
 
     ``cache`` is a folder where costly things may be kept under a name that says all they depend on, or None. Who reads
     one adds to ``cached_seconds`` the seconds that it once took, so that costs don't depend on who came first.
-    ``progress(done, total, figures)`` shows how far a long ``fit`` is.
+    ``progress(done, total, stats)`` shows how far a long ``fit`` is.
 
     ``max_history`` are the newest items of a user that the contract shows, 0 for all: a scheme that trains a model of
     its own reads no more of them, and tells by ``count_training`` what it takes.

@@ -110,14 +110,14 @@ class TrainingContext:
     finished. ``log`` is a text file that stays with the result. ``contract`` holds in the lines that it ``binds``; what
     ``exclude_history`` excludes from validation is ``validation.seen``, not only what is shown. ``converted`` are the
     steps that a budget of time or FLOPs is known to be, 0 where that is still to be found out. ``progress`` is told
-    step, total and figures for the progress bar and ``log.jsonl``; ``say`` shows a person a line.
+    step, total and stats for the progress bar and ``log.jsonl``; ``say`` shows a person a line.
     """
 
     folder: Path
     log: Path
     contract: Contract
     converted: int = 0
-    progress: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, figures: None
+    progress: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, stats: None
     say: Callable[[str], None] = lambda line: None
 
 
