@@ -97,7 +97,8 @@ def run(
     recipe: Annotated[
         str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
     ] = "",
-    tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
+    tune: Annotated[int, typer.Option(min=0, help="Trials of a search for the settings of whatever trains.")] = 0,
+    tune_size: Annotated[bool, typer.Option("--tune-size", help="With --tune: search sizes as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
     results: Results = Path("results"),
@@ -124,6 +125,7 @@ def run(
         data_dir=data_dir,
         force=force,
         tune=tune,
+        tune_size=tune_size,
         zero_shot=lists.named("--zero-shot", zero_shot),
         recipe=recipe,
         converted=converted,

@@ -19,6 +19,10 @@ def said(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 
+class DivergedError(BenchError):
+    """The loss of a training is no number any more: a fault of its settings, and of nothing else."""
+
+
 def unknown(kind: str, asked: str, known: Iterable[str]) -> BenchError:
     """The error for a failed lookup, with the nearest known name: ``unknown preset 'cpuu'; did you mean 'cpu'?``"""
     names = sorted(known)

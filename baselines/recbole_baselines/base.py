@@ -17,11 +17,12 @@ from bench.data.splits import Targets
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import BUDGET, Facts, TrainedBaseline, TrainingContext
 from bench.training.cost import Stopwatch
+from bench.training.search import draws
 from bench.versions import installed
 from recbole_baselines import files, models
 from recbole_baselines.plan import plan
 from recbole_baselines.process import RecBole
-from recbole_baselines.tuning import draws, summary
+from recbole_baselines.tuning import summary
 
 NEEDED = ("recbole", "colorama", "colorlog", "yaml", "tensorboard", "texttable", "tqdm")
 # RecBole's own metadata asks for a Ray that has no wheel for Python 3.12 and above.
@@ -49,6 +50,7 @@ class RecBoleBaseline(TrainedBaseline):
     """A model of RecBole: ``model`` is its class there, ``fixed`` what its configuration holds beside the settings."""
 
     model: ClassVar[str]
+    sizes: ClassVar[tuple[str, ...]] = models.SIZES
     binds: ClassVar[tuple[str, ...]] = (*TrainedBaseline.binds, *BUDGET)
     fixed: ClassVar[dict[str, Any]] = {"loss_type": "CE", "train_neg_sample_args": None}
 
@@ -116,6 +118,7 @@ class RecBoleBaseline(TrainedBaseline):
         settings = asdict(self.settings)
         searched = {name: choices for name, choices in self.ranges.items() if name not in self.fixed_settings}
         present = {name: settings[name] for name in searched}
+        trials = settings.get("tune", 0)
         own = {name: value for name, value in settings.items() if name not in models.OURS}
         return {
             "model": self.model,
@@ -125,7 +128,7 @@ class RecBoleBaseline(TrainedBaseline):
             "exclude_history": context.contract.exclude_history,
             "plan": self.plan(context, users),
             "folder": str(context.folder),
-            "trials": draws(searched, present, settings.get("tune", 0), train.seed),
+            "trials": draws(searched, present, trials, train.seed) if trials else [],
             "config": {**COMMON, **self.fixed, **own, **self.view(train, context)},
         }
 

@@ -1,9 +1,9 @@
 """Which models of RecBole compete, with which settings, and over which ranges those are searched.
 
 Facts and their sources. Defaults: RecBole 1.2.1's own (``properties/model/*.yaml``); how long, in which batches and by
-which schedule a model is trained is the contract's, as for identifier schemes. Ranges: "Tuning Hyper Parameters" of
-each model's page in RecBole's documentation. S3Rec's has none but for the length of pre-training: it has SASRec's
-ranges.
+which schedule a model is trained is the contract's, as for identifier schemes. Ranges: those of
+``bench.training.search`` for what all that is trained shares, the rest from "Tuning Hyper Parameters" of each model's
+page in RecBole's documentation. S3Rec's has none but for the length of pre-training: it has SASRec's ranges.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 from bench.errors import BenchError
 from bench.evaluation.baseline import Found
+from bench.training.search import DROPOUTS, LEARNING_RATES, WEIGHT_DECAYS
 
 Ranges = dict[str, tuple[Any, ...]]
-
-LEARNING_RATES = (0.01, 0.005, 0.001, 0.0005, 0.0001)
 
 
 @dataclass(frozen=True)
@@ -112,36 +111,25 @@ OURS = ("tune", "fixed", "attributes", "pretrain_fraction")  # settings that Rec
 
 DROPOUT = ("hidden_dropout_prob", "attn_dropout_prob")
 
+_TRAINED: Ranges = {"learning_rate": LEARNING_RATES, "weight_decay": WEIGHT_DECAYS}
 _ATTENTION: Ranges = {
-    "learning_rate": LEARNING_RATES,
-    "hidden_dropout_prob": (0.2, 0.5),
-    "attn_dropout_prob": (0.2, 0.5),
+    **_TRAINED,
+    **dict.fromkeys(DROPOUT, DROPOUTS),
     "n_heads": (1, 2),
     "n_layers": (1, 2, 3),
 }
 
 RANGES: dict[str, Ranges] = {
-    "GRU4Rec": {
-        "learning_rate": LEARNING_RATES,
-        "dropout_prob": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
-        "num_layers": (1, 2, 3),
-    },
-    "Caser": {
-        "learning_rate": LEARNING_RATES,
-        "reg_weight": (0.0, 1e-4, 1e-5),
-        "dropout_prob": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
-    },
-    "HGN": {
-        "learning_rate": (0.01, 0.001),
-        "pooling_type": ("average", "max"),
-        "reg_weight": ((0.0, 0.0), (0.001, 0.00001)),
-    },
+    "GRU4Rec": {**_TRAINED, "dropout_prob": DROPOUTS, "num_layers": (1, 2, 3)},
+    "Caser": {**_TRAINED, "dropout_prob": DROPOUTS, "reg_weight": (0.0, 1e-4, 1e-5)},
+    "HGN": {**_TRAINED, "pooling_type": ("average", "max"), "reg_weight": ((0.0, 0.0), (0.001, 0.00001))},
     "SASRec": _ATTENTION,
     "BERT4Rec": {**_ATTENTION, "n_layers": (1, 2)},
     "FDSA": _ATTENTION,
-    "S3Rec": _ATTENTION,  # of both its stages; every trial pre-trains as long as is set
+    "S3Rec": _ATTENTION,  # of both its stages
     "ItemKNN": {"k": (10, 50, 100, 200, 250, 300, 400, 500, 1000, 1500, 2000, 2500), "shrink": (0.0, 1.0)},
 }
+SIZES = ("n_heads", "n_layers", "num_layers")  # of these, what --tune searches only where that is asked for
 
 # What searches chose on the validation users of MovieLens-100k, with as many trials and epochs for each baseline: five
 # trials under smoke, four under cpu, of the learning rate alone but for HGN and ItemKNN. Who is not named keeps what it

@@ -28,36 +28,47 @@ from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.files import write_json
 from bench.training.budget import Converted, convert
+from bench.training.search import halve
 from recbole_baselines import files, probe, shims, tuning
 from recbole_baselines.plan import Plan
 from recbole_baselines.trainer import BEST, SPENT, Reporting
-from recbole_baselines.tuning import Progress, read_json
+from recbole_baselines.tuning import Progress, Steps, read_json
 
+WHOLE = "whole"  # the name of the training that is the row
 DONE, CONVERTED = "trained.json", "budget.json"
 PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"  # the first is RecBole's choice
 SCORED_AT_ONCE = 512  # users
 
 
 def best_of(job: dict[str, Any], progress: Progress) -> tuple[Model, dict[str, Any]]:
-    """The trained model, and what its training came to; of several ``trials`` the one that validates best.
+    """The trained model, and what its training came to; of several ``trials`` with the settings that validate best.
 
-    Every trial has a working folder of its own. ``search`` is what was tried, and ``seconds`` are then those of all
-    trials, since the model is not available without them.
+    Every trial has a working folder of its own on every rung. ``search`` is what was tried, and what was spent is then
+    that of all trials, since the model is not to be had without them.
     """
     job, trials = {**job, "plan": settled(job)}, job["trials"]
     if not trials:
-        model = Model(job, 0, {})
+        model = Model(job, WHOLE, {})
         return model, model.train(progress)
-    tried = []
-    for number, settings in enumerate(trials):
-        train = partial(trained, job, number, settings, tuning.within(progress, number, len(trials)))
-        tried.append(tuning.attempt(settings, folder_of(job, number), train))
-    chosen = tuning.best(tried)
-    model = Model(job, chosen, trials[chosen])
-    found = model.train(progress)
-    totals = {name: sum(trial[name] for trial in tried) for name in tuning.SPENT}
-    steps = {"steps": found["steps"], "all_steps": totals["steps"]}
-    return model, {**found, **totals, **steps, "search": {"seed": job["seed"], "chosen": chosen, "trials": tried}}
+    steps = Steps(len(trials), job["plan"]["total"] if job["plan"] else 1, progress)
+
+    def attempt(number: int, fraction: float) -> dict[str, Any]:
+        name = f"{number}-{fraction:g}" if job["plan"] else f"{number}"  # what only counts is the same on every rung
+        part = {**job, "plan": job["plan"] and {**job["plan"], "total": parts(job, fraction)}}
+        train = partial(trained, part, name, trials[number], steps.next(number))
+        return {"fraction": fraction, **tuning.attempt(folder_of(job, name), train)}
+
+    found = halve(len(trials), attempt)
+    model = Model(job, WHOLE, trials[found.chosen])
+    last = model.train(steps.next(found.chosen))
+    totals = {name: last[name] + (found.total(name) or 0.0) for name in tuning.SPENT}
+    own = {"steps": last["steps"], "all_steps": totals["steps"], "search": found.summary(trials, job["seed"])}
+    return model, {**last, **totals, **own}
+
+
+def parts(job: dict[str, Any], fraction: float) -> int:
+    """The steps of a trial that has a fraction of the budget."""
+    return max(1, round(fraction * int(job["plan"]["total"])))
 
 
 def settled(job: dict[str, Any]) -> dict[str, Any] | None:
@@ -67,21 +78,21 @@ def settled(job: dict[str, Any]) -> dict[str, Any] | None:
     if not plan or plan["total"]:
         return plan
     if not kept.exists():
-        model = Model(job, 0, {})
+        model = Model(job, WHOLE, {})
         write_json(kept, asdict(model.converted(Plan(**plan))))
     steps = read_json(kept)["steps"]
     return {**plan, "total": min(steps, plan["max_steps"] or steps), "converted": steps}
 
 
-def trained(job: dict[str, Any], number: int, settings: dict[str, Any], progress: Progress) -> dict[str, Any]:
+def trained(job: dict[str, Any], name: str, settings: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """What the training of one trial came to. One that is finished is not read in again."""
-    done = folder_of(job, number) / DONE
-    return read_json(done) if done.exists() else Model(job, number, settings).train(progress)
+    done = folder_of(job, name) / DONE
+    return read_json(done) if done.exists() else Model(job, name, settings).train(progress)
 
 
-def folder_of(job: dict[str, Any], number: int) -> Path:
-    """Where RecBole works on a trial; it is made."""
-    folder = Path(job["folder"]) / f"trial-{number}"
+def folder_of(job: dict[str, Any], name: str) -> Path:
+    """Where RecBole works on a trial, or on the ``WHOLE`` budget; it is made."""
+    folder = Path(job["folder"]) / f"trial-{name}"
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -89,12 +100,12 @@ def folder_of(job: dict[str, Any], number: int) -> Path:
 class Model:
     """One model of RecBole on one split: ``train`` it, then ``score``. Users and items come and go as our indices.
 
-    The working folder becomes that of trial ``number``, whose ``settings`` go before the job's.
+    The working folder becomes that of the trial of this ``name``, whose ``settings`` go before the job's.
     """
 
-    def __init__(self, job: dict[str, Any], number: int, settings: dict[str, Any]) -> None:
+    def __init__(self, job: dict[str, Any], name: str, settings: dict[str, Any]) -> None:
         begin = time.monotonic()
-        os.chdir(folder_of(job, number))
+        os.chdir(folder_of(job, name))
         self.job = {**job, "config": {**job["config"], **settings}}
         torch.set_num_threads(job["threads"])
         self.config = Config(model=job["model"], dataset="split", config_dict=self.job["config"])

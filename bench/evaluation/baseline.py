@@ -54,11 +54,12 @@ class AnyBaseline(ABC):
     ``version`` rises whenever its scores can change, for results are tied to ``name@version``. ``Settings`` is a frozen
     dataclass, set with ``--set name.field=value``; ``presets`` holds the settings that a preset changes, by its name.
     ``ranges`` holds the choices that ``--tune`` draws settings from, by name; who has any has the settings ``tune``,
-    how many trials, and ``fixed``, the names in ``ranges`` that were given and that the search leaves alone. ``binds``
-    names the lines of the contract that hold for it too, ``follows`` the settings that another line becomes where it
-    is given with ``--set``. ``searched`` are the results of earlier searches, by preset. ``leaks`` is that of an
-    identifier scheme: ``fit`` sees validation and test, to demonstrate a leak, and the name must say so. ``probe``: it
-    is a rule that only counts or draws, which a report shows before anything that is trained.
+    how many trials, and ``fixed``, the names in ``ranges`` that were given and that the search leaves alone, as it
+    does with ``sizes`` unless they are asked for. ``binds`` names the lines of the contract that hold for it too,
+    ``follows`` the settings that another line becomes where it is given with ``--set``. ``searched`` are the results
+    of earlier searches, by preset. ``leaks`` is that of an identifier scheme: ``fit`` sees validation and test, to
+    demonstrate a leak, and the name must say so. ``probe``: it is a rule that only counts or draws, which a report
+    shows before anything that is trained.
     """
 
     name: ClassVar[str]
@@ -68,6 +69,7 @@ class AnyBaseline(ABC):
     Settings: ClassVar[type[Any]] = NoSettings
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     ranges: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    sizes: ClassVar[tuple[str, ...]] = ()
     searched: ClassVar[Mapping[str, Found]] = {}
     binds: ClassVar[tuple[str, ...]] = DATA_VIEW
     follows: ClassVar[Mapping[str, tuple[str, ...]]] = {}

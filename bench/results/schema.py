@@ -47,6 +47,7 @@ class SchemeFacts:
     ``leaks``: it was fitted on validation and test, to demonstrate a leak. ``source`` is a digest of its code.
     ``recipe`` names the published way of training that settings and contract follow, ``""`` for none.
     ``probe``: it only counts or draws. ``found`` says where its settings come from if an earlier search found them.
+    ``search`` is what was asked of a search for the lines of training, such as the number of trials.
     """
 
     name: str
@@ -59,12 +60,13 @@ class SchemeFacts:
     recipe: str = ""
     probe: bool = False
     found: str = ""
+    search: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def stated(self) -> dict[str, Any]:
         """The settings; where there are any, the ``recipe`` and ``files``, the start of the digest of what it reads."""
         further = {"recipe": self.recipe, "files": self.inputs[:8]}
-        return {**self.settings, **{name: value for name, value in further.items() if value}}
+        return {**self.settings, **{name: value for name, value in further.items() if value}, **self.search}
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,10 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
         **{name: dict(stored[name]) for name in ("contract", "environment", "audit")},
         "dataset": _of(DatasetFacts, stored["dataset"], parts=tuple(stored["dataset"]["parts"])),
         "scheme": _of(
-            SchemeFacts, {"found": "", **scheme}, version=int(scheme["version"]), settings=dict(scheme["settings"])
+            SchemeFacts,
+            {"found": "", "search": {}, **scheme},
+            version=int(scheme["version"]),
+            settings=dict(scheme["settings"]),
         ),
         "preset": stored["preset"],
         "seed": int(stored["seed"]),

@@ -29,6 +29,7 @@ from bench.results.identity import differences
 TRAINING_FOLDER = "context"  # where a baseline trains
 BEGUN = "begun.json"  # in a partial folder: what it was begun as
 CHECKPOINTS = "stage-*.safetensors"
+TRIAL = "trial-"  # what the folders begin with in which a search tries settings
 
 
 @dataclass(frozen=True)
@@ -161,13 +162,16 @@ def _swap(partial: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     (folder / BEGUN).unlink(missing_ok=True)
     shutil.rmtree(folder / TRAINING_FOLDER, ignore_errors=True)
+    for trial in folder.glob(f"{TRIAL}*"):
+        shutil.rmtree(trial, ignore_errors=True)
     for checkpoint in folder.glob(CHECKPOINTS):
         checkpoint.unlink()
 
 
 def temporary(partial: Path) -> frozenset[str]:
     """What of a partial folder is gone when the run is finished: names of its files and folders."""
-    return frozenset({BEGUN, TRAINING_FOLDER, *(path.name for path in partial.glob(CHECKPOINTS))})
+    passing = (path.name for pattern in (CHECKPOINTS, f"{TRIAL}*") for path in partial.glob(pattern))
+    return frozenset({BEGUN, TRAINING_FOLDER, *passing})
 
 
 def recover(folder: Path) -> None:

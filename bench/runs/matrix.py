@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from bench import recipes
-from bench.backbone import content_digest
+from bench.backbone import SIZES, content_digest
 from bench.contract import PRESETS, Contract, contract_for, default_preset, setting_names
 from bench.data import sources, splitting
 from bench.data.audit.order import time_notes
@@ -31,9 +31,11 @@ from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
 from bench.runs.request import Request
 from bench.runs.run import run
+from bench.runs.search import Ranges
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
 from bench.runs.subjects import settings as settings_of
 from bench.runs.transfer_run import refuse, transfer_requests
+from bench.training.search import SHARED
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Plan:
     results: Path = Path("results")
     data_dir: Path | None = None
     force: bool = False
-    tune: int = 0  # trials of baselines that can search for their settings
+    tune: int = 0  # trials of a search for settings, of whatever trains
+    tune_size: bool = False  # whether sizes are searched as well
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
     recipe: str = ""  # the published way of training each subject, by its name
     converted: int = 0  # steps of a budget of time or FLOPs that was converted before
@@ -99,6 +102,7 @@ def execute(plan: Plan) -> list[Path]:
             recipe=labels[subject.name],
             found=found,
             converted=plan.converted,
+            search=resolved.search if isinstance(fitting, IdScheme) else None,
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
@@ -170,7 +174,8 @@ def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
 @dataclass(frozen=True, eq=False)
 class _Resolved:
     """``asked`` are the names of all subjects that are not owed to ``all`` alone; ``given`` are settings by name of the
-    subject, and ``searched`` what an earlier search adds to them on its own data set.
+    subject, and ``searched`` what an earlier search adds to them on its own data set. ``search`` is what schemes are
+    searched over.
     """
 
     subjects: list[Subject]
@@ -179,6 +184,7 @@ class _Resolved:
     asked: set[str]
     given: Mapping[str, Mapping[str, str]]
     searched: Mapping[str, Found]
+    search: Ranges | None
 
     def on(self, subject: Subject, dataset: str) -> tuple[Subject, str]:
         """The subject as it is run on a data set, and where its settings come from."""
@@ -206,15 +212,28 @@ def _resolved(plan: Plan) -> _Resolved:
         refuse_taken_name(cls)
     shared, own = _sorted_overrides(plan.overrides, everyone)
     _require_ranges(everyone, plan.tune)
+    contract = contract_for(preset, shared)
     subjects, settings, searched = [], {}, {}
     for cls in everyone:
         said = {**_handed_on(cls, shared), **_said_of(cls, everyone, own)}
-        given = {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan.tune, said)}
+        given = {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan, said)}
         subjects.append(cls(settings_of(cls, given)))
         settings[cls.name] = given
         if (found := _earlier(cls, preset)) and not plan.recipe and given.get("tune", "0") == "0":
             searched[cls.name] = found
-    return _Resolved(_distinct(subjects), contract_for(preset, shared), preset, asked, settings, searched)
+    search = _search(plan, contract, shared)
+    return _Resolved(_distinct(subjects), contract, preset, asked, settings, searched, search)
+
+
+def _search(plan: Plan, contract: Contract, shared: Mapping[str, str]) -> Ranges | None:
+    """What ``--tune`` searches of the contract's lines: what ``--set`` leaves open. BenchError if that is nothing."""
+    if not plan.tune:
+        return None
+    ranges = {**SHARED, **({"backbone": tuple(SIZES)} if plan.tune_size and contract.backbone in SIZES else {})}
+    lines = tuple((name, choices) for name, choices in ranges.items() if name not in shared)
+    if not lines and plan.schemes:
+        raise BenchError(f"--tune {plan.tune} was asked for, but all that it searches is given: {', '.join(ranges)}")
+    return Ranges(plan.tune, lines)
 
 
 def _earlier(cls: type[Subject], preset: str) -> Found | None:
@@ -228,14 +247,14 @@ def _handed_on(cls: type[Subject], shared: Mapping[str, str]) -> dict[str, str]:
 
 
 def _unheard(plan: Plan, subjects: Sequence[Subject]) -> list[str]:
-    """For each line that ``--set`` gave, the baselines that it does not reach."""
+    """Lines that ``--set`` gave, and the baselines that they do not reach."""
     shared, _ = _sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
     baselines = [subject for subject in subjects if isinstance(subject, AnyBaseline)]
-    deaf = {
-        line: [subject.name for subject in baselines if line not in subject.binds and line not in subject.follows]
-        for line in shared
-    }
-    return [f"{line}={shared[line]} does not hold for {', '.join(names)}" for line, names in deaf.items() if names]
+    deaf: dict[str, list[str]] = {}
+    for line in shared:
+        names = [subject.name for subject in baselines if line not in subject.binds and line not in subject.follows]
+        deaf.setdefault(", ".join(names), []).append(f"{line}={shared[line]}")
+    return [f"no line of {names}: {', '.join(lines)}" for names, lines in deaf.items() if names]
 
 
 def _recipe(cls: type[Subject], plan: Plan) -> Mapping[str, str]:
@@ -283,18 +302,21 @@ def _ranges(cls: type[Subject]) -> Mapping[str, tuple[Any, ...]]:
 
 
 def _require_ranges(everyone: Sequence[type[Subject]], trials: int) -> None:
-    if trials and not any(map(_ranges, everyone)):
+    if trials and not any(issubclass(cls, IdScheme) or _ranges(cls) for cls in everyone):
         names = ", ".join(cls.name for cls in everyone)
-        raise BenchError(f"--tune {trials} was asked for, but {names} can't be tuned; name a baseline that trains")
+        raise BenchError(f"--tune {trials} was asked for, but {names} can't be tuned; name what trains")
 
 
-def _searched(cls: type[Subject], trials: int, said: Mapping[str, str]) -> dict[str, str]:
-    """``--tune`` is the setting ``tune`` of whatever has ranges. What is ``said`` of them is ``fixed``."""
-    tune = said.get("tune", str(trials))
+def _searched(cls: type[Subject], plan: Plan, said: Mapping[str, str]) -> dict[str, str]:
+    """``--tune`` is the setting ``tune`` of a baseline that has ranges. What is ``said`` of them is ``fixed``, and so
+    are sizes that are not to be searched.
+    """
+    tune = said.get("tune", str(plan.tune))
     if not _ranges(cls) or tune == "0":
         return {}
     asked = {name.strip() for name in said.get("fixed", "").split(",") if name.strip()}
-    fixed = ",".join(sorted(asked | (said.keys() & _ranges(cls).keys())))
+    sizes = set(cls.sizes) if issubclass(cls, AnyBaseline) and not plan.tune_size else set()
+    fixed = ",".join(sorted(asked | ((said.keys() | sizes) & _ranges(cls).keys())))
     return {"tune": tune, **({"fixed": fixed} if fixed else {})}
 
 

@@ -16,6 +16,7 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import MissingTextError, TextSettings, stand_in
 from bench.results.identity import Run
 from bench.results.schema import DatasetFacts, SchemeFacts
+from bench.runs.search import Ranges
 from bench.runs.subjects import source_digest
 
 
@@ -27,7 +28,7 @@ class Request:
     ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is
     the request of the run whose model is tested on this data set; without it this one trains its own. ``found`` says
     which earlier search the settings come from. ``converted`` are the steps of a budget of time or FLOPs where they are
-    known already.
+    known already. ``search`` is what to choose between, for a scheme; a baseline has it among its settings.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -42,6 +43,7 @@ class Request:
     recipe: str = ""
     found: str = ""
     converted: int = 0
+    search: Ranges | None = None
 
     @property
     def is_baseline(self) -> bool:
@@ -139,6 +141,7 @@ class Request:
             recipe=self.recipe,
             probe=isinstance(subject, AnyBaseline) and subject.probe,
             found=self.found,
+            search=self.search.stated if self.search else {},
         )
 
 

@@ -16,7 +16,7 @@ from accelerate.utils import broadcast
 from bench import backbone
 from bench.backbone.numbers import redraw_numbers
 from bench.backbone.protocol import Backbone, load_trained_state
-from bench.contract import CUTOFFS
+from bench.contract import CUTOFFS, Contract
 from bench.data.dataset import Progress
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
@@ -37,11 +37,13 @@ from bench.runs.converting import converted
 from bench.runs.fitting import fitted, language, told
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
+from bench.runs.search import Found, Searching
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
 from bench.training.loop import Job, seed_everything, snapshot_path, train
 from bench.training.ranking import evaluate
+from bench.training.search import Record
 
 
 class SchemeRun:
@@ -58,9 +60,14 @@ class SchemeRun:
         partial: Path,
         display: Display,
         accelerator: Accelerator,
+        fraction: float = 1.0,
     ) -> None:
         self.request, self.scheme, self.partial = request, scheme, partial
         self.display, self.accelerator, self.contract = display, accelerator, request.contract
+        self.fraction, self.root = (
+            fraction,
+            partial,
+        )  # a trial has a part of the budget, and a folder in that of its run
         self.logged: list[str] = []
         contract = request.contract
         self.split = replace(split, train=replace(split.train, language=language(contract)))
@@ -75,6 +82,7 @@ class SchemeRun:
                 self.display.say(f"{request.run.title}: {warning}")
             ids, notes = fitted(self.scheme, view, request.results, request.run.title, self.display)
         self.spent = notes.get("processor_seconds") or notes["seconds"]
+        found = self.searched(ids) if request.search else None
         best, done = self.trained(ids)
         self.first = ids
         watch = Stopwatch()
@@ -89,6 +97,7 @@ class SchemeRun:
             self.save(best.recommender)
         trained = training_costs([state for _, state in done])
         trained["training_seconds"] = total([trained["training_seconds"], watch.seconds])
+        trained = found.costs(trained) if found else trained
         costs: dict[str, float | None] = {
             "parameters": float(sum(parameter.numel() for parameter in best.recommender.parameters())),
             "id_construction_seconds": notes["seconds"] + self.seconds_between,
@@ -104,9 +113,39 @@ class SchemeRun:
         remarks = [*request.warnings, *self.scheme.warnings(view)]
         if remarks:
             described["remarks"] = remarks
-        return Outcome(ranks, complete, costs, described, self.summary(best, done), item_groups)
+        return Outcome(ranks, complete, costs, described, self.summary(best, done, found), item_groups)
 
-    def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
+    def searched(self, ids: Ids) -> Found:
+        """The lines of training that a search chooses, which hold from here on."""
+        ranges, request = self.request.search, self.request
+        assert ranges, "a search was asked for"
+        found = Searching(
+            ranges,
+            self.contract,
+            request.seed,
+            self.partial,
+            request.run.title,
+            self.contract.selection,
+            self.display,
+            self.accelerator,
+            functools.partial(self.tried, ids),
+        ).found()
+        self.contract = found.contract
+        return found
+
+    def tried(self, ids: Ids, contract: Contract, folder: Path, fraction: float) -> Record:
+        """What a trial comes to: it is trained and validated, and never sees a test target."""
+        trial = SchemeRun(self.request, self.scheme, self.split, folder, self.display, self.accelerator, fraction)
+        trial.contract, trial.root, trial.budget, trial.spent = contract, self.root, self.budget, self.spent
+        best, done = trial.trained(ids)
+        self.budget = trial.budget
+        if best.validation is None:
+            raise BenchError(f"{self.scheme.name} can't be searched: what is tested of it is not validated")
+        return {"best_validation": best.validation, **training_costs([state for _, state in done])}
+
+    def summary(
+        self, best: Trained, done: Sequence[tuple[Stage, TrainingState]], found: Found | None
+    ) -> dict[str, Any]:
         """What is stored of the training: of the stage that was tested, in all, and of every stage."""
         return {
             "steps": sum(state.step for _, state in done),
@@ -115,6 +154,7 @@ class SchemeRun:
             "best_validation": best.validation,
             "selection": self.contract.selection,
             **({"budget": dict(self.budget)} if self.budget else {}),
+            **({"search": found.summary(self.request.seed)} if found else {}),
             "tested": done[best.number][0].name,
             "stages": [stage_summary(stage, state) for stage, state in done],
             "curve": [{"stage": stage.name, **point} for stage, state in done for point in state.curve],
@@ -216,9 +256,10 @@ class SchemeRun:
                 path=path,
                 progress=self.reporter(stage, bar),
                 accelerator=self.accelerator,
+                fraction=self.fraction,
             )
             if contract.budget and stage.budget_fraction:
-                self.budget = self.budget or converted(self.request, job, self.partial, self.spent)
+                self.budget = self.budget or converted(self.request, job, self.root, self.spent)
                 job = replace(job, converted=int(self.budget["steps"]))
             prepared = watch.seconds, watch.processor_seconds
             state = train(job)

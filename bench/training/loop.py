@@ -28,7 +28,7 @@ from bench.backbone.protocol import Backbone, load_trained_state, trained_state
 from bench.contract import Contract
 from bench.data.dataset import Progress, Sequences, silent
 from bench.data.splits import Targets
-from bench.errors import BenchError
+from bench.errors import BenchError, DivergedError
 from bench.ids.scheme import Stage
 from bench.model.recommender import Recommender, to_device
 from bench.training import checkpoint
@@ -51,7 +51,7 @@ class Job:
 
     ``held_out`` are validation users whose scores select nothing: what a mixture of variants may learn from. ``before``
     is the fraction of the budget that earlier stages had. ``converted`` are the steps of the whole run where its budget
-    is one of time or FLOPs.
+    is one of time or FLOPs, of which a trial of a search has a ``fraction``.
     """
 
     recommender: Recommender
@@ -66,6 +66,7 @@ class Job:
     progress: Progress = silent
     accelerator: Accelerator = field(default_factory=Accelerator)
     converted: int = 0
+    fraction: float = 1.0
 
 
 def train(job: Job) -> TrainingState:
@@ -113,7 +114,7 @@ class _Run:
                 f"batches of {examples // steps} examples cannot be shared by {job.accelerator.num_processes} "
                 "processes; start fewer, or raise batch_size"
             )
-        whole = whole_steps(self.contract, examples, job.converted)
+        whole = max(1, round(job.fraction * whole_steps(self.contract, examples, job.converted)))
         self.total = stage_steps(whole, job.before, job.stage.budget_fraction)
         self.epochs = -(-self.total // steps)
         optimizer = torch.optim.AdamW(decay_groups(job.recommender, self.contract.weight_decay), lr=0.0)
@@ -241,7 +242,7 @@ class _Run:
     def finite(self, loss: float) -> float:
         if not math.isfinite(loss):
             rate = self.contract.learning_rate
-            raise BenchError(
+            raise DivergedError(
                 f"the training loss became {loss} at step {self.state.step:,} with learning_rate={rate:g}; lower it, "
                 f"e.g. --set learning_rate={rate / 3:.1g}"
             )

@@ -60,6 +60,7 @@ def _short(job: Job, path: Path, mark: Progress) -> Job:
         path=path,
         progress=mark,
         converted=0,
+        fraction=1.0,
     )
 
 

@@ -54,11 +54,11 @@ def stored(cell: Path) -> dict[str, Any]:
 
 
 def test_a_budget_is_converted_once_for_a_row_and_kept(
-    bench: Bench, words: list[str], cells: Cells, tmp_path: Path
+    bench: Bench, words: list[str], run_folders: Cells, tmp_path: Path
 ) -> None:
     said = bench(*words, "--budget", "5e7", "--results", tmp_path)
     assert said.code == 0, said.err
-    (first,) = cells(tmp_path)
+    (first,) = run_folders(tmp_path)
     budget, costs = stored(first)["training"]["budget"], stored(first)["costs"]
     assert (budget["asked"], budget["steps"]) == ("5e7", costs["steps"])
     assert stored(first)["contract"]["budget"] == "5e7"
@@ -68,9 +68,9 @@ def test_a_budget_is_converted_once_for_a_row_and_kept(
     (first / "result.json").write_text(json.dumps(found))
     assert bench(*words, "--budget", "5e7", "--seed", "1", "--results", tmp_path).code == 0
     assert bench(*words, "--budget", "5e7", "--force", "--results", tmp_path).code == 0
-    assert [stored(cell)["costs"]["steps"] for cell in cells(tmp_path)] == [3, 3]
+    assert [stored(cell)["costs"]["steps"] for cell in run_folders(tmp_path)] == [3, 3]
     assert bench(*words, "--budget", "30m@2", "--results", tmp_path / "told").code == 0
-    (told,) = cells(tmp_path / "told")
+    (told,) = run_folders(tmp_path / "told")
     assert (stored(told)["costs"]["steps"], stored(told)["contract"]["budget"]) == (2, "30m")
 
 
@@ -98,23 +98,25 @@ def test_a_budget_says_what_it_may_be(bench: Bench, words: list[str], tmp_path: 
 
 
 def test_training_seconds_count_what_a_recommender_takes_to_be_made(
-    bench: Bench, words: list[str], cells: Cells, tmp_path: Path
+    bench: Bench, words: list[str], run_folders: Cells, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.py").write_text(SLOW)
     words = [f"{tmp_path / 'mine.py'}:Slow" if word == "numeric/random" else word for word in words]
     said = bench(*words, "--set=epochs=1", "--results", tmp_path / "results")
     assert said.code == 0, said.err
-    (cell,) = cells(tmp_path / "results")
+    (cell,) = run_folders(tmp_path / "results")
     assert stored(cell)["costs"]["training_seconds"] > 1
 
 
 @pytest.fixture(scope="module")
-def costs(bench: Bench, quick: list[str], cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+def costs(
+    bench: Bench, quick: list[str], run_folders: Cells, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Any]:
     """Of ``set/setrec`` whose SASRec trains for two epochs, and of a scheme that trains nothing of its own."""
     results = tmp_path_factory.mktemp("own")
     words = ["--id-scheme", "set/setrec,numeric/random", "--set=set/setrec.epochs=2", "--set=examples=all"]
     assert bench("run", *words, *quick, "--set=validate_every=1", "--results", results).code == 0
-    return {stored(cell)["scheme"]["name"]: stored(cell) for cell in cells(results)}
+    return {stored(cell)["scheme"]["name"]: stored(cell) for cell in run_folders(results)}
 
 
 def test_steps_examples_and_looks_stand_beside_every_score(costs: Mapping[str, Any], toy: Dataset) -> None:
