@@ -46,7 +46,7 @@ def test_every_trial_is_stored_and_the_best_is_trained_with_everything(
     found = stored(folder)
     search, steps = found["training"]["search"], found["training"]["steps"]
     trials = search["trials"]
-    assert [trial["settings"] for trial in trials][0] == {"learning_rate": 0.003, "weight_decay": 0.01}
+    assert trials[0]["settings"] == {"learning_rate": 0.003, "weight_decay": 0.01}
     assert all(set(trial["settings"]) == {"learning_rate", "weight_decay"} for trial in trials)  # dropout was given
     assert sorted(len(trial["rungs"]) for trial in trials) == [1, 1, 2, 2]
     quarter, half = ([trial["rungs"][at] for trial in trials if len(trial["rungs"]) > at] for at in (0, 1))
@@ -76,7 +76,7 @@ def test_a_searched_row_is_another_than_one_that_is_not(
     assert found[4]["scheme"]["search"] == {"tune": 4, "searched": "learning_rate, weight_decay"}
     assert bench("report", "--results", whole[0]).code == 0
     report = (whole[0] / "report.md").read_text()
-    assert "numeric/random (tune=4, searched=learning\\_rate, weight\\_decay)" in report or "tune=4" in report
+    assert "numeric/random (tune=4, " in report
     assert "settings were not searched alike for all rows" in report
 
 
@@ -125,16 +125,14 @@ def test_what_is_given_is_not_searched_and_sizes_where_that_is_asked_for() -> No
     assert lines() == dict(SHARED)
     assert lines("learning_rate=0.1").keys() == {"dropout", "weight_decay"}
     assert lines(tune_size=True)["backbone"] == ("mini", "tiger")
-    with pytest.raises(
-        BenchError, match="--tune 3 was asked for, but all that it searches is given: learning_rate, dr"
-    ):
+    with pytest.raises(BenchError, match="--tune 3 was asked for, but all that it searches is given: learning_rate,"):
         lines("learning_rate=0.1", "dropout=0.1", "weight_decay=0.1")
 
 
 def test_a_trial_whose_loss_is_no_number_is_a_failure_of_its_settings(
-    bench: Bench, quick: list[str], run_folders: Folders, tmp_path: Path
+    bench: Bench, quick: list[str], tmp_path: Path
 ) -> None:
-    lines = [*LINES, "--set=clip_norm=0", "--set=learning_rate=1e30", "--set=weight_decay=0.0"]
-    said = bench(*TUNED, *quick, *lines[:2], *lines[3:], "--results", tmp_path)
+    lines = ("clip_norm=0", "learning_rate=1e30", "weight_decay=0.0")
+    said = bench(*TUNED, *quick, *(f"--set={line}" for line in lines), "--results", tmp_path)
     assert said.code == 1
     assert "trials of the search failed, the first with the training loss became" in said.err.splitlines()[-1]
