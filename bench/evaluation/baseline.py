@@ -138,11 +138,11 @@ class Facts:
     processor_seconds: float | None = None
     preparation_seconds: float | None = None
     peak_memory_mb: float | None = None
+    training: dict[str, Any] = field(default_factory=dict)
     training_flops: float | None = None
     steps: float | None = None
     target_examples: float | None = None
     looks: float | None = None
-    training: dict[str, Any] = field(default_factory=dict)
 
 
 class TrainedBaseline(AnyBaseline):
