@@ -98,6 +98,9 @@ def run(
         str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
     ] = "",
     tune: Annotated[int, typer.Option(min=0, help="Trials of a search for the settings of whatever trains.")] = 0,
+    tuned: Annotated[
+        str, typer.Option(help="Runs of earlier searches, comma-separated: train with the settings that they found.")
+    ] = "",
     tune_size: Annotated[bool, typer.Option("--tune-size", help="With --tune: search sizes as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
@@ -125,6 +128,7 @@ def run(
         data_dir=data_dir,
         force=force,
         tune=tune,
+        tuned=lists.named("--tuned", tuned or None),
         tune_size=tune_size,
         zero_shot=lists.named("--zero-shot", zero_shot),
         recipe=recipe,

@@ -47,6 +47,11 @@ class Found:
     trials: int
     settings: Mapping[str, str]
 
+    @property
+    def source(self) -> str:
+        """In words, for the row."""
+        return f"{self.trials} trials on {self.dataset}"
+
 
 class AnyBaseline(ABC):
     """A recommender without identifiers; what the two kinds have in common.

@@ -35,6 +35,7 @@ from bench.runs.search import Ranges
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
 from bench.runs.subjects import settings as settings_of
 from bench.runs.transfer_run import refuse, transfer_requests
+from bench.runs.tuned import tuned
 from bench.training.search import SHARED
 
 
@@ -52,6 +53,7 @@ class Plan:
     data_dir: Path | None = None
     force: bool = False
     tune: int = 0  # trials of a search for settings, of whatever trains
+    tuned: Sequence[str] = ()  # folders of runs whose searches say the settings
     tune_size: bool = False  # whether sizes are searched as well
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
     recipe: str = ""  # the published way of training each subject, by its name
@@ -103,6 +105,7 @@ def execute(plan: Plan) -> list[Path]:
             found=found,
             converted=plan.converted,
             search=resolved.search if isinstance(fitting, IdScheme) else None,
+            tuned=resolved.lines(fitting),
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
@@ -175,7 +178,7 @@ def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
 class _Resolved:
     """``asked`` are the names of all subjects that are not owed to ``all`` alone; ``given`` are settings by name of the
     subject, and ``searched`` what an earlier search adds to them on its own data set. ``search`` is what schemes are
-    searched over.
+    searched over, ``tuned`` what stored searches have found, by name, whatever the data set.
     """
 
     subjects: list[Subject]
@@ -185,15 +188,21 @@ class _Resolved:
     given: Mapping[str, Mapping[str, str]]
     searched: Mapping[str, Found]
     search: Ranges | None
+    tuned: Mapping[str, Found]
+
+    def lines(self, subject: Subject) -> tuple[tuple[str, str], ...]:
+        """Of the contract, those that a stored search has chosen for a scheme."""
+        found = self.tuned.get(subject.name) if isinstance(subject, IdScheme) else None
+        return tuple(found.settings.items()) if found else ()
 
     def on(self, subject: Subject, dataset: str) -> tuple[Subject, str]:
         """The subject as it is run on a data set, and where its settings come from."""
-        found = self.searched.get(subject.name)
-        if found is None or found.dataset != dataset:
-            return subject, ""
+        found, mine = self.tuned.get(subject.name), self.searched.get(subject.name)
+        found = found or (mine if mine and mine.dataset == dataset else None)
+        if found is None or isinstance(subject, IdScheme):
+            return subject, found.source if found else ""
         cls = type(subject)
-        made = cls(settings_of(cls, {**found.settings, **self.given[subject.name]}))
-        return made, f"{found.trials} trials on {found.dataset}"
+        return cls(settings_of(cls, {**found.settings, **self.given[subject.name]})), found.source
 
 
 def _resolved(plan: Plan) -> _Resolved:
@@ -221,8 +230,18 @@ def _resolved(plan: Plan) -> _Resolved:
         settings[cls.name] = given
         if (found := _earlier(cls, preset)) and not plan.recipe and given.get("tune", "0") == "0":
             searched[cls.name] = found
-    search = _search(plan, contract, shared)
-    return _Resolved(_distinct(subjects), contract, preset, asked, settings, searched, search)
+    search, stored = _search(plan, contract, shared), _tuned(plan, [cls.name for cls in everyone])
+    return _Resolved(_distinct(subjects), contract, preset, asked, settings, searched, search, stored)
+
+
+def _tuned(plan: Plan, names: Sequence[str]) -> dict[str, Found]:
+    """What ``--tuned`` names. BenchError where nobody in the run is meant, or a search is asked for as well."""
+    found = tuned(plan.tuned)
+    if found and plan.tune:
+        raise BenchError("--tune searches on the data set itself and --tuned takes what was found before; give one")
+    if strange := sorted(found.keys() - set(names)):
+        raise BenchError(f"--tuned names a search of {strange[0]}, which is not in this run, of {', '.join(names)}")
+    return found
 
 
 def _search(plan: Plan, contract: Contract, shared: Mapping[str, str]) -> Ranges | None:

@@ -29,6 +29,7 @@ class Request:
     the request of the run whose model is tested on this data set; without it this one trains its own. ``found`` says
     which earlier search the settings come from. ``converted`` are the steps of a budget of time or FLOPs where they are
     known already. ``search`` is what to choose between, for a scheme; a baseline has it among its settings.
+    ``tuned`` are lines of the contract that an earlier search has chosen for a scheme.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -44,6 +45,7 @@ class Request:
     found: str = ""
     converted: int = 0
     search: Ranges | None = None
+    tuned: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_baseline(self) -> bool:
@@ -141,7 +143,7 @@ class Request:
             recipe=self.recipe,
             probe=isinstance(subject, AnyBaseline) and subject.probe,
             found=self.found,
-            search=self.search.stated if self.search else {},
+            search=self.search.stated if self.search else dict(self.tuned),
         )
 
 

@@ -16,7 +16,7 @@ from accelerate.utils import broadcast
 from bench import backbone
 from bench.backbone.numbers import redraw_numbers
 from bench.backbone.protocol import Backbone, load_trained_state
-from bench.contract import CUTOFFS, Contract
+from bench.contract import CUTOFFS, Contract, changed
 from bench.data.dataset import Progress
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
@@ -63,7 +63,8 @@ class SchemeRun:
         fraction: float = 1.0,
     ) -> None:
         self.request, self.scheme, self.partial = request, scheme, partial
-        self.display, self.accelerator, self.contract = display, accelerator, request.contract
+        self.display, self.accelerator = display, accelerator
+        self.contract = changed(request.contract, dict(request.tuned))
         self.fraction, self.root = (
             fraction,
             partial,

@@ -136,3 +136,26 @@ def test_a_trial_whose_loss_is_no_number_is_a_failure_of_its_settings(
     said = bench(*TUNED, *quick, *(f"--set={line}" for line in lines), "--results", tmp_path)
     assert said.code == 1
     assert "trials of the search failed, the first with the training loss became" in said.err.splitlines()[-1]
+
+
+def test_settings_that_were_found_elsewhere_are_used_by_name_and_stored(
+    bench: Bench, quick: list[str], whole: tuple[Path, str], run_folders: Folders, tmp_path: Path
+) -> None:
+    (folder,) = (one for one in run_folders(whole[0]) if "search" in stored(one)["training"])
+    search = stored(folder)["training"]["search"]
+    chosen = search["trials"][search["chosen"]]["settings"]
+    plain = [word for word in TUNED if word not in ("--tune", "4")]
+    said = bench(*plain, *quick, *LINES, "--tuned", folder, "--results", tmp_path)
+    assert said.code == 0, said.err
+    (again,) = run_folders(tmp_path)
+    scheme = stored(again)["scheme"]
+    assert scheme["found"] == "4 trials on toy"
+    assert scheme["search"] == {name: str(value) for name, value in chosen.items()}
+    assert stored(again)["contract"] == stored(folder)["contract"]
+    assert stored(again)["metrics"] == stored(folder)["metrics"]  # the same training as the search ended with
+    both = bench(*TUNED, *quick, "--tuned", folder, "--results", tmp_path)
+    assert both.err.splitlines()[-1].startswith("bench: --tune searches on the data set itself and --tuned takes ")
+    strange = bench("run", "--id-scheme", "numeric", *quick, "--tuned", folder, "--results", tmp_path)
+    assert "names a search of numeric/random, which is not in this run" in strange.err
+    no_search = bench(*plain, *quick, "--tuned", again, "--results", tmp_path)
+    assert no_search.err.splitlines()[-1].endswith("was not searched")
