@@ -8,7 +8,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -19,14 +19,15 @@ from accelerate.utils import InitProcessGroupKwargs
 
 from bench import recipes
 from bench.backbone import SIZES, content_digest
-from bench.contract import PRESETS, Contract, contract_for, default_preset, setting_names
+from bench.contract import PRESETS, Contract, contract_for, default_preset
 from bench.data import sources, splitting
 from bench.data.audit.order import time_notes
 from bench.data.dataset import Dataset
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.runs.attribution import attribute_errors
+from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
 from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
 from bench.runs.request import Request
@@ -80,7 +81,7 @@ def execute(plan: Plan) -> list[Path]:
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
     )
     display = Display(accelerator.is_main_process)
-    for line in _unheard(plan, subjects):
+    for line in unheard(plan.overrides, subjects):
         display.say(line)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
@@ -123,9 +124,9 @@ def _followed(
     plan: Plan, subjects: Sequence[Subject], contract: Contract
 ) -> tuple[dict[str, Contract], dict[str, str]]:
     """By the name of each subject: the contract that it runs under, and the label of the recipe that it follows."""
-    shared, own = _sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
+    shared, own = sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
     found = {
-        subject.name: followed(subject.name, plan.recipe, shared, _said_of(type(subject), [type(subject)], own))
+        subject.name: followed(subject.name, plan.recipe, shared, said_of(type(subject), [type(subject)], own))
         for subject in subjects
     }
     contracts = {name: each.contract(contract, shared) for name, each in found.items()}
@@ -219,12 +220,12 @@ def _resolved(plan: Plan) -> _Resolved:
     asked = {cls.name for word, cls in loaded if word != EVERYTHING}
     for cls in everyone:
         refuse_taken_name(cls)
-    shared, own = _sorted_overrides(plan.overrides, everyone)
+    shared, own = sorted_overrides(plan.overrides, everyone)
     _require_ranges(everyone, plan.tune)
     contract = contract_for(preset, shared)
     subjects, settings, searched = [], {}, {}
     for cls in everyone:
-        said = {**_handed_on(cls, shared), **_said_of(cls, everyone, own)}
+        said = {**handed_on(cls, shared), **said_of(cls, everyone, own)}
         given = {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan, said)}
         subjects.append(cls(settings_of(cls, given)))
         settings[cls.name] = given
@@ -257,23 +258,6 @@ def _search(plan: Plan, contract: Contract, shared: Mapping[str, str]) -> Ranges
 
 def _earlier(cls: type[Subject], preset: str) -> Found | None:
     return cls.searched.get(preset) if issubclass(cls, AnyBaseline) else None
-
-
-def _handed_on(cls: type[Subject], shared: Mapping[str, str]) -> dict[str, str]:
-    """Lines of the contract that ``--set`` gave, as the settings that they become."""
-    follows = cls.follows if issubclass(cls, AnyBaseline) else {}
-    return {name: shared[line] for line, names in follows.items() if line in shared for name in names}
-
-
-def _unheard(plan: Plan, subjects: Sequence[Subject]) -> list[str]:
-    """Lines that ``--set`` gave, and the baselines that they do not reach."""
-    shared, _ = _sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
-    baselines = [subject for subject in subjects if isinstance(subject, AnyBaseline)]
-    deaf: dict[str, list[str]] = {}
-    for line in shared:
-        names = [subject.name for subject in baselines if line not in subject.binds and line not in subject.follows]
-        deaf.setdefault(", ".join(names), []).append(f"{line}={shared[line]}")
-    return [f"no line of {names}: {', '.join(lines)}" for names, lines in deaf.items() if names]
 
 
 def _recipe(cls: type[Subject], plan: Plan) -> Mapping[str, str]:
@@ -343,47 +327,6 @@ def _has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _family(cls: type[Any]) -> str:
-    return str(cls.name).partition("/")[0]
-
-
-def _sorted_overrides(
-    overrides: Sequence[str], subjects: Sequence[type[Any]]
-) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """``key=value`` for the contract; ``family.key=value`` or ``family/variant.key=value`` for a scheme's settings."""
-    families = dict.fromkeys(name for cls in subjects for name in (_family(cls), cls.name))
-    shared: dict[str, str] = {}
-    own: dict[str, dict[str, str]] = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise BenchError(f"--set takes key=value; got '{override}'; keys: {', '.join(setting_names())}")
-        family, dot, name = key.partition(".")
-        if not dot:
-            shared[key] = value
-        elif family in families:
-            own.setdefault(family, {})[name] = value
-        else:
-            offered = (name for group in (SCHEMES, BASELINES) for name in names(group))
-            if family in {part for name in offered for part in (name, name.partition("/")[0])}:
-                run = ", ".join(cls.name for cls in subjects)
-                raise BenchError(
-                    f"--set {override}: '{family}' is not in this run, which is of {run}; drop it or run it"
-                )
-            raise unknown(f"scheme or baseline in --set {override}:", family, families)
-    return shared, own
-
-
-def _said_of(cls: type[Any], subjects: Sequence[type[Any]], own: dict[str, dict[str, str]]) -> dict[str, str]:
-    """What is set for one subject. A family's setting goes to those of its variants that have it, if any does."""
-    family = [other for other in subjects if _family(other) == _family(cls)]
-    known = {field.name for other in family for field in fields(other.Settings)}
-    mine = {field.name for field in fields(cls.Settings)}
-    shared = own.get(_family(cls), {})
-    named = {} if cls.name == _family(cls) else own.get(cls.name, {})
-    return {name: value for name, value in shared.items() if name in mine or name not in known} | named
 
 
 def _distinct(subjects: Sequence[Subject]) -> list[Subject]:

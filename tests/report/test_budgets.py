@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.report.notes import CLOSED, EXACT, OWN
+from bench.report.budget_notes import CLOSED, EXACT, OWN
 from bench.report.table import Chapter
 from bench.report.tables import chapters
 from bench.results.read import load
