@@ -161,5 +161,5 @@ def test_without_recbole_all_leaves_its_models_out_by_name(
 def test_attributes_are_asked_for_before_anything_runs(bench: Bench, quick: list[str], tmp_path: Path) -> None:
     said = bench("run", "--baseline", "pop,fdsa", "--set", "fdsa.attributes=brand", *quick, "--results", tmp_path)
     assert said.code == 1
-    assert "the items have title, category" in said.err
+    assert "in column brand; the items have title, category" in said.err
     assert not (tmp_path / "runs").exists()
