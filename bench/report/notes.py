@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.report.budget_notes import DECODING, budgets, ranking, searches
+from bench.report.budget_notes import DECODING, budgets, looks, ranking, revisions, searches
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.labels import names
 from bench.report.rows import Row, differing
@@ -112,7 +112,9 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
         *ranking(rows),
         *_baselines(rows, found),
         *budgets(rows),
+        *looks(rows),
         *searches(rows),
+        *revisions(rows),
         Note("split", _alike({name: run.split for name, run in _runs(rows).items()})),
         Note("seeds", _seeds(rows)),
         *([Note("missing", missing)] if missing else []),
