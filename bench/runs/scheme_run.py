@@ -82,7 +82,8 @@ class SchemeRun:
             for warning in request.warnings:
                 self.display.say(f"{request.run.title}: {warning}")
             ids, notes = fitted(self.scheme, view, request.results, request.run.title, self.display)
-        self.spent = notes.get("processor_seconds") or notes["seconds"]
+        used = notes.get("processor_seconds")
+        self.spent = notes["seconds"] if used is None else used
         found = self.searched(ids) if request.search else None
         best, done = self.trained(ids)
         self.first = ids
