@@ -65,10 +65,8 @@ class SchemeRun:
         self.request, self.scheme, self.partial = request, scheme, partial
         self.display, self.accelerator = display, accelerator
         self.contract = changed(request.contract, dict(request.tuned))
-        self.fraction, self.root = (
-            fraction,
-            partial,
-        )  # a trial has a part of the budget, and a folder in that of its run
+        # A trial of a search has a part of the budget, and a folder in that of its run, which ``root`` is.
+        self.fraction, self.root = fraction, partial
         self.logged: list[str] = []
         contract = request.contract
         self.split = replace(split, train=replace(split.train, language=language(contract)))
