@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,20 @@ TRAINING_FOLDER = "context"  # where a baseline trains
 BEGUN = "begun.json"  # in a partial folder: what it was begun as
 CHECKPOINTS = "stage-*.safetensors"
 PARTIAL, OLD, CORRUPT, REMOVED = ".partial", ".old", ".corrupt", ".removed"  # ends of hidden folders beside a run
+TRIAL = "trial-"  # what the folders begin with in which a search tries settings
 
 
 @dataclass(frozen=True)
 class Begun:
     """What a partial folder was begun as: the identity of the run and the ``code`` (digests and versions by name) that
-    made what is in it. ``forced``: it shall replace a finished run.
+    made what is in it. ``forced``: it shall replace a finished run. ``budget``: what a budget of time or FLOPs was
+    converted to, once that is known.
     """
 
     identity: Mapping[str, Any]
     code: Mapping[str, str] = field(default_factory=dict)
     forced: bool = False
+    budget: Mapping[str, Any] = field(default_factory=dict)
 
     def differences(self, other: Begun) -> list[str]:
         code, theirs = ({f"code of {name}": version for name, version in each.code.items()} for each in (self, other))
@@ -79,6 +82,27 @@ def begun_as(folder: Path) -> Begun | None:
         return None
 
 
+def converted(folder: Path) -> Mapping[str, Any]:
+    """What a budget was converted to by the unfinished or the finished run of ``folder``, or by one of another seed
+    beside it, so that all of them train for as many steps; empty where nobody has.
+    """
+    begun = begun_as(folder)
+    if begun and begun.budget:
+        return begun.budget
+    for result in sorted([folder / RESULT, *folder.parent.glob(f"*/{RESULT}")], key=lambda path: path.parent != folder):
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            found = (json.loads(result.read_text(encoding="utf-8"))["training"] or {}).get("budget")
+            if found:
+                return dict(found)
+    return {}
+
+
+def note_budget(partial: Path, budget: Mapping[str, Any]) -> None:
+    """Keep in a partial folder what its budget was converted to."""
+    begun = json.loads((partial / BEGUN).read_text(encoding="utf-8"))
+    write_json(partial / BEGUN, {**begun, "budget": budget})
+
+
 @contextlib.contextmanager
 def building(folder: Path, begun: Begun) -> Iterator[Path]:
     """The partial folder of a run, which this process alone may write; it becomes ``folder`` when the block ends well.
@@ -108,6 +132,8 @@ def _prepare(folder: Path, begun: Begun) -> None:
         )
     if before is None or unlike or (begun.forced and not before.forced):
         files.remove(partial)
+    elif before.budget:
+        begun = replace(begun, budget=before.budget)
     partial.mkdir(exist_ok=True)
     files.remove_left_behind(partial)
     files.write_json(partial / BEGUN, asdict(begun))
@@ -197,8 +223,9 @@ def remove(folder: Path, finished_too: bool) -> None:
 
 
 def temporary(partial: Path) -> frozenset[str]:
-    """What of a partial folder is gone when the run is finished: names of files and folders."""
-    return frozenset({BEGUN, TRAINING_FOLDER, *(path.name for path in partial.glob(CHECKPOINTS))})
+    """What of a partial folder is gone when the run is finished: names of its files and folders."""
+    passing = (path.name for pattern in (CHECKPOINTS, f"{TRIAL}*") for path in partial.glob(pattern))
+    return frozenset({BEGUN, TRAINING_FOLDER, *passing})
 
 
 def recover(folder: Path) -> None:
