@@ -38,7 +38,8 @@ def test_a_run_is_removed_when_that_is_agreed_to(bench: Bench, results: Path) ->
     done = bench("rm", "pop", "--results", results, "--yes")
     assert (done.code, names(results)) == (0, {"random"})
     assert "removed: 1 entry" in done.out
-    assert "pop" not in bench("report", "--results", results, "--out", results / "r.md").out
+    listed = bench("ls", "--results", results, "--json").out
+    assert [Path(run["folder"]).parents[1].name[:6] for run in json.loads(listed)["finished"]] == ["random"]
 
 
 def test_a_run_is_removed_by_its_folder_even_where_it_is_corrupt(bench: Bench, results: Path) -> None:
