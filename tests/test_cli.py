@@ -28,7 +28,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
 
 def test_every_option_reaches_the_plan(bench: Bench, planned: list[Plan]) -> None:
     words = "run --id-scheme textual,numeric/random --baseline pop --dataset toys,./mine --seed 0,7 --preset smoke"
-    more = "--set epochs=3 --set textual.words=5 --decoder exact --force --results there --data-dir here"
+    more = "--set epochs=3 --set textual.words=5 --decoder exact --force --keep-going --results there --data-dir here"
     said = bench(*words.split(), *more.split(), "--zero-shot", "sports,yelp")
     assert said.code == 0
     assert said.err == "Now: bench report --results there\n"
@@ -43,6 +43,8 @@ def test_every_option_reaches_the_plan(bench: Bench, planned: list[Plan]) -> Non
             results=Path("there"),
             data_dir=Path("here"),
             force=True,
+            keep_going=True,
+            tuned=[],
             zero_shot=["sports", "yelp"],
         )
     ]
@@ -57,7 +59,7 @@ def test_the_version(bench: Bench) -> None:
 
 def test_what_is_not_said_has_a_default(bench: Bench, planned: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench("run", "--id-scheme", "textual").err == "Now: bench report\n"
-    assert planned == [Plan(["textual"], [], ["ml-100k"], [0], overrides=[], zero_shot=[])]
+    assert planned == [Plan(["textual"], [], ["ml-100k"], [0], overrides=[], tuned=[], zero_shot=[])]
     monkeypatch.setenv("BENCH_RESULTS", "from/environment")
     monkeypatch.setenv("BENCH_DATA_DIR", "data/of/mine")
     bench("run", "--id-scheme", " textual , ,numeric")
