@@ -44,10 +44,13 @@ class Contract:
     template: Literal["neutral", "scheme", "sampled", "unseen"] = "neutral"
 
     # the budget
+    # each example on its own, or all targets of a user from one reading that is causal by item (bench.model.packed)
+    training: Literal["windows", "shared"] = "windows"
+    history: Literal["tokens", "items"] = "tokens"  # what the encoder has positions for; items: under shared only
     examples: Literal["all", "one"] = "all"  # every training prefix in each epoch, or one random prefix of each user
     epochs: int = 20
     max_steps: int = 0  # 0: no limit but the epochs
-    batch_size: int = 256  # of all processes together
+    batch_size: int = 256  # targets, of all processes together
     objective: Literal["vocabulary", "prefix"] = "vocabulary"  # where the token probabilities of the loss sum to one
     optimizer: Literal["adamw"] = "adamw"
     learning_rate: float = 1e-3
@@ -78,6 +81,12 @@ class Contract:
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("max_steps", "validation_users", "weight_decay", "clip_norm"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        _require(
+            "history",
+            self.history,
+            self.history == "tokens" or self.training == "shared",
+            "tokens under training=windows; --set training=shared goes with items",
+        )
         dropped = self.ties == "drop-order"
         _require(
             "ties",

@@ -25,7 +25,7 @@ from bench.evaluation.warm_cold import Mask, by_group, is_warm
 from bench.ids import diagnostics, exchange, storage
 from bench.ids.identifiers import Ids
 from bench.ids.scheme import IdScheme, Stage, Trained
-from bench.model.recommender import Recommender, decoding_of, recommender_for
+from bench.model.recommender import Recommender, decoding_of, recommender_under
 from bench.results import head as saved_head
 from bench.results import store
 from bench.results.digests import TABLE
@@ -187,7 +187,7 @@ class SchemeRun:
         """Train a stage, validating on a sample of users by decoding; earlier ones had ``before`` of the budget."""
         contract = self.contract
         seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
-        recommender = recommender_for(stage.ids, model, contract.max_tokens, contract.objective, contract.template)
+        recommender = recommender_under(contract, stage.ids, model)
         if stage.wrap_model is not None:
             recommender = stage.wrap_model(recommender)
         path = self.partial / f"stage-{number}-{identity(stage, recommender)}.safetensors"

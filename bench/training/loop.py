@@ -34,7 +34,7 @@ from bench.model.recommender import Recommender, to_device
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
-from bench.training.epoch import plan_epoch
+from bench.training.epoch import Planner
 from bench.training.examples import Examples, of_targets, one_of_each, sliding_windows
 from bench.training.session import Session
 from bench.training.signals import deferred_interrupts
@@ -132,16 +132,18 @@ class _Run:
         if state.batch == 0:
             state.probabilities = self.probabilities()
         examples = self.examples(state.epoch)
-        plan = plan_epoch(job.recommender, examples, state.probabilities, contract.batch_size, job.seed, state.epoch)
+        planner = Planner(job.recommender, contract, job.seed)
+        plan = planner.epoch(examples, state.probabilities, state.epoch)
         job.recommender.train()
         with deferred_interrupts() as signals:
             for rows in plan.batches[state.batch : state.batch + self.total - state.step]:
                 seed_everything(job.seed, state.step, rank)
                 for group in self.optimizer.param_groups:
                     group["lr"] = self.learning_rate()
-                batch = to_device(plan.batch(rows[rank::processes]), accelerator.device)
+                own = rows[rank::processes]  # none where a batch is fewer readings than there are processes
+                batch = to_device(plan.batch(own if len(own) else rows[:1]), accelerator.device)
                 # Averaging over processes divides by their number, so the share is scaled up by it.
-                loss = self.model(batch) * processes / plan.predictions(rows)
+                loss = self.model(batch) * (processes if len(own) else 0) / plan.predictions(rows)
                 accelerator.backward(loss)
                 if contract.clip_norm:
                     accelerator.clip_grad_norm_(self.model.parameters(), contract.clip_norm)
