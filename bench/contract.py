@@ -58,7 +58,12 @@ class Contract:
     warmup: float = 0.05  # part of the steps
     weight_decay: float = 0.01  # of matrices; norms and biases are left alone
     clip_norm: float = 1.0
-    precision: Literal["fp32", "bf16"] = "fp32"  # of training; scores are always computed in fp32
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"  # of training; scores are always computed in fp32
+
+    # how a step is computed: nothing beyond rounding depends on it
+    accumulate: int = 1  # parts of a batch that a process computes one after the other
+    recompute: bool = False  # activations are not kept for the gradient but computed again: less memory, more time
+    compile: bool = False  # the backbone through torch.compile
 
     # selection, on validation alone
     selection: Literal["ndcg@10"] = "ndcg@10"
@@ -74,7 +79,16 @@ class Contract:
     exclude_history: bool = False  # never recommend what the user already has, whether it is shown or not
 
     def __post_init__(self) -> None:
-        for name in ("max_history", "epochs", "batch_size", "validate_every", "patience", "beam_width", "max_tokens"):
+        for name in (
+            "max_history",
+            "epochs",
+            "batch_size",
+            "validate_every",
+            "patience",
+            "beam_width",
+            "max_tokens",
+            "accumulate",
+        ):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
         _require("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         for name in ("dropout", "warmup"):

@@ -18,9 +18,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.contract import Contract
-from bench.data.dataset import Sequences
-from bench.errors import BenchError
 from bench.model.packed import SharedReader
 from bench.training import loop
 from bench.training.epoch import Planner, Shared
