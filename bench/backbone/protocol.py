@@ -69,6 +69,7 @@ class Backbone(nn.Module, ABC):
     embedding: nn.Embedding
     head: nn.Linear | None
     whole_words: nn.Embedding | None
+    recompute: bool = False  # what layers computed is not kept for the gradient but computed again, where a kind can
 
     # -- reading and writing ------------------------------------------------------------------------------------------
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bench.backbone.flops import attention, product
 from bench.backbone.linear import Linear, linear
@@ -171,7 +173,7 @@ class Block(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         x, past = self.attend(x, past, bias)
         if self.cross is not None and self.cross_norm is not None and cross is not None:
-            rows = self.cross_norm(x).view(len(cross[0]), -1, x.shape[-1])  # decoders of one history side by side
+            rows = self.cross_norm(x).view(cross[0].shape[0], -1, x.shape[-1])  # decoders of one history side by side
             x = x + self.dropout(self.cross(rows, *cross, cross_mask).view_as(x))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x))), past
 
@@ -277,9 +279,16 @@ class T5(Backbone):
             positions = torch.arange(x.shape[1], device=x.device)
         bias = _biased(self.encoder.bias(positions, positions), mask).to(x.dtype)
         for block in self.encoder.blocks:
-            x, _ = block(x, bias)
+            x, _ = self._through(block, x, bias)
         hidden: Tensor = self.encoder.dropout(self.encoder.norm(x))
         return hidden
+
+    def _through(self, block: nn.Module, *given: Any) -> tuple[Tensor, Tensor]:
+        if self.recompute and torch.is_grad_enabled():
+            again: tuple[Tensor, Tensor] = checkpoint(block, *given, use_reentrant=False)
+            return again
+        found: tuple[Tensor, Tensor] = block(*given)
+        return found
 
     def start(self, memory: Tensor, mask: Tensor | None = None) -> T5Cache:
         readers = (block.get_submodule("cross") for block in self.decoder.blocks)
@@ -305,7 +314,8 @@ class T5(Backbone):
         if visible is not None and visible.shape[2] > 1:
             visible = visible.repeat_interleave(x.shape[1], 2)
         for layer, block in enumerate(self.decoder.blocks):
-            x, cache.past[layer] = block(x, bias, cache.past[layer], cache.cross[layer], visible)
+            given = cache.past[layer], cache.cross[layer], visible
+            x, cache.past[layer] = self._through(block, x, bias, *given)
         cache.positions = keys
         hidden: Tensor = self.decoder.dropout(self.decoder.norm(x))
         return hidden

@@ -34,6 +34,7 @@ from bench.runs.run import run
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
 from bench.runs.subjects import settings as settings_of
 from bench.runs.transfer_run import refuse, transfer_requests
+from bench.training.arithmetic import prepare
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def execute(plan: Plan) -> list[Path]:
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
     )
     display = Display(accelerator.is_main_process)
+    for line in prepare(contract, accelerator.device) if plan.schemes else ():
+        display.say(line)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]

@@ -33,6 +33,7 @@ from bench.errors import BenchError
 from bench.ids.scheme import Stage
 from bench.model.recommender import Recommender, to_device
 from bench.training import checkpoint
+from bench.training.arithmetic import computed
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
 from bench.training.epoch import Planner
@@ -137,7 +138,7 @@ class _Run:
         plan = planner.epoch(self.examples(state.epoch), state.probabilities, state.epoch)
         feed = Feed(accelerator.device, rank, processes, contract.accumulate)
         job.recommender.train()
-        with deferred_interrupts() as signals:
+        with computed(job.recommender.backbone, contract), deferred_interrupts() as signals:
             left = plan.batches[state.batch : state.batch + self.total - state.step]
             for step in feed.steps(plan, left):
                 seed_everything(job.seed, state.step, rank)

@@ -116,6 +116,18 @@ def test_the_gradient_of_a_session_is_that_of_training(job: Jobs) -> None:
     torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("training", ["windows", "shared"])
+def test_parts_and_recomputing_change_nothing_but_rounding(job: Jobs, training: str) -> None:
+    """The gradient of a batch in three parts, or with activations computed again; of the latter not even a bit."""
+    made = {"training": training, "examples": "all", "dropout": 0.0, "epochs": 1, "max_steps": 4}
+    plain, _ = outcome(job(**made))
+    for lines in ({"accumulate": 3}, {"recompute": True}):
+        other, _ = outcome(job(path=job().path.with_name(str(lines)), **made, **lines))
+        for name in plain:
+            torch.testing.assert_close(plain[name], other[name], atol=1e-5, rtol=1e-4)
+        assert "recompute" not in lines or all(torch.equal(plain[name], other[name]) for name in plain)
+
+
 # -- several processes ------------------------------------------------------------------------------------------------
 
 STAGE = """
