@@ -110,8 +110,8 @@ def attribute_column(items: ItemTable, column: str) -> str:
     if not found:
         raise BenchError(
             f"attributes of items were asked for in column {' or '.join(wanted)}; the items have "
-            f"{', '.join(items.text) or 'no text'}; name a column with --set NAME.attributes=COLUMN, or leave the "
-            "baselines out that need them"
+            f"{', '.join(items.text) or 'no text'}; name a column with --set NAME.attributes=COLUMN, or skip the "
+            "baselines that need them"
         )
     return found[0]
 

@@ -60,8 +60,8 @@ class Targets:
         kept = candidates[self.items]
         counts = np.bincount(self.user_rows[kept], minlength=len(self))
         rows = np.flatnonzero(counts)
-        several = None if self.counts is None else counts[rows]
-        return self._of_rows(rows, self.items[kept], several), np.flatnonzero(kept)
+        kept_counts = None if self.counts is None else counts[rows]
+        return self._of_rows(rows, self.items[kept], kept_counts), np.flatnonzero(kept)
 
     def _of_rows(self, rows: NDArray[np.integer], items: ItemIndices, counts: NDArray[np.int64] | None) -> Targets:
         return replace(self, users=self.users[rows], seen=self.seen.rows(rows), items=items, counts=counts)
