@@ -100,7 +100,7 @@ class Contract:
             "history",
             self.history,
             self.history == "tokens" or self.training == "shared",
-            "tokens under training=windows; --set training=shared goes with items",
+            "tokens where training is not shared",
         )
         dropped = self.ties == "drop-order"
         _require(
