@@ -33,7 +33,6 @@ LINES: dict[str, dict[str, Any]] = {
     "bf16": {"training": "shared", "precision": "bf16"},
     "windows in bf16": {"training": "windows", "precision": "bf16"},
     "in parts": {"training": "shared", "accumulate": 2, "recompute": True, "dropout": 0.1},
-    "compiled": {"training": "shared", "compile": True, "dropout": 0.1},
 }
 
 
@@ -52,7 +51,6 @@ def interrupting(call: int) -> Callable[..., None]:
     return interrupt
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # what torch.compile imports
 @pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
 def test_stopped_anywhere_it_ends_as_if_it_had_not_been(
     job: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: dict[str, Any]
@@ -130,17 +128,6 @@ def test_parts_and_recomputing_change_nothing_but_rounding(job: Jobs, training: 
         for name in plain:
             torch.testing.assert_close(plain[name], other[name], atol=1e-5, rtol=1e-4)
         assert "recompute" not in lines or all(torch.equal(plain[name], other[name]) for name in plain)
-
-
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_what_is_compiled_trains_alike(job: Jobs) -> None:
-    for training, precision in (("windows", "fp32"), ("shared", "fp32"), ("shared", "bf16")):
-        made = {"training": training, "precision": precision, "examples": "all", "dropout": 0.0, "max_steps": 3}
-        plain, _ = outcome(job(**made))
-        compiled, _ = outcome(job(path=job().path.with_name(f"{training}-{precision}"), compile=True, **made))
-        tolerance = 1e-5 if precision == "fp32" else 2e-2
-        for name in plain:
-            torch.testing.assert_close(plain[name], compiled[name], atol=tolerance, rtol=1e-4)
 
 
 # -- several processes ------------------------------------------------------------------------------------------------
