@@ -75,7 +75,9 @@ def test_others_do_not_open_it_as_what_it_is_not(
 def test_the_contract_says_how_a_user_was_read(bench: Bench, quick: list[str], runs: Path, tmp_path: Path) -> None:
     said = bench("run", "--id-scheme=numeric", *quick, "--set", "history=items", "--results", tmp_path)
     assert said.code == 1
-    assert said.err.splitlines()[-1] == "bench: setting 'history' must be tokens where training is not shared; got items"
+    assert (
+        said.err.splitlines()[-1] == "bench: setting 'history' must be tokens where training is not shared; got items"
+    )
     shown = bench("report", "--results", runs)
     assert shown.code == 0
     assert "training=shared" in shown.out
