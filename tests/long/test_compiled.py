@@ -22,7 +22,7 @@ from bench.model.recommender import recommender_under
 from bench.training.loop import Job, train
 from bench.vocabulary import Vocabulary
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch's own, while it compiles
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # PyTorch warns while it compiles
 LETTERS = "abcdefghij"
 VOCABULARY = Vocabulary.private(LETTERS)
 IDS = TokenIds.from_lists([VOCABULARY.ids([a, b]) for a, b in zip(LETTERS, LETTERS[::-1], strict=True)], VOCABULARY)
