@@ -30,6 +30,10 @@ class Epoch(ABC):
         """How many predictions the loss of these rows sums over, 1 where there is none."""
 
     @abstractmethod
+    def targets(self, rows: Rows) -> int:
+        """How many items these rows are to predict."""
+
+    @abstractmethod
     def work(self, rows: Rows) -> Work:
         """What one process would do to train on these rows."""
 
@@ -54,6 +58,9 @@ class Windows(Epoch):
     def predictions(self, rows: Rows) -> int:
         return max(1, self.recommender.targets(self.examples.items(rows), self.variants[rows]))
 
+    def targets(self, rows: Rows) -> int:
+        return len(rows)
+
     def work(self, rows: Rows) -> Work:
         histories, items = self.examples.histories(rows), self.examples.items(rows)
         return self.recommender.work(histories, items, self.lengths[rows], self.variants[rows])
@@ -73,6 +80,9 @@ class Shared(Epoch):
     def predictions(self, rows: Rows) -> int:
         segments = self.cuts.segments(rows)
         return max(1, self.recommender.targets(segments.items, segments.target_variants))
+
+    def targets(self, rows: Rows) -> int:
+        return int(self.cuts.targets[rows].sum())
 
     def work(self, rows: Rows) -> Work:
         return self.recommender.work_of(self.cuts.segments(rows))

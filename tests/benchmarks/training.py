@@ -102,7 +102,7 @@ def steps_of(recommender, windows, contract: Contract) -> Callable[[float, int],
                 torch.nn.utils.clip_grad_norm_(recommender.parameters(), 1.0)
                 optimizer.step()
                 optimizer.zero_grad()
-                samples += len(rows) if contract.training == "windows" else int(plan.cuts.targets[rows].sum())
+                samples += plan.targets(rows)
                 if time.process_time() - begin > seconds:
                     break
         return samples / (time.process_time() - begin)
