@@ -38,6 +38,7 @@ from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, 
 from bench.runs.subjects import settings as settings_of
 from bench.runs.transfer_run import Unseen, refuse, transfer_requests
 from bench.runs.tuned import tuned
+from bench.training.arithmetic import prepare
 from bench.training.search import SHARED
 
 
@@ -85,7 +86,8 @@ def execute(plan: Plan) -> list[Path]:
     display = Display(accelerator.is_main_process)
     if accelerator.is_main_process:
         store.tidy(plan.results)
-    for line in unheard(plan.overrides, subjects):
+    prepared = prepare(contract, accelerator.device) if plan.schemes else []
+    for line in [*prepared, *unheard(plan.overrides, subjects)]:
         display.say(line)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
