@@ -14,11 +14,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import filelock
 import pandas as pd
 import pytest
 
+from bench import files
 from bench.data import sources
-from bench.results import store
 from bench.results.read import load
 from bench.runs import run as one_run
 
@@ -99,6 +100,7 @@ def test_a_run_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
         "model.safetensors",
         "per_user.parquet",
         "result.json",
+        "result.sha256",
         "tokenizer.json",
         "tokenizer_config.json",
     ]
@@ -108,7 +110,7 @@ def test_a_run_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
     assert result.files == {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in long.iterdir()
-        if path.name != "result.json"
+        if path.name not in ("result.json", "result.sha256")
     }
     assert result.values("hit@10").mean() == pytest.approx(result.metrics["strict"]["hit@10"])
     assert result.costs.training_seconds
@@ -132,7 +134,8 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     process.wait()
     (checkpoint,) = tmp_path.rglob("stage-0-*.safetensors")
     assert not run_folders(tmp_path)
-    half = checkpoint.with_name(f".{checkpoint.name}.{process.pid}")  # as if it had been writing
+    name = files.beside(checkpoint).name.replace(f"-{os.getpid()}-", f"-{process.pid}-")
+    half = checkpoint.with_name(name)  # as if it had been writing
     half.write_bytes(checkpoint.read_bytes()[:1000])
     with (checkpoint.parent / "log.jsonl").open("a") as log:
         log.write('{"stage": "train", "st')
@@ -176,13 +179,22 @@ def wait_for(results: Path, process: subprocess.Popen[Any]) -> None:
         time.sleep(0.005)
 
 
-def test_a_second_process_on_one_run_gets_one_line(bench: Bench, quick: list[str], long: Path, tmp_path: Path) -> None:
+def test_a_second_process_waits_for_the_first_and_says_so(
+    quick: list[str], started: dict[str, str], long: Path, run_folders: RunFolders, tmp_path: Path
+) -> None:
     run_folder = tmp_path / long.relative_to(long.parents[4])
-    with store.building(run_folder, store.Begun({})):
-        said = bench(*numeric(quick, tmp_path, *LONG))
-    assert said.code == 1
-    errors = [line for line in said.err.splitlines() if line.startswith("bench: ")]
-    assert errors == [f"bench: another process is working on '{run_folder}'; wait for it, or name another --results"]
+    command = [sys.executable, "-m", "bench", *numeric(quick, tmp_path, *LONG)]
+    run_folder.parent.mkdir(parents=True)
+    lock = filelock.FileLock(run_folder.with_name(f".{run_folder.name}.lock"))
+    with lock, subprocess.Popen(command, env=started, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "another process" in line)
+        lock.release()
+        assert f"another process is working on '{run_folder}'" in line
+        assert line.endswith("; looking again later\n")
+        process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert run_folders(tmp_path) == [run_folder]
 
 
 @pytest.mark.parametrize("corruption", ["truncated", "flipped"])
