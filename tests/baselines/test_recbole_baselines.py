@@ -94,6 +94,7 @@ def test_a_run_holds_costs_curve_and_log(both: Both, run_folders: RunFolders) ->
         "log.jsonl",
         "per_user.parquet",
         "result.json",
+        "result.sha256",
         "training.log",
     ]
     assert stored["scheme"]["kind"] == "baseline"

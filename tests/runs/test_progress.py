@@ -5,15 +5,22 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
+from bench.console import Console
 from bench.runs import progress
 from bench.runs.progress import Display
 
 
+class Screen(io.StringIO):
+    """A terminal that keeps what is written on it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def display(terminal: bool, loud: bool = True) -> tuple[Display, io.StringIO]:
-    found, text = Display(loud), io.StringIO()
-    found.console = Console(file=text, force_terminal=terminal, width=160, highlight=False)
+    found, text = Display(loud), Screen() if terminal else io.StringIO()
+    found.console = Console(file=text, force_terminal=terminal, width=160)
     return found, text
 
 
