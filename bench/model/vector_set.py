@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.backbone.flops import TRAINING, product
-from bench.backbone.linear import linear
 from bench.backbone.protocol import MASKED, Backbone
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores
 from bench.ids.identifiers import Variants, VectorIds
 from bench.ids.prompts import Prompts, prompt_set
+from bench.linear import linear
 from bench.model import softmax
 from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
 from bench.model.set_inputs import SetWriter

@@ -95,6 +95,7 @@ def fit_key(scheme: IdScheme, train: TrainView) -> str:
         settings,
         scheme.cache_key(),
         train.fingerprint,
+        str(train.max_history),
         *sources,
         *libraries,
     ]

@@ -27,8 +27,8 @@ class Training:
     """How an RQ-VAE is trained. ``decay`` is of the codebooks' moving averages, per step. The learning rate falls to a
     tenth of its start (``linear``) or stays (``constant``). Linear layers start ``xavier``-normal with zero biases, or
     as PyTorch initializes them (``pytorch``). ``commitment`` reaches the encoder from ``all`` levels, or as in the
-    published code from the ``first`` alone. ``reset_dead_codes`` moves codes that are used less than once in a hundred
-    steps to vectors of the batch.
+    published code from the ``first`` alone. ``reset_after`` so many steps without a use a code moves to a vector of the
+    batch (0: never). ``balance`` is the weight of ``imbalance``, which the encoder lowers by using all codes alike.
     """
 
     hidden: tuple[int, ...]
@@ -42,7 +42,8 @@ class Training:
     beta: float
     decay: float
     commitment: Literal["all", "first"]
-    reset_dead_codes: bool
+    reset_after: int
+    balance: float
 
     def rate_in(self, epoch: int) -> float:
         """The learning rate in an epoch, counted from 0."""
@@ -58,6 +59,7 @@ class ResidualQuantizer(nn.Module):
     codebook: Tensor
     count: Tensor
     total: Tensor
+    unused: Tensor
 
     def __init__(self, codebooks: Sequence[Vectors]) -> None:
         super().__init__()
@@ -65,6 +67,7 @@ class ResidualQuantizer(nn.Module):
         self.register_buffer("codebook", stacked)
         self.register_buffer("count", torch.ones(stacked.shape[:2]))
         self.register_buffer("total", stacked.clone())
+        self.register_buffer("unused", torch.zeros(stacked.shape[:2], dtype=torch.long))  # steps in a row
 
     def residuals(self, latent: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Of each level: what is to be quantized ``[B, d]``, the nearest code ``[B]`` and its vector."""
@@ -100,12 +103,30 @@ class ResidualQuantizer(nn.Module):
             self.codebook[level] = self.total[level] / smooth[:, None]
 
     @torch.no_grad()
-    def reset_dead_codes(self, given: Sequence[Given], generator: torch.Generator) -> None:
-        """Give codes that have fallen out of use the place of random vectors of the batch."""
-        for level, (residual, _) in enumerate(given):
-            dead = torch.nonzero(self.count[level] < 0.01)[:, 0]
+    def reset_dead_codes(self, given: Sequence[Given], generator: torch.Generator, after: int) -> None:
+        """Give codes that have not been used for ``after`` steps the place of random vectors of the batch."""
+        for level, (residual, code) in enumerate(given):
+            self.unused[level] += 1
+            self.unused[level, code] = 0
+            dead = torch.nonzero(self.unused[level] >= after)[:, 0]
             chosen = residual[torch.randint(len(residual), (len(dead),), generator=generator)]
             self.codebook[level, dead], self.total[level, dead], self.count[level, dead] = chosen, chosen, 1.0
+            self.unused[level, dead] = 0
+
+
+def imbalance(given: Sequence[Tensor], codebooks: Tensor) -> Tensor:
+    """How far the mean use of codes is from even: the divergence of it from the uniform distribution, averaged over
+    levels, in nats. ``given`` is for each level what it is to quantize, ``[B, d]``.
+
+    The use that one vector makes of a code is the softmax of negative squared distances, in units of their mean to the
+    nearest code, so that it has a gradient.
+    """
+    found = []
+    for residual, codebook in zip(given, codebooks, strict=True):
+        squares = torch.cdist(residual, codebook).square()
+        use = (-squares / squares.detach().amin(1).mean().clamp(min=1e-12)).softmax(1).mean(0)
+        found.append((use * (use.clamp(min=1e-12) * len(use)).log()).sum())
+    return torch.stack(found).mean()
 
 
 class ResidualAutoEncoder:
@@ -142,19 +163,34 @@ class ResidualAutoEncoder:
                 group["lr"] = plan.rate_in(epoch)
             order, error = torch.randperm(len(self.vectors), generator=self.generator), 0.0
             for rows in order.split(plan.batch):  # type: ignore[no-untyped-call]
-                error += self.step(self.vectors[rows]) * len(rows)
+                error += self.step(rows) * len(rows)
             yield error / len(self.vectors)
 
-    def step(self, batch: Tensor) -> float:
-        quantized, commitment, given = self.quantizer(self.encoder(batch), self.training.commitment)
+    def step(self, rows: Tensor) -> float:
+        """One step on these rows of the vectors; the mean squared error of their reconstruction."""
+        batch, plan = self.vectors[rows], self.training
+        latent = self.encoder(batch)
+        quantized, commitment, given = self.quantizer(latent, plan.commitment)
         reconstruction = F.mse_loss(self.decoder(quantized), batch)
+        loss = reconstruction + plan.beta * commitment
+        if plan.balance:
+            loss = loss + plan.balance * self.imbalance(latent)
         self.optimizer.zero_grad()
-        (reconstruction + self.training.beta * commitment).backward()
+        self.with_further(loss, rows, quantized, given).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.quantizer.ema_update(given, self.training.decay)
-        if self.training.reset_dead_codes:
-            self.quantizer.reset_dead_codes(given, self.generator)
+        self.quantizer.ema_update(given, plan.decay)
+        if plan.reset_after:
+            self.quantizer.reset_dead_codes(given, self.generator, plan.reset_after)
         return float(reconstruction.detach())
+
+    def imbalance(self, latent: Tensor) -> Tensor:
+        """Of the use of the codebooks, which are where they are."""
+        given = [residual for residual, _, _ in self.quantizer.residuals(latent)]
+        return imbalance(given, self.quantizer.codebook.detach())
+
+    def with_further(self, loss: Tensor, rows: Tensor, quantized: Tensor, given: Sequence[Given]) -> Tensor:
+        """The loss and what else a kind of tokenizer adds to it; here nothing."""
+        return loss
 
     @torch.no_grad()
     def quantize(self, vectors: Vectors) -> Quantized:

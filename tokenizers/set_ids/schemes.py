@@ -11,13 +11,13 @@ import numpy as np
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids import embeddings, text
+from bench.ids.collaborative import Cold, Scale, settled, trained_items
 from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.ids.prompts import NEUTRAL
+from bench.ids.sasrec import Training, item_vectors
 from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.vocabulary import Vocabulary
-from set_ids.collaborative import Cold, Scale, settled, trained_items
-from set_ids.sasrec import Training, item_vectors
 
 OWN = "sasrec"
 WORDED = replace(NEUTRAL, separator="")
@@ -41,7 +41,8 @@ class Common:
 @dataclass(frozen=True)
 class CollaborativeSettings(Common):
     """``vectors`` names a file with vectors of items (see ``bench.ids.embeddings``), or is ``sasrec``: the
-    item table of a SASRec trained here, on training interactions, with the settings below ``cold``. That says what
+    item table of a SASRec trained here, on training interactions, with the settings below ``cold``; of a history it
+    reads no more than the contract shows. ``cold`` says what
     items without a training interaction get: the ``mean`` vector, ``zero``, or ``semantic``, no vector and no score.
     ``scale`` makes the vectors' mean square 1 (``unit``) or leaves them ``raw``; ``init`` is how the linear layer over
     them starts, ``xavier`` or as PyTorch makes it. SETRec's published code has scale=raw and init=pytorch.
@@ -179,6 +180,7 @@ class SetRec(VectorSet):
     """
 
     name = "set/setrec"
+    version = 2
     Settings: ClassVar[type[Any]] = Settings
 
     def fit(self, train: TrainView) -> VectorIds:
@@ -193,6 +195,7 @@ class CfOnly(VectorSet):
     """The control without text: the collaborative slot alone."""
 
     name = "set/cf-only"
+    version = 2
     Settings: ClassVar[type[Any]] = CollaborativeSettings
 
     def fit(self, train: TrainView) -> VectorIds:
