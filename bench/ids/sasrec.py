@@ -24,14 +24,14 @@ class Training:
     shows where that is fewer. It learns to predict every training interaction but a user's first.
     """
 
-    width: int
-    history: int
-    layers: int
-    heads: int
-    dropout: float
-    epochs: int
-    batch: int
-    rate: float
+    width: int = 64
+    history: int = 50
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.3
+    epochs: int = 8
+    batch: int = 128
+    rate: float = 2e-3
 
 
 class SasRec(nn.Module):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,41 +10,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from semantic_ids.autoencoder import AutoEncoder, Training, mlp
 from semantic_ids.quantizers import Quantized, Vectors, checked, kmeans, relative_error
 
 EPSILON = 1e-5  # Laplace smoothing of the codes' counts
 
-Schedule = Literal["linear", "constant"]
-Init = Literal["xavier", "pytorch"]
 Given = tuple[Tensor, Tensor]  # what a level was to quantize [B, d], and the codes it chose [B]
-
-
-@dataclass(frozen=True)
-class Training:
-    """How an RQ-VAE is trained. ``decay`` is of the codebooks' moving averages, per step. The learning rate falls to a
-    tenth of its start (``linear``) or stays (``constant``). Linear layers start ``xavier``-normal with zero biases, or
-    as PyTorch initializes them (``pytorch``). ``commitment`` reaches the encoder from ``all`` levels, or as in the
-    published code from the ``first`` alone. ``reset_after`` so many steps without a use a code moves to a vector of the
-    batch (0: never). ``balance`` is the weight of ``imbalance``, which the encoder lowers by using all codes alike.
-    """
-
-    hidden: tuple[int, ...]
-    latent: int
-    epochs: int
-    batch: int
-    rate: float
-    schedule: Schedule
-    init: Init
-    optimizer: Literal["adam", "adagrad"]
-    beta: float
-    decay: float
-    commitment: Literal["all", "first"]
-    reset_after: int
-    balance: float
-
-    def rate_in(self, epoch: int) -> float:
-        """The learning rate in an epoch, counted from 0."""
-        return self.rate * (1 - 0.9 * epoch / self.epochs) if self.schedule == "linear" else self.rate
 
 
 class ResidualQuantizer(nn.Module):
@@ -72,7 +40,7 @@ class ResidualQuantizer(nn.Module):
     def residuals(self, latent: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Of each level: what is to be quantized ``[B, d]``, the nearest code ``[B]`` and its vector."""
         residual = latent
-        for codebook in self.codebook:
+        for codebook in self.codebook.detach():
             with torch.no_grad():
                 code = (codebook.square().sum(1) - 2 * residual @ codebook.T).argmin(1)
             vector = codebook[code]
@@ -123,27 +91,32 @@ def imbalance(given: Sequence[Tensor], codebooks: Tensor) -> Tensor:
     """
     found = []
     for residual, codebook in zip(given, codebooks, strict=True):
-        squares = torch.cdist(residual, codebook).square()
+        squares = residual.square().sum(1, keepdim=True) - 2 * residual @ codebook.T + codebook.square().sum(1)
         use = (-squares / squares.detach().amin(1).mean().clamp(min=1e-12)).softmax(1).mean(0)
         found.append((use * (use.clamp(min=1e-12) * len(use)).log()).sum())
     return torch.stack(found).mean()
 
 
-class ResidualAutoEncoder:
-    """Trains in epochs and quantizes at any time. Randomness comes from ``seed`` alone."""
+class ResidualAutoEncoder(AutoEncoder):
+    """Residual codebooks between an encoder and a decoder."""
 
     def __init__(self, vectors: Vectors, levels: int, size: int, seed: int, training: Training) -> None:
         vectors = checked(vectors)
-        self.training, self.vectors = training, torch.from_numpy(vectors)
-        self.generator = torch.Generator().manual_seed(seed)
-        widths = [vectors.shape[1], *training.hidden, training.latent]
+        super().__init__(vectors, seed, training)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            self.encoder, self.decoder = mlp(widths, training.init), mlp(widths[::-1], training.init)
-        self.quantizer = ResidualQuantizer(self.first_codebooks(levels, size, seed))
-        weights = [*self.encoder.parameters(), *self.decoder.parameters()]
-        kind = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}[training.optimizer]
-        self.optimizer: torch.optim.Optimizer = kind(weights, lr=training.rate)
+            self.encoder, self.decoder = self.networks(vectors.shape[1])
+        self.quantizer = self.first_quantizer(self.first_codebooks(levels, size, seed))
+        weights = [*self.encoder.parameters(), *self.decoder.parameters(), *self.quantizer.parameters()]
+        self.optimizer = training.optimizer_of(weights)
+
+    def networks(self, width: int) -> tuple[nn.Module, nn.Module]:
+        """Encoder and decoder, untrained."""
+        widths = [width, *self.training.hidden, self.training.latent]
+        return mlp(widths, self.training.init), mlp(widths[::-1], self.training.init)
+
+    def first_quantizer(self, codebooks: Sequence[Vectors]) -> ResidualQuantizer:
+        return ResidualQuantizer(codebooks)
 
     @torch.no_grad()
     def first_codebooks(self, levels: int, size: int, seed: int) -> list[Vectors]:
@@ -155,19 +128,7 @@ class ResidualAutoEncoder:
             residual = residual - codebook[code]
         return codebooks
 
-    def epochs(self) -> Iterator[float]:
-        """Train; after every epoch its mean squared error of reconstruction comes out."""
-        plan = self.training
-        for epoch in range(plan.epochs):
-            for group in self.optimizer.param_groups:
-                group["lr"] = plan.rate_in(epoch)
-            order, error = torch.randperm(len(self.vectors), generator=self.generator), 0.0
-            for rows in order.split(plan.batch):  # type: ignore[no-untyped-call]
-                error += self.step(rows) * len(rows)
-            yield error / len(self.vectors)
-
     def step(self, rows: Tensor) -> float:
-        """One step on these rows of the vectors; the mean squared error of their reconstruction."""
         batch, plan = self.vectors[rows], self.training
         latent = self.encoder(batch)
         quantized, commitment, given = self.quantizer(latent, plan.commitment)
@@ -194,27 +155,14 @@ class ResidualAutoEncoder:
 
     @torch.no_grad()
     def quantize(self, vectors: Vectors) -> Quantized:
-        """The codes of vectors, seen in training or not."""
         vectors = checked(vectors)
         levels = list(self.quantizer.residuals(self.encoder(torch.from_numpy(vectors))))
         codes = torch.stack([code for _, code, _ in levels], 1).numpy()
         built = self.decoder(torch.stack([vector for _, _, vector in levels]).sum(0)).numpy()
-        codebook = self.quantizer.codebook[-1].numpy().copy()
+        codebook = self.quantizer.codebook[-1].detach().numpy().copy()
         return Quantized(
             codes, len(codebook), levels[-1][0].numpy(), codebook, relative_error(vectors, vectors - built)
         )
-
-
-def mlp(widths: Sequence[int], init: Init) -> nn.Sequential:
-    """Linear layers of these widths with ReLU between them."""
-    layers: list[nn.Module] = []
-    for above, below in pairwise(widths):
-        linear = nn.Linear(above, below)
-        if init == "xavier":
-            nn.init.xavier_normal_(linear.weight)
-            nn.init.zeros_(linear.bias)
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 def use(codes: NDArray[np.int64], size: int) -> list[float]:

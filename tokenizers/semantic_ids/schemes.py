@@ -5,75 +5,28 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable, TrainView
-from bench.errors import BenchError
 from bench.ids import text
 from bench.ids.identifiers import TokenIds
 from bench.ids.scheme import IdScheme
-from bench.ids.text import TextSettings, embed, encoder_digest
+from bench.ids.text import embed, encoder_digest
 from bench.vocabulary import Vocabulary
-from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
+from semantic_ids.autoencoder import AutoEncoder
+from semantic_ids.balanced import residual_balanced
+from semantic_ids.collisions import Codes, collision_rate, resolve
+from semantic_ids.fsq import Grid, ScalarAutoEncoder
+from semantic_ids.learned import ResidualRefiner
 from semantic_ids.quantizers import Quantized, Vectors, checked, product_kmeans, residual_kmeans, rotated
-from semantic_ids.rqvae import Init, ResidualAutoEncoder, Schedule, Training, use
+from semantic_ids.rqvae import ResidualAutoEncoder, use
+from semantic_ids.settings import CodebookSettings, FsqSettings, RqVaeSettings, Settings
 
 SPECIAL = 3  # rows of a private vocabulary before its own tokens
 REPORT_EVERY = 5  # epochs between looks at the codes, each of which quantizes the catalogue
-
-
-@dataclass(frozen=True)
-class Settings(TextSettings):
-    """The text, its embedding, and ``levels`` codebooks of ``codes`` each. ``collisions`` says what happens to items
-    with equal codes: a further ``counter`` token, another last code (``reassign``, ``sinkhorn``), or ``none``.
-    """
-
-    levels: int = 3
-    codes: int = 256
-    collisions: Rule = "counter"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, least in (("levels", 1), ("codes", 2)):
-            if getattr(self, name) < least:
-                raise BenchError(f"setting '{name}' must be {least} or more; got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class RqVaeSettings(Settings):
-    """As ``Settings``, and how the auto-encoder is trained (see ``rqvae.Training``).
-
-    The defaults are for minutes on two cores. The published tokenizer (MTGRec) has hidden=2048,1024,512,256,
-    latent=128, epochs=10000, batch=2048, optimizer=adagrad, schedule=constant, init=pytorch and commitment=first, on
-    embeddings by encoder=sentence-transformers/sentence-t5-base. Its codebooks begin with scikit-learn's k-means and
-    not with faiss's, and it takes its variants from the last epochs as ``semantic/mtgrec`` does.
-    """
-
-    hidden: tuple[int, ...] = (512, 256)
-    latent: int = 24
-    epochs: int = 60
-    batch: int = 1024
-    learning_rate: float = 1e-3
-    schedule: Schedule = "linear"
-    init: Init = "xavier"
-    optimizer: Literal["adam", "adagrad"] = "adam"
-    beta: float = 0.25
-    decay: float = 0.99
-    commitment: Literal["all", "first"] = "all"
-    reset_dead_codes: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("latent", "epochs", "batch", *(("hidden",) if min(self.hidden, default=1) < 1 else ())):
-            if name == "hidden" or getattr(self, name) < 1:
-                raise BenchError(f"setting '{name}' must be 1 or more; got {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise BenchError(f"setting 'learning_rate' must be above 0; got {self.learning_rate}")
-        if not 0 <= self.decay < 1:
-            raise BenchError(f"setting 'decay' must be at least 0 and below 1; got {self.decay}")
 
 
 class Semantic(IdScheme):
@@ -95,10 +48,14 @@ class Semantic(IdScheme):
 
     def fit(self, train: TrainView) -> TokenIds:
         found = self.quantize(embed(train, self.settings), train)
-        return token_ids([self.resolved(quantized) for quantized in found], self.settings.levels, found[0].size)
+        codes = [self.resolved(quantized, train) for quantized in found]
+        return token_ids(codes, self.settings.levels, found[0].size)
 
-    def resolved(self, found: Quantized) -> Codes:
-        return resolve(found.codes, found.size, found.distances, self.settings.collisions)
+    def resolved(self, found: Quantized, train: TrainView) -> Codes:
+        plan, popularity = self.settings, None
+        if plan.order == "popularity":
+            popularity = np.bincount(train.sequences.values, minlength=len(train.items))
+        return resolve(found.codes, found.size, found.distances, plan.collisions, plan.capacity, popularity)
 
     def cache_key(self) -> str:
         return encoder_digest(self.settings.encoder)
@@ -115,6 +72,15 @@ class RqKmeans(Semantic):
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return [residual_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
+
+
+class RqKmeansBalanced(RqKmeans):
+    """Residual k-means with clusters of equal size, so that all codes of a level have as many items (OneRec)."""
+
+    name = "semantic/rqkmeans-balanced"
+
+    def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
+        return [residual_balanced(vectors, self.settings.levels, self.settings.codes, train.seed)]
 
 
 class Pq(Semantic):
@@ -135,11 +101,12 @@ class Opq(Pq):
         return super().quantize(rotated(vectors, self.settings.levels), train)
 
 
-class RqVae(Semantic):
-    """An auto-encoder with residual codebooks, trained on the items that training sequences hold."""
+class Trained(Semantic):
+    """A tokenizer with a network, trained on the items that training sequences hold."""
 
-    name = "semantic/rqvae"
-    Settings = RqVaeSettings
+    @abstractmethod
+    def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
+        """Untrained, over the ``vectors [n, d]`` of the ``items [n]`` that it may learn from."""
 
     def variants(self) -> int:
         """From how many of the last epochs codes are taken."""
@@ -148,7 +115,7 @@ class RqVae(Semantic):
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         # Checked as a whole: an error names the item by its place in the catalogue.
         plan, vectors, seen = self.settings, checked(vectors), np.unique(train.sequences.values)
-        model = ResidualAutoEncoder(vectors[seen], plan.levels, plan.codes, train.seed, self.training())
+        model = self.tokenizer(vectors[seen], train, seen)
         kept: deque[Quantized] = deque(maxlen=self.variants())
         for epoch, error in enumerate(model.epochs(), start=1):
             figures = {"reconstruction": error}
@@ -159,22 +126,40 @@ class RqVae(Semantic):
             train.progress(epoch, plan.epochs, figures)
         return list(kept)
 
-    def training(self) -> Training:
+
+class RqVae(Trained):
+    """An auto-encoder with residual codebooks."""
+
+    name = "semantic/rqvae"
+    Settings = RqVaeSettings
+
+    def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         plan = self.settings
-        return Training(
-            hidden=plan.hidden,
-            latent=plan.latent,
-            epochs=plan.epochs,
-            batch=plan.batch,
-            rate=plan.learning_rate,
-            schedule=plan.schedule,
-            init=plan.init,
-            optimizer=plan.optimizer,
-            beta=plan.beta,
-            decay=plan.decay,
-            commitment=plan.commitment,
-            reset_dead_codes=plan.reset_dead_codes,
-        )
+        return ResidualAutoEncoder(vectors, plan.levels, plan.codes, train.seed, plan.training())
+
+
+class RqKmeansPlus(Trained):
+    """Residual k-means whose codebooks go on learning behind an encoder that begins as the identity (GPR, Zhang et al.,
+    2025, RQ-Kmeans+).
+    """
+
+    name = "semantic/rqkmeans+"
+    Settings = CodebookSettings
+
+    def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
+        plan = self.settings
+        return ResidualRefiner(vectors, plan.levels, plan.codes, train.seed, plan.training())
+
+
+class Fsq(Trained):
+    """An auto-encoder whose channels are rounded, a few of them to each code (Mentzer et al., 2023)."""
+
+    name = "semantic/fsq"
+    Settings = FsqSettings
+
+    def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
+        plan = self.settings
+        return ScalarAutoEncoder(vectors, plan.levels, Grid(plan.grid), train.seed, plan.training())
 
 
 def token_ids(variants: Sequence[Codes], levels: int, size: int) -> TokenIds:
