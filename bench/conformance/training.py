@@ -103,7 +103,14 @@ def trained_once(fixtures: Fixtures) -> Outcome:
         trained, stages = run.trained(fixtures.ids)
         recommender, contract = trained.recommender, run.contract
         untrained = run.first_backbone(recommender.ids)
-        before = recommender_for(recommender.ids, untrained, contract.max_tokens, contract.objective, contract.template)
+        before = recommender_for(
+            recommender.ids,
+            untrained,
+            contract.max_tokens,
+            contract.objective,
+            contract.template,
+            contract.temperature,
+        )
         losses = loss(fixtures, before.eval()), loss(fixtures, recommender)
         fixtures.trained = Outcome(trained, tuple(stages), run.reports, *losses)
     return fixtures.trained

@@ -173,29 +173,45 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 @singledispatch
 def recommender_for(
-    ids: Any, backbone: Backbone, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
+    ids: Any,
+    backbone: Backbone,
+    max_tokens: int = 512,
+    objective: str = "vocabulary",
+    template: str = "neutral",
+    temperature: float = 1.0,
 ) -> Recommender:
     """The recommender for a kind of identifiers, over a backbone whose vocabulary is theirs.
 
     The backbone reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says
-    where the token probabilities of the loss sum to one; a head without tokens has no use for it. ``template`` is the
-    line of the contract (``bench.ids.prompts``). Whole-word embeddings are used where the backbone has a table.
+    where the token probabilities of the loss sum to one, and token logits are divided by ``temperature`` there; a head
+    without tokens has no use for them. ``template`` is the line of the contract (``bench.ids.prompts``). Whole-word
+    embeddings are used where the backbone has a table.
     """
     raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds, VectorIds")
 
 
 @recommender_for.register
 def _(
-    ids: TokenIds, backbone: Backbone, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
+    ids: TokenIds,
+    backbone: Backbone,
+    max_tokens: int = 512,
+    objective: str = "vocabulary",
+    template: str = "neutral",
+    temperature: float = 1.0,
 ) -> Recommender:
     from bench.model.sequence import SequenceRecommender
 
-    return SequenceRecommender(ids, backbone, max_tokens, objective, template)
+    return SequenceRecommender(ids, backbone, max_tokens, objective, template, temperature)
 
 
 @recommender_for.register
 def _(
-    ids: VectorIds, backbone: Backbone, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
+    ids: VectorIds,
+    backbone: Backbone,
+    max_tokens: int = 512,
+    objective: str = "vocabulary",
+    template: str = "neutral",
+    temperature: float = 1.0,
 ) -> Recommender:
     from bench.model.vector_set import VectorSetRecommender
 

@@ -187,7 +187,9 @@ class SchemeRun:
         """Train a stage, validating on a sample of users by decoding; earlier ones had ``before`` of the budget."""
         contract = self.contract
         seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
-        recommender = recommender_for(stage.ids, model, contract.max_tokens, contract.objective, contract.template)
+        recommender = recommender_for(
+            stage.ids, model, contract.max_tokens, contract.objective, contract.template, contract.temperature
+        )
         if stage.wrap_model is not None:
             recommender = stage.wrap_model(recommender)
         path = self.partial / f"stage-{number}-{identity(stage, recommender)}.safetensors"

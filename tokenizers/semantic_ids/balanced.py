@@ -24,7 +24,8 @@ from semantic_ids.quantizers import (
 
 ROUNDS = 6  # of moving the centroids
 BIDDING = 300  # rounds of an auction before what is left is given what has room
-PRECISION = 1e-2  # epsilon, as a part of the mean distance of an item to its nearest centroid
+PRECISION = 1e-2  # the last epsilon, as a part of the mean distance of an item to its nearest centroid
+SHRINK = 5.0  # of epsilon from one auction to the next
 AT_ONCE = 1 << 15  # items whose distances are in memory together
 
 
@@ -54,27 +55,39 @@ def assigned(
 ) -> tuple[Codes, NDArray[np.float64]]:
     """The cluster of every vector, exactly ``room [clusters]`` in each, and the prices that it comes to.
 
-    The squared distances sum to the least that there is, up to ``epsilon`` for each vector.
+    The squared distances sum to the least that there is, up to ``epsilon`` for each vector. Prices are found in a few
+    auctions, each with a smaller epsilon than the one before: a small one from the start would take bids without end.
     """
+    nearest, mean = distances_in_brief(vectors, centroids)
+    epsilon = PRECISION * max(nearest, 1e-6 * mean, 1e-12)
+    first = max(epsilon, mean / SHRINK if price is None else epsilon * SHRINK)
     price = np.zeros(len(centroids)) if price is None else price - price.min()
-    epsilon = PRECISION * max(mean_nearest(vectors, centroids), 1e-12)
-    auction = Auction(room, price, len(vectors), epsilon)
+    steps = epsilon * SHRINK ** np.arange(int(np.ceil(np.log(first / epsilon) / np.log(SHRINK))), -1.0, -1.0)
+    for step in steps:
+        auction = Auction(room, price, len(vectors), step)
+        held(auction, vectors, centroids, 0 if step == steps[-1] else len(vectors) // 200)
+        price = auction.price
+    auction.settle(lambda rows: squared_distances(vectors[rows], centroids))
+    return auction.code, price
+
+
+def held(auction: Auction, vectors: Vectors, centroids: Vectors, few: int) -> None:
+    """Bids are taken until no more than a ``few`` vectors are without a cluster, or for ``BIDDING`` rounds."""
     for _ in range(BIDDING):
         waiting = np.flatnonzero(auction.code < 0)
-        if not len(waiting):
-            break
+        if len(waiting) <= few:
+            return
         for rows in np.split(waiting, range(AT_ONCE, len(waiting), AT_ONCE)):
             auction.bid(rows, squared_distances(vectors[rows], centroids))
-    auction.settle(lambda rows: squared_distances(vectors[rows], centroids))
-    return auction.code, auction.price
 
 
-def mean_nearest(vectors: Vectors, centroids: Vectors) -> float:
-    parts = (
-        squared_distances(vectors[start : start + AT_ONCE], centroids).min(1)
-        for start in range(0, len(vectors), AT_ONCE)
-    )
-    return float(np.concatenate(list(parts)).mean())
+def distances_in_brief(vectors: Vectors, centroids: Vectors) -> tuple[float, float]:
+    """The mean squared distance of a vector to its nearest centroid, and to any."""
+    starts = range(0, len(vectors), AT_ONCE)
+    parts = (squared_distances(vectors[start : start + AT_ONCE], centroids) for start in starts)
+    brief = np.concatenate([np.stack([part.min(1), part.mean(1)]) for part in parts], axis=1)
+    nearest, mean = brief.mean(1, dtype=np.float64).tolist()
+    return nearest, mean
 
 
 def means(vectors: Vectors, code: Codes, size: int) -> Vectors:
