@@ -87,13 +87,13 @@ def run(
         typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="leave-one-out or global-temporal; short for --set split=…")] = None,
-    decoder: Annotated[str | None, typer.Option(help="beam or exact; short for --set decoder=…")] = None,
+    decoder: Annotated[str | None, typer.Option(help="beam, certified or exact; short for --set decoder=…")] = None,
     recipe: Annotated[
         str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
     ] = "",
     tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Get what data is missing, and accept its licence.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
@@ -137,10 +137,10 @@ def report(
     dataset: Annotated[str, typer.Option(help="Only these data sets, separated by commas.")] = "",
     preset: Annotated[str | None, typer.Option(help="Only schemes run under this preset, and their baselines.")] = None,
     contract: Annotated[
-        str | None, typer.Option(help="Only schemes under the contract whose id begins so, and their baselines.")
+        str | None, typer.Option(help="Only schemes whose contract id begins with this, and their baselines.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where the Markdown goes; by default report.md in the results folder.")
+        Path | None, typer.Option(help="The Markdown file; by default report.md in the results folder.")
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="Quality of each scheme, as .png or .svg.")] = None,
     cost_figure: Annotated[Path | None, typer.Option(help="Quality against cost, as .png or .svg.")] = None,
@@ -157,7 +157,7 @@ def report(
     as_json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
-    """Tables of what is finished: quality, comparisons, costs, identifiers, slices; on the terminal and as Markdown."""
+    """Tables of finished runs: quality, comparisons, costs, identifiers, slices; on the terminal and as Markdown."""
     from bench.report.write import OutputPaths, ReportFilter, write
 
     files = OutputPaths(
@@ -180,13 +180,13 @@ def report(
 )
 def compare(
     run_a: Annotated[str, typer.Argument(help="Folder of a run, name of what was run, or a row of the report.")],
-    run_b: Annotated[str, typer.Argument(help="The same of the run to compare with.")],
-    dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
+    run_b: Annotated[str, typer.Argument(help="The run to compare with, named in the same way.")],
+    dataset: Annotated[str | None, typer.Option(help="The data set, if the name has results on more than one.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the mean over all seeds of a run.")] = None,
     json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
-    """How two stored runs differ on the same users: difference, interval, p, users won and lost, slices, contract."""
+    """Compare two stored runs on the same users: difference, interval, p, users won and lost, slices, contract."""
     from bench.commands.compare import write
 
     write(results, (run_a, run_b), dataset, seed, json)
@@ -205,18 +205,18 @@ def recommend(
     k: Annotated[int, typer.Option("-k", "--count", help="How many items to recommend.")] = 10,
     exclude_history: Annotated[
         bool | None,
-        typer.Option("--exclude-history/--include-history", help="Leave out the history; by default as it was tested."),
+        typer.Option("--exclude-history/--include-history", help="Exclude the history; by default as in the test."),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="The data set, where a name has results on several.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="The data set, if the name has results on more than one.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the first.")] = None,
     index: Annotated[
         str | None,
-        typer.Option(help="Search items that are vectors by faiss: Flat is exact, IVF1024,Flat is not."),
+        typer.Option(help="Search vector identifiers with faiss: Flat is exact, IVF1024,Flat is not."),
     ] = None,
     as_json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
-    """What a finished run recommends to somebody with this history: items, titles, scores. Nothing is trained."""
+    """Recommend items for a history with a finished run: items, titles, scores. Nothing is trained."""
     from bench.api import load
     from bench.commands import recommend
 
@@ -231,7 +231,7 @@ def list_(
     check: Annotated[bool, typer.Option("--check", help="Import every plugin, to see whether it loads.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What can be run, and what is finished: schemes, baselines, data sets, presets, results; and what is broken."""
+    """List what can be run, what is finished and what is broken: schemes, baselines, data sets, presets, results."""
     from bench.commands.listing import show
 
     show(results, data_dir, check, as_json)
@@ -245,7 +245,7 @@ def check(
     scheme: Annotated[str, typer.Argument(help="An identifier scheme; see `bench ls`.")],
     dataset: Annotated[str, typer.Option(help="A data set or a folder; a small piece of it is used.")] = "ml-100k",
     seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="As of `bench run`.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="As in `bench run`.")] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -260,7 +260,7 @@ def check(
 @app.command(epilog="Example:\n\n`bench new my_scheme`")
 def new(
     name: Annotated[str, typer.Argument(help="Name of the package and of its scheme: lower-case words joined by _.")],
-    into: Annotated[Path, typer.Option(help="The folder that the new package's folder is made in.")] = Path("."),
+    into: Annotated[Path, typer.Option(help="The parent of the new package's folder.")] = Path("."),
 ) -> None:
     """Write a package with a scheme of your own to start from, its tests and its entry point."""
     from bench.new import write
@@ -309,14 +309,12 @@ def show(
     what: Annotated[
         str, typer.Argument(help="Identifier schemes, separated by commas, or all; with --id-scheme, the data sets.")
     ] = "",
-    dataset: Annotated[
-        str, typer.Option(help="Data sets or folders, separated by commas; ml-100k where none is named.")
-    ] = "",
-    id_scheme: Annotated[str, typer.Option(help="Identifier schemes, as of `bench run`.")] = "",
+    dataset: Annotated[str, typer.Option(help="Data sets or folders, separated by commas; by default ml-100k.")] = "",
+    id_scheme: Annotated[str, typer.Option(help="Identifier schemes, as in `bench run`.")] = "",
     item: Annotated[str, typer.Option(help="Items by their original id, separated by commas.")] = "",
-    examples: Annotated[int, typer.Option(min=0, help="How many items to show where none is named.")] = 3,
+    examples: Annotated[int, typer.Option(min=0, help="How many items to show if --item names none.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="As of `bench run`.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="As in `bench run`.")] = None,
     as_json: AsJson = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
@@ -330,7 +328,7 @@ def show(
     from bench.runs.matrix import Plan
 
     if what and id_scheme and dataset:
-        raise BenchError(f"--id-scheme and --dataset say all there is to show; leave out '{what}', or one of the two")
+        raise BenchError(f"--id-scheme and --dataset name all there is to show; drop '{what}', or one of the two")
     schemes, datasets = (id_scheme, dataset or what) if id_scheme else (what, dataset)
     if not schemes:
         raise BenchError("nothing to show: name an identifier scheme, e.g. bench ids show textual (`bench ls` has all)")
@@ -349,7 +347,7 @@ def export(
     out: Annotated[Path, typer.Option(help="A .json in the shape of LC-Rec's index.json, or a .parquet.")],
     dataset: Annotated[str, typer.Option(help="Data set or folder.")] = "ml-100k",
     seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="As of `bench run`.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="As in `bench run`.")] = None,
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:

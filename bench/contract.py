@@ -65,7 +65,8 @@ class Contract:
     patience: int = 5  # validations without a better one before training ends
 
     # decoding
-    decoder: Literal["beam", "exact"] = "beam"
+    # beam search; beam search and then whatever it may have missed, so that the best k are exact; every item
+    decoder: Literal["beam", "certified", "exact"] = "beam"
     beam_width: int = 20
     normalize: Literal["vocabulary", "catalogue", "prefix"] = "vocabulary"  # the same, of the scores
     length_penalty: float = 0.0  # log-probability is divided by length to this power; 0: not at all
@@ -87,7 +88,7 @@ class Contract:
             not dropped or self.split == "leave-one-out",
             "another than drop-order under split=global-temporal, which asks for no next item",
         )
-        if self.decoder == "beam":
+        if self.decoder != "exact":
             need = max(CUTOFFS)
             _require(
                 "beam_width", self.beam_width, self.beam_width >= need, f"{need} or more, since hit@{need} is reported"

@@ -1,7 +1,7 @@
 """The one exception a user meets.
 
 Raised at the boundary where something from outside is wrong. The message is one line that says what was asked,
-what was found and what is possible; `bench --debug` shows the traceback behind it.
+what was got and what is possible; `bench --debug` shows the traceback behind it.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def _mode_of_new(path: Path) -> int:
 
 
 def require_readable(path: Path) -> None:
-    """BenchError where a file is there and this user may not read it: libraries call that damage, or no file at all."""
+    """BenchError where a file is there and this user may not read it: libraries call it corrupt, or no file at all."""
     try:
         path.open("rb").close()
     except PermissionError as error:

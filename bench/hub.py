@@ -12,8 +12,8 @@ from bench.errors import BenchError
 def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
     """The folder of a model: a local path, or ``name[@revision]`` on the hub, of which ``wanted`` patterns are fetched.
 
-    What cannot be had is a BenchError that says ``what`` was asked for and ends in ``hint``; nothing else is ever used
-    in its place.
+    A model that is not available is a BenchError that says ``what`` was asked for and ends in ``hint``; no other model
+    ever replaces it.
     """
     if Path(asked).is_dir():
         return Path(asked)
@@ -24,7 +24,7 @@ def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
     name, _, revision = asked.partition("@")
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(wanted)))
-    except Exception as error:  # the hub client raises from a dozen families, all meaning 'not to be had'
+    except Exception as error:  # the hub client raises from a dozen families, all meaning 'not available'
         cause = textwrap.shorten(str(error), 160, placeholder=" …")
         raise BenchError(
             f"{what} '{asked}' is not available from the Hugging Face hub ({type(error).__name__}: {cause}); {hint}"

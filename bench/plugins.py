@@ -149,8 +149,8 @@ def where(entry: EntryPoint) -> str:
 
 def conflict(entries: list[EntryPoint]) -> str:
     """That several packages offer one name, and what to do."""
-    several = " and ".join(f"{entry.value}{_package(entry)}" for entry in entries)
-    return f"{several} both offer '{entries[0].name}'; uninstall one of them, or say module:Class"
+    rivals = " and ".join(f"{entry.value}{_package(entry)}" for entry in entries)
+    return f"{rivals} both offer '{entries[0].name}'; uninstall one of them, or say module:Class"
 
 
 def _package(entry: EntryPoint) -> str:

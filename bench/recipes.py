@@ -50,11 +50,11 @@ def find(subject: str, recipe: str) -> Recipe:
 def offered(subject: str) -> list[str]:
     """The names of the recipes of one scheme or baseline."""
     parts = (name.partition(":") for name in plugins.offers(RECIPES))
-    return [recipe for owner, _, recipe in parts if owner == subject]
+    return [recipe for other, _, recipe in parts if other == subject]
 
 
 def _missing(subject: str, recipe: str, known: list[str]) -> BenchError:
     if known:
         return unknown(f"recipe of {subject}", recipe, known)
-    owners = sorted({name.partition(":")[0] for name in plugins.offers(RECIPES)})
-    return BenchError(f"{subject} has no recipe '{recipe}'; recipes are there for: {', '.join(owners) or 'none'}")
+    subjects = sorted({name.partition(":")[0] for name in plugins.offers(RECIPES)})
+    return BenchError(f"{subject} has no recipe '{recipe}'; recipes are there for: {', '.join(subjects) or 'none'}")

@@ -93,7 +93,7 @@ class Vocabulary:
         if not self.language_model:
             raise BenchError(
                 f"{asked} needs identifiers in a language model's words, but these have a vocabulary of their own; "
-                "give a pretrained backbone and a scheme that uses its words, or leave this out"
+                "give a pretrained backbone and a scheme that uses its words, or drop this"
             )
 
     def encode(self, text: str) -> list[int]:

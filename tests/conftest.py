@@ -161,7 +161,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def quick(toy_folder: Path, tiny: Path) -> list[str]:
-    """Options of `bench run` that make a cell of a second: 12 steps, two validations, on the toy data."""
+    """Options of `bench run` that make a run of a second: 12 steps, two validations, on the toy data."""
     changed = [f"backbone={tiny}", "batch_size=16", "epochs=4", "validate_every=2"]
     return ["--dataset", str(toy_folder), "--preset", "smoke", *(f"--set={line}" for line in changed)]
 
@@ -195,8 +195,8 @@ def started() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def cells() -> Callable[[Path], list[Path]]:
-    """The folders of the finished cells in a results folder."""
+def run_folders() -> Callable[[Path], list[Path]]:
+    """The folders of the finished runs in a results folder."""
 
     def found(results: Path) -> list[Path]:
         return sorted(path.parent for path in results.glob("runs/*/*/*/[!.]*/result.json"))
@@ -206,18 +206,20 @@ def cells() -> Callable[[Path], list[Path]]:
 
 @pytest.fixture(scope="session")
 def substance() -> Callable[[Path], dict[str, Any]]:
-    """All of a finished cell that must repeat: everything but when, where and how fast it ran."""
+    """All of a finished run that must repeat: everything but when, where and how fast it ran."""
     import pandas as pd
 
-    def of(cell: Path) -> dict[str, Any]:
-        stored = json.loads((cell / "result.json").read_text())
+    def of(run_folder: Path) -> dict[str, Any]:
+        stored = json.loads((run_folder / "result.json").read_text())
         kept = {name: stored[name] for name in ("metrics", "training", "identifiers", "split", "contract", "dataset")}
         files = {
-            path.name: path.read_bytes() for path in cell.iterdir() if path.suffix not in (".parquet", ".jsonl", ".log")
+            path.name: path.read_bytes()
+            for path in run_folder.iterdir()
+            if path.suffix not in (".parquet", ".jsonl", ".log")
         }
         del files["result.json"]
-        tables = {path.name: pd.read_parquet(path).to_json() for path in cell.glob("*.parquet")}
-        return {**kept, **files, **tables, "files": sorted(path.name for path in cell.iterdir())}
+        tables = {path.name: pd.read_parquet(path).to_json() for path in run_folder.glob("*.parquet")}
+        return {**kept, **files, **tables, "files": sorted(path.name for path in run_folder.iterdir())}
 
     return of
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what a user gives is one clear line: what was asked, what was found, what is possible."""
+"""Whatever is wrong with what a user gives is one clear line: what was asked, what was got, what is possible."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refused(bench: Bench) -> Refused:
 
 @pytest.fixture
 def data(toy_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the toy data to damage."""
+    """A copy of the toy data to corrupt."""
     return Path(shutil.copytree(toy_folder, tmp_path / "data" / "toy"))
 
 
@@ -227,7 +227,7 @@ def test_all_leaves_out_by_name_what_needs_text_or_categories(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is empty; needed are a header with "),
+        (b"", "is empty; expected a header with "),
         (f"{HEADER}\nu1\tcaf\xe9\t1\n".encode("latin-1"), "is not UTF-8 at byte 50 (0xe9); save it as UTF-8"),
         (f"{HEADER}\nu1\ti1\t1\n".encode("utf-16"), "is not UTF-8 at byte 0"),
         (f"{HEADER}\nu1\ti1\n".encode(), "line 2: 2 cells where the header has 3"),
@@ -252,7 +252,7 @@ def test_a_missing_and_a_misnamed_column(run: Refused, data: Path) -> None:
     edit(data / "toy.inter", lambda text: text.replace("timestamp", "timestmp", 1))
     line = run("--baseline", "pop")
     assert line.startswith(
-        "'toy.inter' has no column that is surely of time stamps; is 'timestmp:float' meant? Name it "
+        "'toy.inter' has no column that is clearly the time stamp; is 'timestmp:float' meant? Name it "
     )
     edit(data / "toy.inter", lambda text: text.replace("item_id", "thing", 1))
     assert "no column of items among user_id:token, thing:token, timestmp:float; name" in run("--baseline", "pop")
@@ -319,7 +319,7 @@ def test_a_cache_that_cannot_be_written(run: Refused, tmp_path: Path) -> None:
     assert "cannot write identifiers to '" in run("--id-scheme", "numeric")
 
 
-def test_damaged_identifiers_in_the_cache(
+def test_corrupt_identifiers_in_the_cache(
     run: Refused, bench: Bench, quick: list[str], data: Path, tmp_path: Path
 ) -> None:
     results = ["--dataset", data, "--results", tmp_path / "results"]

@@ -154,7 +154,7 @@ def test_help_is_there_for_every_command(bench: Bench, monkeypatch: pytest.Monke
 
 def test_help_says_what_is_done_with_the_history_by_default(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    assert "Leave out the history; by default as it was tested" in bench("recommend", "--help").out
+    assert "Exclude the history; by default as in the test" in bench("recommend", "--help").out
 
 
 def test_help_waits_for_nothing_heavy() -> None:

@@ -14,8 +14,8 @@ import pytest
 from safetensors.torch import load_file
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
-CELLS = {"alone@1", "probe@1", "random@1", "set.setrec@1", "textual.idgenrec@2"}
+RunFolders = Callable[[Path], list[Path]]
+RUNS = {"alone@1", "probe@1", "random@1", "set.setrec@1", "textual.idgenrec@2"}
 
 # A scheme in a file, as anyone may bring one. It sees the trained recommender in every process, and notes the weights.
 # Users are ranked seven at a time, so that there is something to share out.
@@ -74,16 +74,18 @@ def words(quick: list[str], tiny: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="module")
-def one(words: list[str], bench: Bench, cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def one(
+    words: list[str], bench: Bench, run_folders: RunFolders, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     results = tmp_path_factory.mktemp("one")
     said = bench(*words, "--results", results)
     assert said.code == 0, said.err
-    return {cell.parents[1].name.partition("+")[0]: cell for cell in cells(results)}
+    return {run_folder.parents[1].name.partition("+")[0]: run_folder for run_folder in run_folders(results)}
 
 
 @pytest.fixture(scope="module")
 def two(
-    words: list[str], started: dict[str, str], cells: Cells, tmp_path_factory: pytest.TempPathFactory
+    words: list[str], started: dict[str, str], run_folders: RunFolders, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     results = tmp_path_factory.mktemp("two")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -92,16 +94,16 @@ def two(
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("probe on toy, seed 0: finished, stored in") == 1  # one process speaks
     assert done.stderr.count("Now: bench report") == 1
-    return {cell.parents[1].name.partition("+")[0]: cell for cell in cells(results)}
+    return {run_folder.parents[1].name.partition("+")[0]: run_folder for run_folder in run_folders(results)}
 
 
-def result(cell: Path) -> dict[str, object]:
-    stored: dict[str, object] = json.loads((cell / "result.json").read_text())
+def result(run_folder: Path) -> dict[str, object]:
+    stored: dict[str, object] = json.loads((run_folder / "result.json").read_text())
     return stored
 
 
-def test_it_is_the_same_cell(one: dict[str, Path], two: dict[str, Path]) -> None:
-    assert one.keys() == two.keys() == CELLS
+def test_it_is_the_same_run(one: dict[str, Path], two: dict[str, Path]) -> None:
+    assert one.keys() == two.keys() == RUNS
     for name in one:
         first, second = result(one[name]), result(two[name])
         assert first["contract_id"] == second["contract_id"]
@@ -122,10 +124,10 @@ def test_two_processes_train_one_model(
 ) -> None:
     """Gradients that were not synchronised, or averaged wrongly, would differ by the size of a step, 0.001."""
     for file in files:
-        alone, together = (load_file(cells[scheme] / file) for cells in (one, two))
+        alone, together = (load_file(run_folders[scheme] / file) for run_folders in (one, two))
         assert alone.keys() == together.keys()
         assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-5
-    curves = [result(cells[scheme])["training"]["curve"] for cells in (one, two)]  # type: ignore[index]
+    curves = [result(run_folders[scheme])["training"]["curve"] for run_folders in (one, two)]  # type: ignore[index]
     assert [point["step"] for point in curves[0]] == [point["step"] for point in curves[1]]
     for ours, theirs in zip(*curves, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5)
@@ -133,10 +135,10 @@ def test_two_processes_train_one_model(
 
 def test_two_processes_name_items_alike(one: dict[str, Path], two: dict[str, Path]) -> None:
     """Before and after the stage of the generator, which is trained on gradients that come through the recommender."""
-    alone, together = (pd.read_parquet(cells["textual.idgenrec@2"] / "ids.parquet") for cells in (one, two))
+    alone, together = (pd.read_parquet(run_folders["textual.idgenrec@2"] / "ids.parquet") for run_folders in (one, two))
     assert (alone["identifier"] != alone["before"]).any()
     pd.testing.assert_frame_equal(alone, together)
-    first, second = (cells["textual.idgenrec@2"] / "ids.safetensors" for cells in (one, two))
+    first, second = (run_folders["textual.idgenrec@2"] / "ids.safetensors" for run_folders in (one, two))
     assert first.read_bytes() == second.read_bytes()  # with the names of users
 
 
@@ -154,9 +156,9 @@ def test_a_baseline_that_trains_is_left_to_one_process(words: list[str], two: di
     assert sorted(path.name for path in folder.glob("fitted-*") if path.name != "fitted-alone") == ["fitted-0"]
 
 
-@pytest.mark.parametrize("name", sorted(CELLS))
+@pytest.mark.parametrize("name", sorted(RUNS))
 def test_every_user_is_ranked_once_and_alike(one: dict[str, Path], two: dict[str, Path], name: str) -> None:
-    alone, together = (pd.read_parquet(cells[name] / "per_user.parquet") for cells in (one, two))
+    alone, together = (pd.read_parquet(run_folders[name] / "per_user.parquet") for run_folders in (one, two))
     assert together["user"].tolist() == [f"u{user:02d}" for user in range(40)]
     pd.testing.assert_frame_equal(alone, together)
     assert together["rank"].nunique() > 5

@@ -20,7 +20,7 @@ from bench.runs.request import Request
 from bench.runs.subjects import SCHEMES, load_scheme, names
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 
 IN_TREE = ("numeric_ids", "textual_ids")
 CLASSES = {load_scheme(name) for name, entry in names(SCHEMES).items() if entry.module in IN_TREE}
@@ -56,26 +56,31 @@ def moved(data: Dataset, *backs: int) -> Dataset:
 
 @pytest.fixture(scope="module")
 def trained(
-    toy: Dataset, quick: list[str], tiny: Path, bench: Bench, cells: Cells, tmp_path_factory: pytest.TempPathFactory
+    toy: Dataset,
+    quick: list[str],
+    tiny: Path,
+    bench: Bench,
+    run_folders: RunFolders,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Path]:
-    """``trained("numeric/random", 1, 2)``: the cell of a scheme on data with newest and second newest items moved."""
+    """``trained("numeric/random", 1, 2)``: the run of a scheme on data with newest and second newest items moved."""
     made: dict[object, Path] = {}
 
     def train(scheme: str, *backs: int) -> Path:
         if (scheme, backs) not in made:
-            place = tmp_path_factory.mktemp("leak")
-            write_atomic(moved(toy, *backs), place / "data" / "toy")
-            words = ["--dataset", place / "data" / "toy", "--results", place / "results"]
+            root = tmp_path_factory.mktemp("leak")
+            write_atomic(moved(toy, *backs), root / "data" / "toy")
+            words = ["--dataset", root / "data" / "toy", "--results", root / "results"]
             own = [line.format(tiny=tiny) for line in OWN.get(scheme, [])]
             assert bench("run", "--id-scheme", scheme.split()[0], *quick, *words, *own).code == 0
-            made[scheme, backs] = cells(place / "results")[0]
+            made[scheme, backs] = run_folders(root / "results")[0]
         return made[scheme, backs]
 
     return train
 
 
-def cached(cell: Path) -> dict[str, bytes]:
-    folder = cell.parents[4] / "cache" / "ids"
+def cached(run_folder: Path) -> dict[str, bytes]:
+    folder = run_folder.parents[4] / "cache" / "ids"
     return {path.name: without_notes(path) for path in folder.iterdir()}
 
 
@@ -89,8 +94,8 @@ def without_notes(path: Path) -> bytes:
     return b"".join(array.tobytes() for array in arrays.values()) + described
 
 
-def targets(cell: Path) -> list[str]:
-    found: list[str] = pd.read_parquet(cell / "per_user.parquet")["target"].tolist()
+def targets(run_folder: Path) -> list[str]:
+    found: list[str] = pd.read_parquet(run_folder / "per_user.parquet")["target"].tolist()
     return found
 
 

@@ -58,7 +58,7 @@ def test_what_is_no_recipe_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         recipes.find("pop", "published")
 
 
-def test_a_recipe_in_a_file_changes_its_row_alone_and_set_goes_first(bench, cells, quick, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_recipe_in_a_file_changes_its_row_alone_and_set_goes_first(bench, run_folders, quick, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     mine = tmp_path / "mine.py"
     mine.write_text(
         "from bench.recipes import Recipe\n"

@@ -23,19 +23,19 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 @pytest.fixture
 def fresh(tmp_path: Path) -> dict[str, str]:
     """The environment variables of a new virtual environment, whose libraries are those of this one."""
-    place = tmp_path / "environment"
-    venv.create(place, symlinks=os.name != "nt")
-    (site,) = (Path(path) for path in place.glob("lib/python*/site-packages"))
+    root = tmp_path / "environment"
+    venv.create(root, symlinks=os.name != "nt")
+    (site,) = (Path(path) for path in root.glob("lib/python*/site-packages"))
     libraries = sysconfig.get_path("purelib")
     (site / "libraries.pth").write_text(f"import site; site.addsitedir({libraries!r})\n")
     for tool in ("pip", "pytest"):
-        script = place / "bin" / tool
-        script.write_text(f'#!/bin/sh\nexec "{place}/bin/python" -m {tool} "$@"\n')
+        script = root / "bin" / tool
+        script.write_text(f'#!/bin/sh\nexec "{root}/bin/python" -m {tool} "$@"\n')
         script.chmod(0o755)
     unset = ("PYTHONPATH", "BENCH_DATA_DIR", "BENCH_RESULTS")
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     pip = {"PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_QUIET": "1"}
-    path = os.pathsep.join([str(place / "bin"), os.environ["PATH"]])
+    path = os.pathsep.join([str(root / "bin"), os.environ["PATH"]])
     own = {"PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     environment = {**kept, **pip, **own}
     said(["pip", "install", str(ROOT)], environment, tmp_path)
@@ -56,9 +56,9 @@ def test_every_block_does_what_the_tutorial_says(fresh: dict[str, str], tmp_path
     output: dict[str, str] = {}
     for language, block in BLOCK.findall(TUTORIAL):
         if language == "python":
-            place = work / block.splitlines()[0].removeprefix("# ")
-            assert place.exists(), f"the tutorial changes {place}, which is not there"
-            place.write_text(block)
+            file = work / block.splitlines()[0].removeprefix("# ")
+            assert file.exists(), f"the tutorial changes {file}, which is not there"
+            file.write_text(block)
         elif language == "sh":
             for line in block.splitlines():
                 quick = f" {QUICK}" if line.startswith("bench run") else ""

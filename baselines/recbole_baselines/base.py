@@ -58,7 +58,7 @@ class RecBoleBaseline(TrainedBaseline):
         if missing:
             raise BenchError(
                 f"{self.name} runs in RecBole, and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not "
-                f"installed; {INSTALL}, or leave this baseline out"
+                f"installed; {INSTALL}, or drop this baseline"
             )
         if installed("recbole") != VERSION:
             raise BenchError(
@@ -70,8 +70,8 @@ class RecBoleBaseline(TrainedBaseline):
                 raise unknown(f"searched setting of {self.name} in 'fixed'", name, self.ranges)
         if getattr(self.settings, "tune", 0) and len(self.fixed_settings) == len(self.ranges):
             raise BenchError(
-                f"a search for settings of {self.name} was asked for, but all that it could search is given: "
-                f"{', '.join(self.ranges)}; give fewer, or leave --tune out"
+                f"--tune has nothing to search for {self.name}: --set fixes all of its ranges, "
+                f"{', '.join(self.ranges)}; fix fewer, or drop --tune"
             )
 
     @property

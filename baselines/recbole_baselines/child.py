@@ -57,8 +57,8 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> None:
     shims.apply()
     from recbole_baselines.training import best_of
 
-    def progress(step: int, total: int, figures: dict[str, float]) -> None:
-        send(answers, {"tell": "progress", "step": step, "total": total, "figures": figures})
+    def progress(step: int, total: int, stats: dict[str, float]) -> None:
+        send(answers, {"tell": "progress", "step": step, "total": total, "stats": stats})
 
     importing = time.monotonic() - begin
     model, found = best_of(job, progress)

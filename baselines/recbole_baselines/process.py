@@ -46,7 +46,7 @@ class RecBole:
             message, _ = self._told()
             if message.pop("tell") == "trained":
                 return message
-            progress(message["step"], message["total"], message["figures"])
+            progress(message["step"], message["total"], message["stats"])
 
     def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:
         """``[users, items]``."""

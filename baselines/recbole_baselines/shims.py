@@ -1,7 +1,7 @@
 """What RecBole 1.2.1 needs before it runs as meant on today's stack. Used in RecBole's own process alone.
 
 Each entry says what breaks; tests/baselines/test_shims.py fails for every one that RecBole no longer needs. Three more
-things are avoided rather than mended: ``recbole.quick_start`` (imports an old Ray), the command line (RecBole's
+things are avoided rather than patched: ``recbole.quick_start`` (imports an old Ray), the command line (RecBole's
 ``Config`` reads ``sys.argv``, so its process is started without one) and the data set name ``ml-100k`` (always read
 from RecBole's own folder). pandas must be below 3, where RecBole's in-place fills silently do nothing.
 """
@@ -51,15 +51,15 @@ def widen(rows: Tensor, width: int) -> Tensor:
 
 
 def spare_oldest_item(rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """BERT4Rec puts its mask behind a history and then drops the first place, even where there is room for all.
+    """BERT4Rec puts its mask behind a history and then drops the first position, even where there is room for all.
 
-    A history of one item would be ignored. One empty place in front is dropped instead; the width grows by it.
+    A history of one item would be ignored. One empty position in front is dropped instead; the width grows by it.
     """
     return torch.nn.functional.pad(rows, (1, 0))[:, : rows.shape[1]], lengths + 1
 
 
 def masked_loss(model: Any, batch: Any) -> Tensor:
-    """BERT4Rec divides its loss by the number of masked places, and a batch without any ends training as NaN.
+    """BERT4Rec divides its loss by the number of masked positions, and a batch without any ends training as NaN.
 
     Few short histories, as in a last batch, have none now and then. There is nothing to learn from them.
     """

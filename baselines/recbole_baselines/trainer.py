@@ -74,12 +74,12 @@ class Reporting:
         self._note({self.owner.job["selection"]: score})
         return score, {self.owner.job["selection"]: score}
 
-    def _note(self, figures: dict[str, float]) -> None:
-        self.curve.append({"step": self.step, **figures})
-        self._tell({"epoch": self.before + self.step // self.steps, **figures})
+    def _note(self, stats: dict[str, float]) -> None:
+        self.curve.append({"step": self.step, **stats})
+        self._tell({"epoch": self.before + self.step // self.steps, **stats})
 
-    def _tell(self, figures: dict[str, float]) -> None:
-        self.progress(self.before * self.steps + self.step, self.planned * self.steps, figures)
+    def _tell(self, stats: dict[str, float]) -> None:
+        self.progress(self.before * self.steps + self.step, self.planned * self.steps, stats)
 
     def keep(self, epoch: int, score: float) -> None:
         """Called after each validation, when RecBole has saved the best: leave what is needed to go on from here."""

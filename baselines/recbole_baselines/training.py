@@ -37,7 +37,7 @@ def best_of(job: dict[str, Any], progress: Progress) -> tuple[Model, dict[str, A
     """The trained model, and what its training came to; of several ``trials`` the one that validates best.
 
     Every trial has a working folder of its own. ``search`` is what was tried, and ``seconds`` are then those of all
-    trials, since the model is not to be had without them.
+    trials, since the model is not available without them.
     """
     trials = job["trials"]
     if not trials:
@@ -191,9 +191,9 @@ class Model:
         self.model.eval()
         valid = self.parts[1].inter_feat
         rows, lengths = _padded(valid, self.width)
-        place = torch.empty(len(self.items) + 1, dtype=torch.long)
-        place[self.items] = torch.arange(len(self.items))
-        targets = place[valid["item_id"]].numpy()
+        index = torch.empty(len(self.items) + 1, dtype=torch.long)
+        index[self.items] = torch.arange(len(self.items))
+        targets = index[valid["item_id"]].numpy()
         begins = np.flatnonzero(np.diff(valid["user_id"].numpy(), prepend=-1))  # a user's targets stand together
         user_rows = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(targets)))
         ranks = []
@@ -229,8 +229,8 @@ class Model:
 
     def _taken(self, rows: Tensor) -> NDArray[np.float32]:
         """``[n, items]``: how often each item stands in a history."""
-        taken = torch.zeros(len(rows), len(self.items) + 1).scatter_add_(1, rows, torch.ones(rows.shape))
-        found: NDArray[np.float32] = taken[:, self.items].numpy()
+        user_item = torch.zeros(len(rows), len(self.items) + 1).scatter_add_(1, rows, torch.ones(rows.shape))
+        found: NDArray[np.float32] = user_item[:, self.items].numpy()
         return found
 
     def _excluded(self, users: Tensor) -> NDArray[np.bool_]:

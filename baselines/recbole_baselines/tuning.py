@@ -36,7 +36,7 @@ def draws(ranges: Ranges, present: Mapping[str, Any], trials: int, seed: int) ->
     grid = [dict(zip(ranges, values, strict=True)) for values in product(*ranges.values())]
     others = [settings for settings in grid if settings != present]
     order = np.random.default_rng(seed).permutation(len(others)).tolist()
-    return [dict(present), *(others[place] for place in order)][:trials] if ranges else []
+    return [dict(present), *(others[at] for at in order)][:trials] if ranges else []
 
 
 def attempt(settings: dict[str, Any], folder: Path, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -92,8 +92,8 @@ def summary(search: Mapping[str, Any], metric: str) -> str:
 def within(progress: Progress, number: int, trials: int) -> Progress:
     """Progress of one trial as a part of the whole search, and which trial it is."""
 
-    def part(step: int, total: int, figures: dict[str, float]) -> None:
-        progress(number * total + step, trials * total, {"trial": number + 1, **figures} if figures else {})
+    def part(step: int, total: int, stats: dict[str, float]) -> None:
+        progress(number * total + step, trials * total, {"trial": number + 1, **stats} if stats else {})
 
     return part
 

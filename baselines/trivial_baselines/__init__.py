@@ -31,7 +31,7 @@ class Popularity(Baseline):
 class Random(Baseline):
     """Every user gets the catalogue in a random order of its own.
 
-    The order is drawn from the seed and the history, not from the row's place, so batches of any size agree.
+    The order is drawn from the seed and the history, not from the row's index, so batches of any size agree.
     """
 
     name = "random"

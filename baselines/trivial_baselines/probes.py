@@ -45,8 +45,8 @@ class MaxPlusOne(Baseline):
         scheme = subjects.load_scheme(self.settings.numbering)
         if scheme.leaks and not self.leaks:
             raise BenchError(
-                f"{self.name} probes only what is fitted without validation and test, and {scheme.name} is not; "
-                f"probe that with --set {MaxPlusOneLeak.name}.numbering={scheme.name} --baseline {MaxPlusOneLeak.name}"
+                f"{self.name} cannot probe {scheme.name}, which is fitted on validation and test items; "
+                f"probe it with --set {MaxPlusOneLeak.name}.numbering={scheme.name} --baseline {MaxPlusOneLeak.name}"
             )
         self.ranks = np.argsort(np.argsort(numbers(scheme().fit(train), scheme.name), kind="stable"))
 
@@ -81,7 +81,7 @@ class RepeatSettings:
 class Repeat(Baseline):
     """The user's own items first, then what is popular: how far one gets without anything new.
 
-    Where no user takes an item twice, as in the Amazon reviews, it is popularity with the first places wasted.
+    Where no user takes an item twice, as in the Amazon reviews, it is popularity with the first ranks wasted.
     """
 
     name = "repeat"

@@ -31,7 +31,7 @@ def transitions(train: TrainView) -> sparse.csr_array:
 
 
 def back(histories: Sequences, count: int) -> NDArray[np.int64]:
-    """``[histories]``: the item ``count`` places from the end, -1 where the history is shorter."""
+    """``[histories]``: the item ``count`` positions from the end, -1 where the history is shorter."""
     at = histories.offsets[1:] - count
     return np.where(at >= histories.offsets[:-1], np.append(histories.values, -1)[at], -1).astype(np.int64)
 
@@ -46,12 +46,12 @@ class Markov(Baseline):
 
     def fit(self, train: TrainView) -> None:
         counts = transitions(train)
-        taken = np.bincount(train.sequences.values, minlength=len(train.items))
-        self.popular = np.unique(taken, return_inverse=True)[1].astype(np.float32)
+        popularity = np.bincount(train.sequences.values, minlength=len(train.items))
+        self.popular = np.unique(popularity, return_inverse=True)[1].astype(np.float32)
         before = np.repeat(np.arange(len(train.items)), np.diff(counts.indptr))
-        # Scores are places in the order of counts, then popularity: whole numbers, which float32 holds exactly.
-        places = np.unique(np.stack([counts.data, taken[counts.indices]]), axis=1, return_inverse=True)[1]
-        self.after = sparse.csr_array((places.ravel() + self.popular.max() + 1, (before, counts.indices)), counts.shape)
+        # Scores are ranks in the order of counts, then popularity: whole numbers, which float32 holds exactly.
+        ranks = np.unique(np.stack([counts.data, popularity[counts.indices]]), axis=1, return_inverse=True)[1]
+        self.after = sparse.csr_array((ranks.ravel() + self.popular.max() + 1, (before, counts.indices)), counts.shape)
 
     def score(self, histories: Sequences) -> Scores:
         scores = np.tile(self.popular, (len(histories), 1))
@@ -109,8 +109,8 @@ class Graph(Baseline):
         counts = transitions(train)
         leaving = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1)
         self.steps = sparse.csr_array(sparse.diags_array((1 / leaving).astype(np.float32)) @ counts)
-        taken = np.bincount(train.sequences.values, minlength=len(train.items))
-        self.popular = (taken / (taken.max(initial=0) + 1)).astype(np.float32)
+        popularity = np.bincount(train.sequences.values, minlength=len(train.items))
+        self.popular = (popularity / (popularity.max(initial=0) + 1)).astype(np.float32)
         self.vectors = _unit(embed(train, self.settings)) if self.settings.text == "on" else None
 
     def score(self, histories: Sequences) -> Scores:

@@ -141,12 +141,12 @@ def _part(value: float | None) -> str:
 
 def _notes(found: Difference) -> list[Note]:
     pair, lines = found.pair, found.metrics
-    unlike = [Note(f"{kind} differs", differences(held)) for kind, held in found.unlike.items() if held]
+    unlike = [Note(f"{kind} differs", differences(fields)) for kind, fields in found.unlike.items() if fields]
     baselines = [letter for letter, row in (("A", pair.one), ("B", pair.other)) if row.baseline]
     untrained = (
         f"{' and '.join(baselines)}: not trained under a contract, compared by what its own says of data and test"
     )
-    same = [kind for kind, held in found.unlike.items() if not held]
+    same = [kind for kind, fields in found.unlike.items() if not fields]
     unequal = Note("users", strong("the runs tested different users") + "; only those in common count")
     return [
         *(Note(letter, _title(row)) for letter, row in (("A", pair.one), ("B", pair.other))),
@@ -164,5 +164,5 @@ def _notes(found: Difference) -> list[Note]:
 
 def _title(row: Row) -> str:
     seeds = ", ".join(str(seed) for seed in row.seeds)
-    held = f"{row.first.scheme.name}@{row.first.scheme.version}, contract {row.first.contract_id}, seed {seeds}"
-    return f"{held}: {', '.join(run.path for run in row.runs)}"
+    name = f"{row.first.scheme.name}@{row.first.scheme.version}, contract {row.first.contract_id}, seed {seeds}"
+    return f"{name}: {', '.join(run.path for run in row.runs)}"

@@ -21,7 +21,7 @@ EPILOG = (
 
 def audit(
     dataset: Annotated[str, typer.Argument(help="A known data set or a folder.")],
-    ties: Annotated[str, typer.Option(help="Order of what ties in time, as of --set ties=… of `bench run`.")] = "auto",
+    ties: Annotated[str, typer.Option(help="Order of ties in time, as in `bench run --set ties=…`.")] = "auto",
     data_dir: Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

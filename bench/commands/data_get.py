@@ -53,9 +53,9 @@ def get(
 ) -> None:
     """Download a data set, check it, and convert it: into `--data-dir`, `$BENCH_DATA_DIR` or the user's data folder.
 
-    An interrupted download resumes with the same command. What does not have its published (or first recorded) digest
-    and counts is an error, and not kept. Beside the files stands `dataset.json`: licence, digests, conversion, order of
-    ties.
+    An interrupted download resumes with the same command. A digest or count that differs from the
+    published (or first recorded) one is an error, and nothing is kept. `dataset.json` beside the files has licence,
+    digests, conversion and the order of ties.
     """
     from bench import lists
     from bench.data import registry

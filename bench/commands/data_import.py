@@ -28,41 +28,39 @@ def import_(
             help="Files of interactions and of items, in any order; or folders with them.", show_default=False
         ),
     ],
-    name: Annotated[str, typer.Option(help="What the data set is called; by default as the first file.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the data set; by default that of the first file.")] = "",
     items: Annotated[
-        list[Path] | None, typer.Option(help="A file of items, where it could be taken for one of interactions.")
+        list[Path] | None, typer.Option(help="A file of items that could be mistaken for one of interactions.")
     ] = None,
-    user: Annotated[str, typer.Option(help="The column of users; guessed from its name where this is left out.")] = "",
+    user: Annotated[str, typer.Option(help="The column of users; by default guessed from its name.")] = "",
     item: Annotated[str, typer.Option(help="The column of items, in files of both kinds.")] = "",
     time: Annotated[
         str, typer.Option(help="The column of time stamps: ISO dates, or numbers since 1970; or none.")
     ] = "",
     rating: Annotated[str, typer.Option(help="The column of ratings, which only --min-rating reads.")] = "",
     fields: Annotated[str, typer.Option(help="Text columns of items, separated by commas; by default all.")] = "",
-    min_rating: Annotated[
-        float | None, typer.Option(help="Leave out lower ratings; by default every row counts.")
-    ] = None,
-    k_core: Annotated[int, typer.Option(min=0, help="Keep users and items with so many interactions; 0: all.")] = 0,
+    min_rating: Annotated[float | None, typer.Option(help="Skip lower ratings; by default every row counts.")] = None,
+    k_core: Annotated[int, typer.Option(min=0, help="Keep users and items with this many interactions; 0: all.")] = 0,
     duplicates: Annotated[
         str,
-        typer.Option(help="exact: equal lines are one; first or last: one of a user's with an item; keep: all."),
+        typer.Option(help="exact: merge equal lines; first or last: one per user and item; keep: all."),
     ] = "exact",
     id_map: Annotated[
-        Path | None, typer.Option(help="Whose the numbers are: id_mapping.json, datamaps.json, .item2id, a list.")
+        Path | None, typer.Option(help="The original ids of numbers: id_mapping.json, datamaps.json, .item2id, a list.")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of text that is not UTF-8; guessed and said without.")] = "",
+    encoding: Annotated[str, typer.Option(help="Encoding of text that is not UTF-8; by default guessed.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a data set of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data_dir: Annotated[
-        Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="The folder that the data set's folder is made in.")
+        Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="The parent of the new data set's folder.")
     ] = None,
 ) -> None:
     """Make a data set of your own files, found by its name afterwards.
 
     CSV, TSV, Parquet, JSON lines, JSON, RecBole's .inter and .item, P5's text, all_item_seqs.json of MTGRec,
     .inter.json and .item.json of LC-Rec and MiniOneRec, SETRec's .npy; as they are or packed with gzip, zstd, bzip2 or
-    xz. What a file is, is told by its content. What had to be guessed is said, and is in the dataset.json beside the
-    data. Ids stay the text that they are. Ties in time are put in the order of a hash of user and item.
+    xz. The content of a file decides how it is read. Guesses are printed, and stored in dataset.json beside the data.
+    Ids keep their text. Ties in time are ordered by a hash of user and item.
     """
     from bench.data import importing
     from bench.data.formats.columns import Roles

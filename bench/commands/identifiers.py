@@ -36,7 +36,7 @@ NEAR = 5  # siblings and nearest items that are shown of an item
 
 @dataclass(frozen=True)
 class SchemeSummary:
-    """What is shown of one scheme: its figures, and of some items the identifier, the items nearest by identifier, and
+    """What is shown of one scheme: its stats, and of some items the identifier, the items nearest by identifier, and
     those nearest by text with what they share. A scheme that can't name this catalogue has a ``problem`` instead.
 
     ``trained`` are the same items by the identifiers that training came to, where a finished run has changed them;
@@ -46,7 +46,7 @@ class SchemeSummary:
 
     scheme: str
     dataset: str
-    figures: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
     items: list[dict[str, Any]] = field(default_factory=list)
     trained: list[dict[str, Any]] = field(default_factory=list)
     problem: str | None = None
@@ -79,7 +79,7 @@ def export(plan: Plan, out: Path) -> None:
         ids, items = view.made(view.schemes[0]), view.dataset.items
         changed = view.trained(view.schemes[0], ids)[1]
     exchange.write(ids, items, out)
-    first = f"; of {ids.variants} identifiers each the first, which is ranked" if ids.variants > 1 else ""
+    first = f"; of {ids.variants} identifiers of each item, the first (the one ranked)" if ids.variants > 1 else ""
     Display().say(f"written: {out}, {len(ids):,} items{first}")
     if changed:
         Display().say(f"these are from before training, which changed {changed:,} of them: export the run's folder")
@@ -155,25 +155,25 @@ def _shown(plan: Plan, name: str, items: str, examples: int) -> list[SchemeSumma
                 [_described(made, table, item, near.get(item, [])) for item in chosen] if made is not None else []
                 for made in (ids, after)
             )
-            figures = _figures(ids, view.split)
-            found.append(SchemeSummary(scheme.name, view.dataset.name, figures, now, trained, changed=changed))
+            stats = _stats(ids, view.split)
+            found.append(SchemeSummary(scheme.name, view.dataset.name, stats, now, trained, changed=changed))
     return found
 
 
-def _figures(ids: Ids, split: Split) -> dict[str, Any]:
+def _stats(ids: Ids, split: Split) -> dict[str, Any]:
     drift = {"drift": diagnostics.drift(ids)} if ids.variants > 1 else {}
-    return diagnostics.figures(ids, split.test.items) | drift
+    return diagnostics.stats(ids, split.test.items) | drift
 
 
 def _chosen(items: ItemTable, named: str, examples: int, seed: int) -> list[int]:
     """Catalogue indices of the items named between commas, or of some drawn at random, always the same."""
     if not named:
         return sorted(np.random.default_rng(seed).permutation(len(items))[:examples].tolist())
-    places = {name: index for index, name in enumerate(items.ids)}
-    asked = lists.ids(named, places)
+    index_of = {name: index for index, name in enumerate(items.ids)}
+    asked = lists.ids(named, index_of)
     if not asked:
         raise BenchError(f"--item takes one item or more, separated by commas; got '{named}'")
-    return indices(places, asked)
+    return indices(index_of, asked)
 
 
 def _nearest(train: TrainView, chosen: list[int]) -> Iterator[tuple[int, list[tuple[int, float]]]]:

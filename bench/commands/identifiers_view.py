@@ -24,11 +24,11 @@ def show(shown: Sequence[SchemeSummary]) -> None:
     if len(made) == 1:
         _print_one(console, made[0])
     elif made:
-        _print_several(console, made)
+        _print_schemes(console, made)
 
 
-def _print_several(console: Console, shown: Sequence[SchemeSummary]) -> None:
-    """The figures of every scheme, then each item under all of them."""
+def _print_schemes(console: Console, shown: Sequence[SchemeSummary]) -> None:
+    """The stats of every scheme, then each item under all of them."""
     console.print(f"identifiers on [bold]{escape(shown[0].dataset)}[/]")
     table = Table(
         "scheme",
@@ -45,7 +45,7 @@ def _print_several(console: Console, shown: Sequence[SchemeSummary]) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for found in shown:
-        (_, tokens), *others = _facts(found.figures)
+        (_, tokens), *others = _facts(found.stats)
         table.add_row(escape(found.scheme), *tokens.split(", "), *(value for _, value in others))
     console.print(table)
     console.print(
@@ -88,29 +88,29 @@ def _short(item: dict[str, Any]) -> str:
     return text if len(text) <= SHORT else text[: SHORT - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _facts(figures: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(stats: dict[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("tokens per item, mean and max", f"{figures['tokens_mean']:.2f}, {figures['tokens_max']}"),
-        ("vocabulary", f"{figures['vocabulary']:,}"),
-        ("items that share an identifier", f"{figures['collision_rate']:.2%}"),
-        ("the same, weighted by test interactions", f"{figures['collision_rate_test']:.2%}"),
-        ("items in the largest such group", f"{figures['largest_group']:,}"),
+        ("tokens per item, mean and max", f"{stats['tokens_mean']:.2f}, {stats['tokens_max']}"),
+        ("vocabulary", f"{stats['vocabulary']:,}"),
+        ("items that share an identifier", f"{stats['collision_rate']:.2%}"),
+        ("the same, weighted by test interactions", f"{stats['collision_rate_test']:.2%}"),
+        ("items in the largest such group", f"{stats['largest_group']:,}"),
     ]
 
 
 def _print_one(console: Console, shown: SchemeSummary) -> None:
-    figures = shown.figures
+    stats = shown.stats
     console.print(f"[bold]{escape(shown.scheme)}[/] on {escape(shown.dataset)}")
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column()
     facts.add_column(justify="right")
-    for label, value in _facts(figures):
+    for label, value in _facts(stats):
         facts.add_row(label, value)
     console.print(facts)
-    if "distinct_tokens" in figures:
-        _print_places(console, figures)
-    if "drift" in figures:
-        _print_drift(console, figures["drift"])
+    if "distinct_tokens" in stats:
+        _print_positions(console, stats)
+    if "drift" in stats:
+        _print_drift(console, stats["drift"])
     _print_changes(console, shown)
     after = {item["item"]: item for item in shown.trained}
     for item in shown.items:
@@ -133,12 +133,12 @@ def _print_changes(console: Console, shown: SchemeSummary) -> None:
         console.print(table)
 
 
-def _print_places(console: Console, figures: dict[str, Any]) -> None:
+def _print_positions(console: Console, stats: dict[str, Any]) -> None:
     columns = {
-        "tokens": [f"{tokens:,}" for tokens in figures["distinct_tokens"]],
-        "entropy, bits": [f"{bits:.2f}" for bits in figures["entropy_bits"]],
-        "items sharing the prefix": [f"{share:.2%}" for share in figures["shared_prefix"]],
-        "codebook used": [f"{share:.1%}" for share in figures.get("codebook_use", [])],
+        "tokens": [f"{tokens:,}" for tokens in stats["distinct_tokens"]],
+        "entropy, bits": [f"{bits:.2f}" for bits in stats["entropy_bits"]],
+        "items sharing the prefix": [f"{share:.2%}" for share in stats["shared_prefix"]],
+        "codebook used": [f"{share:.1%}" for share in stats.get("codebook_use", [])],
     }
     table = Table("position", *(name for name, cells in columns.items() if cells), box=None, pad_edge=False)
     for position, row in enumerate(zip(*filter(None, columns.values()), strict=True), start=1):

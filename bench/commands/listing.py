@@ -57,7 +57,7 @@ def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str
             for known in sources.known(data_dir)
         ],
         "offered_datasets": _plain(plugins.DATASETS, sources.load, check),
-        "recipes": [{"name": name, "of": owners} for name, owners in _recipes()],
+        "recipes": [{"name": name, "of": subjects_of} for name, subjects_of in _recipes()],
         "presets": [{"name": name, "purpose": preset.purpose} for name, preset in PRESETS.items()],
         "finished": [
             {"folder": str(results / "runs" / folder), **_state(results / "runs" / folder)}
@@ -81,11 +81,11 @@ def _plain(group: str, load: Load, check: bool) -> list[dict[str, str | None]]:
 
 def _recipes() -> list[tuple[str, str]]:
     """Names of recipes, and the schemes and baselines that have one of that name."""
-    owners: dict[str, list[str]] = {}
+    subjects_of: dict[str, list[str]] = {}
     for name in plugins.offers(RECIPES):
-        owner, _, recipe = name.partition(":")
-        owners.setdefault(recipe, []).append(owner)
-    return [(recipe, ", ".join(found)) for recipe, found in owners.items()]
+        subject, _, recipe = name.partition(":")
+        subjects_of.setdefault(recipe, []).append(subject)
+    return [(recipe, ", ".join(found)) for recipe, found in subjects_of.items()]
 
 
 def finished(results: Path) -> list[Path]:
@@ -128,8 +128,8 @@ def _absent(name: str, data_dir: Path | None) -> str:
 def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> str:
     if len(offered) > 1:
         return f"conflict: {plugins.conflict(offered)}"
-    if taken := offered[0].group == plugins.DATASETS and sources.clash(offered[0]):
-        return f"conflict: {taken}"
+    if conflict := offered[0].group == plugins.DATASETS and sources.clash(offered[0]):
+        return f"conflict: {conflict}"
     found = plugins.fault(offered[0])
     if not found and check:
         try:

@@ -89,13 +89,15 @@ def length(fixtures: Fixtures) -> CheckResult:
         return skipped(OTHER_KIND)
     most = int(ids.lengths.max())
     if most <= longest:
-        return passed(f"{ids.lengths.mean():.1f} tokens on average, {most} at most; declared are {longest}")
+        return passed(
+            f"{ids.lengths.mean():.1f} tokens on average, {most} at most; the declared max_length is {longest}"
+        )
     item = int(np.argwhere(ids.lengths == most)[0][1])
     room = fixtures.contract.max_tokens
     advice = (
         f"shorten them, or declare `max_length = {most}`: the encoder reads {room} tokens, histories lose old items"
     )
-    return failed(f"{most} tokens in an identifier; declared are {longest} at most", advice, fixtures.item(item))
+    return failed(f"{most} tokens in an identifier; the declared max_length is {longest}", advice, fixtures.item(item))
 
 
 def vocabulary(fixtures: Fixtures) -> CheckResult:

@@ -39,13 +39,13 @@ class Watched(SchemeRun):
     def reporter(self, stage: Stage, bar: Bar) -> Callable[[int, int, Mapping[str, float]], None]:
         tell = super().reporter(stage, bar)
 
-        def report(step: int, total: int, figures: Mapping[str, float]) -> None:
+        def progress(step: int, total: int, stats: Mapping[str, float]) -> None:
             self.reports += 1
             if self.reports == self.stop_at:
                 raise Stopped
-            tell(step, total, figures)
+            tell(step, total, stats)
 
-        return report
+        return progress
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class Dataset:
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
-def silent(done: int, total: int, figures: Mapping[str, float]) -> None:
+def silent(done: int, total: int, stats: Mapping[str, float]) -> None:
     """Progress that nobody is shown."""
 
 
@@ -140,7 +140,7 @@ class TrainView:
 
     ``cache`` is a folder where costly things may be kept under a name that says all they depend on, or None. Who reads
     one adds to ``cached_seconds`` the seconds that it once took, so that costs don't depend on who came first.
-    ``progress(done, total, figures)`` shows how far a long ``fit`` is.
+    ``progress(done, total, stats)`` shows how far a long ``fit`` is.
     """
 
     dataset: str

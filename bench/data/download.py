@@ -146,7 +146,7 @@ def _transfer(url: str, part: _Part, progress: Progress, timeout: float) -> None
     with _answer(url, part, have, timeout) as response:
         if response is None:  # the server has no more than we have
             return _finished(part, have, have)
-        continues, total = _place(response, have)
+        continues, total = _resumes(response, have)
         if continues is None:
             part.remove()
             raise _RetryableError(
@@ -197,13 +197,13 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
     return _RetryableError(reason, float(after) if after.isdigit() else 0.0)
 
 
-def _place(response: HTTPResponse, have: int) -> tuple[bool | None, int | None]:
+def _resumes(response: HTTPResponse, have: int) -> tuple[bool | None, int | None]:
     """Whether an answer continues what is here, or begins anew (None: neither), and the size of the whole in bytes."""
     if response.status != 206:
         length = response.headers.get("Content-Length", "")
         return False, int(length) if length.isdigit() else None
-    place, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-    if place.partition("-")[0] != str(have):
+    sent, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+    if sent.partition("-")[0] != str(have):
         return None, None
     return True, int(total) if total.isdigit() else None
 

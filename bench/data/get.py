@@ -161,7 +161,7 @@ def _read_back(folder: Path, name: str, counts: Counts) -> str:
     found = read_atomic(folder, name)
     read = Counts(len(found.users), len(found.items), len(found.sequences.values))
     if read != counts:
-        raise BenchError(f"'{name}' reads back as {read}, and was written as {counts}")
+        raise BenchError(f"'{name}' was written with {counts} but reads back with {read}")
     return found.fingerprint
 
 

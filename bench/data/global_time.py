@@ -22,7 +22,7 @@ TENTHS = (8, 9)  # of all interactions: where training ends, where validation en
 def global_time(
     dataset: Dataset, seed: int = 0, max_history: int = 20, validation_in_test_history: bool = True
 ) -> Split:
-    """Split at two places in the time order of all interactions (``_shares``).
+    """Split at two points in the time order of all interactions (``_shares``).
 
     Users with fewer than two training interactions neither train nor are evaluated; their rows of the training view
     are empty. The targets of a user are all distinct items of the part, of validation as of test. What a user has seen
@@ -44,7 +44,7 @@ def global_time(
         users = np.flatnonzero(kept & (ends > begins))
         if not len(users):
             raise BenchError(
-                f"split=global-temporal leaves nobody to {part} on '{dataset.name}': no user has {FEWEST} or more "
+                f"split=global-temporal leaves no user to {part} on '{dataset.name}': no user has {FEWEST} or more "
                 f"interactions among the first 80 % and one in that part; use a larger data set or "
                 "--split leave-one-out"
             )
@@ -69,7 +69,7 @@ def global_time(
 def _shares(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """``[users]``: how many of a user's interactions train, and how many validate; those come first in its sequence.
 
-    Ties in time are broken by a digest of the user's id, then by the place in the user's sequence. So neither the
+    Ties in time are broken by a digest of the user's id, then by the position in the user's sequence. So neither the
     order of rows nor any item decides where the cuts fall: other held-out items leave all parts where they are.
     """
     user_rows = np.repeat(np.arange(len(dataset.users)), dataset.sequences.lengths)

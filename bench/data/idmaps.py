@@ -47,8 +47,8 @@ def numbers(path: Path, of: str = "item") -> dict[str, str]:
 def has_users(path: Path) -> bool:
     """Whether a file has a map of users beside that of items."""
     text = text_of(path)
-    held = parsed(path, text) if _is_json(text) else None
-    return isinstance(held, Mapping) and any(name.format("user") in held for name in (FORWARD, BACKWARD))
+    content = parsed(path, text) if _is_json(text) else None
+    return isinstance(content, Mapping) and any(name.format("user") in content for name in (FORWARD, BACKWARD))
 
 
 def text_of(path: Path) -> str:
@@ -89,26 +89,26 @@ def _is_json(text: str) -> bool:
     return text.lstrip().startswith(("{", "[")) and not SPECIAL.match(text.lstrip())
 
 
-def _pairs(path: Path, held: Any, of: str) -> Iterable[tuple[str, str]]:
+def _pairs(path: Path, content: Any, of: str) -> Iterable[tuple[str, str]]:
     """Ids with their numbers."""
     forward, backward = FORWARD.format(of), BACKWARD.format(of)
-    if isinstance(held, Mapping) and isinstance(held.get(forward), Mapping):
-        held = held[forward]
-    elif isinstance(held, Mapping) and isinstance(held.get(backward), Mapping):
-        return [(str(name), str(number)) for number, name in held[backward].items()]
-    elif isinstance(held, Mapping) and isinstance(held.get(backward), list):
-        held = held[backward]
-    if isinstance(held, Mapping):
-        nested = [key for key, value in held.items() if isinstance(value, Mapping | list)]
+    if isinstance(content, Mapping) and isinstance(content.get(forward), Mapping):
+        content = content[forward]
+    elif isinstance(content, Mapping) and isinstance(content.get(backward), Mapping):
+        return [(str(name), str(number)) for number, name in content[backward].items()]
+    elif isinstance(content, Mapping) and isinstance(content.get(backward), list):
+        content = content[backward]
+    if isinstance(content, Mapping):
+        nested = [key for key, value in content.items() if isinstance(value, Mapping | list)]
         if nested:
             raise BenchError(
-                f"'{path}' holds several maps ({', '.join(held)}) and none is {forward} or {backward}; "
+                f"'{path}' holds several maps ({', '.join(content)}) and none is {forward} or {backward}; "
                 "call the map so, or give a file with that one alone"
             )
-        return [(str(name), str(number)) for name, number in held.items()]
-    if not isinstance(held, list):
-        raise BenchError(f"'{path}' must hold a map of ids or a list of them; got {held!r}")
-    return [(str(name), str(row)) for row, name in enumerate(held)]
+        return [(str(name), str(number)) for name, number in content.items()]
+    if not isinstance(content, list):
+        raise BenchError(f"'{path}' must hold a map of ids or a list of them; got {content!r}")
+    return [(str(name), str(row)) for row, name in enumerate(content)]
 
 
 def _turned(path: Path, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

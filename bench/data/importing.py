@@ -21,7 +21,7 @@ from bench.data.formats.catalogue import Catalogue
 from bench.data.formats.columns import Roles
 from bench.data.formats.delimited import Delimited
 from bench.data.formats.kinds import Part
-from bench.data.formats.log import Log, mended
+from bench.data.formats.log import Log, repaired
 from bench.data.formats.shaping import RULES, Rows, Rule
 from bench.data.formats.writing import write_atomic
 from bench.errors import BenchError, unknown
@@ -61,7 +61,7 @@ class Options:
         if self.duplicates not in RULES:
             raise unknown("rule for --duplicates", self.duplicates, RULES)
         if self.k_core < 0:
-            raise BenchError(f"--k-core must be 0, for all, or more; got {self.k_core}")
+            raise BenchError(f"--k-core must be 0 (keep all) or more; got {self.k_core}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def read(paths: Sequence[Path], options: Options | None = None, name: str = "") 
         raise BenchError(_no_interactions(parts))
     _gather(log, used, options)
     notes += _guessed(parts, used, log, options)
-    notes += [note for ids, what in ((log.users, "user"), (log.items, "item")) for note in mended(ids, what)]
+    notes += [note for ids, what in ((log.users, "user"), (log.items, "item")) for note in repaired(ids, what)]
     if options.id_map:
         _rename(log, options.id_map)
     names = log.users.names, log.items.names
@@ -153,7 +153,7 @@ def name_of(path: Path) -> str:
 
 
 def _parts(paths: Sequence[Path], options: Options) -> list[Part]:
-    """What the files are; those of a folder that say nothing are left out, a catalogue beside a file is looked for."""
+    """What the files are; those of a folder that say nothing are skipped, a catalogue beside a file is looked for."""
     found, asked = [], options.roles
     for path in paths:
         inside = sorted(_files(path)) if path.is_dir() else [path]
@@ -233,8 +233,8 @@ def _gather(log: Log, used: Sequence[Part], options: Options) -> None:
             near = columns.likely_time(part.table.columns)
             if near and not part.roles.time and options.roles.time != columns.NO_TIME:
                 raise BenchError(
-                    f"'{part.name}' has no column that is surely of time stamps; is '{near}' meant? Name it with "
-                    f"--time, or say --time {columns.NO_TIME}: the order of the file then stands for that of time"
+                    f"'{part.name}' has no column that is clearly the time stamp; is '{near}' meant? Name it with "
+                    f"--time, or use --time {columns.NO_TIME} to take the order of the file"
                 )
             if options.min_rating is not None and not part.roles.rating:
                 raise BenchError(
@@ -268,8 +268,8 @@ def _guessed(parts: Sequence[Part], used: Sequence[Part], log: Log, options: Opt
     maps = [part.name for part in parts if part.kind == "ids"]
     if maps and not options.id_map and all(name.isdecimal() for name in log.items.names[:1000]):
         notes.append(f"ids are numbers, and '{maps[0]}' may say whose: --id-map {maps[0]} gives the original ids")
-    notes += [f"{count:,} rows lack a {what}: left out" for what, count in log.lacking.items() if count]
-    notes += [f"'{part.name}' is left out: {part.reason}" for part in parts if part.kind == "nothing"]
+    notes += [f"{count:,} rows lack a {what}: skipped" for what, count in log.lacking.items() if count]
+    notes += [f"'{part.name}' is skipped: {part.reason}" for part in parts if part.kind == "nothing"]
     return notes
 
 
@@ -304,11 +304,11 @@ def _thinned(rows: Rows, options: Options, undated: bool) -> tuple[Rows, list[st
     if not (undated and rule == "exact"):  # a row is then a position of its own
         rows = shaping.without_repeats(rows, rule)
     if len(rows) < before:
-        notes.append(f"{before - len(rows):,} repeated rows are left out: {RULES[rule]} (--duplicates {rule})")
+        notes.append(f"{before - len(rows):,} repeated rows are skipped: {RULES[rule]} (--duplicates {rule})")
     before = len(rows)
     rows = shaping.core(rows, options.k_core)
     if len(rows) < before:
-        notes.append(f"{before - len(rows):,} interactions are outside the {options.k_core}-core: left out")
+        notes.append(f"{before - len(rows):,} interactions are outside the {options.k_core}-core: skipped")
     return rows, notes
 
 

@@ -37,9 +37,7 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
     names = [dataset.name for dataset in datasets]
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
-        raise BenchError(
-            f"'{PLUS.join(names)}' joins '{doubled[0]}' to itself; every data set of a joined one needs another name"
-        )
+        raise BenchError(f"'{PLUS.join(names)}' joins '{doubled[0]}' to itself; join data sets of different names")
     starts = np.cumsum([0] + [len(dataset.items) for dataset in datasets])
     rows = [dataset.sequences for dataset in datasets]
     ends = np.cumsum([0] + [len(sequences.values) for sequences in rows])

@@ -94,7 +94,7 @@ def _given(source: Source, file: RawFile, given: Sequence[Path]) -> Path:
     paths = [inner for path in given for inner in (sorted(path.iterdir()) if path.is_dir() else [path])]
     for path in given:
         if not path.exists():
-            raise BenchError(f"--from '{path}' does not exist; needed are {_names(source)}")
+            raise BenchError(f"--from '{path}' does not exist; expected {_names(source)}")
     plain = file.name.removesuffix(".gz")
     named = [path for path in paths if path.name in (file.name, plain, f"{plain}.gz")]
     archives = [path for path in paths if path.name.endswith(ARCHIVES)]
@@ -102,7 +102,7 @@ def _given(source: Source, file: RawFile, given: Sequence[Path]) -> Path:
         named = archives
     if len(named) != 1:
         there = ", ".join(path.name for path in paths[:10]) or "nothing"
-        raise BenchError(f"--from: needed is one {file.name}; got {there}; '{source.name}' is made of {_names(source)}")
+        raise BenchError(f"--from: expected one {file.name}; got {there}; '{source.name}' is made of {_names(source)}")
     return named[0]
 
 

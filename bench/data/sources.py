@@ -84,7 +84,7 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     folder = None if os.sep in name_or_path or "/" in name_or_path else _located(name_or_path, data_dir)
     if folder is not None and path.is_dir() and path.resolve() != folder.resolve():
         raise BenchError(
-            f"'{name_or_path}' is both a folder here and a data set in '{folder.parent}'; say ./{name_or_path} for the "
+            f"'{name_or_path}' is both a folder here and a data set in '{folder.parent}'; use ./{name_or_path} for the "
             f"one, {folder} for the other"
         )
     if (path.is_dir() and folder is None) or os.sep in name_or_path or "/" in name_or_path:
@@ -113,8 +113,8 @@ def clash(entry: EntryPoint) -> str:
 
 def _offered(name: str, rivals: list[EntryPoint]) -> Dataset:
     """What a package's function returns. Whatever goes wrong in it is a BenchError that names the package."""
-    if taken := clash(rivals[0]):
-        raise BenchError(taken)
+    if conflict := clash(rivals[0]):
+        raise BenchError(conflict)
     make, what = load(name)
     try:
         found = make()
@@ -163,13 +163,13 @@ def _renamed(dataset: Dataset) -> Dataset:
 def _embedded() -> Path | None:
     """MovieLens-100k inside RecBole's package, which is located and not imported (it needs an older world)."""
     package = importlib.util.find_spec("recbole")
-    places = (package and package.submodule_search_locations) or []
-    folders = (Path(place) / "dataset_example" / EMBEDDED for place in places)
+    roots = (package and package.submodule_search_locations) or []
+    folders = (Path(root) / "dataset_example" / EMBEDDED for root in roots)
     return next((folder for folder in folders if (folder / f"{EMBEDDED}.inter").is_file()), None)
 
 
 def _located(name: str, data_dir: Path | None) -> Path | None:
-    folders = (place for root in _roots(data_dir) for place in (root / name, root))
+    folders = (folder for root in _roots(data_dir) for folder in (root / name, root))
     return next((folder for folder in folders if (folder / f"{name}.inter").is_file()), None)
 
 
@@ -184,9 +184,9 @@ def _roots(data_dir: Path | None) -> Iterator[Path]:
 
 def _not_found(name: str, data_dir: Path | None) -> Path:
     source = registry.find(name)
-    places = ", ".join(map(str, dict.fromkeys(_roots(data_dir)))) or "any folder"
+    roots = ", ".join(map(str, dict.fromkeys(_roots(data_dir)))) or "any folder"
     raise BenchError(
-        f"data set '{name}' ({source.description}) is not in {places}; get it: {how_to_get(source, data_dir)}; if it "
+        f"data set '{name}' ({source.description}) is not in {roots}; get it: {how_to_get(source, data_dir)}; if it "
         f"is here already, name the folder above {name}/{name}.inter with --data-dir or $BENCH_DATA_DIR"
     )
 

@@ -60,8 +60,8 @@ class Targets:
         kept = candidates[self.items]
         counts = np.bincount(self.user_rows[kept], minlength=len(self))
         rows = np.flatnonzero(counts)
-        several = None if self.counts is None else counts[rows]
-        return self._of_rows(rows, self.items[kept], several), np.flatnonzero(kept)
+        kept_counts = None if self.counts is None else counts[rows]
+        return self._of_rows(rows, self.items[kept], kept_counts), np.flatnonzero(kept)
 
     def _of_rows(self, rows: NDArray[np.integer], items: ItemIndices, counts: NDArray[np.int64] | None) -> Targets:
         return replace(self, users=self.users[rows], seen=self.seen.rows(rows), items=items, counts=counts)
@@ -129,7 +129,7 @@ def leave_one_out(
 def refuse_cap(max_history: int) -> None:
     """BenchError where histories would be cut to nothing."""
     if max_history < 1:
-        raise BenchError(f"a split cannot cut histories to {max_history} items; 1 or more are possible")
+        raise BenchError(f"max_history must be 1 or more; got {max_history}")
 
 
 def distinct(items: Sequences) -> tuple[ItemIndices, NDArray[np.int64]]:

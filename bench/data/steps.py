@@ -39,8 +39,8 @@ def leave_one_step_out(
     train = TrainView(dataset.name, dataset.items, sequences, seed, max_history=max_history)
 
     def targets(begins: Offsets, ends: Offsets, history_ends: Offsets) -> Targets:
-        items, several = distinct(whole.slice(begins, ends))
-        return Targets(evaluated, whole.slice(starts[evaluated], history_ends, evaluated), items, several, max_history)
+        items, sizes = distinct(whole.slice(begins, ends))
+        return Targets(evaluated, whole.slice(starts[evaluated], history_ends, evaluated), items, sizes, max_history)
 
     short = len(dataset.users) - len(evaluated)
     note = f"{short:,} of {len(dataset.users):,} users have fewer than {FEWEST} different time stamps: they train only"

@@ -90,7 +90,7 @@ def _beside_its_like(pairs: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def id_ranks(ids: Sequence[str]) -> NDArray[np.int64]:
-    """``[items]``: the place of each id among all, as numbers where all are whole numbers, else as text."""
+    """``[items]``: the rank of each id among all, as numbers where all are whole numbers, else as text."""
     if all(name.isdecimal() and len(name) <= DIGITS for name in ids):
         return np.argsort(np.argsort(np.array([int(name) for name in ids], np.int64), kind="stable"))
     return np.argsort(np.argsort(np.array(ids, object), kind="stable"))
@@ -147,8 +147,8 @@ def _refuse(dataset: Dataset, rule: Rule) -> None:
 
 
 def _reordered(dataset: Dataset, order: NDArray[np.intp]) -> Dataset:
-    """With the interactions in another order within users; time stamps are equal wherever two have changed places, or
-    positions, which stay as they are.
+    """With the interactions in another order within users. Time stamps stay: interactions that changed positions have
+    equal ones, or the time stamps are positions.
     """
     sequences = replace(dataset.sequences, values=dataset.sequences.values[order])
     said = order_notes(dataset.sequences)

@@ -89,7 +89,7 @@ class TrainingContext:
     ``folder`` is its own; what it writes there is found again by a run that was interrupted, and gone when it is
     finished. ``log`` is a text file that stays with the result. ``selection``, ``max_history`` and ``exclude_history``
     are lines of the contract; what the last excludes from validation is ``validation.seen``, not only what is shown.
-    ``progress`` is told step, total and figures for the progress bar and ``log.jsonl``; ``say`` shows a person a line.
+    ``progress`` is told step, total and stats for the progress bar and ``log.jsonl``; ``say`` shows a person a line.
     """
 
     folder: Path
@@ -97,7 +97,7 @@ class TrainingContext:
     selection: str
     max_history: int
     exclude_history: bool
-    progress: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, figures: None
+    progress: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, stats: None
     say: Callable[[str], None] = lambda line: None
 
 

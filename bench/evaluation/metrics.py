@@ -1,9 +1,9 @@
 """Ranks of targets, and the metrics made of them.
 
 A rank is 1-based and float64; ``inf`` says that the target was not retrieved. Items are ranked, not codes: two items
-that share an identifier come out of the decoder as one slot, and ``Ranks`` keeps what is needed to read such a list
-in three ways. *Strict* (the headline) puts the target last among the items of its slot, *optimistic* takes the rank of
-the slot as if the target were alone in it, *expected* lets each slot show one of its items, drawn at random.
+that share an identifier come out of the decoder as one entry, and ``Ranks`` keeps what is needed to read such a list
+in three ways. *Strict* (the headline) puts the target last among the items of its entry, *optimistic* takes the rank of
+the entry as if the target were alone in it, *expected* lets each entry show one of its items, drawn at random.
 
 Where a user has several targets (``Ranks.user_rows``), metrics are those of ``bench.evaluation.multi_target``; with one
 target for each user they come to the same.
@@ -75,7 +75,7 @@ def summarize(ranks: Floats, cutoffs: Sequence[int] = CUTOFFS, complete: bool = 
 
 def _weighted(ranks: Floats, weights: Floats, cutoffs: Sequence[int], complete: bool) -> dict[str, float]:
     if not len(ranks):
-        raise BenchError("metrics were asked for over no users; at least one evaluated user is needed")
+        raise BenchError("metrics need at least one evaluated user; got none")
     return {name: float((per_user(ranks, name) * weights).mean()) for name in names(cutoffs, complete)}
 
 
@@ -83,12 +83,12 @@ def _weighted(ranks: Floats, weights: Floats, cutoffs: Sequence[int], complete: 
 class Ranks:
     """Where each target came out; all arrays are ``[targets]``.
 
-    ``code_rank`` is the rank of the target's slot, ``inf`` where it was not retrieved. ``better`` counts the items in
-    strictly better slots and means nothing where the target was not retrieved. ``group_size`` is the number of
+    ``code_rank`` is the rank of the target's entry, ``inf`` where it was not retrieved. ``better`` counts the items in
+    strictly better entries and means nothing where the target was not retrieved. ``group_size`` is the number of
     items that share the target's identifier and may be ranked, itself included.
 
     ``user_rows`` numbers the user of each target, 0 and up, each with one target or more; None says that every user has
-    one. ``codes`` then numbers the targets' identifiers: targets of one user may share a slot.
+    one. ``codes`` then numbers the targets' identifiers: targets of one user may share an entry.
     """
 
     code_rank: Floats
@@ -99,7 +99,7 @@ class Ranks:
 
     @classmethod
     def of_items(cls, ranks: Floats) -> Ranks:
-        """Ranks of a model that scores each item on its own: no slot is shared."""
+        """Ranks of a model that scores each item on its own: no entry is shared."""
         better = np.where(np.isfinite(ranks), ranks - 1, 0).astype(np.int64)
         return cls(ranks, better, np.ones(len(ranks), np.int64))
 
@@ -125,13 +125,13 @@ class Ranks:
 
     @property
     def strict(self) -> Floats:
-        """Item ranks with the target last in its slot; a user's own targets within one slot are its last ones."""
+        """Item ranks with the target last in its entry; a user's own targets within one entry are its last ones."""
         ranks = np.where(np.isfinite(self.code_rank), self.better + self.group_size, np.inf)
         return ranks - self.own.targets_behind if self.own else ranks
 
     @property
     def optimistic(self) -> Floats:
-        """Slot ranks: collisions cost nothing. A slot that holds several targets of a user shows them all."""
+        """Entry ranks: collisions cost nothing. An entry that holds several targets of a user shows them all."""
         return self.code_rank - self.own.room_behind if self.own else self.code_rank
 
     @cached_property
@@ -150,7 +150,7 @@ class Ranks:
 def summaries(ranks: Ranks, complete: bool, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, dict[str, float]]:
     """The three readings of the same ranks.
 
-    Expected: every slot of the list shows exactly one of its items, drawn uniformly. The target is then shown with
+    Expected: every entry of the list shows exactly one of its items, drawn uniformly. The target is then shown with
     probability ``1 / group_size``, at ``code_rank``; otherwise it is missing. The expected value of each metric is
     therefore ``metric(code_rank) / group_size``. Without collisions the three agree.
     """
@@ -166,12 +166,12 @@ def summaries(ranks: Ranks, complete: bool, cutoffs: Sequence[int] = CUTOFFS) ->
 
 def _of_multi_target(ranks: Ranks, own: multi_target.Own, asked: Sequence[str]) -> dict[str, dict[str, float]]:
     user_rows = np.asarray(ranks.user_rows)
-    strict, optimistic, slots = ranks.strict, ranks.optimistic, ranks.code_rank - own.slots_behind
+    strict, optimistic, entries = ranks.strict, ranks.optimistic, ranks.code_rank - own.entries_behind
     return {
         "strict": {name: float(multi_target.per_user(strict, user_rows, name).mean()) for name in asked},
         "optimistic": {name: float(multi_target.per_user(optimistic, user_rows, name).mean()) for name in asked},
         "expected": {
-            name: float(multi_target.expected(slots, ranks.group_size, own, user_rows, name).mean()) for name in asked
+            name: float(multi_target.expected(entries, ranks.group_size, own, user_rows, name).mean()) for name in asked
         },
     }
 
@@ -218,7 +218,7 @@ def exclusion_mask(
     return found
 
 
-def from_slots(
+def from_entries(
     items: NDArray[np.integer],
     valid: NDArray[np.bool_],
     targets: NDArray[np.integer],
@@ -228,29 +228,30 @@ def from_slots(
     candidates: NDArray[np.bool_] | None = None,
     excluded: Sequences | None = None,
 ) -> Ranks:
-    """Ranks from a decoder's list: ``items [users, slots]`` best first, ``valid`` likewise, ``targets [targets]``.
+    """Ranks from a decoder's list: ``items [users, k]`` best first, ``valid`` likewise, ``targets [targets]``.
 
     The targets are those of the users ``rows [targets]``; without them each user has one, in order.
 
-    A slot stands for one identifier and holds any one item that has it; within a row identifiers are distinct.
-    ``groups [items]`` numbers the identifiers (``TokenIds.groups``). Slots that are not valid take no rank. With
-    ``scores [users, slots]`` slots that score as much as the target's come before it, as in ``from_scores``: the order
-    of a tie is the decoder's, and must not count in anyone's favor. Where only ``candidates [items]`` were ranked, a
-    slot holds those of its items that are among them, and no other target is retrieved. Nor is one that is ``excluded``
-    for its user, a row of items for each; a slot holds none of these, and takes no rank where it holds nothing else.
+    An entry stands for one identifier and holds any one item that has it; within a row identifiers are distinct.
+    ``groups [items]`` numbers the identifiers (``TokenIds.groups``). Entries that are not valid take no rank. With
+    ``scores [users, k]`` entries that score as much as the target's come before it, as in ``from_scores``: the order
+    of a tie is the decoder's, and must not count in anyone's favor. Where only ``candidates [items]`` were ranked,
+    an entry holds those of its items that are among them, and no other target is retrieved. Nor is one that is
+    ``excluded`` for its user, a row of items for each; an entry holds none of these, and takes no rank where it holds
+    nothing else.
     """
     sizes = np.bincount(groups if candidates is None else groups[candidates], minlength=int(groups.max()) + 1)
     user_rows = np.arange(len(targets)) if rows is None else rows
     items, valid, scores = items[user_rows], valid[user_rows], None if scores is None else scores[user_rows]
-    slots, own = groups[np.where(valid, items, 0)], groups[targets]
-    filled, shared = np.where(valid, sizes[slots], 0), sizes[own]
-    found = valid & (slots == own[:, None])
+    entries, own = groups[np.where(valid, items, 0)], groups[targets]
+    filled, shared = np.where(valid, sizes[entries], 0), sizes[own]
+    found = valid & (entries == own[:, None])
     if candidates is not None:
         found &= candidates[targets][:, None]
     if excluded is not None:
         itself = _excluded(excluded, np.arange(len(groups)), user_rows, targets)
         found &= itself[:, None] == 0
-        filled = np.where(valid, filled - _excluded(excluded, groups, user_rows[:, None], slots, candidates), 0)
+        filled = np.where(valid, filled - _excluded(excluded, groups, user_rows[:, None], entries, candidates), 0)
         shared = shared - _excluded(excluded, groups, user_rows, own, candidates) + itself
         valid = filled > 0
     retrieved, at = found.any(axis=1), found.argmax(axis=1)

@@ -22,34 +22,34 @@ Ints = NDArray[np.int64]
 class Own:
     """How the targets of one user lie to each other in its list, all ``[targets]``.
 
-    Targets whose slots tie, or that share a slot, come out of a ranking at one rank, the last of the tie, though a
+    Targets whose entries tie, or that share an entry, come out of a ranking at one rank, the last of the tie, though a
     list holds one after the other. ``targets_behind`` is how many of a user's targets still follow in such a tie,
-    ``slots_behind`` how many of its slots with a target, and ``room_behind`` how far before the end of the tie a target
-    stands where every slot that holds targets is as long as they are many, and every other holds one item. ``slot``
-    numbers a user's slots with a target, 1 the best.
+    ``entries_behind`` how many of its entries with a target, and ``room_behind`` how far before the end of the tie a
+    target stands where every entry that holds targets is as long as they are many, and every other holds one item.
+    ``entry`` numbers a user's entries with a target, 1 the best.
     """
 
     targets_behind: Ints
-    slots_behind: Ints
+    entries_behind: Ints
     room_behind: Ints
-    slot: Ints
+    entry: Ints
 
 
-def own(user_rows: Ints, slot_ranks: Floats, codes: Ints, group_size: Ints) -> Own:
-    """From the rank of each target's slot, equal for ties, a number for its identifier, and the items that have it.
+def own(user_rows: Ints, entry_ranks: Floats, codes: Ints, group_size: Ints) -> Own:
+    """From the rank of each target's entry, equal for ties, a number for its identifier, and the items that have it.
 
-    Of slots that tie, those come last whose items are more likely targets.
+    Of entries that tie, those come last whose items are more likely targets.
     """
-    _, slot_of = np.unique(user_rows * (int(codes.max()) + 1) + codes, return_inverse=True)
-    targets = np.bincount(slot_of, np.isfinite(slot_ranks))  # one that is excluded is in no slot
-    order = np.lexsort((codes, targets[slot_of] / group_size, slot_ranks, user_rows))
-    owner, rank, code = user_rows[order], slot_ranks[order], codes[order]
-    of_user = np.append(True, owner[1:] != owner[:-1])
+    _, entry_of = np.unique(user_rows * (int(codes.max()) + 1) + codes, return_inverse=True)
+    targets = np.bincount(entry_of, np.isfinite(entry_ranks))  # one that is excluded is in no entry
+    order = np.lexsort((codes, targets[entry_of] / group_size, entry_ranks, user_rows))
+    user_row, rank, code = user_rows[order], entry_ranks[order], codes[order]
+    of_user = np.append(True, user_row[1:] != user_row[:-1])
     of_tie = of_user | np.append(True, rank[1:] != rank[:-1])
-    of_slot = of_tie | np.append(True, code[1:] != code[:-1])
-    target, slot = _number(np.ones(len(order), np.int64), of_user), _number(of_slot.astype(np.int64), of_user)
+    of_entry = of_tie | np.append(True, code[1:] != code[:-1])
+    target, entry = _number(np.ones(len(order), np.int64), of_user), _number(of_entry.astype(np.int64), of_user)
     last = np.flatnonzero(np.append(of_tie[1:], True))[np.cumsum(of_tie) - 1]
-    sorted_ = (target[last] - target, slot[last] - slot, slot[last] - target, slot)
+    sorted_ = (target[last] - target, entry[last] - entry, entry[last] - target, entry)
     arrays = [np.empty(len(order), np.int64) for _ in sorted_]
     for array, values in zip(arrays, sorted_, strict=True):
         array[order] = values
@@ -75,23 +75,24 @@ def per_user(ranks: Floats, user_rows: Ints, name: str) -> Floats:
     return _summed(ranks, np.ones(len(ranks)), user_rows, kind, k)
 
 
-def expected(slot_ranks: Floats, group_size: Ints, own: Own, user_rows: Ints, name: str) -> Floats:
-    """``[users]``: the mean of a metric where every slot shows one of its items, all equally likely.
+def expected(entry_ranks: Floats, group_size: Ints, own: Own, user_rows: Ints, name: str) -> Floats:
+    """``[users]``: the mean of a metric where every entry shows one of its items, all equally likely.
 
-    ``slot_ranks`` are those of the slots, equal for targets in one slot alone. Recall, precision and NDCG are sums over
-    targets, so their means are too. Hit and MRR ask for the first target that is shown: slots are drawn independently,
-    so it is in a slot with c targets among n items with probability c / n, if none before it showed one.
+    ``entry_ranks`` are those of the entries, equal for targets in one entry alone. Recall, precision and NDCG are sums
+    over targets, so their means are too. Hit and MRR ask for the first target that is shown: entries are drawn
+    independently, so it is in an entry with c targets among n items with probability c / n where none before it
+    showed one.
     """
     kind, k = _parsed(name)
     if kind in ("recall", "precision", "ndcg"):
-        return _summed(slot_ranks, 1 / group_size, user_rows, kind, k)
+        return _summed(entry_ranks, 1 / group_size, user_rows, kind, k)
     value, none_yet = np.zeros(int(user_rows[-1]) + 1), np.ones(int(user_rows[-1]) + 1)
-    within = np.flatnonzero(slot_ranks <= k)
-    for number in range(1, int(own.slot[within].max(initial=0)) + 1):
-        at = within[own.slot[within] == number]
+    within = np.flatnonzero(entry_ranks <= k)
+    for number in range(1, int(own.entry[within].max(initial=0)) + 1):
+        at = within[own.entry[within] == number]
         shows = np.bincount(user_rows[at], 1 / group_size[at], minlength=len(value))
         rank = np.ones(len(value))
-        rank[user_rows[at]] = slot_ranks[at]
+        rank[user_rows[at]] = entry_ranks[at]
         value += none_yet * shows * (1 / rank if kind == "mrr" else 1.0)
         none_yet *= 1 - shows
     return value

@@ -18,7 +18,7 @@ from bench.evaluation.statistics import Floats
 
 PERMUTATIONS = 9999  # p down to 1 in 10,000 is drawn
 EXACT = 13  # users who differ: with as few or fewer, all 2^13 = 8,192 permutations are gone through
-FLIPS_AT_ONCE = 1 << 23  # signs held at once: 64 MB as floats
+FLIPS_AT_ONCE = 1 << 23  # signs in memory at once: 64 MB as floats
 LEAST = float(np.finfo(np.float64).tiny)  # no p is 0
 TIED = 1e-10  # sums this close, as a part of the largest possible one, are the same but for rounding
 
@@ -79,14 +79,14 @@ def _signed_sums(columns: Floats, permutations: int, seed: int) -> Iterator[Floa
     One bit for each user and permutation; users who are 0 everywhere have theirs drawn and left unused.
     """
     users, generator = len(columns), np.random.default_rng(seed)
-    telling = np.flatnonzero(columns.any(axis=1))
-    values = columns[telling]
+    informative = np.flatnonzero(columns.any(axis=1))
+    values = columns[informative]
     whole = values.sum(axis=0)
-    width, held = -(-users // 8), max(1, FLIPS_AT_ONCE // users)
-    for start in range(0, permutations, held):
-        rows = min(held, permutations - start)
+    width, chunk = -(-users // 8), max(1, FLIPS_AT_ONCE // users)
+    for start in range(0, permutations, chunk):
+        rows = min(chunk, permutations - start)
         bits = np.frombuffer(generator.bytes(rows * width), np.uint8).reshape(rows, width)
-        swapped = np.unpackbits(bits, axis=1)[:, telling].astype(np.float64)
+        swapped = np.unpackbits(bits, axis=1)[:, informative].astype(np.float64)
         yield whole - 2 * (swapped @ values)
 
 

@@ -6,7 +6,7 @@ badly. The two parts are independent; each gets the quantile that is right for i
 quadrature (variance estimates recovery, Zou and Donner 2008). For two to five seeds this covers what it promises or
 a little more, where one t quantile for both parts together (Satterthwaite) covers as little as 88 %.
 
-The deviation over seeds is taken relative to the score: it is the figure that scores of very different height may
+The deviation over seeds is taken relative to the score: it is the number that scores of very different height may
 share. It holds what is peculiar to a user under a seed as well, which the users' part counts too; so both parts
 together err on the wide side.
 """
@@ -73,12 +73,12 @@ def pooled(scores: Sequence[Sequence[float]]) -> SeedNoise | None:
     with hardly a hit, whose relative deviation is mere luck, have little say. The degrees of freedom are those that
     the unequal weights leave (Satterthwaite 1946).
     """
-    held = [np.asarray(row, np.float64) for row in scores if len(row) > 1]
-    weights = np.array([(len(row) - 1) * row.mean() ** 2 for row in held])
+    repeated = [np.asarray(row, np.float64) for row in scores if len(row) > 1]
+    weights = np.array([(len(row) - 1) * row.mean() ** 2 for row in repeated])
     if not weights.sum() > 0:
         return None
-    squares = sum(float(np.square(row - row.mean()).sum()) for row in held)
-    of_each = sum(float(weight**2) / (len(row) - 1) for weight, row in zip(weights, held, strict=True))
+    squares = sum(float(np.square(row - row.mean()).sum()) for row in repeated)
+    of_each = sum(float(weight**2) / (len(row) - 1) for weight, row in zip(weights, repeated, strict=True))
     return SeedNoise(float(np.sqrt(squares / weights.sum())), float(weights.sum() ** 2 / of_each))
 
 
@@ -115,7 +115,7 @@ def p_with_seeds(differences: Floats, p: Floats, seeds: Sequence[SeedsPart]) -> 
     """
     if not len(differences) == len(p) == len(seeds):
         counts = f"{len(differences)}, {len(p)} and {len(seeds)}"
-        raise BenchError(f"differences, p and seeds' parts must be as many as each other; got {counts}")
+        raise BenchError(f"differences, p and seeds' parts must have one length; got {counts}")
     variance = np.array([part.variance for part in seeds])
     found: Floats = np.array(p, np.float64)
     wide = (variance > 0) & (found < 1)

@@ -12,7 +12,7 @@ from bench.errors import BenchError
 Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
-COUNTS_AT_ONCE = 1 << 22  # how often a user was drawn, held for as many resamples as fit: 32 MB
+COUNTS_AT_ONCE = 1 << 22  # how often a user was drawn, kept for as many resamples as fit: 32 MB
 
 
 def interval(values: Floats, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
@@ -28,7 +28,7 @@ def interval(values: Floats, level: float = 0.95, resamples: int = RESAMPLES, se
 def ends(means: Floats, level: float = 0.95) -> tuple[float, float]:
     """The middle ``level`` of resampled means ``[resamples]``."""
     if not 0 < level < 1:
-        raise BenchError(f"confidence level {level} is impossible; it lies between 0 and 1, such as 0.95")
+        raise BenchError(f"the confidence level must lie between 0 and 1, such as 0.95; got {level}")
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
@@ -45,12 +45,12 @@ def resampled_means(columns: Floats, resamples: int = RESAMPLES, seed: int = 0) 
     users, generator = len(columns), np.random.default_rng(seed)
     first = columns[:1]  # taken off and put on again, so that a constant column stays one to the last bit
     varying = np.flatnonzero((columns != first).any(axis=1))  # most users have no hit and need no product
-    deviations, held = columns[varying] - first, max(1, COUNTS_AT_ONCE // users)
+    deviations, chunk = columns[varying] - first, max(1, COUNTS_AT_ONCE // users)
     parts = []
-    for start in range(0, resamples, held):
+    for start in range(0, resamples, chunk):
         drawn = (
             np.bincount(generator.integers(users, size=users, dtype=np.uint32), minlength=users)
-            for _ in range(min(held, resamples - start))
+            for _ in range(min(chunk, resamples - start))
         )
         counts = np.stack([found[varying] for found in drawn])
         parts.append(counts.astype(np.float64) @ deviations / users + first)
@@ -60,5 +60,5 @@ def resampled_means(columns: Floats, resamples: int = RESAMPLES, seed: int = 0) 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean over seeds and the sample standard deviation (n - 1), which one seed does not have."""
     if not len(values):
-        raise BenchError("a mean over seeds was asked for over no runs; at least one finished run is needed")
+        raise BenchError("a mean over seeds needs at least one finished run; got none")
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None

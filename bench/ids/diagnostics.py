@@ -1,4 +1,4 @@
-"""What identifiers are like, in figures: lengths, collisions, use of the vocabulary, drift between variants."""
+"""What identifiers are like, in numbers: lengths, collisions, use of the vocabulary, drift between variants."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DECIMALS = 4  # of a cosine, as it is shown and ordered
 
 
 @singledispatch
-def figures(ids: Any, test_items: ItemIndices) -> dict[str, Any]:
+def stats(ids: Any, test_items: ItemIndices) -> dict[str, Any]:
     """What is stored of identifiers with a result."""
-    raise TypeError(f"no figures are known of {type(ids).__name__}")
+    raise TypeError(f"no statistics are known of {type(ids).__name__}")
 
 
-@figures.register
+@stats.register
 def _(ids: TokenIds, test_items: ItemIndices) -> dict[str, Any]:
     """Token counts with the end token where it is generated, collision rates, and the use of tokens by position.
 
@@ -30,7 +30,7 @@ def _(ids: TokenIds, test_items: ItemIndices) -> dict[str, Any]:
     return _common(ids, ids.lengths[0] + int(ids.appends_eos), test_items) | by_position(ids)
 
 
-@figures.register
+@stats.register
 def _(ids: VectorIds, test_items: ItemIndices) -> dict[str, Any]:
     """Vectors count as tokens, and one step of the decoder writes them all. ``equal_vectors_share`` is the share of
     items that the features can't tell from another, ``unknown_share`` that of items that a feature says nothing of.

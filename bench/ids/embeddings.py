@@ -40,7 +40,7 @@ class Bound:
 
     vectors: Vectors
     known: NDArray[np.bool_]
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def is_file(name: str) -> bool:
@@ -61,7 +61,7 @@ def digest(name: str) -> str:
 
 
 def bound(name: str, items: ItemTable, needed: NDArray[np.bool_] | None = None) -> Bound:
-    """The vectors of these items. Rows of other items are left out and counted.
+    """The vectors of these items. Rows of other items are skipped and counted.
 
     Items that are not ``needed`` may have none, which comes out as zeros; by default all are. BenchError where one
     lacks a vector, where an item has two, or where a vector holds anything but finite numbers.
@@ -136,7 +136,7 @@ def _named(path: Path, count: int) -> list[str]:
     source = _list_of(path)
     if source is None:
         raise BenchError(
-            f"'{path}' does not say which item each of its {count:,} rows is, and no order can be taken for granted; "
+            f"'{path}' does not name the items of its {count:,} rows, and bench assumes no order; "
             f"put {LISTS} beside it, or give a .parquet with the columns {' and '.join(COLUMNS)}"
         )
     known = numbers(source)
@@ -185,6 +185,6 @@ def _remarks(path: Path, content: str, shape: tuple[int, ...], strangers: int) -
         f"item vectors come from the file '{path.name}' (SHA-256 {content[:12]}, {shape[0]:,} x {shape[1]:,}): whether "
         "their encoder may have seen test interactions is unknown"
     )
-    return (origin, f"{strangers:,} rows of '{path.name}' are of no item of the catalogue: left out")[
+    return (origin, f"{strangers:,} rows of '{path.name}' are of no item of the catalogue: skipped")[
         : 1 + bool(strangers)
     ]

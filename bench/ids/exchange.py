@@ -58,8 +58,8 @@ def _index(ids: Ids, items: ItemTable, path: Path) -> None:
     if not isinstance(ids, TokenIds):
         raise BenchError(f"identifiers that are vectors can't be written as tokens to '{path.name}'")
     name = ids.vocabulary.tokenizer.id_to_token
-    held = {key: [name(token) for token in ids.code(item)] for item, key in enumerate(items.ids)}
-    path.write_text(json.dumps(held, ensure_ascii=False) + "\n", encoding="utf-8")
+    tokens_by_item = {key: [name(token) for token in ids.code(item)] for item, key in enumerate(items.ids)}
+    path.write_text(json.dumps(tokens_by_item, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], TokenIds | None]:

@@ -40,21 +40,21 @@ class SasRec(nn.Module):
     def __init__(self, items: int, plan: Training) -> None:
         super().__init__()
         self.items = nn.Embedding(items + 1, plan.width, padding_idx=items)
-        self.places = nn.Embedding(plan.history, plan.width)
+        self.positions = nn.Embedding(plan.history, plan.width)
         layer = nn.TransformerEncoderLayer(
             plan.width, plan.heads, 4 * plan.width, plan.dropout, F.gelu, batch_first=True, norm_first=True
         )
         last = nn.LayerNorm(plan.width)
         self.blocks = nn.TransformerEncoder(layer, plan.layers, last, enable_nested_tensor=False)
         self.dropout = nn.Dropout(plan.dropout)
-        for table in (self.items, self.places):
+        for table in (self.items, self.positions):
             nn.init.normal_(table.weight, std=plan.width**-0.5)
 
     def forward(self, histories: Tensor) -> Tensor:
         """``[B, L]``, right-padded, to ``[B, L, width]``: after each item, what the next one's vector should be."""
         length = histories.shape[1]
         later = torch.ones(length, length, dtype=torch.bool, device=histories.device).triu(1)
-        read = self.dropout(self.items(histories) + self.places.weight[:length])
+        read = self.dropout(self.items(histories) + self.positions.weight[:length])
         found: Tensor = self.blocks(read, mask=later)
         return found
 
@@ -98,8 +98,8 @@ def batches(
     order = random.permutation(rows)
     order = order[np.argsort(sequences.lengths[order], kind="stable")]
     parts = np.array_split(order, -(-len(order) // size)) if len(order) else []
-    for place in random.permutation(len(parts)):
-        chosen = [torch.from_numpy(sequences[row].astype(np.int64)) for row in parts[place]]
+    for part in random.permutation(len(parts)):
+        chosen = [torch.from_numpy(sequences[row].astype(np.int64)) for row in parts[part]]
         yield nn.utils.rnn.pad_sequence(chosen, batch_first=True, padding_value=pad)
 
 

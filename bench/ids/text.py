@@ -58,7 +58,7 @@ class TextSettings:
 
     def __post_init__(self) -> None:
         if self.dimensions < 0:
-            raise BenchError(f"dimensions must be 0, for those of the encoder, or more; got {self.dimensions}")
+            raise BenchError(f"dimensions must be 0 (those of the encoder) or more; got {self.dimensions}")
 
 
 def embed(train: TrainView, settings: TextSettings) -> Embeddings:
@@ -104,7 +104,7 @@ def validate_items(items: ItemTable, settings: TextSettings) -> None:
 
 def warnings(items: ItemTable, settings: TextSettings) -> tuple[str, ...]:
     """What a reader of the result should know of the vectors, in a line each."""
-    return embeddings.bound(settings.encoder, items).remarks if embeddings.is_file(settings.encoder) else ()
+    return embeddings.bound(settings.encoder, items).warnings if embeddings.is_file(settings.encoder) else ()
 
 
 def compose(items: ItemTable, fields: Sequence[str], separator: str) -> list[str]:

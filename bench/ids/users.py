@@ -53,7 +53,7 @@ def refuse_unusable(
         variant, row, position = (int(at) for at in np.argwhere(wrong)[0])
         raise BenchError(
             f"token {tokens[variant, row, position]} in the identifier of {who} {row} is not usable: "
-            f"allowed are 0..{vocabulary.size - 1} without padding and end"
+            f"it must be in 0..{vocabulary.size - 1}, but not padding or the end token"
         )
     behind = ~inside & (tokens != vocabulary.pad)  # items would be told apart by what nobody reads
     if behind.any():

@@ -60,16 +60,38 @@ class TokenScores:
         return logits.log_softmax(-1).gather(-1, columns)
 
 
+@dataclass(frozen=True)
+class Pending:
+    """Prefixes of ``length`` tokens that were not entered: ``nodes [B, N * C]`` and their ``scores``, -inf where there
+    is nothing to enter. ``children`` is C, of each of N parents whose ``ancestors [B, N, P]``, themselves included, are
+    the first P decoded tokens of the cache.
+    """
+
+    length: int
+    nodes: Tensor
+    scores: Tensor
+    children: int
+    ancestors: Tensor
+
+
 @torch.no_grad()
 def beam_search(
-    model: Backbone, cache: Cache, trie: Trie, width: int, k: int, scoring: Scoring, excluded: Tensor | None = None
+    model: Backbone,
+    cache: Cache,
+    trie: Trie,
+    width: int,
+    k: int,
+    scoring: Scoring,
+    excluded: Tensor | None = None,
+    missed: list[Pending] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The best ``k`` identifiers of every user: leaves ``[B, k]`` and scores; -1 and -inf where none is left.
 
     Each step keeps the best ``width`` prefixes that go on; identifiers that end among the best ``width`` continuations
     are set aside, as published decoders do. It stops when no prefix can still reach the set-aside ones. ``excluded
     [B, E]`` are distinct leaves that may not be written (any filler beyond the leaves); a prefix that leads only to
-    such leaves is not entered. ``cache`` must be fresh, and is used up.
+    such leaves is not entered. ``cache`` must be fresh, and is used up. What was not entered is appended to ``missed``,
+    step by step.
     """
     users, device = cache.users, trie.token.device
     token_scores = TokenScores(model, trie, scoring)
@@ -80,37 +102,43 @@ def beam_search(
     done_score = torch.full((users, k), NEVER, device=device)
     excluded = None if excluded is None else excluded.sort(-1).values
     for depth in range(trie.depth):
-        ancestors = _with_self(ancestors)
-        hidden = _decode(model, cache, trie.token[nodes], ancestors, depth)
-        children, candidates = _extend(trie, nodes, scores, hidden, token_scores, excluded)
+        ancestors = with_self(ancestors)
+        hidden = decoded(model, cache, trie.token[nodes], ancestors, depth)
+        children, candidates = extended(trie, nodes, scores, hidden, token_scores, excluded)
         best, index = candidates.flatten(1).topk(min(2 * width, candidates[0].numel()))
         parents = index // candidates.shape[-1]
         nodes = children.flatten(1).gather(1, index)
         leaf = trie.count[nodes] == 0
         final = scoring.final(best, depth + 1).masked_fill(~leaf, NEVER)[:, :width]
-        done_leaf, done_score = _keep(done_leaf, done_score, trie.low[nodes[:, :width]], final)
+        done_leaf, done_score = keep(done_leaf, done_score, trie.low[nodes[:, :width]], final)
         scores, kept = best.masked_fill(leaf, NEVER).topk(min(width, best.shape[1]))
         reach = scoring.bound(scores[:, 0], depth + 2, trie.depth)
-        if bool((reach <= done_score[:, -1]).all()):
+        stop = bool((reach <= done_score[:, -1]).all())
+        if missed is not None:
+            entered = torch.zeros_like(leaf) if stop else torch.zeros_like(leaf).scatter(1, kept, True)
+            settled = torch.where(leaf, torch.arange(leaf.shape[1], device=device) < width, entered)
+            rest = candidates.flatten(1).scatter(1, index, best.masked_fill(settled, NEVER))
+            missed.append(Pending(depth + 1, children.flatten(1), rest, children.shape[-1], ancestors))
+        if stop:
             break
         nodes, parents = nodes.gather(1, kept), parents.gather(1, kept)
         ancestors = ancestors.gather(1, parents[..., None].expand(-1, -1, ancestors.shape[-1]))
     return done_leaf.masked_fill(done_score == NEVER, -1), done_score
 
 
-def _with_self(ancestors: Tensor) -> Tensor:
+def with_self(ancestors: Tensor) -> Tensor:
     """Ancestors ``[B, N, P]`` of N prefixes, with their own newest tokens appended: ``[B, N, P + N]``."""
     users, count, _ = ancestors.shape
     itself = torch.eye(count, dtype=torch.bool, device=ancestors.device).expand(users, -1, -1)
     return torch.cat([ancestors, itself], -1)
 
 
-def _decode(model: Backbone, cache: Cache, tokens: Tensor, ancestors: Tensor, depth: int) -> Tensor:
+def decoded(model: Backbone, cache: Cache, tokens: Tensor, ancestors: Tensor, depth: int) -> Tensor:
     positions = torch.full((tokens.shape[1],), depth, device=tokens.device)
     return model.decode(tokens, cache, mask=(~ancestors) * MASKED, positions=positions)
 
 
-def _extend(
+def extended(
     trie: Trie, nodes: Tensor, scores: Tensor, hidden: Tensor, token_scores: TokenScores, excluded: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Children ``[B, N, C]`` of the nodes and the scores of the prefixes through them; -inf where there is none."""
@@ -118,10 +146,10 @@ def _extend(
     child = torch.arange(max(int(count.max()), 1), device=nodes.device)
     exists = child < count[..., None]
     children = torch.where(exists, trie.first[nodes][..., None] + child, 0)
-    extended = scores[..., None] + token_scores(hidden, trie.token[children], exists)
+    candidates = scores[..., None] + token_scores(hidden, trie.token[children], exists)
     if excluded is not None:
         exists = exists & ~_only(trie, children, excluded)
-    return children, extended.masked_fill(~exists, NEVER)
+    return children, candidates.masked_fill(~exists, NEVER)
 
 
 def _only(trie: Trie, nodes: Tensor, excluded: Tensor) -> Tensor:
@@ -132,7 +160,7 @@ def _only(trie: Trie, nodes: Tensor, excluded: Tensor) -> Tensor:
     return (inside == high - low).view_as(nodes)
 
 
-def _keep(leaves: Tensor, scores: Tensor, new_leaves: Tensor, new_scores: Tensor) -> tuple[Tensor, Tensor]:
+def keep(leaves: Tensor, scores: Tensor, new_leaves: Tensor, new_scores: Tensor) -> tuple[Tensor, Tensor]:
     """The best of two lists, by score and then by leaf number."""
     leaves, scores, count = torch.cat([leaves, new_leaves], 1), torch.cat([scores, new_scores], 1), leaves.shape[1]
     order = leaves.argsort(dim=1, stable=True)
@@ -152,20 +180,20 @@ def score_all(model: Backbone, cache: Cache, trie: Trie, scoring: Scoring, block
     token_scores = TokenScores(model, trie, scoring)
 
     def walk(nodes: Tensor, scores: Tensor, ancestors: Tensor, cache: Cache, depth: int) -> None:
-        ancestors = _with_self(ancestors)
-        hidden = _decode(model, cache, trie.token[nodes].expand(users, -1), ancestors, depth)
+        ancestors = with_self(ancestors)
+        hidden = decoded(model, cache, trie.token[nodes].expand(users, -1), ancestors, depth)
         shared = nodes.expand(users, -1)
-        children, extended = _extend(trie, shared, scores, hidden, token_scores, None)
+        children, candidates = extended(trie, shared, scores, hidden, token_scores, None)
         parents = torch.repeat_interleave(torch.arange(len(nodes), device=device), trie.count[nodes])
         exists = torch.arange(children.shape[-1], device=device) < trie.count[nodes][:, None]
-        children, extended = children[0][exists], extended[:, exists]
+        children, candidates = children[0][exists], candidates[:, exists]
         leaf = trie.count[children] == 0
-        result[:, trie.low[children[leaf]]] = scoring.final(extended[:, leaf], depth + 1)
+        result[:, trie.low[children[leaf]]] = scoring.final(candidates[:, leaf], depth + 1)
         inner = torch.nonzero(~leaf).flatten()
         for rows in torch.split(inner, block) if len(inner) else ():
             seen = ancestors[:, parents[rows]]
             needed = seen[0].any(0)
-            walk(children[rows], extended[:, rows], seen[..., needed], cache.restricted(needed), depth + 1)
+            walk(children[rows], candidates[:, rows], seen[..., needed], cache.restricted(needed), depth + 1)
 
     root = torch.zeros(1, dtype=torch.long, device=device)
     none = torch.zeros(1, 1, 0, dtype=torch.bool, device=device)

@@ -36,9 +36,9 @@ class EncoderInput:
     def item_position_ids(self) -> Tensor:
         """``[B, S]``: all tokens of one history item have its number, 1 for the oldest; whatever is no item has 0."""
         rows, starts, stops = self.spans.T
-        numbers = np.arange(len(rows)) - np.searchsorted(rows, rows) + 1
+        item_numbers = np.arange(len(rows)) - np.searchsorted(rows, rows) + 1
         found = np.zeros(self.tokens.shape, np.int64)
-        same = np.repeat(numbers[:, None], (stops - starts).max(initial=0), axis=1)
+        same = np.repeat(item_numbers[:, None], (stops - starts).max(initial=0), axis=1)
         Ragged(same, stops - starts).put(found, rows, starts)
         return torch.from_numpy(found)
 

@@ -14,6 +14,7 @@ from bench.data.dataset import ItemIndices, Sequences
 from bench.ids.identifiers import TokenIds, Variants
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model.beam import beam_search, score_all
+from bench.model.certified import certified_search
 from bench.model.inputs import EncoderInput, HistoryWriter
 from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
 from bench.model.trie import Forest, Trie, with_eos
@@ -82,12 +83,12 @@ class SequenceRecommender(Recommender):
 
     def _read(self, source: EncoderInput) -> Batch:
         """What the backbone reads."""
-        numbers = None if self.backbone.whole_words is None else source.item_position_ids
-        return {"tokens": source.tokens, "mask": source.mask, "item_position_ids": numbers}
+        item_position_ids = None if self.backbone.whole_words is None else source.item_position_ids
+        return {"tokens": source.tokens, "mask": source.mask, "item_position_ids": item_position_ids}
 
     def _encoded(self, batch: Batch) -> Cache:
-        tokens, mask, numbers = required(batch, "tokens"), batch["mask"], batch["item_position_ids"]
-        return self.backbone.start(self.backbone.encode(tokens, mask, item_position_ids=numbers), mask)
+        tokens, mask, item_position_ids = required(batch, "tokens"), batch["mask"], batch["item_position_ids"]
+        return self.backbone.start(self.backbone.encode(tokens, mask, item_position_ids=item_position_ids), mask)
 
     def forward(self, batch: Batch) -> Tensor:
         labels, predicted = required(batch, "labels").long(), required(batch, "predicted")
@@ -130,8 +131,9 @@ class SequenceRecommender(Recommender):
             scores, leaves = scores.sort(dim=1, descending=True, stable=True)
             scores, leaves = scores[:, :k], leaves[:, :k]
         else:
+            search = certified_search if decoding.decoder == "certified" else beam_search
             width = max(decoding.width, k)
-            leaves, scores = beam_search(self.backbone, cache, trie, width, k, decoding.scoring, excluded)
+            leaves, scores = search(self.backbone, cache, trie, width, k, decoding.scoring, excluded)
         complete = decoding.decoder == "exact" and k >= len(trie.item_of_leaf)
         items = trie.item_of_leaf[leaves.clamp(min=0)]
         valid = (leaves >= 0) & torch.isfinite(scores)

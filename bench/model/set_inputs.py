@@ -74,12 +74,12 @@ class SetWriter:
         tokens = np.full(shape, self.ids.vocabulary.pad, np.int64)
         before.put(tokens, every, np.zeros_like(every))
         after.put(tokens, every, before.lengths + taken)
-        items, slots, numbers = (np.full(shape, value, np.int64) for value in (-1, 0, 0))
+        items, slots, item_position_ids = (np.full(shape, value, np.int64) for value in (-1, 0, 0))
         rows = np.repeat(every, taken)
         inside = np.arange(len(rows)) - np.repeat(np.cumsum(taken) - taken, taken)
         at = rows, np.repeat(before.lengths, taken) + inside
         items[at] = np.repeat(histories.values, self.width)
-        slots[at], numbers[at] = inside % self.width, inside // self.width + 1
+        slots[at], item_position_ids[at] = inside % self.width, inside // self.width + 1
         positions = np.cumsum(slots == 0, axis=1) - 1  # the further vectors of an item take no position of their own
         if self.ids.attention == "repo":  # words behind the items stand where they would without that
             behind = np.arange(shape[1]) >= (before.lengths + taken)[:, None]
@@ -91,7 +91,7 @@ class SetWriter:
             tokens=torch.from_numpy(tokens),
             items=torch.from_numpy(items),
             slots=torch.from_numpy(slots),
-            item_position_ids=torch.from_numpy(numbers[kept]),
+            item_position_ids=torch.from_numpy(item_position_ids[kept]),
             positions=torch.from_numpy(positions[kept]),
             mask=None if mask.all() else torch.from_numpy(mask),
         )

@@ -48,7 +48,7 @@ class Trie:
     def among(cls, ids: TokenIds, candidates: NDArray[np.bool_], device: torch.device | str = "cpu") -> Trie:
         """The tree of the ``candidates [items]`` alone, in variant 0; items are still named by catalogue index."""
         if not candidates.any():
-            raise BenchError("a ranking of no item was asked for; at least one candidate is needed")
+            raise BenchError("ranking needs at least one candidate; got none")
         chosen = np.flatnonzero(candidates)
         tree = build(with_eos(ids)[chosen], ids.vocabulary.pad)
         items, leaves = torch.from_numpy(chosen), torch.full((len(candidates),), -1)

@@ -81,9 +81,10 @@ class VectorSetRecommender(Recommender):
         read = self.backbone.embed(required(batch, "tokens"))
         read[inside] = F.embedding(slots[inside] * table.shape[1] + rows, table.flatten(0, 1)).to(read.dtype)
         visible = self._visible(batch)
-        numbers = None if self.backbone.whole_words is None else batch["item_position_ids"]
+        item_position_ids = None if self.backbone.whole_words is None else batch["item_position_ids"]
         mask = self._attention(batch, visible)
-        cache = self.backbone.start(self.backbone.encode(read, mask, required(batch, "positions"), numbers), visible)
+        states = self.backbone.encode(read, mask, required(batch, "positions"), item_position_ids)
+        cache = self.backbone.start(states, visible)
         first = torch.zeros(len(self.queries), dtype=torch.long, device=self.device)
         hidden = self.backbone.decode(self.queries.expand(len(items), -1, -1), cache, self._between_queries(), first)
         return hidden.transpose(0, 1)
@@ -108,9 +109,9 @@ class VectorSetRecommender(Recommender):
         """What is added to the attention to the input: under ``paper`` a vector doesn't see the others of its item."""
         if self.ids.attention == "repo":
             return visible
-        numbers = required(batch, "item_position_ids")
-        hidden = (numbers[..., None] == numbers[..., None, :]) & (numbers[..., None] > 0)
-        hidden &= ~torch.eye(numbers.shape[-1], dtype=torch.bool, device=numbers.device)
+        item_position_ids = required(batch, "item_position_ids")
+        hidden = (item_position_ids[..., None] == item_position_ids[..., None, :]) & (item_position_ids[..., None] > 0)
+        hidden &= ~torch.eye(item_position_ids.shape[-1], dtype=torch.bool, device=item_position_ids.device)
         if visible is not None:
             hidden = hidden | ~visible[:, None]
         return hidden * MASKED
@@ -140,9 +141,9 @@ class VectorSetRecommender(Recommender):
         return len(self.ids) <= AT_ONCE and not self.ids.negatives
 
     def forward(self, batch: Batch) -> Tensor:
-        places, targets, count = required(batch, "items"), required(batch, "targets"), len(self.ids)
-        inside = places >= 0
-        items, rows = torch.unique(places[inside], return_inverse=True)
+        columns, targets, count = required(batch, "items"), required(batch, "targets"), len(self.ids)
+        inside = columns >= 0
+        items, rows = torch.unique(columns[inside], return_inverse=True)
         everything = self.vectors() if self._at_once else None
         table = self.vectors(items) if everything is None else everything[:, items]
         hidden = self._encoded(batch, table, rows)

@@ -126,8 +126,8 @@ class Family:
         index = self.pair_index[frozenset((pair.one, pair.other))]
         p, corrected = self.p[index].tolist(), self.corrected[index].tolist()
         return {
-            name: _comparison(pair, name, raw, mended)
-            for name, raw, mended in zip(self.metrics, p, corrected, strict=True)
+            name: _comparison(pair, name, raw, corrected_p)
+            for name, raw, corrected_p in zip(self.metrics, p, corrected, strict=True)
         }
 
     def holds(self, one: Row, other: Row) -> bool:
@@ -174,8 +174,8 @@ def family(pairs: Sequence[Pair], metrics: Sequence[str]) -> Family:
 def _with_seeds(pairs: Sequence[Pair], metrics: Sequence[str], differences: Floats, p: Floats) -> Floats:
     """``p [pairs, metrics]`` of tests over users, with what the seeds add."""
     rows = dict.fromkeys(row for pair in pairs for row in (pair.one, pair.other))
-    held = {(row, name): row.seeds_part(name) for row in rows for name in metrics}
-    parts = [held[pair.one, name] + held[pair.other, name] for pair in pairs for name in metrics]
+    seed_parts = {(row, name): row.seeds_part(name) for row in rows for name in metrics}
+    parts = [seed_parts[pair.one, name] + seed_parts[pair.other, name] for pair in pairs for name in metrics]
     return p_with_seeds(differences.ravel(), p.ravel(), parts).reshape(p.shape)
 
 

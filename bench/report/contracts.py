@@ -39,11 +39,11 @@ def other_code(one: Result, other: Result) -> str:
 
 def unequal_versions(rows: Sequence[Row]) -> list[str]:
     """The rows of each scheme of which there are several versions: ``one@1, one@2``."""
-    held: dict[tuple[str, str], list[Row]] = {}
+    by_scheme: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        held.setdefault((row.first.scheme.kind, row.first.scheme.name), []).append(row)
-    several = (found for found in held.values() if len({row.first.scheme.version for row in found}) > 1)
-    return [", ".join(dict.fromkeys(row.label for row in found)) for found in several]
+        by_scheme.setdefault((row.first.scheme.kind, row.first.scheme.name), []).append(row)
+    multi_version = (found for found in by_scheme.values() if len({row.first.scheme.version for row in found}) > 1)
+    return [", ".join(dict.fromkeys(row.label for row in found)) for found in multi_version]
 
 
 def agree(one: Result, other: Result) -> bool:
@@ -62,7 +62,7 @@ class Contracts:
     letters: tuple[str, ...]
 
     @property
-    def several(self) -> bool:
+    def mixed(self) -> bool:
         return len(self.by_letter) > 1
 
 

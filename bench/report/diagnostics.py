@@ -9,13 +9,13 @@ from bench.report.quality import metric, stored
 from bench.report.rows import HEADLINE, Row
 from bench.report.table import DASH, Cell, Column
 
-CONSTRAINED = ("beam", "exact")  # decoders that walk the tree of identifiers and can write nothing else
-ELSEWHERE = ("invalid_rate", "decode_steps")  # figures that have a column of their own, here or among the costs
-SHARES = ("_rate", "_use", "_share")  # ends of the names of figures between 0 and 1
+CONSTRAINED = ("beam", "certified", "exact")  # decoders that walk the tree of identifiers and can write nothing else
+OWN_COLUMN = ("invalid_rate", "decode_steps")  # statistics that have a column of their own, here or among the costs
+SHARES = ("_rate", "_use", "_share")  # ends of the names of statistics between 0 and 1
 
 
 def diagnostics(rows: Sequence[Row]) -> list[Column]:
-    """Only for rows with identifiers. Whatever a scheme's result holds beyond the common figures gets a column."""
+    """Only for rows with identifiers. Whatever a scheme's result holds beyond the common statistics gets a column."""
     return [
         _column(rows, "collision rate", "collision_rate"),
         _column(rows, "test-weighted collision rate", "collision_rate_test"),
@@ -51,15 +51,15 @@ def _further(rows: Sequence[Row]) -> list[Column]:
     keys = dict.fromkeys(
         key for row in rows for run in row.runs if run.identifiers is not None for key in run.identifiers.further
     )
-    columns = (Column(key.replace("_", " "), tuple(_figure(row, key) for row in rows)) for key in keys)
+    columns = (Column(key.replace("_", " "), tuple(_stat(row, key) for row in rows)) for key in keys)
     return [
         column
         for key, column in zip(keys, columns, strict=True)
-        if key not in ELSEWHERE and any(cell.value is not None for cell in column.cells)
+        if key not in OWN_COLUMN and any(cell.value is not None for cell in column.cells)
     ]
 
 
-def _figure(row: Row, key: str) -> Cell:
+def _stat(row: Row, key: str) -> Cell:
     """A number, or one for each level of the identifier, best read side by side."""
     found = row.further(key)
     written = share if key.endswith(SHARES) and all(0 <= value <= 1 for value in found) else plain

@@ -49,9 +49,9 @@ def _choice(rows: Sequence[Row], known: Sequence[Result]) -> str:
         for row, name in zip(section.rows, names(section.rows), strict=True)
         for run in row.runs
     }
-    several = len({row.first.dataset.name for row in rows}) > 1
+    ambiguous = len({row.first.dataset.name for row in rows}) > 1
     words = [
-        shlex.quote(named[row.first.path]) + (f" --dataset {shlex.quote(row.first.dataset.name)}" if several else "")
+        shlex.quote(named[row.first.path]) + (f" --dataset {shlex.quote(row.first.dataset.name)}" if ambiguous else "")
         for row in rows
         if row.first.path in named
     ]

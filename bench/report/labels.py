@@ -13,7 +13,7 @@ def labels(section: Section) -> list[str]:
     """The label of each row; where a section has several contracts, with the letter that its table gives."""
     found = contracts(section.rows)
     return [
-        f"{row.label} [{letters}]" if found.several else row.label
+        f"{row.label} [{letters}]" if found.mixed else row.label
         for row, letters in zip(section.rows, found.letters, strict=True)
     ]
 

@@ -21,7 +21,9 @@ METRICS = (
     "Hit@k is the share of test users whose item is among the first k; NDCG@k the mean of 1/log2(rank + 1) within "
     "the first k; MRR@20 the mean of 1/rank within the first 20; an item further down counts 0"
 )
-STRICT = "items are ranked, not identifiers: items that share one share a slot, and the target counts as its last"
+STRICT = (
+    "items are ranked, not identifiers: items that share one share a rank, and the target counts as the last of them"
+)
 INTERVALS = (
     "95 %, over test users and training seeds: to each side the half-width of a percentile bootstrap over users and "
     "that of the seeds' part, added in quadrature; the latter is Student's t times the deviation over seeds, divided "
@@ -31,33 +33,33 @@ CUT_OFF = "; cut off at 0 and 1"
 DEVIATION = "; ± is the standard deviation over seeds"
 UNPAIRED = "; two rows whose intervals overlap may still differ, for which see the comparisons"
 MARKED = (
-    "bold is the best of the rows under one contract and every row that is not told apart from it: p (Holm) is 0.05 or "
-    "more; underlined is the best of the others and what is not told apart from it; where no row is told apart from "
-    "the best, none is bold; columns that are not tested have no marks; a baseline counts under every contract that it "
-    "agrees with"
+    "bold is the best row under one contract and every row that does not differ significantly from it (p (Holm) is "
+    "0.05 or more); underlined is the best of the other rows, and likewise every row that does not differ from it; "
+    "where no row differs from the best, none is bold; columns that are not tested have no marks; a baseline counts "
+    "under every contract that it agrees with"
 )
 DAGGER_MEANS = (
-    "better than every baseline that the row may be compared with: against each, p (Holm) is below 0.05; none is "
-    "picked, so luck in picking plays no part"
+    "better than every baseline that the row may be compared with: against each, p (Holm) is below 0.05; no "
+    "baseline is picked, so there is no selection bias"
 )
 TEST = (
     "paired permutation test over users (signs of the differences are flipped; 9,999 draws, all patterns where few "
     "users differ, Hoeffding's bound where no draw comes as far), two-sided, of each user's mean over seeds; then the "
     "seeds' part is added as in the intervals: p is the level at which an interval with both parts would begin to hold "
-    "0, so it speaks of other users and of training again"
+    "0, so it covers other users and training again"
 )
 PICKED = (
     "p (Holm) is corrected for all {:,} comparisons of any two rows that may be compared, shown or not, so that the "
     "best baseline and the best row may be picked on these same users"
 )
-EACH = "; each for itself, not for all together, and the best row's lead is flattered by having been picked"
+EACH = "; each row alone, without a correction for all rows; the lead of the best row is too large, since it was picked"
 EFFECT = (
     "the relative difference is a part of the reference, the second value; effect is the mean difference of users over "
     "its standard deviation (d_z)"
 )
 WON = "; won, lost and tied count users by NDCG@10"
 COSTS = (
-    "means over seeds; tokens include an end token where identifiers have one; decode steps are those of beam search, "
+    "means over seeds; tokens include the end token where there is one; decode steps are those of beam search, "
     "one for each token of the longest identifier, or one for all where vectors are written at once; ID construction, "
     "training and validation are seconds of the clock; processor is what training and validation used of all cores; "
     "training FLOPs are floating-point operations of matrix products, counted from shapes, three times those of a "
@@ -71,25 +73,27 @@ LOADED = (
 LOAD_MARGIN = 0.5  # by which a load average may exceed what a run uses: it is a mean over a minute
 DIAGNOSTICS = (
     "collision rate: items that share their identifier with another, test-weighted: the same by test interactions; "
-    "strict counts the target as the last item of its slot, expected lets a slot show one of its items at random, "
+    "strict counts the target as the last of those that share its identifier, expected shows one of them at random, "
     "optimistic lets collisions cost nothing; invalid is the share of written lists that name no item, 0 by "
-    "construction where the decoder only follows identifiers; distinct tokens, entropy and shared prefix stand for "
-    "each place of the identifier, first to last; a dash stands where a figure does not exist (vectors have no tokens, "
-    "most schemes no codebook), where seeds differ in their number of places, or where the run is older than the figure"
+    "construction where the decoder only follows identifiers; beam differs is the share of up to 500 test users whose "
+    "target has another rank among the best 20 of an exact ranking, and beam excess by how much NDCG@10 of these users "
+    "is above the exact one; distinct tokens, entropy and shared prefix stand for each position of the identifier, "
+    "first to last; a dash: no such value (vectors have no tokens, most schemes no codebook), seeds that differ in the "
+    "number of positions, or a run older than the value"
 )
 ZERO_SHOT = "identifiers are made from the catalogue, test histories are read only to rank; costs are the model's"
 JOINT = "one model for several data sets; only the items of this one are ranked, and costs are the model's"
 PROBES = "rules that only count or draw; a model that does not beat them on these data has shown nothing"
 SLICED = (
     "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; nothing is "
-    "tested; intervals are 1.96 standard errors over users alone, training again left aside"
+    "tested; intervals are 1.96 standard errors over users alone, without the noise of training"
 )
 SLICES = SLICED + CUT_OFF.replace(";", ",")
 SLICED_DIFFERENCES = SLICED + ", of the difference"
-SEVERAL = (
-    "under split=global-temporal or ties=drop-order a user has several: Hit@k is the share of users with any of theirs "
-    "among the first k, NDCG@k is a part of that of an ideal list, which begins with min(targets, k) of them, MRR@20 "
-    "the mean of 1/rank of the first"
+MULTI_TARGET = (
+    "under split=global-temporal or ties=drop-order a user has several targets: Hit@k is the share of users with any "
+    "target among the first k; NDCG@k is relative to an ideal list, which begins with min(targets, k) targets; MRR@20 "
+    "is the mean of 1/rank of the first target"
 )
 
 
@@ -116,17 +120,17 @@ def under_each(rows: Sequence[Row], found: Contracts) -> list[Note]:
     """What stands under every table: the contract by name, what differs where there are several, the machine."""
     named = {name: {key: values[key] for key in SHORT if key in values} for name, values in _environments(rows).items()}
     contract = [Note("contract", _named(holder)) for holder in found.by_letter.values()]
-    contracts = _unequal(found) if found.several else contract
+    contracts = _unequal(found) if found.mixed else contract
     return [*_audit(rows, "summary"), *contracts, Note("environment", _alike(named))]
 
 
 def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
-    several = any(len(row.runs) > 1 for row in rows)
+    multi_seed = any(len(row.runs) > 1 for row in rows)
     return [
         Note("metrics", METRICS),
-        *([Note("targets", SEVERAL)] if any(map(_several, rows)) else []),
+        *([Note("targets", MULTI_TARGET)] if any(map(_multi_target, rows)) else []),
         Note("strict", STRICT),
-        Note("intervals", INTERVALS + CUT_OFF + (DEVIATION if several else "") + UNPAIRED),
+        Note("intervals", INTERVALS + CUT_OFF + (DEVIATION if multi_seed else "") + UNPAIRED),
         *of_noise(rows),
         Note("marks", MARKED),
         *([Note(DAGGER, DAGGER_MEANS)] if marked else []),
@@ -144,7 +148,7 @@ def _remarks(rows: Sequence[Row]) -> list[Note]:
     return [Note("remarks", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
 
 
-def _several(row: Row) -> bool:
+def _multi_target(row: Row) -> bool:
     contract = row.first.contract
     return contract.get("split") == "global-temporal" or contract.get("ties") == "drop-order"
 
@@ -217,7 +221,7 @@ def _named(holder: Result) -> str:
 
 def _contracts(found: Contracts) -> list[Note]:
     holders = list(found.by_letter.values())
-    if not found.several:
+    if not found.mixed:
         return [Note("contract", f"{_named(holder)}: {settings(holder.contract)}") for holder in holders]
     same = settings(holders[0].contract, without=_unlike(found)) or "nothing"
     return [*_unequal(found), Note("the same", same)]
@@ -315,8 +319,8 @@ def _loaded(rows: Sequence[Row]) -> list[Note]:
 def _load(environment: Mapping[str, Scalar]) -> tuple[float, float]:
     """The higher load average, and the cores that the run used or could have used; 0 where they are not stored."""
 
-    def figure(name: str) -> float:
+    def number(name: str) -> float:
         return float(environment.get(name) or 0)
 
-    load = max(figure("load_average_start"), figure("load_average_end"))
-    return load, max(figure("cores_used"), figure("cpu_threads") * figure("processes"))
+    load = max(number("load_average_start"), number("load_average_end"))
+    return load, max(number("cores_used"), number("cpu_threads") * number("processes"))

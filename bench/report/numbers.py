@@ -50,14 +50,14 @@ def flops(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Three figures where seconds are few, whole seconds where they are many; what took time is never 0."""
+    """Three digits where seconds are few, whole seconds where they are many; what took time is never 0."""
     if value is not None and value < 0.005:
         return "< 0.01" if value else "0"
     return number(value, 0 if value is None or value >= 100 else 1 if value >= 10 else 2)
 
 
 def plain(value: float | None) -> str:
-    """A figure of unknown kind: counts whole, everything else with three digits behind the point."""
+    """A number of unknown kind: counts whole, everything else with three digits behind the point."""
     return number(value, 0 if value is None or float(value).is_integer() else 3)
 
 

@@ -96,11 +96,11 @@ def _notes(made: Overall) -> list[Note]:
     cliques = "; ".join(", ".join(made.labels[at] for at in clique) for clique in found.cliques)
     test = (
         f"Friedman over {found.datasets} data sets: p {found.p:.4f}; critical difference {found.difference:.2f} "
-        "(Nemenyi, 0.05): ranks that lie closer are not told apart"
+        "(Nemenyi, 0.05): ranks that lie closer do not differ significantly"
     )
     return [
         Note("contract", f"{holder.contract_id}: {settings(holder.contract)}"),
         Note("environment", "; ".join(sorted(machines))),
         Note("test", test),
-        Note("not told apart", cliques or "none"),
+        Note("not significantly different", cliques or "none"),
     ]

@@ -54,7 +54,7 @@ class Claims:
         return Source((), (), tuple(f"{claim.source.title}: {entry}" for claim in claims) or (f"any source: {entry}",))
 
     @property
-    def judged_from(self) -> Source:
+    def result_source(self) -> Source:
         said = stored(self.row, f"metrics.strict.{self.metric}", "per_user.parquet:rank", "contract", "dataset")
         return Source(said.folders, said.fields, self.source(self.claims).published)
 
@@ -82,10 +82,10 @@ def published_table(section: Section) -> Table | None:
 
 def _by_metric(published: Published, section: Section, row: Row, system: str) -> list[Claims]:
     data = section.dataset.name
-    held = store.claims(published, data, system)
+    claims = store.claims(published, data, system)
     return [
-        Claims(row, data, system, metric, [claim for claim in held if claim.metric == metric])
-        for metric in dict.fromkeys(claim.metric for claim in held)
+        Claims(row, data, system, metric, [claim for claim in claims if claim.metric == metric])
+        for metric in dict.fromkeys(claim.metric for claim in claims)
     ]
 
 
@@ -104,8 +104,8 @@ def _line(published: Published, found: Claims, label: str, legend: Legend) -> tu
         paper,
         others,
         _ours(estimate, found.ours),
-        Cell(outcome, found.judged_from, outcome),
-        Cell(because, found.judged_from, because),
+        Cell(outcome, found.result_source, outcome),
+        Cell(because, found.result_source, because),
     )
 
 
@@ -132,11 +132,11 @@ def _ours(estimate: Estimate | None, source: Source) -> Cell:
     return Cell(f"{estimate.value:.4f}", source, estimate.value, estimate.sd, estimate.interval)
 
 
-def _combined(judged: Sequence[tuple[Claim, ClaimResult]], legend: Legend) -> tuple[str, str]:
+def _combined(results: Sequence[tuple[Claim, ClaimResult]], legend: Legend) -> tuple[str, str]:
     """ClaimResult and reason, about the first value that ours may be compared with, the paper's before others'."""
-    possible = [pair for pair in judged if pair[1].outcome != NOT_COMPARABLE]
+    possible = [pair for pair in results if pair[1].outcome != NOT_COMPARABLE]
     if not possible:
-        return NOT_COMPARABLE, ", ".join(legend.reason(claim, found.why) for claim, found in judged)
+        return NOT_COMPARABLE, ", ".join(legend.reason(claim, found.why) for claim, found in results)
     claim, found = possible[0]
     reproduced = [legend.letter(other) for other, its in possible if its.outcome == REPRODUCED]
     because = f"{legend.letter(claim)}: {found.why}"

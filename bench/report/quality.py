@@ -33,7 +33,7 @@ def label(row: Row) -> Cell:
 
 def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:
     """A column of contract letters where there are several contracts, so that no table hides it."""
-    if not found.several:
+    if not found.mixed:
         return []
     cells = (Cell(letter, stored(row, "contract"), letter) for row, letter in zip(rows, found.letters, strict=True))
     return [Column("contract", tuple(cells), numeric=False)]

@@ -72,7 +72,7 @@ class Row:
     @property
     def trained(self) -> bool:
         """Whether another seed would have trained another model."""
-        return any(_trained(cell) for cell in self.runs)
+        return any(_trained(run) for run in self.runs)
 
     def metric(self, name: str, reading: str = "strict") -> tuple[float, float | None]:
         """Mean over seeds and sample deviation (None for one seed).
@@ -92,7 +92,7 @@ class Row:
         return Estimate(value, widened(of_users, value, self.seeds_part(name), limits=UNIT), sd, of_users)
 
     def noise(self, read: Read) -> SeedNoise:
-        """What another seed is worth, relative to the score that ``read`` finds in a cell."""
+        """What another seed is worth, relative to the score that ``read`` finds in a run."""
         if not self.trained:
             return NONE
         shared = self.shared_noise(read)
@@ -100,7 +100,7 @@ class Row:
 
     def shared_noise(self, read: Read) -> SeedNoise | None:
         """That of all rows with several seeds together; None where there is none."""
-        return pooled([scores(cells, read) for cells in self.repeated])
+        return pooled([scores(runs, read) for runs in self.repeated])
 
     def seeds_part(self, name: str) -> SeedsPart:
         """The part of the variance of a strict metric's mean that comes from the seeds."""
@@ -134,30 +134,30 @@ class Row:
         return _mean(None if run.identifiers is None else getattr(run.identifiers, name) for run in self.runs)
 
     def further(self, name: str) -> list[float]:
-        """Means over seeds of a stored figure of the identifiers: one, one for each level, or none."""
-        held = [_figures(run.identifiers.further.get(name)) for run in self.runs if run.identifiers]
-        if not held or len({len(found) for found in held}) > 1:
+        """Means over seeds of a stored statistic of the identifiers: one, one for each level, or none."""
+        values = [_numbers(run.identifiers.further.get(name)) for run in self.runs if run.identifiers]
+        if not values or len({len(found) for found in values}) > 1:
             return []
-        return [float(value) for value in np.mean(held, axis=0)]
+        return [float(value) for value in np.mean(values, axis=0)]
 
 
-def _trained(cell: Result) -> bool:
+def _trained(run: Result) -> bool:
     """A result without training, or without weights, holds nothing that another seed would have trained."""
-    return cell.training is not None and bool(cell.costs.parameters)
+    return run.training is not None and bool(run.costs.parameters)
 
 
 def strict(name: str) -> Read:
-    """Reads a strict metric from a cell."""
-    return lambda cell: cell.metrics["strict"].get(name)
+    """Reads a strict metric from a run."""
+    return lambda run: run.metrics["strict"].get(name)
 
 
-def scores(cells: Iterable[Result], read: Read) -> list[float]:
+def scores(runs: Iterable[Result], read: Read) -> list[float]:
     """One for each seed that has one."""
-    return [value for value in map(read, cells) if value is not None]
+    return [value for value in map(read, runs) if value is not None]
 
 
-def _figures(value: object) -> list[float]:
-    """A number or a list of numbers; anything else is no figure."""
+def _numbers(value: object) -> list[float]:
+    """A number or a list of numbers; anything else is none."""
     values = value if isinstance(value, list) else [value]
     numbers = [float(found) for found in values if isinstance(found, int | float) and not isinstance(found, bool)]
     return numbers if len(numbers) == len(values) else []
@@ -196,14 +196,14 @@ def sections(results: Sequence[Result]) -> list[Section]:
 
 def with_repeated(row: Row, results: Iterable[Result]) -> Row:
     """The row with what is known of training again, of these results and its own. Rows that train nothing tell
-    nothing, and of a cell that is stored twice one copy counts.
+    nothing, and of a run that is stored twice one copy counts.
     """
     known = (result for result in results if _data_key(result) == _data_key(row.first))
     fitting = [result for result in (*row.runs, *known) if _trained(result) and agree(row.first, result)]
     seeds: dict[tuple[str, ...], dict[int, Result]] = {}
     for result in fitting:
         seeds.setdefault(_run_key(result), {}).setdefault(result.seed, result)
-    return replace(row, repeated=tuple(tuple(held.values()) for held in seeds.values() if len(held) > 1))
+    return replace(row, repeated=tuple(tuple(by_seed.values()) for by_seed in seeds.values() if len(by_seed) > 1))
 
 
 def _data_key(result: Result) -> tuple[str, str]:

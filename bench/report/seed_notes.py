@@ -20,7 +20,7 @@ POOLED = (
     "the deviation over seeds is {:.1f} % of {}, pooled over {} with several seeds ({:.1f} degrees of freedom); a row "
     "whose own seeds differ by more has its own deviation"
 )
-UNTRAINED = "no weights are trained, so another seed trains nothing else"
+UNTRAINED = "no weights are trained, so there is no noise of training"
 
 
 def of_noise(rows: Sequence[Row]) -> list[Note]:
@@ -41,7 +41,7 @@ def _shared(noise: SeedNoise | None, rows: Sequence[tuple[str, Row]]) -> str:
     single = [(name, row) for name, row in rows if len(row.runs) == 1]
     if noise is None:
         return f"{_within(ASSUMED, single or rows)}; {ORIGIN.format(100 * ASSUMED.relative)}"
-    counted = {id(cells[0]) for _, row in rows for cells in row.repeated}
+    counted = {id(runs[0]) for _, row in rows for runs in row.repeated}
     count = f"{len(counted)} row{'' if len(counted) == 1 else 's'}"
     known = POOLED.format(100 * noise.relative, metric_title(HEADLINE), count, noise.degrees)
     return f"{known}; {_within(noise, single)}, for which that deviation is borrowed" if single else known

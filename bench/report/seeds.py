@@ -13,19 +13,19 @@ from bench.results.read import Result
 
 def with_repeats(rows: Sequence[Row], results: Path) -> list[Row]:
     """The rows, knowing of every other run of their data and contract in the results folder that has several seeds."""
-    known = [*(cell for row in rows for cell in row.runs), *_readable(results)]
+    known = [*(run for row in rows for run in row.runs), *_readable(results)]
     return [with_repeated(row, known) for row in rows]
 
 
 def _readable(results: Path) -> list[Result]:
-    """All finished cells that can be read; who asks for two runs is not told what is wrong with a third."""
+    """All finished runs that can be read; who asks for two runs is not told what is wrong with a third."""
     runs, found = results / "runs", []
     for path in sorted(runs.rglob("result.json")):
-        place = path.parent.relative_to(results)
-        if any(part.startswith(".") for part in place.parts):
+        folder = path.parent.relative_to(results)
+        if any(part.startswith(".") for part in folder.parts):
             continue
         try:
-            found.append(stored.read(path, place.as_posix()))
+            found.append(stored.read(path, folder.as_posix()))
         except BenchError:
             continue
     return found

@@ -57,8 +57,8 @@ def beating(rows: Sequence[Row], found: Family) -> dict[str, set[Row]]:
 def highlights(rows: Sequence[Row], found: Family, name: str) -> list[Highlight]:
     """Best and second by one metric, each with the rows that are not told apart from it; nothing where it is 0.
 
-    Asked for each row among those that it may be compared with. A row without a user in common with the best has no
-    place. Where no row is told apart from the best there is no best, and so with the second.
+    Asked for each row among those that it may be compared with. A row without a user in common with the best is not
+    ranked. Where no row is told apart from the best there is no best, and so with the second.
     """
     return [_highlight(row, [other for other in rows if comparable(row, other)], found, name) for row in rows]
 
@@ -101,10 +101,10 @@ def _tests(made: Sequence[Line], name: str) -> list[Column]:
     title = metric_title(name)
     return [
         Column(f"{title} difference", tuple(difference_cell(line.found[name], line.source("rank")) for line in made)),
-        _figures(made, f"{title} relative difference", name, lambda found: found.relative, change),
-        _figures(made, f"{title} effect", name, lambda found: found.effect, lambda value: signed(value, 3)),
-        _figures(made, f"{title} p", name, lambda found: found.p, probability),
-        _figures(made, f"{title} p (Holm)", name, lambda found: found.corrected, probability),
+        _columns(made, f"{title} relative difference", name, lambda found: found.relative, change),
+        _columns(made, f"{title} effect", name, lambda found: found.effect, lambda value: signed(value, 3)),
+        _columns(made, f"{title} p", name, lambda found: found.p, probability),
+        _columns(made, f"{title} p (Holm)", name, lambda found: found.corrected, probability),
     ]
 
 
@@ -113,7 +113,7 @@ def difference_cell(found: Comparison, source: Source) -> Cell:
     return Cell(signed(found.difference), source, found.difference, ends=found.interval, signed=True)
 
 
-def _figures(
+def _columns(
     made: Sequence[Line],
     title: str,
     name: str,

@@ -63,7 +63,7 @@ def slicings(tables: Sequence[UserTable]) -> list[Slicing]:
     return [
         Slicing("popularity", "popularity of the target in training", "popularity", np.array(popularity, np.int64)),
         _by_history(tables),
-        *(two for two in TWOFOLD if all(two.column in held.described for held in tables) and _divides(two, table)),
+        *(two for two in TWOFOLD if all(two.column in other.described for other in tables) and _divides(two, table)),
     ]
 
 

@@ -118,8 +118,8 @@ def missing(section: Section, others: Sequence[Section], broken: Sequence[str] =
     gaps = [(row.label, [seed for seed in seeds if seed not in row.seeds]) for row in section.rows]
     here = {row.label for row in section.rows}
     trained = (row for other in others for row in other.rows if not row.first.trained_on)
-    elsewhere = dict.fromkeys(row.label for row in trained if row.label not in here)
+    missing_here = dict.fromkeys(row.label for row in trained if row.label not in here)
     said = [f"{label} lacks seed {', '.join(map(str, lacking))}" for label, lacking in gaps if lacking]
-    said += [f"{label} has no result on this data set" for label in elsewhere]
+    said += [f"{label} has no result on this data set" for label in missing_here]
     said += [f"{path} cannot be read" for path in broken if path.split("/")[1] == folder_name(section.dataset.name)]
     return "; ".join(said)

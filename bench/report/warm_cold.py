@@ -19,7 +19,7 @@ from bench.results.schema import GroupFacts
 
 MEANING = (
     "cold items have no training interaction, warm ones have; in their columns only items of the kind are ranked, only "
-    "targets of the kind count, and users without one are left out, so columns are means over different users; a dash "
+    "targets of the kind count, and users without one do not count, so columns are means over different users; a dash "
     "stands where a kind has no target or fewer than 20 items, or where the run is older than this measure"
 )
 CUTOFF = 10  # of both metrics of the table
@@ -77,8 +77,8 @@ def _estimate(row: Row, name: str, kind: str) -> Estimate | None:
 
 
 def _of_kind(kind: str, name: str) -> Read:
-    def read(cell: Result) -> float | None:
-        return cell.item_groups[kind].metrics["strict"].get(name) if kind in cell.item_groups else None
+    def read(run: Result) -> float | None:
+        return run.item_groups[kind].metrics["strict"].get(name) if kind in run.item_groups else None
 
     return read
 

@@ -129,6 +129,6 @@ def _check_agreement(result: Result, table: UserTable) -> None:
 def _check_mean(result: Result, name: str, stored: float, values: Floats) -> None:
     if not abs(stored - values.mean()) <= ROUNDING:
         raise BenchError(
-            f"'{result.folder}' disagrees with itself: {name} is {stored:.6f} in {RESULT} and "
+            f"'{result.folder}' contradicts itself: {name} is {stored:.6f} in {RESULT} and "
             f"{values.mean():.6f} in {PER_USER}; {HINT}"
         )

@@ -77,7 +77,7 @@ class Saved:
         if any(isinstance(history, str) for history in histories):
             raise BenchError(f"a history is a list of item ids; got a text in {str(histories)[:60]}")
         if k < 1:
-            raise BenchError(f"k is how many items to recommend, 1 or more; got {k}")
+            raise BenchError(f"k, the number of items to recommend, must be 1 or more; got {k}")
         exclude = self.contract.exclude_history if exclude_history is None else exclude_history
         whole = Sequences.from_rows([indices(self.rows, history) for history in histories])
         shown = whole.newest(self.contract.max_history)
@@ -96,7 +96,7 @@ class Saved:
     def _ranked(
         self, histories: Sequences, seen: Sequences, k: int, decoding: Decoding
     ) -> list[list[tuple[int, float]]]:
-        """Items and scores, best first; all items of a slot, in the order of the catalogue, also those ``seen``."""
+        """Items and scores, best first; all items of an entry, in the order of the catalogue, also those ``seen``."""
         if self.index is None:
             ranked = self.recommender.rank(histories, k, decoding, seen=seen)
         else:
@@ -107,8 +107,8 @@ class Saved:
         return [
             [
                 (int(item), float(score))
-                for slot, score in zip(items[valid], scores[valid], strict=True)
-                for item in members[groups[slot]]
+                for entry, score in zip(items[valid], scores[valid], strict=True)
+                for item in members[groups[entry]]
             ]
             for items, scores, valid in lines
         ]
@@ -121,7 +121,7 @@ def _index(recommender: Recommender, kind: str, result: Result) -> CatalogueInde
     if not isinstance(recommender, VectorSetRecommender):
         raise BenchError(
             f"index '{kind}' was asked for, but the items of {result.scheme.name} are tokens, which are written and "
-            "not searched; leave it out"
+            "not searched; drop it"
         )
     return CatalogueIndex(recommender, kind)
 

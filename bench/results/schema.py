@@ -68,7 +68,7 @@ class SchemeFacts:
 
 @dataclass(frozen=True)
 class IdentifierFacts:
-    """Identifiers in figures; rates are shares of items that share an identifier, ``_test`` by test interactions.
+    """Statistics of identifiers; rates are shares of items that share an identifier, ``_test`` by test interactions.
 
     ``further`` holds whatever else was stored about them, such as how much of a codebook is used.
     """
@@ -90,7 +90,7 @@ class IdentifierFacts:
 
     @property
     def flat(self) -> dict[str, Any]:
-        """As it is stored: the further figures beside the others."""
+        """As it is stored: the further statistics beside the others."""
         known = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "further"}
         return {**known, **self.further}
 

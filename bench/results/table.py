@@ -86,7 +86,7 @@ def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], item_groups:
     targets = frame["target"].to_numpy(object)
     popularity, counts = columns["popularity"], np.bincount(user_rows)
     if len(users) < len(frame):
-        targets = np.array([" ".join(map(str, held)) for held in np.split(targets, first[1:])], object)
+        targets = np.array([" ".join(map(str, own)) for own in np.split(targets, first[1:])], object)
         popularity = np.ceil(np.bincount(user_rows, popularity) / counts)
     return UserTable(
         users,

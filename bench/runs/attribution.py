@@ -1,4 +1,4 @@
-"""Whose code an exception comes from: what a plugin's own raises is one line that names the plugin and the place."""
+"""Whose code an exception comes from: what a plugin's own raises is one line that names the plugin and the line."""
 
 from __future__ import annotations
 

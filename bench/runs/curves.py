@@ -1,4 +1,4 @@
-"""``log.jsonl``: the figures of a training, a line for each report while it runs, and the whole curve at its end."""
+"""``log.jsonl``: the stats of a training, a line for each report while it runs, and the whole curve at its end."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ LOG = "log.jsonl"
 
 
 def reporter(folder: Path, stage: str, bar: Bar, write: bool = True) -> Callable[[int, int, Mapping[str, float]], None]:
-    """Shows the newest figures behind the bar and, in the process that may ``write``, appends them to the log."""
+    """Shows the newest stats behind the bar and, in the process that may ``write``, appends them to the log."""
     shown: dict[str, float] = {}
 
-    def progress(step: int, total: int, figures: Mapping[str, float]) -> None:
-        shown.update(figures)
+    def progress(step: int, total: int, stats: Mapping[str, float]) -> None:
+        shown.update(stats)
         bar.total = total
         bar.at(step, in_words(shown))
-        if figures and write:
+        if stats and write:
             with store.writable(folder / LOG), (folder / LOG).open("a", encoding="utf-8") as file:
-                file.write(line(stage, {"step": step, **figures}))
+                file.write(line(stage, {"step": step, **stats}))
 
     return progress
 

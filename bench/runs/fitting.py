@@ -36,8 +36,8 @@ def fitted(
     """The identifiers and what they took, from the cache where the same scheme was fitted on the same view before."""
     train = replace(train, cache=results / "cache", cached_seconds=[])
     path = results / "cache" / "ids" / f"{fit_key(scheme, train)}.safetensors"
-    for remark in scheme.warnings(train):
-        display.say(f"{title}: {remark}")
+    for warning in scheme.warnings(train):
+        display.say(f"{title}: {warning}")
     if path.exists():
         return storage.load(path)
     watch = Stopwatch()
@@ -69,18 +69,18 @@ def _fit(scheme: IdScheme, train: TrainView, title: str, display: Display) -> Id
 
 
 def told(bar: Bar) -> Progress:
-    """Shows on the bar how far something is, and its figures."""
+    """Shows on the bar how far something is, and its stats."""
 
-    def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
+    def progress(done: int, total: int, stats: Mapping[str, float]) -> None:
         bar.total = total
-        bar.at(done, in_words(figures))
+        bar.at(done, in_words(stats))
 
     return progress
 
 
-def in_words(figures: Mapping[str, float]) -> str:
+def in_words(stats: Mapping[str, float]) -> str:
     """Counts, such as epochs, are whole numbers; anything else has four decimals."""
-    return "  ".join(f"{name} {value if isinstance(value, int) else f'{value:.4f}'}" for name, value in figures.items())
+    return "  ".join(f"{name} {value if isinstance(value, int) else f'{value:.4f}'}" for name, value in stats.items())
 
 
 def fit_key(scheme: IdScheme, train: TrainView) -> str:

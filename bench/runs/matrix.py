@@ -275,7 +275,7 @@ def _sorted_overrides(
             if family in {part for name in offered for part in (name, name.partition("/")[0])}:
                 run = ", ".join(cls.name for cls in subjects)
                 raise BenchError(
-                    f"--set {override}: '{family}' is not in this run, which is of {run}; leave it out or run it"
+                    f"--set {override}: '{family}' is not in this run, which is of {run}; drop it or run it"
                 )
             raise unknown(f"scheme or baseline in --set {override}:", family, families)
     return shared, own

@@ -23,7 +23,7 @@ class Followed:
         """The contract of all with the lines of the recipe, but for those that ``--set`` gave."""
         lines = {name: text for name, text in self.recipe.contract.items() if name not in overrides}
         if "precision" in lines:
-            raise BenchError(f"the recipe '{self.label}' sets precision, which is of the whole command")
+            raise BenchError(f"the recipe '{self.label}' sets precision, which is one for the whole command")
         return changed(shared, lines)
 
 

@@ -32,6 +32,7 @@ from bench.results.digests import TABLE
 from bench.results.saved import IDS
 from bench.results.write import Outcome
 from bench.runs import curves
+from bench.runs.beam_check import beam_check
 from bench.runs.fitting import fitted, language, told
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
@@ -89,7 +90,8 @@ class SchemeRun:
             **training_costs([state for _, state in done]),
             "inference_seconds_per_1000_users": inference,
         }
-        described = diagnostics.figures(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
+        described = diagnostics.stats(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
+        described |= beam_check(best.recommender, ranks, self.split.test, self.decoding, self.accelerator)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
         remarks = [*request.warnings, *self.scheme.warnings(view)]
@@ -133,7 +135,7 @@ class SchemeRun:
         self.seconds_between += sum(cached_seconds)
         self.processor_between = None if cached_seconds else self.processor_between
         if trained is None:
-            raise BenchError(f"the stages of {self.scheme.name} are none; at least one must be yielded")
+            raise BenchError(f"{self.scheme.name} yielded no stage; at least one is needed")
         return stage.value or trained, done
 
     def next_stage(self, stages: Generator[Stage, Any, Any], trained: Trained | None) -> Stage | StopIteration:
@@ -153,9 +155,9 @@ class SchemeRun:
                 self.seconds_between += watch.seconds
                 self.processor_between = total([self.processor_between, watch.processor_seconds])
 
-    def between(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+    def between(self, done: int, total: int, stats: Mapping[str, float]) -> None:
         """How far the scheme is with what it does between stages."""
-        told(self.bar)(done, total, figures)
+        told(self.bar)(done, total, stats)
 
     def start(self, stage: Stage, before: Trained | None) -> Backbone:
         """The backbone that a stage trains: a copy, so that what earlier stages came to stays as it was."""
@@ -176,8 +178,8 @@ class SchemeRun:
         pretrained = backbone.load(name, dropout)
         if pretrained.whole_words is not None and not self.contract.whole_words:
             raise BenchError(
-                f"backbone '{name}' was trained with whole-word embeddings, which this contract leaves out; "
-                "use them with --set whole_words=true, or give another backbone"
+                f"backbone '{name}' was trained with whole-word embeddings, which this contract does not use; "
+                "add --set whole_words=true, or give another backbone"
             )
         if ids.vocabulary.language_model:
             return pretrained
@@ -219,7 +221,7 @@ class SchemeRun:
         return Trained(recommender, validation, self.snapshots(job), number), state
 
     def reporter(self, stage: Stage, bar: Bar) -> Progress:
-        """What a stage's training tells its figures."""
+        """What a stage's training tells its stats."""
         return curves.reporter(self.partial, stage.name, bar, self.accelerator.is_main_process)
 
     def validator(self, recommender: Recommender, bar: Bar) -> Callable[[], float]:

@@ -88,7 +88,7 @@ def _refuse_wording(contract: Contract) -> None:
     if asked and backbone.is_scratch(contract.backbone):
         raise BenchError(
             f"{asked[0]} needs identifiers in a language model's words, but backbone '{contract.backbone}' starts from "
-            "scratch and has none; give a pretrained one and a scheme that uses its words, or leave this out"
+            "scratch and has none; give a pretrained one and a scheme that uses its words, or drop this"
         )
 
 
@@ -134,8 +134,8 @@ def transferred(
     origin = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
     warm = is_warm(split.train.sequences, len(ids))
     item_groups = by_group(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(ITEM_GROUPS)
-    return Outcome(*whole, costs, diagnostics.figures(ids, split.test.items), origin, item_groups)
-    described = diagnostics.figures(ids, split.test.items)
+    return Outcome(*whole, costs, diagnostics.stats(ids, split.test.items), origin, item_groups)
+    described = diagnostics.stats(ids, split.test.items)
     if seconds is not None and request.warnings:
         described["remarks"] = list(request.warnings)
     return Outcome(*whole, costs, described, model, item_groups)

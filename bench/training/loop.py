@@ -199,15 +199,15 @@ class _Run:
         Signals reach processes one by one, and all must stop at one step. They meet where the loss is logged and, if
         steps are slow, every ``MEET_EVERY`` seconds or so: not at every step.
         """
-        step, several, asked = self.state.step, self.job.accelerator.num_processes > 1, False
+        step, multi_process, asked = self.state.step, self.job.accelerator.num_processes > 1, False
         logged = step % LOG_EVERY == 0 or step == self.total
         stats: dict[str, float] = {}
-        if logged or (several and step >= self.next_meeting):
+        if logged or (multi_process and step >= self.next_meeting):
             self.state.training_seconds += self.lap()
             value, asked = self.meet(float(loss.detach()) if logged else 0.0, bool(signals))
             stats = {"loss": self.finite(value)} if logged else {}
         self.log(stats)
-        return asked if several else bool(signals)
+        return asked if multi_process else bool(signals)
 
     def meet(self, loss: float, signaled: bool) -> tuple[float, bool]:
         """The mean loss of all processes and whether one of them got a signal; and when they meet again."""

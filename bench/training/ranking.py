@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline, TrainedBaseline
-from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores, from_slots
+from bench.evaluation.metrics import Ranks, exclusion_mask, from_entries, from_scores
 from bench.model.recommender import Decoding, Recommender
 
-SCORED_AT_ONCE = 1 << 24  # item scores of a baseline held in memory at a time
+SCORED_AT_ONCE = 1 << 24  # item scores of a baseline in memory at a time
 
 
 def evaluate(
@@ -63,7 +63,7 @@ def _ranked(
 ) -> tuple[Ranks, bool]:
     """The ranks of the targets of a few users, and whether every item was ranked."""
     ranked = recommender.rank(part.histories, k, decoding, candidates, part.seen)
-    ranks = from_slots(
+    ranks = from_entries(
         ranked.items,
         ranked.valid,
         part.items,

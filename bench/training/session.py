@@ -58,7 +58,7 @@ class Session:
         """
         examples = self.training if part == "training" else self.held_out
         if not len(examples):
-            raise BenchError("no validation user is left that selects nothing; a mixture needs two or more of them")
+            raise BenchError("a mixture needs two or more validation users that do not select; got none")
         sample = np.random.default_rng([self.seed, 3]).permutation(len(examples))[:count]
         variants = np.full(len(sample), variant)
         prompts = draw_prompts(len(sample), self.recommender.prompts, self.seed, 0)

@@ -40,7 +40,7 @@ SETTINGS = {
 }
 
 
-SEVERAL = ("recbole-pop",)  # under the global-time split, with several targets of a user
+MULTI_TARGET = ("recbole-pop",)  # under the global-time split, with several targets of a user
 EXCLUDING = ("sasrec/bpr", "hgn", "itemknn", "recbole-pop")  # validated without what a user already has
 SHOWN = {"sasrec/bpr": 3, "recbole-pop": 3}  # of up to eight items; others are shown all
 
@@ -103,14 +103,14 @@ def facts(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[dict[str, bool], dict[str, Trained]]:
     """What RecBole lacks when nothing is patched, and every model. SASRec is on real ratings, the others on the toy."""
-    place = tmp_path_factory.mktemp("recbole")
+    root = tmp_path_factory.mktemp("recbole")
     splits, baselines = {}, {}
     for name, settings in SETTINGS.items():
-        folder = place / name.replace("/", "-")
+        folder = root / name.replace("/", "-")
         data = sources.find("ml-100k") if name == "sasrec/ce" else toy
         cap = SHOWN.get(name, 12)
         splits[name] = leave_one_out(data, seed=1, max_history=cap)
-        if name in SEVERAL:
+        if name in MULTI_TARGET:
             begins = np.repeat(np.arange(40) / 5, toy.sequences.lengths)  # users come one after the other
             splits[name] = global_time(replace(toy, times=toy.times + begins), seed=1, max_history=cap)
         folder.mkdir()
@@ -118,12 +118,12 @@ def facts(
         asked = splits[name].validation
         values, offsets = asked.histories.values, asked.histories.offsets
         np.savez(folder / "asked.npz", users=asked.users, values=values, offsets=offsets)
-    folders = [place / name.replace("/", "-") for name in SETTINGS]
+    folders = [root / name.replace("/", "-") for name in SETTINGS]
     script = Path(__file__).with_name("facts.py")
-    command = [sys.executable, str(script), str(place / "answers.json"), *map(str, folders)]
+    command = [sys.executable, str(script), str(root / "answers.json"), *map(str, folders)]
     done = subprocess.run(command, env=started, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads((place / "answers.json").read_text())
+    found = json.loads((root / "answers.json").read_text())
     models = found["models"]
     trained = {
         name: Trained(baselines[name], splits[name], folder, models[folder.name])

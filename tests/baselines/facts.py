@@ -192,20 +192,20 @@ def drops_the_oldest(model: Any) -> bool:
 
 
 def bert4rec(model: Any) -> dict[str, bool]:
-    return {"drops": drops_the_oldest(model), "nan": unmasked(model, mended=False), "mended": unmasked(model, True)}
+    return {"drops": drops_the_oldest(model), "nan": unmasked(model, patched=False), "patched": unmasked(model, True)}
 
 
-def unmasked(model: Any, mended: bool) -> bool:
+def unmasked(model: Any, patched: bool) -> bool:
     """Whether a batch without a masked place has a loss that is no number."""
     from recbole.data.interaction import Interaction
 
-    net, places = model.model, model.model.mask_item_length
+    net, positions = model.model, model.model.mask_item_length
     row = torch.zeros(2, model.width, dtype=torch.long)
     row[:, 0] = 5
-    nothing = torch.zeros(2, places, dtype=torch.long)
+    nothing = torch.zeros(2, positions, dtype=torch.long)
     fields = (net.MASK_ITEM_SEQ, net.POS_ITEMS, net.NEG_ITEMS, net.MASK_INDEX)
     batch = Interaction(dict(zip(fields, (row, nothing, nothing, nothing), strict=True)))
-    loss = shims.masked_loss(net, batch) if mended else net.calculate_loss(batch)
+    loss = shims.masked_loss(net, batch) if patched else net.calculate_loss(batch)
     loss.backward()
     return bool(loss.isnan())
 

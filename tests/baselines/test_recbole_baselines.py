@@ -21,7 +21,7 @@ from recbole_baselines import base
 from bench.runs import subjects
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 Substance = Callable[[Path], dict[str, Any]]
 
 SASREC = [
@@ -46,21 +46,21 @@ class Both:
 def both(
     recbole: None, quick: list[str], started: dict[str, str], bench: Bench, tmp_path_factory: pytest.TempPathFactory
 ) -> Both:
-    place = tmp_path_factory.mktemp("both")
+    root = tmp_path_factory.mktemp("both")
     words = ["run", *SASREC, *quick, "--results"]
-    start = partial(subprocess.Popen, cwd=place, env=started, stderr=subprocess.PIPE, text=True)
+    start = partial(subprocess.Popen, cwd=root, env=started, stderr=subprocess.PIPE, text=True)
     command = [sys.executable, "-m", "bench", *words]
     with start([*command, "one"]) as one, start([*command, "other"]) as other:
-        wait_for_a_checkpoint(place / "other", other)
+        wait_for_a_checkpoint(root / "other", other)
         children = psutil.Process(other.pid).children()
         other.send_signal(signal.SIGINT)
         said, code = other.communicate()[1], other.returncode
-        left, unfinished = [child for child in children if child.is_running()], sorted(place.rglob("latest.pth"))
+        left, unfinished = [child for child in children if child.is_running()], sorted(root.rglob("latest.pth"))
         assert children
         assert one.communicate()[1].splitlines()[-1] == "Now: bench report --results one"
-    assert sorted(path.name for path in place.iterdir()) == ["one", "other"]
-    assert bench(*words, place / "other").code == 0
-    return Both(place / "one", place / "other", said, code, left, unfinished)
+    assert sorted(path.name for path in root.iterdir()) == ["one", "other"]
+    assert bench(*words, root / "other").code == 0
+    return Both(root / "one", root / "other", said, code, left, unfinished)
 
 
 def wait_for_a_checkpoint(results: Path, process: subprocess.Popen[str]) -> None:
@@ -79,16 +79,18 @@ def test_ctrl_c_ends_recbole_and_says_how_to_go_on(both: Both) -> None:
     assert any(path.is_relative_to(both.other) for path in both.unfinished)
 
 
-def test_neither_a_stop_nor_a_run_beside_it_changes_a_result(both: Both, cells: Cells, substance: Substance) -> None:
-    (one,), (other,) = cells(both.one), cells(both.other)
+def test_neither_a_stop_nor_a_run_beside_it_changes_a_result(
+    both: Both, run_folders: RunFolders, substance: Substance
+) -> None:
+    (one,), (other,) = run_folders(both.one), run_folders(both.other)
     assert substance(one) == substance(other)
     assert (one / "log.jsonl").read_text() == (other / "log.jsonl").read_text()
 
 
-def test_a_cell_holds_costs_curve_and_log(both: Both, cells: Cells) -> None:
-    (cell,) = cells(both.one)
-    stored = json.loads((cell / "result.json").read_text())
-    assert sorted(path.name for path in cell.iterdir()) == [
+def test_a_run_holds_costs_curve_and_log(both: Both, run_folders: RunFolders) -> None:
+    (run_folder,) = run_folders(both.one)
+    stored = json.loads((run_folder / "result.json").read_text())
+    assert sorted(path.name for path in run_folder.iterdir()) == [
         "log.jsonl",
         "per_user.parquet",
         "result.json",
@@ -104,11 +106,11 @@ def test_a_cell_holds_costs_curve_and_log(both: Both, cells: Cells) -> None:
     training = stored["training"]
     assert training["epochs"] == 12
     assert training["recbole"] == "1.2.1"
-    assert [json.loads(line) for line in (cell / "log.jsonl").read_text().splitlines()] == [
+    assert [json.loads(line) for line in (run_folder / "log.jsonl").read_text().splitlines()] == [
         {"stage": "train", **point} for point in training["curve"]
     ]
-    assert "epoch 11 training" in (cell / "training.log").read_text()
-    assert "\x1b" not in (cell / "training.log").read_text()
+    assert "epoch 11 training" in (run_folder / "training.log").read_text()
+    assert "\x1b" not in (run_folder / "training.log").read_text()
 
 
 @pytest.mark.usefixtures("recbole")
@@ -123,21 +125,21 @@ def test_what_fails_in_recbole_is_one_line_that_names_the_log(bench: Bench, quic
 
 
 def test_without_recbole_it_is_said_before_anything_runs_and_the_rest_works(
-    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "NEEDED", ("recbole_of_nowhere",))
     said = bench("run", "--baseline", "pop,gru4rec", *quick, "--results", tmp_path)
     assert said.code == 1
     assert (
         "bench: gru4rec runs in RecBole, and recbole_of_nowhere is not installed; pip install 'bench[recbole]', then "
-        "pip install --no-deps recbole==1.2.1, or leave this baseline out"
+        "pip install --no-deps recbole==1.2.1, or drop this baseline"
     ) in said.err
-    assert not cells(tmp_path)
+    assert not run_folders(tmp_path)
     assert bench("run", "--baseline", "pop", *quick, "--results", tmp_path).code == 0
 
 
 def test_without_recbole_all_leaves_its_models_out_by_name(
-    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "NEEDED", ("recbole_of_nowhere",))
     said = bench("run", "--baseline", "all", *quick, "--results", tmp_path)
@@ -147,9 +149,9 @@ def test_without_recbole_all_leaves_its_models_out_by_name(
     named, _, why = left.removeprefix("skipped in 'all' on toy: ").partition(": ")
     assert sorted(named.split(", ")) == sorted(names - {"sasrec"})
     assert why.startswith("runs in RecBole, and recbole_of_nowhere is not installed; pip install ")
-    assert {json.loads((cell / "result.json").read_text())["scheme"]["name"] for cell in cells(tmp_path)} == {
-        *("graph", "markov", "max+1", "max+1-leak", "pop", "random", "repeat")
-    }
+    assert {
+        json.loads((run_folder / "result.json").read_text())["scheme"]["name"] for run_folder in run_folders(tmp_path)
+    } == {*("graph", "markov", "max+1", "max+1-leak", "pop", "random", "repeat")}
     named = bench("run", "--baseline", "all,gru4rec", *quick, "--results", tmp_path)
     assert named.code == 1
     assert named.err.splitlines()[-1].startswith("bench: gru4rec runs in RecBole, and recbole_of_nowhere is not ")

@@ -22,7 +22,7 @@ def padded(histories: list[list[int]], width: int) -> tuple[torch.Tensor, torch.
 
 
 @pytest.mark.parametrize("what", ["numpy names", "trust", "gradients", "arguments", "graphics card", "ml-100k", "ray"])
-def test_recbole_does_not_run_unmended(facts: Facts, what: str) -> None:
+def test_recbole_does_not_run_unpatched(facts: Facts, what: str) -> None:
     assert facts[0][what]
 
 
@@ -38,7 +38,7 @@ def test_bert4rec_still_drops_the_oldest_item(facts: Facts) -> None:
 
 def test_bert4rec_still_divides_by_the_number_of_masked_places(facts: Facts) -> None:
     assert facts[1]["bert4rec"].answers["probe"]["nan"]
-    assert not facts[1]["bert4rec"].answers["probe"]["mended"]
+    assert not facts[1]["bert4rec"].answers["probe"]["patched"]
 
 
 def test_s3rec_still_pretrains_on_rows_padded_on_the_left_and_is_tuned_on_others(facts: Facts) -> None:

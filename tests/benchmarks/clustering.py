@@ -36,8 +36,8 @@ def synthetic(items: int, seed: int = 0) -> TrainView:
     tastes = random.integers(0, interests, (users, 2))[user_rows, random.integers(0, 2, len(user_rows))]
     strays = random.random(len(user_rows)) < 0.1
     tastes[strays] = random.integers(0, interests, int(strays.sum()))
-    place = (items // interests * random.random(len(user_rows)) ** 3).astype(np.int64)
-    values = random.permutation(items)[tastes * (items // interests) + place].astype(np.int32)
+    position = (items // interests * random.random(len(user_rows)) ** 3).astype(np.int64)
+    values = random.permutation(items)[tastes * (items // interests) + position].astype(np.int32)
     table = ItemTable(tuple(map(str, range(items))), {})
     return TrainView("synthetic", table, Sequences(values, np.arange(0, len(values) + 1, PER_USER)), seed)
 

@@ -28,7 +28,7 @@ ROUNDS = 3
 
 
 def ours(recommender: Recommender, histories: Sequences, width: int, normalize: str, size: int) -> list[tuple]:
-    """Our ranking, users sorted by input length: (row numbers, slots) of every batch."""
+    """Our ranking, users sorted by input length: (row numbers, ranked) of every batch."""
     order = np.argsort(recommender.input_lengths(histories), kind="stable")
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     decoding = Decoding(width=width, scoring=Scoring(normalize, length_penalty=1.0))
@@ -46,8 +46,8 @@ def agreement(recommender: Recommender, histories: Sequences, found: list, peer_
     """How many users get the same ten identifiers in the same order, and the largest difference of their scores."""
     codes = {tuple(code[code >= 0].tolist()): item for item, code in enumerate(recommender.labels[0])}
     lists, scores = {}, {}
-    for rows, slots in found:
-        for row, items, score in zip(rows, slots.items, slots.scores, strict=True):
+    for rows, ranked in found:
+        for row, items, score in zip(rows, ranked.items, ranked.scores, strict=True):
             lists[int(row)], scores[int(row)] = items[:top].tolist(), score[:top]
     same, worst, user = 0, 0.0, 0
     end = recommender.ids.vocabulary.eos

@@ -135,7 +135,7 @@ def processor() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, help="where the cells are made; by default a temporary folder")
+    parser.add_argument("--folder", type=Path, help="where the runs are made; by default a temporary folder")
     parser.add_argument("--starts", type=int, default=3, help="of each kind")
     asked = parser.parse_args()
     for name, shape in SHAPES.items():

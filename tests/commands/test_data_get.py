@@ -101,7 +101,7 @@ def test_several_names_a_folder_and_columns(bench: Bench, films: Path, tmp_path:
     [
         ("toyss", "unknown data set to get 'toyss'; did you mean 'toys'? known: beauty, "),
         ("toys beauty --from x", "--from is about one data set; got toys, beauty"),
-        ("toys --from x", "--from 'x' does not exist; needed are reviews_Toys_and_Games_5.json.gz and meta_Toys"),
+        ("toys --from x", "--from 'x' does not exist; expected reviews_Toys_and_Games_5.json.gz and meta_Toys"),
         ("toys --ties ids", "unknown rule for ties 'ids'; did you mean 'id'? known: digest, file, id"),
         ("toys --fields ,", "--fields takes one name or more"),
         ("yelp --accept-licence", "'yelp' must be downloaded by hand: sign Yelp's agreement on its page"),

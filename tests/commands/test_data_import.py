@@ -117,7 +117,7 @@ def test_vectors_from_a_file_run_and_are_named_under_the_table(
     np.save(tmp_path / "v.npy", vectors)
     words = ["--id-scheme", "semantic/rqkmeans", *quick, f"--set=semantic.encoder={tmp_path / 'v.npy'}"]
     said = bench("run", *words, "--set=semantic.codes=8", "--results", tmp_path / "r")
-    assert (said.code, "does not say which item each of its 30 rows is" in said.err) == (1, True)
+    assert (said.code, "does not name the items of its 30 rows" in said.err) == (1, True)
     (tmp_path / "v.ids.txt").write_text("".join(f"i{item:02d}\n" for item in range(30)))
     said = bench("run", *words, "--set=semantic.codes=8", "--results", tmp_path / "r")
     assert said.code == 0, said.err

@@ -18,7 +18,7 @@ from bench.ids import storage
 from bench.runs import subjects
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +30,16 @@ def run(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory
     return results
 
 
-def learnt(cell: Path) -> tuple[Any, ...]:
+def learnt(run_folder: Path) -> tuple[Any, ...]:
     """What identifiers, training and testing came to."""
-    ids, _ = storage.load(cell / "ids.safetensors")
-    training = json.loads((cell / "result.json").read_text())["training"]
-    ranks = pd.read_parquet(cell / "per_user.parquet")
+    ids, _ = storage.load(run_folder / "ids.safetensors")
+    training = json.loads((run_folder / "result.json").read_text())["training"]
+    ranks = pd.read_parquet(run_folder / "per_user.parquet")
     return ids.tokens.tolist(), ids.vocabulary.fingerprint, ids.template, training["curve"], ranks.to_json()
 
 
 def test_codes_written_as_index_json_train_to_the_same_ranks(
-    bench: Bench, run: Path, quick: list[str], cells: Cells, toy_folder: Path, toy: Dataset, tmp_path: Path
+    bench: Bench, run: Path, quick: list[str], run_folders: RunFolders, toy_folder: Path, toy: Dataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "paths.index.json"
     said = bench("ids", "export", "numeric/collaborative", "--dataset", toy_folder, "--out", out, "--results", tmp_path)
@@ -50,29 +50,29 @@ def test_codes_written_as_index_json_train_to_the_same_ranks(
     assert seen == {key: [name(t) for t in ids.code(item)] for item, key in enumerate(toy.items.ids)}
     said = bench("run", "--id-scheme", f"file:{out}", *quick, "--results", tmp_path)
     assert said.code == 0, said.err
-    ours = next(cell for cell in cells(run) if "numeric" in str(cell))
-    assert learnt(cells(tmp_path)[0]) == learnt(ours)
-    assert json.loads((cells(tmp_path)[0] / "result.json").read_text())["scheme"]["name"] == "file/paths"
+    ours = next(run_folder for run_folder in run_folders(run) if "numeric" in str(run_folder))
+    assert learnt(run_folders(tmp_path)[0]) == learnt(ours)
+    assert json.loads((run_folders(tmp_path)[0] / "result.json").read_text())["scheme"]["name"] == "file/paths"
 
 
 @pytest.mark.parametrize("kind", ["folder", "parquet", "exported"])
 def test_a_finished_run_can_be_run_again_from_its_table(
-    bench: Bench, run: Path, quick: list[str], cells: Cells, tmp_path: Path, kind: str
+    bench: Bench, run: Path, quick: list[str], run_folders: RunFolders, tmp_path: Path, kind: str
 ) -> None:
-    cell = next(cell for cell in cells(run) if "textual" in str(cell))
-    source = {"folder": cell, "parquet": cell / "ids.parquet", "exported": tmp_path / "ids.parquet"}[kind]
+    run_folder = next(run_folder for run_folder in run_folders(run) if "textual" in str(run_folder))
+    source = {"folder": run_folder, "parquet": run_folder / "ids.parquet", "exported": tmp_path / "ids.parquet"}[kind]
     if kind == "exported":
-        assert bench("ids", "export", cell, "--out", source).code == 0
+        assert bench("ids", "export", run_folder, "--out", source).code == 0
     said = bench("run", "--id-scheme", f"file:{source}", *quick, "--results", tmp_path / "results")
     assert said.code == 0, said.err
-    assert learnt(cells(tmp_path / "results")[0]) == learnt(cell)
+    assert learnt(run_folders(tmp_path / "results")[0]) == learnt(run_folder)
 
 
-def test_a_file_has_a_row_and_its_content_a_cell(
-    bench: Bench, quick: list[str], cells: Cells, toy: Dataset, tmp_path: Path
+def test_a_file_has_a_row_and_its_content_a_run(
+    bench: Bench, quick: list[str], run_folders: RunFolders, toy: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.sem_ids"
-    seen = {item: [place // 10, place % 10] for place, item in enumerate(toy.items.ids)}
+    seen = {item: [number // 10, number % 10] for number, item in enumerate(toy.items.ids)}
     path.write_text(json.dumps({**seen, "i29": [0, 0], "other": [1, 1]}))
     words = ["run", "--id-scheme", f"file:{path}", *quick, "--set=max_steps=2", "--results", tmp_path]
     said = bench(*words)
@@ -83,23 +83,24 @@ def test_a_file_has_a_row_and_its_content_a_cell(
     ]
     about = [line for line in said.err.splitlines() if line.startswith("file/mine ") and " items " in line]
     assert about[:2] == [f"file/mine on toy, seed 0: {remark}" for remark in remarks]
-    stored = json.loads((cells(tmp_path)[0] / "result.json").read_text())
+    stored = json.loads((run_folders(tmp_path)[0] / "result.json").read_text())
     assert stored["identifiers"]["remarks"] == remarks
     assert np.isclose(stored["identifiers"]["collision_rate"], 2 / 30)
     assert "finished already" in bench(*words).err
     path.write_text(json.dumps(seen))
     assert bench(*words).code == 0
-    assert len(cells(tmp_path)) == 2
+    assert len(run_folders(tmp_path)) == 2
     report = bench("report", "--results", tmp_path, "--json")
     rows = {line["row"] for line in json.loads(report.out) if line["table"] == "quality"}
     contents = [
-        json.loads((cell / "result.json").read_text())["scheme"]["settings"]["content"] for cell in cells(tmp_path)
+        json.loads((run_folder / "result.json").read_text())["scheme"]["settings"]["content"]
+        for run_folder in run_folders(tmp_path)
     ]
     assert rows == {f"file/mine (content={content})" for content in contents}
 
 
 def test_words_as_idgenrec_publishes_them_are_run(
-    bench: Bench, quick: list[str], cells: Cells, toy: Dataset, tmp_path: Path
+    bench: Bench, quick: list[str], run_folders: RunFolders, toy: Dataset, tmp_path: Path
 ) -> None:
     """Its initial identifiers: a header, then an item, a tab and words on each line."""
     path = tmp_path / "toy.textual_ids.tsv"
@@ -108,13 +109,13 @@ def test_words_as_idgenrec_publishes_them_are_run(
     path.write_text("item_id\tidentifier\n" + "".join(lines))
     said = bench("run", "--id-scheme", f"file:{path}", *quick, "--results", tmp_path / "results")
     assert said.code == 0, said.err
-    (cell,) = cells(tmp_path / "results")
-    table = pd.read_parquet(cell / "ids.parquet")
+    (run_folder,) = run_folders(tmp_path / "results")
+    table = pd.read_parquet(run_folder / "ids.parquet")
     assert dict(zip(table["item"], table["identifier"], strict=True)) == published
-    stored = json.loads((cell / "result.json").read_text())
+    stored = json.loads((run_folder / "result.json").read_text())
     assert stored["scheme"]["name"] == "file/toy.textual_ids"
     assert stored["training"]["steps"] == 12
-    assert len(pd.read_parquet(cell / "per_user.parquet")) == len(toy.users)
+    assert len(pd.read_parquet(run_folder / "per_user.parquet")) == len(toy.users)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_a_mistake_is_one_line(bench: Bench, toy_folder: Path, tmp_path: Path, w
 
 
 def test_what_a_file_lacks_stops_a_run_before_it_trains(
-    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path
+    bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path
 ) -> None:
     path = tmp_path / "few.json"
     path.write_text('{"i00": ["<a>"], "i01": ["<b>"]}')
@@ -147,6 +148,6 @@ def test_what_a_file_lacks_stops_a_run_before_it_trains(
     said = bench(*words)
     assert said.code == 1
     assert "bench: 28 of 30 items have no identifier in 'few.json': 'i02', 'i03', 'i04', ...; add them" in said.err
-    assert not cells(tmp_path)
+    assert not run_folders(tmp_path)
     assert bench(*words, "--set=file.missing=counter").code == 0
     assert "unknown setting of file/few 'missin'; did you mean 'missing'?" in bench(*words, "--set=file.missin=x").err

@@ -26,7 +26,7 @@ from bench.runs import subjects
 from bench.runs.matrix import Plan, resolve
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 QUICK = ("semantic.codes=4", "semantic.epochs=4", "semantic.variants=3", "semantic.latent=4", "semantic.hidden=8")
 
 
@@ -66,7 +66,7 @@ def test_the_data_set_may_come_first_as_in_a_run(bench: Bench, toy_folder: Path,
     both = bench("ids", "show", "numeric", "--dataset", toy_folder, "--id-scheme", "textual/title", *words)
     assert both.code == 1
     assert both.err.splitlines()[-1] == (
-        "bench: --id-scheme and --dataset say all there is to show; leave out 'numeric', or one of the two"
+        "bench: --id-scheme and --dataset name all there is to show; drop 'numeric', or one of the two"
     )
 
 
@@ -80,8 +80,8 @@ def test_what_is_shown_is_what_the_scheme_makes(show: Bench, toy_folder: Path, t
         assert isinstance(scheme, IdScheme)
         ids = scheme.fit(split.train)
         assert (found["scheme"], found["dataset"]) == (scheme.name, "toy")
-        figures = diagnostics.figures(ids, split.test.items)
-        assert {name: value for name, value in found["figures"].items() if name != "drift"} == figures
+        stats = diagnostics.stats(ids, split.test.items)
+        assert {name: value for name, value in found["stats"].items() if name != "drift"} == stats
         for item, described in zip((3, 17), found["items"], strict=True):
             assert described["item"] == toy.items.ids[item]
             assert described["text"] == toy.items.text["title"][item]
@@ -89,8 +89,8 @@ def test_what_is_shown_is_what_the_scheme_makes(show: Bench, toy_folder: Path, t
             expected = [(toy.items.ids[o], how["shared"]) for o, how in diagnostics.siblings(ids, item, 5)]
             assert [(other["item"], other["shared"]) for other in described["siblings"]] == expected
             check_nearest(described["nearest"], split.train, item, ids)
-    assert "drift" not in shown[0]["figures"]
-    assert len(shown[1]["figures"]["drift"]["any"]) == 2
+    assert "drift" not in shown[0]["stats"]
+    assert len(shown[1]["stats"]["drift"]["any"]) == 2
 
 
 def test_it_reads_as_tables(show: Bench) -> None:
@@ -112,7 +112,7 @@ def test_several_schemes_stand_side_by_side(show: Bench, monkeypatch: pytest.Mon
     assert "nearest by text, with their cosine: iron robot (" in said.out
     assert "semantic/opq can't name the items of toy: opq learns its rotation from 256 or more items" in said.out
     shown = json.loads(show("all", *(f"--set={line}" for line in QUICK), "--item", "i03", "--json").out)
-    fields = ["scheme", "dataset", "figures", "items", "trained", "problem", "changed"]
+    fields = ["scheme", "dataset", "stats", "items", "trained", "problem", "changed"]
     assert all(list(found) == fields for found in shown)
     assert [found["scheme"] for found in shown if found["problem"]] == ["semantic/opq"]
     keys = ["item", "text", "identifier", "siblings", "nearest"]
@@ -158,7 +158,7 @@ class Turned(Sequential):
 
 
 def test_names_stand_as_they_were_before_training_and_after(
-    show: Bench, bench: Bench, quick: list[str], cells: Cells, tmp_path: Path
+    show: Bench, bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path
 ) -> None:
     scheme, words = tmp_path / "turned.py", ("--item", "i03,i04")
     scheme.write_text(TURNED)
@@ -167,12 +167,12 @@ def test_names_stand_as_they_were_before_training_and_after(
     (never,) = json.loads(show(name, *words, "--json").out)
     assert (never["trained"], never["changed"]) == ([], None)
     assert bench("run", "--id-scheme", name, *quick, "--set=max_steps=1", "--results", tmp_path).code == 0
-    table = pd.read_parquet(cells(tmp_path)[0] / "ids.parquet").set_index("item")
+    table = pd.read_parquet(run_folders(tmp_path)[0] / "ids.parquet").set_index("item")
     rows = [[item, *table.loc[item, ["before", "identifier"]]] for item in ("i03", "i04")]
     assert [before != after for _, before, after in rows] == [True, False]
     lines = [re.split(" {2,}", line.strip()) for line in show(name, *words).out.splitlines()]
-    place = lines.index(["training changed 3 of the identifiers"])
-    assert lines[place + 1 : place + 4] == [["item", "before training", "after training"], *rows]
+    position = lines.index(["training changed 3 of the identifiers"])
+    assert lines[position + 1 : position + 4] == [["item", "before training", "after training"], *rows]
     (shown,) = json.loads(show(name, *words, "--json").out)
     assert ([item["identifier"] for item in shown["trained"]], shown["changed"]) == ([row[2] for row in rows], 3)
     export = ["ids", "export", name, *quick[:2], "--out", tmp_path / "names.parquet", "--results", tmp_path]

@@ -54,16 +54,16 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     folders = {line["name"]: line["folder"] for line in found["datasets"]}
     assert (folders["toys"], folders["beauty"]) == (str(tmp_path), None)
     assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "standard"]
-    (cell,) = found["finished"]
-    assert (Path(cell["folder"]) / "result.json").is_file()
-    assert (cell["model"], cell["problem"]) == (None, None)
+    (run,) = found["finished"]
+    assert (Path(run["folder"]) / "result.json").is_file()
+    assert (run["model"], run["problem"]) == (None, None)
 
 
 @pytest.mark.parametrize(("name", "said"), [("result.json", "is corrupt"), ("per_user.parquet", "is missing beside")])
-def test_a_broken_cell_is_marked(
+def test_a_broken_run_is_marked(
     bench: Bench,
     toy_folder: Path,
-    cells: Callable[[Path], list[Path]],
+    run_folders: Callable[[Path], list[Path]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -72,7 +72,7 @@ def test_a_broken_cell_is_marked(
     monkeypatch.setenv("COLUMNS", "400")
     words = ["--preset", "smoke", "--dataset", toy_folder, "--results", tmp_path]
     assert bench("run", "--baseline", "pop,random", *words).code == 0
-    healthy, lost = cells(tmp_path)
+    healthy, lost = run_folders(tmp_path)
     (lost / name).write_text("{") if name == "result.json" else (lost / name).unlink()
     problem = f"broken: '{lost / name}' {said}"
     listed = bench("ls", "--results", tmp_path)
@@ -98,7 +98,11 @@ def put(site: Path, package: str, source: str, entry_points: str) -> None:
 
 
 def test_what_is_broken_is_shown_and_hurts_nobody_else(
-    bench: Bench, quick: list[str], cells: Callable[[Path], list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    quick: list[str],
+    run_folders: Callable[[Path], list[Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     site = tmp_path / "site"
     site.mkdir()
@@ -132,10 +136,10 @@ def test_what_is_broken_is_shown_and_hurts_nobody_else(
     said = bench("run", "--baseline", "three", *quick, "--results", tmp_path)
     assert (said.code, said.err.count("ZeroDivisionError")) == (1, 1)
     assert bench("run", "--baseline", "pop", *quick, "--results", tmp_path).code == 0
-    assert len(cells(tmp_path)) == 1
+    assert len(run_folders(tmp_path)) == 1
 
 
-def test_unfinished_cells_are_not_listed(tmp_path: Path) -> None:
+def test_unfinished_runs_are_not_listed(tmp_path: Path) -> None:
     for name in ("1", ".2.partial", ".3.old"):
         folder = tmp_path / "runs" / "toys" / "pop@1" / "abc" / name
         folder.mkdir(parents=True)

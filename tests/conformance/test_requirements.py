@@ -63,7 +63,13 @@ def assert_broken(result: CheckResult, found: str, item: str, remedy: str) -> No
             "item 'i00', red car; item 'i01', blue car",
             "`allow_collisions = True`",
         ),
-        ("Long", "length", "40 tokens in an identifier; declared are 32 at most", "'i01', blue", "`max_length = 40`"),
+        (
+            "Long",
+            "length",
+            "40 tokens in an identifier; the declared max_length is 32",
+            "'i01', blue",
+            "`max_length = 40`",
+        ),
         ("Nameless", "vocabulary", "row 100 in an identifier has no token", "item 'i00'", r"Vocabulary\.private"),
         ("Unknown", "vocabulary", "row 2 in an identifier is the unknown token", "item 'i07'", "use tokens"),
         ("Unwritable", "vocabulary", r"can't write '\|' of the template", "", "change the one or the other"),
@@ -102,7 +108,7 @@ def test_a_failure_is_found(fixtures: Make, scheme: str, requirement: str, found
     [
         ("DeclaredTwins", "unique", "passed", "2 of 30 items share an identifier, as declared"),
         ("DeclaredTwins", "round-trip", "passed", "30 identifiers lead to their items, as tokens and as text"),
-        ("DeclaredLong", "length", "passed", "4.2 tokens on average, 40 at most; declared are 40"),
+        ("DeclaredLong", "length", "passed", "4.2 tokens on average, 40 at most; the declared max_length is 40"),
         ("Leak", "blind", "skipped", "the scheme declares leaks = True: it is shown validation and test"),
     ],
 )

@@ -26,13 +26,13 @@ class Told:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.places: list[tuple[int, int | None]] = []
+        self.positions: list[tuple[int, int | None]] = []
 
     def start(self, what: str) -> None:
         pass
 
     def update(self, done: int, total: int | None) -> None:
-        self.places.append((done, total))
+        self.positions.append((done, total))
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -53,7 +53,7 @@ def test_a_file_arrives_whole_and_nothing_else_is_left(web: Any, target: Path) -
     fetch(web.url("file"), target, told, QUICK)
     assert target.read_bytes() == BODY
     assert leftovers(target) == []
-    assert told.places[-1] == (len(BODY), len(BODY))
+    assert told.positions[-1] == (len(BODY), len(BODY))
     assert told.notes == []
 
 

@@ -208,7 +208,7 @@ def test_movielens_is_cut_in_time() -> None:
 )
 def test_a_part_without_users_is_refused(users: list[list[tuple[int, int]]], part: str) -> None:
     with pytest.raises(
-        BenchError, match=f"split=global-temporal leaves nobody to {part} on 'lists': no user has 2 or more"
+        BenchError, match=f"split=global-temporal leaves no user to {part} on 'lists': no user has 2 or more"
     ):
         global_time(dataset_of(users))
 

@@ -194,14 +194,14 @@ def test_pre_split_prefixes_become_histories(tmp_path: Path, cap: int) -> None:
         )
     assert sequences(read([tmp_path]).dataset) == HISTORIES
     put(tmp_path, "Toys.test.inter", "user_id:token\titem_id_list:token_seq\titem_id:token\nu0\t001 002\t003\n")
-    with pytest.raises(BenchError, match="is not the one that other lines tell"):
+    with pytest.raises(BenchError, match="differs from that of other lines"):
         read([tmp_path])
 
 
 @pytest.mark.parametrize("of", ["id_mapping.json", "datamaps.json", "plain.item2id"])
 def test_numbers_become_original_ids_where_a_map_is_named(tmp_path: Path, of: str) -> None:
     items = sorted(TITLES)
-    number = {item: str(place + 1) for place, item in enumerate(items)}
+    number = {item: str(position + 1) for position, item in enumerate(items)}
     numbered = {user: [number[item] for item in held] for user, held in HISTORIES.items()}
     path = put(tmp_path, "sequential_data.txt", lines(*((u, *held) for u, held in numbered.items()), between=" "))
     nested = {"item2id": {"[PAD]": 0, **{k: int(v) for k, v in number.items()}}, "id2item": ["[PAD]", *items]}
@@ -300,7 +300,7 @@ def test_the_core_is_what_is_left_when_nothing_can_be_taken(
 ) -> None:
     left = list(dict.fromkeys(rows))
     while True:
-        users, items = (Counter(row[place] for row in left) for place in (0, 1))
+        users, items = (Counter(row[position] for row in left) for position in (0, 1))
         kept = [row for row in left if users[row[0]] >= k and items[row[1]] >= k]
         if len(kept) == len(left):
             break
@@ -334,13 +334,13 @@ def test_low_ratings_go_only_where_that_is_asked_for(tmp_path: Path) -> None:
     )
     high = read([path], Options(min_rating=4)).dataset
     assert sequences(high) == {"u": ["a", "d"]}
-    assert "2 rows lack a rating of 4 or more: left out" in high.notes
+    assert "2 rows lack a rating of 4 or more: skipped" in high.notes
 
 
 @pytest.mark.parametrize("name", ["timestmp", "eventdate", "timeframe", "Date of purchase"])
 def test_a_column_that_may_be_the_time_is_not_passed_over(tmp_path: Path, name: str) -> None:
     path = put(tmp_path, "x.csv", lines(("user", "item", name), ("u", "a", 9), ("u", "b", 5)))
-    with pytest.raises(BenchError, match=f"is '{name}' meant. Name it with --time, or say --time none"):
+    with pytest.raises(BenchError, match=f"is '{name}' meant. Name it with --time, or use --time none"):
         read([path])
     assert sequences(read([path], Options(Roles(time=name))).dataset) == {"u": ["b", "a"]}
     dataset = read([path], Options(Roles(time="none"))).dataset
@@ -360,7 +360,7 @@ def test_rows_that_lack_something_are_counted(tmp_path: Path) -> None:
     dataset = read([path]).dataset
     assert sequences(dataset) == {"u": ["a", "d"]}
     for what in ("user", "item", "time"):
-        assert f"1 rows lack a {what}: left out" in dataset.notes
+        assert f"1 rows lack a {what}: skipped" in dataset.notes
 
 
 def test_long_stamps_keep_their_order_to_the_end(tmp_path: Path) -> None:
@@ -443,9 +443,9 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
             "x.csv",
             lines(HEADER, ("u", "a", "5/6/2024")),
             {},
-            r"row 1: time '5/6/2024'; needed is a number or an ISO date",
+            r"row 1: time '5/6/2024'; expected a number or an ISO date",
         ),
-        ("x.csv", lines(HEADER, ("u", "a", 1), ("u", "b", "x")), {}, r"row 2: time 'x'; needed is a finite number"),
+        ("x.csv", lines(HEADER, ("u", "a", 1), ("u", "b", "x")), {}, r"row 2: time 'x'; expected a finite number"),
         ("x.csv", lines(HEADER, ("u", "a", NOW), ("u", "b", NOW * 1000)), {}, "the column mixes seconds"),
         ("x.csv", lines(HEADER), {}, "no interaction is left of 0 rows"),
         ("x.csv", lines(HEADER, ("", "a", 1)), {}, "no interaction is left of 1 rows: 1 lack a user"),
@@ -454,7 +454,7 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
         ("x.json", '{"a": 5}', {}, "no interactions found: 'x.json': it is a catalogue"),
         ("x.json", '{"a": [1], "a": [2]}', {}, "has the key 'a' twice"),
         ("x.json", '{"a": [1}', {}, "is not valid JSON"),
-        ("x.json", '{"a": [{"b": 1}]}', {}, "user 'a' must have a list of items"),
+        ("x.json", '{"a": [{"b": 1}]}', {}, "user 'a' must have a flat list of items"),
         ("x.jsonl", '{"user": "u", "item": "a"}\n{"user": \n', {}, r"x\.jsonl, line 2: neither a JSON object nor"),
         ("x.jsonl", '{"user": "u", "item": "a"}\n[1]\n', {}, r"line 2: .*found a list"),
         ("x.parquet", b"PAR1 and nothing", {}, r"x\.parquet' is corrupt"),

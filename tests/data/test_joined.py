@@ -29,7 +29,7 @@ def made(name: str, rows: list[list[int]], items: int, column: str = "title", fi
 
 
 @st.composite
-def several(draw: st.DrawFn) -> list[Dataset]:
+def dataset_lists(draw: st.DrawFn) -> list[Dataset]:
     found = []
     for name in ("a", "b", "c")[: draw(st.integers(2, 3))]:
         items = draw(st.integers(1, 6))
@@ -39,7 +39,7 @@ def several(draw: st.DrawFn) -> list[Dataset]:
     return found
 
 
-@given(several())
+@given(dataset_lists())
 def test_every_user_keeps_its_items_and_no_two_data_sets_share_any(parts: list[Dataset]) -> None:
     joined = join(parts)
     expected, texts = [], []
@@ -64,7 +64,7 @@ def test_every_user_keeps_its_items_and_no_two_data_sets_share_any(parts: list[D
     assert joined.notes == tuple(f"{part.name}: {part.name} is small" for part in parts)
 
 
-@given(several(), st.integers(1, 4), st.booleans())
+@given(dataset_lists(), st.integers(1, 4), st.booleans())
 def test_a_split_of_the_whole_is_on_each_part_the_split_of_the_part(
     parts: list[Dataset], cap: int, shown: bool
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_split_of_the_whole_is_on_each_part_the_split_of_the_part(
         assert plain(restricted(whole, part, at)) == plain(leave_one_out(part, 3, cap, shown))
 
 
-@given(several())
+@given(dataset_lists())
 def test_histories_of_a_part_stay_owned_by_users_of_the_whole(parts: list[Dataset]) -> None:
     joined = join(parts)
     whole = leave_one_out(joined)
@@ -104,8 +104,8 @@ def plain(split: Split) -> list[object]:
 
 def dated(name: str, first_day: float, apart: float, item: int) -> Dataset:
     """Five users with ten interactions each, one after the other; the users begin ``apart``."""
-    found = made(name, [[place % 4 for place in range(10)] for _ in range(5)], 4, first=item)
-    times = [first_day + user * apart + place for user in range(5) for place in range(10)]
+    found = made(name, [[position % 4 for position in range(10)] for _ in range(5)], 4, first=item)
+    times = [first_day + user * apart + position for user in range(5) for position in range(10)]
     return replace(found, times=np.array(times))
 
 
@@ -152,7 +152,7 @@ def test_one_name_twice_is_refused() -> None:
     datasets = [made(name, [[0, 1, 0]], 2, first=first) for name, first in [("a", 0), ("b", 9), ("a", 20)]]
     with pytest.raises(BenchError) as caught:
         join(datasets)
-    assert str(caught.value) == "'a+b+a' joins 'a' to itself; every data set of a joined one needs another name"
+    assert str(caught.value) == "'a+b+a' joins 'a' to itself; join data sets of different names"
 
 
 def test_an_id_that_looks_like_a_name_and_an_id_is_refused() -> None:

@@ -14,7 +14,7 @@ from bench.contract import CUTOFFS
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.evaluation import metrics
-from bench.evaluation.metrics import Ranks, from_scores, from_slots, hit, ndcg, reciprocal_rank
+from bench.evaluation.metrics import Ranks, from_entries, from_scores, hit, ndcg, reciprocal_rank
 
 USERS, ITEMS = 300, 60
 
@@ -59,7 +59,7 @@ def test_summary_names_mrr_only_for_complete_rankings() -> None:
 
 
 def test_no_users_is_an_error() -> None:
-    with pytest.raises(BenchError, match="no users"):
+    with pytest.raises(BenchError, match="at least one evaluated user"):
         metrics.summarize(np.empty(0))
 
 
@@ -96,25 +96,25 @@ def test_scores_rank_as_a_pessimistic_sort(seed: int, exclude: bool) -> None:
         assert found == (order.index(targets[user]) + 1 if targets[user] in order else np.inf)
 
 
-def slot_oracle(
+def entry_oracle(
     items: np.ndarray, valid: np.ndarray, target: int, groups: np.ndarray, seen: frozenset[int] = frozenset()
 ) -> tuple[float, float, list[list[int]]]:
-    """One user: code rank, strict rank and the catalogue items behind each valid slot, but for those seen."""
-    slots = [
+    """One user: code rank, strict rank and the catalogue items behind each valid entry, but for those seen."""
+    entries = [
         [item for item in range(len(groups)) if groups[item] == groups[shown] and item not in seen]
         for shown, ok in zip(items, valid, strict=True)
         if ok
     ]
-    slots = [slot for slot in slots if slot]
+    entries = [entry for entry in entries if entry]
     before = 0
-    for place, members in enumerate(slots, start=1):
+    for position, members in enumerate(entries, start=1):
         if target in members:
-            return place, before + len(members), slots
+            return position, before + len(members), entries
         before += len(members)
-    return math.inf, math.inf, slots
+    return math.inf, math.inf, entries
 
 
-def random_slots(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def random_entries(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Lists of distinct identifiers, partly invalid (with -1 for the item), over a catalogue with collisions."""
     random = np.random.default_rng(seed)
     groups = np.unique(random.integers(0, 8, 12), return_inverse=True)[1]
@@ -128,11 +128,11 @@ def random_slots(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=80, deadline=None)
-def test_slots_equal_the_plain_reading(seed: int) -> None:
-    items, valid, targets, groups = random_slots(seed)
-    ranks = from_slots(items, valid, targets, groups)
+def test_entries_equal_the_plain_reading(seed: int) -> None:
+    items, valid, targets, groups = random_entries(seed)
+    ranks = from_entries(items, valid, targets, groups)
     for user, target in enumerate(targets):
-        code_rank, strict, _ = slot_oracle(items[user], valid[user], target, groups)
+        code_rank, strict, _ = entry_oracle(items[user], valid[user], target, groups)
         assert ranks.optimistic[user] == code_rank
         assert ranks.strict[user] == strict
         assert ranks.group_size[user] == (groups == groups[target]).sum()
@@ -140,39 +140,39 @@ def test_slots_equal_the_plain_reading(seed: int) -> None:
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=80, deadline=None)
-def test_slots_without_excluded_items_equal_the_plain_reading(seed: int) -> None:
-    items, valid, targets, groups = random_slots(seed)
+def test_entries_without_excluded_items_equal_the_plain_reading(seed: int) -> None:
+    items, valid, targets, groups = random_entries(seed)
     random = np.random.default_rng(seed)
     excluded = Sequences.from_rows([random.integers(0, 12, random.integers(0, 9)) for _ in targets])
-    ranks = from_slots(items, valid, targets, groups, excluded=excluded)
+    ranks = from_entries(items, valid, targets, groups, excluded=excluded)
     for user, target in enumerate(targets):
         seen = frozenset(excluded[user].tolist())
-        code_rank, strict, _ = slot_oracle(items[user], valid[user], target, groups, seen)
+        code_rank, strict, _ = entry_oracle(items[user], valid[user], target, groups, seen)
         assert (ranks.optimistic[user], ranks.strict[user]) == (code_rank, strict)
         others = [item for item in range(12) if groups[item] == groups[target] and item not in seen | {int(target)}]
         assert ranks.group_size[user] == len(others) + 1
 
 
-def test_a_partner_in_the_slot_brings_no_excluded_target_back() -> None:
+def test_a_partner_in_the_entry_brings_no_excluded_target_back() -> None:
     """Items 0 and 1 share an identifier: who has item 0 and is asked for it gets no more than if each had its own."""
     items, valid, seen = np.array([[3, 0, 2]]), np.ones((1, 3), bool), Sequences.from_rows([[0, 6]])
     groups = np.array([0, 0, 1, 2, 3, 4, 5])
-    assert from_slots(items, valid, np.array([0]), groups, excluded=seen).strict.tolist() == [np.inf]
-    assert from_slots(items, valid, np.array([0]), np.arange(7), excluded=seen).strict.tolist() == [np.inf]
-    partner = from_slots(items, valid, np.array([1]), groups, excluded=seen)
+    assert from_entries(items, valid, np.array([0]), groups, excluded=seen).strict.tolist() == [np.inf]
+    assert from_entries(items, valid, np.array([0]), np.arange(7), excluded=seen).strict.tolist() == [np.inf]
+    partner = from_entries(items, valid, np.array([1]), groups, excluded=seen)
     assert (partner.strict.tolist(), partner.group_size.tolist()) == ([2], [1])
-    behind = from_slots(items, valid, np.array([2]), groups, excluded=seen)
+    behind = from_entries(items, valid, np.array([2]), groups, excluded=seen)
     assert behind.strict.tolist() == behind.optimistic.tolist() == [3]
 
 
 def test_expected_metrics_equal_the_mean_over_all_draws() -> None:
-    """Every slot shows one of its items: enumerate which one of the target's slot it is."""
+    """Every entry shows one of its items: enumerate which one of the target's entry it is."""
     for seed in range(20):
-        items, valid, targets, groups = random_slots(seed)
-        found = metrics.summaries(from_slots(items, valid, targets, groups), complete=False)["expected"]
+        items, valid, targets, groups = random_entries(seed)
+        found = metrics.summaries(from_entries(items, valid, targets, groups), complete=False)["expected"]
         outcomes = []
         for user, target in enumerate(targets):
-            code_rank, _, _ = slot_oracle(items[user], valid[user], target, groups)
+            code_rank, _, _ = entry_oracle(items[user], valid[user], target, groups)
             members = [item for item in range(len(groups)) if groups[item] == groups[target]]
             outcomes.append([code_rank if shown == target else math.inf for shown in members])
         for k in CUTOFFS:
@@ -182,9 +182,9 @@ def test_expected_metrics_equal_the_mean_over_all_draws() -> None:
 
 def test_readings_agree_without_collisions_and_are_ordered_with_them() -> None:
     items, valid = np.array([[2, 0, 1], [3, 1, 0]]), np.ones((2, 3), bool)
-    alone = metrics.summaries(from_slots(items, valid, np.array([0, 1]), np.arange(4)), complete=False)
+    alone = metrics.summaries(from_entries(items, valid, np.array([0, 1]), np.arange(4)), complete=False)
     assert alone["strict"] == alone["optimistic"] == alone["expected"]
-    shared = metrics.summaries(from_slots(items, valid, np.array([0, 1]), np.array([0, 1, 2, 0])), complete=False)
+    shared = metrics.summaries(from_entries(items, valid, np.array([0, 1]), np.array([0, 1, 2, 0])), complete=False)
     assert shared["strict"]["ndcg@5"] < shared["optimistic"]["ndcg@5"]
     assert shared["expected"]["ndcg@5"] < shared["optimistic"]["ndcg@5"]
 
@@ -196,17 +196,17 @@ def test_join_keeps_users_in_order() -> None:
     assert len(joined) == 3
 
 
-def test_slots_of_one_score_count_against_the_target() -> None:
+def test_entries_of_one_score_count_against_the_target() -> None:
     """A decoder orders ties somehow, for example by identifier: a scheme must not be able to gain by it."""
     items, valid, scores = np.tile(np.arange(5), (3, 1)), np.ones((3, 5), bool), np.array([[0.0, -1, -1, -1, -2]] * 3)
-    ranks = from_slots(items, valid, np.array([0, 1, 4]), np.arange(5), scores)
+    ranks = from_entries(items, valid, np.array([0, 1, 4]), np.arange(5), scores)
     assert ranks.code_rank.tolist() == ranks.strict.tolist() == [1, 4, 5]
-    constant = from_slots(items, valid, np.array([0, 1, 4]), np.arange(5), np.zeros((3, 5)))
+    constant = from_entries(items, valid, np.array([0, 1, 4]), np.arange(5), np.zeros((3, 5)))
     assert constant.strict.tolist() == from_scores(np.zeros((3, 5)), np.array([0, 1, 4])).strict.tolist() == [5, 5, 5]
 
 
-def test_tied_slots_bring_all_their_items() -> None:
+def test_tied_entries_bring_all_their_items() -> None:
     groups = np.array([0, 0, 1, 2, 2, 2])
     items, scores = np.array([[2, 0, 3]]), np.array([[1.0, 0.5, 0.5]])
-    ranks = from_slots(items, np.ones((1, 3), bool), np.array([1]), groups, scores)
+    ranks = from_entries(items, np.ones((1, 3), bool), np.array([1]), groups, scores)
     assert (ranks.code_rank[0], ranks.strict[0]) == (3, 6)

@@ -15,7 +15,7 @@ from sklearn.metrics import ndcg_score
 from bench.contract import CUTOFFS
 from bench.data.dataset import Sequences
 from bench.evaluation import multi_target
-from bench.evaluation.metrics import Ranks, from_scores, from_slots, per_user, summaries
+from bench.evaluation.metrics import Ranks, from_entries, from_scores, per_user, summaries
 
 ITEMS = 40
 
@@ -59,8 +59,8 @@ def test_by_hand() -> None:
 def test_one_target_each_is_what_it_always_was() -> None:
     """Bit by bit: leave-one-out figures may not move."""
     random = np.random.default_rng(1)
-    places = np.where(random.random(200) < 0.6, random.integers(1, 25, 200), np.inf)
-    alone = Ranks(places, np.where(np.isfinite(places), places + 2, 0).astype(int), random.integers(1, 4, 200))
+    positions = np.where(random.random(200) < 0.6, random.integers(1, 25, 200), np.inf)
+    alone = Ranks(positions, np.where(np.isfinite(positions), positions + 2, 0).astype(int), random.integers(1, 4, 200))
     owned = alone.of(np.arange(200), np.arange(200))
     assert owned.strict.tolist() == alone.strict.tolist()
     for complete in (False, True):
@@ -96,13 +96,13 @@ def tied_lists(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     return np.where(valid, items, -1), valid, scores, targets, np.repeat(np.arange(users), counts), groups
 
 
-Slot = list[int]
+Entry = list[int]
 
 
-def slots_of(
+def entries_of(
     items: np.ndarray, valid: np.ndarray, scores: np.ndarray, wanted: set[int], groups: np.ndarray, had: set[int]
-) -> list[Slot]:
-    """A user's slots as lists of items; of equal scores those first that are less likely to show a target."""
+) -> list[Entry]:
+    """A user's entries as lists of items; of equal scores those first that are less likely to show a target."""
     seen = [
         (-score, [item for item in range(len(groups)) if groups[item] == groups[shown] and item not in had])
         for shown, ok, score in zip(items, valid, scores, strict=True)
@@ -110,13 +110,13 @@ def slots_of(
     ]
     seen = [pair for pair in seen if pair[1]]
     seen.sort(key=lambda pair: (pair[0], len(wanted & set(pair[1])) / len(pair[1])))
-    return [slot for _, slot in seen]
+    return [entry for _, entry in seen]
 
 
 def strict_list(
     items: np.ndarray, valid: np.ndarray, scores: np.ndarray, wanted: set[int], groups: np.ndarray, had: set[int]
-) -> Slot:
-    """All items of all slots; of one slot, or of slots of one score, the targets last."""
+) -> Entry:
+    """All items of all entries; of one entry, or of entries of one score, the targets last."""
     seen = [
         (-score, item in wanted, item)
         for shown, ok, score in zip(items, valid, scores, strict=True)
@@ -131,7 +131,7 @@ def plain(listed: list[int | None], wanted: set[int], name: str) -> float:
     """A metric of one list, by counting."""
     kind, _, cutoff = name.partition("@")
     k = int(cutoff)
-    ranks = [place for place, item in enumerate(listed, start=1) if item in wanted and place <= k]
+    ranks = [position for position, item in enumerate(listed, start=1) if item in wanted and position <= k]
     if kind == "hit":
         return float(bool(ranks))
     if kind == "recall":
@@ -140,7 +140,7 @@ def plain(listed: list[int | None], wanted: set[int], name: str) -> float:
         return len(ranks) / k
     if kind == "mrr":
         return 1 / ranks[0] if ranks else 0.0
-    ideal = sum(1 / math.log2(place + 1) for place in range(1, min(len(wanted), k) + 1))
+    ideal = sum(1 / math.log2(position + 1) for position in range(1, min(len(wanted), k) + 1))
     return sum(1 / math.log2(rank + 1) for rank in ranks) / ideal
 
 
@@ -155,11 +155,11 @@ def readings_by_hand(seed: int, excluded: Sequences) -> dict[str, dict[str, floa
     for user in range(len(items)):
         wanted = set(targets[rows == user].tolist())
         mine = items[user], valid[user], scores[user], wanted, groups, set(excluded[user].tolist())
-        slots = slots_of(*mine)
+        entries = entries_of(*mine)
         lists: dict[str, list[list[int | None]]] = {
             "strict": [list(strict_list(*mine))],
-            "optimistic": [[item for slot in slots for item in sorted(wanted & set(slot)) or [None]]],
-            "expected": [list(shown) for shown in itertools.product(*slots)],
+            "optimistic": [[item for entry in entries for item in sorted(wanted & set(entry)) or [None]]],
+            "expected": [list(shown) for shown in itertools.product(*entries)],
         }
         for reading, outcomes in lists.items():
             for name in NAMES:
@@ -171,13 +171,13 @@ def readings_by_hand(seed: int, excluded: Sequences) -> dict[str, dict[str, floa
 @given(st.integers(0, 100_000), st.integers(0, 7))
 @settings(max_examples=90, deadline=None)
 def test_readings_equal_lists_written_out(seed: int, had: int) -> None:
-    """Strict puts a user's targets last in their slots, optimistic shows all targets of a slot and nothing else,
-    expected is the mean over every way in which each slot shows one of its items. Items that a user had are in none.
+    """Strict puts a user's targets last in their entries, optimistic shows all targets of an entry and nothing else,
+    expected is the mean over every way in which each entry shows one of its items. Items that a user had are in none.
     """
     items, valid, scores, targets, rows, groups = tied_lists(seed)
     excluded = Sequences.from_rows(np.random.default_rng(seed).integers(0, 11, (4, had)))
     without = excluded if had else None
-    ranks = from_slots(items, valid, targets, groups, scores, rows, excluded=without).of(rows, groups[targets])
+    ranks = from_entries(items, valid, targets, groups, scores, rows, excluded=without).of(rows, groups[targets])
     found = summaries(ranks, complete=False)
     for reading, expected in readings_by_hand(seed, excluded).items():
         assert found[reading] == pytest.approx(expected), reading
@@ -210,10 +210,10 @@ def test_a_constant_score_never_looks_good() -> None:
     assert summaries(ranks, complete=True)["strict"]["ndcg@20"] == 0
 
 
-def test_only_candidates_fill_a_slot() -> None:
-    """Items 0, 1 and 2 share a slot; where 1 is no candidate, the slot holds two, and 1 is not retrieved."""
+def test_only_candidates_fill_an_entry() -> None:
+    """Items 0, 1 and 2 share an entry; where 1 is no candidate, the entry holds two, and 1 is not retrieved."""
     groups, candidates = np.array([0, 0, 0, 1]), np.array([True, False, True, True])
     items, valid, rows = np.array([[0, 3]]), np.ones((1, 2), bool), np.zeros(3, int)
-    ranks = from_slots(items, valid, np.array([2, 3, 1]), groups, None, rows, candidates)
+    ranks = from_entries(items, valid, np.array([2, 3, 1]), groups, None, rows, candidates)
     assert ranks.strict.tolist() == [2, 3, math.inf]
     assert ranks.group_size[:2].tolist() == [2, 1]

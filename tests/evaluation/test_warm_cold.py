@@ -60,7 +60,7 @@ def test_every_user_is_decoded_once_and_ranks_are_those_of_the_slow_way(
     exclude_history: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One user at a time: the items of the slots that are candidates, the user's targets last within a slot; and
+    """One user at a time: the items of the entries that are candidates, the user's targets last within an entry; and
     nothing that the user ever had, shown or not, where that is excluded.
     """
     monkeypatch.setattr(ranking, "users_at_once", lambda _: 5)
@@ -72,8 +72,8 @@ def test_every_user_is_decoded_once_and_ranks_are_those_of_the_slow_way(
     mask = None if kind == "all" else candidates
     ranks, _ = evaluate(recommender, targets, decoding, 20, Accelerator(), asked.append, mask)
     assert sum(asked) == len(targets) < len(targets.items)
-    slots = 20 if decoder == "beam" else len(warm)
-    wanted, plain = (len(warm), Decoding("exact")) if exclude_history else (slots, decoding)
+    k = 20 if decoder == "beam" else len(warm)
+    wanted, plain = (len(warm), Decoding("exact")) if exclude_history else (k, decoding)
     found = ranks.strict
     for row in range(len(targets)):
         alone = recommender.rank(targets.histories.rows(np.array([row])), wanted, plain, mask)
@@ -82,7 +82,7 @@ def test_every_user_is_decoded_once_and_ranks_are_those_of_the_slow_way(
         kept = [item for item in np.flatnonzero(candidates).tolist() if item not in seen]
         filled = [[other for other in kept if groups[other] == groups[item]] for item in alone.items[0][alone.valid[0]]]
         listed = []
-        for members in [slot for slot in filled if slot][:slots]:
+        for members in [entry for entry in filled if entry][:k]:
             listed += sorted(members, key=lambda item: item in mine)
         expected = [listed.index(item) + 1 if item in listed else np.inf for item in mine]
         assert sorted(found[targets.user_rows == row]) == sorted(expected)

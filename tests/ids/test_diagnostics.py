@@ -1,4 +1,4 @@
-"""The figures of identifiers against counts over lists."""
+"""Statistics of identifiers against counts over lists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.ids.diagnostics import by_position, drift, figures, nearest, siblings
+from bench.ids.diagnostics import by_position, drift, nearest, siblings, stats
 from bench.ids.identifiers import TokenIds
 from bench.vocabulary import Vocabulary
 
@@ -21,7 +21,7 @@ CODES = st.lists(st.lists(st.integers(3, 6), min_size=1, max_size=3), min_size=1
 @given(CODES, st.data())
 def test_figures_are_the_counts(codes: list[list[int]], data: st.DataObject) -> None:
     tested = data.draw(st.lists(st.integers(0, len(codes) - 1), min_size=1, max_size=20))
-    found = figures(TokenIds.from_lists(codes, VOCABULARY), np.array(tested, np.int32))
+    found = stats(TokenIds.from_lists(codes, VOCABULARY), np.array(tested, np.int32))
     ragged = len({len(code) for code in codes}) > 1
     lengths = [len(code) + ragged for code in codes]
     group = [codes.count(code) for code in codes]
@@ -37,34 +37,34 @@ def test_figures_are_the_counts(codes: list[list[int]], data: st.DataObject) -> 
 
 def test_collisions_weigh_as_often_as_they_are_tested() -> None:
     ids = TokenIds.from_lists([[3, 4], [3, 4], [5, 5], [6, 6]], VOCABULARY)
-    found = figures(ids, np.array([0, 2, 2, 2], np.int32))
+    found = stats(ids, np.array([0, 2, 2, 2], np.int32))
     assert (found["collision_rate"], found["collision_rate_test"], found["largest_group"]) == (0.5, 0.25, 2)
 
 
 def test_the_end_counts_only_where_it_is_written() -> None:
     tested = np.array([0], np.int32)
-    fixed = figures(TokenIds.from_lists([[3, 4], [5, 6]], VOCABULARY), tested)
-    ragged = figures(TokenIds.from_lists([[3, 4], [5]], VOCABULARY), tested)
+    fixed = stats(TokenIds.from_lists([[3, 4], [5, 6]], VOCABULARY), tested)
+    ragged = stats(TokenIds.from_lists([[3, 4], [5]], VOCABULARY), tested)
     assert (fixed["tokens_mean"], fixed["tokens_max"]) == (2, 2)
     assert (ragged["tokens_mean"], ragged["tokens_max"]) == (2.5, 3)
 
 
 def test_a_prefix_is_no_collision() -> None:
-    found = figures(TokenIds.from_lists([[3], [3, 4]], VOCABULARY), np.array([0, 1], np.int32))
+    found = stats(TokenIds.from_lists([[3], [3, 4]], VOCABULARY), np.array([0, 1], np.int32))
     assert (found["collision_rate"], found["largest_group"]) == (0.0, 1)
 
 
 @given(CODES)
 def test_places_are_counts_over_lists(codes: list[list[int]]) -> None:
     found = by_position(TokenIds.from_lists(codes, VOCABULARY))
-    for place in range(max(map(len, codes))):
-        there = [code[place] for code in codes if len(code) > place]
+    for position in range(max(map(len, codes))):
+        there = [code[position] for code in codes if len(code) > position]
         shares = [there.count(token) / len(there) for token in set(there)]
-        prefixes = [tuple(code[: place + 1]) for code in codes]
-        assert found["distinct_tokens"][place] == len(shares)
-        assert found["entropy_bits"][place] == pytest.approx(-sum(share * math.log2(share) for share in shares))
+        prefixes = [tuple(code[: position + 1]) for code in codes]
+        assert found["distinct_tokens"][position] == len(shares)
+        assert found["entropy_bits"][position] == pytest.approx(-sum(share * math.log2(share) for share in shares))
         alike = sum(prefixes.count(prefix) > 1 for prefix in prefixes) / len(codes)
-        assert found["shared_prefix"][place] == pytest.approx(alike)
+        assert found["shared_prefix"][position] == pytest.approx(alike)
     assert "codebook_use" not in found
 
 

@@ -68,7 +68,7 @@ def test_every_item_has_its_own_row_in_whatever_order_they_come(
     found = bound(str(path), items)
     assert found.vectors.tolist() == [vectors[int(item)].tolist() for item in items.ids]
     assert found.known.all()
-    assert found.remarks[1:] == (f"1 rows of '{path.name}' are of no item of the catalogue: left out",)
+    assert found.warnings[1:] == (f"1 rows of '{path.name}' are of no item of the catalogue: skipped",)
 
 
 @pytest.mark.parametrize("listed", [".ids.txt", ".ids.json", ".item2id", ".items.txt"])
@@ -80,16 +80,14 @@ def test_every_list_beside_it_names_the_rows(tmp_path: Path, listed: str) -> Non
 def test_the_item_table_beside_it_does_not_name_the_rows(tmp_path: Path) -> None:
     """Its order is that of a data set's files, and vectors come in the order of whoever made them."""
     path = write(tmp_path, "npy", ["c", "a", "b"], VECTORS[[2, 0, 1]], ".item")
-    assert "does not say which item each of its 3 rows is" in refused(path)
+    assert "does not name the items of its 3 rows" in refused(path)
 
 
 def test_rows_that_nobody_names_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", VECTORS)
-    assert re.search(
-        r"does not say which item each of its 3 rows is, .* put NAME\.ids\.txt", refused(tmp_path / "v.npy")
-    )
+    assert re.search(r"does not name the items of its 3 rows, .* put NAME\.ids\.txt", refused(tmp_path / "v.npy"))
     save_file({"x": VECTORS}, tmp_path / "w.safetensors")
-    assert "does not say which item each of its 3 rows is" in refused(tmp_path / "w.safetensors")
+    assert "does not name the items of its 3 rows" in refused(tmp_path / "w.safetensors")
     (tmp_path / "v.ids.txt").write_text("a\nb\n")
     assert "has 3 rows, but" in refused(tmp_path / "v.npy")
     (tmp_path / "v.ids.txt").unlink()

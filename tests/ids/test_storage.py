@@ -1,4 +1,4 @@
-"""Identifiers on disk: they come back as they were, equal ones are equal bytes, and damage is noticed."""
+"""Identifiers on disk: they come back as they were, equal ones are equal bytes, and corruption is noticed."""
 
 from __future__ import annotations
 
@@ -134,19 +134,19 @@ def test_other_identifiers_replace_the_file_whole(tmp_path: Path) -> None:
     equal(storage.load(path)[0], ids_of([[4]]))
 
 
-def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
+def test_corruption_is_named_wherever_it_is(tmp_path: Path) -> None:
     path = tmp_path / "ids"
     storage.save(ids_of([[3, 4], [5, 6]]), path, NOTES)
     whole = path.read_bytes()
     for size in (0, 7, 50, len(whole) - 1):
         path.write_bytes(whole[:size])
         assert "is corrupt" in message(path)
-    for place in range(0, len(whole), 5):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for position in range(0, len(whole), 5):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         assert "is corrupt" in message(path)
 
 
-def test_what_may_not_be_read_is_not_called_damaged(tmp_path: Path, forbidden: Forbidden) -> None:
+def test_what_may_not_be_read_is_not_called_corrupt(tmp_path: Path, forbidden: Forbidden) -> None:
     path = tmp_path / "ids"
     storage.save(ids_of([[3, 4], [5, 6]]), path, NOTES)
     with forbidden(path):

@@ -114,12 +114,12 @@ def test_dimensions_are_counted_from_none() -> None:
 def weighted(texts: list[str]) -> NDArray[np.float64]:
     """tf-idf by hand: (1 + ln tf) (1 + ln (1 + n) / (1 + df)), of length 1; columns by word."""
     words = [Counter(re.findall(r"\w+", line.lower())) for line in texts]
-    places = {word: place for place, word in enumerate(sorted({word for line in words for word in line}))}
-    found = np.zeros((len(texts), len(places)))
+    positions = {word: position for position, word in enumerate(sorted({word for line in words for word in line}))}
+    found = np.zeros((len(texts), len(positions)))
     for row, line in enumerate(words):
         for word, count in line.items():
             having = sum(word in other for other in words)
-            found[row, places[word]] = (1 + math.log(count)) * (1 + math.log((1 + len(texts)) / (1 + having)))
+            found[row, positions[word]] = (1 + math.log(count)) * (1 + math.log((1 + len(texts)) / (1 + having)))
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
 
@@ -305,7 +305,7 @@ def test_without_a_cache_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     assert os.listdir(tmp_path) == ["cache"]
 
 
-def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
+def test_corruption_is_named_wherever_it_is(tmp_path: Path) -> None:
     train = view(TITLES, tmp_path)
     embed(train, FEW)
     (path,) = kept(tmp_path)
@@ -314,8 +314,8 @@ def test_damage_is_named_wherever_it_is(tmp_path: Path) -> None:
     for size in (0, 7, 200, len(whole) - 1):
         path.write_bytes(whole[:size])
         assert re.fullmatch(named, refused(lambda: embed(train, FEW)))
-    for place in range(0, len(whole), 5):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for position in range(0, len(whole), 5):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         assert re.fullmatch(named, refused(lambda: embed(train, FEW)))
     path.unlink()
     embed(train, FEW)

@@ -173,7 +173,7 @@ def test_vectors_of_another_version_of_the_library_are_not_taken(
 
 
 @pytest.mark.parametrize("corrupt", ["model.safetensors", "modules.json", "config.json"])
-def test_a_damaged_model_is_one_line(model: Path, tmp_path: Path, corrupt: str) -> None:
+def test_a_corrupt_model_is_one_line(model: Path, tmp_path: Path, corrupt: str) -> None:
     folder = shutil.copytree(model, tmp_path / "model")
     (folder / corrupt).write_bytes(b"{")
     found = refused(lambda: embed(view(TITLES), TextSettings(encoder=str(folder))))

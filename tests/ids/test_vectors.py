@@ -69,7 +69,7 @@ def test_the_table_counts_vectors() -> None:
 
 
 def test_figures_are_counts() -> None:
-    assert diagnostics.figures(IDS, np.array([1, 1, 2], np.int32)) == {
+    assert diagnostics.stats(IDS, np.array([1, 1, 2], np.int32)) == {
         "tokens_mean": 3.75,
         "tokens_max": 4,
         "vocabulary": 4,

@@ -84,7 +84,7 @@ class Oracle:
         return (logits - logits[sorted(over[self.scoring.normalize])].logsumexp(0)).tolist()
 
     def final(self, code: Code) -> float:
-        total = sum(self.next(code[:place])[token] for place, token in enumerate(code))
+        total = sum(self.next(code[:position])[token] for position, token in enumerate(code))
         return total / len(code) ** self.scoring.length_penalty
 
     def ranking(self, excluded: Sequence[int] = ()) -> list[tuple[float, int]]:
@@ -95,7 +95,7 @@ class Oracle:
     def beam(self, width: int, slots: int, excluded: Sequence[int] = ()) -> list[tuple[float, int]]:
         """What ``beam_search`` promises, with lists, and without ever stopping early."""
         codes = {code: leaf for leaf, code in enumerate(self.codes) if leaf not in excluded}
-        prefixes = {code[:place] for code in codes for place in range(1, len(code) + 1)}
+        prefixes = {code[:position] for code in codes for position in range(1, len(code) + 1)}
         alive: list[tuple[float, Code]] = [(0.0, ())]
         done: list[tuple[float, int]] = []
         while alive:
@@ -162,8 +162,8 @@ def generate(peer: T5ForConditionalGeneration, ids: TokenIds, width: int, early:
     """Transformers' beams under the same constraint: ``[users, width, 1 + length]`` and their scores."""
     following: dict[Code, set[int]] = {}
     for code in leaves_of(ids):
-        for place, token in enumerate(code):
-            following.setdefault(code[:place], set()).add(token)
+        for position, token in enumerate(code):
+            following.setdefault(code[:position], set()).add(token)
 
     def allowed(_: int, prefix: Tensor) -> list[int]:
         return sorted(following.get(tuple(prefix.tolist()[1:]), {VOCABULARY.eos}))

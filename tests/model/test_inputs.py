@@ -39,9 +39,9 @@ def oracle(ids: TokenIds, history: list[int], room: int, variant: int = 0) -> Wr
         ids.vocabulary.encode(text) for text in (ids.template.before, ids.template.separator, ids.template.after)
     )
     row, spans = list(before), []
-    for place, item in enumerate(history):
+    for position, item in enumerate(history):
         code = ids.code(item, variant)
-        row += separator if place else []
+        row += separator if position else []
         spans.append((len(row), len(row) + len(code)))
         row += code
     row += [*after, ids.vocabulary.eos]
@@ -51,7 +51,7 @@ def oracle(ids: TokenIds, history: list[int], room: int, variant: int = 0) -> Wr
 def agree(found: EncoderInput, expected: list[Written], pad: int = PAD) -> None:
     width = max(len(row) for row, _ in expected)
     assert found.tokens.tolist() == [row + [pad] * (width - len(row)) for row, _ in expected]
-    used = [[place < len(row) for place in range(width)] for row, _ in expected]
+    used = [[position < len(row) for position in range(width)] for row, _ in expected]
     assert found.mask is None if all(map(all, used)) else found.mask is not None
     if found.mask is not None:
         assert found.mask.tolist() == used

@@ -132,8 +132,8 @@ def test_by_prefix_only_choices_are_predictions(t5: MakeT5, name: str) -> None:
     model = make(t5, name, "prefix")
     whole = [tuple(code) + ((1,) if name != "fixed" else ()) for code in CODES[name]]
     choices = [
-        [len({other[place] for other in whole if other[:place] == code[:place] and len(other) > place})
-         for place in range(len(code))]
+        [len({other[position] for other in whole if other[:position] == code[:position] and len(other) > position})
+         for position in range(len(code))]
         for code in whole
     ]  # fmt: skip
     forked = [sum(count > 1 for count in counts) for counts in choices]
@@ -294,7 +294,7 @@ def test_candidates_are_scored_as_a_catalogue_of_their_own(t5: MakeT5, name: str
 
 
 def test_candidates_of_the_history_are_excluded_where_nothing_else_shares_their_slot(t5: MakeT5) -> None:
-    """Items 0, 2 and 5 share a slot, and a user has 0, 1, 2, 3: 5 is left of it, unless it is no candidate."""
+    """Items 0, 2 and 5 share an identifier, and a user has 0, 1, 2, 3: 5 is left of it, unless it is no candidate."""
     model, history = make(t5, "collisions"), Sequences.from_rows([[0, 1, 2, 3]])
     some, fewer = np.ones(8, bool), np.arange(8) != 5
     for decoder in ("beam", "exact"):

@@ -33,8 +33,8 @@ def children_of(codes: list[Code]) -> dict[Code, set[int]]:
     """The dictionary of prefixes: every prefix, the empty one too, to the tokens that may follow it."""
     following: dict[Code, set[int]] = {}
     for code in codes:
-        for place in range(len(code)):
-            following.setdefault(code[:place], set()).add(code[place])
+        for position in range(len(code)):
+            following.setdefault(code[:position], set()).add(code[position])
         following.setdefault(code, set())
     return following
 
@@ -84,7 +84,7 @@ def test_leaves_are_the_identifiers_in_lexicographic_order(codes: list[list[int]
 def test_a_node_covers_exactly_the_leaves_below_it(codes: list[list[int]]) -> None:
     trie, leaves = trie_of(codes), sorted(set(written(codes)))
     for prefix, node in nodes_of(trie).items():
-        below = [place for place, leaf in enumerate(leaves) if leaf[: len(prefix)] == prefix]
+        below = [position for position, leaf in enumerate(leaves) if leaf[: len(prefix)] == prefix]
         assert list(range(int(trie.low[node]), int(trie.high[node]))) == below
         item = int(trie.item_of_leaf[below[0]]) if prefix in leaves else -1
         assert int(trie.item[node]) == item
@@ -115,7 +115,7 @@ def test_the_end_is_written_only_where_lengths_differ(codes: list[list[int]]) ->
 def test_paths_are_the_nodes_before_every_token(codes: list[list[int]]) -> None:
     trie = trie_of(codes)
     nodes = nodes_of(trie)
-    expected = [[nodes[code[:place]] for place in range(trie.depth)] for code in written(codes)]
+    expected = [[nodes[code[:position]] for position in range(trie.depth)] for code in written(codes)]
     assert trie.paths().tolist() == expected  # beyond its end a code is itself: its leaf
 
 
@@ -145,7 +145,7 @@ def test_a_tree_of_candidates_is_that_of_a_catalogue_without_the_others(codes: l
 
 
 def test_a_tree_of_nothing_is_refused() -> None:
-    with pytest.raises(BenchError, match="a ranking of no item was asked for"):
+    with pytest.raises(BenchError, match="ranking needs at least one candidate"):
         Trie.among(TokenIds.from_lists([[3], [4]], VOCABULARY), np.zeros(2, bool))
 
 

@@ -84,10 +84,10 @@ def test_ranking_reads_the_words_that_training_wrote(t5: MakeT5) -> None:
     model = make(t5)
     found = model.rank(HISTORIES, 8, Decoding("exact"))
     for row in range(len(HISTORIES)):
-        for place in range(8):
-            item = found.items[row, place]
+        for position in range(8):
+            item = found.items[row, position]
             batch = model.collate(HISTORIES.rows(np.array([row])), np.array([item], np.int32))
-            assert float(found.scores[row, place]) == pytest.approx(-float(model(batch).detach()), abs=1e-4)
+            assert float(found.scores[row, position]) == pytest.approx(-float(model(batch).detach()), abs=1e-4)
     beam = model.rank(HISTORIES, 8, Decoding("beam", 20))
     assert beam.items.tolist() == found.items.tolist()
     np.testing.assert_allclose(beam.scores, found.scores, atol=1e-4)

@@ -85,7 +85,7 @@ def user_table(ranks: Ranks) -> pd.DataFrame:
     )
 
 
-def cell_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
+def result_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
     """The content of result.json; ``said`` replaces whole entries."""
     baseline = said["scheme"]["kind"] == "baseline"
     contract = {key: value for key, value in CONTRACT.items() if key in SHARED} if baseline else dict(CONTRACT)
@@ -136,7 +136,7 @@ def cell_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
     }
 
 
-def write_cell(
+def write_run(
     root: Path,
     scheme: str = "textual/title",
     dataset: str = "toys",
@@ -151,17 +151,17 @@ def write_cell(
     inputs: str = "",
     **said: Any,
 ) -> Path:
-    """One cell below ``root``; ``said`` replaces whole entries of its result."""
+    """One run below ``root``; ``said`` replaces whole entries of its result."""
     ranks = draw_ranks(users, quality, seed + len(scheme), shared)
     seen: dict[str, Any] = settings or {}
     facts: dict[str, Any] = {"name": scheme, "version": version, "settings": seen, "kind": kind}
     facts |= {"inputs": inputs, "leaks": leaks, "source": "0badc0de", "recipe": "", "probe": False}
-    cell = cell_json(ranks, dataset=dataset, scheme=facts, seed=seed, **said)
+    result = result_json(ranks, dataset=dataset, scheme=facts, seed=seed, **said)
     made = "+".join([f"{scheme}@{version}{inputs}", *(f"{key}={value}" for key, value in facts["settings"].items())])
-    data = f"{dataset}-{cell['dataset']['fingerprint']}"
-    folder = root / "runs" / data / made / str(cell["contract_id"]) / str(seed)
+    data = f"{dataset}-{result['dataset']['fingerprint']}"
+    folder = root / "runs" / data / made / str(result["contract_id"]) / str(seed)
     folder.mkdir(parents=True)
-    (folder / "result.json").write_text(json.dumps({**cell, "files": {}}), encoding="utf-8")
+    (folder / "result.json").write_text(json.dumps({**result, "files": {}}), encoding="utf-8")
     user_table(ranks).to_parquet(folder / "per_user.parquet")
     seal(folder)
     return folder
@@ -183,18 +183,18 @@ def sealed() -> Callable[[Path], None]:
 @pytest.fixture(scope="session")
 def stores() -> Callable[[Path], Store]:
     """``stores(root)`` is a ``store`` for results that several tests share."""
-    return lambda root: partial(write_cell, root)
+    return lambda root: partial(write_run, root)
 
 
 @pytest.fixture
 def store(stores: Callable[[Path], Store], tmp_path: Path) -> Store:
-    """``store("textual/title", quality=0.1, …)`` writes one cell below ``tmp_path`` and returns its folder."""
+    """``store("textual/title", quality=0.1, …)`` writes one run below ``tmp_path`` and returns its folder."""
     return stores(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def name_items() -> Callable[..., None]:
-    """``name_items(folder, codes, titles)`` writes the identifiers of a cell beside its result."""
+    """``name_items(folder, codes, titles)`` writes the identifiers of a run beside its result."""
 
     def write(folder: Path, codes: Sequence[Sequence[int]], titles: Sequence[str] | None = None) -> None:
         frame = pd.DataFrame(
@@ -237,7 +237,7 @@ def hostile(name_items: Callable[..., None], tmp_path_factory: pytest.TempPathFa
     for number, (name, text) in enumerate(zip(names, HOSTILE, strict=True)):
         machine = {**ENVIRONMENT, "command": f"bench run --set x={text}"}
         quality = 0.02 * 1.5**number
-        folder = write_cell(root, name, quality=quality, users=300, settings={"sep": text}, environment=machine)
+        folder = write_run(root, name, quality=quality, users=300, settings={"sep": text}, environment=machine)
         name_items(folder, [[item] for item in range(len(HOSTILE))], HOSTILE)
     steering = str.maketrans({"\n": " ", "\t": " ", "\x1b": " ", "\x02": " ", "\x03": " "})
     return root, {name: name.translate(steering) for name in names}

@@ -57,13 +57,13 @@ def test_a_family_is_the_variant_that_a_run_takes_it_for(runs: Path) -> None:
     assert find(runs, "numeric", None, None).first.scheme.name == "numeric/sequential"
 
 
-def test_a_folder_is_a_cell_or_the_seeds_below_it(runs: Path) -> None:
-    cell = find(runs, "codes", None, 1).first
-    for asked in (str(cell.folder), cell.path, cell.path.removeprefix("runs/")):
+def test_a_folder_is_a_run_or_the_seeds_below_it(runs: Path) -> None:
+    result = find(runs, "codes", None, 1).first
+    for asked in (str(result.folder), result.path, result.path.removeprefix("runs/")):
         assert find(runs, asked, None, None).seeds == [1]
-    above = find(runs, str(cell.folder.parent), None, None)
+    above = find(runs, str(result.folder.parent), None, None)
     assert above.seeds == [0, 1, 2]
-    assert find(runs, str(cell.folder.parent), None, 2).seeds == [2]
+    assert find(runs, str(result.folder.parent), None, 2).seeds == [2]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,9 @@ def test_slices_of_a_difference_are_not_cut_off_and_do_not_say_so(runs: Path) ->
     assert any(found is not None and found[0] < 0 for found in ends)
     for table in slices:
         assert table.columns[3].title == "A \N{MINUS SIGN} B"
-        assert [note.text.endswith("training again left aside, of the difference") for note in table.notes] == [True]
+        assert [note.text.endswith("without the noise of training, of the difference") for note in table.notes] == [
+            True
+        ]
 
 
 def test_the_command_prints_tables_or_json(bench: Bench, runs: Path) -> None:
@@ -236,7 +238,7 @@ def test_a_comparison_borrows_the_noise_of_runs_that_were_not_named(store: Store
     assert difference(*alone).metrics["ndcg@10"].noise == pytest.approx(
         1.96 * 0.07 * np.hypot(*(row.metric("ndcg@10")[0] for row in alone)), rel=1e-3
     )
-    scores = [cell.metrics["strict"]["ndcg@10"] for cell in find(tmp_path, "codes", None, None).runs]
+    scores = [result.metrics["strict"]["ndcg@10"] for result in find(tmp_path, "codes", None, None).runs]
     relative = np.std(scores, ddof=1) / np.mean(scores)
     expected = stats.t.ppf(0.975, 2) * relative * np.hypot(*(row.metric("ndcg@10")[0] for row in named))
     assert difference(*named).metrics["ndcg@10"].noise == pytest.approx(expected)

@@ -95,10 +95,10 @@ def test_the_noise_of_training_is_in_interval_and_p(store: Store, tmp_path: Path
     store("pop", kind="baseline", quality=0.1)
     found = rows(tmp_path)
     made, floor = compare([Pair(found["one"], found[name]) for name in ("three", "pop")], ["ndcg@10"])
-    scores = [cell.metrics["strict"]["ndcg@10"] for cell in found["one"].runs]
+    scores = [run.metrics["strict"]["ndcg@10"] for run in found["one"].runs]
     other, sd = found["three"].metric("ndcg@10")[0], np.std(scores, ddof=1)
     variance = sd**2 / 3 + (other * sd / np.mean(scores)) ** 2
-    mean = np.mean([cell.values("ndcg@10") for cell in found["one"].runs], axis=0)
+    mean = np.mean([run.values("ndcg@10") for run in found["one"].runs], axis=0)
     difference = np.round(mean - found["three"].first.values("ndcg@10"), 12)
     reach = stats.t.ppf(0.975, 2) * np.sqrt(variance)
     low, high = interval(difference)
@@ -120,7 +120,7 @@ def test_one_seed_borrows_of_its_own_contract_alone(store: Store, tmp_path: Path
     assert found["three"].noise(strict("ndcg@10")) == ASSUMED
     store("three", seed=1, quality=0.4)
     again = rows(tmp_path)
-    scores = [cell.metrics["strict"]["ndcg@10"] for cell in again["three"].runs]
+    scores = [run.metrics["strict"]["ndcg@10"] for run in again["three"].runs]
     assert again["seven"].noise(strict("ndcg@10")).relative == pytest.approx(np.std(scores, ddof=1) / np.mean(scores))
     assert again["seven"].noise(strict("ndcg@10")).degrees == pytest.approx(1)
 
@@ -162,8 +162,8 @@ def test_only_users_in_common_count_and_the_table_says_so(
     (made,) = compare([pair], ["ndcg@10"])
     kept = set(frame["user"][150:])
     values = [
-        cell.values("ndcg@10")[[user in kept for user in cell.table.users]]
-        for cell in (found["one"].first, found["three"].first)
+        run.values("ndcg@10")[[user in kept for user in run.table.users]]
+        for run in (found["one"].first, found["three"].first)
     ]
     assert made["ndcg@10"].difference == pytest.approx(values[0].mean() - values[1].mean())
     assert made["ndcg@10"].interval == pytest.approx(interval(values[0] - values[1]), abs=1e-9)

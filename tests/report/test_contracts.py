@@ -92,7 +92,7 @@ def test_letters_follow_the_rows_and_baselines_take_all_that_fit(store: Store, t
     found = contracts(sections(load(tmp_path))[0].rows)
     assert found.letters == ("A", "B", "A", "A, B", "C")
     assert found.by_letter["B"].contract["beam"] == 50
-    assert found.several
+    assert found.mixed
 
 
 def test_baselines_alone_stand_under_their_own_contract(store: Store, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_baselines_alone_stand_under_their_own_contract(store: Store, tmp_path: 
     store("random", kind="baseline")
     found = contracts(sections(load(tmp_path))[0].rows)
     assert found.letters == ("A", "A")
-    assert not found.several
+    assert not found.mixed
 
 
 def test_settings_read_well() -> None:

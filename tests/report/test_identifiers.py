@@ -1,4 +1,4 @@
-"""Identifiers read back from finished cells, and the items that are shown of them."""
+"""Identifiers read back from finished runs, and the items that are shown of them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_runs_without_token_identifiers_have_none(store: Store, tmp_path: Path) 
 @pytest.mark.parametrize(
     "content", [b"no parquet", pd.DataFrame({"tokens": ["word"], "item": [1], "identifier": [1]}), b""]
 )
-def test_a_damaged_file_is_named_in_one_line(
+def test_a_corrupt_file_is_named_in_one_line(
     store: Store, sealed: Callable[[Path], None], tmp_path: Path, content: bytes | pd.DataFrame
 ) -> None:
     path = store() / "ids.parquet"

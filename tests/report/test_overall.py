@@ -43,7 +43,7 @@ def test_five_data_sets_make_a_table_of_ranks(many: Callable[[int], None], store
     assert all(len(cell.source.folders) == 5 for row in table.rows for cell in row)
     said = {note.title: note.text for note in table.notes}
     assert "critical difference 1.48" in said["test"]
-    assert said["not told apart"] == "one, three; three, pop"
+    assert said["not significantly different"] == "one, three; three, pop"
 
 
 def test_four_do_not(many: Callable[[int], None], tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def claim(system: str = "SemID", data: str = "beauty", metric: str = "hit@10", s
 
 @pytest.fixture
 def ours(store: Store, tmp_path: Path) -> Result:
-    """A cell that everything may be compared with that was published about Beauty under leave-one-out."""
+    """A run that everything may be compared with that was published about Beauty under leave-one-out."""
     store("numeric/category", dataset="beauty")
     (found,) = load(tmp_path)
     return replace(found, contract={**STANDARD, **MODEL}, preset="standard", dataset=BEAUTY)
@@ -236,7 +236,7 @@ def test_broken_values_are_never_compared(ours: Result) -> None:
     ("settings", "said"),
     [({"epochs": 8}, ["our preset 'cpu': epochs 8, below 20"]), ({"epochs": 30}, []), ({"epochs": 20}, []), ({}, [])],
 )
-def test_a_baseline_is_judged_by_its_data_view_and_its_own_budget(
+def test_a_baseline_is_checked_by_its_data_view_and_its_own_budget(
     ours: Result, settings: dict[str, Any], said: list[str]
 ) -> None:
     """Not by the name of its preset, which does not say what was changed in it."""

@@ -49,8 +49,8 @@ def test_what_leaks_is_never_best_and_hides_no_best(store: Store, tmp_path: Path
         store(scheme, quality=quality)
     store("p5-leak", quality=0.9, leaks=True)
     found = tables(tmp_path)["quality"]
-    places = zip(found.head.cells, column(found, "NDCG@10"), strict=True)
-    assert {scheme.text: cell.highlight for scheme, cell in places} == {
+    pairs = zip(found.head.cells, column(found, "NDCG@10"), strict=True)
+    assert {scheme.text: cell.highlight for scheme, cell in pairs} == {
         "p5-leak": "",
         "two": "best",
         "six": "second",

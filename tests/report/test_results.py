@@ -120,7 +120,7 @@ def test_no_results_says_where_and_how_to_make_some(tmp_path: Path) -> None:
         (b"\xff\xfe", "utf-8"),
     ],
 )
-def test_damaged_result_is_named(store: Store, tmp_path: Path, content: str | bytes, reason: str) -> None:
+def test_corrupt_result_is_named(store: Store, tmp_path: Path, content: str | bytes, reason: str) -> None:
     path = store() / "result.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(BenchError, match=f"'{path}' is corrupt .*{reason}.*run it again"):
@@ -128,7 +128,7 @@ def test_damaged_result_is_named(store: Store, tmp_path: Path, content: str | by
 
 
 @pytest.mark.parametrize("name", ["result.json", "per_user.parquet"])
-def test_what_may_not_be_read_is_not_called_damaged(store: Store, forbidden: Forbidden, name: str) -> None:
+def test_what_may_not_be_read_is_not_called_corrupt(store: Store, forbidden: Forbidden, name: str) -> None:
     folder = store()
     found = results.read(folder / "result.json", "run")
     with forbidden(folder / name), pytest.raises(BenchError, match=f"'{folder / name}' may not be read by this user"):
@@ -136,7 +136,7 @@ def test_what_may_not_be_read_is_not_called_damaged(store: Store, forbidden: For
 
 
 @pytest.mark.parametrize("entry", ["dataset", "scheme", "contract", "metrics", "costs", "environment", "split"])
-def test_a_missing_or_mistyped_entry_is_damage(store: Store, tmp_path: Path, entry: str) -> None:
+def test_a_missing_or_mistyped_entry_is_corrupt(store: Store, tmp_path: Path, entry: str) -> None:
     folder = store()
     rewrite(folder, lambda stored: stored.update({entry: "nonsense"}))
     with pytest.raises(BenchError, match="is corrupt"):
@@ -177,7 +177,7 @@ def test_absence_of_a_user_table_is_named(store: Store, tmp_path: Path) -> None:
         _ = found.table
 
 
-def test_damaged_user_table_is_named(store: Store, tmp_path: Path) -> None:
+def test_corrupt_user_table_is_named(store: Store, tmp_path: Path) -> None:
     path = store() / "per_user.parquet"
     whole = path.read_bytes()
     for content in (whole[:200], whole[:-200], b"", b"PAR1"):
@@ -186,7 +186,7 @@ def test_damaged_user_table_is_named(store: Store, tmp_path: Path) -> None:
             results.load(tmp_path)
 
 
-def test_damage_behind_the_outline_of_a_user_table_is_named_when_it_is_read(store: Store, tmp_path: Path) -> None:
+def test_corruption_behind_the_outline_of_a_user_table_is_named_when_it_is_read(store: Store, tmp_path: Path) -> None:
     path = store() / "per_user.parquet"
     path.write_bytes(bytes(byte ^ 255 if 4 <= at < 400 else byte for at, byte in enumerate(path.read_bytes())))
     (found,) = results.load(tmp_path)
@@ -194,7 +194,7 @@ def test_damage_behind_the_outline_of_a_user_table_is_named_when_it_is_read(stor
         _ = found.table
 
 
-def test_user_table_without_a_column_is_damaged(store: Store, tmp_path: Path) -> None:
+def test_user_table_without_a_column_is_corrupt(store: Store, tmp_path: Path) -> None:
     path = store() / "per_user.parquet"
     pd.read_parquet(path).drop(columns="code_rank").to_parquet(path)
     with pytest.raises(BenchError, match=r"is corrupt .*code_rank"):
@@ -208,7 +208,7 @@ def test_empty_user_table_is_an_error(store: Store, tmp_path: Path) -> None:
         results.load(tmp_path)
 
 
-def test_user_table_of_other_users_is_damaged(store: Store, tmp_path: Path) -> None:
+def test_user_table_of_other_users_is_corrupt(store: Store, tmp_path: Path) -> None:
     path = store() / "per_user.parquet"
     pd.read_parquet(path).head(399).to_parquet(path)
     with pytest.raises(BenchError, match=r"is corrupt \(399 rows for 400 test targets\)"):
@@ -229,7 +229,7 @@ def test_user_table_of_another_run_is_noticed(store: Store, sealed: Sealed, tmp_
     one, other = store("textual/title", quality=0.1), store("numeric/random", quality=0.3)
     (other / "per_user.parquet").replace(one / "per_user.parquet")
     sealed(one)
-    with pytest.raises(BenchError, match=r"disagrees with itself: hit@10 is 0\.\d+ in result.json and 0\.\d+ in"):
+    with pytest.raises(BenchError, match=r"contradicts itself: hit@10 is 0\.\d+ in result.json and 0\.\d+ in"):
         _ = next(found for found in results.load(tmp_path) if found.folder == one).table
 
 

@@ -65,7 +65,7 @@ def report(
 def anything(rows: tuple[Row, ...]) -> bool:
     """Whether a report says of any two rows that they differ, by a p or by a mark."""
     found = family(every(rows), HEADLINES)
-    marks = {place for name in HEADLINES for place in significance.highlights(rows, found, name)}
+    marks = {highlight for name in HEADLINES for highlight in significance.highlights(rows, found, name)}
     assert (marks - {""} != set()) <= bool((found.corrected < 0.05).any())
     return bool((found.corrected < 0.05).any())
 

@@ -82,7 +82,7 @@ def test_an_impossible_picture_is_refused_before_anything_is_read(bench: Bench, 
     assert "its name must end in .png or .svg" in said.err
 
 
-def damage(folder: Path, harm: str) -> str:
+def corrupt(folder: Path, harm: str) -> str:
     """Break a run; the file that is then to be named."""
     result, table = folder / "result.json", folder / "per_user.parquet"
     if harm == "newer":
@@ -105,8 +105,10 @@ HARMS = ["newer", "cut", "no table", "cut table", "no column", "a row less"]
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_broken_run_stops_no_other(bench: Bench, runs: Path, harm: str) -> None:
-    cell = next(found for found in load(runs) if (found.scheme.name, found.dataset.name) == ("longer", "toys")).folder
-    named = damage(cell, harm)
+    run_folder = next(
+        found for found in load(runs) if (found.scheme.name, found.dataset.name) == ("longer", "toys")
+    ).folder
+    named = corrupt(run_folder, harm)
     for words in (["report"], ["compare", "one", "two", "--dataset", "toys"]):
         said = bench(*words, "--results", runs)
         assert said.code == 0, said.err
@@ -122,7 +124,7 @@ def test_a_broken_run_stops_no_other(bench: Bench, runs: Path, harm: str) -> Non
 def test_where_nothing_else_is_left_a_broken_run_stops_the_report(
     bench: Bench, store: Store, tmp_path: Path, harm: str
 ) -> None:
-    named = damage(store("one"), harm)
+    named = corrupt(store("one"), harm)
     said = bench("report", "--results", tmp_path)
     assert (said.code, said.err.count("\n")) == (1, 1), said.err
     assert named in said.err
@@ -130,28 +132,28 @@ def test_where_nothing_else_is_left_a_broken_run_stops_the_report(
 
 @pytest.fixture
 def real(bench: Bench, toy_folder: Path, tmp_path: Path) -> Path:
-    """Two cells in the folders that a run gives them, and a broken third."""
+    """Two runs in the folders that a run gives them, and a broken third."""
     results = tmp_path / "results"
     words = ["--preset", "smoke", "--dataset", toy_folder, "--results", results]
     assert bench("run", "--baseline", "pop,random,repeat", *words).code == 0
-    (cell,) = results.glob("runs/toy/repeat@1/*/0")
-    damage(cell, "cut")
+    (run_folder,) = results.glob("runs/toy/repeat@1/*/0")
+    corrupt(run_folder, "cut")
     return results
 
 
-def test_a_report_notes_which_cells_of_the_data_set_are_broken(bench: Bench, real: Path) -> None:
+def test_a_report_notes_which_runs_of_the_data_set_are_broken(bench: Bench, real: Path) -> None:
     assert bench("report", "--results", real).code == 0
     report = (real / "report.md").read_text()
     plain = report.replace("\\", "").replace("*", "")
     assert len(re.findall(r"missing: runs/toy/repeat@1/\w+-\w+/0 cannot be read$", plain, re.MULTILINE)) == 1
 
 
-def test_a_broken_cell_that_is_asked_for_is_an_error(bench: Bench, real: Path) -> None:
+def test_a_broken_run_that_is_asked_for_is_an_error(bench: Bench, real: Path) -> None:
     assert bench("compare", "pop", "random", "--results", real).code == 0
-    (cell,) = real.glob("runs/toy/repeat@1/*/0")
-    for name in ("repeat", "repeat@1", cell):
+    (run_folder,) = real.glob("runs/toy/repeat@1/*/0")
+    for name in ("repeat", "repeat@1", run_folder):
         said = bench("compare", name, "pop", "--results", real)
         assert said.code == 1
-        assert said.err.splitlines()[-1].startswith(f"bench: '{cell / 'result.json'}' is corrupt (")
+        assert said.err.splitlines()[-1].startswith(f"bench: '{run_folder / 'result.json'}' is corrupt (")
     said = bench("compare", "pop", "reapeat", "--results", real)
     assert said.err.splitlines()[-1] == "bench: unknown run 'reapeat'; known: pop, random"

@@ -28,7 +28,7 @@ from bench.results.saved import IDS, Saved, contract_of, restore
 from bench.training.ranking import evaluate
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 
 SCHEMES = "numeric/sequential,textual/title,semantic/rqkmeans"
 COLLIDING = ["--set=semantic.levels=2", "--set=semantic.codes=3", "--set=semantic.collisions=none"]
@@ -36,7 +36,7 @@ COLLIDING = ["--set=semantic.levels=2", "--set=semantic.codes=3", "--set=semanti
 
 @pytest.fixture(scope="module")
 def runs(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with a cell of each scheme, the semantic one with collisions, and a baseline."""
+    """A results folder with a run of each scheme, the semantic one with collisions, and a baseline."""
     results = tmp_path_factory.mktemp("results")
     said = bench("run", "--id-scheme", SCHEMES, "--baseline", "pop", *quick, *COLLIDING, "--results", results)
     assert said.code == 0, said.err
@@ -49,21 +49,25 @@ def saved(runs: Path) -> Saved:
 
 
 @pytest.fixture
-def copied(runs: Path, cells: Cells, tmp_path: Path) -> Path:
-    """A cell that a test may break."""
-    return Path(shutil.copytree(next(cell for cell in cells(runs) if "numeric" in str(cell)), tmp_path / "cell"))
+def copied(runs: Path, run_folders: RunFolders, tmp_path: Path) -> Path:
+    """A run that a test may break."""
+    return Path(
+        shutil.copytree(
+            next(run_folder for run_folder in run_folders(runs) if "numeric" in str(run_folder)), tmp_path / "run"
+        )
+    )
 
 
-def test_the_restored_recommender_ranks_as_the_run_did(runs: Path, cells: Cells, toy_folder: Path) -> None:
+def test_the_restored_recommender_ranks_as_the_run_did(runs: Path, run_folders: RunFolders, toy_folder: Path) -> None:
     split = leave_one_out(sources.find(str(toy_folder), None))
-    done = [cell for cell in cells(runs) if (cell / IDS).exists()]
+    done = [run_folder for run_folder in run_folders(runs) if (run_folder / IDS).exists()]
     assert len(done) == 3
-    for cell in done:
-        contract = contract_of(stored.read(cell / "result.json", "cell"))
-        ranks, _ = evaluate(restore(cell), split.test, decoding_of(contract), 20, Accelerator(cpu=True))
-        table = pd.read_parquet(cell / "per_user.parquet")
+    for run_folder in done:
+        contract = contract_of(stored.read(run_folder / "result.json", "run"))
+        ranks, _ = evaluate(restore(run_folder), split.test, decoding_of(contract), 20, Accelerator(cpu=True))
+        table = pd.read_parquet(run_folder / "per_user.parquet")
         for name, found in (("rank", ranks.strict), ("code_rank", ranks.code_rank)):
-            assert np.array_equal(table[name].to_numpy(float, na_value=np.inf), found), (cell, name)
+            assert np.array_equal(table[name].to_numpy(float, na_value=np.inf), found), (run_folder, name)
         assert np.array_equal(table["group_size"], ranks.group_size)
 
 
@@ -122,12 +126,12 @@ def test_items_that_share_an_identifier_share_a_score(runs: Path) -> None:
     assert partner not in without
 
 
-def test_the_saved_model_opens_in_transformers(runs: Path, cells: Cells) -> None:
-    for cell in cells(runs):
-        if not (cell / IDS).exists():
+def test_the_saved_model_opens_in_transformers(runs: Path, run_folders: RunFolders) -> None:
+    for run_folder in run_folders(runs):
+        if not (run_folder / IDS).exists():
             continue
-        ours, theirs = restore(cell), T5ForConditionalGeneration.from_pretrained(cell).eval()
-        tokenizer = AutoTokenizer.from_pretrained(cell)
+        ours, theirs = restore(run_folder), T5ForConditionalGeneration.from_pretrained(run_folder).eval()
+        tokenizer = AutoTokenizer.from_pretrained(run_folder)
         vocabulary = ours.ids.vocabulary
         assert (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id) == (0, 1, 2)
         text = vocabulary.decode(ours.ids.code(3))
@@ -145,7 +149,7 @@ def test_the_saved_model_opens_in_transformers(runs: Path, cells: Cells) -> None
         (lambda saved: saved.recommend(["i3"]), "unknown item 'i3'; did you mean"),
         (lambda saved: saved.recommend([50]), "ids of items are text; got int 50; write '50'"),
         (lambda saved: saved.recommend(["i03", "lego"]), "unknown item 'lego'; items are named as in the item file"),
-        (lambda saved: saved.recommend(["i03"], k=0), "k is how many items to recommend, 1 or more; got 0"),
+        (lambda saved: saved.recommend(["i03"], k=0), "k, the number of items to recommend, must be 1 or more; got 0"),
         (lambda saved: saved.recommend("i03"), "a history is a list of item ids; got a text in ['i03']"),
         (lambda saved: saved.recommend_many(["i03", "i04"]), "a history is a list of item ids"),
     ],
@@ -156,17 +160,19 @@ def test_a_wrong_question_is_one_line(saved: Saved, ask: Callable[[Saved], objec
     assert str(caught.value).startswith(said)
 
 
-def broken(cell: Path) -> str:
+def broken(run_folder: Path) -> str:
     with pytest.raises(BenchError) as caught:
-        package.load(cell)
+        package.load(run_folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_a_broken_cell_hurts_no_other(bench: Bench, runs: Path, cells: Cells, tmp_path: Path) -> None:
+def test_a_broken_run_hurts_no_other(bench: Bench, runs: Path, run_folders: RunFolders, tmp_path: Path) -> None:
     results = Path(shutil.copytree(runs, tmp_path / "results"))
-    places = {cell.relative_to(results).parts[2].partition("@")[0]: cell for cell in cells(results)}
-    lost, other = places["textual.title"], places["pop"]
+    folders = {
+        run_folder.relative_to(results).parts[2].partition("@")[0]: run_folder for run_folder in run_folders(results)
+    }
+    lost, other = folders["textual.title"], folders["pop"]
     (lost / "result.json").write_text("{")
     (other / "per_user.parquet").unlink()
     said = bench("recommend", "numeric", "--history", "i03,i04", "--results", results)
@@ -180,7 +186,7 @@ def test_a_broken_cell_hurts_no_other(bench: Bench, runs: Path, cells: Cells, tm
     assert said.err.splitlines()[-1].startswith(f"bench: '{lost / 'result.json'}' is corrupt (")
 
 
-def test_damage_is_named(copied: Path) -> None:
+def test_corruption_is_named(copied: Path) -> None:
     weights, ids = copied / "model.safetensors", copied / IDS
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
@@ -205,7 +211,7 @@ def test_a_contract_from_elsewhere_is_refused(copied: Path) -> None:
     assert "was run under a contract with 'color', unknown here; update bench" in broken(copied)
 
 
-def test_a_test_of_another_cells_model_names_that_cell(copied: Path) -> None:
+def test_a_test_of_another_runs_model_names_that_run(copied: Path) -> None:
     result = json.loads((copied / "result.json").read_text())
     result["contract"] |= {"trained_on": "toy+park@123456", "zero_shot": True}
     result["training"] |= {"model": "runs/toy+park/numeric"}

@@ -53,11 +53,11 @@ def split(toy: Dataset) -> Split:
 
 @pytest.fixture(scope="module")
 def ranks(split: Split) -> Ranks:
-    """Every third target is not retrieved; every fifth shares its slot with another item."""
-    place = np.arange(len(split.test))
-    code_rank = np.where(place % 3 == 0, np.inf, place // 3 + 1)
+    """Every third target is not retrieved; every fifth shares its identifier with another item."""
+    position = np.arange(len(split.test))
+    code_rank = np.where(position % 3 == 0, np.inf, position // 3 + 1)
     better = np.where(np.isfinite(code_rank), code_rank - 1, 0).astype(np.int64)
-    return Ranks(code_rank, better, np.where(place % 5 == 0, 2, 1))
+    return Ranks(code_rank, better, np.where(position % 5 == 0, 2, 1))
 
 
 @pytest.fixture
@@ -128,8 +128,8 @@ def test_a_baseline_has_neither_identifiers_nor_training(split: Split, request_:
 
 
 def test_nobody_trains_or_validates_in_a_zero_shot_test(split: Split) -> None:
-    several = [replace(part, counts=np.ones(len(part), np.int64)) for part in (split.validation, split.test)]
-    dated = replace(split, validation=several[0], test=several[1])
+    parts = [replace(part, counts=np.ones(len(part), np.int64)) for part in (split.validation, split.test)]
+    dated = replace(split, validation=parts[0], test=parts[1])
     every = split_facts(dated)
     assert list(every)[3:] == ["train_interactions", "validation_targets", "test_targets"]
     assert all(every.values())

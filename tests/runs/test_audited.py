@@ -22,7 +22,7 @@ from bench.runs.audited import audited
 from bench.runs.progress import Display
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +43,20 @@ def run(bench: Bench, folder: Path, results: Path, *words: str) -> SimpleNamespa
     return bench("run", "--baseline", "markov", "--dataset", folder, "--preset", "smoke", "--results", results, *words)
 
 
-def result(cell: Path) -> dict[str, object]:
-    return json.loads((cell / "result.json").read_text())  # type: ignore[no-any-return]
+def result(run_folder: Path) -> dict[str, object]:
+    return json.loads((run_folder / "result.json").read_text())  # type: ignore[no-any-return]
 
 
-def test_every_result_holds_the_audit_of_its_data(bench: Bench, shop: Path, cells: Cells, tmp_path: Path) -> None:
+def test_every_result_holds_the_audit_of_its_data(
+    bench: Bench, shop: Path, run_folders: RunFolders, tmp_path: Path
+) -> None:
     said = run(bench, shop, tmp_path)
     assert said.code == 0, said.err
     assert "shop: 100 % of the interactions have the same time stamp as a neighbor" in said.err
     assert said.err.count("auditing the data") == 1
-    (cell,) = cells(tmp_path)
-    assert result(cell)["audit"] == audit(sources.find(str(shop))).plain()
-    assert result(cell)["scheme"]["probe"] is True  # type: ignore[index]
+    (run_folder,) = run_folders(tmp_path)
+    assert result(run_folder)["audit"] == audit(sources.find(str(shop))).plain()
+    assert result(run_folder)["scheme"]["probe"] is True  # type: ignore[index]
     again = run(bench, shop, tmp_path, "--force")
     assert "auditing" not in again.err
     report = bench("report", "--results", tmp_path, "--html", tmp_path / "page.html")
@@ -96,11 +98,11 @@ def test_a_rule_that_changes_nothing_is_not_another_contract(shop: Path) -> None
     assert splitting.ordered(dataset, Contract(ties="drop-order"))[1].ties == "drop-order"
 
 
-def test_ties_are_ordered_by_the_contract(bench: Bench, shop: Path, cells: Cells, tmp_path: Path) -> None:
+def test_ties_are_ordered_by_the_contract(bench: Bench, shop: Path, run_folders: RunFolders, tmp_path: Path) -> None:
     for rule in ("digest", "id", "file", "drop-order"):
         said = run(bench, shop, tmp_path, "--set", f"ties={rule}")
         assert said.code == 0, said.err
-    found = {result(cell)["contract"].get("ties", "auto"): cell for cell in cells(tmp_path)}  # type: ignore[attr-defined]
+    found = {result(run_folder)["contract"].get("ties", "auto"): run_folder for run_folder in run_folders(tmp_path)}  # type: ignore[attr-defined]
     assert set(found) == {"auto", "id", "file", "drop-order"}
     dataset = sources.find(str(shop))
     for rule in ("auto", "id", "file"):

@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.results import store
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 
 # It scores the items that followed the user's last item in training, and writes down what it was given.
 SOURCE = """
@@ -85,19 +85,19 @@ def run(bench: Bench, follower: str, quick: list[str], tmp_path: Path) -> Callab
     return lambda *words: bench("run", "--baseline", follower, *quick, "--results", tmp_path / "results", *words)
 
 
-def stored(results: Path, cells: Cells) -> tuple[Path, dict[str, Any]]:
-    (cell,) = cells(results / "results")
-    return cell, json.loads((cell / "result.json").read_text())
+def stored(results: Path, run_folders: RunFolders) -> tuple[Path, dict[str, Any]]:
+    (run_folder,) = run_folders(results / "results")
+    return run_folder, json.loads((run_folder / "result.json").read_text())
 
 
 def test_it_selects_on_the_validation_users_of_the_contract_and_scores_every_test_user(
-    run: Callable[..., SimpleNamespace], toy: Dataset, cells: Cells, tmp_path: Path
+    run: Callable[..., SimpleNamespace], toy: Dataset, run_folders: RunFolders, tmp_path: Path
 ) -> None:
     said = run("--set", "validation_users=9", "--set", "max_history=3", "--seed", "4")
     assert said.code == 0, said.err
     assert said.out == "closed\n"
     assert "follower on toy, seed 4: visit 1" in said.err.splitlines()
-    cell, found = stored(tmp_path, cells)
+    run_folder, found = stored(tmp_path, run_folders)
     split = leave_one_out(toy, seed=4, max_history=3)
     sample, _ = split.validation.parted(9, seed=4)
     training = found["training"]
@@ -117,7 +117,7 @@ def test_it_selects_on_the_validation_users_of_the_contract_and_scores_every_tes
         "peak_memory_mb": 99.0,
     }
     assert found["scheme"]["settings"] == {"fail": "", "epochs": 1, "tune": 0, "fixed": []}
-    names = sorted(path.name for path in cell.iterdir())
+    names = sorted(path.name for path in run_folder.iterdir())
     assert names == ["log.jsonl", "per_user.parquet", "result.json", "training.log"]
     follows = np.zeros((30, 30))
     for user in range(40):
@@ -128,12 +128,12 @@ def test_it_selects_on_the_validation_users_of_the_contract_and_scores_every_tes
 
 
 def test_what_a_user_has_is_excluded_though_it_is_not_shown(
-    bench: Bench, quick: list[str], toy: Dataset, cells: Cells, tmp_path: Path
+    bench: Bench, quick: list[str], toy: Dataset, run_folders: RunFolders, tmp_path: Path
 ) -> None:
     lines = ["--set=max_history=2", "--set=exclude_history=true"]
     said = bench("run", "--baseline", "pop", *quick, *lines, "--results", tmp_path / "results")
     assert said.code == 0, said.err
-    cell, _ = stored(tmp_path, cells)
+    run_folder, _ = stored(tmp_path, run_folders)
     counts, expected = np.zeros(30), {}
     for user in range(40):
         np.add.at(counts, toy.sequences[user][:-2], 1)
@@ -141,29 +141,32 @@ def test_what_a_user_has_is_excluded_though_it_is_not_shown(
         *before, target = toy.sequences[user].tolist()
         left = [item for item in range(30) if item not in before and counts[item] >= counts[target]]
         expected[name] = len(left) if target in left else np.inf
-    table = pd.read_parquet(cell / "per_user.parquet")
+    table = pd.read_parquet(run_folder / "per_user.parquet")
     assert dict(zip(table["user"], table["rank"].to_numpy(float, na_value=np.inf), strict=True)) == expected
     assert set(table["history_length"]) == {2}
 
 
 def test_a_stopped_one_finds_its_workshop_again_and_logs_once(
-    run: Callable[..., SimpleNamespace], cells: Cells, tmp_path: Path
+    run: Callable[..., SimpleNamespace], run_folders: RunFolders, tmp_path: Path
 ) -> None:
     stopped = run("--set", "follower.fail=fit", "--set", "follower.epochs=2")
     assert (stopped.code, stopped.out) == (130, "closed\n")
     assert run("--set", "follower.fail=fit", "--set", "follower.epochs=2").code == 0
-    cell, found = stored(tmp_path, cells)
+    run_folder, found = stored(tmp_path, run_folders)
     assert found["training"]["visits"] == 1
-    lines = [json.loads(line) for line in (cell / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run_folder / "log.jsonl").read_text().splitlines()]
     assert lines == [{"stage": "train", "step": 1, "loss": 1.0}, {"stage": "train", "step": 2, "loss": 0.5}]
 
 
 def test_tune_is_a_setting_of_whatever_can_be_tuned(
-    bench: Bench, follower: str, quick: list[str], cells: Cells, tmp_path: Path
+    bench: Bench, follower: str, quick: list[str], run_folders: RunFolders, tmp_path: Path
 ) -> None:
     words = ["--baseline", f"pop,{follower}", *quick, "--tune", "5", "--results", tmp_path / "results"]
     assert bench("run", *words).code == 0
-    tuned = [json.loads((cell / "result.json").read_text())["scheme"] for cell in cells(tmp_path / "results")]
+    tuned = [
+        json.loads((run_folder / "result.json").read_text())["scheme"]
+        for run_folder in run_folders(tmp_path / "results")
+    ]
     assert {scheme["name"]: scheme["settings"].get("tune") for scheme in tuned} == {"follower": 5, "pop": None}
     said = bench("run", "--baseline", "pop", *quick, "--tune", "5", "--results", tmp_path / "none")
     assert said.code == 1
@@ -171,7 +174,7 @@ def test_tune_is_a_setting_of_whatever_can_be_tuned(
 
 
 def test_what_was_trained_outlives_a_result_that_cannot_be_written(
-    run: Callable[..., SimpleNamespace], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., SimpleNamespace], run_folders: RunFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise BenchError("cannot write results")
@@ -180,9 +183,9 @@ def test_what_was_trained_outlives_a_result_that_cannot_be_written(
         broken.setattr(store, "write_json", full)
         assert run().code == 1
     assert run().code == 0
-    cell, found = stored(tmp_path, cells)
+    run_folder, found = stored(tmp_path, run_folders)
     assert found["training"]["visits"] == 1  # the context was still there
-    assert not (cell / "context").exists()
+    assert not (run_folder / "context").exists()
 
 
 def test_a_full_disk_while_it_trains_is_one_line(run: Callable[..., SimpleNamespace]) -> None:

@@ -21,7 +21,7 @@ from bench.results import read as results
 from bench.results.schema import SCHEMA
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def dated_folder(dated: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def ratio(tiny: Path, dated_folder: Path) -> list[str]:
-    """Options of a cell of a second."""
+    """Options of a run of a second."""
     changed = [f"backbone={tiny}", "batch_size=32", "epochs=2", "validate_every=1"]
     return [
         "--dataset",
@@ -56,19 +56,19 @@ def made(bench: Bench, ratio: list[str], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def cell(made: Path, cells: Cells) -> Path:
-    return next(path for path in cells(made) if "textual" in str(path))
+def run_folder(made: Path, run_folders: RunFolders) -> Path:
+    return next(path for path in run_folders(made) if "textual" in str(path))
 
 
-def stored(cell: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((cell / "result.json").read_text())
+def stored(run_folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run_folder / "result.json").read_text())
     return found
 
 
-def test_a_line_for_every_target_of_every_user(cell: Path, dated_folder: Path) -> None:
+def test_a_line_for_every_target_of_every_user(run_folder: Path, dated_folder: Path) -> None:
     data = read_atomic(dated_folder)
     split = global_time(data)
-    table, test = pd.read_parquet(cell / "per_user.parquet"), split.test
+    table, test = pd.read_parquet(run_folder / "per_user.parquet"), split.test
     assert table["user"].tolist() == [data.users[test.users[owner]] for owner in test.user_rows]
     assert table["target"].tolist() == [data.items.ids[item] for item in test.items]
     trained = np.bincount(split.train.sequences.values, minlength=150)
@@ -80,8 +80,8 @@ def test_a_line_for_every_target_of_every_user(cell: Path, dated_folder: Path) -
     assert table["cold_rank"].notna().any()
 
 
-def test_metrics_are_those_of_the_lines(cell: Path) -> None:
-    found, table = stored(cell), pd.read_parquet(cell / "per_user.parquet")
+def test_metrics_are_those_of_the_lines(run_folder: Path) -> None:
+    found, table = stored(run_folder), pd.read_parquet(run_folder / "per_user.parquet")
     assert found["schema"] == SCHEMA
     assert found["contract"]["split"] == "global-temporal"
     assert found["split"]["test_users"] == table["user"].nunique()
@@ -106,29 +106,29 @@ def test_metrics_are_those_of_the_lines(cell: Path) -> None:
     assert found["item_groups"]["warm"]["items"] + found["item_groups"]["cold"]["items"] == found["dataset"]["items"]
 
 
-def test_fewer_candidates_never_hurt_a_baseline(made: Path, cells: Cells) -> None:
+def test_fewer_candidates_never_hurt_a_baseline(made: Path, run_folders: RunFolders) -> None:
     """Whatever is taken out of the list can only bring a target nearer."""
-    table = pd.read_parquet(next(path for path in cells(made) if "pop" in str(path)) / "per_user.parquet")
+    table = pd.read_parquet(next(path for path in run_folders(made) if "pop" in str(path)) / "per_user.parquet")
     for kind, lines in (("warm", table[~table["cold"]]), ("cold", table[table["cold"]])):
         assert (lines[f"{kind}_rank"] <= lines["rank"]).all()
     assert (table["cold_rank"] < table["rank"]).any()
 
 
-def test_the_headline_selects_on_the_several_targets_of_validation(cell: Path) -> None:
-    found = stored(cell)["training"]
+def test_the_headline_selects_on_the_several_targets_of_validation(run_folder: Path) -> None:
+    found = stored(run_folder)["training"]
     assert found["selection"] == "ndcg@10"
     assert found["best_validation"] == max(point["ndcg@10"] for point in found["curve"] if "ndcg@10" in point)
 
 
-def test_the_report_reads_users_not_targets(made: Path, cell: Path) -> None:
+def test_the_report_reads_users_not_targets(made: Path, run_folder: Path) -> None:
     found = next(one for one in results.load(made) if one.scheme.name.startswith("textual"))
-    split, seen = stored(cell)["split"], stored(cell)["metrics"]["strict"]
+    split, seen = stored(run_folder)["split"], stored(run_folder)["metrics"]["strict"]
     assert len(found.table) == split["test_users"]
     for name in ("recall@10", "hit@10", "ndcg@10", "mrr@20"):
         values = found.values(name)
         assert len(values) == split["test_users"]
         assert values.mean() == pytest.approx(seen[name])
-    lines = pd.read_parquet(cell / "per_user.parquet").groupby("user")
+    lines = pd.read_parquet(run_folder / "per_user.parquet").groupby("user")
     assert found.table.popularity.tolist() == np.ceil(lines["popularity"].mean()).tolist()
     assert found.table.targets.tolist() == [" ".join(targets) for _, targets in lines["target"]]
 
@@ -147,41 +147,41 @@ def test_the_report_has_warm_and_cold_columns_and_names_the_split(bench: Bench, 
 
 
 def test_a_run_repeats(
-    bench: Bench, ratio: list[str], made: Path, cells: Cells, substance: Any, tmp_path: Path
+    bench: Bench, ratio: list[str], made: Path, run_folders: RunFolders, substance: Any, tmp_path: Path
 ) -> None:
     again = bench("run", "--id-scheme=textual", "--baseline=pop", *ratio, "--results", tmp_path)
     assert again.code == 0
-    for one, other in zip(cells(made), cells(tmp_path), strict=True):
+    for one, other in zip(run_folders(made), run_folders(tmp_path), strict=True):
         assert substance(one) == substance(other)
         assert stored(one)["item_groups"] == stored(other)["item_groups"]
 
 
 def test_what_is_held_out_has_no_effect(
-    bench: Bench, ratio: list[str], cell: Path, cells: Cells, dated: Dataset, tmp_path: Path
+    bench: Bench, ratio: list[str], run_folder: Path, run_folders: RunFolders, dated: Dataset, tmp_path: Path
 ) -> None:
     """Items of the test part are permuted among themselves, ties in time with training included."""
     split = global_time(dated)
     lengths = split.train.sequences.lengths + np.bincount(
         split.validation.users, np.asarray(split.validation.counts), minlength=60
     ).astype(int)
-    places = np.concatenate(
+    positions = np.concatenate(
         [np.arange(start + length, stop) for start, length, stop in zip(
             dated.sequences.offsets[:-1], lengths, dated.sequences.offsets[1:], strict=True)]
     )  # fmt: skip
     values = dated.sequences.values.copy()
-    values[places] = np.roll(values[places], 7)
-    assert (values[places] != dated.sequences.values[places]).mean() > 0.8
+    values[positions] = np.roll(values[positions], 7)
+    assert (values[positions] != dated.sequences.values[positions]).mean() > 0.8
     write_atomic(replace(dated, sequences=Sequences(values, dated.sequences.offsets)), tmp_path / "data" / "dated")
     words = ["--dataset", tmp_path / "data" / "dated", *ratio[2:], "--results", tmp_path / "results"]
     assert bench("run", "--id-scheme=textual", *words).code == 0
-    (other,) = cells(tmp_path / "results")
-    assert stored(other)["dataset"]["fingerprint"] != stored(cell)["dataset"]["fingerprint"]
+    (other,) = run_folders(tmp_path / "results")
+    assert stored(other)["dataset"]["fingerprint"] != stored(run_folder)["dataset"]["fingerprint"]
     for name in ("model.safetensors", "ids.parquet", "tokenizer.json", "config.json", "log.jsonl"):
-        assert (other / name).read_bytes() == (cell / name).read_bytes()
+        assert (other / name).read_bytes() == (run_folder / name).read_bytes()
 
 
 def test_seconds_of_inference_are_those_of_the_whole_catalogue(
-    bench: Bench, ratio: list[str], tmp_path: Path, cells: Cells, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, ratio: list[str], tmp_path: Path, run_folders: RunFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bench.runs import scheme_run
 
@@ -207,16 +207,16 @@ def test_seconds_of_inference_are_those_of_the_whole_catalogue(
     monkeypatch.setattr(scheme_run, "evaluate", evaluate)
     monkeypatch.setattr(scheme_run, "Stopwatch", Counted)
     assert bench("run", "--id-scheme=numeric", *ratio, "--results", tmp_path).code == 0
-    found = stored(cells(tmp_path)[0])
+    found = stored(run_folders(tmp_path)[0])
     assert found["costs"]["inference_seconds_per_1000_users"] == 1000 / found["split"]["test_users"]
     assert set(found["item_groups"]) == {"warm", "cold"}
 
 
 def test_leave_one_out_has_one_target_for_each_user(
-    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path
+    bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path
 ) -> None:
     assert bench("run", "--baseline=pop", *quick, "--results", tmp_path).code == 0
-    found = stored(cells(tmp_path)[0])
+    found = stored(run_folders(tmp_path)[0])
     assert (found["schema"], set(found["item_groups"])) == (SCHEMA, {"warm"})
     assert not any(name.startswith(("recall", "precision")) for name in found["metrics"]["strict"])
     assert found["split"] == {"train_users": 40, "validation_users": 40, "test_users": 40}

@@ -18,7 +18,7 @@ from bench.runs import run as one_run
 
 Bench = Callable[..., SimpleNamespace]
 Run = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 
 MINE = """
 import numpy as np
@@ -74,7 +74,9 @@ def mine(tmp_path: Path) -> Path:
     return path
 
 
-def test_another_file_under_the_same_name_is_another_run(run: Run, cells: Cells, toy: Dataset, tmp_path: Path) -> None:
+def test_another_file_under_the_same_name_is_another_run(
+    run: Run, run_folders: RunFolders, toy: Dataset, tmp_path: Path
+) -> None:
     file, random = tmp_path / "v.npy", np.random.default_rng(0)
     words = ("--id-scheme", "set/cf-only", "--set", f"set.vectors={file}")
     (tmp_path / "v.ids.txt").write_text("".join(f"{item}\n" for item in toy.items.ids))
@@ -84,7 +86,7 @@ def test_another_file_under_the_same_name_is_another_run(run: Run, cells: Cells,
         assert said.code == 0, said.err
         assert "finished already" not in said.err
     assert "finished already" in run(*words).err
-    first, second = cells(tmp_path / "results")
+    first, second = run_folders(tmp_path / "results")
     assert (first / "ids.safetensors").read_bytes() != (second / "ids.safetensors").read_bytes()
     one, other = (found.scheme for found in load(tmp_path / "results"))
     assert one.settings == other.settings
@@ -94,31 +96,37 @@ def test_another_file_under_the_same_name_is_another_run(run: Run, cells: Cells,
     assert (said.code, said.err.count("cannot read item vectors from")) == (1, 1)
 
 
-def test_a_file_that_a_baseline_reads_counts_as_well(run: Run, mine: Path, cells: Cells, tmp_path: Path) -> None:
+def test_a_file_that_a_baseline_reads_counts_as_well(
+    run: Run, mine: Path, run_folders: RunFolders, tmp_path: Path
+) -> None:
     file, words = tmp_path / "scores", ("--baseline", f"{mine}:Given", "--set", f"given.scores={tmp_path / 'scores'}")
     for scores in ("1", "-1", "1"):
         file.write_text(scores)
         assert run(*words).code == 0
-    assert len(cells(tmp_path / "results")) == 2
+    assert len(run_folders(tmp_path / "results")) == 2
 
 
-def test_a_file_that_changes_during_the_run_makes_no_result(run: Run, mine: Path, cells: Cells, tmp_path: Path) -> None:
+def test_a_file_that_changes_during_the_run_makes_no_result(
+    run: Run, mine: Path, run_folders: RunFolders, tmp_path: Path
+) -> None:
     mine.write_text(MINE.replace("CHANGE", 'Path(self.settings.scores).write_text("2")'))
     (tmp_path / "scores").write_text("1")
     said = run("--baseline", f"{mine}:Given", "--set", f"given.scores={tmp_path / 'scores'}")
     assert said.code == 1
     assert "bench: a file that given reads has changed while given on toy, seed 0 ran; run it again" in said.err
-    assert not cells(tmp_path / "results")
+    assert not run_folders(tmp_path / "results")
 
 
-def test_names_that_look_alike_keep_their_own_results(run: Run, mine: Path, cells: Cells, tmp_path: Path) -> None:
+def test_names_that_look_alike_keep_their_own_results(
+    run: Run, mine: Path, run_folders: RunFolders, tmp_path: Path
+) -> None:
     for name in ("One", "Other", "Case"):
         said = run("--id-scheme", f"{mine}:{name}")
         assert said.code == 0, said.err
         assert "run again" not in said.err
     stored = {
         folder.parents[1].name: json.loads((folder / "result.json").read_text())
-        for folder in cells(tmp_path / "results")
+        for folder in run_folders(tmp_path / "results")
     }
     assert {folder: found["scheme"]["name"] for folder, found in stored.items()} == {
         "mine.one@1": "mine/one",
@@ -129,11 +137,11 @@ def test_names_that_look_alike_keep_their_own_results(run: Run, mine: Path, cell
 
 
 def test_the_result_of_another_run_never_passes_for_this_one(
-    run: Run, mine: Path, cells: Cells, tmp_path: Path
+    run: Run, mine: Path, run_folders: RunFolders, tmp_path: Path
 ) -> None:
     assert run("--id-scheme", f"{mine}:One").code == 0
     assert run("--id-scheme", f"{mine}:Other", "--seed", "1").code == 0
-    one, other = sorted(cells(tmp_path / "results"), key=lambda folder: folder.name)
+    one, other = sorted(run_folders(tmp_path / "results"), key=lambda folder: folder.name)
     shutil.rmtree(one)
     shutil.copytree(other, one)  # as a file system would that takes both names for one
     said = run("--id-scheme", f"{mine}:One")
@@ -148,7 +156,7 @@ def test_the_result_of_another_run_never_passes_for_this_one(
 
 
 def test_what_other_code_has_begun_is_not_resumed_without_a_word(
-    run: Run, cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, run_folders: RunFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("--id-scheme", "numeric")
     with monkeypatch.context() as patch:
@@ -163,14 +171,14 @@ def test_what_other_code_has_begun_is_not_resumed_without_a_word(
     assert said.err.splitlines()[-1].endswith(" and changed; --force starts it afresh")
     assert checkpoint.exists()
     assert run(*words, "--force").code == 0
-    assert len(cells(tmp_path / "results")) == 1
+    assert len(run_folders(tmp_path / "results")) == 1
 
 
 def test_a_file_of_a_finished_run_that_has_changed_is_not_read(
-    run: Run, bench: Bench, cells: Cells, tmp_path: Path
+    run: Run, bench: Bench, run_folders: RunFolders, tmp_path: Path
 ) -> None:
     assert run("--id-scheme", "numeric").code == 0
-    (folder,) = cells(tmp_path / "results")
+    (folder,) = run_folders(tmp_path / "results")
     frame = pd.read_parquet(folder / "ids.parquet")
     frame.assign(title=frame["title"][::-1].tolist()).to_parquet(folder / "ids.parquet")
     said = bench("recommend", folder, "--history", "i03")

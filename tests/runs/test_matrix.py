@@ -85,7 +85,7 @@ def test_what_is_given_is_no_part_of_a_search() -> None:
     assert tuned(layers) == (0, ())
 
 
-def test_searches_over_different_settings_are_different_cells_and_no_search_is_stored_as_ever(toy: Dataset) -> None:
+def test_searches_over_different_settings_are_different_runs_and_no_search_is_stored_as_ever(toy: Dataset) -> None:
     def folder(*overrides: str, trials: int) -> Path:
         plan = Plan([], ["gru4rec"], ["toys"], preset="smoke", overrides=overrides, tune=trials)
         (subject,), contract, preset = resolve(plan)
@@ -154,8 +154,8 @@ def test_without_a_preset_the_machine_decides_and_it_is_said(
     assert "no --preset given" not in bench(*words, "--preset", "smoke").err
 
 
-def test_every_data_set_subject_and_seed_is_a_cell(
-    bench: Bench, toy_folder: Path, quick: list[str], cells: Callable[[Path], list[Path]], tmp_path: Path
+def test_every_data_set_subject_and_seed_is_a_run(
+    bench: Bench, toy_folder: Path, quick: list[str], run_folders: Callable[[Path], list[Path]], tmp_path: Path
 ) -> None:
     other = tmp_path / "data" / "other"
     other.mkdir(parents=True)
@@ -163,14 +163,16 @@ def test_every_data_set_subject_and_seed_is_a_cell(
         (other / f"other{suffix}").write_bytes((toy_folder / f"toy{suffix}").read_bytes())
     words = ["--dataset", f"{toy_folder},{other}", "--seed", "0,5", "--set", "max_steps=1", "--results", tmp_path / "r"]
     assert bench("run", "--id-scheme", "numeric", "--baseline", "random", *quick, *words).code == 0
-    found: list[dict[str, Any]] = [json.loads((cell / "result.json").read_text()) for cell in cells(tmp_path / "r")]
-    assert sorted((cell["dataset"]["name"], cell["scheme"]["name"], cell["seed"]) for cell in found) == [
+    found: list[dict[str, Any]] = [
+        json.loads((run_folder / "result.json").read_text()) for run_folder in run_folders(tmp_path / "r")
+    ]
+    assert sorted((result["dataset"]["name"], result["scheme"]["name"], result["seed"]) for result in found) == [
         (dataset, scheme, seed)
         for dataset in ("other", "toy")
         for scheme in ("numeric/sequential", "random")
         for seed in (0, 5)
     ]
-    assert len({cell["contract_id"] for cell in found if cell["scheme"]["kind"] == "scheme"}) == 1
+    assert len({result["contract_id"] for result in found if result["scheme"]["kind"] == "scheme"}) == 1
 
 
 def test_what_is_odd_about_the_data_is_said(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A finished cell is not run again; a forced, stopped or killed one ends as one that was left alone."""
+"""A finished run is not run again; a forced, stopped or killed one ends as one that was left alone."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ import pytest
 from bench.data import sources
 from bench.results import store
 from bench.results.read import load
-from bench.runs import run as one_cell
+from bench.runs import run as one_run
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 Substance = Callable[[Path], dict[str, Any]]
 
 LONG = ["--set=epochs=40", "--set=patience=99", "--set=validate_every=1"]  # two seconds after its first checkpoint
@@ -34,40 +34,45 @@ def numeric(quick: list[str], results: Path, *more: object) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def long(bench: Bench, quick: list[str], cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a cell that nothing has stopped."""
+def long(bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing has stopped."""
     results = tmp_path_factory.mktemp("uninterrupted")
     assert bench(*numeric(quick, results, *LONG)).code == 0
-    return cells(results)[0]
+    return run_folders(results)[0]
 
 
 def stamps(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_a_finished_cell_is_left_alone_unless_forced(
-    bench: Bench, quick: list[str], cells: Cells, substance: Substance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_finished_run_is_left_alone_unless_forced(
+    bench: Bench,
+    quick: list[str],
+    run_folders: RunFolders,
+    substance: Substance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert bench(*numeric(quick, tmp_path)).code == 0
-    (cell,) = cells(tmp_path)
-    before, content = stamps(cell), substance(cell)
+    (run_folder,) = run_folders(tmp_path)
+    before, content = stamps(run_folder), substance(run_folder)
     again = bench(*numeric(quick, tmp_path))
     assert again.code == 0
-    assert f"numeric/sequential on toy, seed 0: finished already in {cell} (--force runs it again)" in again.err
-    assert stamps(cell) == before
+    assert f"numeric/sequential on toy, seed 0: finished already in {run_folder} (--force runs it again)" in again.err
+    assert stamps(run_folder) == before
 
     def fail(*_: object) -> None:
-        assert stamps(cell) == before  # the old result stays until the new one is whole
+        assert stamps(run_folder) == before  # the old result stays until the new one is whole
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(one_cell, "_store", fail)
+        patch.setattr(one_run, "_store", fail)
         assert bench(*numeric(quick, tmp_path, "--force")).code == 130
-    assert stamps(cell) == before
+    assert stamps(run_folder) == before
     assert bench(*numeric(quick, tmp_path, "--force")).code == 0
-    assert all(stamps(cell)[name] > before[name] for name in before)
-    assert substance(cell) == content
-    assert cells(tmp_path) == [cell]
+    assert all(stamps(run_folder)[name] > before[name] for name in before)
+    assert substance(run_folder) == content
+    assert run_folders(tmp_path) == [run_folder]
 
 
 def test_all_that_a_run_writes_may_be_read_by_whom_the_umask_lets(
@@ -85,7 +90,7 @@ def test_all_that_a_run_writes_may_be_read_by_whom_the_umask_lets(
     assert set(rights.values()) == {0o640}, rights
 
 
-def test_a_cell_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
+def test_a_run_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
     assert sorted(path.name for path in long.iterdir()) == [
         "config.json",
         "ids.parquet",
@@ -116,7 +121,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     quick: list[str],
     started: dict[str, str],
     long: Path,
-    cells: Cells,
+    run_folders: RunFolders,
     substance: Substance,
     tmp_path: Path,
 ) -> None:
@@ -126,15 +131,15 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     process.kill()
     process.wait()
     (checkpoint,) = tmp_path.rglob("stage-0-*.safetensors")
-    assert not cells(tmp_path)
+    assert not run_folders(tmp_path)
     half = checkpoint.with_name(f".{checkpoint.name}.{process.pid}")  # as if it had been writing
     half.write_bytes(checkpoint.read_bytes()[:1000])
     with (checkpoint.parent / "log.jsonl").open("a") as log:
         log.write('{"stage": "train", "st')
     assert bench(*words).code == 0
-    (cell,) = cells(tmp_path)
-    assert substance(cell) == substance(long)
-    assert (cell / "log.jsonl").read_text() == (long / "log.jsonl").read_text()
+    (run_folder,) = run_folders(tmp_path)
+    assert substance(run_folder) == substance(long)
+    assert (run_folder / "log.jsonl").read_text() == (long / "log.jsonl").read_text()
     left = [path for path in tmp_path.rglob("*") if path.name.startswith(".") and path.suffix != ".lock"]
     assert not left
 
@@ -144,7 +149,7 @@ def test_ctrl_c_says_how_to_go_on(
     quick: list[str],
     started: dict[str, str],
     long: Path,
-    cells: Cells,
+    run_folders: RunFolders,
     substance: Substance,
     tmp_path: Path,
 ) -> None:
@@ -157,9 +162,9 @@ def test_ctrl_c_says_how_to_go_on(
     assert process.returncode == 130
     assert said.splitlines()[-1] == "bench: interrupted; rerun to resume"
     assert "Traceback" not in said
-    assert not cells(tmp_path)
+    assert not run_folders(tmp_path)
     assert bench(*words).code == 0
-    assert substance(cells(tmp_path)[0]) == substance(long)
+    assert substance(run_folders(tmp_path)[0]) == substance(long)
 
 
 def wait_for(results: Path, process: subprocess.Popen[Any]) -> None:
@@ -171,26 +176,26 @@ def wait_for(results: Path, process: subprocess.Popen[Any]) -> None:
         time.sleep(0.005)
 
 
-def test_a_second_process_on_one_cell_gets_one_line(bench: Bench, quick: list[str], long: Path, tmp_path: Path) -> None:
-    cell = tmp_path / long.relative_to(long.parents[4])
-    with store.building(cell, store.Begun({})):
+def test_a_second_process_on_one_run_gets_one_line(bench: Bench, quick: list[str], long: Path, tmp_path: Path) -> None:
+    run_folder = tmp_path / long.relative_to(long.parents[4])
+    with store.building(run_folder, store.Begun({})):
         said = bench(*numeric(quick, tmp_path, *LONG))
     assert said.code == 1
     errors = [line for line in said.err.splitlines() if line.startswith("bench: ")]
-    assert errors == [f"bench: another process is working on '{cell}'; wait for it, or name another --results"]
+    assert errors == [f"bench: another process is working on '{run_folder}'; wait for it, or name another --results"]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped"])
-def test_a_damaged_checkpoint_is_named(
-    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+@pytest.mark.parametrize("corruption", ["truncated", "flipped"])
+def test_a_corrupt_checkpoint_is_named(
+    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corruption: str
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(one_cell, "_store", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(one_run, "_store", lambda *_: os.kill(os.getpid(), signal.SIGINT))
         assert bench(*numeric(quick, tmp_path)).code == 130
     (checkpoint,) = tmp_path.rglob("stage-0-*.safetensors")
     content = bytearray(checkpoint.read_bytes())
     content[-100] ^= 1
-    checkpoint.write_bytes(content if damage == "flipped" else content[:-100])
+    checkpoint.write_bytes(content if corruption == "flipped" else content[:-100])
     said = bench(*numeric(quick, tmp_path))
     assert said.code == 1
     assert f"bench: the checkpoint '{checkpoint}' is corrupt" in said.err
@@ -201,7 +206,7 @@ def test_a_damaged_checkpoint_is_named(
 def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
     bench: Bench,
     quick: list[str],
-    cells: Cells,
+    run_folders: RunFolders,
     substance: Substance,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -216,14 +221,14 @@ def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
             said = bench(*numeric(quick, tmp_path / "results"))
         assert said.code == 1
         assert "No space left on device" in said.err.splitlines()[-1]
-        assert not cells(tmp_path / "results")
+        assert not run_folders(tmp_path / "results")
     assert bench(*numeric(quick, tmp_path / "results")).code == 0
     assert bench(*numeric(quick, tmp_path / "other")).code == 0
-    assert substance(cells(tmp_path / "results")[0]) == substance(cells(tmp_path / "other")[0])
+    assert substance(run_folders(tmp_path / "results")[0]) == substance(run_folders(tmp_path / "other")[0])
 
 
-def test_one_cell_repeats_in_processes_with_other_hash_seeds(
-    quick: list[str], started: dict[str, str], cells: Cells, substance: Substance, tmp_path: Path
+def test_one_run_repeats_in_processes_with_other_hash_seeds(
+    quick: list[str], started: dict[str, str], run_folders: RunFolders, substance: Substance, tmp_path: Path
 ) -> None:
     found = []
     for hash_seed in ("1", "2"):
@@ -231,19 +236,22 @@ def test_one_cell_repeats_in_processes_with_other_hash_seeds(
         command = [sys.executable, "-m", "bench", "run", "--id-scheme", "numeric/random,textual/title", *quick]
         environment = {**started, "PYTHONHASHSEED": hash_seed}
         subprocess.run([*command, "--results", str(results)], env=environment, check=True, capture_output=True)
-        found.append({cell.relative_to(results): substance(cell) for cell in cells(results)})
+        found.append({run_folder.relative_to(results): substance(run_folder) for run_folder in run_folders(results)})
         found[-1]["cache"] = {path.name for path in (results / "cache").rglob("*.safetensors")}
     assert len(found[0]) == 3
     assert found[0] == found[1]
 
 
-def test_real_ratings(bench: Bench, tiny: Path, cells: Cells, tmp_path: Path) -> None:
+def test_real_ratings(bench: Bench, tiny: Path, run_folders: RunFolders, tmp_path: Path) -> None:
     if sources._embedded() is None:
         pytest.skip(f"MovieLens-100k comes with RecBole, which is not installed: {sources.INSTALL}")
     few = ["--preset", "smoke", "--set", f"backbone={tiny}", "--set", "max_steps=2", "--set", "validation_users=20"]
     said = bench("run", "--id-scheme", "numeric", "--baseline", "pop,random", *few, "--results", tmp_path)
     assert said.code == 0, said.err
-    found = {cell.parents[1].name: json.loads((cell / "result.json").read_text()) for cell in cells(tmp_path)}
+    found = {
+        run_folder.parents[1].name: json.loads((run_folder / "result.json").read_text())
+        for run_folder in run_folders(tmp_path)
+    }
     assert sorted(found) == ["numeric.sequential@1", "pop@1", "random@1"]
     pop = found["pop@1"]
     assert pop["dataset"] | {"fingerprint": ""} == {
@@ -255,7 +263,7 @@ def test_real_ratings(bench: Bench, tiny: Path, cells: Cells, tmp_path: Path) ->
         "parts": [],
     }
     assert pop["split"] == {"train_users": 943, "validation_users": 943, "test_users": 943}
-    ndcg = {name: cell["metrics"]["strict"]["ndcg@10"] for name, cell in found.items()}
+    ndcg = {name: run_folder["metrics"]["strict"]["ndcg@10"] for name, run_folder in found.items()}
     assert ndcg["pop@1"] > 3 * ndcg["random@1"]
     assert "Now: bench report" in said.err
     assert bench("report", "--results", tmp_path).code == 0

@@ -27,7 +27,7 @@ from bench.runs.fitting import fit_key
 from bench.runs.scheme_run import SchemeRun
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 
 PLUGIN = '''
 import os
@@ -96,13 +96,13 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Recommender]:
 # -- fitting ----------------------------------------------------------------------------------------------------------
 
 
-def test_identifiers_are_made_once(bench: Bench, quick: list[str], cells: Cells, tmp_path: Path) -> None:
+def test_identifiers_are_made_once(bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path) -> None:
     words = ["run", "--id-scheme", "textual/title", *quick, "--results", tmp_path, "--set", "max_steps=1"]
     said = [bench(*words, *more) for more in ([], ["--set", "dropout=0.2"], ["--seed=1"], ["--set", "textual.words=1"])]
     assert [told.code for told in said] == [0, 0, 0, 0]
     assert ["making identifiers for 30 items" in told.err for told in said] == [True, False, True, True]
     assert len(list((tmp_path / "cache" / "ids").iterdir())) == 3
-    assert len(cells(tmp_path)) == 4
+    assert len(run_folders(tmp_path)) == 4
 
 
 def test_a_key_knows_all_that_identifiers_depend_on(toy: Dataset, plugin: str) -> None:
@@ -152,14 +152,14 @@ def test_stages_share_the_budget_and_stopped_between_them_go_on(
     bench: Bench,
     quick: list[str],
     plugin: str,
-    cells: Cells,
+    run_folders: RunFolders,
     substance: Callable[[Path], dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = ["run", "--id-scheme", f"{plugin}:Alternating", *quick, "--set=epochs=8", "--results"]
     assert bench(*words, tmp_path / "whole").code == 0
-    (whole,) = cells(tmp_path / "whole")
+    (whole,) = run_folders(tmp_path / "whole")
     log = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
     assert [(line["stage"], line["step"]) for line in log if "ndcg@10" in line] == [
         ("first", 6),
@@ -178,7 +178,7 @@ def test_stages_share_the_budget_and_stopped_between_them_go_on(
     assert bench(*words, tmp_path / "stopped").code == 130
     monkeypatch.delenv("STOP_BETWEEN")
     assert bench(*words, tmp_path / "stopped").code == 0
-    (stopped,) = cells(tmp_path / "stopped")
+    (stopped,) = run_folders(tmp_path / "stopped")
     assert substance(stopped) == substance(whole)
     assert (stopped / "log.jsonl").read_text() == (whole / "log.jsonl").read_text()
 
@@ -237,13 +237,19 @@ def test_the_encoder_reads_no_more_tokens_than_the_contract_says(
 
 @pytest.mark.parametrize("scheme", ["numeric", "textual/title"])
 def test_transformers_opens_what_was_trained(
-    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, trained: list[Recommender], toy: Dataset, scheme: str
+    bench: Bench,
+    quick: list[str],
+    run_folders: RunFolders,
+    tmp_path: Path,
+    trained: list[Recommender],
+    toy: Dataset,
+    scheme: str,
 ) -> None:
     from transformers import T5ForConditionalGeneration
 
     assert bench("run", "--id-scheme", scheme, *quick, "--results", tmp_path).code == 0
-    ours, (cell,) = trained[0], cells(tmp_path)
-    theirs, info = T5ForConditionalGeneration.from_pretrained(cell, output_loading_info=True)
+    ours, (run_folder,) = trained[0], run_folders(tmp_path)
+    theirs, info = T5ForConditionalGeneration.from_pretrained(run_folder, output_loading_info=True)
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     batch = ours.collate(leave_one_out(toy).test.histories, leave_one_out(toy).test.items)
     tokens, mask, labels = batch["tokens"], batch["mask"], batch["labels"]
@@ -257,8 +263,8 @@ def test_transformers_opens_what_was_trained(
     assert theirs.config.decoder_start_token_id == ours.ids.vocabulary.pad
     assert theirs.config.eos_token_id == ours.ids.vocabulary.eos
 
-    table = pd.read_parquet(cell / "ids.parquet")
-    tokenizer = tokenizers.Tokenizer.from_file(str(cell / "tokenizer.json"))
+    table = pd.read_parquet(run_folder / "ids.parquet")
+    tokenizer = tokenizers.Tokenizer.from_file(str(run_folder / "tokenizer.json"))
     assert table["item"].tolist() == list(toy.items.ids)
     assert [tuple(code) for code in table["tokens"]] == [ours.ids.code(item) for item in range(30)]
     assert [tokenizer.decode(list(code)) for code in table["tokens"]] == table["identifier"].tolist()
@@ -309,7 +315,7 @@ def test_a_pretrained_backbone_is_where_training_starts(
 def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
     bench: Bench,
     quick: list[str],
-    cells: Cells,
+    run_folders: RunFolders,
     t5_tokenizer: Path,
     tmp_path: Path,
     trained: list[Recommender],
@@ -320,9 +326,9 @@ def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
     words = ["run", "--id-scheme=numeric", *quick, f"--set=backbone={tmp_path / 'backbone'}", *asked, "--results"]
     said = bench(*words, tmp_path / "results")
     assert said.code == 0, said.err
-    (cell,), (model,) = cells(tmp_path / "results"), trained
+    (run_folder,), (model,) = run_folders(tmp_path / "results"), trained
     assert isinstance(model, SequenceRecommender)
-    contract = json.loads((cell / "result.json").read_text())["contract"]
+    contract = json.loads((run_folder / "result.json").read_text())["contract"]
     assert (contract["whole_words"], contract["reinitialize"], contract["template"]) == (True, "numbers", "unseen")
 
     vocabulary, moved = model.ids.vocabulary, torch.zeros(32128, dtype=torch.bool)
@@ -331,18 +337,18 @@ def test_a_pretrained_backbone_with_words_prompts_and_new_numbers(
     assert change[moved].min() > 0.1
     assert change[~moved].max() < 0.1  # two steps of training
     assert model.backbone.config.whole_words == 21
-    assert huggingface.load(cell).state_dict()["whole_words.weight"].any()
+    assert huggingface.load(run_folder).state_dict()["whole_words.weight"].any()
 
     source = model.writer.write(leave_one_out(toy).test.histories)
     assert vocabulary.decode(source.tokens[0].tolist()).startswith(UNSEEN.before)
     assert model.prompts == tuple(range(1, 11))
 
-    assert huggingface.load(cell).config.whole_words == 21
-    shutil.copytree(cell, tmp_path / "second")
+    assert huggingface.load(run_folder).config.whole_words == 21
+    shutil.copytree(run_folder, tmp_path / "second")
     again = ["run", "--id-scheme=textual/title", *quick, f"--set=backbone={tmp_path / 'second'}", "--set=max_steps=1"]
     refused = bench(*again, "--results", tmp_path / "results")
     assert refused.code == 1
-    assert "was trained with whole-word embeddings, which this contract leaves out" in refused.err
+    assert "was trained with whole-word embeddings, which this contract does not use" in refused.err
 
 
 @pytest.mark.parametrize("scheme", ["numeric", "textual/title", "set"])
@@ -357,9 +363,9 @@ def test_words_asked_of_a_backbone_without_them_are_refused_before_anything_is_m
     assert not (tmp_path / "results").exists()
 
 
-def test_a_baseline_needs_no_words(bench: Bench, quick: list[str], cells: Cells, tmp_path: Path) -> None:
+def test_a_baseline_needs_no_words(bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path) -> None:
     assert bench("run", "--baseline=pop", *quick, "--set=template=sampled", "--results", tmp_path).code == 0
-    assert len(cells(tmp_path)) == 1
+    assert len(run_folders(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("asked", ["reinitialize=numbers", "template=sampled"])
@@ -416,9 +422,9 @@ class Numbered(IdScheme):
 
 
 def test_a_changed_scheme_does_not_go_on_with_what_the_old_one_trained(
-    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The identifiers of a stopped cell may be made by other code when it is started again."""
+    """The identifiers of a stopped run may be made by other code when it is started again."""
     mine, trained = tmp_path / "mine.py", []
     train = scheme_run.train
     monkeypatch.setattr(scheme_run, "train", lambda job: trained.append(job.path.exists()) or train(job))

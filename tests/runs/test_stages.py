@@ -60,6 +60,6 @@ def test_the_others_are_freed_after_the_last_stage_too() -> None:
 
 def test_a_scheme_without_stages_is_refused() -> None:
     accelerator, idle = Waits(), SimpleNamespace(name="idle", stages=lambda view, ids: (stage for stage in ()))
-    with pytest.raises(BenchError, match="the stages of idle are none; at least one must be yielded"):
+    with pytest.raises(BenchError, match="idle yielded no stage; at least one is needed"):
         run(accelerator, idle).trained(STAGE.ids)
     assert accelerator.freed == 1

@@ -28,7 +28,7 @@ from bench.ids.users import UserIds
 from bench.model.recommender import Decoding, recommender_for
 from bench.results import digests
 from bench.results.read import load
-from bench.runs import run as one_cell
+from bench.runs import run as one_run
 from bench.runs import scheme_run, subjects
 from bench.runs.matrix import Plan, resolve
 from bench.runs.request import Request
@@ -37,7 +37,7 @@ from bench.training import checkpoint
 from bench.vocabulary import Vocabulary
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 Substance = Callable[[Path], dict[str, Any]]
 
 # Scores of one identifier then do not depend on which others there are, so that they can be compared.
@@ -88,20 +88,20 @@ def done(bench: Bench, words: list[str], tmp_path_factory: pytest.TempPathFactor
     return results
 
 
-def cell_of(results: Path, dataset: str, scheme: str = "textual/title") -> Path:
-    (found,) = [cell for cell in load(results) if (cell.dataset.name, cell.scheme.name) == (dataset, scheme)]
+def run_of(results: Path, dataset: str, scheme: str = "textual/title") -> Path:
+    (found,) = [result for result in load(results) if (result.dataset.name, result.scheme.name) == (dataset, scheme)]
     return found.folder
 
 
-def stored(cell: Path) -> dict[str, Any]:
-    return dict(json.loads((cell / "result.json").read_text()))
+def stored(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "result.json").read_text()))
 
 
 # -- what is stored ---------------------------------------------------------------------------------------------------
 
 
-def test_the_model_its_parts_and_the_unseen_are_cells_of_their_own(done: Path, toy: Dataset, park: Dataset) -> None:
-    found = {(cell.scheme.name, cell.dataset.name): cell for cell in load(done)}
+def test_the_model_its_parts_and_the_unseen_are_runs_of_their_own(done: Path, toy: Dataset, park: Dataset) -> None:
+    found = {(result.scheme.name, result.dataset.name): result for result in load(done)}
     assert sorted(found) == [
         (scheme, data) for scheme in ("numeric/random", "textual/title") for data in ("moor", "park", "toy", "toy+park")
     ]
@@ -110,17 +110,21 @@ def test_the_model_its_parts_and_the_unseen_are_cells_of_their_own(done: Path, t
     assert (whole.trained_on, whole.zero_shot, whole.split["test_users"]) == ("", False, 80)
     expected = {"toy": (False, 40, 40), "park": (False, 40, 40), "moor": (True, 0, 40)}
     for name, (zero_shot, train_users, test_users) in expected.items():
-        cell = found["textual/title", name]
-        assert (cell.trained_on, cell.zero_shot) == ("toy+park", zero_shot)
-        assert cell.contract["trained_on"] == f"toy+park@{join([toy, park]).fingerprint[:6]}"
-        assert {key: cell.contract[key] for key in whole.contract} == whole.contract
-        assert cell.contract_id != whole.contract_id
-        assert (cell.split["train_users"], cell.split["test_users"]) == (train_users, test_users)
-        assert cell.costs.parameters == whole.costs.parameters
-        assert cell.costs.training_seconds == whole.costs.training_seconds
-        assert stored(cell.folder)["training"]["model"] == whole.path
-        assert sorted(path.name for path in cell.folder.iterdir()) == ["ids.parquet", "per_user.parquet", "result.json"]
-        assert len(cell.table) == test_users
+        result = found["textual/title", name]
+        assert (result.trained_on, result.zero_shot) == ("toy+park", zero_shot)
+        assert result.contract["trained_on"] == f"toy+park@{join([toy, park]).fingerprint[:6]}"
+        assert {key: result.contract[key] for key in whole.contract} == whole.contract
+        assert result.contract_id != whole.contract_id
+        assert (result.split["train_users"], result.split["test_users"]) == (train_users, test_users)
+        assert result.costs.parameters == whole.costs.parameters
+        assert result.costs.training_seconds == whole.costs.training_seconds
+        assert stored(result.folder)["training"]["model"] == whole.path
+        assert sorted(path.name for path in result.folder.iterdir()) == [
+            "ids.parquet",
+            "per_user.parquet",
+            "result.json",
+        ]
+        assert len(result.table) == test_users
     parts = [found["textual/title", name].table for name in ("toy", "park")]
     assert sorted(parts[0].users) == sorted(toy.users)
     assert whole.table.users.tolist() == sorted(f"{name}:{user}" for name in ("toy", "park") for user in toy.users)
@@ -130,22 +134,22 @@ def test_the_model_its_parts_and_the_unseen_are_cells_of_their_own(done: Path, t
 def test_a_part_is_ranked_as_the_whole_without_the_items_of_the_others(
     done: Path, toy: Dataset, park: Dataset, scheme: str
 ) -> None:
-    home = cell_of(done, "toy+park", scheme)
+    home = run_of(done, "toy+park", scheme)
     ids, _ = storage.load(home / "ids.safetensors")
     whole = recommender_for(ids, huggingface.load(home, 0.0)).eval()
     test = leave_one_out(join([toy, park])).test
     ranked = whole.rank(test.histories, 60, Decoding("exact"))
     for number, name in enumerate(("toy", "park")):
-        table = pd.read_parquet(cell_of(done, name, scheme) / "per_user.parquet")
+        table = pd.read_parquet(run_of(done, name, scheme) / "per_user.parquet")
         for row, (user, rank) in enumerate(zip(table["user"], table["rank"], strict=True), start=40 * number):
             own = [item for item in ranked.items[row].tolist() if item // 30 == number]
             assert rank == own.index(int(test.items[row])) + 1, (name, user)
-        shown = pd.read_parquet(cell_of(done, name, scheme) / "ids.parquet")
+        shown = pd.read_parquet(run_of(done, name, scheme) / "ids.parquet")
         assert [tuple(code) for code in shown["tokens"]] == [ids.code(30 * number + item) for item in range(30)]
 
 
 def test_what_is_read_back_is_what_was_tested(done: Path, toy: Dataset, park: Dataset) -> None:
-    home = cell_of(done, "toy+park")
+    home = run_of(done, "toy+park")
     ids, _ = storage.load(home / "ids.safetensors")
     test = leave_one_out(join([toy, park])).test
     ranked = recommender_for(ids, huggingface.load(home, 0.0)).eval().rank(test.histories, 60, Decoding("exact"))
@@ -158,8 +162,8 @@ def test_what_is_read_back_is_what_was_tested(done: Path, toy: Dataset, park: Da
 
 
 def test_the_unseen_is_named_in_the_vocabulary_of_the_model(done: Path, moor: Dataset) -> None:
-    trained, _ = storage.load(cell_of(done, "toy+park") / "ids.safetensors")
-    shown = pd.read_parquet(cell_of(done, "moor") / "ids.parquet")
+    trained, _ = storage.load(run_of(done, "toy+park") / "ids.safetensors")
+    shown = pd.read_parquet(run_of(done, "moor") / "ids.parquet")
     assert shown["item"].tolist() == list(moor.items.ids)
     assert len({tuple(code) for code in shown["tokens"]}) == 30
     for title, identifier, code in zip(shown["title"], shown["identifier"], shown["tokens"], strict=True):
@@ -169,7 +173,7 @@ def test_the_unseen_is_named_in_the_vocabulary_of_the_model(done: Path, moor: Da
 
 
 def test_an_unseen_copy_of_the_data_is_ranked_as_the_data_itself(
-    bench: Bench, quick: list[str], toy: Dataset, cells: Cells, tmp_path: Path
+    bench: Bench, quick: list[str], toy: Dataset, run_folders: RunFolders, tmp_path: Path
 ) -> None:
     ids = tuple(f"copy of {item}" for item in toy.items.ids)
     write_atomic(replace(toy, name="copy", items=replace(toy.items, ids=ids)), tmp_path / "copy")
@@ -177,7 +181,7 @@ def test_an_unseen_copy_of_the_data_is_ranked_as_the_data_itself(
         "run", "--id-scheme=textual/title", *quick, *FAST, "--zero-shot", tmp_path / "copy", "--results", tmp_path
     )
     assert said.code == 0, said.err
-    one, other = (pd.read_parquet(cell / "per_user.parquet") for cell in cells(tmp_path))
+    one, other = (pd.read_parquet(run_folder / "per_user.parquet") for run_folder in run_folders(tmp_path))
     same = ["user", "rank", "code_rank", "group_size", "popularity", "history_length"]
     assert one[same].equals(other[same])
     assert one[["warm_rank", "cold_rank"]].isna().all(axis=None)  # what is warm, only the model's own data can tell
@@ -188,21 +192,23 @@ def test_an_unseen_copy_of_the_data_is_ranked_as_the_data_itself(
 def test_interactions_of_the_unseen_change_neither_identifiers_nor_weights(
     bench: Bench, words: list[str], done: Path, moor: Dataset, tmp_path: Path
 ) -> None:
-    before = {path: path.read_bytes() for path in cell_of(done, "toy+park").iterdir()}
+    before = {path: path.read_bytes() for path in run_of(done, "toy+park").iterdir()}
     mixed = np.random.default_rng(1).permutation(moor.sequences.values)
     write_atomic(replace(moor, sequences=Sequences(mixed, moor.sequences.offsets)), tmp_path / "moor")
     again = bench(*words, *PLAIN, "--zero-shot", tmp_path / "moor", "--results", done)
     assert again.code == 0, again.err
     assert {path: path.read_bytes() for path in before} == before
-    cells = [cell for cell in load(done) if (cell.dataset.name, cell.scheme.name) == ("moor", "textual/title")]
-    assert len({cell.dataset.fingerprint for cell in cells}) == 2
-    shown = [pd.read_parquet(cell.folder / "ids.parquet") for cell in cells]
+    results = [
+        result for result in load(done) if (result.dataset.name, result.scheme.name) == ("moor", "textual/title")
+    ]
+    assert len({result.dataset.fingerprint for result in results}) == 2
+    shown = [pd.read_parquet(result.folder / "ids.parquet") for result in results]
     assert shown[0]["item"].tolist() == shown[1]["item"].tolist()
     assert shown[0].drop(columns="item").map(str).equals(shown[1].drop(columns="item").map(str))
-    for cell in cells[1:]:
-        for path in cell.folder.iterdir():
+    for result in results[1:]:
+        for path in result.folder.iterdir():
             path.unlink()  # the results of the other tests have one moor
-        cell.folder.rmdir()
+        result.folder.rmdir()
 
 
 # -- going on ---------------------------------------------------------------------------------------------------------
@@ -213,10 +219,15 @@ def never(*_: object, **__: object) -> None:
 
 
 def test_stopped_after_training_only_what_is_missing_is_done(
-    bench: Bench, words: list[str], cells: Cells, substance: Substance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    words: list[str],
+    run_folders: RunFolders,
+    substance: Substance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert bench(*words, *FAST, "--results", tmp_path / "whole").code == 0
-    transferred = one_cell.transferred
+    transferred = one_run.transferred
 
     def stop(request: Any, *rest: Any) -> Any:
         if request.dataset.name == "park":
@@ -224,26 +235,26 @@ def test_stopped_after_training_only_what_is_missing_is_done(
         return transferred(request, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(one_cell, "transferred", stop)
+        patch.setattr(one_run, "transferred", stop)
         assert bench(*words, *FAST, "--results", tmp_path / "stopped").code == 130
-    assert len(cells(tmp_path / "stopped")) == 2
+    assert len(run_folders(tmp_path / "stopped")) == 2
     monkeypatch.setattr(scheme_run, "train", never)
     said = bench(*words, *FAST, "--results", tmp_path / "stopped")
     assert said.code == 0, said.err
-    found = [cells(tmp_path / name) for name in ("whole", "stopped")]
+    found = [run_folders(tmp_path / name) for name in ("whole", "stopped")]
     assert len(found[0]) == 4
     for one, other in zip(*found, strict=True):
         assert one.relative_to(tmp_path / "whole") == other.relative_to(tmp_path / "stopped")
         assert substance(one) == substance(other)
-    monkeypatch.setattr(one_cell, "transferred", never)
+    monkeypatch.setattr(one_run, "transferred", never)
     assert bench(*words, *FAST, "--results", tmp_path / "stopped").err.count("finished already in") == 4
 
 
 def test_a_test_of_weights_that_are_gone_is_done_again(
-    bench: Bench, words: list[str], cells: Cells, tmp_path: Path
+    bench: Bench, words: list[str], run_folders: RunFolders, tmp_path: Path
 ) -> None:
     assert bench(*words, *FAST, "--results", tmp_path).code == 0
-    home = cell_of(tmp_path, "toy+park")
+    home = run_of(tmp_path, "toy+park")
     other = huggingface.load(home)
     other.embedding.weight.data.mul_(2)
     huggingface.save_weights(other, home)
@@ -301,8 +312,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_trained(
     few = replace(toy, items=ItemTable(("a", "b", "c"), {"title": ("x", "y", "z")}))
     few = replace(few, sequences=Sequences(toy.sequences.values % 3, toy.sequences.offsets), name="few")
     write_atomic(few, tmp_path / "few")
-    places = {**folders, "bare": str(tmp_path / "bare"), "few": str(tmp_path / "few")}
-    for name, folder in places.items():
+    sources = {**folders, "bare": str(tmp_path / "bare"), "few": str(tmp_path / "few")}
+    for name, folder in sources.items():
         more = [word.replace(name.upper(), folder) for word in more]
     told = bench(*words, *more, "--results", tmp_path / "results")
     assert told.code == 1
@@ -324,17 +335,17 @@ def test_a_part_need_not_have_what_the_whole_has(toy: Dataset, park: Dataset, tm
 
 
 def test_all_leaves_out_what_cannot_be_tested_on_the_unseen(
-    bench: Bench, cells: Callable[[Path], list[Path]], words: list[str], tmp_path: Path
+    bench: Bench, run_folders: Callable[[Path], list[Path]], words: list[str], tmp_path: Path
 ) -> None:
     said = bench(*words, *FAST, "--baseline=all", "--results", tmp_path)
     assert said.code == 0, said.err
     left = "skipped in 'all' on toy+park: pop: --zero-shot moor was asked for, but baseline pop scores only items "
     assert sum(line.startswith(left) for line in said.err.splitlines()) == 1
-    assert {cell.parent.parent.name.partition("@")[0] for cell in cells(tmp_path)} == {"textual.title"}
+    assert {folder.parent.parent.name.partition("@")[0] for folder in run_folders(tmp_path)} == {"textual.title"}
     alone = [word for word in words if word != "--id-scheme" and word != "textual/title"]
     said = bench(*alone, "--baseline=all", "--results", tmp_path / "alone")
     assert said.code == 1
-    assert "left out" not in said.err
+    assert "skipped" not in said.err
     assert said.err.splitlines()[-1].startswith("bench: --zero-shot moor was asked for, but baseline ")
 
 
@@ -349,7 +360,7 @@ def named(items, vocabulary):
 
 
 class Keeper(IdScheme):
-    """Keeps a word in the cell, and asks for it when it transfers."""
+    """Keeps a word in the run, and asks for it when it transfers."""
 
     name = "mine/keeper"
     supports_transfer = True
@@ -383,14 +394,14 @@ class Short(Keeper):
 
 
 def test_a_plugin_finds_what_it_kept_and_is_held_to_the_vocabulary(
-    bench: Bench, quick: list[str], folders: dict[str, str], cells: Cells, tmp_path: Path
+    bench: Bench, quick: list[str], folders: dict[str, str], run_folders: RunFolders, tmp_path: Path
 ) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
     rest = [*quick, *FAST, "--zero-shot", folders["moor"], "--results", tmp_path / "results", "--seed"]
     said = bench("run", "--id-scheme", f"{plugin}:Keeper", *rest, "0,1")
     assert said.code == 0, said.err
-    assert len(cells(tmp_path / "results")) == 4
+    assert len(run_folders(tmp_path / "results")) == 4
     assert bench("run", "--id-scheme", f"{plugin}:Foreign", *rest, "0").err.splitlines()[-1] == (
         "bench: transfer of mine/foreign wrote 'moor' in a vocabulary of 34 rows, which is not the trained model's of "
         "102; it must use trained.ids.vocabulary"
@@ -453,7 +464,7 @@ def test_a_trained_generator_names_the_unseen(
         *words, "--id-scheme=textual/idgenrec", *(f"--set=textual.{line}" for line in own), "--results", tmp_path
     )
     assert said.code == 0, said.err
-    home, unseen = (cell_of(tmp_path, name, "textual/idgenrec") for name in ("toy+park", "moor"))
+    home, unseen = (run_of(tmp_path, name, "textual/idgenrec") for name in ("toy+park", "moor"))
     scheme = IdGenRec(subjects.settings(IdGenRec, dict(line.split("=") for line in own)))
     ids, vocabulary = pd.read_parquet(unseen / "ids.parquet"), storage.load(home / "ids.safetensors")[0].vocabulary
     assert ids["identifier"].is_unique

@@ -26,7 +26,7 @@ from bench.runs import scheme_run
 from bench.runs.scheme_run import SchemeRun
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 SMALL = ["--set=set.epochs=2", "--set=set.hidden=8", "--set=set.width=8", "--set=set.dimensions=8"]
 
 
@@ -38,18 +38,18 @@ def run(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory
     return results
 
 
-def cell_of(run: Path, scheme: str) -> Path:
+def run_of(run: Path, scheme: str) -> Path:
     return next(run.glob(f"runs/*/set.{scheme}@*/*/0/result.json")).parent
 
 
 def test_the_result_says_what_was_chosen(run: Path) -> None:
-    stored = json.loads((cell_of(run, "setrec") / "result.json").read_text())
+    stored = json.loads((run_of(run, "setrec") / "result.json").read_text())
     found = stored["identifiers"]
     assert (found["tokens_mean"], found["decode_steps"], found["collision_rate"]) == (5.0, 1, 0.0)
     assert round(10 * found["semantic_weight"]) in range(11)
     assert stored["training"]["steps"] == 12
     for control in ("cf-only", "semantic-only"):
-        facts = json.loads((cell_of(run, control) / "result.json").read_text())["identifiers"]
+        facts = json.loads((run_of(run, control) / "result.json").read_text())["identifiers"]
         assert "semantic_weight" not in facts
 
 
@@ -62,14 +62,14 @@ def test_the_report_has_them_beside_tokens(bench: Bench, run: Path, tmp_path: Pa
         assert words in text
 
 
-def test_a_finished_cell_ranks_again_as_it_was_tested(run: Path, toy: Dataset) -> None:
+def test_a_finished_run_ranks_again_as_it_was_tested(run: Path, toy: Dataset) -> None:
     for scheme in ("setrec", "cf-only"):
-        cell = cell_of(run, scheme)
-        model = restore(cell)
+        run_folder = run_of(run, scheme)
+        model = restore(run_folder)
         test = leave_one_out(toy).test
         found = model.rank(test.histories, len(toy.items), Decoding())
         ranks = (found.items == test.items[:, None]).argmax(1) + 1
-        stored = pd.read_parquet(cell / "per_user.parquet")
+        stored = pd.read_parquet(run_folder / "per_user.parquet")
         assert stored["user"].tolist() == [toy.users[user] for user in test.users]
         inside = stored["rank"].notna().to_numpy()
         assert np.array_equal(stored["rank"][inside], ranks[inside])
@@ -77,15 +77,15 @@ def test_a_finished_cell_ranks_again_as_it_was_tested(run: Path, toy: Dataset) -
 
 
 def test_a_head_that_is_missing_or_of_another_run_is_told(run: Path, tmp_path: Path) -> None:
-    shutil.copytree(cell_of(run, "setrec"), tmp_path / "cell")
-    shutil.copy(cell_of(run, "cf-only") / "head.safetensors", tmp_path / "cell")
+    shutil.copytree(run_of(run, "setrec"), tmp_path / "run")
+    shutil.copy(run_of(run, "cf-only") / "head.safetensors", tmp_path / "run")
     with pytest.raises(BenchError, match=r"head\.safetensors' is corrupt: its SHA-256 differs"):
-        restore(tmp_path / "cell")
-    (tmp_path / "cell" / "head.safetensors").unlink()
+        restore(tmp_path / "run")
+    (tmp_path / "run" / "head.safetensors").unlink()
     with pytest.raises(
         BenchError, match=r"head\.safetensors' is missing beside its result.json; run it again with --force"
     ):
-        restore(tmp_path / "cell")
+        restore(tmp_path / "run")
 
 
 def test_recommending_by_an_index_is_recommending(bench: Bench, run: Path, toy: Dataset) -> None:
@@ -116,7 +116,7 @@ def test_stopped_and_started_again_it_ends_the_same(
     bench: Bench,
     quick: list[str],
     run: Path,
-    cells: Cells,
+    run_folders: RunFolders,
     substance: Callable[[Path], dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -140,8 +140,8 @@ def test_stopped_and_started_again_it_ends_the_same(
     said = bench(*words)
     assert said.code == 0, said.err
     assert "resuming" in said.err
-    (cell,) = cells(tmp_path)
-    assert substance(cell) == substance(cell_of(run, "setrec"))
+    (run_folder,) = run_folders(tmp_path)
+    assert substance(run_folder) == substance(run_of(run, "setrec"))
 
 
 def test_the_weight_is_chosen_before_every_validation_and_on_its_users_alone(
@@ -170,7 +170,7 @@ def test_the_weight_is_chosen_before_every_validation_and_on_its_users_alone(
 
 
 def test_the_best_weights_keep_the_weight_they_were_chosen_with(
-    bench: Bench, quick: list[str], cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two validations, of which the first is better: its weight is what is tested, stored and restored."""
     given = iter([(0.2, 0.9), (0.7, 0.1)])
@@ -189,10 +189,10 @@ def test_the_best_weights_keep_the_weight_they_were_chosen_with(
 
     monkeypatch.setattr(SchemeRun, "validator", scored)
     assert bench("run", "--id-scheme=set", *quick, *SMALL, "--results", tmp_path).code == 0
-    (cell,) = cells(tmp_path)
-    stored = json.loads((cell / "result.json").read_text())
+    (run_folder,) = run_folders(tmp_path)
+    stored = json.loads((run_folder / "result.json").read_text())
     assert (stored["training"]["best_step"], stored["identifiers"]["semantic_weight"]) == (6, 0.2)
-    model = restore(cell)
+    model = restore(run_folder)
     assert isinstance(model, VectorSetRecommender)
     assert isinstance(model.ids, VectorIds)
     assert torch.equal(model.weight, torch.tensor(0.2))

@@ -83,8 +83,8 @@ def test_salience_is_rarity_over_the_root_of_the_place() -> None:
 
 def test_words_of_equal_salience_come_in_the_order_of_the_text() -> None:
     """log 5 at place 1 and log 125 over the root of 9 are equal, and their last bits are not."""
-    column = ["quint", *(f"aa{place}" for place in range(7)), "scarce"]
-    frequency = {"quint": 200, "scarce": 8, **{f"aa{place}": 999 for place in range(7)}}
+    column = ["quint", *(f"aa{position}" for position in range(7)), "scarce"]
+    frequency = {"quint": 200, "scarce": 8, **{f"aa{position}": 999 for position in range(7)}}
     assert np.log(125) / 3 > np.log(5)
     assert rank([column], Counter(frequency), items=1000, fewest=5).salient[:2] == ("quint", "scarce")
 

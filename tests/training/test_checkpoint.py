@@ -67,9 +67,9 @@ def test_a_truncated_file_is_named(path: Path, size: int) -> None:
 
 def test_a_flipped_bit_is_found_wherever_it_is(path: Path) -> None:
     whole = path.read_bytes()
-    for place in range(len(whole)):
+    for position in range(len(whole)):
         corrupt = bytearray(whole)
-        corrupt[place] ^= 1 << place % 8
+        corrupt[position] ^= 1 << position % 8
         path.write_bytes(corrupt)
         with pytest.raises(BenchError, match=r"stage-0.safetensors' is corrupt"):
             load(path)

@@ -27,7 +27,7 @@ def test_memory_that_was_freed_again_counts(monkeypatch: pytest.MonkeyPatch) -> 
     with MemoryMeter() as after:
         time.sleep(0.02)
     assert busy.peak_mb > idle.peak_mb + 150
-    assert after.peak_mb < busy.peak_mb - 100  # a cell does not inherit the peak of the one before
+    assert after.peak_mb < busy.peak_mb - 100  # a run does not inherit the peak of the one before
 
 
 def test_a_meter_stops_with_its_block() -> None:

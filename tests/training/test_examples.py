@@ -24,7 +24,9 @@ def pairs(examples: Examples) -> list[tuple[list[int], int]]:
 @given(rows, st.integers(1, 6))
 def test_every_prefix_predicts_what_came_next(sequences: list[list[int]], max_history: int) -> None:
     expected = [
-        (row[max(0, place - max_history) : place], row[place]) for row in sequences for place in range(1, len(row))
+        (row[max(0, position - max_history) : position], row[position])
+        for row in sequences
+        for position in range(1, len(row))
     ]
     assert pairs(sliding_windows(Sequences.from_rows(sequences), max_history)) == expected
 
@@ -50,7 +52,7 @@ def test_every_example_belongs_to_the_user_of_its_items(sequences: list[list[int
     some = np.arange(len(windows))[::-2]
     part = windows.histories(some).user_rows
     assert part is not None
-    assert part.tolist() == [expected[place] for place in some]
+    assert part.tolist() == [expected[position] for position in some]
     assert sliding_windows(Sequences.from_rows(tagged), max_history).histories().user_rows is None
 
 
@@ -68,8 +70,8 @@ def test_the_windows_are_drawn_anew_each_epoch_and_repeat_for_a_seed() -> None:
     drawn = [one_of_each(windows, seed, epoch).targets.tolist() for seed, epoch in [(0, 0), (0, 0), (0, 1), (1, 0)]]
     assert drawn[0] == drawn[1]
     assert len({tuple(targets) for targets in drawn}) == 3
-    places = np.concatenate([one_of_each(windows, 0, epoch).targets % 9 for epoch in range(40)])
-    assert np.bincount(places, minlength=9)[1:].min() > 0.8 * 40 * 50 / 8  # and every window as often as another
+    positions = np.concatenate([one_of_each(windows, 0, epoch).targets % 9 for epoch in range(40)])
+    assert np.bincount(positions, minlength=9)[1:].min() > 0.8 * 40 * 50 / 8  # and every window as often as another
 
 
 def test_prompts_are_drawn_anew_each_epoch_all_as_often_and_repeat_for_a_seed() -> None:

@@ -246,7 +246,7 @@ def test_validation_is_no_part_of_training(job: Jobs) -> None:
 def test_work_is_counted_once_for_every_example(job: Jobs) -> None:
     """One token an item, which has no end; histories stand between no other tokens."""
     state = train(job(examples="all"))
-    lengths = [min(place, 20) for length in job().sequences.lengths for place in range(1, length)]
+    lengths = [min(position, 20) for length in job().sequences.lengths for position in range(1, length)]
     model = job().recommender
     separator = model.input_lengths(Sequences.from_rows([[1, 2]])) - model.input_lengths(Sequences.from_rows([[1]]))
     around = model.input_lengths(Sequences.from_rows([[1]]))[0] - 1

@@ -53,24 +53,24 @@ def had(toy: Dataset, targets: Targets) -> list[set[int]]:
 
 
 def one_by_one(
-    recommender: Recommender, targets: Targets, decoding: Decoding, slots: int, excluded: list[set[int]]
+    recommender: Recommender, targets: Targets, decoding: Decoding, k: int, excluded: list[set[int]]
 ) -> Ranks:
-    """The slow way: every user alone, and a walk down the list of slots, or of all slots that hold anything else than
+    """The slow way: every user alone, and a walk down the list of entries, or of all that hold anything else than
     what is excluded.
     """
     groups = recommender.ids.groups
     code_rank, better, sizes = [], [], []
-    plain, wanted = replace(decoding, exclude_history=False), slots
+    plain, wanted = replace(decoding, exclude_history=False), k
     if decoding.exclude_history:
         plain, wanted = Decoding("exact"), len(set(groups))
     for user, target in enumerate(targets.items):
         found = recommender.eval().rank(targets.histories.rows(np.array([user])), wanted, plain)
         kept = [item for item in range(len(groups)) if item not in excluded[user]]
         listed = [[item for item in kept if groups[item] == groups[shown]] for shown in found.items[0][found.valid[0]]]
-        listed = [slot for slot in listed if slot][:slots]
-        place = next((at for at, slot in enumerate(listed) if target in slot), None)
-        code_rank.append(np.inf if place is None else place + 1)
-        better.append(0 if place is None else sum(map(len, listed[:place])))
+        listed = [entry for entry in listed if entry][:k]
+        position = next((at for at, entry in enumerate(listed) if target in entry), None)
+        code_rank.append(np.inf if position is None else position + 1)
+        better.append(0 if position is None else sum(map(len, listed[:position])))
         sizes.append(sum(groups[item] == groups[target] for item in {*kept, target}))
     return Ranks(np.array(code_rank, float), np.array(better), np.array(sizes))
 
@@ -83,7 +83,7 @@ def assert_equal(found: Ranks, expected: Ranks) -> None:
 
 @pytest.mark.parametrize("users", [3, 16, 1000])
 @pytest.mark.parametrize(
-    ("decoding", "slots"),
+    ("decoding", "k"),
     [
         (Decoding("beam", width=20), 20),
         (Decoding("beam", width=5), 5),
@@ -97,14 +97,14 @@ def test_ranks_are_those_of_one_user_after_the_other(
     toy: Dataset,
     split: Split,
     decoding: Decoding,
-    slots: int,
+    k: int,
     users: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ranking, "users_at_once", lambda _: users)
     advanced: list[int] = []
-    ranks, complete = evaluate(recommender, split.test, decoding, slots, Accelerator(), advanced.append)
-    everything = 28 if decoding.decoder == "exact" else slots
+    ranks, complete = evaluate(recommender, split.test, decoding, k, Accelerator(), advanced.append)
+    everything = 28 if decoding.decoder == "exact" else k
     excluded = had(toy, split.test) if decoding.exclude_history else [set[int]()] * 40
     assert_equal(ranks, one_by_one(recommender, split.test, decoding, everything, excluded))
     if decoding.exclude_history:  # what is no longer shown is nobody's for the taking

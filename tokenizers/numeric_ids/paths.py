@@ -1,4 +1,4 @@
-"""Identifiers that are places in a tree: a new token for each step down, and a last one that tells neighbors apart.
+"""Identifiers that are paths in a tree: a new token for each step down, and a last one that tells neighbors apart.
 
 The tokens are no words, so the vocabulary is private even where the backbone is a language model. The last token is
 of a kind of its own and ends every identifier, so histories need no separator.
@@ -31,7 +31,7 @@ class Placed(IdScheme):
     """
 
     own_token: ClassVar[bool] = False
-    no_transfer_reason = "its tokens are places in the tree of one catalogue, and an unseen item has no place there"
+    no_transfer_reason = "its tokens are nodes of a tree over one catalogue, and an unseen item has none"
 
     @abstractmethod
     def paths(self, train: TrainView) -> Sequence[Path]:

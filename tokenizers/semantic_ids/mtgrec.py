@@ -125,20 +125,20 @@ class Influence:
         self.settings = settings
 
     def __call__(self, session: Session) -> NDArray[np.float64]:
-        plan, memory = self.settings, session.state
-        history = memory.setdefault("probabilities", [[1 / session.variants] * session.variants])
+        plan, state = self.settings, session.state
+        history = state.setdefault("probabilities", [[1 / session.variants] * session.variants])
         begin = plan.warm * session.epochs
         due = {round(begin + update * (session.epochs - begin) / plan.updates) for update in range(plan.updates)}
         if session.epoch in due and session.epoch > 0:
-            influence = np.array(memory.get("influence", np.zeros(session.variants)))
-            rates = memory.get("rates", 0.0) + session.learning_rate
+            influence = np.array(state.get("influence", np.zeros(session.variants)))
+            rates = state.get("rates", 0.0) + session.learning_rate
             influence = influence + session.learning_rate * self.measured(session)
-            memory |= {"influence": influence.tolist(), "rates": rates}
+            state |= {"influence": influence.tolist(), "rates": rates}
             scores = influence / rates if plan.formula == "repo" else influence
             standardize = plan.formula == "paper" if plan.standardize is None else plan.standardize
             spread = float(scores.std()) if standardize else 1.0
             history.append(softmax(scores / (spread or 1.0) / plan.temperature).tolist())
-            memory.setdefault("epochs", []).append(session.epoch)
+            state.setdefault("epochs", []).append(session.epoch)
         return np.array(history[-1])
 
     def measured(self, session: Session) -> NDArray[np.float64]:

@@ -53,8 +53,8 @@ class ResidualQuantizer(nn.Module):
         """
         loss, quantized, given = latent.new_zeros(()), torch.zeros_like(latent), []
         for level, (residual, code, vector) in enumerate(self.residuals(latent)):
-            held = residual if commitment == "all" or level == 0 else residual.detach()
-            loss = loss + F.mse_loss(held, vector) / len(self.codebook)
+            source = residual if commitment == "all" or level == 0 else residual.detach()
+            loss = loss + F.mse_loss(source, vector) / len(self.codebook)
             quantized = quantized + vector
             given.append((residual.detach(), code))
         return latent + (quantized - latent).detach(), loss, given

@@ -113,17 +113,17 @@ class Trained(Semantic):
         return 1
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
-        # Checked as a whole: an error names the item by its place in the catalogue.
+        # Checked as a whole: an error names the item by its index in the catalogue.
         plan, vectors, seen = self.settings, checked(vectors), np.unique(train.sequences.values)
         model = self.tokenizer(vectors[seen], train, seen)
         kept: deque[Quantized] = deque(maxlen=self.variants())
         for epoch, error in enumerate(model.epochs(), start=1):
-            figures = {"reconstruction": error}
+            stats = {"reconstruction": error}
             if epoch > plan.epochs - self.variants() or epoch % REPORT_EVERY == 0:
                 kept.appendleft(model.quantize(vectors))
                 codes = kept[0].codes
-                figures |= {"collisions": collision_rate(codes), "codes used": min(use(codes, kept[0].size))}
-            train.progress(epoch, plan.epochs, figures)
+                stats |= {"collisions": collision_rate(codes), "codes used": min(use(codes, kept[0].size))}
+            train.progress(epoch, plan.epochs, stats)
         return list(kept)
 
 
@@ -167,7 +167,7 @@ def token_ids(variants: Sequence[Codes], levels: int, size: int) -> TokenIds:
     level, as large as need be for the counter.
     """
     codes = np.stack(variants)
-    sizes = [size] * levels + [int(codes[:, :, place].max()) + 1 for place in range(levels, codes.shape[2])]
+    sizes = [size] * levels + [int(codes[:, :, level].max()) + 1 for level in range(levels, codes.shape[2])]
     vocabulary = Vocabulary.private(
         f"{letter(level)}{code}" for level, size in enumerate(sizes) for code in range(size)
     )

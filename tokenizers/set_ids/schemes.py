@@ -35,7 +35,7 @@ class Common:
 
     def __post_init__(self) -> None:
         if self.negatives < 0:
-            raise BenchError(f"setting 'negatives' must be 0, for the whole catalogue, or more; got {self.negatives}")
+            raise BenchError(f"setting 'negatives' must be 0 (the whole catalogue) or more; got {self.negatives}")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class VectorSet(IdScheme):
     def warnings(self, train: TrainView) -> Sequence[str]:
         """Where vectors from files come from."""
         words = text.warnings(train.items, self.settings) if isinstance(self.settings, TextSettings) else ()
-        given = embeddings.bound(self.file, train.items, trained_items(train)).remarks if self.file else ()
+        given = embeddings.bound(self.file, train.items, trained_items(train)).warnings if self.file else ()
         return [*words, *given]
 
     def identifiers(self, train: TrainView, *features: Feature) -> VectorIds:

@@ -101,7 +101,7 @@ def diverse_beams(model: Backbone, cache: Cache, search: Search, start: int, end
 def _keep(kept: Found, done: Tensor, ended: Found, best: Tensor) -> tuple[Found, Tensor]:
     """What is kept, and which texts are done ``[B]``, when groups have had their turns one after the other.
 
-    A group offers its column of ``ended``; its ``best [B, G]`` is what the worst that is kept is held against.
+    A group offers its column of ``ended``; its ``best [B, G]`` is what the worst that is kept is compared with.
     """
     for group, offers in enumerate((ended.scores > NEVER).any(0).tolist()):
         if offers:

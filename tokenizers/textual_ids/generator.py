@@ -124,9 +124,9 @@ def in_words(found: Found, vocabulary: Vocabulary) -> list[list[str]]:
     valid = torch.isfinite(found.scores).tolist()
     names = []
     for text in range(len(tokens)):
-        places = [place for place, holds in enumerate(valid[text]) if holds]
-        codes = [tokens[text][place][: lengths[text][place]] for place in places]
+        kept = [beam for beam, holds in enumerate(valid[text]) if holds]
+        codes = [tokens[text][beam][: lengths[text][beam]] for beam in kept]
         written = vocabulary.tokenizer.decode_batch(codes, skip_special_tokens=True)
-        whole = (cleaned(words, ended[text][place]) for words, place in zip(written, places, strict=True))
+        whole = (cleaned(words, ended[text][beam]) for words, beam in zip(written, kept, strict=True))
         names.append([name for name in whole if name])
     return names

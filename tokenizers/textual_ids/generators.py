@@ -58,7 +58,7 @@ def _pretrained(settings: GeneratorSettings, train: TrainView) -> Writer:
     if model.whole_words is not None:
         raise BenchError(
             f"generator '{settings.generator}' was trained with whole-word embeddings, for which an item's text has no "
-            "places; give another checkpoint"
+            "positions; give another checkpoint"
         )
     folder = backbone.locate(settings.generator, "generator")
     vocabulary = Vocabulary.of_language_model(folder, model.vocabulary_size)

@@ -99,9 +99,9 @@ class GeneratorLearner(Recommender):
         )
         ids = TokenIds.from_lists(codes, self.writer.vocabulary, self.recommender.ids.template)
         source = self.recommender.writer.renamed(ids).write(histories, 0, required(batch, "prompts").cpu().numpy())
-        numbers = None if self.backbone.whole_words is None else source.item_position_ids.to(soft.device)
+        item_position_ids = None if self.backbone.whole_words is None else source.item_position_ids.to(soft.device)
         mask = None if source.mask is None else source.mask.to(soft.device)
-        read = {"tokens": self.spliced(source, soft), "mask": mask, "item_position_ids": numbers}
+        read = {"tokens": self.spliced(source, soft), "mask": mask, "item_position_ids": item_position_ids}
         loss: Tensor = self.recommender({**batch, **read})
         return loss
 

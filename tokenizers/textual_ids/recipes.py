@@ -38,7 +38,7 @@ PUBLISHED = Recipe(
         "users": "on",
     },
     differs=(
-        "generator and recommender share one batch size; published are 48 and 256",
+        "generator and recommender share one batch size; the published ones are 48 and 256",
         "users are named from their training items alone",
         "the ten templates are wordings of this project",
         "the best epoch of the last stage on validation is tested, where the scripts test the last one",

@@ -53,16 +53,17 @@ def rank(columns: list[list[str]], shared_by: Counter[str], items: int, fewest: 
     """The words of one item by salience; words outside ``shared_by`` are left out.
 
     The first column (the title) comes before the others. Within a column a word counts by its inverse document
-    frequency, over the square root of its place: names of brands and lines stand first in a title, and they are what
+    frequency, over the square root of its position: names of brands and lines stand first in a title, and they are what
     items bought one after another share. A word in fewer than ``fewest`` items can't be shared and counts nothing.
     """
     found: dict[str, tuple[bool, int, float, int]] = {}
     for number, column in enumerate(columns):
-        for place, word in enumerate(column):
+        for position, word in enumerate(column):
             if word in shared_by and word not in found:
-                tells = math.log(items / shared_by[word]) / math.sqrt(1 + place) if shared_by[word] >= fewest else 0.0
+                frequency = shared_by[word]
+                tells = math.log(items / frequency) / math.sqrt(1 + position) if frequency >= fewest else 0.0
                 # rounded: that log 8 / √9 and log 2 / √1 are equal must not depend on the last bit
-                found[word] = (is_filler(word) or shared_by[word] == items, number, -round(tells, 12), place)
+                found[word] = (is_filler(word) or shared_by[word] == items, number, -round(tells, 12), position)
     salient = sorted(found, key=found.__getitem__)
     return ItemWords(tuple(found), tuple(salient), sum(not filler for filler, *_ in found.values()))
 

@@ -79,7 +79,7 @@ def markov(task: Task) -> Integers:
     first = np.searchsorted(before, np.arange(task.items + 1))  # pairs are sorted, and `order` keeps `before` so
     ranks = np.empty(len(pairs), np.int64)
     ranks[order] = np.arange(len(pairs)) - first[before[order]]
-    found, at = _places(pairs, task.newest * task.items + task.targets)
+    found, at = _positions(pairs, task.newest * task.items + task.targets)
     known = np.diff(first)[task.newest]
     return _cut(np.where(found, ranks[at] if len(pairs) else 0, _after_known(task, pairs, popular, known)))
 
@@ -95,7 +95,7 @@ def transitions(train: Sequences, items: int) -> tuple[Integers, Integers]:
 
 def seen(pairs: Integers, before: NDArray[np.integer], after: NDArray[np.integer], items: int) -> NDArray[np.bool_]:
     """Which transitions are among those of training."""
-    return _places(pairs, np.asarray(before, np.int64) * items + after)[0]
+    return _positions(pairs, np.asarray(before, np.int64) * items + after)[0]
 
 
 def cooccurrence(task: Task, asked: int = ASKED) -> Integers:
@@ -120,8 +120,8 @@ def _popular_ranks(task: Task) -> Integers:
     return np.argsort(np.argsort(-task.popularity, kind="stable"))
 
 
-def _places(keys: Integers, asked: Integers) -> tuple[NDArray[np.bool_], Integers]:
-    """Whether sorted ``keys`` hold what is asked for, and where; the place is 0 where they don't."""
+def _positions(keys: Integers, asked: Integers) -> tuple[NDArray[np.bool_], Integers]:
+    """Whether sorted ``keys`` hold what is asked for, and where; the position is 0 where they don't."""
     at = np.searchsorted(keys, asked)
     found = at < len(keys)
     found[found] = keys[at[found]] == asked[found]
@@ -153,9 +153,9 @@ def _matrix(sequences: Sequences, items: int) -> sparse.csr_array:
 
 def _cosines(task: Task) -> sparse.csr_array:
     """``[items, items]`` between the sets of users of two items; none between an item and itself."""
-    taken = _matrix(task.train, task.items)
-    users = np.maximum(np.asarray(taken.sum(axis=0)).ravel(), 1)
-    scaled = sparse.csr_array(taken @ sparse.diags_array(users**-0.5))
+    user_item = _matrix(task.train, task.items)
+    users = np.maximum(np.asarray(user_item.sum(axis=0)).ravel(), 1)
+    scaled = sparse.csr_array(user_item @ sparse.diags_array(users**-0.5))
     found = sparse.csr_array(scaled.T @ scaled)
     found.setdiag(0)
     found.eliminate_zeros()
@@ -167,7 +167,7 @@ def _by_cosine(task: Task, cosines: sparse.csr_array, popular: Integers, users: 
     scores = sparse.coo_array(sparse.csr_array(_matrix(histories, task.items) @ cosines))
     keys = scores.row.astype(np.int64) * task.items + scores.col
     own = np.repeat(np.arange(len(histories), dtype=np.int64), histories.lengths) * task.items + histories.values
-    kept = ~_places(np.sort(own), keys)[0]
+    kept = ~_positions(np.sort(own), keys)[0]
     rows, columns, values = scores.row[kept], scores.col[kept], np.round(scores.data[kept].astype(np.float64), 5)
     targets = task.targets[users]
     reached = np.zeros(len(users))

@@ -1,4 +1,4 @@
-"""The audit of a data set: all figures, and in words what they mean for a comparison of recommenders."""
+"""The audit of a data set: all statistics, and in words what they mean for a comparison of recommenders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.data.audit.strength import DRAWS, Strength, merged, strength
 from bench.data.audit.texts import Texts, texts
 from bench.data.dataset import Dataset
 
-VERSION = 2  # rises when a figure or a sentence changes, so that no stored audit is taken for a new one
+VERSION = 2  # rises when a statistic or a sentence changes, so that no stored audit is taken for a new one
 CORE = 5
 
 
@@ -50,22 +50,22 @@ class Audit:
 
     def plain(self) -> dict[str, Any]:
         """Everything as plain values; NaN, which JSON lacks, is None."""
-        held = asdict(self)
-        held["strength"] = None if self.strength is None else self.strength.plain()
+        stored = asdict(self)
+        stored["strength"] = None if self.strength is None else self.strength.plain()
         said = {"version": VERSION, "summary": self.summary, "verdict": self.verdict}
-        return {**said, "core": self.core, **_without_nan(held)}
+        return {**said, "core": self.core, **_without_nan(stored)}
 
 
 def audit(dataset: Dataset, draws: int = DRAWS) -> Audit:
     """Of a data set with at least one interaction. Toys takes ten seconds; of a large one a sample is counted."""
     lengths = dataset.sequences.lengths
-    taken = np.bincount(dataset.sequences.values, minlength=len(dataset.items))
+    popularity = np.bincount(dataset.sequences.values, minlength=len(dataset.items))
     return Audit(
         dataset.name,
         statistics(dataset),
         order(dataset),
         texts(dataset.items),
-        (int(lengths.min()), int(taken.min())),
+        (int(lengths.min()), int(popularity.min())),
         int(merged(dataset.users).sum()),
         strength(dataset, draws),
     )
@@ -73,7 +73,7 @@ def audit(dataset: Dataset, draws: int = DRAWS) -> Audit:
 
 def _without_nan(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _without_nan(held) for name, held in value.items()}
+        return {name: _without_nan(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(held) for held in value]
+        return [_without_nan(entry) for entry in value]
     return None if isinstance(value, float) and value != value else value

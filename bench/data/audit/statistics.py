@@ -48,7 +48,7 @@ class Statistics:
 
 
 def statistics(dataset: Dataset) -> Statistics:
-    """All figures of a data set with at least one interaction. Memory is linear in interactions."""
+    """All statistics of a data set with at least one interaction. Memory is linear in interactions."""
     sequences = dataset.sequences
     lengths, user_rows = sequences.lengths, _user_rows(sequences)
     pairs = user_rows * len(dataset.items) + sequences.values
@@ -79,7 +79,7 @@ def statistics(dataset: Dataset) -> Statistics:
 
 
 def rows(dataset: Dataset) -> list[tuple[str, str]]:
-    """Label and formatted value of each figure, in the order in which they are printed."""
+    """Label and formatted value of each statistic, in the order in which they are printed."""
     found = statistics(dataset)
     return [
         ("users", f"{found.users:,}"),
@@ -103,7 +103,7 @@ def rows(dataset: Dataset) -> list[tuple[str, str]]:
 
 
 def plain(dataset: Dataset) -> dict[str, Any]:
-    """The same figures under their names in ``Statistics``, and the notes; shares are 0..1."""
+    """The same statistics under their names in ``Statistics``, and the notes; shares are 0..1."""
     found = statistics(dataset)
     return {"name": dataset.name, **asdict(found), "sparsity": found.sparsity, "notes": list(dataset.notes)}
 

@@ -1,4 +1,4 @@
-"""What the figures of an audit mean, in sentences."""
+"""What the statistics of an audit mean, in sentences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.data.audit.order import MANY, NEARLY_ALL, Order
 from bench.data.audit.statistics import Statistics
 from bench.data.audit.strength import AS_FOUND, TIES, TRAINING, Strength
 
-TELLING = 0.05  # distance from one half from which a share of ascending ids is no chance
+INFORMATIVE = 0.05  # distance from one half from which a share of ascending ids is no chance
 ENOUGH = 50  # pairs or hits below which no such share is judged
 LITTLE = 0.1  # part of a score that rests on order from which it is called sequential
 REPEATED = 0.1  # share of test targets from the user's own history that changes the task
@@ -60,7 +60,7 @@ def _time(order: Order) -> str:
 def _ids(order: Order, strength: Strength | None) -> list[str]:
     """Whether the order of item ids tells the next item."""
     said = []
-    chance = max(TELLING, 1.96 * 0.5 / math.sqrt(max(1, order.pairs_in_ties)))  # of a share of so few pairs
+    chance = max(INFORMATIVE, 1.96 * 0.5 / math.sqrt(max(1, order.pairs_in_ties)))  # of a share of so few pairs
     for share, where in (
         (order.ascending_in_ties, "as the data set has them"),
         (order.ascending_in_ties_of_file, "as the file has them"),
@@ -83,7 +83,7 @@ def _ids(order: Order, strength: Strength | None) -> list[str]:
 def leans(strength: Strength) -> bool:
     """Whether the next item has the higher id more often than chance has it, above all where it is hit."""
     enough = strength.hits >= ENOUGH
-    return strength.ascending_pairs > 0.5 + TELLING or (enough and strength.ascending_hits > 0.5 + TELLING)
+    return strength.ascending_pairs > 0.5 + INFORMATIVE or (enough and strength.ascending_hits > 0.5 + INFORMATIVE)
 
 
 def _strength(order: Order, strength: Strength | None) -> list[str]:

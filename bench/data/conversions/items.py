@@ -15,9 +15,9 @@ class Items:
 
     def column(self, field: str, item_ids: Sequence[str]) -> list[str]:
         """A field of these items; empty for those without metadata."""
-        place = self.fields.index(field)
+        position = self.fields.index(field)
         nothing = ("",) * len(self.fields)
-        return [self.rows.get(item, nothing)[place] for item in item_ids]
+        return [self.rows.get(item, nothing)[position] for item in item_ids]
 
 
 class ItemsBuilder:

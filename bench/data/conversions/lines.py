@@ -25,12 +25,12 @@ Line = tuple[str, str]  # where it stands, for errors, and what it says
 Record = tuple[str, Mapping[str, Any]]  # the same, by field
 BOM = "\ufeff"
 TELL_EVERY = 5_000  # lines
-DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, tarfile.TarError)
+CORRUPT = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
 
 def lines(path: Path, member: str = "", encoding: str = "utf-8", progress: Progress | None = None) -> Iterator[Line]:
     """Every line that isn't blank, without its end. ``member`` names a file inside an archive (``.zip``, ``.tar``,
-    ``.tgz``), by its path or the end of it; ``.gz`` is unpacked on the way. Damage is a BenchError.
+    ``.tgz``), by its path or the end of it; ``.gz`` is unpacked on the way. A corrupt file is a BenchError.
     """
     progress, number = progress or NoProgress(), 0
     name = path.name if member in ("", path.name) else f"{path.name} ({member})"
@@ -46,7 +46,7 @@ def lines(path: Path, member: str = "", encoding: str = "utf-8", progress: Progr
                     yield f"{name}, line {number:,}", text
     except UnicodeDecodeError as error:
         raise BenchError(f"{name}, line {number:,} is not {encoding}: {said(error)}") from error
-    except DAMAGED as error:
+    except CORRUPT as error:
         raise BenchError(f"{name} is corrupt after line {number:,}: {said(error)}; get it again") from error
     except OSError as error:
         raise BenchError(f"'{path}' cannot be read: {said(error)}") from error
@@ -107,7 +107,7 @@ def whole(where: str, record: Mapping[str, Any], field: str) -> int:
     with contextlib.suppress(ValueError):
         if isinstance(found, str):
             return int(found)
-    raise BenchError(f"{where}: {field} is {found!r}; needed is a whole number")
+    raise BenchError(f"{where}: {field} is {found!r}; expected a whole number")
 
 
 def rating(found: object) -> float:
@@ -124,7 +124,7 @@ def moment(where: str, record: Mapping[str, Any], field: str, form: str) -> int:
     try:
         return _seconds(text, form)
     except ValueError as error:
-        raise BenchError(f"{where}: {field} is {text!r}; needed is a date as {form}") from error
+        raise BenchError(f"{where}: {field} is {text!r}; expected a date as {form}") from error
 
 
 @functools.lru_cache(maxsize=1 << 16)  # most sources are dated by the day
@@ -140,7 +140,7 @@ def _mapping(where: str, record: object) -> Mapping[str, Any]:
 
 def _row(where: str, cells: Sequence[str], columns: Sequence[str]) -> Mapping[str, Any]:
     if len(cells) != len(columns):
-        raise BenchError(f"{where}: {len(cells)} cells; needed are {len(columns)}: {', '.join(columns)}")
+        raise BenchError(f"{where}: {len(cells)} cells; expected {len(columns)}: {', '.join(columns)}")
     return dict(zip(columns, cells, strict=True))
 
 
@@ -170,5 +170,5 @@ def _inside(path: Path, member: str, names: Sequence[str]) -> str:
     found = [name for name in names if name == member or name.endswith(f"/{member}")]
     if not member or len(found) != 1:
         there = ", ".join(names[:10]) or "nothing"
-        raise BenchError(f"{path.name}: needed is one file {member or '(unnamed)'}; the archive holds {there}")
+        raise BenchError(f"{path.name}: expected one file {member or '(unnamed)'}; the archive holds {there}")
     return found[0]

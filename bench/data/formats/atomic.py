@@ -130,7 +130,7 @@ def _read_items(path: Path, item_ids: tuple[str, ...]) -> tuple[ItemTable, tuple
     unused = len(row_of) + silent - len(item_ids)
     counts = {
         f"{silent:,} of {len(item_ids):,} items are not in {path.name}: their text is empty": silent,
-        f"{unused:,} items of {path.name} have no interaction: left out of the catalogue": unused,
+        f"{unused:,} items of {path.name} have no interaction: not in the catalogue": unused,
         f"{marked:,} texts of {path.name} held markup, such as tags and entities escaped twice: taken out": marked,
     }
     return ItemTable(item_ids, text), tuple(note for note, count in counts.items() if count)
@@ -164,7 +164,7 @@ def _read_table(path: Path, needed: Iterable[str]) -> tuple[dict[str, str], byte
     header, _, body = data.partition(b"\n")
     body = body.rstrip(b"\n")
     if not data.strip():
-        raise BenchError(f"{path} is empty; needed are a header with {', '.join(needed)}, and rows")
+        raise BenchError(f"{path} is empty; expected a header with {', '.join(needed)}, and rows")
     columns = _columns(path, header.decode(), needed)
     if not body:
         raise BenchError(f"{path}, line 1: a header and no rows")
@@ -223,12 +223,12 @@ def _frame(body: bytes, columns: Iterable[str], kinds: Mapping[str, str]) -> pd.
 
 
 def _indexed(path: Path, column: pd.Series[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The sorted ids of a categorical column, and each row's place among them."""
+    """The sorted ids of a categorical column, and each row's rank among them."""
     _refuse(path, f"an empty {column.name}", column.str.strip() == "")
     found = [str(value) for value in column.cat.categories]
     names = sorted(found)
-    place = {name: index for index, name in enumerate(names)}
-    return tuple(names), np.array([place[name] for name in found], np.int64)[column.cat.codes.to_numpy()]
+    rank = {name: index for index, name in enumerate(names)}
+    return tuple(names), np.array([rank[name] for name in found], np.int64)[column.cat.codes.to_numpy()]
 
 
 def _times(path: Path, column: pd.Series[str]) -> Times:
@@ -324,10 +324,10 @@ def _renamed(log: _Log, runs: Iterable[NDArray[np.int64]]) -> _Log:
 def _time_order(log: _Log) -> NDArray[np.int64]:
     """Rows by user, then time, then digest; equal rows, which no order can tell apart, stay together."""
     order = by_user_and_time(log.users, log.times)
-    places, groups = ties(order, log.users, log.times)
-    rows = order[places]
+    positions, groups = ties(order, log.users, log.times)
+    rows = order[positions]
     digests = [digest(log.user_ids[log.users[row]], log.item_ids[log.items[row]]) for row in rows]
-    order[places] = rows[np.lexsort((log.items[rows], np.array(digests, np.uint64), groups))]
+    order[positions] = rows[np.lexsort((log.items[rows], np.array(digests, np.uint64), groups))]
     return order
 
 

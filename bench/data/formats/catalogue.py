@@ -32,11 +32,11 @@ class Catalogue:
 
     def add(self, item: str, cells: Mapping[str, str]) -> None:
         """What one line says of an item; what an earlier one has left empty is filled in."""
-        held = self.text.setdefault(item, {})
+        texts = self.text.setdefault(item, {})
         clean = {name: self._cleaned(name, cell) for name, cell in cells.items()}
-        self.again += any(held.get(name, text) != text for name, text in clean.items() if text)
+        self.again += any(texts.get(name, text) != text for name, text in clean.items() if text)
         self.columns.update(dict.fromkeys(clean))
-        held.update({name: text for name, text in clean.items() if text and not held.get(name)})
+        texts.update({name: text for name, text in clean.items() if text and not texts.get(name)})
 
     def column(self, name: str, items: Sequence[str]) -> tuple[str, ...]:
         """The text of these items, "" where there is none."""
@@ -55,24 +55,24 @@ def of_table(found: Catalogue, table: Table, key: str, fields: Sequence[str]) ->
     wanted = [column for column in wanted if fields or normalized(column) not in (*NEVER, *KEY.split(), *USER.split())]
     cells: dict[str, list[str]] = {name: [] for name in (key, *wanted)}
     for batch in table.batches([key, *wanted]):
-        for name, held in cells.items():
-            held += [text or "" for text in batch[name].cast(pa.string()).to_pylist()]
+        for name, column in cells.items():
+            column += [text or "" for text in batch[name].cast(pa.string()).to_pylist()]
     kept = [name for name in wanted if fields or any(map(_has_words, cells[name]))]
     for row, item in enumerate(cells[key]):
         if item.strip():
             found.add(item, {_name(name): cells[name][row] for name in kept})
 
 
-def of_map(found: Catalogue, source: Source, held: Mapping[str, Any], fields: Sequence[str]) -> None:
+def of_map(found: Catalogue, source: Source, text_by_item: Mapping[str, Any], fields: Sequence[str]) -> None:
     """Add ``{item: sentence}`` or ``{item: {field: text}}``."""
-    for item, value in held.items():
+    for item, value in text_by_item.items():
         cells = value if isinstance(value, Mapping) else {TEXT: value}
         kept = {_name(name): written(cell) or "" for name, cell in cells.items() if not fields or _name(name) in fields}
         found.add(str(item), {name: cell for name, cell in kept.items() if fields or name.lower() not in NEVER})
     if fields:
         return
     for name in [
-        name for name in found.columns if not any(_has_words(held.get(name, "")) for held in found.text.values())
+        name for name in found.columns if not any(_has_words(texts.get(name, "")) for texts in found.text.values())
     ]:
         del found.columns[name]
 

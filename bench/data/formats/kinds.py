@@ -72,19 +72,19 @@ def _of_table(source: Source, table: Table, asked: Roles, catalogue: bool) -> Pa
     return Part(source, "nothing", table, reason=f"no column of {lacking} among {', '.join(table.columns)}; {HINT}")
 
 
-def _of_value(source: Source, held: Any, asked: Roles, catalogue: bool = False) -> Part:
+def _of_value(source: Source, content: Any, asked: Roles, catalogue: bool = False) -> Part:
     """A JSON value, or what NumPy has pickled."""
-    if isinstance(held, list) and held and all(isinstance(record, Mapping) for record in held):
-        return _of_table(source, records.of_list(source, held), asked, catalogue)
-    if isinstance(held, Mapping) and held:
-        if any(isinstance(held.get(name), Mapping | list) for name in MAPS):
-            return Part(source, "ids", content=held)
-        held = next((held[name] for name in TITLES if isinstance(held.get(name), Mapping)), held)
-        values = list(held.values())
+    if isinstance(content, list) and content and all(isinstance(record, Mapping) for record in content):
+        return _of_table(source, records.of_list(source, content), asked, catalogue)
+    if isinstance(content, Mapping) and content:
+        if any(isinstance(content.get(name), Mapping | list) for name in MAPS):
+            return Part(source, "ids", content=content)
+        content = next((content[name] for name in TITLES if isinstance(content.get(name), Mapping)), content)
+        values = list(content.values())
         if all(isinstance(value, list | tuple) for value in values):
-            return Part(source, "histories", content=sequences.of_map(source, held))
+            return Part(source, "histories", content=sequences.of_map(source, content))
         if all(isinstance(value, str | Mapping) or value is None for value in values):
-            return Part(source, "catalogue", content=held)
+            return Part(source, "catalogue", content=content)
     return Part(source, "nothing", reason="it holds no records, no map of users to items and none of items to text")
 
 

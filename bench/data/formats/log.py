@@ -125,7 +125,7 @@ class Log:
         return self._present({f"rating of {least:g} or more": ratings >= least})
 
 
-def mended(ids: Ids, what: str) -> list[str]:
+def repaired(ids: Ids, what: str) -> list[str]:
     """Whole numbers that a table has written with ".0", since a gap made them floats, become whole again. Notes on that
     and on what else looks as if a program had changed the ids.
     """

@@ -120,7 +120,7 @@ def _content(path: Path, compression: str, asked: str) -> tuple[bytes, str]:
         encoding = asked or WIDE.get(first[:2], "utf-8")
         if not _decodes(path, encoding, first, file):
             if asked:
-                raise BenchError(f"'{path}' is not in the encoding {asked}; leave --encoding out, or name another")
+                raise BenchError(f"'{path}' is not in the encoding {asked}; drop --encoding, or name another")
             encoding = "cp1252"
     head = first[:HEAD].decode("utf-16" if encoding == "utf-16" else encoding, errors="ignore")
     return head.removeprefix("\ufeff").encode(), encoding

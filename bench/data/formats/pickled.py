@@ -48,8 +48,8 @@ def _value(data: bytes) -> Any:
         return np.load(io.BytesIO(data), allow_pickle=False, max_header_size=LONGEST_HEADER).tolist()
     if dtype != np.dtype(object):
         raise RefusedError(f"an array of {dtype} holds objects in its fields")
-    held = _plain(_Unpickler(file).load(), DEEPEST)
-    return held[0] if shape == () and isinstance(held, list) and len(held) == 1 else held
+    value = _plain(_Unpickler(file).load(), DEEPEST)
+    return value[0] if shape == () and isinstance(value, list) and len(value) == 1 else value
 
 
 class _Made:
@@ -110,11 +110,11 @@ ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): lambda *_: _Made(True, None),
     ("collections", "OrderedDict"): lambda *pairs: dict(*pairs),
     ("collections", "defaultdict"): lambda *_: {},
-    ("builtins", "list"): lambda *held: list(*held),
-    ("builtins", "set"): lambda *held: set(*held),
+    ("builtins", "list"): lambda *args: list(*args),
+    ("builtins", "set"): lambda *args: set(*args),
     ("builtins", "int"): lambda: 0,
-    ("__builtin__", "list"): lambda *held: list(*held),
-    ("__builtin__", "set"): lambda *held: set(*held),
+    ("__builtin__", "list"): lambda *args: list(*args),
+    ("__builtin__", "set"): lambda *args: set(*args),
     ("_codecs", "encode"): lambda text, encoding: str(text).encode({"latin1": "latin-1"}[encoding]),
 }
 
@@ -149,11 +149,11 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, _Made):
         return _plain(value.value, depth)
     if isinstance(value, dict):
-        return {_key(key): _plain(held, depth - 1) for key, held in value.items()}
+        return {_key(key): _plain(entry, depth - 1) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(held, depth - 1) for held in value]
+        return [_plain(entry, depth - 1) for entry in value]
     if isinstance(value, set | frozenset):
-        return sorted(_plain(held, depth - 1) for held in value)
+        return sorted(_plain(entry, depth - 1) for entry in value)
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise RefusedError(f"a {type(value).__name__}")

@@ -119,7 +119,7 @@ def written(value: Any) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        parts = (f"{key}: {text}" for key, held in value.items() if (text := written(held)))
+        parts = (f"{key}: {text}" for key, entry in value.items() if (text := written(entry)))
         return ", ".join(parts)
     if isinstance(value, list | tuple):
         return ", ".join(text for part in value if (text := written(part)))

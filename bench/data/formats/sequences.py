@@ -48,13 +48,15 @@ def p5(source: Source) -> Histories:
     return found
 
 
-def of_map(source: Source, held: Mapping[Any, Any]) -> Histories:
+def of_map(source: Source, items_by_user: Mapping[Any, Any]) -> Histories:
     """``{user: [item, …]}``. BenchError where a user has anything else."""
     found = {}
-    for user, items in held.items():
+    for user, items in items_by_user.items():
         if not isinstance(items, list | tuple) or any(isinstance(item, list | tuple | dict) for item in items):
             kind = type(items).__name__
-            raise BenchError(f"'{source.path}': user '{user}' must have a list of items; got a {kind} of another kind")
+            raise BenchError(
+                f"'{source.path}': user '{user}' must have a flat list of items; got a {kind} of something else"
+            )
         found[str(user)] = [str(written(item)) for item in items]
     return found
 
@@ -111,8 +113,8 @@ def _continue(found: Histories, table: Delimited, user: str, line: list[str]) ->
         history.append(line[-1])
     else:
         raise BenchError(
-            f"'{table.source.path}': the history of user '{user}' before item '{line[-1]}' is not the one that other "
-            "lines tell; give the training, validation and test file of one split"
+            f"'{table.source.path}': the history of user '{user}' before item '{line[-1]}' differs from that of "
+            "other lines; give the training, validation and test file of one split"
         )
 
 

@@ -40,8 +40,8 @@ def without_repeats(rows: Rows, rule: Rule) -> Rows:
     kept = np.ones(len(rows), bool)
     if rule == "exact":
         order = by_user_and_time(rows.users, rows.times)
-        places, groups = ties(order, rows.users, rows.times)
-        tied = order[places]
+        positions, groups = ties(order, rows.users, rows.times)
+        tied = order[positions]
         by_item = np.lexsort((tied, rows.items[tied], groups))
         again = (np.diff(groups[by_item]) == 0) & (np.diff(rows.items[tied[by_item]]) == 0)
         kept[tied[by_item[1:]][again]] = False
@@ -75,9 +75,9 @@ def positions(users: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 def compact(codes: NDArray[np.int32], names: list[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The ids that occur, sorted as text, and each row's place among them."""
+    """The ids that occur, sorted as text, and each row's rank among them."""
     there = np.flatnonzero(np.bincount(codes, minlength=len(names)))
     by_name = sorted(there.tolist(), key=names.__getitem__)
-    place = np.zeros(len(names), np.int64)
-    place[by_name] = np.arange(len(by_name))
-    return tuple(names[code] for code in by_name), place[codes]
+    rank = np.zeros(len(names), np.int64)
+    rank[by_name] = np.arange(len(by_name))
+    return tuple(names[code] for code in by_name), rank[codes]

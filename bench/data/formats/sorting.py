@@ -26,6 +26,6 @@ def ties(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where in ``order`` rows stand that tie with a neighbor, and the number of the group that each belongs to."""
     equal = (np.diff(users[order]) == 0) & (np.diff(times[order]) == 0)
-    places = np.flatnonzero(np.append(equal, False) | np.insert(equal, 0, False))
-    begins = np.insert(~equal, 0, True)[places]
-    return places, np.cumsum(begins)
+    positions = np.flatnonzero(np.append(equal, False) | np.insert(equal, 0, False))
+    begins = np.insert(~equal, 0, True)[positions]
+    return positions, np.cumsum(begins)

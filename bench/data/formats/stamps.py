@@ -23,7 +23,7 @@ ABSENT = -(2**63)
 NUMBER, DATE, DECIMAL = "number", "date", "decimal"
 BILLION = 10**9
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-ISO = "needed is a number or an ISO date such as 2024-01-31 or 2024-01-31T12:00:00Z"
+ISO = "expected a number or an ISO date such as 2024-01-31 or 2024-01-31T12:00:00Z"
 DATES = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?(Z|z| UTC|[+-]\d\d(?::?\d\d)?)?)?")
 UNITS = {10**9: "seconds", 10**6: "milliseconds", 10**3: "microseconds", 1: "nanoseconds"}
 # The least number, its unit, and whether it is one: what a clock shows between 1990 and 2080 and calendars since 1900.
@@ -65,12 +65,12 @@ def numbers(texts: NDArray[np.object_] | Sequence[str]) -> Times:
         pass
     encoded = pa.array(texts, pa.string()).dictionary_encode()
     unique, inverse = encoded.dictionary.to_pylist(), np.asarray(encoded.indices)
-    wrong = [place for place, text in enumerate(unique) if not _is_finite(text)]
+    wrong = [position for position, text in enumerate(unique) if not _is_finite(text)]
     if wrong:  # in the order in which they come
-        raise UnreadableError(int(np.flatnonzero(inverse == wrong[0])[0]), "needed is a finite number")
+        raise UnreadableError(int(np.flatnonzero(inverse == wrong[0])[0]), "expected a finite number")
     exact = [Decimal(text.strip()) for text in unique]
     if all(value == value.to_integral_value() for value in exact if abs(value) < LARGEST):
-        whole = np.array([_whole(value, inverse, place) for place, value in enumerate(exact)], np.int64)
+        whole = np.array([_whole(value, inverse, position) for position, value in enumerate(exact)], np.int64)
         return np.take(whole, inverse)
     return np.take(np.array(_floats(exact, inverse), np.float64), inverse)
 
@@ -87,9 +87,9 @@ def _is_finite(text: str) -> bool:
         return False
 
 
-def _whole(value: Decimal, inverse: NDArray[np.int32], place: int) -> int:
+def _whole(value: Decimal, inverse: NDArray[np.int32], position: int) -> int:
     if abs(value) > LARGEST:
-        row = int(np.flatnonzero(inverse == place)[0])
+        row = int(np.flatnonzero(inverse == position)[0])
         raise UnreadableError(row, f"whole numbers of up to {DIGITS_OF_INT64} digits (below 2^63) can be kept in order")
     return int(value)
 
@@ -97,10 +97,10 @@ def _whole(value: Decimal, inverse: NDArray[np.int32], place: int) -> int:
 def _floats(exact: Sequence[Decimal], inverse: NDArray[np.int32]) -> list[float]:
     """Floats, each of one number: two that become one float would be a tie that the file does not have."""
     found: dict[float, Decimal] = {}
-    for place, value in enumerate(exact):
+    for position, value in enumerate(exact):
         other = found.setdefault(float(value), value)
         if other != value or (abs(value) > EXACT and float(value) != value):
-            row = int(np.flatnonzero(inverse == place)[0])
+            row = int(np.flatnonzero(inverse == position)[0])
             raise UnreadableError(row, "a fraction with so many digits cannot be kept in order; write whole numbers")
     return [float(value) for value in exact]
 
@@ -114,11 +114,11 @@ def batch(column: pa.Array) -> tuple[NDArray[np.int64], str]:
     kind = column.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         exact = pa.timestamp("ns", getattr(kind, "tz", None))
-        return _filled(_cast(column, exact, "needed are dates from 1677 to 2262").cast(pa.int64())), DATE
+        return _filled(_cast(column, exact, "expected dates from 1677 to 2262").cast(pa.int64())), DATE
     if pa.types.is_integer(kind):
-        return _filled(_cast(column, pa.int64(), "needed are whole numbers below 2^63")), NUMBER
+        return _filled(_cast(column, pa.int64(), "expected whole numbers below 2^63")), NUMBER
     if pa.types.is_floating(kind) and (pc.max(pc.abs(column)).as_py() or 0) > EXACT:
-        raise UnreadableError(0, "floating numbers above 2^53 have lost their order; needed are whole numbers")
+        raise UnreadableError(0, "floating numbers above 2^53 have lost their order; expected whole numbers")
     texts = column.cast(pa.string()) if pa.types.is_floating(kind) else column
     try:
         return _filled(texts.cast(pa.int64())), NUMBER
@@ -144,24 +144,24 @@ def _filled(column: pa.Array) -> NDArray[np.int64]:
 
 def _unique(texts: Sequence[str], codes: NDArray[np.int32]) -> tuple[NDArray[np.int64], str]:
     """The stamps that distinct texts mean. Whichever kind the first text has, all must have."""
-    there = [place for place, text in enumerate(texts) if text.strip()]
+    there = [position for position, text in enumerate(texts) if text.strip()]
     found = np.full(len(texts), ABSENT, np.int64)
     if not there:
         return found, NUMBER
     kind = NUMBER if _is_finite(texts[there[0]]) else DATE
     exact = []
-    for place in there:
-        stamp = _decimal(texts[place]) if kind == NUMBER else _date(texts[place])
+    for position in there:
+        stamp = _decimal(texts[position]) if kind == NUMBER else _date(texts[position])
         if stamp is None:
-            needed = "needed is a finite number, as on other lines" if kind == NUMBER else ISO
-            raise UnreadableError(int(np.flatnonzero(codes == place)[0]), needed)
+            needed = "expected a finite number, as on other lines" if kind == NUMBER else ISO
+            raise UnreadableError(int(np.flatnonzero(codes == position)[0]), needed)
         exact.append(stamp)
     if kind == NUMBER and any(stamp != stamp.to_integral_value() for stamp in exact):
         kind, exact = DECIMAL, [stamp * BILLION for stamp in exact]
-    for place, stamp in zip(there, exact, strict=True):
+    for position, stamp in zip(there, exact, strict=True):
         if abs(stamp) > LARGEST or stamp != stamp.to_integral_value():
-            raise UnreadableError(int(np.flatnonzero(codes == place)[0]), "more digits than can be kept in order")
-        found[place] = int(stamp)
+            raise UnreadableError(int(np.flatnonzero(codes == position)[0]), "more digits than can be kept in order")
+        found[position] = int(stamp)
     return found, kind
 
 

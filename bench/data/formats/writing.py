@@ -44,8 +44,8 @@ def _written(time: float) -> str:
 def _lines(dataset: Dataset, rows: slice) -> bytes:
     """Lines of interactions: joined by Arrow, which keeps twenty million of them from being Python objects."""
     sequences, times = dataset.sequences, dataset.times[rows]
-    places = np.arange(len(dataset.times), dtype=np.int64)[rows]
-    user_rows = np.searchsorted(sequences.offsets, places, side="right") - 1
+    positions = np.arange(len(dataset.times), dtype=np.int64)[rows]
+    user_rows = np.searchsorted(sequences.offsets, positions, side="right") - 1
     stamps = (
         pa.array(times).cast(pa.string()) if times.dtype.kind == "i" else pa.array(list(map(_written, times.tolist())))
     )

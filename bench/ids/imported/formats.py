@@ -54,8 +54,8 @@ def locate(asked: str) -> Path:
     for pattern in IN_FOLDERS:
         found = sorted(path.glob(pattern))
         if len(found) > 1:
-            several = ", ".join(file.name for file in found[:5])
-            raise BenchError(f"the folder '{path}' holds several files of identifiers ({several}); name one of them")
+            names = ", ".join(file.name for file in found[:5])
+            raise BenchError(f"the folder '{path}' holds several files of identifiers ({names}); name one of them")
         if found:
             return found[0]
     raise BenchError(f"the folder '{path}' holds no file of identifiers; looked for {', '.join(IN_FOLDERS)}")
@@ -94,7 +94,7 @@ def text_of(path: Path, data: bytes) -> str:
         raise BenchError(f"'{path}' is neither text in UTF-8 nor a format that bench reads; give {FORMATS}") from error
 
 
-def by_place(code: Iterable[object]) -> tuple[str, ...]:
+def by_position(code: Iterable[object]) -> tuple[str, ...]:
     """A token for each number of a code, of its position alone, as LC-Rec writes them: ``<a_7> <b_7>``."""
     return tuple(f"<{_letters(position)}_{number}>" for position, number in enumerate(code))
 
@@ -109,9 +109,9 @@ def _repeated(keys: Iterable[str]) -> list[str]:
 
 
 def _json(path: Path, data: bytes) -> Found:
-    held = parsed(path, text_of(path, data))
-    numbered = isinstance(held, list)
-    table = {str(row): value for row, value in enumerate(held)} if numbered else held
+    content = parsed(path, text_of(path, data))
+    numbered = isinstance(content, list)
+    table = {str(row): value for row, value in enumerate(content)} if numbered else content
     values = [[] if value is None else value for value in table.values()]
     if all(isinstance(value, str) or value == [] for value in values):
         return _of_texts(tuple(table), [value or "" for value in values], numbered)
@@ -130,7 +130,7 @@ def _tokens(path: Path, key: str, value: Any) -> tuple[str, ...]:
             f"the identifier of item '{key}' of '{path}' must be all tokens or all whole numbers, 0 or above; "
             f"got {wrong[0]!r}"
         )
-    return by_place(value)
+    return by_position(value)
 
 
 def _text(path: Path, data: bytes) -> Found:
@@ -152,7 +152,7 @@ def _of_texts(keys: tuple[str, ...], texts: Sequence[str], numbered: bool = Fals
     if all(BRACKETED.fullmatch(text) for text in some):
         return Found(keys, tuple(tuple(re.findall(r"<[^<>\s]+>", text)) for text in texts), numbered=numbered)
     if all(WHOLE.fullmatch(text) for text in some):
-        return Found(keys, tuple(by_place(map(int, text.split())) for text in texts), numbered=numbered)
+        return Found(keys, tuple(by_position(map(int, text.split())) for text in texts), numbered=numbered)
     return Found(keys, words=tuple(texts), numbered=numbered)
 
 
@@ -170,7 +170,7 @@ def _numpy(path: Path, data: bytes) -> Found:
         row = int(np.argwhere(codes < 0)[0][0])
         raise BenchError(f"'{path}' must hold codes of 0 or above; got {codes.min()}, first in row {row}")
     rows = codes.tolist()
-    return Found(tuple(map(str, range(len(rows)))), tuple(by_place(row) for row in rows), numbered=True)
+    return Found(tuple(map(str, range(len(rows)))), tuple(by_position(row) for row in rows), numbered=True)
 
 
 def _parquet(path: Path, data: bytes) -> Found:

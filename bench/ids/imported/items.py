@@ -26,7 +26,7 @@ def keyed(found: Found, path: Path, named: Path | None, other: Path | None) -> d
     source = named or (other if other and (found.numbered or _are_numbers(found, path, other)) else None)
     if source is None:
         if found.numbered:
-            raise BenchError(f"'{path}' doesn't say which item each of its rows is; name a file that does: {HOW}")
+            raise BenchError(f"'{path}' does not name the items of its rows; give a file that does: {HOW}")
         return dict(zip(found.keys, found.values, strict=True))
     known = numbers(source)
     if found.numbered and len(known) != len(found.keys):
@@ -63,22 +63,22 @@ class Matched:
 
     values: tuple[Value, ...]
     missing: tuple[int, ...]
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
-def match(held: Mapping[str, Value], items: ItemTable, name: str, dataset: str) -> Matched:
+def match(by_key: Mapping[str, Value], items: ItemTable, name: str, dataset: str) -> Matched:
     """Identifiers of the file called ``name``, item by item. BenchError where the catalogue has none of its keys."""
     known = set(items.ids)
-    strangers = [key for key in held if key not in known]
-    if len(strangers) == len(held):
+    strangers = [key for key in by_key if key not in known]
+    if len(strangers) == len(by_key):
         raise BenchError(
-            f"none of the {len(held):,} items of '{name}' is in the catalogue of {dataset}: the file names "
+            f"none of the {len(by_key):,} items of '{name}' is in the catalogue of {dataset}: the file names "
             f"{examples(strangers)}, the catalogue {examples(items.ids)}; where keys are numbers, say whose: {HOW}"
         )
     empty: Value = ""
-    values = tuple(held.get(item) or empty for item in items.ids)
+    values = tuple(by_key.get(item) or empty for item in items.ids)
     missing = tuple(index for index, value in enumerate(values) if not value)
-    remarks = (
+    warnings = (
         (
             missing,
             f"{len(missing):,} of {len(items):,} items have no identifier in '{name}': "
@@ -86,16 +86,16 @@ def match(held: Mapping[str, Value], items: ItemTable, name: str, dataset: str) 
         ),
         (
             strangers,
-            f"{len(strangers):,} of {len(held):,} items of '{name}' are not in the catalogue and are skipped: "
+            f"{len(strangers):,} of {len(by_key):,} items of '{name}' are not in the catalogue and are skipped: "
             f"{examples(strangers)}",
         ),
         *_shared(values, items),
     )
-    return Matched(values, missing, tuple(remark for some, remark in remarks if some))
+    return Matched(values, missing, tuple(warning for some, warning in warnings if some))
 
 
 def _shared(values: Sequence[Value], items: ItemTable) -> list[tuple[bool, str]]:
-    """A remark on items that the file gives one identifier."""
+    """A warning on items that the file gives one identifier."""
     groups: dict[Value, list[int]] = {}
     for item, value in enumerate(values):
         groups.setdefault(value, []).append(item)

@@ -50,28 +50,28 @@ class File(IdScheme):
         parts = [self.data, *(formats.content(file) for file in (self.named or self.beside,) if file)]
         digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:12]
         if asked.content not in ("", digest):
-            raise BenchError(f"'{self.path}' is not what was asked for: its content is {digest}, not {asked.content}")
+            raise BenchError(f"'{self.path}' has changed: its content is {digest}, not {asked.content}")
         self.found = formats.read(self.path, self.data)
         super().__init__(replace(asked, content=digest))
 
     def matched(self, train: TrainView) -> Matched:
-        held = keyed(self.found, self.path, self.named, self.beside)
-        return match(held, train.items, self.path.name, train.dataset)
+        by_key = keyed(self.found, self.path, self.named, self.beside)
+        return match(by_key, train.items, self.path.name, train.dataset)
 
     def warnings(self, train: TrainView) -> Sequence[str]:
         matched = self.matched(train)
         if train.language is None or not self.found.words:
-            return matched.remarks
+            return matched.warnings
         codes = train.language.encode_batch([str(value) for value in matched.values])
         unwritten = [item for item, code in enumerate(codes) if train.language.unk in code]
         some = examples([str(matched.values[item]) for item in unwritten])
         more = f"{len(unwritten):,} identifiers have letters that the backbone's vocabulary can't write: {some}"
-        return (*matched.remarks, *([more] if unwritten else []))
+        return (*matched.warnings, *([more] if unwritten else []))
 
     def fit(self, train: TrainView) -> TokenIds:
         matched = self.matched(train)
         if matched.missing and self.settings.missing == "error":
-            raise BenchError(f"{matched.remarks[0]}; add them, or number them with --set file.missing=counter")
+            raise BenchError(f"{matched.warnings[0]}; add them, or number them with --set file.missing=counter")
         if self.found.vocabulary is not None:
             return self.as_stored(matched, self.found.vocabulary, train)
         return self.of_words(matched, train) if self.found.words else self.of_tokens(matched)
@@ -79,7 +79,7 @@ class File(IdScheme):
     def as_stored(self, matched: Matched, vocabulary: Vocabulary, train: TrainView) -> TokenIds:
         """In the vocabulary that the table was written with: the very identifiers of the run that it comes from."""
         if matched.missing:
-            raise BenchError(f"{matched.remarks[0]}; its vocabulary is closed, so they can't be numbered")
+            raise BenchError(f"{matched.warnings[0]}; its vocabulary is closed, so they can't be numbered")
         if vocabulary.language_model and (not train.language or train.language.fingerprint != vocabulary.fingerprint):
             raise BenchError(
                 f"the identifiers in '{self.path}' are words of a pretrained backbone; give the one that they were "

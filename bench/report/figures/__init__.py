@@ -73,8 +73,8 @@ PICTURES: Mapping[str, Picture] = {
     ),
     "ranks": Picture(
         "Ranks over data sets",
-        "Average rank by NDCG@10, 1 is best. A bar joins schemes that are not told apart: their ranks lie closer than "
-        "the critical difference.",
+        "Average rank by NDCG@10, 1 is best. A bar joins schemes that do not differ significantly: their ranks "
+        "lie closer than the critical difference.",
         ranks.draw,
     ),
 }
@@ -101,13 +101,13 @@ def check(path: Path) -> None:
         raise BenchError(f"cannot write a figure as '{path}'; its name must end in {' or '.join(FORMATS)}")
 
 
-def svg(name: str, found: Sequence[Section], held: Looks, prefix: str) -> str:
+def svg(name: str, found: Sequence[Section], looks_by_label: Looks, prefix: str) -> str:
     """The picture of sections as an ``<svg>`` element; ``""`` where there is nothing to draw.
 
     ``prefix`` begins all its ids: those of two pictures on one page must differ.
     """
     with style():
-        figure = PICTURES[name].draw(found, held, ON_PAGE)
+        figure = PICTURES[name].draw(found, looks_by_label, ON_PAGE)
         if figure is None:
             return ""
         described = f"{PICTURES[name].title}, {', '.join(section.title for section in found)}. {PICTURES[name].caption}"

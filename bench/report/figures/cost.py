@@ -29,14 +29,14 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
     height = max(PANEL_HEIGHT, 1 + 1.2 * LABEL_GAP * max(len(section.rows) for section in found))
     figure = Figure(figsize=(width * (1 + 0.5 * (columns - 1)), height * lines + 0.3), layout="constrained")
     panels = list(figure.subplots(lines, columns, squeeze=False).flat)
-    members = [points(section, looks) for section in found]
-    for panel, section, held in zip(panels, found, members, strict=False):
-        _panel(panel, section, held)
-        _fronts(panel, held)
+    points_by_section = [points(section, looks) for section in found]
+    for panel, section, section_points in zip(panels, found, points_by_section, strict=False):
+        _panel(panel, section, section_points)
+        _fronts(panel, section_points)
     for panel in panels[len(found) :]:
         panel.set_axis_off()
-    for panel, held in zip(panels, members, strict=False):
-        _name(panel, held, LABEL_GAP / (height - 1))
+    for panel, section_points in zip(panels, points_by_section, strict=False):
+        _name(panel, section_points, LABEL_GAP / (height - 1))
     return figure
 
 

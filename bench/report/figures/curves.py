@@ -47,7 +47,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
     for part, section in zip(parts, trained, strict=True):
         losses, validations = part.subplots(1, 2)
         losses.set_title(explained(section))
-        shown = [held for held in _courses_with_looks(section, looks) if held[2]]
+        shown = [drawn for drawn in _courses_with_looks(section, looks) if drawn[2]]
         for _, look, courses in shown:
             for made in courses:
                 _draw_course(losses, validations, made, look)

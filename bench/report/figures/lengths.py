@@ -20,13 +20,13 @@ TALLEST = 0.78  # of a row
 
 def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
     """One histogram above the other, each as tall as its most common length; None where no scheme has tokens."""
-    held = [(section, members) for section in found if (members := of_section(section))]
-    if not held:
+    drawn = [(section, members) for section in found if (members := of_section(section))]
+    if not drawn:
         return None
-    heights = [len(members) * ROW_HEIGHT + 0.75 for _, members in held]
+    heights = [len(members) * ROW_HEIGHT + 0.75 for _, members in drawn]
     figure = Figure(figsize=(width, sum(heights) + 0.3), layout="constrained")
-    panels = figure.subplots(len(held), squeeze=False, height_ratios=heights)[:, 0]
-    for panel, (section, members) in zip(panels, held, strict=True):
+    panels = figure.subplots(len(drawn), squeeze=False, height_ratios=heights)[:, 0]
+    for panel, (section, members) in zip(panels, drawn, strict=True):
         panel.set_xlim(0, max(int(identifiers.lengths.max()) for _, identifiers in members) + 0.7)
         for height, (row, identifiers) in enumerate(members):
             _histogram(panel, len(members) - 1 - height, identifiers, looks[row.label])

@@ -57,17 +57,17 @@ def looks(found: Sequence[Section]) -> Looks:
         color, turn = colors[family]
         member = [other for other in schemes if _family(rows[other]) == family].index(label)
         made[label] = _look(color, turn + member)
-    return made | {label: _look(GRAY, place) for place, label in enumerate(baselines)}
+    return made | {label: _look(GRAY, number) for number, label in enumerate(baselines)}
 
 
 def family_colors(families: Sequence[str]) -> dict[str, tuple[str, int]]:
     """``{family: (color, first marker)}``; families beyond the palette share colors and begin with another marker."""
-    places: dict[str, int] = {}
+    looks: dict[str, int] = {}
     for at, family in enumerate(sorted(set(families))):
         wanted, turn = zlib.crc32(family.encode()) % len(COLORS), at // len(COLORS) * len(COLORS)
         free = (turn + (wanted + step) % len(COLORS) for step in range(len(COLORS)))
-        places[family] = next(place for place in free if place not in places.values())
-    return {family: (COLORS[place % len(COLORS)], place // len(COLORS)) for family, place in places.items()}
+        looks[family] = next(look for look in free if look not in looks.values())
+    return {family: (COLORS[look % len(COLORS)], look // len(COLORS)) for family, look in looks.items()}
 
 
 def _family(row: Row) -> str:
@@ -85,7 +85,7 @@ def heading(section: Section) -> str:
 def explained(section: Section) -> str:
     """The heading, and what the letters behind labels mean where rows were made under several contracts."""
     found = contracts(section.rows)
-    if not found.several:
+    if not found.mixed:
         return heading(section)
     named = (
         f"[{letter}] {holder.contract_id} ({holder.preset or 'own'})" for letter, holder in found.by_letter.items()

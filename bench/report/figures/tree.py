@@ -35,14 +35,14 @@ class Level:
 
 def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
     """Every prefix as wide as the part of the catalogue below it; None where no scheme has tokens."""
-    held = [(section, members) for section in found if (members := of_section(section))]
-    if not held:
+    drawn = [(section, members) for section in found if (members := of_section(section))]
+    if not drawn:
         return None
-    trees = [[(row.label, levels(identifiers)) for row, identifiers in members] for _, members in held]
+    trees = [[(row.label, levels(identifiers)) for row, identifiers in members] for _, members in drawn]
     heights = [sum(len(tree) + GAP for _, tree in shown) * LEVEL_HEIGHT + 0.7 for shown in trees]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
-    panels = figure.subplots(len(held), squeeze=False, height_ratios=heights)[:, 0]
-    for panel, (section, _), shown in zip(panels, held, trees, strict=True):
+    panels = figure.subplots(len(drawn), squeeze=False, height_ratios=heights)[:, 0]
+    for panel, (section, _), shown in zip(panels, drawn, trees, strict=True):
         _panel(panel, shown, looks)
         panel.set_title(heading(section))
     panels[-1].set_xlabel("share of the catalogue")

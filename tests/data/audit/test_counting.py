@@ -30,14 +30,14 @@ def by_popularity(rows: list[list[int]]) -> list[int]:
     return sorted(range(ITEMS), key=lambda item: (-counts[item], item))
 
 
-def place(best: list[int], target: int) -> int:
+def rank_of(best: list[int], target: int) -> int:
     return best.index(target) if target in best[:10] else int(FAR)
 
 
 @given(ROWS)
 def test_popularity(rows: list[list[int]]) -> None:
     best = by_popularity(rows)
-    assert popularity(task_of(rows)).tolist() == [place(best, row[-1]) for row in rows if len(row) >= 3]
+    assert popularity(task_of(rows)).tolist() == [rank_of(best, row[-1]) for row in rows if len(row) >= 3]
 
 
 @given(ROWS)
@@ -50,7 +50,7 @@ def test_a_markov_chain_backs_off_to_popularity(rows: list[list[int]]) -> None:
     for row in (row for row in rows if len(row) >= 3):
         known = following[row[-2]]
         best = sorted(known, key=lambda item: (-known[item], popular.index(item)))
-        wanted.append(place(best + [item for item in popular if item not in best], row[-1]))
+        wanted.append(rank_of(best + [item for item in popular if item not in best], row[-1]))
     assert markov(task_of(rows)).tolist() == wanted
 
 

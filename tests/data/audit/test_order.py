@@ -16,7 +16,7 @@ from bench.data.ties import arranged
 
 
 def dataset_of(times: list[list[float]]) -> Dataset:
-    rows = [[(user + place) % 5 for place in range(len(row))] for user, row in enumerate(times)]
+    rows = [[(user + position) % 5 for position in range(len(row))] for user, row in enumerate(times)]
     users = tuple(f"u{user}" for user in range(len(times)))
     return Dataset("d", users, ItemTable(tuple("abcde"), {}), Sequences.from_rows(rows), np.concatenate(times))
 

@@ -92,8 +92,8 @@ def test_only_the_order_of_training_is_shuffled_where_that_is_asked_for(toy: Dat
         assert measured.scores[TRAINING][name] == measured.scores[AS_FOUND][name]
     one = measured.scores[AS_FOUND]["markov"]
     assert one.least == one.mean == one.most
-    several = measured.scores[TRAINING]["markov"]
-    assert several.least < several.mean < several.most
+    scores = measured.scores[TRAINING]["markov"]
+    assert scores.least < scores.mean < scores.most
 
 
 def test_the_same_every_time(toy: Dataset) -> None:

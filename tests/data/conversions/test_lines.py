@@ -1,4 +1,4 @@
-"""Raw files: packed, damaged, in the forms of their sources; every error names file and line."""
+"""Raw files: packed, corrupt, in the forms of their sources; every error names file and line."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_other_encodings_and_what_is_in_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [5, 30, -1, -6])
-def test_a_truncated_gzip_is_damage(tmp_path: Path, keep: int) -> None:
+def test_a_truncated_gzip_is_corrupt(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "a.json.gz"
     path.write_bytes(gzip.compress(TEXT.encode())[:keep])
     with pytest.raises(BenchError, match=r"a.json.gz is corrupt after line \d+: .*; get it again"):
         list(lines(path))
 
 
-def test_what_is_no_archive_is_damage(tmp_path: Path) -> None:
+def test_what_is_no_archive_is_corrupt(tmp_path: Path) -> None:
     for name in ("a.zip", "a.gz", "a.tar"):
         (tmp_path / name).write_bytes(b"<html>Please log in</html>")
         with pytest.raises(BenchError, match=f"{name}.* is corrupt after line 0"):
@@ -73,7 +73,7 @@ def test_what_is_no_archive_is_damage(tmp_path: Path) -> None:
 
 def test_an_archive_without_the_file_says_what_it_holds(tmp_path: Path) -> None:
     path, _ = packed(tmp_path / "a.zip")
-    with pytest.raises(BenchError, match=r"a.zip: needed is one file u.data; the archive holds folder/inside.txt"):
+    with pytest.raises(BenchError, match=r"a.zip: expected one file u.data; the archive holds folder/inside.txt"):
         list(lines(path, "u.data"))
 
 
@@ -84,14 +84,14 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 class Told:
     def __init__(self) -> None:
-        self.places: list[tuple[int, int | None]] = []
+        self.positions: list[tuple[int, int | None]] = []
 
     def start(self, what: str) -> None: ...
 
     def note(self, text: str) -> None: ...
 
     def update(self, done: int, total: int | None) -> None:
-        self.places.append((done, total))
+        self.positions.append((done, total))
 
 
 def test_progress_is_that_of_the_file_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +100,8 @@ def test_progress_is_that_of_the_file_on_disk(tmp_path: Path, monkeypatch: pytes
     told = Told()
     assert len(list(lines(tmp_path / "a.gz", progress=told))) == 20_000
     size = (tmp_path / "a.gz").stat().st_size
-    assert {total for _, total in told.places} == {size}
-    assert 0 < told.places[0][0] < told.places[-1][0] <= size
+    assert {total for _, total in told.positions} == {size}
+    assert 0 < told.positions[0][0] < told.positions[-1][0] <= size
 
 
 def test_whole_numbers_keep_all_their_digits() -> None:
@@ -109,7 +109,7 @@ def test_whole_numbers_keep_all_their_digits() -> None:
     assert whole(where, record, "time") == 20140102030405001
     assert whole(where, {"time": "20140102030405003"}, "time") == 20140102030405003
     for wrong in (1.5, "1.5", None, True, "now"):
-        with pytest.raises(BenchError, match=r"a, line 1: time is .*; needed is a whole number"):
+        with pytest.raises(BenchError, match=r"a, line 1: time is .*; expected a whole number"):
             whole(where, {"time": wrong}, "time")
 
 
@@ -145,7 +145,7 @@ def test_csv_with_and_without_header_and_in_another_order() -> None:
     assert next(swapped)[1] == {"user_id": "u", "other": "x", "item": "i"}
     with pytest.raises(BenchError, match="a: no column item; got user_id, other"):
         next(csv_records(iter([("a", "user_id,other")]), columns))
-    with pytest.raises(BenchError, match="b: 3 cells; needed are 2: user_id, item"):
+    with pytest.raises(BenchError, match="b: 3 cells; expected 2: user_id, item"):
         next(csv_records(iter([("b", "u,i,x")]), columns))
 
 
@@ -154,14 +154,14 @@ def test_separated_cells() -> None:
         next(separated(iter([("a", "1::Toy Story (1995)::Comedy")]), "::", ("i", "t", "g")))[1]["t"]
         == "Toy Story (1995)"
     )
-    with pytest.raises(BenchError, match="a: 2 cells; needed are 3: i, t, g"):
+    with pytest.raises(BenchError, match="a: 2 cells; expected 3: i, t, g"):
         next(separated(iter([("a", "1::Toy Story (1995)")]), "::", ("i", "t", "g")))
 
 
 def test_dates_and_ratings() -> None:
     assert moment("a", {"date": "2017-12-17"}, "date", "%Y-%m-%d") == 1513468800
     assert moment("a", {"date": "1970-01-02 00:00:01"}, "date", "%Y-%m-%d %H:%M:%S") == 86401
-    with pytest.raises(BenchError, match=r"a: date is '17.12.2017'; needed is a date as %Y-%m-%d"):
+    with pytest.raises(BenchError, match=r"a: date is '17.12.2017'; expected a date as %Y-%m-%d"):
         moment("a", {"date": "17.12.2017"}, "date", "%Y-%m-%d")
     assert rating("4.0") == 4.0
     assert rating(None) != rating(None)

@@ -212,8 +212,8 @@ def test_yelp_is_2019_by_the_second(tmp_path: Path) -> None:
     [
         ({"asin": "B", "unixReviewTime": 1}, "reviews.json.gz, line 1: no reviewerID; got asin, unixReviewTime"),
         ({"reviewerID": " ", "asin": "B", "unixReviewTime": 1}, "line 1: no reviewerID"),
-        ({"reviewerID": "A", "asin": "B", "unixReviewTime": 1.5}, "line 1: unixReviewTime is 1.5; needed is a whole"),
-        ({"reviewerID": "A", "asin": "B"}, "line 1: unixReviewTime is None; needed is a whole"),
+        ({"reviewerID": "A", "asin": "B", "unixReviewTime": 1.5}, "line 1: unixReviewTime is 1.5; expected a whole"),
+        ({"reviewerID": "A", "asin": "B"}, "line 1: unixReviewTime is None; expected a whole"),
     ],
 )
 def test_a_record_that_lacks_something_is_named(tmp_path: Path, gz_lines: GzLines, review: Any, said: str) -> None:

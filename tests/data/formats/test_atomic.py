@@ -117,7 +117,7 @@ def test_what_had_to_be_decided_is_noted() -> None:
     dataset = read(rows, known)
     assert dataset.notes == (
         "1 of 2 items are not in d.item: their text is empty",
-        "2 items of d.item have no interaction: left out of the catalogue",
+        "2 items of d.item have no interaction: not in the catalogue",
         repeated,
     )
     assert dataset.items.text == {"title": ("A", ""), "brand": ("x", "")}
@@ -129,7 +129,7 @@ GOOD = "u\ta\t1\nu\tb\t2\n"
 @pytest.mark.parametrize(
     ("inter", "message"),
     [
-        ("", r"d\.inter is empty; needed are a header with user_id, item_id, timestamp, and rows"),
+        ("", r"d\.inter is empty; expected a header with user_id, item_id, timestamp, and rows"),
         ("\n\n", r"d\.inter is empty"),
         (INTER, r"d\.inter, line 1: a header and no rows"),
         (f"{INTER}\n\n", r"d\.inter, line 1: a header and no rows"),
@@ -154,7 +154,7 @@ GOOD = "u\ta\t1\nu\tb\t2\n"
         (f"{INTER}\n{GOOD}u\ta\0\t1\n", r"d\.inter, line 4: a NUL byte"),
         (f"{INTER}\n{GOOD}\ta\t1\n", r"d\.inter, line 4: an empty user_id"),
         (f"{INTER}\n{GOOD}u\t \t1\n", r"d\.inter, line 4: an empty item_id"),
-        (f"{INTER}\n{GOOD}u\ta\t\n", r"d\.inter, line 4: timestamp ''; needed is a finite number"),
+        (f"{INTER}\n{GOOD}u\ta\t\n", r"d\.inter, line 4: timestamp ''; expected a finite number"),
         (f"{INTER}\n{GOOD}u\ta\tnan\n", r"line 4: timestamp 'nan'"),
         (f"{INTER}\n{GOOD}u\ta\t-inf\n", r"line 4: timestamp '-inf'"),
         (f"{INTER}\n{GOOD}u\ta\t2014-07-23\nu\ta\tx\n", r"line 4: timestamp '2014-07-23'"),

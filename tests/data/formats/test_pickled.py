@@ -160,11 +160,11 @@ def test_a_forgery_leaves_nothing_behind_for_the_next_file(tmp_path: Path) -> No
 
 @given(st.binary(max_size=60), st.integers(0, 200))
 def test_whatever_bytes_come_are_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, noise: bytes, place: int
+    tmp_path_factory: pytest.TempPathFactory, noise: bytes, position: int
 ) -> None:
     folder = tmp_path_factory.mktemp("noise")
     body = bytearray(pickle.dumps({1: [2, 3], "a": np.arange(3)}, 2))
-    body[place % len(body) :] = noise
+    body[position % len(body) :] = noise
     with contextlib.suppress(BenchError):
         read(forged(folder / "n.npy", bytes(body)))
 

@@ -18,11 +18,11 @@ def test_rows_come_by_user_and_then_by_time(pairs: list[tuple[int, int]], scale:
     times = np.array([time * scale // 3 * (3 if scale == 1 else 1) for _, time in pairs], kind)
     order = by_user_and_time(users, times)
     assert [(users[row], times[row]) for row in order] == sorted(zip(users, times, strict=True))
-    places, groups = ties(order, users, times)
+    positions, groups = ties(order, users, times)
     keys = [(users[row], times[row]) for row in order]
-    assert places.tolist() == [at for at, key in enumerate(keys) if keys.count(key) > 1]
-    for place, group in zip(places, groups, strict=True):
-        assert {keys[other] for other, same in zip(places, groups, strict=True) if same == group} == {keys[place]}
+    assert positions.tolist() == [at for at, key in enumerate(keys) if keys.count(key) > 1]
+    for position, group in zip(positions, groups, strict=True):
+        assert {keys[other] for other, same in zip(positions, groups, strict=True) if same == group} == {keys[position]}
 
 
 @pytest.mark.parametrize("count", [0, 1])

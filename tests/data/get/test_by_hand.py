@@ -45,7 +45,7 @@ def test_given_files_that_are_not_the_right_ones(toys: Source, tmp_path: Path, r
     (tmp_path / "hand").mkdir()
     (tmp_path / "hand" / "other.json").touch()
     said = refused(toys, tmp_path, GetRequest(given=(tmp_path / "hand",)))
-    assert f"--from: needed is one {reviews_of(toys)}; got other.json; 'toys' is made of" in said
+    assert f"--from: expected one {reviews_of(toys)}; got other.json; 'toys' is made of" in said
     assert "--from 'absent' does not exist" in refused(toys, tmp_path, GetRequest(given=(Path("absent"),)))
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.ids.imported import formats
-from bench.ids.imported.formats import Found, by_place
+from bench.ids.imported.formats import Found, by_position
 
 Written = Callable[..., Path]
 
@@ -81,11 +81,11 @@ def test_foreign_parquet(written: Written, tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(0, 10**40), min_size=1, max_size=60))
 def test_tokens_of_places_tell_codes_apart(code: list[int]) -> None:
-    tokens = by_place(code)
+    tokens = by_position(code)
     assert len(set(tokens)) == len(tokens)
     assert [int(token.rpartition("_")[2][:-1]) for token in tokens] == code
     assert tokens[0].startswith("<a_")
-    assert by_place(range(28))[25:] == ("<z_25>", "<aa_26>", "<ab_27>")
+    assert by_position(range(28))[25:] == ("<z_25>", "<aa_26>", "<ab_27>")
 
 
 def parquet(**columns: list[object]) -> bytes:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.data.dataset import ItemTable
 from bench.data.idmaps import beside, numbers
 from bench.errors import BenchError
-from bench.ids.imported.formats import Found, by_place, read
+from bench.ids.imported.formats import Found, by_position, read
 from bench.ids.imported.items import keyed, match
 
 Written = Callable[..., Path]
@@ -65,7 +65,7 @@ def test_original_ids_that_are_numbers_are_not_taken_for_places(written: Written
 
 def test_rows_need_their_items(written: Written) -> None:
     path, rows = written("codes.npy", "x"), Found(("0", "1"), (("<a_0>",), ("<a_1>",)), numbered=True)
-    with pytest.raises(BenchError, match=r"doesn't say which item each of its rows is; .*file\.items=PATH"):
+    with pytest.raises(BenchError, match=r"does not name the items of its rows; .*file\.items=PATH"):
         keyed(rows, path, None, None)
     with pytest.raises(BenchError, match=r"has 2 rows, but '.*' names 3 items"):
         keyed(rows, path, written("three.txt", "A\nB\nC\n"), None)
@@ -82,7 +82,7 @@ def test_what_does_not_agree_is_counted(seen: dict[str, str]) -> None:
         return
     found = match(seen, LETTERS, "ids.txt", "letters")
     assert found.values == tuple(known.get(letter, "") for letter in "ABCDEF")
-    assert found.missing == tuple(place for place, letter in enumerate("ABCDEF") if not known.get(letter))
+    assert found.missing == tuple(position for position, letter in enumerate("ABCDEF") if not known.get(letter))
     words = [text for text in known.values() if text]
     shared = sum(words.count(text) > 1 for text in words)
     expected = []
@@ -92,12 +92,12 @@ def test_what_does_not_agree_is_counted(seen: dict[str, str]) -> None:
         expected.append(f"{len(seen) - len(known)} of {len(seen)} items of 'ids.txt' are not in the catalogue")
     if shared:
         expected.append(f"{shared} items share their identifier with another, as ")
-    assert len(found.remarks) == len(expected)
-    assert all(remark.startswith(start) for remark, start in zip(found.remarks, expected, strict=True))
+    assert len(found.warnings) == len(expected)
+    assert all(warning.startswith(start) for warning, start in zip(found.warnings, expected, strict=True))
 
 
 def test_examples_are_named() -> None:
-    said = match({"A": "red", "B": "red", "Q": "blue"}, LETTERS, "ids.txt", "letters").remarks
+    said = match({"A": "red", "B": "red", "Q": "blue"}, LETTERS, "ids.txt", "letters").warnings
     assert said == (
         "4 of 6 items have no identifier in 'ids.txt': 'C', 'D', 'E', ...",
         "1 of 3 items of 'ids.txt' are not in the catalogue and are skipped: 'Q'",
@@ -123,6 +123,6 @@ def test_nested_maps_and_padded_rows_name_the_same_items(tmp_path: Path, named: 
     (tmp_path / "x.json").write_text(json.dumps(numbered if named else [[9, 9], *codes.values()]))
     path = tmp_path / "x.json"
     found = keyed(read(path, path.read_bytes()), path, tmp_path / named if named else None, beside(path))
-    assert {item: found[item] for item in codes} == {item: by_place(code) for item, code in codes.items()}
+    assert {item: found[item] for item in codes} == {item: by_position(code) for item, code in codes.items()}
     matched = match(found, ItemTable(tuple(codes), {}), "x.json", "toy")
-    assert (matched.missing, len(matched.remarks)) == ((), 0 if named else 1)
+    assert (matched.missing, len(matched.warnings)) == ((), 0 if named else 1)

@@ -38,7 +38,7 @@ def test_codes_are_tokens_of_a_private_vocabulary(written: Written, made: Made, 
     assert ids.vocabulary.size == 3 + 4
     assert not ids.vocabulary.language_model
     assert ids.template == Template()
-    assert ids.groups.tolist()[0] == ids.groups.tolist()[1]  # given as they are: reported, not mended
+    assert ids.groups.tolist()[0] == ids.groups.tolist()[1]  # given as they are: reported, not patched
     assert scheme.warnings(train) == (
         "2 items share their identifier with another, as '<a_0> <b_2>' is that of 'A1', 'B2'",
     )
@@ -139,7 +139,7 @@ def test_identity_is_the_content(written: Written, made: Made, tmp_path: Path, m
     assert made(moved).settings != first.settings  # what says whose numbers are is part of what is read
     written("four.index.json", json.dumps(INDEX | {"A1": ["<a_7>", "<b_7>"]}))
     assert made(path).settings != first.settings
-    with pytest.raises(BenchError, match=f"is not what was asked for: its content is .*, not {first.settings.content}"):
+    with pytest.raises(BenchError, match=f"has changed: its content is .*, not {first.settings.content}"):
         made(path, content=first.settings.content)
 
 

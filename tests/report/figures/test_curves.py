@@ -38,7 +38,7 @@ def test_what_was_not_trained_has_no_course(store: Store, tmp_path: Path, said: 
 
 
 @pytest.mark.parametrize("point", [{"loss": 1.0}, {"step": "x"}, 3, {"step": 1, "loss": "low"}])
-def test_a_damaged_curve_is_named_in_one_line(store: Store, tmp_path: Path, point: object) -> None:
+def test_a_corrupt_curve_is_named_in_one_line(store: Store, tmp_path: Path, point: object) -> None:
     store(training=training(point))
     with pytest.raises(BenchError, match=r"the training curve in '.*result.json' is corrupt"):
         course(load(tmp_path)[0])

@@ -20,8 +20,8 @@ def test_points_are_the_cells_of_the_table(store: Store, tmp_path: Path) -> None
         store(seed=seed, quality=0.5)
     (row,) = sections(load(tmp_path))[0].rows
     slicing = slicings([row.first.table])[0]
-    places, means, lows, highs = points(row, slicing)
-    assert places.tolist() == list(range(len(slicing.labels)))
+    positions, means, lows, highs = points(row, slicing)
+    assert positions.tolist() == list(range(len(slicing.labels)))
     cells = [column.cells[0] for column in sliced([row], slicing)]
     assert means.tolist() == [pytest.approx(cell.value) for cell in cells]
     for mean, low, high, cell in zip(means, lows, highs, cells, strict=True):

@@ -72,7 +72,7 @@ def test_groups_and_their_counts_equal_a_loop(case: Case) -> None:
     rows = texts(case[0])
     found = groups(case[0])
     assert [[a == b for b in found] for a in found] == [[a == b for b in rows] for a in rows]
-    assert occurrence(case[0]).tolist() == [rows[:place].count(row) for place, row in enumerate(rows)]
+    assert occurrence(case[0]).tolist() == [rows[:position].count(row) for position, row in enumerate(rows)]
     lone = [rows.count(row) == 1 for row in rows]
     assert alone(case[0]).tolist() == lone
     assert collision_rate(case[0]) == pytest.approx(1 - np.mean(lone))

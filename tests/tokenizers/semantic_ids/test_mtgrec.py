@@ -193,7 +193,7 @@ def test_a_curriculum_that_cannot_be_is_refused(changed: dict[str, str], said: s
 
 
 def test_a_run_stores_its_probabilities_and_repeats(
-    bench: Bench, quick: list[str], cells: Callable[[Path], list[Path]], substance: Any, tmp_path: Path
+    bench: Bench, quick: list[str], run_folders: Callable[[Path], list[Path]], substance: Any, tmp_path: Path
 ) -> None:
     # At such a rate the tokenizer still moves from epoch to epoch, and variants differ.
     changed = [f"--set=semantic.{name}={value}" for name, value in (SMALL | {"learning_rate": "0.1"}).items()]
@@ -201,7 +201,7 @@ def test_a_run_stores_its_probabilities_and_repeats(
     for place in ("one", "two"):
         said = bench(*words, tmp_path / place)
         assert said.code == 0, said.err
-    (one,), (two,) = cells(tmp_path / "one"), cells(tmp_path / "two")
+    (one,), (two,) = run_folders(tmp_path / "one"), run_folders(tmp_path / "two")
     assert substance(one) == substance(two)
     stored = json.loads((one / "result.json").read_text())
     first, *tuned = stored["training"]["stages"]
@@ -220,7 +220,7 @@ def test_a_run_stores_its_probabilities_and_repeats(
 def test_stopped_among_its_stages_it_goes_on_to_the_same_end(
     bench: Bench,
     quick: list[str],
-    cells: Callable[[Path], list[Path]],
+    run_folders: Callable[[Path], list[Path]],
     substance: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -243,5 +243,5 @@ def test_stopped_among_its_stages_it_goes_on_to_the_same_end(
     monkeypatch.setattr(scheme_run, "train", stopping)
     assert bench(*words, tmp_path / "stopped").code == 130
     assert bench(*words, tmp_path / "stopped").code == 0
-    (whole,), (stopped,) = cells(tmp_path / "whole"), cells(tmp_path / "stopped")
+    (whole,), (stopped,) = run_folders(tmp_path / "whole"), run_folders(tmp_path / "stopped")
     assert substance(whole) == substance(stopped)

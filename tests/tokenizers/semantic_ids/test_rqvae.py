@@ -65,11 +65,11 @@ def assign(latent: Tensor, codebooks: Tensor) -> tuple[list[list[int]], list[lis
 def slopes(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     """Central differences of a number in every entry of ``at``."""
     found, step = torch.zeros_like(at), 1e-6
-    for place in np.ndindex(*at.shape):
+    for position in np.ndindex(*at.shape):
         ahead, behind = at.clone(), at.clone()
-        ahead[place] += step
-        behind[place] -= step
-        found[place] = (function(ahead) - function(behind)) / (2 * step)
+        ahead[position] += step
+        behind[position] -= step
+        found[position] = (function(ahead) - function(behind)) / (2 * step)
     return found
 
 

@@ -297,7 +297,7 @@ def test_text_that_is_not_there(scheme: type[Semantic], options: Mapping[str, st
         ("levels", "0", "'levels' must be 1 or more; got 0"),
         ("codes", "1", "'codes' must be 2 or more; got 1"),
         ("collisions", "ignore", "'collisions' must be one of counter, reassign, sinkhorn, none; got 'ignore'"),
-        ("dimensions", "-1", "dimensions must be 0, .* or more; got -1"),
+        ("dimensions", "-1", "dimensions must be 0 .* or more; got -1"),
         ("hidden", "16,0", r"'hidden' must be 1 or more; got \(16, 0\)"),
         ("latent", "0", "'latent' must be 1 or more; got 0"),
         ("epochs", "0", "'epochs' must be 1 or more; got 0"),

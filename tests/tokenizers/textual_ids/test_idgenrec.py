@@ -28,7 +28,7 @@ from bench.training import checkpoint
 from bench.vocabulary import Vocabulary
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 OWN = (
     "bootstrap_epochs=60",
     "bootstrap_rate=0.02",
@@ -51,8 +51,8 @@ def call(bench: Bench, quick: list[str], tiny: Path) -> Callable[..., SimpleName
     return run
 
 
-def stages(cell: Path) -> list[tuple[str, int]]:
-    training = json.loads((cell / "result.json").read_text())["training"]
+def stages(run_folder: Path) -> list[tuple[str, int]]:
+    training = json.loads((run_folder / "result.json").read_text())["training"]
     return [(stage["name"], stage["steps"]) for stage in training["stages"]]
 
 
@@ -73,12 +73,12 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], dict[str
 
 
 def test_recommender_and_generator_take_turns_and_names_change(
-    call: Bench, cells: Cells, tmp_path: Path, jobs: list[Any]
+    call: Bench, run_folders: RunFolders, tmp_path: Path, jobs: list[Any]
 ) -> None:
     assert call(tmp_path).code == 0
-    (cell,) = cells(tmp_path)
-    assert stages(cell) == [("recommender", 4), ("generator 1", 4), ("recommender 1", 4)]
-    training = json.loads((cell / "result.json").read_text())["training"]
+    (run_folder,) = run_folders(tmp_path)
+    assert stages(run_folder) == [("recommender", 4), ("generator 1", 4), ("recommender 1", 4)]
+    training = json.loads((run_folder / "result.json").read_text())["training"]
     assert [stage["best_validation"] is None for stage in training["stages"]] == [
         True,
         True,
@@ -90,9 +90,9 @@ def test_recommender_and_generator_take_turns_and_names_change(
     for name, tensor in first.items():
         assert torch.equal(tensor, after[f"recommender.{name}"])  # what came out of one stage goes through the next
         assert torch.equal(tensor, second[name])
-    _, kept = checkpoint.load(cell / GENERATOR)  # the one that has been taught names an unseen catalogue
+    _, kept = checkpoint.load(run_folder / GENERATOR)  # the one that has been taught names an unseen catalogue
     assert all(torch.equal(tensor, after[f"generator.{name}"]) for name, tensor in kept.items())
-    table = pd.read_parquet(cell / "ids.parquet")
+    table = pd.read_parquet(run_folder / "ids.parquet")
     assert table["identifier"].is_unique
     assert table["before"].is_unique
     assert (table["identifier"] != table["before"]).sum() > 0
@@ -100,13 +100,13 @@ def test_recommender_and_generator_take_turns_and_names_change(
 
 
 def test_in_two_rounds_each_stage_goes_on_from_the_one_before(
-    call: Bench, cells: Cells, tmp_path: Path, jobs: list[Any]
+    call: Bench, run_folders: RunFolders, tmp_path: Path, jobs: list[Any]
 ) -> None:
     assert call(tmp_path, "idgenrec", "rounds=2", "generator_share=0.2").code == 0
-    (cell,) = cells(tmp_path)
+    (run_folder,) = run_folders(tmp_path)
     names = ["recommender", "generator 1", "recommender 1", "generator 2", "recommender 2"]
-    assert [name for name, _ in stages(cell)] == names
-    assert sum(steps for _, steps in stages(cell)) == 12
+    assert [name for name, _ in stages(run_folder)] == names
+    assert sum(steps for _, steps in stages(run_folder)) == 12
     (_, zero), (_, taught), (one, one_after), (two, _), (last, _) = jobs
     for before, after in ((one, zero), (last, one_after)):
         assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
@@ -118,7 +118,7 @@ def test_in_two_rounds_each_stage_goes_on_from_the_one_before(
 def test_stopped_in_the_stage_of_the_generator_it_goes_on_to_the_same_end(
     users: str,
     call: Bench,
-    cells: Cells,
+    run_folders: RunFolders,
     substance: Callable[[Path], dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -141,7 +141,7 @@ def test_stopped_in_the_stage_of_the_generator_it_goes_on_to_the_same_end(
     assert call(tmp_path / "stopped", *asked).code == 130
     assert call(tmp_path / "stopped", *asked).code == 0
     assert steps == [1, 2, 3, 4]
-    (whole,), (stopped,) = cells(tmp_path / "whole"), cells(tmp_path / "stopped")
+    (whole,), (stopped,) = run_folders(tmp_path / "whole"), run_folders(tmp_path / "stopped")
     assert substance(whole) == substance(stopped)
 
 
@@ -157,7 +157,7 @@ def test_stopped_in_the_stage_of_the_generator_it_goes_on_to_the_same_end(
 )
 def test_order_and_controls(
     call: Bench,
-    cells: Cells,
+    run_folders: RunFolders,
     tmp_path: Path,
     jobs: list[Any],
     variant: str,
@@ -166,9 +166,9 @@ def test_order_and_controls(
 ) -> None:
     said = call(tmp_path, variant, *settings)
     assert said.code == 0, said.err
-    (cell,) = cells(tmp_path)
-    assert stages(cell) == expected
-    assert ("before" in pd.read_parquet(cell / "ids.parquet")) == (variant != "idgenrec-rec-only")
+    (run_folder,) = run_folders(tmp_path)
+    assert stages(run_folder) == expected
+    assert ("before" in pd.read_parquet(run_folder / "ids.parquet")) == (variant != "idgenrec-rec-only")
     if variant == "idgenrec-gen-only":
         kept = {
             name.removeprefix("recommender."): t for name, t in jobs[0][0].items() if name.startswith("recommender")
@@ -207,7 +207,7 @@ def test_it_learns_to_write_salient_words(toy: Dataset) -> None:
 
 
 def test_before_and_after_stand_side_by_side(
-    call: Bench, bench: Bench, cells: Cells, toy_folder: Path, tiny: Path, tmp_path: Path
+    call: Bench, bench: Bench, run_folders: RunFolders, toy_folder: Path, tiny: Path, tmp_path: Path
 ) -> None:
     own = [f"--set=textual.{line}" for line in (*OWN, f"generator={tiny}")]
     words = ["ids", "show", "textual", "--dataset", toy_folder, "--results", tmp_path, "--item", "i03,i17", *own]
@@ -215,7 +215,7 @@ def test_before_and_after_stand_side_by_side(
     assert call(tmp_path).code == 0
     assert bench(*words).out.count("after training:") == 2
     (shown,) = json.loads(bench(*words, "--json").out)
-    table = pd.read_parquet(cells(tmp_path)[0] / "ids.parquet").set_index("item")
+    table = pd.read_parquet(run_folders(tmp_path)[0] / "ids.parquet").set_index("item")
     for before, after in zip(shown["items"], shown["trained"], strict=True):
         assert before["identifier"] == table.loc[before["item"], "before"]
         assert after["identifier"] == table.loc[after["item"], "identifier"]
@@ -256,7 +256,7 @@ def test_a_checkpoint_is_used_as_it_is(toy: Dataset, t5_tokenizer: Path, tmp_pat
 
 
 def test_checkpoints_take_turns_as_well(
-    bench: Bench, quick: list[str], cells: Cells, t5_tokenizer: Path, tmp_path: Path
+    bench: Bench, quick: list[str], run_folders: RunFolders, t5_tokenizer: Path, tmp_path: Path
 ) -> None:
     """Both models in T5's own vocabulary, as in the paper."""
     folder = a_t5(tmp_path / "t5", t5_tokenizer)
@@ -264,9 +264,9 @@ def test_checkpoints_take_turns_as_well(
     both = [f"--set=backbone={folder}", f"--set=textual.generator={folder}"]
     said = bench("run", "--id-scheme=textual", *quick, *own, *both, "--results", tmp_path / "results")
     assert said.code == 0, said.err
-    (cell,) = cells(tmp_path / "results")
-    assert stages(cell) == [("recommender", 4), ("generator 1", 4), ("recommender 1", 4)]
-    table = pd.read_parquet(cell / "ids.parquet")
+    (run_folder,) = run_folders(tmp_path / "results")
+    assert stages(run_folder) == [("recommender", 4), ("generator 1", 4), ("recommender 1", 4)]
+    table = pd.read_parquet(run_folder / "ids.parquet")
     assert table["identifier"].is_unique
     assert Vocabulary.of_language_model(folder, 32128).encode(table["identifier"][0]) == table["tokens"][0].tolist()
 

@@ -198,8 +198,8 @@ def test_each_item_stands_in_its_span(learner: Callable[..., GeneratorLearner]) 
     assert source.items.tolist() == items
     for (row, start, stop), item in zip(source.spans.tolist(), items, strict=True):
         assert tuple(source.tokens[row, start:stop].tolist()) == names.code(item)
-        for place in range(stop - start):
-            expected[row, start + place] = item + place / 100
+        for position in range(stop - start):
+            expected[row, start + position] = item + position / 100
     assert torch.equal(spliced, expected)
 
 
@@ -253,8 +253,8 @@ def test_a_word_that_the_length_limit_may_have_cut_is_not_read(learner: Callable
     vocabulary = found.writer.vocabulary
     red, car, comma = vocabulary.encode("red"), vocabulary.encode("car"), vocabulary.ids([","])
     first, second = range(len(red)), range(len(red), len(red) + len(car))
-    assert found._named([*red, *comma, *car]) == (red, [(place, place) for place in first])
-    whole = [*((place, place) for place in first), *((place, place + 1) for place in second)]
+    assert found._named([*red, *comma, *car]) == (red, [(position, position) for position in first])
+    whole = [*((position, position) for position in first), *((position, position + 1) for position in second)]
     assert found._named([*red, *comma, *car, vocabulary.eos, vocabulary.pad]) == ([*red, *car], whole)
 
 
@@ -293,4 +293,4 @@ def test_in_the_vocabulary_of_t5_a_word_behind_punctuation_is_read(
     written = [*vocabulary.ids(pieces), vocabulary.eos]
     code, pairs = found._named(written)
     assert code == vocabulary.ids(read)
-    assert pairs == [(read.index(piece), place) for place, piece in enumerate(pieces) if piece in read]
+    assert pairs == [(read.index(piece), position) for position, piece in enumerate(pieces) if piece in read]

@@ -31,7 +31,7 @@ from bench.model.sequence import SequenceRecommender
 from bench.runs import subjects
 
 Bench = Callable[..., SimpleNamespace]
-Cells = Callable[[Path], list[Path]]
+RunFolders = Callable[[Path], list[Path]]
 SMALL: dict[str, Any] = {
     "bootstrap_epochs": 30,
     "candidates": 3,
@@ -74,8 +74,8 @@ def held_out_moved(data: Dataset) -> Dataset:
     """The two newest items of every user are those of another."""
     values = data.sequences.values.copy()
     for back in (1, 2):
-        places = data.sequences.offsets[1:] - back
-        values[places] = np.roll(values[places], 7 * back)
+        positions = data.sequences.offsets[1:] - back
+        values[positions] = np.roll(values[positions], 7 * back)
     return replace(data, sequences=replace(data.sequences, values=values))
 
 
@@ -102,7 +102,7 @@ def users_of(ids: TokenIds) -> list[tuple[int, ...]]:
 
 
 def test_one_switch_for_whatever_is_trained_and_ranked(
-    bench: Bench, cells: Cells, quick: list[str], toy: Dataset, tiny: Path, tmp_path: Path, monkeypatch: Any
+    bench: Bench, run_folders: RunFolders, quick: list[str], toy: Dataset, tiny: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Training, the generator's stage, validation and test all read users; somebody unknown is served without."""
     read: dict[str, set[bool]] = {}
@@ -136,13 +136,13 @@ def test_one_switch_for_whatever_is_trained_and_ranked(
     said = bench(*words)
     assert said.code == 0, said.err
     assert read == {label: {True} for label in ("lengths", "training", "generator", "ranking")}
-    (cell,) = cells(tmp_path)
-    assert json.loads((cell / "result.json").read_text())["scheme"]["settings"]["users"] == "on"
-    ids = storage.load(cell / "ids.safetensors")[0]
+    (run_folder,) = run_folders(tmp_path)
+    assert json.loads((run_folder / "result.json").read_text())["scheme"]["settings"]["users"] == "on"
+    ids = storage.load(run_folder / "ids.safetensors")[0]
     assert isinstance(ids, TokenIds)
     scheme = IdGenRec(subjects.settings(IdGenRec, dict(line.split("=") for line in (*OWN, f"generator={tiny}"))))
     train = leave_one_out(toy).train
-    again = scheme.named(train, kept_writer(scheme.settings, train, ids.vocabulary, cell / GENERATOR))
+    again = scheme.named(train, kept_writer(scheme.settings, train, ids.vocabulary, run_folder / GENERATOR))
     assert users_of(ids) == users_of(again)  # those of the last generator
     assert users_of(ids) != users_of(scheme.fit(replace(train, cache=tmp_path / "cache")))
     read.clear()

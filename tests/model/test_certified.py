@@ -1,0 +1,128 @@
+"""The certified list is that of scoring every identifier, however little the beam before it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bench.backbone.t5 import T5, Cache
+from bench.ids.identifiers import TokenIds
+from bench.model.beam import NEVER, Scoring, beam_search, score_all
+from bench.model.certified import certified_search
+from bench.model.trie import Trie
+from bench.vocabulary import Vocabulary
+
+MakeT5 = Callable[..., T5]
+
+VOCABULARY = Vocabulary.private("abcdefghij")
+SOURCE = torch.randint(3, 13, (4, 8), generator=torch.Generator().manual_seed(1))
+MASK = torch.arange(8) < torch.tensor([8, 5, 1, 3])[:, None]
+SCORINGS = [Scoring("vocabulary", 0.0), Scoring("catalogue", 0.5), Scoring("prefix", 1.0), Scoring("prefix", 0.0)]
+K = 6
+
+codes = st.lists(st.lists(st.integers(3, 12), min_size=1, max_size=4), min_size=1, max_size=60)
+
+
+@torch.no_grad()
+def read(model: T5) -> Cache:
+    return model.start(model.encode(SOURCE, MASK), MASK)
+
+
+def made(t5: MakeT5, seed: int = 0) -> T5:
+    return t5(seed, vocabulary=VOCABULARY.size, layers=2, decoder_layers=2)
+
+
+def draw(count: int, lengths: tuple[int, ...], seed: int = 0) -> TokenIds:
+    generator = torch.Generator().manual_seed(seed)
+    rows = [torch.randint(3, 13, (lengths[n % len(lengths)],), generator=generator).tolist() for n in range(count)]
+    return TokenIds.from_lists(rows, VOCABULARY)
+
+
+def exact(model: T5, trie: Trie, scoring: Scoring, excluded: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The best of all identifiers, by scoring every one of them."""
+    scores = score_all(model, read(model), trie, scoring)
+    if excluded is not None:
+        scores = scores.scatter(1, excluded, NEVER)
+    scores, leaves = scores.sort(dim=1, descending=True, stable=True)
+    leaves, scores = leaves[:, :K], scores[:, :K]
+    lacking = K - leaves.shape[1]
+    leaves = torch.nn.functional.pad(leaves.masked_fill(scores == NEVER, -1), (0, lacking), value=-1)
+    return leaves, torch.nn.functional.pad(scores, (0, lacking), value=NEVER)
+
+
+def agree(found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
+    torch.testing.assert_close(found[1], expected[1], atol=1e-5, rtol=1e-5)
+    differs = found[0] != expected[0]
+    if differs.any():  # only where two scores are equal but for rounding
+        later, earlier = expected[1][:, 1:], expected[1][:, :-1]
+        tied = torch.zeros_like(differs)
+        tied[:, 1:] |= earlier - later < 1e-5
+        tied[:, :-1] |= earlier - later < 1e-5
+        tied[:, -1] |= True  # what stands behind it is not in the list
+        assert (tied | ~differs).all()
+
+
+@pytest.mark.parametrize("width", [1, 3, 20])
+@pytest.mark.parametrize("block", [1, 5, 64])
+@pytest.mark.parametrize("scoring", SCORINGS, ids=str)
+@pytest.mark.parametrize("lengths", [(3,), (1, 2, 3, 4)])
+def test_the_list_is_exact_whatever_the_beam(
+    t5: MakeT5, lengths: tuple[int, ...], scoring: Scoring, block: int, width: int
+) -> None:
+    model, trie = made(t5), Trie.of(draw(200, lengths))
+    agree(certified_search(model, read(model), trie, width, K, scoring, None, block), exact(model, trie, scoring))
+
+
+def test_a_narrow_beam_alone_is_not_exact(t5: MakeT5) -> None:
+    """So the tests above say something."""
+    model, trie = made(t5), Trie.of(draw(200, (3,)))
+    expected, _ = exact(model, trie, Scoring())
+    leaves, _ = beam_search(model, read(model), trie, K, K, Scoring())
+    assert (leaves != expected).any()
+
+
+@pytest.mark.parametrize("scoring", SCORINGS, ids=str)
+def test_what_may_not_be_written_is_not(t5: MakeT5, scoring: Scoring) -> None:
+    model, trie = made(t5, 1), Trie.of(draw(120, (1, 2, 3)))
+    best, _ = exact(model, trie, scoring)
+    excluded = best[:, [4, 0, 2]]
+    found = certified_search(model, read(model), trie, 2, K, scoring, excluded)
+    agree(found, exact(model, trie, scoring, excluded))
+    assert not (found[0][..., None] == excluded[:, None]).any()
+
+
+@settings(max_examples=60)
+@given(codes=codes, seed=st.integers(0, 5), width=st.integers(1, 4), scoring=st.sampled_from(SCORINGS))
+def test_any_catalogue(t5: MakeT5, codes: list[list[int]], seed: int, width: int, scoring: Scoring) -> None:
+    model, trie = made(t5, seed), Trie.of(TokenIds.from_lists(codes, VOCABULARY))
+    agree(certified_search(model, read(model), trie, width, K, scoring), exact(model, trie, scoring))
+
+
+class Counted:
+    """A model that counts the prefixes that it decodes."""
+
+    def __init__(self, model: T5) -> None:
+        self.model, self.prefixes = model, 0
+
+    def decode(self, inputs: Tensor, *rest: Any, **named: Any) -> Tensor:
+        self.prefixes += inputs.numel()
+        return self.model.decode(inputs, *rest, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+
+def test_what_cannot_be_among_the_best_is_not_decoded(t5: MakeT5) -> None:
+    model, trie = made(t5), Trie.of(draw(600, (4,)))
+    with torch.no_grad():
+        model.embedding.weight *= 20  # the output layer is tied to it: a model that is sure
+    counted, every = Counted(model), Counted(model)
+    certified_search(counted, read(model), trie, 20, 20, Scoring())
+    score_all(every, read(model), trie, Scoring())
+    assert counted.prefixes < every.prefixes / 2
