@@ -137,7 +137,7 @@ class Letter(Trained):
             embeddings.bound(self.file, items, np.zeros(len(items), bool))
 
     def warnings(self, train: TrainView) -> Sequence[str]:
-        given = embeddings.bound(self.file, train.items, trained_items(train)).remarks if self.file else ()
+        given = embeddings.bound(self.file, train.items, trained_items(train)).warnings if self.file else ()
         return [*super().warnings(train), *given]
 
     def cache_key(self) -> str:
