@@ -19,8 +19,9 @@ from bench.contract import Contract
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.errors import BenchError
-from bench.ids.identifiers import Ids, TokenIds, Variants, VectorIds
+from bench.ids.identifiers import Ids, SlotIds, TokenIds, Variants, VectorIds
 from bench.ids.prompts import Prompts
+from bench.ids.storage import KNOWN
 from bench.model.beam import Scoring
 
 
@@ -187,7 +188,7 @@ def recommender_for(
     without tokens has no use for them. ``template`` is the line of the contract (``bench.ids.prompts``). Whole-word
     embeddings are used where the backbone has a table.
     """
-    raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds, VectorIds")
+    raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: {KNOWN}")
 
 
 @recommender_for.register
@@ -216,3 +217,17 @@ def _(
     from bench.model.vector_set import VectorSetRecommender
 
     return VectorSetRecommender(ids, backbone, max_tokens, template)
+
+
+@recommender_for.register
+def _(
+    ids: SlotIds,
+    backbone: Backbone,
+    max_tokens: int = 512,
+    objective: str = "vocabulary",
+    template: str = "neutral",
+    temperature: float = 1.0,
+) -> Recommender:
+    from bench.model.slot import SlotRecommender
+
+    return SlotRecommender(ids, backbone, max_tokens, template)
