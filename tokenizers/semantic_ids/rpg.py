@@ -25,7 +25,8 @@ MARKS = Template("<history>", after="<next>")  # where there are no words
 
 @dataclass(frozen=True)
 class RpgSettings(TextSettings):
-    """The text, its embedding, and ``slots`` codebooks of ``codes`` each, over blocks of its dimensions after a rotation.
+    """The text, its embedding, and ``slots`` codebooks of ``codes`` each, over blocks of dimensions after a rotation.
+
     Items with equal codes get the nearest free code of the last slot (``reassign``), or are ranked as one (``none``).
     ``temperature`` is that of the softmax over a slot's codes. The paper has 16 to 64 slots of 256 codes, and
     temperatures of 0.03 to 0.07.
