@@ -106,7 +106,9 @@ def test_several_schemes_stand_side_by_side(show: Bench, monkeypatch: pytest.Mon
     said = show("all", *(f"--set={line}" for line in QUICK), "--item", "i03")
     assert said.code == 0, said.err
     lines = [line.split() for line in said.out.splitlines()]
-    named = [name for name in subjects.names(subjects.SCHEMES) if "/" in name and name not in ("semantic/opq", "set/rpg")]
+    named = [
+        name for name in subjects.names(subjects.SCHEMES) if "/" in name and name not in ("semantic/opq", "set/rpg")
+    ]
     assert all(sum(name in line[:1] for line in lines) == 2 for name in named)  # its figures, and its identifier
     assert "i03 iron car" in said.out
     assert "nearest by text, with their cosine: iron robot (" in said.out
