@@ -69,7 +69,7 @@ class Network(TextSettings):
 
     def training(self) -> Training:
         known = {field.name: getattr(self, field.name) for field in fields(Training) if hasattr(self, field.name)}
-        return Training(rate=self.learning_rate, **known)
+        return Training(**{**known, "rate": self.learning_rate})  # a scheme may have a `rate` of something else
 
 
 @dataclass(frozen=True)
