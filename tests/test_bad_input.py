@@ -65,7 +65,7 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
         ("--id-scheme textual --set textul.words=3", "'textul'; did you mean 'textual'? known: textual"),
         ("--baseline pop --set epochs=three", "setting 'epochs' must be a whole number; got 'three'"),
         ("--baseline pop --set dropout=2", "setting 'dropout' must be at least 0 and below 1; got 2.0"),
-        ("--baseline pop --decoder greedy", "setting 'decoder' must be one of beam, exact; got 'greedy'"),
+        ("--baseline pop --decoder greedy", "setting 'decoder' must be one of beam, certified, exact; got 'greedy'"),
         ("--baseline pop --set epochs", "--set takes key=value; got 'epochs'; keys: "),
         ("--baseline pop --seed two", "--seed takes whole numbers separated by commas; got 'two'"),
         ("--preset smoke", "nothing to run: name an identifier scheme, e.g. --id-scheme textual"),

@@ -109,8 +109,8 @@ def attribute_column(items: ItemTable, column: str) -> str:
     found = [name for name in wanted if name in items.text]
     if not found:
         raise BenchError(
-            f"no column {' or '.join(wanted)} for attributes of items; the items have "
-            f"{', '.join(items.text) or 'no text'}; name a column with --set NAME.attributes=COLUMN, or leave the "
+            f"attributes of items were asked for in column {' or '.join(wanted)}; the items have "
+            f"{', '.join(items.text) or 'no text'}; name a column with --set NAME.attributes=COLUMN, or skip the "
             "baselines that need them"
         )
     return found[0]

@@ -95,7 +95,8 @@ class Dataset:
     ``sequences[u]`` are user ``u``'s items in time order; ``times`` holds the time stamp of each of its values.
     ``notes`` are one-line remarks on what was found while reading, printed once to the user. ``parts`` are the data
     sets that it was joined from, if it was (``bench.data.joined``). ``file_rows [interactions]`` says in which row of
-    its file each stood, None where there is no file: the order that a file gives to what ties in time.
+    its file each stood, None where there is no file: the order that a file gives to what ties in time. ``ties`` is the
+    rule that the order within ties follows (``bench.data.ties``); ``auto`` where nobody has asked for one.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     parts: tuple[Dataset, ...] = ()
     file_rows: NDArray[np.int64] | None = None
+    ties: str = "auto"
 
     @cached_property
     def fingerprint(self) -> str:

@@ -27,7 +27,8 @@ from bench.model.beam import Scoring
 
 @dataclass(frozen=True)
 class Decoding:
-    """How items are ranked: ``beam`` of a ``width``, or ``exact`` over the whole catalogue.
+    """How items are ranked: a ``beam`` of a ``width``; ``certified``, which makes its best exact; or ``exact``, which
+    scores the whole catalogue.
 
     ``exclude_history`` never recommends an item the user already has, whether it is shown or not.
     """

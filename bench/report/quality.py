@@ -28,7 +28,9 @@ def labels(rows: Sequence[Row]) -> Column:
 
 
 def label(row: Row) -> Cell:
-    return Cell(row.label, stored(row, "scheme.name", "scheme.version", "scheme.settings"), row.label)
+    """What a row is called, and that it is a probe: a reader must not take one for a model."""
+    text = row.label + (" (probe)" if row.probe else "")
+    return Cell(text, stored(row, "scheme.name", "scheme.version", "scheme.settings"), row.label)
 
 
 def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:

@@ -22,7 +22,6 @@ from bench.backbone import content_digest
 from bench.contract import PRESETS, Contract, contract_for, default_preset, setting_names
 from bench.data import sources, splitting
 from bench.data.audit.order import time_notes
-from bench.data.dataset import Dataset
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
@@ -33,7 +32,7 @@ from bench.runs.request import Request
 from bench.runs.run import run
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
 from bench.runs.subjects import settings as settings_of
-from bench.runs.transfer_run import refuse, transfer_requests
+from bench.runs.transfer_run import Unseen, refuse, transfer_requests
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,9 @@ def execute(plan: Plan) -> list[Path]:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
     ordered = functools.cache(splitting.ordered)
-    unseen = [ordered(sources.find(name, plan.data_dir), contract)[0] for name in dict.fromkeys(plan.zero_shot)]
-    for dataset in (*(ordered(dataset, contract)[0] for dataset in datasets), *unseen):
+    foreign = [sources.find(name, plan.data_dir) for name in dict.fromkeys(plan.zero_shot)]
+    unseen = {name: [ordered(dataset, own) for dataset in foreign] for name, own in contracts.items()}
+    for dataset in (ordered(dataset, contract)[0] for dataset in (*datasets, *foreign)):
         for note in (*dataset.notes, *time_notes(dataset)):
             display.say(f"{dataset.name}: {note}")
     digests = {found.backbone: content_digest(found.backbone) if plan.schemes else "" for found in contracts.values()}
@@ -101,7 +101,7 @@ def execute(plan: Plan) -> list[Path]:
     return [
         run(each, display, accelerator)
         for request in possible
-        for each in (request, *transfer_requests(request, unseen))
+        for each in (request, *transfer_requests(request, unseen[request.subject.name]))
     ]
 
 
@@ -119,7 +119,7 @@ def _followed(
 
 
 def _possible(
-    requests: Sequence[Request], unseen: Sequence[Dataset], asked: set[str], display: Display
+    requests: Sequence[Request], unseen: Mapping[str, Sequence[Unseen]], asked: set[str], display: Display
 ) -> list[Request]:
     """The requests without those that can't be done and come from ``all``. BenchError for one that was asked for by
     name, or where nothing is left.
@@ -129,7 +129,7 @@ def _possible(
     for pair, request in pairs.items():
         try:
             with attribute_errors(request.subject):
-                refuse(request, unseen)
+                refuse(request, unseen[request.subject.name])
         except BenchError as error:
             if request.subject.name in asked:
                 raise

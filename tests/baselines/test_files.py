@@ -110,7 +110,9 @@ def test_an_attribute_of_every_item_is_none() -> None:
 
 @pytest.mark.parametrize(("column", "said"), [("", "categories or category or genres or class"), ("brand", "brand")])
 def test_missing_attributes_are_one_line(column: str, said: str) -> None:
-    with pytest.raises(BenchError, match=rf"^no column {said} for attributes of items; the items have title;"):
+    with pytest.raises(
+        BenchError, match=rf"^attributes of items were asked for in column {said}; the items have title;"
+    ):
         files.attributes(table(title=("x", "y", "z")), column)
 
 

@@ -111,8 +111,7 @@ def gains(ranks: np.ndarray) -> np.ndarray:
 
 
 def plain(targets: Targets) -> list[np.ndarray]:
-    histories = targets.histories
-    return [histories.values[a:b] for a, b in zip(histories.offsets[:-1], histories.offsets[1:], strict=True)]
+    return [targets.histories[row] for row in range(len(targets))]
 
 
 def control(split: Split, ids: TokenIds, contract: Contract, users: Targets, seed: int) -> np.ndarray:

@@ -152,6 +152,27 @@ def test_terminal_cuts_no_number(mixed: Path, width: int) -> None:
                 assert all(word in text for word in line.split())
 
 
+def test_a_terminal_says_once_what_stands_under_every_table(mixed: Path) -> None:
+    """Markdown has it under each table, which are read apart; on a terminal they scroll by together."""
+    text = " ".join(shown(mixed, 100).split())
+    (_, toys) = chapters(load(mixed))
+    under = [{note.title: note.text for note in table.notes} for table in toys.tables]
+    shared = {title for title in under[0] if sum(title in notes for notes in under) == len(under)}
+    assert {"contracts", "differing"} <= shared
+    (note,) = (note for note in toys.notes if note.title == "differing")
+    assert text.count(" ".join("".join(piece for piece, _ in note.pieces).split())) == 1
+    assert written(mixed).count("**the rows were not made under one contract**") > 2
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_terminal_breaks_no_name(store: Store, tmp_path: Path, width: int) -> None:
+    name = "semantic/mtgrec-without-any-mixture"  # longer than names are where there is no room
+    store(name, quality=0.3)
+    store("pop", kind="baseline", quality=0.1)
+    table = shown(tmp_path, width).split("Quality, strict")[1].split("metrics")[0]
+    assert name in table
+
+
 def test_no_name_steers_the_terminal(hostile: tuple[Path, dict[str, str]]) -> None:
     root, names = hostile
     text = shown(root, 200)
@@ -296,7 +317,7 @@ def test_what_only_counts_stands_before_what_is_trained(store: Store, tmp_path: 
         (folder / "result.json").write_text(json.dumps(stored))
     (chapter,) = chapters(load(tmp_path))
     heads = [cell.text for cell in chapter.tables[0].head.cells]
-    assert heads == ["markov", "pop", "textual/title", "sasrec/ce"]
+    assert heads == ["markov (probe)", "pop (probe)", "textual/title", "sasrec/ce"]
     (note,) = (note for note in chapter.notes if note.title == "probes")
     assert note.text.startswith("markov, pop: rules that only count or draw")
 

@@ -184,6 +184,14 @@ def test_a_word_that_the_language_model_cannot_write_is_skipped(t5: Vocabulary) 
     assert ids.vocabulary is t5
 
 
+def test_items_that_are_numbers_for_want_of_words_are_told(t5: Vocabulary) -> None:
+    train = view(["\u65e5\u672c robot", "\u65e5\u672c", "robot \u65e5"])
+    (said,) = Title().warnings(replace(train, language=t5))
+    assert said.startswith("1 of 3 items have no word that the vocabulary can write: nothing of their text is in")
+    assert not Title().warnings(train)  # a vocabulary of its own has every letter
+    assert Title().warnings(view(["???", "a robot"]))
+
+
 @pytest.mark.parametrize("language", [False, True])
 def test_names_of_real_toys_are_concise_whole_and_shared(toys: Dataset, t5: Vocabulary, language: bool) -> None:
     train = leave_one_out(toys).train

@@ -21,8 +21,7 @@ from bench.training.cost import Stopwatch
 from bench.vocabulary import Vocabulary
 from textual_ids.generator import Bootstrap, Writer, bootstrap
 from textual_ids.reading import as_words, letters, phrases, read_tokens
-from textual_ids.title import readable
-from textual_ids.words import document_frequency, table
+from textual_ids.words import document_frequency, readable, table
 
 
 class GeneratorSettings(Protocol):

@@ -20,7 +20,7 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
 from bench.vocabulary import Vocabulary
 from textual_ids.naming import unique_codes
-from textual_ids.words import ItemWords, document_frequency, is_filler, rank, table
+from textual_ids.words import ItemWords, document_frequency, is_filler, rank, readable, table, unwritable
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender
@@ -56,6 +56,9 @@ class Title(IdScheme):
 
     def validate_items(self, items: ItemTable) -> None:
         require_text(items, "textual identifiers")
+
+    def warnings(self, train: TrainView) -> Sequence[str]:
+        return unwritable(train.items, train.language)
 
     def fit(self, train: TrainView) -> TokenIds:
         return self.named(train.items, train.language, NEUTRAL if train.language else Template(separator=SEPARATOR))
@@ -93,12 +96,3 @@ class Title(IdScheme):
         texts = [next(self.names(item, shared_by), "") for item in ranked]
         letters = " ".join(sorted(set("0123456789").union(*shared_by)))
         return Vocabulary.trained([*texts, letters], self.settings.vocabulary, reserved=[SEPARATOR])
-
-
-def readable(shared_by: Counter[str], vocabulary: Vocabulary) -> Counter[str]:
-    """The words that the vocabulary can write without its unknown token."""
-    words = sorted(shared_by)
-    codes = vocabulary.encode_batch(words)
-    return Counter(
-        {word: shared_by[word] for word, code in zip(words, codes, strict=True) if code and vocabulary.unk not in code}
-    )

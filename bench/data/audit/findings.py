@@ -15,7 +15,7 @@ from bench.data.audit.strength import DRAWS, Strength, merged, strength
 from bench.data.audit.texts import Texts, texts
 from bench.data.dataset import Dataset
 
-VERSION = 2  # rises when a statistic or a sentence changes, so that no stored audit is taken for a new one
+VERSION = 3  # rises when a statistic or a sentence changes, so that no stored audit is taken for a new one
 CORE = 5
 
 

@@ -56,6 +56,14 @@ def test_positions_are_named(toy: Dataset) -> None:
     assert "at least" in audit(toy).summary
 
 
+def test_users_who_lost_rows_are_said(toy: Dataset) -> None:
+    times = toy.times.copy()
+    times[toy.sequences.offsets[3] : toy.sequences.offsets[4]] += 1  # begins at 1, as after a lost first row
+    found = audit(replace(toy, times=times))
+    assert found.verdict.startswith("toy: The time stamps are positions, not times (of all but 1 users, who have lost")
+    assert found.order.unnumbered == 1
+
+
 def test_plain_values_are_json_and_repeat(toy: Dataset) -> None:
     found = audit(toy).plain()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -78,7 +86,7 @@ def test_the_smallest_data_have_an_audit(rows: list[list[int]]) -> None:
 
 def test_few_ties_say_nothing_of_ids() -> None:
     """Nine of fifteen ascend: chance has that, and more, in three of ten data sets."""
-    few = Order(False, False, 0.03, 0.5, 0.6, 0.6, 15)
+    few = Order(False, 0, False, 0.03, 0.5, 0.6, 0.6, 15)
     many = replace(few, pairs_in_ties=5000)
     assert not _ids(few, None)
     assert len(_ids(many, None)) == 2
