@@ -95,7 +95,7 @@ def reassigned(codes: Codes, size: int, distances: Distances, stay: NDArray[np.b
             most = f", of {capacity} items each," if capacity > 1 else ""
             raise BenchError(
                 f"{len(rows)} items share the codes {codes[rows[0], :-1].tolist()}, and the last level has only {size} "
-                f"codes{most} to tell them apart; use collisions=counter, more levels or larger codebooks"
+                f"codes{most} to tell them apart; use collisions=counter or none, more levels or larger codebooks"
             )
         codes[rows, -1] = _settled(codes[rows, -1], distances(rows), stay[rows], capacity)
     return codes

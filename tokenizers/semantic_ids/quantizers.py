@@ -128,7 +128,7 @@ def rotated(vectors: Vectors, levels: int) -> Vectors:
     if len(vectors) < 256 or vectors.shape[1] < levels:
         raise BenchError(
             f"opq learns its rotation from 256 or more items with {levels} or more dimensions; got "
-            f"{len(vectors)} items with {vectors.shape[1]}; use semantic/pq"
+            f"{len(vectors)} items with {vectors.shape[1]}; use semantic/pq, or set.quantizer=pq of set/rpg"
         )
     vectors = np.ascontiguousarray(vectors[:, : vectors.shape[1] // levels * levels])
     rotation = faiss.OPQMatrix(vectors.shape[1], levels)

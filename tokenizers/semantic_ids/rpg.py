@@ -27,6 +27,7 @@ MARKS = Template("<history>", after="<next>")  # where there are no words
 class RpgSettings(TextSettings):
     """The text, its embedding, and ``slots`` codebooks of ``codes`` each, over blocks of dimensions after a rotation.
 
+    A catalogue of fewer than 256 items is too small to learn a rotation from: ``quantizer=pq`` does without.
     Items with equal codes get the nearest free code of the last slot (``reassign``), or are ranked as one (``none``).
     ``temperature`` is that of the softmax over a slot's codes. The paper has 16 to 64 slots of 256 codes, and
     temperatures of 0.03 to 0.07.
@@ -34,6 +35,7 @@ class RpgSettings(TextSettings):
 
     slots: int = 32
     codes: int = 256
+    quantizer: Literal["opq", "pq"] = "opq"
     collisions: Literal["reassign", "none"] = "reassign"
     temperature: float = 0.07
 
@@ -66,7 +68,9 @@ class Rpg(IdScheme):
 
     def fit(self, train: TrainView) -> SlotIds:
         plan = self.settings
-        vectors = rotated(embed(train, plan), plan.slots)
+        vectors = embed(train, plan)
+        if plan.quantizer == "opq":
+            vectors = rotated(vectors, plan.slots)
         found = product_kmeans(vectors, plan.slots, plan.codes, train.seed)
         codes = resolve(found.codes, found.size, found.distances, plan.collisions)
         vocabulary, template = train.language, replace(NEUTRAL, separator="")
