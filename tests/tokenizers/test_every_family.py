@@ -100,7 +100,7 @@ trees = [Collaborative(tree), CollaborativeIndependent(tree), Category(), Catego
 numberings = [Sequential(SequentialSettings(order=order)) for order in ("original", "random", "short-to-long")]
 network = {"codes": "2", "epochs": "3", "hidden": "16", "latent": "8"}
 quantizers = [(RqKmeans, {}), (Pq, {}), (RqVae, network), (MtgRec, {**network, "variants": "2"})]
-quantizers += [(RqKmeansBalanced, {}), (RqKmeansPlus, {"codes": "2", "epochs": "3", "hidden": "16"})]
+quantizers += [(RqKmeansBalanced, {"codes": "3"}), (RqKmeansPlus, {"codes": "2", "epochs": "3", "hidden": "16"})]
 quantizers += [(Fsq, {"epochs": "3", "hidden": "16", "grid": "3,3"})]
 quantizers += [(Letter, {**network, "sasrec_epochs": "2", "clusters": "2"})]
 quantizers += [(IdGenRec, {"bootstrap_epochs": "2", "candidates": "4"})]
