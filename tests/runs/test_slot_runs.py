@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 import bench as package
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, Sequences
 from bench.data.formats import write_atomic
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
@@ -22,7 +23,7 @@ from bench.results.saved import restore
 
 Bench = Callable[..., SimpleNamespace]
 RunFolders = Callable[[Path], list[Path]]
-SMALL = [f"--set=set/rpg.{line}" for line in ("slots=3", "codes=6", "dimensions=6", "quantizer=pq")]
+SMALL = [f"--set=set/rpg.{line}" for line in ("slots=3", "codes=8", "dimensions=6", "quantizer=pq")]
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +68,12 @@ def test_a_finished_run_ranks_again_as_it_was_tested(run: Path, toy: Dataset) ->
 def test_it_recommends_what_it_ranks(bench: Bench, results: Path, run: Path, toy: Dataset) -> None:
     loaded = package.load("set/rpg", results=results)
     found = loaded.recommend(["i03", "i04"], 5)
-    test = leave_one_out(toy).test.histories
-    assert isinstance(restore(run).ids, SlotIds)
-    assert len(test) == 40
-    said = bench("recommend", "set/rpg", "--history", "i03,i04", "--k", "5", "--results", results, "--json")
+    model = restore(run)
+    assert isinstance(model.ids, SlotIds)
+    read = Sequences.from_rows([[3, 4]])
+    expected = model.rank(read, 5, Decoding()).items[0]
+    assert [one.item for one in found] == [toy.items.ids[item] for item in expected]
+    said = bench("recommend", "set/rpg", "--history", "i03,i04", "--count", "5", "--results", results, "--json")
     assert said.code == 0, said.err
     shown = json.loads(said.out)
     assert [row["item"] for row in shown] == [one.item for one in found]
@@ -105,17 +108,19 @@ def test_exported_codes_run_again_as_tokens(
 
 
 def test_another_catalogue_is_refused_with_the_reason(
-    bench: Bench, quick: list[str], toy: Dataset, tmp_path: Path
+    bench: Bench, quick: list[str], dated: Dataset, tmp_path: Path
 ) -> None:
-    write_atomic(toy, tmp_path / "moor")
+    write_atomic(replace(dated, name="moor"), tmp_path / "moor")
     said = bench("run", "--id-scheme=set/rpg", *quick, *SMALL, "--zero-shot", tmp_path / "moor", "--results", tmp_path)
     assert said.code == 1
     assert "set/rpg cannot name the items of another catalogue: its codes are learnt" in said.err
 
 
 def test_several_targets_of_a_user_are_ranked_in_time_order(
-    bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path
+    bench: Bench, quick: list[str], dated: Dataset, run_folders: RunFolders, tmp_path: Path
 ) -> None:
+    write_atomic(dated, tmp_path / "dated")
+    quick = ["--dataset", str(tmp_path / "dated"), *quick[2:]]
     words = ["--set=split=global-temporal", "--set=max_steps=2", *SMALL]
     said = bench("run", "--id-scheme=set/rpg", *quick, *words, "--results", tmp_path)
     assert said.code == 0, said.err

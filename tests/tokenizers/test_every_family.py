@@ -102,7 +102,7 @@ network = {"codes": "2", "epochs": "3", "hidden": "16", "latent": "8"}
 quantizers = [(RqKmeans, {}), (Pq, {}), (RqVae, network), (MtgRec, {**network, "variants": "2"})]
 quantizers += [(RqKmeansBalanced, {"codes": "3"}), (RqKmeansPlus, {"codes": "2", "epochs": "3", "hidden": "16"})]
 quantizers += [(Fsq, {"epochs": "3", "hidden": "16", "grid": "3,3"})]
-quantizers += [(Letter, {**network, "sasrec_epochs": "2", "clusters": "2"})]
+quantizers += [(Letter, {**network, "codes": "3", "sasrec_epochs": "2", "clusters": "2"})]
 quantizers += [(IdGenRec, {"bootstrap_epochs": "2", "candidates": "4"})]
 codes = [scheme(settings(scheme, options)) for scheme, options in quantizers]
 for scheme in [Random(), P5Leak(), Title(), *trees, *numberings, *codes]:
