@@ -122,6 +122,8 @@ def _flattened(items: ItemTable, settings: TextSettings) -> bool:
     if embeddings.is_file(settings.encoder):
         raw = embeddings.bound(settings.encoder, items).vectors
         return _spans_all(raw, len(np.unique(raw, axis=0)), settings.dimensions)
+    if stand_in(items, settings.fields)[1]:
+        return False  # items without text are refused
     texts = compose(items, settings.fields, settings.separator)
     different = len(set(texts))
     if different - 1 > settings.dimensions or settings.encoder not in OWN:

@@ -114,7 +114,7 @@ def test_the_folder_of_results_is_not_told(words: str) -> None:
     assert cost.command(words.split()) == "bench run --seed 1"
 
 
-@pytest.mark.parametrize("given", ["--data-dir /home/me/data", "--data-dir=data", "--data-dir ~/data/"])
+@pytest.mark.parametrize("given", ["--data-dir /srv/me/data", "--data-dir=data", "--data-dir ~/data/"])
 def test_of_the_folder_of_data_the_last_part_is_told(given: str) -> None:
     words = f"run --dataset toys {given} --seed 1 --results r".split()
     assert cost.command(words) == "bench run --dataset toys --data-dir data --seed 1"
