@@ -75,7 +75,7 @@ def test_it_recommends_what_it_ranks(bench: Bench, results: Path, run: Path, toy
     assert [one.item for one in found] == [toy.items.ids[item] for item in expected]
     said = bench("recommend", "set/rpg", "--history", "i03,i04", "--count", "5", "--results", results, "--json")
     assert said.code == 0, said.err
-    shown = json.loads(said.out)
+    shown = json.loads(said.out)["recommended"][0]["items"]
     assert [row["item"] for row in shown] == [one.item for one in found]
     with pytest.raises(BenchError, match="set/rpg"):
         package.load("set/rpg", results=results, index="Flat")
