@@ -57,8 +57,8 @@ def forecast(
 
 def adjacency(training: Sequences, items: int) -> Any:
     """``[items, items]``, sparse: how often two items are neighbors in a sequence, in whichever order."""
-    inside = np.ones(max(len(training.values) - 1, 0), bool)
-    inside[training.offsets[1:-1][training.offsets[1:-1] > 0] - 1 if len(inside) else []] = False
+    owner = np.repeat(np.arange(len(training)), training.lengths)
+    inside = owner[:-1] == owner[1:]
     one, other = training.values[:-1][inside], training.values[1:][inside]
     differ = one != other
     ends = np.concatenate([one[differ], other[differ]]), np.concatenate([other[differ], one[differ]])

@@ -87,13 +87,8 @@ def order(rows: Sequence[Row]) -> Table | None:
     columns = (Column("rank correlation", correlations), Column("rows", counts))
     score = metric_title(HEADLINE)
     notes = (Note("rank correlation", ORDER_NOTE.format(score)),)
-    return Table(
-        "forecast-order", f"Before training: what orders schemes as {score} does", _head(names), columns, notes
-    )
-
-
-def _head(names: tuple[Cell, ...]) -> Column:
-    return Column("figure", names, numeric=False)
+    title, head = f"Before training: what orders schemes as {score} does", Column("figure", names, numeric=False)
+    return Table("forecast-order", title, head, columns, notes)
 
 
 def _line(rows: Sequence[Row], name: str, title: str) -> list[tuple[Cell, Cell, Cell]]:
