@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench import lists
-from bench.commands import data_audit, data_get, data_import
+from bench.commands import data_audit, data_get, data_import, ids_vectors
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -29,8 +29,10 @@ data.command("get", epilog=data_get.GET_EPILOG)(data_get.get)
 data.command("ls", epilog=data_get.LS_EPILOG)(data_get.ls)
 data.command("import", epilog=data_import.EXAMPLES)(data_import.import_)
 data.command("audit", epilog=data_audit.EPILOG)(data_audit.audit)
-ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
+ids = typer.Typer(no_args_is_help=True, help="Look at identifiers, and make them from vectors alone.")
 app.add_typer(ids, name="ids")
+ids.command("fit", epilog=ids_vectors.FIT_EPILOG)(ids_vectors.fit)
+ids.command("encode", epilog=ids_vectors.ENCODE_EPILOG)(ids_vectors.encode)
 
 
 def _print_version(asked: bool) -> None:

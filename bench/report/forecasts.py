@@ -101,10 +101,8 @@ def _line(rows: Sequence[Row], name: str, title: str) -> list[tuple[Cell, Cell, 
     field = name if name in FACTS else KEY
     fields = (f"result.json:identifiers.{field}", f"result.json:metrics.strict.{HEADLINE}")
     source = Source(tuple(run.path for row, _ in pairs for run in row.runs), fields)
-    text = f"{found:+.2f} ({ends[0]:+.2f} to {ends[1]:+.2f})"
-    return [
-        (Cell(title, source, title), Cell(text, source, found, ends=ends), Cell(str(len(pairs)), source, len(pairs)))
-    ]
+    cell = Cell(f"{found:+.2f}", source, found, ends=ends, signed=True)
+    return [(Cell(title, source, title), cell, Cell(str(len(pairs)), source, len(pairs)))]
 
 
 def varies(values: NDArray[np.float64]) -> bool:

@@ -143,9 +143,11 @@ class Auction:
 def residual_balanced(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
     """Balanced k-means on what the levels before left over: in every level all codes have as many items."""
     vectors = checked(vectors)
-    residual, before, codebook, codes = vectors, vectors, vectors, []
+    residual, before, codebooks, codes = vectors, vectors, list[Vectors](), []
     for level in range(levels):
         code, codebook = balanced_kmeans(residual, size, seed + level)
         before, residual = residual, residual - codebook[code]
         codes.append(code)
-    return Quantized(np.stack(codes, 1), len(codebook), before, codebook, relative_error(vectors, residual))
+        codebooks.append(codebook)
+    error = relative_error(vectors, residual)
+    return Quantized(np.stack(codes, 1), len(codebook), before, codebook, error, tuple(codebooks))

@@ -50,6 +50,31 @@ def resolve(
     return reassigned(codes, size, distances, stay)
 
 
+def resolve_new(codes: Codes, known: Codes, size: int, distances: Distances, rule: Rule, capacity: int = 0) -> Codes:
+    """Codes of new items ``[new, levels]`` beside ``known [items, levels or levels + 1]``, under the rule that these
+    were made unique by, none of which changes. ``sinkhorn`` is ``reassign`` here: nobody known spreads.
+
+    ``distances`` are those of new items. BenchError as from ``resolve``.
+    """
+    if rule == "none":
+        return codes
+    count, levels = len(known), codes.shape[1]
+    both = np.concatenate([known[:, :levels], codes])
+    new = np.arange(len(both)) >= count
+
+    def of_both(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        found = np.zeros((len(rows), size), np.float32)  # those of known items decide nothing
+        found[rows >= count] = distances(rows[rows >= count] - count)
+        return found
+
+    if rule != "counter":
+        return reassigned(both, size, of_both, ~new | alone(both))[count:]
+    if capacity:
+        group = groups(both)
+        both = reassigned(both, size, of_both, ~new | (np.bincount(group)[group] <= capacity), capacity)
+    return np.column_stack([both, occurrence(both)])[count:]
+
+
 def groups(codes: Codes) -> NDArray[np.int64]:
     """``[items]``: rows that are equal share a number."""
     _, inverse = np.unique(codes, axis=0, return_inverse=True)

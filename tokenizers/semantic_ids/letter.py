@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.data.dataset import ItemTable, TrainView
+from bench.errors import BenchError
 from bench.ids import embeddings, sasrec
 from bench.ids.collaborative import trained_items
 from semantic_ids.autoencoder import AutoEncoder
 from semantic_ids.balanced import balanced_kmeans
+from semantic_ids.collisions import Codes
 from semantic_ids.learned import LearnedAutoEncoder
 from semantic_ids.quantizers import Vectors
 from semantic_ids.rqvae import Given
 from semantic_ids.schemes import Trained
 from semantic_ids.settings import AlignedSettings, DiverseSettings, LatentSettings, LetterSettings
+from semantic_ids.vectors_alone import State
 
 OWN = "sasrec"
 
@@ -118,6 +121,9 @@ class Letter(Trained):
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         return LetterTokenizer(vectors, self.collaborative(train)[items], train.seed, self.settings)
+
+    def fit_vectors(self, vectors: Vectors, seed: int) -> tuple[State, Codes]:
+        raise BenchError(f"{self.name} learns from interactions as well; without them there is semantic/letter-no-cf")
 
     def collaborative(self, train: TrainView) -> Vectors:
         """``[items, width]``; those of items without a training interaction mean nothing."""

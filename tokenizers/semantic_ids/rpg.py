@@ -14,11 +14,13 @@ from bench.ids import text
 from bench.ids.identifiers import SlotIds, Template
 from bench.ids.prompts import NEUTRAL
 from bench.ids.scheme import IdScheme
+from bench.ids.storage import slots_in_words
 from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.vocabulary import Vocabulary
-from semantic_ids.collisions import resolve
-from semantic_ids.quantizers import product_kmeans, rotated
+from semantic_ids.collisions import Codes, resolve, resolve_new
+from semantic_ids.quantizers import Vectors, product_kmeans, rotated, rotation
 from semantic_ids.settings import at_least
+from semantic_ids.vectors_alone import State, codebooks_state, encoded
 
 MARKS = Template("<history>", after="<next>")  # where there are no words
 
@@ -77,3 +79,19 @@ class Rpg(IdScheme):
         if vocabulary is None:
             vocabulary, template = Vocabulary.private([MARKS.before, MARKS.after]), MARKS
         return SlotIds(codes.astype(np.int32), (found.size,) * plan.slots, vocabulary, template, plan.temperature)
+
+    # -- vectors alone (bench.ids.naming) -----------------------------------------------------------------------------
+
+    def fit_vectors(self, vectors: Vectors, seed: int) -> tuple[State, Codes]:
+        plan, matrix = self.settings, None
+        if plan.quantizer == "opq":
+            vectors, matrix = rotation(vectors, plan.slots)
+        found = product_kmeans(vectors, plan.slots, plan.codes, seed)
+        return codebooks_state(found, matrix), resolve(found.codes, found.size, found.distances, plan.collisions)
+
+    def encode_vectors(self, state: State, vectors: Vectors, known: Codes) -> Codes:
+        found = encoded(state, vectors, "product")
+        return resolve_new(found.codes, known, found.size, found.distances, self.settings.collisions)
+
+    def written(self, codes: Sequence[int]) -> str:
+        return slots_in_words(codes)

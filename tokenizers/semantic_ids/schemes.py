@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import ItemTable, TrainView
+from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.ids import text
 from bench.ids.identifiers import TokenIds
 from bench.ids.scheme import IdScheme
@@ -18,12 +18,13 @@ from bench.ids.text import embed, encoder_digest
 from bench.vocabulary import Vocabulary
 from semantic_ids.autoencoder import AutoEncoder
 from semantic_ids.balanced import residual_balanced
-from semantic_ids.collisions import Codes, collision_rate, resolve
+from semantic_ids.collisions import Codes, collision_rate, resolve, resolve_new
 from semantic_ids.fsq import Grid, ScalarAutoEncoder
 from semantic_ids.learned import ResidualRefiner
-from semantic_ids.quantizers import Quantized, Vectors, checked, product_kmeans, residual_kmeans, rotated
+from semantic_ids.quantizers import Quantized, Vectors, checked, product_kmeans, residual_kmeans, rotated, rotation
 from semantic_ids.rqvae import ResidualAutoEncoder, use
 from semantic_ids.settings import CodebookSettings, FsqSettings, RqVaeSettings, Settings
+from semantic_ids.vectors_alone import State, blank, codebooks_state, encoded, load_network, network_state
 
 SPECIAL = 3  # rows of a private vocabulary before its own tokens
 REPORT_EVERY = 5  # epochs between looks at the codes, each of which quantizes the catalogue
@@ -64,6 +65,33 @@ class Semantic(IdScheme):
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         """Codes of every item of the catalogue; several, the best first, where identifiers have variants."""
 
+    # -- vectors alone (bench.ids.naming) -----------------------------------------------------------------------------
+
+    way: ClassVar[Literal["residual", "product"]] = "residual"
+
+    def fit_vectors(self, vectors: Vectors, seed: int) -> tuple[State, Codes]:
+        found = self.quantize(vectors, alone_view(len(vectors), seed))[0]
+        return codebooks_state(found), self._told_apart(found)
+
+    def _told_apart(self, found: Quantized) -> Codes:
+        return resolve(found.codes, found.size, found.distances, self.settings.collisions, self.settings.capacity)
+
+    def encoded(self, state: State, vectors: Vectors) -> Quantized:
+        return encoded(state, vectors, self.way)
+
+    def encode_vectors(self, state: State, vectors: Vectors, known: Codes) -> Codes:
+        plan, found = self.settings, self.encoded(state, vectors)
+        return resolve_new(found.codes, known, found.size, found.distances, plan.collisions, plan.capacity)
+
+    def written(self, codes: Sequence[int]) -> str:
+        return " ".join(f"{letter(level)}{code}" for level, code in enumerate(codes))
+
+
+def alone_view(items: int, seed: int) -> TrainView:
+    """Items of which nothing but vectors is known: each is in a training part of its own, so that all are learned."""
+    names = tuple(map(str, range(items)))
+    return TrainView("vectors", ItemTable(names, {}), Sequences.from_rows([[item] for item in range(items)]), seed)
+
 
 class RqKmeans(Semantic):
     """Residual k-means: every level clusters what the levels before left over."""
@@ -87,6 +115,7 @@ class Pq(Semantic):
     """Product quantization: every level clusters a block of dimensions of its own (as VQ-Rec codes items)."""
 
     name = "semantic/pq"
+    way = "product"
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return [product_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
@@ -100,6 +129,11 @@ class Opq(Pq):
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return super().quantize(rotated(vectors, self.settings.levels), train)
 
+    def fit_vectors(self, vectors: Vectors, seed: int) -> tuple[State, Codes]:
+        turned, matrix = rotation(vectors, self.settings.levels)
+        found = super().quantize(turned, alone_view(len(vectors), seed))[0]
+        return codebooks_state(found, matrix), self._told_apart(found)
+
 
 class Trained(Semantic):
     """A tokenizer with a network, trained on the items that training sequences hold."""
@@ -107,6 +141,19 @@ class Trained(Semantic):
     @abstractmethod
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         """Untrained, over the ``vectors [n, d]`` of the ``items [n]`` that it may learn from."""
+
+    def fit_vectors(self, vectors: Vectors, seed: int) -> tuple[State, Codes]:
+        every = np.arange(len(vectors))
+        model = self.tokenizer(checked(vectors), alone_view(len(vectors), seed), every)
+        for _ in model.epochs():
+            pass
+        return network_state(model), self._told_apart(model.quantize(vectors))
+
+    def encoded(self, state: State, vectors: Vectors) -> Quantized:
+        start = blank(state)
+        model = self.tokenizer(start, alone_view(len(start), 0), np.arange(len(start)))
+        load_network(model, state)
+        return model.quantize(vectors)
 
     def variants(self) -> int:
         """From how many of the last epochs codes are taken."""
