@@ -316,12 +316,16 @@ def show(
     item: Annotated[str, typer.Option(help="Items by their original id, separated by commas.")] = "",
     examples: Annotated[int, typer.Option(min=0, help="How many items to show if --item names none.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
+    churn: Annotated[
+        int | None, typer.Option(min=0, help="A second seed: how far identifiers fitted with it differ.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="As in `bench run`.")] = None,
     as_json: AsJson = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
-    """Collisions, use of codebooks, drift between variants, items with their nearest by prefix and by text.
+    """Collisions, use of codebooks, drift between variants, items with their nearest by prefix and by text, and whether
+    identifiers put together what users choose together.
 
     Several schemes, or `all`, stand side by side for each item. Nothing is trained; where a finished run has changed
     the identifiers, items are shown by those as well.
@@ -336,7 +340,7 @@ def show(
         raise BenchError("nothing to show: name an identifier scheme, e.g. bench ids show textual (`bench ls` has all)")
     named, on = lists.schemes("--id-scheme", schemes), lists.named("--dataset", datasets or "ml-100k")
     plan = Plan(named, [], on, [seed], None, set_ or [], results, data_dir)
-    show_identifiers(plan, item, examples, as_json)
+    show_identifiers(plan, item, examples, as_json, churn)
 
 
 @ids.command(
