@@ -83,17 +83,27 @@ def run(
         typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained."),
     ] = None,
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    preset: Annotated[str | None, typer.Option(help="smoke, cpu or standard; see `bench ls`.")] = None,
+    preset: Annotated[str | None, typer.Option(help="smoke, cpu, overnight or standard; see `bench ls`.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="leave-one-out or global-temporal; short for --set split=…")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Train for so much processor time (30m) or FLOPs (2e15); 30m@4210 is 30m that were 4,210 steps."
+        ),
+    ] = None,
     decoder: Annotated[str | None, typer.Option(help="beam, certified or exact; short for --set decoder=…")] = None,
     recipe: Annotated[
         str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
     ] = "",
-    tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
+    tune: Annotated[int, typer.Option(min=0, help="Trials of a search for the settings of whatever trains.")] = 0,
+    tuned: Annotated[
+        str, typer.Option(help="Runs of earlier searches, comma-separated: train with the settings that they found.")
+    ] = "",
+    tune_size: Annotated[bool, typer.Option("--tune-size", help="With --tune: search sizes as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
     results: Results = Path("results"),
@@ -105,7 +115,8 @@ def run(
     """
     from bench.runs.matrix import Plan, execute, resolve
 
-    short = {"split": split, "decoder": decoder}
+    allowed, converted = lists.budget(budget)
+    short = {"split": split, "decoder": decoder, "budget": allowed}
     overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
     lists.refuse_twice([line for line in overrides if line.partition("=")[0] in short])
     plan = Plan(
@@ -119,8 +130,11 @@ def run(
         data_dir=data_dir,
         force=force,
         tune=tune,
+        tuned=lists.named("--tuned", tuned or None),
+        tune_size=tune_size,
         zero_shot=lists.named("--zero-shot", zero_shot),
         recipe=recipe,
+        converted=converted,
     )
     if lacking := data_get.lacking([*plan.datasets, *plan.zero_shot], data_dir):
         resolve(plan)  # nothing is downloaded for a request that is wrong

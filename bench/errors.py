@@ -21,6 +21,10 @@ def said(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 
+class DivergedError(BenchError):
+    """The loss of a training is no number any more: a fault of its settings, and of nothing else."""
+
+
 def shortened(text: str, most: int = 240) -> str:
     """The first sentences of a text, whole: as many as fit, one at least, which loses its end only where it is longer
     than ``most`` by itself, at a word and with a mark.

@@ -143,6 +143,9 @@ class TrainView:
     ``cache`` is a folder where costly things may be kept under a name that says all they depend on, or None. Who reads
     one adds to ``cached_seconds`` the seconds that it once took, so that costs don't depend on who came first.
     ``progress(done, total, stats)`` shows how far a long ``fit`` is.
+
+    ``max_history`` are the newest items of a user that the contract shows, 0 for all: a scheme that trains a model of
+    its own reads no more of them, and tells by ``count_training`` what it takes.
     """
 
     dataset: str
@@ -153,7 +156,13 @@ class TrainView:
     cache: Path | None = None
     cached_seconds: list[float] = field(default_factory=list)
     progress: Progress = silent
-    max_history: int | None = None
+    max_history: int = 0
+    own_training: dict[str, float] = field(default_factory=dict)
+
+    def count_training(self, steps: int, examples: int) -> None:
+        """Optimizer steps of a model of the scheme's own, and what it has learnt from: items to predict, or items."""
+        for name, count in (("own_steps", steps), ("own_examples", examples)):
+            self.own_training[name] = self.own_training.get(name, 0) + count
 
     @cached_property
     def fingerprint(self) -> str:

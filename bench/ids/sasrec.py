@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,9 +20,7 @@ CLIP = 5.0
 
 @dataclass(frozen=True)
 class Training:
-    """How a SASRec of ``width`` is trained, which reads so many newest items (``history``), or as many as the contract
-    shows where that is fewer. It learns to predict every training interaction but a user's first.
-    """
+    """How a SASRec of ``width`` is trained; ``history`` are the newest items of a user that it reads."""
 
     width: int = 64
     history: int = 50
@@ -62,8 +60,7 @@ class SasRec(nn.Module):
 def item_vectors(train: TrainView, plan: Training) -> NDArray[np.float32]:
     """``[items, width]``: the item table of a SASRec trained on the training sequences alone, deterministic by seed."""
     count = len(train.items)
-    plan = replace(plan, history=min(plan.history, train.max_history or plan.history))
-    sequences = pieces(train.sequences, plan.history)
+    sequences = train.sequences.newest(plan.history + 1)
     rows = np.flatnonzero(sequences.lengths > 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)
@@ -75,20 +72,10 @@ def item_vectors(train: TrainView, plan: Training) -> NDArray[np.float32]:
             total, seen = 0.0, 0
             for batch in batches(sequences, rows, plan.batch, count, np.random.default_rng([train.seed, epoch])):
                 total, seen = total + step(model, optimizer, batch), seen + int((batch[:, 1:] < count).sum())
+                train.count_training(1, int((batch[:, 1:] < count).sum()))
             train.progress(epoch + 1, plan.epochs, {"sasrec loss": total / max(1, seen)})
     found: NDArray[np.float32] = model.items.weight[:count].detach().numpy().copy()
     return found
-
-
-def pieces(sequences: Sequences, history: int) -> Sequences:
-    """Each row in pieces of ``history + 1`` items, cut from the newest on, the last item of one being the first of the
-    next: every item but the first of a row is predicted once, from at most ``history`` items.
-    """
-    counts = np.maximum(1, -(-(sequences.lengths - 1) // history))
-    row = np.repeat(np.arange(len(sequences)), counts)
-    back = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    stops = sequences.offsets[1:][row] - back * history
-    return sequences.slice(np.maximum(sequences.offsets[:-1][row], stops - history - 1), stops)
 
 
 def batches(

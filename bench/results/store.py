@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,20 @@ from bench.results.identity import differences
 TRAINING_FOLDER = "context"  # where a baseline trains
 BEGUN = "begun.json"  # in a partial folder: what it was begun as
 CHECKPOINTS = "stage-*.safetensors"
+TRIAL = "trial-"  # what the folders begin with in which a search tries settings
 
 
 @dataclass(frozen=True)
 class Begun:
     """What a partial folder was begun as: the identity of the run and the ``code`` (digests and versions by name) that
-    made what is in it. ``forced``: it shall replace a finished run.
+    made what is in it. ``forced``: it shall replace a finished run. ``budget``: what a budget of time or FLOPs was
+    converted to, once that is known.
     """
 
     identity: Mapping[str, Any]
     code: Mapping[str, str] = field(default_factory=dict)
     forced: bool = False
+    budget: Mapping[str, Any] = field(default_factory=dict)
 
     def differences(self, other: Begun) -> list[str]:
         code, theirs = ({f"code of {name}": version for name, version in each.code.items()} for each in (self, other))
@@ -61,6 +64,27 @@ def begun_as(folder: Path) -> Begun | None:
         return Begun(**json.loads((partial_folder(folder) / BEGUN).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def converted(folder: Path) -> Mapping[str, Any]:
+    """What a budget was converted to by the unfinished or the finished run of ``folder``, or by one of another seed
+    beside it, so that all of them train for as many steps; empty where nobody has.
+    """
+    begun = begun_as(folder)
+    if begun and begun.budget:
+        return begun.budget
+    for result in sorted([folder / RESULT, *folder.parent.glob(f"*/{RESULT}")], key=lambda path: path.parent != folder):
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            found = (json.loads(result.read_text(encoding="utf-8"))["training"] or {}).get("budget")
+            if found:
+                return dict(found)
+    return {}
+
+
+def note_budget(partial: Path, budget: Mapping[str, Any]) -> None:
+    """Keep in a partial folder what its budget was converted to."""
+    begun = json.loads((partial / BEGUN).read_text(encoding="utf-8"))
+    write_json(partial / BEGUN, {**begun, "budget": budget})
 
 
 @contextlib.contextmanager
@@ -90,6 +114,8 @@ def _prepare(folder: Path, begun: Begun) -> None:
         )
     if before is None or unlike or (begun.forced and not before.forced):
         shutil.rmtree(partial, ignore_errors=True)
+    elif before.budget:
+        begun = replace(begun, budget=before.budget)
     partial.mkdir(exist_ok=True)
     for half in partial.glob(".*"):  # being written when its process was killed
         half.unlink()
@@ -136,13 +162,16 @@ def _swap(partial: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     (folder / BEGUN).unlink(missing_ok=True)
     shutil.rmtree(folder / TRAINING_FOLDER, ignore_errors=True)
+    for trial in folder.glob(f"{TRIAL}*"):
+        shutil.rmtree(trial, ignore_errors=True)
     for checkpoint in folder.glob(CHECKPOINTS):
         checkpoint.unlink()
 
 
 def temporary(partial: Path) -> frozenset[str]:
     """What of a partial folder is gone when the run is finished: names of its files and folders."""
-    return frozenset({BEGUN, TRAINING_FOLDER, *(path.name for path in partial.glob(CHECKPOINTS))})
+    passing = (path.name for pattern in (CHECKPOINTS, f"{TRIAL}*") for path in partial.glob(pattern))
+    return frozenset({BEGUN, TRAINING_FOLDER, *passing})
 
 
 def recover(folder: Path) -> None:

@@ -8,7 +8,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -18,21 +18,25 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from bench import recipes
-from bench.backbone import content_digest
-from bench.contract import PRESETS, Contract, contract_for, default_preset, setting_names
+from bench.backbone import SIZES, content_digest
+from bench.contract import PRESETS, Contract, contract_for, default_preset
 from bench.data import sources, splitting
 from bench.data.audit.order import time_notes
-from bench.errors import BenchError, unknown
-from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
+from bench.errors import BenchError
+from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.runs.attribution import attribute_errors
+from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
 from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
 from bench.runs.request import Request
 from bench.runs.run import run
+from bench.runs.search import Ranges
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
 from bench.runs.subjects import settings as settings_of
 from bench.runs.transfer_run import Unseen, refuse, transfer_requests
+from bench.runs.tuned import tuned
+from bench.training.search import SHARED
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,12 @@ class Plan:
     results: Path = Path("results")
     data_dir: Path | None = None
     force: bool = False
-    tune: int = 0  # trials of baselines that can search for their settings
+    tune: int = 0  # trials of a search for settings, of whatever trains
+    tuned: Sequence[str] = ()  # folders of runs whose searches say the settings
+    tune_size: bool = False  # whether sizes are searched as well
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
     recipe: str = ""  # the published way of training each subject, by its name
+    converted: int = 0  # steps of a budget of time or FLOPs that was converted before
 
 
 T = TypeVar("T")
@@ -61,7 +68,8 @@ EVERYTHING = "all"
 
 def execute(plan: Plan) -> list[Path]:
     """Bring every run to its end and return the folders. What is wrong with the request is found before the first."""
-    subjects, contract, preset, asked = _resolved(plan)
+    resolved = _resolved(plan)
+    subjects, contract, preset, asked = resolved.subjects, resolved.contract, resolved.preset, resolved.asked
     contracts, labels = _followed(plan, subjects, contract)
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
@@ -72,6 +80,8 @@ def execute(plan: Plan) -> list[Path]:
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
     )
     display = Display(accelerator.is_main_process)
+    for line in unheard(plan.overrides, subjects):
+        display.say(line)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
@@ -84,7 +94,7 @@ def execute(plan: Plan) -> list[Path]:
     digests = {found.backbone: content_digest(found.backbone) if plan.schemes else "" for found in contracts.values()}
     requests = [
         Request(
-            subject,
+            fitting,
             arranged,
             own,
             seed,
@@ -93,9 +103,14 @@ def execute(plan: Plan) -> list[Path]:
             plan.force,
             digests[own.backbone],
             recipe=labels[subject.name],
+            found=found,
+            converted=plan.converted,
+            search=resolved.search if isinstance(fitting, IdScheme) else None,
+            tuned=resolved.lines(fitting),
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
+        for fitting, found in [resolved.on(subject, dataset.name)]
     ]
     possible = _possible(requests, unseen, asked, display)
     return [
@@ -109,9 +124,9 @@ def _followed(
     plan: Plan, subjects: Sequence[Subject], contract: Contract
 ) -> tuple[dict[str, Contract], dict[str, str]]:
     """By the name of each subject: the contract that it runs under, and the label of the recipe that it follows."""
-    shared, own = _sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
+    shared, own = sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
     found = {
-        subject.name: followed(subject.name, plan.recipe, shared, _said_of(type(subject), [type(subject)], own))
+        subject.name: followed(subject.name, plan.recipe, shared, said_of(type(subject), [type(subject)], own))
         for subject in subjects
     }
     contracts = {name: each.contract(contract, shared) for name, each in found.items()}
@@ -156,11 +171,42 @@ def _pair(request: Request) -> tuple[str, str]:
 
 def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
     """Subjects with their settings, the contract, and the preset it comes from."""
-    return _resolved(plan)[:3]
+    found = _resolved(plan)
+    return found.subjects, found.contract, found.preset
 
 
-def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
-    """The same, and the names of all subjects that are not owed to ``all`` alone."""
+@dataclass(frozen=True, eq=False)
+class _Resolved:
+    """``asked`` are the names of all subjects that are not owed to ``all`` alone; ``given`` are settings by name of the
+    subject, and ``searched`` what an earlier search adds to them on its own data set. ``search`` is what schemes are
+    searched over, ``tuned`` what stored searches have found, by name, whatever the data set.
+    """
+
+    subjects: list[Subject]
+    contract: Contract
+    preset: str
+    asked: set[str]
+    given: Mapping[str, Mapping[str, str]]
+    searched: Mapping[str, Found]
+    search: Ranges | None
+    tuned: Mapping[str, Found]
+
+    def lines(self, subject: Subject) -> tuple[tuple[str, str], ...]:
+        """Of the contract, those that a stored search has chosen for a scheme."""
+        found = self.tuned.get(subject.name) if isinstance(subject, IdScheme) else None
+        return tuple(found.settings.items()) if found else ()
+
+    def on(self, subject: Subject, dataset: str) -> tuple[Subject, str]:
+        """The subject as it is run on a data set, and where its settings come from."""
+        found, mine = self.tuned.get(subject.name), self.searched.get(subject.name)
+        found = found or (mine if mine and mine.dataset == dataset else None)
+        if found is None or isinstance(subject, IdScheme):
+            return subject, found.source if found else ""
+        cls = type(subject)
+        return cls(settings_of(cls, {**found.settings, **self.given[subject.name]})), found.source
+
+
+def _resolved(plan: Plan) -> _Resolved:
     if not plan.schemes and not plan.baselines:
         raise BenchError(
             "nothing to run: name an identifier scheme, e.g. --id-scheme textual, or a baseline, e.g. --baseline pop "
@@ -174,14 +220,44 @@ def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
     asked = {cls.name for word, cls in loaded if word != EVERYTHING}
     for cls in everyone:
         refuse_taken_name(cls)
-    shared, own = _sorted_overrides(plan.overrides, everyone)
+    shared, own = sorted_overrides(plan.overrides, everyone)
     _require_ranges(everyone, plan.tune)
-    subjects = []
+    contract = contract_for(preset, shared)
+    subjects, settings, searched = [], {}, {}
     for cls in everyone:
-        said = _said_of(cls, everyone, own)
-        given = {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan.tune, said)}
+        said = {**handed_on(cls, shared), **said_of(cls, everyone, own)}
+        given = {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan, said)}
         subjects.append(cls(settings_of(cls, given)))
-    return _distinct(subjects), contract_for(preset, shared), preset, asked
+        settings[cls.name] = given
+        if (found := _earlier(cls, preset)) and not plan.recipe and given.get("tune", "0") == "0":
+            searched[cls.name] = found
+    search, stored = _search(plan, contract, shared), _tuned(plan, [cls.name for cls in everyone])
+    return _Resolved(_distinct(subjects), contract, preset, asked, settings, searched, search, stored)
+
+
+def _tuned(plan: Plan, names: Sequence[str]) -> dict[str, Found]:
+    """What ``--tuned`` names. BenchError where nobody in the run is meant, or a search is asked for as well."""
+    found = tuned(plan.tuned)
+    if found and plan.tune:
+        raise BenchError("--tune searches on the data set itself and --tuned takes what was found before; give one")
+    if strange := sorted(found.keys() - set(names)):
+        raise BenchError(f"--tuned names a search of {strange[0]}, which is not in this run, of {', '.join(names)}")
+    return found
+
+
+def _search(plan: Plan, contract: Contract, shared: Mapping[str, str]) -> Ranges | None:
+    """What ``--tune`` searches of the contract's lines: what ``--set`` leaves open. BenchError if that is nothing."""
+    if not plan.tune:
+        return None
+    ranges = {**SHARED, **({"backbone": tuple(SIZES)} if plan.tune_size and contract.backbone in SIZES else {})}
+    lines = tuple((name, choices) for name, choices in ranges.items() if name not in shared)
+    if not lines and plan.schemes:
+        raise BenchError(f"--tune {plan.tune} was asked for, but all that it searches is given: {', '.join(ranges)}")
+    return Ranges(plan.tune, lines)
+
+
+def _earlier(cls: type[Subject], preset: str) -> Found | None:
+    return cls.searched.get(preset) if issubclass(cls, AnyBaseline) else None
 
 
 def _recipe(cls: type[Subject], plan: Plan) -> Mapping[str, str]:
@@ -229,18 +305,21 @@ def _ranges(cls: type[Subject]) -> Mapping[str, tuple[Any, ...]]:
 
 
 def _require_ranges(everyone: Sequence[type[Subject]], trials: int) -> None:
-    if trials and not any(map(_ranges, everyone)):
+    if trials and not any(issubclass(cls, IdScheme) or _ranges(cls) for cls in everyone):
         names = ", ".join(cls.name for cls in everyone)
-        raise BenchError(f"--tune {trials} was asked for, but {names} can't be tuned; name a baseline that trains")
+        raise BenchError(f"--tune {trials} was asked for, but {names} can't be tuned; name what trains")
 
 
-def _searched(cls: type[Subject], trials: int, said: Mapping[str, str]) -> dict[str, str]:
-    """``--tune`` is the setting ``tune`` of whatever has ranges. What is ``said`` of them is ``fixed``."""
-    tune = said.get("tune", str(trials))
+def _searched(cls: type[Subject], plan: Plan, said: Mapping[str, str]) -> dict[str, str]:
+    """``--tune`` is the setting ``tune`` of a baseline that has ranges. What is ``said`` of them is ``fixed``, and so
+    are sizes that are not to be searched.
+    """
+    tune = said.get("tune", str(plan.tune))
     if not _ranges(cls) or tune == "0":
         return {}
     asked = {name.strip() for name in said.get("fixed", "").split(",") if name.strip()}
-    fixed = ",".join(sorted(asked | (said.keys() & _ranges(cls).keys())))
+    sizes = set(cls.sizes) if issubclass(cls, AnyBaseline) and not plan.tune_size else set()
+    fixed = ",".join(sorted(asked | ((said.keys() | sizes) & _ranges(cls).keys())))
     return {"tune": tune, **({"fixed": fixed} if fixed else {})}
 
 
@@ -248,47 +327,6 @@ def _has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _family(cls: type[Any]) -> str:
-    return str(cls.name).partition("/")[0]
-
-
-def _sorted_overrides(
-    overrides: Sequence[str], subjects: Sequence[type[Any]]
-) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """``key=value`` for the contract; ``family.key=value`` or ``family/variant.key=value`` for a scheme's settings."""
-    families = dict.fromkeys(name for cls in subjects for name in (_family(cls), cls.name))
-    shared: dict[str, str] = {}
-    own: dict[str, dict[str, str]] = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise BenchError(f"--set takes key=value; got '{override}'; keys: {', '.join(setting_names())}")
-        family, dot, name = key.partition(".")
-        if not dot:
-            shared[key] = value
-        elif family in families:
-            own.setdefault(family, {})[name] = value
-        else:
-            offered = (name for group in (SCHEMES, BASELINES) for name in names(group))
-            if family in {part for name in offered for part in (name, name.partition("/")[0])}:
-                run = ", ".join(cls.name for cls in subjects)
-                raise BenchError(
-                    f"--set {override}: '{family}' is not in this run, which is of {run}; drop it or run it"
-                )
-            raise unknown(f"scheme or baseline in --set {override}:", family, families)
-    return shared, own
-
-
-def _said_of(cls: type[Any], subjects: Sequence[type[Any]], own: dict[str, dict[str, str]]) -> dict[str, str]:
-    """What is set for one subject. A family's setting goes to those of its variants that have it, if any does."""
-    family = [other for other in subjects if _family(other) == _family(cls)]
-    known = {field.name for other in family for field in fields(other.Settings)}
-    mine = {field.name for field in fields(cls.Settings)}
-    shared = own.get(_family(cls), {})
-    named = {} if cls.name == _family(cls) else own.get(cls.name, {})
-    return {name: value for name, value in shared.items() if name in mine or name not in known} | named
 
 
 def _distinct(subjects: Sequence[Subject]) -> list[Subject]:

@@ -16,6 +16,7 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import MissingTextError, TextSettings, stand_in
 from bench.results.identity import Run
 from bench.results.schema import DatasetFacts, SchemeFacts
+from bench.runs.search import Ranges
 from bench.runs.subjects import source_digest
 
 
@@ -25,7 +26,10 @@ class Request:
 
     ``recipe`` names the published way of training the subject that contract and settings follow, if any.
     ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is
-    the request of the run whose model is tested on this data set; without it this one trains its own.
+    the request of the run whose model is tested on this data set; without it this one trains its own. ``found`` says
+    which earlier search the settings come from. ``converted`` are the steps of a budget of time or FLOPs where they are
+    known already. ``search`` is what to choose between, for a scheme; a baseline has it among its settings.
+    ``tuned`` are lines of the contract that an earlier search has chosen for a scheme.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -38,6 +42,10 @@ class Request:
     backbone_digest: str = ""
     trained_by: Request | None = None
     recipe: str = ""
+    found: str = ""
+    converted: int = 0
+    search: Ranges | None = None
+    tuned: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_baseline(self) -> bool:
@@ -134,6 +142,8 @@ class Request:
             source=source_digest(type(subject)),
             recipe=self.recipe,
             probe=isinstance(subject, AnyBaseline) and subject.probe,
+            found=self.found,
+            search=self.search.stated if self.search else dict(self.tuned),
         )
 
 

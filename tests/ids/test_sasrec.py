@@ -10,7 +10,7 @@ import torch
 
 from bench.data.dataset import Dataset, Sequences
 from bench.data.splits import leave_one_out
-from bench.ids.sasrec import SasRec, Training, batches, item_vectors, pieces, step
+from bench.ids.sasrec import SasRec, Training, batches, item_vectors, step
 
 PLAN = Training(width=8, history=10, layers=1, heads=2, dropout=0.1, epochs=3, batch=16, rate=1e-2)
 
@@ -63,21 +63,3 @@ def test_an_epoch_reads_every_sequence_once() -> None:
     read = sorted([item for item in row.tolist() if item < 9] for batch in found for row in batch)
     assert read == [[0, 8, 1, 2], [1, 2], [3, 4, 5], [6, 7]]
     assert max(len(batch) for batch in found) == 2
-
-
-def test_long_histories_are_cut_so_that_every_item_but_the_first_is_predicted_once() -> None:
-    rows = [[7], [], list(range(8)), [3, 4], list(range(10, 15)), list(range(20, 24))]
-    found = pieces(Sequences.from_rows(rows), 3)
-    cut = [found[row].tolist() for row in range(len(found))]
-    assert cut == [[7], [], [4, 5, 6, 7], [1, 2, 3, 4], [0, 1], [3, 4], [11, 12, 13, 14], [10, 11], [20, 21, 22, 23]]
-    assert sorted(item for row in cut for item in row[1:]) == sorted(item for row in rows for item in row[1:])
-
-
-def test_it_reads_no_more_than_the_contract_shows(toy: Dataset) -> None:
-    vectors = [
-        item_vectors(leave_one_out(toy, max_history=shown).train, replace(PLAN, history=history))
-        for shown, history in ((3, 10), (3, 3), (20, 3), (20, 10))
-    ]
-    assert np.array_equal(vectors[0], vectors[1])
-    assert np.array_equal(vectors[1], vectors[2])
-    assert not np.array_equal(vectors[2], vectors[3])

@@ -86,7 +86,7 @@ def test_markdown_prints_what_the_table_rests_on(mixed: Path) -> None:
     assert "device=cpu" in text
     beauty = text.split("## beauty")[1].split("## toys")[0]
     assert "not made under one contract" not in beauty
-    assert "(preset cpu): protocol=2, split=leave-one-out, max_history=20" in beauty
+    assert "(preset cpu): protocol=3, split=leave-one-out, max_history=20" in beauty
     assert "decoder=beam" in beauty
 
 
@@ -299,10 +299,8 @@ def test_baselines_of_one_name_are_told_apart_by_their_contracts(store: Store, t
     )
     (chapter,) = chapters(load(tmp_path))
     seen = {note.title: "".join(text for text, _ in note.pieces) for note in chapter.notes}
-    assert seen["baselines"].startswith(f"pop {first}, pop {second}: not trained under the contract; ")
-    assert seen["baselines"].endswith(
-        f"; they differ in split=leave-one-out (pop {first}), global-temporal (pop {second})"
-    )
+    assert seen["baselines"].startswith(f"pop {first}, pop {second}: of the contract they share ")
+    assert f"; they differ in split=leave-one-out (pop {first}), global-temporal (pop {second}); " in seen["baselines"]
     assert f"pop {first}: 0; pop {second}: 1" in seen["seeds"]
     assert seen["schemes"] == "textual/title@1; pop@1"
 
@@ -324,8 +322,8 @@ def test_what_only_counts_stands_before_what_is_trained(store: Store, tmp_path: 
 
 def test_what_the_data_can_measure_stands_under_every_table(store: Store, tmp_path: Path) -> None:
     """As the newest result that holds it says; another holds none."""
-    said = {"summary": "76 % tied\nin time", "verdict": "toys: \x1b[31mties."}
-    old = {"summary": "old", "verdict": "old"}
+    said = {"summary": "76 % tied\nin time", "conclusion": "toys: \x1b[31mties."}
+    old = {"summary": "old", "conclusion": "old"}
     store("one", audit=old, created="2026-11-20T09:00:00+00:00")
     store("two", audit=said, created="2026-11-22T09:00:00+00:00")
     store("three", created="2026-11-23T09:00:00+00:00")

@@ -130,7 +130,8 @@ class Letter(Trained):
         plan = self.settings
         if self.file:
             return embeddings.bound(self.file, train.items, trained_items(train)).vectors
-        return sasrec.item_vectors(train, sasrec.Training(width=plan.latent, epochs=plan.sasrec_epochs))
+        shown = train.max_history or int(train.sequences.lengths.max(initial=1))
+        return sasrec.item_vectors(train, sasrec.Training(plan.latent, shown, epochs=plan.sasrec_epochs))
 
     @property
     def file(self) -> str:

@@ -165,6 +165,7 @@ class Trained(Semantic):
         model = self.tokenizer(vectors[seen], train, seen)
         kept: deque[Quantized] = deque(maxlen=self.variants())
         for epoch, error in enumerate(model.epochs(), start=1):
+            train.count_training(-(-len(model.vectors) // plan.batch), len(model.vectors))
             stats = {"reconstruction": error}
             if epoch > plan.epochs - self.variants() or epoch % REPORT_EVERY == 0:
                 kept.appendleft(model.quantize(vectors))

@@ -87,6 +87,8 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     key = content_key(
         model.signature, vocabulary.fingerprint, repr(sources), repr(targets), repr(plan), str(train.seed)
     )
+    steps = plan.epochs * -(-len(sources) // plan.batch)
+    train.count_training(steps, plan.epochs * len(sources))
     path = cache_path(train, f"generator-{key}")
     if path and path.exists():
         state, weights = checkpoint.load(path)

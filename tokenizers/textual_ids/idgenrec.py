@@ -144,7 +144,7 @@ class IdGenRec(IdScheme):
 
     def first(self, train: TrainView) -> Writer:
         """The generator as ``fit`` has left it, whose seconds are counted there."""
-        return first_writer(self.settings, replace(train, cached_seconds=[]))
+        return first_writer(self.settings, replace(train, cached_seconds=[], own_training={}))
 
     def taught(self, writer: Writer, ids: Ids, name: str, share: float) -> Generator[Stage, Trained, Writer]:
         """A stage of the generator: what it came to."""
