@@ -137,9 +137,6 @@ class TrainView:
     a scheme cannot leak what it never had. ``language`` is the vocabulary of the pretrained backbone, or None
     where the recommender starts from scratch and a scheme brings a vocabulary of its own.
 
-    ``max_history`` is how many of the newest items of a history the contract shows, None for all: what a scheme trains
-    of its own on interactions reads no more.
-
     ``cache`` is a folder where costly things may be kept under a name that says all they depend on, or None. Who reads
     one adds to ``cached_seconds`` the seconds that it once took, so that costs don't depend on who came first.
     ``progress(done, total, stats)`` shows how far a long ``fit`` is.

@@ -73,7 +73,6 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
     assert {field.name for field in fields(train)} == {
         *("dataset", "items", "sequences", "seed", "language"),
         *(
-            "max_history",
             "cache",
             "cached_seconds",
             "progress",

@@ -128,7 +128,7 @@ def test_vectors_from_a_file_stand_for_those_of_a_sasrec(
 ) -> None:
     train = make_view(titles, np.random.default_rng(0).integers(0, 200, (60, 6)).tolist())
     path = tmp_path / "v.parquet"
-    vectors = item_vectors(train, Training(width=6))
+    vectors = item_vectors(train, Training(width=6, history=6))  # the longest there is
     pd.DataFrame({"item": train.items.ids, "vector": list(vectors)}).to_parquet(path)
     own, given = fitted(Letter, train), fitted(Letter, train, vectors=str(path))
     np.testing.assert_array_equal(own.tokens, given.tokens)
