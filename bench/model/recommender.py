@@ -173,6 +173,12 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return {name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
+def recommender_under(contract: Contract, ids: Ids, backbone: Backbone) -> Recommender:
+    """The recommender of these identifiers as the contract trains and reads it."""
+    c = contract
+    return recommender_for(ids, backbone, c.max_tokens, c.objective, c.template, c.training, c.history, c.temperature)
+
+
 @singledispatch
 def recommender_for(
     ids: Any,
@@ -180,13 +186,16 @@ def recommender_for(
     max_tokens: int = 512,
     objective: str = "vocabulary",
     template: str = "neutral",
+    training: str = "windows",
+    history: str = "tokens",
     temperature: float = 1.0,
 ) -> Recommender:
     """The recommender for a kind of identifiers, over a backbone whose vocabulary is theirs.
 
     The backbone reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says
     where the token probabilities of the loss sum to one, and token logits are divided by ``temperature`` there; a head
-    without tokens has no use for them. ``template`` is the line of the contract (``bench.ids.prompts``). Whole-word
+    without tokens has no use for them. ``template``, ``training`` and ``history`` are the lines of the contract: under
+    ``shared`` a history is read causally by item, in training as in ranking (``bench.model.packed``). Whole-word
     embeddings are used where the backbone has a table.
     """
     raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: {KNOWN}")
@@ -199,10 +208,15 @@ def _(
     max_tokens: int = 512,
     objective: str = "vocabulary",
     template: str = "neutral",
+    training: str = "windows",
+    history: str = "tokens",
     temperature: float = 1.0,
 ) -> Recommender:
     from bench.model.sequence import SequenceRecommender
+    from bench.model.shared_sequence import SharedSequenceRecommender
 
+    if training == "shared":
+        return SharedSequenceRecommender(ids, backbone, max_tokens, objective, template, history, temperature)
     return SequenceRecommender(ids, backbone, max_tokens, objective, template, temperature)
 
 
@@ -213,10 +227,15 @@ def _(
     max_tokens: int = 512,
     objective: str = "vocabulary",
     template: str = "neutral",
+    training: str = "windows",
+    history: str = "tokens",
     temperature: float = 1.0,
 ) -> Recommender:
+    from bench.model.shared_vector_set import SharedVectorSetRecommender
     from bench.model.vector_set import VectorSetRecommender
 
+    if training == "shared":
+        return SharedVectorSetRecommender(ids, backbone, max_tokens, template, history)
     return VectorSetRecommender(ids, backbone, max_tokens, template)
 
 
@@ -227,8 +246,12 @@ def _(
     max_tokens: int = 512,
     objective: str = "vocabulary",
     template: str = "neutral",
+    training: str = "windows",
+    history: str = "tokens",
     temperature: float = 1.0,
 ) -> Recommender:
     from bench.model.slot import SlotRecommender
 
+    if training == "shared":
+        raise BenchError("codes in slots need training=windows; got training=shared")
     return SlotRecommender(ids, backbone, max_tokens, template)
