@@ -36,6 +36,7 @@ from bench.runs import curves
 from bench.runs.beam_check import beam_check
 from bench.runs.converting import converted
 from bench.runs.fitting import fitted, language, told
+from bench.runs.forecasting import forecast_of
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
 from bench.runs.search import Found, Searching
@@ -109,6 +110,7 @@ class SchemeRun:
         }
         described = diagnostics.stats(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
         described |= beam_check(best.recommender, ranks, self.split.test, self.decoding, self.accelerator)
+        described["forecast"] = forecast_of(ids, view, request.results)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
         warnings = [*request.warnings, *self.scheme.warnings(view)]
