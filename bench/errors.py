@@ -22,6 +22,10 @@ class BusyError(BenchError):
     """Another process is at it; it may be free later."""
 
 
+class LostError(BusyError):
+    """Another process has taken over what this one was at, and took it for dead."""
+
+
 def said(error: BaseException) -> str:
     """Any exception in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

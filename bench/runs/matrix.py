@@ -1,15 +1,17 @@
-"""Many runs: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
-run unless it is to keep going, but what nobody asked for by name is skipped where it can't run at all.
+"""Many runs: every data set x subject x seed. Finished ones are skipped; a failure ends no other, unless that is asked
+for; and what nobody asked for by name is skipped where it can't run at all.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +19,7 @@ from typing import Any, TypeVar
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
-from bench import recipes
+from bench import recipes, threads
 from bench.backbone import content_digest
 from bench.contract import PRESETS, Contract, contract_for, default_preset, setting_names
 from bench.data import sources, splitting
@@ -28,7 +30,7 @@ from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.results import store
 from bench.runs.attribution import attribute_errors
-from bench.runs.many import bring_to_end
+from bench.runs.many import Work, alone, bring_to_end
 from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
 from bench.runs.request import Request
@@ -36,6 +38,7 @@ from bench.runs.run import run
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
 from bench.runs.subjects import settings as settings_of
 from bench.runs.transfer_run import refuse, transfer_requests
+from bench.training.signals import interrupted_by_sigterm
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,12 @@ class Plan:
     tune: int = 0  # trials of baselines that can search for their settings
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
     recipe: str = ""  # the published way of training each subject, by its name
-    keep_going: bool = False  # a run that fails ends no other
+    keep_going: bool | None = None  # whether a run that fails ends no other; None: where there is more than one
+    jobs: int = 1  # runs at once on this machine
+    threads: int | None = None  # of each run; None: OMP_NUM_THREADS, else 1
+    save_every: float | None = None  # seconds between two checkpoints
+    began: float = field(default_factory=time.time, compare=False)  # when the command did, in seconds since 1970
+    worker: bool = False  # whether this is one of several processes of a command, which speaks for all
 
 
 T = TypeVar("T")
@@ -65,19 +73,63 @@ EVERYTHING = "all"
 
 def execute(plan: Plan) -> list[Path]:
     """Bring every run to its end and return the folders. What is wrong with the request is found before the first."""
-    subjects, contract, preset, asked = _resolved(plan)
-    contracts, labels = _followed(plan, subjects, contract)
+    display = _main_display(ticking=not plan.worker)
+    with interrupted_by_sigterm(), threads.using(threads.asked(plan.threads)):
+        prepared = prepare(plan, Display(loud=False) if plan.worker else display)
+        if plan.jobs > 1:
+            from bench.runs.jobs import side_by_side
+
+            return side_by_side(plan, prepared, display)
+        return carry_out(prepared, display)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Requests that can be done, with the tests that follow each, and the contract that says how they are computed."""
+
+    plan: Plan
+    groups: Sequence[Sequence[Request]]
+    contract: Contract
+
+    @property
+    def keep_going(self) -> bool:
+        return len(self.groups) > 1 if self.plan.keep_going is None else self.plan.keep_going
+
+
+def carry_out(prepared: Prepared, display: Display) -> list[Path]:
+    """Bring every run to its end in this process."""
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
     # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
     accelerator = Accelerator(
         cpu=not _has_cuda(),
         gradient_accumulation_steps=1,
-        mixed_precision="bf16" if contract.precision == "bf16" else "no",
+        mixed_precision="bf16" if prepared.contract.precision == "bf16" else "no",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
     )
-    display = Display(accelerator.is_main_process)
     if accelerator.is_main_process:
-        store.tidy(plan.results)
+        store.tidy(prepared.plan.results)
+    work = [
+        Work(group[0].run.title, partial(_all_of, group, display, accelerator), partial(given_up, group))
+        for group in prepared.groups
+    ]
+    if accelerator.num_processes > 1:
+        return alone(work)
+    return bring_to_end(work, display.say, prepared.keep_going)
+
+
+def given_up(group: Sequence[Request]) -> str:
+    """Why one of the runs has failed since its command began; empty where none has."""
+    for request in group:
+        failure = store.failure(request.run.folder(request.results))
+        if failure and failure.time > request.began:
+            return failure.reason
+    return ""
+
+
+def prepare(plan: Plan, display: Display) -> Prepared:
+    """All runs that a plan is about, after everything that is wrong with it has been found."""
+    subjects, contract, preset, asked = _resolved(plan)
+    contracts, labels = _followed(plan, subjects, contract)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
@@ -98,20 +150,20 @@ def execute(plan: Plan) -> list[Path]:
             plan.force,
             digests[own.backbone],
             recipe=labels[subject.name],
+            began=plan.began,
+            save_every=plan.save_every,
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
     ]
     possible = _possible(requests, unseen, asked, display)
-    work = [
-        (request.run.title, functools.partial(_all_of, request, unseen, display, accelerator)) for request in possible
-    ]
-    return bring_to_end(work, display.say, plan.keep_going, alone=accelerator.num_processes == 1)
+    groups = [[request, *transfer_requests(request, unseen)] for request in possible]
+    return Prepared(plan, groups, contract)
 
 
-def _all_of(request: Request, unseen: Sequence[Dataset], display: Display, accelerator: Accelerator) -> list[Path]:
+def _all_of(group: Sequence[Request], display: Display, accelerator: Accelerator) -> list[Path]:
     """A run and the tests of its model that follow it."""
-    return [run(each, display, accelerator) for each in (request, *transfer_requests(request, unseen))]
+    return [run(request, display, accelerator) for request in group]
 
 
 def _followed(
@@ -209,8 +261,8 @@ def _with_recipe(loaded: list[tuple[str, type[Subject]]], recipe: str) -> list[t
     return kept
 
 
-def _main_display() -> Display:
-    return Display(os.environ.get("RANK", "0") == "0")
+def _main_display(ticking: bool = True) -> Display:
+    return Display(os.environ.get("RANK", "0") == "0", ticking)
 
 
 def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[tuple[str, T]]:
