@@ -22,6 +22,7 @@ def info(
     from rich.table import Table
 
     from bench import machine
+    from bench.console import Console
     from bench.data import audit, sources
     from bench.data.audit.order import time_notes
 
@@ -33,7 +34,7 @@ def info(
     table.columns[1].justify = "right"
     for label, value in audit.rows(found):
         table.add_row(label, value)
-    out = console.Console()
+    out = Console()
     out.print(table)
     for note in (*found.notes, *time_notes(found)):
         out.print(f"note: {note}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +20,9 @@ import pandas as pd
 import pytest
 
 from bench.data import sources
-from bench.results import store
+from bench.results import leases
 from bench.results.read import load
+from bench.runs import many
 from bench.runs import run as one_run
 
 Bench = Callable[..., SimpleNamespace]
@@ -140,7 +143,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     (run_folder,) = run_folders(tmp_path)
     assert substance(run_folder) == substance(long)
     assert (run_folder / "log.jsonl").read_text() == (long / "log.jsonl").read_text()
-    left = [path for path in tmp_path.rglob("*") if path.name.startswith(".") and path.suffix != ".lock"]
+    left = [path for path in tmp_path.rglob("*") if path.name.startswith(".") and ".lease-" not in path.name]
     assert not left
 
 
@@ -176,13 +179,22 @@ def wait_for(results: Path, process: subprocess.Popen[Any]) -> None:
         time.sleep(0.005)
 
 
-def test_a_second_process_on_one_run_gets_one_line(bench: Bench, quick: list[str], long: Path, tmp_path: Path) -> None:
-    run_folder = tmp_path / long.relative_to(long.parents[4])
-    with store.building(run_folder, store.Begun({})):
-        said = bench(*numeric(quick, tmp_path, *LONG))
-    assert said.code == 1
-    errors = [line for line in said.err.splitlines() if line.startswith("bench: ")]
-    assert errors == [f"bench: another process is working on '{run_folder}'; wait for it, or name another --results"]
+def test_a_run_that_another_process_is_at_is_waited_for(
+    bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["run", "--baseline", "pop", *quick, "--results", str(tmp_path)]
+    assert bench(*words).code == 0
+    (run_folder,) = run_folders(tmp_path)
+    shutil.rmtree(run_folder)
+    other = contextlib.ExitStack()
+    other.enter_context(leases.held(run_folder))
+    clock = SimpleNamespace(sleep=lambda seconds: other.close(), monotonic=time.monotonic)
+    monkeypatch.setattr(many, "time", clock)
+    said = bench(*words)
+    assert said.code == 0
+    assert f"another process ({os.getpid()} on " in said.err
+    assert f") is working on '{run_folder}'; wait for it, or name another --results; looking again later" in said.err
+    assert run_folders(tmp_path) == [run_folder]
 
 
 @pytest.mark.parametrize("corruption", ["truncated", "flipped"])
