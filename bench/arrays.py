@@ -27,7 +27,7 @@ def read(data: bytes | NDArray[np.uint8]) -> NDArray[Any]:
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are not read")
     begin, count = stream.tell(), math.prod(shape)
-    if count * dtype.itemsize > len(data) - begin:
+    if min(shape, default=0) < 0 or count * dtype.itemsize > len(data) - begin:
         raise ValueError(f"it says {list(shape)} of {dtype}, and holds {len(data) - begin:,} bytes")
     found = np.frombuffer(data, dtype, count, begin)
     return found.reshape(shape, order="F" if fortran else "C")

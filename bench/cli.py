@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from bench import console, lists
-from bench.commands import data_audit, data_get, data_import, data_info, ids_commands, verify
-from bench.errors import BenchError
+from bench.commands import clean, data_audit, data_get, data_import, data_info, doctor, ids_commands, verify
+from bench.errors import BenchError, in_one_line
 
 app = typer.Typer(
     name="bench",
@@ -35,6 +35,9 @@ app.add_typer(ids, name="ids")
 ids.command("show", epilog=ids_commands.SHOW_EPILOG)(ids_commands.show)
 ids.command("export", epilog=ids_commands.EXPORT_EPILOG)(ids_commands.export)
 app.command("verify", epilog=verify.EPILOG)(verify.verify)
+app.command("rm", epilog=clean.RM_EPILOG)(clean.rm)
+app.command("clean", epilog=clean.CLEAN_EPILOG)(clean.clean)
+app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 
 
 def _print_version(asked: bool) -> None:
@@ -252,17 +255,22 @@ def recommend(
     recommend.show(found, [lists.ids(one, found.rows) for one in history], k, exclude_history, as_json)
 
 
-@app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --check`\n\n`bench ls --json`")
+@app.command(
+    "ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --check`\n\n`bench ls --sizes --json`"
+)
 def list_(
     results: Results = Path("results"),
     data_dir: DataDir = None,
     check: Annotated[bool, typer.Option("--check", help="Import every plugin, to see whether it loads.")] = False,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="What lies in the results folder, and how much it is.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List what can be run, what is finished and what is broken: schemes, baselines, data sets, presets, results."""
-    from bench.commands.listing import show
+    from bench.commands.listing import show, show_sizes
 
-    show(results, data_dir, check, as_json)
+    show_sizes(results, as_json) if sizes else show(results, data_dir, check, as_json)
 
 
 @app.command(
@@ -309,10 +317,10 @@ def main() -> None:
     console.write_anyhow()
     try:
         app()
-    except BenchError as error:
+    except (BenchError, OSError) as error:
         if debug:
             raise
-        console.say(f"bench: {error}")
+        console.say(f"bench: {in_one_line(error)}")
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as stop:  # Typer makes an exit code of Ctrl-C, without a word
         if isinstance(stop, SystemExit) and stop.code != 130:

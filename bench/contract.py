@@ -79,6 +79,7 @@ class Contract:
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("max_steps", "validation_users", "weight_decay", "clip_norm"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        _require("length_penalty", self.length_penalty, abs(self.length_penalty) <= 10, "from -10 to 10")
         dropped = self.ties == "drop-order"
         _require(
             "ties",

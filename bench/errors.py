@@ -26,6 +26,13 @@ class LostError(BusyError):
     """Another process has taken over what this one was at, and took it for dead."""
 
 
+def in_one_line(error: BenchError | OSError) -> str:
+    """What a user is told. What the operating system refuses, such as a name of 5,000 letters, is no fault of ours."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: '{str(error.filename or '')[:200]}'"
+    return str(error)
+
+
 def said(error: BaseException) -> str:
     """Any exception in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

@@ -193,7 +193,9 @@ def output(path: Path, what: str) -> Iterator[Path]:
     with _refused(path, what, ""):
         descriptor = _descriptor(path)
         if not is_stream(path):
-            with atomic_write(Path(os.path.realpath(path))) as partial:
+            real = Path(os.path.realpath(path))
+            remove_left_behind(real.parent)
+            with atomic_write(real) as partial:
                 yield partial
             return
         with tempfile.TemporaryDirectory() as folder:
@@ -205,7 +207,7 @@ def output(path: Path, what: str) -> Iterator[Path]:
 
 
 def _opened(path: Path) -> int:
-    """A device or a pipe, to be written to. OSError where nobody comes to read a pipe: opening it would wait for ever."""
+    """A device or a pipe, open for writing. OSError where nobody comes to read a pipe, not a wait without end."""
     end = time.monotonic() + READER_SECONDS
     while True:
         try:

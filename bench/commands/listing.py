@@ -15,6 +15,7 @@ from bench.contract import PRESETS
 from bench.data import registry, sources
 from bench.errors import BenchError
 from bench.recipes import RECIPES
+from bench.results import storage
 from bench.results.read import sound
 from bench.results.unfinished import unfinished
 from bench.runs.subjects import load_baseline, load_scheme
@@ -71,6 +72,20 @@ def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str
             for run in unfinished(results)
         ],
     }
+
+
+def show_sizes(results: Path, as_json: bool = False) -> None:
+    """Print what lies in a results folder, the largest first, with its bytes and the days since it was used."""
+    found = sorted(storage.pieces(results), key=lambda each: (-each.size, each.path))
+    if as_json:
+        machine.show([{"path": str(p.path), "what": p.what, "bytes": p.size, "days": p.days} for p in found])
+        return
+    console = Console()
+    for each in found:
+        size = storage.readable_size(each.size)
+        console.print(f"{size:>9}  {each.days:>5.0f} days  {each.what}  {each.path}", soft_wrap=True)
+    total = storage.readable_size(sum(each.size for each in found))
+    console.print(f"{total:>9}  in {len(found):,} files and folders of '{results}'", soft_wrap=True)
 
 
 def _plain(group: str, load: Load, check: bool) -> list[dict[str, str | None]]:
@@ -130,6 +145,11 @@ def _absent(name: str, data_dir: Path | None) -> str:
     """Of a data set that is not on this machine."""
     source = registry.find(name)
     return f"not here: {sources.how_to_get(source, data_dir)} ({source.description})"
+
+
+def fault_of(name: str, offered: list[EntryPoint], load: Load) -> str:
+    """What is wrong with a plugin, which is imported for that; empty where it runs."""
+    return _trouble(name, offered, load, check=True)
 
 
 def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> str:

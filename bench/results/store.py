@@ -31,6 +31,8 @@ TRAINING_FOLDER = "context"  # where a baseline trains
 BEGUN = "begun.json"  # in a partial folder: what it was begun as
 CHECKPOINTS = "stage-*.safetensors"
 UNSEEN = -1  # in place of a stamp: nobody has looked
+PARTIAL, OLD, CORRUPT, REMOVED = ".partial", ".old", ".corrupt", ".removed"  # ends of hidden folders beside a run
+FAILED = ".failed"  # of a file there
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,22 @@ def sealed(folder: Path) -> bool:
 
 def old_folder(folder: Path) -> Path:
     """Where a finished run is for the moment in which its successor takes its place."""
-    return folder.with_name(f".{folder.name}.old")
+    return folder.with_name(f".{folder.name}{OLD}")
 
 
 def partial_folder(folder: Path) -> Path:
     """Where a run is built before it is ``folder``: of what several workers have left, the last one's."""
-    found = [(_number(path), path) for path in folder.parent.glob(f"{glob.escape(partial_name(folder))}*")]
+    found = [(_number(path), path) for path in _partial_folders(folder)]
     return max(found, default=(0, folder.with_name(partial_name(folder))))[1]
+
+
+def _partial_folders(folder: Path) -> list[Path]:
+    return list(folder.parent.glob(f"{glob.escape(partial_name(folder))}*"))
 
 
 def partial_name(folder: Path) -> str:
     """What the names of all its partial folders begin with."""
-    return f".{folder.name}.partial"
+    return f".{folder.name}{PARTIAL}"
 
 
 def _number(partial: Path) -> int:
@@ -106,7 +112,7 @@ class Failure:
 
 
 def failure_file(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.failed")
+    return folder.with_name(f".{folder.name}{FAILED}")
 
 
 def note_failure(folder: Path, reason: str) -> None:
@@ -203,7 +209,7 @@ def _taken_over(folder: Path, lease: leases.Lease) -> Path:
 
 def _remove_partial(folder: Path) -> None:
     """Everything that any worker has left of an unfinished run."""
-    for path in folder.parent.glob(f"{glob.escape(partial_name(folder))}*"):
+    for path in _partial_folders(folder):
         files.remove(path)
 
 
@@ -277,11 +283,27 @@ def _tidy(folder: Path) -> None:
 
 def set_aside(folder: Path) -> Path:
     """Move a finished run that is corrupt out of the way; where it is now. It is neither read nor resumed there."""
-    aside = folder.with_name(f".{folder.name}.corrupt")
+    aside = folder.with_name(f".{folder.name}{CORRUPT}")
     with _held(folder), writable(folder):
         files.remove(aside)
         files.rename(folder, aside)
     return aside
+
+
+def remove(folder: Path, finished_too: bool) -> None:
+    """Remove the unfinished work on a run, and the finished run itself where ``finished_too``. BusyError where another
+    process is at it. First of all they are renamed, so that a kill on the way leaves no half of a run.
+    """
+    gone = folder.with_name(f".{folder.name}{REMOVED}")
+    with _held(folder), writable(folder):
+        failure_file(folder).unlink(missing_ok=True)
+        for path in (*_partial_folders(folder), *((old_folder(folder), folder) if finished_too else ())):
+            files.remove(gone)
+            if path.is_symlink():
+                files.remove(path)
+            elif path.exists():
+                files.rename(path, gone)
+        files.remove(gone)
 
 
 def temporary(partial: Path) -> frozenset[str]:
@@ -317,13 +339,18 @@ def readable(runs: Path) -> list[Path]:
         if not hidden:
             found[folder] = path
         elif hidden == [folder.name] and (home := _left_of(folder)) and not finished(home):
-            found.setdefault(home, path) if folder.suffix == ".old" else found.update({home: path})
+            found.setdefault(home, path) if folder.suffix == OLD else found.update({home: path})
     return [found[folder] for folder in sorted(found)]
+
+
+def home_of(folder: Path) -> Path:
+    """Where the run of a hidden folder belongs; any other folder is itself."""
+    return folder.with_name(folder.name[1:].rpartition(".")[0]) if folder.name.startswith(".") else folder
 
 
 def _left_of(folder: Path) -> Path | None:
     """Where the run belongs that a kill between two renamings left in this folder; None for any other folder."""
-    home = folder.with_name(folder.name[1:].rpartition(".")[0])
+    home = home_of(folder)
     whole = (folder == old_folder(home) and finished(folder)) or (folder == partial_folder(home) and sealed(folder))
     return home if whole else None
 

@@ -102,6 +102,6 @@ def refuse(failed: Sequence[str], total: int) -> None:
         raise BenchError(f"{len(failed)} of {total} failed, {stored}: {'; '.join(failed)}")
 
 
-def alone(work: Sequence[Work]) -> list[Path]:
+def in_step(work: Sequence[Work]) -> list[Path]:
     """The folders of all runs, done by one of several ranks, which go in step: no run waits, a failure ends all."""
     return [path for piece in work for path in piece.do()]

@@ -30,7 +30,7 @@ from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.results import store
 from bench.runs.attribution import attribute_errors
-from bench.runs.many import Work, alone, bring_to_end
+from bench.runs.many import Work, bring_to_end, in_step
 from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
 from bench.runs.request import Request
@@ -113,7 +113,7 @@ def carry_out(prepared: Prepared, display: Display) -> list[Path]:
         for group in prepared.groups
     ]
     if accelerator.num_processes > 1:
-        return alone(work)
+        return in_step(work)
     return bring_to_end(work, display.say, prepared.keep_going)
 
 

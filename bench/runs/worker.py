@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.children import end_with_parent
 from bench.console import say, write_anyhow
-from bench.errors import BenchError
+from bench.errors import BenchError, in_one_line
 from bench.runs.matrix import Plan, execute
 
 PATHS = ("results", "data_dir")
@@ -39,8 +39,8 @@ def main() -> None:
     sys.argv[1:] = sys.argv[2:]  # what the results say that repeats them
     try:
         execute(plan)
-    except BenchError as error:
-        say(f"bench: {error}")
+    except (BenchError, OSError) as error:
+        say(f"bench: {in_one_line(error)}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
