@@ -82,7 +82,7 @@ def test_what_another_worker_has_failed_at_is_not_tried(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"^1 of 2 failed, the others are stored: b \(it was so\)$"):
         bring_to_end(jobs, log.append, keep_going=True)
     assert lines(log) == ["a", "b: failed: it was so"]
-    with pytest.raises(BenchError, match="^it was so$"):
+    with pytest.raises(BenchError, match=r"^it was so$"):
         bring_to_end(jobs, log.append, keep_going=False)
 
 

@@ -28,6 +28,7 @@ RunFolders = Callable[[Path], list[Path]]
 Substance = Callable[[Path], dict[str, Any]]
 
 LONG = ["--set=epochs=40", "--set=patience=99", "--set=validate_every=1", "--save-every=0"]
+ENDLESS = ["--set=epochs=40000", "--set=patience=40000"]
 SILENT = "import sys; from bench.results import leases; leases.BEAT, leases.SILENCE = 0.2, 1.5; from bench import cli; "
 
 
@@ -171,7 +172,7 @@ def test_jobs_do_runs_at_once_and_start_a_killed_worker_again(
 def test_ctrl_c_ends_all_workers_and_keeps_what_they_have_done(
     quick: list[str], started: dict[str, str], bench: Bench, tmp_path: Path
 ) -> None:
-    process = start(started, *words(quick, tmp_path, *LONG, "--set=epochs=4000", "--seed=0,1", "--jobs=2"))
+    process = start(started, *words(quick, tmp_path, *LONG, *ENDLESS, "--seed=0,1", "--jobs=2"))
     wait(lambda: len(list(tmp_path.rglob("stage-0-*.safetensors"))) == 2)
     under_way = workers(process)
     (one, other) = unfinished(tmp_path)
@@ -188,7 +189,7 @@ def test_ctrl_c_ends_all_workers_and_keeps_what_they_have_done(
 
 
 def test_workers_end_when_the_command_is_killed(quick: list[str], started: dict[str, str], tmp_path: Path) -> None:
-    process = start(started, *words(quick, tmp_path, *LONG, "--set=epochs=4000", "--seed=0,1", "--jobs=2"))
+    process = start(started, *words(quick, tmp_path, *LONG, *ENDLESS, "--seed=0,1", "--jobs=2"))
     wait(lambda: len(list(tmp_path.rglob("stage-0-*.safetensors"))) == 2)
     under_way = workers(process)
     process.kill()
@@ -266,10 +267,10 @@ def test_runs_that_were_made_since_the_command_began_are_not_forced_again(
 
 
 def test_a_plan_reaches_another_process_as_it_is() -> None:
-    plan = Plan(["textual"], [], ["toys"], [0, 1], None, ["epochs=3"], Path("there"), None, True, keep_going=False)
+    plan = Plan(["textual"], [], ["toys"], [0, 1], None, ["epochs=3"], Path("there"), None, True, zero_shot=["yelp"])
     assert from_json(as_json(plan)) == plan
     assert from_json(as_json(plan)).began == plan.began
-    assert from_json(as_json(Plan(["a"], [], ["b"], data_dir=Path("c")))).data_dir == Path("c")
+    assert from_json(as_json(Plan(["a"], [], ["b"], data_dir=Path("c"), keep_going=False))).data_dir == Path("c")
 
 
 def test_workers_take_gpus_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +287,7 @@ def test_workers_take_gpus_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_lease_shows_how_far_its_holder_is(quick: list[str], started: dict[str, str], tmp_path: Path) -> None:
-    process = start(started, *words(quick, tmp_path, *LONG, "--set=epochs=4000"))
+    process = start(started, *words(quick, tmp_path, *LONG, *ENDLESS))
     wait(lambda: any(re.search(r"train: \d+ of \d", run.note) for run in unfinished(tmp_path)))
     (run,) = unfinished(tmp_path)
     assert run.note.startswith(
