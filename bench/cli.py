@@ -28,8 +28,8 @@ app.add_typer(data, name="data")
 data.command("get", epilog=data_get.GET_EPILOG)(data_get.get)
 data.command("ls", epilog=data_get.LS_EPILOG)(data_get.ls)
 data.command("import", epilog=data_import.EXAMPLES)(data_import.import_)
-data.command("audit", epilog=data_audit.EPILOG)(data_audit.audit)
 data.command("info", epilog=data_info.EPILOG)(data_info.info)
+data.command("audit", epilog=data_audit.EPILOG)(data_audit.audit)
 ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")
 ids.command("show", epilog=ids_commands.SHOW_EPILOG)(ids_commands.show)
@@ -89,17 +89,27 @@ def run(
         typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained."),
     ] = None,
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    preset: Annotated[str | None, typer.Option(help="smoke, cpu or standard; see `bench ls`.")] = None,
+    preset: Annotated[str | None, typer.Option(help="smoke, cpu, overnight or standard; see `bench ls`.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="leave-one-out or global-temporal; short for --set split=…")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Train for so much processor time (30m) or FLOPs (2e15); 30m@4210 is 30m that were 4,210 steps."
+        ),
+    ] = None,
     decoder: Annotated[str | None, typer.Option(help="beam, certified or exact; short for --set decoder=…")] = None,
     recipe: Annotated[
         str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
     ] = "",
-    tune: Annotated[int, typer.Option(min=0, help="Trials of a random search for a baseline's settings.")] = 0,
+    tune: Annotated[int, typer.Option(min=0, help="Trials of a search for the settings of whatever trains.")] = 0,
+    tuned: Annotated[
+        str, typer.Option(help="Runs of earlier searches, comma-separated: train with the settings that they found.")
+    ] = "",
+    tune_size: Annotated[bool, typer.Option("--tune-size", help="With --tune: search sizes as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
     jobs: Annotated[
         int,
@@ -130,7 +140,8 @@ def run(
     """
     from bench.runs.matrix import Plan, execute, resolve
 
-    short = {"split": split, "decoder": decoder}
+    allowed, converted = lists.budget(budget)
+    short = {"split": split, "decoder": decoder, "budget": allowed}
     overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
     lists.refuse_twice([line for line in overrides if line.partition("=")[0] in short])
     plan = Plan(
@@ -144,9 +155,12 @@ def run(
         data_dir=data_dir,
         force=force,
         tune=tune,
+        tuned=lists.named("--tuned", tuned or None),
+        tune_size=tune_size,
         zero_shot=lists.named("--zero-shot", zero_shot),
         recipe=recipe,
         keep_going=keep_going,
+        converted=converted,
         jobs=jobs,
         threads=threads,
         save_every=save_every,

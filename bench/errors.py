@@ -7,6 +7,8 @@ what was got and what is possible; `bench --debug` shows the traceback behind it
 from __future__ import annotations
 
 import difflib
+import re
+import textwrap
 from collections.abc import Iterable
 
 
@@ -36,6 +38,24 @@ def in_one_line(error: BenchError | OSError) -> str:
 def said(error: BaseException) -> str:
     """Any exception in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+
+
+class DivergedError(BenchError):
+    """The loss of a training is no number any more: a fault of its settings, and of nothing else."""
+
+
+def shortened(text: str, most: int = 240) -> str:
+    """The first sentences of a text, whole: as many as fit, one at least, which loses its end only where it is longer
+    than ``most`` by itself, at a word and with a mark.
+    """
+    first, *others = re.split(r"(?<=[.!?]) ", " ".join(text.split()))
+    if len(first) > most:
+        return textwrap.shorten(first, most, placeholder=" …")
+    for sentence in others:
+        if len(first) + len(sentence) >= most:
+            break
+        first = f"{first} {sentence}"
+    return first.removesuffix(".")
 
 
 def unknown(kind: str, asked: str, known: Iterable[str]) -> BenchError:

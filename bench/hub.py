@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.errors import BenchError, said, shortened
 
 
 def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
@@ -25,7 +24,6 @@ def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(wanted)))
     except Exception as error:  # the hub client raises from a dozen families, all meaning 'not available'
-        cause = textwrap.shorten(str(error), 160, placeholder=" …")
         raise BenchError(
-            f"{what} '{asked}' is not available from the Hugging Face hub ({type(error).__name__}: {cause}); {hint}"
+            f"{what} '{asked}' is not available from the Hugging Face hub ({shortened(said(error))}); {hint}"
         ) from error

@@ -58,6 +58,16 @@ def seeds(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
+def budget(text: str | None) -> tuple[str | None, int]:
+    """What may be spent, and behind an @ the steps that it was converted to before, else 0. BenchError where these are
+    no steps.
+    """
+    allowed, at, steps = (text or "").partition("@")
+    if at and not (steps.isdecimal() and int(steps)):
+        raise BenchError(f"--budget takes an amount such as 30m, or with its steps 30m@4210; got '{text}'")
+    return allowed or None, int(steps or 0)
+
+
 def refuse_twice(overrides: Sequence[str]) -> None:
     """BenchError where one line is given two values, by ``--set`` or by an option that is short for it."""
     given: dict[str, str] = {}

@@ -56,7 +56,10 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
             "--baseline pop --dataset toy",
             "unknown data set 'toy'; did you mean 'toys'? known: beauty, industrial-scientific, ",
         ),
-        ("--baseline pop --preset smok", "unknown preset 'smok'; did you mean 'smoke'? known: cpu, smoke, standard"),
+        (
+            "--baseline pop --preset smok",
+            "unknown preset 'smok'; did you mean 'smoke'? known: cpu, overnight, smoke, standard",
+        ),
         ("--baseline pop --set epoch=3", "unknown setting 'epoch'; did you mean 'epochs'? known: backbone, "),
         (
             "--id-scheme textual --set textual.word=3",

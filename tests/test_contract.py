@@ -11,7 +11,19 @@ from typing import Any
 
 import pytest
 
-from bench.contract import CUTOFFS, PRESETS, Contract, contract_for, default_preset, digest, setting_names
+from bench.contract import (
+    BUDGETS,
+    CUTOFFS,
+    EPOCH_OF_TOYS,
+    PRESETS,
+    Amount,
+    Contract,
+    amount,
+    contract_for,
+    default_preset,
+    digest,
+    setting_names,
+)
 from bench.errors import BenchError
 from bench.protocol import PROTOCOL
 
@@ -28,7 +40,10 @@ def other(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Contract)])
 def test_every_line_of_a_contract_counts(name: str) -> None:
-    changed = replace(Contract(), **{name: other(getattr(Contract(), name))})
+    said = {name: other(getattr(Contract(), name))}
+    if name in BUDGETS:  # one of them is said
+        said = {"epochs": 0, name: {"budget": "30m"}.get(name, 7)}
+    changed = replace(Contract(), **said)
     assert changed.id != Contract().id
     assert Contract().id == Contract().id == digest(Contract().lines)
     assert changed.lines[name] == getattr(changed, name)
@@ -107,11 +122,43 @@ def test_the_exact_decoder_needs_no_beam() -> None:
 
 
 def test_unknown_names_come_with_a_suggestion() -> None:
-    with pytest.raises(BenchError, match=r"unknown preset 'smok'; did you mean 'smoke'\? known: cpu, smoke, standard"):
+    with pytest.raises(
+        BenchError, match=r"unknown preset 'smok'; did you mean 'smoke'\? known: cpu, overnight, smoke, standard"
+    ):
         contract_for("smok", {})
     with pytest.raises(BenchError, match=r"unknown setting 'epoch'; did you mean 'epochs'\?"):
         contract_for("smoke", {"epoch": "2"})
     assert math.isclose(contract_for("smoke", {"dropout": "0.25"}).dropout, 0.25)
+
+
+def test_the_cpu_preset_has_one_number_of_target_examples_for_all() -> None:
+    found = contract_for("cpu", {})
+    assert (found.target_examples, found.epochs) == (8 * EPOCH_OF_TOYS, 0)
+    assert contract_for("overnight", {}).target_examples > 4 * found.target_examples
+    assert contract_for("overnight", {}).backbone == "tiger"
+
+
+def test_a_budget_takes_the_place_of_another_one() -> None:
+    found = contract_for("cpu", {"epochs": "3"})
+    assert (found.epochs, found.target_examples, found.budget) == (3, 0, "")
+    found = contract_for("cpu", {"budget": "2e15"})
+    assert (found.epochs, found.target_examples, found.budget) == (0, 0, "2e15")
+    assert contract_for("smoke", {"target_examples": "9"}).epochs == 0
+    assert contract_for("cpu", {"max_steps": "9"}).target_examples == 8 * EPOCH_OF_TOYS
+    with pytest.raises(BenchError, match="the budget is one of epochs, target_examples, budget; got epochs and budget"):
+        contract_for("cpu", {"budget": "30m", "epochs": "3"})
+
+
+def test_a_budget_is_time_or_operations() -> None:
+    assert amount("90s") == Amount(90, "seconds")
+    assert amount("30m") == Amount(1800, "seconds")
+    assert amount("1.5h") == Amount(5400, "seconds")
+    assert amount("2e15") == Amount(2e15, "FLOPs")
+    for wrong in ("fast", "0m", "-3", "m", "inf", "nan", "2e15 FLOPs"):
+        with pytest.raises(
+            BenchError, match="a budget is processor time such as 90s, 30m or 2h, or FLOPs such as 2e15; "
+        ):
+            amount(wrong)
 
 
 def test_names_and_defaults() -> None:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
-from bench.evaluation.baseline import TrainingContext
+from bench.evaluation.baseline import TrainedBaseline, TrainingContext
 from recbole_baselines import files, models
 from recbole_baselines.base import RecBoleBaseline
 
@@ -33,7 +33,8 @@ class GRU4Rec(RecBoleBaseline):
 
     name, model, Settings = "gru4rec", "GRU4Rec", models.Recurrent
     ranges = models.RANGES["GRU4Rec"]
-    presets = models.presets(name)
+    follows = models.lines("dropout_prob")
+    searched = models.searched(name)
 
 
 class Caser(RecBoleBaseline):
@@ -41,7 +42,8 @@ class Caser(RecBoleBaseline):
 
     name, model, Settings = "caser", "Caser", models.Convolutional
     ranges = models.RANGES["Caser"]
-    presets = models.presets(name)
+    follows = models.lines("dropout_prob")
+    searched = models.searched(name)
 
 
 class HGN(RecBoleBaseline):
@@ -49,7 +51,8 @@ class HGN(RecBoleBaseline):
 
     name, model, Settings = "hgn", "HGN", models.Gating
     ranges = models.RANGES["HGN"]
-    presets = models.presets(name)
+    follows = models.lines()
+    searched = models.searched(name)
 
 
 class SASRec(RecBoleBaseline):
@@ -57,14 +60,15 @@ class SASRec(RecBoleBaseline):
 
     name, model, Settings = "sasrec/ce", "SASRec", models.Transformer
     ranges = models.RANGES["SASRec"]
-    presets = models.presets(name)
+    follows = models.lines(*models.DROPOUT)
+    searched = models.searched(name)
 
 
 class SASRecBPR(SASRec):
     """The same network, trained to tell the target from one random item: the weaker SASRec of many published tables."""
 
     name = "sasrec/bpr"
-    presets = models.presets(name)
+    searched = models.searched(name)
     fixed: ClassVar[dict[str, Any]] = {
         "loss_type": "BPR",
         "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False},
@@ -76,13 +80,14 @@ class BERT4Rec(RecBoleBaseline):
 
     name, model, Settings = "bert4rec", "BERT4Rec", models.Cloze
     ranges = models.RANGES["BERT4Rec"]
-    presets = models.presets(name)
+    follows = models.lines(*models.DROPOUT)
+    searched = models.searched(name)
 
     def rows(self, train: TrainView, context: TrainingContext) -> files.Rows:
-        return files.with_targets(train, context.max_history, self.settings.examples)
+        return files.with_targets(train, context.contract.max_history)
 
     def width(self, context: TrainingContext) -> int:
-        width = context.max_history + 1  # the mask stands behind the history
+        width = context.contract.max_history + 1  # the mask stands behind the history
         if int(self.settings.mask_ratio * width) < 1:
             raise BenchError(
                 f"mask_ratio={self.settings.mask_ratio} of {width} positions masks none: nothing to learn for "
@@ -107,7 +112,8 @@ class FDSA(_WithAttributes):
 
     name, model, Settings = "fdsa", "FDSA", models.WithAttributes
     ranges = models.RANGES["FDSA"]
-    presets = models.presets(name)
+    follows = models.lines(*models.DROPOUT)
+    searched = models.searched(name)
     fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "selected_features": ["attributes"]}
 
 
@@ -116,14 +122,16 @@ class S3Rec(_WithAttributes):
 
     name, model, Settings = "s3rec", "S3Rec", models.PreTrained
     ranges = models.RANGES["S3Rec"]
+    follows = models.lines(*models.DROPOUT)
     fixed: ClassVar[dict[str, Any]] = {**RecBoleBaseline.fixed, "item_attribute": "attributes"}
-    presets = models.presets(name, smoke={"pretrain_epochs": "1"}, cpu={"pretrain_epochs": "2"})
+    searched = models.searched(name)
 
 
 class _Counting(RecBoleBaseline):
     """A model that counts interactions once and knows no order."""
 
     probe = True
+    binds = TrainedBaseline.binds
 
     def rows(self, train: TrainView, context: TrainingContext) -> files.Rows:
         return files.interactions(train)
@@ -134,7 +142,7 @@ class ItemKNN(_Counting):
 
     name, model, Settings = "itemknn", "ItemKNN", models.Neighbors
     ranges = models.RANGES["ItemKNN"]
-    presets = models.presets(name, trained=False)
+    searched = models.searched(name)
 
 
 class Popularity(_Counting):

@@ -11,15 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.contract import Contract
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.errors import BenchError, unknown
-from bench.evaluation.baseline import Facts, TrainedBaseline, TrainingContext
+from bench.evaluation.baseline import BUDGET, Facts, TrainedBaseline, TrainingContext
 from bench.training.cost import Stopwatch
+from bench.training.search import draws
 from bench.versions import installed
 from recbole_baselines import files, models
+from recbole_baselines.plan import plan
 from recbole_baselines.process import RecBole
-from recbole_baselines.tuning import draws, summary
+from recbole_baselines.tuning import summary
 
 NEEDED = ("recbole", "colorama", "colorlog", "yaml", "tensorboard", "texttable", "tqdm")
 # RecBole's own metadata asks for a Ray that has no wheel for Python 3.12 and above.
@@ -47,6 +50,8 @@ class RecBoleBaseline(TrainedBaseline):
     """A model of RecBole: ``model`` is its class there, ``fixed`` what its configuration holds beside the settings."""
 
     model: ClassVar[str]
+    sizes: ClassVar[tuple[str, ...]] = models.SIZES
+    binds: ClassVar[tuple[str, ...]] = (*TrainedBaseline.binds, *BUDGET)
     fixed: ClassVar[dict[str, Any]] = {"loss_type": "CE", "train_neg_sample_args": None}
 
     def __init__(self, settings: Any = None) -> None:
@@ -81,54 +86,65 @@ class RecBoleBaseline(TrainedBaseline):
 
     def fit(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
         watch = Stopwatch()
-        self.write(train, validation, context)
+        rows = self.write(train, validation, context)
         self.writing = watch.seconds
-        self.process = RecBole(self.name, self.job(train, context), context.folder, context.log)
+        self.process = RecBole(self.name, self.job(train, context, rows[0]), context.folder, context.log)
         self.found = self.process.trained(context.progress)
         if "search" in self.found:
-            context.say(summary(self.found["search"], context.selection))
+            context.say(summary(self.found["search"], context.contract.selection))
 
-    def write(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
-        """What RecBole reads, in ``context.folder``."""
-        folder = context.folder / "data" / files.NAME
-        files.write(folder, self.rows(train, context), validation)
-        if context.exclude_history:
+    def write(self, train: TrainView, validation: Targets, context: TrainingContext) -> files.Rows:
+        """What RecBole reads, in ``context.folder``: the users, histories and items of the training file."""
+        folder, rows = context.folder / "data" / files.NAME, self.rows(train, context)
+        files.write(folder, rows, validation)
+        if context.contract.exclude_history:
             files.write_seen(folder, validation)
         files.write_catalogue(folder, len(train.sequences), len(train.items), self.attributes(train.items))
+        return rows
 
     def rows(self, train: TrainView, context: TrainingContext) -> files.Rows:
         """The users, histories and items of the training file."""
-        return files.prefixes(train, context.max_history, self.settings.examples)
+        return files.prefixes(train, context.contract.max_history)
 
     def attributes(self, items: ItemTable) -> list[list[int]] | None:
         return None
 
     def width(self, context: TrainingContext) -> int:
         """Places that the model has for a history."""
-        return context.max_history
+        return context.contract.max_history
 
-    def job(self, train: TrainView, context: TrainingContext) -> dict[str, Any]:
-        """What ``job.json`` says."""
+    def job(self, train: TrainView, context: TrainingContext, users: NDArray[np.int64]) -> dict[str, Any]:
+        """What ``job.json`` says, where the training file has rows of these users."""
         settings = asdict(self.settings)
         searched = {name: choices for name, choices in self.ranges.items() if name not in self.fixed_settings}
         present = {name: settings[name] for name in searched}
+        trials = settings.get("tune", 0)
         own = {name: value for name, value in settings.items() if name not in models.OURS}
         return {
             "model": self.model,
             "seed": train.seed,
             "threads": torch.get_num_threads(),
-            "selection": context.selection,
-            "exclude_history": context.exclude_history,
+            "selection": context.contract.selection,
+            "exclude_history": context.contract.exclude_history,
+            "plan": self.plan(context, users),
             "folder": str(context.folder),
-            "trials": draws(searched, present, settings.get("tune", 0), train.seed),
+            "trials": draws(searched, present, trials, train.seed) if trials else [],
             "config": {**COMMON, **self.fixed, **own, **self.view(train, context)},
         }
+
+    def plan(self, context: TrainingContext, users: NDArray[np.int64]) -> dict[str, Any] | None:
+        """How long it trains, and how; None where the contract's budget does not bind it, since it only counts."""
+        if "epochs" not in self.binds:
+            return None
+        fraction = getattr(self.settings, "pretrain_fraction", 0.0)
+        return plan(context.contract, users, context.converted, fraction).plain
 
     def view(self, train: TrainView, context: TrainingContext) -> dict[str, Any]:
         """The lines of RecBole's configuration that depend on the run."""
         return {
             "seed": train.seed,
             "MAX_ITEM_LIST_LENGTH": self.width(context),
+            **(_trained(context.contract) if "epochs" in self.binds else {}),
             # RecBole sets CUDA_VISIBLE_DEVICES from this, whatever it was.
             "gpu_id": os.environ.get("CUDA_VISIBLE_DEVICES", "0"),
         }
@@ -148,10 +164,30 @@ class RecBoleBaseline(TrainedBaseline):
             processor_seconds=found.pop("processor_seconds"),
             preparation_seconds=self.writing + found.pop("importing_seconds") + found.pop("loading_seconds"),
             peak_memory_mb=round(self.process.peak_mb(), 1),
+            **self._counted(found),
             training=found,
         )
+
+    def _counted(self, found: dict[str, Any]) -> dict[str, float | None]:
+        """Of ``found``, which loses them, what is counted in steps; what only counts takes none."""
+        looks, steps = found.pop("looks"), found.pop("all_steps", found["steps"])
+        examples, flops = found.pop("target_examples"), found.pop("training_flops")
+        if "epochs" not in self.binds:
+            return {"looks": looks}
+        return {"looks": looks, "steps": steps, "target_examples": examples, "training_flops": flops or None}
 
     def close(self) -> None:
         if self.process:
             self.process.end()
         self.process = None
+
+
+def _trained(contract: Contract) -> dict[str, Any]:
+    """What the contract says of training, in RecBole's words. Adam without weight decay is AdamW without it."""
+    return {
+        "train_batch_size": contract.batch_size,
+        "learner": contract.optimizer,
+        "clip_grad_norm": {"max_norm": contract.clip_norm} if contract.clip_norm else None,
+        "stopping_step": contract.patience - 1,  # validations without a better one that training outlives
+        "eval_step": 1,
+    }

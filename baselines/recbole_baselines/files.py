@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bench.data.dataset import ItemIndices, ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.errors import BenchError
-from bench.training.examples import Examples, one_of_each, sliding_windows
+from bench.training.examples import Examples, sliding_windows
 from recbole_baselines.models import ATTRIBUTE_COLUMNS
 
 NAME, SEEN = "split", "seen.npz"
@@ -61,19 +61,17 @@ def write_catalogue(folder: Path, users: int, items: int, attributes: Sequence[S
     _write(folder / f"{NAME}.item", "item_id:token\tattributes:token_seq", lines)
 
 
-def prefixes(train: TrainView, max_history: int, examples: str) -> Rows:
-    """Every training prefix and the item after it, as identifier schemes train on them; or one of each user."""
+def prefixes(train: TrainView, max_history: int) -> Rows:
+    """Every training prefix and the item after it, as identifier schemes train on them."""
     windows = sliding_windows(train.sequences, max_history)
     if not len(windows):
         raise BenchError("no training example: every training sequence has fewer than two items")
-    if examples == "one":
-        windows = one_of_each(windows, train.seed, 0)
     return _users(windows), windows.histories(), windows.items()
 
 
-def with_targets(train: TrainView, max_history: int, examples: str) -> Rows:
+def with_targets(train: TrainView, max_history: int) -> Rows:
     """Prefixes that hold the item after them as well: a model that fills gaps would never learn it otherwise."""
-    users, histories, items = prefixes(train, max_history, examples)
+    users, histories, items = prefixes(train, max_history)
     ends = histories.offsets[1:]
     values = np.insert(histories.values, ends, items)
     return users, Sequences(values, histories.offsets + np.arange(len(histories) + 1)), items

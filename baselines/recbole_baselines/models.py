@@ -1,10 +1,9 @@
 """Which models of RecBole compete, with which settings, and over which ranges those are searched.
 
-Facts and their sources. Defaults: RecBole 1.2.1's own (``properties/model/*.yaml``), with the training of its benchmark
-of sequential models on Amazon data (``asset/hyper_tuning_configs/sequential/amazon-books_seq.md`` in its repository:
-embeddings of 64, NDCG@10 under leave-one-out, at most 500 epochs in batches of 1,024). Ranges: "Tuning Hyper
-Parameters" of each model's page in RecBole's documentation. S3Rec's has none but for the length of pre-training: it has
-SASRec's ranges. What the presets change is ours, in ``PRESETS``.
+Facts and their sources. Defaults: RecBole 1.2.1's own (``properties/model/*.yaml``); how long, in which batches and by
+which schedule a model is trained is the contract's, as for identifier schemes. Ranges: those of
+``bench.training.search`` for what all that is trained shares, the rest from "Tuning Hyper Parameters" of each model's
+page in RecBole's documentation. S3Rec's has none but for the length of pre-training: it has SASRec's ranges.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.errors import BenchError
+from bench.evaluation.baseline import Found
+from bench.training.search import DROPOUTS, LEARNING_RATES, WEIGHT_DECAYS
 
 Ranges = dict[str, tuple[Any, ...]]
-
-LEAST = {"tune": 0, "stopping_step": 0, "epochs": 1, "train_batch_size": 1, "eval_step": 1, "pretrain_epochs": 1}
-LEARNING_RATES = (0.01, 0.005, 0.001, 0.0005, 0.0001)
 
 
 @dataclass(frozen=True)
@@ -28,22 +26,16 @@ class Searched:
     fixed: tuple[str, ...] = ()  # what the search leaves as it is; everything given with --set is
 
     def __post_init__(self) -> None:
-        for name, lowest in LEAST.items():
-            if getattr(self, name, lowest) < lowest:
-                raise BenchError(f"setting '{name}' must be {lowest} or more; got {getattr(self, name)}")
+        if self.tune < 0:
+            raise BenchError(f"setting 'tune' must be 0 or more; got {self.tune}")
 
 
 @dataclass(frozen=True)
 class Training(Searched):
-    """Settings of every model that is trained in epochs; RecBole gets all but those of ``OURS`` as they are."""
+    """Settings of every model that is trained in steps; RecBole gets all but those of ``OURS`` as they are."""
 
-    epochs: int = 500
-    train_batch_size: int = 1024
     learning_rate: float = 0.001
     weight_decay: float = 0.0
-    stopping_step: int = 10  # validations without a better one that training outlives; one more ends it
-    eval_step: int = 1  # epochs between validations
-    examples: Literal["all", "one"] = "all"  # every training prefix, or one random of each user, the same in all epochs
 
 
 @dataclass(frozen=True)
@@ -94,8 +86,13 @@ class WithAttributes(Transformer):
 
 @dataclass(frozen=True)
 class PreTrained(WithAttributes):
-    pretrain_epochs: int = 100
+    pretrain_fraction: float = 0.25  # of the budget; RecBole itself pre-trains beside it, for as long again
     mask_ratio: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.pretrain_fraction < 1:
+            raise BenchError(f"setting 'pretrain_fraction' must be above 0 and below 1; got {self.pretrain_fraction}")
 
 
 @dataclass(frozen=True)
@@ -110,50 +107,36 @@ class Counting:
 
 
 ATTRIBUTE_COLUMNS = ("categories", "category", "genres", "class")
-OURS = ("examples", "tune", "fixed", "attributes")  # settings that RecBole does not know
+OURS = ("tune", "fixed", "attributes", "pretrain_fraction")  # settings that RecBole does not know
 
+DROPOUT = ("hidden_dropout_prob", "attn_dropout_prob")
+
+_TRAINED: Ranges = {"learning_rate": LEARNING_RATES, "weight_decay": WEIGHT_DECAYS}
 _ATTENTION: Ranges = {
-    "learning_rate": LEARNING_RATES,
-    "hidden_dropout_prob": (0.2, 0.5),
-    "attn_dropout_prob": (0.2, 0.5),
+    **_TRAINED,
+    **dict.fromkeys(DROPOUT, DROPOUTS),
     "n_heads": (1, 2),
     "n_layers": (1, 2, 3),
 }
 
 RANGES: dict[str, Ranges] = {
-    "GRU4Rec": {
-        "learning_rate": LEARNING_RATES,
-        "dropout_prob": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
-        "num_layers": (1, 2, 3),
-    },
-    "Caser": {
-        "learning_rate": LEARNING_RATES,
-        "reg_weight": (0.0, 1e-4, 1e-5),
-        "dropout_prob": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
-    },
-    "HGN": {
-        "learning_rate": (0.01, 0.001),
-        "pooling_type": ("average", "max"),
-        "reg_weight": ((0.0, 0.0), (0.001, 0.00001)),
-    },
+    "GRU4Rec": {**_TRAINED, "dropout_prob": DROPOUTS, "num_layers": (1, 2, 3)},
+    "Caser": {**_TRAINED, "dropout_prob": DROPOUTS, "reg_weight": (0.0, 1e-4, 1e-5)},
+    "HGN": {**_TRAINED, "pooling_type": ("average", "max"), "reg_weight": ((0.0, 0.0), (0.001, 0.00001))},
     "SASRec": _ATTENTION,
     "BERT4Rec": {**_ATTENTION, "n_layers": (1, 2)},
     "FDSA": _ATTENTION,
-    "S3Rec": _ATTENTION,  # of both its stages; every trial pre-trains as long as is set
+    "S3Rec": _ATTENTION,  # of both its stages
     "ItemKNN": {"k": (10, 50, 100, 200, 250, 300, 400, 500, 1000, 1500, 2000, 2500), "shrink": (0.0, 1.0)},
 }
-
-# An epoch on Toys takes one core a minute or two for SASRec, 20 s for HGN, 160 s for BERT4Rec and five minutes for the
-# pre-training of S3Rec, whatever the batch; smaller batches learn more in it. Under cpu identifier schemes have as many
-# epochs.
-PRESETS = {
-    "smoke": {"epochs": "2", "train_batch_size": "256", "examples": "one"},
-    "cpu": {"epochs": "8", "train_batch_size": "256", "stopping_step": "3"},
-}
+SIZES = ("n_heads", "n_layers", "num_layers")  # of these, what --tune searches only where that is asked for
 
 # What searches chose on the validation users of MovieLens-100k, with as many trials and epochs for each baseline: five
 # trials under smoke, four under cpu, of the learning rate alone but for HGN and ItemKNN. Who is not named keeps what it
-# has. results/recbole-tuning has every trial. The rest is RecBole's own.
+# has. results/recbole-tuning has every trial. They were made without warm-up and decay, in batches of 256, and are used
+# on MovieLens-100k alone: a search on one data set is no search on another.
+SEARCHED_ON = "ml-100k"
+TRIALS = {"smoke": 5, "cpu": 4}
 TUNED: dict[str, dict[str, dict[str, str]]] = {
     "smoke": {
         "bert4rec": {"learning_rate": "0.01"},
@@ -173,11 +156,14 @@ TUNED: dict[str, dict[str, dict[str, str]]] = {
 }
 
 
-def presets(name: str, trained: bool = True, **more: dict[str, str]) -> dict[str, dict[str, str]]:
-    """What the presets change of the settings of a baseline: what was tuned, of one that is ``trained`` its budget, and
-    ``more``, which is this baseline's alone.
-    """
+def searched(name: str) -> dict[str, Found]:
+    """What earlier searches have found for a baseline, by preset."""
     return {
-        preset: {**(shared if trained else {}), **TUNED[preset].get(name, {}), **more.get(preset, {})}
-        for preset, shared in PRESETS.items()
+        preset: Found(SEARCHED_ON, TRIALS[preset], chosen[name]) for preset, chosen in TUNED.items() if name in chosen
     }
+
+
+def lines(*dropout: str) -> dict[str, tuple[str, ...]]:
+    """The settings that lines of the contract become where ``--set`` gives them; ``dropout`` are a model's own."""
+    same: dict[str, tuple[str, ...]] = {name: (name,) for name in ("learning_rate", "weight_decay")}
+    return {**same, "dropout": dropout} if dropout else same

@@ -11,6 +11,7 @@ import torch
 from recbole.utils import init_seed
 
 from bench.files import atomic_write
+from recbole_baselines.plan import Batches
 from recbole_baselines.tuning import Progress, writing
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 BEST, LATEST, LATEST_PRETRAINED = "best.pth", "latest.pth", "latest-pretrained.pth"
 REPORT_EVERY = 0.5  # seconds
+KEPT = ("seconds", "validation_seconds", "processor_seconds", "target_examples", "looks")
+SPENT = (*KEPT, "steps", "training_flops")
 
 
 def save(content: dict[str, Any], path: Path) -> None:
@@ -33,18 +36,22 @@ def _is_plain(value: Any) -> bool:
 class Reporting:
     """To be mixed in before a trainer of RecBole. The working folder holds the best weights and the latest state.
 
-    It reports its steps behind those of ``before`` epochs that an earlier stage had, as a part of ``planned`` epochs.
+    It trains so many ``steps`` behind those of an earlier stage (``before``), as the plan of its ``owner`` says;
+    without a plan, one epoch of RecBole's own.
     """
 
-    def __init__(self, owner: Model, progress: Progress, before: int, planned: int) -> None:
+    def __init__(self, owner: Model, progress: Progress, before: int, steps: int) -> None:
         super().__init__(owner.config, owner.model)  # type: ignore[call-arg]
         self.owner, self.progress, self.told = owner, progress, 0.0
-        self.saved_model_file, self.before, self.planned = BEST, before, planned
+        self.plan, self.before, self.total = owner.plan, before, steps
+        self.saved_model_file = BEST
         self.pretraining = owner.config["train_stage"] == "pretrain"
         self.latest = LATEST_PRETRAINED if self.pretraining else LATEST
         self.curve: list[dict[str, float]] = []
-        self.step, self.steps, self.begin = 0, 1, owner.begin
+        self.step, self.target_examples, self.looks, self.begin = 0, 0, 0, owner.begin
         self.validation_seconds, self.processor_begin = 0.0, owner.processor_begin
+        if self.plan:
+            self.epochs = self.plan.epochs(steps)
 
     @property
     def seconds(self) -> float:
@@ -56,45 +63,83 @@ class Reporting:
         """The same, of all cores."""
         return time.process_time() - self.processor_begin
 
+    @property
+    def whole(self) -> int:
+        """Steps of all stages together."""
+        return self.plan.total if self.plan else self.total
+
+    @property
+    def epoch(self) -> int:
+        """How many were begun, those of an earlier stage as well."""
+        return self.plan.epochs(self.before) + self.plan.epochs(self.step) if self.plan else 1
+
+    @property
+    def steps(self) -> int:
+        """Done, before a stop as well."""
+        return int(self.curve[-1]["step"])
+
+    @property
+    def training_flops(self) -> float:
+        return (self.owner.flops or 0.0) * self.steps
+
+    def spent(self) -> dict[str, float]:
+        """What this stage has taken."""
+        return {name: getattr(self, name) for name in SPENT}
+
     def _train_epoch(self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False) -> Any:
         # Randomness of an epoch depends on nothing before it, so a resumed run repeats exactly.
         seed = int(np.random.SeedSequence([self.owner.job["seed"], epoch_idx]).generate_state(1)[0])
         init_seed(seed, True)
         train_data.generator.manual_seed(seed)
-        self.steps = len(train_data)
-        self.step = epoch_idx * self.steps
-
-        def counted(batch: Any) -> Any:
-            self.step += 1
-            if time.monotonic() - self.told > REPORT_EVERY:
-                self.told = time.monotonic()
-                self._tell({})
-            return self.owner.loss(batch)
-
-        losses = super()._train_epoch(train_data, epoch_idx, counted, False)  # type: ignore[misc]
-        self._note({"loss": float(np.sum(losses)) / self.steps})
+        batches = self._batches(train_data, epoch_idx)
+        losses = super()._train_epoch(batches, epoch_idx, self._counted, False)  # type: ignore[misc]
+        self._note({"loss": float(np.sum(losses)) / len(batches)})
         if self.pretraining and epoch_idx + 1 < self.pretrain_epochs:  # type: ignore[attr-defined]
             self.keep(epoch_idx, 0.0)  # the last is saved by RecBole, for what comes next
         return losses
+
+    def _batches(self, train_data: Any, epoch: int) -> Any:
+        """Those of an epoch that are within the budget. What is due at its end is settled on the way."""
+        if not self.plan:
+            self.total = len(train_data)
+            return train_data
+        self.step = epoch * self.plan.per_epoch
+        self.eval_step = 1 if self.plan.looks(epoch, self.epochs) else epoch + 2  # RecBole's rule: every so many epochs
+        rows = self.plan.batches(self.owner.owners, self.owner.job["seed"], epoch)
+        return Batches(train_data, rows[: self.total - self.step])
+
+    def _counted(self, batch: Any) -> Any:
+        """The loss of the next step."""
+        if self.plan:
+            for group in self.optimizer.param_groups:  # type: ignore[attr-defined]
+                group["lr"] = self.learning_rate * self.plan.rate(self.step, self.total)  # type: ignore[attr-defined]
+        self.step += 1
+        self.target_examples += len(batch)
+        if time.monotonic() - self.told > REPORT_EVERY:
+            self.told = time.monotonic()
+            self._tell({})
+        return self.owner.loss(batch)
 
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, dict[str, float]]:
         begin = time.monotonic()
         score = self.owner.validate()
         self.validation_seconds += time.monotonic() - begin
+        self.looks += 1
         self._note({self.owner.job["selection"]: score})
-        return score, {self.owner.job["selection"]: score}
+        # RecBole takes an equal score for a better one; here it is none, as for identifier schemes.
+        told = np.nextafter(score, -np.inf) if score == self.best_valid_score else score
+        return float(told), {self.owner.job["selection"]: score}
 
     def _note(self, stats: dict[str, float]) -> None:
         self.curve.append({"step": self.step, **stats})
-        self._tell({"epoch": self.before + self.step // self.steps, **stats})
+        self._tell({"epoch": self.epoch, **stats})
 
     def _tell(self, stats: dict[str, float]) -> None:
-        self.progress(self.before * self.steps + self.step, self.planned * self.steps, stats)
+        self.progress(self.before + self.step, self.whole, stats)
 
     def keep(self, epoch: int, score: float) -> None:
         """Called after each validation, when RecBole has saved the best: leave what is needed to go on from here."""
-        kept = ("cur_step", "best_valid_score", "curve", "seconds", "validation_seconds", "processor_seconds")
-        state = {name: getattr(self, name) for name in kept}
+        state = {name: getattr(self, name) for name in ("cur_step", "best_valid_score", "curve", *KEPT)}
         weights = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}  # type: ignore[attr-defined]
         with writing():
             save({**state, **weights, "start_epoch": epoch + 1}, Path(self.latest))
@@ -127,23 +172,20 @@ class Reporting:
         self.best_valid_score, self.curve = found["best_valid_score"], found["curve"]
         self.begin -= found["seconds"]
         self.processor_begin -= found["processor_seconds"]
-        self.validation_seconds = found["validation_seconds"]
+        self.validation_seconds, self.looks = found["validation_seconds"], found["looks"]
+        self.target_examples = found["target_examples"]
         if self.cur_step > self.stopping_step:  # type: ignore[attr-defined]
             self.epochs = self.start_epoch
 
     def facts(self) -> dict[str, Any]:
         """What ``result.json`` keeps of the training."""
         metric = self.owner.job["selection"]
-        scores = [point for point in self.curve if metric in point]
-        best = max(reversed(scores), key=lambda point: point[metric])  # RecBole keeps the later of two equals
+        best = max((point for point in self.curve if metric in point), key=lambda point: point[metric])
         return {
-            "steps": self.curve[-1]["step"],
+            **self.spent(),
             "epochs": sum("loss" in point for point in self.curve),
             "best_step": best["step"],
             "best_validation": best[metric],
             "selection": metric,
             "curve": self.curve,
-            "seconds": self.seconds,
-            "validation_seconds": self.validation_seconds,
-            "processor_seconds": self.processor_seconds,
         }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -22,47 +23,76 @@ from recbole.utils import ModelType, get_model, get_trainer, init_seed
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from bench.contract import amount
+from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.files import write_json
-from recbole_baselines import files, shims, tuning
-from recbole_baselines.trainer import BEST, Reporting
-from recbole_baselines.tuning import Progress, read_json
+from bench.training.budget import Converted, convert
+from bench.training.search import halve
+from recbole_baselines import files, probe, shims, tuning
+from recbole_baselines.plan import Plan
+from recbole_baselines.trainer import BEST, SPENT, Reporting
+from recbole_baselines.tuning import Progress, Steps, read_json
 
-DONE = "trained.json"
+WHOLE = "whole"  # the name of the training that is the row
+DONE, CONVERTED = "trained.json", "budget.json"
 PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"  # the first is RecBole's choice
 SCORED_AT_ONCE = 512  # users
 
 
 def best_of(job: dict[str, Any], progress: Progress) -> tuple[Model, dict[str, Any]]:
-    """The trained model, and what its training came to; of several ``trials`` the one that validates best.
+    """The trained model, and what its training came to; of several ``trials`` with the settings that validate best.
 
-    Every trial has a working folder of its own. ``search`` is what was tried, and ``seconds`` are then those of all
-    trials, since the model is not available without them.
+    Every trial has a working folder of its own on every rung. ``search`` is what was tried, and what was spent is then
+    that of all trials, since the model is not to be had without them.
     """
-    trials = job["trials"]
+    job, trials = {**job, "plan": settled(job)}, job["trials"]
     if not trials:
-        model = Model(job, 0, {})
+        model = Model(job, WHOLE, {})
         return model, model.train(progress)
-    tried = []
-    for number, settings in enumerate(trials):
-        train = partial(trained, job, number, settings, tuning.within(progress, number, len(trials)))
-        tried.append(tuning.attempt(settings, folder_of(job, number), train))
-    chosen = tuning.best(tried)
-    model = Model(job, chosen, trials[chosen])
-    found = model.train(progress)
-    totals = {name: sum(trial[name] for trial in tried) for name in tuning.SPENT}
-    return model, {**found, **totals, "search": {"seed": job["seed"], "chosen": chosen, "trials": tried}}
+    steps = Steps(len(trials), job["plan"]["total"] if job["plan"] else 1, progress)
+
+    def attempt(number: int, fraction: float) -> dict[str, Any]:
+        name = f"{number}-{fraction:g}" if job["plan"] else f"{number}"  # what only counts is the same on every rung
+        part = {**job, "plan": job["plan"] and {**job["plan"], "total": parts(job, fraction)}}
+        train = partial(trained, part, name, trials[number], steps.next(number))
+        return {"fraction": fraction, **tuning.attempt(folder_of(job, name), train)}
+
+    found = halve(len(trials), attempt)
+    model = Model(job, WHOLE, trials[found.chosen])
+    last = model.train(steps.next(found.chosen))
+    totals = {name: last[name] + (found.total(name) or 0.0) for name in tuning.SPENT}
+    own = {"steps": last["steps"], "all_steps": totals["steps"], "search": found.summary(trials, job["seed"])}
+    return model, {**last, **totals, **own}
 
 
-def trained(job: dict[str, Any], number: int, settings: dict[str, Any], progress: Progress) -> dict[str, Any]:
+def parts(job: dict[str, Any], fraction: float) -> int:
+    """The steps of a trial that has a fraction of the budget."""
+    return max(1, round(fraction * int(job["plan"]["total"])))
+
+
+def settled(job: dict[str, Any]) -> dict[str, Any] | None:
+    """The plan, with its budget of time or FLOPs as steps: converted once, and found again by whoever resumes."""
+    plan: dict[str, Any] | None = job["plan"]
+    kept = Path(job["folder"]) / CONVERTED
+    if not plan or plan["total"]:
+        return plan
+    if not kept.exists():
+        model = Model(job, WHOLE, {})
+        write_json(kept, asdict(model.converted(Plan(**plan))))
+    steps = read_json(kept)["steps"]
+    return {**plan, "total": min(steps, plan["max_steps"] or steps), "converted": steps}
+
+
+def trained(job: dict[str, Any], name: str, settings: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """What the training of one trial came to. One that is finished is not read in again."""
-    done = folder_of(job, number) / DONE
-    return read_json(done) if done.exists() else Model(job, number, settings).train(progress)
+    done = folder_of(job, name) / DONE
+    return read_json(done) if done.exists() else Model(job, name, settings).train(progress)
 
 
-def folder_of(job: dict[str, Any], number: int) -> Path:
-    """Where RecBole works on a trial; it is made."""
-    folder = Path(job["folder"]) / f"trial-{number}"
+def folder_of(job: dict[str, Any], name: str) -> Path:
+    """Where RecBole works on a trial, or on the ``WHOLE`` budget; it is made."""
+    folder = Path(job["folder"]) / f"trial-{name}"
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -70,12 +100,12 @@ def folder_of(job: dict[str, Any], number: int) -> Path:
 class Model:
     """One model of RecBole on one split: ``train`` it, then ``score``. Users and items come and go as our indices.
 
-    The working folder becomes that of trial ``number``, whose ``settings`` go before the job's.
+    The working folder becomes that of the trial of this ``name``, whose ``settings`` go before the job's.
     """
 
-    def __init__(self, job: dict[str, Any], number: int, settings: dict[str, Any]) -> None:
+    def __init__(self, job: dict[str, Any], name: str, settings: dict[str, Any]) -> None:
         begin = time.monotonic()
-        os.chdir(folder_of(job, number))
+        os.chdir(folder_of(job, name))
         self.job = {**job, "config": {**job["config"], **settings}}
         torch.set_num_threads(job["threads"])
         self.config = Config(model=job["model"], dataset="split", config_dict=self.job["config"])
@@ -86,6 +116,7 @@ class Model:
         self.sequential = self.config["MODEL_TYPE"] == ModelType.SEQUENTIAL
         self.width = self.config["MAX_ITEM_LIST_LENGTH"]
         self.read = _padded(self.parts[0].inter_feat, self.width) if self.sequential else None
+        self.plan = Plan(**job["plan"]) if job["plan"] else None
         self.users = self._ids("user_id")
         self.items = self._ids("item_id")
         self.loading = time.monotonic() - begin
@@ -112,38 +143,50 @@ class Model:
         if self.job["model"] == "S3Rec":
             self._pretrain(progress)
         batches = self._fresh("finetune")
-        trainer = self._trainer(progress, self.earlier)
+        trainer = self._trainer(progress, "finetune")
         trainer.resume()
         if trainer.start_epoch < trainer.epochs:  # else RecBole would save the latest weights as the best
             trainer.fit(batches, valid_data=self.parts[1], callback_fn=trainer.keep)
         found = {**trainer.facts(), "parameters": self._parameters()}
+        if self.plan and self.plan.converted:
+            found["budget"] = {"asked": self.plan.budget, "steps": self.plan.converted}
         if Path(PRETRAINING).exists():
             earlier = read_json(Path(PRETRAINING))
-            spent = {name: found[name] + earlier[name] for name in ("seconds", "processor_seconds")}
-            found |= {"pretraining_curve": earlier["curve"], **spent}
+            found |= {"pretraining_curve": earlier["curve"], **_sums(found, earlier)}
         return found
+
+    def converted(self, plan: Plan) -> Converted:
+        """The budget as steps of the first stage. The model is no use afterwards."""
+        budget = amount(plan.budget)
+        batches = self._fresh("pretrain" if plan.pretrain else "finetune")
+        per_step = self.flops if budget.unit == "FLOPs" else probe.step_seconds(self, batches)
+        if per_step is None:
+            raise BenchError(f"no FLOPs of {self.job['model']} are counted; give processor time, such as --budget 30m")
+        return convert(plan.budget, budget, per_step)
 
     def _pretrain(self, progress: Progress) -> None:
         """S3Rec's first stage, which RecBole runs as a training of its own and hands over as a file."""
         if Path(PRETRAINING).exists():
             return
         batches = self._fresh("pretrain")
-        trainer = self._trainer(progress, 0)
+        trainer = self._trainer(progress, "pretrain")
         trainer.resume()
         trainer.fit(batches)
-        spent = {"seconds": trainer.seconds, "processor_seconds": trainer.processor_seconds}
-        write_json(Path(PRETRAINING), {"curve": trainer.curve, **spent})
+        write_json(Path(PRETRAINING), {"curve": trainer.curve, **trainer.spent()})
 
     def _fresh(self, stage: str) -> TrainDataLoader:
         """The model with its first weights, and what it trains on. Only S3Rec has another stage than ``finetune``."""
         self.begin, self.processor_begin = time.monotonic(), time.process_time()  # ItemKNN works while it is made
         if self.job["model"] == "S3Rec":
-            self.config["train_stage"], self.config["save_step"] = stage, self.earlier
-            self.config["pre_model_path"] = PRETRAINED.format(self.earlier)
+            epochs = self.plan.epochs(self.plan.first) if self.plan else 1
+            self.config["train_stage"] = stage
+            self.config["pretrain_epochs"] = self.config["save_step"] = epochs
+            self.config["pre_model_path"] = PRETRAINED.format(epochs)
         batches = self._batches()  # first, since it also tells the configuration what BERT4Rec asks it
         init_seed(self.job["seed"], self.config["reproducibility"])
         self.model = get_model(self.job["model"])(self.config, self.parts[0]).to(self.config["device"])
         shims.stop_watching_gradients()
+        self.flops = probe.step_flops(self, batches) if self.plan else None
         return batches
 
     def _parameters(self) -> int | None:
@@ -168,16 +211,18 @@ class Model:
             rows, lengths = shims.pad_left(rows, lengths)
         return {"item_id_list": rows, "item_length": lengths}
 
-    def _trainer(self, progress: Progress, before: int) -> Any:
-        """RecBole's trainer, ours mixed in. ``before``: epochs of an earlier stage, so that progress counts them."""
+    def _trainer(self, progress: Progress, stage: str) -> Any:
+        """RecBole's trainer, ours mixed in; pre-training comes before the rest."""
         base = get_trainer(self.config["MODEL_TYPE"], self.config["model"])
-        epochs = self.earlier + self.job["config"].get("epochs", 1)
-        return type("Reporting", (Reporting, base), {})(self, progress, before, epochs)
+        first, whole = (self.plan.first, self.plan.total) if self.plan else (0, 1)
+        before, steps = (0, first) if stage == "pretrain" else (first, whole - first)
+        return type("Reporting", (Reporting, base), {})(self, progress, before, steps)
 
-    @property
-    def earlier(self) -> int:
-        """Epochs of pre-training."""
-        return int(self.job["config"].get("pretrain_epochs", 0))
+    @cached_property
+    def owners(self) -> NDArray[np.int64]:
+        """The user of every row of the training file."""
+        found: NDArray[np.int64] = self.parts[0].inter_feat["user_id"].numpy()
+        return found
 
     def loss(self, batch: Interaction) -> Any:
         """Of one batch."""
@@ -253,6 +298,11 @@ class Model:
         self.model.load_state_dict(found["state_dict"])
         known = getattr(self.model, "other_parameter_name", ())
         self.model.load_other_parameter({name: found["other"][name] for name in known if name in found["other"]})
+
+
+def _sums(*parts: dict[str, Any]) -> dict[str, Any]:
+    """What stages have spent together."""
+    return {name: sum(part[name] for part in parts) for name in SPENT}
 
 
 def _padded(read: Interaction, width: int) -> tuple[Tensor, Tensor]:

@@ -40,14 +40,14 @@ def audit(
     for table in (_facts(found), _strength(found)):
         console.print(table)
         console.print()
-    console.print(found.verdict)
+    console.print(found.conclusion)
 
 
 def rows(found: Audit) -> list[tuple[str, str]]:
     """Label and value of every finding but the strength of the sequences."""
     order, statistics, texts = found.order, found.statistics, found.texts
     return [
-        ("time stamps are positions", _yes(order.positional)),
+        ("time stamps are positions", _yes(order.positional) + _but(order.unnumbered)),
         ("interactions tied in time with a neighbor", _percent(order.tied)),
         ("neighbors that ascend in item id", _percent(order.ascending)),
         ("the same of neighbors tied in time", _percent(order.ascending_in_ties)),
@@ -99,6 +99,10 @@ def _range(mean: float, least: float, most: float) -> str:
 
 def _yes(holds: bool) -> str:
     return "yes" if holds else "no"
+
+
+def _but(users: int) -> str:
+    return f", but for {users:,} users" if users else ""
 
 
 def _percent(share: float) -> str:

@@ -79,7 +79,11 @@ def fetch(source: registry.Source, request: GetRequest, data_dir: Path | None) -
     root = sources.home(data_dir)
     with ProgressBars() as bars:
         got = getting.get(source, root, request, bars)
+    for note in got.notes:
+        typer.echo(f"note: {note}", err=True)
     typer.echo(f"{source.name}: {got.counts}; {'made' if got.new else 'here already'}: {got.folder}")
+    if request.ties != "digest":
+        typer.echo(f"Runs keep this order of ties ({request.ties}), unless --set ties=… names another", err=True)
     option = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir and not os.environ.get("BENCH_DATA_DIR") else ""
     typer.echo(f"Now: bench run --id-scheme textual --dataset {source.name}{option}", err=True)
 

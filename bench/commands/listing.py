@@ -37,6 +37,7 @@ def show(results: Path, data_dir: Path | None, check: bool = False, as_json: boo
     _show(console, "identifier schemes (--id-scheme)", [*schemes, FILES])
     _show(console, "baselines (--baseline)", _offered(plugins.BASELINES, load_baseline, check))
     known = [(k.name, str(k.found) if k.found else _absent(k.name, data_dir)) for k in sources.known(data_dir)]
+    known += [(own.name, str(own.found)) for own in sources.imported(data_dir)]
     offered = _offered(plugins.DATASETS, sources.load, check)
     _show(console, "data sets (--dataset)", [*known, *offered, ("./folder", "any folder of RecBole atomic files")])
     _show(console, "recipes (--recipe)", _recipes() or [("none", "")])
@@ -58,7 +59,7 @@ def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str
         "baselines": _plain(plugins.BASELINES, load_baseline, check),
         "datasets": [
             {"name": known.name, "folder": str(known.found) if known.found else None, "description": known.description}
-            for known in sources.known(data_dir)
+            for known in (*sources.known(data_dir), *sources.imported(data_dir))
         ],
         "offered_datasets": _plain(plugins.DATASETS, sources.load, check),
         "recipes": [{"name": name, "of": subjects_of} for name, subjects_of in _recipes()],

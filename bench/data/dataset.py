@@ -95,7 +95,8 @@ class Dataset:
     ``sequences[u]`` are user ``u``'s items in time order; ``times`` holds the time stamp of each of its values.
     ``notes`` are one-line remarks on what was found while reading, printed once to the user. ``parts`` are the data
     sets that it was joined from, if it was (``bench.data.joined``). ``file_rows [interactions]`` says in which row of
-    its file each stood, None where there is no file: the order that a file gives to what ties in time.
+    its file each stood, None where there is no file: the order that a file gives to what ties in time. ``ties`` is the
+    rule that the order within ties follows (``bench.data.ties``); ``auto`` where nobody has asked for one.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     parts: tuple[Dataset, ...] = ()
     file_rows: NDArray[np.int64] | None = None
+    ties: str = "auto"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -138,6 +140,9 @@ class TrainView:
     ``cache`` is a folder where costly things may be kept under a name that says all they depend on, or None. Who reads
     one adds to ``cached_seconds`` the seconds that it once took, so that costs don't depend on who came first.
     ``progress(done, total, stats)`` shows how far a long ``fit`` is.
+
+    ``max_history`` are the newest items of a user that the contract shows, 0 for all: a scheme that trains a model of
+    its own reads no more of them, and tells by ``count_training`` what it takes.
     """
 
     dataset: str
@@ -148,6 +153,13 @@ class TrainView:
     cache: Path | None = None
     cached_seconds: list[float] = field(default_factory=list)
     progress: Progress = silent
+    max_history: int = 0
+    own_training: dict[str, float] = field(default_factory=dict)
+
+    def count_training(self, steps: int, examples: int) -> None:
+        """Optimizer steps of a model of the scheme's own, and what it has learnt from: items to predict, or items."""
+        for name, count in (("own_steps", steps), ("own_examples", examples)):
+            self.own_training[name] = self.own_training.get(name, 0) + count
 
     @cached_property
     def fingerprint(self) -> str:

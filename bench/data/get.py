@@ -19,9 +19,10 @@ from filelock import FileLock, Timeout
 
 from bench import __version__
 from bench.data import raw_files
-from bench.data.conversions import convert
+from bench.data.conversions import convert, require_fields
 from bench.data.conversions.ties import RULES
 from bench.data.conversions.write import changed, read_record, write, write_record
+from bench.data.dataset import Dataset
 from bench.data.download import NoProgress, Progress, RetryPolicy, sync_folder
 from bench.data.raw_files import DOWNLOADS, Raw
 from bench.data.records import Records
@@ -44,11 +45,12 @@ class GetRequest:
 
 @dataclass(frozen=True)
 class Got:
-    """A data set that is here; ``new`` where it wasn't before."""
+    """A data set that is here; ``new`` where it wasn't before. ``notes`` are what is odd about it."""
 
     folder: Path
     counts: Counts
     new: bool
+    notes: tuple[str, ...] = ()
 
 
 def get(
@@ -65,6 +67,7 @@ def get(
     request, progress = request or GetRequest(), progress or NoProgress()
     if request.ties not in RULES:
         raise unknown("rule for ties", request.ties, RULES)
+    require_fields(source, request.text or source.text)  # not after hours of downloading
     with _writable(root), _alone(root, source.name):
         if here := _here(source, root, request):
             return here
@@ -77,17 +80,17 @@ def get(
         records = Records(root)
         raw_files.check(source, raw, records)
         try:
-            counts = _make(source, root, request, raw, records, progress)
+            got = _make(source, root, request, raw, records, progress)
         except BenchError:  # what cannot be converted would not be converted the next time either
             shutil.rmtree(root / DOWNLOADS / source.name, ignore_errors=True)
             raise
         shutil.rmtree(root / DOWNLOADS / source.name, ignore_errors=True)
-    return Got(root / source.name, counts, new=True)
+    return got
 
 
 def _make(
     source: Source, root: Path, request: GetRequest, raw: Mapping[str, Raw], records: Records, progress: Progress
-) -> Counts:
+) -> Got:
     """Convert, count, write, read back, and only then put in place and record."""
     log, items = convert(source, {role: file.path for role, file in raw.items()}, request.ties, progress)
     _require_counts(source, log.counts, records)
@@ -95,9 +98,11 @@ def _make(
         progress.start(f"writing {source.name}")
         write(folder, source.name, log, items, request.text or source.text)
         record = {**_asked(source, request), "counts": asdict(log.counts), **_origin(source, raw)}
-        write_record(folder, {**record, "data_digest": _read_back(folder, source.name, log.counts)})
-    records.keep(source, {file.name: file.sha256 for file in raw.values()}, log.counts)
-    return log.counts
+        found = _read_back(folder, source.name, log.counts, request.ties)
+        write_record(folder, {**record, "data_digest": found.fingerprint})
+    if all(file.url for file in raw.values()):  # of what the user has given nobody knows that it is the right one
+        records.keep(source, {file.name: file.sha256 for file in raw.values()}, log.counts)
+    return Got(root / source.name, log.counts, new=True, notes=found.notes)
 
 
 def _asked(source: Source, request: GetRequest) -> dict[str, Any]:
@@ -154,21 +159,25 @@ def _require_counts(source: Source, found: Counts, records: Records) -> None:
         raise BenchError(f"'{source.name}': {found} after the conversion, expected {expected} ({by}); nothing is kept")
 
 
-def _read_back(folder: Path, name: str, counts: Counts) -> str:
-    """The content digest of the data set as runs will read it."""
+def _read_back(folder: Path, name: str, counts: Counts, ties: str) -> Dataset:
+    """The data set as runs will read it."""
     from bench.data.formats import read_atomic
+    from bench.data.stored import with_ties
 
-    found = read_atomic(folder, name)
+    found = with_ties(read_atomic(folder, name), ties)
     read = Counts(len(found.users), len(found.items), len(found.sequences.values))
     if read != counts:
         raise BenchError(f"'{name}' was written with {counts} but reads back with {read}")
-    return found.fingerprint
+    return found
 
 
 @contextlib.contextmanager
 def _staged(root: Path, name: str) -> Iterator[Path]:
-    """A folder to write to. It takes the place of ``<root>/<name>`` when the block ends well, and is gone otherwise."""
-    folder, target, old = root / f".{name}.new", root / name, root / f".{name}.old"
+    """A folder to write to. It takes the place of ``<root>/<name>`` when the block ends well, and is gone otherwise.
+    Where that is a link to a folder on another disk, the folder is replaced and the link stays.
+    """
+    target = (root / name).resolve()
+    folder, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
     try:
         folder.mkdir(parents=True)
@@ -177,7 +186,7 @@ def _staged(root: Path, name: str) -> Iterator[Path]:
         if target.exists():
             os.replace(target, old)
         os.replace(folder, target)
-        sync_folder(root)
+        sync_folder(target.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if target.exists():

@@ -38,7 +38,7 @@ def global_time(
     train_ends = starts + train_share
     validation_ends = train_ends + validation_share
     training = whole.slice(starts, np.where(kept, train_ends, starts))
-    train = TrainView(dataset.name, dataset.items, training.owned(), seed)
+    train = TrainView(dataset.name, dataset.items, training.owned(), seed, max_history=max_history)
 
     def targets(part: str, history_ends: Offsets, begins: Offsets, ends: Offsets) -> Targets:
         users = np.flatnonzero(kept & (ends > begins))

@@ -15,7 +15,7 @@ from typing import Any
 from bench import plugins
 from bench.data import audit, idmaps, registry, sources
 from bench.data.dataset import Dataset, ItemTable, Sequences
-from bench.data.formats import catalogue, columns, kinds, sequences, shaping, stamps
+from bench.data.formats import catalogue, columns, kinds, sequences, shaping, stamps, twins
 from bench.data.formats.atomic import ordered
 from bench.data.formats.catalogue import Catalogue
 from bench.data.formats.columns import Roles
@@ -90,6 +90,7 @@ def read(paths: Sequence[Path], options: Options | None = None, name: str = "") 
     rows, thinned = _thinned(rows, options, log.undated)
     users, by_user = shaping.compact(rows.users, names[0])
     items, by_item = shaping.compact(rows.items, names[1])
+    notes += [*twins.notes(users, "user"), *twins.notes(items, "item")]
     times = shaping.positions(rows.users) if log.undated else rows.times
     order, offsets = ordered(users, items, by_user, by_item, times)
     table, text_notes = _texts(items, [part for part in parts if part.kind == "catalogue"], options)

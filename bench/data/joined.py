@@ -17,6 +17,7 @@ from bench.data.splits import Split, Targets
 from bench.errors import BenchError
 
 PLUS = "+"
+MIXED = "mixed"  # the order of ties where that of the parts differs
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
         times=np.concatenate([dataset.times for dataset in datasets]),
         notes=tuple(f"{dataset.name}: {note}" for dataset in datasets for note in dataset.notes),
         parts=tuple(datasets),
+        ties=datasets[0].ties if len({dataset.ties for dataset in datasets}) == 1 else MIXED,
     )
 
 

@@ -1,4 +1,8 @@
-"""Text as people read it: HTML tags and entities that a shop's export left in its titles are taken out."""
+"""Text as people read it: HTML tags and entities that a shop's export left in its titles are taken out.
+
+The one rule for text, whether it comes from raw files, from files of one's own or from a data set that is stored.
+Another rule is another version of every conversion in ``sources.toml``.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,12 @@ _TAG = re.compile(rf"</?(?:{_ELEMENTS})(?:\s[^<>]*)?/?>|<!--.*?-->|<!doctype[^>]
 _HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TWICE = re.compile(r"&amp;(?:#?\w+;)", re.IGNORECASE)
 _INLINE = re.compile(r"</?(?:a|abbr|b|big|cite|code|em|font|i|mark|s|small|span|strong|sub|sup|tt|u)\b", re.IGNORECASE)
+# Only entities that end in a semicolon: HTML also knows "&copy" without, and would find one in "R&copyright".
+_ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
+_WRITTEN_OUT = re.compile(r"\\[nrt]")  # a line break or tab as two characters
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]")
+_SUSPECT = re.compile(r"[<&\\\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]")  # most texts have none of these
+_ESCAPED_AT_MOST = 4  # times
 
 
 def is_marked_up(text: str) -> bool:
@@ -27,16 +37,19 @@ def is_marked_up(text: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """Without tags and entities, in one line; what is clean already comes back as it is but for white space."""
-    if "<" in text or "&" in text:
-        text = _without_tags(unescaped(_without_tags(text)))
+    """Without tags, entities, control characters and line breaks that are written out, in one line; what is clean
+    already comes back as it is but for white space.
+    """
+    if _SUSPECT.search(text):
+        text = _without_tags(unescaped(_without_tags(_WRITTEN_OUT.sub(" ", text))))
+        text = _CONTROL.sub(" ", text)
     return " ".join(text.split())
 
 
 def unescaped(text: str) -> str:
     """Entities undone as often as they were made: ``&amp;amp;`` is one sign."""
-    for _ in range(4):
-        before, text = text, html.unescape(text)
+    for _ in range(_ESCAPED_AT_MOST):
+        before, text = text, _ENTITY.sub(lambda found: html.unescape(found[0]), text)
         if text == before:
             break
     return text

@@ -42,6 +42,17 @@ def known(data_dir: Path | None = None) -> list[Known]:
     return [Known(name, source.description, located(name, data_dir)) for name, source in registry.load().items()]
 
 
+def imported(data_dir: Path | None = None) -> list[Known]:
+    """The data sets of one's own in the folders of data: whatever else is there as ``<name>/<name>.inter``."""
+    found: dict[str, Known] = {}
+    for root in _roots(data_dir):
+        for path in sorted(root.glob("*/*.inter")):
+            own = path.stem == path.parent.name and path.stem not in registry.load()
+            if own and not path.parent.name.startswith("."):
+                found.setdefault(path.stem, Known(path.stem, "your own", path.parent))
+    return list(found.values())
+
+
 def located(name: str, data_dir: Path | None = None) -> Path | None:
     """The folder that a named data set is read from; None where it is not on this machine."""
     within = _embedded() if name == EMBEDDED else None
@@ -130,11 +141,12 @@ def _offered(name: str, rivals: list[EntryPoint]) -> Dataset:
 
 def _read(folder: Path, name: str | None = None) -> Dataset:
     """Atomic files where they are there, else what can be made of the files that are."""
-    from bench.data.formats import is_atomic, read_atomic  # here, for they import pandas
+    from bench.data.formats import is_atomic  # here, for it imports pandas
+    from bench.data.stored import read_stored
 
     if folder.is_dir() and not is_atomic(folder, name) and any(folder.iterdir()):
         return _imported(folder)
-    return read_atomic(folder, name)
+    return read_stored(folder, name)
 
 
 def _read_file(path: Path) -> Dataset:

@@ -108,7 +108,9 @@ def leave_one_out(
             f"the longest of {len(dataset.users):,} users has {whole.lengths.max(initial=0)}"
         )
     held_out = np.where(whole.lengths >= FEWEST, 2, 0)
-    train = TrainView(dataset.name, dataset.items, whole.slice(starts, stops - held_out).owned(), seed)
+    train = TrainView(
+        dataset.name, dataset.items, whole.slice(starts, stops - held_out).owned(), seed, max_history=max_history
+    )
 
     def targets(back: int, history_back: int) -> Targets:
         ends = stops[evaluated]

@@ -35,7 +35,9 @@ def leave_one_step_out(
     test_begins, validation_begins = steps[ends - 1], steps[ends - 2]
     train_ends = stops.copy()
     train_ends[evaluated] = validation_begins
-    train = TrainView(dataset.name, dataset.items, whole.slice(starts, train_ends).owned(), seed)
+    train = TrainView(
+        dataset.name, dataset.items, whole.slice(starts, train_ends).owned(), seed, max_history=max_history
+    )
 
     def targets(begins: Offsets, ends: Offsets, history_ends: Offsets) -> Targets:
         items, sizes = distinct(whole.slice(begins, ends))

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.audit.statistics import order_notes
-from bench.data.dataset import Dataset, Sequences
+from bench.data.dataset import Dataset, Sequences, Times
 from bench.data.joined import join
 from bench.errors import BenchError, unknown
 
 Rule = Literal["auto", "file", "digest", "id", "drop-order", "presumed"]
 DIGITS = 18  # of a number that int64 holds
 NUMBERED = 0.99  # share of steps of exactly one from which time stamps count as positions
+BEGINNING = 0.9  # share of users that begin at one value, from which they do: rows get lost on the way
 POSITIONS = (
     "the time stamps of '{name}' are positions, not times, so which interactions tied in time can no longer be seen"
 )
@@ -38,11 +39,11 @@ def rule(name: str) -> Rule:
 def arranged(dataset: Dataset, rule: Rule) -> Dataset:
     """The same interactions with those that tie in the order that ``rule`` says.
 
-    ``auto`` leaves a data set as it was read: atomic files have ties in digest order. ``file`` is the order of the
-    rows in the file, ``digest`` that of a hash of user and item, ``id`` that of item ids. ``drop-order`` is ``digest``
-    here; the split makes one step of what ties. ``presumed`` is for time stamps that are positions: every maximal run
-    of ascending ids counts as a tie and is put in digest order, which is a bound and not the truth. BenchError where a
-    rule asks for what the time stamps don't say.
+    ``auto`` leaves a data set as it was read: in digest order, or as its ``dataset.json`` says that it was asked to be
+    (``bench.data.stored``). ``file`` is the order of the rows in the file, ``digest`` that of a hash of user and item,
+    ``id`` that of item ids. ``drop-order`` is ``digest`` here; the split makes one step of what ties. ``presumed`` is
+    for time stamps that are positions: every maximal run of ascending ids counts as a tie and is put in digest order,
+    which is a bound and not the truth. BenchError where a rule asks for what the time stamps don't say.
     """
     if rule == "auto":
         return dataset
@@ -53,20 +54,56 @@ def arranged(dataset: Dataset, rule: Rule) -> Dataset:
         return dataset
     users = user_rows(dataset.sequences)
     ties = ascending_runs(dataset.sequences, id_ranks(dataset.items.ids)) if rule == "presumed" else dataset.times
-    return _reordered(dataset, np.lexsort((_keys(dataset, rule, ties), ties, users)))
+    return replace(_reordered(dataset, np.lexsort((_keys(dataset, rule, ties), ties, users))), ties=rule)
+
+
+def usual(dataset: Dataset) -> Dataset:
+    """The data set as it is where nobody asks for an order of ties."""
+    if dataset.ties == "auto":
+        return dataset
+    if dataset.parts:
+        return join([usual(part) for part in dataset.parts])
+    return replace(arranged(dataset, "digest"), ties="auto")
 
 
 def positional(dataset: Dataset) -> bool:
     """Whether time stamps number the interactions of each user, in a joined data set those of any part.
 
-    They do where all users begin at one value and count on by one from it.
+    They do where nearly all users begin at one value and count on by one from it: a file that has lost a few rows still
+    holds no times.
     """
     if dataset.parts:
         return any(positional(part) for part in dataset.parts)
+    steps = np.diff(dataset.times)[neighbors(dataset.sequences)]
+    if len(dataset.sequences) < 2 or not len(steps) or (steps == 1).mean() < NUMBERED:
+        return False
+    begins = _begins(dataset)
+    return len(begins) > 1 and bool((begins == _commonest(begins)).mean() >= BEGINNING)
+
+
+def unnumbered(dataset: Dataset) -> int:
+    """Users whose time stamps are not the positions that those of nearly all others are: rows of theirs are lost."""
+    if dataset.parts:
+        return sum(unnumbered(part) for part in dataset.parts)
+    if not positional(dataset):
+        return 0
+    odd = np.zeros(len(dataset.sequences), bool)
+    skips = neighbors(dataset.sequences) & (np.diff(dataset.times) != 1)
+    odd[user_rows(dataset.sequences)[1:][skips]] = True
+    begins = _begins(dataset)
+    odd[np.flatnonzero(dataset.sequences.lengths)[begins != _commonest(begins)]] = True
+    return int(odd.sum())
+
+
+def _begins(dataset: Dataset) -> Times:
+    """The first time stamp of each user who has one."""
     sequences = dataset.sequences
-    begins = dataset.times[sequences.offsets[:-1][sequences.lengths > 0]]
-    steps = np.diff(dataset.times)[neighbors(sequences)]
-    return bool(len(begins) > 1 and (begins == begins[0]).all() and len(steps) and (steps == 1).mean() >= NUMBERED)
+    return dataset.times[sequences.offsets[:-1][sequences.lengths > 0]]
+
+
+def _commonest(values: Times) -> float:
+    found, counts = np.unique(values, return_counts=True)
+    return found[counts.argmax()]  # type: ignore[no-any-return]
 
 
 def neighbors(sequences: Sequences) -> NDArray[np.bool_]:

@@ -24,11 +24,33 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contract import Contract
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.ids.scheme import NoSettings
 
+# What of the contract can hold for a baseline: its data, and how it is trained where that is in steps.
+BUDGET = (
+    *("examples", "epochs", "target_examples", "budget", "max_steps", "batch_size"),
+    *("optimizer", "schedule", "warmup", "clip_norm", "validate_every", "patience"),
+)
 DATA_VIEW = ("split", "max_history", "validation_in_test_history", "exclude_history", "ties")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Settings that a search has found: name to text, on which data set and in how many trials. They are used on that
+    data set and on no other.
+    """
+
+    dataset: str
+    trials: int
+    settings: Mapping[str, str]
+
+    @property
+    def source(self) -> str:
+        """In words, for the row."""
+        return f"{self.trials} trials on {self.dataset}"
 
 
 class AnyBaseline(ABC):
@@ -37,10 +59,12 @@ class AnyBaseline(ABC):
     ``version`` rises whenever its scores can change, for results are tied to ``name@version``. ``Settings`` is a frozen
     dataclass, set with ``--set name.field=value``; ``presets`` holds the settings that a preset changes, by its name.
     ``ranges`` holds the choices that ``--tune`` draws settings from, by name; who has any has the settings ``tune``,
-    how many trials, and ``fixed``, the names in ``ranges`` that were given and that the search leaves alone. ``binds``
-    names the lines of the contract that hold for it too. ``leaks`` is that of an identifier scheme: ``fit`` sees
-    validation and test, to demonstrate a leak, and the name must say so. ``probe``: it is a rule that only counts or
-    draws, which a report shows before anything that is trained.
+    how many trials, and ``fixed``, the names in ``ranges`` that were given and that the search leaves alone, as it
+    does with ``sizes`` unless they are asked for. ``binds`` names the lines of the contract that hold for it too,
+    ``follows`` the settings that another line becomes where it is given with ``--set``. ``searched`` are the results
+    of earlier searches, by preset. ``leaks`` is that of an identifier scheme: ``fit`` sees validation and test, to
+    demonstrate a leak, and the name must say so. ``probe``: it is a rule that only counts or draws, which a report
+    shows before anything that is trained.
     """
 
     name: ClassVar[str]
@@ -50,7 +74,10 @@ class AnyBaseline(ABC):
     Settings: ClassVar[type[Any]] = NoSettings
     presets: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     ranges: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    sizes: ClassVar[tuple[str, ...]] = ()
+    searched: ClassVar[Mapping[str, Found]] = {}
     binds: ClassVar[tuple[str, ...]] = DATA_VIEW
+    follows: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
@@ -87,16 +114,16 @@ class TrainingContext:
     """What a ``TrainedBaseline`` has at hand while it trains.
 
     ``folder`` is its own; what it writes there is found again by a run that was interrupted, and gone when it is
-    finished. ``log`` is a text file that stays with the result. ``selection``, ``max_history`` and ``exclude_history``
-    are lines of the contract; what the last excludes from validation is ``validation.seen``, not only what is shown.
-    ``progress`` is told step, total and stats for the progress bar and ``log.jsonl``; ``say`` shows a person a line.
+    finished. ``log`` is a text file that stays with the result. ``contract`` holds in the lines that it ``binds``; what
+    ``exclude_history`` excludes from validation is ``validation.seen``, not only what is shown. ``converted`` are the
+    steps that a budget of time or FLOPs is known to be, 0 where that is still to be found out. ``progress`` is told
+    step, total and stats for the progress bar and ``log.jsonl``; ``say`` shows a person a line.
     """
 
     folder: Path
     log: Path
-    selection: str
-    max_history: int
-    exclude_history: bool
+    contract: Contract
+    converted: int = 0
     progress: Callable[[int, int, Mapping[str, float]], None] = lambda step, total, stats: None
     say: Callable[[str], None] = lambda line: None
 
@@ -106,7 +133,8 @@ class Facts:
     """What a trained baseline has cost, as in ``result.json``; None for what was not measured.
 
     ``processor_seconds`` are those of training and validation together, ``preparation_seconds`` went into files and
-    imports. ``training`` is its curve and whatever explains it.
+    imports. ``training`` is its curve and whatever explains it. ``steps`` are optimizer steps, ``target_examples`` the
+    items that they predicted, ``looks`` those at validation; all of them are of every trial of a search.
     """
 
     parameters: float | None
@@ -116,6 +144,10 @@ class Facts:
     preparation_seconds: float | None = None
     peak_memory_mb: float | None = None
     training: dict[str, Any] = field(default_factory=dict)
+    training_flops: float | None = None
+    steps: float | None = None
+    target_examples: float | None = None
+    looks: float | None = None
 
 
 class TrainedBaseline(AnyBaseline):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import hub, tensors
-from bench.data.dataset import ItemTable, Progress, TrainView
+from bench.data.dataset import ItemTable, Progress, TrainView, silent
 from bench.errors import BenchError, unknown
 from bench.ids import embeddings
 from bench.ids.encoders import refuse_code
@@ -34,6 +34,11 @@ HASH_BYTES = 64  # of a word's hash, each bit of which is the sign of a channel
 CHANNELS = 160  # of the random projection; with more, ever more items are near neighbors of none
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".bin")
 ENCODED_AT_ONCE = 1024  # texts, between two reports of progress
+MANY = 10  # items for each dimension from which a catalogue is not looked at: so many share no text
+EQUIDISTANT = (
+    "the texts of these {} items say nothing after whitening: in {} dimensions all are equally far apart; keep fewer "
+    "(the setting dimensions) or leave lengths as they are (whiten=false)"
+)
 Embeddings = NDArray[np.float32]
 
 
@@ -107,7 +112,30 @@ def validate_items(items: ItemTable, settings: TextSettings) -> None:
 
 def warnings(items: ItemTable, settings: TextSettings) -> tuple[str, ...]:
     """What a reader of the result should know of the vectors, in a line each."""
-    return embeddings.bound(settings.encoder, items).warnings if embeddings.is_file(settings.encoder) else ()
+    found = embeddings.bound(settings.encoder, items).warnings if embeddings.is_file(settings.encoder) else ()
+    return (*found, EQUIDISTANT.format(len(items), settings.dimensions)) if _flattened(items, settings) else found
+
+
+def _flattened(items: ItemTable, settings: TextSettings) -> bool:
+    """Whether whitening makes all distances equal: where n different vectors span n - 1 dimensions and all are kept, it
+    turns them into the corners of a simplex.
+    """
+    if not settings.whiten or len(items) > MANY * settings.dimensions:
+        return False
+    if embeddings.is_file(settings.encoder):
+        raw = embeddings.bound(settings.encoder, items).vectors
+        return _spans_all(raw, len(np.unique(raw, axis=0)), settings.dimensions)
+    if stand_in(items, settings.fields)[1]:
+        return False  # items without text are refused
+    texts = compose(items, settings.fields, settings.separator)
+    different = len(set(texts))
+    if different - 1 > settings.dimensions or settings.encoder not in OWN:
+        return different - 1 <= settings.dimensions
+    return _spans_all(_encode(texts, settings.encoder, silent), different, settings.dimensions)
+
+
+def _spans_all(raw: Embeddings, different: int, dimensions: int) -> bool:
+    return different - 1 <= dimensions and int(np.linalg.matrix_rank(raw - raw.mean(axis=0))) >= different - 1
 
 
 def compose(items: ItemTable, fields: Sequence[str], separator: str) -> list[str]:

@@ -48,6 +48,10 @@ def _measured(title: str, name: str, written: Callable[[float | None], str]) -> 
     return Cost(title, f"costs.{name}", lambda row: row.cost(name), written)
 
 
+def whole(value: float | None) -> str:
+    return number(value, 0)
+
+
 COSTS = (
     Cost("tokens per item", "identifiers.tokens_mean", lambda row: row.identifier("tokens_mean"), number),
     _measured("parameters", "parameters", weights),
@@ -56,6 +60,11 @@ COSTS = (
     _measured("validation (s)", "validation_seconds", seconds),
     _measured("processor (s)", "processor_seconds", seconds),
     _measured("training FLOPs", "training_flops", flops),
+    _measured("steps", "steps", whole),
+    _measured("target examples", "target_examples", whole),
+    _measured("looks", "looks", whole),
+    _measured("own steps", "own_steps", whole),
+    _measured("own examples", "own_examples", whole),
     _measured("tokens read", "tokens_read", weights),
     _measured("tokens written", "tokens_written", weights),
     _measured("inference (s per 1,000 users)", "inference_seconds_per_1000_users", seconds),

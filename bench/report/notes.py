@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.console import visible
+from bench.report.budget_notes import DECODING, budgets, looks, ranking, revisions, searches
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.labels import names
 from bench.report.rows import Row, differing
@@ -64,7 +65,9 @@ COSTS = (
     "one for each token of the longest identifier, or one for all where vectors are written at once; ID construction, "
     "training and validation are seconds of the clock; processor is what training and validation used of all cores; "
     "training FLOPs are floating-point operations of matrix products, counted from shapes, three times those of a "
-    "forward pass; tokens read and written are those of training, without padding; a dash stands where nothing was "
+    "forward pass; steps are those of the optimizer, target examples the items that they predicted, looks the times "
+    "that validation was read; own steps and examples are those of models that a scheme trains to make its "
+    "identifiers; tokens read and written are those of training, without padding; a dash stands where nothing was "
     "measured"
 )
 LOADED = (
@@ -102,12 +105,17 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
     """All that is needed to know what the tables of a data set rest on, and to make them again."""
     return [
         _data(dataset),
-        *_audit(rows, "verdict"),
+        *_audit(rows, "conclusion"),
         *_probes(rows),
         *_leaks(rows),
         *_elsewhere(rows),
         *_contracts(found),
+        *ranking(rows),
         *_baselines(rows, found),
+        *budgets(rows),
+        *looks(rows),
+        *searches(rows),
+        *revisions(rows),
         Note("split", _alike({name: run.split for name, run in _runs(rows).items()})),
         Note("seeds", _seeds(rows)),
         *([Note("missing", missing)] if missing else []),
@@ -135,18 +143,20 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
         *of_noise(rows),
         Note("marks", MARKED),
         *([Note(DAGGER, DAGGER_MEANS)] if marked else []),
-        *_remarks(rows),
+        *_warnings(rows),
     ]
 
 
-def _remarks(rows: Sequence[Row]) -> list[Note]:
+def _warnings(rows: Sequence[Row]) -> list[Note]:
     """What runs have said of their identifiers, such as where vectors come from; each once, behind who said it."""
     said: dict[str, list[str]] = {}
     for row in rows:
-        found = (line for run in row.runs if run.identifiers for line in run.identifiers.further.get("remarks", ()))
+        found = (line for run in row.runs if run.identifiers for line in run.identifiers.further.get("warnings", ()))
         for line in dict.fromkeys(found):
             said.setdefault(str(line), []).append(row.label)
-    return [Note("remarks", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
+    return (
+        [Note("warnings", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
+    )
 
 
 def _multi_target(row: Row) -> bool:
@@ -223,8 +233,8 @@ def _named(holder: Result) -> str:
 def _contracts(found: Contracts) -> list[Note]:
     holders = list(found.by_letter.values())
     if not found.mixed:
-        return [Note("contract", f"{_named(holder)}: {settings(holder.contract)}") for holder in holders]
-    same = settings(holders[0].contract, without=_unlike(found)) or "nothing"
+        return [Note("contract", f"{_named(holder)}: {settings(holder.contract, DECODING)}") for holder in holders]
+    same = settings(holders[0].contract, without={*_unlike(found), *DECODING}) or "nothing"
     return [*_unequal(found), Note("the same", same)]
 
 
@@ -249,9 +259,11 @@ def _baselines(rows: Sequence[Row], found: Contracts) -> list[Note]:
     if not borrowing:
         return []
     shared = dict.fromkeys(key for values in borrowing.values() for key in values if key in holders[0].contract)
-    text = f"{', '.join(borrowing)}: not trained under the contract; of its settings they share "
+    text = f"{', '.join(borrowing)}: of the contract they share " + (", ".join(shared) or "none")
     unlike = differences(varying(borrowing, borrowing))
-    return [Note("baselines", text + (", ".join(shared) or "none") + (f"; they differ in {unlike}" if unlike else ""))]
+    others = [key for key in holders[0].contract if key not in shared and key not in DECODING]
+    text += f"; they differ in {unlike}" if unlike else ""
+    return [Note("baselines", text + (f"; these lines do not hold for them: {', '.join(others)}" if others else ""))]
 
 
 def _runs(rows: Sequence[Row]) -> dict[str, Result]:

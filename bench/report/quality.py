@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
+from bench.report.budget_notes import searched_more
 from bench.report.contracts import Contracts
 from bench.report.numbers import metric_title
 from bench.report.rows import Row
@@ -24,11 +25,17 @@ def stored(row: Row, *fields: str) -> Source:
 
 def labels(rows: Sequence[Row]) -> Column:
     """The head of every table whose lines are rows of a section."""
-    return Column("scheme", tuple(label(row) for row in rows), numeric=False)
+    more = searched_more(rows)
+    return Column("scheme", tuple(label(row, row in more) for row in rows), numeric=False)
 
 
-def label(row: Row) -> Cell:
-    return Cell(row.label, stored(row, "scheme.name", "scheme.version", "scheme.settings"), row.label)
+def label(row: Row, searched: bool) -> Cell:
+    """What a row is called, and that it is a probe or was ``searched`` more than others: a reader must not take one for
+    a model, nor the other for as good under the same settings.
+    """
+    marks = [mark for mark, holds in (("probe", row.probe), ("searched", searched)) if holds]
+    text = row.label + (f" ({', '.join(marks)})" if marks else "")
+    return Cell(text, stored(row, "scheme.name", "scheme.version", "scheme.settings"), row.label)
 
 
 def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:

@@ -183,15 +183,42 @@ def sections(results: Sequence[Result]) -> list[Section]:
     ordered = sorted(results, key=lambda result: (_run_key(result), result.seed))
     rows = [_row(labels, list(runs)) for _, runs in groupby(ordered, _run_key)]
     rows = [with_repeated(row, results) for row in rows]
-    found = []
-    for (name, fingerprint), members in groupby(rows, lambda row: _data_key(row.first)):
-        others = {row.first.dataset.fingerprint for row in rows if row.first.dataset.name == name}
-        title = visible(name if len(others) == 1 else f"{name} (data {fingerprint})")
+    found, titles = [], _titles(rows)
+    for key, members in groupby(rows, lambda row: _data_key(row.first)):
         ranked = tuple(
             sorted(members, key=lambda row: (not row.probe, row.baseline, -row.metric(HEADLINE)[0], row.label))
         )
-        found.append(Section(title, ranked[0].first.dataset, ranked))
+        found.append(Section(titles[key], ranked[0].first.dataset, ranked))
     return found
+
+
+def _titles(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """The name of each data set; of several of one name also what tells them apart, and the fingerprint alone where
+    nothing that a reader knows does.
+    """
+    known: dict[str, dict[tuple[str, str], dict[str, str]]] = {}
+    for row in rows:
+        facts = known.setdefault(row.first.dataset.name, {}).setdefault(_data_key(row.first), _facts(row.first.dataset))
+        facts.update(_conditions(row.first))
+    titles = {}
+    for name, namesakes in known.items():
+        unlike = differing(list(namesakes.values()))
+        said = {key: ", ".join(facts[what] for what in unlike if what in facts) for key, facts in namesakes.items()}
+        for key, text in said.items():
+            told = [text] if text and list(said.values()).count(text) == 1 else [text, f"data {key[1]}"]
+            titles[key] = visible(name if len(said) == 1 else f"{name} ({', '.join(filter(None, told))})")
+    return titles
+
+
+def _facts(dataset: DatasetFacts) -> dict[str, str]:
+    return {what: f"{getattr(dataset, what):,} {what}" for what in ("users", "items", "interactions")}
+
+
+def _conditions(result: Result) -> dict[str, str]:
+    """The lines of the contract that decide what the data are."""
+    contract = result.contract
+    split = {"split": str(contract["split"])} if "split" in contract else {}
+    return {**split, **({"ties": f"ties={contract['ties']}"} if "ties" in contract else {})}
 
 
 def with_repeated(row: Row, results: Iterable[Result]) -> Row:

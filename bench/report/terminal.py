@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 from rich.rule import Rule
 from rich.table import Table as RichTable
@@ -17,21 +18,24 @@ STYLES = {"best": "bold", "second": "underline", "": ""}
 
 
 def show(chapters: Sequence[Chapter], out: Console) -> None:
-    """Print all chapters."""
+    """Print all chapters. What stands under several tables is printed once, at the end of the chapter."""
     for chapter in chapters:
         out.print(Rule(_text(chapter.title, "bold"), align="left"))
+        counts = Counter(note for table in chapter.tables for note in dict.fromkeys(table.notes))
+        shared = [note for note, count in counts.items() if count > 1]
         for table in chapter.tables:
-            show_table(table, out)
-        out.print(_beneath(chapter.notes), "")
+            show_table(table, out, shared)
+        said = {note.title for note in chapter.notes}  # at more length
+        out.print(_beneath([*(note for note in shared if note.title not in said), *chapter.notes]), "")
 
 
-def show_table(table: Table, out: Console) -> None:
-    """One table, in parts where it is too wide, and its notes."""
+def show_table(table: Table, out: Console, without: Collection[Note] = ()) -> None:
+    """One table, in parts where it is too wide, and its notes, ``without`` those that stand elsewhere."""
     out.print(_text(table.title, "bold"))
     label = _label_width(table.head, table.columns, out.width)
     for part in _balanced(table.columns, out.width - label - GAP):
         out.print(_rich(table.head, part, label), "")
-    out.print(_beneath(table.notes), "")
+    out.print(_beneath([note for note in table.notes if note not in without]), "")
 
 
 def _lines(cell: Cell) -> list[str]:
@@ -47,8 +51,9 @@ def _width(column: Column) -> int:
 
 def _label_width(head: Column, columns: Sequence[Column], width: int) -> int:
     room = width - max(_width(column) for column in columns) - 2 * GAP
-    longest = max(len(head.title), *(len(cell.text) for cell in head.cells))
-    return min(max(LEAST_LABEL, min(LONGEST_LABEL, room)), longest)
+    texts = [head.title, *(cell.text for cell in head.cells)]
+    word = max(len(word) for text in texts for word in [*text.split(), ""])  # which is not to be broken
+    return min(max(LEAST_LABEL, min(max(LONGEST_LABEL, word), room)), max(map(len, texts)))
 
 
 def _balanced(columns: Sequence[Column], room: int) -> list[list[Column]]:

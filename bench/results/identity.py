@@ -34,6 +34,7 @@ class Run:
         """Where the finished run is, or will be."""
         scheme = f"{folder_name(self.scheme.name)}@{self.scheme.version}"
         special = {"settings": self.changed, "inputs": self.scheme.inputs, "recipe": self.scheme.recipe}
+        special |= {"search": dict(self.scheme.search)} if self.scheme.search else {}
         scheme += f"+{digest(special)}" if any(special.values()) else ""
         contract = f"{self.contract_id}-{self.dataset.fingerprint[:6]}"
         return results / "runs" / folder_name(self.dataset.name) / scheme / contract / str(self.seed)
@@ -57,6 +58,7 @@ class Run:
             "recipe": self.scheme.recipe,
             "files": self.scheme.inputs,
             "seed": self.seed,
+            **{f"search {name}": value for name, value in self.scheme.search.items()},
             **{f"setting {name}": value for name, value in self.scheme.settings.items()},
             **{f"contract {name}": value for name, value in self.contract.items()},
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.evaluation.warm_cold import ITEM_GROUPS
 
-SCHEMA = 3  # rises when an old reader would misunderstand, or a new one would miss something
+SCHEMA = 4  # rises when an old reader would misunderstand, or a new one would miss something
 DESCRIBED = ("interactions_before", "ascends", "tied", "transition_seen")  # further ones, where users have them
 COLUMNS = ("user", "target", "rank", "code_rank", "group_size", "popularity", "history_length", "cold")
 GROUP_COLUMNS = {
@@ -46,7 +46,8 @@ class SchemeFacts:
     ``inputs`` is a digest of the files that it reads beside the data set (its ``cache_key``), ``""`` for none.
     ``leaks``: it was fitted on validation and test, to demonstrate a leak. ``source`` is a digest of its code.
     ``recipe`` names the published way of training that settings and contract follow, ``""`` for none.
-    ``probe``: it only counts or draws.
+    ``probe``: it only counts or draws. ``found`` says where its settings come from if an earlier search found them.
+    ``search`` is what was asked of a search for the lines of training, such as the number of trials.
     """
 
     name: str
@@ -58,12 +59,14 @@ class SchemeFacts:
     source: str = ""
     recipe: str = ""
     probe: bool = False
+    found: str = ""
+    search: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def stated(self) -> dict[str, Any]:
         """The settings; where there are any, the ``recipe`` and ``files``, the start of the digest of what it reads."""
         further = {"recipe": self.recipe, "files": self.inputs[:8]}
-        return {**self.settings, **{name: value for name, value in further.items() if value}}
+        return {**self.settings, **{name: value for name, value in further.items() if value}, **self.search}
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class Costs:
 
     ``processor_seconds`` are those of training and validation, of all processes. ``training_flops`` are floating-point
     operations of matrix products; ``tokens_read`` and ``tokens_written`` are those of training, without padding.
+    ``steps`` are optimizer steps, ``target_examples`` the items that they predicted and ``looks`` those at validation.
+    ``own_steps`` and ``own_examples`` went into what a scheme trains to make its identifiers.
     """
 
     parameters: float | None
@@ -115,6 +120,11 @@ class Costs:
     training_flops: float | None = None
     tokens_read: float | None = None
     tokens_written: float | None = None
+    steps: float | None = None
+    target_examples: float | None = None
+    looks: float | None = None
+    own_steps: float | None = None
+    own_examples: float | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +205,12 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
         **{name: str(stored[name]) for name in ("bench", "contract_id", "created")},
         **{name: dict(stored[name]) for name in ("contract", "environment", "audit")},
         "dataset": _of(DatasetFacts, stored["dataset"], parts=tuple(stored["dataset"]["parts"])),
-        "scheme": _of(SchemeFacts, scheme, version=int(scheme["version"]), settings=dict(scheme["settings"])),
+        "scheme": _of(
+            SchemeFacts,
+            {"found": "", "search": {}, **scheme},
+            version=int(scheme["version"]),
+            settings=dict(scheme["settings"]),
+        ),
         "preset": stored["preset"],
         "seed": int(stored["seed"]),
         "split": {name: int(count) for name, count in stored["split"].items()},

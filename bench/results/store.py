@@ -17,7 +17,7 @@ import glob
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,21 @@ CHECKPOINTS = "stage-*.safetensors"
 UNSEEN = -1  # in place of a stamp: nobody has looked
 PARTIAL, OLD, CORRUPT, REMOVED = ".partial", ".old", ".corrupt", ".removed"  # ends of hidden folders beside a run
 FAILED = ".failed"  # of a file there
+TRIAL = "trial-"  # what the folders begin with in which a search tries settings
 
 
 @dataclass(frozen=True)
 class Begun:
     """What a partial folder was begun as: the identity of the run and the ``code`` (digests and versions by name) that
-    made what is in it. ``forced``: it shall replace a finished run. ``threads`` compute it, to its end.
+    made what is in it. ``forced``: it shall replace a finished run. ``budget``: what a budget of time or FLOPs was
+    converted to, once that is known. ``threads`` compute it, to its end.
     """
 
     identity: Mapping[str, Any]
     code: Mapping[str, str] = field(default_factory=dict)
     forced: bool = False
     threads: int = 0
+    budget: Mapping[str, Any] = field(default_factory=dict)
 
     def differences(self, other: Begun) -> list[str]:
         code, theirs = ({f"code of {name}": version for name, version in each.code.items()} for each in (self, other))
@@ -139,6 +142,27 @@ def begun_as(folder: Path) -> Begun | None:
         return None
 
 
+def converted(folder: Path) -> Mapping[str, Any]:
+    """What a budget was converted to by the unfinished or the finished run of ``folder``, or by one of another seed
+    beside it, so that all of them train for as many steps; empty where nobody has.
+    """
+    begun = begun_as(folder)
+    if begun and begun.budget:
+        return begun.budget
+    for result in sorted([folder / RESULT, *folder.parent.glob(f"*/{RESULT}")], key=lambda path: path.parent != folder):
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            found = (json.loads(result.read_text(encoding="utf-8"))["training"] or {}).get("budget")
+            if found:
+                return dict(found)
+    return {}
+
+
+def note_budget(partial: Path, budget: Mapping[str, Any]) -> None:
+    """Keep in a partial folder what its budget was converted to."""
+    begun = json.loads((partial / BEGUN).read_text(encoding="utf-8"))
+    write_json(partial / BEGUN, {**begun, "budget": budget})
+
+
 @contextlib.contextmanager
 def building(
     folder: Path,
@@ -186,6 +210,8 @@ def _prepare(folder: Path, begun: Begun, lease: leases.Lease) -> Path:
         )
     if before is None or not before.resumed_by(begun):
         _remove_partial(folder)
+    elif before.budget:
+        begun = replace(begun, budget=before.budget)
     partial = _taken_over(folder, lease)
     files.remove_left_behind(partial)
     failure_file(folder).unlink(missing_ok=True)
@@ -234,7 +260,7 @@ def _held(folder: Path, note: Callable[[], str] = leases.NOTHING) -> Iterator[le
 
 def _saved(folder: Path) -> str:
     """What changes whenever work on a run is saved."""
-    saved = (path.stat() for path in partial_folder(folder).glob(CHECKPOINTS))
+    saved = (path.stat() for path in partial_folder(folder).rglob(CHECKPOINTS))
     return " ".join(sorted(str(found.st_mtime_ns) for found in saved))
 
 
@@ -307,8 +333,9 @@ def remove(folder: Path, finished_too: bool) -> None:
 
 
 def temporary(partial: Path) -> frozenset[str]:
-    """What of a partial folder is gone when the run is finished: names of files and folders."""
-    return frozenset({BEGUN, TRAINING_FOLDER, *(path.name for path in partial.glob(CHECKPOINTS))})
+    """What of a partial folder is gone when the run is finished: names of its files and folders."""
+    passing = (path.name for pattern in (CHECKPOINTS, f"{TRIAL}*") for path in partial.glob(pattern))
+    return frozenset({BEGUN, TRAINING_FOLDER, *passing})
 
 
 def recover(folder: Path) -> None:

@@ -48,13 +48,12 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
 
 
 def _training_context(request: Request, folder: Path, bar: Bar, display: Display) -> TrainingContext:
-    contract = request.contract
+    known = store.converted(request.run.folder(request.results)) if request.contract.budget else {}
     return TrainingContext(
         folder=folder.resolve(),
         log=folder.parent.resolve() / "training.log",
-        selection=contract.selection,
-        max_history=contract.max_history,
-        exclude_history=contract.exclude_history,
+        contract=request.contract,
+        converted=request.converted or int(known.get("steps", 0)),
         progress=curves.reporter(folder.parent, "train", bar),
         say=lambda line: display.say(f"{request.run.title}: {line}"),
     )
@@ -92,6 +91,10 @@ def _outcome(split: Split, facts: Facts, tested: _Tested) -> Outcome:
         "validation_seconds": facts.validation_seconds,
         "processor_seconds": facts.processor_seconds,
         "preparation_seconds": facts.preparation_seconds,
+        "training_flops": facts.training_flops,
+        "steps": facts.steps,
+        "target_examples": facts.target_examples,
+        "looks": facts.looks,
         "inference_seconds_per_1000_users": 1000 * tested.seconds / len(split.test),
     }
     if facts.peak_memory_mb is not None:

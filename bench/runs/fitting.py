@@ -23,7 +23,7 @@ from bench.training.cost import Stopwatch
 from bench.versions import installed
 from bench.vocabulary import Vocabulary
 
-FORMAT = "2"  # of what is kept; rises with the names of its notes
+FORMAT = "3"  # of what is kept; rises with the names of its notes
 
 
 def language(contract: Contract) -> Vocabulary | None:
@@ -35,7 +35,7 @@ def fitted(
     scheme: IdScheme, train: TrainView, results: Path, title: str, display: Display
 ) -> tuple[Ids, dict[str, float]]:
     """The identifiers and what they took, from the cache where the same scheme was fitted on the same view before."""
-    train = replace(train, cache=results / "cache", cached_seconds=[])
+    train = replace(train, cache=results / "cache", cached_seconds=[], own_training={})
     path = results / "cache" / "ids" / f"{fit_key(scheme, train)}.safetensors"
     for warning in scheme.warnings(train):
         display.say(f"{title}: {warning}")
@@ -55,7 +55,7 @@ def fitted(
             f"{scheme.name} made identifiers for {len(ids.users)} users of {len(train.sequences)}; "
             "fit must return one for each row of train.sequences, in their order, or none at all"
         )
-    notes = {"seconds": watch.seconds + sum(train.cached_seconds)}
+    notes = {"seconds": watch.seconds + sum(train.cached_seconds), **train.own_training}
     if not train.cached_seconds:  # of what comes from the cache, nobody knows them
         notes["processor_seconds"] = watch.processor_seconds
     storage.save(ids, path, notes)
@@ -96,6 +96,7 @@ def fit_key(scheme: IdScheme, train: TrainView) -> str:
         settings,
         scheme.cache_key(),
         train.fingerprint,
+        str(train.max_history),
         *sources,
         *libraries,
     ]

@@ -25,8 +25,9 @@ from bench.errors import BenchError
 from bench.results import store
 from bench.runs import overview
 from bench.runs.many import refuse
-from bench.runs.matrix import Plan, Prepared
+from bench.runs.matrix import Plan
 from bench.runs.overview import Overview
+from bench.runs.prepared import Prepared
 from bench.runs.progress import LINE_EVERY, Display
 from bench.runs.worker import as_json
 

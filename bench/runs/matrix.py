@@ -7,37 +7,32 @@ from __future__ import annotations
 import functools
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import timedelta
-from functools import partial
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
-
 from bench import recipes, threads
-from bench.backbone import content_digest
-from bench.contract import PRESETS, Contract, contract_for, default_preset, setting_names
+from bench.backbone import SIZES, content_digest
+from bench.contract import PRESETS, Contract, contract_for, default_preset
 from bench.data import sources, splitting
 from bench.data.audit.order import time_notes
-from bench.data.dataset import Dataset
-from bench.errors import BenchError, unknown
-from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
+from bench.errors import BenchError
+from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
-from bench.results import store
 from bench.runs.attribution import attribute_errors
-from bench.runs.many import Work, bring_to_end, in_step
+from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
+from bench.runs.prepared import Prepared, carry_out
 from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
 from bench.runs.request import Request
-from bench.runs.run import run
+from bench.runs.search import Ranges
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
 from bench.runs.subjects import settings as settings_of
-from bench.runs.transfer_run import refuse, transfer_requests
+from bench.runs.transfer_run import Unseen, refuse, transfer_requests
+from bench.runs.tuned import tuned
+from bench.training.search import SHARED
 from bench.training.signals import interrupted_by_sigterm
 
 
@@ -54,7 +49,9 @@ class Plan:
     results: Path = Path("results")
     data_dir: Path | None = None
     force: bool = False
-    tune: int = 0  # trials of baselines that can search for their settings
+    tune: int = 0  # trials of a search for settings, of whatever trains
+    tuned: Sequence[str] = ()  # folders of runs whose searches say the settings
+    tune_size: bool = False  # whether sizes are searched as well
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
     recipe: str = ""  # the published way of training each subject, by its name
     keep_going: bool | None = None  # whether a run that fails ends no other; None: where there is more than one
@@ -63,6 +60,7 @@ class Plan:
     save_every: float | None = None  # seconds between two checkpoints
     began: float = field(default_factory=time.time, compare=False)  # when the command did, in seconds since 1970
     worker: bool = False  # whether this is one of several processes of a command, which speaks for all
+    converted: int = 0  # steps of a budget of time or FLOPs that was converted before
 
 
 T = TypeVar("T")
@@ -83,65 +81,26 @@ def execute(plan: Plan) -> list[Path]:
         return carry_out(prepared, display)
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Requests that can be done, with the tests that follow each, and the contract that says how they are computed."""
-
-    plan: Plan
-    groups: Sequence[Sequence[Request]]
-    contract: Contract
-
-    @property
-    def keep_going(self) -> bool:
-        return len(self.groups) > 1 if self.plan.keep_going is None else self.plan.keep_going
-
-
-def carry_out(prepared: Prepared, display: Display) -> list[Path]:
-    """Bring every run to its end in this process."""
-    warnings.filterwarnings("ignore", message=".*pin_memory.*")
-    # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
-    accelerator = Accelerator(
-        cpu=not _has_cuda(),
-        gradient_accumulation_steps=1,
-        mixed_precision="bf16" if prepared.contract.precision == "bf16" else "no",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
-    )
-    if accelerator.is_main_process:
-        store.tidy(prepared.plan.results)
-    work = [
-        Work(group[0].run.title, partial(_all_of, group, display, accelerator), partial(given_up, group))
-        for group in prepared.groups
-    ]
-    if accelerator.num_processes > 1:
-        return in_step(work)
-    return bring_to_end(work, display.say, prepared.keep_going)
-
-
-def given_up(group: Sequence[Request]) -> str:
-    """Why one of the runs has failed since its command began; empty where none has."""
-    for request in group:
-        failure = store.failure(request.run.folder(request.results))
-        if failure and failure.time > request.began:
-            return failure.reason
-    return ""
-
-
 def prepare(plan: Plan, display: Display) -> Prepared:
     """All runs that a plan is about, after everything that is wrong with it has been found."""
-    subjects, contract, preset, asked = _resolved(plan)
+    resolved = _resolved(plan)
+    subjects, contract, preset, asked = resolved.subjects, resolved.contract, resolved.preset, resolved.asked
     contracts, labels = _followed(plan, subjects, contract)
+    for line in unheard(plan.overrides, subjects):
+        display.say(line)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
     ordered = functools.cache(splitting.ordered)
-    unseen = [ordered(sources.find(name, plan.data_dir), contract)[0] for name in dict.fromkeys(plan.zero_shot)]
-    for dataset in (*(ordered(dataset, contract)[0] for dataset in datasets), *unseen):
+    foreign = [sources.find(name, plan.data_dir) for name in dict.fromkeys(plan.zero_shot)]
+    unseen = {name: [ordered(dataset, own) for dataset in foreign] for name, own in contracts.items()}
+    for dataset in (ordered(dataset, contract)[0] for dataset in (*datasets, *foreign)):
         for note in (*dataset.notes, *time_notes(dataset)):
             display.say(f"{dataset.name}: {note}")
     digests = {found.backbone: content_digest(found.backbone) if plan.schemes else "" for found in contracts.values()}
     requests = [
         Request(
-            subject,
+            fitting,
             arranged,
             own,
             seed,
@@ -152,27 +111,28 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             recipe=labels[subject.name],
             began=plan.began,
             save_every=plan.save_every,
+            found=found,
+            converted=plan.converted,
+            search=resolved.search if isinstance(fitting, IdScheme) else None,
+            tuned=resolved.lines(fitting),
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
+        for fitting, found in [resolved.on(subject, dataset.name)]
     ]
     possible = _possible(requests, unseen, asked, display)
-    groups = [[request, *transfer_requests(request, unseen)] for request in possible]
-    return Prepared(plan, groups, contract)
-
-
-def _all_of(group: Sequence[Request], display: Display, accelerator: Accelerator) -> list[Path]:
-    """A run and the tests of its model that follow it."""
-    return [run(request, display, accelerator) for request in group]
+    groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in possible]
+    keep_going = len(groups) > 1 if plan.keep_going is None else plan.keep_going
+    return Prepared(groups, contract.precision, plan.results, keep_going)
 
 
 def _followed(
     plan: Plan, subjects: Sequence[Subject], contract: Contract
 ) -> tuple[dict[str, Contract], dict[str, str]]:
     """By the name of each subject: the contract that it runs under, and the label of the recipe that it follows."""
-    shared, own = _sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
+    shared, own = sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
     found = {
-        subject.name: followed(subject.name, plan.recipe, shared, _said_of(type(subject), [type(subject)], own))
+        subject.name: followed(subject.name, plan.recipe, shared, said_of(type(subject), [type(subject)], own))
         for subject in subjects
     }
     contracts = {name: each.contract(contract, shared) for name, each in found.items()}
@@ -180,7 +140,7 @@ def _followed(
 
 
 def _possible(
-    requests: Sequence[Request], unseen: Sequence[Dataset], asked: set[str], display: Display
+    requests: Sequence[Request], unseen: Mapping[str, Sequence[Unseen]], asked: set[str], display: Display
 ) -> list[Request]:
     """The requests without those that can't be done and come from ``all``. BenchError for one that was asked for by
     name, or where nothing is left.
@@ -190,7 +150,7 @@ def _possible(
     for pair, request in pairs.items():
         try:
             with attribute_errors(request.subject):
-                refuse(request, unseen)
+                refuse(request, unseen[request.subject.name])
         except BenchError as error:
             if request.subject.name in asked:
                 raise
@@ -217,11 +177,42 @@ def _pair(request: Request) -> tuple[str, str]:
 
 def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
     """Subjects with their settings, the contract, and the preset it comes from."""
-    return _resolved(plan)[:3]
+    found = _resolved(plan)
+    return found.subjects, found.contract, found.preset
 
 
-def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
-    """The same, and the names of all subjects that are not owed to ``all`` alone."""
+@dataclass(frozen=True, eq=False)
+class _Resolved:
+    """``asked`` are the names of all subjects that are not owed to ``all`` alone; ``given`` are settings by name of the
+    subject, and ``searched`` what an earlier search adds to them on its own data set. ``search`` is what schemes are
+    searched over, ``tuned`` what stored searches have found, by name, whatever the data set.
+    """
+
+    subjects: list[Subject]
+    contract: Contract
+    preset: str
+    asked: set[str]
+    given: Mapping[str, Mapping[str, str]]
+    searched: Mapping[str, Found]
+    search: Ranges | None
+    tuned: Mapping[str, Found]
+
+    def lines(self, subject: Subject) -> tuple[tuple[str, str], ...]:
+        """Of the contract, those that a stored search has chosen for a scheme."""
+        found = self.tuned.get(subject.name) if isinstance(subject, IdScheme) else None
+        return tuple(found.settings.items()) if found else ()
+
+    def on(self, subject: Subject, dataset: str) -> tuple[Subject, str]:
+        """The subject as it is run on a data set, and where its settings come from."""
+        found, mine = self.tuned.get(subject.name), self.searched.get(subject.name)
+        found = found or (mine if mine and mine.dataset == dataset else None)
+        if found is None or isinstance(subject, IdScheme):
+            return subject, found.source if found else ""
+        cls = type(subject)
+        return cls(settings_of(cls, {**found.settings, **self.given[subject.name]})), found.source
+
+
+def _resolved(plan: Plan) -> _Resolved:
     if not plan.schemes and not plan.baselines:
         raise BenchError(
             "nothing to run: name an identifier scheme, e.g. --id-scheme textual, or a baseline, e.g. --baseline pop "
@@ -235,14 +226,44 @@ def _resolved(plan: Plan) -> tuple[list[Subject], Contract, str, set[str]]:
     asked = {cls.name for word, cls in loaded if word != EVERYTHING}
     for cls in everyone:
         refuse_taken_name(cls)
-    shared, own = _sorted_overrides(plan.overrides, everyone)
+    shared, own = sorted_overrides(plan.overrides, everyone)
     _require_ranges(everyone, plan.tune)
-    subjects = []
+    contract = contract_for(preset, shared)
+    subjects, settings, searched = [], {}, {}
     for cls in everyone:
-        said = _said_of(cls, everyone, own)
-        given = {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan.tune, said)}
+        said = {**handed_on(cls, shared), **said_of(cls, everyone, own)}
+        given = {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan, said)}
         subjects.append(cls(settings_of(cls, given)))
-    return _distinct(subjects), contract_for(preset, shared), preset, asked
+        settings[cls.name] = given
+        if (found := _earlier(cls, preset)) and not plan.recipe and given.get("tune", "0") == "0":
+            searched[cls.name] = found
+    search, stored = _search(plan, contract, shared), _tuned(plan, [cls.name for cls in everyone])
+    return _Resolved(_distinct(subjects), contract, preset, asked, settings, searched, search, stored)
+
+
+def _tuned(plan: Plan, names: Sequence[str]) -> dict[str, Found]:
+    """What ``--tuned`` names. BenchError where nobody in the run is meant, or a search is asked for as well."""
+    found = tuned(plan.tuned)
+    if found and plan.tune:
+        raise BenchError("--tune searches on the data set itself and --tuned takes what was found before; give one")
+    if strange := sorted(found.keys() - set(names)):
+        raise BenchError(f"--tuned names a search of {strange[0]}, which is not in this run, of {', '.join(names)}")
+    return found
+
+
+def _search(plan: Plan, contract: Contract, shared: Mapping[str, str]) -> Ranges | None:
+    """What ``--tune`` searches of the contract's lines: what ``--set`` leaves open. BenchError if that is nothing."""
+    if not plan.tune:
+        return None
+    ranges = {**SHARED, **({"backbone": tuple(SIZES)} if plan.tune_size and contract.backbone in SIZES else {})}
+    lines = tuple((name, choices) for name, choices in ranges.items() if name not in shared)
+    if not lines and plan.schemes:
+        raise BenchError(f"--tune {plan.tune} was asked for, but all that it searches is given: {', '.join(ranges)}")
+    return Ranges(plan.tune, lines)
+
+
+def _earlier(cls: type[Subject], preset: str) -> Found | None:
+    return cls.searched.get(preset) if issubclass(cls, AnyBaseline) else None
 
 
 def _recipe(cls: type[Subject], plan: Plan) -> Mapping[str, str]:
@@ -290,18 +311,21 @@ def _ranges(cls: type[Subject]) -> Mapping[str, tuple[Any, ...]]:
 
 
 def _require_ranges(everyone: Sequence[type[Subject]], trials: int) -> None:
-    if trials and not any(map(_ranges, everyone)):
+    if trials and not any(issubclass(cls, IdScheme) or _ranges(cls) for cls in everyone):
         names = ", ".join(cls.name for cls in everyone)
-        raise BenchError(f"--tune {trials} was asked for, but {names} can't be tuned; name a baseline that trains")
+        raise BenchError(f"--tune {trials} was asked for, but {names} can't be tuned; name what trains")
 
 
-def _searched(cls: type[Subject], trials: int, said: Mapping[str, str]) -> dict[str, str]:
-    """``--tune`` is the setting ``tune`` of whatever has ranges. What is ``said`` of them is ``fixed``."""
-    tune = said.get("tune", str(trials))
+def _searched(cls: type[Subject], plan: Plan, said: Mapping[str, str]) -> dict[str, str]:
+    """``--tune`` is the setting ``tune`` of a baseline that has ranges. What is ``said`` of them is ``fixed``, and so
+    are sizes that are not to be searched.
+    """
+    tune = said.get("tune", str(plan.tune))
     if not _ranges(cls) or tune == "0":
         return {}
     asked = {name.strip() for name in said.get("fixed", "").split(",") if name.strip()}
-    fixed = ",".join(sorted(asked | (said.keys() & _ranges(cls).keys())))
+    sizes = set(cls.sizes) if issubclass(cls, AnyBaseline) and not plan.tune_size else set()
+    fixed = ",".join(sorted(asked | ((said.keys() | sizes) & _ranges(cls).keys())))
     return {"tune": tune, **({"fixed": fixed} if fixed else {})}
 
 
@@ -309,47 +333,6 @@ def _has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _family(cls: type[Any]) -> str:
-    return str(cls.name).partition("/")[0]
-
-
-def _sorted_overrides(
-    overrides: Sequence[str], subjects: Sequence[type[Any]]
-) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """``key=value`` for the contract; ``family.key=value`` or ``family/variant.key=value`` for a scheme's settings."""
-    families = dict.fromkeys(name for cls in subjects for name in (_family(cls), cls.name))
-    shared: dict[str, str] = {}
-    own: dict[str, dict[str, str]] = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise BenchError(f"--set takes key=value; got '{override}'; keys: {', '.join(setting_names())}")
-        family, dot, name = key.partition(".")
-        if not dot:
-            shared[key] = value
-        elif family in families:
-            own.setdefault(family, {})[name] = value
-        else:
-            offered = (name for group in (SCHEMES, BASELINES) for name in names(group))
-            if family in {part for name in offered for part in (name, name.partition("/")[0])}:
-                run = ", ".join(cls.name for cls in subjects)
-                raise BenchError(
-                    f"--set {override}: '{family}' is not in this run, which is of {run}; drop it or run it"
-                )
-            raise unknown(f"scheme or baseline in --set {override}:", family, families)
-    return shared, own
-
-
-def _said_of(cls: type[Any], subjects: Sequence[type[Any]], own: dict[str, dict[str, str]]) -> dict[str, str]:
-    """What is set for one subject. A family's setting goes to those of its variants that have it, if any does."""
-    family = [other for other in subjects if _family(other) == _family(cls)]
-    known = {field.name for other in family for field in fields(other.Settings)}
-    mine = {field.name for field in fields(cls.Settings)}
-    shared = own.get(_family(cls), {})
-    named = {} if cls.name == _family(cls) else own.get(cls.name, {})
-    return {name: value for name, value in shared.items() if name in mine or name not in known} | named
 
 
 def _distinct(subjects: Sequence[Subject]) -> list[Subject]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.results import leases, store
-from bench.runs.matrix import given_up
+from bench.runs.prepared import given_up
 from bench.runs.progress import minutes
 from bench.runs.request import Request
 

@@ -18,6 +18,7 @@ from bench.ids.text import MissingTextError, TextSettings, stand_in
 from bench.privacy import shortened, shortened_values
 from bench.results.identity import Run
 from bench.results.schema import DatasetFacts, SchemeFacts
+from bench.runs.search import Ranges
 from bench.runs.subjects import source_digest
 
 
@@ -29,7 +30,10 @@ class Request:
     ``began`` is when its command did (seconds since 1970): what was finished since is not run again by force.
     ``save_every``: seconds between two checkpoints, None for the default.
     ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is
-    the request of the run whose model is tested on this data set; without it this one trains its own.
+    the request of the run whose model is tested on this data set; without it this one trains its own. ``found`` says
+    which earlier search the settings come from. ``converted`` are the steps of a budget of time or FLOPs where they are
+    known already. ``search`` is what to choose between, for a scheme; a baseline has it among its settings.
+    ``tuned`` are lines of the contract that an earlier search has chosen for a scheme.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -42,6 +46,10 @@ class Request:
     backbone_digest: str = ""
     trained_by: Request | None = None
     recipe: str = ""
+    found: str = ""
+    converted: int = 0
+    search: Ranges | None = None
+    tuned: tuple[tuple[str, str], ...] = ()
     began: float = field(default_factory=time.time, compare=False)
     save_every: float | None = None
 
@@ -144,6 +152,8 @@ class Request:
             source=source_digest(type(subject)),
             recipe=self.recipe,
             probe=isinstance(subject, AnyBaseline) and subject.probe,
+            found=self.found,
+            search=self.search.stated if self.search else dict(self.tuned),
         )
 
 

@@ -16,7 +16,7 @@ from accelerate.utils import broadcast
 from bench import backbone
 from bench.backbone.numbers import redraw_numbers
 from bench.backbone.protocol import Backbone, load_trained_state
-from bench.contract import CUTOFFS
+from bench.contract import CUTOFFS, Contract, changed
 from bench.data.dataset import Progress
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
@@ -33,14 +33,17 @@ from bench.results.saved import IDS
 from bench.results.write import Outcome
 from bench.runs import curves
 from bench.runs.beam_check import beam_check
+from bench.runs.converting import converted
 from bench.runs.fitting import fitted, language, told
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
+from bench.runs.search import Found, Searching
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
 from bench.training.loop import Job, seed_everything, snapshot_path, train
 from bench.training.ranking import evaluate
+from bench.training.search import Record
 
 
 class SchemeRun:
@@ -57,14 +60,19 @@ class SchemeRun:
         partial: Path,
         display: Display,
         accelerator: Accelerator,
+        fraction: float = 1.0,
     ) -> None:
         self.request, self.scheme, self.partial = request, scheme, partial
-        self.display, self.accelerator, self.contract = display, accelerator, request.contract
+        self.display, self.accelerator = display, accelerator
+        self.contract = changed(request.contract, dict(request.tuned))
+        # A trial of a search has a part of the budget, and a folder in that of its run, which ``root`` is.
+        self.fraction, self.root = fraction, partial
         self.logged: list[str] = []
         contract = request.contract
         self.split = replace(split, train=replace(split.train, language=language(contract)))
         self.selection, self.held_out = split.validation.parted(contract.validation_users, request.seed)
         self.decoding = decoding_of(contract)
+        self.budget: Mapping[str, Any] = {}  # what a budget of time or FLOPs was converted to
 
     def outcome(self) -> Outcome:
         with self.accelerator.main_process_first():
@@ -72,6 +80,9 @@ class SchemeRun:
             for warning in request.warnings:
                 self.display.say(f"{request.run.title}: {warning}")
             ids, notes = fitted(self.scheme, view, request.results, request.run.title, self.display)
+        used = notes.get("processor_seconds")
+        self.spent = notes["seconds"] if used is None else used
+        found = self.searched(ids) if request.search else None
         best, done = self.trained(ids)
         self.first = ids
         watch = Stopwatch()
@@ -81,25 +92,60 @@ class SchemeRun:
         item_groups = by_group(
             self.split.test, warm, (ranks, complete), functools.partial(self.ranked, best.recommender)
         )
+        watch = Stopwatch()
         if self.accelerator.is_main_process:
             self.save(best.recommender)
+        trained = training_costs([state for _, state in done])
+        trained["training_seconds"] = total([trained["training_seconds"], watch.seconds])
+        trained = found.costs(trained) if found else trained
         costs: dict[str, float | None] = {
             "parameters": float(sum(parameter.numel() for parameter in best.recommender.parameters())),
             "id_construction_seconds": notes["seconds"] + self.seconds_between,
             "id_construction_processor_seconds": total([notes.get("processor_seconds"), self.processor_between]),
-            **training_costs([state for _, state in done]),
+            **trained,
+            **{name: notes.get(name) for name in ("own_steps", "own_examples")},
             "inference_seconds_per_1000_users": inference,
         }
         described = diagnostics.stats(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
         described |= beam_check(best.recommender, ranks, self.split.test, self.decoding, self.accelerator)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
-        remarks = [*request.warnings, *self.scheme.warnings(view)]
-        if remarks:
-            described["remarks"] = remarks
-        return Outcome(ranks, complete, costs, described, self.summary(best, done), item_groups)
+        warnings = [*request.warnings, *self.scheme.warnings(view)]
+        if warnings:
+            described["warnings"] = warnings
+        return Outcome(ranks, complete, costs, described, self.summary(best, done, found), item_groups)
 
-    def summary(self, best: Trained, done: Sequence[tuple[Stage, TrainingState]]) -> dict[str, Any]:
+    def searched(self, ids: Ids) -> Found:
+        """The lines of training that a search chooses, which hold from here on."""
+        ranges, request = self.request.search, self.request
+        assert ranges, "a search was asked for"
+        found = Searching(
+            ranges,
+            self.contract,
+            request.seed,
+            self.partial,
+            request.run.title,
+            self.contract.selection,
+            self.display,
+            self.accelerator,
+            functools.partial(self.tried, ids),
+        ).found()
+        self.contract = found.contract
+        return found
+
+    def tried(self, ids: Ids, contract: Contract, folder: Path, fraction: float) -> Record:
+        """What a trial comes to: it is trained and validated, and never sees a test target."""
+        trial = SchemeRun(self.request, self.scheme, self.split, folder, self.display, self.accelerator, fraction)
+        trial.contract, trial.root, trial.budget, trial.spent = contract, self.root, self.budget, self.spent
+        best, done = trial.trained(ids)
+        self.budget = trial.budget
+        if best.validation is None:
+            raise BenchError(f"{self.scheme.name} can't be searched: what is tested of it is not validated")
+        return {"best_validation": best.validation, **training_costs([state for _, state in done])}
+
+    def summary(
+        self, best: Trained, done: Sequence[tuple[Stage, TrainingState]], found: Found | None
+    ) -> dict[str, Any]:
         """What is stored of the training: of the stage that was tested, in all, and of every stage."""
         return {
             "steps": sum(state.step for _, state in done),
@@ -107,6 +153,8 @@ class SchemeRun:
             "best_step": done[best.number][1].best_step,
             "best_validation": best.validation,
             "selection": self.contract.selection,
+            **({"budget": dict(self.budget)} if self.budget else {}),
+            **({"search": found.summary(self.request.seed)} if found else {}),
             "tested": done[best.number][0].name,
             "stages": [stage_summary(stage, state) for stage, state in done],
             "curve": [{"stage": stage.name, **point} for stage, state in done for point in state.curve],
@@ -187,7 +235,7 @@ class SchemeRun:
 
     def train_stage(self, stage: Stage, model: Backbone, number: int, before: float) -> tuple[Trained, TrainingState]:
         """Train a stage, validating on a sample of users by decoding; earlier ones had ``before`` of the budget."""
-        contract = self.contract
+        contract, watch = self.contract, Stopwatch()
         seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
         recommender = recommender_for(stage.ids, model, contract.max_tokens, contract.objective, contract.template)
         if stage.wrap_model is not None:
@@ -209,8 +257,15 @@ class SchemeRun:
                 progress=self.reporter(stage, bar),
                 save_every=self.request.save_every,
                 accelerator=self.accelerator,
+                fraction=self.fraction,
             )
+            if contract.budget and stage.budget_fraction:
+                self.budget = self.budget or converted(self.request, job, self.root, self.spent)
+                job = replace(job, converted=int(self.budget["steps"]))
+            prepared = watch.seconds, watch.processor_seconds
             state = train(job)
+        state.training_seconds += prepared[0]
+        state.processor_seconds += prepared[1]
         if not stage.use_validation:
             watch = Stopwatch()
             self.calibrate(recommender)
@@ -295,11 +350,14 @@ TRAINING_COSTS = (
     "training_flops",
     "tokens_read",
     "tokens_written",
+    "target_examples",
+    "looks",
 )  # fields of a training state, summed over stages
 
 
 def training_costs(states: Sequence[TrainingState]) -> dict[str, float | None]:
-    return {name: total([getattr(state, name) for state in states]) for name in TRAINING_COSTS}
+    found = {name: total([getattr(state, name) for state in states]) for name in TRAINING_COSTS}
+    return {**found, "steps": total([state.step for state in states])}
 
 
 def total(values: Sequence[float | None]) -> float | None:

@@ -38,12 +38,17 @@ from bench.runs.request import Request
 from bench.training.cost import Stopwatch
 from bench.training.ranking import check_cutoff, evaluate
 
+Unseen = tuple[Dataset, Contract]  # with the order of ties that it has itself, whatever that of the training data
 
-def transfer_requests(request: Request, unseen: Sequence[Dataset]) -> list[Request]:
+
+def transfer_requests(request: Request, unseen: Sequence[Unseen]) -> list[Request]:
     """The tests that follow a run: of each part of its data set, then of each unseen one. A baseline has none."""
     if request.is_baseline:
         return []
-    return [replace(request, dataset=dataset, trained_by=request) for dataset in (*request.dataset.parts, *unseen)]
+    contract = request.contract
+    tested = [(part, contract) for part in request.dataset.parts]
+    tested += [(dataset, replace(contract, ties=own.ties)) for dataset, own in unseen]
+    return [replace(request, dataset=dataset, contract=own, trained_by=request) for dataset, own in tested]
 
 
 def split_of(request: Request) -> Split:
@@ -55,10 +60,10 @@ def split_of(request: Request) -> Split:
     return splitting.split(request.dataset, request.contract, request.seed)
 
 
-def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
+def refuse(request: Request, unseen: Sequence[Unseen]) -> None:
     """BenchError where a run or one of the tests that follow it can't be done, before anything is trained."""
     if unseen and request.is_baseline:
-        names, baseline = ",".join(dataset.name for dataset in unseen), request.subject.name
+        names, baseline = ",".join(dataset.name for dataset, _ in unseen), request.subject.name
         raise BenchError(
             f"--zero-shot {names} was asked for, but baseline {baseline} scores only items that it was fitted on; "
             f"fit it there with a run of its own: --baseline {baseline} --dataset {names}"
@@ -66,7 +71,7 @@ def refuse(request: Request, unseen: Sequence[Dataset]) -> None:
     if not request.is_baseline:
         _refuse_wording(request.contract)
     request.subject.cache_key()  # files that it reads must be there before anything is trained
-    for dataset in unseen:
+    for dataset, _ in unseen:
         _refuse_zero_shot(request, dataset)
     for test in transfer_requests(request, unseen):
         split_of(test)
@@ -134,11 +139,10 @@ def transferred(
     origin = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
     warm = is_warm(split.train.sequences, len(ids))
     item_groups = by_group(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(ITEM_GROUPS)
-    return Outcome(*whole, costs, diagnostics.stats(ids, split.test.items), origin, item_groups)
     described = diagnostics.stats(ids, split.test.items)
     if seconds is not None and request.warnings:
-        described["remarks"] = list(request.warnings)
-    return Outcome(*whole, costs, described, model, item_groups)
+        described["warnings"] = list(request.warnings)
+    return Outcome(*whole, costs, described, origin, item_groups)
 
 
 def model_folder(request: Request) -> Path:

@@ -23,7 +23,8 @@ class TrainingState:
 
     ``probabilities`` of the identifiers' variants hold for this epoch; ``mixture_state`` is what a mixture keeps for
     itself. Costs are those of all processes: seconds of the wall clock, ``processor_seconds`` of training and
-    validation together, floating-point operations of training (None where a model does not count them), tokens.
+    validation together, floating-point operations of training (None where a model does not count them), tokens, items
+    to predict, and ``looks`` at validation.
     """
 
     epoch: int = 0
@@ -38,13 +39,16 @@ class TrainingState:
     training_flops: int | None = 0
     tokens_read: int = 0
     tokens_written: int = 0
+    target_examples: int = 0
+    looks: int = 0
     finished: bool = False
     curve: list[dict[str, float]] = field(default_factory=list)
     probabilities: list[float] = field(default_factory=list)
     mixture_state: dict[str, Any] = field(default_factory=dict)
 
-    def count(self, work: Work) -> None:
-        """Add what one more step did."""
+    def count(self, work: Work, targets: int) -> None:
+        """Add what one more step did, which predicted so many ``targets``."""
+        self.target_examples += targets
         flops = None if self.training_flops is None or work.flops is None else self.training_flops + work.flops
         self.training_flops = flops
         self.tokens_read += work.tokens_read

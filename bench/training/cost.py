@@ -21,7 +21,8 @@ from bench.privacy import shortened
 from bench.versions import installed
 
 MEASURED_EVERY = 0.1  # seconds
-FOLDERS = ("--data-dir", "--results")
+DATA_DIR = "--data-dir"
+FOLDERS = (DATA_DIR, "--results")
 
 
 class MemoryMeter:
@@ -121,10 +122,17 @@ def environment(device: str, processes: int) -> dict[str, Any]:
 
 
 def command(words: Sequence[str]) -> str:
-    """The command line that repeats a run, where data and models lie in the folder that it is given in."""
-    kept = [word for at, word in enumerate(words) if at == 0 or words[at - 1] not in FOLDERS]
-    named = (word for word in kept if word.partition("=")[0] not in FOLDERS)
-    return shlex.join(["bench", *map(shortened, named)])
+    """The command line that repeats a run, where data and models lie in the folder that it is given in. Of paths only
+    the last part is told, and the folder of results not at all: where these are is nobody else's business.
+    """
+    told: list[str] = []
+    options = [part for word in words for part in (word.split("=", 1) if word.startswith(FOLDERS) else [word])]
+    for before, word in zip(["", *options], options, strict=False):
+        if before == DATA_DIR:
+            told += [DATA_DIR, Path(word).expanduser().absolute().name or "."]
+        elif before not in FOLDERS and word not in FOLDERS:
+            told.append(shortened(word))
+    return shlex.join(["bench", *told])
 
 
 def revision() -> str | None:

@@ -34,6 +34,10 @@ class Epoch:
         """How many predictions the loss of these examples sums over, 1 where there is none."""
         return max(1, self.recommender.targets(self.examples.items(rows), self.variants[rows]))
 
+    def targets(self, rows: Rows) -> int:
+        """How many items these examples are to predict."""
+        return len(rows)
+
     def work(self, rows: Rows) -> Work:
         """What one process would do to train on these examples."""
         histories, items = self.examples.histories(rows), self.examples.items(rows)

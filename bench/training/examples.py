@@ -48,11 +48,15 @@ def sliding_windows(sequences: Sequences, max_history: int) -> Examples:
 
 def one_of_each(windows: Examples, seed: int, epoch: int) -> Examples:
     """One window of every user, drawn anew in each epoch."""
-    user = windows.rows(windows.targets)
-    shuffled = np.random.default_rng([seed, epoch, 0]).permutation(len(windows))
-    _, first = np.unique(user[shuffled], return_index=True)
-    chosen = shuffled[first]
+    chosen = one_row_of_each(windows.rows(windows.targets), seed, epoch)
     return Examples(windows.sequences, windows.starts[chosen], windows.targets[chosen])
+
+
+def one_row_of_each(owners: Rows, seed: int, epoch: int) -> Rows:
+    """A row of every owner, where ``owners[r]`` has row ``r``: another draw in each epoch."""
+    shuffled = np.random.default_rng([seed, epoch, 0]).permutation(len(owners))
+    _, first = np.unique(owners[shuffled], return_index=True)
+    return shuffled[first]
 
 
 def of_targets(targets: Targets) -> Examples:

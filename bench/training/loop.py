@@ -28,10 +28,11 @@ from bench.backbone.protocol import Backbone, load_trained_state, trained_state
 from bench.contract import Contract
 from bench.data.dataset import Progress, Sequences, silent
 from bench.data.splits import Targets
-from bench.errors import BenchError
+from bench.errors import BenchError, DivergedError
 from bench.ids.scheme import Stage
 from bench.model.recommender import Recommender, to_device
 from bench.training import checkpoint
+from bench.training.budget import schedule, stage_steps, steps_per_epoch, whole_steps
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
 from bench.training.epoch import plan_epoch
@@ -49,7 +50,8 @@ class Job:
     """What one stage trains. ``validate`` gives the selection metric; ``progress`` is told step, total and stats.
 
     ``held_out`` are validation users whose scores select nothing: what a mixture of variants may learn from. ``before``
-    is the fraction of the budget that earlier stages had.
+    is the fraction of the budget that earlier stages had. ``converted`` are the steps of the whole run where its budget
+    is one of time or FLOPs, of which a trial of a search has a ``fraction``.
     """
 
     recommender: Recommender
@@ -64,6 +66,8 @@ class Job:
     progress: Progress = silent
     save_every: float | None = None  # seconds; SAVE_EVERY where nothing is said
     accelerator: Accelerator = field(default_factory=Accelerator)
+    converted: int = 0
+    fraction: float = 1.0
 
 
 def train(job: Job) -> TrainingState:
@@ -105,13 +109,14 @@ class _Run:
         if not len(self.windows):
             raise BenchError("no training example: every training sequence has fewer than two items")
         examples = len(self.examples(0))
-        steps = -(-examples // self.contract.batch_size)  # of an epoch
+        steps = steps_per_epoch(examples, self.contract.batch_size)
         if examples // steps < job.accelerator.num_processes:
             raise BenchError(
                 f"batches of {examples // steps} examples cannot be shared by {job.accelerator.num_processes} "
                 "processes; start fewer, or raise batch_size"
             )
-        self.total = total_steps(job, steps)
+        whole = max(1, round(job.fraction * whole_steps(self.contract, examples, job.converted)))
+        self.total = stage_steps(whole, job.before, job.stage.budget_fraction)
         self.epochs = -(-self.total // steps)
         optimizer = torch.optim.AdamW(decay_groups(job.recommender, self.contract.weight_decay), lr=0.0)
         job.recommender.to(job.accelerator.device)
@@ -149,7 +154,7 @@ class _Run:
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 state.step, state.batch = state.step + 1, state.batch + 1
-                state.count(plan.work(rows))
+                state.count(plan.work(rows), plan.targets(rows))
                 stop = self.look(loss, signals)
                 if stop or self.save_due():
                     self.save()
@@ -192,7 +197,7 @@ class _Run:
     def learning_rate(self) -> float:
         """Of the next step."""
         peak = self.job.stage.lr_scale * self.contract.learning_rate
-        return peak * schedule(self.contract, self.state.step, self.total)
+        return peak * schedule(self.contract.schedule, self.contract.warmup, self.state.step, self.total)
 
     def look(self, loss: Tensor, signals: Sequence[int]) -> bool:
         """Report the step, with its loss where that is due; whether to stop.
@@ -238,7 +243,7 @@ class _Run:
     def finite(self, loss: float) -> float:
         if not math.isfinite(loss):
             rate = self.contract.learning_rate
-            raise BenchError(
+            raise DivergedError(
                 f"the training loss became {loss} at step {self.state.step:,} with learning_rate={rate:g}; lower it, "
                 f"e.g. --set learning_rate={rate / 3:.1g}"
             )
@@ -258,6 +263,7 @@ class _Run:
         self.job.recommender.eval()
         score = self.job.validate()
         self.state.validation_seconds += self.lap()
+        self.state.looks += 1
         self.state.stale += 1
         if score > self.state.best:  # also the first: a recommender that never hits is still the best so far
             self.state.best, self.state.best_step, self.state.stale = score, self.state.step, 0
@@ -300,26 +306,9 @@ class _Run:
         self.shared()
 
 
-def total_steps(job: Job, per_epoch: int) -> int:
-    """Optimizer steps of a stage. What is rounded is where stages meet, so that they sum to the whole budget."""
-    whole = job.contract.epochs * per_epoch
-    whole = min(whole, job.contract.max_steps or whole)
-    end = round(whole * (job.before + job.stage.budget_fraction))
-    return max(1, end - round(whole * job.before)) if job.stage.budget_fraction else 0
-
-
 def snapshot_path(job: Job, part: float) -> Path:
     """Where the weights after a fraction of the stage are kept."""
     return job.path.with_name(f"{job.path.stem}-at-{part:g}.safetensors")
-
-
-def schedule(contract: Contract, step: int, total: int) -> float:
-    """The learning rate of a step as a fraction of its peak: linear warm-up, then the contract's decay to zero."""
-    warmup = round(contract.warmup * total)
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(1, total - warmup)
-    return {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[contract.schedule]
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -222,6 +222,9 @@ def test_the_hub_offline_is_an_error_and_nothing_is_used_instead(
         "backbone 'some-lab/t5-imaginary' is not available from the Hugging Face hub (LocalEntryNotFoundError" in found
     )
     assert "mini, tiger" in found
+    cause = found.partition("(LocalEntryNotFoundError: ")[2].partition("); ")[0]
+    assert "\N{HORIZONTAL ELLIPSIS}" not in cause, "cut in the middle of a sentence"
+    assert cause.startswith("Cannot find") or "." in cause or len(cause) > 20
 
 
 @pytest.mark.parametrize("kind", [ConnectionError, TimeoutError, RepositoryNotFoundError])

@@ -16,6 +16,7 @@ import pytest
 from recbole_baselines import base
 from recbole_baselines.base import RecBoleBaseline
 
+from bench.contract import Contract
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.global_time import global_time
@@ -23,20 +24,25 @@ from bench.data.splits import Split, leave_one_out
 from bench.evaluation.baseline import TrainingContext
 from bench.runs import subjects
 
-TINY = {"epochs": "2", "train_batch_size": "32"}
-SMALL = {**TINY, "hidden_size": "8"}
+SMALL = {"hidden_size": "8"}
 SELF_ATTENTION = {**SMALL, "inner_size": "8", "n_layers": "1"}
 SETTINGS = {
-    "sasrec/ce": {**SELF_ATTENTION, "epochs": "1", "examples": "one"},
+    "sasrec/ce": SELF_ATTENTION,
     "sasrec/bpr": SELF_ATTENTION,
-    "gru4rec": {**SMALL, "epochs": "8", "learning_rate": "0.5"},  # which soon is too much
-    "caser": TINY,
-    "hgn": TINY,
+    "gru4rec": {**SMALL, "learning_rate": "0.5"},  # which soon is too much
+    "caser": {},
+    "hgn": {},
     "bert4rec": {**SELF_ATTENTION, "n_heads": "7", "tune": "3", "fixed": "n_layers"},
     "fdsa": SELF_ATTENTION,
-    "s3rec": {**SELF_ATTENTION, "pretrain_epochs": "3"},
+    "s3rec": {**SELF_ATTENTION, "pretrain_fraction": "0.6"},
     "itemknn": {},
     "recbole-pop": {},
+}
+TINY = Contract(epochs=2, batch_size=32, patience=99, max_history=12)
+CONTRACTS = {
+    "sasrec/ce": replace(TINY, epochs=1, examples="one"),
+    "gru4rec": replace(TINY, epochs=8, schedule="constant"),
+    "s3rec": replace(TINY, epochs=5),
 }
 
 
@@ -82,13 +88,14 @@ def prepared() -> Callable[..., tuple[RecBoleBaseline, TrainingContext]]:
     """A baseline, and a context with the files that RecBole reads."""
 
     def prepare(
-        name: str, split: Split, folder: Path, cap: int = 12, **settings: str
+        name: str, split: Split, folder: Path, cap: int = 12, lines: dict[str, Any] | None = None, **settings: str
     ) -> tuple[RecBoleBaseline, TrainingContext]:
         cls: Any = subjects.load_baseline(name)
         baseline = cls(subjects.settings(cls, settings))
-        context = TrainingContext(folder, folder / "training.log", "ndcg@10", cap, exclude_history=name in EXCLUDING)
-        baseline.write(split.train, split.validation, context)
-        (folder / "job.json").write_text(json.dumps(baseline.job(split.train, context)))
+        shown = {"max_history": cap, "exclude_history": name in EXCLUDING, **(lines or {})}
+        context = TrainingContext(folder, folder / "training.log", replace(CONTRACTS.get(name, TINY), **shown))
+        users, *_ = baseline.write(split.train, split.validation, context)
+        (folder / "job.json").write_text(json.dumps(baseline.job(split.train, context, users)))
         return baseline, context
 
     return prepare

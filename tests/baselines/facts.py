@@ -143,9 +143,9 @@ def stop_in_pretraining(job: dict[str, Any]) -> None:
 
 def killed_at_the_end(job: dict[str, Any]) -> dict[str, float]:
     """Gone on with when all was trained and nothing of that written down: what it claims, and what its weights do."""
-    from recbole_baselines.training import DONE, best_of, folder_of
+    from recbole_baselines.training import DONE, WHOLE, best_of, folder_of
 
-    (folder_of(job, 0) / DONE).unlink()
+    (folder_of(job, WHOLE) / DONE).unlink()
     model, found = best_of(job, lambda step, total, figures: None)
     return {"claimed": found["best_validation"], "weights": model.validate()}
 

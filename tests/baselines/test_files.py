@@ -59,13 +59,6 @@ def test_training_holds_every_prefix_and_validation_the_item_after_it(
     ]
 
 
-def test_one_prefix_of_each_user_is_among_all(prepared: Prepared, toy: Dataset, tmp_path: Path) -> None:
-    lines = read(written(prepared, toy, tmp_path, "sasrec", examples="one") / "split.train.inter")
-    longer = [user for user in range(40) if len(toy.sequences[user]) > 3]
-    assert sorted(user for user, _, _ in lines) == longer
-    assert all(line in expected(toy, 4) for line in lines)
-
-
 def test_a_model_that_fills_gaps_sees_the_item_after_as_well(prepared: Prepared, toy: Dataset, tmp_path: Path) -> None:
     lines = read(written(prepared, toy, tmp_path, "bert4rec") / "split.train.inter")
     assert lines == [(user, [*history, item], item) for user, history, item in expected(toy, 4)]
@@ -119,7 +112,7 @@ def test_missing_attributes_are_one_line(column: str, said: str) -> None:
 def test_no_training_example_is_one_line(toy: Dataset) -> None:
     short = replace(toy, sequences=Sequences.from_rows([toy.sequences[user][:3] for user in range(40)]))
     with pytest.raises(BenchError, match="no training example"):
-        files.prefixes(leave_one_out(short).train, 4, "all")
+        files.prefixes(leave_one_out(short).train, 4)
 
 
 def test_a_user_with_several_validation_targets_has_a_line_for_each(

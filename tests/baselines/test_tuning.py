@@ -11,44 +11,24 @@ import pytest
 import recbole_baselines
 import torch
 from recbole_baselines import base
-from recbole_baselines.models import PRESETS, RANGES, TUNED
-from recbole_baselines.tuning import attempt, best, draws, summary, within, writing
+from recbole_baselines.models import RANGES, TRIALS, TUNED
+from recbole_baselines.tuning import Steps, attempt, summary, writing
 
-from bench.contract import PRESETS as CONTRACTS
+from bench.contract import Contract
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.evaluation.baseline import TrainingContext
 from bench.runs import subjects
 from bench.settings import value
+from bench.training.search import SHARED, better
 
 RECORDS = Path(__file__).parent / "searches.json"  # of each search its trials, and which was chosen
 ITEMS = ItemTable(("a", "b"), {"category": ("x", "y")})
-PRESENT = {name: choices[0] for name, choices in RANGES["SASRec"].items()}
 TRAINED = [
     getattr(recbole_baselines, name)
     for name in recbole_baselines.__all__
-    if hasattr(getattr(recbole_baselines, name).Settings, "epochs")
+    if "epochs" in getattr(recbole_baselines, name).binds
 ]
-
-
-def test_a_longer_search_begins_with_a_shorter_one_and_that_with_the_settings_as_they_are() -> None:
-    assert draws(RANGES["SASRec"], PRESENT, 9, seed=3)[:4] == draws(RANGES["SASRec"], PRESENT, 4, seed=3)
-    assert draws(RANGES["SASRec"], PRESENT, 9, seed=3) != draws(RANGES["SASRec"], PRESENT, 9, seed=4)
-    assert draws(RANGES["SASRec"], PRESENT, 1, seed=4) == [PRESENT]
-    outside = {**PRESENT, "learning_rate": 0.123}
-    assert draws(RANGES["SASRec"], outside, 500, seed=4)[0] == outside
-
-
-def test_no_trial_comes_twice_and_all_are_within_the_ranges() -> None:
-    present = {"learning_rate": 0.001, "pooling_type": "average", "reg_weight": (0.0, 0.0)}
-    found = draws(RANGES["HGN"], present, 100, seed=0)
-    assert len(found) == len({str(trial) for trial in found}) == 2 * 2 * 2
-    assert all(trial[name] in choices for trial in found for name, choices in RANGES["HGN"].items())
-
-
-def test_nothing_to_search_is_no_trial() -> None:
-    assert draws(RANGES["SASRec"], PRESENT, 0, seed=0) == []
-    assert draws({}, {}, 5, seed=0) == []
 
 
 def test_a_failing_trial_is_recorded_and_not_tried_again(tmp_path: Path) -> None:
@@ -58,10 +38,10 @@ def test_a_failing_trial_is_recorded_and_not_tried_again(tmp_path: Path) -> None
     def never() -> dict[str, Any]:
         raise AssertionError("tried again")
 
-    record = attempt({"k": 1}, tmp_path, diverge)
+    record = attempt(tmp_path, diverge)
     assert record["seconds"] >= 0
-    assert (record["settings"], record["failed"]) == ({"k": 1}, "ValueError: Training loss is nan")
-    assert attempt({"k": 1}, tmp_path, never) == record
+    assert record["failed"] == "ValueError: Training loss is nan"
+    assert attempt(tmp_path, never) == record
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, OSError, KeyboardInterrupt])
@@ -70,7 +50,7 @@ def test_what_stops_the_search_is_no_failure_of_its_trial(tmp_path: Path, error:
         raise error
 
     with pytest.raises(error):
-        attempt({}, tmp_path, stopped)
+        attempt(tmp_path, stopped)
     assert not list(tmp_path.iterdir())
 
 
@@ -81,29 +61,27 @@ def test_a_full_disk_is_no_failure_of_a_trial(tmp_path: Path) -> None:
         return {}
 
     with pytest.raises(OSError, match=r"^a checkpoint can't be written \(.*\); free some space$"):
-        attempt({}, tmp_path, fill)
+        attempt(tmp_path, fill)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("model", "wrong"),
     [
-        ("SASRec", {"epochs": 0}),
-        ("GRU4Rec", {"eval_step": 0}),
         ("ItemKNN", {"tune": -1}),
-        ("S3Rec", {"pretrain_epochs": 0}),
+        ("S3Rec", {"pretrain_fraction": 1.0}),
     ],
 )
-def test_settings_that_cannot_be(model: str, wrong: dict[str, int]) -> None:
+def test_settings_that_cannot_be(model: str, wrong: dict[str, float]) -> None:
     (name, value), settings = next(iter(wrong.items())), getattr(recbole_baselines, model).Settings
-    with pytest.raises(BenchError, match=f"^setting '{name}' must be [01] or more; got {value}$"):
+    with pytest.raises(BenchError, match=f"^setting '{name}' must be .*; got {value}$"):
         settings(**wrong)
 
 
 def test_bert4rec_must_have_something_to_mask(recbole: None) -> None:
     cls = recbole_baselines.BERT4Rec
     with pytest.raises(BenchError, match=r"mask_ratio=0\.2 of 4 positions masks none: nothing to learn for bert4rec; "):
-        cls(cls.Settings()).width(TrainingContext(Path(), Path(), "ndcg@10", 3, False))
+        cls(cls.Settings()).width(TrainingContext(Path(), Path(), Contract(max_history=3)))
 
 
 def test_another_recbole_is_refused(monkeypatch: pytest.MonkeyPatch, recbole: None) -> None:
@@ -112,35 +90,6 @@ def test_another_recbole_is_refused(monkeypatch: pytest.MonkeyPatch, recbole: No
         BenchError, match=r"^gru4rec runs in RecBole 9\.9, which is patched here for that version; got 1\.2\.1; pip "
     ):
         recbole_baselines.GRU4Rec().validate_items(ITEMS)
-
-
-def test_the_first_of_the_best_is_chosen_and_a_failure_never() -> None:
-    scores: list[Mapping[str, Any]] = [{"failed": "x"}, *({"best_validation": score} for score in (0.0, 0.3, 0.2, 0.3))]
-    assert best([dict(trial) for trial in scores]) == 2
-    assert best([{"failed": "x"}, {"best_validation": 0.0}]) == 1
-    with pytest.raises(RuntimeError, match=r"^all 2 trials of the search failed, the first with ValueError: nan$"):
-        best([{"failed": "ValueError: nan"}, {"failed": "y"}])
-
-
-def test_the_choice_is_told_in_a_line() -> None:
-    search = {"chosen": 0, "trials": [{"settings": {"k": 10, "shrink": 0.5}, "best_validation": 0.25}]}
-    assert summary(search, "ndcg@10") == "trial 1 of 1 chosen, with k=10, shrink=0.5: ndcg@10 0.2500 on validation"
-    search["trials"] += [{"settings": {"k": 20}, "failed": "x"}, {"settings": {"k": 30}, "best_validation": 0.5}]
-    assert summary({**search, "chosen": 2}, "hit@1") == (
-        "trial 3 of 3 chosen, with k=30: hit@1 0.5000 on validation; 0.2500 with the settings as they are; "
-        "1 of the trials failed"
-    )
-
-
-def test_progress_goes_through_all_trials_and_names_the_one_under_way() -> None:
-    told: list[tuple[int, int, dict[str, float]]] = []
-
-    def progress(step: int, total: int, figures: dict[str, float]) -> None:
-        told.append((step, total, figures))
-
-    within(progress, 2, 5)(3, 10, {"loss": 0.5})
-    within(progress, 2, 5)(4, 10, {})
-    assert told == [(23, 50, {"trial": 3, "loss": 0.5}), (24, 50, {})]
 
 
 @pytest.fixture
@@ -170,22 +119,23 @@ def test_presets_hold_what_recorded_searches_chose(preset: str) -> None:
     records = json.loads(RECORDS.read_text())[preset]
     searched = {cls.name for cls in (*TRAINED, recbole_baselines.ItemKNN)}
     assert {record["scheme"]["name"] for record in records} == searched
-    chosen, epochs = {}, int(PRESETS[preset]["epochs"])
+    chosen, lengths = {}, set()
     for record in records:
         search, settings = record["training"]["search"], record["scheme"]["settings"]
         assert (record["preset"], record["dataset"]["name"]) == (preset, "ml-100k")
-        assert search["chosen"] == best(search["trials"])
+        assert search["chosen"] == better(range(len(search["trials"])), search["trials"])[0]
         found = search["trials"][search["chosen"]]["settings"]
         own = subjects.load_baseline(record["scheme"]["name"]).Settings()
         chosen[record["scheme"]["name"]] = {
             key: said for key, said in found.items() if said != plain(getattr(own, key))
         }
-        assert settings.get("epochs", epochs) == epochs
+        lengths.add(settings.get("epochs"))
     assert {name: changed for name, changed in chosen.items() if changed} == {
         name: {key: value(text, hint, name) for (key, text), hint in zip(own.items(), hints_of(name, own), strict=True)}
         for name, own in TUNED[preset].items()
     }
-    assert len({len(record["training"]["search"]["trials"]) for record in records}) == 1
+    assert len(lengths - {None}) == 1
+    assert {len(record["training"]["search"]["trials"]) for record in records} == {TRIALS[preset]}
 
 
 def plain(value: Any) -> Any:
@@ -199,17 +149,25 @@ def hints_of(name: str, own: Mapping[str, str]) -> list[Any]:
     return [hints[key] for key in own]
 
 
-@pytest.mark.parametrize("preset", ["smoke", "cpu", "standard"])
-def test_everybody_has_the_same_budget(preset: str) -> None:
-    """As many epochs at most, validated as often and as patiently, on as many examples: in every trial as well."""
-    shared = ("epochs", "eval_step", "stopping_step", "examples", "train_batch_size")
-    budgets = set()
-    for cls in TRAINED:
-        settings = cls(cls.Settings()).settings
-        assert not set(shared) & set(cls.ranges)
-        given = cls.presets.get(preset, {})
-        budgets.add(tuple(str(given.get(name, getattr(settings, name))) for name in shared))
-    assert len(TRAINED) == 8
-    assert len(budgets) == 1
-    if preset == "cpu":
-        assert budgets.pop()[0] == str(CONTRACTS["cpu"].contract.epochs)  # as identifier schemes
+@pytest.mark.parametrize("cls", TRAINED)
+def test_what_all_share_has_the_ranges_of_all(cls: Any) -> None:
+    for line, settings in cls.follows.items():
+        assert {cls.ranges[name] for name in settings} == {SHARED[line]}
+    assert set(cls.follows) >= {"learning_rate", "weight_decay"}
+
+
+def test_the_choice_is_told_in_a_line() -> None:
+    trials = [{"settings": {"k": 10}, "rungs": [{"failed": "x"}]}]
+    trials += [{"settings": {"k": 30}, "rungs": [{"best_validation": 0.5, "steps": 7}]}]
+    assert summary({"chosen": 1, "trials": trials}, "hit@1") == (
+        "trial 2 of 2 chosen, with k=30: hit@1 0.5000 on validation after 7 steps; 1 of the trials failed"
+    )
+
+
+def test_progress_goes_through_all_rungs_and_names_the_trial_under_way() -> None:
+    told: list[tuple[int, int, dict[str, float]]] = []
+    steps = Steps(2, 10, lambda step, total, stats: told.append((step, total, stats)))
+    steps.next(0)(5, 5, {"loss": 0.5})
+    steps.next(1)(2, 5, {})
+    steps.next(1)(10, 10, {})
+    assert told == [(5, 20, {"trial": 1, "loss": 0.5}), (7, 20, {}), (20, 20, {})]

@@ -38,11 +38,12 @@ def test_a_run_is_removed_when_that_is_agreed_to(bench: Bench, results: Path) ->
     done = bench("rm", "pop", "--results", results, "--yes")
     assert (done.code, names(results)) == (0, {"random"})
     assert "removed: 1 entry" in done.out
-    assert "pop" not in bench("report", "--results", results, "--out", results / "r.md").out
+    listed = bench("ls", "--results", results, "--json").out
+    assert [Path(run["folder"]).parents[1].name[:6] for run in json.loads(listed)["finished"]] == ["random"]
 
 
 def test_a_run_is_removed_by_its_folder_even_where_it_is_corrupt(bench: Bench, results: Path) -> None:
-    (folder,) = results.glob("runs/*/random@*/*/*")
+    (folder,) = results.glob("runs/*/random@*/*/[!.]*")
     (folder / "result.json").write_text("{")
     assert bench("rm", folder, "--results", results, "--yes").code == 0
     assert names(results) == {"pop"}
@@ -91,7 +92,7 @@ def test_runs_of_an_older_version_go_where_that_is_asked_for(bench: Bench, resul
 
 
 def test_unfinished_runs_go_where_that_is_asked_for(bench: Bench, results: Path) -> None:
-    (folder,) = results.glob("runs/*/pop@*/*/*")
+    (folder,) = results.glob("runs/*/pop@*/*/[!.]*")
     partial = folder.with_name(".7.partial")
     partial.mkdir()
     (partial / "stage-0.safetensors").write_bytes(b"x")

@@ -40,6 +40,17 @@ def test_all_that_can_be_named_is_listed(
     assert "toy/pop@1/" in bench("ls", "--results", tmp_path, "--data-dir", tmp_path).out
 
 
+def test_data_sets_of_one_s_own_are_listed(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "clicks.csv").write_text("user,item,time\n" + "".join(f"u,i{at},{at}\n" for at in range(9)))
+    data = tmp_path / "data"
+    assert bench("data", "import", tmp_path / "clicks.csv", "--name", "shop", "--data-dir", data).code == 0
+    rows = {line.split()[0]: line for line in bench("ls", "--data-dir", data).out.splitlines() if line.strip()}
+    assert str(data / "shop") in rows["shop"]
+    listed = json.loads(bench("ls", "--data-dir", data, "--json").out)["datasets"]
+    assert {"name": "shop", "folder": str(data / "shop"), "description": "your own"} in listed
+
+
 def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "toys.inter").touch()
     run = ["run", "--baseline", "pop", "--preset", "smoke", "--dataset", toy_folder, "--results", tmp_path]
@@ -53,7 +64,7 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     assert {"name": "pop", "is": "trivial_baselines:Popularity", "problem": None, "lacks": None} in found["baselines"]
     folders = {line["name"]: line["folder"] for line in found["datasets"]}
     assert (folders["toys"], folders["beauty"]) == (str(tmp_path), None)
-    assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "standard"]
+    assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "overnight", "standard"]
     (run,) = found["finished"]
     assert (Path(run["folder"]) / "result.json").is_file()
     assert (run["model"], run["problem"]) == (None, None)

@@ -214,7 +214,7 @@ def test_a_part_without_users_is_refused(users: list[list[tuple[int, int]]], par
 
 
 def test_no_history_at_all_is_refused() -> None:
-    with pytest.raises(BenchError, match="histories to 0 items"):
+    with pytest.raises(BenchError, match="max_history must be 1 or more; got 0"):
         global_time(DATED, max_history=0)
 
 

@@ -96,6 +96,13 @@ def test_every_format_holds_the_same_interactions(tmp_path: Path, name: str) -> 
         assert sorted(dataset.times.tolist()) == sorted(time for *_, time in ROWS)
 
 
+def test_ids_that_differ_by_white_space_alone_are_told(tmp_path: Path) -> None:
+    path = put(tmp_path, "shop.csv", lines(HEADER, ("u", "x", 1), ("u", " x", 2), ("u", "y", 3)))
+    imported = read([path])
+    assert imported.dataset.items.ids == (" x", "x", "y")
+    assert any("1 item ids differ from another by white space" in note for note in imported.described["notes"])
+
+
 @pytest.mark.parametrize("kind", ["plain", "category", "datetime", "float", "nullable"])
 def test_parquet_in_every_type_that_pandas_writes(tmp_path: Path, kind: str) -> None:
     frame = FRAME.copy()

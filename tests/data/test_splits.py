@@ -76,7 +76,9 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
             "cache",
             "cached_seconds",
             "progress",
-        ),  # a folder, what reading from it spares, the bar
+            "max_history",
+            "own_training",
+        ),  # a folder, what reading from it spares, the bar, a line of the contract, what a scheme trains
     }
     assert train.items is dataset.items
     for array in (train.sequences.values, train.sequences.offsets):
@@ -101,7 +103,9 @@ def test_users_with_two_interactions_train_and_are_not_evaluated() -> None:
 
 @pytest.mark.parametrize(("rows", "cap"), [([[1, 2], [3]], 20), ([[1, 2, 3]], 0), ([[1, 2, 3]], -1)])
 def test_what_cannot_be_split_is_refused(rows: list[list[int]], cap: int) -> None:
-    with pytest.raises(BenchError, match=r"longest of 2 users has 2" if cap == 20 else f"histories to {cap} items"):
+    with pytest.raises(
+        BenchError, match=r"longest of 2 users has 2" if cap == 20 else f"max_history must be 1 or more; got {cap}"
+    ):
         leave_one_out(dataset_of(rows), max_history=cap)
 
 

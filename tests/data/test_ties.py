@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.data.conversions.log import LogBuilder
+from bench.data.conversions.ties import in_order
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import read_atomic
 from bench.data.joined import join
-from bench.data.ties import Rule, arranged, id_ranks, positional, rule, tied
+from bench.data.ties import Rule, arranged, id_ranks, positional, rule, tied, unnumbered
 from bench.errors import BenchError
 
 Log = list[list[tuple[int, int]]]  # (item, time) of each user
@@ -85,6 +87,15 @@ def test_ids_that_are_numbers_are_compared_as_numbers() -> None:
     assert rows_of(arranged(dataset_of([[(0, 0), (1, 0), (2, 0)], [(3, 1)]], ids=ids), "id")) == [[2, 1, 0], [3]]
 
 
+def test_conversions_compare_ids_that_are_numbers_as_numbers_too() -> None:
+    ids = ("10", "9", "2", "30", "4", "5")
+    log = LogBuilder()
+    for item in ids:
+        log.add("line", "u", item, 7)
+    converted = in_order(log.build(), "id")
+    assert [converted.item_ids[item] for item in converted.items] == ["2", "4", "5", "9", "10", "30"]
+
+
 def write(folder: Path, rows: list[tuple[str, str, int]]) -> Path:
     folder.mkdir()
     lines = ["user_id:token\titem_id:token\ttimestamp:float", *("\t".join(map(str, row)) for row in rows)]
@@ -119,6 +130,28 @@ def test_time_stamps_that_count_on_from_one_value_are_positions() -> None:
     parts = [numbered([[0, 1], [2, 3]], "p"), dataset_of([[(0, 4), (1, 9)], [(2, 2)]], "q", tuple("uvwxyz"))]
     assert positional(join(parts))
     assert not positional(join([parts[1], dataset_of([[(0, 4), (1, 9)]], "r", tuple("UVWXYZ"))]))
+
+
+def test_a_few_lost_rows_do_not_make_times_of_positions() -> None:
+    rows = [[user % 6, (user + 1) % 6, (user + 2) % 6] for user in range(40)]
+    log = [list(zip(row, range(3), strict=True)) for row in rows]
+    log[7] = log[7][1:]  # lost its row 0
+    found = dataset_of(log)
+    assert positional(found)
+    assert unnumbered(found) == 1
+    with pytest.raises(BenchError, match="are positions"):
+        arranged(found, "digest")
+    many = dataset_of([row[1:] if user % 4 == 0 else row for user, row in enumerate(log)])
+    assert not positional(many)
+    assert unnumbered(many) == 0
+
+
+def test_a_user_who_lost_a_row_in_the_middle_is_told(tmp_path: Path) -> None:
+    log = [[(user % 6, 0), ((user + 1) % 6, 1), ((user + 2) % 6, 2)] for user in range(80)]
+    del log[3][1]
+    assert positional(dataset_of(log))
+    assert unnumbered(dataset_of(log)) == 1
+    assert unnumbered(join([dataset_of(log), dataset_of([[(0, 4), (1, 9)]], "r", tuple("UVWXYZ"))])) == 1
 
 
 @pytest.mark.parametrize("name", ["digest", "id", "drop-order"])

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ from safetensors.numpy import load_file, save_file
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.ids import text
-from bench.ids.text import TextSettings, compose, embed, projected, require_text, tfidf_svd
+from bench.ids.text import TextSettings, compose, embed, projected, require_text, tfidf_svd, warnings
 
 COLORS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot")
 TITLES = [f"{color} {thing} {thing}" for color in COLORS for thing in THINGS]
@@ -205,6 +206,32 @@ def test_whitened_axes_have_variance_one_and_nothing_in_common(
     assert found.shape == (items, min(dimensions, channels, items - 1))
     np.testing.assert_allclose(found.T @ found / items, np.eye(found.shape[1]), atol=5e-3)
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-3)
+
+
+def test_a_catalogue_that_whitening_makes_meaningless_is_told() -> None:
+    """Of fewer items than dimensions all become equally far apart, which is checked here by their distances."""
+    titles = [
+        f"{color} {thing} {color[:2]}{thing[:2]}" for color in ["red", "blue", "green"] for thing in ["car", "bear"]
+    ]
+    for settings in (TextSettings(), TextSettings(dimensions=3), TextSettings(whiten=False)):
+        vectors = embed(view(titles), settings).astype(float)
+        apart = np.linalg.norm(vectors[:, None] - vectors, axis=2)[~np.eye(len(titles), dtype=bool)]
+        said = warnings(view(titles).items, settings)
+        assert bool(np.ptp(apart) < 1e-3) == bool(said)
+        assert not said or "these 6 items say nothing after whitening: in 128 dimensions" in said[0]
+
+
+def test_few_words_are_fewer_dimensions_than_items() -> None:
+    assert not warnings(table("red car", "red bear", "blue car", "blue bear"), TextSettings())
+
+
+def test_vectors_of_a_file_are_told_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "items.parquet"
+    rows = np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32)
+    pd.DataFrame({"item": [f"i{at}" for at in range(4)], "vector": list(rows)}).to_parquet(path)
+    items = ItemTable(tuple(f"i{at}" for at in range(4)), {})
+    assert "say nothing after whitening" in warnings(items, TextSettings(encoder=str(path)))[-1]
+    assert not any("whitening" in line for line in warnings(items, TextSettings(encoder=str(path), dimensions=2)))
 
 
 def test_without_whitening_nothing_is_stretched() -> None:

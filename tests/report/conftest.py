@@ -122,7 +122,11 @@ def result_json(ranks: Ranks, **said: Any) -> dict[str, Any]:
             "parameters": 0 if baseline else 4_812_544,
             "id_construction_seconds": None if baseline else 6.31,
             "training_seconds": 0.04 if baseline else 1312.5,
-            **({} if baseline else {"training_flops": 2.5e15, "tokens_read": 30_000_000, "tokens_written": 600_000}),
+            **(
+                {}
+                if baseline
+                else {"training_flops": 2.5e15, "tokens_read": 30_000_000, "tokens_written": 600_000, "steps": 4300}
+            ),
             "validation_seconds": None if baseline else 95.5,
             "processor_seconds": None if baseline else 2790.0,
             "inference_seconds_per_1000_users": 0.021 if baseline else 7.94,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
+from bench.protocol import PROTOCOL
 from bench.report.compare import difference
 from bench.report.contracts import comparable, contracts, differences, other_code, settings, varying
 from bench.report.markdown import markdown
@@ -49,15 +50,15 @@ def test_unequal_protocols_never_compare_whatever_else_agrees(store: Store, tmp_
     store("new", quality=0.3)
     store("floor", kind="baseline", contract={"protocol": 1})
     found = rows(tmp_path)
-    assert other_code(found["old"].first, found["new"].first) == "protocol 1 and protocol 2"
+    assert other_code(found["old"].first, found["new"].first) == f"protocol 1 and protocol {PROTOCOL}"
     assert not comparable(found["old"], found["new"])
     assert not comparable(found["floor"], found["new"])
     assert comparable(found["floor"], found["old"])
     text = markdown(chapters(load(tmp_path)))
-    assert "**protocol**=1 (A), 2 (B)" in text
+    assert f"**protocol**=1 (A), {PROTOCOL} (B)" in text
     assert "old against new" not in text
     assert "new against" not in text
-    with pytest.raises(BenchError, match="other code computed them, protocol 1 and protocol 2; run"):
+    with pytest.raises(BenchError, match=f"other code computed them, protocol 1 and protocol {PROTOCOL}; run"):
         difference(found["old"], found["new"])
 
 

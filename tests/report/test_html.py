@@ -120,11 +120,11 @@ def test_numbers_carry_what_they_are_sorted_by(page: str) -> None:
 
 def test_pictures_have_a_text_and_take_the_colors_of_the_page(page: str) -> None:
     pictures = list(parsed(page).iter("{http://www.w3.org/2000/svg}svg")) or re.findall(r"<svg[^>]*>", page)
-    assert len(pictures) == 9  # six of toys; beauty has neither identifiers nor a curve
-    assert page.count('role="img" aria-label="') == 9
+    assert len(pictures) == 10  # seven of toys; beauty has neither identifiers nor a curve
+    assert page.count('role="img" aria-label="') == 10
     assert "var(--ink)" in page
     assert "#333333" not in page
-    assert page.count("<figcaption>") == 9
+    assert page.count("<figcaption>") == 10
 
 
 def test_all_schemes_show_the_same_items(page: str) -> None:

@@ -105,6 +105,21 @@ def test_data_of_one_name_but_other_content_stay_apart(store: Store, tmp_path: P
     ]
 
 
+def test_data_of_one_name_are_called_by_what_differs(store: Store, tmp_path: Path) -> None:
+    store("textual/title", fingerprint="a" * 16, contract={"split": "leave-one-out", "ties": "auto"})
+    store("textual/title", fingerprint="b" * 16, contract={"split": "global-temporal", "ties": "auto"})
+    store("textual/title", fingerprint="c" * 16, contract={"split": "leave-one-out", "ties": "id"})
+    store("textual/title", dataset="beauty", users=300)
+    store("textual/title", dataset="beauty", users=400, fingerprint="d" * 16)
+    assert {section.title for section in sections(load(tmp_path))} == {
+        "beauty (300 users)",
+        "beauty (400 users)",
+        "toys (leave-one-out, ties=auto)",
+        "toys (global-temporal, ties=auto)",
+        "toys (leave-one-out, ties=id)",
+    }
+
+
 def test_of_a_run_and_its_copy_one_counts_and_the_other_is_named(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

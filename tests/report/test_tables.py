@@ -86,7 +86,7 @@ def test_markdown_prints_what_the_table_rests_on(mixed: Path) -> None:
     assert "device=cpu" in text
     beauty = text.split("## beauty")[1].split("## toys")[0]
     assert "not made under one contract" not in beauty
-    assert "(preset cpu): protocol=2, split=leave-one-out, max_history=20" in beauty
+    assert "(preset cpu): protocol=3, split=leave-one-out, max_history=20" in beauty
     assert "decoder=beam" in beauty
 
 
@@ -150,6 +150,27 @@ def test_terminal_cuts_no_number(mixed: Path, width: int) -> None:
         for cell in (cell for table in chapter.tables for column in table.columns for cell in column.cells):
             for line in filter(None, (cell.text, cell.spread, cell.interval)):
                 assert all(word in text for word in line.split())
+
+
+def test_a_terminal_says_once_what_stands_under_every_table(mixed: Path) -> None:
+    """Markdown has it under each table, which are read apart; on a terminal they scroll by together."""
+    text = " ".join(shown(mixed, 100).split())
+    (_, toys) = chapters(load(mixed))
+    under = [{note.title: note.text for note in table.notes} for table in toys.tables]
+    shared = {title for title in under[0] if sum(title in notes for notes in under) == len(under)}
+    assert {"contracts", "differing"} <= shared
+    (note,) = (note for note in toys.notes if note.title == "differing")
+    assert text.count(" ".join("".join(piece for piece, _ in note.pieces).split())) == 1
+    assert written(mixed).count("**the rows were not made under one contract**") > 2
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_terminal_breaks_no_name(store: Store, tmp_path: Path, width: int) -> None:
+    name = "semantic/mtgrec-without-any-mixture"  # longer than names are where there is no room
+    store(name, quality=0.3)
+    store("pop", kind="baseline", quality=0.1)
+    table = shown(tmp_path, width).split("Quality, strict")[1].split("metrics")[0]
+    assert name in table
 
 
 def test_no_name_steers_the_terminal(hostile: tuple[Path, dict[str, str]]) -> None:
@@ -278,10 +299,8 @@ def test_baselines_of_one_name_are_told_apart_by_their_contracts(store: Store, t
     )
     (chapter,) = chapters(load(tmp_path))
     seen = {note.title: "".join(text for text, _ in note.pieces) for note in chapter.notes}
-    assert seen["baselines"].startswith(f"pop {first}, pop {second}: not trained under the contract; ")
-    assert seen["baselines"].endswith(
-        f"; they differ in split=leave-one-out (pop {first}), global-temporal (pop {second})"
-    )
+    assert seen["baselines"].startswith(f"pop {first}, pop {second}: of the contract they share ")
+    assert f"; they differ in split=leave-one-out (pop {first}), global-temporal (pop {second}); " in seen["baselines"]
     assert f"pop {first}: 0; pop {second}: 1" in seen["seeds"]
     assert seen["schemes"] == "textual/title@1; pop@1"
 
@@ -296,15 +315,15 @@ def test_what_only_counts_stands_before_what_is_trained(store: Store, tmp_path: 
         (folder / "result.json").write_text(json.dumps(stored))
     (chapter,) = chapters(load(tmp_path))
     heads = [cell.text for cell in chapter.tables[0].head.cells]
-    assert heads == ["markov", "pop", "textual/title", "sasrec/ce"]
+    assert heads == ["markov (probe)", "pop (probe)", "textual/title", "sasrec/ce"]
     (note,) = (note for note in chapter.notes if note.title == "probes")
     assert note.text.startswith("markov, pop: rules that only count or draw")
 
 
 def test_what_the_data_can_measure_stands_under_every_table(store: Store, tmp_path: Path) -> None:
     """As the newest result that holds it says; another holds none."""
-    said = {"summary": "76 % tied\nin time", "verdict": "toys: \x1b[31mties."}
-    old = {"summary": "old", "verdict": "old"}
+    said = {"summary": "76 % tied\nin time", "conclusion": "toys: \x1b[31mties."}
+    old = {"summary": "old", "conclusion": "old"}
     store("one", audit=old, created="2026-11-20T09:00:00+00:00")
     store("two", audit=said, created="2026-11-22T09:00:00+00:00")
     store("three", created="2026-11-23T09:00:00+00:00")

@@ -35,6 +35,11 @@ COSTS = {
     "training_flops": 2e9,
     "tokens_read": 900.0,
     "tokens_written": 200.0,
+    "steps": 6.0,
+    "target_examples": 90.0,
+    "looks": 2.0,
+    "own_steps": None,
+    "own_examples": 40.0,
 }
 IDENTIFIERS = {
     "tokens_mean": 4.0,

@@ -57,7 +57,8 @@ class Follower(TrainedBaseline):
         for user in range(len(train.sequences)):
             sequence = train.sequences[user]
             np.add.at(self.follows, (sequence[:-1], sequence[1:]), 1)
-        self.given = [validation.users.tolist(), validation.items.tolist(), context.max_history, context.selection]
+        lines = context.contract
+        self.given = [validation.users.tolist(), validation.items.tolist(), lines.max_history, lines.selection]
         self.users = []
 
     def score(self, users, histories):
@@ -170,7 +171,7 @@ def test_tune_is_a_setting_of_whatever_can_be_tuned(
     assert {scheme["name"]: scheme["settings"].get("tune") for scheme in tuned} == {"follower": 5, "pop": None}
     said = bench("run", "--baseline", "pop", *quick, "--tune", "5", "--results", tmp_path / "none")
     assert said.code == 1
-    assert "bench: --tune 5 was asked for, but pop can't be tuned; name a baseline that trains" in said.err
+    assert "bench: --tune 5 was asked for, but pop can't be tuned; name what trains" in said.err
 
 
 def test_what_was_trained_outlives_a_result_that_cannot_be_written(

@@ -109,6 +109,12 @@ def test_no_git_is_no_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert revision() is None
 
 
-@pytest.mark.parametrize("words", ["run --data-dir there --seed 1 --results r", "run --results=/r --seed 1"])
-def test_the_folders_of_a_machine_are_not_told(words: str) -> None:
+@pytest.mark.parametrize("words", ["run --seed 1 --results r", "run --results=/r --seed 1"])
+def test_the_folder_of_results_is_not_told(words: str) -> None:
     assert cost.command(words.split()) == "bench run --seed 1"
+
+
+@pytest.mark.parametrize("given", ["--data-dir /srv/me/data", "--data-dir=data", "--data-dir ~/data/"])
+def test_of_the_folder_of_data_the_last_part_is_told(given: str) -> None:
+    words = f"run --dataset toys {given} --seed 1 --results r".split()
+    assert cost.command(words) == "bench run --dataset toys --data-dir data --seed 1"

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from bench.backbone.linear import Linear
 from bench.backbone.t5 import RelativeBias, RMSNorm
-from bench.contract import Contract
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.ids.identifiers import Template
@@ -28,7 +27,7 @@ from bench.model.sequence import SequenceRecommender
 from bench.model.vectors import mlp
 from bench.training import checkpoint, loop
 from bench.training.examples import bucketed_batches, draw_prompts
-from bench.training.loop import Job, decay_groups, schedule, train
+from bench.training.loop import Job, decay_groups, train
 
 Jobs = Callable[..., Job]
 Weights = dict[str, Tensor]
@@ -282,16 +281,6 @@ def test_all_examples_or_one_of_each_user(job: Jobs, tmp_path: Path) -> None:
     windows = sum(length - 1 for length in job().sequences.lengths)
     assert train(job(path=tmp_path / "all", examples="all", epochs=1)).step == -(-windows // 16)
     assert train(job(path=tmp_path / "one", examples="one", epochs=1)).step == -(-40 // 16)
-
-
-def test_the_schedule_warms_up_and_decays() -> None:
-    linear, cosine, constant = (Contract(schedule=name, warmup=0.2) for name in ("linear", "cosine", "constant"))
-    assert [schedule(linear, step, 10) for step in range(10)] == pytest.approx(
-        [0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]
-    )
-    assert [schedule(cosine, step, 10) for step in (0, 1, 2, 4, 6)] == pytest.approx([0.5, 1, 1, 0.5 + 2**0.5 / 4, 0.5])
-    assert [schedule(constant, step, 10) for step in (0, 1, 5, 9)] == [0.5, 1, 1, 1]
-    assert [schedule(replace(linear, warmup=0.0), step, 2) for step in range(2)] == [1, 0.5]
 
 
 def test_the_schedule_sets_the_learning_rate(job: Jobs) -> None:

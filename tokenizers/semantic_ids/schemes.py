@@ -151,6 +151,7 @@ class RqVae(Semantic):
         model = ResidualAutoEncoder(vectors[seen], plan.levels, plan.codes, train.seed, self.training())
         kept: deque[Quantized] = deque(maxlen=self.variants())
         for epoch, error in enumerate(model.epochs(), start=1):
+            train.count_training(-(-len(model.vectors) // plan.batch), len(model.vectors))
             stats = {"reconstruction": error}
             if epoch > plan.epochs - self.variants() or epoch % REPORT_EVERY == 0:
                 kept.appendleft(model.quantize(vectors))

@@ -72,6 +72,7 @@ def item_vectors(train: TrainView, plan: Training) -> NDArray[np.float32]:
             total, seen = 0.0, 0
             for batch in batches(sequences, rows, plan.batch, count, np.random.default_rng([train.seed, epoch])):
                 total, seen = total + step(model, optimizer, batch), seen + int((batch[:, 1:] < count).sum())
+                train.count_training(1, int((batch[:, 1:] < count).sum()))
             train.progress(epoch + 1, plan.epochs, {"sasrec loss": total / max(1, seen)})
     found: NDArray[np.float32] = model.items.weight[:count].detach().numpy().copy()
     return found

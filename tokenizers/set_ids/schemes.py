@@ -43,6 +43,7 @@ class CollaborativeSettings(Common):
     """``vectors`` names a file with vectors of items (see ``bench.ids.embeddings``), or is ``sasrec``: the
     item table of a SASRec trained here, on training interactions, with the settings below ``cold``. That says what
     items without a training interaction get: the ``mean`` vector, ``zero``, or ``semantic``, no vector and no score.
+    It reads the newest ``history`` items of a user, with 0 as many as the contract shows to the recommender.
     ``scale`` makes the vectors' mean square 1 (``unit``) or leaves them ``raw``; ``init`` is how the linear layer over
     them starts, ``xavier`` or as PyTorch makes it. SETRec's published code has scale=raw and init=pytorch.
     """
@@ -52,7 +53,7 @@ class CollaborativeSettings(Common):
     init: Literal["xavier", "pytorch"] = "xavier"
     cold: Cold = "semantic"
     width: int = 64
-    history: int = 50
+    history: int = 0
     layers: int = 2
     heads: int = 2
     dropout: float = 0.3
@@ -63,8 +64,9 @@ class CollaborativeSettings(Common):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("width", "history", "layers", "heads", "epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise BenchError(f"setting '{name}' must be 1 or more; got {getattr(self, name)}")
+            least = int(name != "history")
+            if getattr(self, name) < least:
+                raise BenchError(f"setting '{name}' must be {least} or more; got {getattr(self, name)}")
         if self.width % self.heads:
             raise BenchError(f"setting 'width' must be a multiple of heads={self.heads}; got {self.width}")
         if not self.learning_rate > 0 or not 0 <= self.dropout < 1:
@@ -131,17 +133,18 @@ class VectorSet(IdScheme):
     def collaborative(self, train: TrainView) -> Feature:
         plan, trained = self.settings, trained_items(train)
         if plan.vectors == OWN:
-            found = item_vectors(train, self.training())
+            found = item_vectors(train, self.training(train))
         else:
             found = embeddings.bound(self.file, train.items, trained).vectors
         vectors, known = settled(found, trained, plan.cold, plan.scale)
         return Feature("collaborative", vectors, known, init=plan.init)
 
-    def training(self) -> Training:
+    def training(self, train: TrainView) -> Training:
         plan = self.settings
+        shown = plan.history or train.max_history or int(train.sequences.lengths.max(initial=1))
         return Training(
             width=plan.width,
-            history=plan.history,
+            history=shown,
             layers=plan.layers,
             heads=plan.heads,
             dropout=plan.dropout,
@@ -179,6 +182,7 @@ class SetRec(VectorSet):
     """
 
     name = "set/setrec"
+    version = 2
     Settings: ClassVar[type[Any]] = Settings
 
     def fit(self, train: TrainView) -> VectorIds:
@@ -193,6 +197,7 @@ class CfOnly(VectorSet):
     """The control without text: the collaborative slot alone."""
 
     name = "set/cf-only"
+    version = 2
     Settings: ClassVar[type[Any]] = CollaborativeSettings
 
     def fit(self, train: TrainView) -> VectorIds:

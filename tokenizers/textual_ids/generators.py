@@ -21,8 +21,7 @@ from bench.training.cost import Stopwatch
 from bench.vocabulary import Vocabulary
 from textual_ids.generator import Bootstrap, Writer, bootstrap
 from textual_ids.reading import as_words, letters, phrases, read_tokens
-from textual_ids.unwritten import readable
-from textual_ids.words import document_frequency, table
+from textual_ids.words import document_frequency, readable, table
 
 
 class GeneratorSettings(Protocol):
@@ -88,6 +87,8 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     key = content_key(
         model.signature, vocabulary.fingerprint, repr(sources), repr(targets), repr(plan), str(train.seed)
     )
+    steps = plan.epochs * -(-len(sources) // plan.batch)
+    train.count_training(steps, plan.epochs * len(sources))
     path = cache_path(train, f"generator-{key}")
     if path and path.exists():
         state, weights = checkpoint.load(path)

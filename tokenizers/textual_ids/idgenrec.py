@@ -28,8 +28,8 @@ from textual_ids.generator import Writer
 from textual_ids.generators import cache_path, content_key, first_writer, kept_writer
 from textual_ids.learner import GeneratorLearner
 from textual_ids.reading import read_tokens
-from textual_ids.unwritten import numbered as unwritten
 from textual_ids.unwritten import refuse_unwritten
+from textual_ids.words import unwritable
 
 GENERATOR = "generator.safetensors"
 PUBLISHED = "names of users as the published code writes them, test items included, are textual/idgenrec-user-leak"
@@ -114,7 +114,7 @@ class IdGenRec(IdScheme):
         require_text(items, "textual identifiers")
 
     def warnings(self, train: TrainView) -> Sequence[str]:
-        return unwritten(train.items, train.language)
+        return unwritable(train.items, train.language)
 
     def fit(self, train: TrainView) -> Ids:
         if train.language is not None:
@@ -151,7 +151,7 @@ class IdGenRec(IdScheme):
 
     def first(self, train: TrainView) -> Writer:
         """The generator as ``fit`` has left it, whose seconds are counted there."""
-        return first_writer(self.settings, replace(train, cached_seconds=[]))
+        return first_writer(self.settings, replace(train, cached_seconds=[], own_training={}))
 
     def taught(self, writer: Writer, ids: Ids, name: str, share: float) -> Generator[Stage, Trained, Writer]:
         """A stage of the generator: what it came to."""

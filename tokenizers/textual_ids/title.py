@@ -20,8 +20,8 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
 from bench.vocabulary import Vocabulary
 from textual_ids.naming import unique_codes
-from textual_ids.unwritten import numbered, readable, refuse_numbers
-from textual_ids.words import ItemWords, document_frequency, is_filler, rank, table
+from textual_ids.unwritten import refuse_numbers
+from textual_ids.words import ItemWords, document_frequency, is_filler, rank, readable, table, unwritable
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender
@@ -58,11 +58,11 @@ class Title(IdScheme):
     def validate_items(self, items: ItemTable) -> None:
         require_text(items, "textual identifiers")
 
+    def warnings(self, train: TrainView) -> Sequence[str]:
+        return unwritable(train.items, train.language)
+
     def fit(self, train: TrainView) -> TokenIds:
         return self.named(train.items, train.language, NEUTRAL if train.language else Template(separator=SEPARATOR))
-
-    def warnings(self, train: TrainView) -> Sequence[str]:
-        return numbered(train.items, train.language)
 
     def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> TokenIds:
         return self.named(target.items, trained.ids.vocabulary, trained.ids.template)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.vocabulary import Vocabulary
-from textual_ids.words import document_frequency, table
+from textual_ids.words import document_frequency, readable, table
 
 MOST = 0.2  # share of the catalogue that may be numbered under the name of a textual scheme
-
-
-def numbered(items: ItemTable, vocabulary: Vocabulary | None) -> tuple[str, ...]:
-    """What a reader of the result should know: how many items have no word that the vocabulary can write."""
-    without = sum(_without(items, vocabulary))
-    line = f"{without:,} of {len(items):,} items have no word that {_whose(vocabulary)} can write: they are numbered"
-    return (line,) if without else ()
 
 
 def refuse_numbers(scheme: str, without: Sequence[bool]) -> None:
@@ -31,28 +24,8 @@ def refuse_numbers(scheme: str, without: Sequence[bool]) -> None:
         )
 
 
-def refuse_unwritten(scheme: str, items: ItemTable, vocabulary: Vocabulary | None) -> None:
+def refuse_unwritten(scheme: str, items: ItemTable, vocabulary: Vocabulary) -> None:
     """The same, from the text of the items."""
-    refuse_numbers(scheme, _without(items, vocabulary))
-
-
-def _without(items: ItemTable, vocabulary: Vocabulary | None) -> list[bool]:
-    """``[items]``: which have no word that the vocabulary can write."""
     words = table(items)
-    known = document_frequency(words)
-    if vocabulary is not None:
-        known = readable(known, vocabulary)
-    return [not any(word in known for column in columns for word in column) for columns in words]
-
-
-def _whose(vocabulary: Vocabulary | None) -> str:
-    return "a vocabulary" if vocabulary is None else "the backbone's vocabulary"
-
-
-def readable(shared_by: Counter[str], vocabulary: Vocabulary) -> Counter[str]:
-    """The words that the vocabulary can write without its unknown token."""
-    words = sorted(shared_by)
-    codes = vocabulary.encode_batch(words)
-    return Counter(
-        {word: shared_by[word] for word, code in zip(words, codes, strict=True) if code and vocabulary.unk not in code}
-    )
+    known = readable(document_frequency(words), vocabulary)
+    refuse_numbers(scheme, [known.keys().isdisjoint(chain(*columns)) for columns in words])

@@ -13,6 +13,7 @@ from itertools import chain
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from bench.data.dataset import ItemTable
+from bench.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,30 @@ def table(items: ItemTable) -> list[list[list[str]]]:
 def document_frequency(words: Iterable[list[list[str]]]) -> Counter[str]:
     """In how many items each word occurs."""
     return Counter(word for columns in words for word in dict.fromkeys(chain(*columns)))
+
+
+def readable(shared_by: Counter[str], vocabulary: Vocabulary) -> Counter[str]:
+    """The words that the vocabulary can write without its unknown token."""
+    words = sorted(shared_by)
+    codes = vocabulary.encode_batch(words)
+    return Counter(
+        {word: shared_by[word] for word, code in zip(words, codes, strict=True) if code and vocabulary.unk not in code}
+    )
+
+
+def unwritable(items: ItemTable, vocabulary: Vocabulary | None) -> tuple[str, ...]:
+    """How many items have no word that the vocabulary can write, in a line; any word where it is yet to be made."""
+    words = table(items)
+    known = document_frequency(words)
+    if vocabulary is not None:
+        known = readable(known, vocabulary)
+    without = sum(known.keys().isdisjoint(chain(*columns)) for columns in words)
+    if not without:
+        return ()
+    return (
+        f"{without:,} of {len(items):,} items have no word that the vocabulary can write: nothing of their text is in "
+        "their identifiers, which are numbers",
+    )
 
 
 def rank(columns: list[list[str]], shared_by: Counter[str], items: int, fewest: int) -> ItemWords:

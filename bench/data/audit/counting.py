@@ -2,7 +2,7 @@
 
 A Markov chain reads the newest item, item co-occurrence the set of the newest twenty, popularity nothing. All learn
 from each user's sequence without its last two items and are asked for the last. Ranks are 0-based and ``FAR`` where
-the target is not among the first ten.
+the target is not among the first ten; among equal scores the target is the last, as in every row of a report.
 """
 
 from __future__ import annotations
@@ -64,24 +64,34 @@ def gains(ranks: Integers) -> NDArray[np.float64]:
 
 
 def popularity(task: Task) -> Integers:
-    """``[users]``: the rank of the target by training interactions, ties by catalogue order."""
+    """``[users]``: the rank of the target by training interactions."""
     return _cut(_popular_ranks(task)[task.targets])
 
 
 def markov(task: Task) -> Integers:
-    """``[users]``: the rank of the target by how often it came right after the newest item in training; ties, and
-    whatever never did, by popularity.
+    """``[users]``: the rank of the target by how often it came right after the newest item in training, then by
+    popularity, by which is ranked as well whatever never did.
     """
     pairs, counts = transitions(task.train, task.items)
-    popular = _popular_ranks(task)
     before, after = pairs // task.items, pairs % task.items
-    order = np.lexsort((popular[after], -counts, before))
-    first = np.searchsorted(before, np.arange(task.items + 1))  # pairs are sorted, and `order` keeps `before` so
-    ranks = np.empty(len(pairs), np.int64)
-    ranks[order] = np.arange(len(pairs)) - first[before[order]]
+    first = np.searchsorted(before, np.arange(task.items + 1))
+    ranks = _within(before, counts, task.popularity[after], first)
     found, at = _positions(pairs, task.newest * task.items + task.targets)
     known = np.diff(first)[task.newest]
-    return _cut(np.where(found, ranks[at] if len(pairs) else 0, _after_known(task, pairs, popular, known)))
+    return _cut(np.where(found, ranks[at] if len(pairs) else 0, _after_known(task, pairs, known)))
+
+
+def _within(before: Integers, counts: Integers, popular: Integers, first: Integers) -> Integers:
+    """``[pairs]``: the rank of each pair among those of one ``before``, whose first pairs are at ``first``: how many
+    others have at least its count, and of an equal count at least its popularity.
+    """
+    keys = np.stack([before, counts, popular])
+    order = np.lexsort(keys[::-1])
+    begins = np.append(True, (np.diff(keys[:, order], axis=1) != 0).any(axis=0))[: len(order)]
+    least = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))  # where those equal to it begin
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = first[before[order] + 1] - least - 1
+    return ranks
 
 
 def transitions(train: Sequences, items: int) -> tuple[Integers, Integers]:
@@ -100,9 +110,9 @@ def seen(pairs: Integers, before: NDArray[np.integer], after: NDArray[np.integer
 
 def cooccurrence(task: Task, asked: int = ASKED) -> Integers:
     """``[at most asked]``: the rank of the target by the summed cosine of its users and those of each item in the
-    history; items of the history are left out, ties are by popularity.
+    history, then by popularity; items of the history are left out.
     """
-    cosines, popular = _cosines(task), _popular_ranks(task)
+    cosines, popular = _cosines(task), task.popularity
     order = np.random.default_rng(0).permutation(len(task.targets))[:asked]
     histories = task.histories.rows(order).newest(NEWEST)
     entries = np.append(0, np.cumsum(np.diff(cosines.indptr).astype(np.int64)[histories.values]))[histories.offsets[1:]]
@@ -116,8 +126,9 @@ def _cut(ranks: Integers) -> Integers:
 
 
 def _popular_ranks(task: Task) -> Integers:
-    """``[items]``: 0 is the most popular."""
-    return np.argsort(np.argsort(-task.popularity, kind="stable"))
+    """``[items]``: how many others are at least as popular."""
+    popular = task.popularity
+    return len(popular) - np.searchsorted(np.sort(popular), popular) - 1
 
 
 def _positions(keys: Integers, asked: Integers) -> tuple[NDArray[np.bool_], Integers]:
@@ -128,16 +139,18 @@ def _positions(keys: Integers, asked: Integers) -> tuple[NDArray[np.bool_], Inte
     return found, np.where(found, at, 0)
 
 
-def _after_known(task: Task, pairs: Integers, popular: Integers, known: Integers) -> Integers:
+def _after_known(task: Task, pairs: Integers, known: Integers) -> Integers:
     """``[users]``: ranks of targets that never followed the newest item: after all ``known`` that did, by popularity
-    among the rest. Popular items that did follow would only be counted twice.
+    among the rest. Popular items that did follow would only be counted twice. Of at most ``known`` more popular items
+    that can be so: a target with twice the cutoff of others before it is far down.
     """
-    top = np.argsort(popular)[: 2 * CUTOFF]
+    popular, places = task.popularity, _popular_ranks(task)
+    top = np.flatnonzero(places < 2 * CUTOFF)
     ranks = np.full(len(known), FAR)
-    users = np.flatnonzero((known < CUTOFF) & (popular[task.targets] < len(top)))
+    users = np.flatnonzero((known < CUTOFF) & (places[task.targets] < 2 * CUTOFF))
     other = ~seen(pairs, np.repeat(task.newest[users], len(top)), np.tile(top, len(users)), task.items)
-    before = np.arange(len(top)) < popular[task.targets[users]][:, None]
-    ranks[users] = known[users] + (other.reshape(len(users), len(top)) & before).sum(axis=1)
+    before = popular[top] >= popular[task.targets[users]][:, None]  # the target itself among them
+    ranks[users] = known[users] + (other.reshape(len(users), len(top)) & before).sum(axis=1) - 1
     return ranks
 
 
@@ -173,6 +186,7 @@ def _by_cosine(task: Task, cosines: sparse.csr_array, popular: Integers, users: 
     reached = np.zeros(len(users))
     hit = columns == targets[rows]
     reached[rows[hit]] = values[hit]
-    ahead = (values > reached[rows]) | ((values == reached[rows]) & (popular[columns] < popular[targets][rows]))
+    equal = (values == reached[rows]) & (popular[columns] >= popular[targets][rows]) & ~hit
+    ahead = (values > reached[rows]) | equal
     ranks = np.bincount(rows[ahead], minlength=len(users))
     return np.where(reached > 0, ranks, FAR)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import Dataset
-from bench.data.ties import arranged, id_ranks, neighbors, positional, tied, tied_pairs
+from bench.data.ties import arranged, id_ranks, neighbors, positional, tied, tied_pairs, unnumbered
 
 MANY = 0.5  # share of tied interactions from which every run says so
 NEARLY_ALL = 0.99  # share from which the order of histories is that of ties
@@ -21,10 +21,12 @@ class Order:
 
     ``tied`` is of interactions, ``ascending`` of neighboring pairs of different items that ascend in item id, all of
     them and those that tie in time; of the latter as the file has them as well, where it is known. ``pairs_in_ties``
-    counts neighbors that tie in time. ``timeless``: no user has two time stamps.
+    counts neighbors that tie in time. ``timeless``: no user has two time stamps. ``unnumbered`` are the users
+    whose time stamps are not quite positions where those of nearly all are.
     """
 
     positional: bool
+    unnumbered: int
     timeless: bool
     tied: float
     ascending: float
@@ -38,6 +40,7 @@ def order(dataset: Dataset) -> Order:
     ties, inside = tied_pairs(dataset), neighbors(dataset.sequences)
     return Order(
         positional=positional(dataset),
+        unnumbered=unnumbered(dataset),
         timeless=bool(inside.any() and not (inside & ~ties).any()),
         tied=float(tied(dataset).mean()),
         ascending=_ascending(dataset, inside),

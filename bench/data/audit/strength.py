@@ -98,11 +98,8 @@ def strength(dataset: Dataset, draws: int = DRAWS) -> Strength | None:
 
 
 def _sample(dataset: Dataset) -> tuple[Dataset, float]:
-    """All users whose id is theirs alone, or as many of them at random as can be counted in a small time; their share.
-
-    Users that go under one id have one set of items, so that each is predicted from the others.
-    """
-    order = np.random.default_rng(0).permutation(np.flatnonzero(~merged(dataset.users)))
+    """All users, as in the rows of a report, or as many at random as can be counted in a small time; their share."""
+    order = np.random.default_rng(0).permutation(len(dataset.users))
     lengths = dataset.sequences.lengths[order]
     within = (np.cumsum(lengths) <= MOST) & (np.cumsum(lengths.astype(float) ** 2) <= SQUARES)
     return users_of(dataset, np.sort(order[within])), float(within.mean()) if len(within) else 1.0

@@ -11,6 +11,8 @@ from bench.data.conversions.log import Log, LogBuilder
 from bench.data.conversions.text import clean, joined, sentences
 from bench.data.download import Progress
 
+FIELDS_2014 = ("title", "brand", "categories", "price", "features", "description")
+FIELDS_2023 = ("title", "store", "categories", "main_category", "price", "features", "description")
 CSV_2023 = ("user_id", "parent_asin", "rating", "timestamp")
 
 

@@ -48,6 +48,9 @@ def lines(path: Path, member: str = "", encoding: str = "utf-8", progress: Progr
         raise BenchError(f"{name}, line {number:,} is not {encoding}: {said(error)}") from error
     except CORRUPT as error:
         raise BenchError(f"{name} is corrupt after line {number:,}: {said(error)}; get it again") from error
+    except RuntimeError as error:  # of a ZIP: a password, or a way of packing that Python lacks
+        hint = "give it as it was published, without a password"
+        raise BenchError(f"{name} cannot be unpacked: {said(error)}; {hint}") from error
     except OSError as error:
         raise BenchError(f"'{path}' cannot be read: {said(error)}") from error
 

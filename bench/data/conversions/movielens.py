@@ -17,6 +17,7 @@ GENRES = (
     *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
 FILMS_100K = ("item", "title", "released", "on_video", "address", *GENRES)
+FIELDS = ("title", "year", "genres")
 FILMS_1M = ("item", "title", "genres")
 # RecBole spells the one film without a title so, in title and year; with it both copies are one data set.
 NAMELESS = "unkonwn"

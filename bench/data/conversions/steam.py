@@ -11,6 +11,8 @@ from bench.data.conversions.log import Log, LogBuilder
 from bench.data.conversions.text import clean, joined
 from bench.data.download import Progress
 
+FIELDS = ("title", "developer", "publisher", "genres", "tags", "specs", "price")
+
 
 def interactions(files: Mapping[str, Path], progress: Progress) -> Log:
     """Python literals; ``date`` is a day, and a user is known by name. There are no ratings. Reviews

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.conversions.log import Log
-from bench.data.ties import digest
+from bench.data.ties import digest, id_ranks
 from bench.errors import unknown
 
 RULES = {
@@ -30,7 +30,8 @@ def in_order(log: Log, rule: str) -> Log:
 
 
 def _items(log: Log) -> NDArray[np.int64]:
-    return log.items
+    """As the contract's ``ties=id`` has them: numbers as numbers."""
+    return id_ranks(log.item_ids)[log.items]
 
 
 def _digests(log: Log) -> NDArray[np.uint64]:

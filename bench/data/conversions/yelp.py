@@ -11,6 +11,7 @@ from bench.data.conversions.log import Log, LogBuilder
 from bench.data.conversions.text import clean, joined
 from bench.data.download import Progress
 
+FIELDS = ("title", "categories", "city")
 FIRST, LAST = "2019-01-01 00:00:00", "2019-12-31 00:00:00"
 REVIEWS, BUSINESSES = "yelp_academic_dataset_review.json", "yelp_academic_dataset_business.json"
 

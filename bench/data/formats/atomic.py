@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from bench.data import audit, markup
 from bench.data.dataset import Dataset, ItemTable, Sequences, Times
+from bench.data.formats import twins
 from bench.data.formats.sorting import by_user_and_time, ties
 from bench.data.formats.stamps import UnreadableError, numbers
-from bench.data.ties import digest
+from bench.data.ties import BEGINNING, NUMBERED, digest
 from bench.errors import BenchError, unknown
 
 INTERACTION_FIELDS = ("user_id", "item_id", "timestamp")
@@ -56,6 +57,7 @@ def read_atomic(folder: Path, name: str | None = None) -> Dataset:
     order = _time_order(log)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(log.users))]).astype(np.int64)
     sequences = Sequences(log.items[order].astype(np.int32), offsets)
+    notes += twins.notes(log.user_ids, "user") + twins.notes(log.item_ids, "item")
     notes += text_notes + _repeat_note(log, order) + audit.order_notes(sequences)
     return Dataset(path.stem, log.user_ids, items, sequences, log.times[order], notes, file_rows=order)
 
@@ -273,8 +275,9 @@ def _part_shared_ids(path: Path, log: _Log) -> tuple[_Log, tuple[str, ...]]:
     if broken.any():
         row = rows[np.argmax(broken)]
         raise BenchError(
-            f"{path}, line {row + 2}: user_id '{log.user_ids[log.users[row]]}' stands for several users (time stamps "
-            f"are positions 0, 1, 2, ... and tie), and its rows are not in their order; give each user an id of its own"
+            f"{path}, line {row + 2}: user_id '{log.user_ids[log.users[row]]}' has several items at one position (time "
+            "stamps are positions 0, 1, 2, ...), and no rows in order that would tell several users apart; give each "
+            "user an id, and each row of a user a position of its own"
         )
     runs = np.split(rows, np.flatnonzero(starts)[1:])
     note = f"{len(shared):,} user ids stand for {len(runs):,} users: each is a user of its own, named id, id#2, ..."
@@ -287,7 +290,8 @@ def _shared_users(log: _Log) -> NDArray[np.int64]:
     first = np.diff(log.users[order], prepend=-1) != 0
     steps = np.diff(log.times[order], prepend=0)[~first]
     tied = np.unique(log.users[order][~first][steps == 0])
-    positions = not log.times[order][first].any() and np.isin(steps, [0, 1]).all()
+    begins = (log.times[order][first] == 0).mean() if len(order) else 0.0  # a user who lost a row is no other case
+    positions = begins >= BEGINNING and len(steps) and np.isin(steps, [0, 1]).mean() >= NUMBERED
     return tied if positions and len(tied) <= SHARED_AT_MOST * len(log.user_ids) else tied[:0]
 
 

@@ -43,7 +43,6 @@ class Catalogue:
         return tuple(self.text.get(item, {}).get(name, "") for item in items)
 
     def _cleaned(self, name: str, cell: str) -> str:
-        cell = cell.replace("\\n", " ").replace("\\t", " ") if "\\" in cell else cell
         self.marked += markup.is_marked_up(cell)
         text = markup.plain(cell)
         return text.replace("|", ", ") if name in LISTS and "|" in text and "," not in text else text

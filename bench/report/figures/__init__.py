@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bench.errors import BenchError
 from bench.files import output
-from bench.report.figures import cost, curves, lengths, quality, ranks, slices, tree
+from bench.report.figures import compute, cost, curves, lengths, quality, ranks, slices, tree
 from bench.report.figures.inline import inline
 from bench.report.figures.style import Looks, looks, style
 from bench.report.rows import Section, sections
@@ -59,6 +59,12 @@ PICTURES: Mapping[str, Picture] = {
         "Loss, averaged over neighboring steps, and quality on validation users; the large mark shows the weights "
         "that were kept. Losses over different vocabularies do not compare.",
         curves.draw,
+    ),
+    "compute": Picture(
+        "Quality against training compute",
+        "The selection metric on validation users against what training had taken by then, on a logarithmic axis: a "
+        "line that ends higher is better, one further left only sooner. A search counts before its line begins.",
+        compute.draw,
     ),
     "lengths": Picture(
         "Length of identifiers",

@@ -52,7 +52,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
             for made in courses:
                 _draw_course(losses, validations, made, look)
         _name_axes(losses, validations, _courses(section))
-        lines = [Line2D([], [], **_line(look)) for _, look, _ in shown]
+        lines = [Line2D([], [], **line_style(look)) for _, look, _ in shown]
         part.legend(lines, [label for label, _, _ in shown], loc="outside lower left", ncols=2, handlelength=4)
     return figure
 
@@ -100,7 +100,7 @@ def smooth(values: Floats) -> Floats:
 
 
 def _draw_course(losses: Axes, validations: Axes, made: Course, look: Look) -> None:
-    line = _line(look)
+    line = line_style(look)
     if len(made.loss):
         losses.plot(smooth(made.steps), smooth(made.loss), markevery=WINDOWS // 5, **line)
     if len(made.validation):
@@ -109,7 +109,7 @@ def _draw_course(losses: Axes, validations: Axes, made: Course, look: Look) -> N
         validations.plot(made.validated[best], made.validation[best], look.marker, color=look.color, markersize=7)
 
 
-def _line(look: Look) -> dict[str, Any]:
+def line_style(look: Look) -> dict[str, Any]:
     """Dashes alone do not tell a dozen lines apart: each has its marker as well."""
     return {
         "color": look.color,

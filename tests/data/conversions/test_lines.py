@@ -56,6 +56,21 @@ def test_other_encodings_and_what_is_in_none(tmp_path: Path) -> None:
         list(lines(tmp_path / "a"))
 
 
+@pytest.mark.parametrize(("flag", "method", "why"), [(1, 8, "encrypted"), (0, 99, "compression")])
+def test_a_zip_with_a_password_is_one_line(tmp_path: Path, flag: int, method: int, why: str) -> None:
+    path, member = packed(tmp_path / "a.zip")
+    data = bytearray(path.read_bytes())
+    for signature, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags and method of both its headers
+        start = data.index(signature) + at
+        data[start], data[start + 2] = flag, method
+    path.write_bytes(data)
+    with pytest.raises(
+        BenchError, match=rf"a.zip \(inside.txt\) cannot be unpacked: .*{why}.*without a password"
+    ) as caught:
+        list(lines(path, member))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("keep", [5, 30, -1, -6])
 def test_a_truncated_gzip_is_corrupt(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "a.json.gz"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bench.data import markup
 from bench.data.conversions.text import clean, joined, sentences
+from bench.data.formats.catalogue import Catalogue
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,8 @@ from bench.data.conversions.text import clean, joined, sentences
         ("I <3 you, 5 < 6 > 4", "I <3 you, 5 < 6 > 4"),
         (r"two\nlines\tand\r\nmore", "two lines and more"),
         ("two\nlines\tand\x00a\u2028null\u200b", "two lines and a null"),
+        ("<Untitled>", "<Untitled>"),
+        ("&lt;Untitled&gt; <b>deluxe</b>", "<Untitled> deluxe"),
         ("  wide\u00a0 spaces  ", "wide spaces"),
         (["", None, "first", "second"], "first"),
         ([], ""),
@@ -35,6 +39,15 @@ from bench.data.conversions.text import clean, joined, sentences
 def test_one_value_is_one_clean_line(raw: object, seen: str) -> None:
     assert clean(raw) == seen
     assert clean(seen) == seen  # once is enough
+
+
+@pytest.mark.parametrize(
+    "raw", ["<Untitled>", "R&copyright", "&lt;b&gt;Big&lt;/b&gt; deal", r"a\nb", "x\u200by", "&amp;amp;copy;", "5 < 6"]
+)
+def test_raw_files_files_of_one_s_own_and_stored_text_are_cleaned_alike(raw: str) -> None:
+    found = Catalogue()
+    found.add("item", {"title": raw})
+    assert clean(raw) == markup.plain(raw) == found.column("title", ["item"])[0]
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,14 @@ def test_a_folder_must_hold_the_file_that_is_asked_for(tmp_path: Path) -> None:
     assert read_atomic(tmp_path, "e").users == ("w",)
 
 
+def test_ids_that_differ_by_white_space_alone_are_told() -> None:
+    dataset = read([("u", "x", "1"), ("u", " x", "2"), ("v ", "y", "1"), ("v", " z", "2")])
+    assert dataset.items.ids == (" x", " z", "x", "y")
+    said = "ids differ from another by white space at their ends alone, such as"
+    assert f"1 user {said} 'v ' and 'v': each is a different user" in dataset.notes
+    assert f"1 item {said} ' x' and 'x': each is a different item" in dataset.notes
+
+
 def test_a_failed_write_leaves_the_old_files_and_nothing_else(tmp_path: Path) -> None:
     dataset = read([("u", "a", "1")], "item_id:token\tt:token\na\told\n")
     write_atomic(dataset, tmp_path)
@@ -218,6 +226,10 @@ def test_a_failed_write_leaves_the_old_files_and_nothing_else(tmp_path: Path) ->
     assert contents(read_atomic(tmp_path)) == contents(dataset)
     with pytest.raises(BenchError, match=r"d\.inter cannot be written"):
         write_atomic(dataset, tmp_path / "d.item")
+
+
+LOST: list[Row] = [("y", "a", "0"), ("y", "b", "2")]
+GAP = (("a", "0"), ("b", "2"), ("c", "9"))
 
 
 def positions(*shared: str) -> list[list[Row]]:
@@ -242,16 +254,28 @@ def test_users_merged_under_one_id_are_parted_wherever_their_runs_stand() -> Non
 
 def test_merged_users_whose_runs_are_lost_are_refused() -> None:
     rows = joined(positions("cab", "abc"))
-    with pytest.raises(BenchError, match=r"line \d+: user_id 'x' stands for several users"):
+    with pytest.raises(BenchError, match=r"line \d+: user_id 'x' has several items at one position"):
         read(rows[::-1])
+    with pytest.raises(
+        BenchError, match=r"line 602: user_id 'u005' has several .* each row of a user a position of its"
+    ):
+        read([*joined(positions()), ("u005", "z", "1")])
+
+
+@pytest.mark.parametrize("rows", [joined(positions("cab", "abc"))[1:], [*joined(positions("cab", "abc")), *LOST]])
+def test_a_user_who_has_lost_a_row_does_not_merge_others(rows: list[Row]) -> None:
+    dataset = read(rows)
+    assert {"x", "x#2"} <= set(dataset.users)
+    assert dataset.notes[0].startswith("1 user ids stand for 2 users")
 
 
 @pytest.mark.parametrize(
     "rows",
     [
         joined(positions("cab", "abc")[150:]),  # shared ids are rare: here ties are ordinary
-        joined(positions("cab", "abc"))[1:],  # one user starts at 1: these are times and no positions
-        [*joined(positions("cab", "abc")), ("y", "a", "0"), ("y", "b", "2")],  # a gap, likewise
+        # every fifth user starts at 1: these are times and no positions
+        [row for row in joined(positions("cab", "abc")) if row[0][-1] not in "27" or row[2] != "0"],
+        [*joined(positions("cab", "abc")), *((f"y{at}", item, time) for at in range(9) for item, time in GAP)],
     ],
 )
 def test_ordinary_ties_stay_with_their_user(rows: list[Row]) -> None:

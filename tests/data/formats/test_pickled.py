@@ -99,6 +99,27 @@ def test_code_is_refused_by_name_and_not_run(
     assert [file.name for file in tmp_path.iterdir()] == ["evil.npy"]
 
 
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_one_thing_that_is_named_often_cannot_fill_the_memory(tmp_path: Path, protocol: int) -> None:
+    value: Any = list(range(50))
+    for _ in range(5):
+        value = [value] * 50  # 50 ** 6 values in some two thousand bytes
+    with pytest.raises(BenchError, match="more than 16 values for each of its bytes"):
+        read(forged(tmp_path / "bomb.npy", pickle.dumps({"u": value}, protocol)))
+    shared = {str(user): ["item"] * 30 for user in range(100)}  # as people save them
+    assert read(forged(tmp_path / "fine.npy", pickle.dumps(shared, protocol))) == shared
+
+
+def test_many_empty_lists_cannot_either(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<i8", "fortran_order": False, "shape": (10**12, 0)})
+    (tmp_path / "empty.npy").write_bytes(header.getvalue())
+    with pytest.raises(BenchError, match="more than 16 values for each of its bytes"):
+        read(tmp_path / "empty.npy")
+    with pytest.raises(BenchError, match="more than 16 values for each of its bytes"):
+        read(forged(tmp_path / "forged.npy", array_of(b"i8", b"", b"(I1000000\nI1000000\nI0\nt")))
+
+
 DTYPE = b"cnumpy\ndtype\n(X\x02\x00\x00\x00%sI0\nI1\ntR"
 ARRAY = (
     b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\nt"

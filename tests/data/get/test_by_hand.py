@@ -59,6 +59,16 @@ def test_a_given_file_with_a_wrong_digest_stays(
     assert (tmp_path / reviews_of(toys)).exists()
 
 
+def test_a_wrong_file_that_is_given_is_not_the_first_download(
+    toys: Source, web: Any, tmp_path: Path, rows: list[tuple[str, str, int]], raw_reviews: Callable[..., bytes]
+) -> None:
+    toys = replace(toys, expected=None)
+    (tmp_path / toys.files[1].name).write_bytes(web.files[toys.files[1].name])
+    (tmp_path / reviews_of(toys)).write_bytes(raw_reviews(rows[:-7]))  # cut short by other means
+    assert get(toys, tmp_path / "data", GetRequest(given=(tmp_path,)), retry=QUICK).new
+    assert get(toys, tmp_path / "data", GetRequest(force=True), retry=QUICK).counts.interactions == len(rows)
+
+
 def test_what_no_program_may_fetch_says_how_to_get_it(tmp_path: Path, refused: Callable[..., str]) -> None:
     yelp = registry.find("yelp")
     said = refused(yelp, tmp_path, GetRequest(accept_licence=True))

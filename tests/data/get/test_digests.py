@@ -79,7 +79,7 @@ def test_counts_that_nobody_publishes_are_recorded(
     record["toys"]["counts"]["users"] = 59
     (tmp_path / "first_downloads.json").write_text(json.dumps(record))
     assert "expected 59 users" in refused(unknown, tmp_path, GetRequest(force=True))
-    assert get(replace(unknown, version=2), tmp_path, GetRequest(force=True), retry=QUICK).new
+    assert get(replace(unknown, version=unknown.version + 1), tmp_path, GetRequest(force=True), retry=QUICK).new
 
 
 def test_a_broken_record_is_named(toys: Source, tmp_path: Path, refused: Callable[..., str]) -> None:

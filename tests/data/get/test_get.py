@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
-from bench.data import sources
+from bench.contract import Contract
+from bench.data import sources, splitting
+from bench.data.audit.findings import audit
+from bench.data.audit.strength import AS_FOUND
 from bench.data.conversions.write import read_record
 from bench.data.download import RetryPolicy
 from bench.data.formats import read_atomic
 from bench.data.get import GetRequest, Got, get
+from bench.data.joined import join
 from bench.data.registry import Counts, Source
+from bench.errors import BenchError
 
 QUICK = RetryPolicy(attempts=3, first_wait=0.0, timeout=5.0)
 FILES = ["dataset.json", "interactions.parquet", "items.parquet", "toys.inter", "toys.item"]
@@ -43,7 +49,7 @@ def test_what_is_written_says_where_it_comes_from(toys: Source, web: Any, tmp_pa
     record = read_record(folder)
     assert record is not None
     assert (record["name"], record["ties"], record["text"]) == ("toys", "digest", ["title", "categories"])
-    assert record["conversion"] == {"name": "amazon-2014", "version": 1, "k_core": 0, "repeats": "keep"}
+    assert record["conversion"] == {"name": "amazon-2014", "version": 2, "k_core": 0, "repeats": "keep"}
     assert record["counts"] == vars(counts)
     assert record["licence"] == "none stated: do not redistribute"
     assert record["data_digest"] == read_atomic(folder).fingerprint
@@ -117,6 +123,60 @@ def test_ties_by_id_are_what_a_chain_lives_on_and_the_default_has_none(toys: Sou
     assert markov_hits(rows["id"]) > 0.6
     assert markov_hits(rows["digest"]) < 0.25
     assert [read_record(tmp_path / ties / "toys")["ties"] for ties in rows] == list(rows)  # type: ignore[index]
+
+
+def test_ties_that_were_asked_for_are_those_of_runs(toys: Source, tmp_path: Path) -> None:
+    """As ``--set ties=id`` has them on the data set in its usual order: one result, however it was said."""
+    usual = sources.find("toys", get(toys, tmp_path / "digest", retry=QUICK).folder.parent)
+    by_id = splitting.ordered(usual, Contract(ties="id"))[0]  # the file of the source is in this order as well
+    for ties in ("id", "file"):
+        got = get(toys, tmp_path / ties, GetRequest(ties=ties), retry=QUICK)
+        found, contract = splitting.ordered(sources.find("toys", got.folder.parent), Contract())
+        assert contract == Contract(ties=ties)  # type: ignore[arg-type]
+        assert found.fingerprint == by_id.fingerprint == read_record(got.folder)["data_digest"]  # type: ignore[index]
+        back, plain = splitting.ordered(sources.find(str(got.folder)), Contract(ties="digest"))
+        assert (back.fingerprint, plain) == (usual.fingerprint, Contract())
+        assert usual.fingerprint != by_id.fingerprint
+
+
+def test_data_sets_in_several_orders_are_joined_by_a_rule_that_is_said(toys: Source, tmp_path: Path) -> None:
+    sets = []
+    for ties, name in (("id", "toys"), ("digest", "toys")):
+        get(toys, tmp_path / ties, GetRequest(ties=ties), retry=QUICK)
+        sets.append(replace(sources.find(name, tmp_path / ties), name=ties))
+    both = join(sets)
+    with pytest.raises(BenchError, match=r"of 'id\+digest' order what ties .* \(id: id, digest: auto\); name one"):
+        splitting.ordered(both, Contract())
+    assert splitting.ordered(both, Contract(ties="digest"))[1] == Contract()
+    assert splitting.ordered(both, Contract(ties="id"))[1] == Contract(ties="id")
+    assert splitting.ordered(join([sets[0], replace(sets[0], name="other")]), Contract())[1] == Contract(ties="id")
+
+
+def test_raw_reviews_are_converted_and_audited_in_one_piece(toys: Source, web: Any, tmp_path: Path) -> None:
+    """From the files of the source, sorted by product and dated by the day, to what the audit says of them."""
+    hand = tmp_path / "hand"
+    hand.mkdir()
+    for file in toys.files:
+        (hand / file.name).write_bytes(web.files[file.name])
+    found = {}
+    for ties in ("id", "digest"):
+        root = tmp_path / ties
+        get(toys, root, GetRequest(given=(hand,), ties=ties), retry=QUICK)
+        found[ties] = audit(sources.find("toys", root), draws=1)
+    by_id, by_digest = found["id"], found["digest"]
+    assert by_id.order.ascending_in_ties == 1.0
+    assert abs(by_digest.order.ascending_in_ties - 0.5) < 0.1
+    assert by_id.strength is not None
+    assert by_digest.strength is not None
+    assert by_id.strength.hits > by_digest.strength.hits
+    assert by_id.strength.ascending_hits > 0.9
+    assert by_digest.strength.ascending_hits < 0.65
+    chains = [each.strength.scores[AS_FOUND]["markov"].mean for each in (by_id, by_digest)]  # type: ignore[union-attr]
+    assert chains[0] > 1.5 * chains[1]
+    assert "100 % of neighbors ascend in item id: ties follow the ids" in by_id.conclusion
+    assert "an id tells of the next item" in by_id.conclusion
+    assert "as the data set has them" not in by_digest.conclusion
+    assert "rests on ties" in by_id.summary
 
 
 def test_rows_stand_in_the_order_in_which_they_are_read(toys: Source, tmp_path: Path) -> None:

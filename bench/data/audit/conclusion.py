@@ -25,11 +25,8 @@ def line(order: Order, strength: Strength | None) -> str:
     parts = ["time stamps are positions" if order.positional else f"{_percent(order.tied)} tied in time"]
     if strength is not None:
         chain = strength.scores[AS_FOUND]["markov"].mean
-        # a row ranks the target last among equal scores, and may be of another split
-        parts.append(
-            "under leave-one-out, with equal scores in catalogue order, a Markov chain over training transitions has "
-            f"NDCG@10 {_score(chain)}"
-        )
+        # a row may be of another split
+        parts.append(f"under leave-one-out a Markov chain over training transitions has NDCG@10 {_score(chain)}")
         parts.append(
             f"{_percent(strength.ascending_pairs)} of test items have a higher id than the item before them"
             + (f", and {_percent(strength.ascending_hits)} of those that it hits" if strength.hits else "")
@@ -40,9 +37,10 @@ def line(order: Order, strength: Strength | None) -> str:
 
 def _time(order: Order) -> str:
     if order.positional:
+        few = f" (of all but {order.unnumbered:,} users, who have lost rows)" if order.unnumbered else ""
         return (
-            "the time stamps are positions, not times: which interactions tied in time can no longer be seen, nor can "
-            "the data be split at a point in time"
+            f"the time stamps are positions, not times{few}: which interactions tied in time can no longer be seen, "
+            "nor can the data be split at a point in time"
         )
     if order.timeless or order.tied >= NEARLY_ALL:
         return (

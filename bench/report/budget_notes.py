@@ -1,0 +1,112 @@
+"""What stands under a table of how rows were trained, searched and ranked, where that is not the same for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.report.contracts import settings
+from bench.report.labels import names
+from bench.report.rows import Row
+from bench.report.table import Note, strong
+from bench.results.read import Result
+
+DECODING = ("decoder", "beam_width", "beam", "normalize", "length_penalty", "length_normalization")  # of token lists
+EXACT = "every item of the catalogue is scored"
+OWN = "a model of its own is trained for the identifiers, beside the budget; of a budget of time its time is taken"
+CLOSED = "no budget binds what only counts; its training is what it is"
+LOOKS = "validation was not read as often for all rows"
+WEIGHT = "each look at validation chooses a weight between the vectors of an item as well"
+MIXTURE = "which variants of identifiers are trained on is learned from validation users who select nothing"
+REVISIONS = "the rows were not made by one revision of the code"
+UNCOMMITTED = "the rows were made with changes of the code that were not committed"
+
+
+def ranking(rows: Sequence[Row]) -> list[Note]:
+    """How each row was ranked: the contract's lines on decoding bind lists of tokens alone."""
+    ways: dict[str, list[str]] = {}
+    for name, row in zip(names(rows), rows, strict=True):
+        contract = row.first.contract
+        said = {line: contract[line] for line in DECODING if line in contract}
+        exact = row.baseline or row.further("decode_steps") or not said
+        ways.setdefault(EXACT if exact else settings(said), []).append(name)
+    return [Note("ranking", "; ".join(f"{', '.join(held)}: {way}" for way, held in ways.items()))]
+
+
+def budgets(rows: Sequence[Row]) -> list[Note]:
+    """What of the budgets is not the same for all, and what budgets of time or FLOPs were converted to."""
+    named = list(zip(names(rows), rows, strict=True))
+    closed = [name for name, row in named if row.baseline and row.cost("steps") is None]
+    own = [name for name, row in named if row.cost("own_steps")]
+    converted = {name: found for name, row in named if (found := (row.first.training or {}).get("budget"))}
+    steps = [f"{name}: {each['asked']} is {each['steps']:,} steps" for name, each in converted.items()]
+    again = [f"--budget {each['asked']}@{each['steps']} makes it again" for each in converted.values()]
+    return [
+        *([Note("closed form", f"{', '.join(closed)}: {CLOSED}")] if closed else []),
+        *([Note("own training", f"{', '.join(own)}: {OWN}")] if own else []),
+        *([Note("budget", "; ".join(map(", ".join, zip(steps, again, strict=True))))] if steps else []),
+    ]
+
+
+def looks(rows: Sequence[Row]) -> list[Note]:
+    """How often validation was read for each row that trains, where that differs, and what else was learned from it."""
+    named = list(zip(names(rows), rows, strict=True))
+    read: dict[float, list[str]] = {}
+    for name, row in named:
+        times = row.cost("looks")
+        if times is not None and row.cost("steps") is not None:
+            read.setdefault(times, []).append(name)
+    said = "; ".join(f"{', '.join(read[times])}: {times:g}" for times in sorted(read, reverse=True))
+    weighed = ", ".join(name for name, row in named if row.further("semantic_weight"))
+    mixed = ", ".join(name for name, row in named if _mixed(row.first))
+    return [
+        *([Note("looks", f"{strong(LOOKS)}: {said}")] if len(read) > 1 else []),
+        *([Note("weights", f"{weighed}: {WEIGHT}")] if weighed else []),
+        *([Note("variants", f"{mixed}: {MIXTURE}")] if mixed else []),
+    ]
+
+
+def _mixed(result: Result) -> bool:
+    """Whether one of its stages noted how its variants were mixed."""
+    return any(stage.get("mixture") for stage in (result.training or {}).get("stages", ()))
+
+
+def revisions(rows: Sequence[Row]) -> list[Note]:
+    """Where rows come from several revisions of the code, or from changes that were never committed."""
+    made: dict[str, list[str]] = {}
+    for name, row in zip(names(rows), rows, strict=True):
+        for revision in dict.fromkeys(str(run.environment.get("git") or "unknown") for run in row.runs):
+            made.setdefault(revision, []).append(name)
+    said = "; ".join(f"{', '.join(held)}: {revision}" for revision, held in made.items())
+    if len(made) > 1:
+        return [Note("revisions", strong(REVISIONS) + f" (+: with changes that were not committed): {said}")]
+    uncommitted = any(revision.endswith("+") for revision in made)
+    return [Note("revisions", strong(UNCOMMITTED) + f": {said}")] if uncommitted else []
+
+
+def searches(rows: Sequence[Row]) -> list[Note]:
+    """Which rows were searched, where others were not, or less."""
+    trials = {name: searched(row.first) for name, row in zip(names(rows), rows, strict=True)}
+    if len(set(trials.values())) < 2:
+        return []
+    said = "; ".join(f"{name}: {what}" for name, what in trials.items() if what)
+    return [Note("search", strong("settings were not searched alike for all rows") + f": {said}; the others: none")]
+
+
+def searched_more(rows: Sequence[Row]) -> set[Row]:
+    """Of the rows that train in steps, those that were searched in more trials than another."""
+    tried = {row: trials(row.first) for row in rows if row.cost("steps") is not None or trials(row.first)}
+    return {row for row, count in tried.items() if count > min(tried.values())}
+
+
+def trials(result: Result) -> int:
+    """How many chose the settings of a result, on whatever data set."""
+    search = (result.training or {}).get("search") or {}
+    earlier = result.scheme.found.partition(" ")[0]
+    return len(search.get("trials", ())) or (int(earlier) if earlier.isdecimal() else 0)
+
+
+def searched(result: Result) -> str:
+    """By how many trials, and on which data set, the settings of a result were chosen; "" for none."""
+    search = (result.training or {}).get("search") or {}
+    tried = len(search.get("trials", ()))
+    return f"{tried} trials on {result.dataset.name}" if tried else result.scheme.found

@@ -1,0 +1,153 @@
+"""What a row was given and what it took: budgets that are converted once, and costs that leave nothing out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from set_ids.schemes import SetRec
+
+from bench.data.dataset import Dataset
+from bench.data.splits import leave_one_out
+from bench.results import store
+from bench.results.store import Begun
+
+Bench = Callable[..., SimpleNamespace]
+Cells = Callable[[Path], list[Path]]
+
+SLOW = '''
+import time
+
+
+
+class Slow(__import__("numeric_ids").Random):
+    """Its recommender takes a second to make."""
+
+    name = "mine/slow"
+
+    def stages(self, train, ids):
+        from dataclasses import replace
+        from bench.ids.scheme import Stage
+
+        def wrapped(recommender):
+            time.sleep(1)
+            return recommender
+
+        yield Stage(ids, wrap_model=wrapped)
+'''
+
+
+@pytest.fixture
+def words(quick: list[str]) -> list[str]:
+    """A run whose budget is still to be said."""
+    return ["run", "--id-scheme", "numeric/random", *(word for word in quick if "epochs" not in word)]
+
+
+def stored(cell: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((cell / "result.json").read_text())
+    return found
+
+
+def test_a_budget_is_converted_once_for_a_row_and_kept(
+    bench: Bench, words: list[str], run_folders: Cells, tmp_path: Path
+) -> None:
+    said = bench(*words, "--budget", "5e7", "--results", tmp_path)
+    assert said.code == 0, said.err
+    (first,) = run_folders(tmp_path)
+    budget, costs = stored(first)["training"]["budget"], stored(first)["costs"]
+    assert (budget["asked"], budget["steps"]) == ("5e7", costs["steps"])
+    assert stored(first)["contract"]["budget"] == "5e7"
+    assert costs["steps"] * budget["per_step"] <= 5e7 < (costs["steps"] + 1) * budget["per_step"]
+    found = stored(first)
+    found["training"]["budget"]["steps"] = 3  # as a slower machine would have measured
+    (first / "result.json").write_text(json.dumps(found))
+    assert bench(*words, "--budget", "5e7", "--seed", "1", "--results", tmp_path).code == 0
+    assert bench(*words, "--budget", "5e7", "--force", "--results", tmp_path).code == 0
+    assert [stored(cell)["costs"]["steps"] for cell in run_folders(tmp_path)] == [3, 3]
+    assert bench(*words, "--budget", "30m@2", "--results", tmp_path / "told").code == 0
+    (told,) = run_folders(tmp_path / "told")
+    assert (stored(told)["costs"]["steps"], stored(told)["contract"]["budget"]) == (2, "30m")
+
+
+def test_processor_time_is_steps_less_what_the_identifiers_have_spent(
+    bench: Bench, words: list[str], run_folders: Cells, tmp_path: Path
+) -> None:
+    said = bench(*words, "--set=max_steps=4", "--budget", "60s", "--results", tmp_path)
+    assert said.code == 0, said.err
+    (folder,) = run_folders(tmp_path)
+    budget, costs = stored(folder)["training"]["budget"], stored(folder)["costs"]
+    assert budget["spent"] == pytest.approx(costs["id_construction_processor_seconds"])
+    assert budget["steps"] == int((60 - budget["spent"]) / budget["per_step"]) > 4
+    assert costs["steps"] == 4  # the limit of steps holds beside the budget
+
+
+def test_an_interrupted_run_finds_the_steps_that_it_was_begun_with(tmp_path: Path) -> None:
+    begun = Begun({"scheme": "one"})
+
+    def interrupted(budget: dict[str, Any]) -> None:
+        with contextlib.suppress(KeyboardInterrupt), store.building(tmp_path / "0", begun) as partial:
+            if budget:
+                store.note_budget(partial, budget)
+            raise KeyboardInterrupt
+
+    interrupted({"asked": "30m", "steps": 7})
+    assert store.converted(tmp_path / "0")["steps"] == 7
+    interrupted({})
+    assert store.converted(tmp_path / "0")["steps"] == 7
+    assert store.converted(tmp_path / "1") == {}
+
+
+def test_a_budget_says_what_it_may_be(bench: Bench, words: list[str], tmp_path: Path) -> None:
+    for asked, said in {"fast": "a budget is processor time such as 90s", "30m@x": "30m@4210; got '30m@x'"}.items():
+        refused = bench(*words, "--budget", asked, "--results", tmp_path)
+        assert refused.code == 1
+        assert said in refused.err.splitlines()[-1]
+
+
+def test_training_seconds_count_what_a_recommender_takes_to_be_made(
+    bench: Bench, words: list[str], run_folders: Cells, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(SLOW)
+    words = [f"{tmp_path / 'mine.py'}:Slow" if word == "numeric/random" else word for word in words]
+    said = bench(*words, "--set=epochs=1", "--results", tmp_path / "results")
+    assert said.code == 0, said.err
+    (cell,) = run_folders(tmp_path / "results")
+    assert stored(cell)["costs"]["training_seconds"] > 1
+
+
+@pytest.fixture(scope="module")
+def costs(
+    bench: Bench, quick: list[str], run_folders: Cells, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Any]:
+    """Of ``set/setrec`` whose SASRec trains for two epochs, and of a scheme that trains nothing of its own."""
+    results = tmp_path_factory.mktemp("own")
+    words = ["--id-scheme", "set/setrec,numeric/random", "--set=set/setrec.epochs=2", "--set=examples=all"]
+    assert bench("run", *words, *quick, "--set=validate_every=1", "--results", results).code == 0
+    return {stored(cell)["scheme"]["name"]: stored(cell) for cell in run_folders(results)}
+
+
+def test_steps_examples_and_looks_stand_beside_every_score(costs: Mapping[str, Any], toy: Dataset) -> None:
+    windows = sum(max(0, len(toy.sequences[user]) - 3) for user in range(len(toy.users)))
+    for found in costs.values():
+        looked = [point for point in found["training"]["curve"] if "ndcg@10" in point]
+        assert found["costs"]["looks"] == len(looked) > 0
+        assert found["costs"]["steps"] == found["training"]["steps"]
+        assert found["costs"]["target_examples"] == found["training"]["epochs"] * windows
+
+
+def test_what_a_scheme_trains_of_its_own_is_counted(costs: Mapping[str, Any], toy: Dataset) -> None:
+    own = {name: (found["costs"]["own_steps"], found["costs"]["own_examples"]) for name, found in costs.items()}
+    windows = sum(max(0, len(toy.sequences[user]) - 3) for user in range(len(toy.users)))
+    assert own == {"set/setrec": (2, 2 * windows), "numeric/random": (None, None)}
+
+
+@pytest.mark.parametrize("shown", [3, 20])
+def test_what_a_scheme_trains_of_its_own_reads_no_more_than_the_contract_shows(toy: Dataset, shown: int) -> None:
+    train = leave_one_out(toy, max_history=shown).train
+    assert SetRec().training(train).history == train.max_history == shown
+    assert SetRec(SetRec.Settings(history=7)).training(train).history == 7
