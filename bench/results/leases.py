@@ -123,7 +123,7 @@ class Lease:
         with self._lock:
             if not self.lost and self._own():
                 with contextlib.suppress(OSError):
-                    self._say(replace(self.holder, released=True, note=""))
+                    self._say(replace(self.holder, released=True, note=self.note()))
 
     def begin(self) -> None:
         """Give signs of life from now on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +35,6 @@ def _state(folder: Path) -> tuple[str, str] | None:
     if failure := store.failure(folder):
         return FAILED, failure.reason
     if store.partial_folder(folder).exists():
-        return INTERRUPTED, _reached(store.partial_folder(folder)) or "rerun to resume"
+        note = leases.last_holder(folder).note
+        return INTERRUPTED, f"rerun to resume{f', at {note}' if note else ''}"
     return None
-
-
-def _reached(partial: Path) -> str:
-    """The last point of the curve that was written, if any."""
-    try:
-        last = json.loads((partial / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-        return f"at step {last['step']:,} of {last['stage']}; rerun to resume"
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return ""
