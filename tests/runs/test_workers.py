@@ -190,7 +190,10 @@ def test_ctrl_c_ends_all_workers_and_keeps_what_they_have_done(
     assert len(under_way) == 2
     assert not any(map(works, under_way))
     assert [run.state for run in unfinished(tmp_path)] == ["interrupted", "interrupted"]
-    assert bench("ls", "--results", tmp_path).out.count("interrupted: rerun to resume, at numeric/sequential") == 2
+    listed = " ".join(bench("ls", "--results", tmp_path).out.split())
+    assert (
+        len(re.findall(r"interrupted: rerun to resume, at numeric/sequential on toy, seed \d: train: \d+", listed)) == 2
+    )
 
 
 def test_workers_end_when_the_command_is_killed(quick: list[str], started: dict[str, str], tmp_path: Path) -> None:
