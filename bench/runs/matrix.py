@@ -123,7 +123,7 @@ def prepare(plan: Plan, display: Display) -> Prepared:
     possible = _possible(requests, unseen, asked, display)
     groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in possible]
     keep_going = len(groups) > 1 if plan.keep_going is None else plan.keep_going
-    return Prepared(groups, contract.precision, plan.results, keep_going)
+    return Prepared(groups, contract, plan.results, keep_going)
 
 
 def _followed(

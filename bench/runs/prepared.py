@@ -13,11 +13,14 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+from bench.contract import Contract
+from bench.ids.scheme import IdScheme
 from bench.results import store
 from bench.runs.many import Work, bring_to_end, in_step
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.run import run
+from bench.training.arithmetic import prepare
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Prepared:
     """
 
     groups: Sequence[Sequence[Request]]
-    precision: str
+    contract: Contract
     results: Path
     keep_going: bool
 
@@ -39,11 +42,14 @@ def carry_out(prepared: Prepared, display: Display) -> list[Path]:
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
         gradient_accumulation_steps=1,
-        mixed_precision="bf16" if prepared.precision == "bf16" else "no",
+        mixed_precision="bf16" if prepared.contract.precision == "bf16" else "no",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
     )
     if accelerator.is_main_process:
         store.tidy(prepared.results)
+    if any(isinstance(group[0].subject, IdScheme) for group in prepared.groups):
+        for line in prepare(prepared.contract, accelerator.device):
+            display.say(line)
     work = [
         Work(group[0].run.title, partial(_all_of, group, display, accelerator), partial(given_up, group))
         for group in prepared.groups
