@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench import files
 from bench.data import sources
 from bench.results import leases
 from bench.results.read import load
@@ -102,6 +103,7 @@ def test_a_run_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
         "model.safetensors",
         "per_user.parquet",
         "result.json",
+        "result.sha256",
         "tokenizer.json",
         "tokenizer_config.json",
     ]
@@ -111,7 +113,7 @@ def test_a_run_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
     assert result.files == {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in long.iterdir()
-        if path.name != "result.json"
+        if path.name not in ("result.json", "result.sha256")
     }
     assert result.values("hit@10").mean() == pytest.approx(result.metrics["strict"]["hit@10"])
     assert result.costs.training_seconds
@@ -135,7 +137,9 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     process.wait()
     (checkpoint,) = tmp_path.rglob("stage-0-*.safetensors")
     assert not run_folders(tmp_path)
-    half = checkpoint.with_name(f".{checkpoint.name}.{process.pid}")  # as if it had been writing
+    half = checkpoint.with_name(
+        f".{checkpoint.name}.{files.place()}-{process.pid}-01234567.tmp"
+    )  # as if it had been writing
     half.write_bytes(checkpoint.read_bytes()[:1000])
     with (checkpoint.parent / "log.jsonl").open("a") as log:
         log.write('{"stage": "train", "st')
