@@ -85,6 +85,7 @@ DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Fol
     "`bench run --id-scheme textual/title --baseline pop --preset smoke --yes` gets MovieLens-100k first\n\n"
     "`bench run --id-scheme textual --dataset toys+beauty --zero-shot sports`\n\n"
     "`bench run --id-scheme file:Beauty.index.json --dataset beauty --set file.items=Beauty.item2id`\n\n"
+    "`bench run --id-scheme all --baseline all --dataset toys --seed 0,1,2 --jobs 4`\n\n"
     "`torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys`"
 )
 def run(
@@ -122,16 +123,32 @@ def run(
     ] = "",
     tune_size: Annotated[bool, typer.Option("--tune-size", help="With --tune: search sizes as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(min=1, help="Runs at once on this machine. More machines: the same command, the same --results."),
+    ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of each run: $OMP_NUM_THREADS, else 1. Other numbers move last bits."),
+    ] = None,
+    save_every: Annotated[
+        float | None, typer.Option(min=0, help="Seconds between two checkpoints; by default 60.")
+    ] = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="A run that fails ends no other; the exit code is 1 in the end.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--keep-going/--stop-at-failure",
+            help="Whether a run that fails ends no other (the exit code is 1 in the end); by default so.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
     """Train and test identifier schemes and baselines; every data set x scheme x seed is a run, stored when finished.
 
-    A run that is finished is not run again, one that was interrupted is resumed.
+    A run that is finished is not run again, one that was interrupted is resumed, one that another process is at is
+    looked at again when the others are done.
     """
     from bench.runs.matrix import Plan, execute, resolve
 
@@ -156,6 +173,9 @@ def run(
         recipe=recipe,
         keep_going=keep_going,
         converted=converted,
+        jobs=jobs,
+        threads=threads,
+        save_every=save_every,
     )
     if lacking := data_get.lacking([*plan.datasets, *plan.zero_shot], data_dir):
         resolve(plan)  # nothing is downloaded for a request that is wrong

@@ -13,6 +13,7 @@ BENCH = Path(__file__).resolve().parents[1] / "bench"
 FLOORS = (
     (
         "arrays",
+        "children",
         "console",
         "contract",
         "errors",

@@ -259,6 +259,7 @@ class SchemeRun:
                 held_out=self.held_out,
                 path=path,
                 progress=self.reporter(stage, bar),
+                save_every=self.request.save_every,
                 accelerator=self.accelerator,
                 fraction=self.fraction,
             )
