@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench import machine
-from bench.results.saved import Recommendation, Saved
+from bench.results.saved import AnySaved, Recommendation
 
 
-def show(saved: Saved, histories: Sequence[Sequence[str]], k: int, exclude: bool | None, as_json: bool) -> None:
+def show(saved: AnySaved, histories: Sequence[Sequence[str]], k: int, exclude: bool | None, as_json: bool) -> None:
     """Print ``k`` items for every history."""
     found = saved.recommend_many(histories, k, exclude)
     if as_json:
@@ -27,7 +27,7 @@ def show(saved: Saved, histories: Sequence[Sequence[str]], k: int, exclude: bool
 
 
 def plain(
-    saved: Saved, histories: Sequence[Sequence[str]], found: Sequence[Sequence[Recommendation]]
+    saved: AnySaved, histories: Sequence[Sequence[str]], found: Sequence[Sequence[Recommendation]]
 ) -> dict[str, Any]:
     """The same as plain values."""
     result = saved.result
@@ -43,11 +43,13 @@ def plain(
     }
 
 
-def _print(console: Console, saved: Saved, history: Sequence[str], ranked: Sequence[Recommendation]) -> None:
+def _print(console: Console, saved: AnySaved, history: Sequence[str], ranked: Sequence[Recommendation]) -> None:
     read = [(item, saved.titles[saved.rows[item]]) for item in history]
     console.print(f"after {', '.join(f'{item} {title}'.strip() for item, title in read) or 'nothing'}", markup=False)
-    table = Table("", "item", "title", "score", "identifier", box=None, pad_edge=False)
+    named = [] if saved.result.identifiers is None else ["identifier"]
+    table = Table("", "item", "title", "score", *named, box=None, pad_edge=False)
     table.columns[3].justify = "right"
     for rank, one in enumerate(ranked, start=1):
-        table.add_row(str(rank), one.item, escape(one.title), f"{one.score:.3f}", escape(one.identifier))
+        identifier = [escape(one.identifier)] if named else []
+        table.add_row(str(rank), one.item, escape(one.title), f"{one.score:.3f}", *identifier)
     console.print(table)

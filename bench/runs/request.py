@@ -83,7 +83,8 @@ class Request:
         except MissingTextError:
             fields = subject.settings.fields if isinstance(subject.settings, TextSettings) else ()
             filled, count = stand_in(items, fields)
-            if not count or self.contract.missing_text == "refuse" or not isinstance(subject, IdScheme):
+            bound = isinstance(subject, IdScheme) or "missing_text" in subject.binds
+            if not count or self.contract.missing_text == "refuse" or not bound:
                 raise
             subject.validate_items(filled)
             return filled, count
@@ -100,7 +101,8 @@ class Request:
             contract["trained_on"] = f"{home.name}@{self.trained_by.fingerprint[:6]}"
             contract["zero_shot"] = self.zero_shot
         if isinstance(self.subject, AnyBaseline):
-            return {name: contract[name] for name in ("protocol", *self.subject.binds)}
+            binding = ("protocol", *self.subject.binds, "trained_on", "zero_shot")
+            return {name: contract[name] for name in binding if name in contract}
         return contract
 
     @property

@@ -21,6 +21,7 @@ from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.joined import part_range, restricted
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
+from bench.evaluation.baseline import AnyBaseline
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import ITEM_GROUPS, Mask, by_group, is_warm
 from bench.ids import diagnostics, exchange
@@ -42,8 +43,10 @@ Unseen = tuple[Dataset, Contract]  # with the order of ties that it has itself, 
 
 
 def transfer_requests(request: Request, unseen: Sequence[Unseen]) -> list[Request]:
-    """The tests that follow a run: of each part of its data set, then of each unseen one. A baseline has none."""
-    if request.is_baseline:
+    """The tests that follow a run: of each part of its data set, then of each unseen one. A baseline that keeps nothing
+    of its runs has none.
+    """
+    if isinstance(request.subject, AnyBaseline) and not request.subject.saves_state:
         return []
     contract = request.contract
     tested = [(part, contract) for part in request.dataset.parts]
@@ -62,11 +65,11 @@ def split_of(request: Request) -> Split:
 
 def refuse(request: Request, unseen: Sequence[Unseen]) -> None:
     """BenchError where a run or one of the tests that follow it can't be done, before anything is trained."""
-    if unseen and request.is_baseline:
-        names, baseline = ",".join(dataset.name for dataset, _ in unseen), request.subject.name
+    if unseen and isinstance(request.subject, AnyBaseline) and not request.subject.supports_transfer:
+        names, baseline = ",".join(dataset.name for dataset, _ in unseen), request.subject
         raise BenchError(
-            f"--zero-shot {names} was asked for, but baseline {baseline} scores only items that it was fitted on; "
-            f"fit it there with a run of its own: --baseline {baseline} --dataset {names}"
+            f"--zero-shot {names} was asked for, but baseline {baseline.name} {baseline.no_transfer_reason}; "
+            f"fit it there with a run of its own: --baseline {baseline.name} --dataset {names}"
         )
     if not request.is_baseline:
         _refuse_wording(request.contract)
