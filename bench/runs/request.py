@@ -60,6 +60,8 @@ class Request:
         """What the subject is fitted on: the training view, unless it declares that it leaks."""
         if train.items is self.dataset.items is not self.items:
             train = replace(train, items=self.items)
+        if self.dataset.parts:
+            train = replace(train, part_users=tuple(len(part.users) for part in self.dataset.parts))
         return LeakedView.of(train, self.dataset) if self.subject.leaks else train
 
     @property
