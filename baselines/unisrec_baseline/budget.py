@@ -84,8 +84,9 @@ def step_flops(job: Job, model: Model, catalogue: int) -> int:
     batch = min(job.contract.batch_size, examples_of(job))
     length = max(1, round(float((windows.targets - windows.starts).mean())))
     views, rows = (1, batch * length) if catalogue else (2, 2 * batch * length)
-    adaptor = product(settings.experts * raw * settings.width, catalogue or rows + batch)
+    read = catalogue or batch + round(batch * length * (1 + settings.word_drop_share))  # views share their items
+    adaptor = product(settings.experts * raw * (settings.width + 2), read)  # gates and noise are two more
     block = 4 * settings.width**2 + 2 * settings.width * settings.inner
     encoder = settings.layers * (product(block, rows) + attention(views * batch, length, length, settings.width))
     compared = product(settings.width * (catalogue or batch), views * batch)
-    return TRAINING * (adaptor + encoder + compared)
+    return TRAINING * (encoder + compared) + (TRAINING - 1) * adaptor  # texts need no gradients

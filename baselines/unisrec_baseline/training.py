@@ -100,13 +100,12 @@ class _Run:
         batches = np.array_split(order, steps_per_epoch(len(examples), contract.batch_size))
         job.network.train()
         with deferred_interrupts() as signals:
-            for rows in batches[state.batch : state.batch + self.stage.total - state.step]:
+            left = batches[state.batch : state.batch + self.stage.total - state.step]
+            for rows in left:
                 loss = self.step(examples, rows)
                 self.count(len(rows))
-                if state.step % LOG_EVERY == 0 or state.step == self.stage.total:
-                    self.log({"loss": self.finite(float(loss.detach()))})
-                else:
-                    self.log({})
+                due = state.step % LOG_EVERY == 0 or rows is left[-1]
+                self.log({"loss": self.finite(float(loss.detach()))} if due else {})
                 if signals or time.monotonic() - self.saved > SAVE_EVERY:
                     self.save()
                 if signals:
