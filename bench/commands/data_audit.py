@@ -41,7 +41,7 @@ def audit(
     for table in (_facts(found), _strength(found)):
         console.print(table)
         console.print()
-    console.print(found.verdict, markup=False)
+    console.print(found.conclusion, markup=False)
 
 
 def rows(found: Audit) -> list[tuple[str, str]]:

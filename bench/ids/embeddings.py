@@ -77,7 +77,7 @@ def bound(name: str, items: ItemTable, needed: NDArray[np.bool_] | None = None) 
     mine = np.array([row_of[item] for item, there in zip(items.ids, known, strict=True) if there])
     vectors = np.zeros((len(items), rows.shape[1]), np.float32)
     vectors[known] = _finite(path, rows, mine, ids)
-    return Bound(vectors, known, _remarks(path, digest(name), rows.shape, len(ids) - int(known.sum())))
+    return Bound(vectors, known, _warnings(path, digest(name), rows.shape, len(ids) - int(known.sum())))
 
 
 def _rows(path: Path) -> tuple[Sequence[str], NDArray[Any]]:
@@ -179,7 +179,7 @@ def _finite(path: Path, rows: NDArray[Any], mine: NDArray[np.intp], ids: Sequenc
     return vectors.astype(np.float32)
 
 
-def _remarks(path: Path, content: str, shape: tuple[int, ...], strangers: int) -> tuple[str, ...]:
+def _warnings(path: Path, content: str, shape: tuple[int, ...], strangers: int) -> tuple[str, ...]:
     """Where vectors come from. Nothing in a file says what its encoder was trained on."""
     origin = (
         f"item vectors come from the file '{path.name}' (SHA-256 {content[:12]}, {shape[0]:,} x {shape[1]:,}): whether "

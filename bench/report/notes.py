@@ -104,7 +104,7 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
     """All that is needed to know what the tables of a data set rest on, and to make them again."""
     return [
         _data(dataset),
-        *_audit(rows, "verdict"),
+        *_audit(rows, "conclusion"),
         *_probes(rows),
         *_leaks(rows),
         *_elsewhere(rows),
@@ -142,18 +142,20 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
         *of_noise(rows),
         Note("marks", MARKED),
         *([Note(DAGGER, DAGGER_MEANS)] if marked else []),
-        *_remarks(rows),
+        *_warnings(rows),
     ]
 
 
-def _remarks(rows: Sequence[Row]) -> list[Note]:
+def _warnings(rows: Sequence[Row]) -> list[Note]:
     """What runs have said of their identifiers, such as where vectors come from; each once, behind who said it."""
     said: dict[str, list[str]] = {}
     for row in rows:
-        found = (line for run in row.runs if run.identifiers for line in run.identifiers.further.get("remarks", ()))
+        found = (line for run in row.runs if run.identifiers for line in run.identifiers.further.get("warnings", ()))
         for line in dict.fromkeys(found):
             said.setdefault(str(line), []).append(row.label)
-    return [Note("remarks", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
+    return (
+        [Note("warnings", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
+    )
 
 
 def _multi_target(row: Row) -> bool:

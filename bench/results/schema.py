@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.evaluation.warm_cold import ITEM_GROUPS
 
-SCHEMA = 3  # rises when an old reader would misunderstand, or a new one would miss something
+SCHEMA = 4  # rises when an old reader would misunderstand, or a new one would miss something
 DESCRIBED = ("interactions_before", "ascends", "tied", "transition_seen")  # further ones, where users have them
 COLUMNS = ("user", "target", "rank", "code_rank", "group_size", "popularity", "history_length", "cold")
 GROUP_COLUMNS = {

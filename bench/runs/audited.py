@@ -34,4 +34,4 @@ def _read(path: Path) -> dict[str, Any] | None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and "verdict" in found else None
+    return found if isinstance(found, dict) and "conclusion" in found else None

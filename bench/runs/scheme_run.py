@@ -65,10 +65,8 @@ class SchemeRun:
         self.request, self.scheme, self.partial = request, scheme, partial
         self.display, self.accelerator = display, accelerator
         self.contract = changed(request.contract, dict(request.tuned))
-        self.fraction, self.root = (
-            fraction,
-            partial,
-        )  # a trial has a part of the budget, and a folder in that of its run
+        # A trial of a search has a part of the budget, and a folder in that of its run, which ``root`` is.
+        self.fraction, self.root = fraction, partial
         self.logged: list[str] = []
         contract = request.contract
         self.split = replace(split, train=replace(split.train, language=language(contract)))
@@ -82,7 +80,8 @@ class SchemeRun:
             for warning in request.warnings:
                 self.display.say(f"{request.run.title}: {warning}")
             ids, notes = fitted(self.scheme, view, request.results, request.run.title, self.display)
-        self.spent = notes.get("processor_seconds") or notes["seconds"]
+        used = notes.get("processor_seconds")
+        self.spent = notes["seconds"] if used is None else used
         found = self.searched(ids) if request.search else None
         best, done = self.trained(ids)
         self.first = ids
@@ -111,9 +110,9 @@ class SchemeRun:
         described |= beam_check(best.recommender, ranks, self.split.test, self.decoding, self.accelerator)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
-        remarks = [*request.warnings, *self.scheme.warnings(view)]
-        if remarks:
-            described["remarks"] = remarks
+        warnings = [*request.warnings, *self.scheme.warnings(view)]
+        if warnings:
+            described["warnings"] = warnings
         return Outcome(ranks, complete, costs, described, self.summary(best, done, found), item_groups)
 
     def searched(self, ids: Ids) -> Found:

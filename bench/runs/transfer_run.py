@@ -144,7 +144,7 @@ def transferred(
     item_groups = by_group(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(ITEM_GROUPS)
     described = diagnostics.stats(ids, split.test.items)
     if seconds is not None and request.warnings:
-        described["remarks"] = list(request.warnings)
+        described["warnings"] = list(request.warnings)
     return Outcome(*whole, costs, described, origin, item_groups)
 
 

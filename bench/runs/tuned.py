@@ -17,6 +17,8 @@ def tuned(folders: Sequence[str]) -> dict[str, Found]:
     """
     made: dict[str, Found] = {}
     for folder in folders:
+        if not (Path(folder) / RESULT).exists():
+            raise BenchError(f"--tuned names folders of finished runs; there is no '{Path(folder) / RESULT}'")
         result = read(Path(folder) / RESULT, folder)
         search = (result.training or {}).get("search")
         if not search:

@@ -181,6 +181,28 @@ def test_a_budget_of_operations_is_converted_once_and_kept(
     assert json.loads((cell / "result.json").read_text())["costs"]["steps"] == 2
 
 
+@pytest.mark.usefixtures("recbole")
+def test_a_search_of_a_baseline_is_stored_and_used_by_name_elsewhere(
+    bench: Bench, quick: list[str], run_folders: Cells, tmp_path: Path
+) -> None:
+    words = ["run", "--baseline", "sasrec", "--set=sasrec.hidden_size=8", "--set=examples=all", *quick]
+    said = bench(*words, "--tune", "2", "--results", tmp_path / "searched")
+    assert said.code == 0, said.err
+    (folder,) = run_folders(tmp_path / "searched")
+    found = json.loads((folder / "result.json").read_text())
+    search, steps = found["training"]["search"], found["training"]["steps"]
+    records = [record for trial in search["trials"] for record in trial["rungs"]]
+    assert [record["steps"] for record in records] == [round(steps / 2)] * 2  # the third training is the row
+    assert found["costs"]["steps"] == steps + sum(record["steps"] for record in records)
+    assert bench(*words, "--tuned", folder, "--results", tmp_path / "used").code == 0
+    (again,) = run_folders(tmp_path / "used")
+    used = json.loads((again / "result.json").read_text())
+    assert used["scheme"]["found"] == "2 trials on toy"
+    chosen = search["trials"][search["chosen"]]["settings"]
+    assert {name: used["scheme"]["settings"][name] for name in chosen} == chosen
+    assert used["metrics"] == found["metrics"]  # the same training as the search ended with
+
+
 def test_a_setting_that_the_contract_has_is_none_of_a_baseline() -> None:
     with pytest.raises(BenchError, match="unknown setting of sasrec/ce 'epochs'"):
         subjects.settings(recbole_baselines.SASRec, {"epochs": "3"})

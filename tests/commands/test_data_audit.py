@@ -17,12 +17,12 @@ from bench.data.audit.findings import audit
 Bench = Callable[..., SimpleNamespace]
 
 
-def test_it_prints_every_finding_and_the_verdict(bench: Bench, toy_folder: Path) -> None:
+def test_it_prints_every_finding_and_the_conclusion(bench: Bench, toy_folder: Path) -> None:
     said = bench("data", "audit", toy_folder)
     assert said.code == 0, said.err
     text = " ".join(said.out.split())
     found = audit(sources.find(str(toy_folder)))
-    assert found.verdict in text
+    assert found.conclusion in text
     for label, value in rows(found):
         assert all(word in text for word in f"{label} {value}".split())
     for word in ("as in the data", "training order shuffled", "markov", "co-occurrence", "popularity"):

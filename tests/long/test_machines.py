@@ -1,4 +1,4 @@
-"""`make test` gives one verdict on every Python that is supported, and on any number of threads."""
+"""`make test` gives one result on every Python that is supported, and on any number of threads."""
 
 from __future__ import annotations
 

@@ -202,7 +202,7 @@ def test_a_metric_that_is_not_ours_is_not_compared(ours: Result) -> None:
         ({"dataset": {"interactions": 1}}, "their data have 198,502 interactions, ours 1"),
     ],
 )
-def test_what_differs_forbids_a_verdict_and_is_said(ours: Result, change: dict[str, Any], said: str) -> None:
+def test_what_differs_forbids_a_comparison_and_is_said(ours: Result, change: dict[str, Any], said: str) -> None:
     changed = replace(
         ours,
         contract={**ours.contract, **change.get("contract", {})},
@@ -251,7 +251,7 @@ def test_settings_of_a_scheme_are_no_budget(ours: Result) -> None:
 
 
 @given(st.floats(1e-4, 0.5), st.floats(0, 0.5), st.floats(0, 0.1))
-def test_a_verdict_needs_the_interval_or_the_tolerance(value: float, ours_value: float, half: float) -> None:
+def test_a_reproduction_needs_the_interval_or_the_tolerance(value: float, ours_value: float, half: float) -> None:
     """Whatever the numbers, reproduced means one of the two, and nothing else does."""
     nothing: dict[str, Any] = {}
     seen = Result(

@@ -116,7 +116,7 @@ def test_no_results_says_where_and_how_to_make_some(tmp_path: Path) -> None:
         ("[]", "list indices"),
         ("{}", "'schema' is missing"),
         ('{"schema": null}', "NoneType"),
-        ('{"schema": 3}', "'scheme' is missing"),
+        ('{"schema": 4}', "'scheme' is missing"),
         (b"\xff\xfe", "utf-8"),
     ],
 )
@@ -148,9 +148,9 @@ def test_a_missing_or_mistyped_entry_is_corrupt(store: Store, tmp_path: Path, en
 
 def test_another_schema_says_what_to_do(store: Store, tmp_path: Path) -> None:
     folder = store()
-    for schema, remedy in ((4, "update bench to read it"), (2, "run it again with --force")):
+    for schema, remedy in ((5, "update bench to read it"), (2, "run it again with --force")):
         rewrite(folder, lambda stored, schema=schema: stored.update(schema=schema))  # type: ignore[misc]
-        with pytest.raises(BenchError, match=f"result schema {schema}, this bench reads 3; {remedy}"):
+        with pytest.raises(BenchError, match=f"result schema {schema}, this bench reads 4; {remedy}"):
             results.load(tmp_path)
 
 

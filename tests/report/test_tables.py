@@ -322,8 +322,8 @@ def test_what_only_counts_stands_before_what_is_trained(store: Store, tmp_path: 
 
 def test_what_the_data_can_measure_stands_under_every_table(store: Store, tmp_path: Path) -> None:
     """As the newest result that holds it says; another holds none."""
-    said = {"summary": "76 % tied\nin time", "verdict": "toys: \x1b[31mties."}
-    old = {"summary": "old", "verdict": "old"}
+    said = {"summary": "76 % tied\nin time", "conclusion": "toys: \x1b[31mties."}
+    old = {"summary": "old", "conclusion": "old"}
     store("one", audit=old, created="2026-11-20T09:00:00+00:00")
     store("two", audit=said, created="2026-11-22T09:00:00+00:00")
     store("three", created="2026-11-23T09:00:00+00:00")

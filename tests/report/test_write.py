@@ -86,7 +86,7 @@ def corrupt(folder: Path, harm: str) -> str:
     """Break a run; the file that is then to be named."""
     result, table = folder / "result.json", folder / "per_user.parquet"
     if harm == "newer":
-        result.write_text(result.read_text().replace('"schema": 3', '"schema": 99'))
+        result.write_text(result.read_text().replace('"schema": 4', '"schema": 99'))
     elif harm == "cut":
         result.write_bytes(result.read_bytes()[:300])
     elif harm == "no table":

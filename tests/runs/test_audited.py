@@ -72,8 +72,8 @@ def test_an_audit_is_made_once_for_each_content(
     display = Display(False)
     first = audited(dated, tmp_path, display)
     (kept,) = (tmp_path / "cache" / "audit").iterdir()
-    kept.write_text(json.dumps(first | {"verdict": "kept"}))
-    assert audited(dated, tmp_path, display)["verdict"] == "kept"
+    kept.write_text(json.dumps(first | {"conclusion": "kept"}))
+    assert audited(dated, tmp_path, display)["conclusion"] == "kept"
     for broken in ("", "[]", "{}", "nonsense"):
         kept.write_text(broken)
         assert audited(dated, tmp_path, display) == first

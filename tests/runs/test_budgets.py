@@ -74,6 +74,18 @@ def test_a_budget_is_converted_once_for_a_row_and_kept(
     assert (stored(told)["costs"]["steps"], stored(told)["contract"]["budget"]) == (2, "30m")
 
 
+def test_processor_time_is_steps_less_what_the_identifiers_have_spent(
+    bench: Bench, words: list[str], run_folders: Cells, tmp_path: Path
+) -> None:
+    said = bench(*words, "--set=max_steps=4", "--budget", "60s", "--results", tmp_path)
+    assert said.code == 0, said.err
+    (folder,) = run_folders(tmp_path)
+    budget, costs = stored(folder)["training"]["budget"], stored(folder)["costs"]
+    assert budget["spent"] == pytest.approx(costs["id_construction_processor_seconds"])
+    assert budget["steps"] == int((60 - budget["spent"]) / budget["per_step"]) > 4
+    assert costs["steps"] == 4  # the limit of steps holds beside the budget
+
+
 def test_an_interrupted_run_finds_the_steps_that_it_was_begun_with(tmp_path: Path) -> None:
     begun = Begun({"scheme": "one"})
 

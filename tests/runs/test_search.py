@@ -159,3 +159,5 @@ def test_settings_that_were_found_elsewhere_are_used_by_name_and_stored(
     assert "names a search of numeric/random, which is not in this run" in strange.err
     no_search = bench(*plain, *quick, "--tuned", again, "--results", tmp_path)
     assert no_search.err.splitlines()[-1].endswith("was not searched")
+    nowhere = bench(*plain, *quick, "--tuned", tmp_path / "none", "--results", tmp_path)
+    assert "--tuned names folders of finished runs; there is no '" in nowhere.err.splitlines()[-1]

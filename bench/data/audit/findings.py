@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.audit import verdict
+from bench.data.audit import conclusion
 from bench.data.audit.order import Order, order
 from bench.data.audit.statistics import Statistics, statistics
 from bench.data.audit.strength import DRAWS, Strength, merged, strength
@@ -39,20 +39,20 @@ class Audit:
         return min(self.fewest) >= CORE
 
     @property
-    def verdict(self) -> str:
+    def conclusion(self) -> str:
         """One paragraph: what these data can tell and what not."""
-        return verdict.paragraph(self.name, self.order, self.statistics, self.strength)
+        return conclusion.paragraph(self.name, self.order, self.statistics, self.strength)
 
     @property
     def summary(self) -> str:
         """The same in a line, for under a table."""
-        return verdict.line(self.order, self.strength)
+        return conclusion.line(self.order, self.strength)
 
     def plain(self) -> dict[str, Any]:
         """Everything as plain values; NaN, which JSON lacks, is None."""
         stored = asdict(self)
         stored["strength"] = None if self.strength is None else self.strength.plain()
-        said = {"version": VERSION, "summary": self.summary, "verdict": self.verdict}
+        said = {"version": VERSION, "summary": self.summary, "conclusion": self.conclusion}
         return {**said, "core": self.core, **_without_nan(stored)}
 
 

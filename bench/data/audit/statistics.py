@@ -14,7 +14,7 @@ from bench.data.splits import FEWEST, leave_one_out
 LONG = 20  # interactions; the usual history cap
 ASCENDING = 0.99  # share of ascending pairs above which a data set counts as sorted by item id
 LEANING = 0.6  # share above which the order of ids is likely part of that of time: chance is about 0.5
-ENOUGH = 100  # pairs below which no such verdict is given
+ENOUGH = 100  # pairs below which no such conclusion is given
 
 
 @dataclass(frozen=True)

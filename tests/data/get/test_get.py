@@ -173,9 +173,9 @@ def test_raw_reviews_are_converted_and_audited_in_one_piece(toys: Source, web: A
     assert by_digest.strength.ascending_hits < 0.65
     chains = [each.strength.scores[AS_FOUND]["markov"].mean for each in (by_id, by_digest)]  # type: ignore[union-attr]
     assert chains[0] > 1.5 * chains[1]
-    assert "100 % of neighbors ascend in item id: ties follow the ids" in by_id.verdict
-    assert "an id tells of the next item" in by_id.verdict
-    assert "as the data set has them" not in by_digest.verdict
+    assert "100 % of neighbors ascend in item id: ties follow the ids" in by_id.conclusion
+    assert "an id tells of the next item" in by_id.conclusion
+    assert "as the data set has them" not in by_digest.conclusion
     assert "rests on ties" in by_id.summary
 
 
