@@ -43,6 +43,7 @@ def test_every_option_reaches_the_plan(bench: Bench, planned: list[Plan]) -> Non
             results=Path("there"),
             data_dir=Path("here"),
             force=True,
+            tuned=[],
             zero_shot=["sports", "yelp"],
         )
     ]
@@ -57,7 +58,7 @@ def test_the_version(bench: Bench) -> None:
 
 def test_what_is_not_said_has_a_default(bench: Bench, planned: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench("run", "--id-scheme", "textual").err == "Now: bench report\n"
-    assert planned == [Plan(["textual"], [], ["ml-100k"], [0], overrides=[], zero_shot=[])]
+    assert planned == [Plan(["textual"], [], ["ml-100k"], [0], overrides=[], tuned=[], zero_shot=[])]
     monkeypatch.setenv("BENCH_RESULTS", "from/environment")
     monkeypatch.setenv("BENCH_DATA_DIR", "data/of/mine")
     bench("run", "--id-scheme", " textual , ,numeric")

@@ -4,8 +4,8 @@
 
 On several data sets it is pre-trained, on batches that mix them; on one it is trained as published for fine-tuning,
 against the whole catalogue. ``pretrain_fraction`` has both, one after the other; fine-tuning then changes the adaptor
-alone, as published. ``unisrec`` knows items by their text (inductive), ``unisrec/transductive`` by a vector of their
-own as well.
+alone, as published. ``unisrec``, short for ``unisrec/inductive``, knows items by their text,
+``unisrec/transductive`` by a vector of their own as well.
 
 Written from the paper. Where it leaves something open: vectors are compared by their cosine, which is what a
 temperature of 0.07 is for; sequences are read from left to right; targets that stand in a batch twice are no negatives
@@ -49,7 +49,7 @@ CATALOGUE, WEIGHTS = "catalogue", "network."  # names in the state
 class UniSRec(TrainedBaseline):
     """Items by their text alone, which any catalogue has."""
 
-    name = "unisrec"
+    name = "unisrec/inductive"
     saves_state = True
     supports_transfer = True
     transductive: ClassVar[bool] = False
@@ -63,7 +63,7 @@ class UniSRec(TrainedBaseline):
     vectors: Scores
 
     def validate_items(self, items: ItemTable) -> None:
-        spaces.require_comparable(self.settings, self.name)
+        spaces.require_comparable(self.settings, "unisrec")
         text.validate_items(items, self.settings)
 
     def cache_key(self) -> str:
