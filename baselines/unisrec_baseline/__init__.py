@@ -14,6 +14,8 @@ of each other; noise of the gates is drawn once for each item of a batch.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,7 +31,7 @@ from bench.ids import spaces, text
 from bench.ids.spaces import TextSpace
 from bench.results.kept import read_state, write_state
 from bench.training.cost import Stopwatch
-from bench.training.examples import sliding_windows
+from bench.training.examples import Examples, sliding_windows
 from bench.training.loop import seed_everything
 from bench.training.ranking import score_targets
 from unisrec_baseline.budget import stages
@@ -76,19 +78,25 @@ class UniSRec(TrainedBaseline):
             raise BenchError("no training example: every training sequence has fewer than two items")
         model = self.model(train, contract.max_history)
         self.preparation = watch.seconds
-
-        def validate() -> float:
-            self.network, self.vectors = model.network, model.catalogue()
-            ranks = score_targets(self, validation, model.items, contract.exclude_history)
-            return float(ranks.per_user(contract.selection).mean())
-
-        job = Job(
-            model.network, windows, contract, self.settings, train.seed, context.folder, validate, context.progress
-        )
-        planned = stages(job, model, self.fraction(train), context.converted)
+        job = self.job(model, windows, validation, context, train.seed)
+        fraction = self.fraction(train)
+        planned = stages(job, model, fraction, context.converted, not fraction or self.settings.tune_encoder)
         self.done = [(stage, trained(job, stage)) for stage in planned if stage.total]
         self.budget = contract.budget and {"asked": contract.budget, "steps": sum(stage.total for stage in planned)}
         self.network, self.vectors = model.network, model.catalogue()
+
+    def job(self, model: Model, windows: Examples, validation: Targets, context: TrainingContext, seed: int) -> Job:
+        """What both stages share."""
+        contract, unlooked = context.contract, itertools.count()
+
+        def validate() -> float:
+            self.network, self.vectors = model.network, model.catalogue()
+            if not len(validation):  # nobody can be asked: the last weights are the best
+                return float(next(unlooked))
+            ranks = score_targets(self, validation, model.items, contract.exclude_history)
+            return float(ranks.per_user(contract.selection).mean())
+
+        return Job(model.network, windows, contract, self.settings, seed, context.folder, validate, context.progress)
 
     def model(self, train: TrainView, length: int) -> Model:
         """The network with its first weights, and the texts."""
@@ -126,8 +134,19 @@ class UniSRec(TrainedBaseline):
 
     def transfer(self, target: TrainView, saved: Path) -> None:
         self.restore(saved)
-        found = self.space.placed(target)
-        self.vectors = Model(self.network, found, len(found), self.settings).catalogue()
+        self.text = self.space.placed(target)
+        self.vectors = Model(self.network, self.text, len(self.text), self.settings).catalogue()
+
+    def adapt(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
+        """Fine-tuning as published: the adaptor alone, against the whole catalogue."""
+        model = Model(self.network, self.text, len(self.text), self.settings)
+        job = self.job(
+            model, sliding_windows(train.sequences, context.contract.max_history), validation, context, train.seed
+        )
+        (stage,) = [stage for stage in stages(job, model, 0.0, 0, self.settings.tune_encoder) if stage.total]
+        self.preparation, self.budget = 0.0, {}
+        self.done = [(stage, trained(job, dataclasses.replace(stage, look_first=True)))]
+        self.vectors = model.catalogue()
 
 
 class UniSRecTransductive(UniSRec):

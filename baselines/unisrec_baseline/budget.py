@@ -23,14 +23,13 @@ from unisrec_baseline.training import Job, Stage, train
 CONVERTED = "budget.json"
 
 
-def stages(job: Job, model: Model, fraction: float, known: int) -> list[Stage]:
-    """Pre-training with a ``fraction`` of the steps, and fine-tuning, which then leaves the encoder as it is.
+def stages(job: Job, model: Model, fraction: float, known: int, whole_network: bool) -> list[Stage]:
+    """Pre-training with a ``fraction`` of the steps, and fine-tuning, of the ``whole_network`` or all but the encoder.
 
     ``known`` are the steps of a budget of time or FLOPs; where they are not known, what comes first converts it.
     """
-    network, settings = model.network, job.settings
-    narrow = bool(fraction) and not settings.tune_encoder
-    tuned = [weights for name, weights in network.named_parameters() if not (narrow and name.startswith("encoder."))]
+    network, fixed = model.network, () if whole_network else ("encoder.",)
+    tuned = [weights for name, weights in network.named_parameters() if not name.startswith(tuple(fixed))]
     first = Stage("pre-train", 0, model.pre_training, list(network.parameters()), flops=step_flops(job, model, 0))
     second = Stage("fine-tune", 0, model.fine_tuning, tuned, flops=step_flops(job, model, model.items))
     if job.contract.budget and not known:

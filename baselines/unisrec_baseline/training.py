@@ -36,7 +36,8 @@ Tell = Callable[[int, int, Mapping[str, float]], None]
 @dataclass(frozen=True)
 class Stage:
     """``total`` steps of ``parameters`` by ``loss``, which is given examples, rows of them and a generator. ``before``
-    are steps of earlier stages, ``flops`` those of a step.
+    are steps of earlier stages, ``flops`` those of a step. With ``look_first`` the weights it begins with may be the
+    best as well.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Stage:
     parameters: Sequence[torch.nn.Parameter]
     before: int = 0
     flops: int | None = None
+    look_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def train(job: Job, stage: Stage) -> TrainingState:
     """Train to the end of the stage or of patience, and leave the network with its best validated weights."""
     run = _Run(job, stage)
     state, contract = run.state, job.contract
+    if stage.look_first and not state.looks:
+        run.validate()
     while not state.finished:
         run.epoch()
         last = state.step >= stage.total

@@ -109,6 +109,11 @@ class AnyBaseline(ABC):
         """Score as after ``fit``, from what ``save_state`` wrote and the other files of the run in ``saved``."""
         raise BenchError(f"{self.name} keeps nothing of its runs that could score again")
 
+    @property
+    def adapts(self) -> bool:
+        """Whether it can go on learning from a few users of a catalogue that it was transferred to."""
+        return False
+
     def transfer(self, target: TrainView, saved: Path) -> None:
         """The same for the items of a catalogue that it was not fitted on, from then on ``score``'s columns.
 
@@ -118,7 +123,14 @@ class AnyBaseline(ABC):
 
 
 class Baseline(AnyBaseline):
-    """A baseline that learns from the training view at once and knows users by their histories alone."""
+    """A baseline that learns from the training view at once and knows users by their histories alone.
+
+    It adapts by being fitted on the few users: what they alone are worth is what transfer has to beat.
+    """
+
+    @property
+    def adapts(self) -> bool:
+        return True
 
     @abstractmethod
     def fit(self, train: TrainView) -> None:
@@ -177,14 +189,26 @@ class Facts:
 class TrainedBaseline(AnyBaseline):
     """A baseline that trains with early stopping on validation, maybe in another process. One process of a run has it.
 
+    One that has ``adapt`` adapts.
+
     ``close`` is called whatever happens, also after Ctrl-C.
     """
 
     binds: ClassVar[tuple[str, ...]] = (*DATA_VIEW, "selection", "validation_users")
 
+    @property
+    def adapts(self) -> bool:
+        return type(self).adapt is not TrainedBaseline.adapt
+
     @abstractmethod
     def fit(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
         """Learn from the training view; ``validation`` is for selection alone."""
+
+    def adapt(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
+        """Go on learning, after ``transfer``, from a view in which only a few users have interactions; ``validation``
+        is of these users alone.
+        """
+        raise BenchError(f"{self.name} cannot be adapted to '{train.dataset}': it {self.no_transfer_reason}")
 
     @abstractmethod
     def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:

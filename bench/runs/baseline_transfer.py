@@ -5,8 +5,10 @@ fitted on, and on catalogues that it has never seen (zero-shot). What schemes do
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from bench.ids.scheme import IdScheme
 from bench.results.digests import RESULT
 from bench.results.read import read
 from bench.results.write import Outcome
+from bench.runs.adapting import adapted_baseline
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.transfer_run import model_folder, unseen, weights
@@ -35,7 +38,8 @@ def transferred_baseline(request: Request, split: Split, partial: Path, display:
     baseline = type(subject)(subject.settings)  # whatever the present one was fitted on
     try:
         scorer = _scorer(request, baseline, home)
-        return _outcome(request, scorer, split, home, display)
+        learnt = adapted_baseline(request, baseline, split, partial, display) if request.adapted_on else {}
+        return _outcome(request, scorer, split, home, learnt, display)
     finally:
         if isinstance(baseline, TrainedBaseline):
             baseline.close()
@@ -63,7 +67,9 @@ def _scores_of_unseen(baseline: Baseline | TrainedBaseline, part: Targets) -> ND
     return scores_of(baseline, replace(part, users=np.full(len(part), -1, np.int64)))
 
 
-def _outcome(request: Request, scorer: Scorer, split: Split, home: Path, display: Display) -> Outcome:
+def _outcome(
+    request: Request, scorer: Scorer, split: Split, home: Path, learnt: Mapping[str, Any], display: Display
+) -> Outcome:
     items = len(request.dataset.items)
 
     def rank(name: str, targets: Targets, candidates: Mask | None) -> tuple[Ranks, bool]:
@@ -76,5 +82,5 @@ def _outcome(request: Request, scorer: Scorer, split: Split, home: Path, display
     costs = asdict(model.costs) | {"inference_seconds_per_1000_users": 1000 * watch.seconds / len(split.test)}
     origin = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
     warm = is_warm(split.train.sequences, items)
-    groups = dict.fromkeys(ITEM_GROUPS) if request.zero_shot else by_group(split.test, warm, whole, rank)
-    return Outcome(*whole, costs, training=origin, item_groups=groups)
+    groups = dict.fromkeys(ITEM_GROUPS) if request.unseen else by_group(split.test, warm, whole, rank)
+    return Outcome(*whole, costs, training={**origin, **learnt}, item_groups=groups)

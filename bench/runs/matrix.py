@@ -57,6 +57,7 @@ class Plan:
     tune_size: bool = False  # whether sizes are searched as well
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
     recipe: str = ""  # the published way of training each subject, by its name
+    adapt: Sequence[int] = (0,)  # users of each unseen data set that models learn from first, one test for each number
     converted: int = 0  # steps of a budget of time or FLOPs that was converted before
 
 
@@ -107,6 +108,7 @@ def execute(plan: Plan) -> list[Path]:
             converted=plan.converted,
             search=resolved.search if isinstance(fitting, IdScheme) else None,
             tuned=resolved.lines(fitting),
+            adapt=tuple(plan.adapt),
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
@@ -212,6 +214,8 @@ def _resolved(plan: Plan) -> _Resolved:
             "nothing to run: name an identifier scheme, e.g. --id-scheme textual, or a baseline, e.g. --baseline pop "
             "(`bench ls` shows both)"
         )
+    if tuple(plan.adapt) != (0,) and not plan.zero_shot:
+        raise BenchError("--adapt takes users of unseen data sets, and none is named; add --zero-shot NAME")
     preset = plan.preset or default_preset(_has_cuda())
     classes = _loaded(plan.schemes, SCHEMES, load_scheme)
     controls = _loaded(plan.baselines, BASELINES, load_baseline)

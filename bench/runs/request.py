@@ -19,6 +19,9 @@ from bench.results.schema import DatasetFacts, SchemeFacts
 from bench.runs.search import Ranges
 from bench.runs.subjects import source_digest
 
+ADAPT_EPOCHS = 20  # passes over the users that a model is adapted on, of which validation keeps the best
+ELSEWHERE = ("trained_on", "zero_shot", "adapted_on", "adapt_epochs")  # lines of a test of another run's model
+
 
 @dataclass(frozen=True)
 class Request:
@@ -29,7 +32,9 @@ class Request:
     the request of the run whose model is tested on this data set; without it this one trains its own. ``found`` says
     which earlier search the settings come from. ``converted`` are the steps of a budget of time or FLOPs where they are
     known already. ``search`` is what to choose between, for a scheme; a baseline has it among its settings.
-    ``tuned`` are lines of the contract that an earlier search has chosen for a scheme.
+    ``tuned`` are lines of the contract that an earlier search has chosen for a scheme. ``adapted_on`` is the number of
+    users of an unseen data set that the model is adapted on before it is tested there; ``adapt`` are the numbers for
+    which that is done after the run.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -46,15 +51,22 @@ class Request:
     converted: int = 0
     search: Ranges | None = None
     tuned: tuple[tuple[str, str], ...] = ()
+    adapted_on: int = 0
+    adapt: tuple[int, ...] = (0,)
 
     @property
     def is_baseline(self) -> bool:
         return isinstance(self.subject, AnyBaseline)
 
     @property
-    def zero_shot(self) -> bool:
-        """Whether the model that is tested has seen nothing of this data set."""
+    def unseen(self) -> bool:
+        """Whether the model that is tested was trained on other data sets than this one."""
         return self.trained_by is not None and part_range(self.trained_by.dataset, self.dataset) is None
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether the model that is tested has seen nothing of this data set, not even of a few users."""
+        return self.unseen and not self.adapted_on
 
     def view(self, train: TrainView) -> TrainView:
         """What the subject is fitted on: the training view, unless it declares that it leaks."""
@@ -102,8 +114,10 @@ class Request:
             home = self.trained_by.dataset
             contract["trained_on"] = f"{home.name}@{self.trained_by.fingerprint[:6]}"
             contract["zero_shot"] = self.zero_shot
+        if self.adapted_on:
+            contract |= {"adapted_on": self.adapted_on, "adapt_epochs": ADAPT_EPOCHS}
         if isinstance(self.subject, AnyBaseline):
-            binding = ("protocol", *self.subject.binds, "trained_on", "zero_shot")
+            binding = ("protocol", *self.subject.binds, *ELSEWHERE)
             return {name: contract[name] for name in binding if name in contract}
         return contract
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -33,6 +34,7 @@ from bench.results.digests import RESULT, TABLE
 from bench.results.read import Result, read
 from bench.results.saved import restore
 from bench.results.write import Outcome
+from bench.runs.adapting import adapted, require_users
 from bench.runs.fitting import language, told
 from bench.runs.progress import Display
 from bench.runs.request import Request
@@ -49,9 +51,18 @@ def transfer_requests(request: Request, unseen: Sequence[Unseen]) -> list[Reques
     if isinstance(request.subject, AnyBaseline) and not request.subject.saves_state:
         return []
     contract = request.contract
-    tested = [(part, contract) for part in request.dataset.parts]
-    tested += [(dataset, replace(contract, ties=own.ties)) for dataset, own in unseen]
-    return [replace(request, dataset=dataset, contract=own, trained_by=request) for dataset, own in tested]
+    parts = [replace(request, dataset=part, trained_by=request) for part in request.dataset.parts]
+    return parts + [
+        replace(
+            request,
+            dataset=dataset,
+            contract=replace(contract, ties=own.ties),
+            trained_by=request,
+            adapted_on=users,
+        )
+        for dataset, own in unseen
+        for users in request.adapt
+    ]
 
 
 def split_of(request: Request) -> Split:
@@ -79,8 +90,10 @@ def refuse(request: Request, unseen: Sequence[Unseen]) -> None:
     for test in transfer_requests(request, unseen):
         split_of(test)
         check_cutoff(max(CUTOFFS), len(test.dataset.items))
-        if test.zero_shot:  # the items of a part were named with all others
+        if test.unseen:  # the items of a part were named with all others
             _require(test)
+        if test.adapted_on:
+            require_users(test)
     _require(request)
 
 
@@ -123,6 +136,7 @@ def transferred(
     with accelerator.main_process_first():
         ids, seconds = identifiers(request, scheme, trained, home, display)
     recommender = recommender_of(ids, trained, request).to(accelerator.device)
+    learnt = adapted(request, recommender, split, partial, display, accelerator) if request.adapted_on else {}
 
     def ranked(name: str, targets: Targets, candidates: Mask | None) -> tuple[Ranks, bool]:
         with display.bar(f"{request.run.title}: {name}", len(targets)) as bar:
@@ -139,13 +153,13 @@ def transferred(
         costs |= {"id_construction_seconds": seconds, "id_construction_processor_seconds": None}
     if accelerator.is_main_process:
         exchange.write(ids, request.dataset.items, partial / TABLE)
-    origin = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
+    origin: dict[str, Any] = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
     warm = is_warm(split.train.sequences, len(ids))
     item_groups = by_group(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(ITEM_GROUPS)
     described = diagnostics.stats(ids, split.test.items)
     if seconds is not None and request.warnings:
         described["warnings"] = list(request.warnings)
-    return Outcome(*whole, costs, described, origin, item_groups)
+    return Outcome(*whole, costs, described, origin | learnt, item_groups)
 
 
 def model_folder(request: Request) -> Path:
