@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from bench import lists
-from bench.commands import data_audit, data_get, data_import, run_examples
-from bench.errors import BenchError
+from bench import console, lists
+from bench.commands import clean, data_audit, data_get, data_import, data_info, doctor, run_examples, verify
+from bench.errors import BenchError, in_one_line
 
 app = typer.Typer(
     name="bench",
@@ -28,9 +28,14 @@ app.add_typer(data, name="data")
 data.command("get", epilog=data_get.GET_EPILOG)(data_get.get)
 data.command("ls", epilog=data_get.LS_EPILOG)(data_get.ls)
 data.command("import", epilog=data_import.EXAMPLES)(data_import.import_)
+data.command("info", epilog=data_info.EPILOG)(data_info.info)
 data.command("audit", epilog=data_audit.EPILOG)(data_audit.audit)
 ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
 app.add_typer(ids, name="ids")
+app.command("verify", epilog=verify.EPILOG)(verify.verify)
+app.command("rm", epilog=clean.RM_EPILOG)(clean.rm)
+app.command("clean", epilog=clean.CLEAN_EPILOG)(clean.clean)
+app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 
 
 def _print_version(asked: bool) -> None:
@@ -94,6 +99,9 @@ def run(
     ] = "",
     tune_size: Annotated[bool, typer.Option("--tune-size", help="With --tune: search sizes as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="A run that fails ends no other; the exit code is 1 in the end.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
@@ -124,6 +132,7 @@ def run(
         zero_shot=lists.named("--zero-shot", zero_shot),
         adapt=lists.counts("--adapt", adapt),
         recipe=recipe,
+        keep_going=keep_going,
         converted=converted,
     )
     if lacking := data_get.lacking([*plan.datasets, *plan.zero_shot], data_dir):
@@ -230,17 +239,22 @@ def recommend(
     recommend.show(found, [lists.ids(one, found.rows) for one in history], k, exclude_history, as_json)
 
 
-@app.command("ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --check`\n\n`bench ls --json`")
+@app.command(
+    "ls", epilog="Examples:\n\n`bench ls --data-dir ~/data`\n\n`bench ls --check`\n\n`bench ls --sizes --json`"
+)
 def list_(
     results: Results = Path("results"),
     data_dir: DataDir = None,
     check: Annotated[bool, typer.Option("--check", help="Import every plugin, to see whether it loads.")] = False,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="What lies in the results folder, and how much it is.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List what can be run, what is finished and what is broken: schemes, baselines, data sets, presets, results."""
-    from bench.commands.listing import show
+    from bench.commands.listing import show, show_sizes
 
-    show(results, data_dir, check, as_json)
+    show_sizes(results, as_json) if sizes else show(results, data_dir, check, as_json)
 
 
 @app.command(
@@ -274,34 +288,6 @@ def new(
     folder = write(name, into)
     typer.echo(f"{folder}: the scheme is in {folder / 'src' / name / '__init__.py'}")
     typer.echo(f"Now: pip install -e {folder}, then: bench check {name}", err=True)
-
-
-@data.command(epilog="Examples:\n\n`bench data info ml-100k`\n\n`bench data info ./my_data --json`")
-def info(
-    dataset: Annotated[str, typer.Argument(help="A known data set, a folder or a file.")],
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """The statistics that papers print, and what is odd about a data set."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from bench import machine
-    from bench.data import audit, sources
-    from bench.data.audit.order import time_notes
-
-    found = sources.find(dataset, data_dir)
-    if as_json:
-        machine.show(audit.plain(found))
-        return
-    table = Table("", found.name, box=None, title_justify="left")
-    table.columns[1].justify = "right"
-    for label, value in audit.rows(found):
-        table.add_row(label, value)
-    console = Console(highlight=False)
-    console.print(table)
-    for note in (*found.notes, *time_notes(found)):
-        console.print(f"note: {note}", markup=False)
 
 
 @ids.command(
@@ -372,12 +358,13 @@ def main() -> None:
     """The console script: a BenchError is one line and exit code 1; Ctrl-C is 130."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
+    console.write_anyhow()
     try:
         app()
-    except BenchError as error:
+    except (BenchError, OSError) as error:
         if debug:
             raise
-        typer.echo(f"bench: {error}", err=True)
+        console.say(f"bench: {in_one_line(error)}")
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as stop:  # Typer makes an exit code of Ctrl-C, without a word
         if isinstance(stop, SystemExit) and stop.code != 130:

@@ -46,13 +46,16 @@ class Contract:
     template: Literal["neutral", "scheme", "sampled", "unseen"] = "neutral"
 
     # the budget
+    # each example on its own, or all targets of a user from one reading that is causal by item (bench.model.packed)
+    training: Literal["windows", "shared"] = "windows"
+    history: Literal["tokens", "items"] = "tokens"  # what the encoder has positions for; items: under shared only
     examples: Literal["all", "one"] = "all"  # every training prefix in each epoch, or one random prefix of each user
     # how long is said by one of three; the others are 0 or empty
     epochs: int = 20
     target_examples: int = 0  # so many items to predict, however many an epoch has
     budget: str = ""  # processor time (90s, 30m, 2h) or training FLOPs (2e15), converted once for each row to steps
     max_steps: int = 0  # 0: no limit but the budget
-    batch_size: int = 256  # of all processes together
+    batch_size: int = 256  # targets, of all processes together
     objective: Literal["vocabulary", "prefix"] = "vocabulary"  # where the token probabilities of the loss sum to one
     optimizer: Literal["adamw"] = "adamw"
     learning_rate: float = 1e-3
@@ -60,7 +63,12 @@ class Contract:
     warmup: float = 0.05  # part of the steps
     weight_decay: float = 0.01  # of matrices; norms and biases are left alone
     clip_norm: float = 1.0
-    precision: Literal["fp32", "bf16"] = "fp32"  # of training; scores are always computed in fp32
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"  # of training; scores are always computed in fp32
+
+    # how a step is computed: nothing beyond rounding depends on it
+    accumulate: int = 1  # parts of a batch that a process computes one after the other
+    recompute: bool = False  # activations are not kept for the gradient but computed again: less memory, more time
+    compile: bool = False  # the backbone through torch.compile
 
     # selection, on validation alone
     selection: Literal["ndcg@10"] = "ndcg@10"
@@ -78,13 +86,21 @@ class Contract:
 
     def __post_init__(self) -> None:
         self._require_one_budget()
-        for name in ("max_history", "batch_size", "validate_every", "patience", "beam_width", "max_tokens"):
+        counts = ("max_history", "batch_size", "validate_every", "patience", "beam_width", "max_tokens", "accumulate")
+        for name in counts:
             _require(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
         _require("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         for name in ("dropout", "warmup"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("max_steps", "validation_users", "weight_decay", "clip_norm"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        _require("length_penalty", self.length_penalty, abs(self.length_penalty) <= 10, "from -10 to 10")
+        _require(
+            "history",
+            self.history,
+            self.history == "tokens" or self.training == "shared",
+            "tokens where training is not shared",
+        )
         dropped = self.ties == "drop-order"
         _require(
             "ties",

@@ -16,6 +16,21 @@ class BenchError(Exception):
     """Something the user can fix: an unknown name, a broken file, an impossible setting."""
 
 
+class CorruptError(BenchError):
+    """A file that bench has stored is not, or no longer, what it should be."""
+
+
+class BusyError(BenchError):
+    """Another process is at it; it may be free later."""
+
+
+def in_one_line(error: BenchError | OSError) -> str:
+    """What a user is told. What the operating system refuses, such as a name of 5,000 letters, is no fault of ours."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: '{str(error.filename or '')[:200]}'"
+    return str(error)
+
+
 def said(error: BaseException) -> str:
     """Any exception in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

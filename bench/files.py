@@ -1,17 +1,42 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, also after a power cut, and what a killed process leaves of them.
+
+Every change to a disk that must not be lost goes through here: written beside its place, forced to the disk, renamed,
+and the renaming forced to the disk too. ``hook`` is told of each such step before it is done, so that a test can stop
+the process there.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import platform
+import re
+import secrets
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 from safetensors import SafetensorError
 
 from bench.errors import BenchError
+
+LEFT_BEHIND = re.compile(r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")  # names of ``beside``
+FOREIGN_AGE = 86400.0  # seconds after which what a process of another machine was writing counts as left behind
+READER_SECONDS = 10.0  # how long is waited for who reads a pipe
+LONGEST_NAME = 180  # bytes of a file's own name in that of the file beside it; file systems allow 255 in all
+DESCRIPTOR = re.compile(r"/dev/(?:fd/(?P<fd>\d+)|(?P<name>stdout|stderr))|/proc/self/fd/(?P<proc>\d+)")
+
+hook: Callable[[str, Path], None] = lambda step, path: None  # noqa: E731 - replaced as a whole
 
 
 @contextlib.contextmanager
@@ -21,16 +46,57 @@ def atomic_write(path: Path) -> Iterator[Path]:
     So a reader finds the old file or the new one, and never half of it, and may read it as any file made here. Raises
     what the operating system raises.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = _mode_of_new(partial)
+        hook("write", path)
         yield partial
         partial.chmod(mode)  # safetensors writes a temporary file, which nobody else may read, and renames it
-        os.replace(partial, path)
+        sync(partial)
+        rename(partial, path)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+def beside(path: Path) -> Path:
+    """A name beside ``path`` that no other process uses, here or on another machine, and that says whose it is."""
+    name = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    return path.with_name(f".{name}.{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+@functools.cache
+def _place() -> str:
+    """8 hex digits for where a process number means something: this machine, since its start, in this container."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return hashlib.sha256(f"{platform.node()} {psutil.boot_time():.0f} {space}".encode()).hexdigest()[:8]
+
+
+def left_behind(path: Path) -> bool:
+    """Whether a file is one that ``atomic_write`` was writing when its process died."""
+    found = LEFT_BEHIND.fullmatch(path.name)
+    if found is None:
+        return False
+    if found["place"] == _place():
+        return not psutil.pid_exists(int(found["pid"]))
+    with contextlib.suppress(OSError):
+        return time.time() - path.lstat().st_mtime > FOREIGN_AGE
+    return False
+
+
+def remove_left_behind(folder: Path) -> list[Path]:
+    """Remove what dead processes were writing directly in a folder; those removed. What can't be is left."""
+    found = []
+    with contextlib.suppress(OSError):
+        for path in [path for path in folder.iterdir() if left_behind(path)]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+                found.append(path)
+    return found
 
 
 def _mode_of_new(path: Path) -> int:
@@ -39,6 +105,46 @@ def _mode_of_new(path: Path) -> int:
     mode = path.stat().st_mode
     path.unlink()
     return mode
+
+
+def sync(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
+    hook("sync", path)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():  # some network file systems know no fsync of a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """The same of all files below a folder and of every folder on the way."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            sync(Path(parent, name))
+        sync(Path(parent))
+
+
+def rename(source: Path, target: Path) -> None:
+    """As ``os.replace``, for good: the new name is on the disk when this returns."""
+    hook("rename", target)
+    os.replace(source, target)
+    sync(target.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing where there is none. A link is removed, not followed.
+
+    Raises what the operating system raises.
+    """
+    hook("remove", path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def require_readable(path: Path) -> None:
@@ -54,17 +160,90 @@ def require_readable(path: Path) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """As ``whole``; keys keep their order, numbers their full precision."""
+    """As ``atomic_write``; keys keep their order, numbers their full precision."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """As ``atomic_write``."""
     with atomic_write(path) as partial:
-        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def replacing(path: Path, what: str, hint: str = "") -> Iterator[Path]:
-    """As ``whole``; a refusal to write is a BenchError that names ``what`` was to be written, and may end in a hint."""
+    """As ``atomic_write``; a refusal to write is a BenchError that names ``what`` was to be written, and may end in a
+    hint.
+    """
+    with _refused(path, what, hint), atomic_write(path) as partial:
+        yield partial
+
+
+@contextlib.contextmanager
+def output(path: Path, what: str) -> Iterator[Path]:
+    """As ``replacing``, for a path that a user names: a link leads to the file that is replaced; what is no file, such
+    as ``/dev/stdout`` or a pipe, is written to when the block ends well, and stays what it is.
+    """
+    with _refused(path, what, ""):
+        descriptor = _descriptor(path)
+        if not is_stream(path):
+            real = Path(os.path.realpath(path))
+            remove_left_behind(real.parent)
+            with atomic_write(real) as partial:
+                yield partial
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, path.name)
+            content = Path(folder, path.name).read_bytes()
+        sys.stdout.flush()  # what was printed comes first, where it goes to the same place
+        with os.fdopen(os.dup(descriptor) if descriptor is not None else _opened(path), "wb") as file:
+            file.write(content)
+
+
+def _opened(path: Path) -> int:
+    """A device or a pipe, open for writing. OSError where nobody comes to read a pipe, not a wait without end."""
+    end = time.monotonic() + READER_SECONDS
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if time.monotonic() > end:
+                raise OSError(f"nobody has opened the pipe for reading in {READER_SECONDS:.0f} s") from error
+            time.sleep(0.1)
+        else:
+            os.set_blocking(descriptor, True)
+            return descriptor
+
+
+def _descriptor(path: Path) -> int | None:
+    """The open file of this process that a path stands for, such as 1 for ``/dev/stdout``; None for any other path."""
+    for _ in range(40):  # links that lead there
+        found = DESCRIPTOR.fullmatch(os.path.abspath(path))
+        if found:
+            return {"stdout": 1, "stderr": 2}.get(found["name"] or "") or int(found["fd"] or found["proc"])
+        if not path.is_symlink():
+            return None
+        path = path.parent / os.readlink(path)
+    return None
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is of something that is neither file nor folder: a device, a pipe, what this process has open."""
+    if _descriptor(path) is not None:
+        return True
     try:
-        with atomic_write(path) as partial:
-            yield partial
+        kind = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
+
+
+@contextlib.contextmanager
+def _refused(path: Path, what: str, hint: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, SafetensorError) as error:  # safetensors wraps what the system says in an error of its own
         refused = f"cannot write {what} to '{path}': {error}"
         raise BenchError(f"{refused}; {hint}" if hint else refused) from error

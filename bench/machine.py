@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 
 def show(value: Any) -> None:
     """Print plain values as JSON; numbers that JSON doesn't have (NaN, infinity) become null."""
-    print(json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # another encoding, or halves of characters: escaped, nothing is lost
+        text = json.dumps(_plain(value), indent=1, allow_nan=False)
+    print(text)
 
 
 def _plain(value: Any) -> Any:

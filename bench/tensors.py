@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from bench.errors import BenchError
+from bench.errors import CorruptError
 from bench.files import replacing, require_readable
 
 KEY = "bench"  # safetensors writes several metadata keys in any order: one key, so that equal content is equal bytes
@@ -48,13 +48,13 @@ def read(path: Path, framework: Literal["np", "pt"], what: str, hint: str) -> tu
         if found["sha256"] != _checksum(found["facts"], arrays):
             raise ValueError("its checksum differs")
         return arrays, dict(json.loads(found["facts"]))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise corrupt(path, error, what, hint) from error
 
 
-def corrupt(path: Path, reason: object, what: str, hint: str) -> BenchError:
+def corrupt(path: Path, reason: object, what: str, hint: str) -> CorruptError:
     """The error for a file whose content is not what it should be."""
-    return BenchError(f"{what} '{path}' is corrupt ({' '.join(str(reason).split())}); {hint}")
+    return CorruptError(f"{what} '{path}' is corrupt ({' '.join(str(reason).split())}); {hint}")
 
 
 def _save(arrays: dict[str, Any], path: Path, metadata: dict[str, str]) -> None:

@@ -18,6 +18,9 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from bench.errors import BenchError
 
+TOKENIZERS = (
+    *("tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.json", "vocab.txt"),
+)  # files, one of which a tokenizer is in
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"  # rows 0, 1 and 2 of every private vocabulary
 
 
@@ -69,9 +72,10 @@ class Vocabulary:
         """The vocabulary of the pretrained model in ``folder``, whose embedding table has ``size`` rows."""
         from transformers import AutoTokenizer
 
+        _require_tokenizer(folder)
         try:
-            loaded = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError) as error:
+            loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        except Exception as error:  # its libraries have families of their own, for files that are cut or foreign
             cause = " ".join(str(error).split())  # Transformers explains itself over several lines
             raise BenchError(f"no tokenizer in '{folder}' (asked for the backbone's vocabulary): {cause}") from error
         ids = (loaded.pad_token_id, loaded.eos_token_id, loaded.unk_token_id)
@@ -120,3 +124,13 @@ class Vocabulary:
         """Content hash: 16 hex digits."""
         text = f"{self.tokenizer.to_str()}|{self.size}|{self.pad}|{self.eos}|{self.unk}|{self.language_model}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _require_tokenizer(folder: Path) -> None:
+    """BenchError where a folder has weights alone: Transformers would make a tokenizer of nothing, without a word."""
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        raise BenchError(
+            f"no tokenizer in '{folder}' (found: {found}); copy {TOKENIZERS[0]} or {TOKENIZERS[1]} there from the "
+            "model that it was trained from"
+        )

@@ -12,6 +12,8 @@ import pytest
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 FLOORS = (
     (
+        "arrays",
+        "console",
         "contract",
         "errors",
         "files",
@@ -19,10 +21,12 @@ FLOORS = (
         "lists",
         "machine",
         "plugins",
+        "privacy",
         "protocol",
         "recipes",
         "settings",
         "tensors",
+        "threads",
         "versions",
         "vocabulary",
     ),

@@ -9,7 +9,7 @@ from RecBole's own folder). pandas must be below 3, where RecBole's in-place fil
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 def apply() -> None:
     """Everything that must be in place before RecBole is imported."""
     restore_numpy_names()
-    trust_own_checkpoints()
+    read_weights_alone()
 
 
 def restore_numpy_names() -> None:
@@ -29,12 +29,28 @@ def restore_numpy_names() -> None:
         setattr(np, name, kind)
 
 
-def trust_own_checkpoints() -> None:
-    """RecBole's checkpoints hold its configuration, which ``torch.load`` refuses since 2.6 unless told otherwise.
+def read_weights_alone() -> None:
+    """An unfinished run may come from somebody else, and a pickle is a program: ``torch.load`` reads plain tensors.
 
-    Only files that this process or its predecessor wrote are ever loaded.
+    RecBole's own checkpoints hold its configuration, which that refuses; ours (``trainer``) hold weights alone.
     """
-    os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+
+
+def unpickle_no_data_set() -> None:
+    """RecBole unpickles a data set of its own where a file of a certain name lies in the working folder."""
+    from recbole.data import utils
+
+    utils.pickle = _NoPickle
+
+
+class _NoPickle:
+    """Stands where RecBole has Python's module ``pickle``."""
+
+    @staticmethod
+    def load(file: BinaryIO) -> None:
+        raise RuntimeError(f"'{file.name}' is a pickled data set, which may run code; it is not read: remove it")
 
 
 def stop_watching_gradients() -> None:

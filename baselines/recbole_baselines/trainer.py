@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from recbole.utils import init_seed
 
+from bench.files import atomic_write
 from recbole_baselines.plan import Batches
 from recbole_baselines.tuning import Progress, writing
 
@@ -21,6 +21,16 @@ BEST, LATEST, LATEST_PRETRAINED = "best.pth", "latest.pth", "latest-pretrained.p
 REPORT_EVERY = 0.5  # seconds
 KEPT = ("seconds", "validation_seconds", "processor_seconds", "target_examples", "looks")
 SPENT = (*KEPT, "steps", "training_flops")
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """All or nothing, and on the disk."""
+    with atomic_write(path) as partial:
+        torch.save(content, partial)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, torch.Tensor | int | float | str)
 
 
 class Reporting:
@@ -132,16 +142,24 @@ class Reporting:
         state = {name: getattr(self, name) for name in ("cur_step", "best_valid_score", "curve", *KEPT)}
         weights = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}  # type: ignore[attr-defined]
         with writing():
-            torch.save({**state, **weights, "start_epoch": epoch + 1}, f"{self.latest}.half")
-        os.replace(f"{self.latest}.half", self.latest)
+            save({**state, **weights, "start_epoch": epoch + 1}, Path(self.latest))
 
-    def _save_checkpoint(self, *given: Any, **named: Any) -> None:
-        with writing():
-            super()._save_checkpoint(*given, **named)  # type: ignore[misc]
+    def _save_checkpoint(self, epoch: int, verbose: bool = True, **named: Any) -> None:
+        self._save_weights(named.get("saved_model_file", self.saved_model_file))
 
-    def save_pretrained_model(self, *given: Any) -> None:
+    def save_pretrained_model(self, epoch: int, saved_model_file: str) -> None:
+        self._save_weights(saved_model_file)
+        self.saved_model_file = saved_model_file
+
+    def _save_weights(self, path: str) -> None:
+        """RecBole's files hold its configuration too, an object that only a pickle has: here there are tensors alone.
+
+        What a model computes while it is made, such as the sparse matrices of ItemKNN, is made again and not kept.
+        """
+        model: Any = self.model  # type: ignore[attr-defined]
+        other = {name: value for name, value in model.other_parameter().items() if _is_plain(value)}
         with writing():
-            super().save_pretrained_model(*given)  # type: ignore[misc]
+            save({"state_dict": model.state_dict(), "other": other}, Path(path))
 
     def resume(self) -> None:
         """Go on where a stopped run was."""

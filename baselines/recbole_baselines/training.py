@@ -112,6 +112,7 @@ class Model:
         torch.set_num_threads(job["threads"])
         self.config = Config(model=job["model"], dataset="split", config_dict=self.job["config"])
         init_seed(job["seed"], self.config["reproducibility"])
+        shims.unpickle_no_data_set()
         self.dataset = create_dataset(self.config)
         self.parts = self.dataset.build()
         self.sequential = self.config["MODEL_TYPE"] == ModelType.SEQUENTIAL
@@ -299,9 +300,10 @@ class Model:
         return dict(zip(users, np.split(file["values"], file["offsets"][1:-1]), strict=True))
 
     def _load(self, path: str) -> None:
-        found = torch.load(path, map_location=self.config["device"], weights_only=False)
+        found = torch.load(path, map_location=self.config["device"], weights_only=True)
         self.model.load_state_dict(found["state_dict"])
-        self.model.load_other_parameter(found.get("other_parameter"))
+        known = getattr(self.model, "other_parameter_name", ())
+        self.model.load_other_parameter({name: found["other"][name] for name in known if name in found["other"]})
 
 
 def _sums(*parts: dict[str, Any]) -> dict[str, Any]:

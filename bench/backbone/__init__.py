@@ -73,9 +73,20 @@ def save(backbone: Backbone, folder: Path) -> None:
     FORMATS[backbone.kind].save(backbone, folder)
 
 
-def export_config(backbone: Backbone, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The ``config.json`` that belongs to what ``save`` wrote."""
-    return FORMATS[backbone.kind].export_config(backbone, vocabulary.pad, vocabulary.eos)
+def export_config(
+    backbone: Backbone, vocabulary: Vocabulary, training: str = "windows", history: str = "tokens"
+) -> dict[str, Any]:
+    """The ``config.json`` that belongs to what ``save`` wrote.
+
+    What was trained under another line of the contract than ``training=windows`` says so, and has a model type of its
+    own: Transformers knows the weights but not the mask that they are read under.
+    """
+    config = FORMATS[backbone.kind].export_config(backbone, vocabulary.pad, vocabulary.eos)
+    if training == "windows":
+        return config
+    config.pop("architectures", None)
+    own = {"model_type": f"{checkpoints.SHARED}{config['model_type']}", "training": training, "history": history}
+    return {**config, **own}
 
 
 def export_tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:

@@ -16,18 +16,21 @@ from bench.files import atomic_write, require_readable
 
 WHOLE_WORDS = "whole_words.safetensors"  # a file of its own: Transformers' models have no such table
 TABLE = "whole_words.weight"
+SHARED = "bench-shared-"  # before the model type of what reads causally by item: others would read it with another mask
 
 
 def read_config(path: Path, kinds: Collection[str]) -> dict[str, Any]:
-    """The fields of a ``config.json``. BenchError where it describes none of these ``kinds`` of model."""
+    """The fields of a ``config.json``, the model type as if it were read with any mask. BenchError where it describes
+    none of these ``kinds`` of model.
+    """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BenchError(f"cannot read the model configuration '{path}': {error}") from error
     kind = raw.get("model_type", "t5") if isinstance(raw, dict) else type(raw).__name__
-    if kind not in kinds:
+    if str(kind).removeprefix(SHARED) not in kinds:
         raise BenchError(f"'{path}' describes a '{kind}' model; bench reads {', '.join(kinds)}")
-    return dict(raw)
+    return {**raw, "model_type": kind.removeprefix(SHARED)}
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -34,6 +34,8 @@ _CONFIG_KEYS = {  # ours -> Hugging Face's
     "max_distance": "relative_attention_max_distance",
     "epsilon": "layer_norm_epsilon",
 }
+# Names of the one table of embeddings: of tensors that share their memory, safetensors keeps any.
+EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 KINDS = ("t5", "mt5")  # Hugging Face's model types
 _REQUIRED = ("d_model", "d_kv", "d_ff", "num_heads", "num_layers")
 
@@ -61,14 +63,16 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def parse_config(raw: dict[str, Any], tied: bool) -> T5Config:
-    """Our configuration from Hugging Face's. T5 1.1 is told by its unscaled output layer."""
+    """Our configuration from Hugging Face's. T5 1.1 is told by its unscaled output layer; mT5's never is scaled, and
+    since Transformers 5 its configuration no longer says so.
+    """
     gated, _, name = raw.get("feed_forward_proj", "relu").rpartition("-")
     name = "gelu_new" if (gated, name) == ("gated", "gelu") else name
     if name not in ACTIVATIONS:
         raise unknown("T5 activation", name, ACTIVATIONS)
     raw = {"num_decoder_layers": raw.get("num_layers")} | {k: v for k, v in raw.items() if v is not None}
     ours = {key: raw[theirs] for key, theirs in _CONFIG_KEYS.items() if theirs in raw}
-    scaled = raw.get("scale_decoder_outputs", raw.get("tie_word_embeddings", True))
+    scaled = raw.get("scale_decoder_outputs", raw.get("tie_word_embeddings", True) and raw.get("model_type") != "mt5")
     return T5Config(**ours, activation=name, gated=bool(gated), tied=tied, scaled=bool(scaled))
 
 
@@ -79,7 +83,7 @@ def load(folder: Path, dropout: float | None = None) -> T5:
     raw, weights = read_config(folder / "config.json"), checkpoints.read_weights(folder)
     if dropout is not None:
         raw["dropout_rate"] = dropout
-    embedding = weights.get("shared.weight", weights.get("encoder.embed_tokens.weight"))
+    embedding = next((weights[name] for name in EMBEDDINGS if name in weights), None)
     if embedding is None:
         raise BenchError(f"the weights in '{folder}' hold no embedding table 'shared.weight'")
     head = weights.get("lm_head.weight")

@@ -4,6 +4,10 @@ A backbone reads a history once (``encode``), starts a decoder on what it has re
 of tokens against the cache of it (``decode``). An encoder-decoder keeps the encoder's output for cross-attention; a
 decoder-only model keeps the keys and values of the history, and decodes behind them. Heads cannot tell which.
 
+A row that is read may hold several histories, kept apart by the mask, and several decoders may be started on one row,
+each of which sees a part of it: so all targets of a user are decoded from one pass over the history. Positions are
+therefore relative in every backbone: only their differences within a history count.
+
     memory = backbone.encode(tokens, mask)
     cache = backbone.start(memory, mask)
     logits = backbone.logits(backbone.decode(first_tokens, cache))
@@ -65,6 +69,7 @@ class Backbone(nn.Module, ABC):
     embedding: nn.Embedding
     head: nn.Linear | None
     whole_words: nn.Embedding | None
+    recompute: bool = False  # what layers computed is not kept for the gradient but computed again, where a kind can
 
     # -- reading and writing ------------------------------------------------------------------------------------------
 
@@ -78,14 +83,19 @@ class Backbone(nn.Module, ABC):
     ) -> Memory:
         """Read token ids ``[B, S]`` or embeddings ``[B, S, D]``.
 
-        ``mask`` is None, true where there is a token (``[B, S]`` bool), or added to the attention logits (``[S, S]`` or
-        ``[B, S, S]`` float). ``positions [S]`` or ``[B, S]`` default to 0..S-1. ``item_position_ids [B, S]`` are rows
-        of the whole-word table; TypeError where they are given to a model without one, or missing for one with it.
+        ``mask`` is None, true where there is a token (``[B, S]`` bool), true where a query sees a key (``[B, S, S]``
+        bool), or added to the attention logits (``[S, S]`` or ``[B, S, S]`` float). ``positions [S]`` or ``[B, S]``
+        default to 0..S-1. ``item_position_ids [B, S]`` are rows of the whole-word table; TypeError where they are given
+        to a model without one, or missing for one with it.
         """
 
     @abstractmethod
     def start(self, memory: Memory, mask: Tensor | None = None) -> Cache:
-        """A fresh decoder cache over what ``encode`` has read, with its padding ``mask [B, S]`` bool, or None."""
+        """A fresh decoder cache over what ``encode`` has read, with its padding ``mask [B, S]`` bool, or None.
+
+        With ``mask [B, N, S]`` bool, true where a decoder sees what was read, there are N decoders for every row, side
+        by side: to the cache they are B·N users. A decoder-only backbone decodes behind the newest that each sees.
+        """
 
     @abstractmethod
     def decode(
@@ -132,9 +142,10 @@ class Backbone(nn.Module, ABC):
         return self.embedding.weight.device
 
     @abstractmethod
-    def flops(self, batch: int, read: int, written: int, logits: int) -> int:
+    def flops(self, batch: int, read: int, written: int, logits: int, targets: int = 1) -> int:
         """Floating-point operations of the matrix products of one forward pass (``bench.backbone.flops``): ``batch``
-        histories of ``read`` and targets of ``written`` tokens, and ``logits`` hidden states through the output layer.
+        rows of ``read`` tokens, ``targets`` of ``written`` tokens for each of them, and ``logits`` hidden states
+        through the output layer.
         """
 
     # -- whole words --------------------------------------------------------------------------------------------------

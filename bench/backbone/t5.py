@@ -12,10 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bench.backbone.flops import attention, product
 from bench.backbone.linear import Linear, linear
@@ -58,8 +60,9 @@ class T5Config:
 class T5Cache(Cache):
     """Keys and values of each decoder layer: of the encoder's output, computed once, and of what was decoded so far.
 
-    ``cross`` are two ``[B, H, S, d_kv]`` a layer; ``past`` is ``[B, K, 2·H·d_kv]`` a layer, keys beside values as one
-    product makes them, so that a step appends whole rows.
+    ``cross`` are two ``[M, H, S, d_kv]`` a layer for M histories; ``past`` is ``[B, K, 2·H·d_kv]`` a layer, keys beside
+    values as one product makes them, so that a step appends whole rows. ``cross_mask`` is ``[M, 1, 1, S]`` where every
+    history has one decoder, else ``[M, 1, N, S]`` for its N decoders.
     """
 
     cross: list[tuple[Tensor, Tensor]]
@@ -170,7 +173,8 @@ class Block(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         x, past = self.attend(x, past, bias)
         if self.cross is not None and self.cross_norm is not None and cross is not None:
-            x = x + self.dropout(self.cross(self.cross_norm(x), *cross, cross_mask))
+            rows = self.cross_norm(x).view(cross[0].shape[0], -1, x.shape[-1])  # decoders of one history side by side
+            x = x + self.dropout(self.cross(rows, *cross, cross_mask).view_as(x))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x))), past
 
 
@@ -275,16 +279,24 @@ class T5(Backbone):
             positions = torch.arange(x.shape[1], device=x.device)
         bias = _biased(self.encoder.bias(positions, positions), mask).to(x.dtype)
         for block in self.encoder.blocks:
-            x, _ = block(x, bias)
+            x, _ = self._through(block, x, bias)
         hidden: Tensor = self.encoder.dropout(self.encoder.norm(x))
         return hidden
+
+    def _through(self, block: nn.Module, *given: Any) -> tuple[Tensor, Tensor]:
+        if self.recompute and torch.is_grad_enabled():
+            again: tuple[Tensor, Tensor] = checkpoint(block, *given, use_reentrant=False)
+            return again
+        found: tuple[Tensor, Tensor] = block(*given)
+        return found
 
     def start(self, memory: Tensor, mask: Tensor | None = None) -> T5Cache:
         readers = (block.get_submodule("cross") for block in self.decoder.blocks)
         cross = [reader.keys_values(memory) for reader in readers if isinstance(reader, Attention)]
         cross_mask = None if mask is None else _biased(memory.new_zeros(1), mask).to(memory.dtype)
         positions = torch.empty(0, dtype=torch.long, device=memory.device)
-        return T5Cache(len(memory), [None] * len(cross), positions, cross, cross_mask)
+        decoders = len(memory) * (1 if cross_mask is None else cross_mask.shape[2])
+        return T5Cache(decoders, [None] * len(cross), positions, cross, cross_mask)
 
     def decode(
         self, inputs: Tensor, cache: Cache, mask: Tensor | None = None, positions: Tensor | None = None
@@ -298,8 +310,12 @@ class T5(Backbone):
         if mask is None:
             mask = (keys[None, :] > positions[:, None]) * MASKED
         bias = _biased(self.decoder.bias(positions, keys), mask).to(x.dtype)
+        visible = cache.cross_mask
+        if visible is not None and visible.shape[2] > 1:
+            visible = visible.repeat_interleave(x.shape[1], 2)
         for layer, block in enumerate(self.decoder.blocks):
-            x, cache.past[layer] = block(x, bias, cache.past[layer], cache.cross[layer], cache.cross_mask)
+            given = cache.past[layer], cache.cross[layer], visible
+            x, cache.past[layer] = self._through(block, x, bias, *given)
         cache.positions = keys
         hidden: Tensor = self.decoder.dropout(self.decoder.norm(x))
         return hidden
@@ -310,16 +326,14 @@ class T5(Backbone):
             hidden = hidden * self.config.d_model**-0.5
         return linear(hidden, weight if rows is None else weight[rows])
 
-    def flops(self, batch: int, read: int, written: int, logits: int) -> int:
-        """Floating-point operations of the matrix products of one forward pass: ``batch`` sequences of ``read`` encoder
-        and ``written`` decoder positions, and ``logits`` hidden states through the output layer.
-        """
+    def flops(self, batch: int, read: int, written: int, logits: int, targets: int = 1) -> int:
         c, inner = self.config, self.config.heads * self.config.d_kv
         pair = 2 * c.d_model * inner  # weights of queries and outputs; keys and values have as many
         feed_forward = c.d_model * c.d_ff * (3 if c.gated else 2)
         encoder = product(2 * pair + feed_forward, batch * read) + attention(batch, read, read, inner)
-        decoder = product(3 * pair + feed_forward, batch * written) + attention(batch, written, written, inner)
-        cross = product(pair, batch * read) + attention(batch, written, read, inner)
+        decoders = batch * targets
+        decoder = product(3 * pair + feed_forward, decoders * written) + attention(decoders, written, written, inner)
+        cross = product(pair, batch * read) + attention(decoders, written, read, inner)
         output = product(c.d_model * c.vocabulary, logits)
         return c.layers * encoder + c.decoder_layers * (decoder + cross) + output
 
@@ -329,11 +343,13 @@ class T5(Backbone):
 
 
 def _biased(bias: Tensor, mask: Tensor | None) -> Tensor:
-    """A bias ``[·, H, T, K]`` plus a mask: padding ``[B, K]`` bool, or additive ``[T, K]`` or ``[B, T, K]``."""
+    """A bias ``[·, H, T, K]`` plus a mask: what is visible, ``[B, K]`` or ``[B, T, K]`` bool, or additive ``[T, K]`` or
+    ``[B, T, K]``.
+    """
     if mask is None:
         return bias
     if mask.dtype == torch.bool:
-        return bias + (~mask[:, None, None, :]) * MASKED
+        return bias + (~(mask[:, None] if mask.dim() == 3 else mask[:, None, None, :])) * MASKED
     if not mask.is_floating_point():  # added as they are, zeros and ones would mask nothing
         raise TypeError(f"a mask is bool (true on tokens) or float (added to the logits), not {mask.dtype}")
     return bias + (mask if mask.dim() == 2 else mask[:, None])

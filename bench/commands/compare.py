@@ -8,8 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from bench.console import Console
 from bench.report import notes
 from bench.report.compare import Difference, Slice, difference
 from bench.report.comparisons import Comparison, as_json
@@ -35,7 +34,7 @@ def write(results: Path, runs: Sequence[str], dataset: str | None, seed: int | N
     if machine:
         print(json.dumps(plain(found), indent=2))
         return
-    out = Console(highlight=False)
+    out = Console()
     for table in tables(found):
         show_table(table, out)
 

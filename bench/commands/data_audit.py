@@ -26,9 +26,8 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What a data set can and cannot measure: ties in time, order of item ids, strength of its sequences, texts."""
-    from rich.console import Console
-
     from bench import machine
+    from bench.console import Console
     from bench.data import sources
     from bench.data.audit.findings import audit as audited
     from bench.data.ties import arranged, rule
@@ -37,11 +36,11 @@ def audit(
     if as_json:
         machine.show(found.plain())
         return
-    console = Console(highlight=False)
+    console = Console()
     for table in (_facts(found), _strength(found)):
         console.print(table)
         console.print()
-    console.print(found.conclusion, markup=False)
+    console.print(found.conclusion)
 
 
 def rows(found: Audit) -> list[tuple[str, str]]:

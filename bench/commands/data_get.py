@@ -122,9 +122,10 @@ def _row(source: registry.Source, data_dir: Path | None) -> dict[str, object]:
 
 
 def _print(rows: Sequence[dict[str, object]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from bench.console import Console
 
     table = Table(box=None, pad_edge=False)
     table.add_column("data set", no_wrap=True)
@@ -137,7 +138,7 @@ def _print(rows: Sequence[dict[str, object]]) -> None:
         licence = f"{row['licence']}{' (to be accepted)' if row['must_accept'] else ''}"
         cells = [row["name"], "yes" if row["folder"] else "no", size, row["description"], licence]
         table.add_row(*(Text(str(cell)) for cell in cells))
-    Console(highlight=False).print(table)
+    Console().print(table)
     typer.echo("Get one: bench data get NAME", err=True)
 
 

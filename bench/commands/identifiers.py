@@ -78,7 +78,7 @@ def export(plan: Plan, out: Path) -> None:
             raise BenchError(f"one scheme is exported at a time; '{name}' names {len(view.schemes)}")
         ids, items = view.made(view.schemes[0]), view.dataset.items
         changed = view.trained(view.schemes[0], ids)[1]
-    exchange.write(ids, items, out)
+    exchange.write(ids, items, out, named=True)
     first = f"; of {ids.variants} identifiers of each item, the first (the one ranked)" if ids.variants > 1 else ""
     Display().say(f"written: {out}, {len(ids):,} items{first}")
     if changed:

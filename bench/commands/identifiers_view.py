@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bench.commands.identifiers import SchemeSummary
+from bench.console import Console, bold, visible
 
 WIDTH = 60  # of an item's text
 SHORT = 28
@@ -17,9 +16,9 @@ SHORT = 28
 
 def show(shown: Sequence[SchemeSummary]) -> None:
     """All schemes on one data set."""
-    console = Console(highlight=False)
+    console = Console()
     for failed in (found for found in shown if found.problem):
-        console.print(f"{failed.scheme} can't name the items of {failed.dataset}: {failed.problem}", markup=False)
+        console.print(f"{failed.scheme} can't name the items of {failed.dataset}: {failed.problem}")
     made = [found for found in shown if not found.problem]
     if len(made) == 1:
         _print_one(console, made[0])
@@ -29,7 +28,7 @@ def show(shown: Sequence[SchemeSummary]) -> None:
 
 def _print_schemes(console: Console, shown: Sequence[SchemeSummary]) -> None:
     """The stats of every scheme, then each item under all of them."""
-    console.print(f"identifiers on [bold]{escape(shown[0].dataset)}[/]")
+    console.print("identifiers on", bold(shown[0].dataset))
     table = Table(
         "scheme",
         "mean tokens",
@@ -46,14 +45,14 @@ def _print_schemes(console: Console, shown: Sequence[SchemeSummary]) -> None:
         column.justify = "right"
     for found in shown:
         (_, tokens), *others = _facts(found.stats)
-        table.add_row(escape(found.scheme), *tokens.split(", "), *(value for _, value in others))
+        table.add_row(found.scheme, *tokens.split(", "), *(value for _, value in others))
     console.print(table)
     console.print(
         "collision rate: items that share an identifier; test-weighted: the same, weighted by test interactions"
     )
     same = [found.scheme for found in shown if found.changed == 0]
     if same:
-        console.print(f"training changed none of the identifiers of {', '.join(same)}", markup=False)
+        console.print(f"training changed none of the identifiers of {', '.join(same)}")
     made = {found.scheme: found.items for found in shown}
     made |= {f"{found.scheme}, trained": found.trained for found in shown if found.trained}
     for items in zip(*made.values(), strict=True):
@@ -63,10 +62,11 @@ def _print_schemes(console: Console, shown: Sequence[SchemeSummary]) -> None:
 def _print_side_by_side(console: Console, schemes: Sequence[str], items: Sequence[dict[str, Any]]) -> None:
     """One item: its nearest by text, then for every scheme how like these are, and its siblings."""
     first = items[0]
-    console.print(f"\n[bold]{escape(first['item'])}[/] {escape(first['text'][:WIDTH])}")
+    console.print()
+    console.print(bold(first["item"]), visible(first["text"][:WIDTH]), soft_wrap=True)
     near = "; ".join(f"{_short(other)} ({other['similarity']:.2f})" for other in first["nearest"])
     if near:
-        console.print(f"nearest by text, with their cosine: {near}", markup=False)
+        console.print(f"nearest by text, with their cosine: {near}")
     table = Table("scheme", "identifier", "siblings, with tokens shared or cosine", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
     if near:
@@ -74,7 +74,7 @@ def _print_side_by_side(console: Console, schemes: Sequence[str], items: Sequenc
     for scheme, item in zip(schemes, items, strict=True):
         siblings = "; ".join(f"{_short(other)} ({_alike(other)})" for other in item["siblings"][:3])
         row = [scheme, item["identifier"], siblings]
-        table.add_row(*map(escape, row), *([" ".join(map(_alike, item["nearest"]))] if near else []))
+        table.add_row(*map(visible, row), *([" ".join(map(_alike, item["nearest"]))] if near else []))
     console.print(table)
 
 
@@ -100,7 +100,7 @@ def _facts(stats: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _print_one(console: Console, shown: SchemeSummary) -> None:
     stats = shown.stats
-    console.print(f"[bold]{escape(shown.scheme)}[/] on {escape(shown.dataset)}")
+    console.print(bold(shown.scheme), f"on {shown.dataset}")
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column()
     facts.add_column(justify="right")
@@ -129,7 +129,7 @@ def _print_changes(console: Console, shown: SchemeSummary) -> None:
     if shown.trained:
         table = Table("item", "before training", "after training", box=None, pad_edge=False)
         for before, after in zip(shown.items, shown.trained, strict=True):
-            table.add_row(*map(escape, (before["item"], before["identifier"], after["identifier"])))
+            table.add_row(*map(visible, (before["item"], before["identifier"], after["identifier"])))
         console.print(table)
 
 
@@ -158,7 +158,7 @@ def _print_item(console: Console, item: dict[str, Any]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for style in ("bold", "", "dim", "dim"):
         table.add_column(style=style, no_wrap=style != "dim")
-    table.add_row(escape(item["identifier"]), escape(item["item"]), escape(item["text"][:WIDTH]), "")
+    table.add_row(*map(visible, (item["identifier"], item["item"], item["text"][:WIDTH])), "")
     for kind in ("siblings", "nearest"):
         for other in item[kind]:
             near = f", {other['similarity']:.2f} alike in text" if kind == "nearest" else ""
@@ -168,5 +168,5 @@ def _print_item(console: Console, item: dict[str, Any]) -> None:
                 other["text"][:WIDTH],
                 f"{_alike(other)} {'shared' if 'shared' in other else 'cosine'}{near}",
             )
-            table.add_row(*map(escape, cells))
+            table.add_row(*map(visible, cells))
     console.print(table)

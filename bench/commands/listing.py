@@ -6,15 +6,16 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench import machine, plugins
+from bench.console import Console, bold
 from bench.contract import PRESETS
 from bench.data import registry, sources
 from bench.errors import BenchError
 from bench.recipes import RECIPES
+from bench.results import storage
 from bench.results.read import sound
 from bench.runs.subjects import load_baseline, load_scheme
 
@@ -30,7 +31,7 @@ def show(results: Path, data_dir: Path | None, check: bool = False, as_json: boo
     if as_json:
         machine.show(plain(results, data_dir, check))
         return
-    console = Console(highlight=False)
+    console = Console()
     schemes = _offered(plugins.SCHEMES, load_scheme, check)
     _show(console, "identifier schemes (--id-scheme)", [*schemes, FILES])
     _show(console, "baselines (--baseline)", _offered(plugins.BASELINES, load_baseline, check))
@@ -65,6 +66,20 @@ def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str
             for folder in finished(results)
         ],
     }
+
+
+def show_sizes(results: Path, as_json: bool = False) -> None:
+    """Print what lies in a results folder, the largest first, with its bytes and the days since it was used."""
+    found = sorted(storage.pieces(results), key=lambda each: (-each.size, each.path))
+    if as_json:
+        machine.show([{"path": str(p.path), "what": p.what, "bytes": p.size, "days": p.days} for p in found])
+        return
+    console = Console()
+    for each in found:
+        size = storage.readable_size(each.size)
+        console.print(f"{size:>9}  {each.days:>5.0f} days  {each.what}  {each.path}", soft_wrap=True)
+    total = storage.readable_size(sum(each.size for each in found))
+    console.print(f"{total:>9}  in {len(found):,} files and folders of '{results}'", soft_wrap=True)
 
 
 def _plain(group: str, load: Load, check: bool) -> list[dict[str, str | None]]:
@@ -125,6 +140,11 @@ def _absent(name: str, data_dir: Path | None) -> str:
     return f"not here: {sources.how_to_get(source, data_dir)} ({source.description})"
 
 
+def fault_of(name: str, offered: list[EntryPoint], load: Load) -> str:
+    """What is wrong with a plugin, which is imported for that; empty where it runs."""
+    return _trouble(name, offered, load, check=True)
+
+
 def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> str:
     if len(offered) > 1:
         return f"conflict: {plugins.conflict(offered)}"
@@ -147,7 +167,7 @@ def _target(name: str, offers: dict[str, list[EntryPoint]]) -> str:
 
 
 def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
-    console.print(f"[bold]{title}[/]")
+    console.print(bold(title))
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(style="dim")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from bench.console import Console
 
 
 class ProgressBars:
     """One bar at a time, on standard error. Implements ``bench.data.download.Progress``; to be used in a ``with``."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self.progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-        self.lively = console.is_terminal
+        self.lively = console.lively
         self.what = ""
 
     def __enter__(self) -> ProgressBars:
@@ -44,4 +45,4 @@ class ProgressBars:
         self._say(f"{self.what}: {text}")
 
     def _say(self, text: str) -> None:
-        self.progress.console.print(text, markup=False, soft_wrap=True)
+        self.progress.console.print(text, soft_wrap=True)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from bench import machine
+from bench.console import WHOLE, Console, bold, visible
 from bench.results.saved import AnySaved, Recommendation
 
 
@@ -20,8 +19,8 @@ def show(saved: AnySaved, histories: Sequence[Sequence[str]], k: int, exclude: b
     if as_json:
         machine.show(plain(saved, histories, found))
         return
-    console, result = Console(highlight=False), saved.result
-    console.print(f"[bold]{escape(result.scheme.name)}[/] on {result.dataset.name}, seed {result.seed}")
+    console, result = Console(), saved.result
+    console.print(bold(result.scheme.name), f"on {result.dataset.name}, seed {result.seed}")
     for history, ranked in zip(histories, found, strict=True):
         _print(console, saved, history, ranked)
 
@@ -45,11 +44,12 @@ def plain(
 
 def _print(console: Console, saved: AnySaved, history: Sequence[str], ranked: Sequence[Recommendation]) -> None:
     read = [(item, saved.titles[saved.rows[item]]) for item in history]
-    console.print(f"after {', '.join(f'{item} {title}'.strip() for item, title in read) or 'nothing'}", markup=False)
+    shown = ", ".join(f"{item} {title}".rstrip() for item, title in read)
+    console.print(f"after {visible(shown) or 'nothing'}", soft_wrap=True)
     named = [] if saved.result.identifiers is None else ["identifier"]
-    table = Table("", "item", "title", "score", *named, box=None, pad_edge=False)
+    table = Table("", Column("item", **WHOLE), "title", "score", *named, box=None, pad_edge=False)
     table.columns[3].justify = "right"
     for rank, one in enumerate(ranked, start=1):
-        identifier = [escape(one.identifier)] if named else []
-        table.add_row(str(rank), one.item, escape(one.title), f"{one.score:.3f}", *identifier)
-    console.print(table)
+        identifier = [visible(one.identifier)] if named else []
+        table.add_row(str(rank), one.item, visible(one.title), f"{one.score:.3f}", *identifier)
+    console.show(table)

@@ -7,7 +7,7 @@ EPILOG = (
     "`bench run --id-scheme textual --dataset toys --data-dir ~/data`\n\n"
     "`bench run --id-scheme textual,numeric/random --baseline pop,random --dataset ml-100k --seed 0,1,2`\n\n"
     "`bench run --id-scheme textual,textual/idgenrec-rec-only --dataset toys` sets it beside its control.\n\n"
-    "`bench run --id-scheme textual --dataset toys --set backbone=t5-small --set epochs=5 --set textual.words=6`\n\n"
+    "`bench run --id-scheme textual --dataset toys --set backbone=google-t5/t5-small --set textual.words=6`\n\n"
     "`bench run --id-scheme textual --dataset ml-100k --split global-temporal`\n\n"
     "`bench run --id-scheme numeric/random --recipe published --dataset toys`\n\n"
     "`bench run --id-scheme textual/title --baseline pop --preset smoke --yes` gets MovieLens-100k first\n\n"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench import machine
 from bench.conformance.fixtures import Fixtures
 from bench.conformance.request import NAMES, CheckRequest
 from bench.conformance.requirements import check_requirement
 from bench.conformance.result import CheckResult
+from bench.console import Console, visible
 
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "dim"}
 
@@ -23,9 +24,11 @@ def check(asked: CheckRequest, as_json: bool) -> bool:
     begin, fixtures = time.monotonic(), Fixtures(asked)
     results: dict[str, CheckResult] = {}
     fixtures.begin()
-    with Console(stderr=True).status("fitting") as status:
+    console = Console(stderr=True)
+    with console.status("") if console.lively else contextlib.nullcontext() as status:
         for name in NAMES:
-            status.update(f"{fixtures.scheme.name}: {name}")
+            if status is not None:
+                status.update(Text(visible(f"{fixtures.scheme.name}: {name}")))
             results[name] = check_requirement(name, fixtures)
     if as_json:
         print_json(fixtures, results)
@@ -41,14 +44,14 @@ def _sound(results: dict[str, CheckResult]) -> bool:
 def print_json(fixtures: Fixtures, results: dict[str, CheckResult]) -> None:
     scheme = {"scheme": fixtures.scheme.name, "version": fixtures.scheme.version, "dataset": fixtures.asked.dataset}
     requirements = [{"requirement": name, **asdict(result)} for name, result in results.items()]
-    print(json.dumps({**scheme, "passed": _sound(results), "requirements": requirements}, indent=1, ensure_ascii=False))
+    machine.show({**scheme, "passed": _sound(results), "requirements": requirements})
 
 
 def print_table(fixtures: Fixtures, results: dict[str, CheckResult], seconds: float) -> None:
-    console, data = Console(highlight=False), fixtures.data
+    console, data = Console(), fixtures.data
     console.print(Text(f"{fixtures.scheme.name}@{fixtures.scheme.version}", "bold"), end=" ")
     size = f"{len(data.users):,} users and {len(data.items):,} items of {fixtures.asked.dataset}"
-    console.print(f"on {size}, {seconds:.0f} s", markup=False)
+    console.print(f"on {size}, {seconds:.0f} s")
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, result in results.items():
         table.add_row(name, Text(result.state, STYLES[result.state]), Text(result.found))

@@ -16,7 +16,7 @@ from bench.conformance.fixtures import Fixtures
 from bench.conformance.result import CheckResult, failed, passed
 from bench.errors import said
 from bench.ids.scheme import Stage, Trained
-from bench.model.recommender import Recommender, recommender_for
+from bench.model.recommender import Recommender, recommender_under
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
 from bench.runs.scheme_run import SchemeRun
@@ -103,7 +103,7 @@ def trained_once(fixtures: Fixtures) -> Outcome:
         trained, stages = run.trained(fixtures.ids)
         recommender, contract = trained.recommender, run.contract
         untrained = run.first_backbone(recommender.ids)
-        before = recommender_for(recommender.ids, untrained, contract.max_tokens, contract.objective, contract.template)
+        before = recommender_under(contract, recommender.ids, untrained)
         losses = loss(fixtures, before.eval()), loss(fixtures, recommender)
         fixtures.trained = Outcome(trained, tuple(stages), run.reports, *losses)
     return fixtures.trained

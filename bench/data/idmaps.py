@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.data.characters import require_whole
 from bench.errors import BenchError
 
 HEADS = ("item", "item_id", "item_id:token")  # a first line that begins so names columns
@@ -79,7 +80,7 @@ def parsed(path: Path, text: str) -> Any:
         return dict(pairs)
 
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        return require_whole(text, json.loads(text, object_pairs_hook=unique))
     except (ValueError, RecursionError) as error:
         raise BenchError(f"'{path}' is not valid JSON: {error}") from error
 

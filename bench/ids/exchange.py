@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
-from bench.files import replacing
+from bench.files import is_stream, output, replacing
 from bench.ids import storage
 from bench.ids.identifiers import Ids, Template, TokenIds
 
@@ -22,23 +22,24 @@ COLUMNS = ("item", "identifier")
 SUFFIXES = (".json", ".parquet")
 
 
-def write(ids: Ids, items: ItemTable, path: Path, before: Ids | None = None) -> None:
-    """Write variant 0 to ``path`` in the format of its suffix; atomic. BenchError where no format has it.
+def write(ids: Ids, items: ItemTable, path: Path, before: Ids | None = None, named: bool = False) -> None:
+    """Write variant 0 to ``path`` in the format of its suffix; atomic. BenchError where no format has it. A path that a
+    user has ``named`` may be a link, a pipe or a device (``bench.files.output``).
 
     A table has the identifiers as they were ``before`` in a column of that name, where they differ. Identifiers of
     users are left out: they are of the users of one split, and mean nothing elsewhere.
     """
     check_suffix(path)
-    with replacing(path, "identifiers") as partial:
-        if path.suffix == ".json":
-            _index(ids, items, partial)
-        else:
+    with (output if named else replacing)(path, "identifiers") as partial:
+        if path.suffix == ".parquet":
             _parquet(ids, items, partial, before)
+        else:
+            _index(ids, items, partial)
 
 
 def check_suffix(path: Path) -> None:
-    """BenchError where no format has the suffix of ``path``."""
-    if path.suffix not in SUFFIXES:
+    """BenchError where no format has the suffix of ``path``. What is no file is given JSON."""
+    if path.suffix not in SUFFIXES and not is_stream(path):
         raise BenchError(f"cannot write identifiers to '{path}': its name must end in {' or '.join(SUFFIXES)}")
 
 

@@ -23,6 +23,8 @@ from bench import hub, tensors
 from bench.data.dataset import ItemTable, Progress, TrainView, silent
 from bench.errors import BenchError, unknown
 from bench.ids import embeddings
+from bench.ids.encoders import refuse_code
+from bench.threads import one_thread
 from bench.versions import installed
 
 OFFLINE, HASHED = "tfidf-svd", "hashed"
@@ -92,7 +94,8 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
         if given
         else _encode(texts, settings.encoder, train.progress)
     )
-    arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
+    with one_thread():
+        arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
     if path:
         seconds = round(time.monotonic() - begin, 6)
         tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings")
@@ -207,15 +210,15 @@ def _encode(texts: Sequence[str], encoder: str, progress: Progress) -> Embedding
 
 
 def _sentences(texts: Sequence[str], folder: Path, progress: Progress) -> Embeddings:
+    refuse_code(folder)
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise BenchError(
             f"text encoder '{folder}' needs sentence-transformers: pip install 'bench[sentence]'"
         ) from error
-    _require_safetensors(folder)
     try:
-        model = SentenceTransformer(str(folder), local_files_only=True)
+        model = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library raises whatever the parts of a model raise
         cause = " ".join(str(error).split())[:160]
         raise BenchError(f"'{folder}' is no sentence-transformers model ({type(error).__name__}: {cause})") from error
@@ -225,17 +228,6 @@ def _sentences(texts: Sequence[str], folder: Path, progress: Progress) -> Embedd
         found.append(np.asarray(model.encode(part, show_progress_bar=False), np.float32))
         progress(start + len(part), len(texts), {})
     return np.concatenate(found)
-
-
-def _require_safetensors(folder: Path) -> None:
-    """BenchError where a model is there but its weights are not, or are pickled, which may run code when read."""
-    described = (folder / "modules.json").exists() or (folder / "config.json").exists()
-    if described and not any(folder.rglob("*.safetensors")):
-        found = ", ".join(sorted(path.name for path in folder.iterdir())[:8])
-        raise BenchError(
-            f"no weights as safetensors in the text encoder '{folder}' (found: {found}); pickled weights (.bin) are "
-            "not read; name a revision that has safetensors, or save the model anew with sentence-transformers"
-        )
 
 
 def _load(path: Path, described: dict[str, Any], items: int) -> tuple[Embeddings, float]:

@@ -83,6 +83,7 @@ class HistoryWriter:
         self.after = Ragged.of([[*vocabulary.encode(template.after), vocabulary.eos] for template in templates])
         self.around = self.before.lengths + self.after.lengths
         self.separator = np.array(vocabulary.encode(ids.template.separator), np.int32)
+        self.unwritten = len(self.separator)  # no separator stands behind the newest item
         self.pieces = self._separated(ids.tokens, ids.lengths)
         self.users = None
         if ids.users is not None:
@@ -108,7 +109,7 @@ class HistoryWriter:
 
     def renamed(self, ids: TokenIds) -> HistoryWriter:
         """A writer of the same templates and users for other identifiers of items in the same vocabulary."""
-        writer = HistoryWriter(ids, self.max_tokens, self.templates)
+        writer = type(self)(ids, self.max_tokens, self.templates)
         writer.users = self.users
         return writer
 
@@ -118,7 +119,7 @@ class HistoryWriter:
             return Ragged(np.empty((len(histories), 0), np.int32), np.zeros(len(histories), np.int64))
         return self.users.take(histories.user_rows)
 
-    def _fitting(
+    def fitting(
         self, histories: Sequences, variants: Variants, prompts: Prompts
     ) -> tuple[Sequences, Variants, Numbers]:
         """Histories without the oldest items that do not fit; each item's variant, and its tokens with separator."""
@@ -126,11 +127,11 @@ class HistoryWriter:
         room = self.max_tokens - self.around[prompts] - self._heads(histories).lengths
         ends = np.concatenate([[0], np.cumsum(lengths)])
         starts, stops = histories.offsets[:-1], histories.offsets[1:]
-        first = np.searchsorted(ends, ends[stops] - room - len(self.separator), side="left")
+        first = np.searchsorted(ends, ends[stops] - room - self.unwritten, side="left")
         if (first > starts).any():
             histories = histories.slice(np.maximum(starts, first), stops, histories.user_rows)
             lengths, each = self._taken(histories, variants)
-        lengths[histories.offsets[1:][histories.lengths > 0] - 1] -= len(self.separator)  # none after the newest
+        lengths[histories.offsets[1:][histories.lengths > 0] - 1] -= self.unwritten
         return histories, each, lengths
 
     def _taken(self, histories: Sequences, variants: Variants) -> tuple[Numbers, Variants]:
@@ -139,14 +140,14 @@ class HistoryWriter:
 
     def lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> Numbers:
         """Tokens of the encoder input of every history, without writing it."""
-        histories, _, lengths = self._fitting(histories, variants, prompts)
+        histories, _, lengths = self.fitting(histories, variants, prompts)
         sums = np.concatenate([[0], np.cumsum(lengths)])
         totals: Numbers = sums[histories.offsets[1:]] - sums[histories.offsets[:-1]]
         return totals + self.around[prompts] + self._heads(histories).lengths
 
     def write(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> EncoderInput:
         """The encoder input of a batch of histories, each in its variant of the identifiers and its template."""
-        histories, each, lengths = self._fitting(histories, variants, prompts)
+        histories, each, lengths = self.fitting(histories, variants, prompts)
         every, chosen = np.arange(len(histories)), np.broadcast_to(prompts, len(histories))
         head, before, after = self._heads(histories), self.before.take(chosen), self.after.take(chosen)
         begins = head.lengths + before.lengths

@@ -172,32 +172,63 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return {name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
+def recommender_under(contract: Contract, ids: Ids, backbone: Backbone) -> Recommender:
+    """The recommender of these identifiers as the contract trains and reads it."""
+    c = contract
+    return recommender_for(ids, backbone, c.max_tokens, c.objective, c.template, c.training, c.history)
+
+
 @singledispatch
 def recommender_for(
-    ids: Any, backbone: Backbone, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
+    ids: Any,
+    backbone: Backbone,
+    max_tokens: int = 512,
+    objective: str = "vocabulary",
+    template: str = "neutral",
+    training: str = "windows",
+    history: str = "tokens",
 ) -> Recommender:
     """The recommender for a kind of identifiers, over a backbone whose vocabulary is theirs.
 
     The backbone reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says
-    where the token probabilities of the loss sum to one; a head without tokens has no use for it. ``template`` is the
-    line of the contract (``bench.ids.prompts``). Whole-word embeddings are used where the backbone has a table.
+    where the token probabilities of the loss sum to one; a head without tokens has no use for it. ``template``,
+    ``training`` and ``history`` are the lines of the contract: under ``shared`` a history is read causally by item, in
+    training as in ranking (``bench.model.packed``). Whole-word embeddings are used where the backbone has a table.
     """
     raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds, VectorIds")
 
 
 @recommender_for.register
 def _(
-    ids: TokenIds, backbone: Backbone, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
+    ids: TokenIds,
+    backbone: Backbone,
+    max_tokens: int = 512,
+    objective: str = "vocabulary",
+    template: str = "neutral",
+    training: str = "windows",
+    history: str = "tokens",
 ) -> Recommender:
     from bench.model.sequence import SequenceRecommender
+    from bench.model.shared_sequence import SharedSequenceRecommender
 
+    if training == "shared":
+        return SharedSequenceRecommender(ids, backbone, max_tokens, objective, template, history)
     return SequenceRecommender(ids, backbone, max_tokens, objective, template)
 
 
 @recommender_for.register
 def _(
-    ids: VectorIds, backbone: Backbone, max_tokens: int = 512, objective: str = "vocabulary", template: str = "neutral"
+    ids: VectorIds,
+    backbone: Backbone,
+    max_tokens: int = 512,
+    objective: str = "vocabulary",
+    template: str = "neutral",
+    training: str = "windows",
+    history: str = "tokens",
 ) -> Recommender:
+    from bench.model.shared_vector_set import SharedVectorSetRecommender
     from bench.model.vector_set import VectorSetRecommender
 
+    if training == "shared":
+        return SharedVectorSetRecommender(ids, backbone, max_tokens, template, history)
     return VectorSetRecommender(ids, backbone, max_tokens, template)

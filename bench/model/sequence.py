@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from torch import Tensor
 from bench.backbone.flops import TRAINING
 from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
-from bench.ids.identifiers import TokenIds, Variants
+from bench.ids.identifiers import Template, TokenIds, Variants
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model.beam import beam_search, score_all
 from bench.model.certified import certified_search
@@ -46,7 +48,7 @@ class SequenceRecommender(Recommender):
         self.ids, self.backbone = ids, backbone
         wording = prompt_set(ids, template)
         self.prompts = wording.trained
-        self.writer = HistoryWriter(ids, max_tokens, wording.templates)
+        self.writer = self._writer(max_tokens, wording.templates)
         self.labels = np.stack([with_eos(ids, variant) for variant in range(len(ids.tokens))])
         trees = [Trie.of(ids, variant) for variant in range(len(ids.tokens))]
         self._trie, self._forest = trees[0], Forest.of(trees)
@@ -58,6 +60,9 @@ class SequenceRecommender(Recommender):
         steps = np.arange(1, self.labels.shape[2] + 1)
         self.steps = np.where(self.predicted, steps, 1).max(2)  # decoder positions up to the last prediction
 
+    def _writer(self, max_tokens: int, templates: Sequence[Template]) -> HistoryWriter:
+        return HistoryWriter(self.ids, max_tokens, templates)
+
     def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
         return self.writer.lengths(histories, variants, prompts)
 
@@ -66,10 +71,13 @@ class SequenceRecommender(Recommender):
 
     def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0, prompts: Prompts = 0) -> Batch:
         source = self.writer.write(histories, variants, prompts)
+        return {**self.reading(source), **self.writing(items, variants)}
+
+    def writing(self, items: ItemIndices, variants: Variants = 0) -> dict[str, Tensor]:
+        """What the loss needs of the target items, ``[B, L]`` each."""
         chosen = {"labels": self.labels, "nodes": self._forest.paths, "predicted": self.predicted}
         longest = self.steps[variants, items].max()
-        tensors = {name: torch.from_numpy(array[variants, items, :longest]) for name, array in chosen.items()}
-        return {**self._read(source), **tensors}
+        return {name: torch.from_numpy(array[variants, items, :longest]) for name, array in chosen.items()}
 
     def work(
         self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
@@ -79,7 +87,7 @@ class SequenceRecommender(Recommender):
         written = int((self.labels[variants, items] != IGNORED).sum())
         return Work(TRAINING * forward, int(lengths.sum()), written)
 
-    def _read(self, source: EncoderInput) -> Batch:
+    def reading(self, source: EncoderInput) -> Batch:
         """What the backbone reads."""
         item_position_ids = None if self.backbone.whole_words is None else source.item_position_ids
         return {"tokens": source.tokens, "mask": source.mask, "item_position_ids": item_position_ids}
@@ -116,7 +124,7 @@ class SequenceRecommender(Recommender):
         seen: Sequences | None = None,
     ) -> TopK:
         trie = self.trie if candidates is None else self._among(candidates)
-        cache = self._encoded(to_device(self._read(self.writer.write(histories)), self.device))
+        cache = self._encoded(to_device(self.reading(self.writer.write(histories)), self.device))
         without = decoding.excluded(histories, seen)
         excluded = None if without is None else self._excluded(without, trie)
         if decoding.decoder == "exact":

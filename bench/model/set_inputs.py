@@ -42,10 +42,9 @@ class SetWriter:
     """
 
     def __init__(self, ids: VectorIds, max_tokens: int, templates: Sequence[Template]) -> None:
-        encode = ids.vocabulary.encode
         self.ids, self.width = ids, ids.slots
-        self.before = Ragged.of([encode(template.before) for template in templates])
-        self.after = Ragged.of([encode(template.after) for template in templates])
+        texts = [self._around(template) for template in templates]
+        self.before, self.after = (Ragged.of(side) for side in zip(*texts, strict=True))
         self.around = self.before.lengths + self.after.lengths
         self.room = (max_tokens - self.around) // self.width  # items
         if self.room.min() < 1:
@@ -54,7 +53,12 @@ class SetWriter:
                 f"at most {max_tokens} in all"
             )
 
-    def _fitting(self, histories: Sequences, prompts: Prompts) -> Sequences:
+    def _around(self, template: Template) -> tuple[list[int], list[int]]:
+        """The tokens before and after the items."""
+        encode = self.ids.vocabulary.encode
+        return encode(template.before), encode(template.after)
+
+    def fitting(self, histories: Sequences, prompts: Prompts) -> Sequences:
         """Histories without the oldest items that do not fit."""
         stops = histories.offsets[1:]
         return histories.slice(stops - np.minimum(histories.lengths, self.room[prompts]), stops)
@@ -66,7 +70,7 @@ class SetWriter:
 
     def write(self, histories: Sequences, prompts: Prompts = 0) -> SetInput:
         """The encoder input of a batch of histories, each in its template."""
-        histories, every = self._fitting(histories, prompts), np.arange(len(histories))
+        histories, every = self.fitting(histories, prompts), np.arange(len(histories))
         chosen = np.broadcast_to(prompts, len(histories))
         before, after, taken = self.before.take(chosen), self.after.take(chosen), histories.lengths * self.width
         used = before.lengths + taken + after.lengths

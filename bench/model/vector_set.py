@@ -5,7 +5,7 @@ Shapes: B users, S input positions, Q slots, m items, D model width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from bench.backbone.flops import TRAINING, product
 from bench.backbone.linear import linear
-from bench.backbone.protocol import MASKED, Backbone
+from bench.backbone.protocol import MASKED, Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores
-from bench.ids.identifiers import Variants, VectorIds
+from bench.ids.identifiers import Template, Variants, VectorIds
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model import softmax
 from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
@@ -55,7 +55,7 @@ class VectorSetRecommender(Recommender):
         self.ids, self.backbone = ids, backbone
         wording = prompt_set(ids, template)
         self.prompts = wording.trained
-        self.writer = SetWriter(ids, max_tokens, wording.templates)
+        self.writer = self._writer(max_tokens, wording.templates)
         self.vectors = ItemVectors(ids, backbone.d_model)
         self.queries = nn.Parameter(torch.randn(ids.slots, backbone.d_model) * 0.02)
         self.register_buffer("weight", torch.tensor(0.5))
@@ -65,6 +65,9 @@ class VectorSetRecommender(Recommender):
 
     # -- reading a history --------------------------------------------------------------------------------------------
 
+    def _writer(self, max_tokens: int, templates: Sequence[Template]) -> SetWriter:
+        return SetWriter(self.ids, max_tokens, templates)
+
     def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
         return self.writer.lengths(histories, prompts)
 
@@ -72,7 +75,7 @@ class VectorSetRecommender(Recommender):
         return dict(vars(self.writer.write(histories, prompts)))
 
     def _encoded(self, batch: Batch, table: Tensor, rows: Tensor) -> Tensor:
-        """The vectors that the decoder gives, ``[Q, B, D]``.
+        """The vectors that the decoder gives, ``[Q, B, D]``, for B targets.
 
         ``table [Q, n, D]`` holds item vectors and ``rows`` where in it each of the batch's item columns finds its own.
         """
@@ -80,14 +83,18 @@ class VectorSetRecommender(Recommender):
         inside = items >= 0
         read = self.backbone.embed(required(batch, "tokens"))
         read[inside] = F.embedding(slots[inside] * table.shape[1] + rows, table.flatten(0, 1)).to(read.dtype)
+        cache = self._memory(batch, read)
+        first = torch.zeros(len(self.queries), dtype=torch.long, device=self.device)
+        hidden = self.backbone.decode(self.queries.expand(cache.users, -1, -1), cache, self._between_queries(), first)
+        return hidden.transpose(0, 1)
+
+    def _memory(self, batch: Batch, read: Tensor) -> Cache:
+        """A decoder over the history, of which the embeddings ``read [B, S, D]`` are given."""
         visible = self._visible(batch)
         item_position_ids = None if self.backbone.whole_words is None else batch["item_position_ids"]
         mask = self._attention(batch, visible)
         states = self.backbone.encode(read, mask, required(batch, "positions"), item_position_ids)
-        cache = self.backbone.start(states, visible)
-        first = torch.zeros(len(self.queries), dtype=torch.long, device=self.device)
-        hidden = self.backbone.decode(self.queries.expand(len(items), -1, -1), cache, self._between_queries(), first)
-        return hidden.transpose(0, 1)
+        return self.backbone.start(states, visible)
 
     def _between_queries(self) -> Tensor:
         """What is added to the decoder's attention ``[Q, Q]``: a query sees itself alone; under ``repo`` all, and
@@ -127,13 +134,17 @@ class VectorSetRecommender(Recommender):
     def work(
         self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
     ) -> Work:
-        count, batch, slots, drawn = len(self.ids), len(items), len(self.queries), self.ids.negatives
+        forward = self.backbone.flops(len(items), int(lengths.max()), len(self.queries), 0)
+        flops = TRAINING * forward + self.flops_of_items(histories, len(items))
+        return Work(flops, int(lengths.sum()), len(self.queries) * len(items))
+
+    def flops_of_items(self, histories: Sequences, targets: int) -> int:
+        """Of a step: the vectors of all items that are read or scored, and the scores of so many targets."""
+        count, drawn = len(self.ids), self.ids.negatives
         read = len(np.unique(histories.values))
-        made = count if self._at_once else read + (drawn or count) + batch  # items whose vectors are computed
-        scores = product(self.queries.numel() * (drawn or count), batch)
-        forward = self.backbone.flops(batch, int(lengths.max()), slots, 0) + scores
-        flops = TRAINING * forward + self.vectors.training_flops(made, read)
-        return Work(flops, int(lengths.sum()), slots * batch)
+        made = count if self._at_once else read + (drawn or count) + targets  # items whose vectors are computed
+        scores = product(self.queries.numel() * (drawn or count), targets)
+        return TRAINING * scores + self.vectors.training_flops(made, read)
 
     @property
     def _at_once(self) -> bool:
@@ -153,11 +164,15 @@ class VectorSetRecommender(Recommender):
             losses = softmax.sampled(hidden, self.vectors, targets, count, self.ids.negatives)
         else:
             losses = softmax.chunked(hidden, self.vectors, targets, count, AT_ONCE)
+        share = self._shares_of_positions(batch)[inside]
+        return losses.mean(0).sum() + (self.vectors.auxiliary(table, items)[rows] * share).sum()
+
+    def _shares_of_positions(self, batch: Batch) -> Tensor:
+        """``[B, S]``: how much of what the features add for the item of a position is part of the loss."""
+        inside = required(batch, "items") >= 0
         if self.ids.reconstruct_over == "example":
-            share = inside / inside.sum(1, keepdim=True).clamp(min=1)  # of each position in the mean over its history
-        else:
-            share = inside * (len(inside) / inside.sum().clamp(min=1))
-        return losses.mean(0).sum() + (self.vectors.auxiliary(table, items)[rows] * share[inside]).sum()
+            return inside / inside.sum(1, keepdim=True).clamp(min=1)  # in the mean over its history
+        return inside * (len(inside) / inside.sum().clamp(min=1))
 
     # -- ranking ------------------------------------------------------------------------------------------------------
 

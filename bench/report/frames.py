@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bench.errors import BenchError
 from bench.evaluation.statistics import ends
+from bench.files import is_stream
 from bench.report.quality import HEADLINES
 from bench.report.sampling import resample
 from bench.report.table import Cell, Chapter, Table
@@ -18,16 +21,32 @@ from bench.results.read import Result
 from bench.results.schema import IdentifierFacts
 
 WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], object]] = {
-    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".csv": lambda frame, path: inert(frame).to_csv(path, index=False),
     ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
 }
 
 
+FORMULA = re.compile(r"[=+@\t\r\n\uff1d\uff0b\uff20-]")  # the three numbers are the wide forms of = + @
+NUMBERS = re.compile(r"[-+0-9., %\u2013\u00b1\u2212]*")  # such as a difference and its interval
+
+
 def writer(path: Path) -> Callable[[pd.DataFrame, Path], object]:
-    """How a file of this name is written; BenchError for a suffix that isn't known."""
+    """How a file of this name is written, and CSV where it is no file; BenchError for a suffix that isn't known."""
+    if is_stream(path):
+        return WRITERS[".csv"]
     if path.suffix not in WRITERS:
         raise BenchError(f"cannot write a frame as '{path}'; its name must end in {' or '.join(WRITERS)}")
     return WRITERS[path.suffix]
+
+
+def inert(frame: pd.DataFrame) -> pd.DataFrame:
+    """With an apostrophe before each text that a spreadsheet would take for a formula; numbers are none."""
+    texts = {str(name): frame[name].map(_inert) for name in frame.select_dtypes("object")}
+    return frame.assign(**texts).rename(columns=_inert)
+
+
+def _inert(text: Any) -> Any:
+    return f"'{text}" if isinstance(text, str) and FORMULA.match(text) and not NUMBERS.fullmatch(text) else text
 
 
 def values(chapters: Sequence[Chapter]) -> pd.DataFrame:

@@ -16,10 +16,11 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 import bench
+from bench.console import visible
 from bench.report import figures, identifiers
 from bench.report.identifiers import Identifiers
 from bench.report.rows import Row, Section, sections
-from bench.report.table import Cell, Chapter, Column, Note, Source, Table, visible
+from bench.report.table import Cell, Chapter, Column, Note, Source, Table
 from bench.results.read import Result
 
 SAMPLE = 12  # items whose identifiers are shown

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bench.report.table import Cell, Chapter, Note, Table, visible
+from bench.console import visible
+from bench.report.table import Cell, Chapter, Note, Table
 
 PREAMBLE = "% needs \\usepackage{booktabs} and \\usepackage{graphicx}\n"
 FITTED = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"  # shrinks what is too wide

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bench.report.table import Cell, Chapter, Note, Table, visible
+from bench.console import visible
+from bench.report.table import Cell, Chapter, Note, Table
 
 # What CommonMark and GitHub read as markup inside a line. An underscore between two letters is none, nor is an
 # ampersand that begins no entity, nor a number sign that neither begins nor ends a heading.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.console import visible
 from bench.report.budget_notes import DECODING, budgets, looks, ranking, revisions, searches
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.labels import names
 from bench.report.rows import Row, differing
 from bench.report.seed_notes import of_noise
 from bench.report.significance import Tested
-from bench.report.table import DAGGER, Note, strong, visible
+from bench.report.table import DAGGER, Note, strong
 from bench.results.read import Result
 from bench.results.schema import LOAD, DatasetFacts, Scalar
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from bench.console import visible
 from bench.errors import BenchError
 from bench.evaluation.metrics import Floats
 from bench.evaluation.seed_noise import ASSUMED, NONE, UNIT, SeedNoise, SeedsPart, at_least, pooled, widened
 from bench.evaluation.statistics import ends, mean_and_sd
 from bench.report import sampling
 from bench.report.contracts import agree
-from bench.report.table import visible
 from bench.results.read import Result
 from bench.results.schema import DatasetFacts
 

@@ -16,12 +16,6 @@ DASH = "\N{EN DASH}"  # between the ends of an interval, and alone for what does
 DAGGER = "\N{DAGGER}"
 STRONG = "\N{START OF TEXT}", "\N{END OF TEXT}"  # around what a note emphasises: no renderer lets data print them
 EMPHASISED = re.compile("{0}([^{0}{1}]*){1}".format(*STRONG))
-INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")  # controls, line ends, halves of characters
-
-
-def visible(text: str) -> str:
-    """Text on one line, without characters that steer a terminal or that a file cannot hold."""
-    return INVISIBLE.sub(" ", text)
 
 
 def strong(text: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from rich.console import Console
 from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.report.table import Cell, Chapter, Column, Note, Table, visible
+from bench.console import Console, visible
+from bench.report.table import Cell, Chapter, Column, Note, Table
 
 LONGEST_LABEL, LEAST_LABEL = 30, 10  # characters of a row's name before it is folded
 GAP = 2  # spaces between two columns

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from bench import machine
+from bench.console import Console
 from bench.errors import BenchError, unknown
-from bench.files import replacing
+from bench.files import output
 from bench.report import frames, overall
 from bench.report.contracts import agree
 from bench.report.latex import latex
@@ -56,14 +55,14 @@ def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool =
     framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
     _check_figures([path for path in (files.figure, files.cost_figure, files.rank_figure) if path is not None])
     broken: dict[str, BenchError] = {}
-    found = chosen(stored.load(results, broken), only)
+    found = chosen(stored.load(results, broken, whole=True), only)
     if files.rank_figure:
         _check_ranks(found)
     made = chapters(found, list(broken))
     if as_json:
         machine.show(frames.plain(made))
     else:
-        show(made, Console(highlight=False))
+        show(made, Console())
     _text(files.out, markdown(made))
     written = [files.out, *_draw(found, files)]
     if files.latex is not None:
@@ -77,9 +76,7 @@ def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool =
 
         _text(files.html, html.page(found, made))
     written += [path for path in (files.latex, files.csv, files.values, files.html) if path is not None]
-    Console(stderr=True, highlight=False).print(
-        f"written: {', '.join(map(str, written))}", markup=False, soft_wrap=True
-    )
+    Console(stderr=True).print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
 
 
 def _check_figures(paths: Sequence[Path]) -> None:
@@ -144,5 +141,5 @@ def _text(path: Path, content: str) -> None:
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
-    with replacing(path, "the report") as unfinished:
+    with output(path, "the report") as unfinished:
         write(unfinished)

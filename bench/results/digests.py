@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.errors import BenchError
-from bench.files import require_readable
+from bench import files
+from bench.errors import BenchError, CorruptError
 
 RESULT = "result.json"
+SEAL = "result.sha256"  # the digest of result.json, as `sha256sum --check` reads it
 TABLE = "ids.parquet"  # the identifiers that were tested, for people and other programs
 HINT = "run it again with --force"
 
@@ -24,26 +25,55 @@ def of_file(path: Path) -> str:
 
 
 def of_folder(folder: Path, without: frozenset[str]) -> dict[str, str]:
-    """Of every file below a folder by its path there, sorted; without ``result.json``, what is hidden and the entries
-    ``without``.
+    """Of every file below a folder by its path there, sorted; without ``result.json`` and its seal, what is hidden and
+    the entries ``without``.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         if path.is_file() and parts[0] not in without and not any(part.startswith(".") for part in parts):
             found["/".join(parts)] = of_file(path)
-    found.pop(RESULT, None)
+    for name in (RESULT, SEAL):
+        found.pop(name, None)
     return found
 
 
-def check(folder: Path, name: str, files: Mapping[str, str]) -> Path:
+def seal(folder: Path) -> None:
+    """Write the digest of ``result.json`` beside it: the last file of a run. Raises what the system raises."""
+    files.write_text(folder / SEAL, f"{of_file(folder / RESULT)}  {RESULT}\n")
+
+
+def require_sealed(folder: Path, content: bytes, needed: bool) -> None:
+    """BenchError where the content of ``result.json`` is not what was stored, or a seal is ``needed`` and missing.
+
+    Runs that an older bench has stored have none.
+    """
+    path = folder / SEAL
+    files.require_readable(path)
+    try:
+        known = path.read_bytes()
+    except FileNotFoundError:
+        if needed:
+            raise BenchError(f"'{folder}' was copied in part: it has no {SEAL}; copy it again, or {HINT}") from None
+        return
+    except OSError as error:
+        raise BenchError(f"cannot read '{path}': {error.strerror or error}") from error
+    if known != f"{hashlib.sha256(content).hexdigest()}  {RESULT}\n".encode():
+        raise CorruptError(f"'{folder / RESULT}' is corrupt: its SHA-256 differs from the one in {SEAL}; {HINT}")
+
+
+def check(folder: Path, name: str, known: Mapping[str, str]) -> Path:
     """The path of a file of a run. BenchError where it is missing, unreadable, of another run or not as stored."""
     path = folder / name
-    require_readable(path)
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise CorruptError(f"'{folder / RESULT}' is corrupt: it names '{name}', which is not in its folder; {HINT}")
+    files.require_readable(path)
     if not path.is_file():
-        raise BenchError(f"'{path}' is missing beside its {RESULT}; {HINT}")
-    if name not in files:
-        raise BenchError(f"'{path}' does not belong to its {RESULT}, which names {', '.join(files) or 'none'}; {HINT}")
-    if of_file(path) != files[name]:
-        raise BenchError(f"'{path}' is corrupt: its SHA-256 differs from the one in {RESULT}; {HINT}")
+        raise CorruptError(f"'{path}' is missing beside its {RESULT}; {HINT}")
+    if name not in known:
+        raise CorruptError(
+            f"'{path}' does not belong to its {RESULT}, which names {', '.join(known) or 'none'}; {HINT}"
+        )
+    if of_file(path) != known[name]:
+        raise CorruptError(f"'{path}' is corrupt: its SHA-256 differs from the one in {RESULT}; {HINT}")
     return path

@@ -7,20 +7,25 @@ A run is a folder with a ``result.json`` of the present ``SCHEMA`` and a ``per_u
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.console import say
+from bench.errors import BenchError, CorruptError
 from bench.evaluation.metrics import Floats
 from bench.files import require_readable
 from bench.results import digests
 from bench.results.digests import HINT, RESULT
+from bench.results.identity import run_of
 from bench.results.schema import SCHEMA, Record, from_json
+from bench.results.store import readable
 from bench.results.table import PER_USER, UserTable, check_outline, read_table
 
 EXAMPLE = "bench run --id-scheme textual,numeric --dataset ml-100k"
+# What may come of content that nobody checked yet: of other types, without a field, infinite, nested without end.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 ROUNDING = 1e-5  # by how much a stored mean may differ from the mean of its users
 
 
@@ -44,14 +49,15 @@ class Result(Record):
         return self.table.ranks.per_user(name)
 
 
-def load(results: Path, broken: dict[str, BenchError] | None = None) -> list[Result]:
+def load(results: Path, broken: dict[str, BenchError] | None = None, whole: bool = False) -> list[Result]:
     """All finished runs below ``results/runs``, ordered by folder.
 
-    A broken one is skipped and named on stderr; ``broken`` is given it, by its path. BenchError where nothing is
-    finished, or nothing else.
+    A broken one is skipped and named on stderr, and so is a copy of another; ``broken`` is given it, by its path. With
+    ``whole`` the tables that a report reads are compared with their digests too. BenchError where nothing is finished,
+    or nothing else.
     """
     runs = results / "runs"
-    files = sorted(path for path in runs.rglob(RESULT) if not _hidden(path.relative_to(runs)))
+    files = readable(runs)
     if not files:
         raise BenchError(f"no finished results in '{results}'; make some with: {EXAMPLE}")
     found: list[Result] = []
@@ -59,20 +65,38 @@ def load(results: Path, broken: dict[str, BenchError] | None = None) -> list[Res
     for file in files:
         path = file.parent.relative_to(results).as_posix()
         try:
-            found.append(sound(file, path))
+            found.append(_whole(sound(file, path)) if whole else sound(file, path))
         except BenchError as error:
             lost[path] = error
+    lost |= _copies(found, results)
+    found = [result for result in found if result.path not in lost]
     if not found:
         raise next(iter(lost.values()))
     for reason in lost.values():
-        print(f"skipped: {reason}", file=sys.stderr)
+        say(f"skipped: {reason}")
     if broken is not None:
         broken.update(lost)
     return found
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts[:-1])
+def _whole(found: Result) -> Result:
+    """The same run. BenchError where a table of it is not what was stored."""
+    _ = found.table
+    if digests.TABLE in found.files:
+        digests.check(found.folder, digests.TABLE, found.files)
+    return found
+
+
+def _copies(found: Sequence[Result], results: Path) -> dict[str, BenchError]:
+    """Runs that are stored twice, such as in a backup beside the run: all but the one in its place, or the first."""
+    known: dict[str, Result] = {}
+    lost: dict[str, BenchError] = {}
+    for result in sorted(found, key=lambda result: run_of(result).folder(results) != result.folder):
+        key = json.dumps(run_of(result).identity, sort_keys=True)
+        first = known.setdefault(key, result)
+        if first is not result:
+            lost[result.path] = BenchError(f"'{result.folder}' is the same run as '{first.folder}'; remove one")
+    return lost
 
 
 def sound(file: Path, path: str) -> Result:
@@ -81,7 +105,7 @@ def sound(file: Path, path: str) -> Result:
     table = found.folder / PER_USER
     require_readable(table)
     if not table.is_file():
-        raise BenchError(f"'{table}' is missing beside its {RESULT}; {HINT}")
+        raise CorruptError(f"'{table}' is missing beside its {RESULT}; {HINT}")
     rows = found.split.get("test_targets", found.split["test_users"])
     check_outline(table, rows, tuple(found.item_groups))
     return found
@@ -91,9 +115,10 @@ def read(file: Path, path: str) -> Result:
     """The run whose ``result.json`` this is; reports call its folder ``path``."""
     require_readable(file)
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
+        stored = json.loads(content.decode("utf-8"))
         schema = int(stored["schema"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise _corrupt(file, error) from error
     if schema != SCHEMA:
         remedy = "update bench to read it" if schema > SCHEMA else HINT
@@ -101,9 +126,10 @@ def read(file: Path, path: str) -> Result:
     try:
         found = Result(folder=file.parent, path=path, **from_json(stored))
         _require_sense(found)
-        return found
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise _corrupt(file, error) from error
+    digests.require_sealed(file.parent, content, bool(stored.get("sealed", False)))
+    return found
 
 
 def _require_sense(found: Result) -> None:
@@ -114,8 +140,8 @@ def _require_sense(found: Result) -> None:
 
 
 def _corrupt(file: Path, error: Exception) -> BenchError:
-    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return BenchError(f"'{file}' is corrupt ({reason}); run it again with --force, or delete its folder")
+    reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+    return CorruptError(f"'{file}' is corrupt ({reason}); run it again with --force, or delete its folder")
 
 
 def _check_agreement(result: Result, table: UserTable) -> None:
@@ -128,7 +154,7 @@ def _check_agreement(result: Result, table: UserTable) -> None:
 
 def _check_mean(result: Result, name: str, stored: float, values: Floats) -> None:
     if not abs(stored - values.mean()) <= ROUNDING:
-        raise BenchError(
+        raise CorruptError(
             f"'{result.folder}' contradicts itself: {name} is {stored:.6f} in {RESULT} and "
             f"{values.mean():.6f} in {PER_USER}; {HINT}"
         )

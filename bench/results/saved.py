@@ -20,7 +20,7 @@ from bench.errors import BenchError
 from bench.ids import storage
 from bench.ids.identifiers import Ids
 from bench.model.index import CatalogueIndex
-from bench.model.recommender import Decoding, Recommender, decoding_of, recommender_for
+from bench.model.recommender import Decoding, Recommender, decoding_of, recommender_under
 from bench.model.vector_set import VectorSetRecommender
 from bench.results import digests
 from bench.results import head as saved_head
@@ -160,7 +160,7 @@ def restore(folder: Path) -> Recommender:
             digests.check(folder, name, result.files)
     contract = contract_of(result)
     model = backbone.load(folder)
-    recommender = recommender_for(ids, model, contract.max_tokens, contract.objective, contract.template)
+    recommender = recommender_under(contract, ids, model)
     saved_head.fill(recommender, folder)
     return recommender.eval()
 

@@ -199,6 +199,7 @@ def to_json(record: Record) -> dict[str, Any]:
     plain = {each.name: getattr(record, each.name) for each in fields(Record)}
     return {
         "schema": SCHEMA,
+        "sealed": True,
         **plain,
         "dataset": asdict(record.dataset),
         "scheme": asdict(record.scheme),

@@ -5,15 +5,14 @@
     <results>/cache/ids/<key>.safetensors                                                 identifiers, by content
 
 A run is built in its partial folder, which is renamed when everything is in it. So a finished folder is always
-complete, and a killed run leaves nothing but a partial folder to resume from.
+complete, and a killed run leaves nothing but a partial folder to resume from. Everything in it is on the disk before
+it is renamed, so that a power cut leaves no folder of empty files either.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,13 +21,14 @@ from typing import Any
 import filelock
 
 from bench import files
-from bench.errors import BenchError
-from bench.results.digests import RESULT
+from bench.errors import BenchError, BusyError
+from bench.results.digests import RESULT, SEAL
 from bench.results.identity import differences
 
 TRAINING_FOLDER = "context"  # where a baseline trains
 BEGUN = "begun.json"  # in a partial folder: what it was begun as
 CHECKPOINTS = "stage-*.safetensors"
+PARTIAL, OLD, CORRUPT, REMOVED = ".partial", ".old", ".corrupt", ".removed"  # ends of hidden folders beside a run
 TRIAL = "trial-"  # what the folders begin with in which a search tries settings
 
 
@@ -49,13 +49,29 @@ class Begun:
         return differences({**self.identity, **code}, {**other.identity, **theirs})
 
 
+def tidy(results: Path) -> None:
+    """Remove what processes that have died were writing into the results folder and its caches."""
+    for folder in (results, *(path for path in (results / "cache").glob("**") if path.is_dir())):
+        files.remove_left_behind(folder)
+
+
 def finished(folder: Path) -> bool:
     return (folder / RESULT).exists()
 
 
+def sealed(folder: Path) -> bool:
+    """Whether all of a run is in a folder that may still be under way."""
+    return finished(folder) and (folder / SEAL).exists()
+
+
+def old_folder(folder: Path) -> Path:
+    """Where a finished run is for the moment in which its successor takes its place."""
+    return folder.with_name(f".{folder.name}{OLD}")
+
+
 def partial_folder(folder: Path) -> Path:
     """Where a run is built before it is ``folder``."""
-    return folder.with_name(f".{folder.name}.partial")
+    return folder.with_name(f".{folder.name}{PARTIAL}")
 
 
 def begun_as(folder: Path) -> Begun | None:
@@ -105,7 +121,9 @@ def building(folder: Path, begun: Begun) -> Iterator[Path]:
 
 
 def _prepare(folder: Path, begun: Begun) -> None:
-    partial, before = partial_folder(folder), begun_as(folder)
+    partial = partial_folder(folder)
+    _refuse_links(partial)
+    before = begun_as(folder)
     unlike = before.differences(begun) if before else []
     if unlike and not begun.forced:
         raise BenchError(
@@ -113,13 +131,22 @@ def _prepare(folder: Path, begun: Begun) -> None:
             "--force starts it afresh"
         )
     if before is None or unlike or (begun.forced and not before.forced):
-        shutil.rmtree(partial, ignore_errors=True)
+        files.remove(partial)
     elif before.budget:
         begun = replace(begun, budget=before.budget)
     partial.mkdir(exist_ok=True)
-    for half in partial.glob(".*"):  # being written when its process was killed
-        half.unlink()
+    files.remove_left_behind(partial)
     files.write_json(partial / BEGUN, asdict(begun))
+
+
+def _refuse_links(partial: Path) -> None:
+    """BenchError where an unfinished run is, or has in it, a link: what is written there would land somewhere else."""
+    links = [path for path in (partial, *partial.rglob("*")) if path.is_symlink()]
+    if links:
+        raise BenchError(
+            f"the unfinished run in '{partial}' has a symbolic link, '{links[0]}', which bench does not follow; remove "
+            "the link, or name another folder with --results"
+        )
 
 
 @contextlib.contextmanager
@@ -131,7 +158,7 @@ def _locked(folder: Path) -> Iterator[None]:
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout as error:
-            raise BenchError(
+            raise BusyError(
                 f"another process is working on '{folder}'; wait for it, or name another --results"
             ) from error
     try:
@@ -154,18 +181,45 @@ def writable(path: Path) -> Iterator[None]:
 
 def _swap(partial: Path, folder: Path) -> None:
     """Put a whole run where it belongs. What was only needed on the way goes last, when nothing can be lost."""
-    old = folder.with_name(f".{folder.name}.old")
+    old = old_folder(folder)
+    files.sync_tree(partial)
     if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-    os.replace(partial, folder)
-    shutil.rmtree(old, ignore_errors=True)
-    (folder / BEGUN).unlink(missing_ok=True)
-    shutil.rmtree(folder / TRAINING_FOLDER, ignore_errors=True)
-    for trial in folder.glob(f"{TRIAL}*"):
-        shutil.rmtree(trial, ignore_errors=True)
-    for checkpoint in folder.glob(CHECKPOINTS):
-        checkpoint.unlink()
+        files.remove(old)
+        files.rename(folder, old)
+    files.rename(partial, folder)
+    _tidy(folder)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a finished run no longer needs: its predecessor, its checkpoints, what was being written."""
+    files.remove(old_folder(folder))
+    for name in sorted(temporary(folder)):
+        files.remove(folder / name)
+    files.remove_left_behind(folder)
+
+
+def set_aside(folder: Path) -> Path:
+    """Move a finished run that is corrupt out of the way; where it is now. It is neither read nor resumed there."""
+    aside = folder.with_name(f".{folder.name}{CORRUPT}")
+    with _locked(folder), writable(folder):
+        files.remove(aside)
+        files.rename(folder, aside)
+    return aside
+
+
+def remove(folder: Path, finished_too: bool) -> None:
+    """Remove the unfinished work on a run, and the finished run itself where ``finished_too``. BusyError where another
+    process is at it. First of all they are renamed, so that a kill on the way leaves no half of a run.
+    """
+    gone = folder.with_name(f".{folder.name}{REMOVED}")
+    with _locked(folder), writable(folder):
+        for path in (partial_folder(folder), *((old_folder(folder), folder) if finished_too else ())):
+            files.remove(gone)
+            if path.is_symlink():
+                files.remove(path)
+            elif path.exists():
+                files.rename(path, gone)
+        files.remove(gone)
 
 
 def temporary(partial: Path) -> frozenset[str]:
@@ -175,14 +229,47 @@ def temporary(partial: Path) -> frozenset[str]:
 
 
 def recover(folder: Path) -> None:
-    """Finish what a kill in a run's last moment left undone: ``result.json`` is written last, its folder is whole."""
-    partial, old = partial_folder(folder), folder.with_name(f".{folder.name}.old")
-    if finished(partial) or (finished(old) and not folder.exists()):
-        with _locked(folder), writable(folder):
-            if finished(partial):
-                _swap(partial, folder)
-            else:
-                os.replace(old, folder)
+    """Finish what a kill in a run's last moment left undone: what seals ``result.json`` is written last of all."""
+    partial, old = partial_folder(folder), old_folder(folder)
+    _refuse_links(partial)
+    untidy = finished(folder) and any(path.exists() for path in (old, *(folder / name for name in temporary(folder))))
+    if not (sealed(partial) or untidy or (finished(old) and not folder.exists())):
+        return
+    with _locked(folder), writable(folder):
+        if sealed(partial):
+            _swap(partial, folder)
+        elif finished(folder):
+            _tidy(folder)
+        elif finished(old):
+            files.rename(old, folder)
+
+
+def readable(runs: Path) -> list[Path]:
+    """``result.json`` of every run below a folder, sorted: in its place, or where a kill between two renamings left it.
+
+    Other folders whose name starts with a dot are passed over.
+    """
+    found = {}
+    for path in sorted(runs.rglob(RESULT)):
+        folder, parts = path.parent, path.relative_to(runs).parts[:-1]
+        hidden = [part for part in parts if part.startswith(".")]
+        if not hidden:
+            found[folder] = path
+        elif hidden == [folder.name] and (home := _left_of(folder)) and not finished(home):
+            found.setdefault(home, path) if folder.suffix == OLD else found.update({home: path})
+    return [found[folder] for folder in sorted(found)]
+
+
+def home_of(folder: Path) -> Path:
+    """Where the run of a hidden folder belongs; any other folder is itself."""
+    return folder.with_name(folder.name[1:].rpartition(".")[0]) if folder.name.startswith(".") else folder
+
+
+def _left_of(folder: Path) -> Path | None:
+    """Where the run belongs that a kill between two renamings left in this folder; None for any other folder."""
+    home = home_of(folder)
+    whole = (folder == old_folder(home) and finished(folder)) or (folder == partial_folder(home) and sealed(folder))
+    return home if whole else None
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

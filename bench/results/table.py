@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
+from bench.errors import CorruptError
 from bench.evaluation import multi_target
 from bench.evaluation.metrics import Floats, Ranks
 from bench.results.digests import HINT
@@ -74,7 +74,7 @@ def read_table(path: Path, item_groups: Sequence[str]) -> UserTable:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _corrupt(path, error) from error
     if not len(found):
-        raise BenchError(f"'{path}' holds no user; {HINT}")
+        raise CorruptError(f"'{path}' holds no user; {HINT}")
     return found
 
 
@@ -130,11 +130,11 @@ def check_outline(path: Path, rows: int, item_groups: Collection[str]) -> None:
     if absent:
         raise _corrupt(path, KeyError(", ".join(absent)))
     if not outline.num_rows:
-        raise BenchError(f"'{path}' holds no user; {HINT}")
+        raise CorruptError(f"'{path}' holds no user; {HINT}")
     if outline.num_rows != rows:
         raise _corrupt(path, ValueError(f"{outline.num_rows:,} rows for {rows:,} test targets"))
 
 
-def _corrupt(path: Path, error: Exception) -> BenchError:
+def _corrupt(path: Path, error: Exception) -> CorruptError:
     reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0]
-    return BenchError(f"'{path}' is corrupt ({reason}); {HINT}")
+    return CorruptError(f"'{path}' is corrupt ({reason}); {HINT}")

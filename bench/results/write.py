@@ -72,12 +72,13 @@ def record(
 
 def write(folder: Path, found: Record, table: pd.DataFrame) -> None:
     """What the report reads, into the folder with all other files of the run: last of all ``result.json``, with their
-    digests.
+    digests, and its own beside it.
     """
     with store.writable(folder):
         table.to_parquet(folder / PER_USER, index=False)
         files = digests.of_folder(folder, store.temporary(folder))
-    store.write_json(folder / digests.RESULT, to_json(replace(found, files=files)))
+        store.write_json(folder / digests.RESULT, to_json(replace(found, files=files)))
+        digests.seal(folder)
 
 
 def split_facts(split: Split, zero_shot: bool = False, adapted: int = 0) -> dict[str, int]:

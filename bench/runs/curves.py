@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench import files
 from bench.results import store
 from bench.runs.fitting import in_words
 from bench.runs.progress import Bar
@@ -36,4 +37,4 @@ def line(stage: str, point: Mapping[str, Any]) -> str:
 def rewrite(folder: Path, lines: Iterable[str]) -> None:
     """The log anew from the curves: what a killed process had done since its checkpoint stands in it twice."""
     with store.writable(folder / LOG):
-        (folder / LOG).write_text("".join(lines), encoding="utf-8")
+        files.write_text(folder / LOG, "".join(lines))

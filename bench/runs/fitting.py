@@ -18,6 +18,7 @@ from bench.ids.scheme import IdScheme
 from bench.runs import subjects
 from bench.runs.code import LIBRARIES
 from bench.runs.progress import Bar, Display
+from bench.threads import one_thread
 from bench.training.cost import Stopwatch
 from bench.versions import installed
 from bench.vocabulary import Vocabulary
@@ -64,7 +65,7 @@ def fitted(
 def _fit(scheme: IdScheme, train: TrainView, title: str, display: Display) -> Ids:
     settings = ", ".join(f"{name}={value}" for name, value in asdict(scheme.settings).items())
     display.say(f"{title}: making identifiers for {len(train.items):,} items{f' with {settings}' if settings else ''}")
-    with display.bar(f"{title}: identifiers", 1) as bar:
+    with display.bar(f"{title}: identifiers", 1) as bar, one_thread():
         return scheme.fit(replace(train, progress=told(bar)))
 
 

@@ -1,5 +1,5 @@
 """Many runs: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
-run, but what nobody asked for by name is skipped where it can't run at all.
+run unless it is to keep going, but what nobody asked for by name is skipped where it can't run at all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from bench.data.audit.order import time_notes
 from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
+from bench.results import store
 from bench.runs.attribution import attribute_errors
+from bench.runs.many import bring_to_end
 from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
 from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
@@ -36,6 +38,7 @@ from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, 
 from bench.runs.subjects import settings as settings_of
 from bench.runs.transfer_run import Unseen, refuse, transfer_requests
 from bench.runs.tuned import tuned
+from bench.training.arithmetic import prepare
 from bench.training.search import SHARED
 
 
@@ -58,6 +61,7 @@ class Plan:
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
     recipe: str = ""  # the published way of training each subject, by its name
     adapt: Sequence[int] = (0,)  # users of each unseen data set that models learn from first, one test for each number
+    keep_going: bool = False  # a run that fails ends no other
     converted: int = 0  # steps of a budget of time or FLOPs that was converted before
 
 
@@ -81,7 +85,10 @@ def execute(plan: Plan) -> list[Path]:
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
     )
     display = Display(accelerator.is_main_process)
-    for line in unheard(plan.overrides, subjects):
+    if accelerator.is_main_process:
+        store.tidy(plan.results)
+    prepared = prepare(contract, accelerator.device) if plan.schemes else []
+    for line in [*prepared, *unheard(plan.overrides, subjects)]:
         display.say(line)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
@@ -115,11 +122,16 @@ def execute(plan: Plan) -> list[Path]:
         for fitting, found in [resolved.on(subject, dataset.name)]
     ]
     possible = _possible(requests, unseen, asked, display)
-    return [
-        run(each, display, accelerator)
+    work = [
+        (request.run.title, functools.partial(_all_of, request, unseen[request.subject.name], display, accelerator))
         for request in possible
-        for each in (request, *transfer_requests(request, unseen[request.subject.name]))
     ]
+    return bring_to_end(work, display.say, plan.keep_going, alone=accelerator.num_processes == 1)
+
+
+def _all_of(request: Request, unseen: Sequence[Unseen], display: Display, accelerator: Accelerator) -> list[Path]:
+    """A run and the tests of its model that follow it."""
+    return [run(each, display, accelerator) for each in (request, *transfer_requests(request, unseen))]
 
 
 def _followed(

@@ -6,8 +6,9 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bench.console import Console
 
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 
@@ -58,26 +59,26 @@ class Display:
 
     def __init__(self, loud: bool = True) -> None:
         self.loud = loud
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True)
         self.progress: Progress | None = None
 
     def say(self, text: str) -> None:
         if self.loud:
-            self.console.print(text, markup=False, soft_wrap=True)
+            self.console.print(text, soft_wrap=True)
 
     @contextlib.contextmanager
     def bar(self, description: str, total: int) -> Iterator[Bar]:
         """A bar for the time of the block."""
-        if not (self.loud and self.console.is_terminal):
+        if not (self.loud and self.console.lively):
             yield Bar(self, description, total)
             return
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=self.console, transient=True) as self.progress:
             yield Bar(self, description, total)

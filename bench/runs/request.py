@@ -14,6 +14,7 @@ from bench.data.joined import part_range
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.ids.text import MissingTextError, TextSettings, stand_in
+from bench.privacy import shortened, shortened_values
 from bench.results.identity import Run
 from bench.results.schema import DatasetFacts, SchemeFacts
 from bench.runs.search import Ranges
@@ -109,7 +110,7 @@ class Request:
         """The part of the contract that binds the subject: of a baseline the protocol and what the baseline says."""
         contract = self.contract.lines
         if self.backbone_digest:
-            contract["backbone"] += f"@{self.backbone_digest}"
+            contract["backbone"] = f"{shortened(self.contract.backbone)}@{self.backbone_digest}"
         if self.trained_by:
             home = self.trained_by.dataset
             contract["trained_on"] = f"{home.name}@{self.trained_by.fingerprint[:6]}"
@@ -153,7 +154,7 @@ class Request:
         return SchemeFacts(
             name=subject.name,
             version=subject.version,
-            settings=asdict(subject.settings),
+            settings=shortened_values(asdict(subject.settings)),
             kind="baseline" if self.is_baseline else "scheme",
             inputs=digest_of(subject.cache_key()),
             leaks=subject.leaks,
@@ -172,7 +173,7 @@ def digest_of(key: str) -> str:
 
 def changed_settings(settings: Any) -> dict[str, Any]:
     """The settings that differ from their defaults; one that has no default always does."""
-    plain = asdict(settings)
+    plain = shortened_values(asdict(settings))
     return {field.name: plain[field.name] for field in fields(settings) if _differs(field, settings)}
 
 

@@ -12,14 +12,15 @@ from accelerate import Accelerator
 
 from bench.contract import CUTOFFS
 from bench.data.splits import Split
-from bench.errors import BenchError
+from bench.errors import BenchError, CorruptError
 from bench.evaluation.baseline import TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.results import store
-from bench.results.digests import RESULT
+from bench.results.digests import HINT, RESULT
 from bench.results.identity import differences, run_of
 from bench.results.read import Result, read
 from bench.results.store import Begun
+from bench.results.verify import require_whole
 from bench.results.write import Outcome, per_user_table, record, write
 from bench.runs import subjects
 from bench.runs.attribution import attribute_errors
@@ -42,6 +43,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     folder, load = request.run.folder(request.results), LoadMeter()
     if accelerator.is_main_process:
         store.recover(folder)
+        _set_aside_corrupt(request, folder, display)
     accelerator.wait_for_everyone()
     if store.finished(folder) and not request.force:
         again = _finished(request, folder, display)
@@ -67,6 +69,17 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     accelerator.wait_for_everyone()
     display.say(f"{request.run.title}: finished, stored in {folder}")
     return folder
+
+
+def _set_aside_corrupt(request: Request, folder: Path, display: Display) -> None:
+    """A finished run whose files are not what was stored counts as none: it is kept for who wants to look at it."""
+    if not store.finished(folder) or request.force:
+        return
+    try:
+        require_whole(folder / RESULT, str(folder))
+    except CorruptError as error:
+        aside, reason = store.set_aside(folder), str(error).removesuffix(f"; {HINT}")
+        display.say(f"{request.run.title}: {reason}; moved to '{aside}', so it is run again")
 
 
 def _finished(request: Request, folder: Path, display: Display) -> str:

@@ -25,7 +25,8 @@ from bench.evaluation.warm_cold import Mask, by_group, is_warm
 from bench.ids import diagnostics, exchange, storage
 from bench.ids.identifiers import Ids
 from bench.ids.scheme import IdScheme, Stage, Trained
-from bench.model.recommender import Recommender, decoding_of, recommender_for
+from bench.model.packed import SPAN
+from bench.model.recommender import Recommender, decoding_of, recommender_under
 from bench.results import head as saved_head
 from bench.results import store
 from bench.results.digests import TABLE
@@ -215,7 +216,8 @@ class SchemeRun:
         if before is None and self.contract.reinitialize == "numbers":
             redraw_numbers(model, stage.ids.vocabulary, self.request.seed)
         if self.contract.whole_words:
-            model.grow_whole_words(self.contract.max_history + 1)
+            items = self.contract.max_history * (SPAN if self.contract.training == "shared" else 1)
+            model.grow_whole_words(items + 1)
         return model
 
     def first_backbone(self, ids: Ids) -> Backbone:
@@ -237,7 +239,7 @@ class SchemeRun:
         """Train a stage, validating on a sample of users by decoding; earlier ones had ``before`` of the budget."""
         contract, watch = self.contract, Stopwatch()
         seed_everything(self.request.seed, 0, 1 + number)  # a head may begin with random weights
-        recommender = recommender_for(stage.ids, model, contract.max_tokens, contract.objective, contract.template)
+        recommender = recommender_under(contract, stage.ids, model)
         if stage.wrap_model is not None:
             recommender = stage.wrap_model(recommender)
         path = self.partial / f"stage-{number}-{identity(stage, recommender)}.safetensors"
@@ -329,8 +331,8 @@ class SchemeRun:
 
     def save(self, recommender: Recommender) -> None:
         """Model and tokenizer as Transformers loads them, the head it lacks, identifiers, what the scheme keeps."""
-        ids = recommender.ids
-        config = backbone.export_config(recommender.backbone, ids.vocabulary)
+        ids, contract = recommender.ids, self.contract
+        config = backbone.export_config(recommender.backbone, ids.vocabulary, contract.training, contract.history)
         with store.writable(self.partial):
             backbone.save(recommender.backbone, self.partial)
             saved_head.save(recommender, self.partial)

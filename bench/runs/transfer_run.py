@@ -28,7 +28,7 @@ from bench.evaluation.warm_cold import ITEM_GROUPS, Mask, by_group, is_warm
 from bench.ids import diagnostics, exchange
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
-from bench.model.recommender import Recommender, decoding_of, recommender_for
+from bench.model.recommender import Recommender, decoding_of, recommender_under
 from bench.results import head as saved_head
 from bench.results.digests import RESULT, TABLE
 from bench.results.read import Result, read
@@ -171,8 +171,7 @@ def model_folder(request: Request) -> Path:
 
 def recommender_of(ids: Ids, trained: Recommender, request: Request) -> Recommender:
     """The trained model over other identifiers."""
-    contract = request.contract
-    found = recommender_for(ids, trained.backbone, contract.max_tokens, contract.objective, contract.template)
+    found = recommender_under(request.contract, ids, trained.backbone)
     saved_head.copy(trained, found)
     return found.eval()
 

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import torch
 
+from bench.privacy import shortened
 from bench.versions import installed
 
 MEASURED_EVERY = 0.1  # seconds
@@ -121,8 +122,8 @@ def environment(device: str, processes: int) -> dict[str, Any]:
 
 
 def command(words: Sequence[str]) -> str:
-    """The command line that repeats a run. Of the folder of data only the last part is told, and that of results not at
-    all: where these are on this machine is nobody else's business.
+    """The command line that repeats a run, where data and models lie in the folder that it is given in. Of paths only
+    the last part is told, and the folder of results not at all: where these are is nobody else's business.
     """
     told: list[str] = []
     options = [part for word in words for part in (word.split("=", 1) if word.startswith(FOLDERS) else [word])]
@@ -130,7 +131,7 @@ def command(words: Sequence[str]) -> str:
         if before == DATA_DIR:
             told += [DATA_DIR, Path(word).expanduser().absolute().name or "."]
         elif before not in FOLDERS and word not in FOLDERS:
-            told.append(word)
+            told.append(shortened(word))
     return shlex.join(["bench", *told])
 
 

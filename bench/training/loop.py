@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,13 @@ from bench.errors import BenchError, DivergedError
 from bench.ids.scheme import Stage
 from bench.model.recommender import Recommender, to_device
 from bench.training import checkpoint
+from bench.training.arithmetic import computed
 from bench.training.budget import schedule, stage_steps, steps_per_epoch, whole_steps
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
-from bench.training.epoch import plan_epoch
+from bench.training.epoch import Planner
 from bench.training.examples import Examples, of_targets, one_of_each, sliding_windows
+from bench.training.feeding import Feed, Step
 from bench.training.session import Session
 from bench.training.signals import deferred_interrupts
 
@@ -136,29 +139,40 @@ class _Run:
         rank, processes = accelerator.process_index, accelerator.num_processes
         if state.batch == 0:
             state.probabilities = self.probabilities()
-        examples = self.examples(state.epoch)
-        plan = plan_epoch(job.recommender, examples, state.probabilities, contract.batch_size, job.seed, state.epoch)
+        planner = Planner(job.recommender, contract, job.seed)
+        plan = planner.epoch(self.examples(state.epoch), state.probabilities, state.epoch)
+        feed = Feed(accelerator.device, rank, processes, contract.accumulate)
         job.recommender.train()
-        with deferred_interrupts() as signals:
-            for rows in plan.batches[state.batch : state.batch + self.total - state.step]:
+        with computed(job.recommender.backbone, contract), deferred_interrupts() as signals:
+            left = plan.batches[state.batch : state.batch + self.total - state.step]
+            for step in feed.steps(plan, left):
                 seed_everything(job.seed, state.step, rank)
                 for group in self.optimizer.param_groups:
                     group["lr"] = self.learning_rate()
-                batch = to_device(plan.batch(rows[rank::processes]), accelerator.device)
-                # Averaging over processes divides by their number, so the share is scaled up by it.
-                loss = self.model(batch) * processes / plan.predictions(rows)
-                accelerator.backward(loss)
+                loss = self.backward(step, plan.predictions(step.rows))
                 if contract.clip_norm:
                     accelerator.clip_grad_norm_(self.model.parameters(), contract.clip_norm)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 state.step, state.batch = state.step + 1, state.batch + 1
-                state.count(plan.work(rows), plan.targets(rows))
+                state.count(plan.work(step.rows), plan.targets(step.rows))
                 stop = self.look(loss, signals)
                 if stop or time.monotonic() - self.saved > SAVE_EVERY:
                     self.save()
                 if stop:
                     raise KeyboardInterrupt
+
+    def backward(self, step: Step, predictions: int) -> Tensor:
+        """The gradients of all parts of a step, and its loss. Processes meet once, in the last part."""
+        accelerator, loss = self.job.accelerator, torch.zeros((), device=self.job.accelerator.device)
+        # Averaging over processes divides by their number, so the share is scaled up by it.
+        scale = accelerator.num_processes if step.counted else 0
+        for number, part in enumerate(step.parts, 1):
+            with nullcontext() if number == len(step.parts) else accelerator.no_sync(self.model):
+                found = self.model(to_device(part, accelerator.device)) * scale / predictions
+                accelerator.backward(found)
+            loss = loss + found.detach()
+        return loss
 
     def probabilities(self) -> list[float]:
         """Of every variant of the identifiers, for the epoch that begins."""

@@ -19,7 +19,7 @@ from bench.contract import Amount
 from bench.data.dataset import Progress
 from bench.errors import BenchError
 from bench.training.cost import processor_seconds
-from bench.training.epoch import plan_epoch
+from bench.training.epoch import Planner
 from bench.training.examples import one_of_each, sliding_windows
 from bench.training.loop import Job, train
 
@@ -70,7 +70,7 @@ def step_flops(job: Job) -> float:
     examples = windows if job.contract.examples == "all" else one_of_each(windows, job.seed, 0)
     variants = job.recommender.ids.variants
     uniform = [1 / variants] * variants
-    plan = plan_epoch(job.recommender, examples, uniform, job.contract.batch_size, job.seed, 0)
+    plan = Planner(job.recommender, job.contract, job.seed).epoch(examples, uniform, 0)
     counted = [plan.work(rows).flops for rows in plan.batches]
     known = [flops for flops in counted if flops is not None]
     if len(known) < len(counted):

@@ -82,7 +82,7 @@ class Causal(Backbone):
     def with_vocabulary(self, size: int) -> Causal:
         raise NotImplementedError
 
-    def flops(self, batch: int, read: int, written: int, logits: int) -> int:
+    def flops(self, batch: int, read: int, written: int, logits: int, targets: int = 1) -> int:
         matrices = sum(p.numel() for name, p in self.named_parameters() if p.dim() == 2 and "embed" not in name)
         body = product(matrices, batch * (read + written))
         width = self.config.num_attention_heads * self.config.hidden_size // self.config.num_attention_heads
@@ -109,10 +109,15 @@ class Causal(Backbone):
         return Read(layers, positions)
 
     def start(self, memory: Read, mask: Tensor | None = None) -> PrefixCache:
-        read = memory.positions if mask is None else memory.positions.masked_fill(~mask, -1)
+        layers, positions = memory.layers, memory.positions
+        if mask is not None and mask.dim() == 3:  # decoders of one row side by side
+            count = mask.shape[1]
+            layers = [tuple(part.repeat_interleave(count, 0) for part in layer) for layer in layers]
+            positions, mask = positions.repeat_interleave(count, 0), mask.flatten(0, 1)
+        read = positions if mask is None else positions.masked_fill(~mask, -1)
         hidden = additive(mask).expand(len(read), 1, 1, -1) if mask is not None else torch.zeros(len(read), 1, 1, 1)
         nothing = torch.empty(0, dtype=torch.long)
-        return PrefixCache(len(read), [None] * len(self.layers), nothing, memory.layers, hidden, read.amax(1) + 1)
+        return PrefixCache(len(read), [None] * len(self.layers), nothing, layers, hidden, read.amax(1) + 1)
 
     def decode(
         self, inputs: Tensor, cache: Cache, mask: Tensor | None = None, positions: Tensor | None = None
@@ -185,7 +190,7 @@ def additive(mask: Tensor | None) -> Tensor:
     if mask is None:
         return torch.zeros(1)
     if mask.dtype == torch.bool:
-        return (~mask[:, None, None]) * MASKED
+        return (~(mask[:, None] if mask.dim() == 3 else mask[:, None, None])) * MASKED
     return mask.float()[None, None] if mask.dim() == 2 else mask.float()[:, None]
 
 

@@ -12,12 +12,16 @@ from torch import Tensor
 from transformers import Qwen2ForCausalLM
 
 from bench.backbone.protocol import Backbone, load_trained_state, trained_state
+from bench.contract import Contract
 from bench.data.dataset import Sequences
 from bench.ids.identifiers import Feature, Template, TokenIds, VectorIds
 from bench.model.beam import Scoring, score_all
+from bench.model.packed import SharedReader
 from bench.model.recommender import Decoding, recommender_for
 from bench.model.sequence import SequenceRecommender
 from bench.model.vector_set import VectorSetRecommender
+from bench.training.examples import sliding_windows
+from bench.training.segments import cut
 from bench.vocabulary import Vocabulary
 
 Make = Callable[..., tuple[Any, Qwen2ForCausalLM]]
@@ -98,6 +102,25 @@ def test_whole_words_are_added_to_what_is_read(causal: Make) -> None:
     assert not np.allclose(expected, whole(model, theirs), atol=1e-2)
     with pytest.raises(TypeError, match="item_position_ids are for a model with whole-word embeddings"):
         backbone.encode(torch.tensor([[3, 4]]))
+
+
+@pytest.mark.parametrize("kind", ["tokens", "paper", "repo"])
+def test_all_targets_of_a_history_are_decoded_from_one_reading(causal: Make, kind: Any) -> None:
+    """As each of them alone is, one at a time."""
+    ids = token_ids(True) if kind == "tokens" else vector_ids(kind)
+    model = recommender_for(ids, causal(ids.vocabulary.size)[0], template="scheme", training="shared").eval()
+    assert isinstance(model, SharedReader)
+    sequences = Sequences.from_rows([[3, 7, 4], [2, 9, 12, 5, 1], [8, 8]])
+    examples = sliding_windows(sequences, 20)
+    none = np.zeros(3, np.int64)
+    found = cut(model, examples, Contract(), none, none).segments(np.array([2, 0, 1]))
+    with torch.no_grad():
+        whole = model(model.collate_segments(found)).item()
+        alone = [
+            model(model.collate(examples.histories(row), examples.items(row))).item()
+            for row in np.arange(len(examples))[:, None]
+        ]
+    assert whole == pytest.approx(sum(alone), rel=1e-5)
 
 
 # -- sets of vectors --------------------------------------------------------------------------------------------------

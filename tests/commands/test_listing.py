@@ -64,7 +64,7 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     assert {"name": "pop", "is": "trivial_baselines:Popularity", "problem": None, "lacks": None} in found["baselines"]
     folders = {line["name"]: line["folder"] for line in found["datasets"]}
     assert (folders["toys"], folders["beauty"]) == (str(tmp_path), None)
-    assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "standard"]
+    assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "overnight", "standard"]
     (run,) = found["finished"]
     assert (Path(run["folder"]) / "result.json").is_file()
     assert (run["model"], run["problem"]) == (None, None)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.console import visible
 from bench.report.latex import FITTED, PREAMBLE, escaped, latex
-from bench.report.table import visible
 from bench.report.tables import chapters
 from bench.results.read import load
 

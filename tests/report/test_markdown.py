@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from bench.console import visible
 from bench.report.markdown import escaped, markdown
-from bench.report.table import visible
 from bench.report.tables import chapters
 from bench.results.read import load
 

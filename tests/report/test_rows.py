@@ -120,11 +120,17 @@ def test_data_of_one_name_are_called_by_what_differs(store: Store, tmp_path: Pat
     }
 
 
-def test_a_copied_run_is_an_error(store: Store, tmp_path: Path) -> None:
+def test_of_a_run_and_its_copy_one_counts_and_the_other_is_named(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = store("textual/title")
     shutil.copytree(folder, folder.parent / "copy")
-    with pytest.raises(BenchError, match="the same run is stored twice"):
-        sections(load(tmp_path))
+    broken: dict[str, BenchError] = {}
+    (found,) = load(tmp_path, broken)
+    (path,) = broken
+    assert {found.path, path} == {(folder.parent / name).relative_to(tmp_path).as_posix() for name in ("copy", folder)}
+    assert "is the same run as" in capsys.readouterr().err
+    assert len(sections([found])[0].rows) == 1
 
 
 @pytest.mark.parametrize(("users", "quality"), [(50, 0.0), (1, 1.0)])

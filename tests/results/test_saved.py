@@ -23,6 +23,7 @@ from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.model.recommender import decoding_of
+from bench.results import digests
 from bench.results import read as stored
 from bench.results.saved import IDS, Saved, contract_of, restore
 from bench.training.ranking import evaluate
@@ -208,6 +209,7 @@ def test_a_contract_from_elsewhere_is_refused(copied: Path) -> None:
     result = json.loads((copied / "result.json").read_text())
     result["contract"]["color"] = "blue"
     (copied / "result.json").write_text(json.dumps(result))
+    digests.seal(copied)
     assert "was run under a contract with 'color', unknown here; update bench" in broken(copied)
 
 
@@ -216,6 +218,7 @@ def test_a_test_of_another_runs_model_names_that_run(copied: Path) -> None:
     result["contract"] |= {"trained_on": "toy+park@123456", "zero_shot": True}
     result["training"] |= {"model": "runs/toy+park/numeric"}
     (copied / "result.json").write_text(json.dumps(result))
+    digests.seal(copied)
     said = "is a test of the model in 'runs/toy+park/numeric', which holds it; name that run"
     assert broken(copied) == f"'{copied}' {said}"
 

@@ -5,15 +5,29 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench import files
 from bench.errors import BenchError
-from bench.results import store
-from bench.results.store import Begun, begun_as, building, finished, partial_folder, recover, writable, write_json
+from bench.results import digests, store
+from bench.results.store import (
+    Begun,
+    begun_as,
+    building,
+    finished,
+    partial_folder,
+    readable,
+    recover,
+    writable,
+    write_json,
+)
 
 BEGUN = Begun({"scheme": "one", "seed": 7}, {"bench": "c0ffee"})
 
@@ -21,6 +35,16 @@ BEGUN = Begun({"scheme": "one", "seed": 7}, {"bench": "c0ffee"})
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "toys" / "one@1" / "c0ffee00-012345" / "7"
+
+
+WRITING = """
+import os, signal, sys
+from pathlib import Path
+from bench.files import atomic_write
+with atomic_write(Path(sys.argv[1])) as partial:
+    partial.write_text("hal")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def build(folder: Path, content: str, begun: Begun = BEGUN, stop: BaseException | None = None) -> None:
@@ -104,10 +128,51 @@ def test_a_partial_folder_that_does_not_say_what_it_is_starts_afresh(folder: Pat
 def test_what_was_being_written_when_a_process_was_killed_is_thrown_away(folder: Path) -> None:
     interrupt(folder)
     partial = partial_folder(folder)
-    (partial / ".log.jsonl.4711").write_text("hal")
+    half = subprocess.run(
+        [sys.executable, "-c", WRITING, str(partial / "log.jsonl")], capture_output=True, text=True, check=False
+    )
+    assert (half.returncode, len(os.listdir(partial))) == (-signal.SIGKILL, 3)
+    (partial / ".ipynb_checkpoints").mkdir()
+    (partial / ".hidden").write_text("a person's")
     (partial / "log.jsonl").write_text("whole")
     build(folder, "{}")
-    assert sorted(os.listdir(folder)) == ["log.jsonl", "result.json"]
+    assert sorted(os.listdir(folder)) == [".hidden", ".ipynb_checkpoints", "log.jsonl", "result.json"]
+
+
+def test_a_link_in_an_unfinished_run_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    """Whoever makes a results folder could have bench write, or remove, files elsewhere."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".profile").write_text("mine")
+    partial_folder(folder).parent.mkdir(parents=True)
+    partial_folder(folder).symlink_to(tmp_path / "home")
+    with pytest.raises(BenchError, match=r"has a symbolic link, '.*', which bench does not follow; remove the link"):
+        build(folder, "{}")
+    partial_folder(folder).unlink()
+    interrupt(folder)
+    (partial_folder(folder) / "log.jsonl").symlink_to(tmp_path / "home" / ".profile")
+    with pytest.raises(BenchError, match=r"has a symbolic link, '.*log.jsonl'"):
+        build(folder, "{}")
+    assert {path.name: path.read_text() for path in (tmp_path / "home").iterdir()} == {".profile": "mine"}
+
+
+def test_everything_is_on_the_disk_before_it_gets_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renaming may reach the disk before the content does: a power cut would then leave empty files."""
+    synced: list[Path] = []
+
+    def look(step: str, path: Path) -> None:
+        if step == "sync":
+            synced.append(path)
+        if step == "rename" and path == folder:
+            below = {found for found in partial_folder(folder).rglob("*") if found.name != store.BEGUN}
+            assert below <= set(synced)
+            assert partial_folder(folder) in synced
+
+    monkeypatch.setattr(files, "hook", look)
+    with building(folder, BEGUN) as partial:
+        (partial / "deep").mkdir()
+        for name in ("result.json", "deep/tensors"):
+            (partial / name).write_text("{}")
+    assert synced[-1] == folder.parent
 
 
 def test_checkpoints_go_only_when_the_run_is_in_its_place(folder: Path) -> None:
@@ -122,6 +187,9 @@ def test_a_run_killed_before_its_renaming_is_whole(folder: Path) -> None:
     partial_folder(folder).mkdir(parents=True)
     (partial_folder(folder) / "result.json").write_text("{}")
     recover(folder)
+    assert not finished(folder), "without its seal it may still be under way"
+    digests.seal(partial_folder(folder))
+    recover(folder)
     assert finished(folder)
     assert not partial_folder(folder).exists()
 
@@ -130,7 +198,10 @@ def test_a_run_killed_between_its_renamings_keeps_the_new_result(folder: Path) -
     for place, text in ((folder.with_name(f".{folder.name}.old"), "old"), (partial_folder(folder), "new")):
         place.mkdir(parents=True)
         (place / "result.json").write_text(text)
+        digests.seal(place)
+    assert readable(folder.parents[3]) == [partial_folder(folder) / "result.json"]
     recover(folder)
+    assert readable(folder.parents[3]) == [folder / "result.json"]
     assert (folder / "result.json").read_text() == "new"
     assert sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) == [folder.name]
 
@@ -205,7 +276,7 @@ def test_json_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(BenchError, match="No space left on device"):
         write_json(path, {"c": 1})
     assert json.loads(path.read_text())["b"] == 0.1 + 0.2

@@ -144,7 +144,17 @@ def test_other_columns_fill_up_a_short_title() -> None:
 
 
 def test_an_item_with_text_but_no_word_is_a_counter() -> None:
-    assert named(["!!!", "red car", "???"]) == ["1", "red car", "2"]
+    others = [f"red car {letter}" for letter in "abcdefgh"]
+    assert named(["!!!", *others, "???"])[::9] == ["1", "2"]
+    titles = ["!!!", *others, "???"]
+    (said,) = Title().warnings(view(titles))
+    assert said.startswith("2 of 10 items have no word that the vocabulary can write")
+    assert Title().warnings(view(others)) == ()
+
+
+def test_a_catalogue_that_would_mostly_be_numbered_is_refused() -> None:
+    with pytest.raises(BenchError, match=r"2 of 3 items have no word that the vocabulary can write, so textual/title"):
+        named(["!!!", "red car", "???"])
 
 
 def test_an_item_without_text_is_an_error_that_names_it() -> None:
@@ -179,8 +189,14 @@ def test_any_text_gives_whole_words_of_the_item(titles: list[str]) -> None:
 
 
 def test_a_word_that_the_language_model_cannot_write_is_skipped(t5: Vocabulary) -> None:
-    ids = Title().fit(replace(view(["\u65e5\u672c robot", "\u65e5\u672c", "robot \u65e5"]), language=t5))
-    assert names(ids) == ["robot", "1", "robot 2"]
+    others = [f"red car {letter}" for letter in "abcd"]
+    train = replace(view(["\u65e5\u672c robot", "\u65e5\u672c", "robot \u65e5", *others]), language=t5)
+    ids = Title().fit(train)
+    assert names(ids)[:3] == ["robot", "1", "robot 2"]
+    (said,) = Title().warnings(train)
+    assert said.startswith("1 of 7 items have no word that the vocabulary can write")
+    with pytest.raises(BenchError, match="give a backbone that writes the language of the catalogue"):
+        Title().fit(replace(view(["\u65e5\u672c", "\u672c"]), language=t5))
     assert ids.vocabulary is t5
 
 

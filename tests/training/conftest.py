@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from bench.backbone.t5 import T5, T5Config
 from bench.contract import Contract
@@ -18,7 +19,7 @@ from bench.data.splits import leave_one_out
 from bench.evaluation.metrics import ndcg
 from bench.ids.identifiers import TokenIds
 from bench.ids.scheme import Stage
-from bench.model.recommender import Decoding, recommender_for
+from bench.model.recommender import Decoding, recommender_under
 from bench.training.loop import Job
 from bench.training.ranking import evaluate
 from bench.vocabulary import Vocabulary
@@ -47,7 +48,9 @@ def job(toy: Dataset, tmp_path: Path) -> Callable[..., Job]:
         torch.manual_seed(1)
         shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "heads": 2, "layers": 1, "decoder_layers": 1}
         t5 = T5(T5Config(ids.vocabulary.size, dropout=contract.dropout, **shape))
-        recommender, accelerator = recommender_for(stage.ids, t5), Accelerator()
+        recommender = recommender_under(contract, stage.ids, t5)
+        AcceleratorState._reset_state(True)  # the precision of a process is said once
+        accelerator = Accelerator(mixed_precision="bf16" if contract.precision == "bf16" else "no")
 
         def validate() -> float:
             ranks, _ = evaluate(recommender, split.validation, Decoding(), 20, accelerator)

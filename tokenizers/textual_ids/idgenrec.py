@@ -28,6 +28,8 @@ from textual_ids.generator import Writer
 from textual_ids.generators import cache_path, content_key, first_writer, kept_writer
 from textual_ids.learner import GeneratorLearner
 from textual_ids.reading import read_tokens
+from textual_ids.unwritten import refuse_unwritten
+from textual_ids.words import unwritable
 
 GENERATOR = "generator.safetensors"
 PUBLISHED = "names of users as the published code writes them, test items included, are textual/idgenrec-user-leak"
@@ -111,7 +113,12 @@ class IdGenRec(IdScheme):
     def validate_items(self, items: ItemTable) -> None:
         require_text(items, "textual identifiers")
 
+    def warnings(self, train: TrainView) -> Sequence[str]:
+        return unwritable(train.items, train.language)
+
     def fit(self, train: TrainView) -> Ids:
+        if train.language is not None:
+            refuse_unwritten(self.name, train.items, train.language)
         self.writer = first_writer(self.settings, train)
         return self.named(train, self.writer)
 

@@ -26,7 +26,7 @@ from bench.errors import BenchError
 from bench.ids.identifiers import TokenIds, Variants
 from bench.ids.prompts import Prompts
 from bench.model.inputs import EncoderInput
-from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
 from bench.model.sequence import SequenceRecommender
 from textual_ids.generator import Writer, padded, unwritable
 from textual_ids.reading import cleaned
@@ -77,7 +77,6 @@ class GeneratorLearner(Recommender):
     def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0, prompts: Prompts = 0) -> Batch:
         """As the recommender's, but with the histories by item: ``read [U]`` are the distinct ones."""
         histories = histories.newest(self.max_history)
-        whole = self.recommender.collate(histories, items, variants, prompts)
         read, local = np.unique(histories.values, return_inverse=True)
         arrays = {
             "read": read.astype(np.int64),
@@ -85,7 +84,7 @@ class GeneratorLearner(Recommender):
             "offsets": histories.offsets,
             "prompts": np.broadcast_to(prompts, len(histories)).astype(np.int64),
         }
-        kept = {name: whole[name] for name in ("labels", "nodes", "predicted")}
+        kept = self.recommender.writing(items, variants)
         user_rows = None if histories.user_rows is None else torch.from_numpy(histories.user_rows)
         return {**kept, "user_rows": user_rows, **{name: torch.from_numpy(array) for name, array in arrays.items()}}
 
@@ -99,10 +98,8 @@ class GeneratorLearner(Recommender):
         )
         ids = TokenIds.from_lists(codes, self.writer.vocabulary, self.recommender.ids.template)
         source = self.recommender.writer.renamed(ids).write(histories, 0, required(batch, "prompts").cpu().numpy())
-        item_position_ids = None if self.backbone.whole_words is None else source.item_position_ids.to(soft.device)
-        mask = None if source.mask is None else source.mask.to(soft.device)
-        read = {"tokens": self.spliced(source, soft), "mask": mask, "item_position_ids": item_position_ids}
-        loss: Tensor = self.recommender({**batch, **read})
+        read = to_device(self.recommender.reading(source), soft.device)
+        loss: Tensor = self.recommender({**batch, **read, "tokens": self.spliced(source, soft)})
         return loss
 
     def spliced(self, source: EncoderInput, soft: Tensor) -> Tensor:

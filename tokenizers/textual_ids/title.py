@@ -20,6 +20,7 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
 from bench.vocabulary import Vocabulary
 from textual_ids.naming import unique_codes
+from textual_ids.unwritten import refuse_numbers
 from textual_ids.words import ItemWords, document_frequency, is_filler, rank, readable, table, unwritable
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Title(IdScheme):
         if vocabulary is not None:
             shared_by = readable(shared_by, vocabulary)
         ranked = [rank(columns, shared_by, len(words), self.settings.min_shared) for columns in words]
+        refuse_numbers(self.name, [not item.salient for item in ranked])
         vocabulary = vocabulary or self.trained(ranked, shared_by)
         codes = unique_codes((self.names(item, shared_by) for item in ranked), vocabulary)
         return TokenIds.from_lists(codes, vocabulary, template)

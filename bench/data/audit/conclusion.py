@@ -7,6 +7,7 @@ import math
 from bench.data.audit.order import MANY, NEARLY_ALL, Order
 from bench.data.audit.statistics import Statistics
 from bench.data.audit.strength import AS_FOUND, TIES, TRAINING, Strength
+from bench.data.audit.texts import Texts
 
 INFORMATIVE = 0.05  # distance from one half from which a share of ascending ids is no chance
 ENOUGH = 50  # pairs or hits below which no such share is judged
@@ -14,13 +15,16 @@ LITTLE = 0.1  # part of a score that rests on order from which it is called sequ
 REPEATED = 0.1  # share of test targets from the user's own history that changes the task
 
 
-def paragraph(name: str, order: Order, statistics: Statistics, strength: Strength | None) -> str:
+def paragraph(
+    name: str, order: Order, statistics: Statistics, strength: Strength | None, texts: Texts, merged_users: int
+) -> str:
     """What can be measured here and what not."""
     said = [_time(order), *_ids(order, strength), *_strength(order, strength), *_targets(statistics)]
+    said += _catalogue(texts, merged_users)
     return f"{name}: " + " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in said)
 
 
-def line(order: Order, strength: Strength | None) -> str:
+def line(order: Order, statistics: Statistics, strength: Strength | None, texts: Texts, merged_users: int) -> str:
     """The same without reasons: it stands under every table."""
     parts = ["time stamps are positions" if order.positional else f"{_percent(order.tied)} tied in time"]
     if strength is not None:
@@ -32,7 +36,7 @@ def line(order: Order, strength: Strength | None) -> str:
             + (f", and {_percent(strength.ascending_hits)} of those that it hits" if strength.hits else "")
         )
         parts += _resting(strength)
-    return "; ".join(parts)
+    return "; ".join([*parts, *_targets(statistics), *_catalogue(texts, merged_users)])
 
 
 def _time(order: Order) -> str:
@@ -138,6 +142,17 @@ def _targets(statistics: Statistics) -> list[str]:
     if statistics.unseen_targets > 0:
         said.append(f"{_percent(statistics.unseen_targets)} of test items have no training interaction")
     return said
+
+
+def _catalogue(texts: Texts, merged_users: int) -> list[str]:
+    """What is odd about users and items: nothing where nothing is."""
+    found = [
+        (merged_users, "users shared an id with others and were parted"),
+        (texts.empty if texts.columns else 0, "items have no text"),
+        (texts.duplicated, "items have the text of another item"),
+    ]
+    said = [f"{count:,} {what}" for count, what in found if count]
+    return said if texts.columns else [*said, "no item has text"]
 
 
 def _score(value: float) -> str:

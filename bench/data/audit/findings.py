@@ -15,7 +15,7 @@ from bench.data.audit.strength import DRAWS, Strength, merged, strength
 from bench.data.audit.texts import Texts, texts
 from bench.data.dataset import Dataset
 
-VERSION = 3  # rises when a statistic or a sentence changes, so that no stored audit is taken for a new one
+VERSION = 4  # rises when a statistic or a sentence changes, so that no stored audit is taken for a new one
 CORE = 5
 
 
@@ -41,12 +41,14 @@ class Audit:
     @property
     def conclusion(self) -> str:
         """One paragraph: what these data can tell and what not."""
-        return conclusion.paragraph(self.name, self.order, self.statistics, self.strength)
+        return conclusion.paragraph(
+            self.name, self.order, self.statistics, self.strength, self.texts, self.merged_users
+        )
 
     @property
     def summary(self) -> str:
         """The same in a line, for under a table."""
-        return conclusion.line(self.order, self.strength)
+        return conclusion.line(self.order, self.statistics, self.strength, self.texts, self.merged_users)
 
     def plain(self) -> dict[str, Any]:
         """Everything as plain values; NaN, which JSON lacks, is None."""

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.data.characters import require_whole
 from bench.data.formats import columns
 from bench.data.formats.opening import Source, reading, text_of
 from bench.errors import BenchError
@@ -107,7 +108,8 @@ def parsed(source: Source) -> Any:
         return found
 
     try:
-        return json.loads(text_of(source), parse_int=str, parse_float=str, object_pairs_hook=unique)
+        text = text_of(source)
+        return require_whole(text, json.loads(text, parse_int=str, parse_float=str, object_pairs_hook=unique))
     except (ValueError, RecursionError) as error:
         raise BenchError(f"'{source.path}' is not valid JSON: {error}") from error
 
@@ -146,6 +148,7 @@ def _object(line: str) -> Record:
         found = ast.literal_eval(line.strip())
     if not isinstance(found, dict):
         raise ValueError(f"found a {type(found).__name__}")
+    require_whole(line, found)
     return found
 
 

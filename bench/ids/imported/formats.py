@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import arrays
 from bench.data.idmaps import HEADS, lines_of, parsed
 from bench.errors import BenchError
 from bench.ids.identifiers import Template
@@ -19,6 +19,7 @@ from bench.vocabulary import Vocabulary
 
 BRACKETED = re.compile(r"(?:<[^<>\s]+>\s*)+")
 WHOLE = re.compile(r"\d+(?:\s+\d+)+")
+LONGEST = 18  # digits of a number of a code, which is counted in 64 bits
 IN_FOLDERS = ("ids.parquet", "*index.json", "*.sem_ids", "item_*ind*.txt", "*.npy", "*.tsv")
 FORMATS = "index.json, .sem_ids, a text index ('key words'), .npy or Parquet"
 
@@ -152,14 +153,17 @@ def _of_texts(keys: tuple[str, ...], texts: Sequence[str], numbered: bool = Fals
     if all(BRACKETED.fullmatch(text) for text in some):
         return Found(keys, tuple(tuple(re.findall(r"<[^<>\s]+>", text)) for text in texts), numbered=numbered)
     if all(WHOLE.fullmatch(text) for text in some):
+        long = next((text for text in some if any(len(number) > LONGEST for number in text.split())), None)
+        if long is not None:
+            raise BenchError(f"a code holds numbers of at most {LONGEST} digits; got '{long[:40]}'…")
         return Found(keys, tuple(by_position(map(int, text.split())) for text in texts), numbered=numbered)
     return Found(keys, words=tuple(texts), numbered=numbered)
 
 
 def _numpy(path: Path, data: bytes) -> Found:
     try:
-        codes = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        codes = arrays.read(data)
+    except ValueError as error:
         raise BenchError(f"'{path}' is corrupt, or holds Python objects, which are not read: {error}") from error
     if codes.ndim != 2 or not codes.size:
         raise BenchError(f"'{path}' must hold codes of shape [items, length]; got {list(codes.shape)}")

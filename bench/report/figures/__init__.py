@@ -12,7 +12,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from bench.errors import BenchError
-from bench.files import replacing
+from bench.files import output
 from bench.report.figures import compute, cost, curves, lengths, quality, ranks, slices, tree
 from bench.report.figures.inline import inline
 from bench.report.figures.style import Looks, looks, style
@@ -132,5 +132,5 @@ def _write(name: str, results: Sequence[Result], paths: Sequence[Path]) -> bool:
 def _save(figure: Figure, paths: Sequence[Path]) -> None:
     """Write a figure, all or nothing, to each path, whose suffix says how. To be called while its style holds."""
     for path in paths:
-        with replacing(path, "the figure") as unfinished:
+        with output(path, "the figure") as unfinished:
             figure.savefig(unfinished, format=path.suffix[1:], dpi=160, metadata=dict(FORMATS[path.suffix]))

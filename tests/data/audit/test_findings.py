@@ -94,3 +94,12 @@ def test_few_ties_say_nothing_of_ids() -> None:
     many = replace(few, pairs_in_ties=5000)
     assert not _ids(few, None)
     assert len(_ids(many, None)) == 2
+
+
+def test_what_is_odd_about_users_and_items_is_said_under_every_table(toy: Dataset) -> None:
+    texts = ("", "one", "one", *(f"thing {item}" for item in range(3, 30)))
+    odd = audit(replace(toy, items=ItemTable(toy.items.ids, {"title": texts})))
+    assert odd.summary.endswith("; 1 items have no text; 2 items have the text of another item")
+    assert odd.conclusion.endswith(" 1 items have no text. 2 items have the text of another item.")
+    assert audit(replace(toy, items=ItemTable(toy.items.ids, {}))).summary.endswith("; no item has text")
+    assert "text" not in audit(toy).summary

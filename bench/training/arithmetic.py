@@ -1,0 +1,84 @@
+"""How a machine computes the steps of a training: found out at the start and said, never changed silently."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from bench.backbone.protocol import Backbone
+from bench.contract import Contract
+from bench.errors import BenchError
+
+COMPILED = ("encode", "decode")  # of a backbone: what takes the time of a step
+COMPILERS = ("g++", "c++", "clang++")
+
+
+def prepare(contract: Contract, device: torch.device) -> list[str]:
+    """Set this process up for the contract's ``precision`` and ``compile``; a line on each that isn't the default.
+
+    BenchError where the machine has not what was asked for.
+    """
+    said = []
+    cuda = device.type == "cuda"
+    if contract.precision == "tf32" and not cuda:
+        raise BenchError("precision=tf32 is what GPUs multiply with; this machine has none: give fp32 or bf16")
+    torch.backends.cuda.matmul.allow_tf32 = contract.precision == "tf32"
+    if contract.precision == "tf32":
+        said.append("precision=tf32: products of float32 keep 10 bits of the mantissa")
+    if contract.precision == "bf16":
+        said.append(f"precision=bf16: {_bf16(cuda)}")
+    if contract.compile:
+        said.append(f"compile=true: {_compiler(cuda)}; the first steps take minutes")
+    return said
+
+
+def _bf16(cuda: bool) -> str:
+    if cuda:
+        held = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "this GPU multiplies it itself" if held else "this GPU only emulates it, slower than fp32"
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # private to PyTorch, so that it may be gone
+    if known is None:
+        return "whether this processor multiplies it itself is not known"
+    return (
+        "this processor multiplies it itself (AVX-512-BF16)"
+        if known()
+        else "this processor has no instructions for it, so that it is slower than fp32"
+    )
+
+
+def _compiler(cuda: bool) -> str:
+    """What ``torch.compile`` will use."""
+    if cuda:
+        if importlib.util.find_spec("triton") is None:
+            raise BenchError("compile=true needs Triton on a GPU, which is not installed; leave it out")
+        return "through Triton"
+    wanted = [os.environ["CXX"]] if os.environ.get("CXX") else list(COMPILERS)
+    found = next((name for name in wanted if shutil.which(name)), None)
+    if found is None:
+        raise BenchError(
+            f"compile=true needs a C++ compiler on a CPU, and there is none of {', '.join(wanted)}; install one, "
+            "name it in $CXX, or leave compile out"
+        )
+    return f"through the C++ compiler {found}"
+
+
+@contextmanager
+def computed(backbone: Backbone, contract: Contract) -> Iterator[None]:
+    """Inside the context, steps are computed as the contract says. Ranking stays outside: its scores are the same
+    whatever training was computed with.
+    """
+    backbone.recompute = contract.recompute
+    if contract.compile:
+        for name in COMPILED:  # of this object alone, and no part of its state: copies are what they were
+            vars(backbone)[name] = torch.compile(getattr(backbone, name), dynamic=True)
+    try:
+        yield
+    finally:
+        backbone.recompute = False
+        for name in COMPILED:
+            vars(backbone).pop(name, None)

@@ -1,0 +1,81 @@
+"""What a machine lacks is an error that says so; what it has is said; batches made ahead are those made in time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bench.contract import Contract
+from bench.errors import BenchError
+from bench.training.arithmetic import computed, prepare
+from bench.training.feeding import Step, _ahead
+from bench.training.loop import Job
+
+CPU = torch.device("cpu")
+
+
+def test_the_default_says_nothing() -> None:
+    assert prepare(Contract(), CPU) == []
+
+
+def test_bf16_says_what_the_processor_has() -> None:
+    (line,) = prepare(replace(Contract(), precision="bf16"), CPU)
+    assert line.startswith("precision=bf16: ")
+    assert "processor" in line
+
+
+def test_tf32_needs_a_gpu() -> None:
+    with pytest.raises(BenchError, match="precision=tf32 is what GPUs multiply with; this machine has none"):
+        prepare(replace(Contract(), precision="tf32"), CPU)
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    contract = replace(Contract(), compile=True)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(BenchError, match=r"compile=true needs a C\+\+ compiler on a CPU.*no-such-compiler"):
+        prepare(contract, CPU)
+    monkeypatch.setenv("CXX", "true")  # a program that there is
+    assert prepare(contract, CPU) == ["compile=true: through the C++ compiler true; the first steps take minutes"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, in torch.compile
+def test_ranking_is_computed_as_ever(job: Callable[..., Job]) -> None:
+    """Behind the context the backbone is what it was, and copies in it are not compiled."""
+    backbone = job().recommender.backbone
+    names = set(vars(backbone))
+    with computed(backbone, replace(Contract(), compile=True, recompute=True)):
+        assert backbone.recompute
+        assert {"encode", "decode"} <= set(vars(backbone))
+    assert not backbone.recompute
+    assert set(vars(backbone)) - {"recompute"} == names
+
+
+def steps(count: int, fails: bool = False) -> Iterator[Step]:
+    for number in range(count):
+        yield Step(np.array([number]), [], True)
+    if fails:
+        raise RuntimeError("a batch that cannot be made")
+
+
+def test_batches_made_ahead_come_in_order() -> None:
+    assert [int(step.rows[0]) for step in _ahead(steps(9))] == list(range(9))
+
+
+def test_what_goes_wrong_ahead_is_raised_where_it_is_used() -> None:
+    found = _ahead(steps(3, fails=True))
+    assert [int(next(found).rows[0]) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="cannot be made"):
+        next(found)
+
+
+def test_whoever_stops_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    found = _ahead(steps(100))
+    next(found)
+    found.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
