@@ -56,7 +56,7 @@ class UniSRec(TrainedBaseline):
     supports_transfer = True
     transductive: ClassVar[bool] = False
     Settings = Settings
-    binds: ClassVar[tuple[str, ...]] = (*TrainedBaseline.binds, *BUDGET, "missing_text")
+    binds: ClassVar[tuple[str, ...]] = (*TrainedBaseline.binds, *BUDGET, "part_power", "missing_text")
     follows: ClassVar[dict[str, tuple[str, ...]]] = {
         name: (name,) for name in ("learning_rate", "weight_decay", "dropout")
     }
@@ -78,14 +78,16 @@ class UniSRec(TrainedBaseline):
             raise BenchError("no training example: every training sequence has fewer than two items")
         model = self.model(train, contract.max_history)
         self.preparation = watch.seconds
-        job = self.job(model, windows, validation, context, train.seed)
+        job = self.job(model, windows, validation, context, train)
         fraction = self.fraction(train)
         planned = stages(job, model, fraction, context.converted, not fraction or self.settings.tune_encoder)
         self.done = [(stage, trained(job, stage)) for stage in planned if stage.total]
         self.budget = contract.budget and {"asked": contract.budget, "steps": sum(stage.total for stage in planned)}
         self.network, self.vectors = model.network, model.catalogue()
 
-    def job(self, model: Model, windows: Examples, validation: Targets, context: TrainingContext, seed: int) -> Job:
+    def job(
+        self, model: Model, windows: Examples, validation: Targets, context: TrainingContext, train: TrainView
+    ) -> Job:
         """What both stages share."""
         contract, unlooked = context.contract, itertools.count()
 
@@ -96,7 +98,17 @@ class UniSRec(TrainedBaseline):
             ranks = score_targets(self, validation, model.items, contract.exclude_history)
             return float(ranks.per_user(contract.selection).mean())
 
-        return Job(model.network, windows, contract, self.settings, seed, context.folder, validate, context.progress)
+        return Job(
+            model.network,
+            windows,
+            contract,
+            self.settings,
+            train.seed,
+            context.folder,
+            validate,
+            context.progress,
+            train.part_users,
+        )
 
     def model(self, train: TrainView, length: int) -> Model:
         """The network with its first weights, and the texts."""
@@ -140,9 +152,8 @@ class UniSRec(TrainedBaseline):
     def adapt(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
         """Fine-tuning as published: the adaptor alone, against the whole catalogue."""
         model = Model(self.network, self.text, len(self.text), self.settings)
-        job = self.job(
-            model, sliding_windows(train.sequences, context.contract.max_history), validation, context, train.seed
-        )
+        windows = sliding_windows(train.sequences, context.contract.max_history)
+        job = self.job(model, windows, validation, context, train)
         (stage,) = [stage for stage in stages(job, model, 0.0, 0, self.settings.tune_encoder) if stage.total]
         self.preparation, self.budget = 0.0, {}
         self.done = [(stage, trained(job, dataclasses.replace(stage, look_first=True)))]

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
 from bench.backbone.flops import TRAINING, attention, product
 from bench.contract import amount
 from bench.files import write_json
 from bench.training.budget import convert, stage_steps, whole_steps
 from bench.training.cost import processor_seconds
+from bench.training.examples import of_epoch
 from bench.training.probe import PROBED, WARMING
 from unisrec_baseline.model import Model
 from unisrec_baseline.training import Job, Stage, train
@@ -41,8 +40,7 @@ def stages(job: Job, model: Model, fraction: float, known: int, whole_network: b
 
 def examples_of(job: Job) -> int:
     """Of an epoch."""
-    windows = job.windows
-    return len(windows) if job.contract.examples == "all" else len(np.unique(windows.rows(windows.targets)))
+    return len(of_epoch(job.windows, job.contract, job.part_users, job.seed, 0))
 
 
 def _converted(job: Job, stage: Stage) -> int:

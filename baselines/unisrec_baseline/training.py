@@ -22,7 +22,7 @@ from bench.training import checkpoint
 from bench.training.budget import schedule, steps_per_epoch
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
-from bench.training.examples import Examples, one_of_each
+from bench.training.examples import Examples, of_epoch
 from bench.training.loop import LOG_EVERY, SAVE_EVERY, seed_everything
 from bench.training.signals import deferred_interrupts
 from unisrec_baseline.network import Network
@@ -61,6 +61,7 @@ class Job:
     folder: Path
     validate: Callable[[], float]
     tell: Tell
+    part_users: tuple[int, ...] = ()
 
 
 def train(job: Job, stage: Stage) -> TrainingState:
@@ -98,8 +99,7 @@ class _Run:
         """All steps of the current epoch that are still to be done."""
         job, state, contract = self.job, self.state, self.job.contract
         number = self.stage.before + state.epoch  # another shuffle in each stage
-        every = contract.examples == "all"
-        examples = job.windows if every else one_of_each(job.windows, job.seed, number)
+        examples = of_epoch(job.windows, contract, job.part_users, job.seed, number)
         order = np.random.default_rng([job.seed, number, 1]).permutation(len(examples))
         batches = np.array_split(order, steps_per_epoch(len(examples), contract.batch_size))
         job.network.train()

@@ -73,9 +73,13 @@ class Request:
         """What the subject is fitted on: the training view, unless it declares that it leaks."""
         if train.items is self.dataset.items is not self.items:
             train = replace(train, items=self.items)
-        if self.dataset.parts:
-            train = replace(train, part_users=tuple(len(part.users) for part in self.dataset.parts))
+        train = replace(train, part_users=self.part_users) if self.part_users else train
         return LeakedView.of(train, self.dataset) if self.subject.leaks else train
+
+    @property
+    def part_users(self) -> tuple[int, ...]:
+        """Users of each data set that was joined, in order; empty where there is one."""
+        return tuple(len(part.users) for part in self.dataset.parts)
 
     @property
     def items(self) -> ItemTable:

@@ -259,6 +259,7 @@ class SchemeRun:
                 progress=self.reporter(stage, bar),
                 accelerator=self.accelerator,
                 fraction=self.fraction,
+                part_users=self.request.part_users,
             )
             if contract.budget and stage.budget_fraction:
                 self.budget = self.budget or converted(self.request, job, self.root, self.spent)

@@ -24,6 +24,7 @@ from bench.evaluation.baseline import AnyBaseline, Baseline
 from bench.plugins import BASELINES
 from bench.results.read import Result, load
 from bench.runs import subjects
+from bench.runs.saved_baseline import SavedBaseline
 from bench.runs.subjects import load_baseline
 
 Bench = Callable[..., SimpleNamespace]
@@ -224,12 +225,10 @@ def test_the_command_recommends_and_refuses(bench: Bench, done: Path) -> None:
 
 
 def test_a_run_that_was_made_otherwise_is_refused(done: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(result_of(done, "toy+park", "pop").folder, tmp_path / "run"))
-    stored = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps({**stored, "scheme": {**stored["scheme"], "version": 0}}))
+    found = result_of(done, "toy+park", "pop")
     with pytest.raises(BenchError, match="was made by version 0 of pop, and this is 1; run it again"):
-        package.load(folder)
-    (folder / "result.json").write_text(json.dumps(stored))
+        SavedBaseline(replace(found, scheme=replace(found.scheme, version=0)))
+    folder = Path(shutil.copytree(found.folder, tmp_path / "run"))
     (folder / "state.safetensors").write_bytes(b"")
     with pytest.raises(BenchError, match=r"state.safetensors' is corrupt: its SHA-256 differs"):
         package.load(folder)
