@@ -19,6 +19,7 @@ from bench.commands import (
     doctor,
     ids_commands,
     ids_vectors,
+    run_examples,
     verify,
 )
 from bench.errors import BenchError, in_one_line
@@ -74,20 +75,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]
 
 
-@app.command(
-    epilog="Examples:\n\n"
-    "`bench run --id-scheme textual --dataset toys --data-dir ~/data`\n\n"
-    "`bench run --id-scheme textual,numeric/random --baseline pop,random --dataset ml-100k --seed 0,1,2`\n\n"
-    "`bench run --id-scheme textual,textual/idgenrec-rec-only --dataset toys` sets it beside its control.\n\n"
-    "`bench run --id-scheme textual --dataset toys --set backbone=google-t5/t5-small --set textual.words=6`\n\n"
-    "`bench run --id-scheme textual --dataset ml-100k --split global-temporal`\n\n"
-    "`bench run --id-scheme numeric/random --recipe published --dataset toys`\n\n"
-    "`bench run --id-scheme textual/title --baseline pop --preset smoke --yes` gets MovieLens-100k first\n\n"
-    "`bench run --id-scheme textual --dataset toys+beauty --zero-shot sports`\n\n"
-    "`bench run --id-scheme file:Beauty.index.json --dataset beauty --set file.items=Beauty.item2id`\n\n"
-    "`bench run --id-scheme all --baseline all --dataset toys --seed 0,1,2 --jobs 4`\n\n"
-    "`torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys`"
-)
+@app.command(epilog=run_examples.EPILOG)
 def run(
     id_scheme: Annotated[
         str, typer.Option(help="Identifier schemes, comma-separated, or all; file:PATH for your own; see `bench ls`.")
@@ -100,6 +88,9 @@ def run(
         str | None,
         typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained."),
     ] = None,
+    adapt: Annotated[
+        str, typer.Option(help="With --zero-shot: on how many of its users a model goes on learning; 0,10,100,1000.")
+    ] = "0",
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
     preset: Annotated[str | None, typer.Option(help="smoke, cpu, overnight or standard; see `bench ls`.")] = None,
     set_: Annotated[
@@ -170,6 +161,7 @@ def run(
         tuned=lists.named("--tuned", tuned or None),
         tune_size=tune_size,
         zero_shot=lists.named("--zero-shot", zero_shot),
+        adapt=lists.counts("--adapt", adapt),
         recipe=recipe,
         keep_going=keep_going,
         converted=converted,

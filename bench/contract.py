@@ -50,6 +50,9 @@ class Contract:
     training: Literal["windows", "shared"] = "windows"
     history: Literal["tokens", "items"] = "tokens"  # what the encoder has positions for; items: under shared only
     examples: Literal["all", "one"] = "all"  # every training prefix in each epoch, or one random prefix of each user
+    part_power: float = (
+        1.0  # of joined data sets each is drawn by its size to this power; 1: every example, 0: all alike
+    )
     # how long is said by one of three; the others are 0 or empty
     epochs: int = 20
     target_examples: int = 0  # so many items to predict, however many an epoch has
@@ -96,6 +99,7 @@ class Contract:
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("max_steps", "validation_users", "weight_decay", "clip_norm"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        _require("part_power", self.part_power, 0 <= self.part_power <= 1, "from 0 to 1")
         _require("length_penalty", self.length_penalty, abs(self.length_penalty) <= 10, "from -10 to 10")
         _require(
             "history",

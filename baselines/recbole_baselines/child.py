@@ -71,6 +71,8 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> None:
         if message["ask"] == "score":
             scores = model.score(arrays["users"], arrays["values"], arrays["offsets"])
             send(answers, {"tell": "scores"}, {"scores": scores})
+        elif message["ask"] == "neighbors":
+            send(answers, {"tell": "neighbors"}, model.neighbors())
         else:
             send(answers, {"tell": "memory", "peak_mb": peak_mb()})
 

@@ -124,8 +124,7 @@ def _state(folder: Path) -> dict[str, str | None]:
         run = sound(folder / "result.json", str(folder))
     except BenchError as error:
         return {"model": None, "problem": f"broken: {error}"}
-    home = run.trained_on and f"{'zero-shot from' if run.zero_shot else 'trained on'} {run.trained_on}"
-    return {"model": home or None, "problem": None}
+    return {"model": run.origin or None, "problem": None}
 
 
 def _offered(group: str, load: Load, check: bool) -> list[tuple[str, str]]:

@@ -175,6 +175,20 @@ class Record:
         return bool(self.contract.get("zero_shot", False))
 
     @property
+    def adapted_on(self) -> int:
+        """On how many users of the data set that is tested the model was adapted, after training elsewhere; else 0."""
+        return int(self.contract.get("adapted_on") or 0)
+
+    @property
+    def origin(self) -> str:
+        """Where the model comes from, for people; ``""`` where it was trained on these data alone."""
+        if not self.trained_on:
+            return ""
+        if self.adapted_on:
+            return f"adapted on {self.adapted_on:,} users, from {self.trained_on}"
+        return f"{'zero-shot from' if self.zero_shot else 'trained on'} {self.trained_on}"
+
+    @property
     def protocol(self) -> int:
         """The version of what the code computes for all rows (``bench.protocol``)."""
         return int(self.contract["protocol"] or 0)

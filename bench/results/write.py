@@ -57,7 +57,7 @@ def record(
         contract_id=run.contract_id,
         preset=preset,
         seed=run.seed,
-        split=split_facts(split, bool(run.contract.get("zero_shot", False))),
+        split=split_facts(split, bool(run.contract.get("zero_shot", False)), int(run.contract.get("adapted_on") or 0)),
         metrics=summaries(outcome.ranks, outcome.complete, CUTOFFS),
         item_groups={name: kind_facts(kind) for name, kind in measured.items()},
         identifiers=None if outcome.identifiers is None else IdentifierFacts.of(outcome.identifiers),
@@ -81,9 +81,9 @@ def write(folder: Path, found: Record, table: pd.DataFrame) -> None:
         digests.seal(folder)
 
 
-def split_facts(split: Split, zero_shot: bool = False) -> dict[str, int]:
+def split_facts(split: Split, zero_shot: bool = False, adapted: int = 0) -> dict[str, int]:
     """Users of each part, and where a user can have several targets, how many targets there are. In a ``zero_shot``
-    test nobody trains or validates.
+    test nobody trains or validates, of a model that was ``adapted`` so many users.
     """
     found = {
         "train_users": int((split.train.sequences.lengths > 0).sum()),
@@ -96,6 +96,8 @@ def split_facts(split: Split, zero_shot: bool = False) -> dict[str, int]:
             "validation_targets": len(split.validation.items),
             "test_targets": len(split.test.items),
         }
+    if adapted:
+        return {name: count for name, count in found.items() if name.startswith("test")} | {"train_users": adapted}
     return {name: 0 if zero_shot and not name.startswith("test") else count for name, count in found.items()}
 
 

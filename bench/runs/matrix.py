@@ -60,6 +60,7 @@ class Plan:
     save_every: float | None = None  # seconds between two checkpoints
     began: float = field(default_factory=time.time, compare=False)  # when the command did, in seconds since 1970
     worker: bool = False  # whether this is one of several processes of a command, which speaks for all
+    adapt: Sequence[int] = (0,)  # users of each unseen data set that models learn from first, one test for each number
     converted: int = 0  # steps of a budget of time or FLOPs that was converted before
 
 
@@ -115,6 +116,7 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             converted=plan.converted,
             search=resolved.search if isinstance(fitting, IdScheme) else None,
             tuned=resolved.lines(fitting),
+            adapt=tuple(plan.adapt),
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
@@ -218,6 +220,8 @@ def _resolved(plan: Plan) -> _Resolved:
             "nothing to run: name an identifier scheme, e.g. --id-scheme textual, or a baseline, e.g. --baseline pop "
             "(`bench ls` shows both)"
         )
+    if tuple(plan.adapt) != (0,) and not plan.zero_shot:
+        raise BenchError("--adapt takes users of unseen data sets, and none is named; add --zero-shot NAME")
     preset = plan.preset or default_preset(_has_cuda())
     classes = _loaded(plan.schemes, SCHEMES, load_scheme)
     controls = _loaded(plan.baselines, BASELINES, load_baseline)

@@ -28,6 +28,7 @@ from bench.runs import subjects
 from bench.runs.attribution import attribute_errors
 from bench.runs.audited import audited
 from bench.runs.baseline_run import baseline_outcome
+from bench.runs.baseline_transfer import transferred_baseline
 from bench.runs.code import code_of
 from bench.runs.described import described
 from bench.runs.progress import Display
@@ -165,6 +166,8 @@ def _outcome(
         return SchemeRun(request, subject, split, partial, display, accelerator).outcome()
     if isinstance(subject, TrainedBaseline) and not accelerator.is_main_process:
         return None
+    if request.trained_by:
+        return transferred_baseline(request, split, partial, display)
     return baseline_outcome(request, subject, split, partial, display)
 
 

@@ -262,6 +262,7 @@ class SchemeRun:
                 save_every=self.request.save_every,
                 accelerator=self.accelerator,
                 fraction=self.fraction,
+                part_users=self.request.part_users,
             )
             if contract.budget and stage.budget_fraction:
                 self.budget = self.budget or converted(self.request, job, self.root, self.spent)

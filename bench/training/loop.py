@@ -38,7 +38,7 @@ from bench.training.budget import schedule, stage_steps, steps_per_epoch, whole_
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
 from bench.training.epoch import Planner
-from bench.training.examples import Examples, of_targets, one_of_each, sliding_windows
+from bench.training.examples import Examples, of_epoch, of_targets, sliding_windows
 from bench.training.feeding import Feed, Step
 from bench.training.session import Session
 from bench.training.signals import deferred_interrupts
@@ -54,7 +54,8 @@ class Job:
 
     ``held_out`` are validation users whose scores select nothing: what a mixture of variants may learn from. ``before``
     is the fraction of the budget that earlier stages had. ``converted`` are the steps of the whole run where its budget
-    is one of time or FLOPs, of which a trial of a search has a ``fraction``.
+    is one of time or FLOPs, of which a trial of a search has a ``fraction``. ``part_users`` are the users of each data
+    set that was joined.
     """
 
     recommender: Recommender
@@ -71,6 +72,7 @@ class Job:
     accelerator: Accelerator = field(default_factory=Accelerator)
     converted: int = 0
     fraction: float = 1.0
+    part_users: tuple[int, ...] = ()
 
 
 def train(job: Job) -> TrainingState:
@@ -131,8 +133,7 @@ class _Run:
             self.met_at = self.state.step
 
     def examples(self, epoch: int) -> Examples:
-        every = self.contract.examples == "all"
-        return self.windows if every else one_of_each(self.windows, self.job.seed, epoch)
+        return of_epoch(self.windows, self.contract, self.job.part_users, self.job.seed, epoch)
 
     def epoch(self) -> None:
         """All steps of the current epoch that are still to be done."""

@@ -72,7 +72,7 @@ def test_a_pickle_in_the_working_folder_is_not_run(tmp_path: Path, started: dict
 
 @pytest.mark.usefixtures("recbole")
 def test_an_unfinished_run_from_elsewhere_is_resumed_without_its_pickles(
-    bench: Bench, toy_folder: Path, tmp_path: Path, cells: Callable[[Path], list[Path]]
+    bench: Bench, toy_folder: Path, tmp_path: Path, run_folders: Callable[[Path], list[Path]]
 ) -> None:
     import torch
 
@@ -83,7 +83,7 @@ def test_an_unfinished_run_from_elsewhere_is_resumed_without_its_pickles(
     words = ["run", "--baseline", "gru4rec", "--preset", "smoke", "--dataset", toy_folder, "--results", results]
     words += [f"--set=gru4rec.{line}" for line in small]
     assert bench(*words).code == 0
-    (cell,) = cells(results)
+    (cell,) = run_folders(results)
     partial = store.partial_folder(cell)
     begun = _begun(bench, words, cell)
     partial.mkdir()
