@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
@@ -40,6 +38,7 @@ from bench.runs.forecasting import forecast_of
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
 from bench.runs.search import Found, Searching
+from bench.runs.stage_facts import identity, stage_summary, total, training_costs
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
@@ -346,57 +345,3 @@ class SchemeRun:
         exchange.write(ids, self.split.train.items, self.partial / TABLE, self.first)
         store.write_json(self.partial / "config.json", config)
         store.write_json(self.partial / "tokenizer_config.json", backbone.export_tokenizer_config(ids.vocabulary))
-
-
-TRAINING_COSTS = (
-    "training_seconds",
-    "validation_seconds",
-    "processor_seconds",
-    "training_flops",
-    "tokens_read",
-    "tokens_written",
-    "target_examples",
-    "looks",
-)  # fields of a training state, summed over stages
-
-
-def training_costs(states: Sequence[TrainingState]) -> dict[str, float | None]:
-    found = {name: total([getattr(state, name) for state in states]) for name in TRAINING_COSTS}
-    return {**found, "steps": total([state.step for state in states])}
-
-
-def total(values: Sequence[float | None]) -> float | None:
-    """None where one of them is not known."""
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
-
-
-def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
-    """How a stage ended, and what its mixture of variants noted."""
-    return {
-        "name": stage.name,
-        "budget_fraction": stage.budget_fraction,
-        "steps": state.step,
-        "best_validation": state.best if stage.use_validation else None,
-        "mixture": state.mixture_state,
-    }
-
-
-def identity(stage: Stage, recommender: Recommender) -> str:
-    """What a checkpoint belongs to: the stage, its identifiers and all weights it starts from. 12 hex digits."""
-    plan = (
-        stage.name,
-        stage.budget_fraction,
-        stage.lr_scale,
-        stage.use_validation,
-        stage.snapshots,
-        stage.ids.template,
-        recommender.backbone.signature,
-    )
-    seen, facts = storage.parts(stage.ids)
-    digest = hashlib.sha256(repr((plan, facts)).encode())
-    digest.update(stage.ids.vocabulary.fingerprint.encode())
-    weights = (parameter.detach().cpu().numpy() for parameter in recommender.parameters())
-    for array in (*seen.values(), *weights):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:12]

@@ -79,13 +79,13 @@ def test_an_unfinished_run_from_elsewhere_is_resumed_without_its_pickles(
     from bench.results import store
 
     results = tmp_path / "results"
-    small = ("epochs=1", "hidden_size=8")
+    small = ("epochs=1", "gru4rec.hidden_size=8")
     words = ["run", "--baseline", "gru4rec", "--preset", "smoke", "--dataset", toy_folder, "--results", results]
-    words += [f"--set=gru4rec.{line}" for line in small]
+    words += [f"--set={line}" for line in small]
     assert bench(*words).code == 0
-    (cell,) = run_folders(results)
-    partial = store.partial_folder(cell)
-    begun = _begun(bench, words, cell)
+    (run,) = run_folders(results)
+    partial = store.partial_folder(run)
+    begun = _begun(bench, words, run)
     partial.mkdir()
     (partial / store.BEGUN).write_bytes(begun)
     trial = partial / store.TRAINING_FOLDER / "trial-0"
@@ -98,24 +98,24 @@ def test_an_unfinished_run_from_elsewhere_is_resumed_without_its_pickles(
     assert not (tmp_path / "MARK").exists()
 
 
-def _begun(bench: Bench, words: list[Any], cell: Path) -> bytes:
+def _begun(bench: Bench, words: list[Any], run: Path) -> bytes:
     """What the run was begun as, taken from a run that is stopped at once; the finished one is put away."""
     import shutil
 
     from bench import files
     from bench.results import store
 
-    shutil.rmtree(cell)
+    shutil.rmtree(run)
     seen: dict[str, bytes] = {}
 
     def look(step: str, path: Path) -> None:
-        if step == "rename" and path == cell:
-            seen["begun"] = (store.partial_folder(cell) / store.BEGUN).read_bytes()
+        if step == "rename" and path == run:
+            seen["begun"] = (store.partial_folder(run) / store.BEGUN).read_bytes()
 
     before, files.hook = files.hook, look
     try:
         assert bench(*words).code == 0
     finally:
         files.hook = before
-    shutil.rmtree(cell)
+    shutil.rmtree(run)
     return seen["begun"]
