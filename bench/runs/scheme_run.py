@@ -112,10 +112,8 @@ class SchemeRun:
         described["forecast"] = forecast_of(ids, view, request.results)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
-        warnings = [*request.warnings, *self.scheme.warnings(view)]
-        if warnings:
-            described["warnings"] = warnings
-        return Outcome(ranks, complete, costs, described, self.summary(best, done, found), item_groups)
+        warnings = (*request.warnings, *self.scheme.warnings(view))
+        return Outcome(ranks, complete, costs, described, self.summary(best, done, found), item_groups, warnings)
 
     def searched(self, ids: Ids) -> Found:
         """The lines of training that a search chooses, which hold from here on."""
