@@ -115,6 +115,10 @@ def run(
         int,
         typer.Option(min=1, help="Runs at once on this machine. More machines: the same command, the same --results."),
     ] = 1,
+    slurm: Annotated[
+        str,
+        typer.Option(help="Hand each run to Slurm: partition=…,gpus=1,hours=8,at-once=16; see the README."),
+    ] = "",
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="Threads of each run: $OMP_NUM_THREADS, else 1. Other numbers move last bits."),
@@ -162,6 +166,7 @@ def run(
         keep_going=keep_going,
         converted=converted,
         jobs=jobs,
+        slurm=slurm,
         threads=threads,
         save_every=save_every,
     )
