@@ -1,4 +1,4 @@
-"""A real Slurm of two nodes on this machine, without installing anything: daemons of its own, ended by their numbers."""
+"""A real Slurm of two nodes on this machine without an installation: daemons of its own, ended by their numbers."""
 
 from __future__ import annotations
 
