@@ -118,6 +118,10 @@ def run(
         int,
         typer.Option(min=1, help="Runs at once on this machine. More machines: the same command, the same --results."),
     ] = 1,
+    slurm: Annotated[
+        str,
+        typer.Option(help="Hand each run to Slurm: partition=…,gpus=1,hours=8,at-once=16; see the README."),
+    ] = "",
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="Threads of each run: $OMP_NUM_THREADS, else 1. Other numbers move last bits."),
@@ -166,6 +170,7 @@ def run(
         keep_going=keep_going,
         converted=converted,
         jobs=jobs,
+        slurm=slurm,
         threads=threads,
         save_every=save_every,
     )
@@ -328,6 +333,12 @@ def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def _in_step() -> bool:
+    """Whether ranks are connected: what is wrong before is wrong in all of them, and one says it."""
+    distributed = sys.modules.get("torch.distributed")
+    return bool(distributed and distributed.is_available() and distributed.is_initialized())
+
+
 def main() -> None:
     """The console script: a BenchError is one line and exit code 1; Ctrl-C is 130."""
     debug = "--debug" in sys.argv
@@ -338,7 +349,8 @@ def main() -> None:
     except (BenchError, OSError) as error:
         if debug:
             raise
-        console.say(f"bench: {in_one_line(error)}")
+        if _is_main_process() or _in_step():
+            console.say(f"bench: {in_one_line(error)}")
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as stop:  # Typer makes an exit code of Ctrl-C, without a word
         if isinstance(stop, SystemExit) and stop.code != 130:

@@ -216,3 +216,10 @@ def test_a_page_and_pictures_are_written_where_asked(bench: Bench, toy_folder: P
     said = bench("report", "--results", tmp_path, "--html", page / "below.html")
     assert said.code == 1
     assert "cannot write" in said.err
+
+
+def test_what_is_wrong_with_a_request_is_said_by_one_rank(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench("run", "--id-scheme", "textuall").err.startswith("bench: unknown identifier scheme 'textuall'")
+    monkeypatch.setenv("RANK", "1")
+    said = bench("run", "--id-scheme", "textuall")
+    assert (said.code, said.err) == (1, "")

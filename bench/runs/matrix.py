@@ -59,6 +59,8 @@ class Plan:
     threads: int | None = None  # of each run; None: OMP_NUM_THREADS, else 1
     save_every: float | None = None  # seconds between two checkpoints
     began: float = field(default_factory=time.time, compare=False)  # when the command did, in seconds since 1970
+    slurm: str = ""  # what each run gets as a task of Slurm; empty: it is run here
+    only: str = ""  # the folder, below the results folder, of the only run to do
     worker: bool = False  # whether this is one of several processes of a command, which speaks for all
     adapt: Sequence[int] = (0,)  # users of each unseen data set that models learn from first, one test for each number
     converted: int = 0  # steps of a budget of time or FLOPs that was converted before
@@ -75,6 +77,10 @@ def execute(plan: Plan) -> list[Path]:
     display = _main_display(ticking=not plan.worker)
     with interrupted_by_sigterm(), threads.using(threads.asked(plan.threads)):
         prepared = prepare(plan, Display(loud=False) if plan.worker else display)
+        if plan.slurm:
+            from bench.runs.slurm import submit
+
+            return submit(plan, prepared, display)
         if plan.jobs > 1:
             from bench.runs.jobs import side_by_side
 
@@ -124,6 +130,10 @@ def prepare(plan: Plan, display: Display) -> Prepared:
     ]
     possible = _possible(requests, unseen, asked, display)
     groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in possible]
+    if plan.only:
+        groups = [group for group in groups if group[0].run.folder(Path()).as_posix() == plan.only]
+        if not groups:
+            raise BenchError(f"no run of this command is '{plan.only}'; its data or files have changed since")
     keep_going = len(groups) > 1 if plan.keep_going is None else plan.keep_going
     return Prepared(groups, contract, plan.results, keep_going)
 
