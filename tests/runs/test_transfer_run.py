@@ -123,6 +123,7 @@ def test_the_model_its_parts_and_the_unseen_are_runs_of_their_own(done: Path, to
             "ids.parquet",
             "per_user.parquet",
             "result.json",
+            "result.sha256",
         ]
         assert len(result.table) == test_users
     parts = [found["textual/title", name].table for name in ("toy", "park")]
