@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,11 @@ def test_an_encoder_of_one_catalogue_is_refused() -> None:
     require_comparable(TextSettings(encoder=HASHED), "unisrec")
     with pytest.raises(BenchError, match="tfidf-svd is made for one; use encoder=hashed"):
         require_comparable(TextSettings(encoder=OFFLINE), "unisrec")
+
+
+def test_two_encoders_are_kept_apart(tmp_path: Path) -> None:
+    """Neither has files, so neither has a digest: in one cache the second got the vectors of the first."""
+    here = replace(view("here", 0), cache=tmp_path)
+    first, second = (raw(here, TextSettings(encoder=encoder)) for encoder in (OFFLINE, HASHED))
+    assert first.shape[1] != second.shape[1]
+    assert np.array_equal(raw(here, TextSettings(encoder=HASHED)), second)

@@ -123,6 +123,7 @@ def test_the_model_its_parts_and_the_unseen_are_runs_of_their_own(done: Path, to
             "ids.parquet",
             "per_user.parquet",
             "result.json",
+            "result.sha256",
         ]
         assert len(result.table) == test_users
     parts = [found["textual/title", name].table for name in ("toy", "park")]
@@ -261,6 +262,7 @@ def test_a_test_of_weights_that_are_gone_is_done_again(
     result = json.loads((home / "result.json").read_text())
     result["files"]["model.safetensors"] = digests.of_file(home / "model.safetensors")
     (home / "result.json").write_text(json.dumps(result))
+    digests.seal(home)
     said = bench(*words, *FAST, "--results", tmp_path)
     assert said.code == 0
     for name in ("toy", "park", "moor"):
