@@ -50,6 +50,9 @@ class Contract:
     training: Literal["windows", "shared"] = "windows"
     history: Literal["tokens", "items"] = "tokens"  # what the encoder has positions for; items: under shared only
     examples: Literal["all", "one"] = "all"  # every training prefix in each epoch, or one random prefix of each user
+    part_power: float = (
+        1.0  # of joined data sets each is drawn by its size to this power; 1: every example, 0: all alike
+    )
     # how long is said by one of three; the others are 0 or empty
     epochs: int = 20
     target_examples: int = 0  # so many items to predict, however many an epoch has
@@ -57,6 +60,7 @@ class Contract:
     max_steps: int = 0  # 0: no limit but the budget
     batch_size: int = 256  # targets, of all processes together
     objective: Literal["vocabulary", "prefix"] = "vocabulary"  # where the token probabilities of the loss sum to one
+    temperature: float = 1.0  # of the loss over tokens: below 1, likely wrong tokens weigh more (LETTER, section 3.3)
     optimizer: Literal["adamw"] = "adamw"
     learning_rate: float = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -89,11 +93,13 @@ class Contract:
         counts = ("max_history", "batch_size", "validate_every", "patience", "beam_width", "max_tokens", "accumulate")
         for name in counts:
             _require(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        _require("temperature", self.temperature, self.temperature > 0, "above 0")
         _require("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         for name in ("dropout", "warmup"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("max_steps", "validation_users", "weight_decay", "clip_norm"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        _require("part_power", self.part_power, 0 <= self.part_power <= 1, "from 0 to 1")
         _require("length_penalty", self.length_penalty, abs(self.length_penalty) <= 10, "from -10 to 10")
         _require(
             "history",

@@ -58,6 +58,14 @@ def seeds(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
+def counts(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers from 0 on, each once and in order; anything else is a BenchError."""
+    found = parts(text)
+    if not found or not all(part.isdecimal() for part in found):
+        raise BenchError(f"{option} takes whole numbers separated by commas; got '{text}'")
+    return tuple(sorted({int(part) for part in found}))
+
+
 def budget(text: str | None) -> tuple[str | None, int]:
     """What may be spent, and behind an @ the steps that it was converted to before, else 0. BenchError where these are
     no steps.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.lists import ids, named, parts, refuse_twice, schemes, seeds
+from bench.lists import counts, ids, named, parts, refuse_twice, schemes, seeds
 
 
 def test_blanks_and_empty_parts_are_nothing() -> None:
@@ -67,3 +67,10 @@ def test_one_line_has_one_value() -> None:
     refuse_twice(["split=leave-one-out", "epochs=3", "epochs=3"])
     with pytest.raises(BenchError, match="'split' is given twice, as leave-one-out and as global-temporal; give it"):
         refuse_twice(["split=leave-one-out", "split=global-temporal"])
+
+
+def test_counts_are_numbers_in_order_and_come_once() -> None:
+    assert counts("--adapt", "100, 0,10,100") == (0, 10, 100)
+    for wrong in ("", "-1", "ten", "1.5"):
+        with pytest.raises(BenchError, match="--adapt takes whole numbers separated by commas; got"):
+            counts("--adapt", wrong)

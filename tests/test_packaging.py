@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE_ROOTS = ("tokenizers", "baselines")
 GROUPS = ("bench.id_schemes", "bench.baselines")
 TOP_LEVEL = {
-    *(".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "constraints.txt", "pyproject.toml"),
+    *(".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "SECURITY.md", "constraints.txt"),
+    "pyproject.toml",
     *("baselines", "bench", "results", "tests", "tokenizers"),
 }
 

@@ -17,12 +17,12 @@ Bench = Callable[..., SimpleNamespace]
 @pytest.mark.parametrize(
     ("word", "kept"),
     [
-        ("/home/alice/data/toys", "toys"),
+        ("/srv/alice/data/toys", "toys"),
         ("~/models/t5", "t5"),
         ("./mine.py:Mine", "mine.py:Mine"),
         ("../other/v.npy", "v.npy"),
-        ("--set=set.vectors=/home/alice/v.npy", "--set=set.vectors=v.npy"),
-        ("file:/home/alice/x.index.json,numeric/random", "file:x.index.json,numeric/random"),
+        ("--set=set.vectors=/srv/alice/v.npy", "--set=set.vectors=v.npy"),
+        ("file:/srv/alice/x.index.json,numeric/random", "file:x.index.json,numeric/random"),
         ("/data/a+/data/b", "b"),
         ("google/mt5-small", "google/mt5-small"),
         ("textual/title", "textual/title"),
@@ -48,9 +48,9 @@ def test_values_that_are_no_text_stay() -> None:
 
 
 def test_a_log_names_neither_home_nor_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/alice")
-    log = "in /home/alice/work/run/job.json of /home/alice/.cache"
-    assert without_folders(log, Path("/home/alice/work/run")) == "in ./job.json of ~/.cache"
+    monkeypatch.setenv("HOME", "/srv/alice")
+    log = "in /srv/alice/work/run/job.json of /srv/alice/.cache"
+    assert without_folders(log, Path("/srv/alice/work/run")) == "in ./job.json of ~/.cache"
 
 
 def test_no_result_and_no_report_says_where_it_was_made(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:

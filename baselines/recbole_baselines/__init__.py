@@ -24,6 +24,7 @@ from bench.errors import BenchError
 from bench.evaluation.baseline import TrainedBaseline, TrainingContext
 from recbole_baselines import files, models
 from recbole_baselines.base import RecBoleBaseline
+from recbole_baselines.neighbors import Kept
 
 __all__ = ["FDSA", "HGN", "BERT4Rec", "Caser", "GRU4Rec", "ItemKNN", "Popularity", "S3Rec", "SASRec", "SASRecBPR"]
 
@@ -137,7 +138,7 @@ class _Counting(RecBoleBaseline):
         return files.interactions(train)
 
 
-class ItemKNN(_Counting):
+class ItemKNN(Kept, _Counting):
     """Items like those of the history, by the users they share."""
 
     name, model, Settings = "itemknn", "ItemKNN", models.Neighbors

@@ -52,6 +52,7 @@ class RecBoleBaseline(TrainedBaseline):
     model: ClassVar[str]
     sizes: ClassVar[tuple[str, ...]] = models.SIZES
     binds: ClassVar[tuple[str, ...]] = (*TrainedBaseline.binds, *BUDGET)
+    no_transfer_reason = "has a trained vector for every item of one catalogue"
     fixed: ClassVar[dict[str, Any]] = {"loss_type": "CE", "train_neg_sample_args": None}
 
     def __init__(self, settings: Any = None) -> None:

@@ -53,6 +53,10 @@ class RecBole:
         asked: Arrays = {"users": users, "values": histories.values, "offsets": histories.offsets}
         return self._asked("score", asked)[1]["scores"]
 
+    def neighbors(self) -> dict[str, NDArray[Any]]:
+        """ItemKNN's similarities, as the arrays of ``kept.matrix_arrays`` by our indices."""
+        return self._asked("neighbors", {})[1]
+
     def peak_mb(self) -> float:
         return float(self._asked("memory", {})[0]["peak_mb"])
 

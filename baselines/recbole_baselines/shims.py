@@ -121,5 +121,9 @@ def neighbor_scores(model: Any, histories: Any, items: NDArray[np.int64]) -> NDA
     RecBole scores a user by the training interactions, whatever of them the history shows and whatever came after.
     ``items`` are RecBole's numbers of the columns.
     """
-    similar = model.w.tocsr()[items][:, items]
-    return np.asarray((histories @ similar).toarray(), np.float32)
+    return np.asarray((histories @ neighbors(model, items)).toarray(), np.float32)
+
+
+def neighbors(model: Any, items: NDArray[np.int64]) -> Any:
+    """ItemKNN's similarities ``[items, items]``, sparse, where ``items`` are RecBole's numbers of ours."""
+    return model.w.tocsr()[items][:, items]

@@ -20,16 +20,18 @@ from recbole.data.dataloader import TrainDataLoader
 from recbole.data.interaction import Interaction
 from recbole.data.utils import create_dataset, create_samplers
 from recbole.utils import ModelType, get_model, get_trainer, init_seed
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_array, csr_matrix
 from torch import Tensor
 
 from bench.contract import amount
 from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.files import write_json
+from bench.results.kept import matrix_arrays
 from bench.training.budget import Converted, convert
 from bench.training.search import halve
 from recbole_baselines import files, probe, shims, tuning
+from recbole_baselines.neighbors import NEIGHBORS
 from recbole_baselines.plan import Plan
 from recbole_baselines.trainer import BEST, SPENT, Reporting
 from recbole_baselines.tuning import Progress, Steps, read_json
@@ -263,6 +265,10 @@ class Model:
         parts = [slice(start, start + SCORED_AT_ONCE) for start in range(0, len(users), SCORED_AT_ONCE)]
         scores = [self._scores(numbers[part], rows[part], lengths[part]) for part in parts]
         return np.concatenate([np.empty((0, len(self.items)), np.float32), *scores])
+
+    def neighbors(self) -> dict[str, NDArray[Any]]:
+        """What ItemKNN has learnt, for it is scored without RecBole later."""
+        return matrix_arrays(NEIGHBORS, csr_array(shims.neighbors(self.model, self.items.numpy())))
 
     @torch.no_grad()
     def _scores(self, users: Tensor, rows: Tensor, lengths: Tensor) -> NDArray[np.float32]:

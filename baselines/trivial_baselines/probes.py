@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline
 from bench.ids.diagnostics import written
 from bench.ids.identifiers import Ids
+from bench.results.kept import read_state, same_items, write_state
 from bench.runs import subjects
 
 
@@ -34,6 +36,8 @@ class MaxPlusOne(Baseline):
 
     name = "max+1"
     probe = True
+    saves_state = True
+    no_transfer_reason = "reads numbers that are given to the items of one catalogue"
     Settings = MaxPlusOneSettings
 
     def cache_key(self) -> str:
@@ -54,6 +58,12 @@ class MaxPlusOne(Baseline):
         largest = np.array([self.ranks[histories[row]].max(initial=-1) for row in range(len(histories))], np.int64)
         steps = (self.ranks - largest[:, None] - 1) % len(self.ranks)
         return -steps.astype(np.float32)
+
+    def save_state(self, folder: Path) -> None:
+        write_state(folder, {"ranks": self.ranks})
+
+    def restore(self, saved: Path) -> None:
+        self.ranks = read_state(saved)[0]["ranks"]
 
 
 class MaxPlusOneLeak(MaxPlusOne):
@@ -86,6 +96,8 @@ class Repeat(Baseline):
 
     name = "repeat"
     probe = True
+    saves_state = True
+    supports_transfer = True
     Settings = RepeatSettings
 
     def fit(self, train: TrainView) -> None:
@@ -98,6 +110,16 @@ class Repeat(Baseline):
             own = self.ranked(histories[row])
             scores[row, own] = np.arange(len(own), 0, -1)
         return scores
+
+    def save_state(self, folder: Path) -> None:
+        write_state(folder, {"popularity": self.popularity})
+
+    def restore(self, saved: Path) -> None:
+        self.popularity = read_state(saved)[0]["popularity"]
+
+    def transfer(self, target: TrainView, saved: Path) -> None:
+        self.restore(saved)
+        self.popularity = same_items(target.items, saved) @ self.popularity
 
     def ranked(self, history: NDArray[np.int32]) -> NDArray[np.int32]:
         """The distinct items of a history, best first."""

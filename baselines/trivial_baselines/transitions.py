@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from scipy import sparse
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
-from bench.evaluation.baseline import Baseline
+from bench.evaluation.baseline import DATA_VIEW, Baseline
 from bench.ids import embeddings, text
-from bench.ids.text import TextSettings, embed, encoder_digest, require_text
+from bench.ids.text import MissingTextError, TextSettings, embed, encoder_digest, require_text
+from bench.results.kept import matrix_arrays, matrix_of, read_state, same_items, write_state
 
 LEAST = 1e-3  # of a candidate whose text is like none of the history, so that it still comes before what is popular
 
@@ -43,6 +45,8 @@ class Markov(Baseline):
 
     name = "markov"
     probe = True
+    saves_state = True
+    supports_transfer = True
 
     def fit(self, train: TrainView) -> None:
         counts = transitions(train)
@@ -60,6 +64,19 @@ class Markov(Baseline):
         rows = sparse.coo_array(self.after[newest[known]])
         scores[known[rows.row], rows.col] = rows.data
         return scores
+
+    def save_state(self, folder: Path) -> None:
+        write_state(folder, {"popular": self.popular, **matrix_arrays("after", self.after)})
+
+    def restore(self, saved: Path) -> None:
+        arrays, _ = read_state(saved)
+        self.popular, self.after = arrays["popular"], matrix_of("after", arrays)
+
+    def transfer(self, target: TrainView, saved: Path) -> None:
+        """Of the items that both catalogues have."""
+        self.restore(saved)
+        same = same_items(target.items, saved)
+        self.popular, self.after = same @ self.popular, sparse.csr_array(same @ self.after @ same.T)
 
 
 @dataclass(frozen=True)
@@ -85,11 +102,23 @@ class Graph(Baseline):
 
     After the heuristic of arXiv 2605.07125, which takes candidates from the rings round the last two items and ranks
     them by the similarity of features. Weights were chosen on validation users of Toys and Yelp.
+
+    On a catalogue that it was not fitted on, where there are no transitions, all items are candidates: what is left is
+    how like their text is to that of the last two items, which takes no training at all.
     """
 
     name = "graph"
     probe = True
+    saves_state = True
+    binds = (*DATA_VIEW, "missing_text")
     Settings = GraphSettings
+    steps: sparse.csr_array | None
+    vectors: Scores | None
+
+    def __init__(self, settings: Any = None) -> None:
+        super().__init__(settings)
+        self.supports_transfer = self.settings.text == "on"
+        self.no_transfer_reason = "has only transitions to rank by (text=off), and an unseen catalogue has none"
 
     def validate_items(self, items: ItemTable) -> None:
         """Text, unless it is switched off."""
@@ -99,8 +128,8 @@ class Graph(Baseline):
             return text.validate_items(items, self.settings)
         try:
             require_text(items, "similarities of the probe graph", self.settings.fields)
-        except BenchError as error:
-            raise BenchError(f"{error}; or rank by transitions alone with --set graph.text=off") from error
+        except MissingTextError as error:
+            raise MissingTextError(f"{error}; or rank by transitions alone with --set graph.text=off") from error
 
     def cache_key(self) -> str:
         return encoder_digest(self.settings.encoder) if self.settings.text == "on" else ""
@@ -116,6 +145,8 @@ class Graph(Baseline):
     def score(self, histories: Sequences) -> Scores:
         """Candidates have at least 1, everything else its popularity below 1."""
         last = [(back(histories, 1), 1.0), (back(histories, 2), float(self.settings.second))]
+        if self.steps is None and self.vectors is not None:
+            return _alike(self.vectors, last)
         reached = sum((weight * self._reached(items) for items, weight in last), np.zeros(1, np.float32))
         found = reached > 0
         alike = 1.0 if self.vectors is None else _alike(self.vectors, last)
@@ -123,9 +154,23 @@ class Graph(Baseline):
 
     def _reached(self, items: NDArray[np.int64]) -> Scores:
         """``[histories, items]``: the chance of getting there in one transition, and of getting there in two."""
+        assert self.steps is not None, "without transitions nothing is reached"
         first = self.steps[np.maximum(items, 0)]
         found = (first + self.settings.hop * (first @ self.steps)).toarray()
         return np.asarray(np.where(items[:, None] >= 0, found, 0), np.float32)
+
+    def save_state(self, folder: Path) -> None:
+        assert self.steps is not None, "fit comes first"
+        vectors = {} if self.vectors is None else {"vectors": self.vectors}
+        write_state(folder, {"popular": self.popular, **vectors, **matrix_arrays("steps", self.steps)})
+
+    def restore(self, saved: Path) -> None:
+        arrays, _ = read_state(saved)
+        self.popular, self.steps = arrays["popular"], matrix_of("steps", arrays)
+        self.vectors = arrays.get("vectors")
+
+    def transfer(self, target: TrainView, saved: Path) -> None:
+        self.steps, self.vectors = None, _unit(embed(target, self.settings))
 
 
 def _alike(vectors: Scores, last: list[tuple[NDArray[np.int64], float]]) -> Scores:

@@ -10,10 +10,10 @@ from rich.table import Column, Table
 
 from bench import machine
 from bench.console import WHOLE, Console, bold, visible
-from bench.results.saved import Recommendation, Saved
+from bench.results.saved import AnySaved, Recommendation
 
 
-def show(saved: Saved, histories: Sequence[Sequence[str]], k: int, exclude: bool | None, as_json: bool) -> None:
+def show(saved: AnySaved, histories: Sequence[Sequence[str]], k: int, exclude: bool | None, as_json: bool) -> None:
     """Print ``k`` items for every history."""
     found = saved.recommend_many(histories, k, exclude)
     if as_json:
@@ -26,7 +26,7 @@ def show(saved: Saved, histories: Sequence[Sequence[str]], k: int, exclude: bool
 
 
 def plain(
-    saved: Saved, histories: Sequence[Sequence[str]], found: Sequence[Sequence[Recommendation]]
+    saved: AnySaved, histories: Sequence[Sequence[str]], found: Sequence[Sequence[Recommendation]]
 ) -> dict[str, Any]:
     """The same as plain values."""
     result = saved.result
@@ -42,12 +42,14 @@ def plain(
     }
 
 
-def _print(console: Console, saved: Saved, history: Sequence[str], ranked: Sequence[Recommendation]) -> None:
+def _print(console: Console, saved: AnySaved, history: Sequence[str], ranked: Sequence[Recommendation]) -> None:
     read = [(item, saved.titles[saved.rows[item]]) for item in history]
     shown = ", ".join(f"{item} {title}".rstrip() for item, title in read)
     console.print(f"after {visible(shown) or 'nothing'}", soft_wrap=True)
-    table = Table("", Column("item", **WHOLE), "title", "score", "identifier", box=None, pad_edge=False)
+    named = [] if saved.result.identifiers is None else ["identifier"]
+    table = Table("", Column("item", **WHOLE), "title", "score", *named, box=None, pad_edge=False)
     table.columns[3].justify = "right"
     for rank, one in enumerate(ranked, start=1):
-        table.add_row(str(rank), one.item, visible(one.title), f"{one.score:.3f}", visible(one.identifier))
+        identifier = [visible(one.identifier)] if named else []
+        table.add_row(str(rank), one.item, visible(one.title), f"{one.score:.3f}", *identifier)
     console.show(table)

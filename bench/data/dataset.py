@@ -142,7 +142,8 @@ class TrainView:
     ``progress(done, total, stats)`` shows how far a long ``fit`` is.
 
     ``max_history`` are the newest items of a user that the contract shows, 0 for all: a scheme that trains a model of
-    its own reads no more of them, and tells by ``count_training`` what it takes.
+    its own reads no more of them, and tells by ``count_training`` what it takes. ``part_users`` counts the users of
+    each data set that was joined, in the order of ``sequences``; empty where there is one.
     """
 
     dataset: str
@@ -154,6 +155,7 @@ class TrainView:
     cached_seconds: list[float] = field(default_factory=list)
     progress: Progress = silent
     max_history: int = 0
+    part_users: tuple[int, ...] = ()
     own_training: dict[str, float] = field(default_factory=dict)
 
     def count_training(self, steps: int, examples: int) -> None:

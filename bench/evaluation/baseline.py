@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from bench.contract import Contract
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
+from bench.errors import BenchError
 from bench.ids.scheme import NoSettings
 
 # What of the contract can hold for a baseline: its data, and how it is trained where that is in steps.
@@ -65,6 +66,10 @@ class AnyBaseline(ABC):
     of earlier searches, by preset. ``leaks`` is that of an identifier scheme: ``fit`` sees validation and test, to
     demonstrate a leak, and the name must say so. ``probe``: it is a rule that only counts or draws, which a report
     shows before anything that is trained.
+
+    ``saves_state`` says that a finished run can score again, by ``save_state`` and ``restore``: it then recommends, and
+    is tested on every part of a joined data set. ``supports_transfer`` says that it can score a catalogue that it was
+    not fitted on, by ``transfer``; where it can't, ``no_transfer_reason`` says why.
     """
 
     name: ClassVar[str]
@@ -78,6 +83,9 @@ class AnyBaseline(ABC):
     searched: ClassVar[Mapping[str, Found]] = {}
     binds: ClassVar[tuple[str, ...]] = DATA_VIEW
     follows: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    saves_state: ClassVar[bool] = False
+    supports_transfer: bool = False
+    no_transfer_reason: str = "scores only items that it was fitted on"
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
@@ -92,9 +100,37 @@ class AnyBaseline(ABC):
         """A digest of whatever else decides the scores, such as the content of a file that a setting names."""
         return ""
 
+    def save_state(self, folder: Path) -> None:  # noqa: B027 - some have nothing to save
+        """Write what ``restore`` and ``transfer`` will need into the folder of the run, as ``.safetensors``. Called
+        once, after the test.
+        """
+
+    def restore(self, saved: Path) -> None:
+        """Score as after ``fit``, from what ``save_state`` wrote and the other files of the run in ``saved``."""
+        raise BenchError(f"{self.name} keeps nothing of its runs that could score again")
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it can go on learning from a few users of a catalogue that it was transferred to."""
+        return False
+
+    def transfer(self, target: TrainView, saved: Path) -> None:
+        """The same for the items of a catalogue that it was not fitted on, from then on ``score``'s columns.
+
+        ``target`` is that catalogue with its text; it has no sequences, for nothing is learned on it.
+        """
+        raise BenchError(f"{self.name} cannot score the items of '{target.dataset}': it {self.no_transfer_reason}")
+
 
 class Baseline(AnyBaseline):
-    """A baseline that learns from the training view at once and knows users by their histories alone."""
+    """A baseline that learns from the training view at once and knows users by their histories alone.
+
+    It adapts by being fitted on the few users: what they alone are worth is what transfer has to beat.
+    """
+
+    @property
+    def adapts(self) -> bool:
+        return True
 
     @abstractmethod
     def fit(self, train: TrainView) -> None:
@@ -153,18 +189,30 @@ class Facts:
 class TrainedBaseline(AnyBaseline):
     """A baseline that trains with early stopping on validation, maybe in another process. One process of a run has it.
 
+    One that has ``adapt`` adapts.
+
     ``close`` is called whatever happens, also after Ctrl-C.
     """
 
     binds: ClassVar[tuple[str, ...]] = (*DATA_VIEW, "selection", "validation_users")
 
+    @property
+    def adapts(self) -> bool:
+        return type(self).adapt is not TrainedBaseline.adapt
+
     @abstractmethod
     def fit(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
         """Learn from the training view; ``validation`` is for selection alone."""
 
+    def adapt(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
+        """Go on learning, after ``transfer``, from a view in which only a few users have interactions; ``validation``
+        is of these users alone.
+        """
+        raise BenchError(f"{self.name} cannot be adapted to '{train.dataset}': it {self.no_transfer_reason}")
+
     @abstractmethod
     def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:
-        """``[users, items]``, as in ``Baseline``; ``users`` are rows of the training sequences."""
+        """``[users, items]``, as in ``Baseline``; ``users`` are rows of the training sequences, -1 for the unknown."""
 
     @abstractmethod
     def facts(self) -> Facts:

@@ -77,7 +77,7 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
     texts = train.items.ids if given else compose(train.items, settings.fields, settings.separator)
     described = {
         "texts": hashlib.sha256("\x00".join(texts).encode()).hexdigest(),
-        "encoder": encoder_digest(settings.encoder),
+        "encoder": encoder_digest(settings.encoder) or settings.encoder,  # those without files have one digest
         "library": str(installed("scikit-learn" if settings.encoder in OWN else "sentence-transformers")),
         "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten")},

@@ -86,6 +86,7 @@ DIAGNOSTICS = (
     "number of positions, or a run older than the value"
 )
 ZERO_SHOT = "identifiers are made from the catalogue, test histories are read only to rank; costs are the model's"
+ADAPTED = "they were drawn by the seed, and nothing of other users is read but to rank; costs are the model's"
 JOINT = "one model for several data sets; only the items of this one are ranked, and costs are the model's"
 PROBES = "rules that only count or draw; a model that does not beat them on these data has shown nothing"
 SLICED = (
@@ -148,12 +149,11 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
 
 
 def _warnings(rows: Sequence[Row]) -> list[Note]:
-    """What runs have said of their identifiers, such as where vectors come from; each once, behind who said it."""
+    """What runs have said of what they read, such as where vectors come from; each once, behind who said it."""
     said: dict[str, list[str]] = {}
     for row in rows:
-        found = (line for run in row.runs if run.identifiers for line in run.identifiers.further.get("warnings", ()))
-        for line in dict.fromkeys(found):
-            said.setdefault(str(line), []).append(row.label)
+        for line in dict.fromkeys(line for run in row.runs for line in run.warnings):
+            said.setdefault(line, []).append(row.label)
     return (
         [Note("warnings", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
     )
@@ -215,11 +215,18 @@ def _leaks(rows: Sequence[Row]) -> list[Note]:
 def _elsewhere(rows: Sequence[Row]) -> list[Note]:
     """Rows whose model was not trained on the data of the table alone."""
     unseen = ", ".join(row.label for row in rows if row.first.zero_shot)
-    joint = ", ".join(row.label for row in rows if row.first.trained_on and not row.first.zero_shot)
+    elsewhere = [row for row in rows if row.first.trained_on and not row.first.zero_shot]
+    joint = ", ".join(row.label for row in elsewhere if not row.first.adapted_on)
+    adapted = ", ".join(row.label for row in elsewhere if row.first.adapted_on)
     return [
         *(
             [Note("zero-shot", strong(f"{unseen}: no interaction of these data was learnt from") + f"; {ZERO_SHOT}")]
             if unseen
+            else []
+        ),
+        *(
+            [Note("adapted", strong(f"{adapted}: learnt from few users of these data") + f"; {ADAPTED}")]
+            if adapted
             else []
         ),
         *([Note("trained on", strong(f"{joint}: not trained on these data alone") + f"; {JOINT}")] if joint else []),

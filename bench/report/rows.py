@@ -255,9 +255,7 @@ def _row(labels: Mapping[tuple[str, int, str], str], runs: list[Result]) -> Row:
 
 def _home(result: Result) -> str:
     """Which model it is, where it was not trained on these data alone; never to be mistaken for one that was."""
-    if not result.trained_on:
-        return ""
-    return f", {'zero-shot from' if result.zero_shot else 'trained on'} {result.trained_on}"
+    return f", {result.origin}" if result.origin else ""
 
 
 def _scheme_key(result: Result) -> tuple[str, int, str]:

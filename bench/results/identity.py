@@ -43,6 +43,8 @@ class Run:
     def title(self) -> str:
         home = str(self.contract.get("trained_on", "")).rpartition("@")[0]
         trained = f", trained on {home}" if home else ""
+        users = self.contract.get("adapted_on")
+        trained += f", adapted on {users:,} users" if users else ""
         recipe = f" ({self.scheme.recipe})" if self.scheme.recipe else ""
         return f"{self.scheme.name}{recipe} on {self.dataset.name}{trained}, seed {self.seed}"
 

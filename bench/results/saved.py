@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -41,8 +42,49 @@ class Recommendation:
     identifier: str
 
 
-class Saved:
-    """The recommender of a finished run; ``recommend`` needs no data set.
+class AnySaved(ABC):
+    """A finished run that recommends: one of identifiers (``Saved``) or of a baseline. It needs no data set.
+
+    ``rows`` are the rows of the catalogue by original id, ``titles`` are by row.
+    """
+
+    result: Result
+    contract: Contract
+    rows: dict[str, int]
+    titles: list[str]
+
+    def recommend(
+        self, history: Sequence[str], k: int = 10, exclude_history: bool | None = None
+    ) -> list[Recommendation]:
+        """The best ``k`` items for a history of original ids, oldest first, which may be empty.
+
+        The run's contract says how many of the newest items are read, how items are ranked and, where
+        ``exclude_history`` does not, whether what is in the history may be recommended. Items that share an identifier
+        share its score. There are fewer than ``k`` where the catalogue or the beam ends. BenchError for unknown items.
+        """
+        return self.recommend_many([history], k, exclude_history)[0]
+
+    @abstractmethod
+    def recommend_many(
+        self, histories: Sequence[Sequence[str]], k: int = 10, exclude_history: bool | None = None
+    ) -> list[list[Recommendation]]:
+        """The same for each of many histories, in batches."""
+
+    def read(self, histories: Sequence[Sequence[str]], k: int) -> Sequences:
+        """Histories as rows of the catalogue. BenchError for what is no history, and for unknown items."""
+        if any(isinstance(history, str) for history in histories):
+            raise BenchError(f"a history is a list of item ids; got a text in {str(histories)[:60]}")
+        if k < 1:
+            raise BenchError(f"k, the number of items to recommend, must be 1 or more; got {k}")
+        return Sequences.from_rows([indices(self.rows, history) for history in histories])
+
+    def excludes(self, asked: bool | None) -> bool:
+        """Whether what is in the history may not be recommended."""
+        return self.contract.exclude_history if asked is None else asked
+
+
+class Saved(AnySaved):
+    """The recommender of a finished run of identifiers.
 
     Items that are vectors may be searched in an ``index``, described as to faiss's ``index_factory``: ``Flat`` compares
     with every item, as is done without an index too, ``IVF1024,Flat`` with some, which is faster and not exact.
@@ -59,27 +101,10 @@ class Saved:
         self.fixed = ExitStack()
         self.fixed.enter_context(self.recommender.fixed_weights())  # for good: nothing trains it here
 
-    def recommend(
-        self, history: Sequence[str], k: int = 10, exclude_history: bool | None = None
-    ) -> list[Recommendation]:
-        """The best ``k`` items for a history of original ids, oldest first, which may be empty.
-
-        The run's contract says how many of the newest items are read, how items are ranked and, where
-        ``exclude_history`` does not, whether what is in the history may be recommended. Items that share an identifier
-        share its score. There are fewer than ``k`` where the catalogue or the beam ends. BenchError for unknown items.
-        """
-        return self.recommend_many([history], k, exclude_history)[0]
-
     def recommend_many(
         self, histories: Sequence[Sequence[str]], k: int = 10, exclude_history: bool | None = None
     ) -> list[list[Recommendation]]:
-        """The same for each of many histories, in batches."""
-        if any(isinstance(history, str) for history in histories):
-            raise BenchError(f"a history is a list of item ids; got a text in {str(histories)[:60]}")
-        if k < 1:
-            raise BenchError(f"k, the number of items to recommend, must be 1 or more; got {k}")
-        exclude = self.contract.exclude_history if exclude_history is None else exclude_history
-        whole = Sequences.from_rows([indices(self.rows, history) for history in histories])
+        whole, exclude = self.read(histories, k), self.excludes(exclude_history)
         shown = whole.newest(self.contract.max_history)
         most, decoding = min(k, len(self.items)), decoding_of(self.contract, exclude)
         order = np.argsort(self.recommender.input_lengths(shown), kind="stable")
@@ -148,11 +173,16 @@ def stored_ids(folder: Path) -> Ids:
 def _stored_ids(result: Result) -> Ids:
     folder = result.folder
     if result.identifiers is None:
-        raise BenchError(f"'{folder}' is the run of {result.scheme.name}, a baseline, of which no model is kept")
+        raise BenchError(f"'{folder}' is the run of {result.scheme.name}, a baseline, which has no identifiers")
+    refuse_test(result)
+    return storage.load(digests.check(folder, IDS, result.files))[0]
+
+
+def refuse_test(result: Result) -> None:
+    """BenchError where a run is a test of a model that another run holds."""
     if result.trained_on:
         model = (result.training or {}).get("model")
-        raise BenchError(f"'{folder}' is a test of the model in '{model}', which holds it; name that run")
-    return storage.load(digests.check(folder, IDS, result.files))[0]
+        raise BenchError(f"'{result.folder}' is a test of the model in '{model}', which holds it; name that run")
 
 
 def _result(folder: Path) -> Result:

@@ -29,6 +29,7 @@ class Outcome:
     """What a scheme or a baseline came to on the test users. ``complete``: every item of the catalogue was ranked.
 
     ``item_groups`` are the same of warm and cold items alone; None, or nothing, where a kind was not measured.
+    ``warnings`` are what a reader should know of what was read, in a line each.
     """
 
     ranks: Ranks
@@ -37,6 +38,7 @@ class Outcome:
     identifiers: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
     item_groups: Mapping[str, ItemGroup | None] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def record(
@@ -57,7 +59,7 @@ def record(
         contract_id=run.contract_id,
         preset=preset,
         seed=run.seed,
-        split=split_facts(split, bool(run.contract.get("zero_shot", False))),
+        split=split_facts(split, bool(run.contract.get("zero_shot", False)), int(run.contract.get("adapted_on") or 0)),
         metrics=summaries(outcome.ranks, outcome.complete, CUTOFFS),
         item_groups={name: kind_facts(kind) for name, kind in measured.items()},
         identifiers=None if outcome.identifiers is None else IdentifierFacts.of(outcome.identifiers),
@@ -65,6 +67,7 @@ def record(
         training=outcome.training,
         environment=environment,
         audit=audit or {},
+        warnings=outcome.warnings,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         files={},
     )
@@ -81,9 +84,9 @@ def write(folder: Path, found: Record, table: pd.DataFrame) -> None:
         digests.seal(folder)
 
 
-def split_facts(split: Split, zero_shot: bool = False) -> dict[str, int]:
+def split_facts(split: Split, zero_shot: bool = False, adapted: int = 0) -> dict[str, int]:
     """Users of each part, and where a user can have several targets, how many targets there are. In a ``zero_shot``
-    test nobody trains or validates.
+    test nobody trains or validates, of a model that was ``adapted`` so many users.
     """
     found = {
         "train_users": int((split.train.sequences.lengths > 0).sum()),
@@ -96,6 +99,8 @@ def split_facts(split: Split, zero_shot: bool = False) -> dict[str, int]:
             "validation_targets": len(split.validation.items),
             "test_targets": len(split.test.items),
         }
+    if adapted:
+        return {name: count for name, count in found.items() if name.startswith("test")} | {"train_users": adapted}
     return {name: 0 if zero_shot and not name.startswith("test") else count for name, count in found.items()}
 
 

@@ -10,7 +10,7 @@ from bench.data.splits import Split, Targets
 from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, TrainingContext
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import ItemGroup, Mask, by_group, is_warm
-from bench.results import store
+from bench.results import kept, store
 from bench.results.write import Outcome
 from bench.runs import curves
 from bench.runs.progress import Bar, Display
@@ -23,12 +23,16 @@ def baseline_outcome(
     request: Request, baseline: Baseline | TrainedBaseline, split: Split, partial: Path, display: Display
 ) -> Outcome:
     """Fit, then rank the test targets by the baseline's scores."""
+    for warning in request.warnings:
+        display.say(f"{request.run.title}: {warning}")
     if isinstance(baseline, TrainedBaseline):
         return _trained(request, baseline, split, partial, display)
     watch = Stopwatch()
     baseline.fit(request.view(split.train))
     facts = Facts(None, watch.seconds, processor_seconds=watch.processor_seconds)
-    return _outcome(split, facts, _tested(request, baseline, split, display))
+    tested = _tested(request, baseline, split, display)
+    _save(baseline, split, partial)
+    return _outcome(request, split, facts, tested)
 
 
 def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial: Path, display: Display) -> Outcome:
@@ -39,12 +43,22 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
             context.mkdir(exist_ok=True)
             baseline.fit(request.view(split.train), sample, _training_context(request, context, bar, display))
         tested = _tested(request, baseline, split, display)
-        outcome = _outcome(split, baseline.facts(), tested)
+        _save(baseline, split, partial)
+        outcome = _outcome(request, split, baseline.facts(), tested)
     finally:
         baseline.close()
     curve = (outcome.training or {}).get("curve", [])
     curves.rewrite(partial, (curves.line("train", point) for point in curve))
     return outcome
+
+
+def _save(baseline: Baseline | TrainedBaseline, split: Split, partial: Path) -> None:
+    """What a baseline needs to score again, and the items that it scores."""
+    if not baseline.saves_state:
+        return
+    with store.writable(partial):
+        baseline.save_state(partial)
+        kept.write_catalogue(partial, split.train.items)
 
 
 def _training_context(request: Request, folder: Path, bar: Bar, display: Display) -> TrainingContext:
@@ -83,7 +97,7 @@ def _tested(request: Request, baseline: Baseline | TrainedBaseline, split: Split
     return _Tested(whole[0], seconds, by_group(split.test, is_warm(split.train.sequences, items), whole, rank))
 
 
-def _outcome(split: Split, facts: Facts, tested: _Tested) -> Outcome:
+def _outcome(request: Request, split: Split, facts: Facts, tested: _Tested) -> Outcome:
     costs = {
         "parameters": facts.parameters,
         "id_construction_seconds": None,
@@ -99,4 +113,11 @@ def _outcome(split: Split, facts: Facts, tested: _Tested) -> Outcome:
     }
     if facts.peak_memory_mb is not None:
         costs["peak_memory_mb"] = facts.peak_memory_mb
-    return Outcome(tested.ranks, True, costs, training=facts.training or None, item_groups=tested.item_groups)
+    return Outcome(
+        tested.ranks,
+        True,
+        costs,
+        training=facts.training or None,
+        item_groups=tested.item_groups,
+        warnings=request.warnings,
+    )

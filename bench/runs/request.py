@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
+import time
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,24 @@ from bench.results.schema import DatasetFacts, SchemeFacts
 from bench.runs.search import Ranges
 from bench.runs.subjects import source_digest
 
+ADAPT_EPOCHS = 20  # passes over the users that a model is adapted on, of which validation keeps the best
+ELSEWHERE = ("trained_on", "zero_shot", "adapted_on", "adapt_epochs")  # lines of a test of another run's model
+
 
 @dataclass(frozen=True)
 class Request:
     """A run to be made. ``preset`` is a label only; ``force`` runs a finished one again.
 
     ``recipe`` names the published way of training the subject that contract and settings follow, if any.
+    ``began`` is when its command did (seconds since 1970): what was finished since is not run again by force.
+    ``save_every``: seconds between two checkpoints, None for the default.
     ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is
     the request of the run whose model is tested on this data set; without it this one trains its own. ``found`` says
     which earlier search the settings come from. ``converted`` are the steps of a budget of time or FLOPs where they are
     known already. ``search`` is what to choose between, for a scheme; a baseline has it among its settings.
-    ``tuned`` are lines of the contract that an earlier search has chosen for a scheme.
+    ``tuned`` are lines of the contract that an earlier search has chosen for a scheme. ``adapted_on`` is the number of
+    users of an unseen data set that the model is adapted on before it is tested there; ``adapt`` are the numbers for
+    which that is done after the run.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -47,21 +55,40 @@ class Request:
     converted: int = 0
     search: Ranges | None = None
     tuned: tuple[tuple[str, str], ...] = ()
+    began: float = field(default_factory=time.time, compare=False)
+    save_every: float | None = None
+    adapted_on: int = 0
+    adapt: tuple[int, ...] = (0,)
+
+    def renews(self, stamp: int) -> bool:
+        """Whether a run that was finished at that time (``store.stamp``) is to be run again."""
+        return self.force and stamp < 1e9 * self.began
 
     @property
     def is_baseline(self) -> bool:
         return isinstance(self.subject, AnyBaseline)
 
     @property
-    def zero_shot(self) -> bool:
-        """Whether the model that is tested has seen nothing of this data set."""
+    def unseen(self) -> bool:
+        """Whether the model that is tested was trained on other data sets than this one."""
         return self.trained_by is not None and part_range(self.trained_by.dataset, self.dataset) is None
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether the model that is tested has seen nothing of this data set, not even of a few users."""
+        return self.unseen and not self.adapted_on
 
     def view(self, train: TrainView) -> TrainView:
         """What the subject is fitted on: the training view, unless it declares that it leaks."""
         if train.items is self.dataset.items is not self.items:
             train = replace(train, items=self.items)
+        train = replace(train, part_users=self.part_users) if self.part_users else train
         return LeakedView.of(train, self.dataset) if self.subject.leaks else train
+
+    @property
+    def part_users(self) -> tuple[int, ...]:
+        """Users of each data set that was joined, in order; empty where there is one."""
+        return tuple(len(part.users) for part in self.dataset.parts)
 
     @property
     def items(self) -> ItemTable:
@@ -84,7 +111,8 @@ class Request:
         except MissingTextError:
             fields = subject.settings.fields if isinstance(subject.settings, TextSettings) else ()
             filled, count = stand_in(items, fields)
-            if not count or self.contract.missing_text == "refuse" or not isinstance(subject, IdScheme):
+            bound = isinstance(subject, IdScheme) or "missing_text" in subject.binds
+            if not count or self.contract.missing_text == "refuse" or not bound:
                 raise
             subject.validate_items(filled)
             return filled, count
@@ -100,8 +128,11 @@ class Request:
             home = self.trained_by.dataset
             contract["trained_on"] = f"{home.name}@{self.trained_by.fingerprint[:6]}"
             contract["zero_shot"] = self.zero_shot
+        if self.adapted_on:
+            contract |= {"adapted_on": self.adapted_on, "adapt_epochs": ADAPT_EPOCHS}
         if isinstance(self.subject, AnyBaseline):
-            return {name: contract[name] for name in ("protocol", *self.subject.binds)}
+            binding = ("protocol", *self.subject.binds, *ELSEWHERE)
+            return {name: contract[name] for name in binding if name in contract}
         return contract
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -21,6 +22,7 @@ from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.joined import part_range, restricted
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
+from bench.evaluation.baseline import AnyBaseline
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import ITEM_GROUPS, Mask, by_group, is_warm
 from bench.ids import diagnostics, exchange
@@ -32,6 +34,7 @@ from bench.results.digests import RESULT, TABLE
 from bench.results.read import Result, read
 from bench.results.saved import restore
 from bench.results.write import Outcome
+from bench.runs.adapting import adapted, require_users
 from bench.runs.fitting import language, told
 from bench.runs.progress import Display
 from bench.runs.request import Request
@@ -42,13 +45,24 @@ Unseen = tuple[Dataset, Contract]  # with the order of ties that it has itself, 
 
 
 def transfer_requests(request: Request, unseen: Sequence[Unseen]) -> list[Request]:
-    """The tests that follow a run: of each part of its data set, then of each unseen one. A baseline has none."""
-    if request.is_baseline:
+    """The tests that follow a run: of each part of its data set, then of each unseen one. A baseline that keeps nothing
+    of its runs has none.
+    """
+    if isinstance(request.subject, AnyBaseline) and not request.subject.saves_state:
         return []
     contract = request.contract
-    tested = [(part, contract) for part in request.dataset.parts]
-    tested += [(dataset, replace(contract, ties=own.ties)) for dataset, own in unseen]
-    return [replace(request, dataset=dataset, contract=own, trained_by=request) for dataset, own in tested]
+    parts = [replace(request, dataset=part, trained_by=request) for part in request.dataset.parts]
+    return parts + [
+        replace(
+            request,
+            dataset=dataset,
+            contract=replace(contract, ties=own.ties),
+            trained_by=request,
+            adapted_on=users,
+        )
+        for dataset, own in unseen
+        for users in request.adapt
+    ]
 
 
 def split_of(request: Request) -> Split:
@@ -62,11 +76,11 @@ def split_of(request: Request) -> Split:
 
 def refuse(request: Request, unseen: Sequence[Unseen]) -> None:
     """BenchError where a run or one of the tests that follow it can't be done, before anything is trained."""
-    if unseen and request.is_baseline:
-        names, baseline = ",".join(dataset.name for dataset, _ in unseen), request.subject.name
+    if unseen and isinstance(request.subject, AnyBaseline) and not request.subject.supports_transfer:
+        names, baseline = ",".join(dataset.name for dataset, _ in unseen), request.subject
         raise BenchError(
-            f"--zero-shot {names} was asked for, but baseline {baseline} scores only items that it was fitted on; "
-            f"fit it there with a run of its own: --baseline {baseline} --dataset {names}"
+            f"--zero-shot {names} was asked for, but baseline {baseline.name} {baseline.no_transfer_reason}; "
+            f"fit it there with a run of its own: --baseline {baseline.name} --dataset {names}"
         )
     if not request.is_baseline:
         _refuse_wording(request.contract)
@@ -76,8 +90,10 @@ def refuse(request: Request, unseen: Sequence[Unseen]) -> None:
     for test in transfer_requests(request, unseen):
         split_of(test)
         check_cutoff(max(CUTOFFS), len(test.dataset.items))
-        if test.zero_shot:  # the items of a part were named with all others
+        if test.unseen:  # the items of a part were named with all others
             _require(test)
+        if test.adapted_on:
+            require_users(test)
     _require(request)
 
 
@@ -120,6 +136,7 @@ def transferred(
     with accelerator.main_process_first():
         ids, seconds = identifiers(request, scheme, trained, home, display)
     recommender = recommender_of(ids, trained, request).to(accelerator.device)
+    learnt = adapted(request, recommender, split, partial, display, accelerator) if request.adapted_on else {}
 
     def ranked(name: str, targets: Targets, candidates: Mask | None) -> tuple[Ranks, bool]:
         with display.bar(f"{request.run.title}: {name}", len(targets)) as bar:
@@ -136,13 +153,12 @@ def transferred(
         costs |= {"id_construction_seconds": seconds, "id_construction_processor_seconds": None}
     if accelerator.is_main_process:
         exchange.write(ids, request.dataset.items, partial / TABLE)
-    origin = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
+    origin: dict[str, Any] = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
     warm = is_warm(split.train.sequences, len(ids))
     item_groups = by_group(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(ITEM_GROUPS)
     described = diagnostics.stats(ids, split.test.items)
-    if seconds is not None and request.warnings:
-        described["warnings"] = list(request.warnings)
-    return Outcome(*whole, costs, described, origin, item_groups)
+    warnings = () if seconds is None else request.warnings
+    return Outcome(*whole, costs, described, origin | learnt, item_groups, warnings)
 
 
 def model_folder(request: Request) -> Path:

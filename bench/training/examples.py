@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contract import Contract
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 
@@ -57,6 +58,30 @@ def one_row_of_each(owners: Rows, seed: int, epoch: int) -> Rows:
     shuffled = np.random.default_rng([seed, epoch, 0]).permutation(len(owners))
     _, first = np.unique(owners[shuffled], return_index=True)
     return shuffled[first]
+
+
+def of_epoch(windows: Examples, contract: Contract, part_users: Sequence[int], seed: int, epoch: int) -> Examples:
+    """What the contract has an epoch train on, where each of the data sets that were joined has so many users."""
+    found = windows if contract.examples == "all" else one_of_each(windows, seed, epoch)
+    if len(part_users) < 2 or contract.part_power == 1:
+        return found
+    chosen = rows_by_part(found.rows(found.targets), part_users, contract.part_power, seed, epoch)
+    return Examples(found.sequences, found.starts[chosen], found.targets[chosen])
+
+
+def rows_by_part(owners: Rows, part_users: Sequence[int], power: float, seed: int, epoch: int) -> Rows:
+    """Rows, in order, where users ``owners [rows]`` own them: of every part a number that goes with its size to the
+    ``power``. None comes twice, so the smallest part is whole and of larger ones others are drawn in each epoch.
+    """
+    parts = np.searchsorted(np.cumsum(part_users), owners, side="right")
+    sizes = np.bincount(parts, minlength=len(part_users))
+    least, random = sizes[sizes > 0].min(), np.random.default_rng([seed, epoch, 4])
+    chosen = [
+        random.choice(np.flatnonzero(parts == part), max(1, round(least * (size / least) ** power)), replace=False)
+        for part, size in enumerate(sizes)
+        if size
+    ]
+    return np.sort(np.concatenate(chosen))
 
 
 def of_targets(targets: Targets) -> Examples:

@@ -38,7 +38,7 @@ from bench.training.budget import schedule, stage_steps, steps_per_epoch, whole_
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
 from bench.training.epoch import Planner
-from bench.training.examples import Examples, of_targets, one_of_each, sliding_windows
+from bench.training.examples import Examples, of_epoch, of_targets, sliding_windows
 from bench.training.feeding import Feed, Step
 from bench.training.session import Session
 from bench.training.signals import deferred_interrupts
@@ -54,7 +54,8 @@ class Job:
 
     ``held_out`` are validation users whose scores select nothing: what a mixture of variants may learn from. ``before``
     is the fraction of the budget that earlier stages had. ``converted`` are the steps of the whole run where its budget
-    is one of time or FLOPs, of which a trial of a search has a ``fraction``.
+    is one of time or FLOPs, of which a trial of a search has a ``fraction``. ``part_users`` are the users of each data
+    set that was joined.
     """
 
     recommender: Recommender
@@ -67,9 +68,11 @@ class Job:
     path: Path
     before: float = 0.0
     progress: Progress = silent
+    save_every: float | None = None  # seconds; SAVE_EVERY where nothing is said
     accelerator: Accelerator = field(default_factory=Accelerator)
     converted: int = 0
     fraction: float = 1.0
+    part_users: tuple[int, ...] = ()
 
 
 def train(job: Job) -> TrainingState:
@@ -130,8 +133,7 @@ class _Run:
             self.met_at = self.state.step
 
     def examples(self, epoch: int) -> Examples:
-        every = self.contract.examples == "all"
-        return self.windows if every else one_of_each(self.windows, self.job.seed, epoch)
+        return of_epoch(self.windows, self.contract, self.job.part_users, self.job.seed, epoch)
 
     def epoch(self) -> None:
         """All steps of the current epoch that are still to be done."""
@@ -157,7 +159,7 @@ class _Run:
                 state.step, state.batch = state.step + 1, state.batch + 1
                 state.count(plan.work(step.rows), plan.targets(step.rows))
                 stop = self.look(loss, signals)
-                if stop or time.monotonic() - self.saved > SAVE_EVERY:
+                if stop or self.save_due():
                     self.save()
                 if stop:
                     raise KeyboardInterrupt
@@ -270,7 +272,7 @@ class _Run:
 
     def validate(self) -> None:
         """Validate, and keep the weights if none were better."""
-        if time.monotonic() - self.saved > SAVE_EVERY:
+        if self.save_due():
             self.save()  # all steps of the epoch are done: resuming, it begins with this validation
         self.state.training_seconds += self.lap()
         self.job.recommender.eval()
@@ -289,6 +291,10 @@ class _Run:
             if self.state.epoch + 1 == max(1, round(part * self.epochs)) and self.job.accelerator.is_main_process:
                 weights = trained_state(self.job.recommender.backbone)
                 checkpoint.save(snapshot_path(self.job, part), TrainingState(step=self.state.step), weights)
+
+    def save_due(self) -> bool:
+        every = self.job.save_every
+        return time.monotonic() - self.saved > (SAVE_EVERY if every is None else every)
 
     def save(self) -> None:
         """Write a checkpoint; one process does, each by its own clock."""

@@ -20,7 +20,7 @@ from bench.data.dataset import Progress
 from bench.errors import BenchError
 from bench.training.cost import processor_seconds
 from bench.training.epoch import Planner
-from bench.training.examples import one_of_each, sliding_windows
+from bench.training.examples import of_epoch, sliding_windows
 from bench.training.loop import Job, train
 
 WARMING, PROBED = 2, 20  # steps: the first ones pay for memory that later ones find ready
@@ -67,7 +67,7 @@ def _short(job: Job, path: Path, mark: Progress) -> Job:
 def step_flops(job: Job) -> float:
     """The mean over the first epoch. BenchError where the recommender does not count them."""
     windows = sliding_windows(job.sequences, job.contract.max_history)
-    examples = windows if job.contract.examples == "all" else one_of_each(windows, job.seed, 0)
+    examples = of_epoch(windows, job.contract, job.part_users, job.seed, 0)
     variants = job.recommender.ids.variants
     uniform = [1 / variants] * variants
     plan = Planner(job.recommender, job.contract, job.seed).epoch(examples, uniform, 0)

@@ -18,6 +18,7 @@ from bench.evaluation.metrics import Ranks, exclusion_mask, from_entries, from_s
 from bench.model.recommender import Decoding, Recommender
 
 SCORED_AT_ONCE = 1 << 24  # item scores of a baseline in memory at a time
+Scorer = Callable[[Targets], NDArray[np.float32]]  # [rows of the targets, items]
 
 
 def evaluate(
@@ -87,7 +88,7 @@ def users_at_once(recommender: Recommender) -> int:
 
 
 def score_targets(
-    baseline: Baseline | TrainedBaseline,
+    baseline: Baseline | TrainedBaseline | Scorer,
     targets: Targets,
     items: int,
     exclude_history: bool,
@@ -102,7 +103,7 @@ def score_targets(
     for rows in _batches(targets, max(1, SCORED_AT_ONCE // items)):
         part = targets.take(rows)
         excluded = exclusion_mask(part.seen if exclude_history else None, len(part), items, candidates)
-        parts.append(from_scores(_scores(baseline, part), part.items, excluded, part.user_rows))
+        parts.append(from_scores(scores_of(baseline, part), part.items, excluded, part.user_rows))
         advance(len(part))
     return _of_users(Ranks.join(parts), targets, targets.items)
 
@@ -117,10 +118,11 @@ def _batches(targets: Targets, size: int) -> Iterator[NDArray[np.int64]]:
         start = stop
 
 
-def _scores(baseline: Baseline | TrainedBaseline, part: Targets) -> NDArray[np.float32]:
+def scores_of(baseline: Baseline | TrainedBaseline | Scorer, part: Targets) -> NDArray[np.float32]:
+    """``[rows, items]``: what a baseline of either kind scores for these users and histories."""
     if isinstance(baseline, TrainedBaseline):
         return baseline.score(part.users, part.histories)
-    return baseline.score(part.histories)
+    return baseline.score(part.histories) if isinstance(baseline, Baseline) else baseline(part)
 
 
 def check_cutoff(cutoff: int, items: int) -> None:

@@ -140,4 +140,6 @@ def test_nobody_trains_or_validates_in_a_zero_shot_test(split: Split) -> None:
     assert all(every.values())
     unseen = split_facts(dated, zero_shot=True)
     assert [name for name, count in unseen.items() if count] == ["test_users", "test_targets"]
+    few = split_facts(dated, adapted=3)
+    assert few == {"test_users": every["test_users"], "test_targets": every["test_targets"], "train_users": 3}
     assert split_facts(split) == {name: every[name] for name in list(every)[:3]}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +16,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import filelock
 import pandas as pd
 import pytest
 
 from bench import files
 from bench.data import sources
+from bench.results import leases
 from bench.results.read import load
+from bench.runs import many
 from bench.runs import run as one_run
 
 Bench = Callable[..., SimpleNamespace]
@@ -134,8 +137,9 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     process.wait()
     (checkpoint,) = tmp_path.rglob("stage-0-*.safetensors")
     assert not run_folders(tmp_path)
-    name = files.beside(checkpoint).name.replace(f"-{os.getpid()}-", f"-{process.pid}-")
-    half = checkpoint.with_name(name)  # as if it had been writing
+    half = checkpoint.with_name(
+        f".{checkpoint.name}.{files.place()}-{process.pid}-01234567.tmp"
+    )  # as if it had been writing
     half.write_bytes(checkpoint.read_bytes()[:1000])
     with (checkpoint.parent / "log.jsonl").open("a") as log:
         log.write('{"stage": "train", "st')
@@ -143,7 +147,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     (run_folder,) = run_folders(tmp_path)
     assert substance(run_folder) == substance(long)
     assert (run_folder / "log.jsonl").read_text() == (long / "log.jsonl").read_text()
-    left = [path for path in tmp_path.rglob("*") if path.name.startswith(".") and path.suffix != ".lock"]
+    left = [path for path in tmp_path.rglob("*") if path.name.startswith(".") and ".lease-" not in path.name]
     assert not left
 
 
@@ -179,21 +183,21 @@ def wait_for(results: Path, process: subprocess.Popen[Any]) -> None:
         time.sleep(0.005)
 
 
-def test_a_second_process_waits_for_the_first_and_says_so(
-    quick: list[str], started: dict[str, str], long: Path, run_folders: RunFolders, tmp_path: Path
+def test_a_run_that_another_process_is_at_is_waited_for(
+    bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_folder = tmp_path / long.relative_to(long.parents[4])
-    command = [sys.executable, "-m", "bench", *numeric(quick, tmp_path, *LONG)]
-    run_folder.parent.mkdir(parents=True)
-    lock = filelock.FileLock(run_folder.with_name(f".{run_folder.name}.lock"))
-    with lock, subprocess.Popen(command, env=started, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        line = next(line for line in process.stderr if "another process" in line)
-        lock.release()
-        assert f"another process is working on '{run_folder}'" in line
-        assert line.endswith("; looking again later\n")
-        process.communicate(timeout=300)
-    assert process.returncode == 0
+    words = ["run", "--baseline", "pop", *quick, "--results", str(tmp_path)]
+    assert bench(*words).code == 0
+    (run_folder,) = run_folders(tmp_path)
+    shutil.rmtree(run_folder)
+    other = contextlib.ExitStack()
+    other.enter_context(leases.held(run_folder))
+    clock = SimpleNamespace(sleep=lambda seconds: other.close(), monotonic=time.monotonic)
+    monkeypatch.setattr(many, "time", clock)
+    said = bench(*words)
+    assert said.code == 0
+    assert f"another process ({os.getpid()} on " in said.err
+    assert f") is working on '{run_folder}'; wait for it, or name another --results; looking again later" in said.err
     assert run_folders(tmp_path) == [run_folder]
 
 

@@ -289,9 +289,9 @@ def test_a_test_of_weights_that_are_gone_is_done_again(
         ),
         (["--id-scheme=semantic/rqkmeans"], "its codes are learnt, with their text embedding, on the items of one "),
         (
-            ["--baseline=pop"],
-            "--zero-shot moor was asked for, but baseline pop scores only items that it was fitted on; fit it there "
-            "with a run of its own: --baseline pop --dataset moor",
+            ["--baseline=max+1"],
+            "--zero-shot moor was asked for, but baseline max+1 reads numbers that are given to the items of one "
+            "catalogue; fit it there with a run of its own: --baseline max+1 --dataset moor",
         ),
         (
             ["--zero-shot=PARK"],
@@ -341,14 +341,9 @@ def test_all_leaves_out_what_cannot_be_tested_on_the_unseen(
 ) -> None:
     said = bench(*words, *FAST, "--baseline=all", "--results", tmp_path)
     assert said.code == 0, said.err
-    left = "skipped in 'all' on toy+park: pop: --zero-shot moor was asked for, but baseline pop scores only items "
+    left = "skipped in 'all' on toy+park: max+1: --zero-shot moor was asked for, but baseline max+1 reads numbers "
     assert sum(line.startswith(left) for line in said.err.splitlines()) == 1
-    assert {folder.parent.parent.name.partition("@")[0] for folder in run_folders(tmp_path)} == {"textual.title"}
-    alone = [word for word in words if word != "--id-scheme" and word != "textual/title"]
-    said = bench(*alone, "--baseline=all", "--results", tmp_path / "alone")
-    assert said.code == 1
-    assert "skipped" not in said.err
-    assert said.err.splitlines()[-1].startswith("bench: --zero-shot moor was asked for, but baseline ")
+    assert {folder.parent.parent.name.partition("@")[0] for folder in run_folders(tmp_path)} >= {"textual.title", "pop"}
 
 
 PLUGIN = '''

@@ -9,9 +9,19 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.contract import Contract
 from bench.data.dataset import Sequences
 from bench.data.splits import Targets
-from bench.training.examples import Examples, bucketed_batches, draw_prompts, of_targets, one_of_each, sliding_windows
+from bench.training.examples import (
+    Examples,
+    bucketed_batches,
+    draw_prompts,
+    of_epoch,
+    of_targets,
+    one_of_each,
+    rows_by_part,
+    sliding_windows,
+)
 
 rows = st.lists(st.lists(st.integers(0, 50), max_size=9), max_size=8)
 
@@ -106,3 +116,42 @@ def test_batches_come_in_an_order_of_their_own_each_epoch() -> None:
     order = [int(lengths[batch[0]]) for batch in plans[0]]
     assert sorted(order) == list(range(1, 9))
     assert order != sorted(order)  # short histories first would be a curriculum
+
+
+OWNERS = np.repeat([0, 1, 2, 3, 4], [10, 30, 40, 600, 760])  # of data sets of 40, 40 and 1,360 rows
+
+
+@given(st.floats(0, 1), st.integers(0, 99))
+def test_data_sets_are_drawn_by_size_to_a_power(power: float, epoch: int) -> None:
+    rows = rows_by_part(OWNERS, (2, 1, 2), power, 0, epoch)
+    assert len(set(rows.tolist())) == len(rows)
+    assert (np.diff(rows) > 0).all()
+    counts = np.bincount(np.digitize(OWNERS[rows], [2, 3]))
+    assert counts[:2].tolist() == [40, 40]  # the smallest are whole
+    assert abs(counts[2] - 40 * (1360 / 40) ** power) <= 0.5
+    again = rows_by_part(OWNERS, (2, 1, 2), power, 0, epoch)
+    assert np.array_equal(rows, again)
+
+
+def test_every_epoch_draws_others_of_the_large() -> None:
+    first, second = (set(rows_by_part(OWNERS, (2, 1, 2), 0.0, 0, epoch).tolist()) for epoch in (0, 1))
+    assert len(first) == len(second) == 120
+    assert first != second
+    seen = set().union(*(rows_by_part(OWNERS, (2, 1, 2), 0.5, 0, epoch).tolist() for epoch in range(60)))
+    assert seen == set(range(len(OWNERS)))
+
+
+def test_a_power_of_one_is_every_example_and_one_data_set_has_no_parts() -> None:
+    windows = sliding_windows(Sequences.from_rows([[1, 2, 3], [4, 5], [6, 7, 8, 9]]), 5)
+    assert of_epoch(windows, Contract(), (2, 1), 0, 0) is windows
+    assert of_epoch(windows, Contract(part_power=0.0), (), 0, 0) is windows
+    drawn = of_epoch(windows, Contract(part_power=0.0), (1, 2), 0, 3)
+    assert sorted(target < 4 for _, target in pairs(drawn)) == [False, False, True, True]
+    one = of_epoch(windows, Contract(part_power=0.0, examples="one"), (1, 2), 0, 3)
+    assert len(one) == 2
+    assert all(pair in pairs(windows) for pair in pairs(drawn) + pairs(one))
+
+
+def test_a_part_without_examples_is_none() -> None:
+    rows = rows_by_part(np.array([0, 0, 3, 3, 3]), (1, 2, 1), 0.0, 0, 0)
+    assert np.bincount(rows < 2).tolist() == [2, 2]
