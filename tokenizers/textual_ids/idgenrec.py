@@ -117,9 +117,9 @@ class IdGenRec(IdScheme):
         return unwritable(train.items, train.language)
 
     def fit(self, train: TrainView) -> Ids:
+        self.writer = first_writer(self.settings, train)
         if train.language is not None:
             refuse_unwritten(self.name, train.items, train.language)
-        self.writer = first_writer(self.settings, train)
         return self.named(train, self.writer)
 
     def save_state(self, folder: Path) -> None:
