@@ -68,3 +68,12 @@ def test_make_targets_exist() -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_probes_stand_before_whatever_is_trained() -> None:
+    """A reader sees first what rules that only count have."""
+    rows = [line.split("|")[1].strip() for line in README.splitlines() if re.match(r"\| [^|]+ \| 0\.\d", line)]
+    probes = [row.endswith("(probe)") for row in rows]
+    assert rows
+    assert probes == sorted(probes, reverse=True)
+    assert {"graph (probe)", "markov (probe)"} <= set(rows)

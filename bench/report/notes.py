@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.console import visible
+from bench.data.audit.findings import VERSION as AUDIT
 from bench.report.budget_notes import DECODING, budgets, looks, ranking, revisions, searches
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.labels import names
@@ -88,6 +89,7 @@ DIAGNOSTICS = (
 ZERO_SHOT = "identifiers are made from the catalogue, test histories are read only to rank; costs are the model's"
 ADAPTED = "they were drawn by the seed, and nothing of other users is read but to rank; costs are the model's"
 JOINT = "one model for several data sets; only the items of this one are ranked, and costs are the model's"
+OUTDATED = " (an audit by other code than the present, which may count otherwise: see bench data audit)"
 PROBES = "rules that only count or draw; a model that does not beat them on these data has shown nothing"
 SLICED = (
     "strict NDCG@10 of the users in a slice, of several targets by their mean popularity, rounded up; nothing is "
@@ -195,7 +197,10 @@ def _audit(rows: Sequence[Row], part: str) -> list[Note]:
     """What the data can and cannot measure, as it was stored with the newest result that says so."""
     said = [run for row in rows for run in row.runs if part in run.audit]
     newest = max(said, key=lambda run: run.created, default=None)
-    return [] if newest is None else [Note("audit", visible(str(newest.audit[part])))]
+    if newest is None:
+        return []
+    outdated = "" if newest.audit.get("version") == AUDIT else OUTDATED
+    return [Note("audit", visible(str(newest.audit[part])) + outdated)]
 
 
 def _probes(rows: Sequence[Row]) -> list[Note]:

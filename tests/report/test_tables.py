@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from bench.data.audit.findings import VERSION
 from bench.errors import BenchError
 from bench.report import frames, terminal
 from bench.report.markdown import markdown
@@ -322,7 +323,7 @@ def test_what_only_counts_stands_before_what_is_trained(store: Store, tmp_path: 
 
 def test_what_the_data_can_measure_stands_under_every_table(store: Store, tmp_path: Path) -> None:
     """As the newest result that holds it says; another holds none."""
-    said = {"summary": "76 % tied\nin time", "conclusion": "toys: \x1b[31mties."}
+    said = {"version": VERSION, "summary": "76 % tied\nin time", "conclusion": "toys: \x1b[31mties."}
     old = {"summary": "old", "conclusion": "old"}
     store("one", audit=old, created="2026-11-20T09:00:00+00:00")
     store("two", audit=said, created="2026-11-22T09:00:00+00:00")
@@ -332,3 +333,14 @@ def test_what_the_data_can_measure_stands_under_every_table(store: Store, tmp_pa
         assert [note.text for note in table.notes if note.title == "audit"] == ["76 % tied in time"]
     assert [note.text for note in chapter.notes if note.title == "audit"] == ["toys:  [31mties."]
     assert "76 % tied in time" in markdown([chapter])
+
+
+def test_an_audit_by_other_code_is_called_so(store: Store, tmp_path: Path) -> None:
+    store("one", audit={"version": VERSION - 1, "summary": "76 % tied", "conclusion": "Toys ties."})
+    (chapter,) = chapters(load(tmp_path))
+    notes = [note.text for note in (*chapter.notes, *chapter.tables[0].notes) if note.title == "audit"]
+    assert all(
+        text.endswith(" (an audit by other code than the present, which may count otherwise: see bench data audit)")
+        for text in notes
+    )
+    assert len(notes) == 2

@@ -1,0 +1,159 @@
+"""What an import says that it has guessed, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.data.formats import read_atomic
+from bench.data.formats.columns import Roles
+from bench.data.importing import Options, read, store, write
+from bench.errors import BenchError
+
+NOW = 1_600_000_000
+
+
+ROWS = [(f"u{u}", f"{(3 * u + 2 * t) % 9:03d}", NOW + 1000 * u + t) for u in range(4) for t in range(5)]
+
+
+TITLES = {f"{k:03d}": f'thing "{k}", a {k % 3}' for k in range(9)}
+
+
+def put(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def lines(*rows: tuple[Any, ...], between: str = ",") -> str:
+    return "".join(between.join(map(str, row)) + "\n" for row in rows)
+
+
+HEADER = ("user_id", "item_id", "timestamp")
+
+
+def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
+    put(tmp_path, "products.json", json.dumps([{"sku": key, "title": title} for key, title in TITLES.items()]))
+    path = put(tmp_path, "clicks.csv", lines(("customer", "sku", "bought_at"), *ROWS))
+    imported = read([path, tmp_path / "products.json"], Options(Roles(time="bought_at")), "shop")
+    assert imported.dataset.notes == (
+        "time stamps: seconds",
+        "columns: customer as user, sku as item, bought_at as time",
+        "text: title from 'products.json'",
+    )
+    write(imported, tmp_path / "shop")
+    stored = json.loads((tmp_path / "shop" / "dataset.json").read_text())
+    assert (stored["name"], stored["users"], stored["items"], stored["interactions"]) == ("shop", 4, 9, 20)
+    assert (stored["time"], stored["ties"], stored["duplicates"]) == ("seconds", "digest", "exact")
+    assert [source["file"] for source in stored["sources"]] == ["clicks.csv", "products.json"]
+    assert stored["columns"][0]["time"] == "bought_at"
+    assert str(tmp_path) not in (tmp_path / "shop" / "dataset.json").read_text()
+    back = read_atomic(tmp_path / "shop")
+    assert (back.fingerprint, back.notes) == (stored["fingerprint"], imported.dataset.notes[3:])
+    with pytest.raises(BenchError, match="holds a data set 'shop' already; give another --name, or --force"):
+        write(imported, tmp_path / "shop")
+    write(imported, tmp_path / "shop", force=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "said"),
+    [
+        (
+            "x.csv",
+            lines(("kunde", "artikel"), ("u", "a")),
+            {},
+            r"no column of users or items among kunde, artikel; name",
+        ),
+        ("x.csv", lines(("user", "artikel"), ("u", "a")), {}, "no column of items among user, artikel"),
+        (
+            "x.csv",
+            lines(HEADER, ("u", "a", 1)),
+            {"user": "usr"},
+            r"unknown column --user 'usr'; did you mean 'user_id'\?",
+        ),
+        ("x.csv", lines(("user", "User", "item"), ("u", "v", "a")), {}, "user and User may both be the user; name one"),
+        ("x.csv", lines(HEADER, ("u", "a", 1), ("u", "b")), {}, r"x\.csv, line 3: 2 cells where the header has 3"),
+        ("x.csv", 'user,item,time\nu,"a\nb",1\nu,b,2,3\n', {}, r"line 4: 4 cells where the header has 3"),
+        (
+            "x.csv",
+            lines(HEADER, ("u", "a", "5/6/2024")),
+            {},
+            r"row 1: time '5/6/2024'; expected a number or an ISO date",
+        ),
+        ("x.csv", lines(HEADER, ("u", "a", 1), ("u", "b", "x")), {}, r"row 2: time 'x'; expected a finite number"),
+        ("x.csv", lines(HEADER, ("u", "a", NOW), ("u", "b", NOW * 1000)), {}, "the column mixes seconds"),
+        ("x.csv", lines(HEADER), {}, "no interaction is left of 0 rows"),
+        ("x.csv", lines(HEADER, ("", "a", 1)), {}, "no interaction is left of 1 rows: 1 lack a user"),
+        ("x.csv", "just one column\nof words\n", {}, "is not read: it is no table"),
+        ("x.json", "[5]", {}, "is not read: it holds no records"),
+        ("x.json", '{"a": 5}', {}, "no interactions found: 'x.json': it is a catalogue"),
+        ("x.json", '{"a": [1], "a": [2]}', {}, "has the key 'a' twice"),
+        ("x.json", '{"a": [1}', {}, "is not valid JSON"),
+        ("x.json", '{"a": [{"b": 1}]}', {}, "user 'a' must have a flat list of items"),
+        ("x.jsonl", '{"user": "u", "item": "a"}\n{"user": \n', {}, r"x\.jsonl, line 2: neither a JSON object nor"),
+        ("x.jsonl", '{"user": "u", "item": "a"}\n[1]\n', {}, r"line 2: .*found a list"),
+        ("x.parquet", b"PAR1 and nothing", {}, r"x\.parquet' is corrupt"),
+        ("x.txt", "u a b\nu c d\n", {}, "is not read|has a line already"),
+        ("x.csv", lines(HEADER, ("u\tv", "a", 1)), {}, ""),
+        (
+            "items.csv",
+            lines(("item", "title"), ("a", "A")),
+            {},
+            r"no interactions found: 'items\.csv': it is a catalogue",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, name: str, content: Any, options: dict[str, str], said: str) -> None:
+    path = put(tmp_path, name, content)
+    if not said:
+        with pytest.raises(BenchError, match="holds a tab, a line break or a NUL"):
+            write(read([path]), tmp_path / "out")
+        return
+    with pytest.raises(BenchError, match=said) as caught:
+        read([path], Options(Roles(**options)))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_do_not_fit_together_are_one_line(tmp_path: Path) -> None:
+    log = put(tmp_path, "x.csv", lines(HEADER, ("u", "7", 1)))
+    with pytest.raises(BenchError, match=r"none of the 1 items is in 'i\.csv': ids are '7' here, '007' there"):
+        read([log, put(tmp_path, "i.csv", lines(("item", "title"), ("007", "A")))])
+    undated = put(tmp_path, "y.csv", lines(("user", "item"), ("u", "7")))
+    with pytest.raises(BenchError, match=r"'x\.csv' has time stamps and 'y\.csv' has none"):
+        read([log, undated])
+    dated = put(tmp_path, "z.csv", lines(HEADER, ("u", "7", "2024-01-31")))
+    with pytest.raises(BenchError, match="some time stamps are dates and some are numbers"):
+        read([log, dated])
+    with pytest.raises(BenchError, match="--fields title: there is no file of items"):
+        read([log], Options(fields=("title",)))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BenchError, match="holds no file"):
+        read([tmp_path / "empty"])
+    with pytest.raises(BenchError, match="unknown rule for --duplicates 'frist'; did you mean 'first'"):
+        Options(duplicates="frist")  # type: ignore[arg-type]
+    with pytest.raises(BenchError, match="--min-rating needs ratings that are numbers"):
+        read([put(tmp_path, "r.csv", lines(("user", "item", "rating"), ("u", "a", "good")))], Options(min_rating=2))
+
+
+def test_a_least_rating_needs_ratings(tmp_path: Path) -> None:
+    (tmp_path / "clicks.csv").write_text("user,item,time\nu,a,1\nu,b,2\n")
+    with pytest.raises(BenchError, match=r"--min-rating needs a column of ratings, and 'clicks\.csv' has none"):
+        store([tmp_path / "clicks.csv"], Options(min_rating=4.0), "", tmp_path / "data", False)
+
+
+def test_an_import_takes_no_published_name(tmp_path: Path) -> None:
+    (tmp_path / "toys.csv").write_text("user,item,time\nu,a,1\nu,b,2\n")
+    with pytest.raises(BenchError, match="'toys' is the name of a published or an installed data set"):
+        store([tmp_path / "toys.csv"], Options(), "", tmp_path / "data", False)
+
+
+def test_an_import_never_replaces_its_own_source(tmp_path: Path) -> None:
+    raw = tmp_path / "data" / "shop" / "shop.csv"
+    raw.parent.mkdir(parents=True)
+    raw.write_text("user,item,time\nu,a,1\nu,b,2\n")
+    with pytest.raises(BenchError, match="which would be replaced; give another name with --name"):
+        store([raw], Options(), "", tmp_path / "data", True)
+    assert raw.read_text().startswith("user,")
