@@ -119,7 +119,7 @@ def test_it_selects_on_the_validation_users_of_the_contract_and_scores_every_tes
     }
     assert found["scheme"]["settings"] == {"fail": "", "epochs": 1, "tune": 0, "fixed": []}
     names = sorted(path.name for path in run_folder.iterdir())
-    assert names == ["log.jsonl", "per_user.parquet", "result.json", "training.log"]
+    assert names == ["log.jsonl", "per_user.parquet", "result.json", "result.sha256", "training.log"]
     follows = np.zeros((30, 30))
     for user in range(40):
         np.add.at(follows, (split.train.sequences[user][:-1], split.train.sequences[user][1:]), 1)
