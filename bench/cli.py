@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from bench import console, lists
-from bench.commands import clean, data_audit, data_get, data_import, data_info, doctor, run_examples, verify
+from bench.commands import (
+    clean,
+    data_audit,
+    data_get,
+    data_import,
+    data_info,
+    doctor,
+    ids_commands,
+    ids_vectors,
+    run_examples,
+    verify,
+)
 from bench.errors import BenchError, in_one_line
 
 app = typer.Typer(
@@ -30,8 +41,12 @@ data.command("ls", epilog=data_get.LS_EPILOG)(data_get.ls)
 data.command("import", epilog=data_import.EXAMPLES)(data_import.import_)
 data.command("info", epilog=data_info.EPILOG)(data_info.info)
 data.command("audit", epilog=data_audit.EPILOG)(data_audit.audit)
-ids = typer.Typer(no_args_is_help=True, help="Look at identifiers.")
+ids = typer.Typer(no_args_is_help=True, help="Look at identifiers, and make them from vectors alone.")
 app.add_typer(ids, name="ids")
+ids.command("show", epilog=ids_commands.SHOW_EPILOG)(ids_commands.show)
+ids.command("export", epilog=ids_commands.EXPORT_EPILOG)(ids_commands.export)
+ids.command("fit", epilog=ids_vectors.FIT_EPILOG)(ids_vectors.fit)
+ids.command("encode", epilog=ids_vectors.ENCODE_EPILOG)(ids_vectors.encode)
 app.command("verify", epilog=verify.EPILOG)(verify.verify)
 app.command("rm", epilog=clean.RM_EPILOG)(clean.rm)
 app.command("clean", epilog=clean.CLEAN_EPILOG)(clean.clean)
@@ -99,16 +114,36 @@ def run(
     ] = "",
     tune_size: Annotated[bool, typer.Option("--tune-size", help="With --tune: search sizes as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(min=1, help="Runs at once on this machine. More machines: the same command, the same --results."),
+    ] = 1,
+    slurm: Annotated[
+        str,
+        typer.Option(help="Hand each run to Slurm: partition=…,gpus=1,hours=8,at-once=16; see the README."),
+    ] = "",
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of each run: $OMP_NUM_THREADS, else 1. Other numbers move last bits."),
+    ] = None,
+    save_every: Annotated[
+        float | None, typer.Option(min=0, help="Seconds between two checkpoints; by default 60.")
+    ] = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="A run that fails ends no other; the exit code is 1 in the end.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--keep-going/--stop-at-failure",
+            help="Whether a run that fails ends no other (the exit code is 1 in the end); by default so.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
     """Train and test identifier schemes and baselines; every data set x scheme x seed is a run, stored when finished.
 
-    A run that is finished is not run again, one that was interrupted is resumed.
+    A run that is finished is not run again, one that was interrupted is resumed, one that another process is at is
+    looked at again when the others are done.
     """
     from bench.runs.matrix import Plan, execute, resolve
 
@@ -134,6 +169,10 @@ def run(
         recipe=recipe,
         keep_going=keep_going,
         converted=converted,
+        jobs=jobs,
+        slurm=slurm,
+        threads=threads,
+        save_every=save_every,
     )
     if lacking := data_get.lacking([*plan.datasets, *plan.zero_shot], data_dir):
         resolve(plan)  # nothing is downloaded for a request that is wrong
@@ -290,68 +329,14 @@ def new(
     typer.echo(f"Now: pip install -e {folder}, then: bench check {name}", err=True)
 
 
-@ids.command(
-    epilog="Examples:\n\n`bench ids show semantic/rqvae --dataset ml-100k`\n\n"
-    "`bench ids show semantic,textual --dataset toys --item B00BCDQLAC --json`\n\n"
-    "`bench ids show all --dataset ml-100k --item 50`\n\n"
-    "`bench ids show toys --id-scheme textual`\n\n"
-    "`bench ids show semantic/rqkmeans --dataset toys --set semantic.collisions=none`"
-)
-def show(
-    what: Annotated[
-        str, typer.Argument(help="Identifier schemes, separated by commas, or all; with --id-scheme, the data sets.")
-    ] = "",
-    dataset: Annotated[str, typer.Option(help="Data sets or folders, separated by commas; by default ml-100k.")] = "",
-    id_scheme: Annotated[str, typer.Option(help="Identifier schemes, as in `bench run`.")] = "",
-    item: Annotated[str, typer.Option(help="Items by their original id, separated by commas.")] = "",
-    examples: Annotated[int, typer.Option(min=0, help="How many items to show if --item names none.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="As in `bench run`.")] = None,
-    as_json: AsJson = False,
-    results: Results = Path("results"),
-    data_dir: DataDir = None,
-) -> None:
-    """Collisions, use of codebooks, drift between variants, items with their nearest by prefix and by text.
-
-    Several schemes, or `all`, stand side by side for each item. Nothing is trained; where a finished run has changed
-    the identifiers, items are shown by those as well.
-    """
-    from bench.commands.identifiers import show as show_identifiers
-    from bench.runs.matrix import Plan
-
-    if what and id_scheme and dataset:
-        raise BenchError(f"--id-scheme and --dataset name all there is to show; drop '{what}', or one of the two")
-    schemes, datasets = (id_scheme, dataset or what) if id_scheme else (what, dataset)
-    if not schemes:
-        raise BenchError("nothing to show: name an identifier scheme, e.g. bench ids show textual (`bench ls` has all)")
-    named, on = lists.schemes("--id-scheme", schemes), lists.named("--dataset", datasets or "ml-100k")
-    plan = Plan(named, [], on, [seed], None, set_ or [], results, data_dir)
-    show_identifiers(plan, item, examples, as_json)
-
-
-@ids.command(
-    epilog="Examples:\n\n`bench ids export semantic/rqkmeans --dataset toys --out toys.index.json`\n\n"
-    "`bench ids export results/runs/toys/textual.title@2/ba75bb88-74386b/0 --out ids.parquet`\n\n"
-    "`bench run --id-scheme file:toys.index.json --dataset toys` runs them again."
-)
-def export(
-    scheme: Annotated[str, typer.Argument(help="An identifier scheme, or the folder of a finished run.")],
-    out: Annotated[Path, typer.Option(help="A .json in the shape of LC-Rec's index.json, or a .parquet.")],
-    dataset: Annotated[str, typer.Option(help="Data set or folder.")] = "ml-100k",
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="As in `bench run`.")] = None,
-    results: Results = Path("results"),
-    data_dir: DataDir = None,
-) -> None:
-    """Write the identifiers of every item to a file that others read, and `--id-scheme file:PATH` as well."""
-    from bench.commands.identifiers import export as export_identifiers
-    from bench.runs.matrix import Plan
-
-    export_identifiers(Plan([scheme], [], [dataset], [seed], None, set_ or [], results, data_dir), out)
-
-
 def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
+
+
+def _in_step() -> bool:
+    """Whether ranks are connected: what is wrong before is wrong in all of them, and one says it."""
+    distributed = sys.modules.get("torch.distributed")
+    return bool(distributed and distributed.is_available() and distributed.is_initialized())
 
 
 def main() -> None:
@@ -364,7 +349,8 @@ def main() -> None:
     except (BenchError, OSError) as error:
         if debug:
             raise
-        console.say(f"bench: {in_one_line(error)}")
+        if _is_main_process() or _in_step():
+            console.say(f"bench: {in_one_line(error)}")
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as stop:  # Typer makes an exit code of Ctrl-C, without a word
         if isinstance(stop, SystemExit) and stop.code != 130:

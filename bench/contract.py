@@ -60,6 +60,7 @@ class Contract:
     max_steps: int = 0  # 0: no limit but the budget
     batch_size: int = 256  # targets, of all processes together
     objective: Literal["vocabulary", "prefix"] = "vocabulary"  # where the token probabilities of the loss sum to one
+    temperature: float = 1.0  # of the loss over tokens: below 1, likely wrong tokens weigh more (LETTER, section 3.3)
     optimizer: Literal["adamw"] = "adamw"
     learning_rate: float = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -92,6 +93,7 @@ class Contract:
         counts = ("max_history", "batch_size", "validate_every", "patience", "beam_width", "max_tokens", "accumulate")
         for name in counts:
             _require(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        _require("temperature", self.temperature, self.temperature > 0, "above 0")
         _require("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         for name in ("dropout", "warmup"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")

@@ -24,6 +24,10 @@ class BusyError(BenchError):
     """Another process is at it; it may be free later."""
 
 
+class LostError(BusyError):
+    """Another process has taken over what this one was at, and took it for dead."""
+
+
 def in_one_line(error: BenchError | OSError) -> str:
     """What a user is told. What the operating system refuses, such as a name of 5,000 letters, is no fault of ours."""
     if isinstance(error, OSError):

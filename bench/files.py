@@ -63,17 +63,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def beside(path: Path) -> Path:
     """A name beside ``path`` that no other process uses, here or on another machine, and that says whose it is."""
     name = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
-    return path.with_name(f".{name}.{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{name}.{place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 @functools.cache
-def _place() -> str:
+def place() -> str:
     """8 hex digits for where a process number means something: this machine, since its start, in this container."""
     try:
         space = os.readlink("/proc/self/ns/pid")
+        start = Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:
-        space = ""
-    return hashlib.sha256(f"{platform.node()} {psutil.boot_time():.0f} {space}".encode()).hexdigest()[:8]
+        space, start = "", f"{psutil.boot_time():.0f}"
+    return hashlib.sha256(f"{host()} {start} {space}".encode()).hexdigest()[:8]
+
+
+def host() -> str:
+    """The name of this machine."""
+    return platform.node()
 
 
 def left_behind(path: Path) -> bool:
@@ -81,7 +87,7 @@ def left_behind(path: Path) -> bool:
     found = LEFT_BEHIND.fullmatch(path.name)
     if found is None:
         return False
-    if found["place"] == _place():
+    if found["place"] == place():
         return not psutil.pid_exists(int(found["pid"]))
     with contextlib.suppress(OSError):
         return time.time() - path.lstat().st_mtime > FOREIGN_AGE

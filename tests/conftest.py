@@ -220,7 +220,8 @@ def substance() -> Callable[[Path], dict[str, Any]]:
             for path in run_folder.iterdir()
             if path.suffix not in (".parquet", ".jsonl", ".log")
         }
-        del files["result.json"], files["result.sha256"]
+        for name in ("result.json", "result.sha256"):  # they hold times
+            del files[name]
         tables = {path.name: pd.read_parquet(path).to_json() for path in run_folder.glob("*.parquet")}
         return {**kept, **files, **tables, "files": sorted(path.name for path in run_folder.iterdir())}
 

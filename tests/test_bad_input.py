@@ -60,7 +60,10 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
             "--baseline pop --preset smok",
             "unknown preset 'smok'; did you mean 'smoke'? known: cpu, overnight, smoke, standard",
         ),
-        ("--baseline pop --set epoch=3", "unknown setting 'epoch'; did you mean 'epochs'? known: backbone, "),
+        (
+            "--baseline pop --set epoch=3",
+            "unknown setting 'epoch'; did you mean 'epochs'? known: accumulate, backbone, ",
+        ),
         (
             "--id-scheme textual --set textual.word=3",
             "unknown setting of textual/idgenrec 'word'; did you mean 'words'?",

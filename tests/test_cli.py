@@ -28,7 +28,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
 
 def test_every_option_reaches_the_plan(bench: Bench, planned: list[Plan]) -> None:
     words = "run --id-scheme textual,numeric/random --baseline pop --dataset toys,./mine --seed 0,7 --preset smoke"
-    more = "--set epochs=3 --set textual.words=5 --decoder exact --force --results there --data-dir here"
+    more = "--set epochs=3 --set textual.words=5 --decoder exact --force --keep-going --results there --data-dir here"
     said = bench(*words.split(), *more.split(), "--zero-shot", "sports,yelp", "--adapt", "100,0")
     assert said.code == 0
     assert said.err == "Now: bench report --results there\n"
@@ -43,6 +43,7 @@ def test_every_option_reaches_the_plan(bench: Bench, planned: list[Plan]) -> Non
             results=Path("there"),
             data_dir=Path("here"),
             force=True,
+            keep_going=True,
             tuned=[],
             zero_shot=["sports", "yelp"],
             adapt=(0, 100),
@@ -215,3 +216,10 @@ def test_a_page_and_pictures_are_written_where_asked(bench: Bench, toy_folder: P
     said = bench("report", "--results", tmp_path, "--html", page / "below.html")
     assert said.code == 1
     assert "cannot write" in said.err
+
+
+def test_what_is_wrong_with_a_request_is_said_by_one_rank(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench("run", "--id-scheme", "textuall").err.startswith("bench: unknown identifier scheme 'textuall'")
+    monkeypatch.setenv("RANK", "1")
+    said = bench("run", "--id-scheme", "textuall")
+    assert (said.code, said.err) == (1, "")

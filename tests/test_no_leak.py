@@ -24,9 +24,12 @@ RunFolders = Callable[[Path], list[Path]]
 
 IN_TREE = ("numeric_ids", "textual_ids")
 CLASSES = {load_scheme(name) for name, entry in names(SCHEMES).items() if entry.module in IN_TREE}
-ALL = sorted(["set/setrec", *(cls.name for cls in CLASSES if not cls.leaks)])  # whose controls are parts of it
+ALL = sorted(
+    ["set/rpg", "set/setrec", *(cls.name for cls in CLASSES if not cls.leaks)]
+)  # whose controls are parts of it
 LEAKING = sorted(cls.name for cls in CLASSES if cls.leaks)
 SMALL_TREE = ["--set=numeric.clusters=3", "--set=numeric.leaf=5"]  # 30 items would be one leaf
+SMALL_SLOTS = [f"--set=set.{line}" for line in ("slots=3", "codes=6", "dimensions=6", "quantizer=pq")]
 SMALL_NETS = [f"--set=set.{line}" for line in ("epochs=2", "width=8", "hidden=8", "dimensions=8")]
 USERS = "textual/idgenrec with users"
 NAMING = ("generator={tiny}", "bootstrap_epochs=40", "candidates=3", "lengths=1")
@@ -38,6 +41,7 @@ OWN = {
     USERS: [*LEARNT, "--set=textual.users=on"],
     "numeric/collaborative": SMALL_TREE,
     "numeric/collaborative+independent": SMALL_TREE,
+    "set/rpg": SMALL_SLOTS,
     "set/setrec": SMALL_NETS,
 }
 
@@ -103,7 +107,7 @@ def test_the_schemes_are_all_that_are_here() -> None:
     trees = ["category", "category+independent", "collaborative", "collaborative+independent", "independent"]
     texts = ["idgenrec", "idgenrec-gen-only", "idgenrec-rec-only", "title"]
     numbers, words = [f"numeric/{n}" for n in [*trees, "random", "sequential"]], [f"textual/{n}" for n in texts]
-    assert [*numbers, "set/setrec", *words] == ALL
+    assert [*numbers, "set/rpg", "set/setrec", *words] == ALL
     assert LEAKING == ["numeric/p5-leak", "textual/idgenrec-user-leak"]
 
 

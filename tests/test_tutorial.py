@@ -9,10 +9,16 @@ import sys
 import sysconfig
 import venv
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.conformance.request import NAMES
+from bench.data.dataset import Dataset
+from bench.data.splits import leave_one_out
+from bench.ids.identifiers import SlotIds, Template
+from bench.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = (ROOT / "bench" / "TUTORIAL.md").read_text(encoding="utf-8")
@@ -64,7 +70,7 @@ def test_every_block_does_what_the_tutorial_says(fresh: dict[str, str], tmp_path
                 quick = f" {QUICK}" if line.startswith("bench run") else ""
                 output[" ".join(line.split()[:2])] = said(line + quick, fresh, work)
         else:
-            assert language == "toml"
+            assert language in ("toml", "text")
     first = next(block for language, block in BLOCK.findall(TUTORIAL) if language == "toml")
     assert first in (work / "my_scheme" / "pyproject.toml").read_text()
     where = said(["python", "-c", "import bench, my_scheme; print(bench.__file__)"], fresh, work)
@@ -75,6 +81,14 @@ def test_every_block_does_what_the_tutorial_says(fresh: dict[str, str], tmp_path
     assert "10 passed" in output["bench check"]
     assert "1 passed" in output["pytest my_scheme"]
     assert re.search(r"^\| my_scheme +\|", (work / "results" / "report.md").read_text(), flags=re.MULTILINE)
+
+
+def test_the_method_that_makes_slots_makes_them(toy: Dataset) -> None:
+    (block,) = (block for language, block in BLOCK.findall(TUTORIAL) if language == "text")
+    names: dict[str, Any] = {"np": np, "SlotIds": SlotIds, "Template": Template, "Vocabulary": Vocabulary}
+    exec(f"from __future__ import annotations\n{block}", names)
+    ids = names["fit"](None, leave_one_out(toy).train)
+    assert (len(ids), ids.slots, len(set(ids.groups.tolist()))) == (30, 2, 30)
 
 
 def test_links_lead_somewhere() -> None:

@@ -19,6 +19,7 @@ import warnings
 from pathlib import Path
 from typing import BinaryIO
 
+from bench.children import end_with_parent
 from recbole_baselines.messages import receive, send, told
 
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
@@ -33,6 +34,7 @@ class Plain(logging.Formatter):
 
 def main() -> None:
     """Train as ``job.json`` says, then serve scores. What goes wrong is told on the pipe, its traceback is logged."""
+    end_with_parent()  # it would go on for hours, in a folder where another one has begun by then
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     warnings.simplefilter("ignore", FutureWarning)  # pandas and torch know that RecBole is old

@@ -12,9 +12,9 @@ from scipy import sparse
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
-from bench.evaluation.baseline import Baseline
+from bench.evaluation.baseline import DATA_VIEW, Baseline
 from bench.ids import embeddings, text
-from bench.ids.text import TextSettings, embed, encoder_digest, require_text
+from bench.ids.text import MissingTextError, TextSettings, embed, encoder_digest, require_text
 from bench.results.kept import matrix_arrays, matrix_of, read_state, same_items, write_state
 
 LEAST = 1e-3  # of a candidate whose text is like none of the history, so that it still comes before what is popular
@@ -110,6 +110,7 @@ class Graph(Baseline):
     name = "graph"
     probe = True
     saves_state = True
+    binds = (*DATA_VIEW, "missing_text")
     Settings = GraphSettings
     steps: sparse.csr_array | None
     vectors: Scores | None
@@ -127,8 +128,8 @@ class Graph(Baseline):
             return text.validate_items(items, self.settings)
         try:
             require_text(items, "similarities of the probe graph", self.settings.fields)
-        except BenchError as error:
-            raise BenchError(f"{error}; or rank by transitions alone with --set graph.text=off") from error
+        except MissingTextError as error:
+            raise MissingTextError(f"{error}; or rank by transitions alone with --set graph.text=off") from error
 
     def cache_key(self) -> str:
         return encoder_digest(self.settings.encoder) if self.settings.text == "on" else ""

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from bench.backbone.flops import attention, product
-from bench.backbone.linear import Linear, linear
 from bench.backbone.protocol import MASKED, Backbone, Cache
+from bench.linear import Linear, linear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,

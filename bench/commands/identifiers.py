@@ -17,7 +17,7 @@ from bench.data.dataset import Dataset, ItemTable, TrainView
 from bench.data.lookup import indices
 from bench.data.splits import Split
 from bench.errors import BenchError
-from bench.ids import diagnostics, exchange
+from bench.ids import diagnostics, exchange, forecast
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
 from bench.ids.text import Embeddings, TextSettings, embed, stand_in
@@ -27,6 +27,7 @@ from bench.results.read import read
 from bench.results.saved import catalogue, stored_ids
 from bench.runs.attribution import attribute_errors
 from bench.runs.fitting import fitted, language
+from bench.runs.forecasting import forecast_of
 from bench.runs.matrix import EVERYTHING, Plan, resolve
 from bench.runs.progress import Display
 from bench.runs.request import Request
@@ -53,9 +54,11 @@ class SchemeSummary:
     changed: int | None = None
 
 
-def show(plan: Plan, items: str, examples: int, as_json: bool) -> None:
-    """Print every scheme of the plan on every data set of it; the items between commas, or ``examples`` of them."""
-    shown = [_shown(plan, name, items, examples) for name in plan.datasets]
+def show(plan: Plan, items: str, examples: int, as_json: bool, churn: int | None = None) -> None:
+    """Print every scheme of the plan on every data set of it; the items between commas, or ``examples`` of them. With
+    ``churn``, the seed of a second fit, also how far the two differ.
+    """
+    shown = [_shown(plan, name, items, examples, churn) for name in plan.datasets]
     if as_json:
         machine.show([vars(found) for part in shown for found in part])
         return
@@ -136,8 +139,9 @@ class _View:
         return None, None
 
 
-def _shown(plan: Plan, name: str, items: str, examples: int) -> list[SchemeSummary]:
+def _shown(plan: Plan, name: str, items: str, examples: int, churn: int | None) -> list[SchemeSummary]:
     view = _View.of(plan, name)
+    again = None if churn is None else _View.of(replace(plan, seeds=[churn]), name)
     table = view.dataset.items
     chosen = _chosen(table, items, examples, plan.seeds[0])
     near = dict(_nearest(view.split.train, chosen))
@@ -145,6 +149,7 @@ def _shown(plan: Plan, name: str, items: str, examples: int) -> list[SchemeSumma
     for scheme in view.schemes:
         try:
             ids = view.made(scheme)
+            other = again.made(scheme) if again else None
         except BenchError as error:
             if EVERYTHING not in plan.schemes:
                 raise
@@ -155,14 +160,18 @@ def _shown(plan: Plan, name: str, items: str, examples: int) -> list[SchemeSumma
                 [_described(made, table, item, near.get(item, [])) for item in chosen] if made is not None else []
                 for made in (ids, after)
             )
-            stats = _stats(ids, view.split)
+            stats = _stats(ids, view.split, plan.results, other)
             found.append(SchemeSummary(scheme.name, view.dataset.name, stats, now, trained, changed=changed))
     return found
 
 
-def _stats(ids: Ids, split: Split) -> dict[str, Any]:
+def _stats(ids: Ids, split: Split, results: Path, other: Ids | None) -> dict[str, Any]:
     drift = {"drift": diagnostics.drift(ids)} if ids.variants > 1 else {}
-    return diagnostics.stats(ids, split.test.items) | drift
+    known: dict[str, Any] = dict(forecast_of(ids, split.train, results))
+    changed = None if other is None else forecast.churn(ids, other)
+    if changed is not None:
+        known["churn"] = changed
+    return diagnostics.stats(ids, split.test.items) | drift | {"forecast": known}
 
 
 def _chosen(items: ItemTable, named: str, examples: int, seed: int) -> list[int]:

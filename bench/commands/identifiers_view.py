@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -12,6 +12,9 @@ from bench.console import Console, bold, visible
 
 WIDTH = 60  # of an item's text
 SHORT = 28
+SIDE_BY_SIDE = 4  # schemes that have columns of their own, with all figures
+LEVELS = 4  # of a figure that has one for each
+FEW = ("neighbor_lift", "text_recall", "capacity_tail", "churn")  # figures of many schemes
 
 
 def show(shown: Sequence[SchemeSummary]) -> None:
@@ -50,6 +53,7 @@ def _print_schemes(console: Console, shown: Sequence[SchemeSummary]) -> None:
     console.print(
         "collision rate: items that share an identifier; test-weighted: the same, weighted by test interactions"
     )
+    _print_forecasts(console, {found.scheme: found.stats["forecast"] for found in shown})
     same = [found.scheme for found in shown if found.changed == 0]
     if same:
         console.print(f"training changed none of the identifiers of {', '.join(same)}")
@@ -111,6 +115,7 @@ def _print_one(console: Console, shown: SchemeSummary) -> None:
         _print_positions(console, stats)
     if "drift" in stats:
         _print_drift(console, stats["drift"])
+    _print_forecasts(console, {shown.scheme: stats["forecast"]})
     _print_changes(console, shown)
     after = {item["item"]: item for item in shown.trained}
     for item in shown.items:
@@ -151,6 +156,30 @@ def _print_drift(console: Console, drift: dict[str, list[float]]) -> None:
     for distance, (anywhere, first) in enumerate(zip(drift["any"], drift["first"], strict=True), start=1):
         table.add_row(str(distance), f"{anywhere:.1%}", f"{first:.2%}")
     console.print(table)
+
+
+def _print_forecasts(console: Console, forecasts: Mapping[str, Mapping[str, Any]]) -> None:
+    """What may tell how well schemes will do: a line for each figure, a column for each scheme."""
+    names = list(dict.fromkeys(name for found in forecasts.values() for name in found))
+    table = Table("before training", *forecasts, box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in names:
+        table.add_row(name.replace("_", " "), *(_figure(found.get(name)) for found in forecasts.values()))
+    if len(forecasts) <= SIDE_BY_SIDE:
+        console.print(table)
+        return
+    turned = Table("before training", *(name.replace("_", " ") for name in FEW), box=None, pad_edge=False)
+    turned.columns[0].no_wrap = True
+    for scheme, found in forecasts.items():
+        turned.add_row(scheme, *(_figure(found.get(name)) for name in FEW))
+    console.print(turned)
+
+
+def _figure(value: float | list[float] | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float | int) else " ".join(f"{part:.3g}" for part in value[:LEVELS])
 
 
 def _print_item(console: Console, item: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""``bench ls``: what can be run and what is finished, without importing a plugin."""
+"""``bench ls``: what can be run, what is finished and what is under way, without importing a plugin."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bench.errors import BenchError
 from bench.recipes import RECIPES
 from bench.results import storage
 from bench.results.read import sound
+from bench.results.unfinished import unfinished
 from bench.runs.subjects import load_baseline, load_scheme
 
 FILES = ("file:PATH", "identifiers that exist already: index.json, .sem_ids, text index, .npy, Parquet")
@@ -44,12 +45,14 @@ def show(results: Path, data_dir: Path | None, check: bool = False, as_json: boo
     states = ((folder, _state(results / "runs" / folder)) for folder in finished(results))
     done = [(str(folder), state["problem"] or state["model"] or "") for folder, state in states]
     _show(console, f"finished runs in {results}", done or [("none yet", "")])
+    if left := unfinished(results):
+        _show(console, f"other runs in {results}", [(run.folder, f"{run.state}: {run.note}") for run in left])
 
 
 def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str, list[dict[str, str | None]]]:
     """The same as plain values. ``folder`` of a data set is None where it is not on this machine, ``problem`` of a
     plugin or a run where none is known, ``lacks`` of a plugin where what it needs is installed, ``model`` of a run
-    where it has trained its own.
+    where it has trained its own; ``state`` of an unfinished run is running, interrupted or failed.
     """
     return {
         "id_schemes": _plain(plugins.SCHEMES, load_scheme, check),
@@ -64,6 +67,10 @@ def plain(results: Path, data_dir: Path | None, check: bool = False) -> dict[str
         "finished": [
             {"folder": str(results / "runs" / folder), **_state(results / "runs" / folder)}
             for folder in finished(results)
+        ],
+        "unfinished": [
+            {"folder": str(results / "runs" / run.folder), "state": run.state, "note": run.note}
+            for run in unfinished(results)
         ],
     }
 
@@ -172,7 +179,7 @@ def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(style="dim")
     for name, note in rows:
-        bad = note.startswith(("broken: ", "conflict: "))
-        lacks = note.startswith(("lacks ", "not here: "))
+        bad = note.startswith(("broken: ", "conflict: ", "failed: "))
+        lacks = note.startswith(("lacks ", "not here: ", "interrupted: "))
         table.add_row(Text(name), Text(note, "red" if bad else "yellow" if lacks else ""))
     console.print(table)

@@ -14,5 +14,6 @@ EPILOG = (
     "`bench run --id-scheme textual --dataset toys+beauty --zero-shot sports`\n\n"
     "`bench run --baseline unisrec,markov --dataset toys+beauty --zero-shot sports --adapt 0,10,100,1000`\n\n"
     "`bench run --id-scheme file:Beauty.index.json --dataset beauty --set file.items=Beauty.item2id`\n\n"
+    "`bench run --id-scheme all --baseline all --dataset toys --seed 0,1,2 --jobs 4`\n\n"
     "`torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys`"
 )

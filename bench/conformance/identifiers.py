@@ -9,7 +9,7 @@ import numpy as np
 from bench.conformance.fixtures import Fixtures
 from bench.conformance.result import CheckResult, failed, passed, skipped
 from bench.ids import storage
-from bench.ids.identifiers import TokenIds
+from bench.ids.identifiers import SlotIds, TokenIds
 from bench.model.trie import Trie, with_eos
 from bench.runs.subjects import IDENTIFIERS
 
@@ -123,6 +123,8 @@ def vocabulary(fixtures: Fixtures) -> CheckResult:
 def round_trip(fixtures: Fixtures) -> CheckResult:
     """An identifier leads back to its item: token by token through the prefix tree, and as text."""
     ids = fixtures.ids
+    if isinstance(ids, SlotIds):
+        return _codes_lead_back(fixtures, ids)
     if not isinstance(ids, TokenIds):
         return skipped(OTHER_KIND)
     advice = "check what fit returns: an identifier must not depend on how it is padded, nor read like another"
@@ -140,6 +142,17 @@ def round_trip(fixtures: Fixtures) -> CheckResult:
             at = f"{fixtures.item(other)}; {fixtures.item(item)}"
             return failed("two identifiers are the same text", advice, at)
     return passed(f"{len(ids):,} identifiers lead to their items, as tokens and as text")
+
+
+def _codes_lead_back(fixtures: Fixtures, ids: SlotIds) -> CheckResult:
+    """All of an item's codes are those of no other, but of items in its group."""
+    owner: dict[tuple[int, ...], int] = {}
+    for item, codes in enumerate(ids.codes.tolist()):
+        other = owner.setdefault(tuple(codes), item)
+        if ids.groups[other] != ids.groups[item]:
+            at = f"{fixtures.item(other)}; {fixtures.item(item)}"
+            return failed("two identifiers are the same codes", "check what fit returns", at)
+    return passed(f"{len(ids):,} identifiers of {ids.slots} codes lead to their items")
 
 
 def walked(ids: TokenIds, variant: int) -> list[int]:

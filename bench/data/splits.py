@@ -130,7 +130,7 @@ def leave_one_out(
 def refuse_cap(max_history: int) -> None:
     """BenchError where histories would be cut to nothing."""
     if max_history < 1:
-        raise BenchError(f"a split cannot cut histories to {max_history} items; 1 or more are possible")
+        raise BenchError(f"max_history must be 1 or more; got {max_history}")
 
 
 def distinct(items: Sequences) -> tuple[ItemIndices, NDArray[np.int64]]:

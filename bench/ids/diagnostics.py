@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import ItemIndices
-from bench.ids.identifiers import Ids, TokenIds, VectorIds
+from bench.ids.identifiers import Ids, SlotIds, TokenIds, VectorIds
+from bench.ids.storage import slots_in_words
 
 DECIMALS = 4  # of a cosine, as it is shown and ordered
 
@@ -43,6 +44,22 @@ def _(ids: VectorIds, test_items: ItemIndices) -> dict[str, Any]:
         "decode_steps": 1,
         "equal_vectors_share": float((sizes[group.reshape(-1)] > 1).mean()),
         "unknown_share": float((~known).any(axis=1).mean()),
+    }
+
+
+@stats.register
+def _(ids: SlotIds, test_items: ItemIndices) -> dict[str, Any]:
+    """An item is read as one token, and one step of the decoder writes all its codes. ``codebook_use`` is the share of
+    its codes that a slot uses, and ``entropy_bits`` the entropy of that use, averaged over slots.
+    """
+    counts = [np.bincount(codes, minlength=size) for codes, size in zip(ids.codes.T, ids.sizes, strict=True)]
+    shares = [count[count > 0] / count.sum() for count in counts]
+    return {
+        **_common(ids, np.ones(len(ids), np.int64), test_items),
+        "decode_steps": 1,
+        "slots": ids.slots,
+        "entropy_bits": float(np.mean([max(0.0, -(share * np.log2(share)).sum()) for share in shares])),
+        "codebook_use": float(np.mean([(count > 0).mean() for count in counts])),
     }
 
 
@@ -109,6 +126,11 @@ def _(ids: VectorIds, item: int) -> str:
     return " + ".join(f"{feature.slots} {feature.name}" for feature in ids.features if feature.known[item])
 
 
+@written.register
+def _(ids: SlotIds, item: int) -> str:
+    return slots_in_words(ids.codes[item].tolist())
+
+
 def siblings(ids: Ids, item: int, count: int) -> list[tuple[int, dict[str, float]]]:
     """The ``count`` items whose identifiers are most like an item's, most first, and how like; none that are not."""
     measure, alike = likeness(ids, item)
@@ -148,3 +170,9 @@ def _(ids: VectorIds, item: int) -> tuple[str, NDArray[Any]]:
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         total += vectors @ vectors[item] / len(ids.features)
     return "cosine", np.round(total, DECIMALS)
+
+
+@likeness.register
+def _(ids: SlotIds, item: int) -> tuple[str, NDArray[Any]]:
+    """Codes ``shared``, slot by slot."""
+    return "shared", (ids.codes == ids.codes[item]).sum(axis=1)

@@ -69,9 +69,7 @@ def bound(name: str, items: ItemTable, needed: NDArray[np.bool_] | None = None) 
     """
     path = Path(name).expanduser()
     ids, rows = _rows(path)
-    twice = [item for item, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise BenchError(f"'{path}' has item '{twice[0]}' twice; every item needs one vector")
+    _refuse_twice(path, ids)
     row_of = {item: row for row, item in enumerate(ids)}
     known = np.array([item in row_of for item in items.ids], bool)
     _refuse_missing(path, ids, items, known, needed)
@@ -79,6 +77,20 @@ def bound(name: str, items: ItemTable, needed: NDArray[np.bool_] | None = None) 
     vectors = np.zeros((len(items), rows.shape[1]), np.float32)
     vectors[known] = _finite(path, rows, mine, ids)
     return Bound(vectors, known, _warnings(path, digest(name), rows.shape, len(ids) - int(known.sum())))
+
+
+def every(name: str) -> tuple[tuple[str, ...], Vectors]:
+    """The item of each row of a file, and the vectors ``[rows, width]``. BenchError as from ``bound``."""
+    path = Path(name).expanduser()
+    ids, rows = _rows(path)
+    _refuse_twice(path, ids)
+    return tuple(ids), _finite(path, rows, np.arange(len(ids)), ids)
+
+
+def _refuse_twice(path: Path, ids: Sequence[str]) -> None:
+    twice = [item for item, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise BenchError(f"'{path}' has item '{twice[0]}' twice; every item needs one vector")
 
 
 def _rows(path: Path) -> tuple[Sequence[str], NDArray[Any]]:

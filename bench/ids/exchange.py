@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.files import is_stream, output, replacing
 from bench.ids import storage
-from bench.ids.identifiers import Ids, Template, TokenIds
+from bench.ids.identifiers import Ids, SlotIds, Template, TokenIds
 
 KEPT = b"bench"  # under which a Parquet table keeps vocabulary, template and codebooks
 COLUMNS = ("item", "identifier")
@@ -56,11 +57,25 @@ def _parquet(ids: Ids, items: ItemTable, path: Path, before: Ids | None) -> None
 
 def _index(ids: Ids, items: ItemTable, path: Path) -> None:
     """``{original id: [token, ...]}``, items in the order of the catalogue."""
-    if not isinstance(ids, TokenIds):
-        raise BenchError(f"identifiers that are vectors can't be written as tokens to '{path.name}'")
-    name = ids.vocabulary.tokenizer.id_to_token
-    tokens_by_item = {key: [name(token) for token in ids.code(item)] for item, key in enumerate(items.ids)}
+    tokens_by_item = dict(zip(items.ids, _tokens_of(ids, path), strict=True))
     path.write_text(json.dumps(tokens_by_item, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@singledispatch
+def _tokens_of(ids: Any, path: Path) -> list[list[str | None]]:
+    """The names of every item's tokens."""
+    raise BenchError(f"identifiers that are vectors can't be written as tokens to '{path.name}'")
+
+
+@_tokens_of.register
+def _(ids: TokenIds, path: Path) -> list[list[str | None]]:
+    name = ids.vocabulary.tokenizer.id_to_token
+    return [[name(token) for token in ids.code(item)] for item in range(len(ids))]
+
+
+@_tokens_of.register
+def _(ids: SlotIds, path: Path) -> list[list[str | None]]:
+    return [[f"{slot}:{code}" for slot, code in enumerate(codes)] for codes in ids.codes.tolist()]
 
 
 def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], TokenIds | None]:
@@ -73,6 +88,11 @@ def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], 
     except Exception as error:  # Arrow and tokenizers raise families of their own
         cause = " ".join(str(error).split())
         raise BenchError(f"the table '{path}' is corrupt ({cause}); write it again") from error
+    if kept and kept["facts"]["kind"] == "slots":
+        raise BenchError(
+            f"'{path}' holds codes in slots, which are no tokens; run their scheme, or export them as .json to have "
+            "them written one after another"
+        )
     lacking = [name for name in COLUMNS if name not in columns]
     if lacking:
         raise BenchError(f"'{path}' must have the columns {', '.join(COLUMNS)}; got {', '.join(columns)}")

@@ -1,6 +1,7 @@
-"""What an item identifier is: data. Token sequences, or sets of learned vectors.
+"""What an item identifier is: data. Token sequences, sets of learned vectors, or codes in slots.
 
-``TokenIds`` are words, codes and digits alike; ``VectorIds`` are sets of vectors. How a scheme makes them is in
+``TokenIds`` are words, codes and digits alike; ``VectorIds`` are sets of vectors; ``SlotIds`` have a code in each of
+several slots. How a scheme makes them is in
 ``bench.ids.scheme``; the kind of the identifiers alone decides how they are trained and decoded.
 """
 
@@ -176,11 +177,7 @@ class VectorIds:
                     f"the vector of feature '{feature.name}' for catalogue item {wrong[0]} is not finite; "
                     f"{len(wrong):,} of {len(self):,} items have such a vector"
                 )
-        if self.template.separator or not self.vocabulary.encode(f"{self.template.before} {self.template.after}"):
-            raise BenchError(
-                "the template of vectors must have words before or after the history, and no separator; "
-                f"got {self.template}"
-            )
+        _refuse_wordless(self.template, self.vocabulary, "vectors")
 
     def __len__(self) -> int:
         """Number of items."""
@@ -210,4 +207,71 @@ class VectorIds:
         return np.arange(len(self))
 
 
-Ids = TokenIds | VectorIds
+@dataclass(frozen=True, eq=False)
+class SlotIds:
+    """Identifiers that are one code in each of some slots, all written at once (RPG, Hou et al., KDD 2025).
+
+    ``codes`` is ``[items, slots]``; ``sizes`` are the numbers of codes that each slot has. An item is one position of a
+    history: the mean of its codes' embeddings. One hidden state gives, by a head for each slot, the probabilities of
+    the slot's codes: the softmax of cosines over ``temperature``. The score of an item is the mean over slots of the
+    log-probability of its code, so all items are ranked by one pass. Two items may share all codes (a collision): they
+    are then ranked as one. A history is the template's ``before``, its items and ``after``, without a separator.
+    """
+
+    codes: NDArray[np.int32]
+    sizes: tuple[int, ...]
+    vocabulary: Vocabulary
+    template: Template
+    temperature: float = 0.07
+
+    def __post_init__(self) -> None:
+        shape, sizes = self.codes.shape, np.array(self.sizes)
+        if len(shape) != 2 or shape[1] < 1 or sizes.shape != shape[1:]:
+            raise BenchError(f"codes must be [items, slots] with a size for each slot; got {shape} and {self.sizes}")
+        wrong = np.argwhere((self.codes < 0) | (self.codes >= sizes))
+        if len(wrong):
+            item, slot = wrong[0].tolist()
+            raise BenchError(
+                f"code {self.codes[item, slot]} of catalogue item {item} in slot {slot} is not in "
+                f"0..{self.sizes[slot] - 1}"
+            )
+        if not self.temperature > 0:
+            raise BenchError(f"the temperature of slots must be above 0; got {self.temperature}")
+        _refuse_wordless(self.template, self.vocabulary, "slots")
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.codes)
+
+    @property
+    def slots(self) -> int:
+        """Codes of each item."""
+        return len(self.sizes)
+
+    @property
+    def variants(self) -> int:
+        return 1
+
+    def only(self, variant: int) -> SlotIds:
+        """The one variant there is."""
+        return self
+
+    def of_items(self, items: slice) -> SlotIds:
+        """Some of the items alone, as if there were no others."""
+        return replace(self, codes=self.codes[items])
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """``[items]``: items with the same codes share a number; all differ where codes are unique."""
+        _, inverse = np.unique(self.codes, axis=0, return_inverse=True)
+        return np.asarray(inverse, np.int64).reshape(-1)
+
+
+def _refuse_wordless(template: Template, vocabulary: Vocabulary, what: str) -> None:
+    if template.separator or not vocabulary.encode(f"{template.before} {template.after}"):
+        raise BenchError(
+            f"the template of {what} must have words before or after the history, and no separator; got {template}"
+        )
+
+
+Ids = TokenIds | VectorIds | SlotIds

@@ -1,8 +1,8 @@
 """The text around a history: one neutral template for each kind of identifier, or what the contract says otherwise.
 
-Tokens that are words of a language model and vectors beside one stand in ``NEUTRAL``. A private vocabulary has no
-words: there a history is its identifiers alone, with whatever mark they need between or around them. So schemes differ
-in their identifiers and in nothing else. A scheme's own wording is its template, for the recipe of its paper
+Tokens that are words of a language model, and vectors and slots beside one, stand in ``NEUTRAL``. A private vocabulary
+has no words: there a history is its identifiers alone, with whatever mark they need between or around them. So schemes
+differ in their identifiers and in nothing else. A scheme's own wording is its template, for the recipe of its paper
 (``template=scheme``).
 
 P5 (Geng et al., 2022) and OpenP5 (Xu et al., 2024) write every training example in a template drawn from ten and keep
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.ids.identifiers import Ids, Template, VectorIds
+from bench.ids.identifiers import Ids, Template, TokenIds
 
 Prompts = NDArray[np.int64] | int  # which of several templates is meant: by example, or for all
 
@@ -65,7 +65,7 @@ def prompt_set(ids: Ids, template: str) -> PromptSet:
 
 
 def neutral(ids: Ids) -> Template:
-    """The template of this kind of identifiers; the separator stays their own, and vectors have none."""
+    """The template of this kind of identifiers; the separator stays their own, and others have none."""
     if not ids.vocabulary.language_model:
-        return ids.template if isinstance(ids, VectorIds) else Template(separator=ids.template.separator)
-    return replace(NEUTRAL, separator="" if isinstance(ids, VectorIds) else ids.template.separator)
+        return Template(separator=ids.template.separator) if isinstance(ids, TokenIds) else ids.template
+    return replace(NEUTRAL, separator=ids.template.separator if isinstance(ids, TokenIds) else "")

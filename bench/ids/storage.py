@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import singledispatch
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import tokenizers
@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from bench import tensors
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
-from bench.ids.identifiers import Feature, Ids, Template, TokenIds, VectorIds
+from bench.ids.identifiers import Feature, Ids, SlotIds, Template, TokenIds, VectorIds
 from bench.ids.users import UserIds
 from bench.vocabulary import Vocabulary
 
 Arrays = dict[str, NDArray[Any]]
+KNOWN = ", ".join(kind.__name__ for kind in get_args(Ids))
 
 
 @singledispatch
 def parts(ids: Any) -> tuple[Arrays, dict[str, Any]]:
     """What makes identifiers beside vocabulary and template: arrays, and facts that JSON can hold."""
-    raise BenchError(f"identifiers of kind {type(ids).__name__} can't be stored; known: TokenIds, VectorIds")
+    raise BenchError(f"identifiers of kind {type(ids).__name__} can't be stored; known: {KNOWN}")
 
 
 @parts.register
@@ -51,6 +52,11 @@ def _(ids: VectorIds) -> tuple[Arrays, dict[str, Any]]:
     return arrays, {"kind": "vectors", "features": features, **settings}
 
 
+@parts.register
+def _(ids: SlotIds) -> tuple[Arrays, dict[str, Any]]:
+    return {"codes": ids.codes}, {"kind": "slots", "sizes": ids.sizes, "temperature": ids.temperature}
+
+
 def _tokens(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> TokenIds:
     codebooks, append_eos = tuple(facts["codebooks"]), facts["append_eos"]
     users = UserIds(arrays["users.tokens"], arrays["users.lengths"]) if "users.tokens" in arrays else None
@@ -66,10 +72,15 @@ def _vectors(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, t
     return VectorIds(tuple(features), vocabulary, template, **settings)
 
 
+def _slots(arrays: Arrays, facts: Mapping[str, Any], vocabulary: Vocabulary, template: Template) -> SlotIds:
+    return SlotIds(arrays["codes"], tuple(facts["sizes"]), vocabulary, template, facts["temperature"])
+
+
 # the other way round from ``parts``
 _MADE_OF: dict[str, Callable[[Arrays, Mapping[str, Any], Vocabulary, Template], Ids]] = {
     "tokens": _tokens,
     "vectors": _vectors,
+    "slots": _slots,
 }
 
 
@@ -108,7 +119,7 @@ def load(path: Path) -> tuple[Ids, dict[str, float]]:
 @singledispatch
 def table(ids: Any, items: ItemTable) -> pd.DataFrame:
     """One row for each item: its original id and its title (or first text); of tokens its identifier as text and as
-    token ids, of vectors how many it has.
+    token ids, of slots its codes, of vectors how many it has.
     """
     titles = items.text.get("title") or next(iter(items.text.values()), ("",) * len(items))
     return pd.DataFrame({"item": items.ids, "title": titles})
@@ -127,3 +138,14 @@ def _(ids: TokenIds, items: ItemTable) -> pd.DataFrame:
 def _(ids: VectorIds, items: ItemTable) -> pd.DataFrame:
     counts = {feature.name: feature.known * feature.slots for feature in ids.features}
     return table.dispatch(object)(ids, items).assign(**counts)
+
+
+@table.register
+def _(ids: SlotIds, items: ItemTable) -> pd.DataFrame:
+    codes = pd.Series(ids.codes.tolist(), dtype=object)
+    return table.dispatch(object)(ids, items).assign(identifier=codes.map(slots_in_words), codes=codes)
+
+
+def slots_in_words(codes: Sequence[int]) -> str:
+    """The codes of an item in the order of their slots: ``12-7-250``."""
+    return "-".join(map(str, codes))

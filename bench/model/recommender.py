@@ -19,8 +19,9 @@ from bench.contract import Contract
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.errors import BenchError
-from bench.ids.identifiers import Ids, TokenIds, Variants, VectorIds
+from bench.ids.identifiers import Ids, SlotIds, TokenIds, Variants, VectorIds
 from bench.ids.prompts import Prompts
+from bench.ids.storage import KNOWN
 from bench.model.beam import Scoring
 
 
@@ -175,7 +176,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 def recommender_under(contract: Contract, ids: Ids, backbone: Backbone) -> Recommender:
     """The recommender of these identifiers as the contract trains and reads it."""
     c = contract
-    return recommender_for(ids, backbone, c.max_tokens, c.objective, c.template, c.training, c.history)
+    return recommender_for(ids, backbone, c.max_tokens, c.objective, c.template, c.training, c.history, c.temperature)
 
 
 @singledispatch
@@ -187,15 +188,17 @@ def recommender_for(
     template: str = "neutral",
     training: str = "windows",
     history: str = "tokens",
+    temperature: float = 1.0,
 ) -> Recommender:
     """The recommender for a kind of identifiers, over a backbone whose vocabulary is theirs.
 
     The backbone reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says
-    where the token probabilities of the loss sum to one; a head without tokens has no use for it. ``template``,
-    ``training`` and ``history`` are the lines of the contract: under ``shared`` a history is read causally by item, in
-    training as in ranking (``bench.model.packed``). Whole-word embeddings are used where the backbone has a table.
+    where the token probabilities of the loss sum to one, and token logits are divided by ``temperature`` there; a head
+    without tokens has no use for them. ``template``, ``training`` and ``history`` are the lines of the contract: under
+    ``shared`` a history is read causally by item, in training as in ranking (``bench.model.packed``). Whole-word
+    embeddings are used where the backbone has a table.
     """
-    raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: TokenIds, VectorIds")
+    raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: {KNOWN}")
 
 
 @recommender_for.register
@@ -207,13 +210,14 @@ def _(
     template: str = "neutral",
     training: str = "windows",
     history: str = "tokens",
+    temperature: float = 1.0,
 ) -> Recommender:
     from bench.model.sequence import SequenceRecommender
     from bench.model.shared_sequence import SharedSequenceRecommender
 
     if training == "shared":
-        return SharedSequenceRecommender(ids, backbone, max_tokens, objective, template, history)
-    return SequenceRecommender(ids, backbone, max_tokens, objective, template)
+        return SharedSequenceRecommender(ids, backbone, max_tokens, objective, template, history, temperature)
+    return SequenceRecommender(ids, backbone, max_tokens, objective, template, temperature)
 
 
 @recommender_for.register
@@ -225,6 +229,7 @@ def _(
     template: str = "neutral",
     training: str = "windows",
     history: str = "tokens",
+    temperature: float = 1.0,
 ) -> Recommender:
     from bench.model.shared_vector_set import SharedVectorSetRecommender
     from bench.model.vector_set import VectorSetRecommender
@@ -232,3 +237,21 @@ def _(
     if training == "shared":
         return SharedVectorSetRecommender(ids, backbone, max_tokens, template, history)
     return VectorSetRecommender(ids, backbone, max_tokens, template)
+
+
+@recommender_for.register
+def _(
+    ids: SlotIds,
+    backbone: Backbone,
+    max_tokens: int = 512,
+    objective: str = "vocabulary",
+    template: str = "neutral",
+    training: str = "windows",
+    history: str = "tokens",
+    temperature: float = 1.0,
+) -> Recommender:
+    from bench.model.slot import SlotRecommender
+
+    if training == "shared":
+        raise BenchError("codes in slots need training=windows; got training=shared")
+    return SlotRecommender(ids, backbone, max_tokens, template)

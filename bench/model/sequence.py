@@ -31,7 +31,8 @@ class SequenceRecommender(Recommender):
     ``vocabulary``, or after each ``prefix`` only the tokens that go on to an item (see ``Scoring``). Under the latter
     nothing is to be learnt where a prefix can only go on in one way, and such tokens are no predictions. Every example
     is read and written in one variant of the identifiers; items are ranked in variant 0. Where only some items are
-    candidates, scores are normalized over their tree.
+    candidates, scores are normalized over their tree. In the loss alone, logits are divided by ``temperature``: the
+    ranking-guided loss of LETTER (Wang et al., 2024, section 3.3), which punishes likely wrong tokens more below 1.
     """
 
     ids: TokenIds
@@ -43,6 +44,7 @@ class SequenceRecommender(Recommender):
         max_tokens: int = 512,
         objective: str = "vocabulary",
         template: str = "neutral",
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.ids, self.backbone = ids, backbone
@@ -54,7 +56,7 @@ class SequenceRecommender(Recommender):
         self._trie, self._forest = trees[0], Forest.of(trees)
         self.labels = self.labels[..., : self._forest.paths.shape[2]]  # a table may be wider than any identifier in it
         self._subtree: tuple[NDArray[np.bool_], Trie] | None = None
-        self.by_prefix = objective == "prefix"
+        self.by_prefix, self.temperature = objective == "prefix", temperature
         choices = self._forest.count.numpy()[self._forest.paths]
         self.predicted = (self.labels != IGNORED) & ((choices > 1) | (not self.by_prefix))
         steps = np.arange(1, self.labels.shape[2] + 1)
@@ -102,6 +104,8 @@ class SequenceRecommender(Recommender):
         logits = self.backbone.logits(hidden[predicted]).float()  # most of the work: none of it goes into padding
         if self.by_prefix:
             logits = logits.masked_fill(~self._allowed(required(batch, "nodes")[predicted], logits), float("-inf"))
+        if self.temperature != 1:
+            logits = logits / self.temperature
         return F.cross_entropy(logits, labels[predicted], reduction="sum")
 
     def _allowed(self, nodes: Tensor, logits: Tensor) -> Tensor:

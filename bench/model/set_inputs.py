@@ -1,4 +1,4 @@
-"""Histories as encoder input where items are sets of vectors: a column for each vector, one position for an item."""
+"""Histories as encoder input where items are vectors: a column for each vector of an item, one position for an item."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
-from bench.ids.identifiers import Template, VectorIds
+from bench.ids.identifiers import SlotIds, Template, VectorIds
 from bench.ids.prompts import Prompts
 from bench.model.inputs import Numbers, Ragged
 
@@ -36,13 +36,15 @@ class SetInput:
 
 
 class SetWriter:
-    """Writes histories as ``before``, the vectors of each item slot by slot, ``after``, without an end token.
+    """Writes histories as ``before``, the vectors of each item slot by slot, ``after``, without an end token. Items of
+    codes in slots have one vector.
 
     ``templates`` give ``before`` and ``after``; BenchError where none of an item's vectors would fit beside one.
     """
 
-    def __init__(self, ids: VectorIds, max_tokens: int, templates: Sequence[Template]) -> None:
-        self.ids, self.width = ids, ids.slots
+    def __init__(self, ids: VectorIds | SlotIds, max_tokens: int, templates: Sequence[Template]) -> None:
+        self.ids, self.width = ids, ids.slots if isinstance(ids, VectorIds) else 1
+        self.positions_of_repo = isinstance(ids, VectorIds) and ids.attention == "repo"
         texts = [self._around(template) for template in templates]
         self.before, self.after = (Ragged.of(side) for side in zip(*texts, strict=True))
         self.around = self.before.lengths + self.after.lengths
@@ -85,7 +87,7 @@ class SetWriter:
         items[at] = np.repeat(histories.values, self.width)
         slots[at], item_position_ids[at] = inside % self.width, inside // self.width + 1
         positions = np.cumsum(slots == 0, axis=1) - 1  # the further vectors of an item take no position of their own
-        if self.ids.attention == "repo":  # words behind the items stand where they would without that
+        if self.positions_of_repo:  # words behind the items stand where they would without that
             behind = np.arange(shape[1]) >= (before.lengths + taken)[:, None]
             positions = np.where(behind, np.arange(shape[1]), positions)
         alike = all((lengths == lengths[0]).all() for lengths in (before.lengths, taken, after.lengths))

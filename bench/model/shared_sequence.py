@@ -51,8 +51,9 @@ class SharedSequenceRecommender(SequenceRecommender, SharedReader):
         objective: str = "vocabulary",
         template: str = "neutral",
         history: str = "tokens",
+        temperature: float = 1.0,
     ) -> None:
-        super().__init__(ids, backbone, max_tokens, objective, template)
+        super().__init__(ids, backbone, max_tokens, objective, template, temperature)
         self.pooling = ItemPooling(backbone.d_model) if history == "items" else None
 
     def _writer(self, max_tokens: int, templates: Sequence[Template]) -> SharedWriter:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from bench.backbone.linear import linear
+from bench.linear import linear
 
 VectorsOf = Callable[[Tensor], Tensor]  # items [n] to their vectors [Q, n, D]
 

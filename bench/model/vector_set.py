@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.backbone.flops import TRAINING, product
-from bench.backbone.linear import linear
 from bench.backbone.protocol import MASKED, Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores
 from bench.ids.identifiers import Template, Variants, VectorIds
 from bench.ids.prompts import Prompts, prompt_set
+from bench.linear import linear
 from bench.model import softmax
 from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
 from bench.model.set_inputs import SetWriter
+from bench.model.top import best_of
 from bench.model.vectors import ItemVectors
 
 AT_ONCE = 1 << 15  # items whose vectors and scores are in memory together
@@ -191,17 +192,15 @@ class VectorSetRecommender(Recommender):
         catalogue = self.catalogue()
         query = self.query(histories, catalogue)
         hidden = exclusion_mask(decoding.excluded(histories, seen), len(query), len(catalogue), candidates)
-        best = torch.zeros(len(query), 0, dtype=torch.long, device=self.device)
-        scores = query.new_zeros(len(query), 0)
-        for start in range(0, len(catalogue), AT_ONCE):
-            part = linear(query, catalogue[start : start + AT_ONCE])
-            if hidden is not None:
-                part[torch.from_numpy(hidden[:, start : start + AT_ONCE]).to(part.device)] = float("-inf")
-            chosen = first(part, k)
-            scores = torch.cat([scores, part.gather(1, chosen)], 1)
-            best = torch.cat([best, chosen + start], 1)
-            order = first(scores, k)
-            scores, best = scores.gather(1, order), best.gather(1, order)
+        best, scores = best_of(
+            lambda start, stop: linear(query, catalogue[start:stop]),
+            len(query),
+            len(catalogue),
+            k,
+            AT_ONCE,
+            None if hidden is None else lambda start, stop: hidden[:, start:stop],
+            self.device,
+        )
         complete = k >= len(catalogue)
         return TopK(best.cpu().numpy(), scores.cpu().numpy(), torch.isfinite(scores).cpu().numpy(), complete)
 
@@ -293,16 +292,3 @@ def preferred(means: list[float]) -> int:
     """Which of ``WEIGHTS`` is taken when these are the scores under them."""
     distances = np.abs(WEIGHTS - 0.5)
     return int(np.lexsort((np.round(distances, 12), -np.round(means, 12)))[0])
-
-
-def first(scores: Tensor, count: int) -> Tensor:
-    """Columns of the ``count`` highest ``scores [B, n]``, best first, equal ones in order: ``[B, min(count, n)]``."""
-    if count >= scores.shape[1]:
-        return scores.sort(dim=1, descending=True, stable=True).indices
-    values, columns = scores.topk(count, dim=1)
-    columns = columns.sort(dim=1).values
-    columns = columns.gather(1, scores.gather(1, columns).sort(dim=1, descending=True, stable=True).indices)
-    torn = (scores >= values[:, -1:]).sum(1) > count  # topk takes any of those that tie for the last rank
-    if torn.any():
-        columns[torn] = scores[torn].sort(dim=1, descending=True, stable=True).indices[:, :count]
-    return columns

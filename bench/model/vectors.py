@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.backbone.flops import TRAINING, product
-from bench.backbone.linear import linear
 from bench.ids.identifiers import Feature, VectorIds
+from bench.linear import linear
 
 
 class ItemVectors(nn.Module):

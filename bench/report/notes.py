@@ -149,12 +149,11 @@ def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
 
 
 def _warnings(rows: Sequence[Row]) -> list[Note]:
-    """What runs have said of their identifiers, such as where vectors come from; each once, behind who said it."""
+    """What runs have said of what they read, such as where vectors come from; each once, behind who said it."""
     said: dict[str, list[str]] = {}
     for row in rows:
-        found = (line for run in row.runs if run.identifiers for line in run.identifiers.further.get("warnings", ()))
-        for line in dict.fromkeys(found):
-            said.setdefault(str(line), []).append(row.label)
+        for line in dict.fromkeys(line for run in row.runs for line in run.warnings):
+            said.setdefault(line, []).append(row.label)
     return (
         [Note("warnings", "; ".join(f"{', '.join(labels)}: {line}" for line, labels in said.items()))] if said else []
     )

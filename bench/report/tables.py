@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.report import diagnostics, notes, significance, slices, warm_cold
+from bench.report import diagnostics, forecasts, notes, significance, slices, warm_cold
 from bench.report.contracts import Contracts, contracts, unequal_versions
 from bench.report.costs import costs
 from bench.report.overall import overall
@@ -46,6 +46,7 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
         *_comparisons(tested.lines, notes.of_comparisons(tested)),
         _table("costs", "Costs", rows, found, costs(rows), notes.of_costs(rows)),
         *_identifiers(rows, found),
+        *_forecasts(rows, found),
         *_slices(rows, found),
         *_warm_cold(rows, found),
         *_published(section),
@@ -74,13 +75,26 @@ def _comparisons(compared: Sequence[Line], beneath: Sequence[Note]) -> list[Tabl
 
 
 def _identifiers(rows: Sequence[Row], found: Contracts) -> list[Table]:
-    kept = [at for at, row in enumerate(rows) if any(run.identifiers is not None for run in row.runs)]
-    if not kept:
+    having, under = _having(rows, found)
+    if not having:
         return []
-    having = [rows[at] for at in kept]
-    under = Contracts(found.by_letter, tuple(found.letters[at] for at in kept))
     beneath = [Note("identifiers", notes.DIAGNOSTICS)]
     return [_table("identifiers", "Identifiers", having, under, diagnostics.diagnostics(having), beneath)]
+
+
+def _having(rows: Sequence[Row], found: Contracts) -> tuple[list[Row], Contracts]:
+    """The rows that have identifiers, and their contracts."""
+    kept = [at for at, row in enumerate(rows) if any(run.identifiers is not None for run in row.runs)]
+    return [rows[at] for at in kept], Contracts(found.by_letter, tuple(found.letters[at] for at in kept))
+
+
+def _forecasts(rows: Sequence[Row], found: Contracts) -> list[Table]:
+    """Figures of identifiers before training, where results hold them, and how they order schemes."""
+    having, under = _having(rows, found)
+    columns, ordered = forecasts.figures(having), forecasts.order(having)
+    beneath = [Note("figures", forecasts.NOTE)]
+    made = [_table("forecast", "Identifiers before training", having, under, columns, beneath)] if columns else []
+    return [*made, ordered] if ordered else made
 
 
 def _slices(rows: Sequence[Row], found: Contracts) -> list[Table]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
@@ -142,8 +142,8 @@ class Record:
     """The content of ``result.json``. ``metrics`` is ``metrics[reading][name]`` with the readings of ``READINGS``.
 
     ``item_groups`` holds the metrics of ``warm`` and ``cold`` items alone, where they were measured. ``audit`` is
-    what the data can and cannot measure (``bench data audit``). ``files`` has the
-    SHA-256 of every other file of the run by its path in the run's folder.
+    what the data can and cannot measure (``bench data audit``), ``warnings`` what a reader should know of what the run
+    has read. ``files`` has the SHA-256 of every other file of the run by its path in the run's folder.
     """
 
     bench: str
@@ -161,6 +161,7 @@ class Record:
     training: Mapping[str, Any] | None
     environment: Mapping[str, Scalar]
     audit: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
     created: str
     files: Mapping[str, str]
 
@@ -237,6 +238,7 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
         "identifiers": None if identifiers is None else IdentifierFacts.of(identifiers),
         "costs": _costs(stored["costs"]),
         "training": stored["training"],
+        "warnings": tuple(map(str, stored.get("warnings", ()))),
         "files": {str(name): str(digest) for name, digest in stored["files"].items()},
     }
 

@@ -55,7 +55,7 @@ def _kind(folder: Path) -> str:
         return LEFT
     if folder.suffix == store.CORRUPT:
         return ASIDE
-    return UNFINISHED if folder.suffix == store.PARTIAL else ""
+    return UNFINISHED if folder.suffix.startswith(store.PARTIAL) or folder.suffix == store.FAILED else ""
 
 
 def piece(path: Path, what: str) -> Piece:

@@ -1,7 +1,8 @@
 """Where results live, and how they get there whole or not at all.
 
     <results>/runs/<data set>/<scheme>@<version>[+settings]/<contract>-<data>/<seed>/     a finished run
-    <results>/runs/…/.<seed>.partial/                                                     the same run under way
+    <results>/runs/…/.<seed>.partial-<number>/                                            the same run under way
+    <results>/runs/…/.<seed>.lease-<number>                                               who works on it (``leases``)
     <results>/cache/ids/<key>.safetensors                                                 identifiers, by content
 
 A run is built in its partial folder, which is renamed when everything is in it. So a finished folder is always
@@ -12,23 +13,26 @@ it is renamed, so that a power cut leaves no folder of empty files either.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from bench import files
-from bench.errors import BenchError, BusyError
+from bench.errors import BenchError, BusyError, LostError
+from bench.results import leases
 from bench.results.digests import RESULT, SEAL
 from bench.results.identity import differences
 
 TRAINING_FOLDER = "context"  # where a baseline trains
 BEGUN = "begun.json"  # in a partial folder: what it was begun as
 CHECKPOINTS = "stage-*.safetensors"
+UNSEEN = -1  # in place of a stamp: nobody has looked
 PARTIAL, OLD, CORRUPT, REMOVED = ".partial", ".old", ".corrupt", ".removed"  # ends of hidden folders beside a run
+FAILED = ".failed"  # of a file there
 TRIAL = "trial-"  # what the folders begin with in which a search tries settings
 
 
@@ -36,17 +40,22 @@ TRIAL = "trial-"  # what the folders begin with in which a search tries settings
 class Begun:
     """What a partial folder was begun as: the identity of the run and the ``code`` (digests and versions by name) that
     made what is in it. ``forced``: it shall replace a finished run. ``budget``: what a budget of time or FLOPs was
-    converted to, once that is known.
+    converted to, once that is known. ``threads`` compute it, to its end.
     """
 
     identity: Mapping[str, Any]
     code: Mapping[str, str] = field(default_factory=dict)
     forced: bool = False
+    threads: int = 0
     budget: Mapping[str, Any] = field(default_factory=dict)
 
     def differences(self, other: Begun) -> list[str]:
         code, theirs = ({f"code of {name}": version for name, version in each.code.items()} for each in (self, other))
         return differences({**self.identity, **code}, {**other.identity, **theirs})
+
+    def resumed_by(self, other: Begun) -> bool:
+        """Whether work that was begun as this goes on as ``other``."""
+        return not self.differences(other) and (self.forced or not other.forced)
 
 
 def tidy(results: Path) -> None:
@@ -57,6 +66,14 @@ def tidy(results: Path) -> None:
 
 def finished(folder: Path) -> bool:
     return (folder / RESULT).exists()
+
+
+def stamp(folder: Path) -> int | None:
+    """When a run was finished, in nanoseconds since 1970; None where it is not."""
+    try:
+        return (folder / RESULT).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def sealed(folder: Path) -> bool:
@@ -70,8 +87,51 @@ def old_folder(folder: Path) -> Path:
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where a run is built before it is ``folder``."""
-    return folder.with_name(f".{folder.name}{PARTIAL}")
+    """Where a run is built before it is ``folder``: of what several workers have left, the last one's."""
+    found = [(_number(path), path) for path in _partial_folders(folder)]
+    return max(found, default=(0, folder.with_name(partial_name(folder))))[1]
+
+
+def _partial_folders(folder: Path) -> list[Path]:
+    return list(folder.parent.glob(f"{glob.escape(partial_name(folder))}*"))
+
+
+def partial_name(folder: Path) -> str:
+    """What the names of all its partial folders begin with."""
+    return f".{folder.name}{PARTIAL}"
+
+
+def _number(partial: Path) -> int:
+    number = partial.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What ended the last try of a run, and when (seconds since 1970)."""
+
+    reason: str
+    time: float
+
+
+def failure_file(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}{FAILED}")
+
+
+def note_failure(folder: Path, reason: str) -> None:
+    """Tell everybody who looks that a run has failed, until it is tried again. Where that can't be written it is
+    told by whoever tried alone.
+    """
+    with contextlib.suppress(OSError):
+        files.write_json(failure_file(folder), asdict(Failure(reason, time.time())))
+
+
+def failure(folder: Path) -> Failure | None:
+    """What ended the last try of a run, if it was not interrupted."""
+    try:
+        return Failure(**json.loads(failure_file(folder).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def begun_as(folder: Path) -> Begun | None:
@@ -104,39 +164,79 @@ def note_budget(partial: Path, budget: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def building(folder: Path, begun: Begun) -> Iterator[Path]:
+def building(
+    folder: Path,
+    begun: Begun,
+    seen: int | None = UNSEEN,
+    note: Callable[[], str] = leases.NOTHING,
+    holding: Callable[[leases.Lease], None] = lambda lease: None,
+) -> Iterator[Path]:
     """The partial folder of a run, which this process alone may write; it becomes ``folder`` when the block ends well.
 
     What an interrupted run of the same identity and code has left there is found again. ``begun.forced`` throws away
     everything else; without it, BenchError where the partial folder was begun as something else. BenchError also where
-    the results folder can't be written, or another process is at the same run.
+    the results folder can't be written, or another process is at the same run, or has finished it since its ``stamp``
+    was ``seen``. ``note`` is what others are told of how
+    far this one is; ``holding`` gets the lease, to see whether it still holds.
     """
-    partial = partial_folder(folder)
-    with _locked(folder):
-        with writable(partial):
-            _prepare(folder, begun)
-        yield partial
+    with _held(folder, note) as lease:
+        if lease.holder.deaths >= leases.DEATHS:
+            raise BenchError(
+                f"{leases.DEATHS} workers were killed at '{folder}' one after the other; is there enough memory?"
+            )
+        if seen != UNSEEN and stamp(folder) != seen:
+            raise BusyError(f"another process has just finished '{folder}'")
         with writable(folder):
-            _swap(partial, folder)
+            partial = _prepare(folder, begun, lease)
+        try:
+            holding(lease)
+            yield partial
+            with writable(folder):
+                _swap(partial, folder, lease)
+        except BaseException:
+            if not lease.holds() and partial != partial_folder(folder):  # what was written since is of no use
+                files.remove(partial)
+            raise
 
 
-def _prepare(folder: Path, begun: Begun) -> None:
-    partial = partial_folder(folder)
-    _refuse_links(partial)
+def _prepare(folder: Path, begun: Begun, lease: leases.Lease) -> Path:
+    _refuse_links(partial_folder(folder))
     before = begun_as(folder)
     unlike = before.differences(begun) if before else []
     if unlike and not begun.forced:
         raise BenchError(
-            f"the unfinished run in '{partial}' was begun with other settings or code: {'; '.join(unlike)}; "
-            "--force starts it afresh"
+            f"the unfinished run in '{partial_folder(folder)}' was begun with other settings or code: "
+            f"{'; '.join(unlike)}; --force starts it afresh"
         )
-    if before is None or unlike or (begun.forced and not before.forced):
-        files.remove(partial)
+    if before is None or not before.resumed_by(begun):
+        _remove_partial(folder)
     elif before.budget:
         begun = replace(begun, budget=before.budget)
-    partial.mkdir(exist_ok=True)
+    partial = _taken_over(folder, lease)
     files.remove_left_behind(partial)
+    failure_file(folder).unlink(missing_ok=True)
     files.write_json(partial / BEGUN, asdict(begun))
+    return partial
+
+
+def _taken_over(folder: Path, lease: leases.Lease) -> Path:
+    """The partial folder of a lease's holder. A former one that may still be alive finds that its own is gone, and what
+    it or a child of it still writes does not get here.
+    """
+    before, own = partial_folder(folder), folder.with_name(f"{partial_name(folder)}-{lease.number}")
+    if before.exists() and not lease.taken_over:
+        return before
+    if before.exists():
+        files.rename(before, own)
+        files.remove(own / TRAINING_FOLDER)
+    own.mkdir(exist_ok=True)
+    return own
+
+
+def _remove_partial(folder: Path) -> None:
+    """Everything that any worker has left of an unfinished run."""
+    for path in _partial_folders(folder):
+        files.remove(path)
 
 
 def _refuse_links(partial: Path) -> None:
@@ -150,21 +250,18 @@ def _refuse_links(partial: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Nobody else builds this run during the block; BenchError where somebody does already."""
-    with writable(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout as error:
-            raise BusyError(
-                f"another process is working on '{folder}'; wait for it, or name another --results"
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def _held(folder: Path, note: Callable[[], str] = leases.NOTHING) -> Iterator[leases.Lease]:
+    """Nobody else builds this run during the block; BusyError where somebody does already."""
+    with contextlib.ExitStack() as stack:
+        with writable(folder):
+            lease = stack.enter_context(leases.held(folder, note, _saved(folder)))
+        yield lease
+
+
+def _saved(folder: Path) -> str:
+    """What changes whenever work on a run is saved."""
+    saved = (path.stat() for path in partial_folder(folder).rglob(CHECKPOINTS))
+    return " ".join(sorted(str(found.st_mtime_ns) for found in saved))
 
 
 @contextlib.contextmanager
@@ -179,15 +276,27 @@ def writable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _swap(partial: Path, folder: Path) -> None:
-    """Put a whole run where it belongs. What was only needed on the way goes last, when nothing can be lost."""
+def _swap(partial: Path, folder: Path, lease: leases.Lease) -> None:
+    """Put a whole run where it belongs. What was only needed on the way goes last, when nothing can be lost.
+
+    LostError where the run is another's by now: also between the last look and the renaming, for a successor renames
+    the folder that is renamed here.
+    """
     old = old_folder(folder)
     files.sync_tree(partial)
+    lease.confirm()
     if folder.exists():
         files.remove(old)
         files.rename(folder, old)
-    files.rename(partial, folder)
+    try:
+        files.rename(partial, folder)
+    except FileNotFoundError as error:
+        if finished(old) and not folder.exists():
+            files.rename(old, folder)
+        lease.lost = True
+        raise LostError(f"another process has taken over '{folder}' in its last moment") from error
     _tidy(folder)
+    _remove_partial(folder)
 
 
 def _tidy(folder: Path) -> None:
@@ -201,7 +310,7 @@ def _tidy(folder: Path) -> None:
 def set_aside(folder: Path) -> Path:
     """Move a finished run that is corrupt out of the way; where it is now. It is neither read nor resumed there."""
     aside = folder.with_name(f".{folder.name}{CORRUPT}")
-    with _locked(folder), writable(folder):
+    with _held(folder), writable(folder):
         files.remove(aside)
         files.rename(folder, aside)
     return aside
@@ -212,8 +321,9 @@ def remove(folder: Path, finished_too: bool) -> None:
     process is at it. First of all they are renamed, so that a kill on the way leaves no half of a run.
     """
     gone = folder.with_name(f".{folder.name}{REMOVED}")
-    with _locked(folder), writable(folder):
-        for path in (partial_folder(folder), *((old_folder(folder), folder) if finished_too else ())):
+    with _held(folder), writable(folder):
+        failure_file(folder).unlink(missing_ok=True)
+        for path in (*_partial_folders(folder), *((old_folder(folder), folder) if finished_too else ())):
             files.remove(gone)
             if path.is_symlink():
                 files.remove(path)
@@ -235,9 +345,9 @@ def recover(folder: Path) -> None:
     untidy = finished(folder) and any(path.exists() for path in (old, *(folder / name for name in temporary(folder))))
     if not (sealed(partial) or untidy or (finished(old) and not folder.exists())):
         return
-    with _locked(folder), writable(folder):
-        if sealed(partial):
-            _swap(partial, folder)
+    with _held(folder) as lease, writable(folder):
+        if sealed(partial_folder(folder)):
+            _swap(_taken_over(folder, lease), folder, lease)
         elif finished(folder):
             _tidy(folder)
         elif finished(old):

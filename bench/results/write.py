@@ -29,6 +29,7 @@ class Outcome:
     """What a scheme or a baseline came to on the test users. ``complete``: every item of the catalogue was ranked.
 
     ``item_groups`` are the same of warm and cold items alone; None, or nothing, where a kind was not measured.
+    ``warnings`` are what a reader should know of what was read, in a line each.
     """
 
     ranks: Ranks
@@ -37,6 +38,7 @@ class Outcome:
     identifiers: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
     item_groups: Mapping[str, ItemGroup | None] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def record(
@@ -65,6 +67,7 @@ def record(
         training=outcome.training,
         environment=environment,
         audit=audit or {},
+        warnings=outcome.warnings,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         files={},
     )

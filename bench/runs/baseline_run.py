@@ -23,6 +23,8 @@ def baseline_outcome(
     request: Request, baseline: Baseline | TrainedBaseline, split: Split, partial: Path, display: Display
 ) -> Outcome:
     """Fit, then rank the test targets by the baseline's scores."""
+    for warning in request.warnings:
+        display.say(f"{request.run.title}: {warning}")
     if isinstance(baseline, TrainedBaseline):
         return _trained(request, baseline, split, partial, display)
     watch = Stopwatch()
@@ -30,7 +32,7 @@ def baseline_outcome(
     facts = Facts(None, watch.seconds, processor_seconds=watch.processor_seconds)
     tested = _tested(request, baseline, split, display)
     _save(baseline, split, partial)
-    return _outcome(split, facts, tested)
+    return _outcome(request, split, facts, tested)
 
 
 def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial: Path, display: Display) -> Outcome:
@@ -42,7 +44,7 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
             baseline.fit(request.view(split.train), sample, _training_context(request, context, bar, display))
         tested = _tested(request, baseline, split, display)
         _save(baseline, split, partial)
-        outcome = _outcome(split, baseline.facts(), tested)
+        outcome = _outcome(request, split, baseline.facts(), tested)
     finally:
         baseline.close()
     curve = (outcome.training or {}).get("curve", [])
@@ -95,7 +97,7 @@ def _tested(request: Request, baseline: Baseline | TrainedBaseline, split: Split
     return _Tested(whole[0], seconds, by_group(split.test, is_warm(split.train.sequences, items), whole, rank))
 
 
-def _outcome(split: Split, facts: Facts, tested: _Tested) -> Outcome:
+def _outcome(request: Request, split: Split, facts: Facts, tested: _Tested) -> Outcome:
     costs = {
         "parameters": facts.parameters,
         "id_construction_seconds": None,
@@ -111,4 +113,11 @@ def _outcome(split: Split, facts: Facts, tested: _Tested) -> Outcome:
     }
     if facts.peak_memory_mb is not None:
         costs["peak_memory_mb"] = facts.peak_memory_mb
-    return Outcome(tested.ranks, True, costs, training=facts.training or None, item_groups=tested.item_groups)
+    return Outcome(
+        tested.ranks,
+        True,
+        costs,
+        training=facts.training or None,
+        item_groups=tested.item_groups,
+        warnings=request.warnings,
+    )

@@ -83,4 +83,4 @@ def _outcome(
     origin = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
     warm = is_warm(split.train.sequences, items)
     groups = dict.fromkeys(ITEM_GROUPS) if request.unseen else by_group(split.test, warm, whole, rank)
-    return Outcome(*whole, costs, training={**origin, **learnt}, item_groups=groups)
+    return Outcome(*whole, costs, training={**origin, **learnt}, item_groups=groups, warnings=request.warnings)

@@ -44,7 +44,7 @@ def fitted(
     watch = Stopwatch()
     ids = _fit(scheme, train, title, display)
     if not isinstance(ids, Ids):
-        raise BenchError(f"fit of {scheme.name} returned {type(ids).__name__}; it must return TokenIds or VectorIds")
+        raise BenchError(f"fit of {scheme.name} returned {type(ids).__name__}; it must return {storage.KNOWN}")
     if len(ids) != len(train.items):
         raise BenchError(
             f"{scheme.name} made {len(ids)} identifiers for {len(train.items)} items; "

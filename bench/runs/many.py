@@ -3,43 +3,105 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import BenchError, BusyError
+from bench.errors import BenchError, BusyError, said
+from bench.runs.progress import minutes
 
 LOOK_EVERY = 5.0  # seconds, where nothing is left but what others are at
+INSTANT = 1.0  # seconds: what took less had been done before
 
-Work = tuple[str, Callable[[], list[Path]]]
+
+@dataclass(frozen=True)
+class Work:
+    """A run and the tests of its model. ``given_up``: why another worker of the same command has failed at it, if one
+    has.
+    """
+
+    title: str
+    do: Callable[[], list[Path]]
+    given_up: Callable[[], str] = lambda: ""
 
 
-def bring_to_end(work: Sequence[Work], say: Callable[[str], None], keep_going: bool, alone: bool = True) -> list[Path]:
-    """The folders of all runs. ``work`` has what each is called and what does it.
+class Pace:
+    """How long it has taken, and how long it may still take."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.begin, self.done, self.instant = total, time.monotonic(), 0, 0
+
+    def line(self, left: int) -> str:
+        """``elapsed 12:03, about 30:10 left``, once something has been done that took its time."""
+        elapsed = time.monotonic() - self.begin
+        real = self.done - self.instant
+        return f"elapsed {minutes(elapsed)}" + (f", about {minutes(elapsed / real * left)} left" if real > 0 else "")
+
+    def ended(self, seconds: float) -> None:
+        self.done, self.instant = self.done + 1, self.instant + (seconds < INSTANT)
+
+
+class _Many:
+    def __init__(self, work: Sequence[Work], say: Callable[[str], None], keep_going: bool) -> None:
+        self.work, self.say, self.keep_going = work, say, keep_going
+        self.pace, self.told = Pace(len(work)), set[str]()
+        self.done, self.failed = list[Path](), list[str]()
+
+    def one(self, number: int, left: int) -> bool:
+        """Do a piece of the work; whether it has come to an end."""
+        piece, begin = self.work[number], time.monotonic()
+        if reason := piece.given_up():
+            return self.fails(piece, reason)
+        if len(self.work) > 1 and piece.title not in self.told:
+            self.say(f"run {number + 1} of {len(self.work)}: {piece.title}; {self.pace.line(left)}")
+        try:
+            self.done += piece.do()
+        except BusyError as error:
+            if piece.title not in self.told:
+                self.say(f"{piece.title}: {error}; looking again later")
+            self.told.add(piece.title)
+            return False
+        except Exception as error:
+            if not self.keep_going:
+                raise
+            if not isinstance(error, BenchError):
+                traceback.print_exc()
+            return self.fails(piece, str(error) if isinstance(error, BenchError) else said(error))
+        self.pace.ended(time.monotonic() - begin)
+        return True
+
+    def fails(self, piece: Work, reason: str) -> bool:
+        if not self.keep_going:
+            raise BenchError(reason)
+        self.say(f"{piece.title}: failed: {reason}")
+        self.failed.append(f"{piece.title} ({reason})")
+        return True
+
+
+def bring_to_end(work: Sequence[Work], say: Callable[[str], None], keep_going: bool) -> list[Path]:
+    """The folders of all runs.
 
     A failure ends all, or with ``keep_going`` only this piece of the work: BenchError at the end, which names them.
-    ``alone``: there are no other ranks, which would wait while this one tries another run first.
     """
-    waiting, failed, done, told = list(work), list[str](), list[Path](), set[str]()
+    many, waiting = _Many(work, say, keep_going), list(range(len(work)))
     while waiting:
-        busy: list[Work] = []
-        for title, do in waiting:
-            try:
-                done += do()
-            except BusyError as error:
-                if not alone:
-                    raise
-                if title not in told:
-                    say(f"{title}: {error}; looking again later")
-                told.add(title)
-                busy.append((title, do))
-            except BenchError as error:
-                if not (keep_going and alone):
-                    raise
-                say(f"{title}: failed: {error}")
-                failed.append(f"{title} ({error})")
-        if busy and len(busy) == len(waiting):
+        left = len(waiting)
+        busy = [number for at, number in enumerate(waiting) if not many.one(number, left - at)]
+        if len(busy) == left:
             time.sleep(LOOK_EVERY)
         waiting = busy
+    refuse(many.failed, len(work))
+    return many.done
+
+
+def refuse(failed: Sequence[str], total: int) -> None:
+    """BenchError where some runs have failed."""
     if failed:
-        raise BenchError(f"{len(failed)} of {len(work)} failed, the others are stored: {'; '.join(failed)}")
-    return done
+        stored = "the others are stored" if len(failed) < total else "none is stored"
+        raise BenchError(f"{len(failed)} of {total} failed, {stored}: {'; '.join(failed)}")
+
+
+def in_step(work: Sequence[Work]) -> list[Path]:
+    """The folders of all runs, done by one of several ranks, which go in step: no run waits, a failure ends all."""
+    return [path for piece in work for path in piece.do()]

@@ -1,23 +1,19 @@
-"""Many runs: every data set x subject x seed, one after the other. Finished ones are skipped; one failure ends the
-run unless it is to keep going, but what nobody asked for by name is skipped where it can't run at all.
+"""Many runs: every data set x subject x seed. Finished ones are skipped; a failure ends no other, unless that is asked
+for; and what nobody asked for by name is skipped where it can't run at all.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import warnings
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
-
-from bench import recipes
+from bench import recipes, threads
 from bench.backbone import SIZES, content_digest
 from bench.contract import PRESETS, Contract, contract_for, default_preset
 from bench.data import sources, splitting
@@ -25,21 +21,19 @@ from bench.data.audit.order import time_notes
 from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
-from bench.results import store
 from bench.runs.attribution import attribute_errors
-from bench.runs.many import bring_to_end
 from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
+from bench.runs.prepared import Prepared, carry_out
 from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
 from bench.runs.request import Request
-from bench.runs.run import run
 from bench.runs.search import Ranges
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
 from bench.runs.subjects import settings as settings_of
 from bench.runs.transfer_run import Unseen, refuse, transfer_requests
 from bench.runs.tuned import tuned
-from bench.training.arithmetic import prepare
 from bench.training.search import SHARED
+from bench.training.signals import interrupted_by_sigterm
 
 
 @dataclass(frozen=True)
@@ -60,8 +54,15 @@ class Plan:
     tune_size: bool = False  # whether sizes are searched as well
     zero_shot: Sequence[str] = ()  # data sets that every model is tested on without having seen them
     recipe: str = ""  # the published way of training each subject, by its name
+    keep_going: bool | None = None  # whether a run that fails ends no other; None: where there is more than one
+    jobs: int = 1  # runs at once on this machine
+    threads: int | None = None  # of each run; None: OMP_NUM_THREADS, else 1
+    save_every: float | None = None  # seconds between two checkpoints
+    began: float = field(default_factory=time.time, compare=False)  # when the command did, in seconds since 1970
+    slurm: str = ""  # what each run gets as a task of Slurm; empty: it is run here
+    only: str = ""  # the folder, below the results folder, of the only run to do
+    worker: bool = False  # whether this is one of several processes of a command, which speaks for all
     adapt: Sequence[int] = (0,)  # users of each unseen data set that models learn from first, one test for each number
-    keep_going: bool = False  # a run that fails ends no other
     converted: int = 0  # steps of a budget of time or FLOPs that was converted before
 
 
@@ -73,22 +74,26 @@ EVERYTHING = "all"
 
 def execute(plan: Plan) -> list[Path]:
     """Bring every run to its end and return the folders. What is wrong with the request is found before the first."""
+    display = _main_display(ticking=not plan.worker)
+    with interrupted_by_sigterm(), threads.using(threads.asked(plan.threads)):
+        prepared = prepare(plan, Display(loud=False) if plan.worker else display)
+        if plan.slurm:
+            from bench.runs.slurm import submit
+
+            return submit(plan, prepared, display)
+        if plan.jobs > 1:
+            from bench.runs.jobs import side_by_side
+
+            return side_by_side(plan, prepared, display)
+        return carry_out(prepared, display)
+
+
+def prepare(plan: Plan, display: Display) -> Prepared:
+    """All runs that a plan is about, after everything that is wrong with it has been found."""
     resolved = _resolved(plan)
     subjects, contract, preset, asked = resolved.subjects, resolved.contract, resolved.preset, resolved.asked
     contracts, labels = _followed(plan, subjects, contract)
-    warnings.filterwarnings("ignore", message=".*pin_memory.*")
-    # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
-    accelerator = Accelerator(
-        cpu=not _has_cuda(),
-        gradient_accumulation_steps=1,
-        mixed_precision="bf16" if contract.precision == "bf16" else "no",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
-    )
-    display = Display(accelerator.is_main_process)
-    if accelerator.is_main_process:
-        store.tidy(plan.results)
-    prepared = prepare(contract, accelerator.device) if plan.schemes else []
-    for line in [*prepared, *unheard(plan.overrides, subjects)]:
+    for line in unheard(plan.overrides, subjects):
         display.say(line)
     if plan.preset is None:
         display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
@@ -111,6 +116,8 @@ def execute(plan: Plan) -> list[Path]:
             plan.force,
             digests[own.backbone],
             recipe=labels[subject.name],
+            began=plan.began,
+            save_every=plan.save_every,
             found=found,
             converted=plan.converted,
             search=resolved.search if isinstance(fitting, IdScheme) else None,
@@ -122,16 +129,13 @@ def execute(plan: Plan) -> list[Path]:
         for fitting, found in [resolved.on(subject, dataset.name)]
     ]
     possible = _possible(requests, unseen, asked, display)
-    work = [
-        (request.run.title, functools.partial(_all_of, request, unseen[request.subject.name], display, accelerator))
-        for request in possible
-    ]
-    return bring_to_end(work, display.say, plan.keep_going, alone=accelerator.num_processes == 1)
-
-
-def _all_of(request: Request, unseen: Sequence[Unseen], display: Display, accelerator: Accelerator) -> list[Path]:
-    """A run and the tests of its model that follow it."""
-    return [run(each, display, accelerator) for each in (request, *transfer_requests(request, unseen))]
+    groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in possible]
+    if plan.only:
+        groups = [group for group in groups if group[0].run.folder(Path()).as_posix() == plan.only]
+        if not groups:
+            raise BenchError(f"no run of this command is '{plan.only}'; its data or files have changed since")
+    keep_going = len(groups) > 1 if plan.keep_going is None else plan.keep_going
+    return Prepared(groups, contract, plan.results, keep_going)
 
 
 def _followed(
@@ -292,8 +296,8 @@ def _with_recipe(loaded: list[tuple[str, type[Subject]]], recipe: str) -> list[t
     return kept
 
 
-def _main_display() -> Display:
-    return Display(os.environ.get("RANK", "0") == "0")
+def _main_display(ticking: bool = True) -> Display:
+    return Display(os.environ.get("RANK", "0") == "0", ticking)
 
 
 def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[tuple[str, T]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -33,6 +33,7 @@ class Bar:
     def at(self, done: int, note: str | None = None) -> None:
         """Move to ``done`` of the total; ``note`` is shown behind the bar."""
         self.done = min(done, self.total)
+        self.display.moved(f"{self.description}: {self.done:,} of {self.total:,}")
         if self.start is None or self.measured != self.total:
             self.start, self.begin, self.measured = self.done, time.monotonic(), self.total
             if self.display.progress and self.task is not None:
@@ -41,7 +42,7 @@ class Bar:
             self.display.progress.update(self.task, total=self.total, completed=self.done)
             if note is not None:
                 self.display.progress.update(self.task, note=note)
-        elif self.display.loud and time.monotonic() - self.printed > LINE_EVERY:
+        elif self.display.loud and self.display.ticking and time.monotonic() - self.printed > LINE_EVERY:
             self.printed = time.monotonic()
             text = f"{self.description}: {self.done:,} of {self.total:,}{self._left()}"
             self.display.say(f"{text}  {note}" if note else text)
@@ -51,20 +52,27 @@ class Bar:
         if self.start is None or self.done <= self.start:
             return ""
         seconds = (time.monotonic() - self.begin) * (self.total - self.done) / (self.done - self.start)
-        return f", about {_minutes(seconds)} left"
+        return f", about {minutes(seconds)} left"
 
 
 class Display:
-    """Where notes and bars go. Only one process of a run is ``loud``."""
+    """Where notes and bars go. Only one process of a run is ``loud``. One that is not ``ticking`` tells how far it is
+    only who asks for its ``position``; ``check`` is called whenever that changes, and may raise.
+    """
 
-    def __init__(self, loud: bool = True) -> None:
-        self.loud = loud
+    def __init__(self, loud: bool = True, ticking: bool = True) -> None:
+        self.loud, self.ticking, self.position = loud, ticking, ""
+        self.check: Callable[[], None] = lambda: None
         self.console = Console(stderr=True)
         self.progress: Progress | None = None
 
     def say(self, text: str) -> None:
         if self.loud:
             self.console.print(text, soft_wrap=True)
+
+    def moved(self, position: str) -> None:
+        self.position = position
+        self.check()
 
     @contextlib.contextmanager
     def bar(self, description: str, total: int) -> Iterator[Bar]:
@@ -85,5 +93,8 @@ class Display:
         self.progress = None
 
 
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+def minutes(seconds: float) -> str:
+    """``m:ss``, or ``h:mm:ss``."""
+    hours, rest = divmod(int(seconds), 3600)
+    short = f"{rest // 60}:{rest % 60:02d}"
+    return f"{hours}:{short:0>5}" if hours else short

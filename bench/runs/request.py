@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
+import time
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Request:
     """A run to be made. ``preset`` is a label only; ``force`` runs a finished one again.
 
     ``recipe`` names the published way of training the subject that contract and settings follow, if any.
+    ``began`` is when its command did (seconds since 1970): what was finished since is not run again by force.
+    ``save_every``: seconds between two checkpoints, None for the default.
     ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is
     the request of the run whose model is tested on this data set; without it this one trains its own. ``found`` says
     which earlier search the settings come from. ``converted`` are the steps of a budget of time or FLOPs where they are
@@ -52,8 +55,14 @@ class Request:
     converted: int = 0
     search: Ranges | None = None
     tuned: tuple[tuple[str, str], ...] = ()
+    began: float = field(default_factory=time.time, compare=False)
+    save_every: float | None = None
     adapted_on: int = 0
     adapt: tuple[int, ...] = (0,)
+
+    def renews(self, stamp: int) -> bool:
+        """Whether a run that was finished at that time (``store.stamp``) is to be run again."""
+        return self.force and stamp < 1e9 * self.began
 
     @property
     def is_baseline(self) -> bool:

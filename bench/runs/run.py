@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
+from bench import threads
 from bench.contract import CUTOFFS
 from bench.data.splits import Split
-from bench.errors import BenchError, CorruptError
+from bench.errors import BenchError, BusyError, CorruptError, said
 from bench.evaluation.baseline import TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.results import store
 from bench.results.digests import HINT, RESULT
 from bench.results.identity import differences, run_of
+from bench.results.leases import Lease
 from bench.results.read import Result, read
 from bench.results.store import Begun
 from bench.results.verify import require_whole
@@ -39,13 +41,29 @@ from bench.training.signals import interrupted_by_sigterm
 
 
 def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
-    """Bring one run to its end and return its folder. Called by every process; the main one writes."""
-    folder, load = request.run.folder(request.results), LoadMeter()
+    """Bring one run to its end and return its folder. Called by every process; the main one writes.
+
+    A failure is noted beside the run's folder, for other workers and for whoever looks.
+    """
+    folder = request.run.folder(request.results)
+    try:
+        return _run(request, folder, display, accelerator)
+    except BusyError:
+        raise
+    except Exception as error:
+        if accelerator.is_main_process:
+            store.note_failure(folder, str(error) if isinstance(error, BenchError) else said(error))
+        raise
+
+
+def _run(request: Request, folder: Path, display: Display, accelerator: Accelerator) -> Path:
+    load = LoadMeter()
     if accelerator.is_main_process:
         store.recover(folder)
         _set_aside_corrupt(request, folder, display)
     accelerator.wait_for_everyone()
-    if store.finished(folder) and not request.force:
+    seen = store.stamp(folder)
+    if seen and not request.renews(seen):
         again = _finished(request, folder, display)
         if not again:
             return folder
@@ -57,9 +75,10 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
         display.say(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
     findings = audited(request.dataset, request.results, display) if main else {}
-    building = _building(request, folder, display) if main else contextlib.nullcontext(store.partial_folder(folder))
+    building = _building(request, folder, seen, display) if main else contextlib.nullcontext(folder)
     with building as partial, interrupted_by_sigterm():
         accelerator.wait_for_everyone()
+        partial = partial if main else store.partial_folder(folder)
         with MemoryMeter() as memory, attribute_errors(request.subject):
             outcome = _outcome(request, split, partial, display, accelerator)
         if main and outcome is not None:
@@ -109,14 +128,31 @@ def _require_same(request: Request, found: Result) -> None:
         )
 
 
-def _building(request: Request, folder: Path, display: Display) -> contextlib.AbstractContextManager[Path]:
-    """The partial folder, afresh where the file that defines the subject has changed since the run was begun."""
-    begun = Begun(request.run.identity, code_of(request.subject), request.force)
+@contextlib.contextmanager
+def _building(request: Request, folder: Path, seen: int | None, display: Display) -> Iterator[Path]:
+    """The partial folder, afresh where the file that defines the subject has changed since the run was begun. What is
+    resumed is computed on as many threads as it was begun with, so that it ends in the same bits.
+    """
+    begun = Begun(request.run.identity, code_of(request.subject), request.force, threads.now())
     before = store.begun_as(folder)
     if before and before.differences(begun) and subjects.is_file(type(request.subject)) and not request.force:
         display.say(f"{request.run.title}: the file that defines it has changed since it was begun; starting afresh")
         begun = replace(begun, forced=True)
-    return store.building(folder, begun)
+    elif before and before.resumed_by(begun) and before.threads not in (0, begun.threads):
+        display.say(f"{request.run.title}: resuming on {before.threads} threads, as it was begun")
+        begun = replace(begun, threads=before.threads)
+
+    def holding(lease: Lease) -> None:
+        display.check = lease.require
+
+    try:
+        with (
+            store.building(folder, begun, seen, lambda: display.position, holding) as partial,
+            threads.using(begun.threads),
+        ):
+            yield partial
+    finally:
+        display.check, display.position = lambda: None, ""
 
 
 def _outcome(

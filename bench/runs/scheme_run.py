@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
@@ -36,9 +34,11 @@ from bench.runs import curves
 from bench.runs.beam_check import beam_check
 from bench.runs.converting import converted
 from bench.runs.fitting import fitted, language, told
+from bench.runs.forecasting import forecast_of
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
 from bench.runs.search import Found, Searching
+from bench.runs.stage_facts import identity, stage_summary, total, training_costs
 from bench.training import checkpoint
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
@@ -109,12 +109,11 @@ class SchemeRun:
         }
         described = diagnostics.stats(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
         described |= beam_check(best.recommender, ranks, self.split.test, self.decoding, self.accelerator)
+        described["forecast"] = forecast_of(ids, view, request.results)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
-        warnings = [*request.warnings, *self.scheme.warnings(view)]
-        if warnings:
-            described["warnings"] = warnings
-        return Outcome(ranks, complete, costs, described, self.summary(best, done, found), item_groups)
+        warnings = (*request.warnings, *self.scheme.warnings(view))
+        return Outcome(ranks, complete, costs, described, self.summary(best, done, found), item_groups, warnings)
 
     def searched(self, ids: Ids) -> Found:
         """The lines of training that a search chooses, which hold from here on."""
@@ -257,6 +256,7 @@ class SchemeRun:
                 held_out=self.held_out,
                 path=path,
                 progress=self.reporter(stage, bar),
+                save_every=self.request.save_every,
                 accelerator=self.accelerator,
                 fraction=self.fraction,
                 part_users=self.request.part_users,
@@ -343,57 +343,3 @@ class SchemeRun:
         exchange.write(ids, self.split.train.items, self.partial / TABLE, self.first)
         store.write_json(self.partial / "config.json", config)
         store.write_json(self.partial / "tokenizer_config.json", backbone.export_tokenizer_config(ids.vocabulary))
-
-
-TRAINING_COSTS = (
-    "training_seconds",
-    "validation_seconds",
-    "processor_seconds",
-    "training_flops",
-    "tokens_read",
-    "tokens_written",
-    "target_examples",
-    "looks",
-)  # fields of a training state, summed over stages
-
-
-def training_costs(states: Sequence[TrainingState]) -> dict[str, float | None]:
-    found = {name: total([getattr(state, name) for state in states]) for name in TRAINING_COSTS}
-    return {**found, "steps": total([state.step for state in states])}
-
-
-def total(values: Sequence[float | None]) -> float | None:
-    """None where one of them is not known."""
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
-
-
-def stage_summary(stage: Stage, state: TrainingState) -> dict[str, Any]:
-    """How a stage ended, and what its mixture of variants noted."""
-    return {
-        "name": stage.name,
-        "budget_fraction": stage.budget_fraction,
-        "steps": state.step,
-        "best_validation": state.best if stage.use_validation else None,
-        "mixture": state.mixture_state,
-    }
-
-
-def identity(stage: Stage, recommender: Recommender) -> str:
-    """What a checkpoint belongs to: the stage, its identifiers and all weights it starts from. 12 hex digits."""
-    plan = (
-        stage.name,
-        stage.budget_fraction,
-        stage.lr_scale,
-        stage.use_validation,
-        stage.snapshots,
-        stage.ids.template,
-        recommender.backbone.signature,
-    )
-    seen, facts = storage.parts(stage.ids)
-    digest = hashlib.sha256(repr((plan, facts)).encode())
-    digest.update(stage.ids.vocabulary.fingerprint.encode())
-    weights = (parameter.detach().cpu().numpy() for parameter in recommender.parameters())
-    for array in (*seen.values(), *weights):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:12]

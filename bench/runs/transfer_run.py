@@ -157,9 +157,8 @@ def transferred(
     warm = is_warm(split.train.sequences, len(ids))
     item_groups = by_group(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(ITEM_GROUPS)
     described = diagnostics.stats(ids, split.test.items)
-    if seconds is not None and request.warnings:
-        described["warnings"] = list(request.warnings)
-    return Outcome(*whole, costs, described, origin | learnt, item_groups)
+    warnings = () if seconds is None else request.warnings
+    return Outcome(*whole, costs, described, origin | learnt, item_groups, warnings)
 
 
 def model_folder(request: Request) -> Path:

@@ -68,6 +68,7 @@ class Job:
     path: Path
     before: float = 0.0
     progress: Progress = silent
+    save_every: float | None = None  # seconds; SAVE_EVERY where nothing is said
     accelerator: Accelerator = field(default_factory=Accelerator)
     converted: int = 0
     fraction: float = 1.0
@@ -158,7 +159,7 @@ class _Run:
                 state.step, state.batch = state.step + 1, state.batch + 1
                 state.count(plan.work(step.rows), plan.targets(step.rows))
                 stop = self.look(loss, signals)
-                if stop or time.monotonic() - self.saved > SAVE_EVERY:
+                if stop or self.save_due():
                     self.save()
                 if stop:
                     raise KeyboardInterrupt
@@ -271,7 +272,7 @@ class _Run:
 
     def validate(self) -> None:
         """Validate, and keep the weights if none were better."""
-        if time.monotonic() - self.saved > SAVE_EVERY:
+        if self.save_due():
             self.save()  # all steps of the epoch are done: resuming, it begins with this validation
         self.state.training_seconds += self.lap()
         self.job.recommender.eval()
@@ -290,6 +291,10 @@ class _Run:
             if self.state.epoch + 1 == max(1, round(part * self.epochs)) and self.job.accelerator.is_main_process:
                 weights = trained_state(self.job.recommender.backbone)
                 checkpoint.save(snapshot_path(self.job, part), TrainingState(step=self.state.step), weights)
+
+    def save_due(self) -> bool:
+        every = self.job.save_every
+        return time.monotonic() - self.saved > (SAVE_EVERY if every is None else every)
 
     def save(self) -> None:
         """Write a checkpoint; one process does, each by its own clock."""

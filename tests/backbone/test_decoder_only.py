@@ -14,7 +14,7 @@ from transformers import Qwen2ForCausalLM
 from bench.backbone.protocol import Backbone, load_trained_state, trained_state
 from bench.contract import Contract
 from bench.data.dataset import Sequences
-from bench.ids.identifiers import Feature, Template, TokenIds, VectorIds
+from bench.ids.identifiers import Feature, SlotIds, Template, TokenIds, VectorIds
 from bench.model.beam import Scoring, score_all
 from bench.model.packed import SharedReader
 from bench.model.recommender import Decoding, recommender_for
@@ -177,6 +177,23 @@ def test_a_set_of_vectors_learns_and_is_ranked_whole(causal: Make) -> None:
     assert model.backbone.head.weight.grad is None  # no words are written
     ranked = model.eval().rank(HISTORIES, ITEMS, Decoding())
     assert np.array_equal(np.sort(ranked.items), np.tile(np.arange(ITEMS), (4, 1)))
+
+
+# -- codes in slots ---------------------------------------------------------------------------------------------------
+
+
+def test_codes_in_slots_learn_and_are_ranked_whole(causal: Make) -> None:
+    numbers = np.arange(ITEMS)
+    codes = np.column_stack([numbers // 6, numbers % 6]).astype(np.int32)
+    ids = SlotIds(codes, (5, 6), MARKS, Template("<history>", after="<next>"))
+    model = recommender_for(ids, causal(MARKS.size, tied=False)[0])
+    model(model.collate(HISTORIES, TARGETS)).backward()
+    assert model.query.grad.abs().sum() > 0
+    assert model.backbone.head.weight.grad is None  # no words are written
+    ranked = model.eval().rank(HISTORIES, ITEMS, Decoding())
+    assert np.array_equal(np.sort(ranked.items), np.tile(np.arange(ITEMS), (4, 1)))
+    alone = model.rank(HISTORIES.rows(np.array([2])), ITEMS, Decoding())  # padding of a batch changes nothing
+    np.testing.assert_allclose(alone.scores[0], ranked.scores[2], atol=1e-5)
 
 
 # -- a frozen base ----------------------------------------------------------------------------------------------------

@@ -72,23 +72,22 @@ def test_a_pickle_in_the_working_folder_is_not_run(tmp_path: Path, started: dict
 
 @pytest.mark.usefixtures("recbole")
 def test_an_unfinished_run_from_elsewhere_is_resumed_without_its_pickles(
-    bench: Bench, toy_folder: Path, tmp_path: Path, cells: Callable[[Path], list[Path]]
+    bench: Bench, toy_folder: Path, tmp_path: Path, run_folders: Callable[[Path], list[Path]]
 ) -> None:
     import torch
 
     from bench.results import store
 
     results = tmp_path / "results"
-    small = ("epochs=1", "hidden_size=8")
     words = ["run", "--baseline", "gru4rec", "--preset", "smoke", "--dataset", toy_folder, "--results", results]
-    words += [f"--set=gru4rec.{line}" for line in small]
+    words += ["--set=epochs=1", "--set=gru4rec.hidden_size=8"]
     assert bench(*words).code == 0
-    (cell,) = cells(results)
-    partial = store.partial_folder(cell)
-    begun = _begun(bench, words, cell)
+    (run_folder,) = run_folders(results)
+    partial = store.partial_folder(run_folder)
+    begun = _begun(bench, words, run_folder)
     partial.mkdir()
     (partial / store.BEGUN).write_bytes(begun)
-    trial = partial / store.TRAINING_FOLDER / "trial-0"
+    trial = partial / store.TRAINING_FOLDER / "trial-whole"
     trial.mkdir(parents=True)
     write_json(trial / "trained.json", {})
     torch.save({"state_dict": Marks(tmp_path / "MARK")}, trial / "best.pth")
@@ -98,24 +97,24 @@ def test_an_unfinished_run_from_elsewhere_is_resumed_without_its_pickles(
     assert not (tmp_path / "MARK").exists()
 
 
-def _begun(bench: Bench, words: list[Any], cell: Path) -> bytes:
+def _begun(bench: Bench, words: list[Any], run_folder: Path) -> bytes:
     """What the run was begun as, taken from a run that is stopped at once; the finished one is put away."""
     import shutil
 
     from bench import files
     from bench.results import store
 
-    shutil.rmtree(cell)
+    shutil.rmtree(run_folder)
     seen: dict[str, bytes] = {}
 
     def look(step: str, path: Path) -> None:
-        if step == "rename" and path == cell:
-            seen["begun"] = (store.partial_folder(cell) / store.BEGUN).read_bytes()
+        if step == "rename" and path == run_folder:
+            seen["begun"] = (store.partial_folder(run_folder) / store.BEGUN).read_bytes()
 
     before, files.hook = files.hook, look
     try:
         assert bench(*words).code == 0
     finally:
         files.hook = before
-    shutil.rmtree(cell)
+    shutil.rmtree(run_folder)
     return seen["begun"]

@@ -20,6 +20,7 @@ from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline
+from bench.ids.text import MissingTextError
 from bench.runs.subjects import load_baseline
 from bench.training.ranking import score_targets
 
@@ -110,7 +111,7 @@ def test_scores_do_not_depend_on_the_batch() -> None:
 def test_without_text_graph_says_so() -> None:
     bare = ItemTable(("a", "b"), {})
     with pytest.raises(
-        BenchError, match=r"2 of 2 items have none.*or rank by transitions alone with --set graph.text="
+        MissingTextError, match=r"2 of 2 items have none.*or rank by transitions alone with --set graph.text="
     ):
         Graph().validate_items(bare)
     Graph(GraphSettings(text="off")).validate_items(bare)

@@ -52,9 +52,9 @@ def test_one_command_imports_and_one_makes_the_table(bench: Bench, shop: Path, t
         *(f"--set={line}" for line in (f"backbone={tiny}", "max_steps=3", "semantic.codes=8")),
     ]
     where = ["--dataset", "shop", "--data-dir", shop / "data", "--results", shop / "results"]
-    said = bench("run", "--id-scheme", "textual/title,semantic/rqkmeans", "--baseline", "pop", *quick, *where)
+    said = bench("run", "--id-scheme", "textual/title,semantic/rqkmeans", "--baseline", "pop,graph", *quick, *where)
     assert said.code == 0, said.err
-    assert said.err.count("7 of 60 items have no text: their ids stand in for it (missing_text=id)") == 2
+    assert said.err.count("7 of 60 items have no text: their ids stand in for it (missing_text=id)") == 3
     said = bench("report", "--results", shop / "results")
     assert said.code == 0, said.err
     report = (shop / "results" / "report.md").read_text()

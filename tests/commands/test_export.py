@@ -84,7 +84,7 @@ def test_a_file_has_a_row_and_its_content_a_run(
     about = [line for line in said.err.splitlines() if line.startswith("file/mine ") and " items " in line]
     assert about[:2] == [f"file/mine on toy, seed 0: {remark}" for remark in remarks]
     stored = json.loads((run_folders(tmp_path)[0] / "result.json").read_text())
-    assert stored["identifiers"]["warnings"] == remarks
+    assert stored["warnings"] == remarks
     assert np.isclose(stored["identifiers"]["collision_rate"], 2 / 30)
     assert "finished already" in bench(*words).err
     path.write_text(json.dumps(seen))

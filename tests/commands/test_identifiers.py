@@ -19,6 +19,7 @@ from bench.data.dataset import Dataset, ItemTable, TrainView
 from bench.data.formats import write_atomic
 from bench.data.splits import leave_one_out
 from bench.ids import diagnostics
+from bench.ids.forecast import churn, forecast
 from bench.ids.identifiers import TokenIds
 from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed
@@ -81,7 +82,7 @@ def test_what_is_shown_is_what_the_scheme_makes(show: Bench, toy_folder: Path, t
         ids = scheme.fit(split.train)
         assert (found["scheme"], found["dataset"]) == (scheme.name, "toy")
         stats = diagnostics.stats(ids, split.test.items)
-        assert {name: value for name, value in found["stats"].items() if name != "drift"} == stats
+        assert {name: value for name, value in found["stats"].items() if name not in ("drift", "forecast")} == stats
         for item, described in zip((3, 17), found["items"], strict=True):
             assert described["item"] == toy.items.ids[item]
             assert described["text"] == toy.items.text["title"][item]
@@ -106,17 +107,39 @@ def test_several_schemes_stand_side_by_side(show: Bench, monkeypatch: pytest.Mon
     said = show("all", *(f"--set={line}" for line in QUICK), "--item", "i03")
     assert said.code == 0, said.err
     lines = [line.split() for line in said.out.splitlines()]
-    named = [name for name in subjects.names(subjects.SCHEMES) if "/" in name and name != "semantic/opq"]
-    assert all(sum(name in line[:1] for line in lines) == 2 for name in named)  # its figures, and its identifier
+    named = [
+        name for name in subjects.names(subjects.SCHEMES) if "/" in name and name not in ("semantic/opq", "set/rpg")
+    ]
+    assert all(sum(name in line[:1] for line in lines) == 3 for name in named)  # two of figures, and its identifier
     assert "i03 iron car" in said.out
     assert "nearest by text, with their cosine: iron robot (" in said.out
     assert "semantic/opq can't name the items of toy: opq learns its rotation from 256 or more items" in said.out
     shown = json.loads(show("all", *(f"--set={line}" for line in QUICK), "--item", "i03", "--json").out)
     fields = ["scheme", "dataset", "stats", "items", "trained", "problem", "changed"]
     assert all(list(found) == fields for found in shown)
-    assert [found["scheme"] for found in shown if found["problem"]] == ["semantic/opq"]
+    assert [found["scheme"] for found in shown if found["problem"]] == ["semantic/opq", "set/rpg"]
     keys = ["item", "text", "identifier", "siblings", "nearest"]
     assert all(list(item) == keys for found in shown for item in found["items"])
+
+
+def test_what_is_known_before_training_is_shown(show: Bench, toy: Dataset) -> None:
+    words = ["numeric/sequential,semantic/rqkmeans", "--examples", "0", "--set=semantic.codes=4"]
+    schemes, *_ = resolve(Plan(["numeric/sequential", "semantic/rqkmeans"], [], [], overrides=["semantic.codes=4"]))
+    shown = json.loads(show(*words, "--churn", "1", "--json").out)
+    train = leave_one_out(toy).train
+    for found, scheme in zip(shown, schemes, strict=True):
+        assert isinstance(scheme, IdScheme)
+        expected: dict[str, Any] = {**forecast(scheme.fit(train), train.items, train.sequences)}
+        expected["churn"] = churn(scheme.fit(train), scheme.fit(replace(train, seed=1)))
+        given = found["stats"]["forecast"]
+        assert {name: given[name] for name in expected} == expected
+        assert set(given) - set(expected) == {"text_recall", "text_lift"}
+    assert shown[0]["stats"]["forecast"]["churn"] == 0  # nothing is drawn
+    assert 0 < shown[1]["stats"]["forecast"]["churn"] < 1
+    assert "churn" not in json.loads(show(*words, "--json").out)[0]["stats"]["forecast"]
+    said = show(*words)
+    for text in ("before training", "neighbor lift", "capacity tail", "perplexity"):
+        assert text in said.out
 
 
 def test_without_text_there_are_no_nearest(bench: Bench, toy: Dataset, tmp_path: Path) -> None:
@@ -163,7 +186,7 @@ def test_names_stand_as_they_were_before_training_and_after(
     scheme, words = tmp_path / "turned.py", ("--item", "i03,i04")
     scheme.write_text(TURNED)
     name = f"{scheme}:Turned"
-    assert "training" not in show(name, *words).out
+    assert "training changed" not in show(name, *words).out
     (never,) = json.loads(show(name, *words, "--json").out)
     assert (never["trained"], never["changed"]) == ([], None)
     assert bench("run", "--id-scheme", name, *quick, "--set=max_steps=1", "--results", tmp_path).code == 0

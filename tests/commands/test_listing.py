@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.commands.listing import finished
+from bench.results import leases, store
 
 Bench = Callable[..., SimpleNamespace]
 
@@ -56,7 +58,7 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     run = ["run", "--baseline", "pop", "--preset", "smoke", "--dataset", toy_folder, "--results", tmp_path]
     assert bench(*run).code == 0
     found = json.loads(bench("ls", "--results", tmp_path, "--data-dir", tmp_path, "--json").out)
-    names = ["id_schemes", "baselines", "datasets", "offered_datasets", "recipes", "presets", "finished"]
+    names = ["id_schemes", "baselines", "datasets", "offered_datasets", "recipes", "presets", "finished", "unfinished"]
     assert list(found) == names
     assert {"name": "published", "of": found["recipes"][0]["of"]} in found["recipes"]
     assert "textual/idgenrec" in found["recipes"][0]["of"]
@@ -150,7 +152,32 @@ def test_what_is_broken_is_shown_and_hurts_nobody_else(
     assert len(run_folders(tmp_path)) == 1
 
 
-def test_unfinished_runs_are_not_listed(tmp_path: Path) -> None:
+def test_unfinished_runs_are_listed_as_what_they_are(bench: Bench, tmp_path: Path) -> None:
+    home = tmp_path / "runs" / "toys" / "pop@1" / "abc"
+    (home / ".1.partial-3").mkdir(parents=True)
+    (home / ".2.partial").mkdir()
+    store.note_failure(home / "3", "it divides by [zero]")
+    with leases.held(home / "2", lambda: "train: 3 of 9"):
+        listed = json.loads(bench("ls", "--results", tmp_path, "--json").out)["unfinished"]
+        said = bench("ls", "--results", tmp_path).out
+    assert [(Path(run["folder"]).name, run["state"]) for run in listed] == [
+        ("1", "interrupted"),
+        ("2", "running"),
+        ("3", "failed"),
+    ]
+    assert listed[0]["note"] == "rerun to resume"
+    assert listed[1]["note"].startswith(f"process {os.getpid()} on ")
+    assert listed[2]["note"] == "it divides by [zero]"
+    assert f"other runs in {tmp_path}" in said
+    assert "failed: it divides by [zero]" in " ".join(said.split())
+    assert [run["state"] for run in json.loads(bench("ls", "--results", tmp_path, "--json").out)["unfinished"]] == [
+        "interrupted",
+        "interrupted",
+        "failed",
+    ]
+
+
+def test_unfinished_runs_are_not_listed_as_finished(tmp_path: Path) -> None:
     for name in ("1", ".2.partial", ".3.old"):
         folder = tmp_path / "runs" / "toys" / "pop@1" / "abc" / name
         folder.mkdir(parents=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.data import sources
 from bench.data.dataset import Dataset, Sequences, TrainView
-from bench.ids.identifiers import Template, TokenIds
+from bench.ids.identifiers import SlotIds, Template, TokenIds
 from bench.ids.scheme import IdScheme, Stage, Trained
 from bench.vocabulary import Vocabulary
 
@@ -197,3 +197,15 @@ class Greedy(Sound):
     def stages(self, train: TrainView, ids: TokenIds) -> Generator[Stage, Trained, Trained | None]:
         yield Stage(ids, budget_fraction=1.5)
         return None
+
+
+class Slots(Sound):
+    """A plugin whose identifiers are codes in slots: the digits of an item's number."""
+
+    name = "test/slots"
+
+    def fit(self, train: TrainView) -> SlotIds:
+        numbers = np.arange(len(train.items))
+        codes = np.column_stack([numbers // 10, numbers % 10]).astype(np.int32)
+        marks = Vocabulary.private(["<history>", "<next>"])
+        return SlotIds(codes, (int(codes[-1, 0]) + 1, 10), marks, Template("<history>", after="<next>"))

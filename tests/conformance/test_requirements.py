@@ -141,6 +141,15 @@ def test_a_sound_scheme_meets_every_requirement(fixtures: Make) -> None:
     )
 
 
+def test_codes_in_slots_meet_every_requirement(fixtures: Make) -> None:
+    slots = fixtures("Slots")
+    slots.begin()
+    found = {name: check_requirement(name, slots) for name in REQUIREMENTS}
+    assert [name for name, result in found.items() if result.state == "failed"] == []
+    assert found["round-trip"].state == "passed"
+    assert found["learns"].state == "passed"
+
+
 def test_processes_and_folder_go_with_the_fixtures(toy_folder: Path) -> None:
     fixtures = Fixtures(CheckRequest(f"{SCHEMES}:Sound", str(toy_folder)))
     folder, fits = fixtures.folder, fixtures.begin()

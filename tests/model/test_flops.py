@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.backbone import linear
+from bench import linear
 from bench.backbone.t5 import T5, T5Config
 from bench.data.dataset import Sequences
 from bench.ids.identifiers import Feature, Template, TokenIds, VectorIds

@@ -87,6 +87,22 @@ def test_a_batch_costs_what_its_examples_cost_alone(t5: MakeT5, name: str, objec
     torch.testing.assert_close(model(model.collate(HISTORIES, TARGETS)), torch.stack(single).sum())
 
 
+@pytest.mark.parametrize("objective", ["vocabulary", "prefix"])
+def test_a_temperature_sharpens_the_loss_and_no_score(t5: MakeT5, objective: str) -> None:
+    """The head's weights divided by it have the same effect on the loss."""
+    model = make(t5, "ragged", objective, tied=False)
+    ids, backbone = model.ids, model.backbone
+    cooled = recommender_for(ids, backbone, objective=objective, temperature=0.5).eval()
+    batch = model.collate(HISTORIES, TARGETS)
+    found = cooled(batch)
+    agree(cooled.rank(HISTORIES, 8, EXACT), model.rank(HISTORIES, 8, EXACT))
+    assert float(found.detach()) != pytest.approx(float(model(batch).detach()))
+    with torch.no_grad():
+        assert backbone.head is not None
+        backbone.head.weight /= 0.5
+    torch.testing.assert_close(found, model(batch))
+
+
 @pytest.mark.parametrize("name", CODES)
 def test_targets_are_the_predictions_that_are_summed(t5: MakeT5, name: str) -> None:
     model = make(t5, name)

@@ -19,7 +19,7 @@ from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.evaluation.metrics import per_user
 from bench.ids.identifiers import Feature, Template, VectorIds
-from bench.model import vector_set
+from bench.model import top, vector_set
 from bench.model.recommender import Decoding, recommender_for
 from bench.model.vector_set import VectorSetRecommender
 from bench.model.vectors import FeatureVectors
@@ -272,7 +272,7 @@ def test_what_a_user_has_is_not_ranked_though_it_is_not_shown(t5: MakeT5) -> Non
 def test_ties_are_broken_by_catalogue_index() -> None:
     scores = torch.tensor([[1.0, 3, 2, 3, 2, 2, 0], [0.0, 0, 0, 0, 0, 0, 0]])
     for count in range(1, 8):
-        assert vector_set.first(scores, count).tolist() == [[1, 3, 2, 4, 5, 0, 6][:count], list(range(count))]
+        assert top.first(scores, count).tolist() == [[1, 3, 2, 4, 5, 0, 6][:count], list(range(count))]
 
 
 def fused_step(model: VectorSetRecommender) -> None:

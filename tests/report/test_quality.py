@@ -129,9 +129,8 @@ def test_a_dagger_is_for_schemes_that_beat_the_best_baseline_for_certain(store: 
 def test_what_runs_have_said_stands_under_the_table_once(store: Store, tmp_path: Path) -> None:
     said = {"tokens_mean": 4.0, "tokens_max": 4, "vocabulary": 9, "collision_rate": 0.0, "collision_rate_test": 0.0}
     for scheme, lines in (("one", ["vectors of v.npy"]), ("two", ["vectors of v.npy", "3 items"]), ("six", [])):
-        remarks = {"warnings": lines} if lines else {}
         for seed in (0, 1):
-            store(scheme, seed=seed, identifiers={**said, "largest_group": 1, **remarks})
+            store(scheme, seed=seed, identifiers={**said, "largest_group": 1}, warnings=lines)
     (note,) = (note for note in tables(tmp_path)["quality"].notes if note.title == "warnings")
     assert sorted(note.text.split("; ")) == ["one, two: vectors of v.npy", "two: 3 items"]
 

@@ -8,12 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-import filelock
 import pytest
 
 from bench import files
 from bench.errors import BenchError, BusyError
-from bench.results import storage, store
+from bench.results import leases, storage, store
 from bench.results.storage import ASIDE, CACHE, DAY, LEFT, RUN, UNFINISHED, Piece, pieces, readable_size, surplus
 
 DEAD = 999_999_999  # no process has this number
@@ -40,7 +39,7 @@ def results(tmp_path: Path) -> Path:
     put(tmp_path / "r" / "cache" / "ids" / "a.safetensors", 100, days=50)
     put(tmp_path / "r" / "cache" / "text" / "b.safetensors", 200, days=5)
     put(tmp_path / "r" / "cache" / "text" / "c.safetensors", 300, days=1)
-    put(tmp_path / "r" / f".report.md.{files._place()}-{DEAD}-01234567.tmp", 3)
+    put(tmp_path / "r" / f".report.md.{files.place()}-{DEAD}-01234567.tmp", 3)
     put(tmp_path / "r" / "report.md", 1000)
     return tmp_path / "r"
 
@@ -111,7 +110,7 @@ def test_a_finished_run_survives_the_removal_of_its_unfinished_successor(results
 
 def test_a_run_that_another_process_is_at_is_not_removed(results: Path) -> None:
     home = next(results.glob("runs/*/*/*"))
-    with filelock.FileLock(home / ".0.lock"), pytest.raises(BusyError, match="another process is working on"):
+    with leases.held(home / "0"), pytest.raises(BusyError, match=r"another process .* is working on"):
         storage.remove(results, [each for each in pieces(results) if each.what == RUN])
     assert store.finished(home / "0")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bench.errors import BenchError, BusyError
 from bench.runs import many
-from bench.runs.many import Work, bring_to_end
+from bench.runs.many import Work, bring_to_end, in_step
 
 
 class Job:
@@ -25,7 +26,12 @@ class Job:
 
 
 def work(log: list[str], **jobs: list[BenchError]) -> list[Work]:
-    return [(name, Job(log, name, *errors)) for name, errors in jobs.items()]
+    return [Work(name, Job(log, name, *errors)) for name, errors in jobs.items()]
+
+
+def lines(log: list[str]) -> list[str]:
+    """Without those that say which run comes."""
+    return [line for line in log if not line.startswith("run ")]
 
 
 @pytest.fixture(autouse=True)
@@ -36,33 +42,70 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_after_the_other() -> None:
     log: list[str] = []
     assert bring_to_end(work(log, a=[], b=[]), log.append, keep_going=False) == [Path("a"), Path("b")]
-    assert log == ["a", "b"]
+    assert lines(log) == ["a", "b"]
+    assert log[2] == "run 2 of 2: b; elapsed 0:00", "nothing took its time"
 
 
 def test_what_is_busy_is_tried_again_when_the_others_are_done() -> None:
     log: list[str] = []
     jobs = work(log, a=[BusyError("busy"), BusyError("busy")], b=[])
     assert bring_to_end(jobs, log.append, keep_going=False) == [Path("b"), Path("a")]
-    assert log == ["a", "a: busy; looking again later", "b", "a", "a"], "said once"
+    assert lines(log) == ["a", "a: busy; looking again later", "b", "a", "a"], "said once"
 
 
 def test_a_failure_ends_all() -> None:
     log: list[str] = []
     with pytest.raises(BenchError, match=r"^no$"):
         bring_to_end(work(log, a=[], b=[BenchError("no")], c=[]), log.append, keep_going=False)
-    assert log == ["a", "b"]
+    assert lines(log) == ["a", "b"]
 
 
 def test_a_failure_ends_only_itself_where_the_others_shall_go_on() -> None:
     log: list[str] = []
     with pytest.raises(BenchError, match=r"^1 of 3 failed, the others are stored: b \(no\)$"):
         bring_to_end(work(log, a=[], b=[BenchError("no")], c=[]), log.append, keep_going=True)
-    assert log == ["a", "b", "b: failed: no", "c"]
+    assert lines(log) == ["a", "b", "b: failed: no", "c"]
 
 
 @pytest.mark.parametrize("error", [BusyError("busy"), BenchError("no")])
 def test_several_ranks_go_the_same_way(error: BenchError) -> None:
     log: list[str] = []
     with pytest.raises(type(error)):
-        bring_to_end(work(log, a=[error], b=[]), log.append, keep_going=True, alone=False)
+        in_step(work(log, a=[error], b=[]))
     assert log == ["a"]
+
+
+def test_what_another_worker_has_failed_at_is_not_tried(tmp_path: Path) -> None:
+    log: list[str] = []
+    jobs = work(log, a=[], b=[])
+    jobs[1] = Work("b", jobs[1].do, lambda: "it was so")
+    with pytest.raises(BenchError, match=r"^1 of 2 failed, the others are stored: b \(it was so\)$"):
+        bring_to_end(jobs, log.append, keep_going=True)
+    assert lines(log) == ["a", "b: failed: it was so"]
+    with pytest.raises(BenchError, match=r"^it was so$"):
+        bring_to_end(jobs, log.append, keep_going=False)
+
+
+def test_a_fault_of_the_code_is_shown_whole_and_ends_only_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    log: list[str] = []
+
+    def fault() -> list[Path]:
+        raise ZeroDivisionError("once")
+
+    with pytest.raises(BenchError, match=r"^1 of 2 failed, .*: b \(ZeroDivisionError: once\)$"):
+        bring_to_end([Work("b", fault), *work(log, a=[])], log.append, keep_going=True)
+    assert lines(log) == ["b: failed: ZeroDivisionError: once", "a"]
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_remains_is_told_from_what_took_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs were finished before, two took a minute and two; six are left, of ninety seconds each."""
+    now = [0.0]
+    monkeypatch.setattr(many, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    pace = many.Pace(10)
+    for seconds in (0.1, 60.0, 0.1, 120.0):
+        now[0] += seconds
+        pace.ended(seconds)
+    assert pace.line(6) == "elapsed 3:00, about 9:00 left"
+    now[0] += 7200
+    assert pace.line(1).startswith("elapsed 2:03:00, about 1:01:3")

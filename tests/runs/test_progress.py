@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
+from bench.console import Console
 from bench.runs import progress
 from bench.runs.progress import Display
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def display(terminal: bool, loud: bool = True) -> tuple[Display, io.StringIO]:
-    found, text = Display(loud), io.StringIO()
-    found.console = Console(file=text, force_terminal=terminal, width=160, highlight=False)
+    found, text = Display(loud), Terminal() if terminal else io.StringIO()
+    found.console = Console(file=text, force_terminal=terminal, width=160)
     return found, text
 
 
@@ -121,3 +126,25 @@ def test_only_one_process_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
             bar.advance()
         assert bool(text.getvalue()) == loud
         assert not loud or "[bold]as it stands[/bold]" in text.getvalue()
+
+
+def test_who_asks_is_told_how_far_it_is_and_may_stop_it() -> None:
+    """A worker among several says nothing by itself."""
+    shown, text = Display(ticking=False), io.StringIO()
+    shown.console = Console(file=text)
+    with shown.bar("numeric on toy: train", 1200) as bar:
+        bar.at(7)
+        assert shown.position == "numeric on toy: train: 7 of 1,200"
+
+        def stop() -> None:
+            raise InterruptedError
+
+        shown.check = stop
+        with pytest.raises(InterruptedError):
+            bar.advance()
+    assert text.getvalue() == ""
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.9, "0:59"), (3599, "59:59"), (3661, "1:01:01")])
+def test_hours_are_shown_where_there_are_any(seconds: float, shown: str) -> None:
+    assert progress.minutes(seconds) == shown

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +19,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench import files
 from bench.data import sources
-from bench.results import store
+from bench.results import leases
 from bench.results.read import load
+from bench.runs import many
 from bench.runs import run as one_run
 
 Bench = Callable[..., SimpleNamespace]
@@ -99,6 +103,7 @@ def test_a_run_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
         "model.safetensors",
         "per_user.parquet",
         "result.json",
+        "result.sha256",
         "tokenizer.json",
         "tokenizer_config.json",
     ]
@@ -108,7 +113,7 @@ def test_a_run_holds_what_a_report_needs_and_nothing_else(long: Path) -> None:
     assert result.files == {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in long.iterdir()
-        if path.name != "result.json"
+        if path.name not in ("result.json", "result.sha256")
     }
     assert result.values("hit@10").mean() == pytest.approx(result.metrics["strict"]["hit@10"])
     assert result.costs.training_seconds
@@ -132,7 +137,9 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     process.wait()
     (checkpoint,) = tmp_path.rglob("stage-0-*.safetensors")
     assert not run_folders(tmp_path)
-    half = checkpoint.with_name(f".{checkpoint.name}.{process.pid}")  # as if it had been writing
+    half = checkpoint.with_name(
+        f".{checkpoint.name}.{files.place()}-{process.pid}-01234567.tmp"
+    )  # as if it had been writing
     half.write_bytes(checkpoint.read_bytes()[:1000])
     with (checkpoint.parent / "log.jsonl").open("a") as log:
         log.write('{"stage": "train", "st')
@@ -140,7 +147,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     (run_folder,) = run_folders(tmp_path)
     assert substance(run_folder) == substance(long)
     assert (run_folder / "log.jsonl").read_text() == (long / "log.jsonl").read_text()
-    left = [path for path in tmp_path.rglob("*") if path.name.startswith(".") and path.suffix != ".lock"]
+    left = [path for path in tmp_path.rglob("*") if path.name.startswith(".") and ".lease-" not in path.name]
     assert not left
 
 
@@ -176,13 +183,22 @@ def wait_for(results: Path, process: subprocess.Popen[Any]) -> None:
         time.sleep(0.005)
 
 
-def test_a_second_process_on_one_run_gets_one_line(bench: Bench, quick: list[str], long: Path, tmp_path: Path) -> None:
-    run_folder = tmp_path / long.relative_to(long.parents[4])
-    with store.building(run_folder, store.Begun({})):
-        said = bench(*numeric(quick, tmp_path, *LONG))
-    assert said.code == 1
-    errors = [line for line in said.err.splitlines() if line.startswith("bench: ")]
-    assert errors == [f"bench: another process is working on '{run_folder}'; wait for it, or name another --results"]
+def test_a_run_that_another_process_is_at_is_waited_for(
+    bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["run", "--baseline", "pop", *quick, "--results", str(tmp_path)]
+    assert bench(*words).code == 0
+    (run_folder,) = run_folders(tmp_path)
+    shutil.rmtree(run_folder)
+    other = contextlib.ExitStack()
+    other.enter_context(leases.held(run_folder))
+    clock = SimpleNamespace(sleep=lambda seconds: other.close(), monotonic=time.monotonic)
+    monkeypatch.setattr(many, "time", clock)
+    said = bench(*words)
+    assert said.code == 0
+    assert f"another process ({os.getpid()} on " in said.err
+    assert f") is working on '{run_folder}'; wait for it, or name another --results; looking again later" in said.err
+    assert run_folders(tmp_path) == [run_folder]
 
 
 @pytest.mark.parametrize("corruption", ["truncated", "flipped"])

@@ -26,7 +26,18 @@ from numeric_ids import (
     Sequential,
     SequentialSettings,
 )
-from semantic_ids import MtgRec, Pq, RqKmeans, RqVae
+from semantic_ids import (
+    Fsq,
+    Letter,
+    LetterNoCf,
+    LetterNoDiversity,
+    MtgRec,
+    Pq,
+    RqKmeans,
+    RqKmeansBalanced,
+    RqKmeansPlus,
+    RqVae,
+)
 from textual_ids import IdGenRec, Settings, Title
 
 from bench.data.dataset import Dataset, Sequences, TrainView
@@ -39,6 +50,8 @@ from bench.vocabulary import Vocabulary
 TREE = CollaborativeSettings(clusters=3, leaf=4)
 CODES = {"codes": "16"}
 NETWORK = {**CODES, "epochs": "3", "hidden": "16", "latent": "8"}
+GRID = {**{name: NETWORK[name] for name in ("epochs", "hidden")}, "grid": "4,4"}
+ALIGNED = {**NETWORK, "sasrec_epochs": "1"}
 LEARNT = {"bootstrap_epochs": "2", "candidates": "4"}
 SCHEMES: list[IdScheme] = [
     Random(),
@@ -55,13 +68,20 @@ SCHEMES: list[IdScheme] = [
     Pq(settings_of(Pq, CODES)),
     RqVae(settings_of(RqVae, NETWORK)),
     MtgRec(settings_of(MtgRec, {**NETWORK, "variants": "2"})),
+    RqKmeansBalanced(settings_of(RqKmeansBalanced, CODES)),
+    RqKmeansPlus(settings_of(RqKmeansPlus, {**CODES, "epochs": "3", "hidden": "16"})),
+    Fsq(settings_of(Fsq, GRID)),
+    Letter(settings_of(Letter, {**ALIGNED, "clusters": "4"})),
+    LetterNoCf(settings_of(LetterNoCf, {**NETWORK, "clusters": "4"})),
+    LetterNoDiversity(settings_of(LetterNoDiversity, ALIGNED)),
     IdGenRec(settings_of(IdGenRec, LEARNT)),
 ]
 NAMES = [
     *("random", "sequential", "sequential-random", "sequential-short", "sequential-long", "p5-leak"),
     *("collaborative", "collaborative+independent", "category", "category+independent", "independent"),
     *("title-salient", "title-frequent", "title-title"),
-    *("rqkmeans", "pq", "rqvae", "mtgrec", "idgenrec"),
+    *("rqkmeans", "pq", "rqvae", "mtgrec", "rqkmeans-balanced", "rqkmeans+", "fsq"),
+    *("letter", "letter-no-cf", "letter-no-diversity", "idgenrec"),
 ]
 PROBE = """
 import numpy as np
@@ -69,7 +89,7 @@ from hashlib import sha256
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.runs.subjects import settings
 from numeric_ids import *
-from semantic_ids import MtgRec, Pq, RqKmeans, RqVae
+from semantic_ids import Fsq, Letter, MtgRec, Pq, RqKmeans, RqKmeansBalanced, RqKmeansPlus, RqVae, Rpg
 from set_ids import SetRec
 from textual_ids import IdGenRec, Title
 titles = tuple(f"thing {word} of {word[::-1]}" for word in ("ab", "cd", "ef", "gh", "ij", "kl", "ab"))
@@ -80,6 +100,9 @@ trees = [Collaborative(tree), CollaborativeIndependent(tree), Category(), Catego
 numberings = [Sequential(SequentialSettings(order=order)) for order in ("original", "random", "short-to-long")]
 network = {"codes": "2", "epochs": "3", "hidden": "16", "latent": "8"}
 quantizers = [(RqKmeans, {}), (Pq, {}), (RqVae, network), (MtgRec, {**network, "variants": "2"})]
+quantizers += [(RqKmeansBalanced, {"codes": "3"}), (RqKmeansPlus, {"codes": "2", "epochs": "3", "hidden": "16"})]
+quantizers += [(Fsq, {"epochs": "3", "hidden": "16", "grid": "3,3"})]
+quantizers += [(Letter, {**network, "codes": "3", "sasrec_epochs": "2", "clusters": "2"})]
 quantizers += [(IdGenRec, {"bootstrap_epochs": "2", "candidates": "4"})]
 codes = [scheme(settings(scheme, options)) for scheme, options in quantizers]
 for scheme in [Random(), P5Leak(), Title(), *trees, *numberings, *codes]:
@@ -89,6 +112,8 @@ many = ItemTable(tuple(map(str, range(600))), {})  # too many for a dense matrix
 rows = np.random.default_rng(0).integers(0, 600, (1500, 3))
 ids = Collaborative(CollaborativeSettings(leaf=50)).fit(TrainView("many", many, Sequences.from_rows(rows), seed=7))
 print(sha256(ids.tokens.tobytes()).hexdigest())
+slots = {"slots": "2", "codes": "4", "dimensions": "4", "quantizer": "pq"}
+print(sha256(Rpg(settings(Rpg, slots)).fit(train).codes.tobytes()).hexdigest())
 tiny = {"epochs": "2", "width": "4", "hidden": "4", "dimensions": "4"}
 print(sha256(b"".join(f.vectors.tobytes() for f in SetRec(settings(SetRec, tiny)).fit(train).features)).hexdigest())
 """
@@ -197,4 +222,4 @@ def test_processes_with_other_hash_seeds_agree() -> None:
         env = {**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": seed}
         found.add(subprocess.run([sys.executable, "-c", PROBE], env=env, capture_output=True, check=True).stdout)
     (output,) = found
-    assert len(set(output.split())) == 18
+    assert len(set(output.split())) == 23

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.data.dataset import Progress, silent
-from bench.runs.scheme_run import identity
+from bench.runs.stage_facts import identity
 from bench.training import checkpoint
 from bench.training.loop import Job, snapshot_path, train
 

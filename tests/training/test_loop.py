@@ -17,11 +17,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from bench.backbone.linear import Linear
 from bench.backbone.t5 import RelativeBias, RMSNorm
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
 from bench.ids.identifiers import Template
+from bench.linear import Linear
 from bench.model.inputs import HistoryWriter
 from bench.model.sequence import SequenceRecommender
 from bench.model.vectors import mlp

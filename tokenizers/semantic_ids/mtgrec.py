@@ -16,7 +16,8 @@ from bench.errors import BenchError
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import Mixture, Stage, Trained
 from bench.training.session import Moments, Session
-from semantic_ids.schemes import RqVae, RqVaeSettings
+from semantic_ids.schemes import RqVae
+from semantic_ids.settings import RqVaeSettings
 
 
 @dataclass(frozen=True)

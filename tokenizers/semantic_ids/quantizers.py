@@ -21,7 +21,7 @@ SEEDS = 2**31 - 1  # faiss has so many
 class Quantized:
     """Codes ``[items, levels]`` of at most ``size`` values, and what the last level quantized: ``residual [items, d]``,
     with its ``codebook [size, d]``. ``error`` is the mean squared distance to the vectors' reconstruction, as a part of
-    their variance.
+    their variance. ``codebooks`` are those of all levels, where codes are the nearest of each.
     """
 
     codes: Codes
@@ -29,6 +29,7 @@ class Quantized:
     residual: Vectors
     codebook: Vectors
     error: float
+    codebooks: tuple[Vectors, ...] = ()
 
     def distances(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Squared distances ``[rows, codes]`` of items to all codes of the last level."""
@@ -93,12 +94,14 @@ def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
 def residual_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
     """K-means on what the levels before left over."""
     vectors = checked(vectors)
-    residual, before, codebook, codes = vectors, vectors, vectors, []
+    residual, before, codebooks, codes = vectors, vectors, list[Vectors](), []
     for level in range(levels):
         code, codebook = kmeans(residual, size, seed + level)
         before, residual = residual, residual - codebook[code]
         codes.append(code)
-    return Quantized(np.stack(codes, 1), len(codebook), before, codebook, relative_error(vectors, residual))
+        codebooks.append(codebook)
+    error = relative_error(vectors, residual)
+    return Quantized(np.stack(codes, 1), len(codebook), before, codebook, error, tuple(codebooks))
 
 
 def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
@@ -107,20 +110,25 @@ def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quant
     if vectors.shape[1] < levels:
         raise BenchError(f"{vectors.shape[1]} dimensions cannot be cut into {levels} blocks; use fewer levels")
     codes: list[NDArray[np.int64]] = []
-    residuals, part, codebook = [], vectors, vectors
+    residuals, part, codebooks = [], vectors, list[Vectors]()
     for block in np.array_split(np.arange(vectors.shape[1]), levels):
         part = np.ascontiguousarray(vectors[:, block])
         code, codebook = kmeans(part, size, seed + len(codes))
         codes.append(code)
         residuals.append(part - codebook[code])
-    return Quantized(
-        np.stack(codes, 1), len(codebook), part, codebook, relative_error(vectors, np.concatenate(residuals, 1))
-    )
+        codebooks.append(codebook)
+    error = relative_error(vectors, np.concatenate(residuals, 1))
+    return Quantized(np.stack(codes, 1), len(codebook), part, codebook, error, tuple(codebooks))
 
 
 def rotated(vectors: Vectors, levels: int) -> Vectors:
-    """Vectors turned so that blocks of dimensions carry like shares (Ge et al., 2013); the last ``d mod levels``
-    principal axes, which fit in no block, are left out.
+    """Vectors turned as by ``rotation``."""
+    return rotation(vectors, levels)[0]
+
+
+def rotation(vectors: Vectors, levels: int) -> tuple[Vectors, Vectors]:
+    """Vectors turned so that blocks of dimensions carry like shares (Ge et al., 2013), and the matrix that turned them;
+    the last ``d mod levels`` principal axes, which fit in no block, are left out.
     """
     import faiss
 
@@ -128,15 +136,16 @@ def rotated(vectors: Vectors, levels: int) -> Vectors:
     if len(vectors) < 256 or vectors.shape[1] < levels:
         raise BenchError(
             f"opq learns its rotation from 256 or more items with {levels} or more dimensions; got "
-            f"{len(vectors)} items with {vectors.shape[1]}; use semantic/pq"
+            f"{len(vectors)} items with {vectors.shape[1]}; use semantic/pq, or set.quantizer=pq of set/rpg"
         )
     vectors = np.ascontiguousarray(vectors[:, : vectors.shape[1] // levels * levels])
-    rotation = faiss.OPQMatrix(vectors.shape[1], levels)
-    rotation.pq = quantizer = faiss.ProductQuantizer(vectors.shape[1], levels, 8)
+    turn = faiss.OPQMatrix(vectors.shape[1], levels)
+    turn.pq = quantizer = faiss.ProductQuantizer(vectors.shape[1], levels, 8)
     quantizer.cp.min_points_per_centroid = 1  # or every round would warn of few points
     with one_thread():
-        rotation.train(vectors)
-        return np.asarray(rotation.apply(vectors), np.float32)
+        turn.train(vectors)
+        matrix = faiss.vector_to_array(turn.A).reshape(turn.d_out, turn.d_in)
+        return np.asarray(turn.apply(vectors), np.float32), matrix
 
 
 def relative_error(vectors: Vectors, residual: Vectors) -> float:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,40 +10,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from semantic_ids.autoencoder import AutoEncoder, Training, mlp
 from semantic_ids.quantizers import Quantized, Vectors, checked, kmeans, relative_error
 
 EPSILON = 1e-5  # Laplace smoothing of the codes' counts
 
-Schedule = Literal["linear", "constant"]
-Init = Literal["xavier", "pytorch"]
 Given = tuple[Tensor, Tensor]  # what a level was to quantize [B, d], and the codes it chose [B]
-
-
-@dataclass(frozen=True)
-class Training:
-    """How an RQ-VAE is trained. ``decay`` is of the codebooks' moving averages, per step. The learning rate falls to a
-    tenth of its start (``linear``) or stays (``constant``). Linear layers start ``xavier``-normal with zero biases, or
-    as PyTorch initializes them (``pytorch``). ``commitment`` reaches the encoder from ``all`` levels, or as in the
-    published code from the ``first`` alone. ``reset_dead_codes`` moves codes that are used less than once in a hundred
-    steps to vectors of the batch.
-    """
-
-    hidden: tuple[int, ...]
-    latent: int
-    epochs: int
-    batch: int
-    rate: float
-    schedule: Schedule
-    init: Init
-    optimizer: Literal["adam", "adagrad"]
-    beta: float
-    decay: float
-    commitment: Literal["all", "first"]
-    reset_dead_codes: bool
-
-    def rate_in(self, epoch: int) -> float:
-        """The learning rate in an epoch, counted from 0."""
-        return self.rate * (1 - 0.9 * epoch / self.epochs) if self.schedule == "linear" else self.rate
 
 
 class ResidualQuantizer(nn.Module):
@@ -58,6 +27,7 @@ class ResidualQuantizer(nn.Module):
     codebook: Tensor
     count: Tensor
     total: Tensor
+    unused: Tensor
 
     def __init__(self, codebooks: Sequence[Vectors]) -> None:
         super().__init__()
@@ -65,11 +35,12 @@ class ResidualQuantizer(nn.Module):
         self.register_buffer("codebook", stacked)
         self.register_buffer("count", torch.ones(stacked.shape[:2]))
         self.register_buffer("total", stacked.clone())
+        self.register_buffer("unused", torch.zeros(stacked.shape[:2], dtype=torch.long))  # steps in a row
 
     def residuals(self, latent: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Of each level: what is to be quantized ``[B, d]``, the nearest code ``[B]`` and its vector."""
         residual = latent
-        for codebook in self.codebook:
+        for codebook in self.codebook.detach():
             with torch.no_grad():
                 code = (codebook.square().sum(1) - 2 * residual @ codebook.T).argmin(1)
             vector = codebook[code]
@@ -100,29 +71,52 @@ class ResidualQuantizer(nn.Module):
             self.codebook[level] = self.total[level] / smooth[:, None]
 
     @torch.no_grad()
-    def reset_dead_codes(self, given: Sequence[Given], generator: torch.Generator) -> None:
-        """Give codes that have fallen out of use the place of random vectors of the batch."""
-        for level, (residual, _) in enumerate(given):
-            dead = torch.nonzero(self.count[level] < 0.01)[:, 0]
+    def reset_dead_codes(self, given: Sequence[Given], generator: torch.Generator, after: int) -> None:
+        """Give codes that have not been used for ``after`` steps the place of random vectors of the batch."""
+        for level, (residual, code) in enumerate(given):
+            self.unused[level] += 1
+            self.unused[level, code] = 0
+            dead = torch.nonzero(self.unused[level] >= after)[:, 0]
             chosen = residual[torch.randint(len(residual), (len(dead),), generator=generator)]
             self.codebook[level, dead], self.total[level, dead], self.count[level, dead] = chosen, chosen, 1.0
+            self.unused[level, dead] = 0
 
 
-class ResidualAutoEncoder:
-    """Trains in epochs and quantizes at any time. Randomness comes from ``seed`` alone."""
+def imbalance(given: Sequence[Tensor], codebooks: Tensor) -> Tensor:
+    """How far the mean use of codes is from even: the divergence of it from the uniform distribution, averaged over
+    levels, in nats. ``given`` is for each level what it is to quantize, ``[B, d]``.
+
+    The use that one vector makes of a code is the softmax of negative squared distances, in units of their mean to the
+    nearest code, so that it has a gradient.
+    """
+    found = []
+    for residual, codebook in zip(given, codebooks, strict=True):
+        squares = residual.square().sum(1, keepdim=True) - 2 * residual @ codebook.T + codebook.square().sum(1)
+        use = (-squares / squares.detach().amin(1).mean().clamp(min=1e-12)).softmax(1).mean(0)
+        found.append((use * (use.clamp(min=1e-12) * len(use)).log()).sum())
+    return torch.stack(found).mean()
+
+
+class ResidualAutoEncoder(AutoEncoder):
+    """Residual codebooks between an encoder and a decoder."""
 
     def __init__(self, vectors: Vectors, levels: int, size: int, seed: int, training: Training) -> None:
         vectors = checked(vectors)
-        self.training, self.vectors = training, torch.from_numpy(vectors)
-        self.generator = torch.Generator().manual_seed(seed)
-        widths = [vectors.shape[1], *training.hidden, training.latent]
+        super().__init__(vectors, seed, training)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            self.encoder, self.decoder = mlp(widths, training.init), mlp(widths[::-1], training.init)
-        self.quantizer = ResidualQuantizer(self.first_codebooks(levels, size, seed))
-        weights = [*self.encoder.parameters(), *self.decoder.parameters()]
-        kind = {"adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}[training.optimizer]
-        self.optimizer: torch.optim.Optimizer = kind(weights, lr=training.rate)
+            self.encoder, self.decoder = self.networks(vectors.shape[1])
+        self.quantizer = self.first_quantizer(self.first_codebooks(levels, size, seed))
+        weights = [*self.encoder.parameters(), *self.decoder.parameters(), *self.quantizer.parameters()]
+        self.optimizer = training.optimizer_of(weights)
+
+    def networks(self, width: int) -> tuple[nn.Module, nn.Module]:
+        """Encoder and decoder, untrained."""
+        widths = [width, *self.training.hidden, self.training.latent]
+        return mlp(widths, self.training.init), mlp(widths[::-1], self.training.init)
+
+    def first_quantizer(self, codebooks: Sequence[Vectors]) -> ResidualQuantizer:
+        return ResidualQuantizer(codebooks)
 
     @torch.no_grad()
     def first_codebooks(self, levels: int, size: int, seed: int) -> list[Vectors]:
@@ -134,51 +128,41 @@ class ResidualAutoEncoder:
             residual = residual - codebook[code]
         return codebooks
 
-    def epochs(self) -> Iterator[float]:
-        """Train; after every epoch its mean squared error of reconstruction comes out."""
-        plan = self.training
-        for epoch in range(plan.epochs):
-            for group in self.optimizer.param_groups:
-                group["lr"] = plan.rate_in(epoch)
-            order, error = torch.randperm(len(self.vectors), generator=self.generator), 0.0
-            for rows in order.split(plan.batch):  # type: ignore[no-untyped-call]
-                error += self.step(self.vectors[rows]) * len(rows)
-            yield error / len(self.vectors)
-
-    def step(self, batch: Tensor) -> float:
-        quantized, commitment, given = self.quantizer(self.encoder(batch), self.training.commitment)
+    def step(self, rows: Tensor) -> float:
+        batch, plan = self.vectors[rows], self.training
+        latent = self.encoder(batch)
+        quantized, commitment, given = self.quantizer(latent, plan.commitment)
         reconstruction = F.mse_loss(self.decoder(quantized), batch)
+        loss = reconstruction + plan.beta * commitment
+        if plan.balance:
+            loss = loss + plan.balance * self.imbalance(latent)
         self.optimizer.zero_grad()
-        (reconstruction + self.training.beta * commitment).backward()
+        self.with_further(loss, rows, quantized, given).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.quantizer.ema_update(given, self.training.decay)
-        if self.training.reset_dead_codes:
-            self.quantizer.reset_dead_codes(given, self.generator)
+        self.quantizer.ema_update(given, plan.decay)
+        if plan.reset_after:
+            self.quantizer.reset_dead_codes(given, self.generator, plan.reset_after)
         return float(reconstruction.detach())
+
+    def imbalance(self, latent: Tensor) -> Tensor:
+        """Of the use of the codebooks, which are where they are."""
+        given = [residual for residual, _, _ in self.quantizer.residuals(latent)]
+        return imbalance(given, self.quantizer.codebook.detach())
+
+    def with_further(self, loss: Tensor, rows: Tensor, quantized: Tensor, given: Sequence[Given]) -> Tensor:
+        """The loss and what else a kind of tokenizer adds to it; here nothing."""
+        return loss
 
     @torch.no_grad()
     def quantize(self, vectors: Vectors) -> Quantized:
-        """The codes of vectors, seen in training or not."""
         vectors = checked(vectors)
         levels = list(self.quantizer.residuals(self.encoder(torch.from_numpy(vectors))))
         codes = torch.stack([code for _, code, _ in levels], 1).numpy()
         built = self.decoder(torch.stack([vector for _, _, vector in levels]).sum(0)).numpy()
-        codebook = self.quantizer.codebook[-1].numpy().copy()
+        codebook = self.quantizer.codebook[-1].detach().numpy().copy()
         return Quantized(
             codes, len(codebook), levels[-1][0].numpy(), codebook, relative_error(vectors, vectors - built)
         )
-
-
-def mlp(widths: Sequence[int], init: Init) -> nn.Sequential:
-    """Linear layers of these widths with ReLU between them."""
-    layers: list[nn.Module] = []
-    for above, below in pairwise(widths):
-        linear = nn.Linear(above, below)
-        if init == "xavier":
-            nn.init.xavier_normal_(linear.weight)
-            nn.init.zeros_(linear.bias)
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 def use(codes: NDArray[np.int64], size: int) -> list[float]:

@@ -5,75 +5,29 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.data.dataset import ItemTable, TrainView
-from bench.errors import BenchError
+from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.ids import text
 from bench.ids.identifiers import TokenIds
 from bench.ids.scheme import IdScheme
-from bench.ids.text import TextSettings, embed, encoder_digest
+from bench.ids.text import embed, encoder_digest
 from bench.vocabulary import Vocabulary
-from semantic_ids.collisions import Codes, Rule, collision_rate, resolve
-from semantic_ids.quantizers import Quantized, Vectors, checked, product_kmeans, residual_kmeans, rotated
-from semantic_ids.rqvae import Init, ResidualAutoEncoder, Schedule, Training, use
+from semantic_ids.autoencoder import AutoEncoder
+from semantic_ids.balanced import residual_balanced
+from semantic_ids.collisions import Codes, collision_rate, resolve, resolve_new
+from semantic_ids.fsq import Grid, ScalarAutoEncoder
+from semantic_ids.learned import ResidualRefiner
+from semantic_ids.quantizers import Quantized, Vectors, checked, product_kmeans, residual_kmeans, rotated, rotation
+from semantic_ids.rqvae import ResidualAutoEncoder, use
+from semantic_ids.settings import CodebookSettings, FsqSettings, RqVaeSettings, Settings
+from semantic_ids.vectors_alone import State, blank, codebooks_state, encoded, load_network, network_state
 
 SPECIAL = 3  # rows of a private vocabulary before its own tokens
 REPORT_EVERY = 5  # epochs between looks at the codes, each of which quantizes the catalogue
-
-
-@dataclass(frozen=True)
-class Settings(TextSettings):
-    """The text, its embedding, and ``levels`` codebooks of ``codes`` each. ``collisions`` says what happens to items
-    with equal codes: a further ``counter`` token, another last code (``reassign``, ``sinkhorn``), or ``none``.
-    """
-
-    levels: int = 3
-    codes: int = 256
-    collisions: Rule = "counter"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, least in (("levels", 1), ("codes", 2)):
-            if getattr(self, name) < least:
-                raise BenchError(f"setting '{name}' must be {least} or more; got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class RqVaeSettings(Settings):
-    """As ``Settings``, and how the auto-encoder is trained (see ``rqvae.Training``).
-
-    The defaults are for minutes on two cores. The published tokenizer (MTGRec) has hidden=2048,1024,512,256,
-    latent=128, epochs=10000, batch=2048, optimizer=adagrad, schedule=constant, init=pytorch and commitment=first, on
-    embeddings by encoder=sentence-transformers/sentence-t5-base. Its codebooks begin with scikit-learn's k-means and
-    not with faiss's, and it takes its variants from the last epochs as ``semantic/mtgrec`` does.
-    """
-
-    hidden: tuple[int, ...] = (512, 256)
-    latent: int = 24
-    epochs: int = 60
-    batch: int = 1024
-    learning_rate: float = 1e-3
-    schedule: Schedule = "linear"
-    init: Init = "xavier"
-    optimizer: Literal["adam", "adagrad"] = "adam"
-    beta: float = 0.25
-    decay: float = 0.99
-    commitment: Literal["all", "first"] = "all"
-    reset_dead_codes: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("latent", "epochs", "batch", *(("hidden",) if min(self.hidden, default=1) < 1 else ())):
-            if name == "hidden" or getattr(self, name) < 1:
-                raise BenchError(f"setting '{name}' must be 1 or more; got {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise BenchError(f"setting 'learning_rate' must be above 0; got {self.learning_rate}")
-        if not 0 <= self.decay < 1:
-            raise BenchError(f"setting 'decay' must be at least 0 and below 1; got {self.decay}")
 
 
 class Semantic(IdScheme):
@@ -95,10 +49,14 @@ class Semantic(IdScheme):
 
     def fit(self, train: TrainView) -> TokenIds:
         found = self.quantize(embed(train, self.settings), train)
-        return token_ids([self.resolved(quantized) for quantized in found], self.settings.levels, found[0].size)
+        codes = [self.resolved(quantized, train) for quantized in found]
+        return token_ids(codes, self.settings.levels, found[0].size)
 
-    def resolved(self, found: Quantized) -> Codes:
-        return resolve(found.codes, found.size, found.distances, self.settings.collisions)
+    def resolved(self, found: Quantized, train: TrainView) -> Codes:
+        plan, popularity = self.settings, None
+        if plan.order == "popularity":
+            popularity = np.bincount(train.sequences.values, minlength=len(train.items))
+        return resolve(found.codes, found.size, found.distances, plan.collisions, plan.capacity, popularity)
 
     def cache_key(self) -> str:
         return encoder_digest(self.settings.encoder)
@@ -106,6 +64,33 @@ class Semantic(IdScheme):
     @abstractmethod
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         """Codes of every item of the catalogue; several, the best first, where identifiers have variants."""
+
+    # -- vectors alone (bench.ids.naming) -----------------------------------------------------------------------------
+
+    way: ClassVar[Literal["residual", "product"]] = "residual"
+
+    def fit_vectors(self, vectors: Vectors, seed: int) -> tuple[State, Codes]:
+        found = self.quantize(vectors, alone_view(len(vectors), seed))[0]
+        return codebooks_state(found), self._told_apart(found)
+
+    def _told_apart(self, found: Quantized) -> Codes:
+        return resolve(found.codes, found.size, found.distances, self.settings.collisions, self.settings.capacity)
+
+    def encoded(self, state: State, vectors: Vectors) -> Quantized:
+        return encoded(state, vectors, self.way)
+
+    def encode_vectors(self, state: State, vectors: Vectors, known: Codes) -> Codes:
+        plan, found = self.settings, self.encoded(state, vectors)
+        return resolve_new(found.codes, known, found.size, found.distances, plan.collisions, plan.capacity)
+
+    def written(self, codes: Sequence[int]) -> str:
+        return " ".join(f"{letter(level)}{code}" for level, code in enumerate(codes))
+
+
+def alone_view(items: int, seed: int) -> TrainView:
+    """Items of which nothing but vectors is known: each is in a training part of its own, so that all are learned."""
+    names = tuple(map(str, range(items)))
+    return TrainView("vectors", ItemTable(names, {}), Sequences.from_rows([[item] for item in range(items)]), seed)
 
 
 class RqKmeans(Semantic):
@@ -117,10 +102,20 @@ class RqKmeans(Semantic):
         return [residual_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
 
 
+class RqKmeansBalanced(RqKmeans):
+    """Residual k-means with clusters of equal size, so that all codes of a level have as many items (OneRec)."""
+
+    name = "semantic/rqkmeans-balanced"
+
+    def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
+        return [residual_balanced(vectors, self.settings.levels, self.settings.codes, train.seed)]
+
+
 class Pq(Semantic):
     """Product quantization: every level clusters a block of dimensions of its own (as VQ-Rec codes items)."""
 
     name = "semantic/pq"
+    way = "product"
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return [product_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
@@ -134,12 +129,31 @@ class Opq(Pq):
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return super().quantize(rotated(vectors, self.settings.levels), train)
 
+    def fit_vectors(self, vectors: Vectors, seed: int) -> tuple[State, Codes]:
+        turned, matrix = rotation(vectors, self.settings.levels)
+        found = super().quantize(turned, alone_view(len(vectors), seed))[0]
+        return codebooks_state(found, matrix), self._told_apart(found)
 
-class RqVae(Semantic):
-    """An auto-encoder with residual codebooks, trained on the items that training sequences hold."""
 
-    name = "semantic/rqvae"
-    Settings = RqVaeSettings
+class Trained(Semantic):
+    """A tokenizer with a network, trained on the items that training sequences hold."""
+
+    @abstractmethod
+    def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
+        """Untrained, over the ``vectors [n, d]`` of the ``items [n]`` that it may learn from."""
+
+    def fit_vectors(self, vectors: Vectors, seed: int) -> tuple[State, Codes]:
+        every = np.arange(len(vectors))
+        model = self.tokenizer(checked(vectors), alone_view(len(vectors), seed), every)
+        for _ in model.epochs():
+            pass
+        return network_state(model), self._told_apart(model.quantize(vectors))
+
+    def encoded(self, state: State, vectors: Vectors) -> Quantized:
+        start = blank(state)
+        model = self.tokenizer(start, alone_view(len(start), 0), np.arange(len(start)))
+        load_network(model, state)
+        return model.quantize(vectors)
 
     def variants(self) -> int:
         """From how many of the last epochs codes are taken."""
@@ -148,7 +162,7 @@ class RqVae(Semantic):
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         # Checked as a whole: an error names the item by its index in the catalogue.
         plan, vectors, seen = self.settings, checked(vectors), np.unique(train.sequences.values)
-        model = ResidualAutoEncoder(vectors[seen], plan.levels, plan.codes, train.seed, self.training())
+        model = self.tokenizer(vectors[seen], train, seen)
         kept: deque[Quantized] = deque(maxlen=self.variants())
         for epoch, error in enumerate(model.epochs(), start=1):
             train.count_training(-(-len(model.vectors) // plan.batch), len(model.vectors))
@@ -160,22 +174,40 @@ class RqVae(Semantic):
             train.progress(epoch, plan.epochs, stats)
         return list(kept)
 
-    def training(self) -> Training:
+
+class RqVae(Trained):
+    """An auto-encoder with residual codebooks."""
+
+    name = "semantic/rqvae"
+    Settings = RqVaeSettings
+
+    def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         plan = self.settings
-        return Training(
-            hidden=plan.hidden,
-            latent=plan.latent,
-            epochs=plan.epochs,
-            batch=plan.batch,
-            rate=plan.learning_rate,
-            schedule=plan.schedule,
-            init=plan.init,
-            optimizer=plan.optimizer,
-            beta=plan.beta,
-            decay=plan.decay,
-            commitment=plan.commitment,
-            reset_dead_codes=plan.reset_dead_codes,
-        )
+        return ResidualAutoEncoder(vectors, plan.levels, plan.codes, train.seed, plan.training())
+
+
+class RqKmeansPlus(Trained):
+    """Residual k-means whose codebooks go on learning behind an encoder that begins as the identity (GPR, Zhang et al.,
+    2025, RQ-Kmeans+).
+    """
+
+    name = "semantic/rqkmeans+"
+    Settings = CodebookSettings
+
+    def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
+        plan = self.settings
+        return ResidualRefiner(vectors, plan.levels, plan.codes, train.seed, plan.training())
+
+
+class Fsq(Trained):
+    """An auto-encoder whose channels are rounded, a few of them to each code (Mentzer et al., 2023)."""
+
+    name = "semantic/fsq"
+    Settings = FsqSettings
+
+    def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
+        plan = self.settings
+        return ScalarAutoEncoder(vectors, plan.levels, Grid(plan.grid), train.seed, plan.training())
 
 
 def token_ids(variants: Sequence[Codes], levels: int, size: int) -> TokenIds:

@@ -11,13 +11,13 @@ import numpy as np
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids import embeddings, text
+from bench.ids.collaborative import Cold, Scale, settled, trained_items
 from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.ids.prompts import NEUTRAL
+from bench.ids.sasrec import Training, item_vectors
 from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.vocabulary import Vocabulary
-from set_ids.collaborative import Cold, Scale, settled, trained_items
-from set_ids.sasrec import Training, item_vectors
 
 OWN = "sasrec"
 WORDED = replace(NEUTRAL, separator="")

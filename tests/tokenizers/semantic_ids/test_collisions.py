@@ -257,3 +257,56 @@ def test_an_item_that_was_alone_is_not_driven_out_by_one_that_spreads() -> None:
     found = resolve(codes, 3, lookup(cost), "sinkhorn")
     assert found[0].tolist() == [0, 1]
     assert sorted(found[:, 1].tolist()) == [0, 1, 2]
+
+
+# -- the counter: room and order --------------------------------------------------------------------------------------
+
+
+def crowds(codes: Codes) -> list[int]:
+    return list(Counter(texts(codes)).values())
+
+
+@few
+@given(cases(nearest=True), st.integers(1, 4))
+def test_no_more_items_share_their_codes_than_the_capacity(case: Case, capacity: int) -> None:
+    codes, cost = case
+    prefixes, room = Counter(texts(codes[:, :-1])), cost.shape[1] * capacity
+    full = [prefix for prefix in prefixes if prefixes[prefix] > room]
+    if full:
+        with pytest.raises(BenchError, match=r"items share the codes .* use collisions=counter or none, more levels"):
+            resolve(codes, cost.shape[1], lookup(cost), "counter", capacity)
+        return
+    found = resolve(codes, cost.shape[1], lookup(cost), "counter", capacity)
+    assert len(set(texts(found))) == len(found)
+    assert found[:, -1].max() < capacity
+    assert max(crowds(found[:, :-1])) <= capacity
+    assert np.array_equal(found[:, :-2], codes[:, :-1])
+    sizes = Counter(texts(codes))
+    fitting = [sizes[row] <= capacity for row in texts(codes)]
+    assert np.array_equal(found[fitting, :-1], codes[fitting])  # who was not crowded keeps its codes
+
+
+def test_the_nearest_of_a_crowd_keep_their_code_and_the_others_get_the_nearest_with_room() -> None:
+    cost = np.array([[0, 9, 1], [1, 9, 2], [2, 9, 3], [3, 9, 4], [9, 9, 0]], np.float32)
+    codes = np.array([[7, 0], [7, 0], [7, 0], [7, 0], [7, 2]])
+    found = resolve(codes, 3, lookup(cost), "counter", capacity=2)
+    # code 2 has room for one beside item 4: item 2 is nearer to it than item 3, which is left with code 1
+    assert found.tolist() == [[7, 0, 0], [7, 0, 1], [7, 2, 0], [7, 1, 0], [7, 2, 1]]
+
+
+def test_a_capacity_that_nobody_exceeds_changes_nothing() -> None:
+    codes, cost = np.array([[0, 1], [0, 1], [0, 0]]), np.zeros((3, 2), np.float32)
+    free = resolve(codes, 2, lookup(cost), "counter")
+    assert np.array_equal(resolve(codes, 2, lookup(cost), "counter", capacity=2), free)
+
+
+@few
+@given(cases(), st.integers(0, 99))
+def test_items_with_the_same_codes_are_numbered_from_the_most_popular_on(case: Case, seed: int) -> None:
+    codes, cost = case
+    popularity = np.random.default_rng(seed).integers(0, 4, len(codes))
+    found = resolve(codes, cost.shape[1], lookup(cost), "counter", popularity=popularity)
+    for row in set(texts(codes)):
+        members = [item for item, other in enumerate(texts(codes)) if other == row]
+        ordered = sorted(members, key=lambda item: (-int(popularity[item]), item))
+        assert found[ordered, -1].tolist() == list(range(len(members)))

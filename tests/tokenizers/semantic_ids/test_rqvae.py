@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from semantic_ids.autoencoder import Training, mlp
 from semantic_ids.quantizers import Vectors, kmeans, relative_error
-from semantic_ids.rqvae import EPSILON, ResidualAutoEncoder, ResidualQuantizer, Training, mlp, use
+from semantic_ids.rqvae import EPSILON, ResidualAutoEncoder, ResidualQuantizer, imbalance, use
 from torch import Tensor, nn
 
 from bench.errors import BenchError
@@ -27,7 +28,6 @@ PLAN = Training(
     beta=0.25,
     decay=0.9,
     commitment="all",
-    reset_dead_codes=False,
 )
 
 
@@ -187,17 +187,41 @@ def test_a_code_without_a_vector_keeps_its_place(quantizer: ResidualQuantizer) -
 
 def test_dead_codes_move_to_vectors_of_the_batch(quantizer: ResidualQuantizer) -> None:
     before = quantizer.codebook.clone()
-    quantizer.count[0, [2, 5]] = 0.009
-    quantizer.count[2, 7] = 0.0
+    quantizer.unused[0, [2, 5]] = 4
+    quantizer.unused[2, 7] = 4
+    quantizer.unused[1, 0] = 4  # but now it is used
+    quantizer.unused[1, 1] = 3
     given = [torch.full((6, 4), 100.0 * (level + 1)) + torch.arange(6.0)[:, None] for level in range(3)]
     chosen = torch.zeros(6, dtype=torch.long)
-    quantizer.reset_dead_codes([(residual.double(), chosen) for residual in given], torch.Generator().manual_seed(0))
+    quantizer.reset_dead_codes([(residual.double(), chosen) for residual in given], torch.Generator().manual_seed(0), 5)
     moved = (quantizer.codebook != before).any(-1)
     assert moved.nonzero().tolist() == [[0, 2], [0, 5], [2, 7]]
     for level, code in moved.nonzero().tolist():
         assert quantizer.codebook[level, code].tolist() in given[level].tolist()
         assert torch.equal(quantizer.total[level, code], quantizer.codebook[level, code])
         assert quantizer.count[level, code] == 1
+    assert quantizer.unused[0].tolist() == [0, 1, 0, 1, 1, 0, 1, 1]
+    assert quantizer.unused[1].tolist() == [0, 4, 1, 1, 1, 1, 1, 1]
+
+
+def test_imbalance_equals_the_divergence_from_even_use_by_hand(quantizer: ResidualQuantizer, latent: Tensor) -> None:
+    given, books = [latent, 2 * latent], quantizer.codebook[:2]
+    expected = []
+    for residuals, codebook in zip(given, books.numpy(), strict=True):
+        squares = np.array([[((r - c) ** 2).sum() for c in codebook] for r in residuals.numpy()])
+        weights = np.exp(-squares / squares.min(1).mean())
+        use = (weights / weights.sum(1, keepdims=True)).mean(0)
+        expected.append(np.log(8) + (use * np.log(use)).sum())
+    assert float(imbalance(given, books)) == pytest.approx(np.mean(expected))
+
+
+def test_the_encoder_lowers_imbalance(vectors: Vectors) -> None:
+    found = []
+    for weight in (0.0, 1.0):
+        model = trained(vectors, plan=replace(PLAN, epochs=20, rate=0.01, balance=weight))
+        shares = [np.bincount(level, minlength=16) / 300 for level in model.quantize(vectors).codes.T]
+        found.append(np.mean([-(share[share > 0] * np.log(share[share > 0])).sum() for share in shares]))
+    assert found[1] > found[0]
 
 
 def test_layers_are_xavier_normal_with_relu_between_them() -> None:
@@ -288,7 +312,7 @@ def test_training_lowers_the_error_and_may_lower_the_learning_rate(
     assert model.quantize(vectors).error < 0.6 * untrained
 
 
-@pytest.mark.parametrize("changes", [{}, {"reset_dead_codes": True, "decay": 0.3}], ids=["plain", "reset_dead_codes"])
+@pytest.mark.parametrize("changes", [{}, {"reset_after": 2, "balance": 0.1}], ids=["plain", "reset"])
 def test_a_seed_repeats_and_torchs_global_state_is_neither_used_nor_changed(
     changes: dict[str, object], vectors: Vectors
 ) -> None:
@@ -308,7 +332,7 @@ def test_a_seed_repeats_and_torchs_global_state_is_neither_used_nor_changed(
 def test_resetting_and_commitment_change_what_is_learnt(vectors: Vectors) -> None:
     plans = [
         PLAN,
-        replace(PLAN, reset_dead_codes=True, decay=0.3),
+        replace(PLAN, reset_after=1, decay=0.3),
         replace(PLAN, decay=0.3),
         replace(PLAN, commitment="first"),
     ]
@@ -320,8 +344,8 @@ def test_resetting_and_commitment_change_what_is_learnt(vectors: Vectors) -> Non
 
 def test_codes_that_nothing_is_near_are_used_again_where_they_are_reset(vectors: Vectors) -> None:
     found = []
-    for reset_dead_codes in (False, True):
-        model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, epochs=12, reset_dead_codes=reset_dead_codes))
+    for reset_after in (0, 20):
+        model = ResidualAutoEncoder(vectors, 3, 16, 7, replace(PLAN, epochs=12, reset_after=reset_after))
         for far in (model.quantizer.codebook, model.quantizer.total):
             far[1, :4] = 1000
         list(model.epochs())

@@ -11,11 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from semantic_ids import Opq, Pq, RqKmeans, RqVae
+from semantic_ids import (
+    Opq,
+    Pq,
+    RqKmeans,
+    RqVae,
+)
 from semantic_ids.collisions import RULES, alone, collision_rate, occurrence
 from semantic_ids.quantizers import Vectors, residual_kmeans
 from semantic_ids.rqvae import ResidualAutoEncoder
-from semantic_ids.schemes import RqVaeSettings, Semantic, Settings, letter, token_ids
+from semantic_ids.schemes import Semantic, letter, token_ids
+from semantic_ids.settings import RqVaeSettings, Settings
 
 from bench.data.dataset import Dataset, ItemTable, TrainView
 from bench.data.splits import leave_one_out
@@ -157,7 +163,7 @@ def test_variants_are_the_codes_of_the_last_epochs_newest_first(titles: list[str
     assert_sound(ids, 200)
     vectors = embed(train, TextSettings(dimensions=12))
     assert isinstance(scheme, RqVae)
-    model = ResidualAutoEncoder(vectors, 3, 16, 5, scheme.training())
+    model = ResidualAutoEncoder(vectors, 3, 16, 5, scheme.settings.training())
     epochs = [model.quantize(vectors).codes for _ in model.epochs()]
     for variant in range(3):
         np.testing.assert_array_equal(codes_of(ids, variant), epochs[11 - variant])
@@ -311,10 +317,10 @@ def test_settings_out_of_range_are_refused(setting: str, value: str, message: st
 
 def test_settings_reach_the_training() -> None:
     changes = {"hidden": "9,8", "latent": "7", "epochs": "6", "batch": "5", "learning_rate": "0.4", "beta": "0.3"}
-    others = {"optimizer": "adagrad", "decay": "0.2", "commitment": "first", "reset_dead_codes": "true"}
+    others = {"optimizer": "adagrad", "decay": "0.2", "commitment": "first", "reset_after": "40", "balance": "0.5"}
     others |= {"schedule": "constant", "init": "pytorch"}
     scheme = RqVae(settings_of(RqVae, changes | others))
-    plan = vars(scheme.training())
+    plan = vars(scheme.settings.training())
     assert plan.pop("rate") == 0.4
     assert plan == {name: getattr(scheme.settings, name) for name in (*changes, *others) if name != "learning_rate"}
 
@@ -324,15 +330,15 @@ def test_the_published_setting_is_a_matter_of_settings(vectors: Vectors) -> None
     readme = (Path(__file__).parents[3] / "README.md").read_text()
     said = readme.partition("The published setting is ")[2].partition("each with `--set semantic/rqvae.`")[0]
     scheme = RqVae(settings_of(RqVae, dict(line.split("=", 1) for line in said.split("`")[1::2])))
-    plan = scheme.training()
+    plan = scheme.settings.training()
     assert (plan.hidden, plan.latent, plan.epochs, plan.batch) == ((2048, 1024, 512, 256), 128, 10_000, 2048)
     assert (plan.rate, plan.rate_in(9999), plan.optimizer) == (1e-3, 1e-3, "adagrad")
-    assert (plan.init, plan.commitment, plan.beta, plan.decay, plan.reset_dead_codes) == (
+    assert (plan.init, plan.commitment, plan.beta, plan.decay, plan.reset_after) == (
         "pytorch",
         "first",
         0.25,
         0.99,
-        False,
+        0,
     )
     settings = scheme.settings
     assert (settings.levels, settings.codes, settings.dimensions, settings.whiten) == (3, 256, 128, True)
@@ -368,7 +374,7 @@ def test_real_toys_fill_three_codebooks_and_are_told_apart(real: TrainView) -> N
     assert all(len(np.unique(level)) == 256 for level in codes.T)
     assert collision_rate(codes) < 0.2
     for rule in ("reassign", "sinkhorn"):
-        resolved = RqKmeans(settings_of(RqKmeans, {"collisions": rule})).resolved(found)
+        resolved = RqKmeans(settings_of(RqKmeans, {"collisions": rule})).resolved(found, real)
         assert len(np.unique(resolved, axis=0)) == 11_924
         np.testing.assert_array_equal(resolved[stay], codes[stay])
         np.testing.assert_array_equal(resolved[:, :2], codes[:, :2])

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.backbone import linear as module
-from bench.backbone.linear import Linear, linear
+from bench import linear as module
+from bench.linear import Linear, linear
 
 SHAPES = [(7,), (1, 7), (33, 7), (3, 5, 7), (2, 3, 5, 7), (0, 7), (4, 0, 7)]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from set_ids.sasrec import SasRec, Training, batches, item_vectors, step
 
 from bench.data.dataset import Dataset, Sequences
 from bench.data.splits import leave_one_out
+from bench.ids.sasrec import SasRec, Training, batches, item_vectors, step
 
 PLAN = Training(width=8, history=10, layers=1, heads=2, dropout=0.1, epochs=3, batch=16, rate=1e-2)
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.backbone.linear import linear
 from bench.data.dataset import Sequences, TrainView
+from bench.linear import linear
 
 CLIP = 5.0
 
@@ -22,14 +22,14 @@ CLIP = 5.0
 class Training:
     """How a SASRec of ``width`` is trained; ``history`` are the newest items of a user that it reads."""
 
-    width: int
-    history: int
-    layers: int
-    heads: int
-    dropout: float
-    epochs: int
-    batch: int
-    rate: float
+    width: int = 64
+    history: int = 50
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.3
+    epochs: int = 8
+    batch: int = 128
+    rate: float = 2e-3
 
 
 class SasRec(nn.Module):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from set_ids.collaborative import settled, trained_items
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
+from bench.ids.collaborative import settled, trained_items
 
 ITEMS = ItemTable(("a", "b", "c"), {})
 TRAINED = np.array([True, True, False])

@@ -1,0 +1,268 @@
+"""Who works on a run: leases in the results folder, so that workers on any number of machines may share one.
+
+    .<seed>.lease-<number>     beside the run's folder: who holds it, and since when
+
+A lease is a file that nobody else could create. Its number only ever rises, also from one holder to the next, and the
+file of the highest is never removed: whoever finds that a higher number is taken has lost the run and may not publish
+it (a fencing number). The holder beats: its file says something new every few seconds. One that is silent for as long
+as it promised is taken to be dead, by whoever has watched it for that time; clocks of two machines are not compared.
+A holder that is a process of this machine and gone is dead at once.
+
+Nothing is held in memory or by the operating system (``flock`` differs between network file systems).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from bench import files
+from bench.errors import BusyError, LostError
+
+BEAT = 5.0  # seconds between two signs of life
+SILENCE = 60.0  # seconds without one after which a holder is taken to be dead
+DEATHS = 8  # of holders, one right after the other, without anything saved, after which a run is given up
+NOTHING: Callable[[], str] = lambda: ""  # noqa: E731 - a value, as every default is
+
+_watched: dict[Path, tuple[str, float]] = {}  # of others' leases: what they said last, and when that was first seen
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What a lease says of who holds it. ``beat`` changes with every sign of life; ``released``: nobody holds it any
+    more. ``started`` is when the process began, so that another one of the same number is told apart. ``deaths``: how
+    many holders before this one have died, one right after the other, while ``mark`` (what is saved) stayed the same.
+    """
+
+    token: str = ""
+    host: str = "?"
+    place: str = ""
+    pid: int = 0
+    started: float = 0.0
+    beat: int = 0
+    silence: float = SILENCE
+    note: str = ""
+    released: bool = False
+    deaths: int = 0
+    mark: str = ""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is a process of this machine, and has ended."""
+        return self.place == files.place() and process_start(self.pid) != self.started
+
+    def __str__(self) -> str:
+        return f"{self.pid} on {self.host}"
+
+
+class Lease:
+    """A run that this process holds. Its signs of life come from a thread, which stops with the process."""
+
+    def __init__(self, folder: Path, number: int, before: Holder, note: Callable[[], str], mark: str) -> None:
+        pid = os.getpid()
+        deaths = 0 if before.released or before.mark != mark else before.deaths + 1
+        self.holder = Holder(
+            secrets.token_hex(8),
+            files.host(),
+            files.place(),
+            pid,
+            process_start(pid),
+            silence=SILENCE,
+            deaths=deaths,
+            mark=mark,
+        )
+        self.folder, self.number, self.note = folder, number, note
+        # A former holder that may still be alive somewhere must find its folder gone: this one renames it.
+        self.taken_over = not (before.released or before.gone)
+        self.lost, self._end, self._lock = False, threading.Event(), threading.Lock()
+        self._create(number)
+        self._thread = threading.Thread(target=self._live, daemon=True)
+
+    def _create(self, number: int) -> None:
+        """LostError where the number is taken, or a higher one."""
+        path = _path(self.folder, number)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(_text(self.holder))
+        except FileExistsError as error:
+            raise LostError(self._taken()) from error
+        if max(_numbers(self.folder), default=0) > number:
+            path.unlink(missing_ok=True)
+            raise LostError(self._taken())
+        self.number = number
+        for lower in _numbers(self.folder):
+            if lower < number:
+                _path(self.folder, lower).unlink(missing_ok=True)
+
+    def confirm(self) -> None:
+        """Take the next number, which only one can have: this holder, or who believes it dead. LostError if not this
+        one; then nothing of what it made may be published.
+        """
+        with self._lock:
+            self.lost = self.lost or not self._own()
+            if self.lost:
+                raise LostError(self._taken())
+            try:
+                self._create(self.number + 1)
+            except LostError:
+                self.lost = True
+                raise
+
+    def release(self) -> None:
+        """Leave the run to others. The file stays, for its number."""
+        self._end.set()
+        with self._lock:
+            if not self.lost and self._own():
+                with contextlib.suppress(OSError):
+                    self._say(replace(self.holder, released=True, note=self.note()))
+
+    def begin(self) -> None:
+        """Give signs of life from now on."""
+        self._thread.start()
+
+    def require(self) -> None:
+        """LostError where a sign of life has found that the run is another's."""
+        if self.lost:
+            raise LostError(self._taken())
+
+    def holds(self) -> bool:
+        """Whether the run is still this process's, as far as the disk tells."""
+        with self._lock, contextlib.suppress(OSError):
+            self.lost = self.lost or not self._own()
+        return not self.lost
+
+    def _live(self) -> None:
+        while not self._end.wait(BEAT):
+            with self._lock, contextlib.suppress(OSError):  # a disk that is away comes back, or the lease is lost
+                self.lost = self.lost or not self._own()
+                if self.lost or self._end.is_set():
+                    return
+                self.holder = replace(self.holder, beat=self.holder.beat + 1, note=self.note())
+                self._say(self.holder)
+
+    def _own(self) -> bool:
+        """Whether nobody has succeeded this holder. OSError where the disk does not say."""
+        highest = max(_listed(self.folder), default=0)
+        return highest == self.number and self.holder.token in _path(self.folder, highest).read_text("utf-8")
+
+    def _say(self, holder: Holder) -> None:
+        path = _path(self.folder, self.number)
+        beside = files.beside(path)
+        beside.write_text(_text(holder), encoding="utf-8")
+        os.replace(beside, path)
+
+    def _taken(self) -> str:
+        return f"another process has taken over '{self.folder}', since this one gave no sign of life for too long"
+
+
+@contextlib.contextmanager
+def held(folder: Path, note: Callable[[], str] = NOTHING, mark: str = "") -> Iterator[Lease]:
+    """The run of this folder is this process's for the block; BusyError where somebody else is at it.
+
+    A holder that is dead is succeeded. LostError (a BusyError) where this one loses the run in the block: what it says
+    then is of no use, whatever else ended it.
+    """
+    lease = _take(folder, note, mark)
+    lease.begin()
+    try:
+        yield lease
+    except Exception as error:
+        if not isinstance(error, LostError) and not lease.holds():
+            raise LostError(lease._taken()) from error
+        raise
+    finally:
+        lease.release()
+
+
+def _take(folder: Path, note: Callable[[], str], mark: str) -> Lease:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    number, before = max(_numbers(folder), default=0), last_holder(folder)
+    if not (before.released or before.gone or _silent(folder, number, before)):
+        raise BusyError(f"another process ({before}) is working on '{folder}'; wait for it, or name another --results")
+    try:
+        return Lease(folder, number + 1, before, note, mark)
+    except LostError as error:
+        raise BusyError(f"another process has just begun to work on '{folder}'") from error
+
+
+def _silent(folder: Path, number: int, holder: Holder) -> bool:
+    """Whether this process has watched the holder for as long as it may be silent, and it was."""
+    path, said = _path(folder, number), f"{holder.token} {holder.beat}"
+    last, since = _watched.get(path, ("", 0.0))
+    if last != said:
+        _watched[path] = said, time.monotonic()
+        return False
+    return time.monotonic() - since > holder.silence
+
+
+def holder_of(folder: Path) -> Holder | None:
+    """Who is at a run, as far as the results folder tells: a holder on another machine counts as dead when its file is
+    old. None where nobody is.
+    """
+    holder = last_holder(folder)
+    try:
+        age = time.time() - _path(folder, max(_numbers(folder), default=0)).stat().st_mtime
+    except OSError:
+        return None
+    return None if holder.released or holder.gone or age > holder.silence else holder
+
+
+def last_holder(folder: Path) -> Holder:
+    """Whoever holds a run, or held it last; ``released`` where nobody ever did."""
+    number = max(_numbers(folder), default=0)
+    return _read(_path(folder, number)) if number else Holder(released=True)
+
+
+def _numbers(folder: Path) -> list[int]:
+    try:
+        return _listed(folder)
+    except OSError:
+        return []
+
+
+def _listed(folder: Path) -> list[int]:
+    prefix = f".{folder.name}.lease-"
+    names = os.listdir(folder.parent)
+    return [int(name[len(prefix) :]) for name in names if name.startswith(prefix) and name[len(prefix) :].isdecimal()]
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder.with_name(f".{folder.name}.lease-{number}")
+
+
+def _read(path: Path) -> Holder:
+    """An unknown holder where the file is empty (its holder has only just begun), unreadable, or gone."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Holder(**found)
+    except (OSError, ValueError, TypeError):
+        return Holder()
+
+
+def _text(holder: Holder) -> str:
+    return json.dumps(asdict(holder))
+
+
+def process_start(pid: int) -> float:
+    """When a process of this machine began, by a clock that is never set; 0 where there is none, or it has ended and
+    waits to be noticed.
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return 0.0
+        stat = Path("/proc", str(pid), "stat")
+        if stat.exists():  # in ticks since the machine started; what psutil makes of them moves as the clock is set
+            return float(stat.read_text().rpartition(")")[2].split()[19])
+        return float(round(process.create_time()))
+    except (psutil.Error, OSError):
+        return 0.0

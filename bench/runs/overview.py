@@ -1,0 +1,79 @@
+"""How far the runs of a command are, whoever does them: as the results folder tells."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.results import leases, store
+from bench.runs.prepared import given_up
+from bench.runs.progress import minutes
+from bench.runs.request import Request
+
+FINISHED, FAILED, RUNNING, WAITING = "finished", "failed", "running", "waiting"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Of a run with the tests of its model: ``who`` is at it, and ``note`` how far that one is, or why it failed."""
+
+    title: str
+    state: str
+    who: str = ""
+    note: str = ""
+
+
+class Overview:
+    """All runs of a command. What is finished or has failed is not looked at again."""
+
+    def __init__(self, groups: Sequence[Sequence[Request]]) -> None:
+        self.groups, self.begin = groups, time.monotonic()
+        self.ended: dict[int, Standing] = {}
+        self.standings = list(self._look())
+        self.before = self.count()[FINISHED]
+
+    def look(self) -> list[Standing]:
+        self.standings = list(self._look())
+        return self.standings
+
+    def _look(self) -> Iterator[Standing]:
+        for number, group in enumerate(self.groups):
+            found = self.ended.get(number) or standing(group)
+            if found.state in (FINISHED, FAILED):
+                self.ended[number] = found
+            yield found
+
+    def count(self) -> Counter[str]:
+        return Counter(found.state for found in self.standings)
+
+    def line(self) -> str:
+        """``run 7 of 26: 6 finished, 4 running; elapsed 12:03, about 30:10 left``."""
+        count, total = self.count(), len(self.groups)
+        done = count[FINISHED] + count[FAILED]
+        states = ", ".join(f"{count[state]} {state}" for state in (FINISHED, RUNNING, FAILED) if count[state])
+        elapsed = time.monotonic() - self.begin
+        real = done - self.before
+        left = f", about {minutes(elapsed / real * (total - done))} left" if real and total > done else ""
+        at = f"run {min(done + 1, total)} of {total}"
+        return f"{at}: {states or 'starting'}; elapsed {minutes(elapsed)}{left}"
+
+    def workers(self) -> list[str]:
+        """Where each worker is, of this command and of any other at the same runs."""
+        return [f"{found.who}: {found.note or found.title}" for found in self.standings if found.state == RUNNING]
+
+
+def standing(group: Sequence[Request]) -> Standing:
+    """How far a run with the tests of its model is."""
+    title = group[0].run.title
+    if reason := given_up(group):
+        return Standing(title, FAILED, note=reason)
+    folders = [(request, request.run.folder(request.results)) for request in group]
+    stamps = [(request, store.stamp(folder)) for request, folder in folders]
+    if all(stamp and not request.renews(stamp) for request, stamp in stamps):
+        return Standing(title, FINISHED)
+    for _, folder in folders:
+        if holder := leases.holder_of(folder):
+            return Standing(title, RUNNING, str(holder), holder.note)
+    return Standing(title, WAITING)

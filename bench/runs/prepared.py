@@ -1,0 +1,72 @@
+"""Runs that can be done, and how one process brings them to their ends."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+
+from bench.contract import Contract
+from bench.ids.scheme import IdScheme
+from bench.results import store
+from bench.runs.many import Work, bring_to_end, in_step
+from bench.runs.progress import Display
+from bench.runs.request import Request
+from bench.runs.run import run
+from bench.training.arithmetic import prepare
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Each of the ``groups`` is a run and the tests of its model that follow it. With ``keep_going`` a failure of one
+    ends no other.
+    """
+
+    groups: Sequence[Sequence[Request]]
+    contract: Contract
+    results: Path
+    keep_going: bool
+
+
+def carry_out(prepared: Prepared, display: Display) -> list[Path]:
+    """Bring every run to its end in this process, or in step with the other ranks, and return the folders."""
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        gradient_accumulation_steps=1,
+        mixed_precision="bf16" if prepared.contract.precision == "bf16" else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
+    )
+    if accelerator.is_main_process:
+        store.tidy(prepared.results)
+    if any(isinstance(group[0].subject, IdScheme) for group in prepared.groups):
+        for line in prepare(prepared.contract, accelerator.device):
+            display.say(line)
+    work = [
+        Work(group[0].run.title, partial(_all_of, group, display, accelerator), partial(given_up, group))
+        for group in prepared.groups
+    ]
+    if accelerator.num_processes > 1:
+        return in_step(work)
+    return bring_to_end(work, display.say, prepared.keep_going)
+
+
+def _all_of(group: Sequence[Request], display: Display, accelerator: Accelerator) -> list[Path]:
+    return [run(request, display, accelerator) for request in group]
+
+
+def given_up(group: Sequence[Request]) -> str:
+    """Why one of the runs has failed since its command began; empty where none has."""
+    for request in group:
+        failure = store.failure(request.run.folder(request.results))
+        if failure and failure.time > request.began:
+            return failure.reason
+    return ""

@@ -1,0 +1,170 @@
+"""Runs as the tasks of a Slurm array, through submitit: ``bench run … --slurm partition=gpu,gpus=1,hours=8``.
+
+Each task is one run with the tests of its model. It claims its run as any worker does, so that the results folder is
+all there is to know: whoever has submitted may go away, and a task that is preempted or out of time saves, is put back
+into the queue, and resumes. Accounting (``sacct``) is not needed; nobody asks Slurm how a run is.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench import threads
+from bench.errors import BenchError, unknown
+from bench.runs import overview
+from bench.runs.matrix import Plan, execute
+from bench.runs.prepared import Prepared
+from bench.runs.progress import Display
+from bench.runs.worker import as_json, from_json
+from bench.training.signals import interrupted_by_sigterm
+
+PREEMPTED = signal.SIGUSR2
+NOTICE = 90  # seconds before its end that a task is told of it
+TIMEOUTS = 10_000  # times that a task may be out of time and is put back into the queue
+EXAMPLE = "--slurm partition=gpu,gpus=1,hours=8,at-once=16"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What each task gets; a field that is 0 or empty is left to Slurm. ``memory`` in GB."""
+
+    partition: str = ""
+    gpus: int = 0
+    cpus: int = 0
+    memory: float = 0.0
+    hours: float = 24.0
+    at_once: int = 0
+    account: str = ""
+    qos: str = ""
+    constraint: str = ""
+
+    def parameters(self, runs: int, thread_count: int) -> dict[str, Any]:
+        """As submitit names them."""
+        found = {
+            "partition": self.partition,
+            "gpus_per_node": self.gpus,
+            "mem": f"{round(1000 * self.memory)}M" if self.memory else "",
+            "account": self.account,
+            "qos": self.qos,
+            "constraint": self.constraint,
+        }
+        return {
+            "job_name": "bench",
+            "time": math.ceil(60 * self.hours),
+            "cpus_per_task": self.cpus or thread_count,
+            "array_parallelism": self.at_once or runs,
+            "signal_delay_s": NOTICE,
+            "additional_parameters": {"requeue": True},
+            **{name: value for name, value in found.items() if value},
+        }
+
+
+def settings(text: str) -> Settings:
+    """``partition=gpu,gpus=1,hours=8,at-once=16``; BenchError where something is not meant so."""
+    given: dict[str, Any] = {}
+    kinds = {name: type(value) for name, value in vars(Settings()).items()}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        name = key.strip().replace("-", "_")
+        if name not in kinds or not equals:
+            raise unknown(f"part of --slurm ({EXAMPLE})", part, [each.replace("_", "-") for each in kinds])
+        try:
+            given[name] = kinds[name](value.strip())
+        except ValueError as error:
+            raise BenchError(f"--slurm {part}: '{value}' is not a number; e.g. {EXAMPLE}") from error
+        if kinds[name] is not str and not 0 < given[name] < math.inf:
+            raise BenchError(f"--slurm {part}: give a number above 0, or leave {key} out")
+    return Settings(**given)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task does, as it is handed to Slurm: the whole plan as text, of which it does one run."""
+
+    plan: str
+    words: tuple[str, ...]
+
+    def __call__(self, folder: str) -> list[str]:
+        sys.argv = ["bench", *self.words]  # what the results say that repeats them
+        plan = replace(from_json(self.plan), slurm="", jobs=1, only=folder)
+        with saved_first(PREEMPTED):
+            return [str(path) for path in execute(plan)]
+
+    def checkpoint(self, folder: str) -> Any:
+        """What submitit puts back into the queue: the same again, for all that was done is in the results folder."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, folder)
+
+
+@contextmanager
+def saved_first(number: int) -> Iterator[None]:
+    """Whatever handles a signal does so after the run under way has been saved.
+
+    A SIGTERM alone is saved for too; then this waits for what else Slurm has to say, for it alone decides what becomes
+    of a task that it preempts.
+    """
+    before: Any = signal.getsignal(number)
+    got: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        got.append(number)
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(number, note)
+    try:
+        with interrupted_by_sigterm():
+            yield
+    except KeyboardInterrupt:
+        signal.signal(number, before)
+        if got and callable(before):
+            before(number, None)
+        elif not got:
+            time.sleep(NOTICE)
+        raise
+    finally:
+        signal.signal(number, before)
+
+
+def submit(plan: Plan, prepared: Prepared, display: Display) -> list[Path]:
+    """Hand all runs that are not finished to Slurm, and return at once the folders where the results will be."""
+    asked = settings(plan.slurm)
+    groups = [group for group in prepared.groups if overview.standing(group).state != overview.FINISHED]
+    folders = [group[0].run.folder(group[0].results) for group in groups]
+    if not groups:
+        display.say(f"all {len(prepared.groups)} runs are finished already (--force runs them again)")
+        return []
+    here = replace(plan, results=plan.results.resolve(), data_dir=plan.data_dir and plan.data_dir.resolve())
+    logs = here.results / "slurm"
+    task = Task(as_json(here), tuple(sys.argv[1:]))
+    parameters = asked.parameters(len(groups), threads.asked(plan.threads))
+    named = [folder.relative_to(plan.results).as_posix() for folder in folders]
+    job = _submitted(task, named, logs, parameters)
+    display.say(f"submitted {len(groups)} of {len(prepared.groups)} runs as Slurm job {job}; each is a task of it")
+    display.say(f"Watch: bench ls --results {plan.results}; squeue --job {job}; logs: {logs}/{job}_*")
+    return folders
+
+
+def _submitted(task: Callable[[str], object], named: Sequence[str], logs: Path, parameters: dict[str, Any]) -> str:
+    """The number of the array."""
+    try:
+        import submitit
+    except ImportError as error:
+        raise BenchError("--slurm needs submitit, which is not installed: pip install bench[slurm]") from error
+    if submitit.SlurmExecutor.affinity() < 0:
+        raise BenchError("--slurm needs the commands of Slurm, and there is no srun on this machine")
+    try:
+        executor = submitit.SlurmExecutor(folder=logs, max_num_timeout=TIMEOUTS)
+        executor.update_parameters(**parameters)
+        jobs = executor.map_array(task, named)
+    except submitit.core.utils.FailedJobError as error:
+        raise BenchError(f"Slurm refuses the runs: {' '.join(str(error).split())}") from error
+    return str(jobs[0].job_id).partition("_")[0]

@@ -1,0 +1,113 @@
+"""A matrix through a real Slurm: every run a task, preempted ones resumed, bits as of one process."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench.results.unfinished import unfinished
+from tests.long.cluster import Cluster, UnavailableError
+
+LONG = ["--set=epochs=400", "--set=patience=400", "--set=validate_every=2", "--save-every=1", "--seed=0,1,2"]
+Substance = Callable[[Path], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install bench[slurm]")
+    try:
+        found = Cluster(tmp_path_factory.mktemp("slurm"))
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    try:
+        found.start()
+        yield found
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    finally:
+        found.stop()
+
+
+def wait(holds: Callable[[], object], seconds: float, told: Callable[[], str]) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, told()
+        time.sleep(0.2)
+
+
+@pytest.mark.long
+def test_a_matrix_through_slurm_with_preemptions(
+    cluster: Cluster,
+    quick: list[str],
+    started: dict[str, str],
+    bench: Callable[..., SimpleNamespace],
+    run_folders: Callable[[Path], list[Path]],
+    substance: Substance,
+    tmp_path: Path,
+) -> None:
+    results, serial = tmp_path / "results", tmp_path / "serial"
+    line = ["run", "--id-scheme", "numeric", *quick, *LONG]
+    environment = {**started, **cluster.environment}
+    begin = time.monotonic()
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "bench",
+            *line,
+            "--results",
+            str(results),
+            "--slurm",
+            "partition=main,at-once=2,hours=1",
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    assert time.monotonic() - begin < 60, "it does not wait for the runs"
+    job = re.search(r"submitted 3 of 3 runs as Slurm job (\d+)", said.stderr)
+    assert job is not None, said.stderr
+    assert "Watch: bench ls --results" in said.stderr
+
+    def logs() -> str:
+        return "\n".join(path.read_text()[-3000:] for path in sorted((results / "slurm").glob("*_log.*")))
+
+    wait(lambda: list(results.rglob(".0.partial-1/stage-0-*.safetensors")), 180, logs)
+    assert "running" in {run.state for run in unfinished(results)}
+    assert cluster.ask("scancel", "--signal=USR2", f"{job[1]}_0") == ""
+    wait(lambda: "this job is preempted" in logs(), 60, logs)
+    wait(lambda: not list(results.rglob(".0.lease-1")), 400, lambda: f"{cluster.ask('squeue')}\n{logs()}")
+    wait(lambda: len(run_folders(results)) == 3, 400, lambda: f"{cluster.ask('squeue')}\n{logs()}")
+    assert "numeric/sequential on toy, seed 0: resuming" in logs()
+    assert bench(*line, "--results", serial).code == 0
+    for one, other in zip(run_folders(results), run_folders(serial), strict=True):
+        assert substance(one) == substance(other)
+    wait(lambda: not unfinished(results), 30, logs)
+    again = subprocess.run(
+        [sys.executable, "-m", "bench", *line, "--results", str(results), "--slurm", "partition=main"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "all 3 runs are finished already" in again.stderr
+    wrong = subprocess.run(
+        [sys.executable, "-m", "bench", *line, "--force", "--results", str(results), "--slurm", "partition=none"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert wrong.returncode == 1
+    assert wrong.stderr.splitlines()[-1].startswith("bench: Slurm refuses the runs: ")
+    assert "invalid partition" in wrong.stderr

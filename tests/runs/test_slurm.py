@@ -1,0 +1,124 @@
+"""What Slurm is asked for, and what a task does with its signals; the real thing is in tests/long/test_slurm.py."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bench.errors import BenchError
+from bench.runs.matrix import Plan
+from bench.runs.slurm import Settings, Task, settings
+from bench.runs.worker import as_json, from_json
+
+Bench = Callable[..., SimpleNamespace]
+
+
+def test_what_a_task_gets() -> None:
+    assert settings("partition=gpu, gpus=1,hours=8,at-once=16") == Settings("gpu", gpus=1, hours=8.0, at_once=16)
+    assert settings("") == Settings()
+    asked = settings("partition=gpu,gpus=2,memory=1.5,hours=0.02,account=me").parameters(26, thread_count=3)
+    assert asked == {
+        "job_name": "bench",
+        "partition": "gpu",
+        "gpus_per_node": 2,
+        "mem": "1500M",
+        "account": "me",
+        "time": 2,
+        "cpus_per_task": 3,
+        "array_parallelism": 26,
+        "signal_delay_s": 90,
+        "additional_parameters": {"requeue": True},
+    }
+    assert (
+        settings("cpus=4,at-once=2").parameters(26, thread_count=1).items()
+        >= {
+            "cpus_per_task": 4,
+            "array_parallelism": 2,
+        }.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gpu=1", r"unknown part of --slurm .* 'gpu=1'; did you mean 'gpus'\? known: account, at-once, "),
+        ("partition", "unknown part of --slurm"),
+        ("gpus=one", "--slurm gpus=one: 'one' is not a number"),
+        ("hours=0", "--slurm hours=0: give a number above 0"),
+        ("hours=nan", "give a number above 0"),
+    ],
+)
+def test_what_is_not_meant_so_is_one_line(text: str, said: str) -> None:
+    with pytest.raises(BenchError, match=said):
+        settings(text)
+
+
+def test_a_task_does_one_run_of_the_whole_request(
+    quick: list[str], run_folders: Callable[[Path], list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["submitit"])
+    overrides = [word.removeprefix("--set=") for word in quick if word.startswith("--set=")]
+    plan = Plan([], ["pop", "random"], [quick[1]], (0, 1), "smoke", overrides, tmp_path, slurm="hours=1", jobs=4)
+    everything = Plan([], ["pop", "random"], [quick[1]], (0, 1), "smoke", overrides, tmp_path / "all")
+    from bench.runs.matrix import execute
+
+    execute(everything)
+    named = [folder.relative_to(tmp_path / "all").as_posix() for folder in run_folders(tmp_path / "all")]
+    assert len(named) == 4
+    for count, folder in enumerate(named, 1):
+        assert Task(as_json(plan), ("run", "--preset=smoke"))(folder) == [str(tmp_path / folder)]
+        assert len(run_folders(tmp_path)) == count
+    assert [path.relative_to(tmp_path).as_posix() for path in run_folders(tmp_path)] == named
+    assert from_json(as_json(replace(plan, only="x"))).only == "x"
+    with pytest.raises(BenchError, match="no run of this command is 'runs/else'"):
+        Task(as_json(plan), ())("runs/else")
+
+
+SIGNALED = """
+import os, signal, sys, time
+from bench.runs import slurm
+from bench.training.signals import deferred_interrupts
+
+slurm.NOTICE = 0.2
+
+def requeue(number, frame):
+    print("requeued", flush=True)
+    sys.exit(7)
+
+signal.signal(signal.SIGTERM, lambda number, frame: print("bypassed", flush=True))
+signal.signal(signal.SIGUSR2, requeue)
+with slurm.saved_first(signal.SIGUSR2):
+    with deferred_interrupts() as asked:
+        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+        time.sleep(0.1)
+        print("saved", len(asked), flush=True)
+    raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "code"),
+    [("SIGUSR2", ["saved 1", "requeued"], 7), ("SIGTERM", ["saved 1"], 1 if sys.platform == "win32" else None)],
+)
+def test_a_run_is_saved_before_its_task_is_put_back(name: str, lines: list[str], code: int | None) -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNALED, name], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == lines, done.stderr
+    assert done.returncode == (-signal.SIGINT if code is None else code)
+
+
+def test_without_slurm_it_is_one_line(
+    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["run", "--baseline", "pop", *quick, "--results", tmp_path, "--slurm", "hours=1"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = bench(*words)
+    assert said.code == 1
+    assert said.err.splitlines()[-1].startswith("bench: --slurm needs ")
+    assert not list(tmp_path.iterdir())
