@@ -152,7 +152,10 @@ def test_without_recbole_all_leaves_its_models_out_by_name(
     assert why.startswith("runs in RecBole, and recbole_of_nowhere is not installed; pip install ")
     assert {
         json.loads((run_folder / "result.json").read_text())["scheme"]["name"] for run_folder in run_folders(tmp_path)
-    } == {*("graph", "markov", "max+1", "max+1-leak", "pop", "random", "repeat")}
+    } == {
+        *("graph", "markov", "max+1", "max+1-leak", "pop", "random", "repeat"),
+        *("unisrec/inductive", "unisrec/transductive"),
+    }
     named = bench("run", "--baseline", "all,gru4rec", *quick, "--results", tmp_path)
     assert named.code == 1
     assert named.err.splitlines()[-1].startswith("bench: gru4rec runs in RecBole, and recbole_of_nowhere is not ")
