@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.runs import matrix
+from bench.runs import matrix, prepared
 
 Bench = Callable[..., SimpleNamespace]
 Refused = Callable[..., str]
@@ -215,13 +215,13 @@ def test_all_leaves_out_by_name_what_needs_text_or_categories(
 ) -> None:
     (data / "toy.item").unlink()
     begun: list[str] = []
-    monkeypatch.setattr(matrix, "run", lambda request, *_: begun.append(request.subject.name))  # which takes its time
+    monkeypatch.setattr(prepared, "run", lambda request, *_: begun.append(request.subject.name))  # which takes its time
     words = ["--id-scheme", "all", *quick, "--dataset", data, "--results", tmp_path / "results"]
     said = bench("run", *words, "--set", "missing_text=refuse")
     assert said.code == 0, said.err
     left = [line for line in said.err.splitlines() if line.startswith("skipped in 'all' on toy: ")]
     named = [line.removeprefix("skipped in 'all' on toy: ").partition(": ")[0].split(", ") for line in left]
-    assert sorted(map(len, named)) == [2, 5, 9], left  # for want of categories, of words, of text to embed
+    assert sorted(map(len, named)) == [2, 5, 16], left  # for want of categories, of words, of text to embed
     assert ["numeric/category", "numeric/category+independent"] in named
     assert {*begun} == {
         *("numeric/sequential", "numeric/random", "numeric/p5-leak", "numeric/collaborative", "numeric/independent"),
@@ -330,7 +330,7 @@ def test_corrupt_identifiers_in_the_cache(
 ) -> None:
     results = ["--dataset", data, "--results", tmp_path / "results"]
     assert bench("run", "--id-scheme", "numeric", *quick, *results, "--set", "max_steps=1").code == 0
-    (path,) = (tmp_path / "results" / "cache").rglob("*.safetensors")
+    (path,) = (tmp_path / "results" / "cache").glob("ids/*.safetensors")
     path.write_bytes(path.read_bytes()[:-7])
     assert f"'{path}'" in run("--id-scheme", "numeric", "--set", "max_steps=2")
 

@@ -174,7 +174,7 @@ def _target(name: str, offers: dict[str, list[EntryPoint]]) -> str:
 
 
 def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
-    console.print(bold(title))
+    console.print(bold(title), soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(style="dim")

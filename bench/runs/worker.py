@@ -28,7 +28,7 @@ def as_json(plan: Plan) -> str:
 def from_json(text: str) -> Plan:
     found: dict[str, Any] = json.loads(text)
     paths: dict[str, Any] = {name: Path(found[name]) for name in PATHS if found[name]}
-    return Plan(**{**found, **paths})
+    return Plan(**{**found, **paths, "adapt": tuple(found["adapt"])})
 
 
 def main() -> None:
