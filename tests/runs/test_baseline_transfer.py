@@ -48,14 +48,6 @@ def moor(toy: Dataset) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def folders(toy_folder: Path, park: Dataset, moor: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    home = tmp_path_factory.mktemp("several")
-    for dataset in (park, moor):
-        write_atomic(dataset, home / dataset.name)
-    return {"toy": str(toy_folder), "park": str(home / "park"), "moor": str(home / "moor")}
-
-
-@pytest.fixture(scope="module")
 def words(quick: list[str], folders: dict[str, str]) -> list[str]:
     joined = f"{folders['toy']}+{folders['park']}"
     return ["run", "--baseline", COUNTING, *quick, "--dataset", joined, "--zero-shot", folders["moor"]]

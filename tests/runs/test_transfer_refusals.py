@@ -30,40 +30,6 @@ RunFolders = Callable[[Path], list[Path]]
 FAST = ["--set=max_steps=2"]
 
 
-def renamed(toy: Dataset, name: str, things: tuple[str, ...], items: int) -> Dataset:
-    """The same walks over items of other names, and one column less; some ids are those of the toys."""
-    colors = [title.split()[0] for title in toy.items.text["title"]]
-    titles = tuple(f"{colors[item]} {things[item % len(things)]}" for item in range(30))
-    ids = tuple(f"i{item + items:02d}" for item in range(30))
-    return replace(toy, name=name, items=ItemTable(ids, {"title": titles}))
-
-
-@pytest.fixture(scope="module")
-def park(toy: Dataset) -> Dataset:
-    return renamed(toy, "park", ("oak", "gate", "pond"), 20)
-
-
-@pytest.fixture(scope="module")
-def moor(toy: Dataset) -> Dataset:
-    """Its walks go backwards, and it has words and letters that the others lack."""
-    backwards = Sequences.from_rows([toy.sequences[user][::-1] for user in range(len(toy.users))])
-    return replace(renamed(toy, "moor", ("heath", "żuraw", "puzzle"), 0), sequences=backwards)
-
-
-@pytest.fixture(scope="module")
-def folders(toy_folder: Path, park: Dataset, moor: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    home = tmp_path_factory.mktemp("several")
-    for dataset in (park, moor):
-        write_atomic(dataset, home / dataset.name)
-    return {"toy": str(toy_folder), "park": str(home / "park"), "moor": str(home / "moor")}
-
-
-@pytest.fixture(scope="module")
-def words(quick: list[str], folders: dict[str, str]) -> list[str]:
-    joined = f"{folders['toy']}+{folders['park']}"
-    return ["run", "--id-scheme", "textual/title", *quick, "--dataset", joined, "--zero-shot", folders["moor"]]
-
-
 @pytest.mark.parametrize(
     ("more", "said"),
     [
