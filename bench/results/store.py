@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import files
-from bench.errors import BenchError, BusyError, LostError
+from bench.errors import BenchError, BusyError, LostError, said
 from bench.results import leases
 from bench.results.digests import RESULT, SEAL
 from bench.results.identity import differences
@@ -118,10 +119,11 @@ def failure_file(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}{FAILED}")
 
 
-def note_failure(folder: Path, reason: str) -> None:
+def note_failure(folder: Path, error: Exception) -> None:
     """Tell everybody who looks that a run has failed, until it is tried again. Where that can't be written it is
     told by whoever tried alone.
     """
+    reason = str(error) if isinstance(error, BenchError) else said(error)
     with contextlib.suppress(OSError):
         files.write_json(failure_file(folder), asdict(Failure(reason, time.time())))
 
@@ -170,14 +172,15 @@ def building(
     seen: int | None = UNSEEN,
     note: Callable[[], str] = leases.NOTHING,
     holding: Callable[[leases.Lease], None] = lambda lease: None,
+    since: float = math.inf,
 ) -> Iterator[Path]:
     """The partial folder of a run, which this process alone may write; it becomes ``folder`` when the block ends well.
 
     What an interrupted run of the same identity and code has left there is found again. ``begun.forced`` throws away
     everything else; without it, BenchError where the partial folder was begun as something else. BenchError also where
     the results folder can't be written, or another process is at the same run, or has finished it since its ``stamp``
-    was ``seen``. ``note`` is what others are told of how
-    far this one is; ``holding`` gets the lease, to see whether it still holds.
+    was ``seen``, or has failed at it ``since`` then (seconds since 1970). ``note`` is what others are told of how far
+    this one is; ``holding`` gets the lease, to see whether it still holds. A failure is noted before others may try.
     """
     with _held(folder, note) as lease:
         if lease.holder.deaths >= leases.DEATHS:
@@ -186,6 +189,8 @@ def building(
             )
         if seen != UNSEEN and stamp(folder) != seen:
             raise BusyError(f"another process has just finished '{folder}'")
+        if (failed := failure(folder)) and failed.time > since:
+            raise BusyError(f"another process has just failed at '{folder}'")
         with writable(folder):
             partial = _prepare(folder, begun, lease)
         try:
@@ -193,7 +198,9 @@ def building(
             yield partial
             with writable(folder):
                 _swap(partial, folder, lease)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, BusyError):
+                note_failure(folder, error)
             if not lease.holds() and partial != partial_folder(folder):  # what was written since is of no use
                 files.remove(partial)
             raise

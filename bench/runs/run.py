@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from bench import threads
 from bench.contract import CUTOFFS
 from bench.data.splits import Split
-from bench.errors import BenchError, BusyError, CorruptError, said
+from bench.errors import BenchError, BusyError, CorruptError
 from bench.evaluation.baseline import TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.results import store
@@ -52,7 +52,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
         raise
     except Exception as error:
         if accelerator.is_main_process:
-            store.note_failure(folder, str(error) if isinstance(error, BenchError) else said(error))
+            store.note_failure(folder, error)  # it may have failed before it had a lease
         raise
 
 
@@ -147,7 +147,7 @@ def _building(request: Request, folder: Path, seen: int | None, display: Display
 
     try:
         with (
-            store.building(folder, begun, seen, lambda: display.position, holding) as partial,
+            store.building(folder, begun, seen, lambda: display.position, holding, request.began) as partial,
             threads.using(begun.threads),
         ):
             yield partial

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.commands.listing import finished
+from bench.errors import BenchError
 from bench.results import leases, store
 
 Bench = Callable[..., SimpleNamespace]
@@ -156,7 +157,7 @@ def test_unfinished_runs_are_listed_as_what_they_are(bench: Bench, tmp_path: Pat
     home = tmp_path / "runs" / "toys" / "pop@1" / "abc"
     (home / ".1.partial-3").mkdir(parents=True)
     (home / ".2.partial").mkdir()
-    store.note_failure(home / "3", "it divides by [zero]")
+    store.note_failure(home / "3", BenchError("it divides by [zero]"))
     with leases.held(home / "2", lambda: "train: 3 of 9"):
         listed = json.loads(bench("ls", "--results", tmp_path, "--json").out)["unfinished"]
         said = bench("ls", "--results", tmp_path).out

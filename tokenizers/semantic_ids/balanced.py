@@ -16,9 +16,8 @@ from semantic_ids.collisions import Codes, Distances
 from semantic_ids.quantizers import (
     Quantized,
     Vectors,
-    checked,
     kmeans,
-    relative_error,
+    residual_kmeans,
     squared_distances,
 )
 
@@ -142,12 +141,4 @@ class Auction:
 
 def residual_balanced(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
     """Balanced k-means on what the levels before left over: in every level all codes have as many items."""
-    vectors = checked(vectors)
-    residual, before, codebooks, codes = vectors, vectors, list[Vectors](), []
-    for level in range(levels):
-        code, codebook = balanced_kmeans(residual, size, seed + level)
-        before, residual = residual, residual - codebook[code]
-        codes.append(code)
-        codebooks.append(codebook)
-    error = relative_error(vectors, residual)
-    return Quantized(np.stack(codes, 1), len(codebook), before, codebook, error, tuple(codebooks))
+    return residual_kmeans(vectors, levels, size, seed, balanced_kmeans)

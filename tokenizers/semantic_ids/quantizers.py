@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -91,12 +91,14 @@ def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
     return nearest[:, 0].astype(np.int64), np.asarray(clustering.centroids, np.float32)
 
 
-def residual_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
-    """K-means on what the levels before left over."""
+def residual_kmeans(
+    vectors: Vectors, levels: int, size: int, seed: int, clustered: Callable[..., tuple[Codes, Vectors]] = kmeans
+) -> Quantized:
+    """K-means on what the levels before left over; ``clustered(vectors, size, seed)`` is the one to use."""
     vectors = checked(vectors)
     residual, before, codebooks, codes = vectors, vectors, list[Vectors](), []
     for level in range(levels):
-        code, codebook = kmeans(residual, size, seed + level)
+        code, codebook = clustered(residual, size, seed + level)
         before, residual = residual, residual - codebook[code]
         codes.append(code)
         codebooks.append(codebook)
