@@ -41,6 +41,7 @@ pytest: install
 
 # What is real but slow: other Pythons, other numbers of threads, long simulations. It says what it skips and why.
 test-long: install ## what is slow but real, and no part of `make test`; an hour and more
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile drawn
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --long -m long -rs -v
 
 benchmarks: install ## measure speed: every script in tests/benchmarks

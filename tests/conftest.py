@@ -39,7 +39,9 @@ TINY = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1, "
 for variable in ("BENCH_DATA_DIR", "BENCH_RESULTS"):
     os.environ.pop(variable, None)  # folders of whoever runs the tests: theirs are neither read nor written
 
-settings.register_profile("bench", deadline=None)  # a busy machine is slow, not wrong
+# A busy machine is slow, not wrong. `make test` gives one verdict of one tree; `make test-long` draws new examples.
+settings.register_profile("bench", deadline=None, derandomize=True)
+settings.register_profile("drawn", deadline=None, max_examples=300)
 settings.load_profile("bench")
 
 
