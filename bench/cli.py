@@ -20,6 +20,7 @@ from bench.commands import (
     ids_commands,
     ids_vectors,
     run_examples,
+    saved_commands,
     verify,
 )
 from bench.errors import BenchError, in_one_line
@@ -47,6 +48,8 @@ ids.command("show", epilog=ids_commands.SHOW_EPILOG)(ids_commands.show)
 ids.command("export", epilog=ids_commands.EXPORT_EPILOG)(ids_commands.export)
 ids.command("fit", epilog=ids_vectors.FIT_EPILOG)(ids_vectors.fit)
 ids.command("encode", epilog=ids_vectors.ENCODE_EPILOG)(ids_vectors.encode)
+app.command("recommend", epilog=saved_commands.RECOMMEND_EPILOG)(saved_commands.recommend)
+app.command("serve", epilog=saved_commands.SERVE_EPILOG)(saved_commands.serve)
 app.command("verify", epilog=verify.EPILOG)(verify.verify)
 app.command("rm", epilog=clean.RM_EPILOG)(clean.rm)
 app.command("clean", epilog=clean.CLEAN_EPILOG)(clean.clean)
@@ -244,38 +247,6 @@ def compare(
     from bench.commands.compare import write
 
     write(results, (run_a, run_b), dataset, seed, json)
-
-
-@app.command(
-    epilog="Examples:\n\n`bench recommend textual --dataset ml-100k --history 50,181,172`\n\n"
-    "`bench recommend results/runs/toys/textual.title@2/ba75bb88-74386b/0 --history B00BCDQLAC -k 3 --json`\n\n"
-    "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
-)
-def recommend(
-    run: Annotated[str, typer.Argument(help="Folder of a run, name of a scheme, or a row of the report.")],
-    history: Annotated[
-        list[str], typer.Option(help="Items by their original id, oldest first, separated by commas; may be repeated.")
-    ],
-    k: Annotated[int, typer.Option("-k", "--count", help="How many items to recommend.")] = 10,
-    exclude_history: Annotated[
-        bool | None,
-        typer.Option("--exclude-history/--include-history", help="Exclude the history; by default as in the test."),
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="The data set, if the name has results on more than one.")] = None,
-    seed: Annotated[int | None, typer.Option(help="One seed; by default the first.")] = None,
-    index: Annotated[
-        str | None,
-        typer.Option(help="Search vector identifiers with faiss: Flat is exact, IVF1024,Flat is not."),
-    ] = None,
-    as_json: AsJson = False,
-    results: Results = Path("results"),
-) -> None:
-    """Recommend items for a history with a finished run: items, titles, scores. Nothing is trained."""
-    from bench.api import load
-    from bench.commands import recommend
-
-    found = load(run, results, dataset, seed, index)
-    recommend.show(found, [lists.ids(one, found.rows) for one in history], k, exclude_history, as_json)
 
 
 @app.command(

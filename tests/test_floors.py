@@ -41,7 +41,7 @@ FLOORS = (
     ("results",),
     ("runs",),
     ("report",),
-    ("conformance", "new", "testing"),
+    ("conformance", "new", "serving", "testing"),
     ("commands",),
     ("api", "cli"),
     ("__init__", "__main__"),

@@ -78,6 +78,11 @@ class AnySaved(ABC):
             raise BenchError(f"k, the number of items to recommend, must be 1 or more; got {k}")
         return Sequences.from_rows([indices(self.rows, history) for history in histories])
 
+    def known(self, history: Sequence[str]) -> tuple[list[str], int]:
+        """The items of a history that the run knows, and how many it does not."""
+        found = [item for item in history if item in self.rows]
+        return found, len(history) - len(found)
+
     def excludes(self, asked: bool | None) -> bool:
         """Whether what is in the history may not be recommended."""
         return self.contract.exclude_history if asked is None else asked
