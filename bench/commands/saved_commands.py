@@ -123,6 +123,26 @@ def serve(
     say("stopped")
 
 
+def export(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    target: Annotated[str, typer.Option("--for", help="transformers, vllm or sglang.")] = "transformers",
+    dataset: OnDataset = None,
+    seed: Seed = None,
+    results: Results = Path("results"),
+) -> None:
+    """Export a finished run of tokens for other programs: model, tree of identifiers, item table, in one folder."""
+    from bench.console import say
+    from bench.results.exported import export
+    from bench.results.saved import Saved
+
+    found = _loaded(run, results, dataset, seed, None)
+    if not isinstance(found, Saved):
+        raise BenchError(f"{found.result.scheme.name} is a baseline, which has no identifiers to export")
+    export(found, out, target)
+    say(f"written: {out}: {len(found.items):,} items of {found.result.scheme.name} on {found.result.dataset.name}")
+
+
 def _require_extra() -> None:
     missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
     if missing:

@@ -1,0 +1,139 @@
+"""A finished run for other programs: its model as Transformers opens it, its tree of identifiers as flat arrays, and
+which item an identifier is. ``docs/export.md`` describes the layout for readers.
+
+    model/               config.json, model.safetensors, tokenizer.json, tokenizer_config.json
+    trie.safetensors     int32 arrays: first, count, token, item_first, item_count [nodes]; items [items]
+    items.parquet        row, item (original id), title, identifier, tokens
+    export.json          format, start and end token, how a history is written, what scores are normalized over
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from bench import files
+from bench.errors import BenchError
+from bench.ids.identifiers import TokenIds
+from bench.model.sequence import SequenceRecommender
+from bench.model.trie import Trie, with_eos
+from bench.results import digests
+from bench.results.saved import Saved
+
+FORMAT = 1  # of the exported folder; rises when an old reader would misunderstand it
+MODEL = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+TRANSFORMERS, SERVERS = "transformers", ("vllm", "sglang")
+DECODER_ONLY = "ForCausalLM"  # what the architectures end in that those servers read
+INSTEAD = "bench serve answers for it"
+TOKENS = pa.list_(pa.int32())
+
+
+def export(saved: Saved, folder: Path, target: str = TRANSFORMERS) -> None:
+    """Write a run into a new ``folder``, for a ``target`` program.
+
+    BenchError where the target is unknown, the folder is there already, or the target would open another model: see
+    ``refuse``.
+    """
+    if target not in (TRANSFORMERS, *SERVERS):
+        raise BenchError(f"unknown target '{target}'; known: {', '.join((TRANSFORMERS, *SERVERS))}")
+    recommender = refuse(saved, target)
+    if folder.exists():
+        raise BenchError(f"'{folder}' is there already; name a new folder")
+    unfinished = files.beside(folder)
+    try:
+        (unfinished / "model").mkdir(parents=True)
+        for name in MODEL:
+            shutil.copyfile(digests.check(saved.result.folder, name, saved.result.files), unfinished / "model" / name)
+        save_file(flat(Trie.of(recommender.ids)), unfinished / "trie.safetensors")
+        pq.write_table(_items(saved, recommender.ids), unfinished / "items.parquet")
+        files.write_json(unfinished / "export.json", facts(saved, recommender))
+        files.sync_tree(unfinished)
+        files.rename(unfinished, folder)
+    except OSError as error:
+        raise BenchError(f"cannot write the export to '{folder}': {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            files.remove(unfinished)
+
+
+def refuse(saved: Saved, target: str) -> SequenceRecommender:
+    """The recommender of a run that can be exported. BenchError where its items are no tokens, or where Transformers or
+    the ``target`` lack what the model needs.
+    """
+    name, contract, recommender = saved.result.scheme.name, saved.contract, saved.recommender
+    if not isinstance(recommender, SequenceRecommender):
+        raise BenchError(f"items of {name} are not written token by token, so there is no tree to export; {INSTEAD}")
+    if contract.training != "windows":
+        raise BenchError(
+            f"'{saved.result.path}' was trained under training={contract.training}, whose mask other programs do not "
+            f"know; {INSTEAD}, or train it under training=windows"
+        )
+    if contract.whole_words:
+        raise BenchError(f"'{saved.result.path}' has whole-word embeddings, unknown to other programs; {INSTEAD}")
+    if recommender.ids.users is not None:
+        raise BenchError(f"histories of {name} begin with names of users, which an export does not hold; {INSTEAD}")
+    if target in SERVERS:
+        config = json.loads((saved.result.folder / "config.json").read_text(encoding="utf-8"))
+        kind = ", ".join(config.get("architectures", [config.get("model_type", "unknown")]))
+        reason = "no grammar is written for it yet" if kind.endswith(DECODER_ONLY) else "it reads with an encoder"
+        raise BenchError(
+            f"{target} decodes decoder-only models under constraints, and '{saved.result.path}' is a {kind}: {reason}; "
+            f"export it for {TRANSFORMERS}, or {INSTEAD}"
+        )
+    return recommender
+
+
+def flat(trie: Trie) -> dict[str, NDArray[np.int32]]:
+    """The tree as int32 arrays. Node 0 is the root, ``token`` leads into a node, and its children are the nodes
+    ``first .. first + count``. A node without children is a whole identifier: that of the catalogue rows
+    ``items[item_first : item_first + item_count]``, the lowest row first.
+    """
+    leaf_of_item = trie.leaf_of_item.numpy()
+    order = np.argsort(leaf_of_item, kind="stable")
+    sizes = np.bincount(leaf_of_item, minlength=len(trie.item_of_leaf))
+    begins = np.cumsum(sizes) - sizes
+    leaf, low = trie.count.numpy() == 0, trie.low.numpy()
+    found = {
+        "first": trie.first.numpy(),
+        "count": trie.count.numpy(),
+        "token": trie.token.numpy(),
+        "item_first": np.where(leaf, begins[np.minimum(low, len(begins) - 1)], 0),
+        "item_count": np.where(leaf, sizes[np.minimum(low, len(sizes) - 1)], 0),
+        "items": order,
+    }
+    return {name: np.ascontiguousarray(array, np.int32) for name, array in found.items()}
+
+
+def _items(saved: Saved, ids: TokenIds) -> pa.Table:
+    """What is generated for every item, its end token included, in the order of the catalogue."""
+    tokens = [row[row >= 0].tolist() for row in with_eos(ids)]
+    columns = {"item": saved.items, "title": saved.titles, "identifier": saved.identifiers}
+    return pa.table({"row": pa.array(range(len(tokens)), pa.int32()), **columns, "tokens": pa.array(tokens, TOKENS)})
+
+
+def facts(saved: Saved, recommender: SequenceRecommender) -> Mapping[str, Any]:
+    """The content of ``export.json``: all that a program needs to read a history and rank items as the run did."""
+    result, contract, vocabulary, writer = saved.result, saved.contract, recommender.ids.vocabulary, recommender.writer
+    before, after = (part.tokens[0, : part.lengths[0]].tolist() for part in (writer.before, writer.after))
+    return {
+        "format": FORMAT,
+        "run": {"scheme": f"{result.scheme.name}@{result.scheme.version}", "dataset": result.dataset.name}
+        | {"seed": result.seed, "contract": dict(result.contract), "bench": result.bench},
+        "start": vocabulary.pad,
+        "end": vocabulary.eos,
+        "history": {"before": before, "separator": writer.separator.tolist(), "after": after}
+        | {"items": contract.max_history, "tokens": contract.max_tokens},
+        "scores": {"normalized_over": contract.normalize, "length_penalty": contract.length_penalty},
+        "excludes_history": contract.exclude_history,
+        "depth": Trie.of(recommender.ids).depth,
+    }
