@@ -19,6 +19,7 @@ from bench.commands import (
     doctor,
     ids_commands,
     ids_vectors,
+    results_commands,
     run_examples,
     saved_commands,
     verify,
@@ -48,6 +49,10 @@ ids.command("show", epilog=ids_commands.SHOW_EPILOG)(ids_commands.show)
 ids.command("export", epilog=ids_commands.EXPORT_EPILOG)(ids_commands.export)
 ids.command("fit", epilog=ids_vectors.FIT_EPILOG)(ids_vectors.fit)
 ids.command("encode", epilog=ids_vectors.ENCODE_EPILOG)(ids_vectors.encode)
+results = typer.Typer(no_args_is_help=True, help="Pack results for others, and join theirs with yours.")
+app.add_typer(results, name="results")
+results.command("pack", epilog=results_commands.PACK_EPILOG)(results_commands.pack)
+results.command("join", epilog=results_commands.JOIN_EPILOG)(results_commands.join)
 app.command("recommend", epilog=saved_commands.RECOMMEND_EPILOG)(saved_commands.recommend)
 app.command("serve", epilog=saved_commands.SERVE_EPILOG)(saved_commands.serve)
 app.command("export", epilog=saved_commands.EXPORT_EPILOG)(saved_commands.export)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench.errors import CorruptError
 from bench.evaluation import multi_target
 from bench.evaluation.metrics import Floats, Ranks
+from bench.results import packed
 from bench.results.digests import HINT
 from bench.results.schema import COLUMNS, DESCRIBED, GROUP_COLUMNS
 
@@ -64,10 +65,8 @@ class UserTable:
 
 def read_table(path: Path, item_groups: Sequence[str]) -> UserTable:
     """The table, with the ranks of these groups of items. BenchError where it is corrupt or empty."""
-    import pandas as pd
-
     try:
-        frame = pd.read_parquet(path)
+        frame = packed.read_any(path)
         frame = frame.iloc[np.argsort(frame["user"].to_numpy(object), kind="stable")]
         columns = {name: _numbers(frame[name]) for name in NUMBERS}
         found = _user_table(frame, columns, item_groups)
@@ -118,21 +117,17 @@ def check_outline(path: Path, rows: int, item_groups: Collection[str]) -> None:
     """BenchError where a table has not these ``rows`` or lacks a column. What is in them is not read: this takes as
     long for few users as for many.
     """
-    from pyarrow import parquet
-
     try:
-        outline = parquet.read_metadata(path)
+        found, names = packed.outline(path)
     except (OSError, ValueError) as error:
         raise _corrupt(path, error) from error
-    absent = [
-        name for name in (*COLUMNS, *(GROUP_COLUMNS[kind] for kind in item_groups)) if name not in outline.schema.names
-    ]
+    absent = [name for name in (*COLUMNS, *(GROUP_COLUMNS[kind] for kind in item_groups)) if name not in names]
     if absent:
         raise _corrupt(path, KeyError(", ".join(absent)))
-    if not outline.num_rows:
+    if not found:
         raise CorruptError(f"'{path}' holds no user; {HINT}")
-    if outline.num_rows != rows:
-        raise _corrupt(path, ValueError(f"{outline.num_rows:,} rows for {rows:,} test targets"))
+    if found != rows:
+        raise _corrupt(path, ValueError(f"{found:,} rows for {rows:,} test targets"))
 
 
 def _corrupt(path: Path, error: Exception) -> CorruptError:

@@ -1,0 +1,194 @@
+"""Runs of several people in one results folder: packed, each once, and only those that may be compared.
+
+A source is a results folder, a folder or a ``result.json`` of runs, a ``.zip`` of packed ones, or ``published``: what
+comes with ``bench``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from bench import files
+from bench.errors import BenchError
+from bench.results import digests, packed
+from bench.results.identity import differences, run_of
+from bench.results.read import Result, sound
+from bench.results.store import readable
+from bench.results.verify import require_whole
+
+PUBLISHED = "published"
+OF_ZIP = re.compile(
+    r"(?:.*/)?runs/(?:[^/.][^/]*/){4}(?:result\.json|result\.sha256|per_user\.parquet)|"
+    r"(?:.*/)?runs/[^/.][^/]*/users-[0-9a-f]{16}\.parquet"
+)
+LARGEST = 2 << 30  # bytes of an unpacked .zip
+DEPTH = 4  # folders of a run's place: data set, scheme, contract, seed
+
+
+@dataclass
+class Found:
+    """Runs by source, in the order asked for; ``skipped`` says of each that can't be read why."""
+
+    runs: list[tuple[str, Result]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """How many runs came of each source, and a line for each that did not, or is in two sources."""
+
+    counts: dict[str, int]
+    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def opened(sources: Sequence[str]) -> Iterator[Found]:
+    """The runs of all sources, whole ones alone, during the block. BenchError where a source is none."""
+    found = Found()
+    with contextlib.ExitStack() as stack:
+        for source in sources:
+            for folder in [stack.enter_context(_folder(Path(source)))] if source != PUBLISHED else published():
+                _read(source, folder, found)
+        yield found
+
+
+def _read(source: str, folder: Path, found: Found) -> None:
+    below = [folder] if folder.name == digests.RESULT else readable(folder)
+    if not below:
+        raise BenchError(f"no finished runs in '{source}'")
+    for file in below:
+        try:
+            require_whole(file, str(file.parent))
+            found.runs.append((source, sound(file, str(file.parent))))
+        except BenchError as error:
+            found.skipped.append(str(error))
+
+
+@contextlib.contextmanager
+def _folder(source: Path) -> Iterator[Path]:
+    """Where the runs of a source are; a ``.zip`` is unpacked during the block."""
+    if source.is_dir() or (source.name == digests.RESULT and source.is_file()):
+        yield source / "runs" if (source / "runs").is_dir() else source
+    elif source.is_file() and source.suffix == ".zip":
+        with TemporaryDirectory() as folder:
+            _unzip(source, Path(folder))
+            yield Path(folder)
+    else:
+        raise BenchError(
+            f"'{source}' is no results folder, no {digests.RESULT} and no .zip of `bench results pack`; "
+            f"'{PUBLISHED}' stands for the results that come with bench"
+        )
+
+
+def _unzip(source: Path, folder: Path) -> None:
+    """Only files of packed runs, under their own names. BenchError where it is no such archive, or too large."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = [each for each in archive.infolist() if OF_ZIP.fullmatch(each.filename)]
+            if sum(each.file_size for each in members) > LARGEST:
+                raise BenchError(f"'{source}' holds more than {LARGEST >> 30} GB")
+            for each in members:
+                archive.extract(each, folder)  # which leaves out `..` and drives
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise BenchError(f"cannot read '{source}': {error}") from error
+
+
+def published() -> list[Path]:
+    """The folders of results that come with this wheel or clone. BenchError where there are none."""
+    root = Path(__file__).parents[1]
+    homes = [root / "published", root.parent / "results"]
+    found = [folder / "runs" for home in homes for folder in sorted(home.glob("[!.]*")) if readable(folder / "runs")]
+    if not found:
+        raise BenchError("no published results come with this bench")
+    return found
+
+
+def join(found: Found, out: Path, everything: bool = False) -> Joined:
+    """Write the runs into the results folder ``out``; those that are there stay, unless they are written again.
+
+    Unless ``everything`` is asked for, runs of later sources are left out where they can't be compared with any of the
+    first: other data, another contract or protocol.
+    """
+    kept: dict[str, tuple[str, Result]] = {}
+    left_out, notes, counts = list(found.skipped), [], dict.fromkeys((source for source, _ in found.runs), 0)
+    first = [run for source, run in found.runs if source == found.runs[0][0]]
+    for source, run in found.runs:
+        title = f"{run_of(run).title} of {source}"
+        known = kept.setdefault(str(run_of(run).identity), (source, run))
+        if known[1] is not run:
+            notes.append(f"{title} is in {known[0]} as well, with {_likeness(known[1], run)}; that one is kept")
+        elif not everything and run not in first and (reason := unlike(run, first)):
+            left_out.append(f"{title}: {reason}")
+        else:
+            _write(run, out)
+            counts[source] += 1
+    return Joined(counts, tuple(left_out), tuple(notes))
+
+
+def _likeness(one: Result, other: Result) -> str:
+    same = np.array_equal(one.table.users, other.table.users) and all(
+        np.array_equal(getattr(one.table.ranks, name), getattr(other.table.ranks, name))
+        for name in ("strict", "optimistic")
+    )
+    return "the same ranks" if same else "other ranks"
+
+
+def unlike(run: Result, others: Sequence[Result]) -> str:
+    """Why a run can't be compared with any of the others; ``""`` where it can. Baselines answer for the lines of the
+    contract that they have, and schemes are measured by schemes, where there are any.
+    """
+    schemes = [other for other in others if other.scheme.kind != "baseline"]
+    peers = schemes if schemes and run.scheme.kind != "baseline" else others
+    reasons = [_unlike(run, peer) for peer in peers]
+    return min(reasons, key=len, default="there is nothing to compare with")
+
+
+def _unlike(run: Result, other: Result) -> str:
+    if run.dataset.fingerprint != other.dataset.fingerprint:
+        names = (f"{each.dataset.name} {each.dataset.fingerprint[:6]}" for each in (run, other))
+        return f"other data, {' and '.join(names)}"
+    baseline = "baseline" in (run.scheme.kind, other.scheme.kind)
+    shared = [key for key in run.contract if key in other.contract]
+    mine, theirs = ({key: each.contract[key] for key in shared} if baseline else each.contract for each in (run, other))
+    return "; ".join(differences(mine, theirs))
+
+
+def _write(run: Result, out: Path) -> None:
+    """Pack a run into its place, whole or not at all."""
+    place = run.folder.absolute().parts[-DEPTH:]
+    folder = out.joinpath("runs", *place)
+    if folder.absolute() == run.folder.absolute():
+        return
+    unfinished = folder.parent / f".{folder.name}.packing"
+    try:
+        files.remove(unfinished)
+        unfinished.mkdir(parents=True)
+        packed.pack(run.folder, unfinished)
+        files.sync_tree(unfinished)
+        files.remove(folder)
+        files.rename(unfinished, folder)
+    except OSError as error:
+        raise BenchError(f"cannot write '{folder}': {error.strerror or error}") from error
+
+
+def pack(found: Found, out: Path) -> int:
+    """Write all runs into the results folder ``out``, or a ``.zip`` of one; how many."""
+    if not found.runs:
+        raise BenchError(found.skipped[0] if found.skipped else "no finished runs to pack")
+    if out.suffix != ".zip":
+        return sum(join(found, out, everything=True).counts.values())
+    with TemporaryDirectory() as folder, files.output(out, "the packed results") as partial:
+        count = pack(found, Path(folder))
+        with zipfile.ZipFile(partial, "w") as archive:
+            for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+                archive.write(path, path.relative_to(folder).as_posix())
+    return count

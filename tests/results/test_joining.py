@@ -1,0 +1,151 @@
+"""Results of several people in one folder: each run once, only what may be compared, and ranks that pair."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bench.results import digests, joining
+from bench.results import read as stored
+from bench.results.verify import verify
+
+Bench = Callable[..., SimpleNamespace]
+
+
+@pytest.fixture(scope="module")
+def mine(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(bench, tmp_path_factory.mktemp("mine"), quick, "numeric/sequential", "pop")
+
+
+@pytest.fixture(scope="module")
+def theirs(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that can be compared with mine, one that I have too, and one under another contract."""
+    results = made(bench, tmp_path_factory.mktemp("theirs"), quick, "numeric/random", "pop,random")
+    return made(bench, results, [*quick, "--set=beam_width=25"], "numeric/random", "")
+
+
+def made(bench: Bench, results: Path, options: list[str], schemes: str, baselines: str) -> Path:
+    more = ["--baseline", baselines] if baselines else []
+    said = bench("run", "--id-scheme", schemes, *more, *options, "--results", results)
+    assert said.code == 0, said.err
+    return results
+
+
+def names(results: Path) -> list[str]:
+    return sorted(run.scheme.name for run in stored.load(results, whole=True))
+
+
+def test_what_may_be_compared_is_joined_and_the_rest_named(
+    bench: Bench, mine: Path, theirs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "joined"
+    said = bench("results", "join", mine, theirs, "--out", out)
+    assert said.code == 0, said.err
+    assert names(out) == ["numeric/random", "numeric/sequential", "pop", "random"]
+    assert f"left out: numeric/random on toy, seed 0 of {theirs}: beam_width 25 and 20" in said.err
+    assert f"note: pop on toy, seed 0 of {theirs} is in {mine} as well, with the same ranks" in said.err
+    assert f"joined in {out}: 2 runs of {mine}, 2 runs of {theirs}" in said.err
+    everything = bench("results", "join", mine, theirs, "--out", tmp_path / "all", "--all")
+    assert everything.code == 0
+    assert names(tmp_path / "all").count("numeric/random") == 2
+    assert not any(verify(file, "run", out).problems for file in out.rglob("result.json"))
+
+
+def test_reports_and_paired_tests_are_those_of_the_runs(bench: Bench, mine: Path, theirs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "joined"
+    assert bench("results", "join", mine, theirs, "--out", out, "--all").code == 0
+    whole = tmp_path / "whole"
+    for results in (theirs, mine):  # of what both have, mine is kept
+        shutil.copytree(results / "runs", whole / "runs", dirs_exist_ok=True)
+    tables = [bench("report", "--results", folder, "--json").out for folder in (out, whole)]
+    assert tables[0] == tables[1] != ""
+    compared = [
+        bench("compare", "numeric/sequential", "pop", "--results", folder, "--json").out for folder in (out, mine)
+    ]
+    assert compared[0] == compared[1] != ""
+
+
+def test_other_data_are_left_out(mine: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(mine, other)
+    for file in other.rglob("result.json"):
+        found = json.loads(file.read_text())
+        found["dataset"]["fingerprint"] = "0123456789abcdef"
+        file.write_text(json.dumps(found))
+        digests.seal(file.parent)
+    with joining.opened([str(mine), str(other)]) as found_runs:
+        done = joining.join(found_runs, tmp_path / "out")
+    assert list(done.counts.values()) == [2, 0]
+    assert all("other data, toy 012345 and toy " in line for line in done.left_out)
+
+
+def test_a_zip_is_joined_and_nothing_else_in_it_is_unpacked(bench: Bench, theirs: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "theirs.zip"
+    said = bench("results", "pack", "random", "--results", theirs, "--out", archive)
+    assert (said.code, said.err) == (0, f"written: {archive}: 1 runs\n")
+    held = zipfile.ZipFile(archive).namelist()
+    assert sorted(name.rpartition("/")[2][:6] for name in held) == ["per_us", "result", "result", "users-"]
+    with zipfile.ZipFile(archive, "a") as more:
+        for name in ("../outside.json", "runs/toy/evil.py", "runs/toy/../../../a/b/c/result.json", "/runs/x.json"):
+            more.writestr(name, "{}")
+    out = tmp_path / "here" / "joined"
+    said = bench("results", "join", archive, "--out", out)
+    assert said.code == 0, said.err
+    assert names(out) == ["random"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "theirs.zip"]
+    archive.write_bytes(archive.read_bytes()[:200])
+    assert "cannot read" in bench("results", "join", archive, "--out", out).err
+
+
+def test_broken_runs_are_named_and_hurt_no_other(bench: Bench, mine: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(mine, broken)
+    (file,) = broken.glob("runs/*/pop*/*/0/per_user.parquet")
+    file.write_bytes(b"PAR1")
+    said = bench("results", "join", broken, "--out", tmp_path / "out")
+    assert said.code == 0
+    assert f"left out: '{file}' is corrupt" in said.err
+    assert names(tmp_path / "out") == ["numeric/sequential"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (["nowhere"], "'nowhere' is no results folder, no result.json and no .zip"),
+        (["."], "no finished runs in '.'"),
+    ],
+)
+def test_a_wrong_source_is_one_line(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = bench("results", "join", *sources)
+    assert found.code == 1
+    assert found.err.startswith(f"bench: {said}")
+    assert found.err.count("\n") == 1
+
+
+def test_packing_again_replaces_and_keeps_the_others(bench: Bench, mine: Path, theirs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "packed"
+    for results, runs in ((mine, ["pop"]), (theirs, ["random"]), (mine, []), (out, [])):
+        said = bench("results", "pack", *runs, "--results", results, "--out", out)
+        assert said.code == 0, said.err
+    assert names(out) == ["numeric/sequential", "pop", "random"]
+    assert not list(out.rglob("*.packing"))
+
+
+def test_published_results_are_those_of_this_tree(monkeypatch: pytest.MonkeyPatch, mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "bench" / "results").mkdir(parents=True)
+    monkeypatch.setattr(joining, "__file__", str(tmp_path / "bench" / "results" / "joining.py"))
+    with pytest.raises(joining.BenchError, match="no published results"):
+        joining.published()
+    shutil.copytree(mine / "runs", tmp_path / "results" / "toys-cpu" / "runs")
+    assert joining.published() == [tmp_path / "results" / "toys-cpu" / "runs"]
+    with joining.opened(["published"]) as found:
+        assert len(found.runs) == 2
