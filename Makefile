@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check $(if $(CI),--quiet) install
 
-.PHONY: help install demo test test-long lint types pytest benchmarks clean
+.PHONY: help install demo test test-long lint types pytest docs benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -18,6 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 10) <= v[:2] <= (3, 13) else \
 	"bench needs Python 3.10 to 3.13 and $(PYTHON) is %d.%d; name another one: make PYTHON=python3.12" % v[:2])'
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --disable-pip-version-check --quiet uninstall --yes bench  # what this package was called once
 	$(PIP) -c constraints.txt -e ".[test,recbole]"
 	$(PIP) --no-deps recbole==1.2.1
 	@touch $@
@@ -44,10 +45,14 @@ test-long: install ## what is slow but real, and no part of `make test`; an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile drawn
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --long -m long -rs -v
 
+docs: install ## build the site into docs/site, with every link checked
+	$(PIP) -c constraints.txt -e ".[docs]"
+	$(BIN)/mkdocs build --strict --quiet -f docs/mkdocs.yml
+
 benchmarks: install ## measure speed: every script in tests/benchmarks
 	@for script in $$(grep -l __main__ tests/benchmarks/*.py); do \
 	    echo "$(BIN)/python $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## remove .venv and everything else that make, tests and tools leave behind
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist docs/site
 	find bench tokenizers baselines tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
+DISTRIBUTION = "item-identifier-bench"  # the name of this package for pip; it is imported as ``bench``
+
 
 def installed(package: str) -> str | None:
     """The version of a package; None where there is none."""

@@ -16,7 +16,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # Of what is installed here: another copy of bench, and what does not come with it.
-ABSENT = ("bench", "_bench", "__editable__", "recbole", "_virtualenv", "distutils-precedence")
+ABSENT = ("bench", "item_identifier_bench", "_item_identifier_bench", "__editable__", "recbole")
+ABSENT += ("_bench", "_virtualenv", "distutils-precedence")
 
 
 @pytest.fixture(scope="module")

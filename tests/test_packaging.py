@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from bench.versions import DISTRIBUTION
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE_ROOTS = ("tokenizers", "baselines")
 GROUPS = ("bench.id_schemes", "bench.baselines")
 TOP_LEVEL = {
     *(".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "SECURITY.md", "constraints.txt"),
     "pyproject.toml",
-    *("baselines", "bench", "results", "tests", "tokenizers"),
+    *("baselines", "bench", "docs", "results", "tests", "tokenizers"),
 }
 
 
@@ -116,8 +118,28 @@ def test_wheel_holds_the_files_that_modules_read(installed: Path) -> None:
     assert python("-c", use, cwd=installed, path=installed).stdout.startswith(str(installed))
 
 
+def test_wheel_brings_the_published_results(wheel: Path, installed: Path) -> None:
+    """`bench results join mine published` finds them where `bench` is installed, without a clone."""
+    kept = {path for path in tracked() if path.parts[:2] == ("results", "toys-cpu")}
+    assert kept
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"bench/published/{path.relative_to('results').as_posix()}" for path in kept} <= names
+    homes = "from bench.results import joining; print(joining.homes()[0].is_dir(), joining.homes()[0])"
+    said = python("-c", homes, cwd=installed, path=installed).stdout.split()
+    assert said == ["True", str(installed / "bench" / "published")]
+
+
+def test_the_distribution_has_a_name_of_its_own(installed: Path) -> None:
+    """The index has another `bench`: the command and the import keep the name, what pip is told does not."""
+    (distribution,) = metadata.distributions(path=[str(installed)])
+    assert distribution.metadata["Name"] == DISTRIBUTION == "item-identifier-bench"
+    assert set(distribution.metadata.get_all("Provides-Extra") or []) == {
+        *("docs", "recbole", "sentence", "serve", "slurm", "test")
+    }
+
+
 def test_entry_points_survive_and_load_from_the_wheel(installed: Path) -> None:
-    (distribution,) = metadata.distributions(name="bench", path=[str(installed)])
+    (distribution,) = metadata.distributions(name=DISTRIBUTION, path=[str(installed)])
     from_wheel = {(entry.group, entry.name, entry.value) for entry in distribution.entry_points}
     assert ("bench.id_schemes", "numeric/random", "numeric_ids:Random") in from_wheel
     assert ("bench.id_schemes", "textual", "textual_ids:IdGenRec") in from_wheel
@@ -129,7 +151,9 @@ def test_entry_points_survive_and_load_from_the_wheel(installed: Path) -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_family_has_a_default_variant(group: str) -> None:
-    targets = {entry.name: entry.value for entry in metadata.distribution("bench").entry_points.select(group=group)}
+    targets = {
+        entry.name: entry.value for entry in metadata.distribution(DISTRIBUTION).entry_points.select(group=group)
+    }
     families = {name.split("/")[0] for name in targets}
     for family in families:
         variants = {value for name, value in targets.items() if name.startswith(f"{family}/")}

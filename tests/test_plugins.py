@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import plugins
+from bench.versions import DISTRIBUTION
 
 
 def fault(value: str) -> str:
@@ -35,7 +36,7 @@ def test_what_is_no_entry_point(value: str) -> None:
 def test_all_of_our_own_is_sound() -> None:
     ours = [entry for group in (plugins.SCHEMES, plugins.BASELINES) for entry in plugins.names(group).values()]
     assert len(ours) > 20
-    assert {plugins.fault(entry) for entry in ours if entry.dist and entry.dist.name == "bench"} == {""}
+    assert {plugins.fault(entry) for entry in ours if entry.dist and entry.dist.name == DISTRIBUTION} == {""}
 
 
 def test_where_a_module_comes_from_does_not_depend_on_what_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from recbole_baselines.tuning import summary
 NEEDED = ("recbole", "colorama", "colorlog", "yaml", "tensorboard", "texttable", "tqdm")
 # RecBole's own metadata asks for a Ray that has no wheel for Python 3.12 and above.
 VERSION = "1.2.1"
-INSTALL = f"pip install 'bench[recbole]', then pip install --no-deps recbole=={VERSION}"
+INSTALL = f"pip install 'item-identifier-bench[recbole]', then pip install --no-deps recbole=={VERSION}"
 
 COMMON: dict[str, Any] = {
     "data_path": "../data",  # seen from the working folder

@@ -25,7 +25,7 @@ from bench.protocol import PROTOCOL
 from bench.results.storage import RUN, UNFINISHED, pieces, readable_size
 from bench.runs.subjects import load_baseline, load_scheme
 from bench.training.cost import revision
-from bench.versions import installed
+from bench.versions import DISTRIBUTION, installed
 
 LOW = 2e9  # bytes of free disk below which a run may not end
 VARIABLES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "HF_HOME", "TMPDIR", "LANG", "RANK")
@@ -73,7 +73,7 @@ def _bench() -> list[Fact]:
 def _libraries() -> list[Fact]:
     """Every library that the package's metadata names, against the range that it names."""
     try:
-        named = [Requirement(text) for text in requires("bench") or []]
+        named = [Requirement(text) for text in requires(DISTRIBUTION) or []]
     except PackageNotFoundError:
         return [Fact("bench", "is not installed: pip install -e .", broken=True)]
     wanted = [each for each in named if each.marker is None or each.marker.evaluate({"extra": ""})]

@@ -146,6 +146,4 @@ def export(
 def _require_extra() -> None:
     missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
     if missing:
-        raise BenchError(
-            f"bench serve needs {' and '.join(missing)}: install the extra `serve`, or pip install fastapi uvicorn"
-        )
+        raise BenchError(f"bench serve needs {' and '.join(missing)}: pip install 'item-identifier-bench[serve]'")

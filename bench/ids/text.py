@@ -215,7 +215,7 @@ def _sentences(texts: Sequence[str], folder: Path, progress: Progress) -> Embedd
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise BenchError(
-            f"text encoder '{folder}' needs sentence-transformers: pip install 'bench[sentence]'"
+            f"text encoder '{folder}' needs sentence-transformers: pip install 'item-identifier-bench[sentence]'"
         ) from error
     try:
         model = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)

@@ -102,11 +102,15 @@ def _unzip(source: Path, folder: Path) -> None:
         raise BenchError(f"cannot read '{source}': {error}") from error
 
 
+def homes() -> list[Path]:
+    """Where published results are: in the package that a wheel brings, and in a clone."""
+    root = Path(__file__).parents[1]
+    return [root / "published", root.parent / "results"]
+
+
 def published() -> list[Path]:
     """The folders of results that come with this wheel or clone. BenchError where there are none."""
-    root = Path(__file__).parents[1]
-    homes = [root / "published", root.parent / "results"]
-    found = [folder / "runs" for home in homes for folder in sorted(home.glob("[!.]*")) if readable(folder / "runs")]
+    found = [folder / "runs" for home in homes() for folder in sorted(home.glob("[!.]*")) if readable(folder / "runs")]
     if not found:
         raise BenchError("no published results come with this bench")
     return found

@@ -158,7 +158,8 @@ def _submitted(task: Callable[[str], object], named: Sequence[str], logs: Path, 
     try:
         import submitit
     except ImportError as error:
-        raise BenchError("--slurm needs submitit, which is not installed: pip install bench[slurm]") from error
+        reason = "--slurm needs submitit, which is not installed: pip install 'item-identifier-bench[slurm]'"
+        raise BenchError(reason) from error
     if submitit.SlurmExecutor.affinity() < 0:
         raise BenchError("--slurm needs the commands of Slurm, and there is no srun on this machine")
     try:

@@ -68,7 +68,9 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sentence encoder of one layer that knows the words of the titles, and never saw them."""
-    sentence_transformers = pytest.importorskip("sentence_transformers", reason="pip install 'bench[sentence]'")
+    sentence_transformers = pytest.importorskip(
+        "sentence_transformers", reason="pip install 'item-identifier-bench[sentence]'"
+    )
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -182,7 +184,7 @@ def test_a_corrupt_model_is_one_line(model: Path, tmp_path: Path, corrupt: str) 
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("sentence_transformers", reason="pip install 'bench[sentence]'")
+    pytest.importorskip("sentence_transformers", reason="pip install 'item-identifier-bench[sentence]'")
     (tmp_path / "notes.txt").write_text("nothing")
     found = refused(lambda: embed(view(TITLES), TextSettings(encoder=str(tmp_path))))
     assert found.startswith(f"'{tmp_path}' is no sentence-transformers model (")
@@ -213,7 +215,9 @@ def test_a_model_that_cannot_be_had_is_never_replaced(
 def test_a_missing_library_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     found = refused(lambda: embed(view(TITLES), TextSettings(encoder=str(tmp_path))))
-    assert found == f"text encoder '{tmp_path}' needs sentence-transformers: pip install 'bench[sentence]'"
+    assert (
+        found == f"text encoder '{tmp_path}' needs sentence-transformers: pip install 'item-identifier-bench[sentence]'"
+    )
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "vocab.txt", "spiece.model", "pytorch_model.bin"])

@@ -22,7 +22,7 @@ Substance = Callable[[Path], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    pytest.importorskip("submitit", reason="submitit is not installed: pip install bench[slurm]")
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install 'item-identifier-bench[slurm]'")
     try:
         found = Cluster(tmp_path_factory.mktemp("slurm"))
     except UnavailableError as error:

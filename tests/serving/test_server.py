@@ -61,5 +61,5 @@ def test_without_the_extra_it_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(saved_commands, "find_spec", lambda name: None)
     said = bench("serve", "pop", "--results", served_runs)
-    needs = "bench: bench serve needs fastapi and uvicorn: install the extra `serve`, or pip install fastapi uvicorn\n"
+    needs = "bench: bench serve needs fastapi and uvicorn: pip install 'item-identifier-bench[serve]'\n"
     assert (said.code, said.err) == (1, needs)
