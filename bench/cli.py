@@ -208,10 +208,11 @@ def report(
     values: Annotated[
         Path | None, typer.Option(help="Every value of every table with its source, as .csv or .parquet.")
     ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Every table on the terminal, not only the main ones.")] = False,
     as_json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
-    """Tables of finished runs: quality, comparisons, costs, identifiers, slices; on the terminal and as Markdown."""
+    """What finished runs show: who leads, what is not told apart, what it costs; all tables stand in the files."""
     from bench.report.write import OutputPaths, ReportFilter, write
 
     files = OutputPaths(
@@ -225,7 +226,7 @@ def report(
         figures=figures,
         html=html,
     )
-    write(results, ReportFilter(lists.named("--dataset", dataset or None), preset, contract), files, as_json)
+    write(results, ReportFilter(lists.named("--dataset", dataset or None), preset, contract), files, as_json, full)
 
 
 @app.command(

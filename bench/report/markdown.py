@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from bench.console import visible
-from bench.report.table import Cell, Chapter, Note, Table
+from bench.report import layout
+from bench.report.table import Cell, Chapter, Note, Table, pieces
 
 # What CommonMark and GitHub read as markup inside a line. An underscore between two letters is none, nor is an
 # ampersand that begins no entity, nor a number sign that neither begins nor ends a heading.
@@ -15,22 +16,35 @@ MARKUP = re.compile(r"[\\`*|<$~\[]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#
 
 def markdown(chapters: Sequence[Chapter]) -> str:
     """The whole report."""
-    return "\n".join(["# Item identifiers compared", *(_chapter(found) for found in chapters), ""])
+    return "\n".join(["# Item identifiers compared", *(_chapter(found) for found in chapters), *_legend(chapters), ""])
 
 
 def _chapter(found: Chapter) -> str:
-    parts = [f"\n## {escaped(found.title)}", *(_table(table) for table in found.tables)]
-    return "\n".join([*parts, "\n### Conditions\n", *_notes(found.notes)])
+    banner = [f"\n> **{escaped(found.banner)}.**"] if found.banner else []
+    answer = [f"\n{_pieces(paragraph)}" for paragraph in found.answer]
+    tables = [_table(table, layout.own(found, table)) for table in found.tables]
+    parts = [f"\n## {escaped(found.title)}", *banner, *answer, *tables]
+    return "\n".join([*parts, "\n### Conditions\n", *_notes(layout.conditions(found))])
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, notes: Sequence[Note]) -> str:
     rules = ("---:" if column.numeric else "---" for column in (table.head, *table.columns))
     lines = [
         _line([escaped(column.title) for column in (table.head, *table.columns)]),
         _line(list(rules)),
         *(_line([_cell(cell) for cell in row]) for row in table.rows),
     ]
-    return "\n".join(["", f"### {escaped(table.title)}", "", *lines, "", *_notes(table.notes)])
+    return "\n".join(["", f"### {escaped(table.title)}", "", *lines, *(["", *_notes(notes)] if notes else [])])
+
+
+def _legend(chapters: Sequence[Chapter]) -> list[str]:
+    found = layout.legend(chapters)
+    lines = [f"- **{escaped(title)}**: {_reading(notes)}" for title, notes in found]
+    return ["\n## How to read the tables\n", *lines] if lines else []
+
+
+def _reading(notes: Sequence[Note]) -> str:
+    return ". ".join(f"*{escaped(note.title)}*: {_pieces(note.text)}" for note in notes)
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -44,11 +58,11 @@ def _cell(cell: Cell) -> str:
 
 
 def _notes(found: Sequence[Note]) -> list[str]:
-    return [f"- *{escaped(note.title)}*: {_pieces(note)}" for note in found]
+    return [f"- *{escaped(note.title)}*: {_pieces(note.text)}" for note in found]
 
 
-def _pieces(note: Note) -> str:
-    return "".join(f"**{escaped(piece)}**" if strong else escaped(piece) for piece, strong in note.pieces)
+def _pieces(text: str) -> str:
+    return "".join(f"**{escaped(piece)}**" if strong else escaped(piece) for piece, strong in pieces(text))
 
 
 def escaped(text: str) -> str:

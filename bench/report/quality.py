@@ -1,4 +1,4 @@
-"""The main table: strict metrics, and for those that are tested intervals, what is best, what beats every baseline."""
+"""The main table: the strict metrics that are tested, with intervals, what is best, what beats every baseline."""
 
 from __future__ import annotations
 
@@ -49,10 +49,13 @@ def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:
 def quality(
     rows: Sequence[Row], beating: Mapping[str, Collection[Row]], highlights: Mapping[str, Sequence[Highlight]]
 ) -> list[Column]:
-    """Strict metrics. ``beating[metric]`` are the rows that get a †; ``highlights[metric]`` has one for each row."""
-    return [_headline(rows, name, beating[name], highlights[name]) for name in HEADLINES] + [
-        metric(rows, name) for name in FURTHER
-    ]
+    """The headlines. ``beating[metric]`` are the rows that get a †; ``highlights[metric]`` has one for each row."""
+    return [_headline(rows, name, beating[name], highlights[name]) for name in HEADLINES]
+
+
+def further(rows: Sequence[Row]) -> list[Column]:
+    """Strict metrics that are not tested."""
+    return [metric(rows, name) for name in FURTHER]
 
 
 def _headline(rows: Sequence[Row], name: str, beating: Collection[Row], highlights: Sequence[Highlight]) -> Column:

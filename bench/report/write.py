@@ -50,8 +50,8 @@ class OutputPaths:
     html: Path | None = None
 
 
-def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool = False) -> None:
-    """Print the tables of the chosen results, and write the files asked for. As JSON it is a list of their values."""
+def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool = False, full: bool = False) -> None:
+    """Print what the chosen results say, and write the files asked for. As JSON it is a list of the tables' values."""
     framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
     _check_figures([path for path in (files.figure, files.cost_figure, files.rank_figure) if path is not None])
     broken: dict[str, BenchError] = {}
@@ -62,7 +62,7 @@ def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool =
     if as_json:
         machine.show(frames.plain(made))
     else:
-        show(made, Console())
+        show(made, Console(), full)
     _text(files.out, markdown(made))
     written = [files.out, *_draw(found, files)]
     if files.latex is not None:
