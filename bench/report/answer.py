@@ -1,7 +1,7 @@
-"""What the tables of a data set show, in sentences: who leads, what is not told apart, what it costs, what data tell.
+"""What the tables of a data set show, in sentences: who leads, what is not told apart, what it costs.
 
-Every sentence rests on the tests of ``significance``: rows are called ahead, behind or not told apart by the corrected p
-of all comparisons together, with the noise of training. What the tests do not support is not said.
+Every sentence rests on the tests of ``significance``: rows are called ahead, behind or not told apart by the corrected
+p of all comparisons together, with the noise of training. What the tests do not support is not said.
 """
 
 from __future__ import annotations
@@ -179,7 +179,8 @@ def _without_schemes(rows: Sequence[Row], believed: Sequence[Row], family: Famil
     if not _score(best):
         yield f"No baseline ranked a target among its first ten: {SCORE} is 0."
         return
-    yield f"The highest {'baseline' if models else 'probe'} is {best.label}, {SCORE} {_score(best):.4f}{_interval(best)}."
+    kind = "baseline" if models else "probe"
+    yield f"The highest {kind} is {best.label}, {SCORE} {_score(best):.4f}{_interval(best)}."
     level = [row for row in ordered[1:] if (found := gap(family, best, row)) and not found.told_apart]
     if level:
         yield f"{_listed(level)} {_is(level)} {NOT_APART} from it."

@@ -1,4 +1,4 @@
-"""Which remark stands where: a table's own below it, what several tables share once, and how to read them at the end."""
+"""Which remark stands where: a table's own below it, what several share once, and how to read them at the end."""
 
 from __future__ import annotations
 

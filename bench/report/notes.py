@@ -30,8 +30,8 @@ STRICT = (
 )
 INTERVALS = (
     f"95 %, over test users and training seeds: to each side the half-width of a percentile bootstrap over users "
-    f"({RESAMPLES:,} resamples of all users with replacement, each of the same users for every row; not corrected for bias "
-    "or skew) and that of the seeds' part, added in quadrature; the latter is Student's t times the deviation over "
+    f"({RESAMPLES:,} resamples of as many users, with replacement, the same for every row; not corrected for bias or "
+    "skew) and that of the seeds' part, added in quadrature; the latter is Student's t times the deviation over "
     "seeds, divided by the root of the number of seeds; none where all users have the same value"
 )
 CUT_OFF = "; cut off at 0 and 1"
@@ -207,7 +207,7 @@ def _data(dataset: DatasetFacts) -> Note:
 
 
 def audit(rows: Sequence[Row], part: str) -> str:
-    """What the data can and cannot measure, as it was stored with the newest result that says so; "" where none does."""
+    """What the data can and cannot measure, as the newest result that says so has it; "" where none does."""
     said = [run for row in rows for run in row.runs if part in run.audit]
     newest = max(said, key=lambda run: run.created, default=None)
     if newest is None:

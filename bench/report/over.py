@@ -19,12 +19,12 @@ TITLE = "over data sets"
 LEAST_RANKED = 3  # data sets from which on an average rank is shown
 SCORE = metric_title(HEADLINE)
 READING = (
-    f"strict {SCORE}, marked as in the table of each data set; {DASH} where a row has no result; a row is one scheme under "
-    "one contract"
+    f"strict {SCORE}, marked as in the table of each data set; {DASH} where a row has no result; a row is one scheme "
+    "under one contract"
 )
 RANKS = (
-    "average rank: the mean over data sets of the place among the rows that are on all of them under one contract, 1 is "
-    "the highest; without a test where there are fewer than five data sets"
+    "average rank: the mean over data sets of the place among the rows that are on all of them under one contract, 1 "
+    "is the highest; without a test where there are fewer than five data sets"
 )
 Key = tuple[str, str]  # label and contract
 

@@ -9,6 +9,7 @@ from bench.report.comparisons import LEVEL, Family, best_baseline
 from bench.report.contracts import Contracts
 from bench.report.labels import lettered
 from bench.report.numbers import metric_title, signed
+from bench.report.quality import marked, stored
 from bench.report.rows import HEADLINE, Row
 from bench.report.table import DASH, Cell, Column, Note, Source, Table
 
@@ -60,9 +61,7 @@ def pair_table(rows: Sequence[Row], found: Contracts, family: Family) -> Table |
         return None
     named = dict(zip(rows, lettered(rows, found), strict=True))
     head = tuple(
-        Cell(
-            f"{at} {named[row]}", Source(tuple(run.path for run in row.runs), ("result.json:scheme.name",)), named[row]
-        )
+        Cell(f"{at} {marked(row, name=named[row])}", stored(row, "scheme.name"), named[row])
         for at, row in enumerate(shown, start=1)
     )
     columns = tuple(

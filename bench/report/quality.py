@@ -30,12 +30,17 @@ def labels(rows: Sequence[Row]) -> Column:
 
 
 def label(row: Row, searched: bool) -> Cell:
-    """What a row is called, and that it is a probe or was ``searched`` more than others: a reader must not take one for
-    a model, nor the other for as good under the same settings.
+    """What a row is called and ``marked``."""
+    return Cell(marked(row, searched), stored(row, "scheme.name", "scheme.version", "scheme.settings"), row.label)
+
+
+def marked(row: Row, searched: bool = False, name: str = "") -> str:
+    """The label, or another ``name``, and that the row is a probe, leaks or was ``searched`` more than others: a reader
+    must not take it for a model, for an honest one, or for as good under the same settings.
     """
-    marks = [mark for mark, holds in (("probe", row.probe), ("searched", searched)) if holds]
-    text = row.label + (f" ({', '.join(marks)})" if marks else "")
-    return Cell(text, stored(row, "scheme.name", "scheme.version", "scheme.settings"), row.label)
+    marks = (("probe", row.probe), ("leaks", row.first.scheme.leaks), ("searched", searched))
+    said = ", ".join(mark for mark, holds in marks if holds)
+    return (name or row.label) + (f" ({said})" if said else "")
 
 
 def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:

@@ -19,6 +19,10 @@ from bench.report.table import pieces as pieces_of
 LONGEST_LABEL, LEAST_LABEL = 30, 10  # characters of a row's name before it is folded
 GAP = 2  # spaces between two columns
 SHORT = ("datasets", "quality", pairs.NAME)  # tables that are always printed
+MARKS = {
+    "quality": "bold: the best and what is not told apart from it; underlined: the next; \N{DAGGER}: beats every baseline",
+    pairs.NAME: "*: told apart, p (Holm) below 0.05 with the noise of training; the others may differ by luck",
+}
 LEAST_COLUMNS = 3  # of the main table, however narrow the terminal is: a score, its interval, another score
 SIGNS = "> row is ahead, < behind, . not told apart"
 STYLES = {"best": "bold", "second": "underline", "": ""}
@@ -35,9 +39,9 @@ def show(chapters: Sequence[Chapter], out: Console, full: bool = False) -> None:
         (_show_full if full else _show_short)(chapter, out)
     if not full:
         hidden = dict.fromkeys(
-            table.title for chapter in chapters for table in chapter.tables if table.name not in SHORT
+            table.name for chapter in chapters for table in chapter.tables if table.name not in SHORT
         )
-        out.print(_text(f"In the files, and here with --full: {', '.join(hidden)}.", "dim"))
+        out.print(_text(f"More tables in the files, and here with --full: {', '.join(hidden)}.", "dim"))
     else:
         for title, notes in layout.legend(chapters):
             out.print(_text(f"How to read: {title}", "bold"), _beneath(notes), "")
@@ -56,6 +60,8 @@ def _show_short(chapter: Chapter, out: Console) -> None:
         if table is not None:
             out.print(_text(table.title, "bold"))
             _parts(compact(table, out.width), out)
+            if name in MARKS:
+                out.print(_text(MARKS[name], "dim"), end="\n\n")
     out.print(_beneath(chapter.brief), "")
 
 

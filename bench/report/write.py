@@ -13,7 +13,7 @@ from bench.errors import BenchError, unknown
 from bench.files import output
 from bench.report import frames, overall
 from bench.report.contracts import agree
-from bench.report.latex import latex
+from bench.report.latex import Choice, latex
 from bench.report.markdown import markdown
 from bench.report.rows import sections
 from bench.report.tables import chapters
@@ -36,7 +36,7 @@ class OutputPaths:
     """What is written where; what is None is not.
 
     ``csv`` has one line for each run, ``values`` one for each value of the tables; ``figures`` is a folder for all
-    pictures.
+    pictures. ``paper`` says which rows and columns the LaTeX tables have.
     """
 
     out: Path
@@ -48,6 +48,7 @@ class OutputPaths:
     rank_figure: Path | None = None
     figures: Path | None = None
     html: Path | None = None
+    paper: Choice = Choice()
 
 
 def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool = False, full: bool = False) -> None:
@@ -66,7 +67,7 @@ def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool =
     _text(files.out, markdown(made))
     written = [files.out, *_draw(found, files)]
     if files.latex is not None:
-        _text(files.latex, latex(made))
+        _text(files.latex, latex(made, sections(found), files.paper))
     if files.csv is not None:
         _write(files.csv, partial(framed[files.csv], frames.frame(found)))
     if files.values is not None:
