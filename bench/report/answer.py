@@ -28,8 +28,8 @@ def answer(rows: Sequence[Row], found: Contracts, family: Family, audit: str) ->
     """Paragraphs: one for each contract that has schemes, or one for the baselines, and one on the data."""
     honest = [row for row in rows if not row.first.scheme.leaks]
     believed = [row for row in honest if not meaningless(row)]
-    said = [_of_contract(letter, rows, believed, found, family) for letter in found.by_letter]
-    paragraphs = [" ".join(sentences) for sentences in said if sentences]
+    said = (_of_contract(letter, rows, believed, found, family) for letter in found.by_letter)
+    paragraphs = [" ".join(sentences) for of_contract in said for sentences in of_contract if sentences]
     if not any(not row.baseline for row in believed):
         paragraphs = [" ".join(_without_schemes(rows, believed, family))]
     data = f"What the data can tell: {visible(audit)}." if audit else "No audit of the data is stored with these runs."
@@ -38,8 +38,8 @@ def answer(rows: Sequence[Row], found: Contracts, family: Family, audit: str) ->
 
 def _of_contract(
     letter: str, rows: Sequence[Row], believed: Sequence[Row], found: Contracts, family: Family
-) -> list[str]:
-    """Sentences on the schemes under one contract; none where it has no scheme."""
+) -> list[list[str]]:
+    """Two paragraphs: the schemes under one contract; baselines and costs. None where it has no scheme."""
     letters = dict(zip(rows, found.letters, strict=True))
     under = [row for row in believed if letter in letters[row].split(", ")]
     schemes, baselines = _split(under)
@@ -48,15 +48,9 @@ def _of_contract(
     top = schemes[0]
     opening = [f"Under contract {letter}:"] if found.mixed else []
     if not _score(top):
-        return [*opening, f"No scheme ranked a target among its first ten: {SCORE} is 0."]
-    return [
-        *opening,
-        *_lead(top, schemes[1:], family),
-        *_undecided(schemes, family),
-        *_noise(top, under),
-        *_baselines(top, baselines, family),
-        *spending(top, schemes),
-    ]
+        return [[*opening, f"No scheme ranked a target among its first ten: {SCORE} is 0."]]
+    between = [*_lead(top, schemes[1:], family), *_undecided(schemes, family), *_noise(top, under)]
+    return [[*opening, *between], [*_baselines(top, baselines, family), *spending(top, schemes)]]
 
 
 def _split(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
@@ -140,8 +134,8 @@ def _baselines(top: Row, baselines: Sequence[Row], family: Family) -> list[str]:
     if not ahead and not level:
         return [f"{top.label} is ahead of {_all(behind)}, the best of which is {_with_score(behind[0])}."]
     said = [f"Ahead of {top.label}: {_listed(ahead, _with_score)}."] if ahead else []
-    said += [f"{_listed(level, _with_score)} {_is(level)} {NOT_APART} from it."] if level else []
-    return [*said, *([f"It is ahead of {_listed(behind)}."] if behind else [])]
+    said += [f"{_listed(level, _with_score)} {_is(level)} {NOT_APART} from {top.label}."] if level else []
+    return [*said, *([f"{top.label} is ahead of {_listed(behind)}."] if behind else [])]
 
 
 def _all(baselines: Sequence[Row]) -> str:

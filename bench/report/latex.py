@@ -59,7 +59,11 @@ PAIRED = (
 COLUMN, PAGE = 225.0, 340.0  # points: width of a column of two, and of the text of a page of one
 CHARACTER, GAP = 4.7, 7.0  # points: width of a character at \small, between two columns
 UNMARKED = "\\phantom{\\textsuperscript{{*}}}"  # as wide as the star of another pair
-LONGEST, WRAPPED = 30, 10  # characters of a name that stands on one line, and of a line of a title
+SMALLER = 0.75  # width of a character of an interval, as a part of another one
+NARROWEST = 60.0  # points that a name has at least
+WRAPPED = 10  # characters of a line of a title
+LARGE = 0.0995  # a difference whose thousandths take three digits
+PAIRED_MOST = 8  # rows of a matrix that fits into a narrow page
 
 
 @dataclass(frozen=True)
@@ -78,17 +82,17 @@ def latex(chapters: Sequence[Chapter], sections: Sequence[Section], choice: Choi
     floats = [_over(chapter, sections, asked) for chapter in chapters if chapter.dataset is None]
     for chapter, section in zip(own, sections, strict=True):
         rows = leaders.chosen(section.rows, asked.rows)
-        floats += _floats(chapter, section, rows, asked.columns)
+        floats += _floats(chapter, section, rows, asked)
     return "\n".join([PREAMBLE, *floats])
 
 
-def _floats(chapter: Chapter, section: Section, rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
+def _floats(chapter: Chapter, section: Section, rows: Sequence[Row], asked: Choice) -> list[str]:
     if not rows:
         return []
-    main = _only(_main(chapter, columns), rows)
+    main = _only(_main(chapter, asked.columns), rows)
     made = [_float(chapter, main, _main_caption(chapter, section, main, len(rows)))]
     whole = chapter.table(pairs.NAME)
-    matrix = None if whole is None else _matrix(whole, rows)
+    matrix = None if whole is None else _matrix(whole, rows, None if asked.rows else PAIRED_MOST)
     return [*made, *([_float(chapter, matrix, _pairs_caption(chapter))] if matrix else [])]
 
 
@@ -105,20 +109,17 @@ def _main(chapter: Chapter, asked: Sequence[str]) -> Table:
 
 
 def _narrowed(table: Table) -> Table:
-    """Where a table is wider than a narrow page, only its first score has an interval."""
+    """Where a table is wider than a narrow page, only its first score has a deviation and an interval."""
     if _points(table) <= PAGE:
         return table
     first = next((column for column in table.columns if any(cell.ends for cell in column.cells)), None)
     bare = (
-        column if column is first else replace(column, cells=tuple(replace(cell, ends=None) for cell in column.cells))
+        column
+        if column is first
+        else replace(column, cells=tuple(replace(cell, sd=None, ends=None) for cell in column.cells))
         for column in table.columns
     )
     return replace(table, columns=tuple(bare))
-
-
-def _key(title: str) -> str:
-    """``ID construction (s)`` is asked for as ``id-construction``."""
-    return re.sub(r"[^a-z0-9@]+", "-", title.lower().partition(" (")[0]).strip("-")
 
 
 def _only(table: Table, rows: Sequence[Row]) -> Table:
@@ -133,26 +134,31 @@ def _lines(table: Table, kept: Sequence[int]) -> Table:
     return replace(table, head=head, columns=tuple(columns))
 
 
-def _matrix(table: Table, rows: Sequence[Row]) -> Table | None:
-    """The pairs of these rows, numbered anew; None where fewer than two are left."""
+def _matrix(table: Table, rows: Sequence[Row], most: int | None) -> Table | None:
+    """The pairs of these rows, the best of them, numbered anew; None where fewer than two are left."""
     folders = {tuple(run.path for run in row.runs) for row in rows}
-    kept = [at for at, cell in enumerate(table.head.cells) if cell.source.folders in folders]
+    kept = [at for at, cell in enumerate(table.head.cells) if cell.source.folders in folders][:most]
     if len(kept) < 2:
         return None
     square = _lines(replace(table, columns=tuple(table.columns[at] for at in kept)), kept)
     names = (
         replace(cell, text=f"{at} {cell.text.partition(' ')[2]}") for at, cell in enumerate(square.head.cells, start=1)
     )
+    values = [cell.value for column in square.columns for cell in column.cells if isinstance(cell.value, float)]
+    digits = 0 if max(map(abs, values), default=0) >= LARGE else 1
     columns = (
-        Column(str(at), tuple(map(_thousandths, column.cells))) for at, column in enumerate(square.columns, start=1)
+        Column(str(at), tuple(_thousandths(cell, digits) for cell in column.cells))
+        for at, column in enumerate(square.columns, start=1)
     )
     return replace(square, head=replace(square.head, cells=tuple(names)), columns=tuple(columns))
 
 
-def _thousandths(cell: Cell) -> Cell:
+def _thousandths(cell: Cell, digits: int) -> Cell:
     if not isinstance(cell.value, float):
         return cell
-    return replace(cell, text=f"{1000 * cell.value:+.1f}".replace("-", "\N{MINUS SIGN}"))
+    text = f"{1000 * cell.value:+.{digits}f}"
+    text = text.lstrip("+-") if not float(text) else text
+    return replace(cell, text=text.replace("-", "\N{MINUS SIGN}"))
 
 
 def _over(chapter: Chapter, sections: Sequence[Section], asked: Choice) -> str:
@@ -205,21 +211,21 @@ def _note(note: Note) -> str:
 
 def _float(chapter: Chapter, table: Table, caption: Sequence[str]) -> str:
     wide = "*" if _points(table) > COLUMN else ""
+    room = _room(table)
     head = _title(table.head.title, "l")
     titles = (_title(column.title, "r" if column.numeric else "l") for column in table.columns)
-    folded = max(len(cell.text) for cell in table.head.cells) > LONGEST
-    layout = ["p{0.3\\linewidth}" if folded else "l", *("r" if column.numeric else "l" for column in table.columns)]
+    layout = [f"p{{{room:.0f}pt}}" if room else "l", *("r" if column.numeric else "l" for column in table.columns)]
     return "\n".join(
         [
             f"\\begin{{table{wide}}}[t]",
-            "\\centering\\small\\setlength{\\tabcolsep}{3.5pt}",
+            f"\\centering\\small\\setlength{{\\tabcolsep}}{{{GAP / 2}pt}}",
             f"\\caption{{{' '.join(caption)}}}\\smallskip".replace(" \\%", "\\,\\%"),
             f"\\label{{tab:{_slug(chapter.title)}-{_slug(table.name)}}}",
             f"\\begin{{tabular}}{{@{{}}{''.join(layout)}@{{}}}}",
             "\\toprule",
             " & ".join([head, *titles]) + " \\\\",
             "\\midrule",
-            *(" & ".join(map(_cell, row)) + " \\\\" for row in table.rows),
+            *(("\\raggedright " if room else "") + " & ".join(map(_cell, row)) + " \\\\" for row in table.rows),
             "\\bottomrule",
             "\\end{tabular}",
             f"\\end{{table{wide}}}\n",
@@ -229,12 +235,20 @@ def _float(chapter: Chapter, table: Table, caption: Sequence[str]) -> str:
 
 def _points(table: Table) -> float:
     """About how wide a table is set."""
-    widest = [max(len(_plain(cell)) for cell in column.cells) for column in (table.head, *table.columns)]
+    widest = [max(map(_characters, column.cells)) for column in (table.head, *table.columns)]
     return sum(count * CHARACTER + GAP for count in widest)
 
 
-def _plain(cell: Cell) -> str:
-    return f"{cell.text}{cell.mark}{cell.spread}" + f" [{cell.interval}]"[: 0 if not cell.interval else None]
+def _room(table: Table) -> float:
+    """Points for names that have to be folded: where they would push the table beyond a narrow page; else 0."""
+    longest = max(len(cell.text) for cell in table.head.cells)
+    over = _points(table) - PAGE
+    return max(NARROWEST, longest * CHARACTER - over) if over > 0 else 0.0
+
+
+def _characters(cell: Cell) -> float:
+    """As many at the size of the text; an interval is set smaller."""
+    return len(f"{cell.text}{cell.mark}{cell.spread}") + SMALLER * len(f" [{cell.interval}]" if cell.interval else "")
 
 
 def _title(text: str, side: str) -> str:

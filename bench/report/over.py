@@ -12,6 +12,7 @@ from bench.evaluation.critical_difference import LEAST_DATASETS
 from bench.report.comparisons import LEVEL
 from bench.report.numbers import metric_title, number
 from bench.report.overall import common, rank_table, ranked
+from bench.report.quality import Highlight
 from bench.report.rows import HEADLINE, Row, Section
 from bench.report.table import DASH, Cell, Chapter, Column, Note, Source, Table, strong
 
@@ -89,8 +90,7 @@ def _score(row: Row | None, chapter: Chapter, source: Source) -> Cell:
     quality = chapter.table("quality")
     folders = tuple(run.path for run in row.runs)
     cells = [cell for column in quality.columns if column.title == SCORE for cell in column.cells] if quality else []
-    of_row = (cell for cell in cells if cell.source.folders == folders)
-    highlight = next((cell.highlight for cell in of_row), "")
+    highlight: Highlight = next((cell.highlight for cell in cells if cell.source.folders == folders), "")
     value, sd = row.metric(HEADLINE)
     return Cell(f"{value:.4f}", _source([row]), value, sd, highlight=highlight)
 

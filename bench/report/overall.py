@@ -14,6 +14,7 @@ from bench.evaluation.critical_difference import (
     CriticalDifference,
     critical_difference,
 )
+from bench.evaluation.statistics import Floats
 from bench.report.contracts import comparable, settings
 from bench.report.numbers import metric_title, number
 from bench.report.rows import HEADLINE, Row, Section
@@ -37,9 +38,10 @@ class Common:
         return tuple(line[0].label for line in self.rows)
 
     @property
-    def scores(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    def scores(self) -> Floats:
         """``[data sets, schemes]``"""
-        return np.array([[row.metric(HEADLINE)[0] for row in line] for line in self.rows]).T
+        lines = ([row.metric(HEADLINE)[0] for row in line] for line in self.rows)
+        return np.asarray(np.transpose(list(lines)), np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,8 @@ def common(sections: Sequence[Section]) -> Common:
     names = Counter(section.dataset.name for section in sections)
     kept = [section for section in sections if names[section.dataset.name] == 1 and not section.dataset.joined]
     groups = [_with(row, kept) for row in kept[0].rows] if kept else []
-    return Common(tuple(section.title for section in kept), tuple(max(groups, key=len, default=[])))
+    lines = max(groups, key=len, default=[])
+    return Common(tuple(section.title for section in kept), tuple(lines))
 
 
 def ranked(sections: Sequence[Section]) -> Overall | None:

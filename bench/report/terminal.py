@@ -20,7 +20,7 @@ LONGEST_LABEL, LEAST_LABEL = 30, 10  # characters of a row's name before it is f
 GAP = 2  # spaces between two columns
 SHORT = ("datasets", "quality", pairs.NAME)  # tables that are always printed
 MARKS = {
-    "quality": "bold: the best and what is not told apart from it; underlined: the next; \N{DAGGER}: beats every baseline",
+    "quality": "bold: the best and all not told apart from it; underlined: the next; \N{DAGGER}: above all baselines",
     pairs.NAME: "*: told apart, p (Holm) below 0.05 with the noise of training; the others may differ by luck",
 }
 LEAST_COLUMNS = 3  # of the main table, however narrow the terminal is: a score, its interval, another score
@@ -73,9 +73,9 @@ def compact(table: Table, width: int) -> Table:
             columns.pop()
         return replace(table, columns=tuple(columns))
     short = [Column(column.title, tuple(map(_short, column.cells))) for column in table.columns]
-    for columns in (table.columns, tuple(short)):
-        if _fits(table.head, columns, width):
-            return replace(table, columns=columns)
+    for tried in (table.columns, tuple(short)):
+        if _fits(table.head, tried, width):
+            return replace(table, columns=tried)
     signs = [Column(column.title, tuple(map(_sign, column.cells))) for column in table.columns]
     return replace(table, columns=tuple(signs), title=f"{table.title} ({SIGNS})")
 

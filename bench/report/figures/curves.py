@@ -106,7 +106,14 @@ def _draw_course(losses: Axes, validations: Axes, made: Course, look: Look) -> N
     if len(made.validation):
         best = int(made.validation.argmax())
         validations.plot(made.validated, made.validation, **line)
-        validations.plot(made.validated[best], made.validation[best], look.marker, color=look.color, markersize=7)
+        validations.plot(
+            made.validated[best],
+            made.validation[best],
+            look.marker,
+            color=look.color,
+            markerfacecolor=look.face,
+            markersize=7,
+        )
 
 
 def line_style(look: Look) -> dict[str, Any]:
@@ -116,6 +123,7 @@ def line_style(look: Look) -> dict[str, Any]:
         "linestyle": look.dashes,
         "linewidth": 1.2,
         "marker": look.marker,
+        "markerfacecolor": look.face,
         "markersize": 3.5,
     }
 

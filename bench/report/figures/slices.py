@@ -62,5 +62,6 @@ def points(row: Row, slicing: Slicing) -> NDArray[np.float64]:
 def _draw_row(panel: Axes, found: NDArray[np.float64], shift: float, look: Look) -> Line2D:
     positions, means, lows, highs = found
     panel.vlines(positions + shift, lows, highs, color=look.color, linewidth=2, alpha=0.55)
-    style: dict[str, Any] = {"color": look.color, "markersize": 5, "clip_on": False, "linestyle": "none"}
+    style: dict[str, Any] = {"color": look.color, "markerfacecolor": look.face, "markersize": 5, "clip_on": False}
+    style["linestyle"] = "none"
     return panel.plot(positions + shift, means, look.marker, **style)[0]
