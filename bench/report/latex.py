@@ -56,10 +56,11 @@ PAIRED = (
     "In thousandths; * is told apart, p (Holm) below 0.05 over all comparisons, with the noise of training included; "
     f"{DASH} was not tested."
 )
-COLUMN, PAGE = 225.0, 340.0  # points: width of a column of two, and of the text of a page of one
+COLUMN, PAGE = 220.0, 330.0  # points: width of a column of two, and of the text of a page of one
 CHARACTER, GAP = 4.7, 7.0  # points: width of a character at \small, between two columns
 UNMARKED = "\\phantom{\\textsuperscript{{*}}}"  # as wide as the star of another pair
 SMALLER = 0.75  # width of a character of an interval, as a part of another one
+SIGN, SIGNS = 0.6, "+\N{MINUS SIGN}\N{PLUS-MINUS SIGN}"  # by which a sign is wider than a digit
 NARROWEST = 60.0  # points that a name has at least
 WRAPPED = 10  # characters of a line of a title
 LARGE = 0.0995  # a difference whose thousandths take three digits
@@ -109,17 +110,30 @@ def _main(chapter: Chapter, asked: Sequence[str]) -> Table:
 
 
 def _narrowed(table: Table) -> Table:
-    """Where a table is wider than a narrow page, only its first score has a deviation and an interval."""
-    if _points(table) <= PAGE:
-        return table
+    """Where a table is wider than a narrow page, only its first score has an interval; where that is not enough, no
+    deviation either: the interval holds it.
+    """
     first = next((column for column in table.columns if any(cell.ends for cell in column.cells)), None)
-    bare = (
-        column
-        if column is first
-        else replace(column, cells=tuple(replace(cell, sd=None, ends=None) for cell in column.cells))
-        for column in table.columns
-    )
-    return replace(table, columns=tuple(bare))
+    if _least(table) > PAGE:
+        table = replace(table, columns=tuple(c if c is first else _bare(c) for c in table.columns))
+    if _least(table) > PAGE:
+        table = replace(table, columns=tuple(_bare(c, c is first) for c in table.columns))
+    return table
+
+
+def _bare(column: Column, keep_ends: bool = False) -> Column:
+    cells = (replace(cell, sd=None, ends=cell.ends if keep_ends else None) for cell in column.cells)
+    return replace(column, cells=tuple(cells))
+
+
+def _least(table: Table) -> float:
+    """Points of a table whose names are folded as far as they may."""
+    return _points(table) - max(0.0, _widest(table.head) * CHARACTER - NARROWEST)
+
+
+def _key(title: str) -> str:
+    """``ID construction (s)`` is asked for as ``id-construction``."""
+    return re.sub(r"[^a-z0-9@]+", "-", title.lower().partition(" (")[0]).strip("-")
 
 
 def _only(table: Table, rows: Sequence[Row]) -> Table:
@@ -235,20 +249,25 @@ def _float(chapter: Chapter, table: Table, caption: Sequence[str]) -> str:
 
 def _points(table: Table) -> float:
     """About how wide a table is set."""
-    widest = [max(map(_characters, column.cells)) for column in (table.head, *table.columns)]
-    return sum(count * CHARACTER + GAP for count in widest)
+    return sum(_widest(column) * CHARACTER + GAP for column in (table.head, *table.columns))
+
+
+def _widest(column: Column) -> float:
+    """Characters of the widest line of a column, its title in lines of some words."""
+    return max(*(len(word) for word in [*column.title.split(), ""]), *map(_characters, column.cells))
 
 
 def _room(table: Table) -> float:
     """Points for names that have to be folded: where they would push the table beyond a narrow page; else 0."""
-    longest = max(len(cell.text) for cell in table.head.cells)
     over = _points(table) - PAGE
-    return max(NARROWEST, longest * CHARACTER - over) if over > 0 else 0.0
+    return max(NARROWEST, _widest(table.head) * CHARACTER - over) if over > 0 else 0.0
 
 
 def _characters(cell: Cell) -> float:
-    """As many at the size of the text; an interval is set smaller."""
-    return len(f"{cell.text}{cell.mark}{cell.spread}") + SMALLER * len(f" [{cell.interval}]" if cell.interval else "")
+    """As many at the size of the text; an interval is set smaller, and a sign is wider than a digit."""
+    text = f"{cell.text}{cell.mark}{cell.spread}"
+    signs = sum(text.count(sign) for sign in SIGNS)
+    return len(text) + SIGN * signs + SMALLER * len(f" [{cell.interval}]" if cell.interval else "")
 
 
 def _title(text: str, side: str) -> str:

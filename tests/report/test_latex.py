@@ -139,12 +139,16 @@ def test_a_name_is_never_raw(made: str) -> None:
     assert made.isascii()
 
 
-def test_best_is_bold_second_underlined_and_intervals_small(made: str) -> None:
-    quality = made.split("\\label{tab:toys-quality}")[1].split("\\end{tabular}")[0]
+def test_best_is_bold_second_underlined_and_intervals_small(made: str, tmp_path: Path) -> None:
+    narrow = written(tmp_path, Choice((), ("ndcg@10",)))
+    quality = narrow.split("\\label{tab:toys-quality}")[1].split("\\end{tabular}")[0]
     assert re.search(
         r"\\textbf\{0\.\d{4}\}\\textsuperscript\{\$\\dagger\$\} \$\\pm\$ 0\.\d{4} \{\\scriptsize \[", quality
     )
     assert "\\underline{0." in quality
+    wide = made.split("\\label{tab:toys-quality}")[1].split("\\end{tabular}")[0]
+    assert "\\pm" not in wide  # for want of room: the interval has the seeds in it
+    assert wide.count("scriptsize [") == 4
 
 
 def test_every_table_says_what_it_was_made_under(made: str) -> None:
