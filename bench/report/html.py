@@ -78,6 +78,8 @@ def page(results: Sequence[Result], chapters: Sequence[Chapter]) -> str:
         marks={run.path: marked(row) for row in rows for run in row.runs},
         filters=filters(rows, found),
         legend=layout.legend(chapters),
+        chapters=chapters,
+        common=layout.common(chapters),
         banner=next((chapter.banner for chapter in chapters if chapter.banner), ""),
     )
 

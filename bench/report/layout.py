@@ -20,9 +20,20 @@ def shared(chapter: Chapter) -> list[Note]:
     return [note for note, count in counts.items() if count > 1]
 
 
-def conditions(chapter: Chapter) -> list[Note]:
-    """What stands below all tables of a chapter: what they share, then what they rest on."""
-    return [*shared(chapter), *chapter.notes]
+def conditions(chapter: Chapter, chapters: Sequence[Chapter] = ()) -> list[Note]:
+    """What stands below all tables of a chapter: what they share, then what they rest on, without what all ``chapters``
+    rest on.
+    """
+    everywhere = set(common(chapters))
+    return [note for note in (*shared(chapter), *chapter.notes) if note not in everywhere]
+
+
+def common(chapters: Sequence[Chapter]) -> list[Note]:
+    """What holds for all data sets of a report, such as one contract and one machine; nothing for a single one."""
+    of_each = [(*shared(chapter), *chapter.notes) for chapter in chapters if chapter.dataset is not None]
+    if len(of_each) < 2:
+        return []
+    return [note for note in of_each[0] if all(note in notes for notes in of_each[1:])]
 
 
 def legend(chapters: Sequence[Chapter]) -> list[tuple[str, list[Note]]]:

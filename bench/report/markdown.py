@@ -16,15 +16,16 @@ MARKUP = re.compile(r"[\\`*|<$~\[]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#
 
 def markdown(chapters: Sequence[Chapter]) -> str:
     """The whole report."""
-    return "\n".join(["# Item identifiers compared", *(_chapter(found) for found in chapters), *_legend(chapters), ""])
+    parts = (_chapter(found, chapters) for found in chapters)
+    return "\n".join(["# Item identifiers compared", *parts, *_common(chapters), *_legend(chapters), ""])
 
 
-def _chapter(found: Chapter) -> str:
+def _chapter(found: Chapter, chapters: Sequence[Chapter]) -> str:
     banner = [f"\n> **{escaped(found.banner)}.**"] if found.banner else []
     answer = [f"\n{_pieces(paragraph)}" for paragraph in found.answer]
     tables = [_table(table, layout.own(found, table)) for table in found.tables]
     parts = [f"\n## {escaped(found.title)}", *banner, *answer, *tables]
-    return "\n".join([*parts, "\n### Conditions\n", *_notes(layout.conditions(found))])
+    return "\n".join([*parts, "\n### Conditions\n", *_notes(layout.conditions(found, chapters))])
 
 
 def _table(table: Table, notes: Sequence[Note]) -> str:
@@ -35,6 +36,11 @@ def _table(table: Table, notes: Sequence[Note]) -> str:
         *(_line([_cell(cell) for cell in row]) for row in table.rows),
     ]
     return "\n".join(["", f"### {escaped(table.title)}", "", *lines, *(["", *_notes(notes)] if notes else [])])
+
+
+def _common(chapters: Sequence[Chapter]) -> list[str]:
+    found = layout.common(chapters)
+    return ["\n## Conditions of all data sets\n", *_notes(found)] if found else []
 
 
 def _legend(chapters: Sequence[Chapter]) -> list[str]:

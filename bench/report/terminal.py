@@ -36,21 +36,26 @@ def show(chapters: Sequence[Chapter], out: Console, full: bool = False) -> None:
             out.print(_text(f"{chapter.banner}.", "bold red"), end="\n\n")
         for paragraph in chapter.answer:
             out.print(_paragraph(paragraph), end="\n\n")
-        (_show_full if full else _show_short)(chapter, out)
+        if full:
+            _show_full(chapter, chapters, out)
+        else:
+            _show_short(chapter, out)
     if not full:
         hidden = dict.fromkeys(
             table.name for chapter in chapters for table in chapter.tables if table.name not in SHORT
         )
         out.print(_text(f"More tables in the files, and here with --full: {', '.join(hidden)}.", "dim"))
     else:
+        if everywhere := layout.common(chapters):
+            out.print(_text("All data sets", "bold"), _beneath(everywhere), "")
         for title, notes in layout.legend(chapters):
             out.print(_text(f"How to read: {title}", "bold"), _beneath(notes), "")
 
 
-def _show_full(chapter: Chapter, out: Console) -> None:
+def _show_full(chapter: Chapter, chapters: Sequence[Chapter], out: Console) -> None:
     for table in chapter.tables:
         show_table(table, out, layout.own(chapter, table))
-    out.print(_beneath(layout.conditions(chapter)), "")
+    out.print(_beneath(layout.conditions(chapter, chapters)), "")
 
 
 def _show_short(chapter: Chapter, out: Console) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class OutputPaths:
     rank_figure: Path | None = None
     figures: Path | None = None
     html: Path | None = None
-    paper: Choice = Choice()
+    paper: Choice = field(default_factory=Choice)
 
 
 def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool = False, full: bool = False) -> None:

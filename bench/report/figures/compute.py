@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.figures.curves import LEGEND_LINE, Floats, course, line_style
-from bench.report.figures.style import Look, Looks, explained
+from bench.report.figures.style import Look, Looks, explained, folded
 from bench.report.labels import labels
 from bench.report.rows import Section
 from bench.results.read import Result
@@ -48,7 +48,7 @@ def _draw_section(part: Figure, section: Section, unit: str, looks: Looks) -> No
         for path in paths:
             panel.plot(path.spent, path.scores, **line_style(looks[row.label]))
         if paths:
-            shown.append((label, looks[row.label]))
+            shown.append((folded(label), looks[row.label]))
     panel.set_xscale("log")
     panel.set_xlabel(UNITS[unit])
     panel.set_ylabel("selection metric on validation")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,17 +28,18 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
     """Strict NDCG@10 against seconds of inference for 1,000 users; rows whose time was not measured are named."""
     columns = min(2, len(found))
     lines = -(-len(found) // columns)
-    height = max(PANEL_HEIGHT, 1 + 1.2 * LABEL_GAP * max(min(len(section.rows), MOST) for section in found))
+    points_by_section = [points(section, looks) for section in found]
+    gap = LABEL_GAP * max(point.lines for members in points_by_section for point in members)
+    height = max(PANEL_HEIGHT, 1 + 1.2 * gap * max(min(len(section.rows), MOST) for section in found))
     figure = Figure(figsize=(width * (1 + 0.5 * (columns - 1)), height * lines + 0.3), layout="constrained")
     panels = list(figure.subplots(lines, columns, squeeze=False).flat)
-    points_by_section = [points(section, looks) for section in found]
     for panel, section, section_points in zip(panels, found, points_by_section, strict=False):
         _panel(panel, section, section_points)
         _fronts(panel, section_points)
     for panel in panels[len(found) :]:
         panel.set_axis_off()
     for panel, section_points in zip(panels, points_by_section, strict=False):
-        _name(panel, section_points, LABEL_GAP / (height - 1))
+        _name(panel, section_points, gap / (height - 1))
     return figure
 
 
@@ -52,8 +54,9 @@ def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
         panel.set_xlim(seconds.min() / 2, seconds.max() * 2)
     panel.set_ylim(0, beyond(members, 1.1))
     panel.set_ylabel(AXIS)
-    untimed = ", ".join(point.label for point in members if not point.seconds)
-    panel.set_xlabel("inference seconds per 1,000 users" + (f"\nno time measured: {untimed}" if untimed else ""))
+    untimed = ", ".join(" ".join(point.label.split("\n")) for point in members if not point.seconds)
+    below = textwrap.fill(f"no time measured: {untimed}", 60) if untimed else ""
+    panel.set_xlabel("\n".join(["inference seconds per 1,000 users", *([below] if below else [])]))
     for point in members:
         if point.seconds:
             _mark(panel, point.seconds, point)

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.report.figures.style import Look, Looks, explained
+from bench.report.figures.style import Look, Looks, explained, folded
 from bench.report.labels import labels
 from bench.report.rows import Section
 from bench.results.read import Result
@@ -59,7 +59,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
 
 def _courses_with_looks(section: Section, looks: Looks) -> list[tuple[str, Look, list[Course]]]:
     return [
-        (label, looks[row.label], [made for run in row.runs if (made := course(run)) is not None])
+        (folded(label), looks[row.label], [made for run in row.runs if (made := course(run)) is not None])
         for row, label in zip(section.rows, labels(section), strict=True)
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from bench.report.contracts import contracts
-from bench.report.figures.style import Look, Looks
+from bench.report.figures.style import Look, Looks, folded
 from bench.report.labels import labels
 from bench.report.leaders import leaders
 from bench.report.quality import marked
@@ -32,6 +32,11 @@ class Point:
     leads: bool = True
 
     @property
+    def lines(self) -> int:
+        """Of its label."""
+        return self.label.count("\n") + 1
+
+    @property
     def ends(self) -> tuple[float, float]:
         return self.estimate.interval or (self.estimate.value, self.estimate.value)
 
@@ -47,7 +52,9 @@ def points(section: Section, looks: Looks) -> list[Point]:
 def _point(row: Row, label: str, letters: str, look: Look, leads: bool) -> Point:
     leaks, seconds = row.first.scheme.leaks, row.cost("inference_seconds_per_1000_users")
     of_row = tuple(letters.split(", "))
-    return Point(marked(row, name=label), _headline(row), seconds, look, of_row, leaks, leaks or row.probe, leads)
+    return Point(
+        folded(marked(row, name=label)), _headline(row), seconds, look, of_row, leaks, leaks or row.probe, leads
+    )
 
 
 @lru_cache(maxsize=64)

@@ -13,16 +13,18 @@ from bench.report.figures.style import AXIS, BLANK, INK, Looks, explained
 from bench.report.rows import Section
 
 ROW_HEIGHT = 0.34  # inches
+LINE = 0.5  # of it, for each further line of a label
 BESIDE: dict[str, Any] = {"textcoords": "offset points", "color": INK, "bbox": dict(BLANK)}
 
 
 def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
     """Strict NDCG@10 with 95 % intervals, best on top, one panel for each data set; baselines are gray."""
-    heights = [len(section.rows) * ROW_HEIGHT + 0.75 for section in found]
+    shown = [points(section, looks) for section in found]
+    heights = [sum(1 + LINE * (point.lines - 1) for point in each) * ROW_HEIGHT + 0.75 for each in shown]
     figure = Figure(figsize=(width, sum(heights) + 0.3), layout="constrained")
     panels = figure.subplots(len(found), squeeze=False, height_ratios=heights)[:, 0]
-    for panel, section in zip(panels, found, strict=True):
-        _panel(panel, section, points(section, looks))
+    for panel, section, members in zip(panels, found, shown, strict=True):
+        _panel(panel, section, members)
     panels[-1].set_xlabel(f"{AXIS}\n(lines: 95 % intervals over test users and training seeds)")
     return figure
 

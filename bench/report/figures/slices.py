@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from bench.report.figures.style import AXIS, Look, Looks, explained
+from bench.report.figures.style import AXIS, Look, Looks, explained, folded
 from bench.report.labels import labels
 from bench.report.rows import Row, Section
 from bench.report.slices import Slicing, sliced, slicings
@@ -27,7 +27,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
     parts = np.atleast_1d(np.asarray(figure.subfigures(len(found), height_ratios=heights), object))
     for part, section in zip(parts, found, strict=True):
         drawn = _panel(part.subplots(), section, looks)
-        part.legend(drawn, labels(section), loc="outside lower left", ncols=2)
+        part.legend(drawn, list(map(folded, labels(section))), loc="outside lower left", ncols=2)
     return figure
 
 

@@ -27,6 +27,7 @@ GRAY = "#8C8C8C"
 WARN = "#A3261A"  # as the page has it
 INK, LINE, GRID, PAPER = "#333333", "#BBBBBB", "#EBEBEB", "#FFFFFF"  # what the dark page draws in other colors
 BLANK: Mapping[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # grid lines stop behind a label
+WIDEST = 36  # characters of a line of a label
 AXIS = "NDCG@10, strict"
 
 
@@ -84,6 +85,11 @@ def _family(row: Row) -> str:
 def _look(color: str, member: int) -> Look:
     turn, position = divmod(member, len(MARKERS))
     return Look(color, MARKERS[position], DASHES[member % len(DASHES)], bool(turn % 2))
+
+
+def folded(label: str) -> str:
+    """A label in lines that leave room for what is drawn; a short one as it is."""
+    return label if len(label) <= WIDEST else "\n".join(textwrap.wrap(label, WIDEST))
 
 
 def heading(section: Section) -> str:
