@@ -55,13 +55,14 @@ PICTURES: Mapping[str, Picture] = {
     ),
     "slices": Picture(
         "Rare and popular targets",
-        "Strict NDCG@10 of the users whose target was taken this often in training, with 95 % intervals.",
+        "Strict NDCG@10 of the users whose target was taken this often in training, with 95 % intervals. Nothing that "
+        "leaks is shown, and of many rows the leading ones; probes do not set the scale.",
         slices.draw,
     ),
     "curves": Picture(
         "Training",
         "Loss, averaged over neighboring steps, and quality on validation users; the large mark shows the weights "
-        "that were kept. Losses over different vocabularies do not compare.",
+        "that were kept. Losses over different vocabularies do not compare. Of many rows the leading ones are shown.",
         curves.draw,
     ),
     "compute": Picture(

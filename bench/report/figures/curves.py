@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
-from bench.report.figures.style import Look, Looks, explained, folded
-from bench.report.labels import labels
+from bench.report.figures.points import leading
+from bench.report.figures.style import Look, Looks, explained
 from bench.report.rows import Section
 from bench.results.read import Result
 
@@ -59,13 +59,13 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
 
 def _courses_with_looks(section: Section, looks: Looks) -> list[tuple[str, Look, list[Course]]]:
     return [
-        (folded(label), looks[row.label], [made for run in row.runs if (made := course(run)) is not None])
-        for row, label in zip(section.rows, labels(section), strict=True)
+        (label, looks[row.label], [made for run in row.runs if (made := course(run)) is not None])
+        for row, label in leading(section)
     ]
 
 
 def _courses(section: Section) -> list[Course]:
-    return [made for row in section.rows for run in row.runs if (made := course(run)) is not None]
+    return [made for row, _ in leading(section) for run in row.runs if (made := course(run)) is not None]
 
 
 def course(result: Result) -> Course | None:

@@ -41,6 +41,12 @@ class Point:
         return self.estimate.interval or (self.estimate.value, self.estimate.value)
 
 
+def leading(section: Section) -> list[tuple[Row, str]]:
+    """The rows of a picture that has room for few lines, with their labels; nothing that leaks is among them."""
+    kept = leaders(section.rows)
+    return [(row, folded(label)) for row, label in zip(section.rows, labels(section), strict=True) if row in kept]
+
+
 def points(section: Section, looks: Looks) -> list[Point]:
     """Best first."""
     named = zip(section.rows, labels(section), contracts(section.rows).letters, strict=True)

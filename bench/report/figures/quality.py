@@ -25,7 +25,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
     panels = figure.subplots(len(found), squeeze=False, height_ratios=heights)[:, 0]
     for panel, section, members in zip(panels, found, shown, strict=True):
         _panel(panel, section, members)
-    panels[-1].set_xlabel(f"{AXIS}\n(lines: 95 % intervals over test users and training seeds)")
+    panels[-1].set_xlabel(f"{AXIS}\nlines: 95 % intervals")
     return figure
 
 

@@ -1,4 +1,8 @@
 "use strict";
+// On a phone the contents would fill the screen.
+if (window.matchMedia("(max-width: 60rem)").matches)
+  for (const contents of document.querySelectorAll("details.contents")) contents.open = false;
+
 // Titles of columns become buttons that sort their table: numbers from large to small first, words from A to Z.
 for (const table of document.querySelectorAll("table")) {
   const body = table.tBodies[0];
