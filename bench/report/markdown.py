@@ -58,7 +58,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = escaped(cell.text) + cell.mark
+    text = escaped(cell.text) + escaped(cell.mark)
     value = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.highlight]
     return " ".join(part for part in (value, cell.spread, f"[{cell.interval}]" if cell.interval else "") if part)
 

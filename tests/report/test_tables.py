@@ -17,6 +17,7 @@ from bench.data.audit.findings import VERSION
 from bench.errors import BenchError
 from bench.report import frames, terminal
 from bench.report.markdown import markdown
+from bench.report.rows import sections
 from bench.report.tables import chapters
 from bench.results.read import load
 
@@ -151,6 +152,23 @@ def test_terminal_cuts_no_number(mixed: Path, width: int) -> None:
         for cell in (cell for table in chapter.tables for column in table.columns for cell in column.cells):
             for line in filter(None, (cell.text, cell.spread, cell.interval)):
                 assert all(word in text for word in line.split())
+
+
+def test_a_short_report_has_the_answer_the_main_table_and_the_pairs(store: Store, tmp_path: Path) -> None:
+    """Four rows on a screen: what they show, a line for each, pairs, conditions by name, and where the rest is."""
+    for name, quality in (("textual/title", 0.4), ("semantic/rqkmeans", 0.3), ("set/setrec", 0.6)):
+        store(name, quality=quality)
+    store("pop", kind="baseline", quality=0.1)
+    text, full = shown(tmp_path, 80, full=False), shown(tmp_path, 80)
+    assert len(text.splitlines()) < 50 < len(full.splitlines())
+    assert "set/setrec leads the schemes" in text
+    main = text.split("Quality, strict")[1].split("Schemes in pairs")[0]
+    for row in sections(load(tmp_path))[0].rows:
+        (line,) = [line for line in main.splitlines() if line.startswith(row.label)]
+        assert f"{row.metric('ndcg@10')[0]:.4f}" in line
+        assert f"{row.metric('hit@10')[0]:.4f}" in line
+    assert f"contract     {load(tmp_path)[1].contract_id} (preset cpu)" in text
+    assert "More tables in the files, and here with --full: comparisons, further, costs" in " ".join(text.split())
 
 
 def test_a_terminal_says_once_what_stands_under_every_table(mixed: Path) -> None:
