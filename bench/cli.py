@@ -212,17 +212,26 @@ def report(
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="A folder for all pictures, as .png and .svg.")] = None,
     html: Annotated[Path | None, typer.Option(help="One page with everything, which needs no network.")] = None,
-    latex: Annotated[Path | None, typer.Option(help="All tables for a paper (booktabs), as .tex.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Main table and pairs for a paper (booktabs), as .tex.")] = None,
+    rows: Annotated[
+        str, typer.Option(help="Rows of the LaTeX tables: labels, names or families; by default the leading twelve.")
+    ] = "",
+    columns: Annotated[
+        str, typer.Option(help="Columns of the LaTeX table, such as ndcg@10,hit@10,tokens-per-item,training,seeds.")
+    ] = "",
     csv: Annotated[Path | None, typer.Option(help="One row for each finished run, as .csv or .parquet.")] = None,
     values: Annotated[
         Path | None, typer.Option(help="Every value of every table with its source, as .csv or .parquet.")
     ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Every table on the terminal, not only the main ones.")] = False,
     as_json: AsJson = False,
     results: Results = Path("results"),
 ) -> None:
-    """Tables of finished runs: quality, comparisons, costs, identifiers, slices; on the terminal and as Markdown."""
+    """What finished runs show: who leads, what is not told apart, what it costs; all tables stand in the files."""
+    from bench.report.latex import COLUMNS, Choice
     from bench.report.write import OutputPaths, ReportFilter, write
 
+    chosen = lists.named("--columns", columns or None) or COLUMNS
     files = OutputPaths(
         out=out or results / "report.md",
         latex=latex,
@@ -233,8 +242,9 @@ def report(
         rank_figure=rank_figure,
         figures=figures,
         html=html,
+        paper=Choice(tuple(lists.named("--rows", rows or None)), tuple(chosen)),
     )
-    write(results, ReportFilter(lists.named("--dataset", dataset or None), preset, contract), files, as_json)
+    write(results, ReportFilter(lists.named("--dataset", dataset or None), preset, contract), files, as_json, full)
 
 
 @app.command(

@@ -174,10 +174,11 @@ def digest(value: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named contract and what it is for."""
+    """A named contract and what it is for. One that is not ``meaningful`` only shows that everything runs."""
 
     contract: Contract
     purpose: str
+    meaningful: bool = True
 
 
 EPOCH_OF_TOYS = 109_361  # training prefixes under leave-one-out
@@ -204,6 +205,7 @@ PRESETS = {
             _CPU, epochs=6, target_examples=0, examples="one", batch_size=64, validation_users=200, validate_every=3
         ),
         "shows that everything runs: under two minutes on two cores; its scores mean nothing",
+        meaningful=False,
     ),
     "cpu": Preset(_CPU, "a small model that a core trains on Toys in ten minutes to an hour"),
     # TIGER's size trains on 114 examples a processor second (Toys, as above): 4.1 million in ten hours.
@@ -246,6 +248,11 @@ def changed(contract: Contract, overrides: Mapping[str, str]) -> Contract:
     hints = get_type_hints(Contract)
     read = {name: value(text, hints[name], f"setting '{name}'") for name, text in overrides.items()}
     return replace(contract, **{**unset, **read})
+
+
+def scores_mean_nothing(preset: str | None) -> bool:
+    """Whether no score of a model trained under this preset may be believed. ``None`` is no preset."""
+    return preset in PRESETS and not PRESETS[preset].meaningful
 
 
 def default_preset(cuda: bool) -> str:

@@ -27,6 +27,12 @@ def costs(rows: Sequence[Row]) -> list[Column]:
     return [first, Column("decode steps", tuple(_steps(row) for row in rows)), *others]
 
 
+def summary(rows: Sequence[Row]) -> list[Column]:
+    """What stands beside quality in the main table: time to train and to rank, and the number of seeds."""
+    shown = {cost.field: cost for cost in COSTS}
+    return [Column(shown[field].title, tuple(_cell(row, shown[field]) for row in rows)) for field in SUMMARY]
+
+
 def _cell(row: Row, cost: Cost) -> Cell:
     value = cost.read(row)
     return Cell(cost.written(value), stored(row, cost.field), value)
@@ -71,3 +77,4 @@ COSTS = (
     _measured("peak memory (MB)", "peak_memory_mb", lambda value: number(value, 0)),
     Cost("seeds", "seed", lambda row: float(len(row.runs)), lambda value: number(value, 0)),
 )
+SUMMARY = ("costs.training_seconds", "seed", "costs.inference_seconds_per_1000_users")  # fields of the main table

@@ -86,7 +86,7 @@ def order(rows: Sequence[Row]) -> Table | None:
     names, correlations, counts = zip(*found, strict=True)
     columns = (Column("rank correlation", correlations), Column("rows", counts))
     score = metric_title(HEADLINE)
-    notes = (Note("rank correlation", ORDER_NOTE.format(score)),)
+    notes = (Note("rank correlation", ORDER_NOTE.format(score), legend=True),)
     title, head = f"Before training: what orders schemes as {score} does", Column("figure", names, numeric=False)
     return Table("forecast-order", title, head, columns, notes)
 

@@ -78,6 +78,7 @@ def _value(cell: Cell) -> dict[str, object]:
         "high": high,
         "highlight": cell.highlight,
         "mark": cell.mark,
+        "p": cell.p,
         "source": str(cell.source),
     }
 

@@ -7,8 +7,8 @@ disk. Everything in it comes from stored results.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
 
@@ -17,12 +17,18 @@ from markupsafe import Markup, escape
 
 import bench
 from bench.console import visible
-from bench.report import figures, identifiers
+from bench.report import figures, identifiers, layout
+from bench.report.filters import Mark, filters, marked
 from bench.report.identifiers import Identifiers
+from bench.report.numbers import probability
+from bench.report.pairs import STAR
 from bench.report.rows import Row, Section, sections
+from bench.report.sparklines import drawn, with_courses
 from bench.report.table import Cell, Chapter, Column, Note, Source, Table
+from bench.report.table import pieces as pieces_of
 from bench.results.read import Result
 
+LEADING = ("quality", "cost")  # pictures that stand before the tables
 SAMPLE = 12  # items whose identifiers are shown
 TAGS = {"best": "strong", "second": "u", "": ""}
 
@@ -41,42 +47,70 @@ class Part:
     """All about one data set, or about all of them together. ``anchor`` is its id in the page."""
 
     anchor: str
-    title: str
+    chapter: Chapter
     facts: str
+    leading: tuple[Drawing, ...]
     tables: tuple[Table, ...]
     drawings: tuple[Drawing, ...]
-    after: tuple[Table, ...]
-    notes: tuple[Note, ...]
+
+    @property
+    def contents(self) -> list[tuple[str, str]]:
+        """Anchors and titles of what the part holds, in its order."""
+        tables = [(f"{self.anchor}-{table.name}", table.title) for table in self.tables]
+        more = [(f"{self.anchor}-pictures", "More pictures")] if self.drawings else []
+        return [*tables, *more, (f"{self.anchor}-conditions", "Conditions")]
 
 
 def page(results: Sequence[Result], chapters: Sequence[Chapter]) -> str:
     """The whole page: for each chapter its tables, and beside those of a data set all that is to be seen of it."""
     found = sections(results)
     looks = figures.looks(found)
-    parts = [
-        _part(f"data-{number}", chapter, found[number - 1] if number <= len(found) else None, looks)
-        for number, chapter in enumerate(chapters, start=1)
-    ]
-    for at in range(len(found), len(parts)):
-        parts[at] = replace(parts[at], drawings=_drawings(found, looks, parts[at].anchor, ["ranks"]))
-    return template().render(parts=parts, lead=_lead(results, found), bench=bench)
+    left = list(found)
+    parts = []
+    for number, chapter in enumerate(chapters, start=1):
+        shown = found if chapter.dataset is None else [left.pop(0)]
+        parts.append((_over if chapter.dataset is None else _part)(f"data-{number}", chapter, shown, looks))
+    rows = [row for section in found for row in section.rows]
+    return template().render(
+        parts=parts,
+        lead=_lead(results, found),
+        bench=bench,
+        marks={run.path: marked(row) for row in rows for run in row.runs},
+        filters=filters(rows, found),
+        legend=layout.legend(chapters),
+        chapters=chapters,
+        common=layout.common(chapters),
+        banner=next((chapter.banner for chapter in chapters if chapter.banner), ""),
+    )
 
 
-def _part(anchor: str, chapter: Chapter, section: Section | None, looks: figures.Looks) -> Part:
-    if section is None:
-        return Part(anchor, chapter.title, "", chapter.tables, (), (), chapter.notes)
+def _over(anchor: str, chapter: Chapter, found: Sequence[Section], looks: figures.Looks) -> Part:
+    return Part(anchor, chapter, "", _drawings(found, looks, anchor, ["ranks"]), chapter.tables, ())
+
+
+def _part(anchor: str, chapter: Chapter, found: Sequence[Section], looks: figures.Looks) -> Part:
+    (section,) = found
     dataset = section.dataset
     facts = f"{dataset.users:,} users, {dataset.items:,} items, {dataset.interactions:,} interactions"
     named = samples(section)
-    after = () if named is None else (named,)
-    drawings = _drawings([section], looks, anchor, figures.PICTURES)
-    return Part(anchor, chapter.title, facts, chapter.tables, drawings, after, chapter.notes)
+    tables = [with_courses(table, section.rows) if table.name == "quality" else table for table in chapter.tables]
+    others = [name for name in figures.PICTURES if name not in LEADING]
+    return Part(
+        anchor,
+        chapter,
+        facts,
+        _drawings(found, looks, anchor, LEADING),
+        (*tables, *(() if named is None else (named,))),
+        _drawings(found, looks, anchor, others),
+    )
 
 
 def _drawings(found: Sequence[Section], looks: figures.Looks, anchor: str, names: Iterable[str]) -> tuple[Drawing, ...]:
-    drawn = {name: figures.svg(name, found, looks, f"{anchor}-{name}") for name in names}
-    pictures = {name: figures.PICTURES[name] for name, made in drawn.items() if made}
-    return tuple(Drawing(content.title, content.caption, Markup(drawn[name])) for name, content in pictures.items())
+    pictures_by_name = {name: figures.svg(name, found, looks, f"{anchor}-{name}") for name in names}
+    pictures = {name: figures.PICTURES[name] for name, made in pictures_by_name.items() if made}
+    return tuple(
+        Drawing(content.title, content.caption, Markup(pictures_by_name[name])) for name, content in pictures.items()
+    )
 
 
 def samples(section: Section, count: int = SAMPLE) -> Table | None:
@@ -133,8 +167,13 @@ def template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"broken": broken, "key": key, "pieces": pieces, "shown": shown, "together": together}
-    made.globals |= {"resource": lambda name: Markup(_resource(name))}
+    made.filters |= {"broken": broken, "key": key, "pieces": pieces, "shown": shown, "together": together, "tone": tone}
+    made.globals |= {
+        "resource": lambda name: Markup(_resource(name)),
+        "own": layout.own,
+        "conditions": layout.conditions,
+        "grouped": grouped,
+    }
     return made.get_template("page.html")
 
 
@@ -147,6 +186,12 @@ def _resource(name: str) -> str:
     return (files("bench.report") / "page" / name).read_text(encoding="utf-8")
 
 
+def grouped(table: Table, cell: Cell, marks: Mapping[str, Mark]) -> Mark | None:
+    """What a line of a table is filtered by; None for a line that is not about a row."""
+    mark = marks.get(next(iter(cell.source.folders), ""))
+    return mark if mark and mark.label in cell.text and table.name != "samples" else None
+
+
 def together(notes: Sequence[Note]) -> list[tuple[str, list[Note]]]:
     """Neighboring notes of one title under that title."""
     return [(title, list(content)) for title, content in groupby(notes, lambda note: note.title)]
@@ -157,16 +202,26 @@ def broken(text: str) -> Markup:
     return Markup(re.sub(r"(?<=\w)/(?=\w)", "/<wbr>", str(escape(visible(text)))))
 
 
-def pieces(note: Note) -> Markup:
-    """The text of a note."""
-    return Markup().join(_tagged("strong" if strong else "", broken(piece)) for piece, strong in note.pieces)
+def pieces(text: str) -> Markup:
+    """The text of a note or of a paragraph."""
+    return Markup().join(_tagged("strong" if strong else "", broken(piece)) for piece, strong in pieces_of(text))
 
 
 def shown(cell: Cell) -> Markup:
-    """A cell with its spread and interval: strong the best, underlined the second."""
+    """A cell with its spread and interval, or the p of a difference: strong the best, underlined the second."""
+    if cell.course:
+        return drawn(cell.course)
     value = _tagged(TAGS[cell.highlight], broken(cell.text + cell.mark))
-    rest = " ".join(part for part in (cell.spread, f"[{cell.interval}]" if cell.interval else "") if part)
+    p = "" if cell.p is None else f"p {probability(cell.p)}"
+    rest = " ".join(part for part in (cell.spread, f"[{cell.interval}]" if cell.interval else "", p) if part)
     return Markup("{} {}").format(value, _tagged("small", escape(rest))) if rest else value
+
+
+def tone(cell: Cell) -> str:
+    """The class of a difference that is told apart."""
+    if cell.mark != STAR or not isinstance(cell.value, float):
+        return ""
+    return "ahead" if cell.value > 0 else "behind"
 
 
 def _tagged(tag: str, inside: Markup) -> Markup:

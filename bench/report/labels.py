@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.report.contracts import contracts
+from bench.report.contracts import Contracts, contracts
 from bench.report.rows import Row, Section
 
 
 def labels(section: Section) -> list[str]:
     """The label of each row; where a section has several contracts, with the letter that its table gives."""
-    found = contracts(section.rows)
+    return lettered(section.rows, contracts(section.rows))
+
+
+def lettered(rows: Sequence[Row], found: Contracts) -> list[str]:
+    """The same for rows whose contracts are known."""
     return [
         f"{row.label} [{letters}]" if found.mixed else row.label
-        for row, letters in zip(section.rows, found.letters, strict=True)
+        for row, letters in zip(rows, found.letters, strict=True)
     ]
 
 

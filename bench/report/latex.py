@@ -1,15 +1,22 @@
-"""A report as LaTeX: tables in the style of booktabs, ready to be pasted; bold the best, underlined the second."""
+"""The main table and the pair matrix for a paper: booktabs at ``\\small``, in a column or across the page.
+
+Bold the best, underlined the second. At most twelve rows unless others are asked for; what is to be known of a table
+stands in its caption, since a table is pasted alone.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bench.console import visible
-from bench.report.table import Cell, Chapter, Note, Table
+from bench.errors import unknown
+from bench.report import leaders, pairs
+from bench.report.rows import Row, Section
+from bench.report.table import DASH, Cell, Chapter, Column, Note, Table, pieces
 
-PREAMBLE = "% needs \\usepackage{booktabs} and \\usepackage{graphicx}\n"
-FITTED = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"  # shrinks what is too wide
+PREAMBLE = "% needs \\usepackage{booktabs}\n"
 SPECIAL = {
     "\\": "\\textbackslash{}",
     "~": "\\textasciitilde{}",
@@ -19,63 +26,267 @@ SPECIAL = {
     "|": "\\textbar{}",
     "\N{EN DASH}": "--",
     "\N{PLUS-MINUS SIGN}": "$\\pm$",
+    "\N{MINUS SIGN}": "$-$",
     "\N{DAGGER}": "$\\dagger$",
     "[": "{[}",  # at the start of a line these two belong to the \\\\ before them
     "*": "{*}",
     **{character: "\\" + character for character in "&%$#_{}"},
 }
 MEANING = re.compile("[" + re.escape("".join(SPECIAL)) + "]|-(?=-)")  # two hyphens are a dash to TeX
-REPEATED = ("contract", "contracts", "differing", "environment")  # under each table by name, here in full
-ROWS = ("leaks", "zero-shot", "trained on")  # warnings about rows, which a pasted table must not lose
+COLUMNS = ("ndcg@10", "hit@10", "training", "inference")  # of the main table, where no others are asked for
+SOURCES = ("quality", "further", "costs")  # tables whose columns may be asked for
+WARNINGS = (
+    "contract",
+    "contracts",
+    "differing",
+    "leaks",
+    "zero-shot",
+    "adapted",
+    "trained on",
+    "search",
+    "environment",
+)
+OF_ROWS = ("leaks", "zero-shot", "adapted", "trained on", "search")  # which name rows that may not be shown
+MEANINGS = (
+    "Brackets hold 95 % intervals over users and seeds. Bold is the best row and every row not told apart from it "
+    "(p (Holm) at least 0.05), underlined the best of the others."
+)
+DAGGERS = "\N{DAGGER} is better than every baseline."
+PAIRED = (
+    "In thousandths; * is told apart, p (Holm) below 0.05 over all comparisons, with the noise of training included; "
+    f"{DASH} was not tested."
+)
+COLUMN, PAGE = 220.0, 330.0  # points: width of a column of two, and of the text of a page of one
+CHARACTER, GAP = 4.7, 7.0  # points: width of a character at \small, between two columns
+UNMARKED = "\\phantom{\\textsuperscript{{*}}}"  # as wide as the star of another pair
+SMALLER = 0.75  # width of a character of an interval, as a part of another one
+SIGN, SIGNS = 0.6, "+\N{MINUS SIGN}\N{PLUS-MINUS SIGN}"  # by which a sign is wider than a digit
+NARROWEST = 60.0  # points that a name has at least
+WRAPPED = 10  # characters of a line of a title
+LARGE = 0.0995  # a difference whose thousandths take three digits
+PAIRED_MOST = 8  # rows of a matrix that fits into a narrow page
 
 
-def latex(chapters: Sequence[Chapter]) -> str:
-    """All tables, one float each, every one with the contract and the environment it was made under."""
-    floats = [_float(chapter, table) for chapter in chapters for table in chapter.tables]
+@dataclass(frozen=True)
+class Choice:
+    """What of a report goes into a paper: rows by label, name or family, columns by the first words of their titles."""
+
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = COLUMNS
+
+
+def latex(chapters: Sequence[Chapter], sections: Sequence[Section], choice: Choice | None = None) -> str:
+    """One float for each main table and pair matrix, and one for the table over data sets."""
+    asked = choice or Choice()
+    leaders.check([row for section in sections for row in section.rows], asked.rows)
+    own = [chapter for chapter in chapters if chapter.dataset is not None]
+    floats = [_over(chapter, sections, asked) for chapter in chapters if chapter.dataset is None]
+    for chapter, section in zip(own, sections, strict=True):
+        rows = leaders.chosen(section.rows, asked.rows)
+        floats += _floats(chapter, section, rows, asked)
     return "\n".join([PREAMBLE, *floats])
 
 
-def _float(chapter: Chapter, table: Table) -> str:
-    columns = "".join("r" if column.numeric else "l" for column in (table.head, *table.columns))
-    head = [table.head.title, *(column.title for column in table.columns)]
+def _floats(chapter: Chapter, section: Section, rows: Sequence[Row], asked: Choice) -> list[str]:
+    if not rows:
+        return []
+    main = _only(_main(chapter, asked.columns), rows)
+    made = [_float(chapter, main, _main_caption(chapter, section, main, len(rows)))]
+    whole = chapter.table(pairs.NAME)
+    matrix = None if whole is None else _matrix(whole, rows, None if asked.rows else PAIRED_MOST)
+    return [*made, *([_float(chapter, matrix, _pairs_caption(chapter))] if matrix else [])]
+
+
+def _main(chapter: Chapter, asked: Sequence[str]) -> Table:
+    """The main table with the columns that are asked for. BenchError for one that no table has."""
+    tables = [table for name in SOURCES if (table := chapter.table(name)) is not None]
+    known = {_key(column.title): column for table in reversed(tables) for column in table.columns}
+    for name in asked:
+        if name not in known:
+            raise unknown("column", name, known)
+    quality = tables[0]
+    letters = [column for column in quality.columns if column.title == "contract"]
+    return _narrowed(replace(quality, columns=(*letters, *(known[name] for name in asked))))
+
+
+def _narrowed(table: Table) -> Table:
+    """Where a table is wider than a narrow page, only its first score has an interval; where that is not enough, no
+    deviation either: the interval holds it.
+    """
+    first = next((column for column in table.columns if any(cell.ends for cell in column.cells)), None)
+    if _least(table) > PAGE:
+        table = replace(table, columns=tuple(c if c is first else _bare(c) for c in table.columns))
+    if _least(table) > PAGE:
+        table = replace(table, columns=tuple(_bare(c, c is first) for c in table.columns))
+    return table
+
+
+def _bare(column: Column, keep_ends: bool = False) -> Column:
+    cells = (replace(cell, sd=None, ends=cell.ends if keep_ends else None) for cell in column.cells)
+    return replace(column, cells=tuple(cells))
+
+
+def _least(table: Table) -> float:
+    """Points of a table whose names are folded as far as they may."""
+    return _points(table) - max(0.0, _widest(table.head) * CHARACTER - NARROWEST)
+
+
+def _key(title: str) -> str:
+    """``ID construction (s)`` is asked for as ``id-construction``."""
+    return re.sub(r"[^a-z0-9@]+", "-", title.lower().partition(" (")[0]).strip("-")
+
+
+def _only(table: Table, rows: Sequence[Row]) -> Table:
+    """The lines of a table that belong to these rows."""
+    folders = {tuple(run.path for run in row.runs) for row in rows}
+    kept = [at for at, cell in enumerate(table.head.cells) if cell.source.folders in folders]
+    return _lines(table, kept)
+
+
+def _lines(table: Table, kept: Sequence[int]) -> Table:
+    head, *columns = (replace(c, cells=tuple(c.cells[at] for at in kept)) for c in (table.head, *table.columns))
+    return replace(table, head=head, columns=tuple(columns))
+
+
+def _matrix(table: Table, rows: Sequence[Row], most: int | None) -> Table | None:
+    """The pairs of these rows, the best of them, numbered anew; None where fewer than two are left."""
+    folders = {tuple(run.path for run in row.runs) for row in rows}
+    kept = [at for at, cell in enumerate(table.head.cells) if cell.source.folders in folders][:most]
+    if len(kept) < 2:
+        return None
+    square = _lines(replace(table, columns=tuple(table.columns[at] for at in kept)), kept)
+    names = (
+        replace(cell, text=f"{at} {cell.text.partition(' ')[2]}") for at, cell in enumerate(square.head.cells, start=1)
+    )
+    values = [cell.value for column in square.columns for cell in column.cells if isinstance(cell.value, float)]
+    digits = 0 if max(map(abs, values), default=0) >= LARGE else 1
+    columns = (
+        Column(str(at), tuple(_thousandths(cell, digits) for cell in column.cells))
+        for at, column in enumerate(square.columns, start=1)
+    )
+    return replace(square, head=replace(square.head, cells=tuple(names)), columns=tuple(columns))
+
+
+def _thousandths(cell: Cell, digits: int) -> Cell:
+    if not isinstance(cell.value, float):
+        return cell
+    text = f"{1000 * cell.value:+.{digits}f}"
+    text = text.lstrip("+-") if not float(text) else text
+    return replace(cell, text=text.replace("-", "\N{MINUS SIGN}"))
+
+
+def _over(chapter: Chapter, sections: Sequence[Section], asked: Choice) -> str:
+    """All data sets beside each other, for the rows that are shown of any of them."""
+    rows = [row for section in sections for row in leaders.chosen(section.rows, asked.rows)]
+    folders = {run.path for row in rows for run in row.runs}
+    table = chapter.tables[0]
+    kept = [at for at, cell in enumerate(table.head.cells) if folders & set(cell.source.folders)]
+    caption = [*_banner(chapter), f"Strict {table.title}. {DASH} has no result there."]
+    return _float(chapter, _lines(table, kept[: leaders.MOST]), caption)
+
+
+def _banner(chapter: Chapter) -> list[str]:
+    return [f"\\textbf{{{escaped(chapter.banner)}.}}"] if chapter.banner else []
+
+
+def _main_caption(chapter: Chapter, section: Section, main: Table, shown: int) -> list[str]:
+    data, count = section.dataset, len(section.rows)
+    left = f"{shown} of {count} rows: the leading schemes and baselines." if shown < count else ""
+    marks = {cell.mark for column in main.columns for cell in column.cells}
+    said = [
+        f"Strict quality on {chapter.title} ({data.users:,} users, {data.items:,} items). {MEANINGS}",
+        *([DAGGERS] if "\N{DAGGER}" in marks else []),
+        *([left] if left else []),
+    ]
+    return [*_banner(chapter), *map(escaped, said), *_warned(chapter, main)]
+
+
+def _pairs_caption(chapter: Chapter) -> list[str]:
+    matrix = chapter.table(pairs.NAME)
+    title = matrix.title if matrix else ""
+    return [
+        *_banner(chapter),
+        escaped(f"{title}, on {chapter.title}: row minus column. {PAIRED}"),
+        *_warned(chapter, matrix),
+    ]
+
+
+def _warned(chapter: Chapter, shown: Table | None) -> list[str]:
+    """What is to be known of the conditions, and of rows that are shown."""
+    labels = {str(cell.value) for cell in shown.head.cells} if shown else set()
+    brief = [note for note in chapter.brief if note.title in WARNINGS]
+    return [_note(note) for note in brief if note.title not in OF_ROWS or any(label in note.text for label in labels)]
+
+
+def _note(note: Note) -> str:
+    said = "".join(f"\\textbf{{{escaped(piece)}}}" if strong else escaped(piece) for piece, strong in pieces(note.text))
+    return f"\\textit{{{escaped(note.title)}}}: {said}."
+
+
+def _float(chapter: Chapter, table: Table, caption: Sequence[str]) -> str:
+    wide = "*" if _points(table) > COLUMN else ""
+    room = _room(table)
+    head = _title(table.head.title, "l")
+    titles = (_title(column.title, "r" if column.numeric else "l") for column in table.columns)
+    layout = [f"p{{{room:.0f}pt}}" if room else "l", *("r" if column.numeric else "l" for column in table.columns)]
     return "\n".join(
         [
-            "\\begin{table}[t]",
-            "\\centering",
-            f"\\caption{{{escaped(table.title)}: {escaped(chapter.title)}}}",
+            f"\\begin{{table{wide}}}[t]",
+            f"\\centering\\small\\setlength{{\\tabcolsep}}{{{GAP / 2}pt}}",
+            f"\\caption{{{' '.join(caption)}}}\\smallskip".replace(" \\%", "\\,\\%"),
             f"\\label{{tab:{_slug(chapter.title)}-{_slug(table.name)}}}",
-            FITTED,
-            f"\\begin{{tabular}}{{{columns}}}",
+            f"\\begin{{tabular}}{{@{{}}{''.join(layout)}@{{}}}}",
             "\\toprule",
-            " & ".join(escaped(title) for title in head) + " \\\\",
+            " & ".join([head, *titles]) + " \\\\",
             "\\midrule",
-            *(" & ".join(_cell(cell) for cell in row) + " \\\\" for row in table.rows),
+            *(("\\raggedright " if room else "") + " & ".join(map(_cell, row)) + " \\\\" for row in table.rows),
             "\\bottomrule",
-            "\\end{tabular}}",
-            "\\par\\medskip\\parbox{\\linewidth}{\\scriptsize\\raggedright",
-            "\\\\\n".join(_note(note) for note in _notes(chapter, table)) + "}",
-            "\\end{table}\n",
+            "\\end{tabular}",
+            f"\\end{{table{wide}}}\n",
         ]
     )
 
 
-def _notes(chapter: Chapter, table: Table) -> list[Note]:
-    """The table's own remarks, with those on contract, rows and environment as full as the chapter has them."""
-    full = [note for note in chapter.notes if note.title in (*REPEATED, *ROWS, "the same", "data")]
-    said = {note.title for note in full}
-    return [*full, *(note for note in table.notes if note.title not in said)]
+def _points(table: Table) -> float:
+    """About how wide a table is set."""
+    return sum(_widest(column) * CHARACTER + GAP for column in (table.head, *table.columns))
 
 
-def _note(note: Note) -> str:
-    pieces = ((escaped(piece), strong) for piece, strong in note.pieces)
-    text = "".join(f"\\textbf{{{piece}}}" if strong else piece for piece, strong in pieces)
-    return f"\\textit{{{escaped(note.title)}}}: {text}"
+def _widest(column: Column) -> float:
+    """Characters of the widest line of a column, its title in lines of some words."""
+    return max(*(len(word) for word in [*column.title.split(), ""]), *map(_characters, column.cells))
+
+
+def _room(table: Table) -> float:
+    """Points for names that have to be folded: where they would push the table beyond a narrow page; else 0."""
+    over = _points(table) - PAGE
+    return max(NARROWEST, _widest(table.head) * CHARACTER - over) if over > 0 else 0.0
+
+
+def _characters(cell: Cell) -> float:
+    """As many at the size of the text; an interval is set smaller, and a sign is wider than a digit."""
+    text = f"{cell.text}{cell.mark}{cell.spread}"
+    signs = sum(text.count(sign) for sign in SIGNS)
+    return len(text) + SIGN * signs + SMALLER * len(f" [{cell.interval}]" if cell.interval else "")
+
+
+def _title(text: str, side: str) -> str:
+    """A title in lines of some words, at the side of its column."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > WRAPPED:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    if len(lines) == 1:
+        return escaped(text)
+    stacked = " \\\\ ".join(map(escaped, lines))
+    return f"\\shortstack[{side}]{{{stacked}}}"
 
 
 def _cell(cell: Cell) -> str:
-    text = escaped(cell.text)
+    text = escaped(cell.text).replace("/", "/\\allowbreak{}")
     value = {"best": f"\\textbf{{{text}}}", "second": f"\\underline{{{text}}}", "": text}[cell.highlight]
-    mark = f"\\textsuperscript{{{escaped(cell.mark)}}}" if cell.mark else ""
+    mark = f"\\textsuperscript{{{escaped(cell.mark)}}}" if cell.mark else UNMARKED if cell.p is not None else ""
     rest = [escaped(cell.spread), f"{{\\scriptsize [{escaped(cell.interval)}]}}" if cell.interval else ""]
     return " ".join(part for part in (value + mark, *rest) if part)
 

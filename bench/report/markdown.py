@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from bench.console import visible
-from bench.report.table import Cell, Chapter, Note, Table
+from bench.report import layout
+from bench.report.table import Cell, Chapter, Note, Table, pieces
 
 # What CommonMark and GitHub read as markup inside a line. An underscore between two letters is none, nor is an
 # ampersand that begins no entity, nor a number sign that neither begins nor ends a heading.
@@ -15,22 +16,41 @@ MARKUP = re.compile(r"[\\`*|<$~\[]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#
 
 def markdown(chapters: Sequence[Chapter]) -> str:
     """The whole report."""
-    return "\n".join(["# Item identifiers compared", *(_chapter(found) for found in chapters), ""])
+    parts = (_chapter(found, chapters) for found in chapters)
+    return "\n".join(["# Item identifiers compared", *parts, *_common(chapters), *_legend(chapters), ""])
 
 
-def _chapter(found: Chapter) -> str:
-    parts = [f"\n## {escaped(found.title)}", *(_table(table) for table in found.tables)]
-    return "\n".join([*parts, "\n### Conditions\n", *_notes(found.notes)])
+def _chapter(found: Chapter, chapters: Sequence[Chapter]) -> str:
+    banner = [f"\n> **{escaped(found.banner)}.**"] if found.banner else []
+    answer = [f"\n{_pieces(paragraph)}" for paragraph in found.answer]
+    tables = [_table(table, layout.own(found, table)) for table in found.tables]
+    parts = [f"\n## {escaped(found.title)}", *banner, *answer, *tables]
+    return "\n".join([*parts, "\n### Conditions\n", *_notes(layout.conditions(found, chapters))])
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, notes: Sequence[Note]) -> str:
     rules = ("---:" if column.numeric else "---" for column in (table.head, *table.columns))
     lines = [
         _line([escaped(column.title) for column in (table.head, *table.columns)]),
         _line(list(rules)),
         *(_line([_cell(cell) for cell in row]) for row in table.rows),
     ]
-    return "\n".join(["", f"### {escaped(table.title)}", "", *lines, "", *_notes(table.notes)])
+    return "\n".join(["", f"### {escaped(table.title)}", "", *lines, *(["", *_notes(notes)] if notes else [])])
+
+
+def _common(chapters: Sequence[Chapter]) -> list[str]:
+    found = layout.common(chapters)
+    return ["\n## Conditions of all data sets\n", *_notes(found)] if found else []
+
+
+def _legend(chapters: Sequence[Chapter]) -> list[str]:
+    found = layout.legend(chapters)
+    lines = [f"- **{escaped(title)}**: {_reading(notes)}" for title, notes in found]
+    return ["\n## How to read the tables\n", *lines] if lines else []
+
+
+def _reading(notes: Sequence[Note]) -> str:
+    return ". ".join(f"*{escaped(note.title)}*: {_pieces(note.text)}" for note in notes)
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -38,17 +58,17 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = escaped(cell.text) + cell.mark
+    text = escaped(cell.text) + escaped(cell.mark)
     value = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.highlight]
     return " ".join(part for part in (value, cell.spread, f"[{cell.interval}]" if cell.interval else "") if part)
 
 
 def _notes(found: Sequence[Note]) -> list[str]:
-    return [f"- *{escaped(note.title)}*: {_pieces(note)}" for note in found]
+    return [f"- *{escaped(note.title)}*: {_pieces(note.text)}" for note in found]
 
 
-def _pieces(note: Note) -> str:
-    return "".join(f"**{escaped(piece)}**" if strong else escaped(piece) for piece, strong in note.pieces)
+def _pieces(text: str) -> str:
+    return "".join(f"**{escaped(piece)}**" if strong else escaped(piece) for piece, strong in pieces(text))
 
 
 def escaped(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.console import visible
 from bench.data.audit.findings import VERSION as AUDIT
+from bench.evaluation.statistics import RESAMPLES
 from bench.report.budget_notes import DECODING, budgets, looks, ranking, revisions, searches
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.labels import names
@@ -28,9 +29,10 @@ STRICT = (
     "items are ranked, not identifiers: items that share one share a rank, and the target counts as the last of them"
 )
 INTERVALS = (
-    "95 %, over test users and training seeds: to each side the half-width of a percentile bootstrap over users and "
-    "that of the seeds' part, added in quadrature; the latter is Student's t times the deviation over seeds, divided "
-    "by the root of the number of seeds; none where all users have the same value"
+    f"95 %, over test users and training seeds: to each side the half-width of a percentile bootstrap over users "
+    f"({RESAMPLES:,} resamples of as many users, with replacement, the same for every row; not corrected for bias or "
+    "skew) and that of the seeds' part, added in quadrature; the latter is Student's t times the deviation over "
+    "seeds, divided by the root of the number of seeds; none where all users have the same value"
 )
 CUT_OFF = "; cut off at 0 and 1"
 DEVIATION = "; ± is the standard deviation over seeds"
@@ -108,7 +110,7 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
     """All that is needed to know what the tables of a data set rest on, and to make them again."""
     return [
         _data(dataset),
-        *_audit(rows, "conclusion"),
+        *_audit(rows),
         *_probes(rows),
         *_leaks(rows),
         *_elsewhere(rows),
@@ -128,24 +130,32 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
     ]
 
 
-def under_each(rows: Sequence[Row], found: Contracts) -> list[Note]:
-    """What stands under every table: the contract by name, what differs where there are several, the machine."""
+def brief(rows: Sequence[Row], found: Contracts, missing: str) -> list[Note]:
+    """What stands by a table even where there is little room: the contract by name, what differs, the machine, and all
+    that warns of rows.
+    """
     named = {name: {key: values[key] for key in SHORT if key in values} for name, values in _environments(rows).items()}
     contract = [Note("contract", _named(holder)) for holder in found.by_letter.values()]
-    contracts = _unequal(found) if found.mixed else contract
-    return [*_audit(rows, "summary"), *contracts, Note("environment", _alike(named))]
+    return [
+        *(_unequal(found) if found.mixed else contract),
+        Note("environment", _alike(named)),
+        *_leaks(rows),
+        *_elsewhere(rows),
+        *searches(rows),
+        *([Note("missing", missing)] if missing else []),
+    ]
 
 
 def of_quality(rows: Sequence[Row], marked: bool) -> list[Note]:
     multi_seed = any(len(row.runs) > 1 for row in rows)
     return [
-        Note("metrics", METRICS),
-        *([Note("targets", MULTI_TARGET)] if any(map(_multi_target, rows)) else []),
-        Note("strict", STRICT),
-        Note("intervals", INTERVALS + CUT_OFF + (DEVIATION if multi_seed else "") + UNPAIRED),
+        Note("metrics", METRICS, legend=True),
+        *([Note("targets", MULTI_TARGET, legend=True)] if any(map(_multi_target, rows)) else []),
+        Note("strict", STRICT, legend=True),
+        Note("intervals", INTERVALS + CUT_OFF + (DEVIATION if multi_seed else "") + UNPAIRED, legend=True),
         *of_noise(rows),
-        Note("marks", MARKED),
-        *([Note(DAGGER, DAGGER_MEANS)] if marked else []),
+        Note("marks", MARKED, legend=True),
+        *([Note(DAGGER, DAGGER_MEANS, legend=True)] if marked else []),
         *_warnings(rows),
     ]
 
@@ -171,10 +181,13 @@ def of_comparisons(tested: Tested) -> list[Note]:
     named = [f"{pair.one.label} and {pair.other.label}: {pair.users:,}" for pair in partly]
     apart = [f"{pair.one.label} and {pair.other.label}" for pair in tested.apart]
     return [
-        Note("test", f"{TEST}; {PICKED.format(tested.family.p.size)}"),
-        Note("intervals", INTERVALS + "; of the difference, with the same users drawn for both rows" + EACH),
+        Note("test", TEST, legend=True),
+        Note("correction", PICKED.format(tested.family.p.size)),
+        Note(
+            "intervals", INTERVALS + "; of the difference, with the same users drawn for both rows" + EACH, legend=True
+        ),
         *of_noise(list(dict.fromkeys(row for pair in tested.family.pairs for row in (pair.one, pair.other)))),
-        Note("effect", EFFECT + WON),
+        Note("effect", EFFECT + WON, legend=True),
         *_if(named, "users", strong("tested different users") + ", compared on those in common: "),
         *_if(apart, "skipped", strong("no user in common") + ": "),
     ]
@@ -185,7 +198,7 @@ def _if(named: Sequence[str], title: str, said: str) -> list[Note]:
 
 
 def of_costs(rows: Sequence[Row]) -> list[Note]:
-    return [Note("costs", COSTS), *_machines(rows), *_loaded(rows)]
+    return [Note("costs", COSTS, legend=True), *_machines(rows), *_loaded(rows)]
 
 
 def _data(dataset: DatasetFacts) -> Note:
@@ -193,14 +206,19 @@ def _data(dataset: DatasetFacts) -> Note:
     return Note("data", f"{dataset.name}: {sizes}; fingerprint {dataset.fingerprint}")
 
 
-def _audit(rows: Sequence[Row], part: str) -> list[Note]:
-    """What the data can and cannot measure, as it was stored with the newest result that says so."""
+def audit(rows: Sequence[Row], part: str) -> str:
+    """What the data can and cannot measure, as the newest result that says so has it; "" where none does."""
     said = [run for row in rows for run in row.runs if part in run.audit]
     newest = max(said, key=lambda run: run.created, default=None)
     if newest is None:
-        return []
+        return ""
     outdated = "" if newest.audit.get("version") == AUDIT else OUTDATED
-    return [Note("audit", visible(str(newest.audit[part])) + outdated)]
+    return visible(str(newest.audit[part])) + outdated
+
+
+def _audit(rows: Sequence[Row]) -> list[Note]:
+    found = audit(rows, "conclusion")
+    return [Note("audit", found)] if found else []
 
 
 def _probes(rows: Sequence[Row]) -> list[Note]:
@@ -325,19 +343,29 @@ def _environment(rows: Sequence[Row]) -> list[Note]:
     ]
 
 
+def machines_differ(rows: Sequence[Row]) -> bool:
+    """Whether the rows were made on machines whose seconds and memory do not compare."""
+    return bool(differing([{key: values.get(key) for key in MACHINE} for values in _environments(rows).values()]))
+
+
 def _machines(rows: Sequence[Row]) -> list[Note]:
-    if not differing([{key: values.get(key) for key in MACHINE} for values in _environments(rows).values()]):
+    if not machines_differ(rows):
         return []
     return [Note("machines", strong("measured on different machines") + ": seconds and memory do not compare")]
 
 
-def _loaded(rows: Sequence[Row]) -> list[Note]:
+def loaded(rows: Sequence[Row]) -> list[str]:
     """Which runs had to share the machine: how high the load average was, and how many cores a run used."""
     named = []
     for name, run in _runs(rows).items():
         load, used = _load(run.environment)
         if load > used + LOAD_MARGIN:
             named.append(f"{name} ({load:.1f}, used {float(run.environment['cores_used'] or 0):.1f})")
+    return named
+
+
+def _loaded(rows: Sequence[Row]) -> list[Note]:
+    named = loaded(rows)
     return [Note("load", strong(LOADED) + ": " + ", ".join(named))] if named else []
 
 

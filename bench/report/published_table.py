@@ -154,7 +154,7 @@ def _notes(published: Published, legend: Legend) -> list[Note]:
     return [
         *(Note(letter, _source(title, legend.claims)) for title, letter in legend.letters.items()),
         *(Note(number, f"not comparable with {reason}") for reason, number in legend.reasons.items()),
-        Note("published results", rule),
+        Note("published results", rule, legend=True),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The main table: strict metrics, and for those that are tested intervals, what is best, what beats every baseline."""
+"""The main table: the strict metrics that are tested, with intervals, what is best, what beats every baseline."""
 
 from __future__ import annotations
 
@@ -30,12 +30,17 @@ def labels(rows: Sequence[Row]) -> Column:
 
 
 def label(row: Row, searched: bool) -> Cell:
-    """What a row is called, and that it is a probe or was ``searched`` more than others: a reader must not take one for
-    a model, nor the other for as good under the same settings.
+    """What a row is called and ``marked``."""
+    return Cell(marked(row, searched), stored(row, "scheme.name", "scheme.version", "scheme.settings"), row.label)
+
+
+def marked(row: Row, searched: bool = False, name: str = "") -> str:
+    """The label, or another ``name``, and that the row is a probe, leaks or was ``searched`` more than others: a reader
+    must not take it for a model, for an honest one, or for as good under the same settings.
     """
-    marks = [mark for mark, holds in (("probe", row.probe), ("searched", searched)) if holds]
-    text = row.label + (f" ({', '.join(marks)})" if marks else "")
-    return Cell(text, stored(row, "scheme.name", "scheme.version", "scheme.settings"), row.label)
+    marks = (("probe", row.probe), ("leaks", row.first.scheme.leaks), ("searched", searched))
+    said = ", ".join(mark for mark, holds in marks if holds)
+    return (name or row.label) + (f" ({said})" if said else "")
 
 
 def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:
@@ -49,10 +54,13 @@ def letters(rows: Sequence[Row], found: Contracts) -> list[Column]:
 def quality(
     rows: Sequence[Row], beating: Mapping[str, Collection[Row]], highlights: Mapping[str, Sequence[Highlight]]
 ) -> list[Column]:
-    """Strict metrics. ``beating[metric]`` are the rows that get a †; ``highlights[metric]`` has one for each row."""
-    return [_headline(rows, name, beating[name], highlights[name]) for name in HEADLINES] + [
-        metric(rows, name) for name in FURTHER
-    ]
+    """The headlines. ``beating[metric]`` are the rows that get a †; ``highlights[metric]`` has one for each row."""
+    return [_headline(rows, name, beating[name], highlights[name]) for name in HEADLINES]
+
+
+def further(rows: Sequence[Row]) -> list[Column]:
+    """Strict metrics that are not tested."""
+    return [metric(rows, name) for name in FURTHER]
 
 
 def _headline(rows: Sequence[Row], name: str, beating: Collection[Row], highlights: Sequence[Highlight]) -> Column:

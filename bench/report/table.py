@@ -23,6 +23,11 @@ def strong(text: str) -> str:
     return text.join(STRONG)
 
 
+def pieces(text: str) -> list[tuple[str, bool]]:
+    """Stretches of a text, and whether each is emphasised."""
+    return [(piece, bool(at % 2)) for at, piece in enumerate(EMPHASISED.split(text)) if piece]
+
+
 @dataclass(frozen=True)
 class Source:
     """Run folders below the results folder, and which of their ``file:field`` a value was read or computed from.
@@ -45,7 +50,9 @@ class Cell:
     """One value. ``text`` is plain: no character of it is markup. ``value`` is not rounded, and None for what does not
     exist; ``ends`` are those of its 95 % interval.
 
-    ``highlight`` is ``best`` or ``second`` among the rows that may be compared; ``mark`` is a † or nothing.
+    ``highlight`` is ``best`` or ``second`` among the rows that may be compared; ``mark`` is a †, a * or nothing. ``p``
+    is that of a difference, corrected for all that were tested. ``course`` holds values in order of time, to be drawn
+    where there is room for a picture.
     """
 
     text: str
@@ -56,6 +63,8 @@ class Cell:
     signed: bool = False
     highlight: Literal["", "best", "second"] = ""
     mark: str = ""
+    p: float | None = None
+    course: tuple[float, ...] = ()
 
     @property
     def spread(self) -> str:
@@ -82,15 +91,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Note:
-    """One remark. Its text is plain but for what is ``strong``; whoever prints it reads ``pieces``."""
+    """One remark. Its text is plain but for what is ``strong``; whoever prints it reads ``pieces``.
+
+    A ``legend`` says how to read a table, whatever its numbers: it is printed once, at the end of a report.
+    """
 
     title: str
     text: str
+    legend: bool = False
 
     @property
     def pieces(self) -> list[tuple[str, bool]]:
         """Stretches of the text, and whether each is emphasised."""
-        return [(piece, bool(at % 2)) for at, piece in enumerate(EMPHASISED.split(self.text)) if piece]
+        return pieces(self.text)
 
 
 @dataclass(frozen=True)
@@ -111,9 +124,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Chapter:
-    """All tables of one data set and the conditions that they share; ``dataset`` is None for one over data sets."""
+    """All tables of one data set and the conditions that they share; ``dataset`` is None for one over data sets.
+
+    ``banner`` warns of scores that mean nothing. ``answer`` are paragraphs that say what the tables show. ``brief`` is
+    what of ``notes`` has to stand by a table even where there is little room.
+    """
 
     title: str
     dataset: DatasetFacts | None
     tables: tuple[Table, ...]
     notes: tuple[Note, ...]
+    banner: str = ""
+    answer: tuple[str, ...] = ()
+    brief: tuple[Note, ...] = ()
+
+    def table(self, name: str) -> Table | None:
+        """The table of this name, where there is one."""
+        return next((table for table in self.tables if table.name == name), None)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.report import diagnostics, forecasts, notes, significance, slices, warm_cold
+from bench.report.answer import answer
+from bench.report.banner import banner
+from bench.report.comparisons import Family
 from bench.report.contracts import Contracts, contracts, unequal_versions
-from bench.report.costs import costs
-from bench.report.overall import overall
+from bench.report.costs import costs, summary
+from bench.report.over import over_data_sets
+from bench.report.pairs import pair_table
 from bench.report.published_table import published_table
-from bench.report.quality import HEADLINES, labels, letters, quality
+from bench.report.quality import HEADLINES, further, labels, letters, quality
 from bench.report.rows import Row, Section, sections
 from bench.report.sampling import resample
 from bench.report.significance import Line
@@ -19,11 +23,12 @@ from bench.results.read import Result
 
 
 def chapters(results: Sequence[Result], broken: Sequence[str] = ()) -> list[Chapter]:
-    """One for each data set in order of their names, then that over data sets. ``broken`` are the paths of runs that
-    cannot be read.
+    """That over data sets, where there are several, then one for each in order of their names. ``broken`` are the paths
+    of runs that cannot be read.
     """
     found = sections(results)
-    return [*(chapter(section, missing(section, found, broken)) for section in found), *overall(found)]
+    made = [chapter(section, missing(section, found, broken)) for section in found]
+    return [*over_data_sets(found, made), *made]
 
 
 def chapter(section: Section, lacking: str = "") -> Chapter:
@@ -31,19 +36,12 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
     rows, found = section.rows, contracts(section.rows)
     resample([run for row in rows for run in row.runs], HEADLINES)
     tested = significance.tested(rows)
-    beneath = [*notes.under_each(rows, found), *_versions(rows)]
-    beating = significance.beating(rows, tested.family)
-    highlights = {name: significance.highlights(rows, tested.family, name) for name in HEADLINES}
-    own = [
-        _table(
-            "quality",
-            "Quality, strict",
-            rows,
-            found,
-            quality(rows, beating, highlights),
-            notes.of_quality(rows, any(beating.values())),
-        ),
+    warning = banner(rows)
+    tables = [
+        *_quality(rows, found, tested.family),
+        *_pairs(rows, found, tested.family),
         *_comparisons(tested.lines, notes.of_comparisons(tested)),
+        _table("further", "Further metrics, strict", rows, found, further(rows), []),
         _table("costs", "Costs", rows, found, costs(rows), notes.of_costs(rows)),
         *_identifiers(rows, found),
         *_forecasts(rows, found),
@@ -51,8 +49,28 @@ def chapter(section: Section, lacking: str = "") -> Chapter:
         *_warm_cold(rows, found),
         *_published(section),
     ]
-    made = tuple(Table(t.name, t.title, t.head, t.columns, (*beneath, *t.notes)) for t in own)
-    return Chapter(section.title, section.dataset, made, tuple(notes.conditions(section.dataset, rows, found, lacking)))
+    return Chapter(
+        section.title,
+        section.dataset,
+        tuple(tables),
+        tuple(notes.conditions(section.dataset, rows, found, lacking)),
+        warning,
+        answer(rows, found, tested.family, notes.audit(rows, "summary")),
+        tuple(notes.brief(rows, found, lacking)),
+    )
+
+
+def _quality(rows: Sequence[Row], found: Contracts, family: Family) -> list[Table]:
+    beating = significance.beating(rows, family)
+    highlights = {name: significance.highlights(rows, family, name) for name in HEADLINES}
+    beneath = [*notes.of_quality(rows, any(beating.values())), *_versions(rows)]
+    columns = [*quality(rows, beating, highlights), *summary(rows)]
+    return [_table("quality", "Quality, strict", rows, found, columns, beneath)]
+
+
+def _pairs(rows: Sequence[Row], found: Contracts, family: Family) -> list[Table]:
+    made = pair_table(rows, found, family)
+    return [made] if made else []
 
 
 def _table(
@@ -78,7 +96,7 @@ def _identifiers(rows: Sequence[Row], found: Contracts) -> list[Table]:
     having, under = _having(rows, found)
     if not having:
         return []
-    beneath = [Note("identifiers", notes.DIAGNOSTICS)]
+    beneath = [Note("identifiers", notes.DIAGNOSTICS, legend=True)]
     return [_table("identifiers", "Identifiers", having, under, diagnostics.diagnostics(having), beneath)]
 
 
@@ -92,7 +110,7 @@ def _forecasts(rows: Sequence[Row], found: Contracts) -> list[Table]:
     """Figures of identifiers before training, where results hold them, and how they order schemes."""
     having, under = _having(rows, found)
     columns, ordered = forecasts.figures(having), forecasts.order(having)
-    beneath = [Note("figures", forecasts.NOTE)]
+    beneath = [Note("figures", forecasts.NOTE, legend=True)]
     made = [_table("forecast", "Identifiers before training", having, under, columns, beneath)] if columns else []
     return [*made, ordered] if ordered else made
 
@@ -106,7 +124,7 @@ def _slices(rows: Sequence[Row], found: Contracts) -> list[Table]:
             rows,
             found,
             slices.sliced(rows, slicing),
-            [Note("slices", notes.SLICES), Note("users", slices.sizes(table, slicing))],
+            [Note("slices", notes.SLICES, legend=True), Note("users", slices.sizes(table, slicing))],
         )
         for slicing in slices.slicings([row.first.table for row in rows])
     ]

@@ -2,40 +2,129 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.console import Console, visible
+from bench.report import layout, pairs
+from bench.report.numbers import metric_title
+from bench.report.rows import HEADLINE
 from bench.report.table import Cell, Chapter, Column, Note, Table
+from bench.report.table import pieces as pieces_of
 
 LONGEST_LABEL, LEAST_LABEL = 30, 10  # characters of a row's name before it is folded
 GAP = 2  # spaces between two columns
+SHORT = ("datasets", "quality", pairs.NAME)  # tables that are always printed
+MARKS = {
+    "quality": "bold: the best and all not told apart from it; underlined: the next; \N{DAGGER}: above all baselines",
+    pairs.NAME: "*: told apart, p (Holm) below 0.05 with the noise of training; the others may differ by luck",
+}
+LEAST_COLUMNS = 3  # of the main table, however narrow the terminal is: a score, its interval, another score
+SIGNS = "> row is ahead, < behind, . not told apart"
 STYLES = {"best": "bold", "second": "underline", "": ""}
 
 
-def show(chapters: Sequence[Chapter], out: Console) -> None:
-    """Print all chapters. What stands under several tables is printed once, at the end of the chapter."""
+def show(chapters: Sequence[Chapter], out: Console, full: bool = False) -> None:
+    """Print all chapters: what they say, the main table and the pairs; with ``full`` every table and every remark."""
     for chapter in chapters:
         out.print(Rule(_text(chapter.title, "bold"), align="left"))
-        counts = Counter(note for table in chapter.tables for note in dict.fromkeys(table.notes))
-        shared = [note for note, count in counts.items() if count > 1]
-        for table in chapter.tables:
-            show_table(table, out, shared)
-        said = {note.title for note in chapter.notes}  # at more length
-        out.print(_beneath([*(note for note in shared if note.title not in said), *chapter.notes]), "")
+        if chapter.banner:
+            out.print(_text(f"{chapter.banner}.", "bold red"), end="\n\n")
+        for paragraph in chapter.answer:
+            out.print(_paragraph(paragraph), end="\n\n")
+        if full:
+            _show_full(chapter, chapters, out)
+        else:
+            _show_short(chapter, out)
+    if not full:
+        hidden = dict.fromkeys(
+            table.name for chapter in chapters for table in chapter.tables if table.name not in SHORT
+        )
+        out.print(_text(f"More tables in the files, and here with --full: {', '.join(hidden)}.", "dim"))
+    else:
+        if everywhere := layout.common(chapters):
+            out.print(_text("All data sets", "bold"), _beneath(everywhere), "")
+        for title, notes in layout.legend(chapters):
+            out.print(_text(f"How to read: {title}", "bold"), _beneath(notes), "")
 
 
-def show_table(table: Table, out: Console, without: Collection[Note] = ()) -> None:
-    """One table, in parts where it is too wide, and its notes, ``without`` those that stand elsewhere."""
+def _show_full(chapter: Chapter, chapters: Sequence[Chapter], out: Console) -> None:
+    for table in chapter.tables:
+        show_table(table, out, layout.own(chapter, table))
+    out.print(_beneath(layout.conditions(chapter, chapters)), "")
+
+
+def _show_short(chapter: Chapter, out: Console) -> None:
+    """The main table with a line for each row, the pairs, and what warns of rows."""
+    for name in SHORT:
+        table = chapter.table(name)
+        if table is not None:
+            out.print(_text(table.title, "bold"))
+            _parts(compact(table, out.width), out)
+            if name in MARKS:
+                out.print(_text(MARKS[name], "dim"), end="\n\n")
+    out.print(_beneath(chapter.brief), "")
+
+
+def compact(table: Table, width: int) -> Table:
+    """The same in few columns: an interval has one of its own, and pairs that do not fit become signs."""
+    if table.name != pairs.NAME:
+        columns = [part for column in table.columns for part in _aside(column)]
+        while len(columns) > LEAST_COLUMNS and not _fits(table.head, columns, width):
+            columns.pop()
+        return replace(table, columns=tuple(columns))
+    short = [Column(column.title, tuple(map(_short, column.cells))) for column in table.columns]
+    for tried in (table.columns, tuple(short)):
+        if _fits(table.head, tried, width):
+            return replace(table, columns=tried)
+    signs = [Column(column.title, tuple(map(_sign, column.cells))) for column in table.columns]
+    return replace(table, columns=tuple(signs), title=f"{table.title} ({SIGNS})")
+
+
+def _fits(head: Column, columns: Sequence[Column], width: int) -> bool:
+    return _label_width(head, columns, width) + GAP + sum(_width(column) + GAP for column in columns) <= width
+
+
+def _aside(column: Column) -> list[Column]:
+    """A column, and its intervals beside it: those of the first headline only, or a line would not fit."""
+    if not any(cell.ends for cell in column.cells):
+        return [column]
+    bare = Column(column.title, tuple(replace(cell, sd=None, ends=None) for cell in column.cells))
+    if column.title != metric_title(HEADLINE):
+        return [bare]
+    ends = tuple(Cell(cell.interval, cell.source) for cell in column.cells)
+    return [bare, Column("95 % interval", ends)]
+
+
+def _short(cell: Cell) -> Cell:
+    """``+.0108*``: what every difference of scores begins with says nothing."""
+    return replace(cell, text=cell.text.replace("0.", ".", 1) if cell.text[1:3] == "0." else cell.text)
+
+
+def _sign(cell: Cell) -> Cell:
+    if not isinstance(cell.value, float):
+        return replace(cell, text=cell.text or "")
+    told = cell.mark == pairs.STAR
+    return replace(cell, text="." if not told else ">" if cell.value > 0 else "<", mark="")
+
+
+def show_table(table: Table, out: Console, notes: Sequence[Note] | None = None) -> None:
+    """One table, in parts where it is too wide, and what stands below it: ``notes``, or all of its own."""
     out.print(_text(table.title, "bold"))
+    _parts(table, out)
+    beneath = table.notes if notes is None else notes
+    if beneath:
+        out.print(_beneath(beneath), "")
+
+
+def _parts(table: Table, out: Console) -> None:
     label = _label_width(table.head, table.columns, out.width)
     for part in _balanced(table.columns, out.width - label - GAP):
         out.print(_rich(table.head, part, label), "")
-    out.print(_beneath([note for note in table.notes if note not in without]), "")
 
 
 def _lines(cell: Cell) -> list[str]:
@@ -88,7 +177,7 @@ def _rich(head: Column, columns: Sequence[Column], label: int) -> RichTable:
 
 
 def _rich_cell(cell: Cell) -> Text:
-    value, *rest = _lines(cell)
+    value, *rest = _lines(cell) or [""]
     return Text("\n").join([_text(value, STYLES[cell.highlight]), *(_text(line, "dim") for line in rest)])
 
 
@@ -97,9 +186,12 @@ def _beneath(found: Sequence[Note]) -> RichTable:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for note in found:
-        pieces = (_text(piece, "bold" if strong else "") for piece, strong in note.pieces)
-        grid.add_row(_text(note.title), Text.assemble(*pieces))
+        grid.add_row(_text(note.title), _paragraph(note.text))
     return grid
+
+
+def _paragraph(text: str) -> Text:
+    return Text.assemble(*(_text(piece, "bold" if strong else "") for piece, strong in pieces_of(text)))
 
 
 def _text(text: str, style: str = "") -> Text:

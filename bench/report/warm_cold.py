@@ -92,10 +92,10 @@ def beneath(rows: Sequence[Row]) -> list[Note]:
     """What the item groups are, how many items, users and targets each has, and what chance would reach."""
     title = metric_title(_recall(rows))
     return [
-        Note("warm and cold", MEANING),
+        Note("warm and cold", MEANING, legend=True),
         Note("sizes", _said(rows, _size)),
         Note("chance", f"{title} of a random order of the items of a kind: {_said(rows, _chance)}"),
-        Note("intervals", INTERVALS),
+        Note("intervals", INTERVALS, legend=True),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from bench.errors import BenchError, unknown
 from bench.files import output
 from bench.report import frames, overall
 from bench.report.contracts import agree
-from bench.report.latex import latex
+from bench.report.latex import Choice, latex
 from bench.report.markdown import markdown
 from bench.report.rows import sections
 from bench.report.tables import chapters
@@ -36,7 +36,7 @@ class OutputPaths:
     """What is written where; what is None is not.
 
     ``csv`` has one line for each run, ``values`` one for each value of the tables; ``figures`` is a folder for all
-    pictures.
+    pictures. ``paper`` says which rows and columns the LaTeX tables have.
     """
 
     out: Path
@@ -48,10 +48,11 @@ class OutputPaths:
     rank_figure: Path | None = None
     figures: Path | None = None
     html: Path | None = None
+    paper: Choice = field(default_factory=Choice)
 
 
-def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool = False) -> None:
-    """Print the tables of the chosen results, and write the files asked for. As JSON it is a list of their values."""
+def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool = False, full: bool = False) -> None:
+    """Print what the chosen results say, and write the files asked for. As JSON it is a list of the tables' values."""
     framed = {path: frames.writer(path) for path in (files.csv, files.values) if path is not None}
     _check_figures([path for path in (files.figure, files.cost_figure, files.rank_figure) if path is not None])
     broken: dict[str, BenchError] = {}
@@ -62,11 +63,11 @@ def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool =
     if as_json:
         machine.show(frames.plain(made))
     else:
-        show(made, Console())
+        show(made, Console(), full)
     _text(files.out, markdown(made))
     written = [files.out, *_draw(found, files)]
     if files.latex is not None:
-        _text(files.latex, latex(made))
+        _text(files.latex, latex(made, sections(found), files.paper))
     if files.csv is not None:
         _write(files.csv, partial(framed[files.csv], frames.frame(found)))
     if files.values is not None:

@@ -80,6 +80,7 @@ def write_run(folder: Path, dataset: int, scheme: int, seed: int) -> None:
         "costs": dict.fromkeys(times, 12.5),
         "training": {"curve": [{"step": step, "loss": 3.0} for step in range(2000)]},
         "environment": {"python": "3.11", "torch": "2.13", "device": "cpu"},
+        "audit": {},
         "created": "2026-11-21T09:00:00+00:00",
     }
     facts = np.random.default_rng([7, dataset])

@@ -35,9 +35,10 @@ def many(store: Store) -> Callable[[int], None]:
 def test_five_data_sets_make_a_table_of_ranks(many: Callable[[int], None], store: Store, tmp_path: Path) -> None:
     many(5)
     store("elsewhere", quality=0.9, fingerprint=f"{0:016x}")  # on one data set only
-    found = chapters(load(tmp_path))[-1]
+    found = chapters(load(tmp_path))[0]
     assert found.title == "over data sets"
-    (table,) = found.tables
+    scores, table = found.tables
+    assert scores.name == "datasets"
     assert [cell.text for cell in table.head.cells] == ["one", "three", "pop"]
     assert [cell.text for cell in table.columns[0].cells] == ["1.00", "2.00", "3.00"]
     assert all(len(cell.source.folders) == 5 for row in table.rows for cell in row)
@@ -48,7 +49,8 @@ def test_five_data_sets_make_a_table_of_ranks(many: Callable[[int], None], store
 
 def test_four_do_not(many: Callable[[int], None], tmp_path: Path) -> None:
     many(4)
-    assert [found.title for found in chapters(load(tmp_path))] == sorted(NAMES[:4])
+    assert [found.title for found in chapters(load(tmp_path))] == ["over data sets", *sorted(NAMES[:4])]
+    assert [table.name for table in chapters(load(tmp_path))[0].tables] == ["datasets"]
     only = OutputPaths(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg")
     with pytest.raises(
         BenchError, match=r"3 or more schemes under one contract on each of 5 or more data sets; got 4 data sets$"
@@ -93,7 +95,7 @@ def test_the_diagram_is_on_the_page_and_among_all_pictures(many: Callable[[int],
     found = load(tmp_path)
     text = html.page(found, chapters(found))
     assert text.count("<strong>Ranks over data sets.</strong>") == 1
-    assert 'id="data-6-ranks-' in text
+    assert 'id="data-1-ranks-' in text
     only = [section for section in sections(found) if section.dataset.name == "toys"]
     assert not figures.svg("ranks", only, figures.looks(only), "x")
     assert (tmp_path / "all" / "ranks.svg") in figures.write_all(found, tmp_path / "all")

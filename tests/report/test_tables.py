@@ -17,6 +17,7 @@ from bench.data.audit.findings import VERSION
 from bench.errors import BenchError
 from bench.report import frames, terminal
 from bench.report.markdown import markdown
+from bench.report.rows import sections
 from bench.report.tables import chapters
 from bench.results.read import load
 
@@ -34,9 +35,9 @@ def mixed(store: Store, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shown(root: Path, width: int) -> str:
+def shown(root: Path, width: int, full: bool = True) -> str:
     out = Console(record=True, width=width, file=StringIO())
-    terminal.show(chapters(load(root)), out)
+    terminal.show(chapters(load(root)), out, full)
     return out.export_text()
 
 
@@ -153,16 +154,36 @@ def test_terminal_cuts_no_number(mixed: Path, width: int) -> None:
                 assert all(word in text for word in line.split())
 
 
+def test_a_short_report_has_the_answer_the_main_table_and_the_pairs(store: Store, tmp_path: Path) -> None:
+    """Four rows on a screen: what they show, a line for each, pairs, conditions by name, and where the rest is."""
+    for name, quality in (("textual/title", 0.4), ("semantic/rqkmeans", 0.3), ("set/setrec", 0.6)):
+        store(name, quality=quality)
+    store("pop", kind="baseline", quality=0.1)
+    text, full = shown(tmp_path, 80, full=False), shown(tmp_path, 80)
+    assert len(text.splitlines()) < 50 < len(full.splitlines())
+    assert "set/setrec leads the schemes" in text
+    main = text.split("Quality, strict")[1].split("Schemes in pairs")[0]
+    for row in sections(load(tmp_path))[0].rows:
+        (line,) = [line for line in main.splitlines() if line.startswith(row.label)]
+        assert f"{row.metric('ndcg@10')[0]:.4f}" in line
+        assert f"{row.metric('hit@10')[0]:.4f}" in line
+    assert f"contract     {load(tmp_path)[1].contract_id} (preset cpu)" in text
+    assert "More tables in the files, and here with --full: comparisons, further, costs" in " ".join(text.split())
+
+
 def test_a_terminal_says_once_what_stands_under_every_table(mixed: Path) -> None:
-    """Markdown has it under each table, which are read apart; on a terminal they scroll by together."""
-    text = " ".join(shown(mixed, 100).split())
-    (_, toys) = chapters(load(mixed))
-    under = [{note.title: note.text for note in table.notes} for table in toys.tables]
-    shared = {title for title in under[0] if sum(title in notes for notes in under) == len(under)}
-    assert {"contracts", "differing"} <= shared
-    (note,) = (note for note in toys.notes if note.title == "differing")
-    assert text.count(" ".join("".join(piece for piece, _ in note.pieces).split())) == 1
-    assert written(mixed).count("**the rows were not made under one contract**") > 2
+    """So does Markdown: the contract, what differs, the machine, and how to read the tables."""
+    text, file = " ".join(shown(mixed, 100).split()), written(mixed)
+    (*_, toys) = chapters(load(mixed))
+    for title in ("contracts", "differing", "environment"):
+        (note,) = (note for note in toys.notes if note.title == title)
+        assert text.count(" ".join("".join(piece for piece, _ in note.pieces).split())) == 1
+    assert file.count("**the rows were not made under one contract**") == 1
+    reading = [note for table in toys.tables for note in table.notes if note.legend]
+    assert len(reading) > 8
+    for note in reading:
+        assert file.replace("\\", "").count(note.text) == 1
+        assert file.index("## How to read the tables") < file.replace("\\", "").index(note.text)
 
 
 @pytest.mark.parametrize("width", [60, 80])
@@ -186,7 +207,9 @@ def test_terminal_uses_the_width_it_has(store: Store, tmp_path: Path) -> None:
     store("textual/title", quality=0.3)
     store("numeric/random", quality=0.2)
     headers = [sum("scheme" in line[:6] for line in shown(tmp_path, width).splitlines()) for width in (60, 90, 220)]
-    assert headers[0] > headers[1] > headers[2] == 10  # nine tables, and the line that names the schemes
+    assert headers[0] > headers[1] > headers[2]
+    titles = re.findall(r"^### ", written(tmp_path), re.MULTILINE)
+    assert headers[2] == len(titles) - 1  # of all tables but the pairs, and the line that names the schemes
 
 
 def test_frame_has_a_line_for_each_cell(mixed: Path) -> None:
@@ -221,16 +244,20 @@ def test_a_large_report_is_quick(store: Store, tmp_path: Path) -> None:
     assert time.process_time() - start < 10 * 12 / 50 * 2  # fifty such cells in ten seconds, and as much again to spare
 
 
-def test_every_table_names_contract_and_environment(mixed: Path) -> None:
-    for chapter in chapters(load(mixed)):
+def test_every_data_set_names_contract_and_environment(mixed: Path) -> None:
+    """Once for all its tables, whose rows have the letter of their contract where there are several."""
+    for chapter in chapters(load(mixed))[1:]:
         unequal = chapter.title == "toys"
-        for table in chapter.tables:
-            said = {note.title: note.text for note in table.notes}
+        for notes in (chapter.notes, chapter.brief):
+            said = {note.title: note.text for note in notes}
             assert ("contracts" in said) == unequal
             assert ("contract" in said) != unequal
             assert "device=cpu" in said["environment"]
-            if unequal and table.name != "comparisons":
+        for table in chapter.tables:
+            if unequal and table.name not in ("comparisons", "pairs"):
                 assert table.columns[0].title == "contract"
+            if unequal and table.name == "pairs":
+                assert all(cell.text.endswith("]") for cell in table.head.cells)
 
 
 def test_what_is_missing_is_said(store: Store, tmp_path: Path) -> None:
@@ -321,7 +348,7 @@ def test_what_only_counts_stands_before_what_is_trained(store: Store, tmp_path: 
     assert note.text.startswith("markov, pop: rules that only count or draw")
 
 
-def test_what_the_data_can_measure_stands_under_every_table(store: Store, tmp_path: Path) -> None:
+def test_what_the_data_can_measure_stands_in_the_answer_and_the_conditions(store: Store, tmp_path: Path) -> None:
     """As the newest result that holds it says; another holds none."""
     said = {"version": VERSION, "summary": "76 % tied\nin time", "conclusion": "toys: \x1b[31mties."}
     old = {"summary": "old", "conclusion": "old"}
@@ -329,8 +356,7 @@ def test_what_the_data_can_measure_stands_under_every_table(store: Store, tmp_pa
     store("two", audit=said, created="2026-11-22T09:00:00+00:00")
     store("three", created="2026-11-23T09:00:00+00:00")
     (chapter,) = chapters(load(tmp_path))
-    for table in chapter.tables:
-        assert [note.text for note in table.notes if note.title == "audit"] == ["76 % tied in time"]
+    assert chapter.answer[-1] == "What the data can tell: 76 % tied in time."
     assert [note.text for note in chapter.notes if note.title == "audit"] == ["toys:  [31mties."]
     assert "76 % tied in time" in markdown([chapter])
 
@@ -338,7 +364,8 @@ def test_what_the_data_can_measure_stands_under_every_table(store: Store, tmp_pa
 def test_an_audit_by_other_code_is_called_so(store: Store, tmp_path: Path) -> None:
     store("one", audit={"version": VERSION - 1, "summary": "76 % tied", "conclusion": "Toys ties."})
     (chapter,) = chapters(load(tmp_path))
-    notes = [note.text for note in (*chapter.notes, *chapter.tables[0].notes) if note.title == "audit"]
+    notes = [note.text for note in chapter.notes if note.title == "audit"]
+    notes.append(chapter.answer[-1].removesuffix("."))
     assert all(
         text.endswith(" (an audit by other code than the present, which may count otherwise: see bench data audit)")
         for text in notes

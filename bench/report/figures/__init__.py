@@ -5,6 +5,7 @@ Drawn on figures of their own, without matplotlib's global state or a display. T
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ from matplotlib.figure import Figure
 
 from bench.errors import BenchError
 from bench.files import output
+from bench.report.banner import banner
 from bench.report.figures import compute, cost, curves, lengths, quality, ranks, slices, tree
 from bench.report.figures.inline import inline
-from bench.report.figures.style import Looks, looks, style
+from bench.report.figures.style import WARN, Looks, looks, style
 from bench.report.rows import Section, sections
 from bench.results.read import Result
 
@@ -41,23 +43,26 @@ class Picture:
 PICTURES: Mapping[str, Picture] = {
     "quality": Picture(
         "Quality",
-        "Strict NDCG@10 of each scheme. Lines are 95 % intervals over users and seeds; gray rows are baselines.",
+        "Strict NDCG@10 of each scheme. Lines are 95 % intervals over users and seeds; gray rows are baselines. Probes "
+        "and what leaks do not set the scale: an arrow and a value stand for what is above it.",
         quality.draw,
     ),
     "cost": Picture(
         "Quality against cost",
-        "Up and left is better. On the dashed front, nothing is both faster and better; what leaks is not on it.",
+        "Up and left is better. On the dashed front, nothing is both faster and better; what leaks is not on it. Of "
+        "many rows the leading ones are named; the others look as in the picture of quality.",
         cost.draw,
     ),
     "slices": Picture(
         "Rare and popular targets",
-        "Strict NDCG@10 of the users whose target was taken this often in training, with 95 % intervals.",
+        "Strict NDCG@10 of the users whose target was taken this often in training, with 95 % intervals. Nothing that "
+        "leaks is shown, and of many rows the leading ones; probes do not set the scale.",
         slices.draw,
     ),
     "curves": Picture(
         "Training",
         "Loss, averaged over neighboring steps, and quality on validation users; the large mark shows the weights "
-        "that were kept. Losses over different vocabularies do not compare.",
+        "that were kept. Losses over different vocabularies do not compare. Of many rows the leading ones are shown.",
         curves.draw,
     ),
     "compute": Picture(
@@ -116,6 +121,7 @@ def svg(name: str, found: Sequence[Section], looks_by_label: Looks, prefix: str)
         figure = PICTURES[name].draw(found, looks_by_label, ON_PAGE)
         if figure is None:
             return ""
+        _warn(figure, found)
         described = f"{PICTURES[name].title}, {', '.join(section.title for section in found)}. {PICTURES[name].caption}"
         return inline(figure, prefix, described)
 
@@ -125,8 +131,19 @@ def _write(name: str, results: Sequence[Result], paths: Sequence[Path]) -> bool:
     with style():
         figure = PICTURES[name].draw(found, looks(found), IN_FILE)
         if figure is not None:
+            _warn(figure, found)
             _save(figure, paths)
     return figure is not None
+
+
+def _warn(figure: Figure, found: Sequence[Section]) -> None:
+    """Above everything that scores mean nothing: a picture is passed on without its report."""
+    said = "; ".join(dict.fromkeys(filter(None, (banner(section.rows) for section in found))))
+    if not said:
+        return
+    lines = textwrap.wrap(f"{said}.", int(figure.get_figwidth() * 13))
+    figure.set_figheight(figure.get_figheight() + 0.2 * len(lines))
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", color=WARN, fontsize=9, fontweight="bold")
 
 
 def _save(figure: Figure, paths: Sequence[Path]) -> None:

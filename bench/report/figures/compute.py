@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.figures.curves import LEGEND_LINE, Floats, course, line_style
+from bench.report.figures.points import leading
 from bench.report.figures.style import Look, Looks, explained
-from bench.report.labels import labels
 from bench.report.rows import Section
 from bench.results.read import Result
 
@@ -32,7 +32,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
     drawn = [(section, unit) for section in found if (unit := unit_of(section))]
     if not drawn:
         return None
-    heights = [PANEL_HEIGHT + LEGEND_LINE * len(section.rows) / 2 for section, _ in drawn]
+    heights = [PANEL_HEIGHT + LEGEND_LINE * len(leading(section)) / 2 for section, _ in drawn]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
     parts = np.atleast_1d(np.asarray(figure.subfigures(len(drawn), height_ratios=heights), object))
     for part, (section, unit) in zip(parts, drawn, strict=True):
@@ -43,7 +43,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
 def _draw_section(part: Figure, section: Section, unit: str, looks: Looks) -> None:
     panel, shown = part.subplots(), list[tuple[str, Look]]()
     panel.set_title(explained(section))
-    for row, label in zip(section.rows, labels(section), strict=True):
+    for row, label in leading(section):
         paths = [path for run in row.runs if (path := path_of(run, unit)) is not None]
         for path in paths:
             panel.plot(path.spent, path.scores, **line_style(looks[row.label]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy.optimize import isotonic_regression
 
 from bench.report.figures.points import Point, beyond, front, points
 from bench.report.figures.style import AXIS, INK, Looks, explained
+from bench.report.leaders import MOST
 from bench.report.rows import Section
 
 LEADER: Mapping[str, Any] = {"arrowstyle": "-", "alpha": 0.45, "linewidth": 0.7, "shrinkB": 5, "relpos": (0, 0.5)}
@@ -26,17 +28,18 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
     """Strict NDCG@10 against seconds of inference for 1,000 users; rows whose time was not measured are named."""
     columns = min(2, len(found))
     lines = -(-len(found) // columns)
-    height = max(PANEL_HEIGHT, 1 + 1.2 * LABEL_GAP * max(len(section.rows) for section in found))
+    points_by_section = [points(section, looks) for section in found]
+    gap = LABEL_GAP * max(point.lines for members in points_by_section for point in members)
+    height = max(PANEL_HEIGHT, 1 + 1.2 * gap * max(min(len(section.rows), MOST) for section in found))
     figure = Figure(figsize=(width * (1 + 0.5 * (columns - 1)), height * lines + 0.3), layout="constrained")
     panels = list(figure.subplots(lines, columns, squeeze=False).flat)
-    points_by_section = [points(section, looks) for section in found]
     for panel, section, section_points in zip(panels, found, points_by_section, strict=False):
         _panel(panel, section, section_points)
         _fronts(panel, section_points)
     for panel in panels[len(found) :]:
         panel.set_axis_off()
     for panel, section_points in zip(panels, points_by_section, strict=False):
-        _name(panel, section_points, LABEL_GAP / (height - 1))
+        _name(panel, section_points, gap / (height - 1))
     return figure
 
 
@@ -51,17 +54,23 @@ def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
         panel.set_xlim(seconds.min() / 2, seconds.max() * 2)
     panel.set_ylim(0, beyond(members, 1.1))
     panel.set_ylabel(AXIS)
-    untimed = ", ".join(point.label for point in members if not point.seconds)
-    panel.set_xlabel("inference seconds per 1,000 users" + (f"\nno time measured: {untimed}" if untimed else ""))
+    untimed = ", ".join(" ".join(point.label.split("\n")) for point in members if not point.seconds)
+    below = textwrap.fill(f"no time measured: {untimed}", 60) if untimed else ""
+    panel.set_xlabel("\n".join(["inference seconds per 1,000 users", *([below] if below else [])]))
     for point in members:
         if point.seconds:
             _mark(panel, point.seconds, point)
 
 
 def _mark(panel: Axes, seconds: float, point: Point) -> None:
-    look = point.look
+    """A probe or leak above the scale is an arrow at its upper edge."""
+    look, end, value = point.look, panel.get_ylim()[1], point.estimate.value
+    marker: dict[str, Any] = {"color": look.color, "markerfacecolor": look.face, "markersize": 6, "clip_on": False}
+    if value > end:
+        panel.plot(seconds, end, "^", **marker)
+        return
     panel.plot([seconds] * 2, point.ends, color=look.color, linewidth=2, alpha=0.55, solid_capstyle="round")
-    panel.plot(seconds, point.estimate.value, look.marker, color=look.color, markersize=6, clip_on=False)
+    panel.plot(seconds, value, look.marker, **marker)
 
 
 def _decades(seconds: NDArray[np.float64]) -> float:
@@ -82,13 +91,21 @@ def _fronts(panel: Axes, members: Sequence[Point]) -> None:
 
 
 def _name(panel: Axes, members: Sequence[Point], least_gap: float) -> None:
-    """Labels in a column right of the panel, each tied to its point; ``least_gap`` in parts of the panel's height."""
-    timed = sorted((point for point in members if point.seconds), key=lambda point: point.estimate.value)
-    heights = np.array([point.estimate.value for point in timed]) / panel.get_ylim()[1]
+    """Labels in a column right of the panel, each tied to its point; ``least_gap`` in parts of the panel's height.
+
+    Only what leads and what is on a front is named where there are many rows: lines to all would hide the points.
+    """
+    end, stairs = panel.get_ylim()[1], front(members)
+    named = [
+        point for point in members if point.seconds and (point.leads or point in stairs or point.estimate.value > end)
+    ]
+    timed = sorted(named, key=lambda point: point.estimate.value)
+    heights = np.minimum(1.0, np.array([point.estimate.value for point in timed]) / end)
     for point, height in zip(timed, spread(heights, least_gap), strict=True):
+        value = point.estimate.value
         panel.annotate(
-            point.label,
-            (point.seconds or 0.0, point.estimate.value),
+            point.label if value <= end else f"{point.label} {value:.4f}, off the scale",
+            (point.seconds or 0.0, min(value, end)),
             (1.03, height),
             textcoords="axes fraction",
             va="center",

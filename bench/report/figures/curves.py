@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.report.figures.points import leading
 from bench.report.figures.style import Look, Looks, explained
-from bench.report.labels import labels
 from bench.report.rows import Section
 from bench.results.read import Result
 
@@ -60,12 +60,12 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
 def _courses_with_looks(section: Section, looks: Looks) -> list[tuple[str, Look, list[Course]]]:
     return [
         (label, looks[row.label], [made for run in row.runs if (made := course(run)) is not None])
-        for row, label in zip(section.rows, labels(section), strict=True)
+        for row, label in leading(section)
     ]
 
 
 def _courses(section: Section) -> list[Course]:
-    return [made for row in section.rows for run in row.runs if (made := course(run)) is not None]
+    return [made for row, _ in leading(section) for run in row.runs if (made := course(run)) is not None]
 
 
 def course(result: Result) -> Course | None:
@@ -106,7 +106,14 @@ def _draw_course(losses: Axes, validations: Axes, made: Course, look: Look) -> N
     if len(made.validation):
         best = int(made.validation.argmax())
         validations.plot(made.validated, made.validation, **line)
-        validations.plot(made.validated[best], made.validation[best], look.marker, color=look.color, markersize=7)
+        validations.plot(
+            made.validated[best],
+            made.validation[best],
+            look.marker,
+            color=look.color,
+            markerfacecolor=look.face,
+            markersize=7,
+        )
 
 
 def line_style(look: Look) -> dict[str, Any]:
@@ -116,6 +123,7 @@ def line_style(look: Look) -> dict[str, Any]:
         "linestyle": look.dashes,
         "linewidth": 1.2,
         "marker": look.marker,
+        "markerfacecolor": look.face,
         "markersize": 3.5,
     }
 

@@ -11,9 +11,9 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from bench.report.figures.style import GRID, INK, LINE, PAPER
+from bench.report.figures.style import GRID, INK, LINE, PAPER, WARN
 
-VARIABLES = {INK: "var(--ink)", LINE: "var(--line)", GRID: "var(--grid)", PAPER: "var(--paper)"}
+VARIABLES = {INK: "var(--ink)", LINE: "var(--line)", GRID: "var(--grid)", PAPER: "var(--paper)", WARN: "var(--warn)"}
 
 
 def inline(figure: Figure, prefix: str, described: str) -> str:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.figures.shapes import rectangles
-from bench.report.figures.style import Look, Looks, heading
+from bench.report.figures.style import Look, Looks, folded, heading
 from bench.report.identifiers import Identifiers, of_section
 from bench.report.rows import Section
 
@@ -30,7 +30,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
         panel.set_xlim(0, max(int(identifiers.lengths.max()) for _, identifiers in members) + 0.7)
         for height, (row, identifiers) in enumerate(members):
             _histogram(panel, len(members) - 1 - height, identifiers, looks[row.label])
-        _name_axes(panel, section, [row.label for row, _ in members])
+        _name_axes(panel, section, [folded(row.label) for row, _ in members])
     panels[-1].set_xlabel("tokens of an identifier, without an end token")
     return figure
 

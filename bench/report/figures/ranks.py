@@ -39,7 +39,7 @@ def _panel(panel: Axes, made: Overall, looks: Looks) -> None:
         rank, edge = found.average_ranks[scheme], 0.9 if left else count + 0.1
         look = looks[made.labels[scheme]]
         panel.plot([rank, rank, edge], [0, height, height], color=look.color, linewidth=0.9)
-        panel.plot(rank, 0, look.marker, color=look.color, markersize=5, clip_on=False)
+        panel.plot(rank, 0, look.marker, color=look.color, markerfacecolor=look.face, markersize=5, clip_on=False)
         text = f"{made.labels[scheme]}  {rank:.2f}" if left else f"{rank:.2f}  {made.labels[scheme]}"
         panel.text(edge, height, f" {text} ", ha="right" if left else "left", va="center", color=INK)
     _axis(panel, made, 1.2)

@@ -24,18 +24,26 @@ COLORS = ("#CC79A7", "#0077BB", "#CC5500", "#7A5CFF", "#8A7A00", "#009E73")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "h", "*")
 DASHES: tuple[Dashes, ...] = ("-", "--", ":", "-.", (0, (7, 2, 1, 2, 1, 2)))
 GRAY = "#8C8C8C"
+WARN = "#A3261A"  # as the page has it
 INK, LINE, GRID, PAPER = "#333333", "#BBBBBB", "#EBEBEB", "#FFFFFF"  # what the dark page draws in other colors
 BLANK: Mapping[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # grid lines stop behind a label
+WIDEST = 36  # characters of a line of a label
 AXIS = "NDCG@10, strict"
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a scheme looks like in all pictures of a report."""
+    """What a scheme looks like in all pictures of a report. Where markers run out, they come again ``hollow``."""
 
     color: str
     marker: str
     dashes: Dashes
+    hollow: bool = False
+
+    @property
+    def face(self) -> str:
+        """The color inside the marker."""
+        return PAPER if self.hollow else self.color
 
 
 Looks = Mapping[str, Look]  # by the label of a row
@@ -75,7 +83,13 @@ def _family(row: Row) -> str:
 
 
 def _look(color: str, member: int) -> Look:
-    return Look(color, MARKERS[member % len(MARKERS)], DASHES[member % len(DASHES)])
+    turn, position = divmod(member, len(MARKERS))
+    return Look(color, MARKERS[position], DASHES[member % len(DASHES)], bool(turn % 2))
+
+
+def folded(label: str) -> str:
+    """A label in lines that leave room for what is drawn; a short one as it is."""
+    return label if len(label) <= WIDEST else "\n".join(textwrap.wrap(label, WIDEST))
 
 
 def heading(section: Section) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.figures.points import Point, front, points
+from bench.report.figures.points import Point, beyond, front, points
 from bench.report.figures.style import Look, looks
 from bench.report.rows import Estimate, sections
 from bench.results.read import load
@@ -51,5 +51,7 @@ def test_what_leaks_is_shown_but_not_on_the_front(store: Store, tmp_path: Path) 
     store("pop", kind="baseline", quality=0.1)
     (section,) = sections(load(tmp_path))
     found = points(section, looks([section]))
-    assert found[0].label == "max+1-leak"
+    assert found[0].label == "max+1-leak (leaks)"
+    assert [point.aside for point in found] == [True, False, False]
+    assert beyond(found, 1.0) == max(point.ends[1] for point in found[1:])  # a leak does not set the scale
     assert [point.label for point in front(found)] == ["pop", "textual/title"]

@@ -1,0 +1,138 @@
+"""The chapter over data sets: every score in one table, average ranks from three data sets on, tested from five on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+from bench.evaluation.critical_difference import LEAST_DATASETS
+from bench.report.comparisons import LEVEL
+from bench.report.numbers import metric_title, number
+from bench.report.overall import common, rank_table, ranked
+from bench.report.quality import Highlight
+from bench.report.rows import HEADLINE, Row, Section
+from bench.report.table import DASH, Cell, Chapter, Column, Note, Source, Table, strong
+
+TITLE = "over data sets"
+LEAST_RANKED = 3  # data sets from which on an average rank is shown
+SCORE = metric_title(HEADLINE)
+READING = (
+    f"strict {SCORE}, marked as in the table of each data set; {DASH} where a row has no result; a row is one scheme "
+    "under one contract"
+)
+RANKS = (
+    "average rank: the mean over data sets of the place among the rows that are on all of them under one contract, 1 "
+    "is the highest; without a test where there are fewer than five data sets"
+)
+Key = tuple[str, str]  # label and contract
+
+
+def over_data_sets(sections: Sequence[Section], chapters: Sequence[Chapter]) -> list[Chapter]:
+    """One chapter where there are several data sets. ``chapters`` are those of the sections."""
+    if len(sections) < 2:
+        return []
+    ranks = _ranks(sections)
+    tables, conditions = rank_table(sections)
+    notes = conditions or [Note("data", ", ".join(section.title for section in sections))]
+    named = [f"{chapter.title}: {chapter.banner}" for chapter in chapters if chapter.banner]
+    banner = "" if not named else "; ".join(named)
+    answer = " ".join(_answer(sections, chapters, ranks))
+    scores = _table(sections, chapters, ranks)
+    return [
+        Chapter(TITLE, None, (scores, *tables), tuple(notes), banner, (answer,) if answer else (), tuple(notes[:1]))
+    ]
+
+
+def _table(sections: Sequence[Section], chapters: Sequence[Chapter], ranks: dict[Key, float]) -> Table:
+    lines: dict[Key, list[Row | None]] = {}
+    for at, section in enumerate(sections):
+        for row in section.rows:
+            lines.setdefault(_key(row), [None] * len(sections))[at] = row
+    order = sorted(lines, key=lambda key: ranks.get(key, np.inf))
+    sources = {key: _source([row for row in lines[key] if row is not None]) for key in order}
+    shared = Counter(label for label, _ in order)
+    named = {
+        key: key[0] if shared[key[0]] == 1 else f"{key[0]} {_first(lines[key]).first.contract_id}" for key in order
+    }
+    head = Column("scheme", tuple(Cell(named[key], sources[key], named[key]) for key in order), numeric=False)
+    columns = [
+        Column(section.title, tuple(_score(lines[key][at], chapter, sources[key]) for key in order))
+        for at, (section, chapter) in enumerate(zip(sections, chapters, strict=True))
+    ]
+    if ranks:
+        found = [(key, ranks.get(key)) for key in order]
+        cells = (Cell(number(rank, 2), sources[key], rank) for key, rank in found)
+        columns.append(Column("average rank", tuple(cells)))
+    notes = [Note("scores", READING, legend=True), *([Note("ranks", RANKS, legend=True)] if ranks else [])]
+    return Table("datasets", f"{SCORE} on every data set", head, tuple(columns), tuple(notes))
+
+
+def _key(row: Row) -> Key:
+    return row.label, str(row.first.contract)
+
+
+def _first(rows: Sequence[Row | None]) -> Row:
+    return next(row for row in rows if row is not None)
+
+
+def _source(rows: Sequence[Row]) -> Source:
+    runs = (run.path for row in rows for run in row.runs)
+    return Source(tuple(runs), (f"result.json:metrics.strict.{HEADLINE}",))
+
+
+def _score(row: Row | None, chapter: Chapter, source: Source) -> Cell:
+    """The score as the table of the data set has it, with its mark and without its interval."""
+    if row is None:
+        return Cell(DASH, source)
+    quality = chapter.table("quality")
+    folders = tuple(run.path for run in row.runs)
+    cells = [cell for column in quality.columns if column.title == SCORE for cell in column.cells] if quality else []
+    highlight: Highlight = next((cell.highlight for cell in cells if cell.source.folders == folders), "")
+    value, sd = row.metric(HEADLINE)
+    return Cell(f"{value:.4f}", _source([row]), value, sd, highlight=highlight)
+
+
+def _ranks(sections: Sequence[Section]) -> dict[Key, float]:
+    """Average ranks of the rows that are on all data sets; none with fewer than three of these, or a single row."""
+    made = common(sections)
+    if len(made.datasets) < LEAST_RANKED or len(made.rows) < 2:
+        return {}
+    average = rankdata(-made.scores, axis=1).mean(axis=0)
+    return {_key(line[0]): float(rank) for line, rank in zip(made.rows, average, strict=True)}
+
+
+def _answer(sections: Sequence[Section], chapters: Sequence[Chapter], ranks: dict[Key, float]) -> list[str]:
+    """Which scheme is highest where, and what ranks say; scores that mean nothing are left out."""
+    counted = [section for section, chapter in zip(sections, chapters, strict=True) if not chapter.banner]
+    highest = [(section.title, _highest(section)) for section in counted]
+    named = [f"{title}: {row.label} ({row.metric(HEADLINE)[0]:.4f})" for title, row in highest if row is not None]
+    said = [f"The scheme with the highest {SCORE}, by data set, is {'; '.join(named)}."] if named else []
+    said += ["Whether it leads is said for each data set below."] if named else []
+    if ranks and len(counted) == len(sections):
+        said += _of_ranks(sections, ranks)
+    return said
+
+
+def _highest(section: Section) -> Row | None:
+    schemes = [row for row in section.rows if not row.baseline and not row.first.scheme.leaks]
+    return max(schemes, key=lambda row: row.metric(HEADLINE)[0], default=None)
+
+
+def _of_ranks(sections: Sequence[Section], ranks: dict[Key, float]) -> list[str]:
+    (label, _), best = min(ranks.items(), key=lambda pair: pair[1])
+    count = len(common(sections).datasets)
+    said = f"Of the rows on all {count} data sets {strong(label)} has the best average rank, {best:.2f}"
+    tested = ranked(sections)
+    if tested is None:
+        why = f"fewer than {LEAST_DATASETS} data sets" if count < LEAST_DATASETS else "fewer than three such rows"
+        return [f"{said}; ranks are not tested: {why}."]
+    if tested.found.p >= LEVEL:
+        return [f"{said}; Friedman's test finds no difference between the rows (p {tested.found.p:.4f})."]
+    at = int(np.argmin(tested.found.average_ranks))
+    level = dict.fromkeys(other for clique in tested.found.cliques if at in clique for other in clique if other != at)
+    if not level:
+        return [f"{said}, significantly better than that of every other (Nemenyi, 0.05)."]
+    return [f"{said}; {', '.join(tested.labels[other] for other in level)}: not significantly different from it."]
