@@ -27,6 +27,7 @@ import psutil
 
 from bench import files
 from bench.errors import BusyError, LostError
+from bench.results.notes import read_note
 
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a holder is taken to be dead
@@ -241,11 +242,7 @@ def _path(folder: Path, number: int) -> Path:
 
 def _read(path: Path) -> Holder:
     """An unknown holder where the file is empty (its holder has only just begun), unreadable, or gone."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Holder(**found)
-    except (OSError, ValueError, TypeError):
-        return Holder()
+    return read_note(path, Holder) or Holder()
 
 
 def _text(holder: Holder) -> str:
@@ -264,5 +261,5 @@ def process_start(pid: int) -> float:
         if stat.exists():  # in ticks since the machine started; what psutil makes of them moves as the clock is set
             return float(stat.read_text().rpartition(")")[2].split()[19])
         return float(round(process.create_time()))
-    except (psutil.Error, OSError):
+    except (psutil.Error, OSError, ValueError, OverflowError):  # the last two: no process can have such a number
         return 0.0

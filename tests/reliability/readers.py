@@ -9,13 +9,14 @@ import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from mutations import BYTES, JSON, NPY, TENSORS, TEXT, Mutation
 from safetensors.numpy import load_file, save_file
 
@@ -103,24 +104,36 @@ def _atomic(folder: Path) -> Any:
 
 
 def _decoded(content: bytes) -> str:
-    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+    encodings = ("utf-32", "utf-16") if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",)
+    for encoding in encodings:
         with contextlib.suppress(UnicodeError):
             return content.decode(encoding)
-    return content.decode("latin-1")
+    return content.decode("cp1252", errors="replace")
 
 
 def _csv(folder: Path) -> Any:
     rows = list(csv.DictReader(io.StringIO(_decoded((folder / "d.csv").read_bytes()), newline="")))
-    return Counter(str(row["item"]) for row in rows)
+    return _present(rows)
 
 
 def _lines(folder: Path) -> Any:
     text = _decoded((folder / "d.jsonl").read_bytes())
-    return Counter(str(json.loads(line)["item"]) for line in text.split("\n") if line.strip())
+    return _present(json.loads(line, strict=False) for line in text.split("\n") if line.strip())
 
 
 def _frame(folder: Path) -> Any:
-    return Counter(map(str, pd.read_parquet(folder / "d.parquet")["item"]))
+    return _present(_parquet(folder / "d.parquet").to_dict("records"))
+
+
+def _present(rows: Iterable[Mapping[str, Any]]) -> Any:
+    """Of the rows that have a user, an item and a time, each row once: others are skipped and noted."""
+    lines = [tuple("" if pd.isna(row.get(name)) else str(row[name]) for name in ("user", "item", "time")) for row in rows]
+    return Counter(item for user, item, time in dict.fromkeys(lines) if user.strip() and item.strip() and time.strip())
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    """Without what pandas has noted of its own."""
+    return pq.read_table(path).replace_schema_metadata(None).to_pandas()
 
 
 # -- identifiers, vectors, maps ---------------------------------------------------------------------------------------
@@ -158,7 +171,7 @@ def _of_identifiers() -> list[Reader]:
 
     def of_text(folder: Path) -> Any:
         rows = [line.split(maxsplit=1) for line in (folder / "x.sem_ids").read_text("utf-8-sig").split("\n") if line.strip()]
-        found = {row[0]: row[1].split() for row in rows}
+        found = {row[0]: row[1].split() for row in rows if len(row) == 2}
         return {item: found[item] for item in ITEMS}
 
     def of_numbers(folder: Path) -> Any:
@@ -166,7 +179,7 @@ def _of_identifiers() -> list[Reader]:
         return {item: _tokens(rows[item].tolist()) for item in ITEMS}
 
     def of_frame(folder: Path) -> Any:
-        found = pd.read_parquet(folder / "x.parquet")
+        found = _parquet(folder / "x.parquet")
         rows = {str(item): list(code) for item, code in zip(found["item"], found["identifier"], strict=True)}
         return {item: _tokens(rows[item]) for item in ITEMS}
 
@@ -206,14 +219,15 @@ def _of_vectors() -> list[Reader]:
 
     def by_list(rows: Callable[[Path], Any], beside: str) -> Callable[[Path], Any]:
         def of(folder: Path) -> Any:
-            named = {name: row for row, name in enumerate((folder / beside).read_text("utf-8-sig").replace("\r\n", "\n").split("\n"))}
+            lines = (folder / beside).read_text("utf-8-sig").split("\n")
+            named = {name: row for row, name in enumerate(line.strip() for line in lines if line.strip())}
             found = rows(folder)
             return np.stack([np.asarray(found[named[item]], np.float32) for item in ITEMS]).tobytes()
 
         return of
 
     def of_frame(folder: Path) -> Any:
-        found = pd.read_parquet(folder / "v.parquet")
+        found = _parquet(folder / "v.parquet")
         by_item = {str(item): vector for item, vector in zip(found["item"], found["vector"], strict=True)}
         return np.stack([np.asarray(by_item[item], np.float32) for item in ITEMS]).tobytes()
 
@@ -249,9 +263,11 @@ def _of_maps() -> list[Reader]:
         return {str(number): str(name) for name, number in pairs}
 
     def of_table(folder: Path) -> Any:
-        text = (folder / "m.item2id").read_text("utf-8-sig", newline="")
+        text = (folder / "m.item2id").read_bytes().decode("utf-8-sig")
         rows = [line.rstrip("\r").split("\t") for line in text.split("\n") if line.strip()]
-        return {row[1].strip(): row[0] for row in rows}
+        if all(len(row) == 2 and row[1].strip().isdecimal() for row in rows):
+            return {row[1].strip(): row[0] for row in rows}
+        return {str(number): row[0].strip() for number, row in enumerate(rows)} if len(rows) == 1 else {}
 
     table = "".join(f"{item}\t{row}\n" for item, row in numbers.items()).encode()
     read_map = {name: (lambda folder, name=name: idmaps.numbers(folder / name)) for name in ("m.json", "m.item2id")}
