@@ -11,7 +11,6 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-
 LONGEST_WORD = 400  # characters
 
 

@@ -96,10 +96,12 @@ def left_behind(path: Path) -> bool:
 
 
 def _at_it(pid: int, path: Path) -> bool:
-    """Whether the process of this number can be the one that writes a file: it is neither dead nor younger than that."""
+    """Whether the process of this number can be the one that writes a file: not dead, and not younger than the file."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() < path.lstat().st_mtime + CLOCKS
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return bool(process.create_time() < path.lstat().st_mtime + CLOCKS)
     except psutil.AccessDenied:
         return True
     except (psutil.Error, OSError, OverflowError):
@@ -182,7 +184,7 @@ def require_readable(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file. ValueError for whatever is wrong in it, also where it is nested without end; OSError."""
+    """The value of a JSON file. ValueError for whatever is wrong in it, also where it is nested without end."""
     return parse_json(path.read_text(encoding="utf-8"))
 
 

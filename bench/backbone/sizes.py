@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,12 +67,12 @@ def _check_memory(path: Path, given: Mapping[str, Any]) -> None:
 
 def _parameters(given: Mapping[str, Any]) -> int:
     """Of the blocks and the embeddings, about."""
-    encoder = given["num_layers"]
-    decoder = given.get("num_decoder_layers", encoder)
+    encoder: int = given["num_layers"]
+    decoder: int = given.get("num_decoder_layers", encoder)
     attention = 4 * given["d_model"] * given["num_heads"] * given["d_kv"]
     inner = 3 * given["d_model"] * given["d_ff"]
     table = given.get("vocab_size", 1) * given["d_model"]
-    return math.ceil(encoder * (attention + inner) + decoder * (2 * attention + inner) + table)
+    return int(encoder * (attention + inner) + decoder * (2 * attention + inner) + table)
 
 
 def _wrong(path: Path, name: str, possible: str, got: object) -> BenchError:

@@ -1,6 +1,6 @@
-"""A scheme fitted in a process of its own: ``python -m bench.conformance.fresh FOLDER``.
+"""A scheme fitted, or its stages trained, in a process of its own: ``python -m bench.conformance.fresh FOLDER``.
 
-The process has the data where a whole run has it, in memory and in the data folder. What ``fit`` opens is watched.
+The process has the data where a whole run has it, in memory and in the data folder. What is opened is watched.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.conformance.watching import watched
 from bench.data.dataset import Dataset, LeakedView
 from bench.data.formats import read_atomic, write_atomic
 from bench.data.splits import leave_one_out
@@ -32,25 +31,31 @@ IDENTIFIERS, AGAIN, REPORT, ERRORS = "identifiers.safetensors", "again.safetenso
 @dataclass(frozen=True)
 class Task:
     """What a process is to fit: a scheme and its settings as text, and the language model's tokenizer, if any, as its
-    folder and the rows of its table.
+    folder and the rows of its table. ``places`` are what the data set is read from, ``overrides`` those of the check.
+    With ``identifiers``, a file of them, their stages are trained instead.
     """
 
     scheme: str
     settings: dict[str, str]
     seed: int
     language: tuple[str, int] | None
+    places: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    identifiers: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
     """What a process came to. ``error`` is empty where it made identifiers and stored them; ``origin`` is the line of
-    the scheme's source that it comes from. ``opened`` are files with held-out interactions that ``fit`` opened.
+    the scheme's source that it comes from. ``opened`` are files with held-out interactions that the scheme opened,
+    ``stages`` what each came to, where they were trained.
     """
 
     error: str = ""
     origin: str = ""
     opened: tuple[str, ...] = ()
     stored: bool = False  # whether the error comes from storing what fit returned
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,8 @@ class Fresh:
         if not path.exists():  # it was killed, or left with sys.exit
             last = said[-1] if said else "nothing"
             return Report(error=f"the process ended with code {self.process.returncode}, and last said: {last}")
-        return Report(**json.loads(path.read_text()))
+        found = json.loads(path.read_text())
+        return Report(**found | {name: tuple(found[name]) for name in ("opened", "stages")})
 
     @property
     def identifiers(self) -> Path:
@@ -91,6 +97,7 @@ def start(folder: Path, dataset: Dataset, task: Task, hash_seed: int) -> Fresh:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONHASHSEED": str(hash_seed),
         "BENCH_DATA_DIR": str(folder / "data"),
+        "OMP_NUM_THREADS": "1",  # so that the bits of two processes can be compared
     }
     command = [sys.executable, "-m", "bench.conformance.fresh", str(folder)]
     quiet = subprocess.DEVNULL
@@ -102,14 +109,17 @@ def start(folder: Path, dataset: Dataset, task: Task, hash_seed: int) -> Fresh:
 def fit(folder: Path) -> Report:
     """Do the task that is described in the folder."""
     task = json.loads((folder / "task.json").read_text())
+    # The whole data set and its split stay in memory, as they do in a run, so that what looks for them finds them.
+    dataset = read_atomic(folder / "data" / task["dataset"], task["dataset"])
+    if task["identifiers"]:
+        return _train(folder, dataset, task)
     cls = subjects.load_scheme(task["scheme"])
     scheme = cls(subjects.settings(cls, task["settings"]))
-    # The whole data set stays in memory, as it does in a run, so that what looks for it there finds it.
-    dataset = read_atomic(folder / "data" / task["dataset"], task["dataset"])
     language = task["language"] and Vocabulary.of_language_model(Path(task["language"][0]), task["language"][1])
-    train = replace(leave_one_out(dataset, task["seed"]).train, language=language, cache=folder / "cache")
+    split = leave_one_out(dataset, task["seed"])
+    train = replace(split.train, language=language, cache=folder / "cache")
     try:
-        with watched() as opened:
+        with watched(task["places"], list(task["settings"].values())) as opened:
             ids = scheme.fit(LeakedView.of(train, dataset) if scheme.leaks else train)
     except Exception as error:  # whatever a stranger's scheme raises
         return Report(said(error), location(error, type(scheme)))
@@ -123,23 +133,14 @@ def fit(folder: Path) -> Report:
     return Report(opened=tuple(opened))
 
 
-@contextmanager
-def watched() -> Iterator[list[str]]:
-    """Files with interactions that Python code opens within the block."""
-    opened: list[str] = []
-    watching = True
+def _train(folder: Path, dataset: Dataset, task: dict[str, Any]) -> Report:
+    from bench.conformance.staged import stages  # here, for it imports what trains
 
-    def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if watching and event == "open":
-            path = os.fspath(arguments[0]) if isinstance(arguments[0], str | os.PathLike) else ""
-            if path not in opened and str(path).endswith(".inter"):
-                opened.append(str(path))
-
-    sys.addaudithook(note)  # a hook stays for good, but this process ends soon
     try:
-        yield opened
-    finally:
-        watching = False
+        found, opened = stages(folder, dataset, Path(task["identifiers"]), task)
+    except Exception as error:  # whatever a stranger's scheme raises
+        return Report(said(error))
+    return Report(opened=opened, stages=found)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def numbers(path: Path, of: str = "item") -> dict[str, str]:
         return _turned(path, ((item, number.strip()) for item, number in lines))
     if len(unlike) <= len(lines) / 2:
         raise BenchError(
-            f"'{path}' has {len(lines) - len(unlike):,} lines of an id, a tab and a number, and {len(unlike):,} others, "
+            f"'{path}' has {len(lines) - len(unlike):,} lines of an id, a tab and a number and {len(unlike):,} others; "
             f"the first is {chr(9).join(unlike[0])[:80]!r}; give every id its number, or none"
         )
     return _turned(path, ((line[0].strip(), str(row)) for row, line in enumerate(lines)))
@@ -97,7 +97,7 @@ def parsed(path: Path, text: str) -> Any:
 
 def _is_json(path: Path, text: str) -> bool:
     """Whatever is called so, also where its beginning is lost. A list of ids may begin with "[PAD]"."""
-    return path.suffix == ".json" or text.lstrip().startswith(("{", "[")) and not SPECIAL.match(text.lstrip())
+    return path.suffix == ".json" or (text.lstrip().startswith(("{", "[")) and not SPECIAL.match(text.lstrip()))
 
 
 def _pairs(path: Path, content: Any, of: str) -> Iterable[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Small files that say how far something is, who is at it, what ended it: they have no digest, and nothing rests on them."""
+"""Small files without a digest, on which nothing rests: how far a run is, who is at it, what ended it."""
 
 from __future__ import annotations
 

@@ -96,6 +96,11 @@ def test_broken_identifiers_and_trainings_are_found(
         ("Unstorable", "serializable", "can't be stored: ", "", "arrays of int32"),
         ("Hashing", "deterministic", "two processes made different identifiers", "'i00', red car: '0 .*' and", "hash"),
         ("ReadsFiles", "blind", r"fit opened .*\.inter, where validation and test stand", "", "no files"),
+        ("ReadsSplit", "blind", "with other validation and test items the identifiers", "car: '.*' and '", "memory"),
+        ("ReadsBelowPython", "blind", "with other validation and test items the identifiers", "car: '.*'", "no files"),
+        ("StartsProgram", "blind", r"fit opened .*\.inter, where validation and test stand", "", "no files"),
+        ("PeeksBetween", "blind", "items stage 'second' comes to something else", "", "nothing from memory"),
+        ("OpensBetween", "blind", r"stages opened .*\.inter, where validation and test stand", "", "no files"),
         ("ReadsMemory", "blind", "with other validation and test items the identifiers", "car: '.*' and '", "memory"),
     ],
 )
@@ -109,6 +114,7 @@ def test_a_failure_is_found(fixtures: Make, scheme: str, requirement: str, found
         ("DeclaredTwins", "unique", "passed", "2 of 30 items share an identifier, as declared"),
         ("DeclaredTwins", "round-trip", "passed", "30 identifiers lead to their items, as tokens and as text"),
         ("DeclaredLong", "length", "passed", "4.2 tokens on average, 40 at most; the declared max_length is 40"),
+        ("Alternating", "blind", "passed", "with other validation and test items the identifiers are the same bytes, and"),
         ("Leak", "blind", "skipped", "the scheme declares leaks = True: it is shown validation and test"),
     ],
 )

@@ -86,7 +86,7 @@ def state(path: Path) -> tuple[int, int, int]:
 
 
 def begin(words: Sequence[object], results: Path, log: Path, stop: Stop | None = None) -> int:
-    """Start ``bench words`` in a child; its number. What it prints goes to ``log``, its steps to ``log`` + ``.steps``."""
+    """Start ``bench words`` in a child; its number. What it prints goes to ``log``, its steps beside that."""
     child = os.fork()
     if not child:
         _become(words, results, log, stop)

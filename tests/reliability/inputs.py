@@ -2,15 +2,14 @@
 
     python tests/reliability/inputs.py --inputs 3000 --seed 0
 
-Right is what a plain reader of another library makes of the same file, and for what bench has stored with a digest, what
-was stored. Prints the figures as JSON; exit code 1 where an input ended otherwise: in a traceback, after too long, or in
-something else than what the file says.
+Right is what a plain reader of another library makes of the same file, and for what bench has stored with a digest,
+what was stored. Prints the figures as JSON; exit code 1 where an input ended otherwise: in a traceback, after too long,
+or in something else than what the file says.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import random
 import resource
@@ -19,14 +18,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import mutations
 from readers import SECONDS, Reader, made
 
 from bench.errors import BenchError

@@ -2,8 +2,8 @@
 
     python tests/reliability/kills.py --forked 460 --processes 40 --seed 0
 
-After each end no finished run may be lost, ``bench verify`` must find nothing corrupt, and the same command must come to
-what one comes to that was never stopped, bit for bit. Prints the figures as JSON; exit code 1 where one is not so.
+After each end no finished run may be lost, ``bench verify`` must find nothing corrupt, and the same command must come
+to what one comes to that was never stopped, bit for bit. Prints the figures as JSON; exit code 1 where one is not so.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ def must(code: int) -> None:
 def substance(results: Path) -> dict[str, str]:
     """All of finished runs that must repeat: everything but when, where and how fast they ran."""
     found = {}
-    for path in (path for path in forks.below(results / "runs") if not path.relative_to(results).parts[4].startswith(".")):
+    for path in forks.below(results / "runs"):
+        if path.relative_to(results).parts[4].startswith("."):
+            continue
         content = path.read_bytes()
         if path.name == "result.json":
             stored = json.loads(content)
@@ -258,7 +260,8 @@ def in_pairs(place: Place, count: int, draw: random.Random, figures: Figures) ->
         if other:
             figures.fault(where, f"the other ended with {other}: {(place.root / 'other.log').read_text()[-1500:]}")
         if draw.random() < 0.5 and (found := substance(results)) != place.expected["seeds"]:
-            figures.fault(where, f"the other has made {sorted(set(found.items()) ^ set(place.expected['seeds'].items()))}")
+            unlike = set(found.items()) ^ set(place.expected["seeds"].items())
+            figures.fault(where, f"the other has made {sorted(unlike)}")
         judge.resume(where)
 
 
@@ -282,7 +285,8 @@ def processes(place: Place, count: int, draw: random.Random, figures: Figures) -
         where = f"{name}, {kind.name} after a while"
         judge.look(where, [code])
         if jobs and whole and code:
-            figures.fault(where, f"the command ended with {code} when a worker was killed: {place.log.read_text()[-1500:]}")
+            said = place.log.read_text()[-1500:]
+            figures.fault(where, f"the command ended with {code} when a worker was killed: {said}")
         judge.resume(where)
 
 

@@ -10,23 +10,25 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+import torch
 from mutations import BYTES, JSON, NPY, TENSORS, TEXT, Mutation
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
-from bench import backbone, cli, tensors
+from bench import backbone, cli
 from bench.data import idmaps, sources
 from bench.data.dataset import ItemTable, Sequences, TrainView
+from bench.errors import BenchError
 from bench.ids import embeddings, storage
 from bench.ids.imported.scheme import File
 from bench.results import leases, store
-from bench.results.read import load, read
+from bench.results.read import read
 from bench.results.saved import catalogue, restore, stored_ids
 from bench.results.verify import verify
 from bench.runs.saved_baseline import SavedBaseline
@@ -41,8 +43,8 @@ PAIRS = [(f"u{user:02d}", ITEMS[(user * 5 + step) % 30], step) for user in range
 
 @dataclass(frozen=True)
 class Reader:
-    """``files`` by name, of which those of ``mutable`` get something wrong. ``read`` and ``truth`` are given the folder;
-    where both come to a value, these are equal. ``before`` is a folder whose files are there too.
+    """``files`` by name, of which those of ``mutable`` get something wrong. ``read`` and ``truth`` are given the
+    folder; where both come to a value, these are equal. ``before`` is a folder whose files are there too.
     """
 
     name: str
@@ -81,9 +83,14 @@ def _of_data() -> list[Reader]:
     pd.DataFrame(PAIRS, columns=["user", "item", "time"]).to_parquet(frame)
     return [
         Reader("data, atomic", {"d.inter": log, "d.item": texts}, ["d.inter", "d.item"], _dataset, _atomic),
-        Reader("data, csv", {"d.csv": table}, ["d.csv"], lambda f: _dataset(f / "d.csv"), _csv),
-        Reader("data, json lines", {"d.jsonl": lines}, ["d.jsonl"], lambda f: _dataset(f / "d.jsonl"), _lines),
-        Reader("data, parquet", {"d.parquet": frame.getvalue()}, ["d.parquet"], lambda f: _dataset(f / "d.parquet"), _frame),
+        *(
+            Reader(f"data, {name}", {name: content}, [name], lambda folder, name=name: _dataset(folder / name), truth)
+            for name, content, truth in (
+                ("d.csv", table, _csv),
+                ("d.jsonl", lines, _lines),
+                ("d.parquet", frame.getvalue(), _frame),
+            )
+        ),
     ]
 
 
@@ -127,8 +134,9 @@ def _frame(folder: Path) -> Any:
 
 def _present(rows: Iterable[Mapping[str, Any]]) -> Any:
     """Of the rows that have a user, an item and a time, each row once: others are skipped and noted."""
-    lines = [tuple("" if pd.isna(row.get(name)) else str(row[name]) for name in ("user", "item", "time")) for row in rows]
-    return Counter(item for user, item, time in dict.fromkeys(lines) if user.strip() and item.strip() and time.strip())
+    columns = ("user", "item", "time")
+    lines = [tuple("" if pd.isna(row.get(name)) else str(row[name]) for name in columns) for row in rows]
+    return Counter(line[1] for line in dict.fromkeys(lines) if all(cell.strip() for cell in line))
 
 
 def _parquet(path: Path) -> pd.DataFrame:
@@ -170,7 +178,8 @@ def _of_identifiers() -> list[Reader]:
         return {item: _tokens(found[item]) for item in ITEMS}
 
     def of_text(folder: Path) -> Any:
-        rows = [line.split(maxsplit=1) for line in (folder / "x.sem_ids").read_text("utf-8-sig").split("\n") if line.strip()]
+        text = (folder / "x.sem_ids").read_text("utf-8-sig")
+        rows = [line.split(maxsplit=1) for line in text.split("\n") if line.strip()]
         found = {row[0]: row[1].split() for row in rows if len(row) == 2}
         return {item: found[item] for item in ITEMS}
 
@@ -185,11 +194,10 @@ def _of_identifiers() -> list[Reader]:
 
     whole = json.dumps(codes).encode()
     plain = {"x.npy": _npy(numbers), "x.items.txt": listed}
+    others = (("x.index.json", whole, of_json), ("x.sem_ids", text, of_text), ("x.parquet", frame.getvalue(), of_frame))
     return [
-        Reader("identifiers, json", {"x.index.json": whole}, ["x.index.json"], _identifiers("x.index.json"), of_json),
-        Reader("identifiers, text", {"x.sem_ids": text}, ["x.sem_ids"], _identifiers("x.sem_ids"), of_text),
-        Reader("identifiers, npy", plain, ["x.npy", "x.npy", "x.items.txt"], _identifiers("x.npy"), of_numbers),
-        Reader("identifiers, parquet", {"x.parquet": frame.getvalue()}, ["x.parquet"], _identifiers("x.parquet"), of_frame),
+        Reader("identifiers, x.npy", plain, ["x.npy", "x.npy", "x.items.txt"], _identifiers("x.npy"), of_numbers),
+        *(Reader(f"identifiers, {name}", {name: all_}, [name], _identifiers(name), of) for name, all_, of in others),
     ]
 
 
@@ -207,12 +215,8 @@ def _npy(array: Any) -> bytes:
 def _of_vectors() -> list[Reader]:
     rows = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
     listed = "".join(f"{item}\n" for item in ITEMS).encode()
-    frame, path = io.BytesIO(), Path("v.safetensors")
+    frame, stored = io.BytesIO(), save({"vectors": rows}, {"ids": json.dumps(ITEMS)})
     pd.DataFrame({"item": ITEMS, "vector": list(rows)}).to_parquet(frame)
-    with contextlib.chdir(Path("/tmp")) if sys.version_info >= (3, 11) else contextlib.nullcontext():
-        save_file({"vectors": rows}, path, {"ids": json.dumps(ITEMS)})
-        stored = path.read_bytes()
-        path.unlink()
 
     def vectors(name: str) -> Callable[[Path], Any]:
         return lambda folder: embeddings.bound(str(folder / name), _table()).vectors.tobytes()
@@ -240,10 +244,10 @@ def _of_vectors() -> list[Reader]:
 
     plain = {"v.npy": _npy(rows), "v.ids.txt": listed}
     of_npy = by_list(lambda folder: np.load(folder / "v.npy"), "v.ids.txt")
+    others = (("v.parquet", frame.getvalue(), of_frame), ("v.safetensors", stored, of_tensors))
     return [
-        Reader("vectors, npy", plain, ["v.npy", "v.npy", "v.ids.txt"], vectors("v.npy"), of_npy),
-        Reader("vectors, parquet", {"v.parquet": frame.getvalue()}, ["v.parquet"], vectors("v.parquet"), of_frame),
-        Reader("vectors, safetensors", {"v.safetensors": stored}, ["v.safetensors"], vectors("v.safetensors"), of_tensors),
+        Reader("vectors, v.npy", plain, ["v.npy", "v.npy", "v.ids.txt"], vectors("v.npy"), of_npy),
+        *(Reader(f"vectors, {name}", {name: content}, [name], vectors(name), of) for name, content, of in others),
     ]
 
 
@@ -257,8 +261,6 @@ def _of_maps() -> list[Reader]:
             found = found["item2id"]
         elif isinstance(found, dict) and "id2item" in found:
             found = found["id2item"]
-        if isinstance(found, dict) and "item2id" not in found and any(isinstance(v, str) and v in ITEMS for v in found.values()):
-            return {str(number): str(name) for number, name in found.items()}
         pairs = found.items() if isinstance(found, dict) else ((name, row) for row, name in enumerate(found))
         return {str(number): str(name) for name, number in pairs}
 
@@ -311,12 +313,11 @@ def bench(*words: object) -> None:
 
 def _of_results(home: Path) -> list[Reader]:
     """A finished run of identifiers, one of a baseline, a checkpoint and a cache: all with digests."""
-    (data := _of_data()[0]).place(home / "d")
+    _of_data()[0].place(home / "d")
     (home / "config.json").write_text(json.dumps(TINY))
     small = ["--dataset", home / "d", "--preset", "smoke", "--results", home / "r"]
     trained = [f"--set={line}" for line in (f"backbone={home / 'config.json'}", "batch_size=16", "epochs=1")]
     bench("run", "--id-scheme", "numeric/random", "--baseline", "markov", *small, *trained)
-    assert data
     run, baseline = (next(home.glob(f"r/runs/*/{name}@*/*/0")) for name in ("numeric.random", "markov"))
     cache = next(home.glob("r/cache/ids/*.safetensors"))
     return [
@@ -330,12 +331,9 @@ def _of_results(home: Path) -> list[Reader]:
     ]
 
 
-def _stored(
-    name: str, folder: Path, read: Callable[[Path], Any], only: str = "*", problems: bool = False
-) -> Reader:
+def _stored(name: str, folder: Path, read: Callable[[Path], Any], only: str = "*", problems: bool = False) -> Reader:
     """What was stored comes back, or it is said that it is not what was stored."""
     names = sorted(path.name for path in folder.glob(only) if path.is_file())
-    from bench.errors import BenchError
 
     def checked(place: Path) -> Any:
         found = read(place)
@@ -384,8 +382,6 @@ def _ids(path: Path) -> Any:
 
 
 def _checkpoint(home: Path) -> Reader:
-    import torch
-
     folder = home / "checkpoint"
     folder.mkdir()
     state = checkpoint.TrainingState(epoch=2, step=7, curve=[{"step": 7.0}])
@@ -403,8 +399,6 @@ def _notes(home: Path, run: Path) -> list[Reader]:
     folder = home / "notes" / "c"
     (folder / ".0.partial-1").mkdir(parents=True)
     begun = store.Begun({"scheme": "a"}, {"bench": "b"})
-    from dataclasses import asdict
-
     (folder / ".0.partial-1" / "begun.json").write_text(json.dumps(asdict(begun)))
     (folder / ".0.lease-1").write_text(json.dumps(asdict(leases.Holder("t", pid=1, released=True))))
     (folder / ".0.failed").write_text(json.dumps({"reason": "no", "time": 1.0}))
@@ -418,11 +412,8 @@ def _notes(home: Path, run: Path) -> list[Reader]:
             found[0].differences(begun)
             found[0].resumed_by(begun)
         if found[2]:
-            f"{found[2].reason.splitlines()} {found[2].time > 0}"  # noqa: B018 - used as it is elsewhere
+            _ = found[2].reason.splitlines(), found[2].time > 0
         return True
 
     names = [".0.partial-1/begun.json", ".0.lease-1", ".0.failed"]
     return [Reader("notes of an unfinished run", {}, names, of, lambda place: True, before=folder)]
-
-
-__all__ = ["ITEMS", "SECONDS", "Reader", "load", "made", "tensors"]
