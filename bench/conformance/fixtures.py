@@ -72,14 +72,13 @@ class Fixtures:
         return self._start("moved", moved(self.data), hash_seed=1)
 
     @cached_property
-    def stages(self) -> Fresh:
-        """The stages trained in a process of its own, on the identifiers of the first."""
-        return self._start("stages", self.data, 1, self.first.identifiers)
-
-    @cached_property
-    def moved_stages(self) -> Fresh:
-        """The same where other items are held out."""
-        return self._start("moved-stages", moved(self.data), 1, self.first.identifiers)
+    def stages(self) -> tuple[Fresh, Fresh]:
+        """The stages trained on the identifiers of the first, and the same where other items are held out."""
+        twin = self.folder / "moved-stages"
+        fresh.place(twin, moved(self.data))
+        (twin / fresh.ERRORS).touch()
+        one = self._start("stages", self.data, 1, self.first.identifiers, twin)
+        return one, replace(one, folder=twin)
 
     def begin(self) -> tuple[Fresh, Fresh, Fresh]:
         """All three, which then work side by side."""
@@ -95,7 +94,8 @@ class Fixtures:
         text = next((column[index] for column in self.data.items.text.values() if column[index]), "")
         return f"item '{self.data.items.ids[index]}'" + (f", {text}" if text else "")
 
-    def _start(self, name: str, data: Dataset, hash_seed: int, identifiers: Path | None = None) -> Fresh:
+    def _start(self, name: str, data: Dataset, hash_seed: int, *stages: Path) -> Fresh:
+        """``stages`` are a file of identifiers and the folder of other data, where their stages are to be trained."""
         own = (override.partition("=") for override in self.asked.overrides)
         settings = {key.partition(".")[2]: value for key, _, value in own if "." in key}
         task = Task(
@@ -105,7 +105,7 @@ class Fixtures:
             _tokenizer(self.contract),
             places(self.asked.dataset, self.asked.data_dir),
             list(self.asked.overrides),
-            str(identifiers or ""),
+            *map(str, stages),
         )
         folder = self.folder / name
         process = fresh.start(folder, data, task, hash_seed)

@@ -85,7 +85,7 @@ def blind(fixtures: Fixtures) -> CheckResult:
 def _stages_blind(fixtures: Fixtures) -> CheckResult:
     """The same of what the scheme does between stages. Validation is told to it as 0 whatever is held out."""
     advice = "use nothing but the `train` that stages is given and what it trained: no files, nothing from memory"
-    one, other = fixtures.stages, fixtures.moved_stages
+    one, other = fixtures.stages
     if one.report.opened:
         return failed(f"stages opened {one.report.opened[0]}, where validation and test stand", advice)
     same = "with other validation and test items the identifiers are the same bytes"
