@@ -120,13 +120,10 @@ def test_a_run_that_another_process_is_at_is_not_removed(results: Path) -> None:
 def test_leases_go_where_a_run_is_finished_and_nobody_has_been_at_it_for_a_day(results: Path) -> None:
     home = next(results.glob("runs/*/*/*"))
     old = time.time() - 2 * DAY
-    for run, said in (
-        ("0", {"released": True}),
-        ("1", {"released": True}),
-        ("2", {"place": files.place(), "pid": DEAD}),
-    ):
+    for run in range(3):
         path = put(home / f".{run}.lease-3")
-        path.write_text(json.dumps(asdict(replace(leases.Holder("t"), **said))))
+        holder = leases.Holder("t", place=files.place(), pid=DEAD, released=run < 2)
+        path.write_text(json.dumps(asdict(holder)))
         os.utime(path, (old, old))
     found = [each.path.name for each in pieces(results) if each.what == LEASE]
     assert found == [".0.lease-3"]  # 1 has something unfinished, 2 has nothing yet
