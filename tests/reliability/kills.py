@@ -14,6 +14,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"} 
 
 import argparse
 import hashlib
+import itertools
 import json
 import random
 import shutil
@@ -73,6 +74,8 @@ class Figures:
 
     def killed(self, how: str) -> None:
         self.kills += 1
+        if not self.kills % 50:
+            print(f"{self.kills} ends, {len(self.faults)} faults", file=sys.stderr, flush=True)
         self.by_end[how] = self.by_end.get(how, 0) + 1
 
     def fault(self, where: str, what: str) -> None:
@@ -99,6 +102,7 @@ class Place:
             "seeds": ["run", "--id-scheme", "numeric/random", "--baseline", "markov", *scheme, "--seed", "0,1"],
         }
         self.steps: dict[str, int] = {}
+        self.homes: dict[str, set[str]] = {}  # of the runs that are finished before
         self.expected: dict[str, dict[str, str]] = {}
 
     def preload(self, names: Sequence[str]) -> None:
@@ -163,7 +167,9 @@ class Judge:
 
     def __init__(self, place: Place, name: str, results: Path, figures: Figures) -> None:
         self.place, self.name, self.results, self.figures = place, name, results, figures
-        self.before = set(self._verified("before"))
+        if name not in place.homes:
+            place.homes[name] = set(self._verified("before"))
+        self.before = place.homes[name]
 
     def look(self, where: str, codes: Sequence[int]) -> None:
         """After an end: what was finished is still there, and nothing that counts as finished is corrupt."""
@@ -215,20 +221,21 @@ def _home(path: str) -> str:
     return f"{folder}/{name[1:].partition('.')[0] if name.startswith('.') else name}"
 
 
-def points(place: Place, names: Sequence[str], count: int, draw: random.Random) -> Iterator[tuple[str, Stop]]:
-    """Every step of every scenario once, killed hard; then any of them again, ended in any way."""
+def points(place: Place, names: Sequence[str], first: int, draw: random.Random) -> Iterator[tuple[str, Stop]]:
+    """Every step of every scenario once, killed hard; then any of them again, ended in any way. Without end."""
     steps = [(name, step) for name in names for step in range(place.steps[name])]
-    draw.shuffle(steps)
-    for at in range(count):
+    random.Random(0).shuffle(steps)
+    for at in itertools.count(first):
         name, step = steps[at % len(steps)]
         hard = draw.choice((KILL, KILL, TORN, POWER))
         soft = at >= len(steps) or at % 6 == 5
         yield name, Stop(step, draw.choice((TERM, INTERRUPT)) if soft else hard)
 
 
-def forked(place: Place, names: Sequence[str], count: int, draw: random.Random, figures: Figures) -> None:
+def forked(place: Place, names: Sequence[str], asked: argparse.Namespace, figures: Figures) -> None:
     """End children at steps; some of those that resume are ended too, before one comes to its end."""
-    for name, stop in points(place, names, count, draw):
+    draw, count = random.Random(f"{asked.seed} {asked.first}"), asked.forked
+    for name, stop in points(place, names, asked.first, draw) if count else ():
         results = place.fresh(name)
         judge = Judge(place, name, results, figures)
         while True:
@@ -315,16 +322,18 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=40, help="children of which one of two is ended")
     parser.add_argument("--processes", type=int, default=40, help="processes that are ended at any moment")
     parser.add_argument("--scenarios", default="baselines,scheme,forced,codes,stages")
+    parser.add_argument("--first", type=int, default=0, help="the step to begin with, of all in a random order")
+    parser.add_argument("--folder", type=Path, help="where to work; by default where temporary files are")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     names, begin, figures = asked.scenarios.split(","), time.monotonic(), Figures()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
         place, draw = Place(Path(folder).resolve()), random.Random(asked.seed)
         several = ["seeds"] if asked.pairs or asked.processes else []
         place.preload([*names, *several])
         for name in [*names, *several]:
             place.prepare(name)
-        forked(place, names, asked.forked, draw, figures)
+        forked(place, names, asked, figures)
         in_pairs(place, asked.pairs, draw, figures)
         processes(place, asked.processes, draw, figures)
     figures.seconds = round(time.monotonic() - begin, 1)
