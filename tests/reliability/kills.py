@@ -80,6 +80,7 @@ class Figures:
 
     def fault(self, where: str, what: str) -> None:
         self.faults.append(f"{where}: {what}")
+        print(self.faults[-1], file=sys.stderr, flush=True)
 
 
 class Place:
