@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check $(if $(CI),--quiet) install
 
-.PHONY: help install demo test test-long lint types pytest docs benchmarks clean
+.PHONY: help install demo test test-long reliability lint types pytest docs benchmarks clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,13 +41,18 @@ pytest: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # What is real but slow: other Pythons, other numbers of threads, long simulations. It says what it skips and why.
-test-long: install ## what is slow but real, and no part of `make test`; an hour and more
+test-long: reliability ## what is slow but real, and no part of `make test`; an hour and more
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile drawn
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --long -m long -rs -v
 
 docs: install ## build the site into docs/site, with every link checked
 	$(PIP) -c constraints.txt -e ".[docs]"
 	$(BIN)/mkdocs build --strict --quiet -f docs/mkdocs.yml
+
+# Each prints its figures, and fails where a run is lost, a corrupt file is taken for a whole one, or a traceback is seen.
+reliability: install ## end bench 500 times, at every write and at any moment, and give it 6,000 broken files; 40 minutes
+	$(BIN)/python tests/reliability/kills.py --forked 420 --pairs 40 --processes 40
+	$(BIN)/python tests/reliability/inputs.py --inputs 6000
 
 benchmarks: install ## measure speed: every script in tests/benchmarks
 	@for script in $$(grep -l __main__ tests/benchmarks/*.py); do \

@@ -24,6 +24,8 @@ def read(data: bytes | NDArray[np.uint8]) -> NDArray[Any]:
         shape, fortran, dtype = header(stream, max_header_size=LONGEST_HEADER)
     except Exception as error:  # a header is Python's notation of a dictionary, which fails in many ways
         raise ValueError(f"no .npy header ({type(error).__name__})") from error
+    if any(isinstance(size, bool) for size in shape):  # which NumPy's own check takes for whole numbers
+        raise ValueError(f"no .npy header (its shape is {list(shape)})")
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are not read")
     begin, count = stream.tell(), math.prod(shape)

@@ -11,9 +11,18 @@ import re
 import textwrap
 from collections.abc import Iterable
 
+LONGEST_WORD = 400  # characters
+
 
 class BenchError(Exception):
-    """Something the user can fix: an unknown name, a broken file, an impossible setting."""
+    """Something the user can fix: an unknown name, a broken file, an impossible setting.
+
+    Its text is one line that a person can read, whatever a file has in the place of a number or a name.
+    """
+
+    def __str__(self) -> str:
+        line = super().__str__().replace("\r", "\\r").replace("\n", "\\n")
+        return re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: f"{word[0][: LONGEST_WORD // 2]}…", line)
 
 
 class CorruptError(BenchError):

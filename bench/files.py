@@ -32,6 +32,7 @@ from bench.errors import BenchError
 
 LEFT_BEHIND = re.compile(r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")  # names of ``beside``
 FOREIGN_AGE = 86400.0  # seconds after which what a process of another machine was writing counts as left behind
+CLOCKS = 60.0  # seconds by which clocks may be set between two looks
 READER_SECONDS = 10.0  # how long is waited for who reads a pipe
 LONGEST_NAME = 180  # bytes of a file's own name in that of the file beside it; file systems allow 255 in all
 DESCRIPTOR = re.compile(r"/dev/(?:fd/(?P<fd>\d+)|(?P<name>stdout|stderr))|/proc/self/fd/(?P<proc>\d+)")
@@ -88,17 +89,34 @@ def left_behind(path: Path) -> bool:
     if found is None:
         return False
     if found["place"] == place():
-        return not psutil.pid_exists(int(found["pid"]))
+        return not _at_it(int(found["pid"]), path)
     with contextlib.suppress(OSError):
         return time.time() - path.lstat().st_mtime > FOREIGN_AGE
     return False
 
 
-def remove_left_behind(folder: Path) -> list[Path]:
-    """Remove what dead processes were writing directly in a folder; those removed. What can't be is left."""
+def _at_it(pid: int, path: Path) -> bool:
+    """Whether the process of this number can be the one that writes a file: not dead, and not younger than the file."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return bool(process.create_time() < path.lstat().st_mtime + CLOCKS)
+    except psutil.AccessDenied:
+        return True
+    except (psutil.Error, OSError, OverflowError):
+        return False
+
+
+def remove_left_behind(folder: Path, alone: bool = False) -> list[Path]:
+    """Remove what dead processes were writing directly in a folder; those removed. What can't be is left.
+
+    Where nobody else may write in the folder, this process is ``alone``, and whatever was being written there goes.
+    """
     found = []
     with contextlib.suppress(OSError):
-        for path in [path for path in folder.iterdir() if left_behind(path)]:
+        mine = [path for path in folder.iterdir() if (alone and LEFT_BEHIND.fullmatch(path.name)) or left_behind(path)]
+        for path in mine:
             with contextlib.suppress(OSError):
                 path.unlink()
                 found.append(path)
@@ -163,6 +181,19 @@ def require_readable(path: Path) -> None:
         ) from error
     except OSError:
         return  # whoever reads it will say what is wrong
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file. ValueError for whatever is wrong in it, also where it is nested without end."""
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. ValueError for whatever is wrong in it."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -65,3 +65,9 @@ def test_a_damaged_file_is_read_within_its_bounds_or_refused(place: int, patch: 
     except ValueError:
         return
     assert found.nbytes <= len(broken)
+
+
+def test_a_shape_of_truths_is_no_shape() -> None:
+    header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (True, 4), }"
+    with pytest.raises(ValueError, match=r"no \.npy header"):
+        arrays.read(forged(header) + bytes(32))

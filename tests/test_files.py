@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from bench import files
 from bench.errors import BenchError
 from bench.files import atomic_write, replacing, require_readable, write_json
 
@@ -170,3 +171,41 @@ def test_json_is_read_back_as_it_was_and_half_of_it_is_never_seen(path: Path) ->
         write_json(path, {"b": object()})
     assert json.loads(path.read_text()) == value
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_process_was_writing_is_left_behind_when_it_is_dead_and_not_waited_for(tmp_path: Path) -> None:
+    """A container whose first process waits for nobody keeps dead ones in its table for good."""
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    try:
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        path = tmp_path / f".a.json.{files.place()}-{child}-01234567.tmp"
+        path.touch()
+        assert files.left_behind(path)
+    finally:
+        os.waitpid(child, 0)
+
+
+def test_what_another_process_of_the_same_number_was_writing_is_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / f".a.json.{files.place()}-{os.getpid()}-01234567.tmp"
+    path.touch()
+    assert not files.left_behind(path)
+    os.utime(path, (1e9, 1e9))  # before this process began
+    assert files.left_behind(path)
+
+
+def test_who_is_alone_in_a_folder_removes_whatever_was_being_written_there(tmp_path: Path) -> None:
+    path = tmp_path / f".a.json.{files.place()}-{os.getpid()}-01234567.tmp"
+    for each in (path, tmp_path / ".hidden.tmp"):
+        each.touch()
+    assert files.remove_left_behind(tmp_path) == []
+    assert files.remove_left_behind(tmp_path, alone=True) == [path]
+    assert [each.name for each in tmp_path.iterdir()] == [".hidden.tmp"]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "", "1" * 10_000])
+def test_whatever_is_wrong_with_json_is_a_value_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=r"\w"):
+        files.read_json(tmp_path / "a.json")

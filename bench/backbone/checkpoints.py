@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from bench.backbone.protocol import Backbone
 from bench.errors import BenchError
-from bench.files import atomic_write, require_readable
+from bench.files import atomic_write, read_json, require_readable
 
 WHOLE_WORDS = "whole_words.safetensors"  # a file of its own: Transformers' models have no such table
 TABLE = "whole_words.weight"
@@ -24,7 +23,7 @@ def read_config(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     none of these ``kinds`` of model.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json(path)
     except (OSError, ValueError) as error:
         raise BenchError(f"cannot read the model configuration '{path}': {error}") from error
     kind = raw.get("model_type", "t5") if isinstance(raw, dict) else type(raw).__name__

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.backbone import checkpoints
+from bench.backbone import checkpoints, sizes
 from bench.backbone.t5 import ACTIVATIONS, T5, T5Config
 from bench.errors import BenchError, unknown
 from bench.files import atomic_write
@@ -37,7 +37,6 @@ _CONFIG_KEYS = {  # ours -> Hugging Face's
 # Names of the one table of embeddings: of tensors that share their memory, safetensors keeps any.
 EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 KINDS = ("t5", "mt5")  # Hugging Face's model types
-_REQUIRED = ("d_model", "d_kv", "d_ff", "num_heads", "num_layers")
 
 
 def scratch(backbone: str, vocabulary: int, dropout: float) -> T5:
@@ -56,9 +55,7 @@ def scratch_config(backbone: str, vocabulary: int, dropout: float) -> T5Config:
 def read_config(path: Path) -> dict[str, Any]:
     """The fields of a ``config.json`` of a T5."""
     raw = checkpoints.read_config(path, KINDS)
-    missing = [key for key in _REQUIRED if not isinstance(raw.get(key), int)]
-    if missing:
-        raise BenchError(f"the T5 configuration '{path}' has no whole number for {', '.join(missing)}")
+    sizes.check(path, raw)
     return raw
 
 
@@ -66,7 +63,7 @@ def parse_config(raw: dict[str, Any], tied: bool) -> T5Config:
     """Our configuration from Hugging Face's. T5 1.1 is told by its unscaled output layer; mT5's never is scaled, and
     since Transformers 5 its configuration no longer says so.
     """
-    gated, _, name = raw.get("feed_forward_proj", "relu").rpartition("-")
+    gated, _, name = (raw.get("feed_forward_proj") or "relu").rpartition("-")
     name = "gelu_new" if (gated, name) == ("gated", "gelu") else name
     if name not in ACTIVATIONS:
         raise unknown("T5 activation", name, ACTIVATIONS)

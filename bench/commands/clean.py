@@ -57,7 +57,7 @@ def clean(
     from bench.results import storage
 
     found = storage.pieces(results)
-    gone = [each for each in found if each.what in (storage.LEFT, storage.ASIDE)]
+    gone = [each for each in found if each.what in (storage.LEFT, storage.ASIDE, storage.LEASE)]
     gone += storage.surplus(found, days, None if max_cache is None else max_cache * MB)
     if unfinished:
         gone += [each for each in found if each.what == storage.UNFINISHED and each.days >= days]

@@ -15,28 +15,21 @@ from bench import backbone
 from bench.conformance import fresh
 from bench.conformance.cut import cut, moved
 from bench.conformance.fresh import Fresh, Task
+from bench.conformance.planned import planned
 from bench.conformance.request import CheckRequest
 from bench.conformance.result import CheckResult
+from bench.conformance.watching import places
 from bench.contract import Contract
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.splits import Split, leave_one_out
-from bench.errors import BenchError
 from bench.ids import storage
 from bench.ids.identifiers import Ids
-from bench.ids.scheme import IdScheme
 from bench.runs.fitting import language
-from bench.runs.matrix import Plan, resolve
 from bench.runs.request import Request
 
 if TYPE_CHECKING:
     from bench.conformance.training import Outcome
-
-# Forty steps of a small backbone. Under this objective the tree of identifiers does not make the loss zero.
-TINY = (
-    *("epochs=6", "examples=one", "batch_size=16", "max_history=10", "learning_rate=3e-3", "objective=vocabulary"),
-    *("normalize=vocabulary", "validation_users=16", "validate_every=1000"),
-)
 
 
 class Fixtures:
@@ -49,11 +42,7 @@ class Fixtures:
         self.results: dict[str, CheckResult] = {}
         self.trained: Outcome | None = None
         weakref.finalize(self, _clear, self.folder, self.processes)
-        plan = Plan([asked.scheme], [], [asked.dataset], [asked.seed], "smoke", [*TINY, *asked.overrides])
-        subjects, self.contract = resolve(plan)[:2]
-        if len(subjects) != 1 or not isinstance(subjects[0], IdScheme):
-            raise BenchError(f"one identifier scheme is checked at a time; got '{asked.scheme}'")
-        self.scheme: IdScheme = subjects[0]
+        self.scheme, self.contract = planned(asked.scheme, asked.dataset, asked.seed, asked.overrides)
 
     @cached_property
     def data(self) -> Dataset:
@@ -82,6 +71,15 @@ class Fixtures:
         """The first again, on data with other held-out items."""
         return self._start("moved", moved(self.data), hash_seed=1)
 
+    @cached_property
+    def stages(self) -> tuple[Fresh, Fresh]:
+        """The stages trained on the identifiers of the first, and the same where other items are held out."""
+        twin = self.folder / "moved-stages"
+        fresh.place(twin, moved(self.data))
+        (twin / fresh.ERRORS).touch()
+        one = self._start("stages", self.data, 1, self.first.identifiers, twin)
+        return one, replace(one, folder=twin)
+
     def begin(self) -> tuple[Fresh, Fresh, Fresh]:
         """All three, which then work side by side."""
         return self.first, self.second, self.moved
@@ -96,10 +94,19 @@ class Fixtures:
         text = next((column[index] for column in self.data.items.text.values() if column[index]), "")
         return f"item '{self.data.items.ids[index]}'" + (f", {text}" if text else "")
 
-    def _start(self, name: str, data: Dataset, hash_seed: int) -> Fresh:
+    def _start(self, name: str, data: Dataset, hash_seed: int, *stages: Path) -> Fresh:
+        """``stages`` are a file of identifiers and the folder of other data, where their stages are to be trained."""
         own = (override.partition("=") for override in self.asked.overrides)
         settings = {key.partition(".")[2]: value for key, _, value in own if "." in key}
-        task = Task(self.asked.scheme, settings, self.asked.seed, _tokenizer(self.contract))
+        task = Task(
+            self.asked.scheme,
+            settings,
+            self.asked.seed,
+            _tokenizer(self.contract),
+            places(self.asked.dataset, self.asked.data_dir),
+            list(self.asked.overrides),
+            *map(str, stages),
+        )
         folder = self.folder / name
         process = fresh.start(folder, data, task, hash_seed)
         self.processes.append(process)

@@ -1,6 +1,6 @@
-"""A scheme fitted in a process of its own: ``python -m bench.conformance.fresh FOLDER``.
+"""A scheme fitted, or its stages trained, in a process of its own: ``python -m bench.conformance.fresh FOLDER``.
 
-The process has the data where a whole run has it, in memory and in the data folder. What ``fit`` opens is watched.
+The process has the data where a whole run has it, in memory and in the data folder. What is opened is watched.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.conformance.watching import watched
 from bench.data.dataset import Dataset, LeakedView
 from bench.data.formats import read_atomic, write_atomic
 from bench.data.splits import leave_one_out
@@ -32,25 +31,32 @@ IDENTIFIERS, AGAIN, REPORT, ERRORS = "identifiers.safetensors", "again.safetenso
 @dataclass(frozen=True)
 class Task:
     """What a process is to fit: a scheme and its settings as text, and the language model's tokenizer, if any, as its
-    folder and the rows of its table.
+    folder and the rows of its table. ``places`` are what the data set is read from, ``overrides`` those of the check.
+    With ``identifiers``, a file of them, their stages are trained instead, and then on the data in the folder ``twin``.
     """
 
     scheme: str
     settings: dict[str, str]
     seed: int
     language: tuple[str, int] | None
+    places: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    identifiers: str = ""
+    twin: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
     """What a process came to. ``error`` is empty where it made identifiers and stored them; ``origin`` is the line of
-    the scheme's source that it comes from. ``opened`` are files with held-out interactions that ``fit`` opened.
+    the scheme's source that it comes from. ``opened`` are files with held-out interactions that the scheme opened,
+    ``stages`` what each came to, where they were trained.
     """
 
     error: str = ""
     origin: str = ""
     opened: tuple[str, ...] = ()
     stored: bool = False  # whether the error comes from storing what fit returned
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ class Fresh:
         if not path.exists():  # it was killed, or left with sys.exit
             last = said[-1] if said else "nothing"
             return Report(error=f"the process ended with code {self.process.returncode}, and last said: {last}")
-        return Report(**json.loads(path.read_text()))
+        found = json.loads(path.read_text())
+        return Report(**found | {name: tuple(found[name]) for name in ("opened", "stages")})
 
     @property
     def identifiers(self) -> Path:
@@ -84,13 +91,14 @@ class Fresh:
 
 def start(folder: Path, dataset: Dataset, task: Task, hash_seed: int) -> Fresh:
     """Begin to fit a scheme on a data set, which is written where the process looks for data."""
-    write_atomic(dataset, folder / "data" / dataset.name)
+    place(folder, dataset)
     (folder / "task.json").write_text(json.dumps({"dataset": dataset.name, **asdict(task)}))
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONHASHSEED": str(hash_seed),
         "BENCH_DATA_DIR": str(folder / "data"),
+        "OMP_NUM_THREADS": "1",  # so that the bits of two processes can be compared
     }
     command = [sys.executable, "-m", "bench.conformance.fresh", str(folder)]
     quiet = subprocess.DEVNULL
@@ -99,17 +107,25 @@ def start(folder: Path, dataset: Dataset, task: Task, hash_seed: int) -> Fresh:
     return Fresh(folder, process)
 
 
+def place(folder: Path, dataset: Dataset) -> None:
+    """Write a data set where a process of this folder looks for it."""
+    write_atomic(dataset, folder / "data" / dataset.name)
+
+
 def fit(folder: Path) -> Report:
     """Do the task that is described in the folder."""
     task = json.loads((folder / "task.json").read_text())
+    if task["identifiers"]:
+        return _train(folder, task)
+    # The whole data set and its split stay in memory, as they do in a run, so that what looks for them finds them.
+    dataset = _data(folder, task)
     cls = subjects.load_scheme(task["scheme"])
     scheme = cls(subjects.settings(cls, task["settings"]))
-    # The whole data set stays in memory, as it does in a run, so that what looks for it there finds it.
-    dataset = read_atomic(folder / "data" / task["dataset"], task["dataset"])
     language = task["language"] and Vocabulary.of_language_model(Path(task["language"][0]), task["language"][1])
-    train = replace(leave_one_out(dataset, task["seed"]).train, language=language, cache=folder / "cache")
+    split = leave_one_out(dataset, task["seed"])
+    train = replace(split.train, language=language, cache=folder / "cache")
     try:
-        with watched() as opened:
+        with watched(task["places"], list(task["settings"].values())) as opened:
             ids = scheme.fit(LeakedView.of(train, dataset) if scheme.leaks else train)
     except Exception as error:  # whatever a stranger's scheme raises
         return Report(said(error), location(error, type(scheme)))
@@ -123,25 +139,35 @@ def fit(folder: Path) -> Report:
     return Report(opened=tuple(opened))
 
 
-@contextmanager
-def watched() -> Iterator[list[str]]:
-    """Files with interactions that Python code opens within the block."""
-    opened: list[str] = []
-    watching = True
+def _data(folder: Path, task: dict[str, Any]) -> Dataset:
+    return read_atomic(folder / "data" / task["dataset"], task["dataset"])
 
-    def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if watching and event == "open":
-            path = os.fspath(arguments[0]) if isinstance(arguments[0], str | os.PathLike) else ""
-            if path not in opened and str(path).endswith(".inter"):
-                opened.append(str(path))
 
-    sys.addaudithook(note)  # a hook stays for good, but this process ends soon
+def _train(folder: Path, task: dict[str, Any]) -> Report:
+    """In this process, and on the twin's data in another one, which is made when all has been imported and nothing
+    done: neither has anything of the other's in memory.
+    """
+    from bench.conformance.staged import stages  # here, for it imports what trains
+
+    twin = os.fork()
+    there = folder if twin else Path(task["twin"])
+    os.environ["BENCH_DATA_DIR"] = str(there / "data")
     try:
-        yield opened
-    finally:
-        watching = False
+        found, opened = stages(there, _data(there, task), Path(task["identifiers"]), task)
+        report = Report(opened=opened, stages=found)
+    except Exception as error:  # whatever a stranger's scheme raises
+        report = Report(said(error))
+    if not twin:
+        tell(there, report)
+        os._exit(0)
+    os.waitpid(twin, 0)
+    return report
+
+
+def tell(folder: Path, report: Report) -> None:
+    """Write a report for whoever has started the process."""
+    (folder / REPORT).write_text(json.dumps(asdict(report)))
 
 
 if __name__ == "__main__":
-    there = Path(sys.argv[1])
-    (there / REPORT).write_text(json.dumps(asdict(fit(there))))
+    tell(Path(sys.argv[1]), fit(Path(sys.argv[1])))

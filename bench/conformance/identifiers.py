@@ -76,10 +76,28 @@ def blind(fixtures: Fixtures) -> CheckResult:
     if other.report.error:
         return failed(f"with other held-out items fit failed: {other.report.error}", advice)
     if first.identifiers.read_bytes() == other.identifiers.read_bytes():
-        return passed("with other validation and test items the identifiers are the same bytes")
+        return _stages_blind(fixtures)
     changed, _ = storage.load(other.identifiers)
     at = _difference(fixtures, changed)
     return failed("with other validation and test items the identifiers are others", advice, at)
+
+
+def _stages_blind(fixtures: Fixtures) -> CheckResult:
+    """The same of what the scheme does between stages. Validation is told to it as 0 whatever is held out."""
+    advice = "use nothing but the `train` that stages is given and what it trained: no files, nothing from memory"
+    one, other = fixtures.stages
+    if one.report.opened:
+        return failed(f"stages opened {one.report.opened[0]}, where validation and test stand", advice)
+    same = "with other validation and test items the identifiers are the same bytes"
+    if one.report.error:
+        return passed(f"{same}; what its stages come to is not known, for they fail")
+    if other.report.error:
+        return failed(f"with other held-out items stages failed: {other.report.error}", advice)
+    if one.report.stages == other.report.stages:
+        return passed(f"{same}, and so is what its stages come to")
+    pairs = zip(one.report.stages, other.report.stages, strict=False)
+    name = next((mine.split()[0] for mine, theirs in pairs if mine != theirs), "the last")
+    return failed(f"with other validation and test items stage '{name}' comes to something else", advice)
 
 
 def length(fixtures: Fixtures) -> CheckResult:

@@ -24,6 +24,7 @@ from typing import Protocol
 
 from bench import __version__
 from bench.errors import BenchError, said
+from bench.files import read_json
 
 CHUNK = 1 << 18  # bytes
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # what a server answers that may be well again in a moment
@@ -93,7 +94,7 @@ class _Part:
     def validator(self, url: str) -> str:
         """What identifies the file that this is a part of; empty where it can't be continued from this address."""
         try:
-            kept = json.loads(self.note.read_text(encoding="utf-8"))
+            kept = read_json(self.note)
             return str(kept["validator"]) if self.size and kept["url"] == url else ""
         except (OSError, ValueError, KeyError, TypeError):
             return ""

@@ -35,20 +35,26 @@ def numbers(path: Path, of: str = "item") -> dict[str, str]:
     ``[PAD]``, which holds number 0 in some, is a name like any other. BenchError where one number has two ids.
     """
     text = text_of(path)
-    if _is_json(text):
+    if _is_json(path, text):
         return _turned(path, _pairs(path, parsed(path, text), of))
     lines = [line.split("\t") for line in lines_of(text)]
     if lines[0][0] in HEADS:
         return _turned(path, ((line[0], str(row)) for row, line in enumerate(lines[1:])))
-    if all(len(line) == 2 and line[1].strip().isdecimal() for line in lines):
+    unlike = [line for line in lines if not (len(line) == 2 and line[1].strip().isdecimal())]
+    if not unlike:
         return _turned(path, ((item, number.strip()) for item, number in lines))
+    if len(unlike) <= len(lines) / 2:
+        raise BenchError(
+            f"'{path}' has {len(lines) - len(unlike):,} lines of an id, a tab and a number and {len(unlike):,} others; "
+            f"the first is {chr(9).join(unlike[0])[:80]!r}; give every id its number, or none"
+        )
     return _turned(path, ((line[0].strip(), str(row)) for row, line in enumerate(lines)))
 
 
 def has_users(path: Path) -> bool:
     """Whether a file has a map of users beside that of items."""
     text = text_of(path)
-    content = parsed(path, text) if _is_json(text) else None
+    content = parsed(path, text) if _is_json(path, text) else None
     return isinstance(content, Mapping) and any(name.format("user") in content for name in (FORWARD, BACKWARD))
 
 
@@ -62,6 +68,10 @@ def text_of(path: Path) -> str:
         raise BenchError(f"'{path}' is not text in UTF-8; give a map or a list of ids") from error
     if not text.strip():
         raise BenchError(f"'{path}' is empty; give a map or a list of ids")
+    if "\0" in text:
+        raise BenchError(f"'{path}' holds a NUL character; it is corrupt, or not text in UTF-8")
+    if "\r" in text and "\n" not in text.strip():
+        raise BenchError(f"the lines of '{path}' end in carriage returns alone; save it with line feeds")
     return text
 
 
@@ -85,9 +95,9 @@ def parsed(path: Path, text: str) -> Any:
         raise BenchError(f"'{path}' is not valid JSON: {error}") from error
 
 
-def _is_json(text: str) -> bool:
-    """A list of ids may begin with "[PAD]"."""
-    return text.lstrip().startswith(("{", "[")) and not SPECIAL.match(text.lstrip())
+def _is_json(path: Path, text: str) -> bool:
+    """Whatever is called so, also where its beginning is lost. A list of ids may begin with "[PAD]"."""
+    return path.suffix == ".json" or (text.lstrip().startswith(("{", "[")) and not SPECIAL.match(text.lstrip()))
 
 
 def _pairs(path: Path, content: Any, of: str) -> Iterable[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from filelock import FileLock
 
 from bench.data.registry import Counts, Source
 from bench.errors import BenchError
-from bench.files import write_json
+from bench.files import read_json, write_json
 
 NAME = "first_downloads.json"
 
@@ -51,7 +50,7 @@ class Records:
 
     def _all(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
+            found = read_json(self.path)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:

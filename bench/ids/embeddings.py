@@ -183,7 +183,8 @@ def _refuse_missing(
 
 
 def _finite(path: Path, rows: NDArray[Any], mine: NDArray[np.intp], ids: Sequence[str]) -> Vectors:
-    vectors = np.asarray(rows[mine], np.float64)
+    with np.errstate(invalid="ignore"):  # what is not finite is told below
+        vectors = np.asarray(rows[mine], np.float64)
     wrong = np.flatnonzero(~(np.isfinite(vectors) & (np.abs(vectors) <= LARGEST)).all(axis=1))
     if len(wrong):
         raise BenchError(

@@ -2,11 +2,12 @@
 
     .<seed>.lease-<number>     beside the run's folder: who holds it, and since when
 
-A lease is a file that nobody else could create. Its number only ever rises, also from one holder to the next, and the
-file of the highest is never removed: whoever finds that a higher number is taken has lost the run and may not publish
-it (a fencing number). The holder beats: its file says something new every few seconds. One that is silent for as long
-as it promised is taken to be dead, by whoever has watched it for that time; clocks of two machines are not compared.
-A holder that is a process of this machine and gone is dead at once.
+A lease is a file that nobody else could create. Its number only ever rises, also from one holder to the next: whoever
+finds that a higher number is taken, or that its own is not there, has lost the run and may not publish it (a fencing
+number). The file of the highest stays; `bench clean` removes it when nobody has held the run for long. The holder
+beats: its file says something new every few seconds. One that is silent for as long as it promised is taken to be dead,
+by whoever has watched it for that time; clocks of two machines are not compared. A holder that is a process of this
+machine and gone is dead at once.
 
 Nothing is held in memory or by the operating system (``flock`` differs between network file systems).
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import threading
 import time
@@ -27,10 +29,12 @@ import psutil
 
 from bench import files
 from bench.errors import BusyError, LostError
+from bench.results.notes import read_note
 
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a holder is taken to be dead
 DEATHS = 8  # of holders, one right after the other, without anything saved, after which a run is given up
+NAME = re.compile(r"\.(?P<run>.+)\.lease-\d+")
 NOTHING: Callable[[], str] = lambda: ""  # noqa: E731 - a value, as every default is
 
 _watched: dict[Path, tuple[str, float]] = {}  # of others' leases: what they said last, and when that was first seen
@@ -84,6 +88,7 @@ class Lease:
         # A former holder that may still be alive somewhere must find its folder gone: this one renames it.
         self.taken_over = not (before.released or before.gone)
         self.lost, self._end, self._lock = False, threading.Event(), threading.Lock()
+        self.forgotten = False  # whether the file goes, with its number, when the run is left to others
         self._create(number)
         self._thread = threading.Thread(target=self._live, daemon=True)
 
@@ -118,12 +123,15 @@ class Lease:
                 raise
 
     def release(self) -> None:
-        """Leave the run to others. The file stays, for its number."""
+        """Leave the run to others. The file stays, for its number, unless it is to be forgotten."""
         self._end.set()
         with self._lock:
             if not self.lost and self._own():
                 with contextlib.suppress(OSError):
-                    self._say(replace(self.holder, released=True, note=self.note()))
+                    if self.forgotten:
+                        _path(self.folder, self.number).unlink()
+                    else:
+                        self._say(replace(self.holder, released=True, note=self.note()))
 
     def begin(self) -> None:
         """Give signs of life from now on."""
@@ -183,9 +191,28 @@ def held(folder: Path, note: Callable[[], str] = NOTHING, mark: str = "") -> Ite
         lease.release()
 
 
+def forget(folder: Path) -> None:
+    """Remove the lease of a run that nobody is at. BusyError where somebody is: it is held while it goes."""
+    with held(folder) as lease:
+        lease.forgotten = True
+
+
+def idle(folder: Path) -> float:
+    """For how many seconds nobody has held a run, as far as is known: 0 where somebody may hold it, or nobody did."""
+    holder, path = last_holder(folder), _path(folder, max(_numbers(folder), default=0))
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+    foreign = holder.place != files.place() and age > max(holder.silence, files.FOREIGN_AGE)
+    return age if holder.released or holder.gone or foreign else 0.0
+
+
 def _take(folder: Path, note: Callable[[], str], mark: str) -> Lease:
     folder.parent.mkdir(parents=True, exist_ok=True)
     number, before = max(_numbers(folder), default=0), last_holder(folder)
+    if not number and folder.exists():
+        number = int(time.time())  # its lease was forgotten: none that anybody may still believe to hold is given again
     if not (before.released or before.gone or _silent(folder, number, before)):
         raise BusyError(f"another process ({before}) is working on '{folder}'; wait for it, or name another --results")
     try:
@@ -235,17 +262,19 @@ def _listed(folder: Path) -> list[int]:
     return [int(name[len(prefix) :]) for name in names if name.startswith(prefix) and name[len(prefix) :].isdecimal()]
 
 
+def home_of(path: Path) -> Path | None:
+    """The run of a lease; None where the file is none."""
+    found = NAME.fullmatch(path.name)
+    return path.with_name(found["run"]) if found else None
+
+
 def _path(folder: Path, number: int) -> Path:
     return folder.with_name(f".{folder.name}.lease-{number}")
 
 
 def _read(path: Path) -> Holder:
     """An unknown holder where the file is empty (its holder has only just begun), unreadable, or gone."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Holder(**found)
-    except (OSError, ValueError, TypeError):
-        return Holder()
+    return read_note(path, Holder) or Holder()
 
 
 def _text(holder: Holder) -> str:
@@ -264,5 +293,5 @@ def process_start(pid: int) -> float:
         if stat.exists():  # in ticks since the machine started; what psutil makes of them moves as the clock is set
             return float(stat.read_text().rpartition(")")[2].split()[19])
         return float(round(process.create_time()))
-    except (psutil.Error, OSError):
+    except (psutil.Error, OSError, ValueError, OverflowError):  # the last two: no process can have such a number
         return 0.0

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import files
-from bench.errors import BenchError
-from bench.results import store
+from bench.errors import BenchError, BusyError
+from bench.results import leases, store
 from bench.results.digests import RESULT
 
 RUN, UNFINISHED, CACHE = "finished run", "unfinished run", "cache"
 LEFT = "left by a process that died"
+LEASE = "note of who worked on a run"
+FORGOTTEN = {True: 1.0, False: 30.0}  # days after which it goes where the run is finished, and where there is none
 ASIDE = "corrupt run, set aside"
 DAY = 86400.0  # seconds
 
@@ -50,7 +52,10 @@ def pieces(results: Path) -> list[Piece]:
 
 
 def _kind(folder: Path) -> str:
-    """What a hidden entry beside finished runs is; empty for what is none of ours, such as locks."""
+    """What a hidden entry beside finished runs is; empty for what is none of ours, or still of use."""
+    if (home := leases.home_of(folder)) is not None:
+        needed = leases.idle(home) < DAY * FORGOTTEN[store.finished(home)] or store.partial_folder(home).exists()
+        return "" if needed else LEASE
     if folder.suffix in (store.REMOVED, store.OLD):
         return LEFT
     if folder.suffix == store.CORRUPT:
@@ -87,14 +92,24 @@ def remove(results: Path, gone: Sequence[Piece]) -> None:
     for each in gone:
         if each.what in (RUN, UNFINISHED):
             store.remove(store.home_of(each.path), finished_too=each.what == RUN)
+        elif each.what == LEASE:
+            _forget(each.path)
         else:
             with store.writable(each.path):
                 files.remove(each.path)
         _remove_empty(each.path.parent, results)
 
 
+def _forget(path: Path) -> None:
+    """Remove a lease, unless somebody has come to work on its run."""
+    home = leases.home_of(path)
+    if home is not None:
+        with contextlib.suppress(BusyError), store.writable(path):
+            leases.forget(home)
+
+
 def _remove_empty(folder: Path, results: Path) -> None:
-    """The folders on the way to a removed one, where nothing is left in them. Locks stay: removing one splits it."""
+    """The folders on the way to a removed one, where nothing is left in them."""
     with contextlib.suppress(OSError):
         while results in folder.parents:
             folder.rmdir()

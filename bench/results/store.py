@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from bench.errors import BenchError, BusyError, LostError, said
 from bench.results import leases
 from bench.results.digests import RESULT, SEAL
 from bench.results.identity import differences
+from bench.results.notes import read_note
 
 TRAINING_FOLDER = "context"  # where a baseline trains
 BEGUN = "begun.json"  # in a partial folder: what it was begun as
@@ -130,18 +130,12 @@ def note_failure(folder: Path, error: Exception) -> None:
 
 def failure(folder: Path) -> Failure | None:
     """What ended the last try of a run, if it was not interrupted."""
-    try:
-        return Failure(**json.loads(failure_file(folder).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+    return read_note(failure_file(folder), Failure)
 
 
 def begun_as(folder: Path) -> Begun | None:
     """What the unfinished work on a run was begun as; None where there is none, or it does not say."""
-    try:
-        return Begun(**json.loads((partial_folder(folder) / BEGUN).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+    return read_note(partial_folder(folder) / BEGUN, Begun)
 
 
 def converted(folder: Path) -> Mapping[str, Any]:
@@ -152,8 +146,8 @@ def converted(folder: Path) -> Mapping[str, Any]:
     if begun and begun.budget:
         return begun.budget
     for result in sorted([folder / RESULT, *folder.parent.glob(f"*/{RESULT}")], key=lambda path: path.parent != folder):
-        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            found = (json.loads(result.read_text(encoding="utf-8"))["training"] or {}).get("budget")
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            found = (files.read_json(result)["training"] or {}).get("budget")
             if found:
                 return dict(found)
     return {}
@@ -161,7 +155,7 @@ def converted(folder: Path) -> Mapping[str, Any]:
 
 def note_budget(partial: Path, budget: Mapping[str, Any]) -> None:
     """Keep in a partial folder what its budget was converted to."""
-    begun = json.loads((partial / BEGUN).read_text(encoding="utf-8"))
+    begun = files.read_json(partial / BEGUN)
     write_json(partial / BEGUN, {**begun, "budget": budget})
 
 
@@ -220,7 +214,7 @@ def _prepare(folder: Path, begun: Begun, lease: leases.Lease) -> Path:
     elif before.budget:
         begun = replace(begun, budget=before.budget)
     partial = _taken_over(folder, lease)
-    files.remove_left_behind(partial)
+    files.remove_left_behind(partial, alone=True)
     failure_file(folder).unlink(missing_ok=True)
     files.write_json(partial / BEGUN, asdict(begun))
     return partial
@@ -311,7 +305,7 @@ def _tidy(folder: Path) -> None:
     files.remove(old_folder(folder))
     for name in sorted(temporary(folder)):
         files.remove(folder / name)
-    files.remove_left_behind(folder)
+    files.remove_left_behind(folder, alone=True)
 
 
 def set_aside(folder: Path) -> Path:

@@ -18,6 +18,7 @@ from bench.data.dataset import Dataset
 from bench.data.splits import Split
 from bench.evaluation.metrics import Ranks, summaries
 from bench.evaluation.warm_cold import ItemGroup, is_warm
+from bench.files import sync_tree
 from bench.results import digests, store
 from bench.results.identity import Run
 from bench.results.schema import GROUP_COLUMNS, Costs, GroupFacts, IdentifierFacts, Record, Scalar, to_json
@@ -79,6 +80,7 @@ def write(folder: Path, found: Record, table: pd.DataFrame) -> None:
     """
     with store.writable(folder):
         table.to_parquet(folder / PER_USER, index=False)
+        sync_tree(folder)  # before the seal: a power cut must not leave that alone, for with it all of a run is there
         files = digests.of_folder(folder, store.temporary(folder))
         store.write_json(folder / digests.RESULT, to_json(replace(found, files=files)))
         digests.seal(folder)

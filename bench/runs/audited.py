@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def audited(dataset: Dataset, results: Path, display: Display) -> dict[str, Any]
 def _read(path: Path) -> dict[str, Any] | None:
     """None where it isn't there, or is no audit: it is then made again."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = files.read_json(path)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and "conclusion" in found else None

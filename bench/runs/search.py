@@ -8,7 +8,6 @@ the run is finished: ``training.search`` in its result holds every record.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from bench import files
 from bench.contract import Contract, changed
 from bench.errors import BenchError, DivergedError
 from bench.results import store
@@ -104,10 +104,10 @@ class Searching:
     def kept(self, folder: Path) -> Record:
         """What came of a trial that is finished; nothing where it is not."""
         try:
-            return dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+            return dict(files.read_json(folder / RECORD))
         except OSError:
             return {}
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise BenchError(f"'{folder / RECORD}' is corrupt ({error}); delete it, or run with --force") from error
 
     def shared(self, record: Record) -> Record:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from pyarrow.csv import ParseOptions, read_csv
 
 from bench.data import sources
 from bench.data.dataset import Dataset, Sequences, TrainView
+from bench.data.splits import Targets
 from bench.ids.identifiers import SlotIds, Template, TokenIds
 from bench.ids.scheme import IdScheme, Stage, Trained
 from bench.vocabulary import Vocabulary
@@ -103,6 +108,74 @@ class ReadsMemory(Sound):
     def fit(self, train: TrainView) -> TokenIds:
         (whole,) = (found for found in gc.get_objects() if isinstance(found, Dataset))
         return by_popularity(len(train.items), whole.sequences)
+
+
+class ReadsSplit(Sound):
+    """Finds what a run holds of test while it fits."""
+
+    name = "test/reads-split"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        held_out = [found.items for found in gc.get_objects() if isinstance(found, Targets)]
+        found = np.concatenate([np.zeros(0, np.int64), *held_out])
+        return by_popularity(len(train.items), Sequences.from_rows([found]))
+
+
+class ReadsBelowPython(Sound):
+    """No `open` of Python is seen where Arrow reads; but other items stand in the file."""
+
+    name = "test/reads-below-python"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        folder = Path(os.environ["BENCH_DATA_DIR"], train.dataset)
+        table = read_csv(str(folder / f"{train.dataset}.inter"), parse_options=ParseOptions(delimiter="\t"))
+        items = [train.items.ids.index(item) for item in table.column("item_id:token").to_pylist()]
+        return by_popularity(len(train.items), Sequences.from_rows([items]))
+
+
+class StartsProgram(Sound):
+    """Another program reads for it, and says nothing of what it has read."""
+
+    name = "test/starts-program"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        path = Path(os.environ["BENCH_DATA_DIR"], train.dataset, f"{train.dataset}.inter")
+        subprocess.run(["cat", str(path)], stdout=subprocess.DEVNULL, check=True)
+        return super().fit(train)
+
+
+class Alternating(Sound):
+    """Names items anew between its stages, by what the first came to and a draw of its own, as it may."""
+
+    name = "test/alternating"
+
+    def order(self, train: TrainView, trained: Trained) -> list[int]:
+        assert trained.validation is not None
+        return [int(item) for item in train.random().permutation(len(train.items))]
+
+    def stages(self, train: TrainView, ids: TokenIds) -> Generator[Stage, Trained, Trained | None]:
+        trained = yield Stage(ids, "first", budget_fraction=0.5)
+        yield Stage(numbered(self.order(train, trained)), "second", budget_fraction=0.5)
+        return None
+
+
+class PeeksBetween(Alternating):
+    """Its identifiers are sound; between the stages it looks for test."""
+
+    name = "test/peeks-between"
+
+    def order(self, train: TrainView, trained: Trained) -> list[int]:
+        held_out = [found.items for found in gc.get_objects() if isinstance(found, Targets)]
+        taken = np.bincount(np.concatenate(held_out), minlength=len(train.items))
+        return [int(item) for item in np.argsort(np.argsort(-taken, kind="stable"))]
+
+
+class OpensBetween(Alternating):
+    name = "test/opens-between"
+
+    def order(self, train: TrainView, trained: Trained) -> list[int]:
+        sources.find(train.dataset)
+        return super().order(train, trained)
 
 
 class Leak(ReadsMemory):

@@ -96,6 +96,11 @@ def test_broken_identifiers_and_trainings_are_found(
         ("Unstorable", "serializable", "can't be stored: ", "", "arrays of int32"),
         ("Hashing", "deterministic", "two processes made different identifiers", "'i00', red car: '0 .*' and", "hash"),
         ("ReadsFiles", "blind", r"fit opened .*\.inter, where validation and test stand", "", "no files"),
+        ("ReadsSplit", "blind", "with other validation and test items the identifiers", "car: '.*' and '", "memory"),
+        ("ReadsBelowPython", "blind", "with other validation and test items the identifiers", "car: '.*'", "no files"),
+        ("StartsProgram", "blind", r"fit opened .*\.inter, where validation and test stand", "", "no files"),
+        ("PeeksBetween", "blind", "items stage 'second' comes to something else", "", "nothing from memory"),
+        ("OpensBetween", "blind", r"stages opened .*\.inter, where validation and test stand", "", "no files"),
         ("ReadsMemory", "blind", "with other validation and test items the identifiers", "car: '.*' and '", "memory"),
     ],
 )
@@ -134,7 +139,8 @@ def test_what_cannot_be_checked_is_skipped(fixtures: Make, scheme: str, requirem
 
 
 def test_a_sound_scheme_meets_every_requirement(fixtures: Make) -> None:
-    sound = fixtures("Sound")
+    """Also one that names items anew between its stages."""
+    sound = fixtures("Alternating")
     sound.begin()
     assert {name: check_requirement(name, sound).state for name in REQUIREMENTS} == dict.fromkeys(
         REQUIREMENTS, "passed"

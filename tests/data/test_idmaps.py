@@ -78,3 +78,26 @@ def test_a_list_beside_a_file_is_found_by_either_stem(tmp_path: Path) -> None:
     for name in ("v.item", "v.item2id", "v.ids.txt", "v.1.ids.json"):
         (tmp_path / name).touch()
         assert beside(tmp_path / "v.1.npy") == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "m.item2id",
+            b"a\t0\nb\t1\nc 2\n",
+            "has 2 lines of an id, a tab and a number and 1 others; the first is 'c 2'",
+        ),
+        ("m.item2id", b"a\t0\nb\t\n", "has 1 lines of an id, a tab and a number and 1 others"),
+        ("m.json", b'"a": 0, "b": 1}', "is not valid JSON"),
+        ("m.txt", "a\nb\n".encode("utf-16-be"), "holds a NUL character"),
+        ("m.txt", b"a\rb\rc\r", "end in carriage returns alone"),
+    ],
+)
+def test_a_map_that_is_broken_in_one_place_is_not_read_as_another_kind(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    """A line that lost its number must not give all others the numbers of their lines."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BenchError, match=said):
+        numbers(tmp_path / name)

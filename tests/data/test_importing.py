@@ -217,7 +217,7 @@ def test_numbers_become_original_ids_where_a_map_is_named(tmp_path: Path, of: st
     assert sequences(read([path]).dataset) == numbered
     if of.endswith("json"):
         assert any(f"--id-map {of} gives the original ids" in note for note in read([tmp_path]).dataset.notes)
-    put(tmp_path, of, lines(("000", 1), between="\t"))
+    put(tmp_path, of, json.dumps({"000": 1}) if of.endswith("json") else lines(("000", 1), between="\t"))
     with pytest.raises(BenchError, match=r"does not say which item \d ids are"):
         read([path], Options(id_map=tmp_path / of))
 

@@ -275,3 +275,56 @@ def test_a_run_that_kills_every_worker_is_given_up(folder: Path, monkeypatch: py
     foreign(folder, 9, **gone, deaths=1, mark="of what was saved then")
     with building(folder, replace(BEGUN, forced=True)) as partial:  # it had come further, so it goes on
         (partial / "result.json").write_text("{}")
+
+
+def test_a_lease_is_forgotten_by_who_holds_it_and_its_number_is_not_given_again(folder: Path) -> None:
+    with held(folder) as lease:
+        with pytest.raises(BusyError):
+            leases.forget(folder)
+        assert numbers(folder) == [1]
+        folder.mkdir()  # the run is finished
+    leases.forget(folder)
+    assert numbers(folder) == []
+    with held(folder) as later:
+        assert later.number > 1_000_000_000 > lease.number
+        assert not lease.holds()
+
+
+def test_a_process_that_slept_while_its_lease_was_forgotten_has_lost_the_run(folder: Path) -> None:
+    with contextlib.suppress(LostError), held(folder) as asleep:
+        leases._path(folder, asleep.number).unlink()
+        with held(folder) as other:
+            assert other.number == 1
+            with pytest.raises(LostError):
+                asleep.confirm()
+            other.confirm()
+
+
+def test_who_may_be_alive_is_not_idle(folder: Path, another: subprocess.Popen[str]) -> None:
+    (path,) = folder.parent.glob(".7.lease-*")
+    old = time.time() - 3 * 86400
+    os.utime(path, (old, old))
+    assert leases.idle(folder) == 0
+    another.kill()
+    another.wait()
+    os.utime(path, (old, old))
+    assert leases.idle(folder) > 2 * 86400
+    assert foreign(folder, 9).exists()
+    assert leases.idle(folder) == 0
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        *("", "[", "[" * 100_000, "{}", "[1]", '{"pid": "1"}', '{"pid": 1e400}', '{"silence": Infinity}', '{"x": 1}'),
+        *('{"pid": -1}', '{"pid": 1000000000000000000000}', '{"token": null}', '{"released": "no"}', '{"beat": true}'),
+    ],
+)
+def test_a_lease_that_is_not_whole_is_of_somebody_unknown(folder: Path, note: str) -> None:
+    folder.parent.mkdir(parents=True)
+    folder.with_name(".7.lease-1").write_text(note)
+    found = leases.last_holder(folder)
+    assert not found.released
+    assert isinstance(found.gone, bool)
+    with pytest.raises(BusyError), held(folder):
+        pass

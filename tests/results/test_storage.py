@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from bench import files
 from bench.errors import BenchError, BusyError
 from bench.results import leases, storage, store
-from bench.results.storage import ASIDE, CACHE, DAY, LEFT, RUN, UNFINISHED, Piece, pieces, readable_size, surplus
+from bench.results.storage import ASIDE, CACHE, DAY, LEASE, LEFT, RUN, UNFINISHED, Piece, pieces, readable_size, surplus
 
 DEAD = 999_999_999  # no process has this number
 
@@ -112,6 +114,27 @@ def test_a_run_that_another_process_is_at_is_not_removed(results: Path) -> None:
     home = next(results.glob("runs/*/*/*"))
     with leases.held(home / "0"), pytest.raises(BusyError, match=r"another process .* is working on"):
         storage.remove(results, [each for each in pieces(results) if each.what == RUN])
+    assert store.finished(home / "0")
+
+
+def test_leases_go_where_a_run_is_finished_and_nobody_has_been_at_it_for_a_day(results: Path) -> None:
+    home = next(results.glob("runs/*/*/*"))
+    old = time.time() - 2 * DAY
+    for run in range(3):
+        path = put(home / f".{run}.lease-3")
+        holder = leases.Holder("t", place=files.place(), pid=DEAD, released=run < 2)
+        path.write_text(json.dumps(asdict(holder)))
+        os.utime(path, (old, old))
+    found = [each.path.name for each in pieces(results) if each.what == LEASE]
+    assert found == [".0.lease-3"]  # 1 has something unfinished, 2 has nothing yet
+    with leases.held(home / "0"):
+        storage.remove(results, [Piece(home / ".0.lease-3", LEASE, 1, old)])
+        assert list(home.glob(".0.lease-*"))
+    assert not [each for each in pieces(results) if each.what == LEASE]  # somebody was at it just now
+    (path,) = home.glob(".0.lease-*")
+    os.utime(path, (old, old))
+    storage.remove(results, [each for each in pieces(results) if each.what == LEASE])
+    assert not list(home.glob(".0.lease-*"))
     assert store.finished(home / "0")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench import files
 from bench.contract import Contract
 from bench.data.dataset import Dataset
 from bench.data.splits import Split, leave_one_out
@@ -118,6 +119,27 @@ def test_the_report_reads_what_a_run_writes(
     assert sorted(written) == ["log.jsonl", "per_user.parquet"]
     assert found.files == written
     assert json.loads(json.dumps(to_json(found))) == json.loads((tmp_path / "result.json").read_text())
+
+
+def test_all_else_is_on_the_disk_before_the_seal_is(
+    toy: Dataset, split: Split, ranks: Ranks, request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its seal a run counts as whole, also where a power cut came before it was renamed."""
+    synced: set[Path] = set()
+
+    def look(step: str, path: Path) -> None:
+        if step == "sync":
+            synced.add(path)
+        if step == "write" and path.name == "result.sha256":
+            assert {tmp_path / "log.jsonl", tmp_path / "per_user.parquet", tmp_path / "deep" / "tensors"} <= synced
+
+    monkeypatch.setattr(files, "hook", look)
+    (tmp_path / "log.jsonl").write_text("{}")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "tensors").write_text("1")
+    outcome = Outcome(ranks, False, dict(COSTS), IDENTIFIERS, {"steps": 6, "curve": []})
+    write(tmp_path, record(request_.run, split, outcome, {"device": "cpu"}), per_user_table(toy, split, ranks))
+    assert (tmp_path / "result.sha256").exists()
 
 
 def test_a_baseline_has_neither_identifiers_nor_training(split: Split, request_: Request, toy: Dataset) -> None:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from bench.data.conversions.items import Items
 from bench.data.conversions.log import Log
 from bench.errors import BenchError, unknown
+from bench.files import read_json
 
 RECORD = "dataset.json"
 INTERACTIONS, ITEMS = "interactions.parquet", "items.parquet"
@@ -48,7 +49,7 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """What ``dataset.json`` says; None where there is none that can be read."""
     try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found = read_json(folder / RECORD)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

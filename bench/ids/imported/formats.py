@@ -78,7 +78,8 @@ def read(path: Path, data: bytes) -> Found:
     readers: dict[bytes, Callable[[Path, bytes], Found]] = {b"\x93NUMPY": _numpy, b"PAR1": _parquet}
     reader = next((reader for magic, reader in readers.items() if data.startswith(magic)), None)
     if reader is None:
-        reader = _json if text_of(path, data).lstrip().startswith(("{", "[")) else _text
+        is_json = path.suffix == ".json" or text_of(path, data).lstrip().startswith(("{", "["))
+        reader = _json if is_json else _text
     found = reader(path, data)
     if not any(found.values):
         raise BenchError(f"'{path}' holds no identifier: it names {len(found.keys):,} items and says nothing of them")
@@ -90,9 +91,14 @@ def read(path: Path, data: bytes) -> Found:
 
 def text_of(path: Path, data: bytes) -> str:
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BenchError(f"'{path}' is neither text in UTF-8 nor a format that bench reads; give {FORMATS}") from error
+    if "\0" in text:
+        raise BenchError(f"'{path}' holds a NUL character; it is corrupt, or not text in UTF-8")
+    if "\r" in text and "\n" not in text.strip():
+        raise BenchError(f"the lines of '{path}' end in carriage returns alone; save it with line feeds")
+    return text
 
 
 def by_position(code: Iterable[object]) -> tuple[str, ...]:
@@ -157,7 +163,21 @@ def _of_texts(keys: tuple[str, ...], texts: Sequence[str], numbered: bool = Fals
         if long is not None:
             raise BenchError(f"a code holds numbers of at most {LONGEST} digits; got '{long[:40]}'…")
         return Found(keys, tuple(by_position(map(int, text.split())) for text in texts), numbered=numbered)
+    _refuse_mixed(keys, texts)
     return Found(keys, words=tuple(texts), numbered=numbered)
+
+
+def _refuse_mixed(keys: tuple[str, ...], texts: Sequence[str]) -> None:
+    """BenchError where most are codes of one notation: a line that is broken must not make words of all others."""
+    some = [(key, text) for key, text in zip(keys, texts, strict=True) if text]
+    for notation, what in ((BRACKETED, "tokens in angle brackets"), (WHOLE, "codes of whole numbers")):
+        others = [(key, text) for key, text in some if not notation.fullmatch(text)]
+        if len(others) < len(some) / 2:
+            key, text = others[0]
+            raise BenchError(
+                f"{len(some) - len(others):,} identifiers are {what}, and {len(others):,} are not: that of item "
+                f"'{key}' is '{text[:80]}'; write all of them in one way"
+            )
 
 
 def _numpy(path: Path, data: bytes) -> Found:

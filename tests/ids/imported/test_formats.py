@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -151,3 +152,30 @@ def test_a_folder_names_its_one_file(written: Written, tmp_path: Path) -> None:
     assert formats.locate(str(tmp_path)) == table
     with pytest.raises(BenchError, match=r"no file '.*nowhere' \(asked for as file:.*nowhere\)"):
         formats.locate(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "A1 <a_1> <b_2>\nB2 <a_1> b_2>\nC3 <a_3> <b_1>\n",
+            "2 identifiers are tokens in angle brackets, and 1 are not: ",
+        ),
+        (
+            "A1 1 2\nB2 1 x\nC3 3 1\n",
+            "2 identifiers are codes of whole numbers, and 1 are not: that of item 'B2' is '1 x'",
+        ),
+        ("A1 ant\rB2 bee\r", "end in carriage returns alone"),
+        ("A1 an\0t\nB2 bee\n", "holds a NUL character"),
+    ],
+)
+def test_a_line_that_is_broken_does_not_make_words_of_all_others(written: Written, content: str, said: str) -> None:
+    path = written("x.txt", content)
+    with pytest.raises(BenchError, match=re.escape(said)):
+        formats.read(path, path.read_bytes())
+
+
+def test_json_without_its_beginning_is_no_text(written: Written) -> None:
+    path = written("x.index.json", '"<a_1>"], "B2": ["<a_2>"]}')
+    with pytest.raises(BenchError, match="is not valid JSON"):
+        formats.read(path, path.read_bytes())

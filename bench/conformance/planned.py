@@ -1,0 +1,24 @@
+"""The contract of a check and the scheme that it is of, the same in every process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.contract import Contract
+from bench.errors import BenchError
+from bench.ids.scheme import IdScheme
+from bench.runs.matrix import Plan, resolve
+
+# Forty steps of a small backbone. Under this objective the tree of identifiers does not make the loss zero.
+TINY = (
+    *("epochs=6", "examples=one", "batch_size=16", "max_history=10", "learning_rate=3e-3", "objective=vocabulary"),
+    *("normalize=vocabulary", "validation_users=16", "validate_every=1000"),
+)
+
+
+def planned(scheme: str, dataset: str, seed: int, overrides: Sequence[str]) -> tuple[IdScheme, Contract]:
+    """The scheme with its settings, and what it is trained under. BenchError where it is not one scheme."""
+    subjects, contract = resolve(Plan([scheme], [], [dataset], [seed], "smoke", [*TINY, *overrides]))[:2]
+    if len(subjects) != 1 or not isinstance(subjects[0], IdScheme):
+        raise BenchError(f"one identifier scheme is checked at a time; got '{scheme}'")
+    return subjects[0], contract
