@@ -11,6 +11,7 @@ import typer
 
 from bench import console, lists
 from bench.commands import (
+    answer,
     clean,
     data_audit,
     data_get,
@@ -91,7 +92,7 @@ def run(
     adapt: Annotated[
         str, typer.Option(help="With --zero-shot: on how many of its users a model goes on learning; 0,10,100,1000.")
     ] = "0",
-    seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
+    seed: Annotated[str, typer.Option(help="Seeds and ranges of them, separated by commas: 0-4,7.")] = "0",
     preset: Annotated[str | None, typer.Option(help="smoke, cpu, overnight or standard; see `bench ls`.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -177,7 +178,7 @@ def run(
     if lacking := data_get.lacking([*plan.datasets, *plan.zero_shot], data_dir):
         resolve(plan)  # nothing is downloaded for a request that is wrong
         data_get.offer(lacking, data_dir, yes)
-    execute(plan)
+    answer.shown_at_the_end(lambda: execute(plan), results, quiet=bool(slurm) or not _is_main_process())
     if _is_main_process():
         typer.echo(f"Now: bench report{'' if results == Path('results') else f' --results {results}'}", err=True)
 

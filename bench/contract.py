@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_type_hints
 
@@ -174,10 +174,11 @@ def digest(value: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named contract and what it is for."""
+    """A named contract and what it is for. ``means_nothing``: what is trained under it is too little to be compared."""
 
     contract: Contract
     purpose: str
+    means_nothing: bool = False
 
 
 EPOCH_OF_TOYS = 109_361  # training prefixes under leave-one-out
@@ -204,6 +205,7 @@ PRESETS = {
             _CPU, epochs=6, target_examples=0, examples="one", batch_size=64, validation_users=200, validate_every=3
         ),
         "shows that everything runs: under two minutes on two cores; its scores mean nothing",
+        means_nothing=True,
     ),
     "cpu": Preset(_CPU, "a small model that a core trains on Toys in ten minutes to an hour"),
     # TIGER's size trains on 114 examples a processor second (Toys, as above): 4.1 million in ten hours.
@@ -223,6 +225,23 @@ PRESETS = {
         "the model of TIGER's size, trained until validation no longer improves: for one GPU",
     ),
 }
+
+
+def means_nothing(preset: str | None) -> bool:
+    """Whether what is trained under a preset shows only that everything runs. None, or a name of other versions, does
+    not say so.
+    """
+    return preset in PRESETS and PRESETS[preset].means_nothing
+
+
+def banner(presets: Iterable[str | None]) -> str:
+    """What stands above every table, picture and page with scores that mean nothing, in a line; ``""`` where none does.
+
+    ``presets`` are those of the rows, None for what was not trained under one (see ``Record.means_nothing``).
+    """
+    found = ", ".join(sorted({str(preset) for preset in presets if means_nothing(preset)}))
+    better = ", ".join(name for name, preset in PRESETS.items() if not preset.means_nothing)
+    return f"preset {found}: these scores mean nothing, they show that everything runs; use {better}" if found else ""
 
 
 def contract_for(preset: str, overrides: Mapping[str, str]) -> Contract:

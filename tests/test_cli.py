@@ -82,7 +82,7 @@ def test_only_the_main_process_says_what_is_next(
     assert bench("run", "--id-scheme", "textual").err == ""
 
 
-@pytest.mark.parametrize("seeds", ["one", "1.5", "", ",", "-1", "0,-1"])
+@pytest.mark.parametrize("seeds", ["one", "1.5", "", ",", "-1", "0,-1", "3-1"])
 def test_seeds_are_whole_numbers(bench: Bench, planned: list[Plan], seeds: str) -> None:
     said = bench("run", "--id-scheme", "textual", f"--seed={seeds}")
     assert said.code == 1
