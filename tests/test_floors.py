@@ -29,6 +29,7 @@ FLOORS = (
         "settings",
         "tensors",
         "threads",
+        "toml",
         "versions",
         "vocabulary",
     ),

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
 
 from bench.errors import PartlyFailedError
 
+if TYPE_CHECKING:
+    from bench.runs.matrix import Plan
 
-def shown_at_the_end(execute: Callable[[], Sequence[Path]], results: Path, quiet: bool) -> None:
-    """Run, and print what came of it, also where only a part of it came to its end."""
+
+def shown_at_the_end(plans: Sequence[Plan], quiet: bool) -> None:
+    """Run one plan after the other, and print what came of them, also where only a part came to its end."""
+    from bench.runs import matrix
+
+    done: dict[Path, list[Path]] = {}
     try:
-        folders = execute()
+        for plan in plans:
+            found = matrix.execute(plan)
+            done.setdefault(plan.results, []).extend([] if plan.slurm else found or [])
     except PartlyFailedError as failed:
-        if not quiet:
-            show(results, failed.done)
+        done.setdefault(plan.results, []).extend(failed.done)
         raise
-    if not quiet:
-        show(results, folders)
+    finally:
+        if not quiet:
+            for results, folders in done.items():
+                show(results, folders)
+                typer.echo(
+                    f"Now: bench report{'' if results == Path('results') else f' --results {results}'}", err=True
+                )
 
 
 def show(results: Path, folders: Sequence[Path]) -> None:

@@ -28,7 +28,7 @@ from bench.runs.many import refuse
 from bench.runs.matrix import Plan
 from bench.runs.overview import Overview
 from bench.runs.prepared import Prepared
-from bench.runs.progress import LINE_EVERY, Display
+from bench.runs.progress import LINE_EVERY, Display, one_line
 from bench.runs.worker import as_json
 
 LOOK_EVERY = 1.0  # seconds
@@ -154,7 +154,9 @@ def shown(display: Display, seen: Overview) -> Iterator[None]:
         with Live(console=display.console, transient=True, auto_refresh=False) as live:
             while not end.wait(LOOK_EVERY):
                 seen.look()
-                live.update(Text("\n".join([seen.line(), *(f"  {line}" for line in seen.workers())])), refresh=True)
+                lines = [seen.line(), *(f"  {line}" for line in seen.workers())]
+                width = display.console.width
+                live.update(Text("\n".join(one_line(line, width) for line in lines), no_wrap=True), refresh=True)
 
     thread = threading.Thread(target=refresh, daemon=True)
     thread.start()

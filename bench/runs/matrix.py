@@ -64,6 +64,8 @@ class Plan:
     worker: bool = False  # whether this is one of several processes of a command, which speaks for all
     adapt: Sequence[int] = (0,)  # users of each unseen data set that models learn from first, one test for each number
     converted: int = 0  # steps of a budget of time or FLOPs that was converted before
+    track: str = ""  # what else follows each run: tensorboard, wandb or mlflow
+    log_times: bool = False  # whether every line of the log begins with its time
 
 
 T = TypeVar("T")
@@ -74,7 +76,7 @@ EVERYTHING = "all"
 
 def execute(plan: Plan) -> list[Path]:
     """Bring every run to its end and return the folders. What is wrong with the request is found before the first."""
-    display = _main_display(ticking=not plan.worker)
+    display = _main_display(ticking=not plan.worker, times=plan.log_times and not plan.worker)
     with interrupted_by_sigterm(), threads.using(threads.asked(plan.threads)):
         prepared = prepare(plan, Display(loud=False) if plan.worker else display)
         if plan.slurm:
@@ -296,8 +298,8 @@ def _with_recipe(loaded: list[tuple[str, type[Subject]]], recipe: str) -> list[t
     return kept
 
 
-def _main_display(ticking: bool = True) -> Display:
-    return Display(os.environ.get("RANK", "0") == "0", ticking)
+def _main_display(ticking: bool = True, times: bool = False) -> Display:
+    return Display(os.environ.get("RANK", "0") == "0", ticking, times)
 
 
 def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[tuple[str, T]]:
