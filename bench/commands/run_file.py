@@ -33,6 +33,7 @@ from bench.settings import value as read_as
 
 REQUESTS, SET = "request", "set"
 NOT_IN_FILES = ("ctx", "config", "write-config", "dry-run")
+NEGATED = {"keep-going": "--stop-at-failure"}
 SHORT = ("split", "decoder", "budget")  # options that are lines of ``set``
 
 Options = dict[str, Any]
@@ -65,7 +66,7 @@ def requests(path: Path, known: Mapping[str, Option]) -> list[Options]:
     parts = table.pop(REQUESTS, [{}])
     if not (isinstance(parts, list) and parts and all(isinstance(part, dict) for part in parts)):
         raise BenchError(f"'{path}': {REQUESTS} stands for tables, each below a line [[{REQUESTS}]]")
-    return [_options(path, {**table, **part, **_settings(table, part)}, known) for part in parts]
+    return [options(f"'{path}'", {**table, **part, **_settings(table, part)}, known) for part in parts]
 
 
 def _settings(table: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,11 +75,12 @@ def _settings(table: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, An
     return {SET: [line for given in found for line in lines(given)]} if found else {}
 
 
-def _options(path: Path, table: Mapping[str, Any], known: Mapping[str, Option]) -> Options:
+def options(where: str, table: Mapping[str, Any], known: Mapping[str, Option]) -> Options:
+    """Values of the command's parameters. ``where`` the table is from stands in errors."""
     for key in table:
         if key not in known:
-            raise unknown(f"key in '{path}'", key, [*known, REQUESTS])
-    return {known[key].name: _read(f"'{path}': {key}", value, known[key]) for key, value in table.items()}
+            raise unknown(f"key in {where}", key, [*known, REQUESTS])
+    return {known[key].name: _read(f"{where}: {key}", value, known[key]) for key, value in table.items()}
 
 
 def _read(what: str, value: Any, option: Option) -> Any:
@@ -137,14 +139,32 @@ def _with_budgets(names: set[str]) -> set[str]:
 
 def write(path: Path, found: Sequence[Options], known: Mapping[str, Option]) -> None:
     """The requests as a file, without what is at its default."""
-    tables = [_table(options, known) for options in found]
+    tables = [_table(each, known) for each in found]
     content = tables[0] if len(tables) == 1 else {REQUESTS: tables}
     with output(path, "the request") as unfinished:
         unfinished.write_text(toml.written(content), encoding="utf-8")
 
 
-def _table(options: Options, known: Mapping[str, Option]) -> dict[str, Any]:
-    said = {key: options[option.name] for key, option in known.items() if options[option.name] != option.default}
+def words(found: Options, known: Mapping[str, Option]) -> list[str]:
+    """The command line that says the same, without the name of the command."""
+    said: list[str] = []
+    for key, value in _said(found, known).items():
+        if key == SET:
+            said += [word for line in value for word in ("--set", line)]
+        elif isinstance(value, bool):
+            said.append(f"--{key}" if value else NEGATED[key])
+        else:
+            said += [f"--{key}", str(value)]
+    return said
+
+
+def _said(found: Options, known: Mapping[str, Option]) -> dict[str, Any]:
+    """What is not at its default, by key."""
+    return {key: found[option.name] for key, option in known.items() if found[option.name] != option.default}
+
+
+def _table(found: Options, known: Mapping[str, Option]) -> dict[str, Any]:
+    said = _said(found, known)
     settings = settings_table(said.pop(SET, ()))
     kept = {key: str(value) if isinstance(value, Path) else value for key, value in said.items() if value is not None}
     return {**kept, **({SET: settings} if settings else {})}
