@@ -22,9 +22,10 @@ BARE = re.compile(r"[A-Za-z0-9_-]+")
 def read(path: Path) -> dict[str, Any]:
     """The content of a file. BenchError in one line where it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BenchError(f"'{path}' cannot be read: {' '.join(str(error).split())}") from error
+    return found
 
 
 def written(table: Mapping[str, Any], where: str = "") -> str:

@@ -21,6 +21,7 @@ from bench.data.audit.order import time_notes
 from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
+from bench.runs import tracking
 from bench.runs.attribution import attribute_errors
 from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
 from bench.runs.prepared import Prepared, carry_out
@@ -92,6 +93,7 @@ def execute(plan: Plan) -> list[Path]:
 
 def prepare(plan: Plan, display: Display) -> Prepared:
     """All runs that a plan is about, after everything that is wrong with it has been found."""
+    tracking.require(plan.track)
     resolved = _resolved(plan)
     subjects, contract, preset, asked = resolved.subjects, resolved.contract, resolved.preset, resolved.asked
     contracts, labels = _followed(plan, subjects, contract)
@@ -125,6 +127,7 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             search=resolved.search if isinstance(fitting, IdScheme) else None,
             tuned=resolved.lines(fitting),
             adapt=tuple(plan.adapt),
+            track=plan.track,
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
