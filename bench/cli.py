@@ -11,6 +11,7 @@ import typer
 from bench import console, lists
 from bench.commands import (
     clean,
+    completing,
     data_audit,
     data_get,
     data_import,
@@ -27,7 +28,6 @@ from bench.errors import BenchError, in_one_line
 app = typer.Typer(
     name="bench",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Which item identifier is best? Compare identifiers for generative recommendation under one recommender.\n\n"
@@ -71,6 +71,7 @@ def options(
 
 
 Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of results and caches.")]
+STORED = completing.listed(completing.stored)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]
 
@@ -84,8 +85,20 @@ app.command(epilog=run_examples.EPILOG)(run.run)
     "`bench report --html report.html --figures pictures`"
 )
 def report(
-    dataset: Annotated[str, typer.Option(help="Only these data sets, separated by commas.")] = "",
-    preset: Annotated[str | None, typer.Option(help="Only schemes run under this preset, and their baselines.")] = None,
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="Only these data sets, separated by commas.",
+            autocompletion=completing.listed(completing.tested),
+        ),
+    ] = "",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Only schemes run under this preset, and their baselines.",
+            autocompletion=completing.listed(completing.presets),
+        ),
+    ] = None,
     contract: Annotated[
         str | None, typer.Option(help="Only schemes whose contract id begins with this, and their baselines.")
     ] = None,
@@ -129,8 +142,13 @@ def report(
     "`bench compare results/runs/toys/textual.title@2/ba75bb88-74386b/0 pop --dataset toys --json`"
 )
 def compare(
-    run_a: Annotated[str, typer.Argument(help="Folder of a run, name of what was run, or a row of the report.")],
-    run_b: Annotated[str, typer.Argument(help="The run to compare with, named in the same way.")],
+    run_a: Annotated[
+        str,
+        typer.Argument(help="Folder of a run, name of what was run, or a row of the report.", autocompletion=STORED),
+    ],
+    run_b: Annotated[
+        str, typer.Argument(help="The run to compare with, named in the same way.", autocompletion=STORED)
+    ],
     dataset: Annotated[str | None, typer.Option(help="The data set, if the name has results on more than one.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the mean over all seeds of a run.")] = None,
     json: AsJson = False,
@@ -148,7 +166,9 @@ def compare(
     "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
 )
 def recommend(
-    run: Annotated[str, typer.Argument(help="Folder of a run, name of a scheme, or a row of the report.")],
+    run: Annotated[
+        str, typer.Argument(help="Folder of a run, name of a scheme, or a row of the report.", autocompletion=STORED)
+    ],
     history: Annotated[
         list[str], typer.Option(help="Items by their original id, oldest first, separated by commas; may be repeated.")
     ],

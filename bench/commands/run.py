@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench import lists
-from bench.commands import answer, data_get, run_file
+from bench.commands import answer, completing, data_get
+from bench.commands.completing import listed
 
 if TYPE_CHECKING:
     from bench.runs.matrix import Plan
@@ -23,24 +24,49 @@ def is_main_process() -> bool:
 def run(
     ctx: typer.Context,
     id_scheme: Annotated[
-        str, typer.Option(help="Identifier schemes, comma-separated, or all; file:PATH for your own; see `bench ls`.")
+        str,
+        typer.Option(
+            help="Identifier schemes, comma-separated, or all; file:PATH for your own; see `bench ls`.",
+            autocompletion=listed(completing.schemes),
+        ),
     ] = "",
-    baseline: Annotated[str, typer.Option(help="Baselines, comma-separated, or all; see `bench ls`.")] = "",
+    baseline: Annotated[
+        str,
+        typer.Option(
+            help="Baselines, comma-separated, or all; see `bench ls`.", autocompletion=listed(completing.baselines)
+        ),
+    ] = "",
     dataset: Annotated[
-        str, typer.Option(help="Data sets, folders or files, separated by commas; a+b trains one model on both.")
+        str,
+        typer.Option(
+            help="Data sets, folders or files, separated by commas; a+b trains one model on both.",
+            autocompletion=listed(completing.datasets, "+"),
+        ),
     ] = "ml-100k",
     zero_shot: Annotated[
         str | None,
-        typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained."),
+        typer.Option(
+            help="Unseen data sets, separated by commas: every model is tested on them untrained.",
+            autocompletion=listed(completing.datasets),
+        ),
     ] = None,
     adapt: Annotated[
         str, typer.Option(help="With --zero-shot: on how many of its users a model goes on learning; 0,10,100,1000.")
     ] = "0",
     seed: Annotated[str, typer.Option(help="Seeds and ranges of them, separated by commas: 0-4,7.")] = "0",
-    preset: Annotated[str | None, typer.Option(help="smoke, cpu, overnight or standard; see `bench ls`.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="smoke, cpu, overnight or standard; see `bench ls`.", autocompletion=listed(completing.presets)
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
+        typer.Option(
+            "--set",
+            help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value.",
+            autocompletion=listed(completing.settings),
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="leave-one-out or global-temporal; short for --set split=…")] = None,
     budget: Annotated[
@@ -51,7 +77,11 @@ def run(
     ] = None,
     decoder: Annotated[str | None, typer.Option(help="beam, certified or exact; short for --set decoder=…")] = None,
     recipe: Annotated[
-        str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
+        str,
+        typer.Option(
+            help="Train as published: the recipe of each scheme by this name; see `bench ls`.",
+            autocompletion=listed(completing.recipes),
+        ),
     ] = "",
     tune: Annotated[int, typer.Option(min=0, help="Trials of a search for the settings of whatever trains.")] = 0,
     tuned: Annotated[
@@ -83,7 +113,11 @@ def run(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
     track: Annotated[
-        str, typer.Option(help="Follow each run with tensorboard, wandb or mlflow as well; an extra for each.")
+        str,
+        typer.Option(
+            help="Follow each run with tensorboard, wandb or mlflow as well; an extra for each.",
+            autocompletion=listed(lambda: ("tensorboard", "wandb", "mlflow")),
+        ),
     ] = "",
     log_times: Annotated[bool, typer.Option("--log-times", help="Put the time before every line of the log.")] = False,
     results: Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of results and caches.")] = Path(
@@ -107,6 +141,8 @@ def run(
     looked at again when the others are done.
     """
     given = {name: value for name, value in locals().items() if name != "ctx"}
+    from bench.commands import run_file
+
     typed = [name for name in given if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"]
     of_file = run_file.requests(config, run_file.options_of(run)) if config else [{}]
     asked = [run_file.merged(options, given, typed) for options in of_file]

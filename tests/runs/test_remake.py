@@ -44,7 +44,7 @@ def test_schemes_and_baselines_with_settings_and_seeds(
     (schemes,) = [each for each in requests if "id-scheme" in each]
     assert (schemes["id-scheme"], schemes["seed"], schemes["preset"]) == (
         ["numeric/sequential", "textual/title"],
-        "0-2",
+        "0-1",
         "smoke",
     )
     assert schemes["set"]["textual/title"] == {"words": 3}
