@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bench.report.table import Table
     from bench.results.saved import AnySaved
 
+REPORT_FILES = ("html", "latex", "csv", "values", "figure", "cost_figure", "rank_figure", "figures")
 Names = str | Sequence[str]  # one name, several separated by commas, or a list of them
 
 
@@ -46,9 +47,9 @@ class Runs:
         return found[found["folder"].isin(mine)].reset_index(drop=True)
 
     def __str__(self) -> str:
-        from bench.report.answer import answer
+        from bench.report.after_run import after_run
 
-        found = answer(self.results, self.folders)
+        found = after_run(self.results, self.folders)
         return _as_text(found.tables, found.banner)
 
     def __repr__(self) -> str:
@@ -56,9 +57,9 @@ class Runs:
 
     def _repr_html_(self) -> str:
         from bench.report import fragment
-        from bench.report.answer import answer
+        from bench.report.after_run import after_run
 
-        found = answer(self.results, self.folders)
+        found = after_run(self.results, self.folders)
         return fragment.html(found.tables, found.banner)
 
 
@@ -204,17 +205,15 @@ def write_report(
 ) -> Path:
     """Write the report of a results folder as ``bench report`` does, without printing it; the path of its Markdown.
 
-    ``files`` are further outputs by the names of the options: ``html``, ``latex``, ``csv``, ``values``, ``figure``,
-    ``cost_figure``, ``rank_figure`` and ``figures``. BenchError for another name.
+    ``files`` are further outputs by the names of the options, ``REPORT_FILES``. BenchError for another name.
     """
     from bench import lists
     from bench.errors import unknown
     from bench.report.write import OutputPaths, ReportFilter, write
 
-    known = [name for name in OutputPaths.__dataclass_fields__ if name != "out"]
     for name in files:
-        if name not in known:
-            raise unknown("file of a report", name, known)
+        if name not in REPORT_FILES:
+            raise unknown("file of a report", name, REPORT_FILES)
     names = lists.parts(dataset) if isinstance(dataset, str) else list(dataset)
     paths = OutputPaths(out=Path(out or Path(results) / "report.md"), **{key: Path(at) for key, at in files.items()})
     with contextlib.redirect_stdout(io.StringIO()):

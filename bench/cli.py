@@ -166,9 +166,7 @@ def compare(
     "`bench recommend textual --history 50,181 --history 1,95 --exclude-history`"
 )
 def recommend(
-    run: Annotated[
-        str, typer.Argument(help="Folder of a run, name of a scheme, or a row of the report.", autocompletion=STORED)
-    ],
+    run: Annotated[str, typer.Argument(help="Folder of a run, name of a scheme, or a row of the report.")],
     history: Annotated[
         list[str], typer.Option(help="Items by their original id, oldest first, separated by commas; may be repeated.")
     ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_type_hints
 
@@ -174,11 +174,11 @@ def digest(value: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named contract and what it is for. ``means_nothing``: what is trained under it is too little to be compared."""
+    """A named contract and what it is for. One that is not ``meaningful`` only shows that everything runs."""
 
     contract: Contract
     purpose: str
-    means_nothing: bool = False
+    meaningful: bool = True
 
 
 EPOCH_OF_TOYS = 109_361  # training prefixes under leave-one-out
@@ -205,7 +205,7 @@ PRESETS = {
             _CPU, epochs=6, target_examples=0, examples="one", batch_size=64, validation_users=200, validate_every=3
         ),
         "shows that everything runs: under two minutes on two cores; its scores mean nothing",
-        means_nothing=True,
+        meaningful=False,
     ),
     "cpu": Preset(_CPU, "a small model that a core trains on Toys in ten minutes to an hour"),
     # TIGER's size trains on 114 examples a processor second (Toys, as above): 4.1 million in ten hours.
@@ -225,23 +225,6 @@ PRESETS = {
         "the model of TIGER's size, trained until validation no longer improves: for one GPU",
     ),
 }
-
-
-def means_nothing(preset: str | None) -> bool:
-    """Whether what is trained under a preset shows only that everything runs. None, or a name of other versions, does
-    not say so.
-    """
-    return preset in PRESETS and PRESETS[preset].means_nothing
-
-
-def banner(presets: Iterable[str | None]) -> str:
-    """What stands above every table, picture and page with scores that mean nothing, in a line; ``""`` where none does.
-
-    ``presets`` are those of the rows, None for what was not trained under one (see ``Record.means_nothing``).
-    """
-    found = ", ".join(sorted({str(preset) for preset in presets if means_nothing(preset)}))
-    better = ", ".join(name for name, preset in PRESETS.items() if not preset.means_nothing)
-    return f"preset {found}: these scores mean nothing, they show that everything runs; use {better}" if found else ""
 
 
 def contract_for(preset: str, overrides: Mapping[str, str]) -> Contract:
@@ -265,6 +248,11 @@ def changed(contract: Contract, overrides: Mapping[str, str]) -> Contract:
     hints = get_type_hints(Contract)
     read = {name: value(text, hints[name], f"setting '{name}'") for name, text in overrides.items()}
     return replace(contract, **{**unset, **read})
+
+
+def scores_mean_nothing(preset: str | None) -> bool:
+    """Whether no score of a model trained under this preset may be believed. ``None`` is no preset."""
+    return preset in PRESETS and not PRESETS[preset].meaningful
 
 
 def default_preset(cuda: bool) -> str:

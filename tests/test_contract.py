@@ -19,11 +19,9 @@ from bench.contract import (
     Amount,
     Contract,
     amount,
-    banner,
     contract_for,
     default_preset,
     digest,
-    means_nothing,
     setting_names,
 )
 from bench.errors import BenchError
@@ -169,9 +167,3 @@ def test_a_budget_is_time_or_operations() -> None:
 def test_names_and_defaults() -> None:
     assert set(setting_names()) == set(asdict(Contract()))
     assert (default_preset(cuda=True), default_preset(cuda=False)) == ("standard", "cpu")
-
-
-def test_a_preset_whose_scores_mean_nothing_says_so_in_one_line() -> None:
-    assert [name for name in (*PRESETS, None, "of another version") if means_nothing(name)] == ["smoke"]
-    assert banner(["smoke", "cpu", None, "smoke"]).startswith("preset smoke: these scores mean nothing")
-    assert banner(["cpu", None]) == banner([]) == ""

@@ -40,10 +40,10 @@ def show(results: Path, folders: Sequence[Path]) -> None:
     if not folders:
         return
     from bench.console import Console, bold
-    from bench.report.answer import answer
+    from bench.report.after_run import after_run
     from bench.report.terminal import show_table
 
-    found, out = answer(results, folders), Console()
+    found, out = after_run(results, folders), Console()
     if found.banner:
         out.print(bold(found.banner), soft_wrap=True)
     for table in found.tables:

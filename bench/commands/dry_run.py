@@ -35,7 +35,7 @@ def show(plans: Sequence[Plan]) -> None:
 
 def summary(runs: Sequence[Outlook], jobs: int) -> str:
     """``4 runs: 1 finished, 3 to do, about 1:12:00 with --jobs 1, at most 900 MB each``."""
-    from bench.report.answer import clock
+    from bench.report.after_run import clock
 
     left = [run.estimate for run in runs if run.to_do]
     text = f"{len(runs)} runs: {len(runs) - len(left)} finished, {len(left)} to do"
@@ -47,7 +47,7 @@ def summary(runs: Sequence[Outlook], jobs: int) -> str:
 
 
 def _table(runs: Sequence[Outlook]) -> Table:
-    from bench.report.answer import clock
+    from bench.report.after_run import clock
     from bench.report.table import DASH, Cell, Column, Note, Source, Table
 
     nowhere = Source((), ())

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-from bench.contract import means_nothing
 from bench.evaluation.warm_cold import ITEM_GROUPS
 
 SCHEMA = 4  # rises when an old reader would misunderstand, or a new one would miss something
@@ -189,13 +188,6 @@ class Record:
         if self.adapted_on:
             return f"adapted on {self.adapted_on:,} users, from {self.trained_on}"
         return f"{'zero-shot from' if self.zero_shot else 'trained on'} {self.trained_on}"
-
-    @property
-    def means_nothing(self) -> bool:
-        """Whether it was trained under a preset that shows only that everything runs; what only counts is as good under
-        any. ``bench.contract.banner`` has the words.
-        """
-        return means_nothing(self.preset) and (self.scheme.kind != "baseline" or self.training is not None)
 
     @property
     def protocol(self) -> int:

@@ -29,7 +29,8 @@ def require(name: str) -> None:
     if name and name not in TRACKERS:
         raise unknown("tracker", name, TRACKERS)
     if name and not top_level(name):
-        raise BenchError(f"--track {name} needs {name}, which is not installed: pip install bench[{name}]")
+        extra = f"pip install 'item-identifier-bench[{name}]'"
+        raise BenchError(f"--track {name} needs {name}, which is not installed: {extra}")
 
 
 @contextmanager

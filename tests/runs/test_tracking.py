@@ -31,7 +31,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def test_tensorboard_has_the_points_of_the_log(
     bench: Bench, quick: list[str], tmp_path: Path, run_folders: RunFolders, option: str
 ) -> None:
-    pytest.importorskip("tensorboard", reason="no tensorboard; pip install bench[tensorboard]")
+    pytest.importorskip("tensorboard", reason="no tensorboard; pip install 'item-identifier-bench[tensorboard]'")
     more = [] if "scheme" in option else [f"--set=unisrec.{line}" for line in ("width=16", "layers=1", "heads=1")]
     said = bench("run", option, *quick, *more, "--track", "tensorboard", "--results", tmp_path)
     assert said.code == 0, said.err
@@ -55,7 +55,7 @@ def test_tensorboard_has_the_points_of_the_log(
 def test_a_tracker_changes_no_score(
     bench: Bench, quick: list[str], tmp_path: Path, run_folders: RunFolders, substance: Callable[[Path], Any]
 ) -> None:
-    pytest.importorskip("tensorboard", reason="no tensorboard; pip install bench[tensorboard]")
+    pytest.importorskip("tensorboard", reason="no tensorboard; pip install 'item-identifier-bench[tensorboard]'")
     for name, words in (("with", ["--track", "tensorboard"]), ("without", [])):
         assert bench("run", "--id-scheme", "numeric", *quick, *words, "--results", tmp_path / name).code == 0
     (one,), (other,) = run_folders(tmp_path / "with"), run_folders(tmp_path / "without")
@@ -72,7 +72,6 @@ def test_what_is_missing_or_unknown_is_one_line_before_the_first_run(
     assert said.err.startswith("bench: unknown tracker 'tensorbord'; did you mean 'tensorboard'?")
     if absent:
         said = bench("run", "--baseline", "pop", *quick, "--track", absent, "--results", tmp_path)
-        assert (
-            said.err == f"bench: --track {absent} needs {absent}, which is not installed: pip install bench[{absent}]\n"
-        )
+        how = f"pip install 'item-identifier-bench[{absent}]'"
+        assert said.err == f"bench: --track {absent} needs {absent}, which is not installed: {how}\n"
     assert not (tmp_path / "runs").exists()

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contract import banner
 from bench.errors import BenchError
+from bench.report.banner import banner
 from bench.report.contracts import agree, other_code
 from bench.report.numbers import metric_title
 from bench.report.quality import HEADLINES, label, stored
@@ -25,14 +25,14 @@ PROBES = "rules that only count or draw: what is below them has shown nothing ye
 
 
 @dataclass(frozen=True)
-class Answer:
+class AfterRun:
     """A table for each data set and contract of the runs, and the line that stands above all, if any."""
 
     banner: str
     tables: tuple[Table, ...]
 
 
-def answer(results: Path, folders: Sequence[Path]) -> Answer:
+def after_run(results: Path, folders: Sequence[Path]) -> AfterRun:
     """What the runs in these folders came to, best first, each among the finished runs that it may be compared with."""
     wanted = {folder.resolve() for folder in folders}
     runs = (results / "runs").resolve()
@@ -43,8 +43,8 @@ def answer(results: Path, folders: Sequence[Path]) -> Answer:
         fitting = next((found for found in tables if _fits(run, found[0])), None)
         fitting.append(run) if fitting else tables.append([run])
     beside = [[run for run in known if _fits(run, _yardstick(found[0], known))] for found in tables]
-    made = tuple(_table(ran, others) for others in beside)
-    return Answer(banner(run.preset for found in beside for run in found if run.means_nothing), made)
+    warnings = dict.fromkeys(filter(None, (banner(section.rows) for found in beside for section in sections(found))))
+    return AfterRun("; ".join(warnings), tuple(_table(ran, others) for others in beside))
 
 
 def _is_baseline(run: Result) -> bool:
@@ -101,7 +101,7 @@ def _of_rows(section: Section, rows: Sequence[Row], when: Mapping[int, str], lef
     earlier = [Column("run", tuple(said), numeric=False)] if EARLIER in when.values() else []
     columns = [*_scores(rows), Column("time", tuple(_time(row) for row in rows)), *earlier]
     head = Column("scheme", tuple(label(row, False) for row in rows), numeric=False)
-    return Table("answer", section.title, head, tuple(columns), tuple(_notes(rows, left)))
+    return Table("after run", section.title, head, tuple(columns), tuple(_notes(rows, left)))
 
 
 def _scores(rows: Sequence[Row]) -> list[Column]:
