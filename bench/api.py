@@ -200,14 +200,17 @@ def write_report(
     dataset: Names = (),
     preset: str | None = None,
     contract: str | None = None,
+    request: str | Path | None = None,
     out: str | Path | None = None,
     **files: str | Path,
 ) -> Path:
     """Write the report of a results folder as ``bench report`` does, without printing it; the path of its Markdown.
 
-    ``files`` are further outputs by the names of the options, ``REPORT_FILES``. BenchError for another name.
+    ``request`` is the file for ``bench run --config`` that makes these runs again. ``files`` are further outputs by the
+    names of the options, ``REPORT_FILES``. BenchError for another name.
     """
     from bench import lists
+    from bench.commands.report_request import write_request
     from bench.errors import unknown
     from bench.report.write import OutputPaths, ReportFilter, write
 
@@ -216,8 +219,11 @@ def write_report(
             raise unknown("file of a report", name, REPORT_FILES)
     names = lists.parts(dataset) if isinstance(dataset, str) else list(dataset)
     paths = OutputPaths(out=Path(out or Path(results) / "report.md"), **{key: Path(at) for key, at in files.items()})
+    only = ReportFilter(names, preset, contract)
     with contextlib.redirect_stdout(io.StringIO()):
-        write(Path(results), ReportFilter(names, preset, contract), paths)
+        write(Path(results), only, paths)
+    if request:
+        write_request(Path(results), only, Path(request))
     return paths.out
 
 

@@ -19,6 +19,7 @@ from bench.commands import (
     doctor,
     ids_commands,
     ids_vectors,
+    report_request,
     run,
     run_examples,
     verify,
@@ -82,7 +83,8 @@ app.command(epilog=run_examples.EPILOG)(run.run)
 @app.command(
     epilog="Examples:\n\n`bench report`\n\n`bench report --dataset toys --out report.md --figure quality.png`\n\n"
     "`bench report --preset cpu --latex tables.tex --values tables.parquet`\n\n"
-    "`bench report --html report.html --figures pictures`"
+    "`bench report --html report.html --figures pictures`\n\n"
+    "`bench report --dataset toys --request toys.toml`, then `bench run --config toys.toml`"
 )
 def report(
     dataset: Annotated[
@@ -111,6 +113,9 @@ def report(
         Path | None, typer.Option(help="Ranks over five or more data sets, as .png or .svg.")
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="A folder for all pictures, as .png and .svg.")] = None,
+    request: Annotated[
+        Path | None, typer.Option(help="The request that makes these runs again, for `bench run --config`.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="One page with everything, which needs no network.")] = None,
     latex: Annotated[Path | None, typer.Option(help="All tables for a paper (booktabs), as .tex.")] = None,
     csv: Annotated[Path | None, typer.Option(help="One row for each finished run, as .csv or .parquet.")] = None,
@@ -134,7 +139,10 @@ def report(
         figures=figures,
         html=html,
     )
-    write(results, ReportFilter(lists.named("--dataset", dataset or None), preset, contract), files, as_json)
+    only = ReportFilter(lists.named("--dataset", dataset or None), preset, contract)
+    write(results, only, files, as_json)
+    if request:
+        report_request.write_request(results, only, request)
 
 
 @app.command(

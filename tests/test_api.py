@@ -94,10 +94,12 @@ def test_two_runs_are_compared_as_on_the_command_line(runs: package.api.Runs, be
 def test_a_report_is_written_and_not_printed(
     runs: package.api.Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written = package.write_report(runs.results, out=tmp_path / "r.md", csv=tmp_path / "r.csv", dataset="toy")
+    paths = {"out": tmp_path / "r.md", "csv": tmp_path / "r.csv", "request": tmp_path / "again.toml"}
+    written = package.write_report(runs.results, dataset="toy", **paths)
     assert written == tmp_path / "r.md"
     assert "pop" in written.read_text()
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 7
+    assert "numeric/sequential" in (tmp_path / "again.toml").read_text()
     assert capsys.readouterr().out == ""
     with pytest.raises(BenchError, match="unknown file of a report 'htm'; did you mean 'html'"):
         package.write_report(runs.results, htm="r.html")

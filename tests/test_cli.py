@@ -198,7 +198,9 @@ def test_a_report_is_printed_and_written(bench: Bench, toy_folder: Path, tmp_pat
     report = (tmp_path / "report.md").read_text()
     assert "| pop" in report or "pop |" in report
     assert len((tmp_path / "cells.csv").read_text().splitlines()) == 3
-    assert bench("report", "--results", tmp_path, "--out", tmp_path / "other.md").code == 0
+    more = ["--out", tmp_path / "other.md", "--request", tmp_path / "again.toml"]
+    assert bench("report", "--results", tmp_path, *more).code == 0
+    assert 'baseline = ["pop", "random"]' in (tmp_path / "again.toml").read_text()
     assert (tmp_path / "other.md").read_text() == report
 
 
