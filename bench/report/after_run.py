@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -64,13 +65,11 @@ def _fits(run: Result, other: Result) -> bool:
 
 
 def _stored(results: Path, datasets: Collection[str]) -> list[Result]:
-    """The finished runs on these data sets, whole. What is broken is named by the report."""
+    """The finished runs on these data sets. What is broken is named by the report."""
     runs, found = results / "runs", []
     for file in (file for name in sorted(datasets) for file in readable(runs / name)):
         try:
-            run = sound(file, file.parent.relative_to(results).as_posix())
-            _ = run.table  # read now, so that a corrupt one is skipped
-            found.append(run)
+            found.append(sound(file, file.parent.relative_to(results).as_posix()))
         except BenchError:
             continue
     return list({_identity(run): run for run in found}.values())
@@ -87,9 +86,18 @@ def _table(ran: Sequence[Result], beside: Sequence[Result]) -> Table:
     (section,) = sections(beside)
     mine = [row for row in section.rows if any(run in ran for run in row.runs)]
     others = [row for row in _sorted(section.rows) if row not in mine]
-    rows = _sorted([*mine, *others[:OTHERS]])
+    shown = list(islice((row for row in others if _whole(row)), OTHERS))
+    rows = _sorted([*(row for row in mine if _whole(row)), *shown])
     when = {id(row): NOW if row in mine else EARLIER for row in rows}
     return _of_rows(section, rows, when, len(others) - OTHERS)
+
+
+def _whole(row: Row) -> bool:
+    """Whether its tables can be read: only those that are shown are read at all."""
+    try:
+        return all(len(run.table) for run in row.runs)
+    except BenchError:
+        return False
 
 
 def _sorted(rows: Sequence[Row]) -> list[Row]:
