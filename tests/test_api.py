@@ -38,7 +38,7 @@ def runs(toy_folder: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory)
         "numeric",
         ["pop", "random"],
         [str(toy_folder)],
-        seed="0-1",
+        seed=range(2),
         preset="smoke",
         set={"backbone": tiny, "batch_size": 16, "epochs": 2, "numeric": {"first": 7}},
         results=tmp_path_factory.mktemp("api") / "results",
@@ -61,7 +61,7 @@ def test_a_result_says_the_command_that_repeats_it(runs: package.api.Runs) -> No
     said = json.loads((runs.folders[0] / "result.json").read_text())["environment"]["command"]
     words = shlex.split(said)
     assert words[:4] == ["bench", "run", "--id-scheme", "numeric"]
-    assert words[words.index("--seed") + 1] == "0-1"
+    assert words[words.index("--seed") + 1] == "0,1"
     assert "numeric.first=7" in words
 
 

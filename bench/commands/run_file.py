@@ -84,6 +84,7 @@ def options(where: str, table: Mapping[str, Any], known: Mapping[str, Option]) -
 
 
 def _read(what: str, value: Any, option: Option) -> Any:
+    value = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
     if option.name == "set_":
         return _last(lines(value))
     if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, list | dict) for each in value)):
@@ -98,7 +99,7 @@ def _read(what: str, value: Any, option: Option) -> Any:
 
 def lines(value: Any) -> list[str]:
     """``key=value`` of a table of settings, in which a scheme has a table of its own, or of a list of such texts."""
-    if isinstance(value, str | list):
+    if isinstance(value, str | list | tuple):
         return [value] if isinstance(value, str) else [str(line) for line in value]
     found: list[str] = []
     for key, inner in dict(value).items():

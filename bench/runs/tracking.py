@@ -8,7 +8,7 @@ metrics of the test. Nothing of a result depends on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,36 @@ def tracked(request: Request, display: Display, main: bool) -> Iterator[None]:
     if not (request.track and main):
         yield
         return
-    tracker = _started(request)
-    before = display.track
-    display.track = lambda stage, step, stats: tracker.log({f"{stage}/{key}": x for key, x in stats.items()}, step=step)
+    follower = _Follower(_started(request), request, display)
+    before, display.track = display.track, follower.log
     try:
         yield
     finally:
         display.track = before
-        tracker.finish()
+        follower.finish()
+
+
+class _Follower:
+    """A tracker that ends no run: what it can't do is said once, and it is told nothing more."""
+
+    def __init__(self, tracker: Any, request: Request, display: Display) -> None:
+        self.tracker, self.request, self.display, self.failed = tracker, request, display, False
+
+    def log(self, stage: str, step: int, stats: Mapping[str, float]) -> None:
+        values = {f"{stage}/{name}": value for name, value in stats.items()}
+        self._try(lambda: self.tracker.log(values, step=step))
+
+    def finish(self) -> None:
+        self._try(self.tracker.finish)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        if self.failed:
+            return
+        try:
+            act()
+        except Exception as error:  # a network that is gone must not end a training of hours
+            self.failed = True
+            self.display.say(f"{self.request.run.title}: --track {self.request.track} has failed: {said(error)}")
 
 
 def tell_scores(display: Display, found: Record) -> None:

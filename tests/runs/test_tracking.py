@@ -64,6 +64,22 @@ def test_a_tracker_changes_no_score(
     assert not (tmp_path / "without" / "track").exists()
 
 
+def test_a_tracker_that_fails_ends_no_run(
+    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_folders: RunFolders
+) -> None:
+    pytest.importorskip("tensorboard", reason="no tensorboard; pip install 'item-identifier-bench[tensorboard]'")
+    from accelerate.tracking import TensorBoardTracker
+
+    def gone(*_: object, **__: object) -> None:
+        raise ConnectionError("the network is gone")
+
+    monkeypatch.setattr(TensorBoardTracker, "log", gone)
+    said = bench("run", "--id-scheme", "numeric", *quick, "--track", "tensorboard", "--results", tmp_path)
+    assert said.code == 0
+    assert said.err.count("--track tensorboard has failed: ConnectionError: the network is gone") == 1
+    assert len(run_folders(tmp_path)) == 1
+
+
 def test_what_is_missing_or_unknown_is_one_line_before_the_first_run(
     bench: Bench, quick: list[str], tmp_path: Path
 ) -> None:
