@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 from bench import console, lists
 from bench.commands import (
     clean,
+    completing,
     data_audit,
     data_get,
     data_import,
@@ -19,7 +19,9 @@ from bench.commands import (
     doctor,
     ids_commands,
     ids_vectors,
+    report_request,
     results_commands,
+    run,
     run_examples,
     saved_commands,
     verify,
@@ -29,7 +31,6 @@ from bench.errors import BenchError, in_one_line
 app = typer.Typer(
     name="bench",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Which item identifier is best? Compare identifiers for generative recommendation under one recommender.\n\n"
@@ -80,125 +81,35 @@ def options(
 
 
 Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of results and caches.")]
+STORED = completing.listed(completing.stored)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]
 
 
-@app.command(epilog=run_examples.EPILOG)
-def run(
-    id_scheme: Annotated[
-        str, typer.Option(help="Identifier schemes, comma-separated, or all; file:PATH for your own; see `bench ls`.")
-    ] = "",
-    baseline: Annotated[str, typer.Option(help="Baselines, comma-separated, or all; see `bench ls`.")] = "",
-    dataset: Annotated[
-        str, typer.Option(help="Data sets, folders or files, separated by commas; a+b trains one model on both.")
-    ] = "ml-100k",
-    zero_shot: Annotated[
-        str | None,
-        typer.Option(help="Unseen data sets, separated by commas: every model is tested on them untrained."),
-    ] = None,
-    adapt: Annotated[
-        str, typer.Option(help="With --zero-shot: on how many of its users a model goes on learning; 0,10,100,1000.")
-    ] = "0",
-    seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    preset: Annotated[str | None, typer.Option(help="smoke, cpu, overnight or standard; see `bench ls`.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A line of the contract, or of a scheme's settings: key=value, scheme.key=value."),
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="leave-one-out or global-temporal; short for --set split=…")] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            help="Train for so much processor time (30m) or FLOPs (2e15); 30m@4210 is 30m that were 4,210 steps."
-        ),
-    ] = None,
-    decoder: Annotated[str | None, typer.Option(help="beam, certified or exact; short for --set decoder=…")] = None,
-    recipe: Annotated[
-        str, typer.Option(help="Train as published: the recipe of each scheme by this name; see `bench ls`.")
-    ] = "",
-    tune: Annotated[int, typer.Option(min=0, help="Trials of a search for the settings of whatever trains.")] = 0,
-    tuned: Annotated[
-        str, typer.Option(help="Runs of earlier searches, comma-separated: train with the settings that they found.")
-    ] = "",
-    tune_size: Annotated[bool, typer.Option("--tune-size", help="With --tune: search sizes as well.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Run finished runs again.")] = False,
-    jobs: Annotated[
-        int,
-        typer.Option(min=1, help="Runs at once on this machine. More machines: the same command, the same --results."),
-    ] = 1,
-    slurm: Annotated[
-        str,
-        typer.Option(help="Hand each run to Slurm: partition=…,gpus=1,hours=8,at-once=16."),
-    ] = "",
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Threads of each run: $OMP_NUM_THREADS, else 1. Other numbers move last bits."),
-    ] = None,
-    save_every: Annotated[
-        float | None, typer.Option(min=0, help="Seconds between two checkpoints; by default 60.")
-    ] = None,
-    keep_going: Annotated[
-        bool | None,
-        typer.Option(
-            "--keep-going/--stop-at-failure",
-            help="Whether a run that fails ends no other (the exit code is 1 in the end); by default so.",
-        ),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
-    results: Results = Path("results"),
-    data_dir: DataDir = None,
-) -> None:
-    """Train and test identifier schemes and baselines; every data set x scheme x seed is a run, stored when finished.
-
-    A run that is finished is not run again, one that was interrupted is resumed, one that another process is at is
-    looked at again when the others are done.
-    """
-    from bench.runs.matrix import Plan, execute, resolve
-
-    allowed, converted = lists.budget(budget)
-    short = {"split": split, "decoder": decoder, "budget": allowed}
-    overrides = [*(set_ or []), *(f"{line}={value}" for line, value in short.items() if value)]
-    lists.refuse_twice([line for line in overrides if line.partition("=")[0] in short])
-    plan = Plan(
-        schemes=lists.schemes("--id-scheme", id_scheme or None),
-        baselines=lists.named("--baseline", baseline or None),
-        datasets=lists.named("--dataset", dataset),
-        seeds=lists.seeds(seed),
-        preset=preset,
-        overrides=overrides,
-        results=results,
-        data_dir=data_dir,
-        force=force,
-        tune=tune,
-        tuned=lists.named("--tuned", tuned or None),
-        tune_size=tune_size,
-        zero_shot=lists.named("--zero-shot", zero_shot),
-        adapt=lists.counts("--adapt", adapt),
-        recipe=recipe,
-        keep_going=keep_going,
-        converted=converted,
-        jobs=jobs,
-        slurm=slurm,
-        threads=threads,
-        save_every=save_every,
-    )
-    if lacking := data_get.lacking([*plan.datasets, *plan.zero_shot], data_dir):
-        resolve(plan)  # nothing is downloaded for a request that is wrong
-        data_get.offer(lacking, data_dir, yes)
-    execute(plan)
-    if _is_main_process():
-        typer.echo(f"Now: bench report{'' if results == Path('results') else f' --results {results}'}", err=True)
+app.command(epilog=run_examples.EPILOG)(run.run)
 
 
 @app.command(
     epilog="Examples:\n\n`bench report`\n\n`bench report --dataset toys --out report.md --figure quality.png`\n\n"
     "`bench report --preset cpu --latex tables.tex --values tables.parquet`\n\n"
-    "`bench report --html report.html --figures pictures`"
+    "`bench report --html report.html --figures pictures`\n\n"
+    "`bench report --dataset toys --request toys.toml`, then `bench run --config toys.toml`"
 )
 def report(
-    dataset: Annotated[str, typer.Option(help="Only these data sets, separated by commas.")] = "",
-    preset: Annotated[str | None, typer.Option(help="Only schemes run under this preset, and their baselines.")] = None,
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="Only these data sets, separated by commas.",
+            autocompletion=completing.listed(completing.tested),
+        ),
+    ] = "",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Only schemes run under this preset, and their baselines.",
+            autocompletion=completing.listed(completing.presets),
+        ),
+    ] = None,
     contract: Annotated[
         str | None, typer.Option(help="Only schemes whose contract id begins with this, and their baselines.")
     ] = None,
@@ -211,6 +122,9 @@ def report(
         Path | None, typer.Option(help="Ranks over five or more data sets, as .png or .svg.")
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="A folder for all pictures, as .png and .svg.")] = None,
+    request: Annotated[
+        Path | None, typer.Option(help="The request that makes these runs again, for `bench run --config`.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="One page with everything, which needs no network.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Main table and pairs for a paper (booktabs), as .tex.")] = None,
     rows: Annotated[
@@ -244,7 +158,10 @@ def report(
         html=html,
         paper=Choice(tuple(lists.named("--rows", rows or None)), tuple(chosen)),
     )
-    write(results, ReportFilter(lists.named("--dataset", dataset or None), preset, contract), files, as_json, full)
+    only = ReportFilter(lists.named("--dataset", dataset or None), preset, contract)
+    write(results, only, files, as_json, full)
+    if request:
+        report_request.write_request(results, only, request)
 
 
 @app.command(
@@ -252,8 +169,13 @@ def report(
     "`bench compare results/runs/toys/textual.title@2/ba75bb88-74386b/0 pop --dataset toys --json`"
 )
 def compare(
-    run_a: Annotated[str, typer.Argument(help="Folder of a run, name of what was run, or a row of the report.")],
-    run_b: Annotated[str, typer.Argument(help="The run to compare with, named in the same way.")],
+    run_a: Annotated[
+        str,
+        typer.Argument(help="Folder of a run, name of what was run, or a row of the report.", autocompletion=STORED),
+    ],
+    run_b: Annotated[
+        str, typer.Argument(help="The run to compare with, named in the same way.", autocompletion=STORED)
+    ],
     dataset: Annotated[str | None, typer.Option(help="The data set, if the name has results on more than one.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed; by default the mean over all seeds of a run.")] = None,
     json: AsJson = False,
@@ -316,10 +238,6 @@ def new(
     typer.echo(f"Now: pip install -e {folder}, then: bench check {name}", err=True)
 
 
-def _is_main_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _in_step() -> bool:
     """Whether ranks are connected: what is wrong before is wrong in all of them, and one says it."""
     distributed = sys.modules.get("torch.distributed")
@@ -336,13 +254,13 @@ def main() -> None:
     except (BenchError, OSError) as error:
         if debug:
             raise
-        if _is_main_process() or _in_step():
+        if run.is_main_process() or _in_step():
             console.say(f"bench: {in_one_line(error)}")
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as stop:  # Typer makes an exit code of Ctrl-C, without a word
         if isinstance(stop, SystemExit) and stop.code != 130:
             raise
-        if _is_main_process():
+        if run.is_main_process():
             typer.echo("\nbench: interrupted; rerun to resume", err=True)
         sys.exit(130)
 

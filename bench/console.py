@@ -12,6 +12,7 @@ import io
 import re
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console as RichConsole
@@ -41,7 +42,11 @@ class Console(RichConsole):
 
     @property
     def lively(self) -> bool:
-        """Whether somebody watches: bars are for terminals alone, and ``FORCE_COLOR`` (notebooks, CI) makes none."""
+        """Whether somebody watches: bars are for terminals and for notebooks that can redraw them (``ipywidgets``), and
+        ``FORCE_COLOR`` makes none.
+        """
+        if self.is_jupyter:
+            return find_spec("ipywidgets") is not None
         stream: Any = self.file
         return self.is_terminal and bool(getattr(stream, "isatty", lambda: False)())
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 LONGEST_WORD = 400  # characters
 
@@ -35,6 +36,14 @@ class BusyError(BenchError):
 
 class LostError(BusyError):
     """Another process has taken over what this one was at, and took it for dead."""
+
+
+class PartlyFailedError(BenchError):
+    """Some of several runs have failed; ``done`` are the folders of the others."""
+
+    def __init__(self, text: str, done: Sequence[Path]) -> None:
+        super().__init__(text)
+        self.done = list(done)
 
 
 def in_one_line(error: BenchError | OSError) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from bench.errors import BenchError
+
+MOST_SEEDS = 1000  # of one range: more is a slip of the finger
 
 
 def parts(text: str) -> list[str]:
@@ -48,14 +50,28 @@ def ids(text: str, known: Container[str]) -> list[str]:
 
 
 def seeds(text: str) -> list[int]:
-    """Whole numbers from 0 on, each once; anything else is a BenchError."""
-    try:
-        found = [int(part) for part in parts(text)]
-    except ValueError:
-        raise BenchError(f"--seed takes whole numbers separated by commas; got '{text}'") from None
-    if not found or min(found) < 0:
-        raise BenchError(f"--seed takes one or more numbers, 0 or above; got '{text}'")
+    """Whole numbers from 0 on and ranges of them, ``0-4,7``, each once; anything else is a BenchError."""
+    found: list[int] = []
+    for part in parts(text):
+        first, _, last = (part if "-" in part else f"{part}-{part}").partition("-")
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < int(first) + MOST_SEEDS):
+            found = []
+            break
+        found += range(int(first), int(last) + 1)
+    if not found:
+        raise BenchError(f"--seed takes whole numbers from 0 on, and ranges of them, such as 0-4,7; got '{text}'")
     return list(dict.fromkeys(found))
+
+
+def as_ranges(seeds: Iterable[int]) -> str:
+    """Seeds as ``--seed`` takes them, in order: ``0-4,7``."""
+    runs: list[list[int]] = []
+    for seed in sorted(set(seeds)):
+        if runs and runs[-1][-1] == seed - 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def counts(option: str, text: str) -> tuple[int, ...]:

@@ -82,7 +82,7 @@ def test_only_the_main_process_says_what_is_next(
     assert bench("run", "--id-scheme", "textual").err == ""
 
 
-@pytest.mark.parametrize("seeds", ["one", "1.5", "", ",", "-1", "0,-1"])
+@pytest.mark.parametrize("seeds", ["one", "1.5", "", ",", "-1", "0,-1", "3-1"])
 def test_seeds_are_whole_numbers(bench: Bench, planned: list[Plan], seeds: str) -> None:
     said = bench("run", "--id-scheme", "textual", f"--seed={seeds}")
     assert said.code == 1
@@ -198,7 +198,9 @@ def test_a_report_is_printed_and_written(bench: Bench, toy_folder: Path, tmp_pat
     report = (tmp_path / "report.md").read_text()
     assert "| pop" in report or "pop |" in report
     assert len((tmp_path / "cells.csv").read_text().splitlines()) == 3
-    assert bench("report", "--results", tmp_path, "--out", tmp_path / "other.md").code == 0
+    more = ["--out", tmp_path / "other.md", "--request", tmp_path / "again.toml"]
+    assert bench("report", "--results", tmp_path, *more).code == 0
+    assert 'baseline = ["pop", "random"]' in (tmp_path / "again.toml").read_text()
     assert (tmp_path / "other.md").read_text() == report
 
 

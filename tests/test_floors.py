@@ -30,6 +30,7 @@ FLOORS = (
         "settings",
         "tensors",
         "threads",
+        "toml",
         "versions",
         "vocabulary",
     ),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.lists import counts, ids, named, parts, refuse_twice, schemes, seeds
+from bench.lists import as_ranges, counts, ids, named, parts, refuse_twice, schemes, seeds
 
 
 def test_blanks_and_empty_parts_are_nothing() -> None:
@@ -43,8 +43,20 @@ def test_ids_that_are_not_known_come_back_for_the_error_and_blanks_around_known_
     assert ids("10,001 Maniacs", ARTISTS) == ["10", "001 Maniacs"]
 
 
-def test_seeds_are_numbers_and_come_once() -> None:
+def test_seeds_are_numbers_and_ranges_and_come_once() -> None:
     assert seeds("0, 7,0") == [0, 7]
+    assert seeds("0-4") == [0, 1, 2, 3, 4]
+    assert seeds("7,2-3,3-3") == [7, 2, 3]
+
+
+@given(st.sets(st.integers(0, 40), min_size=1))
+def test_seeds_as_ranges_are_read_back(asked: set[int]) -> None:
+    text = as_ranges(asked)
+    assert seeds(text) == sorted(asked)
+    assert len(text) <= len(",".join(map(str, sorted(asked))))
+
+
+SEEDS = "--seed takes whole numbers from 0 on, and ranges of them, such as 0-4,7; got '{}'"
 
 
 @pytest.mark.parametrize(
@@ -52,9 +64,12 @@ def test_seeds_are_numbers_and_come_once() -> None:
     [
         (lambda: named("--dataset", ""), "--dataset takes one name or more, separated by commas; got ''"),
         (lambda: schemes("--id-scheme", ", "), "--id-scheme takes one name or more, separated by commas; got ', '"),
-        (lambda: seeds("0,one"), "--seed takes whole numbers separated by commas; got '0,one'"),
-        (lambda: seeds(","), "--seed takes one or more numbers, 0 or above; got ','"),
-        (lambda: seeds("-1"), "--seed takes one or more numbers, 0 or above; got '-1'"),
+        (lambda: seeds("0,one"), SEEDS.format("0,one")),
+        (lambda: seeds(","), SEEDS.format(",")),
+        (lambda: seeds("4-0"), SEEDS.format("4-0")),
+        (lambda: seeds("0-1-2"), SEEDS.format("0-1-2")),
+        (lambda: seeds("0-999999999"), SEEDS.format("0-999999999")),
+        (lambda: seeds("-1"), SEEDS.format("-1")),
     ],
 )
 def test_anything_else_is_one_line(call: Callable[[], object], said: str) -> None:

@@ -14,6 +14,8 @@ EPILOG = (
     "`bench run --id-scheme textual --dataset toys+beauty --zero-shot sports`\n\n"
     "`bench run --baseline unisrec,markov --dataset toys+beauty --zero-shot sports --adapt 0,10,100,1000`\n\n"
     "`bench run --id-scheme file:Beauty.index.json --dataset beauty --set file.items=Beauty.item2id`\n\n"
-    "`bench run --id-scheme all --baseline all --dataset toys --seed 0,1,2 --jobs 4`\n\n"
+    "`bench run --id-scheme all --baseline all --dataset toys --seed 0-2 --jobs 4 --dry-run` says what it takes\n\n"
+    "`bench run --id-scheme textual --seed 0-4 --write-config mine.toml`, then `bench run --config mine.toml`\n\n"
+    "`bench run --id-scheme textual --dataset toys --track tensorboard --log-times`\n\n"
     "`torchrun --nproc-per-node 2 -m bench run --id-scheme textual --dataset toys`"
 )

@@ -41,6 +41,7 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
     try:
         with store.writable(partial), display.bar(f"{request.run.title}: train", 1) as bar:
             context.mkdir(exist_ok=True)
+            bar.at(0, "preparing")
             baseline.fit(request.view(split.train), sample, _training_context(request, context, bar, display))
         tested = _tested(request, baseline, split, display)
         _save(baseline, split, partial)

@@ -26,6 +26,7 @@ def reporter(folder: Path, stage: str, bar: Bar, write: bool = True) -> Callable
         if stats and write:
             with store.writable(folder / LOG), (folder / LOG).open("a", encoding="utf-8") as file:
                 file.write(line(stage, {"step": step, **stats}))
+            bar.display.track(stage, step, stats)
 
     return progress
 

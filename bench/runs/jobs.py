@@ -28,7 +28,7 @@ from bench.runs.many import refuse
 from bench.runs.matrix import Plan
 from bench.runs.overview import Overview
 from bench.runs.prepared import Prepared
-from bench.runs.progress import LINE_EVERY, Display
+from bench.runs.progress import LINE_EVERY, Display, one_line
 from bench.runs.worker import as_json
 
 LOOK_EVERY = 1.0  # seconds
@@ -51,9 +51,11 @@ class Worker:
         self.reader.start()
 
     def _read(self) -> None:
-        for line in self.process.stderr or ():
-            self.last = line.rstrip() or self.last
-            self.display.say(f"[{self.number}] {line.rstrip()}")
+        assert self.process.stderr
+        with self.process.stderr as lines:
+            for line in lines:
+                self.last = line.rstrip() or self.last
+                self.display.say(f"[{self.number}] {line.rstrip()}")
 
     @property
     def code(self) -> int | None:
@@ -102,7 +104,7 @@ def side_by_side(plan: Plan, prepared: Prepared, display: Display) -> list[Path]
         _end(list(workers.values()))
     found = [request.run.folder(request.results) for group in prepared.groups for request in group]
     failed = [f"{each.title} ({each.note})" for each in seen.look() if each.state == overview.FAILED]
-    refuse(failed, len(prepared.groups))
+    refuse(failed, len(prepared.groups), [folder for folder in found if store.finished(folder)])
     if not all(map(store.finished, found)):
         raise BenchError(
             "a worker has failed: " + next((w.last for w in workers.values() if w.code), "it says nothing")
@@ -152,7 +154,9 @@ def shown(display: Display, seen: Overview) -> Iterator[None]:
         with Live(console=display.console, transient=True, auto_refresh=False) as live:
             while not end.wait(LOOK_EVERY):
                 seen.look()
-                live.update(Text("\n".join([seen.line(), *(f"  {line}" for line in seen.workers())])), refresh=True)
+                lines = [seen.line(), *(f"  {line}" for line in seen.workers())]
+                width = display.console.width
+                live.update(Text("\n".join(one_line(line, width) for line in lines), no_wrap=True), refresh=True)
 
     thread = threading.Thread(target=refresh, daemon=True)
     thread.start()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import BenchError, BusyError, said
+from bench.errors import BenchError, BusyError, PartlyFailedError, said
 from bench.runs.progress import minutes
 
 LOOK_EVERY = 5.0  # seconds, where nothing is left but what others are at
@@ -91,15 +91,15 @@ def bring_to_end(work: Sequence[Work], say: Callable[[str], None], keep_going: b
         if len(busy) == left:
             time.sleep(LOOK_EVERY)
         waiting = busy
-    refuse(many.failed, len(work))
+    refuse(many.failed, len(work), many.done)
     return many.done
 
 
-def refuse(failed: Sequence[str], total: int) -> None:
-    """BenchError where some runs have failed."""
+def refuse(failed: Sequence[str], total: int, done: Sequence[Path]) -> None:
+    """PartlyFailedError where some runs have failed, with the folders of those that are ``done``."""
     if failed:
         stored = "the others are stored" if len(failed) < total else "none is stored"
-        raise BenchError(f"{len(failed)} of {total} failed, {stored}: {'; '.join(failed)}")
+        raise PartlyFailedError(f"{len(failed)} of {total} failed, {stored}: {'; '.join(failed)}", done)
 
 
 def in_step(work: Sequence[Work]) -> list[Path]:

@@ -21,6 +21,7 @@ from bench.data.audit.order import time_notes
 from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
+from bench.runs import tracking
 from bench.runs.attribution import attribute_errors
 from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
 from bench.runs.prepared import Prepared, carry_out
@@ -64,6 +65,8 @@ class Plan:
     worker: bool = False  # whether this is one of several processes of a command, which speaks for all
     adapt: Sequence[int] = (0,)  # users of each unseen data set that models learn from first, one test for each number
     converted: int = 0  # steps of a budget of time or FLOPs that was converted before
+    track: str = ""  # what else follows each run: tensorboard, wandb or mlflow
+    log_times: bool = False  # whether every line of the log begins with its time
 
 
 T = TypeVar("T")
@@ -74,7 +77,7 @@ EVERYTHING = "all"
 
 def execute(plan: Plan) -> list[Path]:
     """Bring every run to its end and return the folders. What is wrong with the request is found before the first."""
-    display = _main_display(ticking=not plan.worker)
+    display = _main_display(ticking=not plan.worker, times=plan.log_times and not plan.worker)
     with interrupted_by_sigterm(), threads.using(threads.asked(plan.threads)):
         prepared = prepare(plan, Display(loud=False) if plan.worker else display)
         if plan.slurm:
@@ -90,6 +93,7 @@ def execute(plan: Plan) -> list[Path]:
 
 def prepare(plan: Plan, display: Display) -> Prepared:
     """All runs that a plan is about, after everything that is wrong with it has been found."""
+    tracking.require(plan.track)
     resolved = _resolved(plan)
     subjects, contract, preset, asked = resolved.subjects, resolved.contract, resolved.preset, resolved.asked
     contracts, labels = _followed(plan, subjects, contract)
@@ -123,6 +127,7 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             search=resolved.search if isinstance(fitting, IdScheme) else None,
             tuned=resolved.lines(fitting),
             adapt=tuple(plan.adapt),
+            track=plan.track,
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
@@ -296,8 +301,8 @@ def _with_recipe(loaded: list[tuple[str, type[Subject]]], recipe: str) -> list[t
     return kept
 
 
-def _main_display(ticking: bool = True) -> Display:
-    return Display(os.environ.get("RANK", "0") == "0", ticking)
+def _main_display(ticking: bool = True, times: bool = False) -> Display:
+    return Display(os.environ.get("RANK", "0") == "0", ticking, times)
 
 
 def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[tuple[str, T]]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
-from bench.console import Console
+from bench.console import Console, visible
 
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
+BAR, NARROW_BAR, NARROW = 24, 12, 100  # characters of a bar, and of a terminal where it is the shorter one
 
 
 class Bar:
@@ -55,20 +59,32 @@ class Bar:
         return f", about {minutes(seconds)} left"
 
 
+class _Titled(Progress):
+    """A bar under its title, each on one line however narrow the terminal is."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.tasks:
+            yield Text(one_line(task.description, self.console.width), no_wrap=True, overflow="ellipsis")
+            yield self.make_tasks_table([task])
+
+
 class Display:
     """Where notes and bars go. Only one process of a run is ``loud``. One that is not ``ticking`` tells how far it is
-    only who asks for its ``position``; ``check`` is called whenever that changes, and may raise.
+    only who asks for its ``position``; ``check`` is called whenever that changes, and may raise. With ``times`` every
+    line begins with its time. ``track`` is told the stage, step and stats of what is trained.
     """
 
-    def __init__(self, loud: bool = True, ticking: bool = True) -> None:
-        self.loud, self.ticking, self.position = loud, ticking, ""
+    def __init__(self, loud: bool = True, ticking: bool = True, times: bool = False) -> None:
+        self.loud, self.ticking, self.times, self.position = loud, ticking, times, ""
         self.check: Callable[[], None] = lambda: None
+        self.track: Callable[[str, int, Mapping[str, float]], None] = lambda stage, step, stats: None
         self.console = Console(stderr=True)
         self.progress: Progress | None = None
 
     def say(self, text: str) -> None:
         if self.loud:
-            self.console.print(text, soft_wrap=True)
+            now = time.strftime("%Y-%m-%d %H:%M:%S ") if self.times else ""
+            self.console.print(now + text, soft_wrap=True)
 
     def moved(self, position: str) -> None:
         self.position = position
@@ -81,16 +97,25 @@ class Display:
             yield Bar(self, description, total)
             return
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=NARROW_BAR if self.console.width < NARROW else BAR),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+            # What is left of the line, and cut where that is too little.
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
         )
-        with Progress(*columns, console=self.console, transient=True) as self.progress:
+        with _Titled(*columns, console=self.console, transient=True, expand=True) as self.progress:
             yield Bar(self, description, total)
         self.progress = None
+
+
+def one_line(text: str, width: int) -> str:
+    """One line of a width: of a longer text the start and the end, which says what is done at the moment."""
+    line = visible(text)
+    if len(line) <= width:
+        return line
+    tail = max(0, width - 1) // 2
+    return f"{line[: max(0, width - 1 - tail)]}\N{HORIZONTAL ELLIPSIS}{line[len(line) - tail :]}"
 
 
 def minutes(seconds: float) -> str:

@@ -38,7 +38,7 @@ class Request:
     known already. ``search`` is what to choose between, for a scheme; a baseline has it among its settings.
     ``tuned`` are lines of the contract that an earlier search has chosen for a scheme. ``adapted_on`` is the number of
     users of an unseen data set that the model is adapted on before it is tested there; ``adapt`` are the numbers for
-    which that is done after the run.
+    which that is done after the run. ``track`` names what else follows it (``bench.runs.tracking``).
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -59,6 +59,7 @@ class Request:
     save_every: float | None = None
     adapted_on: int = 0
     adapt: tuple[int, ...] = (0,)
+    track: str = ""
 
     def renews(self, stamp: int) -> bool:
         """Whether a run that was finished at that time (``store.stamp``) is to be run again."""

@@ -21,6 +21,7 @@ from bench.results.digests import HINT, RESULT
 from bench.results.identity import differences, run_of
 from bench.results.leases import Lease
 from bench.results.read import Result, read
+from bench.results.schema import Record
 from bench.results.store import Begun
 from bench.results.verify import require_whole
 from bench.results.write import Outcome, per_user_table, record, write
@@ -34,6 +35,7 @@ from bench.runs.described import described
 from bench.runs.progress import Display
 from bench.runs.request import Request, digest_of
 from bench.runs.scheme_run import SchemeRun
+from bench.runs.tracking import tell_scores, tracked
 from bench.runs.transfer_run import outdated, split_of, transferred
 from bench.training.cost import LoadMeter, MemoryMeter, environment
 from bench.training.ranking import check_cutoff
@@ -76,7 +78,7 @@ def _run(request: Request, folder: Path, display: Display, accelerator: Accelera
     main = accelerator.is_main_process
     findings = audited(request.dataset, request.results, display) if main else {}
     building = _building(request, folder, seen, display) if main else contextlib.nullcontext(folder)
-    with building as partial, interrupted_by_sigterm():
+    with building as partial, interrupted_by_sigterm(), tracked(request, display, main):
         accelerator.wait_for_everyone()
         partial = partial if main else store.partial_folder(folder)
         with MemoryMeter() as memory, attribute_errors(request.subject):
@@ -84,7 +86,7 @@ def _run(request: Request, folder: Path, display: Display, accelerator: Accelera
         if main and outcome is not None:
             outcome.costs.setdefault("peak_memory_mb", round(memory.peak_mb, 1))
             found = environment(str(accelerator.device), accelerator.num_processes) | load.measured()
-            _store(request, split, outcome, partial, found, findings)
+            tell_scores(display, _store(request, split, outcome, partial, found, findings))
     accelerator.wait_for_everyone()
     display.say(f"{request.run.title}: finished, stored in {folder}")
     return folder
@@ -178,8 +180,10 @@ def _store(
     partial: Path,
     found: dict[str, Any],
     findings: Mapping[str, Any],
-) -> None:
-    """Write the result. BenchError where a file that the subject read is no longer the one that its identity names."""
+) -> Record:
+    """Write the result, and return it. BenchError where a file that the subject read is no longer the one that its
+    identity names.
+    """
     if digest_of(request.subject.cache_key()) != request.run.scheme.inputs:
         raise BenchError(
             f"a file that {request.subject.name} reads has changed while {request.run.title} ran; run it again"
@@ -187,4 +191,6 @@ def _store(
     table = per_user_table(
         request.dataset, split, outcome.ranks, outcome.item_groups, described(request.dataset, split)
     )
-    write(partial, record(request.run, split, outcome, found, request.preset, findings), table)
+    result = record(request.run, split, outcome, found, request.preset, findings)
+    write(partial, result, table)
+    return result

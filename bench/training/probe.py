@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -44,9 +45,21 @@ def step_seconds(job: Job) -> float:
     return mine * int(job.accelerator.num_processes)  # their shares of a batch differ by one example at most
 
 
-def _short(job: Job, path: Path, mark: Progress) -> Job:
+def wall_seconds(job: Job, steps: int) -> float:
+    """The mean of a few steps of a copy by the clock on the wall, the first ones aside."""
+    marks: dict[int, float] = {}
+
+    def mark(step: int, total: int, stats: Mapping[str, float]) -> None:
+        marks[step] = time.monotonic()
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(_short(job, Path(folder) / "probe.safetensors", mark, steps))
+    return (marks[WARMING + steps] - marks[WARMING]) / steps
+
+
+def _short(job: Job, path: Path, mark: Progress, steps: int = PROBED) -> Job:
     """The job for a few steps, with nothing that anybody looks at."""
-    steps = WARMING + PROBED
+    steps += WARMING
     contract = replace(
         job.contract, epochs=steps, target_examples=0, budget="", max_steps=steps, warmup=0.0, schedule="constant"
     )

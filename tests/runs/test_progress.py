@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
+from datetime import datetime
 
 import pytest
 
 from bench.console import Console
 from bench.runs import progress
-from bench.runs.progress import Display
+from bench.runs.progress import Display, one_line
 
 
 class Terminal(io.StringIO):
@@ -16,9 +18,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def display(terminal: bool, loud: bool = True) -> tuple[Display, io.StringIO]:
-    found, text = Display(loud), Terminal() if terminal else io.StringIO()
-    found.console = Console(file=text, force_terminal=terminal, width=160)
+def display(terminal: bool, loud: bool = True, width: int = 160, times: bool = False) -> tuple[Display, io.StringIO]:
+    found, text = Display(loud, times=times), Terminal() if terminal else io.StringIO()
+    found.console = Console(file=text, force_terminal=terminal, width=width)
     return found, text
 
 
@@ -148,3 +150,41 @@ def test_who_asks_is_told_how_far_it_is_and_may_stop_it() -> None:
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.9, "0:59"), (3599, "59:59"), (3661, "1:01:01")])
 def test_hours_are_shown_where_there_are_any(seconds: float, shown: str) -> None:
     assert progress.minutes(seconds) == shown
+
+
+LONG = "a/" + "very-" * 30 + "long name (published, but epochs) on toys+beauty+sports, seed 12: fine-tuning"
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 300])
+def test_a_bar_has_two_lines_however_long_names_are_and_says_what_is_done(width: int) -> None:
+    shown, text = display(terminal=True, width=width)
+    with shown.bar(LONG, 1_000_000) as bar:
+        bar.at(123_456, "epoch 3  loss 2.1234  ndcg@10 0.0123")
+        assert shown.progress is not None
+        shown.progress.refresh()
+    frames = re.split(r"\x1b\[[0-9;?]*[A-GJ-Zsuhl]", text.getvalue())  # moves of the cursor, and not colors
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for frame in frames for line in frame.strip("\r\n").split("\n")]
+    assert max(map(len, lines)) <= width
+    assert max(frame.strip("\r\n").count("\n") for frame in frames) == 1
+    assert any(line.rstrip().endswith("fine-tuning") for line in lines)
+    assert any("123456/1000000" in line for line in lines) or width < 80
+    assert any("ndcg@10 0.0123" in line for line in lines) or width < 100
+
+
+@pytest.mark.parametrize("width", range(1, 30))
+def test_a_text_is_cut_in_its_middle(width: int) -> None:
+    found = one_line("0123456789\x1bABCDEFGHIJ", width)
+    assert len(found) == min(width, 21)
+    assert "\x1b" not in found
+    head, _, tail = found.partition("\N{HORIZONTAL ELLIPSIS}")
+    assert "0123456789 ABCDEFGHIJ".startswith(head)
+    assert "0123456789 ABCDEFGHIJ".endswith(tail)
+    assert abs(len(head) - len(tail)) <= 1 or width >= 21
+
+
+def test_lines_of_a_log_may_begin_with_their_time() -> None:
+    shown, text = display(terminal=False, times=True)
+    before = datetime.now().replace(microsecond=0)
+    shown.say("finished")
+    assert text.getvalue().endswith(" finished\n")
+    assert before <= datetime.fromisoformat(text.getvalue().removesuffix(" finished\n")) <= datetime.now()

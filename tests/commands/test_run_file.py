@@ -1,0 +1,157 @@
+"""A request as a file: the same plan as by options, overridden by them, and one line for what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bench import toml
+from bench.runs import matrix
+from bench.runs.matrix import Plan
+
+Bench = Callable[..., SimpleNamespace]
+
+REQUEST = """
+id-scheme = ["textual", "numeric/random"]
+baseline = "pop"
+dataset = "./toys"
+seed = "0-2"
+preset = "smoke"
+jobs = 3
+force = true
+results = "there"
+zero-shot = ["./sports", "./yelp"]
+adapt = [0, 100]
+
+[set]
+epochs = 3
+split = "global-temporal"
+textual.words = 6
+"semantic/rqvae".rank_by_fields = ["title", "brand"]
+"""
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    plans: list[Plan] = []
+    monkeypatch.setattr(matrix, "execute", plans.append)
+    return plans
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "request.toml"
+    path.write_text(REQUEST)
+    return path
+
+
+def plan(bench: Bench, planned: list[Plan], *words: object) -> Plan:
+    said = bench("run", *words)
+    assert said.code == 0, said.err
+    found = planned.pop()
+    return replace(found, overrides=sorted(found.overrides))
+
+
+def test_a_file_asks_for_what_options_ask_for(bench: Bench, planned: list[Plan], file: Path) -> None:
+    by_options = (
+        "--id-scheme textual,numeric/random --baseline pop --dataset ./toys --seed 0,1,2 --preset smoke --jobs 3"
+    )
+    more = (
+        "--force --results there --zero-shot ./sports,./yelp --adapt 0,100 --set epochs=3 --set split=global-temporal"
+    )
+    last = ["--set", "textual.words=6", "--set", "semantic/rqvae.rank_by_fields=title,brand"]
+    asked = plan(bench, planned, *by_options.split(), *more.split(), *last)
+    assert plan(bench, planned, "--config", file) == asked
+
+
+def test_the_command_line_takes_the_place_of_the_file(bench: Bench, planned: list[Plan], file: Path) -> None:
+    words = ["--seed", "7", "--results", "here", "--split", "leave-one-out", "--set", "textual.words=2", "--jobs", "1"]
+    of_file, found = plan(bench, planned, "--config", file), plan(bench, planned, "--config", file, *words)
+    assert (found.seeds, found.results, found.jobs) == ([7], Path("here"), 1)
+    assert sorted(found.overrides) == sorted(
+        ["epochs=3", "semantic/rqvae.rank_by_fields=title,brand", "textual.words=2", "split=leave-one-out"]
+    )
+    assert (found.schemes, found.zero_shot, found.force) == (of_file.schemes, of_file.zero_shot, True)
+    budgeted = plan(bench, planned, "--config", file, "--budget", "30m").overrides
+    assert set(budgeted) ^ set(of_file.overrides) == {"epochs=3", "budget=30m"}
+
+
+def test_what_is_default_in_the_environment_is_no_more_than_a_default(
+    bench: Bench, planned: list[Plan], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_RESULTS", "elsewhere")
+    assert plan(bench, planned, "--config", file).results == Path("there")
+
+
+def test_one_file_may_hold_several_requests(bench: Bench, planned: list[Plan], tmp_path: Path) -> None:
+    path = tmp_path / "both.toml"
+    path.write_text(
+        'dataset = "toys"\nset = { epochs = 3 }\n[[request]]\nbaseline = "pop"\nset = { max_history = 5 }\n'
+        '[[request]]\nid-scheme = "textual"\ndataset = "beauty"\nset.epochs = 4\n'
+    )
+    assert bench("run", "--config", path, "--seed", "3").code == 0
+    one, other = planned
+    assert (one.baselines, one.schemes, one.datasets, one.seeds) == (["pop"], [], ["toys"], [3])
+    assert (other.baselines, other.schemes, other.datasets, other.seeds) == ([], ["textual"], ["beauty"], [3])
+    assert (one.overrides, other.overrides) == (["epochs=3", "max_history=5"], ["epochs=4"])
+
+
+WORDS = [
+    ["--id-scheme", "textual,numeric", "--set", "epochs=3", "--set", "textual.words=6", "--set", "learning_rate=1e-3"],
+    ["--baseline", "pop", "--seed", "0-4,9", "--force", "--stop-at-failure", "--save-every", "2.5", "--tune-size"],
+    ["--id-scheme", 'file:odd "name".json', "--data-dir", "a b/c", "--budget", "30m@4210", "--keep-going"],
+]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_a_request_that_is_written_asks_for_the_same(
+    bench: Bench, planned: list[Plan], tmp_path: Path, words: list[str]
+) -> None:
+    path = tmp_path / "mine.toml"
+    said = bench("run", *words, "--write-config", path)
+    assert (said.code, said.err, planned) == (0, f"Now: bench run --config {path}\n", [])
+    assert plan(bench, planned, "--config", path) == plan(bench, planned, *words)
+    bench("run", "--config", path, "--write-config", tmp_path / "again.toml")
+    assert (tmp_path / "again.toml").read_text() == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("sed = 3", "unknown key in '{}' 'sed'; did you mean 'seed'? known: "),
+        ("jobs = 0", "'{}': jobs must be 1 or more; got 0"),
+        ('jobs = "many"', "'{}': jobs must be a whole number; got 'many'"),
+        ("force = 1", "'{}': force must be true or false; got '1'"),
+        ("dataset = [[1]]", "'{}': dataset must be a text, a number, true, false, or a list of texts or numbers; got"),
+        ("request = 3", "'{}': request stands for tables, each below a line [[request]]"),
+        ("config = 'other.toml'", "unknown key in '{}' 'config'; "),
+        ("seed = ", "'{}' cannot be read: Invalid value"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_line(
+    bench: Bench, planned: list[Plan], tmp_path: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "request.toml"
+    path.write_text(content)
+    found = bench("run", "--config", path)
+    assert found.code == 1
+    assert found.err.startswith(f"bench: {said.format(path)}")
+    assert found.err.count("\n") == 1
+    assert not planned
+    assert bench("run", "--config", tmp_path / "absent.toml").err.startswith("bench: '")
+
+
+def test_any_text_comes_back_from_toml(tmp_path: Path) -> None:
+    path = tmp_path / "any.toml"
+    table = {
+        "a b": 'quote " and \\ and\n new\tline \x7f \x01 żółw',
+        "n": [1, 2.5, True, "x"],
+        "t": {"u.v/w": {"deep": -0.001}, "plain": False},
+        "many": [{"a": 1, "set": {"x/y": {"z": 2}}}, {"b": []}],
+    }
+    path.write_text(toml.written(table), encoding="utf-8")
+    assert toml.read(path) == table
