@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import hub
-from bench.backbone import checkpoints, huggingface
+from bench.backbone import causal_files, checkpoints, huggingface
 from bench.backbone.protocol import Backbone
 from bench.errors import BenchError
 from bench.vocabulary import Vocabulary
@@ -47,13 +47,26 @@ _T5 = Format(
     save=huggingface.save_weights,
     export_config=lambda model, pad, eos: huggingface.export_config(model.config, pad, eos),
 )
-FORMATS: Mapping[str, Format] = dict.fromkeys(huggingface.KINDS, _T5)
+_CAUSAL = Format(
+    sizes=tuple(causal_files.SIZES),
+    read_config=causal_files.read_config,
+    scratch=causal_files.scratch,
+    load=causal_files.load,
+    save=causal_files.save_weights,
+    export_config=causal_files.export_config,
+)
+FORMATS: Mapping[str, Format] = {**dict.fromkeys(huggingface.KINDS, _T5), **dict.fromkeys(causal_files.KINDS, _CAUSAL)}
 SIZES: Mapping[str, Format] = {size: known for known in FORMATS.values() for size in known.sizes}
 
 
 def is_scratch(backbone: str) -> bool:
     """Whether a backbone starts from random weights: a named size, or a Hugging Face ``config.json``."""
     return backbone in SIZES or backbone.endswith(".json")
+
+
+def sizes_like(backbone: str) -> tuple[str, ...]:
+    """The named sizes of the same kind of backbone as a named one, which is among them; none for any other name."""
+    return SIZES[backbone].sizes if backbone in SIZES else ()
 
 
 def scratch(backbone: str, vocabulary: int, dropout: float) -> Backbone:

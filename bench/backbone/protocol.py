@@ -63,9 +63,12 @@ class Backbone(nn.Module, ABC):
 
     A backbone may freeze parameters. Checkpoints then hold what is trained (``trained_state``), and what is frozen is
     rebuilt from where it came from.
+
+    ``causal`` says that what is read sees nothing newer, and that what is decoded goes on where reading ended.
     """
 
     kind: ClassVar[str]
+    causal: ClassVar[bool] = False
     embedding: nn.Embedding
     head: nn.Linear | None
     whole_words: nn.Embedding | None
@@ -112,6 +115,10 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
         """``[..., D]`` to ``[..., vocabulary]``, or to the vocabulary ``rows`` asked for."""
+
+    @abstractmethod
+    def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What a text comes to: token ids ``[B, S]``, with their ``mask [B, S]`` bool or None, to ``[B, S, D]``."""
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Token ids to their embeddings; embeddings stay as they are."""

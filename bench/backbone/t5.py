@@ -283,6 +283,9 @@ class T5(Backbone):
         hidden: Tensor = self.encoder.dropout(self.encoder.norm(x))
         return hidden
 
+    def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.encode(tokens, mask)
+
     def _through(self, block: nn.Module, *given: Any) -> tuple[Tensor, Tensor]:
         if self.recompute and torch.is_grad_enabled():
             again: tuple[Tensor, Tensor] = checkpoint(block, *given, use_reentrant=False)

@@ -1,0 +1,381 @@
+"""Decoder-only language models of our own: Qwen2 (Yang et al., 2024) and Llama (Touvron et al., 2023).
+
+A history is read once: its keys and values are kept for each layer, and whatever is decoded attends to them and to what
+was decoded before. All beams of a user share that prefix. Modules inside a layer are called as Transformers calls them,
+so that adapters fit both. Weights are those of Hugging Face checkpoints (``bench.backbone.causal_files``).
+
+Shapes: B batch, S source, T target, K keys, H heads, G queries that share a key, D model width.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from bench.backbone.flops import attention, product
+from bench.backbone.protocol import MASKED, Backbone, Cache
+from bench.backbone.t5 import RMSNorm
+from bench.linear import linear
+
+KeysValues = tuple[Tensor, Tensor]  # [B, H/G, K, d_kv] each
+Turn = tuple[Tensor, Tensor]  # cosines and sines of positions, [B, 1, T, d_kv] each
+
+
+@dataclass(frozen=True)
+class CausalConfig:
+    """The shape of a decoder-only model. ``kv_heads`` keys are shared by ``heads`` queries; ``bias`` is that of queries,
+    keys and values (Qwen2), ``output_bias`` that of the attention's output. ``tied`` shares the output layer with the
+    embeddings. ``scaling`` stretches the rotation of Llama 3.1: factor, low and high frequency factor, old context.
+
+    ``whole_words`` are the rows of a table of whole-word embeddings; 0 is a model without one, as published.
+    """
+
+    vocabulary: int
+    d_model: int
+    d_ff: int
+    layers: int
+    heads: int
+    kv_heads: int
+    d_kv: int
+    bias: bool = True
+    output_bias: bool = False
+    tied: bool = True
+    dropout: float = 0.0
+    theta: float = 10000.0
+    scaling: tuple[float, float, float, float] | None = None
+    epsilon: float = 1e-6
+    whole_words: int = 0
+
+
+class Read(NamedTuple):
+    """What ``encode`` returns: keys and values of each layer, and the positions ``[B, S]``."""
+
+    layers: list[KeysValues]
+    positions: Tensor
+
+
+@dataclass
+class PrefixCache(Cache):
+    """``prefix`` are keys and values of what was read, ``hidden [B, 1, 1, S]`` is added to the attention to them, and
+    ``begin [B]`` is the position of the first decoded token. ``past`` is ``[B, K, H/G · 2·d_kv]`` a layer, the keys of
+    a head beside its values.
+    """
+
+    prefix: list[KeysValues]
+    hidden: Tensor
+    begin: Tensor
+
+
+class Projection(nn.Linear):
+    """A linear layer, ``[..., inputs]`` to ``[..., outputs]``. Weights in bfloat16 (a frozen base) are multiplied so;
+    what goes in and comes out stays as it is.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.weight.dtype == torch.bfloat16 != x.dtype:
+            return F.linear(x.to(torch.bfloat16), self.weight, self.bias).to(x.dtype)
+        found = linear(x, self.weight)
+        return found if self.bias is None else found + self.bias
+
+
+class Rotary(nn.Module):
+    """Rotary positions (Su et al., 2021): pairs of channels turn by an angle that grows with the position."""
+
+    frequency: Tensor
+
+    def __init__(self, config: CausalConfig) -> None:
+        super().__init__()
+        frequency = config.theta ** -(torch.arange(0, config.d_kv, 2) / config.d_kv)
+        self.register_buffer("frequency", stretched(frequency, config.scaling), persistent=False)
+
+    def forward(self, positions: Tensor) -> Turn:
+        angles = (positions[:, None, :, None] * self.frequency).repeat(1, 1, 1, 2)
+        return angles.cos(), angles.sin()
+
+
+def stretched(frequency: Tensor, scaling: tuple[float, float, float, float] | None) -> Tensor:
+    """The frequencies of Llama 3.1 for a longer context: slow ones are divided, fast ones stay, between them both."""
+    if scaling is None:
+        return frequency
+    factor, low, high, context = scaling
+    turns = context * frequency / (2 * math.pi)  # within the old context
+    kept = ((turns - low) / (high - low)).clamp(0, 1)
+    return frequency * (kept + (1 - kept) / factor)
+
+
+def turned(x: Tensor, turn: Turn) -> Tensor:
+    """``x [B, H, T, d_kv]``, each channel of the first half turned with its partner of the second."""
+    first, second = x.chunk(2, -1)
+    return x * turn[0].to(x.dtype) + torch.cat([-second, first], -1) * turn[1].to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Grouped-query attention (Ainslie et al., 2023) over rotated keys."""
+
+    def __init__(self, config: CausalConfig) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = config.heads, config.kv_heads
+        inner, shared = config.heads * config.d_kv, config.kv_heads * config.d_kv
+        self.q_proj = Projection(config.d_model, inner, bias=config.bias)
+        self.k_proj = Projection(config.d_model, shared, bias=config.bias)
+        self.v_proj = Projection(config.d_model, shared, bias=config.bias)
+        self.o_proj = Projection(inner, config.d_model, bias=config.output_bias)
+
+    def keys_values(self, x: Tensor, turn: Turn) -> Tensor:
+        """``[B, K, D]`` to rows of keys beside values, ``[B, K, H/G · 2·d_kv]``."""
+        keys = turned(self.k_proj(x).unflatten(-1, (self.kv_heads, -1)).transpose(1, 2), turn).transpose(1, 2)
+        values = self.v_proj(x).unflatten(-1, (self.kv_heads, -1))
+        return torch.cat([keys, values.to(keys.dtype)], -1).flatten(2)
+
+    def split(self, joined: Tensor) -> KeysValues:
+        keys, values = joined.unflatten(2, (self.kv_heads, -1)).transpose(1, 2).chunk(2, -1)
+        return keys, values
+
+    def forward(self, x: Tensor, turn: Turn, found: KeysValues, bias: Tensor) -> Tensor:
+        """``x [B, T, D]`` attends to keys and values; ``bias [·, 1, T, K]`` is added to the logits. Queries that share
+        a key stand side by side, so that no key is copied.
+        """
+        query = turned(self.q_proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2), turn)
+        group, length = self.heads // self.kv_heads, x.shape[1]
+        query = query.unflatten(1, (self.kv_heads, group)).flatten(2, 3)
+        bias = bias.to(query.dtype).repeat(1, 1, group, 1)
+        mixed = F.scaled_dot_product_attention(query, *found, attn_mask=bias)
+        mixed = mixed.unflatten(2, (group, length)).flatten(1, 2)
+        attended: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
+        return attended
+
+
+class GatedFeedForward(nn.Module):
+    """SwiGLU (Shazeer, 2020)."""
+
+    def __init__(self, config: CausalConfig) -> None:
+        super().__init__()
+        self.gate_proj = Projection(config.d_model, config.d_ff, bias=False)
+        self.up_proj = Projection(config.d_model, config.d_ff, bias=False)
+        self.down_proj = Projection(config.d_ff, config.d_model, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        transformed: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return transformed
+
+
+class Layer(nn.Module):
+    """Self-attention and feed-forward; each normed before and added after."""
+
+    def __init__(self, config: CausalConfig) -> None:
+        super().__init__()
+        self.self_attn = Attention(config)
+        self.mlp = GatedFeedForward(config)
+        self.input_layernorm = RMSNorm(config.d_model, config.epsilon)
+        self.post_attention_layernorm = RMSNorm(config.d_model, config.epsilon)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def read(self, x: Tensor, turn: Turn) -> KeysValues:
+        """Only the keys and values of ``x``: all that is wanted of the last layer."""
+        return self.self_attn.split(self.self_attn.keys_values(self.input_layernorm(x), turn))
+
+    def forward(
+        self, x: Tensor, turn: Turn, bias: Tensor, past: Tensor | None = None, prefix: KeysValues | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """``x`` and what was decoded so far, itself included, as rows of keys beside values."""
+        normed = self.input_layernorm(x)
+        joined = self.self_attn.keys_values(normed, turn)
+        joined = joined if past is None else torch.cat([past, joined], 1)
+        keys, values = self.self_attn.split(joined)
+        if prefix is not None:
+            keys, values = torch.cat([prefix[0], keys], 2), torch.cat([prefix[1], values], 2)
+        x = x + self.dropout(self.self_attn(normed, turn, (keys, values), bias))
+        return x + self.dropout(self.mlp(self.post_attention_layernorm(x))), joined
+
+
+class Causal(Backbone):
+    """Embeddings, layers, a norm and the output layer. What is read and what is decoded are one sequence."""
+
+    causal = True
+
+    def __init__(self, config: CausalConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.d_model)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.d_model, config.epsilon)
+        self.rotary = Rotary(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = None if config.tied else Projection(config.d_model, config.vocabulary, bias=False)
+        self.whole_words = None
+        self._draw()
+        if config.whole_words:
+            self.grow_whole_words(config.whole_words)
+
+    @torch.no_grad()
+    def _draw(self) -> None:
+        """Weights by the width of what they read; what is added to the stream is smaller, the more layers add to it."""
+        nn.init.normal_(self.embedding.weight, std=self.config.d_model**-0.5)
+        for name, module in self.named_modules():
+            if isinstance(module, Projection):
+                adds = name.endswith(("o_proj", "down_proj"))
+                scale = (2 * self.config.layers) ** -0.5 if adds else 1.0
+                nn.init.normal_(module.weight, std=scale * module.in_features**-0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    @property
+    def signature(self) -> str:
+        return f"{self.kind} {self.config!r}"
+
+    def grow_whole_words(self, rows: int) -> None:
+        super().grow_whole_words(rows)
+        self.config = replace(self.config, whole_words=0 if self.whole_words is None else len(self.whole_words.weight))
+
+    def with_vocabulary(self, size: int) -> Causal:
+        """The embeddings are shared with the output layer: so few rows need no layer of their own. The body is this
+        one's, not a copy: it may be large.
+        """
+        fresh = copy.copy(self)
+        fresh._modules = dict(self._modules)  # a table of its own, so that this one keeps its embeddings
+        fresh.config = replace(self.config, vocabulary=size, tied=True)
+        fresh.embedding, fresh.head = nn.Embedding(size, self.d_model), None
+        nn.init.normal_(fresh.embedding.weight, std=self.d_model**-0.5)
+        return fresh
+
+    # -- reading and writing ------------------------------------------------------------------------------------------
+
+    def encode(
+        self,
+        inputs: Tensor,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        item_position_ids: Tensor | None = None,
+    ) -> Read:
+        x, positions = self._begun(inputs, positions, item_position_ids)
+        found: list[KeysValues] = []
+        turn, bias = self.rotary(positions), causal_bias(x, mask)
+        *lower, last = self.layers
+        for layer in lower:
+            x, joined = self._through(layer, x, turn, bias)
+            found.append(layer.self_attn.split(joined))
+        return Read([*found, last.read(x, turn)], positions)
+
+    def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        x, positions = self._begun(tokens, None, None)
+        turn, bias = self.rotary(positions), causal_bias(x, mask)
+        for layer in self.layers:
+            x, _ = self._through(layer, x, turn, bias)
+        hidden: Tensor = self.norm(x)
+        return hidden
+
+    def _begun(
+        self, inputs: Tensor, positions: Tensor | None, item_position_ids: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Embeddings ``[B, S, D]`` and positions ``[B, S]``."""
+        x = self.dropout(self.add_whole_words(self.embed(inputs), item_position_ids))
+        if positions is None:
+            positions = torch.arange(x.shape[1], device=x.device)
+        return x, positions.expand(len(x), -1)
+
+    def _through(self, layer: nn.Module, *given: Any) -> tuple[Tensor, Tensor]:
+        if self.recompute and torch.is_grad_enabled():
+            again: tuple[Tensor, Tensor] = checkpoint(layer, *given, use_reentrant=False)
+            return again
+        found: tuple[Tensor, Tensor] = layer(*given)
+        return found
+
+    def start(self, memory: Read, mask: Tensor | None = None) -> PrefixCache:
+        layers, positions = memory
+        if mask is not None and mask.dim() == 3:  # decoders of one row side by side, each with a prefix of its own
+            count = mask.shape[1]
+            layers = [(keys.repeat_interleave(count, 0), values.repeat_interleave(count, 0)) for keys, values in layers]
+            positions, mask = positions.repeat_interleave(count, 0), mask.flatten(0, 1)
+        seen = positions if mask is None else positions.masked_fill(~mask, -1)
+        hidden = layers[0][0].new_zeros(len(seen), 1, 1, 1) if mask is None else additive(mask)
+        nothing = torch.empty(0, dtype=torch.long, device=positions.device)
+        return PrefixCache(len(seen), [None] * len(layers), nothing, layers, hidden, seen.amax(1) + 1)
+
+    def decode(
+        self, inputs: Tensor, cache: Cache, mask: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
+        if not isinstance(cache, PrefixCache):
+            raise TypeError(f"a decoder-only model decodes behind what it has read; got a {type(cache).__name__}")
+        x = self.dropout(self.embed(inputs))
+        users, length, _ = x.shape
+        if positions is None:
+            positions = torch.arange(length, device=x.device) + len(cache.positions)
+        keys = torch.cat([cache.positions, positions])
+        own = additive((keys > positions[:, None]) * MASKED if mask is None else mask)
+        before = cache.hidden.expand(users, 1, length, cache.prefix[0][0].shape[2])
+        bias = torch.cat([before, own.to(before.dtype).expand(users, 1, length, len(keys))], -1)
+        turn = self.rotary(cache.begin[:, None] + positions)
+        for number, layer in enumerate(self.layers):
+            x, cache.past[number] = self._through(layer, x, turn, bias, cache.past[number], cache.prefix[number])
+        cache.positions = keys
+        hidden: Tensor = self.norm(x)
+        return hidden
+
+    def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        return linear(hidden, weight if rows is None else weight[rows])
+
+    def flops(self, batch: int, read: int, written: int, logits: int, targets: int = 1) -> int:
+        """The last layer reads a history only as far as keys and values; output layers see what is written alone."""
+        c, decoded = self.config, batch * targets * written
+        inner, shared = c.heads * c.d_kv, 2 * c.kv_heads * c.d_kv
+        keys_values = c.d_model * shared
+        layer = keys_values + 2 * c.d_model * inner + 3 * c.d_model * c.d_ff
+        reading = product((c.layers - 1) * layer + keys_values, batch * read)
+        reading += (c.layers - 1) * attention(batch, read, read, inner)
+        writing = c.layers * (product(layer, decoded) + attention(batch * targets, written, read + written, inner))
+        return reading + writing + product(c.d_model * c.vocabulary, logits)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Whole sequences ``[B, S]`` to logits ``[B, S, vocabulary]``."""
+        return self.logits(self.hidden_states(tokens, mask))
+
+    # -- a frozen base ------------------------------------------------------------------------------------------------
+
+    def copied(self) -> Causal:
+        """A copy that may be trained without changing this one; what is frozen is shared."""
+        shared = {id(p): p for p in self.parameters() if not p.requires_grad}
+        return copy.deepcopy(self, shared)
+
+
+class Qwen2(Causal):
+    """Biases of queries, keys and values; Qwen2.5 is the same."""
+
+    kind = "qwen2"
+
+
+class Llama(Causal):
+    """No biases."""
+
+    kind = "llama"
+
+
+def causal_bias(x: Tensor, mask: Tensor | None) -> Tensor:
+    """``[·, 1, S, S]``: what is added to the attention of ``x [B, S, D]`` to itself, under any mask of the protocol."""
+    length = x.shape[1]
+    newer = torch.full((length, length), MASKED, device=x.device).triu(1)[None, None]
+    return newer if mask is None else newer + additive(mask)
+
+
+def additive(mask: Tensor) -> Tensor:
+    """A mask as ``[·, 1, ·, K]`` to add: bool, true on what is visible, ``[B, K]`` or ``[B, T, K]``; float, ``[T, K]``
+    or ``[B, T, K]``.
+    """
+    if mask.dtype == torch.bool:
+        return (~(mask[:, None] if mask.dim() == 3 else mask[:, None, None, :])) * MASKED
+    if not mask.is_floating_point():  # added as they are, zeros and ones would mask nothing
+        raise TypeError(f"a mask is bool (true on tokens) or float (added to the logits), not {mask.dtype}")
+    return mask[None, None] if mask.dim() == 2 else mask[:, None]
+
+
+def body(model: Causal) -> Iterator[Projection]:
+    """The linear layers between embeddings and output layer."""
+    return (module for module in model.layers.modules() if isinstance(module, Projection))
