@@ -25,15 +25,17 @@ from bench.backbone.protocol import MASKED, Backbone, Cache
 from bench.backbone.t5 import RMSNorm
 from bench.linear import linear
 
+LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # of every layer
 KeysValues = tuple[Tensor, Tensor]  # [B, H/G, K, d_kv] each
 Turn = tuple[Tensor, Tensor]  # cosines and sines of positions, [B, 1, T, d_kv] each
 
 
 @dataclass(frozen=True)
 class CausalConfig:
-    """The shape of a decoder-only model. ``kv_heads`` keys are shared by ``heads`` queries; ``bias`` is that of queries,
-    keys and values (Qwen2), ``output_bias`` that of the attention's output. ``tied`` shares the output layer with the
-    embeddings. ``scaling`` stretches the rotation of Llama 3.1: factor, low and high frequency factor, old context.
+    """The shape of a decoder-only model. ``kv_heads`` keys are shared by ``heads`` queries; ``bias`` is that of
+    queries, keys and values (Qwen2), ``output_bias`` that of the attention's output. ``tied`` shares the output layer
+    with the embeddings. ``scaling`` stretches the rotation of Llama 3.1: factor, low and high frequency factor, old
+    context.
 
     ``whole_words`` are the rows of a table of whole-word embeddings; 0 is a model without one, as published.
     """
@@ -131,24 +133,24 @@ class Attention(nn.Module):
 
     def keys_values(self, x: Tensor, turn: Turn) -> Tensor:
         """``[B, K, D]`` to rows of keys beside values, ``[B, K, H/G · 2·d_kv]``."""
-        keys = turned(self.k_proj(x).unflatten(-1, (self.kv_heads, -1)).transpose(1, 2), turn).transpose(1, 2)
-        values = self.v_proj(x).unflatten(-1, (self.kv_heads, -1))
+        keys = turned(torch.unflatten(self.k_proj(x), -1, (self.kv_heads, -1)).transpose(1, 2), turn).transpose(1, 2)
+        values = torch.unflatten(self.v_proj(x), -1, (self.kv_heads, -1))
         return torch.cat([keys, values.to(keys.dtype)], -1).flatten(2)
 
     def split(self, joined: Tensor) -> KeysValues:
-        keys, values = joined.unflatten(2, (self.kv_heads, -1)).transpose(1, 2).chunk(2, -1)
+        keys, values = torch.unflatten(joined, 2, (self.kv_heads, -1)).transpose(1, 2).chunk(2, -1)
         return keys, values
 
     def forward(self, x: Tensor, turn: Turn, found: KeysValues, bias: Tensor) -> Tensor:
         """``x [B, T, D]`` attends to keys and values; ``bias [·, 1, T, K]`` is added to the logits. Queries that share
         a key stand side by side, so that no key is copied.
         """
-        query = turned(self.q_proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2), turn)
+        query = turned(torch.unflatten(self.q_proj(x), -1, (self.heads, -1)).transpose(1, 2), turn)
         group, length = self.heads // self.kv_heads, x.shape[1]
-        query = query.unflatten(1, (self.kv_heads, group)).flatten(2, 3)
+        query = torch.unflatten(query, 1, (self.kv_heads, group)).flatten(2, 3)
         bias = bias.to(query.dtype).repeat(1, 1, group, 1)
         mixed = F.scaled_dot_product_attention(query, *found, attn_mask=bias)
-        mixed = mixed.unflatten(2, (group, length)).flatten(1, 2)
+        mixed = torch.unflatten(mixed, 2, (group, length)).flatten(1, 2)
         attended: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
         return attended
 
@@ -196,10 +198,38 @@ class Layer(nn.Module):
         return x + self.dropout(self.mlp(self.post_attention_layernorm(x))), joined
 
 
+class Grown(nn.Module):
+    """A table of embeddings or an output layer whose rows from ``first`` on are trained, while those before are not."""
+
+    def __init__(self, weight: Tensor, first: int) -> None:
+        super().__init__()
+        self.base = nn.Parameter(weight[:first].detach(), requires_grad=False)
+        self.rows = nn.Parameter(weight[first:].detach().clone())
+        self.num_embeddings, self.embedding_dim = weight.shape
+
+    @property
+    def weight(self) -> Tensor:
+        return torch.cat([self.base, self.rows])
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        first = len(self.base)
+        known = F.embedding(tokens.clamp(max=first - 1), self.base)
+        return torch.where(tokens[..., None] < first, known, F.embedding((tokens - first).clamp(min=0), self.rows))
+
+    def logits(self, hidden: Tensor, rows: Tensor | None) -> Tensor:
+        if rows is not None:
+            return linear(hidden, self(rows))
+        return torch.cat([linear(hidden, self.base), linear(hidden, self.rows)], -1)
+
+
 class Causal(Backbone):
-    """Embeddings, layers, a norm and the output layer. What is read and what is decoded are one sequence."""
+    """Embeddings, layers, a norm and the output layer. What is read and what is decoded are one sequence.
+
+    Under an ``adapter`` (``bench.backbone.lora``) the rest is a frozen base.
+    """
 
     causal = True
+    adapter: Any = None
 
     def __init__(self, config: CausalConfig) -> None:
         super().__init__()
@@ -229,7 +259,11 @@ class Causal(Backbone):
 
     @property
     def signature(self) -> str:
-        return f"{self.kind} {self.config!r}"
+        return f"{self.kind} {self.config!r}{f' {self.adapter!r}' if self.adapter else ''}"
+
+    def resize_vocabulary(self, size: int) -> None:
+        super().resize_vocabulary(size)
+        self.config = replace(self.config, vocabulary=size)
 
     def grow_whole_words(self, rows: int) -> None:
         super().grow_whole_words(rows)
@@ -241,7 +275,7 @@ class Causal(Backbone):
         """
         fresh = copy.copy(self)
         fresh._modules = dict(self._modules)  # a table of its own, so that this one keeps its embeddings
-        fresh.config = replace(self.config, vocabulary=size, tied=True)
+        fresh.config, fresh.own_from = replace(self.config, vocabulary=size, tied=True), 0
         fresh.embedding, fresh.head = nn.Embedding(size, self.d_model), None
         nn.init.normal_(fresh.embedding.weight, std=self.d_model**-0.5)
         return fresh
@@ -258,11 +292,16 @@ class Causal(Backbone):
         x, positions = self._begun(inputs, positions, item_position_ids)
         found: list[KeysValues] = []
         turn, bias = self.rotary(positions), causal_bias(x, mask)
-        *lower, last = self.layers
-        for layer in lower:
+        for number, layer in enumerate(self._layers()):
+            if number + 1 == self.config.layers:
+                found.append(layer.read(x, turn))
+                break
             x, joined = self._through(layer, x, turn, bias)
             found.append(layer.self_attn.split(joined))
-        return Read([*found, last.read(x, turn)], positions)
+        return Read(found, positions)
+
+    def _layers(self) -> Iterator[Layer]:
+        return (layer for layer in self.layers if isinstance(layer, Layer))
 
     def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         x, positions = self._begun(tokens, None, None)
@@ -320,8 +359,10 @@ class Causal(Backbone):
         return hidden
 
     def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
-        weight = self.embedding.weight if self.head is None else self.head.weight
-        return linear(hidden, weight if rows is None else weight[rows])
+        layer = self.embedding if self.head is None else self.head
+        if isinstance(layer, Grown):
+            return layer.logits(hidden, rows)
+        return linear(hidden, layer.weight if rows is None else layer.weight[rows])
 
     def flops(self, batch: int, read: int, written: int, logits: int, targets: int = 1) -> int:
         """The last layer reads a history only as far as keys and values; output layers see what is written alone."""
@@ -339,6 +380,18 @@ class Causal(Backbone):
         return self.logits(self.hidden_states(tokens, mask))
 
     # -- a frozen base ------------------------------------------------------------------------------------------------
+
+    def unfreeze(self) -> None:
+        """Under an adapter: itself, and rows and tables that the base does not have."""
+        for name, parameter in self.named_parameters():
+            own = ".lora_" in name or name.startswith("whole_words.") or self.is_own_row(name)
+            if parameter.is_floating_point():
+                parameter.requires_grad_(self.adapter is None or own)
+
+    def is_own_row(self, name: str) -> bool:
+        """Whether a parameter is of embeddings or an output layer and not the base's."""
+        whole = self.own_from == 0 and name in ("embedding.weight", "head.weight")
+        return whole or name in ("embedding.rows", "head.rows")
 
     def copied(self) -> Causal:
         """A copy that may be trained without changing this one; what is frozen is shared."""
@@ -374,8 +427,3 @@ def additive(mask: Tensor) -> Tensor:
     if not mask.is_floating_point():  # added as they are, zeros and ones would mask nothing
         raise TypeError(f"a mask is bool (true on tokens) or float (added to the logits), not {mask.dtype}")
     return mask[None, None] if mask.dim() == 2 else mask[:, None]
-
-
-def body(model: Causal) -> Iterator[Projection]:
-    """The linear layers between embeddings and output layer."""
-    return (module for module in model.layers.modules() if isinstance(module, Projection))

@@ -72,6 +72,7 @@ class Backbone(nn.Module, ABC):
     embedding: nn.Embedding
     head: nn.Linear | None
     whole_words: nn.Embedding | None
+    own_from: int | None = None  # the first row of the embeddings that a pretrained model did not have
     recompute: bool = False  # what layers computed is not kept for the gradient but computed again, where a kind can
 
     # -- reading and writing ------------------------------------------------------------------------------------------
@@ -135,6 +136,19 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def with_vocabulary(self, size: int) -> Backbone:
         """The same body with fresh embeddings for another vocabulary of ``size`` rows."""
+
+    def resize_vocabulary(self, size: int) -> None:
+        """Have so many rows of embeddings, and of an output layer of its own: those that are there stay, new ones are
+        zero.
+        """
+        for layer in (self.embedding, self.head):
+            if layer is not None:
+                weight = torch.zeros(size, self.d_model, device=self.device)
+                weight[: len(layer.weight)] = layer.weight.detach()
+                layer.weight = nn.Parameter(weight)
+        self.embedding.num_embeddings = size
+        if self.head is not None:
+            self.head.out_features = size
 
     @property
     def d_model(self) -> int:

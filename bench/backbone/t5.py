@@ -252,6 +252,10 @@ class T5(Backbone):
         super().grow_whole_words(rows)
         self.config = replace(self.config, whole_words=0 if self.whole_words is None else len(self.whole_words.weight))
 
+    def resize_vocabulary(self, size: int) -> None:
+        super().resize_vocabulary(size)
+        self.config = replace(self.config, vocabulary=size)
+
     def with_vocabulary(self, size: int) -> T5:
         """The embeddings are shared with the output layer: so few rows need no layer of their own."""
         fresh = T5(replace(self.config, vocabulary=size, tied=True, scaled=True))

@@ -38,7 +38,7 @@ class Task:
     scheme: str
     settings: dict[str, str]
     seed: int
-    language: tuple[str, int] | None
+    language: tuple[str, int, bool] | None
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def fit(folder: Path) -> Report:
     scheme = cls(subjects.settings(cls, task["settings"]))
     # The whole data set stays in memory, as it does in a run, so that what looks for it there finds it.
     dataset = read_atomic(folder / "data" / task["dataset"], task["dataset"])
-    language = task["language"] and Vocabulary.of_language_model(Path(task["language"][0]), task["language"][1])
+    language = task["language"] and Vocabulary.of_language_model(Path(task["language"][0]), *task["language"][1:])
     train = replace(leave_one_out(dataset, task["seed"]).train, language=language, cache=folder / "cache")
     try:
         with watched() as opened:

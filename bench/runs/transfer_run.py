@@ -84,6 +84,7 @@ def refuse(request: Request, unseen: Sequence[Unseen]) -> None:
         )
     if not request.is_baseline:
         _refuse_wording(request.contract)
+        backbone.require(request.contract)
     request.subject.cache_key()  # files that it reads must be there before anything is trained
     for dataset, _ in unseen:
         _refuse_zero_shot(request, dataset)

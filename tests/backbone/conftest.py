@@ -27,7 +27,9 @@ def single_thread(one_thread: None) -> None:
 MakeCausal = Callable[..., tuple[Causal, Any]]
 
 
-def their_model(vocabulary: int, seed: int = 0, tied: bool = True, kind: str = "qwen2", **lines: Any) -> PreTrainedModel:
+def their_model(
+    vocabulary: int, seed: int = 0, tied: bool = True, kind: str = "qwen2", **lines: Any
+) -> PreTrainedModel:
     """Transformers' model, with weights larger than they start, so that what is read decides."""
     torch.manual_seed(seed)
     config, model = PEERS[kind]
@@ -46,7 +48,9 @@ def their_model(vocabulary: int, seed: int = 0, tied: bool = True, kind: str = "
 def causal() -> MakeCausal:
     """``causal(vocabulary, seed, tied, kind)``: ours, read from what Transformers' model beside it has saved."""
 
-    def make(vocabulary: int, seed: int = 0, tied: bool = True, kind: str = "qwen2", **lines: Any) -> tuple[Causal, Any]:
+    def make(
+        vocabulary: int, seed: int = 0, tied: bool = True, kind: str = "qwen2", **lines: Any
+    ) -> tuple[Causal, Any]:
         theirs = their_model(vocabulary, seed, tied, kind, **lines)
         with tempfile.TemporaryDirectory() as folder:
             theirs.save_pretrained(folder)
