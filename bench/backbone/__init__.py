@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.backbone import causal_files, checkpoints, huggingface, located, lora
-from bench.backbone.causal import LINEAR, Causal
+from bench.backbone.causal import Causal
+from bench.backbone.causal_layers import LINEAR
 from bench.backbone.protocol import Backbone
 from bench.contract import Contract
 from bench.errors import BenchError, unknown

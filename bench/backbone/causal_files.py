@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.backbone import checkpoints
-from bench.backbone.causal import Causal, CausalConfig, Llama, Qwen2
+from bench.backbone.causal import Causal, Llama, Qwen2
+from bench.backbone.causal_layers import CausalConfig, Rotary
 from bench.errors import BenchError, unknown
 from bench.files import atomic_write
 
@@ -103,7 +104,6 @@ def load(folder: Path, dropout: float | None = None) -> Causal:
     raw |= {"vocab_size": len(embedding), "tie_word_embeddings": tied}
     with torch.device("meta"):
         model = KINDS[raw["model_type"]](parse_config(raw, dropout or 0.0))
-    rotary, model.rotary = model.rotary, None  # type: ignore[assignment]
     try:
         state = {ours: weights[theirs] for ours, theirs in names(model)}
         model.load_state_dict(state, assign=True)
@@ -112,7 +112,7 @@ def load(folder: Path, dropout: float | None = None) -> Causal:
     except RuntimeError as error:
         cause = " ".join(str(error).split())
         raise BenchError(f"the weights in '{folder}' are of other sizes than its config.json says: {cause}") from error
-    model.rotary = type(rotary)(model.config)  # its table is computed, not read
+    model.rotary = Rotary(model.config)  # its table is computed, not read
     model.requires_grad_()
     checkpoints.read_whole_words(model, folder)
     return model

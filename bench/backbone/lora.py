@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench.backbone import causal_files, checkpoints, located
-from bench.backbone.causal import Causal, Grown, Projection
+from bench.backbone.causal import Causal
+from bench.backbone.causal_layers import Grown, Projection
 from bench.contract import Contract
 from bench.errors import BenchError
 from bench.files import atomic_write
