@@ -1,7 +1,8 @@
 """Decoder-only language models of our own: Qwen2 (Yang et al., 2024) and Llama (Touvron et al., 2023).
 
 A history is read once: its keys and values are kept for each layer, and whatever is decoded attends to them and to what
-was decoded before. All beams of a user share that prefix. Weights are those of Hugging Face checkpoints (``bench.backbone.causal_files``).
+was decoded before. All beams of a user share that prefix. Weights are those of Hugging Face checkpoints
+(``bench.backbone.causal_files``).
 
 Shapes: B batch, S source, T target, K keys, H heads, G queries that share a key, D model width.
 """
