@@ -142,6 +142,7 @@ def test_new_rows_are_drawn_like_those_that_are_there(qwen: Path) -> None:
     torch.testing.assert_close(drawn[0].std(0), known.std(0), atol=0.005, rtol=0)
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks for it
 def test_peft_opens_what_was_trained(qwen: Path, tmp_path: Path) -> None:
     model = adapted(qwen, lora_targets="q_proj,v_proj,gate_proj")
     folder = stored(model, tmp_path / "adapter")
@@ -178,7 +179,7 @@ def test_a_copy_shares_the_base_and_trains_alone(qwen: Path) -> None:
     other = adapted(qwen, lora_dropout=0.0)
     load_trained_state(other, trained_state(model))
     assert torch.equal(ours_of(other), ours_of(model))
-    with pytest.raises(RuntimeError, match=r"of another model; they differ in .*lora_A"):
+    with pytest.raises(RuntimeError, match="the stored parameters are of another model"):
         load_trained_state(backbone.load(qwen), trained_state(model))
 
 
@@ -207,11 +208,8 @@ def test_what_an_adapter_needs_is_said_before_anything_is_trained(qwen: Path, mo
     }
     for text, given in expected.items():
         assert text in message(lambda given=given: backbone.require(given))  # type: ignore[misc]
-    found = importlib.util.find_spec
-    for missing, text in {"bitsandbytes": "base_precision=int8 needs bitsandbytes", "peft": "needs peft"}.items():
-        monkeypatch.setattr(
-            importlib.util, "find_spec", lambda name, gone=missing: None if name == gone else found(name)
-        )
+    for gone, text in {"bitsandbytes": "base_precision=int8 needs bitsandbytes", "peft": "needs peft"}.items():
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, gone=gone: None if name == gone else name)
         assert text in message(lambda: backbone.require(replace(asked, base_precision="int8")))
 
 
