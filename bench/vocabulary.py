@@ -93,6 +93,7 @@ class Vocabulary:
         if end is None or (pad is None and starts_with_pad):
             raise BenchError(f"the tokenizer in '{folder}' lacks a padding or end token; bench needs both")
         pad = end if pad is None else pad
+        unknown = None if unknown in (pad, end) else unknown  # a name alone: nothing is written with it
         # Written out once, its scores lose their last digit: without this, what is read back from a cache would be
         # another vocabulary, and a stopped run would not find its checkpoint.
         tokenizer = tokenizers.Tokenizer.from_str(loaded.backend_tokenizer.to_str())
