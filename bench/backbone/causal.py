@@ -113,7 +113,7 @@ class Causal(Backbone):
     ) -> Read:
         x, positions = self._begun(inputs, positions, item_position_ids)
         found: list[KeysValues] = []
-        turn, bias = self.rotary(positions), causal_bias(x, mask)
+        turn, bias = self.rotary(positions), self._for_groups(causal_bias(x, mask))
         for number, layer in enumerate(self._layers()):
             if number + 1 == self.config.layers:
                 found.append(layer.read(x, turn))
@@ -127,7 +127,7 @@ class Causal(Backbone):
 
     def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         x, positions = self._begun(tokens, None, None)
-        turn, bias = self.rotary(positions), causal_bias(x, mask)
+        turn, bias = self.rotary(positions), self._for_groups(causal_bias(x, mask))
         for layer in self.layers:
             x, _ = self._through(layer, x, turn, bias)
         hidden: Tensor = self.norm(x)
@@ -141,6 +141,10 @@ class Causal(Backbone):
         if positions is None:
             positions = torch.arange(x.shape[1], device=x.device)
         return x, positions.expand(len(x), -1)
+
+    def _for_groups(self, bias: Tensor) -> Tensor:
+        """``[·, 1, T, K]`` for each of the queries that share a key: ``[·, 1, G·T, K]``."""
+        return bias.repeat(1, 1, self.config.heads // self.config.kv_heads, 1)
 
     def _through(self, layer: nn.Module, *given: Any) -> tuple[Tensor, Tensor]:
         if self.recompute and torch.is_grad_enabled():
@@ -173,7 +177,7 @@ class Causal(Backbone):
         own = additive((keys > positions[:, None]) * MASKED if mask is None else mask)
         before = cache.hidden.expand(users, 1, length, cache.prefix[0][0].shape[2])
         bias = torch.cat([before, own.to(before.dtype).expand(users, 1, length, len(keys))], -1)
-        turn = self.rotary(cache.begin[:, None] + positions)
+        turn, bias = self.rotary(cache.begin[:, None] + positions), self._for_groups(bias)
         for number, layer in enumerate(self.layers):
             x, cache.past[number] = self._through(layer, x, turn, bias, cache.past[number], cache.prefix[number])
         cache.positions = keys

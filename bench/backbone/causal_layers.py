@@ -113,14 +113,13 @@ class Attention(nn.Module):
         return keys, values
 
     def forward(self, x: Tensor, turn: Turn, found: KeysValues, bias: Tensor) -> Tensor:
-        """``x [B, T, D]`` attends to keys and values; ``bias [·, 1, T, K]`` is added to the logits. Queries that share
-        a key stand side by side, so that no key is copied.
+        """``x [B, T, D]`` attends to keys and values. Queries that share a key stand side by side, so that no key is
+        copied; ``bias [·, 1, G·T, K]`` is added to their logits.
         """
         query = turned(torch.unflatten(self.q_proj(x), -1, (self.heads, -1)).transpose(1, 2), turn)
         group, length = self.heads // self.kv_heads, x.shape[1]
         query = torch.unflatten(query, 1, (self.kv_heads, group)).flatten(2, 3)
-        bias = bias.to(query.dtype).repeat(1, 1, group, 1)
-        mixed = F.scaled_dot_product_attention(query, *found, attn_mask=bias)
+        mixed = F.scaled_dot_product_attention(query, *found, attn_mask=bias.to(query.dtype))
         mixed = torch.unflatten(mixed, 2, (group, length)).flatten(1, 2)
         attended: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
         return attended
@@ -136,7 +135,11 @@ class GatedFeedForward(nn.Module):
         self.down_proj = Projection(config.d_ff, config.d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        transformed: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = self.gate_proj(x), self.up_proj(x)
+        if torch.is_grad_enabled():
+            transformed: Tensor = self.down_proj(F.silu(gate) * up)
+        else:  # the widest tensors of the model: memory that is there is cheaper than new memory
+            transformed = self.down_proj(F.silu(gate, inplace=True).mul_(up))
         return transformed
 
 
