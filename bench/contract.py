@@ -19,6 +19,10 @@ from bench.settings import value
 CUTOFFS = (1, 5, 10, 20)  # of the metrics that are reported
 BUDGETS = ("epochs", "target_examples", "budget")  # the lines of which one says how long training is
 UNITS = {"s": 1, "m": 60, "h": 3600}
+OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "base_precision")
+# Lines that came after results had been stored: not written where they say what was always done, so that what is stored
+# stays what it is.
+LATER = ("vocabulary", "adapter", *OF_ADAPTERS)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,14 @@ class Contract:
     max_tokens: int = 512  # encoder input; the oldest items are dropped first
     whole_words: bool = False  # a learned embedding tells the encoder which history item a token belongs to
     reinitialize: Literal["none", "numbers"] = "none"  # what a pretrained backbone has to learn anew
+    # of identifiers that are no words: a vocabulary of their own, or new rows behind those of a language model
+    vocabulary: Literal["own", "extended"] = "own"
+    adapter: Literal["none", "lora"] = "none"  # lora: low-rank changes of a frozen base are what is trained
+    lora_rank: int = 8
+    lora_alpha: float = 16.0  # the change counts alpha / rank times
+    lora_dropout: float = 0.05
+    lora_targets: str = "q_proj,v_proj"  # linear layers of every layer of the base
+    base_precision: Literal["fp32", "bf16", "int8"] = "fp32"  # of the frozen base's linear layers
     # the text around a history: one for each kind; the scheme's own; one of ten; ten, and ranked in an eleventh
     template: Literal["neutral", "scheme", "sampled", "unseen"] = "neutral"
 
@@ -107,6 +119,7 @@ class Contract:
             self.history == "tokens" or self.training == "shared",
             "tokens where training is not shared",
         )
+        self._require_adapter()
         dropped = self.ties == "drop-order"
         _require(
             "ties",
@@ -120,6 +133,17 @@ class Contract:
                 "beam_width", self.beam_width, self.beam_width >= need, f"{need} or more, since hit@{need} is reported"
             )
 
+    def _require_adapter(self) -> None:
+        _require("lora_rank", self.lora_rank, self.lora_rank >= 1, "1 or more")
+        _require("lora_alpha", self.lora_alpha, self.lora_alpha > 0, "above 0")
+        _require("lora_dropout", self.lora_dropout, 0 <= self.lora_dropout < 1, "at least 0 and below 1")
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in OF_ADAPTERS if self.adapter == "none" else ():
+            found = getattr(self, name)
+            _require(name, found, found == defaults[name], f"{defaults[name]} where there is no adapter=lora")
+        frozen = self.adapter != "none" and self.reinitialize != "none"
+        _require("reinitialize", self.reinitialize, not frozen, "none under adapter=lora, whose base is frozen")
+
     def _require_one_budget(self) -> None:
         asked = [name for name in BUDGETS if getattr(self, name)]
         for name in ("epochs", "target_examples"):
@@ -132,8 +156,14 @@ class Contract:
 
     @property
     def lines(self) -> dict[str, Any]:
-        """What is stored with a result and hashed into its id: the protocol, and every field."""
-        return {"protocol": PROTOCOL, **asdict(self)}
+        """What is stored with a result and hashed into its id: the protocol, and every field but those of ``LATER``
+        that say what was always done.
+        """
+        defaults = {field.name: field.default for field in fields(self)}
+        unsaid = {"vocabulary"} if self.adapter != "none" else set(LATER)
+        found = asdict(self)
+        kept = {name: value for name, value in found.items() if name not in unsaid or value != defaults[name]}
+        return {"protocol": PROTOCOL, **kept}
 
     @property
     def id(self) -> str:

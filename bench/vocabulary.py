@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from bench.errors import BenchError
 TOKENIZERS = (
     *("tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.json", "vocab.txt"),
 )  # files, one of which a tokenizer is in
+NEW = "<|{}|>"  # how a token is called that a language model did not have
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"  # rows 0, 1 and 2 of every private vocabulary
 
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """A token space of ``size`` rows. Padding also starts the decoder.
+    """A token space of ``size`` rows. ``start`` is the first token that a decoder is given, by default the padding;
+    ``unk`` is None where every text can be written, as in bytes.
 
     ``language_model`` marks the rows as those of the pretrained backbone: its embeddings are then kept.
     """
@@ -35,8 +37,13 @@ class Vocabulary:
     size: int
     pad: int
     eos: int
-    unk: int
+    unk: int | None
     language_model: bool = False
+    own_start: int | None = None
+
+    @property
+    def start(self) -> int:
+        return self.pad if self.own_start is None else self.own_start
 
     @classmethod
     def private(cls, tokens: Iterable[str]) -> Vocabulary:
@@ -68,8 +75,12 @@ class Vocabulary:
         return cls._special(tokenizer, found)
 
     @classmethod
-    def of_language_model(cls, folder: Path, size: int) -> Vocabulary:
-        """The vocabulary of the pretrained model in ``folder``, whose embedding table has ``size`` rows."""
+    def of_language_model(cls, folder: Path, size: int, starts_with_pad: bool = True) -> Vocabulary:
+        """The vocabulary of the pretrained model in ``folder``, whose embedding table has ``size`` rows.
+
+        An encoder-decoder ``starts_with_pad``. Else the start is a token apart from padding and end: that of a text, or
+        the first that the tokenizer calls special. A tokenizer without padding pads with its end token.
+        """
         from transformers import AutoTokenizer
 
         _require_tokenizer(folder)
@@ -78,15 +89,29 @@ class Vocabulary:
         except Exception as error:  # its libraries have families of their own, for files that are cut or foreign
             cause = " ".join(str(error).split())  # Transformers explains itself over several lines
             raise BenchError(f"no tokenizer in '{folder}' (asked for the backbone's vocabulary): {cause}") from error
-        ids = (loaded.pad_token_id, loaded.eos_token_id, loaded.unk_token_id)
-        if None in ids:
-            raise BenchError(
-                f"the tokenizer in '{folder}' lacks a padding, end or unknown token; bench needs all three"
-            )
+        pad, end, unknown = loaded.pad_token_id, loaded.eos_token_id, loaded.unk_token_id
+        if end is None or (pad is None and starts_with_pad):
+            raise BenchError(f"the tokenizer in '{folder}' lacks a padding or end token; bench needs both")
+        pad = end if pad is None else pad
+        unknown = None if unknown in (pad, end) else unknown  # a name alone: nothing is written with it
         # Written out once, its scores lose their last digit: without this, what is read back from a cache would be
         # another vocabulary, and a stopped run would not find its checkpoint.
         tokenizer = tokenizers.Tokenizer.from_str(loaded.backend_tokenizer.to_str())
-        return cls(tokenizer, size, *ids, language_model=True)
+        own = None if starts_with_pad else _start_of(tokenizer, loaded.bos_token_id, (pad, end, unknown))
+        return cls(tokenizer, size, pad, end, unknown, language_model=True, own_start=own)
+
+    def extended(self, tokens: Sequence[str]) -> tuple[Vocabulary, list[int]]:
+        """This vocabulary with new ``tokens`` behind its own, each a row that no text is written with; and their rows.
+
+        Rows that a table has beyond the tokenizer's last are used first.
+        """
+        tokenizer = tokenizers.Tokenizer.from_str(self.tokenizer.to_str())
+        names = [NEW.format(token) for token in tokens]
+        if known := [name for name in names if tokenizer.token_to_id(name) is not None]:
+            raise BenchError(f"the vocabulary of the backbone has a token '{known[0]}' already; it cannot be added")
+        tokenizer.add_tokens([tokenizers.AddedToken(name, normalized=False) for name in names])
+        rows = [row for name in names if (row := tokenizer.token_to_id(name)) is not None]
+        return replace(self, tokenizer=tokenizer, size=max(self.size, *(row + 1 for row in rows))), rows
 
     @classmethod
     def _special(cls, tokenizer: tokenizers.Tokenizer, size: int) -> Vocabulary:
@@ -123,7 +148,14 @@ class Vocabulary:
     def fingerprint(self) -> str:
         """Content hash: 16 hex digits."""
         text = f"{self.tokenizer.to_str()}|{self.size}|{self.pad}|{self.eos}|{self.unk}|{self.language_model}"
+        text += "" if self.own_start is None else f"|{self.own_start}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _start_of(tokenizer: tokenizers.Tokenizer, begin: int | None, taken: Sequence[int | None]) -> int | None:
+    """The token that a decoder-only model starts to write with; None where nothing but the padding is left."""
+    special = sorted(row for row, token in tokenizer.get_added_tokens_decoder().items() if token.special)
+    return next((row for row in (begin, *special) if row is not None and row not in taken), None)
 
 
 def _require_tokenizer(folder: Path) -> None:

@@ -35,6 +35,8 @@ COLORS = ("red", "blue", "green", "iron", "wooden", "small", "large", "happy", "
 THINGS = ("car", "robot", "puzzle")
 BUNDLE = 4  # items that are bought on one day
 TINY = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1}
+QWEN = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+QWEN |= {"num_attention_heads": 4, "num_key_value_heads": 2}
 
 for variable in ("BENCH_DATA_DIR", "BENCH_RESULTS"):
     os.environ.pop(variable, None)  # folders of whoever runs the tests: theirs are neither read nor written
@@ -228,6 +230,34 @@ def substance() -> Callable[[Path], dict[str, Any]]:
         return {**kept, **files, **tables, "files": sorted(path.name for path in run_folder.iterdir())}
 
     return of
+
+
+def write_qwen(folder: Path, texts: tuple[str, ...], rows: int = 700) -> Path:
+    """A Qwen2 with random weights and a tokenizer of its kind: bytes in pairs trained on the texts, no unknown token,
+    one token for padding and end, and more rows than tokens.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=rows - 100, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    end = "<|endoftext|>"
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, pad_token=end).save_pretrained(folder)
+    torch.manual_seed(11)
+    Qwen2ForCausalLM(Qwen2Config(vocab_size=rows, tie_word_embeddings=True, **QWEN)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def qwen(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small Qwen2 whose tokenizer was trained on the toy catalogue."""
+    sentence = "The user interacted with these items, oldest first:"
+    return write_qwen(tmp_path_factory.mktemp("base") / "qwen", (*toy.items.text["title"] * 4, *[sentence] * 3))
 
 
 MakeT5 = Callable[..., T5]

@@ -15,6 +15,8 @@ from bench.contract import (
     BUDGETS,
     CUTOFFS,
     EPOCH_OF_TOYS,
+    LATER,
+    OF_ADAPTERS,
     PRESETS,
     Amount,
     Contract,
@@ -45,7 +47,8 @@ def test_every_line_of_a_contract_counts(name: str) -> None:
     said = {name: other(getattr(Contract(), name))}
     if name in BUDGETS:  # one of them is said
         said = {"epochs": 0, name: {"budget": "30m"}.get(name, 7)}
-    plain = replace(Contract(), training="shared") if name == "history" else Contract()
+    needed = {"history": {"training": "shared"}, **{line: {"adapter": "lora"} for line in OF_ADAPTERS}}
+    plain = replace(Contract(), **needed.get(name, {}))
     changed = replace(plain, **said)
     assert changed.id != plain.id
     assert Contract().id == Contract().id == digest(Contract().lines)
@@ -54,12 +57,35 @@ def test_every_line_of_a_contract_counts(name: str) -> None:
 
 
 def test_a_stored_contract_is_the_contract_and_the_protocol() -> None:
-    """Every line is stored, whatever its value: what is silent at its default can't be told from what did not exist."""
+    """Every line is stored, but those that came later where they say what was always done."""
     words = contract_for("cpu", {"whole_words": "true"})
     stored = json.loads(json.dumps(words.lines))
     assert stored.pop("protocol") == PROTOCOL
     assert Contract(**stored) == words
-    assert set(Contract().lines) == {"protocol", *asdict(Contract())}
+    assert set(Contract().lines) == {"protocol", *asdict(Contract())} - set(LATER)
+    adapted = replace(words, adapter="lora", lora_rank=4)
+    assert Contract(**{name: line for name, line in adapted.lines.items() if name != "protocol"}) == adapted
+    assert set(adapted.lines) == {"protocol", *asdict(Contract())} - {"vocabulary"}
+
+
+def test_later_lines_leave_the_names_of_stored_results_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests that results of protocol 3 were stored under before there were adapters."""
+    monkeypatch.setattr("bench.contract.PROTOCOL", 3)
+    stored = {"smoke": "c4769ba3", "cpu": "05882607", "overnight": "98603dfd", "standard": "516bc807"}
+    assert {name: preset.contract.id for name, preset in PRESETS.items()} == stored
+
+
+@pytest.mark.parametrize("line", [f"{name}=0.5" for name in ("lora_alpha", "lora_dropout")] + ["base_precision=bf16"])
+def test_what_is_said_of_an_adapter_needs_one(line: str) -> None:
+    name, _, value = line.partition("=")
+    with pytest.raises(BenchError, match=f"setting '{name}' must be .* where there is no adapter=lora; got {value}"):
+        contract_for("cpu", {name: value})
+    assert getattr(contract_for("cpu", {name: value, "adapter": "lora"}), name) != getattr(Contract(), name)
+
+
+def test_a_frozen_base_learns_no_numbers_anew() -> None:
+    with pytest.raises(BenchError, match="'reinitialize' must be none under adapter=lora, whose base is frozen"):
+        contract_for("cpu", {"adapter": "lora", "reinitialize": "numbers"})
 
 
 def test_another_protocol_is_another_contract(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from bench import backbone
+from bench.backbone import located
 from bench.data import idmaps, sources
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
@@ -130,6 +131,25 @@ def test_backbone(tmp_path: Path, tiny: Path, mark: Path, name: str) -> None:
     shutil.copy(tiny, tmp_path / "config.json")
     (tmp_path / name).write_bytes(CODE["torch"](mark))
     with pytest.raises(BenchError, match=r"not a safetensors file|pickled weights are not read"):
+        backbone.load(tmp_path)
+    assert not mark.exists()
+
+
+def test_adapter(tmp_path: Path, qwen: Path, mark: Path) -> None:
+    """A folder whose adapter is pickled, with settings of peft's that name classes to import."""
+    config = json.loads((qwen / "config.json").read_text())
+    base = located.digest_of(located.decisive(qwen))
+    said = {"base": str(qwen), "digest": base, "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["q_proj"]}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "adapter": said}))
+    evil = {"base_model_class": "Evil", "parent_library": "evil"}
+    peft = {"peft_type": "LORA", "auto_mapping": evil, "target_modules": ["q_proj"], "base_model_name_or_path": "evil"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(peft))
+    (tmp_path / "evil.py").write_bytes(CODE["python"](mark))
+    (tmp_path / "adapter_model.bin").write_bytes(CODE["torch"](mark))
+    with pytest.raises(BenchError, match=r"has no adapter_model\.safetensors|pickled weights are not read"):
+        backbone.load(tmp_path)
+    (tmp_path / "adapter_model.safetensors").write_bytes(CODE["torch"](mark))
+    with pytest.raises(BenchError, match="not a safetensors file"):
         backbone.load(tmp_path)
     assert not mark.exists()
 

@@ -6,19 +6,19 @@ kind. A kind is a ``Format`` in ``FORMATS``, under the model types of its ``conf
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import hub
-from bench.backbone import checkpoints, huggingface
+from bench.backbone import causal_files, checkpoints, huggingface, located, lora
+from bench.backbone.causal import Causal
+from bench.backbone.causal_layers import LINEAR
 from bench.backbone.protocol import Backbone
-from bench.errors import BenchError
+from bench.contract import Contract
+from bench.errors import BenchError, unknown
 from bench.vocabulary import Vocabulary
 
-DECISIVE = (".json", ".model", ".safetensors", ".txt")  # files of a checkpoint that weights or tokens are read from
 DEFAULT_KIND = "t5"  # of a config.json without a model type
 
 
@@ -28,7 +28,8 @@ class Format:
 
     ``sizes`` are the names that ``scratch`` knows beside paths of a ``config.json``. ``read_config`` reads one and
     refuses what lacks a line. ``save`` writes weights, of a kind over a frozen base only what is trained and which base
-    it belongs to; ``export_config`` gives the ``config.json`` for them, from the padding and the end token.
+    it belongs to; ``export_config`` gives the ``config.json`` for them, from the padding and the end token. A decoder
+    ``starts_with_pad``, or with a token of its own.
     """
 
     sizes: tuple[str, ...]
@@ -37,6 +38,7 @@ class Format:
     load: Callable[[Path, float | None], Backbone]
     save: Callable[[Any, Path], None]
     export_config: Callable[[Any, int, int], dict[str, Any]]
+    starts_with_pad: bool = True
 
 
 _T5 = Format(
@@ -47,13 +49,27 @@ _T5 = Format(
     save=huggingface.save_weights,
     export_config=lambda model, pad, eos: huggingface.export_config(model.config, pad, eos),
 )
-FORMATS: Mapping[str, Format] = dict.fromkeys(huggingface.KINDS, _T5)
+_CAUSAL = Format(
+    sizes=tuple(causal_files.SIZES),
+    read_config=causal_files.read_config,
+    scratch=causal_files.scratch,
+    load=lambda folder, dropout: lora.load(folder, dropout, locate),
+    save=lora.save,
+    export_config=lora.export_config,
+    starts_with_pad=False,
+)
+FORMATS: Mapping[str, Format] = {**dict.fromkeys(huggingface.KINDS, _T5), **dict.fromkeys(causal_files.KINDS, _CAUSAL)}
 SIZES: Mapping[str, Format] = {size: known for known in FORMATS.values() for size in known.sizes}
 
 
 def is_scratch(backbone: str) -> bool:
     """Whether a backbone starts from random weights: a named size, or a Hugging Face ``config.json``."""
     return backbone in SIZES or backbone.endswith(".json")
+
+
+def sizes_like(backbone: str) -> tuple[str, ...]:
+    """The named sizes of the same kind of backbone as a named one, which is among them; none for any other name."""
+    return SIZES[backbone].sizes if backbone in SIZES else ()
 
 
 def scratch(backbone: str, vocabulary: int, dropout: float) -> Backbone:
@@ -66,6 +82,33 @@ def load(backbone: str | Path, dropout: float | None = None, what: str = "backbo
     """A backbone with pretrained weights: a folder, or ``name[@revision]`` on the Hugging Face hub."""
     folder = locate(str(backbone), what)
     return _format_of(folder / "config.json").load(folder, dropout)
+
+
+def adapted(backbone: Backbone, contract: Contract) -> Backbone:
+    """A pretrained backbone as the contract trains it: whole, or frozen under an adapter."""
+    if contract.adapter == "none" or not isinstance(backbone, Causal):
+        return backbone
+    return lora.adapted(backbone, contract, content_digest(contract.backbone))
+
+
+def require(contract: Contract) -> None:
+    """BenchError where the contract asks for an adapter or for new rows that its backbone cannot have."""
+    asked = [f"adapter={contract.adapter}"] if contract.adapter != "none" else []
+    asked += [f"vocabulary={contract.vocabulary}"] if contract.vocabulary != "own" else []
+    if asked and is_scratch(contract.backbone):
+        raise BenchError(f"{asked[0]} needs a pretrained backbone; '{contract.backbone}' starts from scratch")
+    if contract.adapter == "none":
+        return
+    kind = checkpoints.read_config(locate(contract.backbone) / "config.json", FORMATS).get("model_type", DEFAULT_KIND)
+    if kind not in causal_files.KINDS:
+        possible = ", ".join(causal_files.KINDS)
+        raise BenchError(
+            f"adapter=lora is for models of kind {possible}; backbone '{contract.backbone}' is of kind {kind}"
+        )
+    for target in lora.targets_of(contract) or ("",):
+        if target not in LINEAR:
+            raise unknown("LoRA target", target, LINEAR)
+    lora.require_libraries(contract.base_precision)
 
 
 def save(backbone: Backbone, folder: Path) -> None:
@@ -93,20 +136,23 @@ def export_tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
     """The ``tokenizer_config.json`` with which Transformers opens ``tokenizer.json`` as it is, not as a model's own."""
     name = vocabulary.tokenizer.id_to_token
     special = {"pad_token": vocabulary.pad, "eos_token": vocabulary.eos, "unk_token": vocabulary.unk}
-    tokens = {key: name(row) for key, row in special.items()}
+    tokens = {key: name(row) for key, row in special.items() if row is not None}
     return {"tokenizer_class": "PreTrainedTokenizerFast", **tokens}
 
 
-def tokenizer_of(backbone: str) -> tuple[Path, int] | None:
-    """The folder with a pretrained backbone's tokenizer and the rows of its embeddings; None where it has no words."""
+def tokenizer_of(backbone: str) -> tuple[Path, int, bool] | None:
+    """The folder with a pretrained backbone's tokenizer, the rows of its embeddings, and whether it begins to write
+    with its padding; None where it has no words.
+    """
     if is_scratch(backbone):
         return None
     folder = locate(backbone)
     config = folder / "config.json"
-    rows = _format_of(config).read_config(config).get("vocab_size")
+    known = _format_of(config)
+    rows = known.read_config(config).get("vocab_size")
     if not isinstance(rows, int):
         raise BenchError(f"the configuration '{config}' has no whole number for vocab_size")
-    return folder, rows
+    return folder, rows, known.starts_with_pad
 
 
 def language_of(backbone: str) -> Vocabulary | None:
@@ -119,9 +165,8 @@ def locate(backbone: str, what: str = "backbone") -> Path:
     """The folder of a pretrained checkpoint: a local path, or ``name[@revision]`` on the Hugging Face hub. Errors say
     ``what`` it was asked for as.
     """
-    wanted = ["config.json", "model*.safetensors", "model.safetensors.index.json", "*token*", "spiece.model"]
     hint = f"connect, give a folder that holds it, or start from scratch with one of: {', '.join(SIZES)}"
-    return hub.locate(backbone, what, [*wanted, checkpoints.WHOLE_WORDS], hint)
+    return located.locate(backbone, what, hint)
 
 
 def content_digest(backbone: str, what: str = "backbone") -> str:
@@ -131,17 +176,7 @@ def content_digest(backbone: str, what: str = "backbone") -> str:
     """
     if backbone in SIZES:
         return ""
-    files = [Path(backbone)]
-    if not is_scratch(backbone):
-        files = sorted(file for file in locate(backbone, what).iterdir() if file.suffix in DECISIVE)
-    digest = hashlib.sha256()
-    for file in files:
-        try:
-            content = file.read_bytes()
-            digest.update(f"{file.name if len(files) > 1 else ''} {len(content)}\n".encode() + content)
-        except OSError as error:
-            raise BenchError(f"cannot read the model configuration '{file}': {error}") from error
-    return digest.hexdigest()[:8]
+    return located.digest_of([Path(backbone)] if is_scratch(backbone) else located.decisive(locate(backbone, what)))
 
 
 def _format_of(config: Path) -> Format:

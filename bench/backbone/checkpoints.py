@@ -40,7 +40,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         raise BenchError(f"no model.safetensors in '{folder}' (found: {found}); pickled weights are not read")
     weights: dict[str, Tensor] = {}
     for file in files:
-        weights |= _read_tensors(file)
+        weights |= read_tensors(file)
     return weights
 
 
@@ -49,7 +49,7 @@ def read_whole_words(model: Backbone, folder: Path) -> None:
     file = folder / WHOLE_WORDS
     if not file.exists():
         return
-    weight = _read_tensors(file).get(TABLE)
+    weight = read_tensors(file).get(TABLE)
     if weight is None or weight.shape[1:] != (model.d_model,):
         raise BenchError(f"'{file}' holds no table '{TABLE}' of width {model.d_model}, the model's")
     model.grow_whole_words(len(weight))
@@ -64,7 +64,7 @@ def write_whole_words(model: Backbone, folder: Path) -> None:
             save_file({TABLE: table}, partial, {"format": "pt"})
 
 
-def _read_tensors(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
     require_readable(file)
     try:
         return {name: tensor.float() for name, tensor in load_file(file).items()}

@@ -63,12 +63,16 @@ class Backbone(nn.Module, ABC):
 
     A backbone may freeze parameters. Checkpoints then hold what is trained (``trained_state``), and what is frozen is
     rebuilt from where it came from.
+
+    ``causal`` says that what is read sees nothing newer, and that what is decoded goes on where reading ended.
     """
 
     kind: ClassVar[str]
+    causal: ClassVar[bool] = False
     embedding: nn.Embedding
     head: nn.Linear | None
     whole_words: nn.Embedding | None
+    own_from: int | None = None  # the first row of the embeddings that a pretrained model did not have
     recompute: bool = False  # what layers computed is not kept for the gradient but computed again, where a kind can
 
     # -- reading and writing ------------------------------------------------------------------------------------------
@@ -113,6 +117,10 @@ class Backbone(nn.Module, ABC):
     def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
         """``[..., D]`` to ``[..., vocabulary]``, or to the vocabulary ``rows`` asked for."""
 
+    @abstractmethod
+    def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What a text comes to: token ids ``[B, S]``, with their ``mask [B, S]`` bool or None, to ``[B, S, D]``."""
+
     def embed(self, inputs: Tensor) -> Tensor:
         """Token ids to their embeddings; embeddings stay as they are."""
         embedded: Tensor = inputs if inputs.is_floating_point() else self.embedding(inputs)
@@ -128,6 +136,19 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def with_vocabulary(self, size: int) -> Backbone:
         """The same body with fresh embeddings for another vocabulary of ``size`` rows."""
+
+    def resize_vocabulary(self, size: int) -> None:
+        """Have so many rows of embeddings, and of an output layer of its own: those that are there stay, new ones are
+        zero.
+        """
+        for layer in (self.embedding, self.head):
+            if layer is not None:
+                weight = torch.zeros(size, self.d_model, device=self.device)
+                weight[: len(layer.weight)] = layer.weight.detach()
+                layer.weight = nn.Parameter(weight)
+        self.embedding.num_embeddings = size
+        if self.head is not None:
+            self.head.out_features = size
 
     @property
     def d_model(self) -> int:

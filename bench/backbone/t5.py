@@ -256,6 +256,10 @@ class T5(Backbone):
         super().grow_whole_words(rows)
         self.config = replace(self.config, whole_words=0 if self.whole_words is None else len(self.whole_words.weight))
 
+    def resize_vocabulary(self, size: int) -> None:
+        super().resize_vocabulary(size)
+        self.config = replace(self.config, vocabulary=size)
+
     def with_vocabulary(self, size: int) -> T5:
         """The embeddings are shared with the output layer: so few rows need no layer of their own."""
         fresh = T5(replace(self.config, vocabulary=size, tied=True, scaled=True))
@@ -286,6 +290,9 @@ class T5(Backbone):
             x, _ = self._through(block, x, bias)
         hidden: Tensor = self.encoder.dropout(self.encoder.norm(x))
         return hidden
+
+    def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.encode(tokens, mask)
 
     def _through(self, block: nn.Module, *given: Any) -> tuple[Tensor, Tensor]:
         if self.recompute and torch.is_grad_enabled():

@@ -113,9 +113,9 @@ class Fixtures:
         return process
 
 
-def _tokenizer(contract: Contract) -> tuple[str, int] | None:
+def _tokenizer(contract: Contract) -> tuple[str, int, bool] | None:
     found = backbone.tokenizer_of(contract.backbone)
-    return found and (str(found[0]), found[1])
+    return found and (str(found[0]), *found[1:])
 
 
 def _clear(folder: Path, processes: Sequence[Fresh]) -> None:

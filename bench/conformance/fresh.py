@@ -38,7 +38,7 @@ class Task:
     scheme: str
     settings: dict[str, str]
     seed: int
-    language: tuple[str, int] | None
+    language: tuple[str, int, bool] | None
     places: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
     identifiers: str = ""
@@ -121,7 +121,7 @@ def fit(folder: Path) -> Report:
     dataset = _data(folder, task)
     cls = subjects.load_scheme(task["scheme"])
     scheme = cls(subjects.settings(cls, task["settings"]))
-    language = task["language"] and Vocabulary.of_language_model(Path(task["language"][0]), task["language"][1])
+    language = task["language"] and Vocabulary.of_language_model(Path(task["language"][0]), *task["language"][1:])
     split = leave_one_out(dataset, task["seed"])
     train = replace(split.train, language=language, cache=folder / "cache")
     try:

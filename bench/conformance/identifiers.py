@@ -125,8 +125,9 @@ def vocabulary(fixtures: Fixtures) -> CheckResult:
         return skipped(OTHER_KIND)
     inside = np.arange(ids.tokens.shape[2]) < ids.lengths[..., None]
     words, used = ids.vocabulary, np.unique(ids.tokens[inside])
+    unknown = [] if words.unk is None else [words.unk]
     nameless = [token for token in used.tolist() if words.tokenizer.id_to_token(token) is None]
-    for wrong, what in ((nameless, "has no token in the vocabulary"), ([words.unk], "is the unknown token")):
+    for wrong, what in ((nameless, "has no token in the vocabulary"), (unknown, "is the unknown token")):
         found = np.argwhere(np.isin(ids.tokens, wrong) & inside)
         if len(found):
             advice = "use tokens of the vocabulary, e.g. Vocabulary.private(tokens).ids(…), which refuses others"

@@ -130,12 +130,23 @@ def silent(done: int, total: int, stats: Mapping[str, float]) -> None:
 
 
 @dataclass(frozen=True, eq=False)
+class TextReader:
+    """The contract's backbone as an encoder of texts: ``read(texts, progress)`` gives ``[texts, width]``. ``digest`` is
+    that of its files.
+    """
+
+    read: Callable[[Sequence[str], Progress], NDArray[np.float32]]
+    digest: str
+
+
+@dataclass(frozen=True, eq=False)
 class TrainView:
     """All that an identifier scheme may see.
 
     It holds the training part of every user's sequence and the catalogue, and no validation or test interaction, so
     a scheme cannot leak what it never had. ``language`` is the vocabulary of the pretrained backbone, or None
-    where the recommender starts from scratch and a scheme brings a vocabulary of its own.
+    where the recommender starts from scratch and a scheme brings a vocabulary of its own. ``reader`` is that backbone
+    as an encoder of texts, None where there is none.
 
     ``cache`` is a folder where costly things may be kept under a name that says all they depend on, or None. Who reads
     one adds to ``cached_seconds`` the seconds that it once took, so that costs don't depend on who came first.
@@ -157,6 +168,7 @@ class TrainView:
     max_history: int = 0
     part_users: tuple[int, ...] = ()
     own_training: dict[str, float] = field(default_factory=dict)
+    reader: TextReader | None = None
 
     def count_training(self, steps: int, examples: int) -> None:
         """Optimizer steps of a model of the scheme's own, and what it has learnt from: items to predict, or items."""

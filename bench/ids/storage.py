@@ -94,7 +94,8 @@ def describe(ids: Ids) -> dict[str, Any]:
     vocabulary, (_, facts) = ids.vocabulary, parts(ids)
     return {
         "tokenizer": vocabulary.tokenizer.to_str(),
-        "vocabulary": {name: getattr(vocabulary, name) for name in ("size", "pad", "eos", "unk", "language_model")},
+        "vocabulary": {name: getattr(vocabulary, name) for name in ("size", "pad", "eos", "unk", "language_model")}
+        | ({} if vocabulary.own_start is None else {"own_start": vocabulary.own_start}),
         "template": asdict(ids.template),
         "facts": facts,
     }

@@ -2,7 +2,8 @@
 
 ``tfidf-svd`` needs nothing but the catalogue, and its vectors mean nothing to another one. ``hashed`` gives a text the
 same vector in every catalogue. A ``.npy``, ``.parquet`` or ``.safetensors`` file holds vectors that somebody else has
-made (``bench.ids.embeddings``). Any other encoder is a sentence-transformers model, by folder or by name.
+made (``bench.ids.embeddings``). ``backbone`` is the contract's own pretrained model: the mean of its hidden states over
+a text's tokens. Any other encoder is a sentence-transformers model, by folder or by name.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import hub, tensors
-from bench.data.dataset import ItemTable, Progress, TrainView, silent
+from bench.data.dataset import ItemTable, Progress, TextReader, TrainView, silent
 from bench.errors import BenchError, unknown
 from bench.ids import embeddings
 from bench.ids.encoders import refuse_code
 from bench.threads import one_thread
 from bench.versions import installed
 
-OFFLINE, HASHED = "tfidf-svd", "hashed"
+OFFLINE, HASHED, BACKBONE = "tfidf-svd", "hashed", "backbone"
 OWN = (OFFLINE, HASHED)  # that need no files
 ID_COLUMN = "id"  # of a catalogue without text, where the ids stand in
 HASH_BYTES = 64  # of a word's hash, each bit of which is the sign of a channel
@@ -51,9 +52,9 @@ class TextSettings:
     """What of an item's text is embedded, and how. A scheme's settings can inherit these.
 
     The text of an item is its ``fields``, by default every text column in file order, with ``separator`` between those
-    that are not empty. ``encoder`` is ``tfidf-svd``, ``hashed``, a file of vectors, a folder, or ``name[@revision]`` on
-    the Hugging Face hub. Vectors of two catalogues can be compared where the encoder is not made for one of them and
-    ``dimensions`` is 0.
+    that are not empty. ``encoder`` is ``tfidf-svd``, ``hashed``, ``backbone``, a file of vectors, a folder, or
+    ``name[@revision]`` on the Hugging Face hub. Vectors of two catalogues can be compared where the encoder is not made
+    for one of them and ``dimensions`` is 0.
     The embedding is turned to its ``dimensions`` principal axes (0: left as encoded), each of variance 1 if ``whiten``.
     """
 
@@ -73,11 +74,11 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
 
     Kept in ``train.cache`` under all that it depends on: the texts, the encoder's content and these settings.
     """
-    given = embeddings.is_file(settings.encoder)
+    given, own = embeddings.is_file(settings.encoder), settings.encoder == BACKBONE
     texts = train.items.ids if given else compose(train.items, settings.fields, settings.separator)
     described = {
         "texts": hashlib.sha256("\x00".join(texts).encode()).hexdigest(),
-        "encoder": encoder_digest(settings.encoder) or settings.encoder,  # those without files have one digest
+        "encoder": _reader(train).digest if own else encoder_digest(settings.encoder) or settings.encoder,
         "library": str(installed("scikit-learn" if settings.encoder in OWN else "sentence-transformers")),
         "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten")},
@@ -92,7 +93,7 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
     raw = (
         embeddings.bound(settings.encoder, train.items).vectors
         if given
-        else _encode(texts, settings.encoder, train.progress)
+        else _encode(texts, settings.encoder, train.progress, train.reader)
     )
     with one_thread():
         arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
@@ -180,10 +181,12 @@ def _plain(cell: str) -> str:
 
 
 def encoder_digest(encoder: str) -> str:
-    """A digest of the content of a model's files or of a file of vectors; ``""`` for the encoders that have none."""
+    """A digest of the content of a model's files or of a file of vectors; ``""`` for the encoders that have none, and
+    for the backbone, whose digest is in the contract.
+    """
     if embeddings.is_file(encoder):
         return embeddings.digest(encoder)
-    if encoder in OWN:
+    if encoder in (*OWN, BACKBONE):
         return ""
     folder, digest = locate(encoder), hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.suffix in MODEL_FILES):
@@ -198,9 +201,18 @@ def locate(encoder: str) -> Path:
     return hub.locate(encoder, "text encoder", wanted, hint)
 
 
-def _encode(texts: Sequence[str], encoder: str, progress: Progress) -> Embeddings:
+def _reader(train: TrainView) -> TextReader:
+    if train.reader is None:
+        raise BenchError(f"encoder={BACKBONE} reads texts with a pretrained backbone; this one starts from scratch")
+    return train.reader
+
+
+def _encode(texts: Sequence[str], encoder: str, progress: Progress, reader: TextReader | None = None) -> Embeddings:
     own = {OFFLINE: tfidf_svd, HASHED: hashed}
-    vectors = own[encoder](texts) if encoder in own else _sentences(texts, locate(encoder), progress)
+    if encoder == BACKBONE and reader is not None:
+        vectors = reader.read(texts, progress)
+    else:
+        vectors = own[encoder](texts) if encoder in own else _sentences(texts, locate(encoder), progress)
     if not np.isfinite(vectors).all():
         item = int(np.argwhere(~np.isfinite(vectors))[0][0])
         raise BenchError(

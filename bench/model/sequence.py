@@ -100,7 +100,7 @@ class SequenceRecommender(Recommender):
 
     def forward(self, batch: Batch) -> Tensor:
         labels, predicted = required(batch, "labels").long(), required(batch, "predicted")
-        hidden = self.backbone.decode(shifted(labels, self.ids.vocabulary.pad), self._encoded(batch))
+        hidden = self.backbone.decode(shifted(labels, self.ids.vocabulary.start), self._encoded(batch))
         logits = self.backbone.logits(hidden[predicted]).float()  # most of the work: none of it goes into padding
         if self.by_prefix:
             logits = logits.masked_fill(~self._allowed(required(batch, "nodes")[predicted], logits), float("-inf"))

@@ -42,7 +42,7 @@ class Trie:
     @classmethod
     def of(cls, ids: TokenIds, variant: int = 0, device: torch.device | str = "cpu") -> Trie:
         """The tree of one variant of identifiers. The end token is a node where lengths differ."""
-        return build(with_eos(ids, variant), ids.vocabulary.pad).to(device)
+        return build(with_eos(ids, variant), ids.vocabulary.start).to(device)
 
     @classmethod
     def among(cls, ids: TokenIds, candidates: NDArray[np.bool_], device: torch.device | str = "cpu") -> Trie:
@@ -50,7 +50,7 @@ class Trie:
         if not candidates.any():
             raise BenchError("ranking needs at least one candidate; got none")
         chosen = np.flatnonzero(candidates)
-        tree = build(with_eos(ids)[chosen], ids.vocabulary.pad)
+        tree = build(with_eos(ids)[chosen], ids.vocabulary.start)
         items, leaves = torch.from_numpy(chosen), torch.full((len(candidates),), -1)
         leaves[items] = tree.leaf_of_item
         item = torch.where(tree.item < 0, -1, items[tree.item])

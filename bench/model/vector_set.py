@@ -85,8 +85,8 @@ class VectorSetRecommender(Recommender):
         read = self.backbone.embed(required(batch, "tokens"))
         read[inside] = F.embedding(slots[inside] * table.shape[1] + rows, table.flatten(0, 1)).to(read.dtype)
         cache = self._memory(batch, read)
-        first = torch.zeros(len(self.queries), dtype=torch.long, device=self.device)
-        hidden = self.backbone.decode(self.queries.expand(cache.users, -1, -1), cache, self._between_queries(), first)
+        queries = self.queries.expand(cache.users, -1, -1)
+        hidden = self.backbone.decode(queries, cache, self._between_queries(), self._query_positions())
         return hidden.transpose(0, 1)
 
     def _memory(self, batch: Batch, read: Tensor) -> Cache:
@@ -97,10 +97,23 @@ class VectorSetRecommender(Recommender):
         states = self.backbone.encode(read, mask, required(batch, "positions"), item_position_ids)
         return self.backbone.start(states, visible)
 
-    def _between_queries(self) -> Tensor:
-        """What is added to the decoder's attention ``[Q, Q]``: a query sees itself alone; under ``repo`` all, and
-        itself a little better.
+    @property
+    def _in_a_row(self) -> bool:
+        """Whether queries are read one behind the other: what the published code comes to on a model that reads
+        causally, since the kernel of its attention takes a causal mask in place of the one that it is given.
         """
+        return self.ids.attention == "repo" and self.backbone.causal
+
+    def _query_positions(self) -> Tensor:
+        count = len(self.queries)
+        return torch.arange(count, device=self.device) * int(self._in_a_row)
+
+    def _between_queries(self) -> Tensor | None:
+        """What is added to the decoder's attention ``[Q, Q]``: a query sees itself alone; under ``repo`` all, and
+        itself a little better, or those before it.
+        """
+        if self._in_a_row:
+            return None
         itself = torch.eye(len(self.queries), device=self.device)
         return itself if self.ids.attention == "repo" else (1 - itself) * MASKED
 

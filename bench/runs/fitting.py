@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench import backbone
+from bench.backbone.reading import mean_states
 from bench.contract import Contract
-from bench.data.dataset import Progress, TrainView
+from bench.data.dataset import Progress, TextReader, TrainView
 from bench.errors import BenchError
 from bench.ids import storage
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
+from bench.ids.text import BACKBONE
 from bench.runs import subjects
 from bench.runs.code import LIBRARIES
 from bench.runs.progress import Bar, Display
@@ -29,6 +34,17 @@ FORMAT = "3"  # of what is kept; rises with the names of its notes
 def language(contract: Contract) -> Vocabulary | None:
     """The vocabulary of the contract's backbone, or None where it starts from scratch."""
     return backbone.language_of(contract.backbone)
+
+
+def reader(contract: Contract, vocabulary: Vocabulary | None) -> TextReader | None:
+    """The contract's backbone as an encoder of texts, which is read when it is first asked; None from scratch."""
+    if vocabulary is None:
+        return None
+
+    def read(texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
+        return mean_states(backbone.load(contract.backbone).eval(), vocabulary, texts, progress)
+
+    return TextReader(read, backbone.content_digest(contract.backbone))
 
 
 def fitted(
@@ -100,4 +116,6 @@ def fit_key(scheme: IdScheme, train: TrainView) -> str:
         *sources,
         *libraries,
     ]
+    if train.reader is not None and getattr(scheme.settings, "encoder", "") == BACKBONE:
+        parts.append(train.reader.digest)
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]

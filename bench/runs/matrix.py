@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench import recipes, threads
-from bench.backbone import SIZES, content_digest
+from bench.backbone import content_digest, sizes_like
 from bench.contract import PRESETS, Contract, contract_for, default_preset
 from bench.data import sources, splitting
 from bench.data.audit.order import time_notes
@@ -274,7 +274,8 @@ def _search(plan: Plan, contract: Contract, shared: Mapping[str, str]) -> Ranges
     """What ``--tune`` searches of the contract's lines: what ``--set`` leaves open. BenchError if that is nothing."""
     if not plan.tune:
         return None
-    ranges = {**SHARED, **({"backbone": tuple(SIZES)} if plan.tune_size and contract.backbone in SIZES else {})}
+    sizes = sizes_like(contract.backbone) if plan.tune_size else ()
+    ranges = {**SHARED, **({"backbone": sizes} if sizes else {})}
     lines = tuple((name, choices) for name, choices in ranges.items() if name not in shared)
     if not lines and plan.schemes:
         raise BenchError(f"--tune {plan.tune} was asked for, but all that it searches is given: {', '.join(ranges)}")

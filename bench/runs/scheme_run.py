@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 
 from bench import backbone
+from bench.backbone.extending import extend
 from bench.backbone.numbers import redraw_numbers
 from bench.backbone.protocol import Backbone, load_trained_state
 from bench.contract import CUTOFFS, Contract, changed
@@ -21,6 +22,7 @@ from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import Mask, by_group, is_warm
 from bench.ids import diagnostics, exchange, storage
+from bench.ids.extending import extended
 from bench.ids.identifiers import Ids
 from bench.ids.scheme import IdScheme, Stage, Trained
 from bench.model.packed import SPAN
@@ -33,7 +35,7 @@ from bench.results.write import Outcome
 from bench.runs import curves
 from bench.runs.beam_check import beam_check
 from bench.runs.converting import converted
-from bench.runs.fitting import fitted, language, told
+from bench.runs.fitting import fitted, language, reader, told
 from bench.runs.forecasting import forecast_of
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
@@ -45,6 +47,7 @@ from bench.training.cost import Stopwatch
 from bench.training.loop import Job, seed_everything, snapshot_path, train
 from bench.training.ranking import evaluate
 from bench.training.search import Record
+from bench.vocabulary import Vocabulary
 
 
 class SchemeRun:
@@ -70,7 +73,8 @@ class SchemeRun:
         self.fraction, self.root = fraction, partial
         self.logged: list[str] = []
         contract = request.contract
-        self.split = replace(split, train=replace(split.train, language=language(contract)))
+        words = language(contract)
+        self.split = replace(split, train=replace(split.train, language=words, reader=reader(contract, words)))
         self.selection, self.held_out = split.validation.parted(contract.validation_users, request.seed)
         self.decoding = decoding_of(contract)
         self.budget: Mapping[str, Any] = {}  # what a budget of time or FLOPs was converted to
@@ -81,6 +85,8 @@ class SchemeRun:
             for warning in request.warnings:
                 self.display.say(f"{request.run.title}: {warning}")
             ids, notes = fitted(self.scheme, view, request.results, request.run.title, self.display)
+            if self.contract.vocabulary == "extended" and view.language:
+                ids = extended(ids, view.language)
         used = notes.get("processor_seconds")
         self.spent = notes["seconds"] if used is None else used
         found = self.searched(ids) if request.search else None
@@ -230,9 +236,16 @@ class SchemeRun:
                 f"backbone '{name}' was trained with whole-word embeddings, which this contract does not use; "
                 "add --set whole_words=true, or give another backbone"
             )
-        if ids.vocabulary.language_model:
-            return pretrained
-        return pretrained.with_vocabulary(ids.vocabulary.size)
+        return backbone.adapted(self._with_words(pretrained, ids.vocabulary), self.contract)
+
+    def _with_words(self, pretrained: Backbone, vocabulary: Vocabulary) -> Backbone:
+        """A pretrained backbone for a vocabulary: its own, with new rows behind it, or another."""
+        if not vocabulary.language_model:
+            return pretrained.with_vocabulary(vocabulary.size)
+        own = self.split.train.language
+        if self.contract.vocabulary == "extended" and own and own.fingerprint != vocabulary.fingerprint:
+            extend(pretrained, own, vocabulary, self.request.seed)
+        return pretrained
 
     def train_stage(self, stage: Stage, model: Backbone, number: int, before: float) -> tuple[Trained, TrainingState]:
         """Train a stage, validating on a sample of users by decoding; earlier ones had ``before`` of the budget."""

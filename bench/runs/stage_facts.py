@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from bench.ids import storage
 from bench.ids.scheme import Stage
@@ -61,7 +62,8 @@ def identity(stage: Stage, recommender: Recommender) -> str:
     seen, facts = storage.parts(stage.ids)
     digest = hashlib.sha256(repr((plan, facts)).encode())
     digest.update(stage.ids.vocabulary.fingerprint.encode())
-    weights = (parameter.detach().cpu().numpy() for parameter in recommender.parameters())
-    for array in (*seen.values(), *weights):
+    weights = (parameter.detach().cpu() for parameter in recommender.parameters())
+    halves = (weight.view(torch.int16) if weight.dtype == torch.bfloat16 else weight for weight in weights)
+    for array in (*seen.values(), *(half.numpy() for half in halves)):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:12]

@@ -32,6 +32,24 @@ DIFFERS = (
     "beam 20 where OpenP5 has 10, so that Hit@20 can be reported",
 )
 NUMBERS = Recipe(OPENP5, {**OPEN, "template": "unseen", "reinitialize": "numbers"}, differs=DIFFERS)
+# Their LLaMA: an adapter over a frozen base, which its authors keep as pickled weights; its folder is converted once.
+LLAMA = Recipe(
+    OPENP5,
+    {
+        **{name: text for name, text in OPEN.items() if name != "whole_words"},
+        "backbone": "openlm-research/open_llama_3b_v2",
+        "adapter": "lora",
+        "template": "unseen",
+        "epochs": "2",
+        "dropout": "0.0",
+    },
+    differs=(
+        *DIFFERS,
+        "rank, scale and targets of the adapter are this project's defaults",
+        "all training examples, where the script trains on a fifth of them",
+        "no whole-word embeddings",
+    ),
+)
 # New tokens have a vocabulary of their own here, without words: no template stands around a history of them.
 COLLABORATIVE = Recipe(OPENP5, OPEN, {"clusters": "20", "leaf": "500"}, (*DIFFERS, "no words around the new tokens"))
 CATEGORY = Recipe(

@@ -58,3 +58,37 @@ MTGREC = Recipe(
     },
     (*COMMON, "all fine-tunings share a third of the training budget"),
 )
+# Codes as new words of a language model, all of whose weights are trained (as LC-Rec does, and after it MiniOneRec).
+MINIONEREC = Recipe(
+    "the supervised stage of MiniOneRec (2025), by its public scripts",
+    {
+        "backbone": "Qwen/Qwen2.5-0.5B-Instruct",
+        "vocabulary": "extended",
+        "examples": "all",
+        "max_history": "20",
+        "max_tokens": "512",
+        "epochs": "10",
+        "max_steps": "0",
+        "validate_every": "1",
+        "validation_users": "0",
+        "patience": "3",
+        "batch_size": "128",
+        "learning_rate": "0.0003",
+        "schedule": "linear",
+        "warmup": "0.02",
+        "weight_decay": "0.0",
+        "clip_norm": "1.0",
+        "dropout": "0.0",
+        "objective": "vocabulary",
+        "normalize": "vocabulary",
+        "beam_width": "50",
+    },
+    {"encoder": "backbone", "dimensions": "0", "whiten": "false", "levels": "3", "codes": "256"},
+    (
+        "next items alone: neither the tasks that align codes with texts nor the reinforcement learning after them",
+        "texts are read by the recommender's own backbone, where theirs has an encoder for them",
+        "the tokenizer is trained as long as this project's default says",
+        "checkpoints are selected by NDCG@10 and not by the loss on validation",
+        "warm-up is a fiftieth of the steps, where theirs is 20 steps; the newest 20 items are read, as in LC-Rec",
+    ),
+)

@@ -42,3 +42,28 @@ PUBLISHED = Recipe(
         "the SASRec behind the collaborative slot is trained here: theirs is not public",
     ),
 )
+# The other back end of the paper: Qwen2.5 under an adapter, which also reads the texts of items.
+QWEN = Recipe(
+    "SETRec (Lin et al., SIGIR 2025, 2502.10833) and its public code, on Qwen2.5",
+    contract={
+        **PUBLISHED.contract,
+        "backbone": "Qwen/Qwen2.5-1.5B",
+        "adapter": "lora",
+        "lora_rank": "8",
+        "lora_alpha": "16",
+        "lora_dropout": "0.02",
+        "lora_targets": "q_proj,v_proj,o_proj",
+        "base_precision": "int8",
+        "epochs": "20",
+        "learning_rate": "0.0003",
+        "dropout": "0.0",
+        "patience": "5",
+    },
+    settings={**PUBLISHED.settings, "encoder": "backbone", "slots": "6", "alpha": "0.5"},
+    differs=(
+        *PUBLISHED.differs,
+        "one text of all fields is read, where theirs reads each field alone and averages them",
+        "the weight of the text slots, 0.1 in their code, is chosen on validation",
+        "schedule and warm-up are those of their T5",
+    ),
+)

@@ -69,7 +69,7 @@ def teaching_loss(
     device = model.device
     tokens, mask = padded(sources, vocabulary.pad, device)
     labels, _ = padded(targets, IGNORED, device)
-    hidden = model.decode(shifted(labels, vocabulary.pad), model.start(model.encode(tokens, mask), mask))
+    hidden = model.decode(shifted(labels, vocabulary.start), model.start(model.encode(tokens, mask), mask))
     written = labels != IGNORED
     return F.cross_entropy(model.logits(hidden[written]).float(), labels[written])
 
@@ -98,7 +98,7 @@ class Writer:
             tokens, mask = padded([self.sources[row] for row in batch], self.vocabulary.pad, forbidden.device)
             with torch.no_grad():
                 cache = self.model.start(self.model.encode(tokens, mask), mask)
-            found = diverse_beams(self.model, cache, search, self.vocabulary.pad, self.vocabulary.eos, forbidden)
+            found = diverse_beams(self.model, cache, search, self.vocabulary.start, self.vocabulary.eos, forbidden)
             names.update(zip(batch, in_words(found, self.vocabulary), strict=True))
             progress(len(names), len(rows), {})
         return [names[row] for row in rows]
@@ -114,7 +114,8 @@ def unwritable(vocabulary: Vocabulary, model: Backbone) -> Tensor:
     """``[V]``: true on padding, the unknown token and rows of the model that no token has."""
     forbidden = torch.ones(model.vocabulary_size, dtype=torch.bool, device=model.device)
     forbidden[: vocabulary.tokenizer.get_vocab_size()] = False
-    forbidden[[vocabulary.pad, vocabulary.unk]] = True
+    never = {vocabulary.pad, vocabulary.start, vocabulary.unk} - {None, vocabulary.eos}
+    forbidden[list(never)] = True
     return forbidden
 
 

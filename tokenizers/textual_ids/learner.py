@@ -148,7 +148,7 @@ class GeneratorLearner(Recommender):
         none.
         """
         forbidden = unwritable(self.writer.vocabulary, self.generator)
-        before = torch.cat([torch.full_like(written[:, :1], self.writer.vocabulary.pad), written[:, :-1]], 1)
+        before = torch.cat([torch.full_like(written[:, :1], self.writer.vocabulary.start), written[:, :-1]], 1)
         hidden = self.generator.decode(before, self.generator.start(self.generator.encode(tokens, mask), mask))
         logits = self.generator.logits(hidden[at[:, 0], at[:, 1]]).float().masked_fill(forbidden, float("-inf"))
         known = self.writer.vocabulary.tokenizer.get_vocab_size()  # rows behind it no token has, in either table
@@ -159,7 +159,7 @@ class GeneratorLearner(Recommender):
         """``[U, L]``: what the generator writes token by token for ``tokens [U, S]``; padding after the end token."""
         vocabulary, forbidden = self.writer.vocabulary, unwritable(self.writer.vocabulary, self.generator)
         cache = self.generator.start(self.generator.encode(tokens, mask), mask)
-        newest = torch.full((len(tokens), 1), vocabulary.pad, device=tokens.device)
+        newest = torch.full((len(tokens), 1), vocabulary.start, device=tokens.device)
         ended, written = torch.zeros_like(newest, dtype=torch.bool), list[Tensor]()
         while len(written) < self.max_length and not bool(ended.all()):
             logits = self.generator.logits(self.generator.decode(newest, cache)).masked_fill(forbidden, float("-inf"))

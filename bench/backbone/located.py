@@ -1,0 +1,68 @@
+"""Where the files of a pretrained backbone are, and which they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import hub
+from bench.backbone import checkpoints
+from bench.errors import BenchError
+
+DECISIVE = (".json", ".model", ".safetensors", ".txt")  # files of a checkpoint that weights or tokens are read from
+WANTED = (
+    *("config.json", "model*.safetensors", "model.safetensors.index.json", "*token*", "spiece.model", "vocab.json"),
+    *("merges.txt", "adapter_*", "rows.safetensors", checkpoints.WHOLE_WORDS),
+)
+CONVERT = (
+    'python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; '
+    "[c.from_pretrained('{folder}'{more}).save_pretrained('OUT') for c in (M, T)]\""
+)
+
+
+def locate(backbone: str, what: str, hint: str) -> Path:
+    """The folder of a pretrained checkpoint: a local path, or ``name[@revision]`` on the Hugging Face hub. Errors say
+    ``what`` it was asked for as. BenchError where its weights are in a format that is not read.
+    """
+    path = Path(backbone)
+    if path.suffix in (".gguf", ".bin", ".pt", ".pth") and path.is_file():
+        refuse_others([path], path.parent)
+    folder = hub.locate(backbone, what, list(WANTED), hint)
+    if not any(folder.glob("*.safetensors")):
+        refuse_others(sorted(folder.iterdir()), folder)
+    return folder
+
+
+def refuse_others(files: Sequence[Path], folder: Path) -> None:
+    """BenchError where weights are pickled or in GGUF: it ends in the command that converts them."""
+    for file in files:
+        if file.suffix == ".gguf":
+            more = f", gguf_file='{file.name}'"
+            raise BenchError(
+                f"'{file}' is GGUF, and weights are read as safetensors alone; write them so with: "
+                + CONVERT.format(folder=folder, more=more)
+            )
+    for file in files:
+        if file.suffix in (".bin", ".pt", ".pth"):
+            raise BenchError(
+                f"no model.safetensors in '{folder}' (found: {file.name}); pickled weights are not read, since they "
+                f"run code; if you trust them, write safetensors with: {CONVERT.format(folder=folder, more='')}"
+            )
+
+
+def digest_of(files: Sequence[Path]) -> str:
+    """8 hex digits over the content of files, and their names where there are several."""
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            content = file.read_bytes()
+            digest.update(f"{file.name if len(files) > 1 else ''} {len(content)}\n".encode() + content)
+        except OSError as error:
+            raise BenchError(f"cannot read the model configuration '{file}': {error}") from error
+    return digest.hexdigest()[:8]
+
+
+def decisive(folder: Path) -> list[Path]:
+    """The files that weights and tokens are read from."""
+    return sorted(file for file in folder.iterdir() if file.suffix in DECISIVE)

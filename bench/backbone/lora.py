@@ -1,0 +1,248 @@
+"""Low-rank adapters (LoRA, Hu et al., 2022) over a frozen base, through peft and in its format.
+
+A folder with an adapter holds what was trained, and of the base its name and a digest of its files. It is read over
+that base and no other. ``PeftModel.from_pretrained`` opens the adapter too; the rows of embeddings that the base does
+not have are in a file of their own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bench.backbone import causal_files, checkpoints, located
+from bench.backbone.causal import Causal
+from bench.backbone.causal_layers import Grown, Projection
+from bench.contract import Contract
+from bench.errors import BenchError
+from bench.files import atomic_write
+from bench.privacy import shortened
+
+CONFIG, WEIGHTS, ROWS = "adapter_config.json", "adapter_model.safetensors", "rows.safetensors"
+LINES = "adapter"  # of a config.json: whose adapter it is
+PREFIX = "base_model.model."  # before the names of a model's modules, in peft's files
+BASES = "BENCH_BASES"  # a folder with base models, for runs that name theirs by its last part
+
+_OPENED: dict[str, str] = {}  # bases by digest, where this process found them
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What lies over a base, which is known by ``base``, its name, and the ``digest`` of its files."""
+
+    base: str
+    digest: str
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...]
+    precision: str = "fp32"
+    own_from: int | None = None  # the first row of the embeddings that is not the base's; None where all are
+
+
+def adapted(model: Causal, contract: Contract, digest: str) -> Causal:
+    """The model, from here on frozen but for an adapter as the contract has it, and rows of its own. ``digest`` is that
+    of the contract's backbone, which the model is read from.
+    """
+    base = contract.backbone
+    if model.adapter is not None:
+        raise BenchError(f"backbone '{base}' is an adapter already; leave adapter=lora out to train it further")
+    _OPENED[digest] = base
+    lines = contract.lora_rank, contract.lora_alpha, contract.lora_dropout, targets_of(contract)
+    return over(model, Adapter(shortened(base), digest, *lines, contract.base_precision, model.own_from))
+
+
+def targets_of(contract: Contract) -> tuple[str, ...]:
+    return tuple(name.strip() for name in contract.lora_targets.split(",") if name.strip())
+
+
+def over(model: Causal, adapter: Adapter) -> Causal:
+    """The model under a fresh adapter."""
+    require_libraries(adapter.precision)
+    from peft import LoraConfig, inject_adapter_in_model
+
+    if adapter.precision != "fp32":
+        _store(model, adapter.precision)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,  # type: ignore[arg-type]  # any number will do
+        lora_dropout=adapter.dropout,
+        target_modules=list(adapter.targets),
+        base_model_name_or_path=adapter.base,
+    )
+    inject_adapter_in_model(config, model)
+    for layer in model.layers.parameters():
+        if layer.requires_grad:  # the adapter's own, whatever it is computed beside
+            layer.data = layer.data.float()
+    if adapter.own_from:
+        model.embedding = Grown(model.embedding.weight, adapter.own_from)  # type: ignore[assignment]
+        if model.head is not None:
+            model.head = Grown(model.head.weight, adapter.own_from)  # type: ignore[assignment]
+    model.adapter = adapter
+    model.unfreeze()
+    return model
+
+
+def require_libraries(precision: str) -> None:
+    """BenchError where what an adapter is made with is not installed."""
+    if importlib.util.find_spec("peft") is None:
+        raise BenchError("adapter=lora needs peft, which is not installed: pip install 'item-identifier-bench[lora]'")
+    if precision == "int8" and importlib.util.find_spec("bitsandbytes") is None:
+        raise BenchError(
+            "base_precision=int8 needs bitsandbytes, which is not installed: pip install bitsandbytes, or give bf16"
+        )
+
+
+def _store(model: Causal, precision: str) -> None:
+    """Keep the linear layers of the body in a precision; embeddings, norms and the output layer stay in float32."""
+    for module in list(model.layers.modules()):
+        for name, layer in list(module.named_children()):
+            if isinstance(layer, Projection):
+                setattr(module, name, layer.to(torch.bfloat16) if precision == "bf16" else _in_eight_bits(layer))
+    vars(model)["is_loaded_in_8bit"] = precision == "int8"  # peft asks
+
+
+def _in_eight_bits(layer: Projection) -> nn.Module:
+    """LLM.int8 (Dettmers et al., 2022)."""
+    from bitsandbytes.nn import Int8Params, Linear8bitLt
+
+    eight: nn.Module = Linear8bitLt(
+        layer.in_features, layer.out_features, bias=layer.bias is not None, has_fp16_weights=False
+    )
+    eight.weight = Int8Params(layer.weight.data, requires_grad=False, has_fp16_weights=False)
+    eight.bias = layer.bias
+    return eight
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def save(model: Causal, folder: Path) -> None:
+    """Write a model; of one over a frozen base the adapter, as peft does, and beside it rows that the base has not."""
+    if model.adapter is None:
+        causal_files.save_weights(model, folder)
+        return
+    from peft import get_peft_model_state_dict
+
+    found = get_peft_model_state_dict(model, save_embedding_layers=False)
+    _write(folder / WEIGHTS, {PREFIX + causal_files.theirs_of(name): tensor for name, tensor in found.items()})
+    config = vars(model)["peft_config"]["default"].to_dict() | {"inference_mode": True}
+    plain = {name: sorted(value) if isinstance(value, set) else value for name, value in config.items()}
+    with atomic_write(folder / CONFIG) as partial:
+        partial.write_text(json.dumps(plain, indent=2), encoding="utf-8")
+    own = own_rows(model)
+    if own:
+        _write(folder / ROWS, own)
+    checkpoints.write_whole_words(model, folder)
+
+
+def own_rows(model: Causal) -> dict[str, Tensor]:
+    """The embeddings, and rows of the output layer, that are not the base's."""
+    names = [name for name, _ in model.named_parameters() if model.is_own_row(name)]
+    state = model.state_dict()
+    return {name: state[name] for name in names}
+
+
+def load(folder: Path, dropout: float | None, locate: Callable[[str, str], Path]) -> Causal:
+    """The model that ``save`` has written, over its base, which ``locate`` finds, where it is an adapter."""
+    config = causal_files.read_config(folder / "config.json")
+    if LINES not in config:
+        _refuse_alone(folder)
+        return causal_files.load(folder, dropout)
+    adapter = described(folder, config)
+    model = causal_files.load(base_of(folder, adapter, locate), dropout)
+    rows = int(config["vocab_size"])
+    if adapter.own_from == 0:
+        model = model.with_vocabulary(rows)
+    elif rows > model.vocabulary_size:
+        model.resize_vocabulary(rows)
+    state = _read(folder, adapter)
+    model = over(model, adapter)
+    expected = {name: model.state_dict()[name].shape for name in _names(model)}
+    if {name: tensor.shape for name, tensor in state.items()} != expected:
+        raise BenchError(f"the adapter in '{folder}' belongs to another base than '{adapter.base}': its layers differ")
+    model.load_state_dict(state, strict=False)
+    checkpoints.read_whole_words(model, folder)
+    return model
+
+
+def _refuse_alone(folder: Path) -> None:
+    """BenchError where there is an adapter that does not say whose it is."""
+    if (folder / CONFIG).is_file() and not any(folder.glob("model*.safetensors")):
+        raise BenchError(
+            f"'{folder}' holds an adapter and not the model under it; merge it into its base with peft's "
+            "merge_and_unload, save that, and name its folder"
+        )
+
+
+def described(folder: Path, config: Mapping[str, Any]) -> Adapter:
+    """The adapter that a ``config.json`` speaks of."""
+    try:
+        lines = dict(config[LINES])
+        return Adapter(**{**lines, "targets": tuple(lines["targets"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise BenchError(f"'{folder / 'config.json'}' does not say whose adapter it is ({error})") from error
+
+
+def export_config(model: Causal, pad: int, eos: int) -> dict[str, Any]:
+    """The ``config.json`` that belongs to what ``save`` wrote: of an adapter, with the base that it lies over."""
+    config = causal_files.export_config(model, pad, eos)
+    if model.adapter is None:
+        return config
+    return {**config, LINES: {**asdict(model.adapter), "targets": list(model.adapter.targets)}}
+
+
+def base_of(folder: Path, adapter: Adapter, locate: Callable[[str, str], Path]) -> Path:
+    """Where the base of an adapter is. BenchError where it is not there, or has changed."""
+    places = [_OPENED.get(adapter.digest, ""), str(Path(os.environ.get(BASES, ".")) / adapter.base)]
+    name = next((place for place in places if place and Path(place).is_dir()), adapter.base)
+    told = f"'{folder}' holds an adapter of '{adapter.base}' ({adapter.digest})"
+    try:
+        found = locate(name, "the base of an adapter")
+    except BenchError as error:
+        raise BenchError(f"{told}; set ${BASES} to the folder that it lies in: {error}") from error
+    digest = located.digest_of(located.decisive(found))
+    if digest != adapter.digest:
+        raise BenchError(f"{told}, but '{name}' has changed, to {digest}; get that base again, or train anew")
+    _OPENED[digest] = name
+    return found
+
+
+def _names(model: Causal) -> list[str]:
+    return [name for name in model.state_dict() if ".lora_" in name or model.is_own_row(name)]
+
+
+def _read(folder: Path, adapter: Adapter) -> dict[str, Tensor]:
+    """Tensors under our names."""
+    files = [folder / WEIGHTS, *([folder / ROWS] if adapter.own_from is not None else [])]
+    found: dict[str, Tensor] = {}
+    for file in files:
+        if not file.is_file():
+            raise BenchError(f"'{folder}' has no {file.name}, which an adapter is in")
+        found |= checkpoints.read_tensors(file)
+    return {_ours_of(name): tensor for name, tensor in found.items()}
+
+
+def _ours_of(name: str) -> str:
+    if not name.startswith(PREFIX):
+        return name
+    ours = name.removeprefix(f"{PREFIX}model.")
+    for part in ("lora_A", "lora_B"):
+        ours = ours.replace(f".{part}.", f".{part}.default.")
+    return ours
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_write(path) as partial:
+        save_file(plain, partial, {"format": "pt"})

@@ -1,0 +1,272 @@
+"""Adapters over a frozen base: only they learn, peft opens them, and they lie over their own base alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from bench import backbone
+from bench.backbone import lora
+from bench.backbone.causal import Causal
+from bench.backbone.extending import extend
+from bench.backbone.protocol import load_trained_state, trained_state
+from bench.contract import Contract
+from bench.data.dataset import Sequences
+from bench.errors import BenchError
+from bench.ids.identifiers import TokenIds
+from bench.model.recommender import recommender_for
+from bench.vocabulary import Vocabulary
+
+TOKENS = torch.arange(20, 60).view(2, 20)
+HISTORIES = Sequences.from_rows([[3, 7], [1], [2, 9, 12, 5], [8, 8, 20]])
+CLOSE = {"atol": 1e-4, "rtol": 0}
+
+
+def contract(folder: Path, **lines: Any) -> Contract:
+    return replace(Contract(), backbone=str(folder), adapter="lora", lora_rank=3, **lines)
+
+
+def adapted(folder: Path, **lines: Any) -> Causal:
+    """A base under an adapter that has learned something."""
+    torch.manual_seed(3)
+    model = backbone.adapted(backbone.load(folder, 0.0), contract(folder, **lines))
+    assert isinstance(model, Causal)
+    return moved(model)
+
+
+def moved(model: Causal) -> Causal:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model.eval()
+
+
+def extended(folder: Path) -> tuple[Causal, Vocabulary, list[int]]:
+    """A base with rows for four codes behind its words, under an adapter."""
+    language = backbone.language_of(str(folder))
+    assert language
+    vocabulary, rows = language.extended(["a0", "a1", "b0", "b1"])
+    model = backbone.load(folder, 0.0)
+    extend(model, language, vocabulary, seed=4)
+    found = backbone.adapted(model, contract(folder))
+    assert isinstance(found, Causal)
+    return moved(found), vocabulary, rows
+
+
+def stored(model: Causal, folder: Path) -> Path:
+    folder.mkdir()
+    vocabulary = Vocabulary.private("a")
+    backbone.save(model, folder)
+    (folder / "config.json").write_text(json.dumps(backbone.export_config(model, vocabulary)))
+    return folder
+
+
+def base_copy(qwen: Path, tmp_path: Path) -> Path:
+    """A base that nobody else uses, and that this process has not opened yet."""
+    folder = tmp_path / "qwen"
+    shutil.copytree(qwen, folder)
+    (folder / "vocab.txt").write_text(str(tmp_path))
+    return folder
+
+
+@torch.no_grad()
+def ours_of(model: Causal) -> Tensor:
+    return model(TOKENS)
+
+
+def message(call: Callable[[], object]) -> str:
+    with pytest.raises(BenchError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_only_the_adapter_learns_and_only_it_is_kept(qwen: Path) -> None:
+    model = adapted(qwen, lora_targets="q_proj,o_proj,down_proj")
+    language = backbone.language_of(str(qwen))
+    assert language
+    codes = [language.encode(f"red {number}") for number in range(30)]
+    recommender = recommender_for(TokenIds.from_lists(codes, language), model)
+    recommender(recommender.collate(HISTORIES, torch.tensor([4, 5, 6, 7]).numpy())).backward()
+    trained = {name for name, parameter in recommender.named_parameters() if parameter.grad is not None}
+    assert {name.split(".")[-4] for name in trained} == {"q_proj", "o_proj", "down_proj"}
+    assert all(".lora_" in name for name in trained)
+    assert trained_state(recommender).keys() == trained
+    assert len(trained) == 2 * 3 * 2  # two matrices, three targets, two layers
+
+
+def test_new_rows_learn_and_those_of_the_base_do_not(qwen: Path) -> None:
+    model, vocabulary, rows = extended(qwen)
+    ids = TokenIds.from_lists([[a, b] for a in rows[:2] for b in rows[2:]], vocabulary)
+    recommender = recommender_for(ids, model)
+    histories = Sequences.from_rows([[1, 2], [3]])
+    recommender(recommender.collate(histories, torch.tensor([0, 3]).numpy())).backward()
+    learned = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert "embedding.rows" in learned
+    assert "embedding.base" not in learned
+    before = torch.cat([model.embedding.base, model.embedding.rows])  # type: ignore[union-attr]
+    assert torch.equal(model.embed(torch.arange(model.vocabulary_size)), before)
+    hidden = torch.randn(3, model.d_model)
+    torch.testing.assert_close(model.logits(hidden), hidden @ before.T)
+    torch.testing.assert_close(model.logits(hidden, torch.tensor(rows)), hidden @ before[rows].T)
+
+
+def test_new_rows_are_drawn_like_those_that_are_there(qwen: Path) -> None:
+    language = backbone.language_of(str(qwen))
+    assert language
+    vocabulary, rows = language.extended([f"c{number}" for number in range(600)])
+    drawn = []
+    for seed in (4, 4, 5):
+        model = backbone.load(qwen)
+        old = model.embedding.weight.detach().clone()
+        extend(model, language, vocabulary, seed)
+        assert torch.equal(model.embedding.weight[: rows[0]], old[: rows[0]])
+        drawn.append(model.embedding.weight[rows].detach())
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    known = old[: rows[0]]
+    torch.testing.assert_close(drawn[0].mean(0), known.mean(0), atol=0.005, rtol=0)
+    torch.testing.assert_close(drawn[0].std(0), known.std(0), atol=0.005, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks for it
+def test_peft_opens_what_was_trained(qwen: Path, tmp_path: Path) -> None:
+    model = adapted(qwen, lora_targets="q_proj,v_proj,gate_proj")
+    folder = stored(model, tmp_path / "adapter")
+    assert not (folder / "model.safetensors").exists()
+    theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(qwen), folder).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(ours_of(model), theirs(TOKENS).logits, **CLOSE)
+        merged = theirs.merge_and_unload()(TOKENS).logits
+    torch.testing.assert_close(ours_of(model), merged, **CLOSE)
+    assert not torch.allclose(ours_of(model), ours_of(backbone.load(qwen).eval()), atol=1e-2)  # type: ignore[arg-type]
+
+
+def test_an_adapter_is_read_over_its_base_with_its_rows(qwen: Path, tmp_path: Path) -> None:
+    alone, grown = adapted(qwen, base_precision="bf16"), extended(qwen)[0]
+    own = backbone.adapted(backbone.load(qwen, 0.0).with_vocabulary(90), contract(qwen))
+    assert isinstance(own, Causal)
+    for name, model in {"alone": alone, "grown": grown, "own": moved(own)}.items():
+        again = backbone.load(stored(model, tmp_path / name))
+        assert again.signature.replace("dropout=None", "dropout=0.0") == model.signature
+        assert torch.equal(ours_of(again.eval()), ours_of(model))  # type: ignore[arg-type]
+        assert trained_state(again).keys() == trained_state(model).keys()
+        assert (tmp_path / name / "rows.safetensors").exists() == (name != "alone")
+
+
+def test_a_copy_shares_the_base_and_trains_alone(qwen: Path) -> None:
+    model = adapted(qwen)
+    copied = model.copied()
+    ours, others = dict(model.named_parameters()), dict(copied.named_parameters())
+    assert ours.keys() == others.keys()
+    for name, parameter in ours.items():
+        assert (parameter is others[name]) == (not parameter.requires_grad), name
+    copied.unfreeze()
+    assert trained_state(copied).keys() == trained_state(model).keys()
+    other = adapted(qwen, lora_dropout=0.0)
+    load_trained_state(other, trained_state(model))
+    assert torch.equal(ours_of(other), ours_of(model))
+    with pytest.raises(RuntimeError, match="the stored parameters are of another model"):
+        load_trained_state(backbone.load(qwen), trained_state(model))
+
+
+def test_a_base_in_half_precision_is_nearly_the_same(qwen: Path) -> None:
+    half, whole = adapted(qwen, base_precision="bf16"), adapted(qwen)
+    stored_as = {parameter.dtype for parameter in half.parameters() if not parameter.requires_grad}
+    assert stored_as == {torch.bfloat16, torch.float32}  # norms and embeddings stay
+    assert {parameter.dtype for parameter in half.parameters() if parameter.requires_grad} == {torch.float32}
+    difference = (ours_of(half) - ours_of(whole)).abs().max()
+    assert 0 < difference < 0.05 * ours_of(whole).abs().max()
+
+
+# -- what cannot be ---------------------------------------------------------------------------------------------------
+
+
+def test_what_an_adapter_needs_is_said_before_anything_is_trained(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = contract(qwen)
+    backbone.require(asked)
+    expected = {
+        "adapter=lora needs a pretrained backbone; 'mini' starts from scratch": replace(asked, backbone="mini"),
+        "unknown LoRA target 'query'": replace(asked, lora_targets="q_proj,query"),
+        "unknown LoRA target ''": replace(asked, lora_targets=" "),
+        "vocabulary=extended needs a pretrained backbone; 'qwen-mini'": replace(
+            Contract(), backbone="qwen-mini", vocabulary="extended"
+        ),
+    }
+    for text, given in expected.items():
+        assert text in message(lambda given=given: backbone.require(given))  # type: ignore[misc]
+    for gone, text in {"bitsandbytes": "base_precision=int8 needs bitsandbytes", "peft": "needs peft"}.items():
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, gone=gone: None if name == gone else name)
+        assert text in message(lambda: backbone.require(replace(asked, base_precision="int8")))
+
+
+def test_an_encoder_decoder_has_no_adapter(tiny: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny, tmp_path / "config.json")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    said = message(lambda: backbone.require(contract(tmp_path)))
+    assert f"adapter=lora is for models of kind qwen2, llama; backbone '{tmp_path}' is of kind t5" in said
+
+
+def test_an_adapter_lies_over_its_own_base_alone(qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = base_copy(qwen, tmp_path)
+    folder = stored(adapted(base), tmp_path / "adapter")
+    monkeypatch.setattr(lora, "_OPENED", {})  # as in a process of its own
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(folder)
+    said = message(lambda: backbone.load(folder))
+    assert f"'{folder}' holds an adapter of 'qwen' (" in said
+    assert "set $BENCH_BASES to the folder that it lies in: the base of an adapter 'qwen' is not available" in said
+    monkeypatch.setenv("BENCH_BASES", str(tmp_path))
+    before = ours_of(backbone.load(folder).eval())  # type: ignore[arg-type]
+    (base / "vocab.txt").write_text("another")
+    said = message(lambda: backbone.load(folder))
+    assert f"but '{base}' has changed, to " in said
+    (base / "vocab.txt").write_text(str(tmp_path))
+    assert torch.equal(ours_of(backbone.load(folder).eval()), before)  # type: ignore[arg-type]
+
+
+def test_adapters_of_another_base_or_in_pieces_are_refused(qwen: Path, tmp_path: Path) -> None:
+    folder = stored(extended(qwen)[0], tmp_path / "adapter")
+    file = folder / "adapter_model.safetensors"
+    weights = load_file(file)
+    save_file({name: tensor.repeat(2, 2) for name, tensor in weights.items()}, file)
+    assert "belongs to another base than 'qwen': its layers differ" in message(lambda: backbone.load(folder))
+    save_file({name.replace("layers.1", "layers.7"): tensor for name, tensor in weights.items()}, file)
+    assert "belongs to another base than 'qwen'" in message(lambda: backbone.load(folder))
+    save_file(weights, file)
+    (folder / "rows.safetensors").unlink()
+    assert "has no rows.safetensors, which an adapter is in" in message(lambda: backbone.load(folder))
+    file.unlink()
+    assert "has no adapter_model.safetensors" in message(lambda: backbone.load(folder))
+
+
+def test_an_adapter_that_does_not_say_whose_it_is_is_refused(qwen: Path, tmp_path: Path) -> None:
+    folder = stored(adapted(qwen), tmp_path / "adapter")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "adapter": {"base": "qwen"}}))
+    assert "does not say whose adapter it is" in message(lambda: backbone.load(folder))
+    del config["adapter"]
+    (folder / "config.json").write_text(json.dumps(config))
+    said = message(lambda: backbone.load(folder))
+    assert "holds an adapter and not the model under it; merge it into its base with peft's merge_and_unload" in said
+
+
+def test_an_adapter_over_an_adapter_is_refused(qwen: Path, tmp_path: Path) -> None:
+    folder = stored(adapted(qwen), tmp_path / "adapter")
+    again = backbone.load(folder)
+    assert backbone.adapted(again, replace(Contract(), backbone=str(folder))) is again  # trained further as it is
+    said = message(lambda: backbone.adapted(again, contract(folder)))
+    assert "is an adapter already; leave adapter=lora out to train it further" in said
