@@ -25,6 +25,7 @@ from bench.ids import embeddings
 from bench.ids.imported.scheme import File
 
 TINY = {"model_type": "t5", "d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1}
+COLUMNS = ("user", "item", "time")
 ITEMS = tuple(f"i{number:02d}" for number in range(30))
 PAIRS = [(f"u{user:02d}", ITEMS[(user * 5 + step) % 30], step) for user in range(12) for step in range(5)]
 
@@ -84,8 +85,10 @@ def _decoded(content: bytes) -> str:
 
 
 def _csv(folder: Path) -> Any:
-    rows = list(csv.DictReader(io.StringIO(_decoded((folder / "d.csv").read_bytes()), newline="")))
-    return _present(rows)
+    """Where a column is no longer called as it was, its place says what it is."""
+    head, *rows = list(csv.reader(io.StringIO(_decoded((folder / "d.csv").read_bytes()), newline="")))
+    names = [name if name in COLUMNS else COLUMNS[at % 3] for at, name in enumerate(head)]
+    return _present(dict(zip(names, row, strict=False)) for row in rows if row)
 
 
 def _lines(folder: Path) -> Any:
@@ -99,8 +102,7 @@ def _frame(folder: Path) -> Any:
 
 def _present(rows: Iterable[Mapping[str, Any]]) -> Any:
     """Of the rows that have a user, an item and a time, each row once: others are skipped and noted."""
-    columns = ("user", "item", "time")
-    lines = [tuple("" if pd.isna(row.get(name)) else str(row[name]) for name in columns) for row in rows]
+    lines = [tuple("" if pd.isna(row.get(name)) else str(row[name]) for name in COLUMNS) for row in rows]
     return Counter(line[1] for line in dict.fromkeys(lines) if all(cell.strip() for cell in line))
 
 
@@ -143,7 +145,7 @@ def _of_identifiers() -> list[Reader]:
         return {item: _tokens(found[item]) for item in ITEMS}
 
     def of_text(folder: Path) -> Any:
-        text = (folder / "x.sem_ids").read_text("utf-8-sig")
+        text = (folder / "x.sem_ids").read_bytes().decode("utf-8-sig")
         rows = [line.split(maxsplit=1) for line in text.split("\n") if line.strip()]
         found = {row[0]: row[1].split() for row in rows if len(row) == 2}
         return {item: found[item] for item in ITEMS}
