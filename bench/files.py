@@ -225,6 +225,8 @@ def output(path: Path, what: str) -> Iterator[Path]:
         descriptor = _descriptor(path)
         if not is_stream(path):
             real = Path(os.path.realpath(path))
+            if real.is_symlink():
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
             remove_left_behind(real.parent)
             with atomic_write(real) as partial:
                 yield partial

@@ -39,6 +39,14 @@ def written_by_process(path: str, shell: str = "") -> str:
     return done.stdout
 
 
+def test_a_loop_of_links_is_refused_and_stays(tmp_path: Path) -> None:
+    for one, other in (("a", "b"), ("b", "a")):
+        (tmp_path / one).symlink_to(other)
+    with pytest.raises(BenchError, match="Too many levels of symbolic links"), output(tmp_path / "a", "the report"):
+        pass
+    assert (tmp_path / "a").is_symlink()
+
+
 def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
     real, link, second = tmp_path / "kept" / "real.md", tmp_path / "link.md", tmp_path / "second.md"
     real.parent.mkdir()

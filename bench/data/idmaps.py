@@ -13,6 +13,9 @@ from bench.data.characters import require_whole
 from bench.errors import BenchError
 
 HEADS = ("item", "item_id", "item_id:token")  # a first line that begins so names columns
+ORIGINALS = ("item", "item_id", "itemid", "asin", "org_id", "org_item_id", "original", "original_id", "raw_id", "iid")
+NUMBERS = ("id", "number", "index", "idx", "remap_id", "new_id", "mapped_id", "item_idx", "item_index", "row")
+EXACT = 2**53  # a float holds every whole number up to here
 BESIDE = (".ids.txt", ".ids.json", ".item2id", ".items.txt", ".item")  # what may name the rows of a file beside it
 LISTED = tuple(ending for ending in BESIDE if ending != ".item")  # an item table has an order of its own, not of rows
 SPECIAL = re.compile(r"\[[A-Za-z_]+\]\s*[\n\t]")
@@ -37,18 +40,50 @@ def numbers(path: Path, of: str = "item") -> dict[str, str]:
     text = text_of(path)
     if _is_json(path, text):
         return _turned(path, _pairs(path, parsed(path, text), of))
-    lines = [line.split("\t") for line in lines_of(text)]
-    if lines[0][0] in HEADS:
-        return _turned(path, ((line[0], str(row)) for row, line in enumerate(lines[1:])))
+    lines = lines_of(text)
+    columns = _named_columns(lines[0])
+    if columns:
+        item, number, between = columns
+        rows = [line.strip().split(between) for line in lines[1:]]
+        return _turned(path, ((row[item].strip(), row[number].strip()) for row in _of_two(path, rows)))
+    cells = [line.split("\t") for line in lines]
+    if cells[0][0] in HEADS:
+        return _turned(path, ((line[0], str(row)) for row, line in enumerate(cells[1:])))
+    return _turned(path, _without_head(path, cells))
+
+
+def _named_columns(line: str) -> tuple[int, int, str] | None:
+    """Which column has ids and which numbers, and what is between, where a first line names both."""
+    for between in ("\t", ",", ";", " "):
+        names = [name.partition(":")[0].strip().lower() for name in line.strip().split(between)]
+        for item, number in ((0, 1), (1, 0)):
+            if len(names) == 2 and names[item] in ORIGINALS and names[number] in NUMBERS:
+                return item, number, between
+    return None
+
+
+def _of_two(path: Path, rows: Sequence[list[str]]) -> Sequence[list[str]]:
+    wrong = next((row for row in rows if len(row) != 2), None)
+    if wrong is not None:
+        raise BenchError(f"'{path}' must have an id and a number on each line; got {' '.join(wrong)[:80]!r}")
+    return rows
+
+
+def _without_head(path: Path, lines: Sequence[list[str]]) -> Iterable[tuple[str, str]]:
+    """Ids with their numbers: those beside them, on either side, or else those of the lines."""
     unlike = [line for line in lines if not (len(line) == 2 and line[1].strip().isdecimal())]
     if not unlike:
-        return _turned(path, ((item, number.strip()) for item, number in lines))
+        return [(item, number.strip()) for item, number in lines]
+    counted = {str(number) for number in range(len(lines) + 1)}
+    listed = path.name.endswith((".items.txt", ".ids.txt", ".item"))  # whose second column, if any, is a title
+    if not listed and len(lines) > 1 and all(len(line) == 2 and line[0].strip() in counted for line in lines):
+        return [(item, number.strip()) for number, item in lines]
     if len(unlike) <= len(lines) / 2:
         raise BenchError(
             f"'{path}' has {len(lines) - len(unlike):,} lines of an id, a tab and a number and {len(unlike):,} others; "
             f"the first is {chr(9).join(unlike[0])[:80]!r}; give every id its number, or none"
         )
-    return _turned(path, ((line[0].strip(), str(row)) for row, line in enumerate(lines)))
+    return [(line[0].strip(), str(row)) for row, line in enumerate(lines)]
 
 
 def has_users(path: Path) -> bool:
@@ -106,7 +141,7 @@ def _pairs(path: Path, content: Any, of: str) -> Iterable[tuple[str, str]]:
     if isinstance(content, Mapping) and isinstance(content.get(forward), Mapping):
         content = content[forward]
     elif isinstance(content, Mapping) and isinstance(content.get(backward), Mapping):
-        return [(str(name), str(number)) for number, name in content[backward].items()]
+        return [(_id(path, name), _number(path, number)) for number, name in content[backward].items()]
     elif isinstance(content, Mapping) and isinstance(content.get(backward), list):
         content = content[backward]
     if isinstance(content, Mapping):
@@ -116,10 +151,31 @@ def _pairs(path: Path, content: Any, of: str) -> Iterable[tuple[str, str]]:
                 f"'{path}' holds several maps ({', '.join(content)}) and none is {forward} or {backward}; "
                 "call the map so, or give a file with that one alone"
             )
-        return [(str(name), str(number)) for name, number in content.items()]
+        if content and all(name.isdecimal() for name in content) and not _numbers_alone(content.values()):
+            return [(_id(path, name), number) for number, name in content.items()]
+        return [(str(name), _number(path, number)) for name, number in content.items()]
     if not isinstance(content, list):
         raise BenchError(f"'{path}' must hold a map of ids or a list of them; got {content!r}")
-    return [(str(name), str(row)) for row, name in enumerate(content)]
+    return [(_id(path, name), str(row)) for row, name in enumerate(content)]
+
+
+def _numbers_alone(values: Iterable[Any]) -> bool:
+    return all(not isinstance(value, str) or value.strip().isdecimal() for value in values)
+
+
+def _id(path: Path, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise BenchError(f"an id in '{path}' must be a text or a whole number; got {str(value)[:80]!r}")
+    return str(value)
+
+
+def _number(path: Path, value: Any) -> str:
+    """A whole number as text, however it is written: 3, 3.0, "3"."""
+    whole = int(value) if isinstance(value, float) and value.is_integer() and abs(value) < EXACT else value
+    text = "" if isinstance(whole, bool) or not isinstance(whole, str | int) else str(whole).strip()
+    if not text.isdecimal():
+        raise BenchError(f"the number of an id in '{path}' must be whole, from 0 on; got {str(value)[:80]!r}")
+    return text
 
 
 def _turned(path: Path, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -32,6 +32,13 @@ PLAIN = {"0": "a", "1": "b"}
         ("[PAD]\na\nb\n", PADDED),
         ("item_id:token\ttitle:token_seq\na\tx\nb\ty\n", PLAIN),
         ("[PAD]\t0\na\t1\nb\t2\n", PADDED),
+        ("org_id remap_id\nb 1\na 0\n", PLAIN),
+        ("item,id\nb,1\na,0\n", PLAIN),
+        ("item_id:token\tindex:float\nb\t1\na\t0\n", PLAIN),
+        ("index\titem\n1\tb\n0\ta\n", PLAIN),
+        ("1\tb\n0\ta\n", PLAIN),
+        ({"1": "b", "0": "a"}, PLAIN),
+        ({"a": 0.0, "b": 1.0}, PLAIN),
     ],
 )
 def test_every_shape_says_the_same(tmp_path: Path, content: Any, expected: dict[str, str]) -> None:
@@ -73,6 +80,11 @@ def test_what_says_nothing_is_one_line(tmp_path: Path, content: Any, said: str) 
         numbers(path)
 
 
+def test_titles_beside_the_ids_of_a_list_are_no_ids(tmp_path: Path) -> None:
+    (tmp_path / "v.items.txt").write_text("1\tant\n0\tbee\n")
+    assert numbers(tmp_path / "v.items.txt") == {"0": "1", "1": "0"}
+
+
 def test_a_list_beside_a_file_is_found_by_either_stem(tmp_path: Path) -> None:
     assert beside(tmp_path / "v.1.npy") is None
     for name in ("v.item", "v.item2id", "v.ids.txt", "v.1.ids.json"):
@@ -90,6 +102,14 @@ def test_a_list_beside_a_file_is_found_by_either_stem(tmp_path: Path) -> None:
         ),
         ("m.item2id", b"a\t0\nb\t\n", "has 1 lines of an id, a tab and a number and 1 others"),
         ("m.json", b'"a": 0, "b": 1}', "is not valid JSON"),
+        ("m.json", b'{"a": true}', "the number of an id in .* must be whole, from 0 on; got 'True'"),
+        ("m.json", b'{"a": 1e300}', "must be whole, from 0 on; got '1e.300'"),
+        ("m.json", b'{"a": 0.5}', "must be whole, from 0 on; got '0.5'"),
+        ("m.json", b'{"a": -1}', "must be whole, from 0 on; got '-1'"),
+        ("m.json", b'{"a": NaN}', "must be whole, from 0 on; got 'nan'"),
+        ("m.json", b'[["a", 0], ["b", 1]]', "an id in .* must be a text or a whole number"),
+        ("m.json", b'[{"item": "a"}]', "an id in .* must be a text or a whole number"),
+        ("m.csv", b"item,id\na,0\nb\n", "must have an id and a number on each line; got 'b'"),
         ("m.txt", "a\nb\n".encode("utf-16-be"), "holds a NUL character"),
         ("m.txt", b"a\rb\rc\r", "end in carriage returns alone"),
     ],

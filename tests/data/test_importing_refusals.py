@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from bench.data.formats import read_atomic
@@ -157,3 +158,13 @@ def test_an_import_never_replaces_its_own_source(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="which would be replaced; give another name with --name"):
         store([raw], Options(), "", tmp_path / "data", True)
     assert raw.read_text().startswith("user,")
+
+
+def test_a_table_with_text_that_is_no_utf_8_is_one_line(tmp_path: Path) -> None:
+    """A bit that flipped, for instance: Parquet has no digest of its text."""
+    path = tmp_path / "x.parquet"
+    frame = pd.DataFrame({"user": ["u1", "u2"], "item": ["word", "other"], "time": [1, 2]})
+    frame.to_parquet(path, compression=None)
+    path.write_bytes(path.read_bytes().replace(b"word", b"w\xffrd"))
+    with pytest.raises(BenchError, match=r"x\.parquet' is corrupt: .*UTF8"):
+        read([path])

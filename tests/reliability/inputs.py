@@ -25,7 +25,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from readers import SECONDS, Reader, made
+from reader import SECONDS, Reader
+from readers import made
 
 from bench.errors import BenchError
 

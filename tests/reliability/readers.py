@@ -1,4 +1,4 @@
-"""What reads files that people bring along, and files that `bench` has stored; and for each what is right."""
+"""What reads files that people bring along, and what is right for each."""
 
 from __future__ import annotations
 
@@ -6,68 +6,34 @@ import contextlib
 import csv
 import io
 import json
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-import torch
-from mutations import BYTES, JSON, NPY, TENSORS, TEXT, Mutation
+from reader import Reader
 from safetensors.numpy import load_file, save
+from stored import stored_by_bench
 
-from bench import backbone, cli
+from bench import backbone
 from bench.data import idmaps, sources
 from bench.data.dataset import ItemTable, Sequences, TrainView
-from bench.errors import BenchError
-from bench.ids import embeddings, storage
+from bench.ids import embeddings
 from bench.ids.imported.scheme import File
-from bench.results import leases, store
-from bench.results.read import read
-from bench.results.saved import catalogue, restore, stored_ids
-from bench.results.verify import verify
-from bench.runs.saved_baseline import SavedBaseline
-from bench.training import checkpoint
 
-SECONDS = 30  # after which an input hangs
 TINY = {"model_type": "t5", "d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 1}
-KINDS = {".json": JSON, ".npy": NPY, ".safetensors": TENSORS, ".parquet": BYTES, ".sha256": BYTES}
+COLUMNS = ("user", "item", "time")
 ITEMS = tuple(f"i{number:02d}" for number in range(30))
 PAIRS = [(f"u{user:02d}", ITEMS[(user * 5 + step) % 30], step) for user in range(12) for step in range(5)]
 
 
-@dataclass(frozen=True)
-class Reader:
-    """``files`` by name, of which those of ``mutable`` get something wrong. ``read`` and ``truth`` are given the
-    folder; where both come to a value, these are equal. ``before`` is a folder whose files are there too.
-    """
-
-    name: str
-    files: Mapping[str, bytes]
-    mutable: Sequence[str]
-    read: Callable[[Path], Any]
-    truth: Callable[[Path], Any]
-    before: Path | None = None
-
-    def place(self, folder: Path) -> None:
-        if self.before:
-            shutil.copytree(self.before, folder)
-        folder.mkdir(exist_ok=True)
-        for name, content in self.files.items():
-            (folder / name).write_bytes(content)
-
-    def mutations(self, name: str) -> Sequence[Mutation]:
-        return KINDS.get(Path(name).suffix, TEXT)
-
-
 def made(home: Path) -> list[Reader]:
     """All of them. Takes the time of some small runs."""
-    return [*_of_data(), *_of_identifiers(), *_of_vectors(), *_of_maps(), *_of_backbones(), *_of_results(home)]
+    brought = [*_of_data(), *_of_identifiers(), *_of_vectors(), *_of_maps(), *_of_backbones()]
+    return [*brought, *stored_by_bench(home, brought[0], TINY, ITEMS[3])]
 
 
 # -- data -------------------------------------------------------------------------------------------------------------
@@ -119,8 +85,10 @@ def _decoded(content: bytes) -> str:
 
 
 def _csv(folder: Path) -> Any:
-    rows = list(csv.DictReader(io.StringIO(_decoded((folder / "d.csv").read_bytes()), newline="")))
-    return _present(rows)
+    """Where a column is no longer called as it was, its place says what it is."""
+    head, *rows = list(csv.reader(io.StringIO(_decoded((folder / "d.csv").read_bytes()), newline="")))
+    names = [name if name in COLUMNS else COLUMNS[at % 3] for at, name in enumerate(head)]
+    return _present(dict(zip(names, row, strict=False)) for row in rows if row)
 
 
 def _lines(folder: Path) -> Any:
@@ -134,8 +102,7 @@ def _frame(folder: Path) -> Any:
 
 def _present(rows: Iterable[Mapping[str, Any]]) -> Any:
     """Of the rows that have a user, an item and a time, each row once: others are skipped and noted."""
-    columns = ("user", "item", "time")
-    lines = [tuple("" if pd.isna(row.get(name)) else str(row[name]) for name in columns) for row in rows]
+    lines = [tuple("" if pd.isna(row.get(name)) else str(row[name]) for name in COLUMNS) for row in rows]
     return Counter(line[1] for line in dict.fromkeys(lines) if all(cell.strip() for cell in line))
 
 
@@ -178,7 +145,7 @@ def _of_identifiers() -> list[Reader]:
         return {item: _tokens(found[item]) for item in ITEMS}
 
     def of_text(folder: Path) -> Any:
-        text = (folder / "x.sem_ids").read_text("utf-8-sig")
+        text = (folder / "x.sem_ids").read_bytes().decode("utf-8-sig")
         rows = [line.split(maxsplit=1) for line in text.split("\n") if line.strip()]
         found = {row[0]: row[1].split() for row in rows if len(row) == 2}
         return {item: found[item] for item in ITEMS}
@@ -294,126 +261,3 @@ def _of_backbones() -> list[Reader]:
 
     config = json.dumps({**TINY, "feed_forward_proj": "relu", "relative_attention_num_buckets": 8, "dropout_rate": 0.1})
     return [Reader("backbone, config.json", {"config.json": config.encode()}, ["config.json"], sizes, said)]
-
-
-# -- what is stored ---------------------------------------------------------------------------------------------------
-
-
-def bench(*words: object) -> None:
-    before, sys.argv = sys.argv, ["bench", *map(str, words)]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
-        try:
-            cli.main()
-        except SystemExit as end:
-            if end.code:
-                raise RuntimeError(said.getvalue()) from end
-        finally:
-            sys.argv = before
-
-
-def _of_results(home: Path) -> list[Reader]:
-    """A finished run of identifiers, one of a baseline, a checkpoint and a cache: all with digests."""
-    _of_data()[0].place(home / "d")
-    (home / "config.json").write_text(json.dumps(TINY))
-    small = ["--dataset", home / "d", "--preset", "smoke", "--results", home / "r"]
-    trained = [f"--set={line}" for line in (f"backbone={home / 'config.json'}", "batch_size=16", "epochs=1")]
-    bench("run", "--id-scheme", "numeric/random", "--baseline", "markov", *small, *trained)
-    run, baseline = (next(home.glob(f"r/runs/*/{name}@*/*/0")) for name in ("numeric.random", "markov"))
-    cache = next(home.glob("r/cache/ids/*.safetensors"))
-    return [
-        _stored("run", run, lambda folder: verify(folder / "result.json", "a run").problems, problems=True),
-        *(_stored(f"run, {name}", run, _readers()[name], only=name) for name in _readers() if (run / name).exists()),
-        _stored("baseline", baseline, lambda folder: verify(folder / "result.json", "a run").problems, problems=True),
-        _stored("baseline, at work", baseline, _recommends, only="*.safetensors"),
-        _stored("cache", cache.parent, lambda folder: _ids(next(folder.iterdir()))),
-        _checkpoint(home),
-        *_notes(home, run),
-    ]
-
-
-def _stored(name: str, folder: Path, read: Callable[[Path], Any], only: str = "*", problems: bool = False) -> Reader:
-    """What was stored comes back, or it is said that it is not what was stored."""
-    names = sorted(path.name for path in folder.glob(only) if path.is_file())
-
-    def checked(place: Path) -> Any:
-        found = read(place)
-        if problems and found:
-            raise BenchError("; ".join(found))
-        return found
-
-    expected = read(folder)
-    return Reader(f"stored {name}", {}, names, checked, lambda place: expected, before=folder)
-
-
-def _readers() -> dict[str, Callable[[Path], Any]]:
-    """For each file of a run of identifiers the reader that uses it."""
-
-    def weights(folder: Path) -> Any:
-        return {name: tensor.numpy().tobytes() for name, tensor in restore(folder).state_dict().items()}
-
-    def table(folder: Path) -> Any:
-        found = read(folder / "result.json", "a run").table
-        return found.ranks.strict.tobytes(), found.users.tolist(), found.targets.tolist()
-
-    def described(folder: Path) -> Any:
-        found = read(folder / "result.json", "a run")
-        return found.metrics, found.seed, found.scheme, found.contract
-
-    return {
-        "result.json": described,
-        "result.sha256": described,
-        "per_user.parquet": table,
-        "ids.parquet": catalogue,
-        "ids.safetensors": lambda folder: storage.describe(stored_ids(folder)),
-        "model.safetensors": weights,
-        "config.json": weights,
-        "tokenizer.json": weights,
-        "head.safetensors": weights,
-    }
-
-
-def _recommends(folder: Path) -> Any:
-    return SavedBaseline(read(folder / "result.json", "a run")).recommend([ITEMS[3]], 5)
-
-
-def _ids(path: Path) -> Any:
-    ids, notes = storage.load(path)
-    return storage.describe(ids), notes
-
-
-def _checkpoint(home: Path) -> Reader:
-    folder = home / "checkpoint"
-    folder.mkdir()
-    state = checkpoint.TrainingState(epoch=2, step=7, curve=[{"step": 7.0}])
-    checkpoint.save(folder / "stage-0.safetensors", state, {"model.a": torch.arange(300.0), "best.a": torch.ones(3, 4)})
-
-    def of(place: Path) -> Any:
-        found, arrays = checkpoint.load(place / "stage-0.safetensors")
-        return found, {name: array.numpy().tobytes() for name, array in arrays.items()}
-
-    return _stored("checkpoint", folder, of)
-
-
-def _notes(home: Path, run: Path) -> list[Reader]:
-    """Files without a digest, which are of no use where something is wrong in them."""
-    folder = home / "notes" / "c"
-    (folder / ".0.partial-1").mkdir(parents=True)
-    begun = store.Begun({"scheme": "a"}, {"bench": "b"})
-    (folder / ".0.partial-1" / "begun.json").write_text(json.dumps(asdict(begun)))
-    (folder / ".0.lease-1").write_text(json.dumps(asdict(leases.Holder("t", pid=1, released=True))))
-    (folder / ".0.failed").write_text(json.dumps({"reason": "no", "time": 1.0}))
-
-    def of(place: Path) -> Any:
-        home = place / "0"
-        for path in place.glob(".0.partial-1/*"):
-            assert path.is_file()
-        found = store.begun_as(home), leases.holder_of(home), store.failure(home)
-        if found[0]:
-            found[0].differences(begun)
-            found[0].resumed_by(begun)
-        if found[2]:
-            _ = found[2].reason.splitlines(), found[2].time > 0
-        return True
-
-    names = [".0.partial-1/begun.json", ".0.lease-1", ".0.failed"]
-    return [Reader("notes of an unfinished run", {}, names, of, lambda place: True, before=folder)]

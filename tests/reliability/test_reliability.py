@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench.errors import BenchError
 
 HERE = Path(__file__).parent
 
@@ -19,6 +22,13 @@ def importable() -> Iterator[None]:
     sys.path.insert(0, str(HERE))
     yield
     sys.path.remove(str(HERE))
+
+
+@pytest.fixture(scope="module")
+def readers(importable: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from readers import made
+
+    return made(tmp_path_factory.mktemp("readers"))
 
 
 def figures(script: str, *words: str) -> Any:
@@ -36,11 +46,9 @@ def test_whatever_ends_a_run_it_is_not_lost_and_goes_on_as_if_nothing_had_happen
     assert (found["lost"], found["corrupt"], found["tracebacks"]) == (0, 0, 0)
 
 
-def test_whatever_is_wrong_with_a_file_is_one_line_or_nothing(importable: None, tmp_path: Path) -> None:
+def test_whatever_is_wrong_with_a_file_is_one_line_or_nothing(readers: Any) -> None:
     from inputs import fuzz
-    from readers import made
 
-    readers = made(tmp_path)
     found = fuzz(readers, 330, seed=0)
     assert found.faults == []
     assert found.inputs > 300
@@ -51,9 +59,27 @@ def test_whatever_is_wrong_with_a_file_is_one_line_or_nothing(importable: None, 
         assert right + refused > 5
 
 
-def test_a_reader_that_takes_anything_would_be_told(importable: None, tmp_path: Path) -> None:
+def test_one_bit_that_flips_anywhere_is_noticed_by_who_reads_the_file(readers: Any, tmp_path: Path) -> None:
+    """Of every file of a finished run that anything reads, of a baseline, a checkpoint and a cache."""
+    stored, draw = [reader for reader in readers if reader.name.startswith("stored ")], random.Random(0)
+    assert {reader.name for reader in stored} >= {"stored checkpoint", "stored cache", "stored run, config.json"}
+    for number, reader in enumerate(stored):
+        folder = tmp_path / str(number)
+        reader.place(folder)
+        assert reader.read(folder) == reader.truth(folder)
+        for name in reader.mutable:
+            content = (folder / name).read_bytes()
+            for at in (0, len(content) - 1, *(draw.randrange(len(content)) for _ in range(6))):
+                changed = bytes([content[at] ^ 1 << draw.randrange(8)])
+                (folder / name).write_bytes(content[:at] + changed + content[at + 1 :])
+                with pytest.raises(BenchError, match=r"corrupt|cannot be read|not belong|half a"):
+                    reader.read(folder)
+            (folder / name).write_bytes(content)
+
+
+def test_a_reader_that_takes_anything_would_be_told(importable: None) -> None:
     from inputs import fuzz
-    from readers import Reader
+    from reader import Reader
 
     def careless(folder: Path) -> Any:
         return (folder / "n.txt").read_text(errors="replace").count("x")

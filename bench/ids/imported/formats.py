@@ -116,9 +116,11 @@ def _repeated(keys: Iterable[str]) -> list[str]:
 
 
 def _json(path: Path, data: bytes) -> Found:
-    content = parsed(path, text_of(path, data))
+    content: Any = parsed(path, text_of(path, data))
     numbered = isinstance(content, list)
-    table = {str(row): value for row, value in enumerate(content)} if numbered else content
+    if not numbered and not isinstance(content, dict):
+        raise BenchError(f"'{path}' must hold a map from items to identifiers, or a list; got {str(content)[:80]!r}")
+    table: dict[str, Any] = {str(row): value for row, value in enumerate(content)} if numbered else content
     values = [[] if value is None else value for value in table.values()]
     if all(isinstance(value, str) or value == [] for value in values):
         return _of_texts(tuple(table), [value or "" for value in values], numbered)

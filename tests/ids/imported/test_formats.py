@@ -175,6 +175,13 @@ def test_a_line_that_is_broken_does_not_make_words_of_all_others(written: Writte
         formats.read(path, path.read_bytes())
 
 
+@pytest.mark.parametrize("content", ["NaN", "7", '"a"', "true", "null"])
+def test_json_of_no_items_is_one_line(written: Written, content: str) -> None:
+    path = written("x.index.json", content)
+    with pytest.raises(BenchError, match="must hold a map from items to identifiers, or a list; got"):
+        formats.read(path, path.read_bytes())
+
+
 def test_json_without_its_beginning_is_no_text(written: Written) -> None:
     path = written("x.index.json", '"<a_1>"], "B2": ["<a_2>"]}')
     with pytest.raises(BenchError, match="is not valid JSON"):
