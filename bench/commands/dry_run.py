@@ -29,21 +29,25 @@ def show(plans: Sequence[Plan]) -> None:
     found = [(plan, outlook(plan, display)) for plan in plans]
     out = Console()
     show_table(_table([run for _, runs in found for run in runs]), out)
-    for plan, runs in found:
-        out.print(summary(runs, plan.jobs), soft_wrap=True)
+    out.print(summary([(plan.jobs, runs) for plan, runs in found]), soft_wrap=True)
 
 
-def summary(runs: Sequence[Outlook], jobs: int) -> str:
-    """``4 runs: 1 finished, 3 to do, about 1:12:00 with --jobs 1, at most 900 MB each``."""
+def summary(parts: Sequence[tuple[int, Sequence[Outlook]]]) -> str:
+    """``4 runs: 1 finished, 3 to do, about 1:12:00 and 900 MB``, of the runs that each number of jobs does."""
     from bench.report.after_run import clock
 
-    left = [run.estimate for run in runs if run.to_do]
-    text = f"{len(runs)} runs: {len(runs) - len(left)} finished, {len(left)} to do"
+    runs = [run for _, found in parts for run in found]
+    left = [run for run in runs if run.to_do]
+    text = f"{len(runs)} run{'' if len(runs) == 1 else 's'}: {len(runs) - len(left)} finished, {len(left)} to do"
     if not left:
         return text
-    seconds, most = sum(each.seconds or 0.0 for each in left), max(each.megabytes or 0.0 for each in left)
-    at_once = min(jobs, len(left))
-    return f"{text}, about {clock(seconds / at_once)} with --jobs {jobs}, about {at_once * most:,.0f} MB at once"
+    seconds = megabytes = 0.0
+    for jobs, found in parts:
+        mine = [run.estimate for run in found if run.to_do]
+        at_once = max(1, min(jobs, len(mine)))
+        seconds += sum(each.seconds or 0.0 for each in mine) / at_once
+        megabytes = max(megabytes, at_once * max((each.megabytes or 0.0 for each in mine), default=0.0))
+    return f"{text}, about {clock(seconds)} and {megabytes:,.0f} MB"
 
 
 def _table(runs: Sequence[Outlook]) -> Table:

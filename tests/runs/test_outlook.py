@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from bench.commands.dry_run import summary
 from bench.runs import short_run
+from bench.runs.estimate import Estimate
 from bench.runs.matrix import Plan
-from bench.runs.outlook import outlook
+from bench.runs.outlook import Outlook, outlook
 from bench.runs.progress import Display
 
 Bench = Callable[..., SimpleNamespace]
@@ -56,6 +58,17 @@ def test_a_budget_of_time_is_its_own_estimate(results: Path, toy_folder: Path, t
     assert found.estimate.seconds == pytest.approx(1800, rel=0.05)
 
 
+def test_jobs_share_the_time_and_add_up_in_memory() -> None:
+    def run(state: str, seconds: float | None, megabytes: float | None) -> Outlook:
+        return Outlook("title", 0, state, Estimate(seconds, megabytes, "probe"))
+
+    three = [run("to do", 60, 100), run("interrupted", 60, 300), run("finished", None, None), run("to do", 120, 200)]
+    assert summary([(1, three)]) == "4 runs: 1 finished, 3 to do, about 4:00 and 300 MB"
+    assert summary([(2, three)]) == "4 runs: 1 finished, 3 to do, about 2:00 and 600 MB"
+    assert summary([(9, three), (1, three[:1])]) == "5 runs: 1 finished, 4 to do, about 2:20 and 900 MB"
+    assert summary([(1, three[2:3])]) == "1 run: 1 finished, 0 to do"
+
+
 def test_what_is_finished_is_said_and_takes_nothing(bench: Bench, quick: list[str], results: Path) -> None:
     said = bench("run", "--id-scheme", "numeric", "--baseline", "pop", *quick, "--results", results, "--dry-run")
     assert said.code == 0
@@ -74,7 +87,7 @@ def test_without_earlier_runs_a_few_steps_are_timed_and_nothing_is_stored(
     assert said.code == 0, said.err
     assert said.err.count("timing a few steps") == 1  # for both seeds
     assert len(re.findall(rf"to do +\d+:\d\d +[\d,]+ +{source}", said.out)) == 2
-    assert re.search(r"2 runs: 0 finished, 2 to do, about \d+:\d\d with --jobs 1, about [\d,]+ MB at once\n$", said.out)
+    assert re.search(r"2 runs: 0 finished, 2 to do, about \d+:\d\d and [\d,]+ MB\n$", said.out)
     assert not (tmp_path / "runs").exists()
     assert "Now:" not in said.err
 
