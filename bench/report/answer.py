@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 
 from bench.console import visible
+from bench.evaluation.seed_noise import ASSUMED
 from bench.report.banner import meaningless
 from bench.report.comparisons import Family, Pair
 from bench.report.contracts import Contracts
@@ -64,24 +65,24 @@ def _score(row: Row) -> float:
 
 
 def _lead(top: Row, others: Sequence[Row], family: Family) -> list[str]:
-    reached = f"{SCORE} {_score(top):.4f}{_interval(top)}"
     tested = [row for row in others if family.holds(top, row)]
+    apart = [row for row in others if row not in tested]
+    beyond = [f"{_listed(apart)} cannot be compared with it."] if apart else []
+    reached = f"{SCORE} {_score(top):.4f}{_interval(top)}"
+    if not tested:
+        return [f"{strong(top.label)} reaches {reached}.", *(beyond or ["It is the only scheme here."])]
     behind = [row for row in tested if family.better(top, row, HEADLINE)]
     level = [row for row in tested if row not in behind]
-    if not tested:
-        alone = "No other scheme can be compared with it." if others else "It is the only scheme here."
-        return [f"{strong(top.label)} reaches {reached}.", alone]
     if not level:
         ahead = "the other scheme" if len(tested) == 1 else f"all {len(tested)} other schemes"
-        return [
-            f"{strong(f'{top.label} leads the schemes')} with {reached}, ahead of {ahead}.",
-            _next(top, behind, family),
-        ]
-    highest = f"{strong(top.label)} has the highest score of the {len(tested) + 1} schemes, {reached}"
+        ahead += " that can be compared with it" if apart else ""
+        first = f"{strong(f'{top.label} leads the schemes')} with {reached}, ahead of {ahead}."
+        return [first, _next(top, behind, family), *beyond]
+    highest = f"{strong(top.label)} has the highest score of the {len(others) + 1} schemes, {reached}"
     named = f"{highest}, but {_listed(level)} {_is(level)} {NOT_APART} from it."
     if not behind:
-        return [f"{strong('No scheme leads.')} {named}"]
-    return [named, f"It is ahead of {_listed(behind)}.", _next(top, behind, family)]
+        return [f"{strong('No scheme leads.')} {named}", *beyond]
+    return [named, f"It is ahead of {_listed(behind)}.", _next(top, behind, family), *beyond]
 
 
 def _interval(row: Row) -> str:
@@ -115,9 +116,10 @@ def _noise(top: Row, under: Sequence[Row]) -> list[str]:
     """From which difference on two trainings of one seed are told apart, where there are such rows."""
     if not top.trained or all(len(row.runs) > 1 for row in under if row.trained):
         return []
-    noise = top.noise(strict(HEADLINE))
+    shared = top.shared_noise(strict(HEADLINE))
+    noise = shared or ASSUMED
     width = (noise.of_mean(1.0, 1) + noise.of_mean(1.0, 1)).half_width()
-    assumed = "" if top.shared_noise(strict(HEADLINE)) else ", an assumption until a row has several seeds"
+    assumed = "" if shared else ", an assumption until a row has several seeds"
     return [
         f"Some rows have one seed: between two of them, differences below about {width * _score(top):.4f} "
         f"({100 * width:.0f} % of the best score) are within the noise of training{assumed}."

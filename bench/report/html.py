@@ -198,8 +198,8 @@ def together(notes: Sequence[Note]) -> list[tuple[str, list[Note]]]:
 
 
 def broken(text: str) -> Markup:
-    """Text that may be broken into lines behind a slash."""
-    return Markup(re.sub(r"(?<=\w)/(?=\w)", "/<wbr>", str(escape(visible(text)))))
+    """Text that may be broken into lines behind a slash or a plus within a word."""
+    return Markup(re.sub(r"(?<=\w)([/+])(?=\w)", r"\1<wbr>", str(escape(visible(text)))))
 
 
 def pieces(text: str) -> Markup:

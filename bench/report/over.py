@@ -12,7 +12,7 @@ from bench.evaluation.critical_difference import LEAST_DATASETS
 from bench.report.comparisons import LEVEL
 from bench.report.numbers import metric_title, number
 from bench.report.overall import common, rank_table, ranked
-from bench.report.quality import Highlight
+from bench.report.quality import Highlight, marked
 from bench.report.rows import HEADLINE, Row, Section
 from bench.report.table import DASH, Cell, Chapter, Column, Note, Source, Table, strong
 
@@ -57,7 +57,8 @@ def _table(sections: Sequence[Section], chapters: Sequence[Chapter], ranks: dict
     named = {
         key: key[0] if shared[key[0]] == 1 else f"{key[0]} {_first(lines[key]).first.contract_id}" for key in order
     }
-    head = Column("scheme", tuple(Cell(named[key], sources[key], named[key]) for key in order), numeric=False)
+    texts = {key: marked(_first(lines[key]), name=named[key]) for key in order}
+    head = Column("scheme", tuple(Cell(texts[key], sources[key], named[key]) for key in order), numeric=False)
     columns = [
         Column(section.title, tuple(_score(lines[key][at], chapter, sources[key]) for key in order))
         for at, (section, chapter) in enumerate(zip(sections, chapters, strict=True))
@@ -122,9 +123,10 @@ def _highest(section: Section) -> Row | None:
 
 
 def _of_ranks(sections: Sequence[Section], ranks: dict[Key, float]) -> list[str]:
-    (label, _), best = min(ranks.items(), key=lambda pair: pair[1])
-    count = len(common(sections).datasets)
-    said = f"Of the rows on all {count} data sets {strong(label)} has the best average rank, {best:.2f}"
+    key, best = min(ranks.items(), key=lambda pair: pair[1])
+    made = common(sections)
+    count, row = len(made.datasets), next(line[0] for line in made.rows if _key(line[0]) == key)
+    said = f"Of the rows on all {count} data sets {strong(marked(row))} has the best average rank, {best:.2f}"
     tested = ranked(sections)
     if tested is None:
         why = f"fewer than {LEAST_DATASETS} data sets" if count < LEAST_DATASETS else "fewer than three such rows"

@@ -157,6 +157,17 @@ def test_schemes_under_different_contracts_are_not_compared(store: Store, tmp_pa
     assert "ahead" not in text
 
 
+def test_what_cannot_be_compared_is_said_and_belongs_to_no_lead(store: Store, tmp_path: Path) -> None:
+    """Two versions of one scheme are two programs; the third may be compared with both."""
+    store("one", version=2, quality=0.8)
+    store("one", version=1, quality=0.5)
+    store("three", quality=0.1)
+    text = said(tmp_path)
+    assert "one@2 leads the schemes with" in text
+    assert "ahead of the other scheme that can be compared with it." in text
+    assert "one@1 cannot be compared with it." in text
+
+
 def test_baselines_alone_and_probes_alone_claim_nothing_about_identifiers(store: Store, tmp_path: Path) -> None:
     probe = {"name": "pop", "version": 1, "settings": {}, "kind": "baseline", "probe": True}
     folder = store("pop", kind="baseline", quality=0.3)

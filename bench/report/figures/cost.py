@@ -45,7 +45,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
 
 def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
     seconds = np.array([point.seconds for point in members if point.seconds], np.float64)
-    panel.set_title(explained(section))
+    panel.set_title(explained(section), pad=14)
     panel.set_xscale("log")
     panel.xaxis.set_major_locator(LogLocator(subs=(1.0,) if _decades(seconds) > 2 else (1.0, 2.0, 5.0)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -104,7 +104,7 @@ def _name(panel: Axes, members: Sequence[Point], least_gap: float) -> None:
     for point, height in zip(timed, spread(heights, least_gap), strict=True):
         value = point.estimate.value
         panel.annotate(
-            point.label if value <= end else f"{point.label} {value:.4f}, off the scale",
+            point.label if value <= end else f"{point.label}, {value:.4f} \N{UPWARDS ARROW}",
             (point.seconds or 0.0, min(value, end)),
             (1.03, height),
             textcoords="axes fraction",
