@@ -132,8 +132,8 @@ def test_without_recbole_it_is_said_before_anything_runs_and_the_rest_works(
     said = bench("run", "--baseline", "pop,gru4rec", *quick, "--results", tmp_path)
     assert said.code == 1
     assert (
-        "bench: gru4rec runs in RecBole, and recbole_of_nowhere is not installed; pip install 'item-identifier-bench[recbole]', then "
-        "pip install --no-deps recbole==1.2.1, or drop this baseline"
+        "bench: gru4rec runs in RecBole, and recbole_of_nowhere is not installed; "
+        "pip install 'item-identifier-bench[recbole]', then pip install --no-deps recbole==1.2.1, or drop this baseline"
     ) in said.err
     assert not run_folders(tmp_path)
     assert bench("run", "--baseline", "pop", *quick, "--results", tmp_path).code == 0

@@ -21,6 +21,8 @@ COLORS, THINGS = ("red", "blue", "green", "iron"), ("car", "doll", "robot")
 TITLES = [f"{color} {thing} {thing}" for color in COLORS for thing in THINGS]
 FEW = TextSettings(dimensions=4)
 
+INSTALL = "pip install 'item-identifier-bench[sentence]'"
+
 
 def view(titles: list[str], cache: Path | None = None) -> TrainView:
     items = ItemTable(tuple(titles), {"title": tuple(titles)})
@@ -184,7 +186,7 @@ def test_a_corrupt_model_is_one_line(model: Path, tmp_path: Path, corrupt: str) 
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("sentence_transformers", reason="pip install 'item-identifier-bench[sentence]'")
+    pytest.importorskip("sentence_transformers", reason=INSTALL)
     (tmp_path / "notes.txt").write_text("nothing")
     found = refused(lambda: embed(view(TITLES), TextSettings(encoder=str(tmp_path))))
     assert found.startswith(f"'{tmp_path}' is no sentence-transformers model (")
