@@ -1,0 +1,288 @@
+"""Parts of the site that are made from the code when it is built: schemes, baselines, contract, presets.
+
+``python docs/generate.py schemes`` prints a part. A page asks for one by ``<!-- generated: schemes -->``,
+and for a number of the published results by ``{toys: set/setrec ndcg@10}``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from bench import contract
+from bench.versions import DISTRIBUTION
+
+HERE = Path(__file__).parent
+FIELD = re.compile(r"^    (?P<name>\w+):.*?(?:\s{2}# (?P<said>.*))?$")
+REFERENCE = "https://arxiv.org/abs/"
+NOT_MEASURED = "\N{EN DASH}"
+
+
+@cache
+def facts() -> Mapping[str, Any]:
+    """What no docstring says: papers by scheme, costs and pitfalls, meanings of settings that many share."""
+    return tomllib.loads((HERE / "facts.toml").read_text(encoding="utf-8"))
+
+
+def offered(group: str) -> dict[type[Any], list[str]]:
+    """The classes of an entry point group, in the order of their names, with all names they have."""
+    found: dict[type[Any], list[str]] = {}
+    entries = sorted(distribution(DISTRIBUTION).entry_points.select(group=group), key=lambda entry: entry.name)
+    for entry in entries:
+        found.setdefault(entry.load(), []).append(entry.name)
+    return dict(sorted(found.items(), key=lambda pair: pair[0].name))
+
+
+# -- what a setting means ---------------------------------------------------------------------------------------------
+
+
+def meaning(cls: type[Any], name: str) -> str:
+    """What a setting is: its comment in the source, sentences of a docstring that name it, or ``facts.toml``."""
+    for each in cls.__mro__:
+        if name in vars(each).get("__annotations__", {}) and (said := _comments(each).get(name)):
+            return said
+    for each in cls.__mro__:
+        if said := _sentences(each, name):
+            return said
+    return str(facts()["settings"].get(name, ""))
+
+
+@cache
+def _comments(cls: type[Any]) -> Mapping[str, str]:
+    """Comments behind the fields of a class, and whole lines of comment before them."""
+    found: dict[str, str] = {}
+    above: list[str] = []
+    for line in inspect.getsource(cls).splitlines():
+        if line.startswith("    # "):
+            above.append(line.strip(" #"))
+        elif match := FIELD.match(line):
+            found[match["name"]] = match["said"] or (above[-1] if above else "")  # a heading may stand above
+            above = []
+        elif line.startswith("        ") and "# " in line and found:  # a default that had no room on its field's line
+            found[list(found)[-1]] = line.partition("# ")[2]
+        else:
+            above = []
+    return {name: said for name, said in found.items() if said}
+
+
+def _sentences(cls: type[Any], name: str) -> str:
+    if not vars(cls).get("__doc__") or cls.__doc__.startswith(f"{cls.__name__}("):  # the second is dataclass's own
+        return ""
+    text = " ".join(inspect.cleandoc(cls.__doc__).split())
+    sentences = re.split(r"(?<=[.:]) (?=[A-Z`])", text)
+    return " ".join(sentence for sentence in sentences if f"``{name}``" in sentence)
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def settings(cls: type[Any]) -> str:
+    """A table of the settings of a dataclass: name, default, meaning."""
+    rows = [
+        [f"`{field.name}`", f"`{plain(field.default)}`", markdown(meaning(cls, field.name))]
+        for field in dataclasses.fields(cls)
+    ]
+    return table(["setting", "default", "meaning"], rows) if rows else "No settings."
+
+
+def plain(value: Any) -> str:
+    """A default as ``--set`` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None or value == "" else str(value)
+
+
+def markdown(text: str) -> str:
+    """A docstring's marks as Markdown has them."""
+    return text.replace("``", "`").replace("<", "&lt;")
+
+
+def prose(cls: type[Any]) -> str:
+    return markdown(inspect.cleandoc(cls.__doc__ or ""))
+
+
+# -- the parts --------------------------------------------------------------------------------------------------------
+
+
+def schemes() -> str:
+    """A chapter for each identifier scheme."""
+    return "\n\n".join(_chapter(cls, names, "bench.id_schemes") for cls, names in offered("bench.id_schemes").items())
+
+
+def baselines() -> str:
+    """A chapter for each baseline."""
+    return "\n\n".join(_chapter(cls, names, "bench.baselines") for cls, names in offered("bench.baselines").items())
+
+
+def _chapter(cls: type[Any], names: list[str], group: str) -> str:
+    name, version = cls.name, cls.version
+    others = [f"`{each}`" for each in names if each != name]
+    known = facts()["papers"].get(name, {})
+    head = f"Version {version}" + (f"; also called {', '.join(others)}" if others else "") + "."
+    notes = _measured(name)
+    paper = [f"**Paper:** {_paper(known['paper'])}"] if known.get("paper") else []
+    notes += [f"**{what.capitalize()}:** {known[what]}" for what in ("costs", "pitfalls") if known.get(what)]
+    recipe = [f"**Recipes:** {', '.join(f'`{each}`' for each in _recipes(names))}"] if _recipes(names) else []
+    parts = [f"## `{name}` {{#{anchor(name)}}}", head, prose(cls), *paper, *notes, *recipe, settings(cls.Settings)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _measured(name: str) -> list[str]:
+    """What the published results say of a scheme."""
+    if name not in results():
+        return []
+    said = {"NDCG@10": "ndcg@10", "tokens for each item": "tokens", "parameters": "parameters"}
+    said |= {"s to make identifiers": "construction", "processor s of training": "processor"}
+    said |= {"s to rank 1,000 users": "inference"}
+    values = (f"{value} {what}" for what, key in said.items() if (value := of_toys(name, key)) != NOT_MEASURED)
+    return [f"**On Toys, preset `cpu`:** {', '.join(values)}."]
+
+
+@cache
+def results() -> Mapping[str, Any]:
+    """The content of every ``result.json`` of the published results, by scheme; the first seed of each."""
+    found: dict[str, Any] = {}
+    for path in sorted((HERE.parent / "results" / "toys-cpu").rglob("*.json")):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if "scheme" in stored:
+            found.setdefault(stored["scheme"]["name"], stored)
+    return found
+
+
+def of_toys(name: str, what: str) -> str:
+    """A number of the published results, as text. KeyError where there is none of that scheme."""
+    stored = results()[name]
+    values = {
+        **stored["metrics"]["strict"],
+        "tokens": (stored["identifiers"] or {}).get("tokens_mean"),
+        "parameters": stored["costs"]["parameters"] or None,
+        "construction": stored["costs"]["id_construction_seconds"],
+        "processor": stored["costs"].get("processor_seconds"),
+        "inference": stored["costs"]["inference_seconds_per_1000_users"],
+    }
+    value = values[what]
+    if value is None:
+        return NOT_MEASURED
+    if "@" in what:
+        return f"{value:.4f}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if what != "tokens" else f"{value:.1f}"
+
+
+def toys() -> str:
+    """The published results, probes first, by NDCG@10."""
+    rows = sorted(results(), key=lambda name: (not results()[name]["scheme"].get("probe"), -_ndcg(name)))
+    kinds = {name: " (probe)" if results()[name]["scheme"].get("probe") else "" for name in rows}
+    keys = ["ndcg@10", "hit@10", "tokens", "parameters", "construction", "processor", "inference"]
+    head = ["row", "NDCG@10", "Hit@10", "tokens per item", "parameters", "ID construction (s)", "processor (s)"]
+    shown = [name for name in rows if not results()[name]["scheme"].get("leaks")]
+    lines = [[f"`{name}`{kinds[name]}", *(of_toys(name, key) for key in keys)] for name in shown]
+    return table([*head, "inference (s per 1,000 users)"], lines)
+
+
+def _ndcg(name: str) -> float:
+    return float(results()[name]["metrics"]["strict"]["ndcg@10"])
+
+
+def conditions() -> str:
+    """What all rows of the published results share."""
+    stored = next(iter(results().values()))
+    data, protocols = stored["dataset"], sorted({each["contract"]["protocol"] for each in results().values()})
+    seeds = len({each["seed"] for each in results().values()})
+    return (
+        f"{data['users']:,} users, {data['items']:,} items, leave-one-out, the whole catalogue ranked, preset "
+        f"`{stored['preset']}`, protocol {' and '.join(map(str, protocols))}, {'one seed' if seeds == 1 else 'seeds'}"
+    )
+
+
+def _paper(said: str) -> str:
+    """Numbers of arXiv become links."""
+    return re.sub(r"\b(\d{4}\.\d{5})\b", rf"[\1]({REFERENCE}\1)", said)
+
+
+def _recipes(names: list[str]) -> list[str]:
+    entries = distribution(DISTRIBUTION).entry_points.select(group="bench.recipes")
+    return sorted(entry.name.partition(":")[2] for entry in entries if entry.name.partition(":")[0] in names)
+
+
+def anchor(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.replace("+", "-plus-")).strip("-")
+
+
+def index() -> str:
+    """One line for each identifier scheme, with its first sentence."""
+    rows = [[f"[`{cls.name}`](#{anchor(cls.name)})", markdown(_first(cls))] for cls in offered("bench.id_schemes")]
+    return table(["scheme", "what an item is"], rows)
+
+
+def _first(cls: type[Any]) -> str:
+    return re.split(r"(?<=\.) (?=[A-Z`])", " ".join(inspect.cleandoc(cls.__doc__ or "").split()))[0]
+
+
+def contract_lines() -> str:
+    """Every line of the contract."""
+    return settings(contract.Contract)
+
+
+def presets() -> str:
+    """What each preset changes of the contract's defaults."""
+    rows = []
+    for name, preset in contract.PRESETS.items():
+        changed = {
+            field.name: getattr(preset.contract, field.name)
+            for field in dataclasses.fields(contract.Contract)
+            if getattr(preset.contract, field.name) != field.default
+        }
+        lines = ", ".join(f"`{key}={plain(value)}`" for key, value in changed.items())
+        rows.append([f"`{name}`", preset.purpose, lines])
+    return table(["preset", "what it is for", "what it sets"], rows)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "schemes": schemes,
+    "scheme-index": index,
+    "baselines": baselines,
+    "contract": contract_lines,
+    "presets": presets,
+    "toys": toys,
+    "toys-conditions": conditions,
+}
+
+
+def filled(page: str) -> str:
+    """A page with every generated part in its place. KeyError where there is no such part."""
+    page = re.sub(r"\{toys: (\S+) (\S+)\}", lambda match: of_toys(match[1], match[2]), page)
+    return re.sub(r"<!-- generated: ([\w-]+) -->", lambda match: PARTS[match[1]](), page)
+
+
+def unexplained() -> Iterator[str]:
+    """Settings of which neither code nor ``facts.toml`` says what they mean."""
+    found = {cls for group in ("bench.id_schemes", "bench.baselines") for cls in offered(group)}
+    for settings_of in sorted({cls.Settings for cls in found} | {contract.Contract}, key=lambda cls: cls.__qualname__):
+        for field in dataclasses.fields(settings_of):
+            if not meaning(settings_of, field.name):
+                yield f"{settings_of.__module__}.{settings_of.__qualname__}.{field.name}"
+
+
+if __name__ == "__main__":
+    print(textwrap.dedent(PARTS[sys.argv[1]]()) if sys.argv[1:] else "\n".join(unexplained()))

@@ -1,0 +1,25 @@
+"""What MkDocs does beside Markdown: parts made from the code, and the changelog of the repository as a page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.pages import Page
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import generate  # noqa: E402
+
+INCLUDED = {"changelog.md": "CHANGELOG.md", "security.md": "SECURITY.md"}
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Any) -> str:
+    """The text of a page with every generated part in it."""
+    name = page.file.src_uri
+    if name in INCLUDED:
+        return (HERE.parent / INCLUDED[name]).read_text(encoding="utf-8")
+    return generate.filled(markdown)
