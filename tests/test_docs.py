@@ -1,0 +1,132 @@
+"""The site: what is made from the code is complete, and (in `make test-long`) it builds without a warning."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from importlib.metadata import distribution
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from bench.contract import PRESETS
+from bench.versions import DISTRIBUTION
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """docs/generate.py, which is no package."""
+    found = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+    assert found
+    assert found.loader
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("group", "part"), [("bench.id_schemes", "schemes"), ("bench.baselines", "baselines")])
+def test_every_scheme_is_there_with_its_settings(generate: ModuleType, group: str, part: str) -> None:
+    text = generate.PARTS[part]()
+    chapters = dict(re.findall(r"^## `([^`]+)`[^\n]*\n(.*?)(?=^## |\Z)", text, flags=re.M | re.DOTALL))
+    for entry in distribution(DISTRIBUTION).entry_points.select(group=group):
+        cls = entry.load()
+        assert f"Version {cls.version}" in chapters[cls.name]
+        assert entry.name == cls.name or f"`{entry.name}`" in chapters[cls.name]
+        for name, default in vars(cls.Settings()).items():
+            assert f"| `{name}` | `{generate.plain(default)}` | " in chapters[cls.name]
+
+
+def test_every_setting_says_what_it_means(generate: ModuleType) -> None:
+    assert list(generate.unexplained()) == []
+
+
+def test_facts_are_of_schemes_and_settings_that_exist(generate: ModuleType) -> None:
+    names = {cls.name for group in ("bench.id_schemes", "bench.baselines") for cls in generate.offered(group)}
+    assert set(generate.facts()["papers"]) <= names
+
+
+def test_a_comment_above_beside_and_below_a_field_is_found(generate: ModuleType) -> None:
+    contract = generate.contract.Contract
+    assert generate.meaning(contract, "max_history") == "newest items shown"
+    assert generate.meaning(contract, "decoder").startswith("beam search; beam search and then")
+    assert generate.meaning(contract, "part_power").startswith("of joined data sets")
+
+
+def test_presets_are_those_of_the_code(generate: ModuleType) -> None:
+    assert re.findall(r"^\| `(\w+)` \|", generate.presets(), flags=re.M) == list(PRESETS)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_generated_part_and_number_is_there(generate: ModuleType, path: Path) -> None:
+    text = generate.filled(path.read_text(encoding="utf-8"))
+    assert "<!-- generated" not in text
+    assert "{toys:" not in text
+
+
+def test_numbers_are_those_of_the_stored_results(generate: ModuleType) -> None:
+    for name, stored in generate.results().items():
+        assert float(generate.of_toys(name, "ndcg@10")) == round(stored["metrics"]["strict"]["ndcg@10"], 4)
+    with pytest.raises(KeyError):
+        generate.filled("{toys: nothing ndcg@10}")
+
+
+class Links(HTMLParser):
+    """Addresses and names of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.names: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.names |= {value for key in ("id", "name") if (value := given.get(key))}
+        link = given.get("href") if tag in ("a", "link") else given.get("src")
+        self.links += [link] if link else []
+
+
+def broken(site: Path) -> Iterator[str]:
+    """Links within the site that lead nowhere."""
+    pages = {path: Links(path) for path in site.rglob("*.html") if path.name != "404.html"}
+    for path, page in pages.items():
+        for link in page.links:
+            target, _, name = link.partition("#")
+            if re.match(r"[a-z]+:|//", link):
+                continue
+            found = (path.parent / target).resolve() if target else path
+            if not found.exists() or (name and found in pages and name not in pages[found].names):
+                yield f"{path.name}: {link}"
+
+
+@pytest.mark.long
+def test_the_site_builds_without_a_warning_and_links_lead_somewhere(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="MkDocs is not installed: pip install -e '.[docs]'")
+    site = tmp_path / "site"
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "-f",
+        str(ROOT / "docs" / "mkdocs.yml"),
+        "-d",
+        str(site),
+    ]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    assert len(list(site.glob("*.html"))) > len(PAGES)
+    assert list(broken(site)) == []
