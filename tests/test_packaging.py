@@ -138,6 +138,20 @@ def test_the_distribution_has_a_name_of_its_own(installed: Path) -> None:
     }
 
 
+def test_the_dockerfile_names_what_is_there(installed: Path) -> None:
+    """No Docker runs here: what it copies exists, its extras do, and it does not end as root."""
+    text = (ROOT / "docs" / "Dockerfile").read_text(encoding="utf-8")
+    copied = [word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.M) for word in line.split()]
+    assert {"bench", "tokenizers", "baselines", "constraints.txt"} <= set(copied)
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    (distribution,) = metadata.distributions(name=DISTRIBUTION, path=[str(installed)])
+    extras = {extra for group in re.findall(r"whl\)\[([\w,]+)\]", text) for extra in group.split(",")}
+    assert {"serve"} <= extras <= set(distribution.metadata.get_all("Provides-Extra") or [])
+    assert re.findall(r"^USER (\w+)$", text, re.M) == ["bench"]
+    ignored = (ROOT / "docs" / "Dockerfile.dockerignore").read_text(encoding="utf-8").split()
+    assert {f"!{name}" for name in copied} <= set(ignored)
+
+
 def test_entry_points_survive_and_load_from_the_wheel(installed: Path) -> None:
     (distribution,) = metadata.distributions(name=DISTRIBUTION, path=[str(installed)])
     from_wheel = {(entry.group, entry.name, entry.value) for entry in distribution.entry_points}
