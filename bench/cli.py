@@ -129,7 +129,7 @@ def run(
     ] = 1,
     slurm: Annotated[
         str,
-        typer.Option(help="Hand each run to Slurm: partition=…,gpus=1,hours=8,at-once=16; see the README."),
+        typer.Option(help="Hand each run to Slurm: partition=…,gpus=1,hours=8,at-once=16."),
     ] = "",
     threads: Annotated[
         int | None,
