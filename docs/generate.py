@@ -90,8 +90,9 @@ def _sentences(cls: type[Any], name: str) -> str:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+def table(head: list[str], rows: list[list[str]], numbers: bool = False) -> str:
+    """As Markdown; all columns but the first may be ``numbers``, which stand at the right."""
+    lines = [head, ["---", *["---:" if numbers else "---"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
@@ -198,10 +199,18 @@ def toys() -> str:
     facts_of = {name: found[0]["scheme"] for name, found in results().items() if not found[0]["scheme"].get("leaks")}
     rows = sorted(facts_of, key=lambda name: (not facts_of[name].get("probe"), -float(of_toys(name, "ndcg@10"))))
     keys = ["ndcg@10", "hit@10", "tokens", "parameters", "construction", "processor", "inference"]
-    head = ["row", "NDCG@10", "Hit@10", "tokens per item", "parameters", "ID construction (s)", "processor (s)"]
+    head = [
+        "row",
+        "NDCG@10",
+        "Hit@10",
+        "tokens per item",
+        "parameters",
+        "ID construction (s)",
+        "training (processor s)",
+    ]
     kinds = {name: " (probe)" if facts_of[name].get("probe") else "" for name in rows}
     lines = [[f"`{name}`{kinds[name]}", *(of_toys(name, key) for key in keys)] for name in rows]
-    return table([*head, "inference (s per 1,000 users)"], lines)
+    return table(head, lines, numbers=True)
 
 
 def conditions() -> str:

@@ -82,6 +82,24 @@ def test_numbers_are_those_of_the_stored_results(generate: ModuleType) -> None:
         generate.filled("{toys: nothing ndcg@10}")
 
 
+def test_what_the_prose_says_of_the_results_is_so(generate: ModuleType) -> None:
+    """Where new results say otherwise, docs/pages/choosing.md and README.md have to be written anew."""
+
+    def number(name: str, what: str) -> float:
+        return float(generate.of_toys(name, what).replace(",", ""))
+
+    kinds = {name: found[0]["scheme"] for name, found in generate.results().items()}
+    ranked = sorted(kinds, key=lambda name: -number(name, "ndcg@10"))
+    assert ranked[:2] == ["graph", "markov"]
+    assert next(name for name in ranked if not kinds[name]["probe"]) == "sasrec/ce"
+    schemes = [name for name in ranked if kinds[name]["kind"] != "baseline"]
+    assert schemes == ["set/setrec", "textual/title", "semantic/rqkmeans", "numeric/category+independent"]
+    assert min(schemes, key=lambda name: number(name, "parameters")) == "semantic/rqkmeans"
+    assert max(schemes, key=lambda name: number(name, "parameters")) == "numeric/category+independent"
+    assert max(schemes, key=lambda name: number(name, "processor")) == "set/setrec"
+    assert min(schemes, key=lambda name: number(name, "inference")) == "set/setrec"
+
+
 class Links(HTMLParser):
     """Addresses and names of a page."""
 
