@@ -199,15 +199,7 @@ def toys() -> str:
     facts_of = {name: found[0]["scheme"] for name, found in results().items() if not found[0]["scheme"].get("leaks")}
     rows = sorted(facts_of, key=lambda name: (not facts_of[name].get("probe"), -float(of_toys(name, "ndcg@10"))))
     keys = ["ndcg@10", "hit@10", "tokens", "parameters", "construction", "processor", "inference"]
-    head = [
-        "row",
-        "NDCG@10",
-        "Hit@10",
-        "tokens per item",
-        "parameters",
-        "ID construction (s)",
-        "training (processor s)",
-    ]
+    head = ["row", "NDCG@10", "Hit@10", "tokens", "parameters", "IDs (s)", "training (s)", "ranking (s)"]
     kinds = {name: " (probe)" if facts_of[name].get("probe") else "" for name in rows}
     lines = [[f"`{name}`{kinds[name]}", *(of_toys(name, key) for key in keys)] for name in rows]
     return table(head, lines, numbers=True)

@@ -88,7 +88,7 @@ def test_what_the_prose_says_of_the_results_is_so(generate: ModuleType) -> None:
     def number(name: str, what: str) -> float:
         return float(generate.of_toys(name, what).replace(",", ""))
 
-    kinds = {name: found[0]["scheme"] for name, found in generate.results().items()}
+    kinds = {name: found[0]["scheme"] for name, found in generate.results().items() if not found[0]["scheme"]["leaks"]}
     ranked = sorted(kinds, key=lambda name: -number(name, "ndcg@10"))
     assert ranked[:2] == ["graph", "markov"]
     assert next(name for name in ranked if not kinds[name]["probe"]) == "sasrec/ce"
