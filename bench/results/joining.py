@@ -170,8 +170,10 @@ def _write(run: Result, out: Path) -> None:
     """Pack a run into its place, whole or not at all."""
     place = run.folder.absolute().parts[-DEPTH:]
     folder = out.joinpath("runs", *place)
-    if folder.absolute() == run.folder.absolute():
+    if folder.resolve() == run.folder.resolve():
         return
+    if folder.exists() and not packed.is_packed(folder):
+        raise BenchError(f"'{folder}' is a run with its model, which packing would lose; name another --out")
     unfinished = folder.parent / f".{folder.name}.packing"
     try:
         files.remove(unfinished)

@@ -33,6 +33,7 @@ KEY = b"bench.users"  # of the schema's metadata: the SHA-256 of the file of use
 OF_RANKS = ("rank", "code_rank", "group_size", *GROUP_COLUMNS.values())
 OF_USERS = (*(name for name in COLUMNS if name not in OF_RANKS), *DESCRIBED)
 AS_DIFFERENCE = tuple(name for name in OF_RANKS if name.endswith("_rank"))
+TABLE = "per_user.parquet"
 ABOVE = 4  # folders between a table and the file of users
 
 
@@ -42,7 +43,7 @@ def pack(source: Path, folder: Path) -> None:
     The run must be a whole one. Raises what the operating system raises.
     """
     stored = json.loads((source / digests.RESULT).read_text(encoding="utf-8"))
-    table = source / "per_user.parquet"
+    table = source / TABLE
     frame = read_any(table)
     users = _write_users(frame, folder.parents[2])
     _write_ranks(frame, folder / table.name, users)
@@ -50,6 +51,12 @@ def pack(source: Path, folder: Path) -> None:
     stored |= {"files": {table.name: digests.of_file(folder / table.name)}, "packed": whole}
     files.write_text(folder / digests.RESULT, json.dumps(stored, separators=(",", ":")) + "\n")
     digests.seal(folder)
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether the run in a folder holds nothing but what is packed."""
+    known = {digests.RESULT, digests.SEAL, TABLE}
+    return {path.name for path in folder.iterdir()} <= known
 
 
 def _write_users(frame: pd.DataFrame, folder: Path) -> str:

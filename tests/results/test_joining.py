@@ -140,6 +140,21 @@ def test_packing_again_replaces_and_keeps_the_others(bench: Bench, mine: Path, t
     assert not list(out.rglob("*.packing"))
 
 
+def test_a_run_with_its_model_is_never_replaced_by_a_packed_one(
+    bench: Bench, mine: Path, theirs: Path, tmp_path: Path
+) -> None:
+    own, sent = tmp_path / "own", tmp_path / "sent.zip"
+    shutil.copytree(mine, own)
+    assert bench("results", "pack", "--results", mine, "--out", sent).code == 0
+    before = sorted(path.relative_to(own) for path in own.rglob("*"))
+    said = bench("results", "join", sent, "--out", own)
+    assert said.code == 1
+    assert "is a run with its model, which packing would lose; name another --out" in said.err
+    assert bench("results", "join", own, theirs, "--out", own).code == 0
+    assert set(before) <= {path.relative_to(own) for path in own.rglob("*")}
+    assert bench("recommend", "numeric/sequential", "--history", "i03", "--results", own).code == 0
+
+
 def test_published_results_are_those_of_this_tree(monkeypatch: pytest.MonkeyPatch, mine: Path, tmp_path: Path) -> None:
     (tmp_path / "bench" / "results").mkdir(parents=True)
     monkeypatch.setattr(joining, "__file__", str(tmp_path / "bench" / "results" / "joining.py"))
