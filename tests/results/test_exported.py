@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ import bench as package
 Bench = Callable[..., SimpleNamespace]
 SCHEMES = ["numeric/sequential", "textual/title", "semantic/rqkmeans"]
 SMALL_CODES = ["--set=semantic.levels=2", "--set=semantic.codes=3", "--set=semantic.collisions=none"]
+AFTER = Path(__file__).resolve().parents[2] / "docs" / "pages" / "after.md"
 HISTORY = ["i03", "i04", "i06"]
 
 
@@ -98,16 +100,19 @@ def test_another_program_ranks_as_the_run_does(bench: Bench, runs: Path, tmp_pat
     assert ours == pytest.approx(reader.scores(HISTORY), abs=1e-3)
 
 
-def test_transformers_writes_the_items_that_the_run_recommends(bench: Bench, quick: list[str], tmp_path: Path) -> None:
-    """``generate`` sums log-probabilities over the vocabulary: so does a run under ``normalize=vocabulary``."""
+def test_transformers_writes_the_items_that_the_run_recommends(
+    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the function that the docs show. ``generate`` sums log-probabilities over the vocabulary: so does a run under
+    ``normalize=vocabulary``.
+    """
     said = bench("run", "--id-scheme", "numeric", *quick, "--set=normalize=vocabulary", "--results", tmp_path)
     assert said.code == 0, said.err
-    reader = Reader(exported(bench, tmp_path, "numeric", tmp_path / "out"))
-
-    def allowed(batch: int, written: torch.Tensor) -> list[int]:
-        node = reader.walk(written.tolist()[1:])
-        return [int(reader.trie["token"][child]) for child in reader.children(node)] or [reader.facts["end"]]
-
+    reader = Reader(exported(bench, tmp_path, "numeric", tmp_path / "exported"))
+    monkeypatch.chdir(tmp_path)
+    (shown,) = re.findall(r"```python\n(.*?)```", AFTER.read_text(encoding="utf-8"), flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(shown, names)
     depth = reader.facts["depth"]
     found = reader.model.generate(
         reader.written(HISTORY),
@@ -116,7 +121,7 @@ def test_transformers_writes_the_items_that_the_run_recommends(bench: Bench, qui
         length_penalty=reader.facts["scores"]["length_penalty"],
         min_new_tokens=depth,
         max_new_tokens=depth,
-        prefix_allowed_tokens_fn=allowed,
+        prefix_allowed_tokens_fn=names["allowed"],
     )
     items = [reader.items(reader.walk(row.tolist()[1 : depth + 1]))[0] for row in found]
     assert items == [one.item for one in package.load("numeric", results=tmp_path).recommend(HISTORY, k=5)]
