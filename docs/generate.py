@@ -164,7 +164,8 @@ def _measured(name: str) -> list[str]:
 def results() -> Mapping[str, list[Any]]:
     """The content of every ``result.json`` of the published results, by scheme: one for each seed."""
     found: dict[str, list[Any]] = {}
-    for path in sorted((HERE.parent / "results" / "toys-cpu").rglob("*.json")):
+    home = HERE.parent / "results" / "toys-cpu"
+    for path in sorted((home / "runs" if (home / "runs").is_dir() else home).rglob("*.json")):
         stored = json.loads(path.read_text(encoding="utf-8"))
         if "scheme" in stored:
             found.setdefault(stored["scheme"]["name"], []).append(stored)

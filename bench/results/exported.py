@@ -33,7 +33,7 @@ from bench.results.saved import Saved
 FORMAT = 1  # of the exported folder; rises when an old reader would misunderstand it
 MODEL = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 TRANSFORMERS, SERVERS = "transformers", ("vllm", "sglang")
-DECODER_ONLY = "ForCausalLM"  # what the architectures end in that those servers read
+DECODER_ONLY = "ForCausalLM"  # what such architectures end in
 INSTEAD = "bench serve answers for it"
 TOKENS = pa.list_(pa.int32())
 
@@ -82,13 +82,14 @@ def refuse(saved: Saved, target: str) -> SequenceRecommender:
         raise BenchError(f"'{saved.result.path}' has whole-word embeddings, unknown to other programs; {INSTEAD}")
     if recommender.ids.users is not None:
         raise BenchError(f"histories of {name} begin with names of users, which an export does not hold; {INSTEAD}")
+    config = json.loads((saved.result.folder / "config.json").read_text(encoding="utf-8"))
+    kind = ", ".join(config.get("architectures", [config.get("model_type", "unknown")]))
+    if kind.endswith(DECODER_ONLY):
+        raise BenchError(f"'{saved.result.path}' is a {kind}, a decoder-only model; only encoder-decoders are exported")
     if target in SERVERS:
-        config = json.loads((saved.result.folder / "config.json").read_text(encoding="utf-8"))
-        kind = ", ".join(config.get("architectures", [config.get("model_type", "unknown")]))
-        reason = "no grammar is written for it yet" if kind.endswith(DECODER_ONLY) else "it reads with an encoder"
         raise BenchError(
-            f"{target} decodes decoder-only models under constraints, and '{saved.result.path}' is a {kind}: {reason}; "
-            f"export it for {TRANSFORMERS}, or {INSTEAD}"
+            f"{target} decodes decoder-only models under constraints, and '{saved.result.path}' is a {kind}: it reads "
+            f"with an encoder; export it for {TRANSFORMERS}, or {INSTEAD}"
         )
     return recommender
 

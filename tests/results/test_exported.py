@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,9 @@ from safetensors.numpy import load_file
 from transformers import AutoTokenizer, T5ForConditionalGeneration
 
 import bench as package
+from bench.errors import BenchError
+from bench.results.exported import refuse
+from bench.results.saved import Saved
 
 Bench = Callable[..., SimpleNamespace]
 SCHEMES = ["numeric/sequential", "textual/title", "semantic/rqkmeans"]
@@ -170,6 +174,17 @@ def test_what_other_programs_would_misread_is_refused(
     (whole,) = (f for f in runs.glob("runs/*/numeric*/*/0") if f.is_dir())
     out.mkdir()
     assert f"'{out}' is there already" in bench("export", whole, "--out", out).err
+
+
+def test_a_decoder_only_model_is_refused(runs: Path, tmp_path: Path) -> None:
+    saved = package.load("numeric", results=runs)
+    assert isinstance(saved, Saved)
+    assert refuse(saved, "transformers") is saved.recommender
+    (tmp_path / "config.json").write_text('{"architectures": ["Qwen2ForCausalLM"]}')
+    saved.result = replace(saved.result, folder=tmp_path)
+    for target in ("transformers", "vllm"):
+        with pytest.raises(BenchError, match="is a Qwen2ForCausalLM, a decoder-only model; only encoder-decoders are"):
+            refuse(saved, target)
 
 
 def test_an_export_is_whole_or_not_there(bench: Bench, runs: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import CorruptError
@@ -59,6 +59,7 @@ def pack(source: Path, home: Path, name: str) -> Path:
     return folder / "per_user.parquet"
 
 
+@settings(max_examples=30)
 @given(
     users=st.integers(1, 40),
     seed=st.integers(0, 9),
