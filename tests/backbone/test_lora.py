@@ -223,7 +223,7 @@ def test_an_encoder_decoder_has_no_adapter(tiny: Path, tmp_path: Path) -> None:
 def test_an_adapter_lies_over_its_own_base_alone(qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = base_copy(qwen, tmp_path)
     folder = stored(adapted(base), tmp_path / "adapter")
-    monkeypatch.setattr(lora, "_OPENED", {})  # as in a process of its own
+    monkeypatch.setattr(lora, "_ASKED", [])  # as in a process of its own
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(folder)
     said = message(lambda: backbone.load(folder))
@@ -235,6 +235,9 @@ def test_an_adapter_lies_over_its_own_base_alone(qwen: Path, tmp_path: Path, mon
     said = message(lambda: backbone.load(folder))
     assert f"but '{base}' has changed, to " in said
     (base / "vocab.txt").write_text(str(tmp_path))
+    monkeypatch.setenv("BENCH_BASES", str(qwen.parent))  # where another base of that name lies
+    assert f"but '{qwen}' has changed, to " in message(lambda: backbone.load(folder))
+    backbone.require(contract(base))  # a run that was asked for with it by its path finds it
     assert torch.equal(ours_of(backbone.load(folder).eval()), before)  # type: ignore[arg-type]
 
 
