@@ -208,7 +208,11 @@ class Backbone(nn.Module, ABC):
 def trained_state(module: nn.Module) -> dict[str, Tensor]:
     """What training can change of ``module.state_dict()``: parameters that require gradients, and all buffers."""
     frozen = _frozen(module)
-    return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
+    named = {
+        name for part in (module.named_parameters, module.named_buffers) for name, _ in part(remove_duplicate=False)
+    }
+    # what else a state has tells how frozen weights are stored, such as their scales in eight bits
+    return {name: tensor for name, tensor in module.state_dict().items() if name in named - frozen}
 
 
 def load_trained_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:

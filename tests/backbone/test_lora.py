@@ -273,3 +273,15 @@ def test_an_adapter_over_an_adapter_is_refused(qwen: Path, tmp_path: Path) -> No
     assert backbone.adapted(again, replace(Contract(), backbone=str(folder))) is again  # trained further as it is
     said = message(lambda: backbone.adapted(again, contract(folder)))
     assert "is an adapter already; leave adapter=lora out to train it further" in said
+
+
+@pytest.mark.filterwarnings("ignore")  # the library says on which devices it is slow
+def test_a_base_in_eight_bits_is_nearly_the_same_and_read_back(qwen: Path, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="base_precision=int8 is for machines with bitsandbytes")
+    small, whole = adapted(qwen, base_precision="int8"), adapted(qwen)
+    assert trained_state(small).keys() == trained_state(whole).keys()
+    assert all(".lora_" in name for name in trained_state(small))
+    difference = (ours_of(small) - ours_of(whole)).abs().max()
+    assert 0 < difference < 0.1 * ours_of(whole).abs().max()
+    again = backbone.load(stored(small, tmp_path / "adapter"))
+    assert torch.equal(ours_of(again.eval()), ours_of(small))  # type: ignore[arg-type]
