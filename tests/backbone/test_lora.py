@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
@@ -100,12 +101,16 @@ def test_only_the_adapter_learns_and_only_it_is_kept(qwen: Path) -> None:
     assert language
     codes = [language.encode(f"red {number}") for number in range(30)]
     recommender = recommender_for(TokenIds.from_lists(codes, language), model)
-    recommender(recommender.collate(HISTORIES, torch.tensor([4, 5, 6, 7]).numpy())).backward()
+    recommender(recommender.collate(HISTORIES, np.array([4, 5, 6, 7]))).backward()
     trained = {name for name, parameter in recommender.named_parameters() if parameter.grad is not None}
     assert {name.split(".")[-4] for name in trained} == {"q_proj", "o_proj", "down_proj"}
     assert all(".lora_" in name for name in trained)
     assert trained_state(recommender).keys() == trained
     assert len(trained) == 2 * 3 * 2  # two matrices, three targets, two layers
+    items, rows = np.array([4, 5, 6, 7]), np.zeros(4, np.int64)
+    whole = recommender_for(recommender.ids, backbone.load(qwen))  # which has gradients of its weights to compute too
+    steps = [each.work(HISTORIES, items, each.input_lengths(HISTORIES), rows).flops for each in (recommender, whole)]
+    assert 3 * steps[0] == 2 * steps[1]  # type: ignore[operator]
 
 
 def test_new_rows_learn_and_those_of_the_base_do_not(qwen: Path) -> None:
@@ -113,7 +118,7 @@ def test_new_rows_learn_and_those_of_the_base_do_not(qwen: Path) -> None:
     ids = TokenIds.from_lists([[a, b] for a in rows[:2] for b in rows[2:]], vocabulary)
     recommender = recommender_for(ids, model)
     histories = Sequences.from_rows([[1, 2], [3]])
-    recommender(recommender.collate(histories, torch.tensor([0, 3]).numpy())).backward()
+    recommender(recommender.collate(histories, np.array([0, 3]))).backward()
     learned = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert "embedding.rows" in learned
     assert "embedding.base" not in learned
