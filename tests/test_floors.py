@@ -19,6 +19,7 @@ FLOORS = (
         "errors",
         "files",
         "hub",
+        "dropout",
         "linear",
         "lists",
         "machine",

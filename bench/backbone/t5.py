@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bench.backbone.flops import attention, product
 from bench.backbone.protocol import MASKED, Backbone, Cache
+from bench.dropout import Dropout, dropout
 from bench.linear import Linear, linear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -107,12 +108,15 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
         """``x [B, T, D]`` attends to ``keys [B, H, K, d_kv]``; ``bias`` is added to the logits ``[B, H, T, K]``."""
         query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        if bias is not None and bias.requires_grad:  # the fused kernels don't learn a bias; written out it is faster
-            weights = F.softmax((query @ keys.transpose(-1, -2) + bias).float(), dim=-1).to(query.dtype)
-            mixed = F.dropout(weights, self.dropout, self.training) @ values
+        dropped = self.dropout if self.training else 0.0
+        learned = bias is not None and bias.requires_grad
+        # The fused kernels learn no bias, and drop only where there is no processor to do it cheaper.
+        if learned or (dropped and x.device.type == "cpu"):
+            logits = query @ keys.transpose(-1, -2)
+            weights = F.softmax((logits if bias is None else logits + bias).float(), dim=-1).to(query.dtype)
+            mixed = dropout(weights, self.dropout, self.training) @ values
         else:
-            dropout = self.dropout if self.training else 0.0
-            mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, dropout_p=dropout, scale=1.0)
+            mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, dropout_p=dropped, scale=1.0)
         attended: Tensor = self.output(mixed.transpose(1, 2).flatten(-2))
         return attended
 
@@ -125,7 +129,7 @@ class FeedForward(nn.Module):
         in_half = config.gated and config.activation == "relu"  # autograd lets no part of a tensor change in place
         self.activation = torch.relu if in_half else ACTIVATIONS[config.activation]
         self.gated = config.gated
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.inner = Linear(config.d_model, config.d_ff * (2 if config.gated else 1))
         self.outer = Linear(config.d_ff, config.d_model)
         nn.init.normal_(self.inner.weight, std=config.d_model**-0.5)
@@ -153,7 +157,7 @@ class Block(nn.Module):
         self.cross_norm = RMSNorm(config.d_model, config.epsilon) if decoder else None
         self.feed_forward = FeedForward(config)
         self.feed_forward_norm = RMSNorm(config.d_model, config.epsilon)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def attend(self, x: Tensor, past: Tensor | None, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Self-attention over the past and ``x``; returns the new past as well."""
@@ -222,7 +226,7 @@ class Stack(nn.Module):
         layers = config.decoder_layers if decoder else config.layers
         self.blocks = nn.ModuleList(Block(config, decoder) for _ in range(layers))
         self.norm = RMSNorm(config.d_model, config.epsilon)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
 
 class T5(Backbone):

@@ -14,6 +14,7 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from bench.backbone import huggingface
 from bench.backbone.t5 import MASKED, T5, RelativeBias, T5Config, distance_buckets
+from bench.dropout import dropout
 
 MakeT5 = Callable[..., T5]
 MakePeer = Callable[[T5], T5ForConditionalGeneration]
@@ -286,10 +287,18 @@ def test_dropout_works_in_training_only(t5: MakeT5, grad: bool) -> None:
     assert torch.equal(run(t5(dropout=0.0).train(), 0), run(t5(dropout=0.0), 1))
 
 
-def test_dropout_is_everywhere_where_transformers_has_it(t5: MakeT5, peer: MakePeer) -> None:
+def test_dropout_is_everywhere_where_transformers_has_it(
+    t5: MakeT5, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same draws in the same order: one dropout more, fewer or elsewhere would change them all."""
+
+    def drawn(x: torch.Tensor, p: float, training: bool, inplace: bool = False) -> torch.Tensor:
+        return dropout(x, p, training)
+
+    monkeypatch.setattr(torch.nn.functional, "dropout", drawn)  # theirs then draws as ours does
     ours = t5(dropout=0.3).train()
     other = peer(ours).train()
+    other.set_attn_implementation("eager")  # whose dropout is to be seen
     source, mask, target = tokens(2, 8), padding(8, 3), tokens(2, 4)
     torch.manual_seed(0)
     found = ours(source, mask, target)
