@@ -109,6 +109,7 @@ def require(contract: Contract) -> None:
         if target not in LINEAR:
             raise unknown("LoRA target", target, LINEAR)
     lora.require_libraries(contract.base_precision)
+    lora.remember(contract.backbone)
 
 
 def save(backbone: Backbone, folder: Path) -> None:

@@ -22,6 +22,7 @@ from bench.backbone.causal_layers import CausalConfig, Grown, KeysValues, Layer,
 from bench.backbone.flops import attention, product
 from bench.backbone.protocol import MASKED, Backbone, Cache
 from bench.backbone.t5 import RMSNorm
+from bench.dropout import Dropout
 from bench.linear import linear
 
 
@@ -60,7 +61,7 @@ class Causal(Backbone):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.d_model, config.epsilon)
         self.rotary = Rotary(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.head = None if config.tied else Projection(config.d_model, config.vocabulary, bias=False)
         self.whole_words = None
         self._draw()

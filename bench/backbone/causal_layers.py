@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.backbone.t5 import RMSNorm
+from bench.dropout import Dropout
 from bench.linear import linear
 
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # of every layer
@@ -152,7 +153,7 @@ class Layer(nn.Module):
         self.mlp = GatedFeedForward(config)
         self.input_layernorm = RMSNorm(config.d_model, config.epsilon)
         self.post_attention_layernorm = RMSNorm(config.d_model, config.epsilon)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def read(self, x: Tensor, turn: Turn) -> KeysValues:
         """Only the keys and values of ``x``: all that is wanted of the last layer."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from bench.backbone import causal_files, checkpoints, located
 from bench.backbone.causal import Causal
 from bench.backbone.causal_layers import Grown, Projection
+from bench.backbone.flops import TRAINING
 from bench.contract import Contract
 from bench.errors import BenchError
 from bench.files import atomic_write
@@ -32,7 +33,7 @@ LINES = "adapter"  # of a config.json: whose adapter it is
 PREFIX = "base_model.model."  # before the names of a model's modules, in peft's files
 BASES = "BENCH_BASES"  # a folder with base models, for runs that name theirs by its last part
 
-_OPENED: dict[str, str] = {}  # bases by digest, where this process found them
+_ASKED: list[str] = []  # bases that this process was asked for by their whole name or path
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,15 @@ def adapted(model: Causal, contract: Contract, digest: str) -> Causal:
     base = contract.backbone
     if model.adapter is not None:
         raise BenchError(f"backbone '{base}' is an adapter already; leave adapter=lora out to train it further")
-    _OPENED[digest] = base
+    remember(base)
     lines = contract.lora_rank, contract.lora_alpha, contract.lora_dropout, targets_of(contract)
     return over(model, Adapter(shortened(base), digest, *lines, contract.base_precision, model.own_from))
+
+
+def remember(base: str) -> None:
+    """Look here first for the base of an adapter that names it by its last part."""
+    if base not in _ASKED:
+        _ASKED.append(base)
 
 
 def targets_of(contract: Contract) -> tuple[str, ...]:
@@ -89,6 +96,7 @@ def over(model: Causal, adapter: Adapter) -> Causal:
         if model.head is not None:
             model.head = Grown(model.head.weight, adapter.own_from)  # type: ignore[assignment]
     model.adapter = adapter
+    model.passes = TRAINING - 1  # frozen weights have no gradients; the adapter's own products are not worth counting
     model.unfreeze()
     return model
 
@@ -204,18 +212,19 @@ def export_config(model: Causal, pad: int, eos: int) -> dict[str, Any]:
 
 def base_of(folder: Path, adapter: Adapter, locate: Callable[[str, str], Path]) -> Path:
     """Where the base of an adapter is. BenchError where it is not there, or has changed."""
-    places = [_OPENED.get(adapter.digest, ""), str(Path(os.environ.get(BASES, ".")) / adapter.base)]
-    name = next((place for place in places if place and Path(place).is_dir()), adapter.base)
     told = f"'{folder}' holds an adapter of '{adapter.base}' ({adapter.digest})"
-    try:
-        found = locate(name, "the base of an adapter")
-    except BenchError as error:
-        raise BenchError(f"{told}; set ${BASES} to the folder that it lies in: {error}") from error
-    digest = located.digest_of(located.decisive(found))
-    if digest != adapter.digest:
-        raise BenchError(f"{told}, but '{name}' has changed, to {digest}; get that base again, or train anew")
-    _OPENED[digest] = name
-    return found
+    nearby = str(Path(os.environ.get(BASES, ".")) / adapter.base)
+    asked = [name for name in _ASKED if shortened(name) == adapter.base]
+    name = digest = ""
+    for name in [place for place in (*asked, nearby) if Path(place).is_dir()] or [adapter.base]:
+        try:
+            found = locate(name, "the base of an adapter")
+        except BenchError as error:
+            raise BenchError(f"{told}; set ${BASES} to the folder that it lies in: {error}") from error
+        digest = located.digest_of(located.decisive(found))
+        if digest == adapter.digest:
+            return found
+    raise BenchError(f"{told}, but '{name}' has changed, to {digest}; get that base again, or train anew")
 
 
 def _names(model: Causal) -> list[str]:

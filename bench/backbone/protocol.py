@@ -26,6 +26,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from bench.backbone.flops import TRAINING
+
 MASKED = -1e9  # finite, so that a row with nothing to attend to yields an average rather than NaN
 
 Memory = Any  # what ``encode`` returns and ``start`` takes; only the backbone itself looks into it
@@ -72,6 +74,7 @@ class Backbone(nn.Module, ABC):
     embedding: nn.Embedding
     head: nn.Linear | None
     whole_words: nn.Embedding | None
+    passes: int = TRAINING  # forward passes that a training step takes as long as
     own_from: int | None = None  # the first row of the embeddings that a pretrained model did not have
     recompute: bool = False  # what layers computed is not kept for the gradient but computed again, where a kind can
 
@@ -208,7 +211,11 @@ class Backbone(nn.Module, ABC):
 def trained_state(module: nn.Module) -> dict[str, Tensor]:
     """What training can change of ``module.state_dict()``: parameters that require gradients, and all buffers."""
     frozen = _frozen(module)
-    return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
+    named = {
+        name for part in (module.named_parameters, module.named_buffers) for name, _ in part(remove_duplicate=False)
+    }
+    # what else a state has tells how frozen weights are stored, such as their scales in eight bits
+    return {name: tensor for name, tensor in module.state_dict().items() if name in named - frozen}
 
 
 def load_trained_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:

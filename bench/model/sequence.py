@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.backbone.flops import TRAINING
 from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.ids.identifiers import Template, TokenIds, Variants
@@ -87,7 +86,7 @@ class SequenceRecommender(Recommender):
         predictions, longest = self.targets(items, variants), int(self.steps[variants, items].max())
         forward = self.backbone.flops(len(items), int(lengths.max()), longest, predictions)
         written = int((self.labels[variants, items] != IGNORED).sum())
-        return Work(TRAINING * forward, int(lengths.sum()), written)
+        return Work(self.backbone.passes * forward, int(lengths.sum()), written)
 
     def reading(self, source: EncoderInput) -> Batch:
         """What the backbone reads."""

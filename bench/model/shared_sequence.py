@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.backbone.flops import TRAINING
 from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.ids.identifiers import Template, TokenIds, Variants
@@ -109,7 +108,7 @@ class SharedSequenceRecommender(SequenceRecommender, SharedReader):
             layout.width,
         )
         written = int((self.labels[variants, items] != IGNORED).sum())
-        return Work(TRAINING * forward, int(lengths.sum()), written)
+        return Work(self.backbone.passes * forward, int(lengths.sum()), written)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

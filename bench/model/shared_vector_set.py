@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.backbone.flops import TRAINING
 from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.ids.identifiers import Template, Variants, VectorIds
@@ -106,7 +105,7 @@ class SharedVectorSetRecommender(VectorSetRecommender, SharedReader):
         layout = Layout.of(rows, lengths, segments.owners)
         slots = len(self.queries)
         forward = self.backbone.flops(layout.height, row_width(rows, lengths), slots, 0, layout.width)
-        flops = TRAINING * forward + self.flops_of_items(segments.histories, len(segments.items))
+        flops = self.backbone.passes * forward + self.flops_of_items(segments.histories, len(segments.items))
         return Work(flops, int(lengths.sum()), slots * len(segments.items))
 
     def _shares_of_positions(self, batch: Batch) -> Tensor:

@@ -149,7 +149,7 @@ class VectorSetRecommender(Recommender):
         self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
     ) -> Work:
         forward = self.backbone.flops(len(items), int(lengths.max()), len(self.queries), 0)
-        flops = TRAINING * forward + self.flops_of_items(histories, len(items))
+        flops = self.backbone.passes * forward + self.flops_of_items(histories, len(items))
         return Work(flops, int(lengths.sum()), len(self.queries) * len(items))
 
     def flops_of_items(self, histories: Sequences, targets: int) -> int:

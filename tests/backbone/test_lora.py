@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
@@ -100,12 +101,16 @@ def test_only_the_adapter_learns_and_only_it_is_kept(qwen: Path) -> None:
     assert language
     codes = [language.encode(f"red {number}") for number in range(30)]
     recommender = recommender_for(TokenIds.from_lists(codes, language), model)
-    recommender(recommender.collate(HISTORIES, torch.tensor([4, 5, 6, 7]).numpy())).backward()
+    recommender(recommender.collate(HISTORIES, np.array([4, 5, 6, 7]))).backward()
     trained = {name for name, parameter in recommender.named_parameters() if parameter.grad is not None}
     assert {name.split(".")[-4] for name in trained} == {"q_proj", "o_proj", "down_proj"}
     assert all(".lora_" in name for name in trained)
     assert trained_state(recommender).keys() == trained
     assert len(trained) == 2 * 3 * 2  # two matrices, three targets, two layers
+    items, rows = np.array([4, 5, 6, 7]), np.zeros(4, np.int64)
+    whole = recommender_for(recommender.ids, backbone.load(qwen))  # which has gradients of its weights to compute too
+    steps = [each.work(HISTORIES, items, each.input_lengths(HISTORIES), rows).flops for each in (recommender, whole)]
+    assert 3 * steps[0] == 2 * steps[1]  # type: ignore[operator]
 
 
 def test_new_rows_learn_and_those_of_the_base_do_not(qwen: Path) -> None:
@@ -113,7 +118,7 @@ def test_new_rows_learn_and_those_of_the_base_do_not(qwen: Path) -> None:
     ids = TokenIds.from_lists([[a, b] for a in rows[:2] for b in rows[2:]], vocabulary)
     recommender = recommender_for(ids, model)
     histories = Sequences.from_rows([[1, 2], [3]])
-    recommender(recommender.collate(histories, torch.tensor([0, 3]).numpy())).backward()
+    recommender(recommender.collate(histories, np.array([0, 3]))).backward()
     learned = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert "embedding.rows" in learned
     assert "embedding.base" not in learned
@@ -223,7 +228,7 @@ def test_an_encoder_decoder_has_no_adapter(tiny: Path, tmp_path: Path) -> None:
 def test_an_adapter_lies_over_its_own_base_alone(qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = base_copy(qwen, tmp_path)
     folder = stored(adapted(base), tmp_path / "adapter")
-    monkeypatch.setattr(lora, "_OPENED", {})  # as in a process of its own
+    monkeypatch.setattr(lora, "_ASKED", [])  # as in a process of its own
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(folder)
     said = message(lambda: backbone.load(folder))
@@ -235,6 +240,9 @@ def test_an_adapter_lies_over_its_own_base_alone(qwen: Path, tmp_path: Path, mon
     said = message(lambda: backbone.load(folder))
     assert f"but '{base}' has changed, to " in said
     (base / "vocab.txt").write_text(str(tmp_path))
+    monkeypatch.setenv("BENCH_BASES", str(qwen.parent))  # where another base of that name lies
+    assert f"but '{qwen}' has changed, to " in message(lambda: backbone.load(folder))
+    backbone.require(contract(base))  # a run that was asked for with it by its path finds it
     assert torch.equal(ours_of(backbone.load(folder).eval()), before)  # type: ignore[arg-type]
 
 
@@ -270,3 +278,16 @@ def test_an_adapter_over_an_adapter_is_refused(qwen: Path, tmp_path: Path) -> No
     assert backbone.adapted(again, replace(Contract(), backbone=str(folder))) is again  # trained further as it is
     said = message(lambda: backbone.adapted(again, contract(folder)))
     assert "is an adapter already; leave adapter=lora out to train it further" in said
+
+
+@pytest.mark.filterwarnings("ignore")  # the library says on which devices it is slow
+def test_a_base_in_eight_bits_is_nearly_the_same_and_read_back(qwen: Path, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="base_precision=int8 is for machines with bitsandbytes")
+    small, whole = adapted(qwen, base_precision="int8"), adapted(qwen)
+    assert trained_state(small).keys() == trained_state(whole).keys()
+    assert all(".lora_" in name for name in trained_state(small))
+    load_trained_state(small, trained_state(whole))
+    difference = (ours_of(small) - ours_of(whole)).abs().max()
+    assert 0 < difference < 0.1 * ours_of(whole).abs().max()
+    again = backbone.load(stored(small, tmp_path / "adapter"))
+    assert torch.equal(ours_of(again.eval()), ours_of(small))  # type: ignore[arg-type]

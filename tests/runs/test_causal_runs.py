@@ -142,13 +142,13 @@ def test_a_run_keeps_the_adapter_and_the_base_by_its_digest(
         ours = ours.replace(".weight", ".base_layer.weight").replace(".bias", ".base_layer.bias") if targeted else ours
         assert torch.equal(state[ours], tensor), name
     assert state["layers.0.self_attn.q_proj.lora_B.default.weight"].abs().sum() > 0
-    monkeypatch.setattr(lora, "_OPENED", {})
+    monkeypatch.setattr(lora, "_ASKED", [])
     monkeypatch.setenv("BENCH_BASES", str(qwen.parent))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = recommended(library.load(folder))
     assert len(found) == 10
     monkeypatch.setenv("BENCH_BASES", str(tmp_path))
-    monkeypatch.setattr(lora, "_OPENED", {})
+    monkeypatch.setattr(lora, "_ASKED", [])
     monkeypatch.chdir(tmp_path)
     said = bench("recommend", folder, "--history", "i03")
     assert said.code != 0

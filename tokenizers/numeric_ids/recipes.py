@@ -33,7 +33,7 @@ DIFFERS = (
 )
 NUMBERS = Recipe(OPENP5, {**OPEN, "template": "unseen", "reinitialize": "numbers"}, differs=DIFFERS)
 # Their LLaMA: an adapter over a frozen base, which its authors keep as pickled weights; its folder is converted once.
-LLAMA = Recipe(
+DECODER_ONLY = Recipe(
     OPENP5,
     {
         **{name: text for name, text in OPEN.items() if name != "whole_words"},

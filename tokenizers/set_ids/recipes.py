@@ -1,4 +1,4 @@
-"""How SETRec trains (Lin et al., SIGIR 2025, 2502.10833): what ``--recipe published`` changes."""
+"""How SETRec trains (Lin et al., SIGIR 2025, 2502.10833): what its recipes change."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PUBLISHED = Recipe(
     ),
 )
 # The other back end of the paper: Qwen2.5 under an adapter, which also reads the texts of items.
-QWEN = Recipe(
+DECODER_ONLY = Recipe(
     "SETRec (Lin et al., SIGIR 2025, 2502.10833) and its public code, on Qwen2.5",
     contract={
         **PUBLISHED.contract,
