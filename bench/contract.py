@@ -49,9 +49,9 @@ class Contract:
     # of identifiers that are no words: a vocabulary of their own, or new rows behind those of a language model
     vocabulary: Literal["own", "extended"] = "own"
     adapter: Literal["none", "lora"] = "none"  # lora: low-rank changes of a frozen base are what is trained
-    lora_rank: int = 8
+    lora_rank: int = 8  # of the change of each layer: so many directions
     lora_alpha: float = 16.0  # the change counts alpha / rank times
-    lora_dropout: float = 0.05
+    lora_dropout: float = 0.05  # of what the change reads, in training
     lora_targets: str = "q_proj,v_proj"  # linear layers of every layer of the base
     base_precision: Literal["fp32", "bf16", "int8"] = "fp32"  # of the frozen base's linear layers
     # the text around a history: one for each kind; the scheme's own; one of ten; ten, and ranked in an eleventh
