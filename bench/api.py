@@ -202,29 +202,39 @@ def write_report(
     contract: str | None = None,
     request: str | Path | None = None,
     out: str | Path | None = None,
+    rows: Names = (),
+    columns: Names = (),
     **files: str | Path,
 ) -> Path:
     """Write the report of a results folder as ``bench report`` does, without printing it; the path of its Markdown.
 
-    ``request`` is the file for ``bench run --config`` that makes these runs again. ``files`` are further outputs by the
-    names of the options, ``REPORT_FILES``. BenchError for another name.
+    ``request`` is the file for ``bench run --config`` that makes these runs again. ``rows`` and ``columns`` are those
+    of the LaTeX tables. ``files`` are further outputs by the names of the options, ``REPORT_FILES``. BenchError for
+    another name.
     """
-    from bench import lists
     from bench.commands.report_request import write_request
     from bench.errors import unknown
+    from bench.report.latex import COLUMNS, Choice
     from bench.report.write import OutputPaths, ReportFilter, write
 
     for name in files:
         if name not in REPORT_FILES:
             raise unknown("file of a report", name, REPORT_FILES)
-    names = lists.parts(dataset) if isinstance(dataset, str) else list(dataset)
-    paths = OutputPaths(out=Path(out or Path(results) / "report.md"), **{key: Path(at) for key, at in files.items()})
-    only = ReportFilter(names, preset, contract)
+    given: dict[str, Any] = {key: Path(at) for key, at in files.items()}
+    paper = Choice(tuple(_parts(rows)), tuple(_parts(columns) or COLUMNS))
+    paths = OutputPaths(out=Path(out or Path(results) / "report.md"), paper=paper, **given)
+    only = ReportFilter(_parts(dataset), preset, contract)
     with contextlib.redirect_stdout(io.StringIO()):
         write(Path(results), only, paths)
     if request:
         write_request(Path(results), only, Path(request))
     return paths.out
+
+
+def _parts(named: Names) -> list[str]:
+    from bench import lists
+
+    return lists.parts(named) if isinstance(named, str) else list(named)
 
 
 def _as_text(tables: Sequence[Table], banner: str = "") -> str:
