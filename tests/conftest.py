@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup() -> None:
-    """Hypothesis times the garbage collector by a callback, in which a Ctrl-C that a test sends itself would be lost."""
+    """Hypothesis times the garbage collector by a callback, in which a Ctrl-C that a test sends itself is lost."""
     gc.callbacks[:] = [call for call in gc.callbacks if "hypothesis" not in str(getattr(call, "__module__", ""))]
 
 
