@@ -130,6 +130,24 @@ def test_the_packed_loss_is_that_of_every_target_alone(t5: MakeT5, kind: str, ob
             torch.testing.assert_close(gradients[name], parameter.grad, atol=3e-5, rtol=1e-4, msg=name)
 
 
+@pytest.mark.parametrize("objective", ["vocabulary", "prefix"])
+@pytest.mark.parametrize("kind", ["ragged", "variants", "items"])
+def test_a_temperature_sharpens_the_packed_loss(t5: MakeT5, kind: str, objective: str) -> None:
+    """The head's weights divided by it have the same effect."""
+
+    def untied(**options: Any) -> T5:
+        return t5(tied=False, **options)
+
+    cooled, model = (make(untied, kind, objective, temperature=degree) for degree in (0.5, 1.0))
+    model.load_state_dict(cooled.state_dict())
+    found = loss(cooled, segments(cooled))
+    assert float(found.detach()) != pytest.approx(float(loss(model, segments(model)).detach()))
+    with torch.no_grad():
+        assert model.backbone.head is not None
+        model.backbone.head.weight /= 0.5
+    torch.testing.assert_close(found, loss(model, segments(model)))
+
+
 def read(model: SharedReader, histories: list[list[int]]) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """The states of two histories read in one row, the loss of a target each, and the batch. Each of the targets is
     shown all but the newest items: three, and two.
