@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
         ),
         (
             "--baseline pop --set epoch=3",
-            "unknown setting 'epoch'; did you mean 'epochs'? known: accumulate, backbone, ",
+            "unknown setting 'epoch'; did you mean 'epochs'? known: accumulate, adapter, backbone, ",
         ),
         (
             "--id-scheme textual --set textual.word=3",
@@ -73,7 +74,10 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
         ("--baseline pop --set dropout=2", "setting 'dropout' must be at least 0 and below 1; got 2.0"),
         ("--baseline pop --decoder greedy", "setting 'decoder' must be one of beam, certified, exact; got 'greedy'"),
         ("--baseline pop --set epochs", "--set takes key=value; got 'epochs'; keys: "),
-        ("--baseline pop --seed two", "--seed takes whole numbers separated by commas; got 'two'"),
+        (
+            "--baseline pop --seed two",
+            "--seed takes whole numbers from 0 on, and ranges of them, such as 0-4,7; got 'two'",
+        ),
         ("--preset smoke", "nothing to run: name an identifier scheme, e.g. --id-scheme textual"),
         ("--id-scheme ./mine.py", "identifier scheme './mine.py' is a file; name the class in it too: ./mine.py:Class"),
         ("--id-scheme ./missing.py:Mine", "identifier scheme './missing.py:Mine': there is no file './missing.py'"),
@@ -215,7 +219,12 @@ def test_all_leaves_out_by_name_what_needs_text_or_categories(
 ) -> None:
     (data / "toy.item").unlink()
     begun: list[str] = []
-    monkeypatch.setattr(prepared, "run", lambda request, *_: begun.append(request.subject.name))  # which takes its time
+
+    def noted(request: Any, *_: Any) -> Path:
+        begun.append(request.subject.name)
+        return tmp_path / "results" / "runs" / "toy" / "another" / "0" / "0"
+
+    monkeypatch.setattr(prepared, "run", noted)  # which takes its time
     words = ["--id-scheme", "all", *quick, "--dataset", data, "--results", tmp_path / "results"]
     said = bench("run", *words, "--set", "missing_text=refuse")
     assert said.code == 0, said.err

@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from bench.backbone.causal_layers import CausalConfig, Grown, KeysValues, Layer, Projection, Rotary
 from bench.backbone.flops import attention, product
-from bench.backbone.protocol import MASKED, Backbone, Cache
+from bench.backbone.protocol import MASKED, Backbone, Cache, additive
 from bench.backbone.t5 import RMSNorm
 from bench.dropout import Dropout
 from bench.linear import linear
@@ -119,7 +118,7 @@ class Causal(Backbone):
             if number + 1 == self.config.layers:
                 found.append(layer.read(x, turn))
                 break
-            x, joined = self._through(layer, x, turn, bias)
+            x, joined = self.through(layer, x, turn, bias)
             found.append(layer.self_attn.split(joined))
         return Read(found, positions)
 
@@ -130,7 +129,7 @@ class Causal(Backbone):
         x, positions = self._begun(tokens, None, None)
         turn, bias = self.rotary(positions), self._for_groups(causal_bias(x, mask))
         for layer in self.layers:
-            x, _ = self._through(layer, x, turn, bias)
+            x, _ = self.through(layer, x, turn, bias)
         hidden: Tensor = self.norm(x)
         return hidden
 
@@ -146,13 +145,6 @@ class Causal(Backbone):
     def _for_groups(self, bias: Tensor) -> Tensor:
         """``[·, 1, T, K]`` for each of the queries that share a key: ``[·, 1, G·T, K]``."""
         return bias.repeat(1, 1, self.config.heads // self.config.kv_heads, 1)
-
-    def _through(self, layer: nn.Module, *given: Any) -> tuple[Tensor, Tensor]:
-        if self.recompute and torch.is_grad_enabled():
-            again: tuple[Tensor, Tensor] = checkpoint(layer, *given, use_reentrant=False)
-            return again
-        found: tuple[Tensor, Tensor] = layer(*given)
-        return found
 
     def start(self, memory: Read, mask: Tensor | None = None) -> PrefixCache:
         layers, positions = memory
@@ -180,7 +172,7 @@ class Causal(Backbone):
         bias = torch.cat([before, own.to(before.dtype).expand(users, 1, length, len(keys))], -1)
         turn, bias = self.rotary(cache.begin[:, None] + positions), self._for_groups(bias)
         for number, layer in enumerate(self.layers):
-            x, cache.past[number] = self._through(layer, x, turn, bias, cache.past[number], cache.prefix[number])
+            x, cache.past[number] = self.through(layer, x, turn, bias, cache.past[number], cache.prefix[number])
         cache.positions = keys
         hidden: Tensor = self.norm(x)
         return hidden
@@ -243,14 +235,3 @@ def causal_bias(x: Tensor, mask: Tensor | None) -> Tensor:
     length = x.shape[1]
     newer = torch.full((length, length), MASKED, device=x.device).triu(1)[None, None]
     return newer if mask is None else newer + additive(mask)
-
-
-def additive(mask: Tensor) -> Tensor:
-    """A mask as ``[·, 1, ·, K]`` to add: bool, true on what is visible, ``[B, K]`` or ``[B, T, K]``; float, ``[T, K]``
-    or ``[B, T, K]``.
-    """
-    if mask.dtype == torch.bool:
-        return (~(mask[:, None] if mask.dim() == 3 else mask[:, None, None, :])) * MASKED
-    if not mask.is_floating_point():  # added as they are, zeros and ones would mask nothing
-        raise TypeError(f"a mask is bool (true on tokens) or float (added to the logits), not {mask.dtype}")
-    return mask[None, None] if mask.dim() == 2 else mask[:, None]

@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bench.backbone.flops import TRAINING
 
@@ -123,6 +124,14 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """What a text comes to: token ids ``[B, S]``, with their ``mask [B, S]`` bool or None, to ``[B, S, D]``."""
+
+    def through(self, layer: nn.Module, *given: Any) -> tuple[Tensor, Tensor]:
+        """What a layer makes of what it is given, computed again for the gradient under ``recompute``."""
+        if self.recompute and torch.is_grad_enabled():
+            again: tuple[Tensor, Tensor] = checkpoint(layer, *given, use_reentrant=False)
+            return again
+        found: tuple[Tensor, Tensor] = layer(*given)
+        return found
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Token ids to their embeddings; embeddings stay as they are."""
@@ -229,3 +238,14 @@ def load_trained_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 def _frozen(module: nn.Module) -> set[str]:
     named = module.named_parameters(remove_duplicate=False)
     return {name for name, parameter in named if not parameter.requires_grad}
+
+
+def additive(mask: Tensor) -> Tensor:
+    """A mask as ``[·, 1, ·, K]`` to add: bool, true on what is visible, ``[B, K]`` or ``[B, T, K]``; float, ``[T, K]``
+    or ``[B, T, K]``.
+    """
+    if mask.dtype == torch.bool:
+        return (~(mask[:, None] if mask.dim() == 3 else mask[:, None, None, :])) * MASKED
+    if not mask.is_floating_point():  # added as they are, zeros and ones would mask nothing
+        raise TypeError(f"a mask is bool (true on tokens) or float (added to the logits), not {mask.dtype}")
+    return mask[None, None] if mask.dim() == 2 else mask[:, None]

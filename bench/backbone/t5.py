@@ -12,15 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from bench.backbone.flops import attention, product
-from bench.backbone.protocol import MASKED, Backbone, Cache
+from bench.backbone.protocol import MASKED, Backbone, Cache, additive
 from bench.dropout import Dropout, dropout
 from bench.linear import Linear, linear
 
@@ -287,19 +285,12 @@ class T5(Backbone):
             positions = torch.arange(x.shape[1], device=x.device)
         bias = _biased(self.encoder.bias(positions, positions), mask).to(x.dtype)
         for block in self.encoder.blocks:
-            x, _ = self._through(block, x, bias)
+            x, _ = self.through(block, x, bias)
         hidden: Tensor = self.encoder.dropout(self.encoder.norm(x))
         return hidden
 
     def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         return self.encode(tokens, mask)
-
-    def _through(self, block: nn.Module, *given: Any) -> tuple[Tensor, Tensor]:
-        if self.recompute and torch.is_grad_enabled():
-            again: tuple[Tensor, Tensor] = checkpoint(block, *given, use_reentrant=False)
-            return again
-        found: tuple[Tensor, Tensor] = block(*given)
-        return found
 
     def start(self, memory: Tensor, mask: Tensor | None = None) -> T5Cache:
         readers = (block.get_submodule("cross") for block in self.decoder.blocks)
@@ -326,7 +317,7 @@ class T5(Backbone):
             visible = visible.repeat_interleave(x.shape[1], 2)
         for layer, block in enumerate(self.decoder.blocks):
             given = cache.past[layer], cache.cross[layer], visible
-            x, cache.past[layer] = self._through(block, x, bias, *given)
+            x, cache.past[layer] = self.through(block, x, bias, *given)
         cache.positions = keys
         hidden: Tensor = self.decoder.dropout(self.decoder.norm(x))
         return hidden
@@ -354,13 +345,5 @@ class T5(Backbone):
 
 
 def _biased(bias: Tensor, mask: Tensor | None) -> Tensor:
-    """A bias ``[·, H, T, K]`` plus a mask: what is visible, ``[B, K]`` or ``[B, T, K]`` bool, or additive ``[T, K]`` or
-    ``[B, T, K]``.
-    """
-    if mask is None:
-        return bias
-    if mask.dtype == torch.bool:
-        return bias + (~(mask[:, None] if mask.dim() == 3 else mask[:, None, None, :])) * MASKED
-    if not mask.is_floating_point():  # added as they are, zeros and ones would mask nothing
-        raise TypeError(f"a mask is bool (true on tokens) or float (added to the logits), not {mask.dtype}")
-    return bias + (mask if mask.dim() == 2 else mask[:, None])
+    """A bias ``[·, H, T, K]`` plus a mask, as ``additive`` takes it."""
+    return bias if mask is None else bias + additive(mask)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,8 @@ def test_names_are_those_that_are_installed_known_and_stored(
     assert set(completing.baselines()) == {"all", *plugins.names(plugins.BASELINES)}
     assert {"toy", *registry.load()} <= set(completing.datasets())
     assert completing.presets() == list(PRESETS)
-    assert completing.recipes() == ["published"]
+    offered = entry_points(group="bench.recipes").names
+    assert set(completing.recipes()) == {name.partition(":")[2] for name in offered} >= {"published", "qwen"}
     assert "epochs=" in completing.settings()
     assert (completing.stored(), completing.tested()) == (["textual/title"], ["my.data"])
 

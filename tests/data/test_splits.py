@@ -71,7 +71,7 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
     dataset = dataset_of([[0, 1, 2, 7, 8], [3, 4, 9, 7]])
     train = leave_one_out(dataset).train
     assert {field.name for field in fields(train)} == {
-        *("dataset", "items", "sequences", "seed", "language"),
+        *("dataset", "items", "sequences", "seed", "language", "reader"),
         *("cache", "cached_seconds", "progress"),  # a folder, what reading from it saves, the bar
         *("max_history", "own_training", "part_users"),  # a line of the contract, what a scheme trains, sizes of parts
     }

@@ -63,7 +63,7 @@ def test_every_result_holds_the_audit_of_its_data(
     assert report.code == 0, report.err
     for text in ((tmp_path / "report.md").read_text(), (tmp_path / "page.html").read_text()):
         assert "nothing sequential can be learnt or measured" in text
-        assert text.count("100 % tied in time") == text.count("cpu_threads=") - 1  # under every table
+        assert text.count("100 % tied in time") == 1  # once for its tables
 
 
 def test_an_audit_is_made_once_for_each_content(
@@ -111,7 +111,7 @@ def test_ties_are_ordered_by_the_contract(bench: Bench, shop: Path, run_folders:
         assert table["target"].tolist() == [dataset.items.ids[ordered[user][-1]] for user in range(30)]
     steps = pd.read_parquet(found["drop-order"] / "per_user.parquet")
     assert len(steps) == 120  # any item of the last day counts as the next
-    report = bench("report", "--results", tmp_path)
+    report = bench("report", "--results", tmp_path, "--full")
     assert "under split=global-temporal or ties=drop-order a user has several" in " ".join(report.out.split())
 
 

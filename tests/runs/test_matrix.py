@@ -114,7 +114,7 @@ def test_a_scheme_named_twice_runs_once() -> None:
     ("given", "said"),
     [
         (plan("epochs"), "--set takes key=value; got 'epochs'; keys: "),
-        (plan("epoch=3"), "unknown setting 'epoch'; did you mean 'epochs'? known: accumulate, backbone,"),
+        (plan("epoch=3"), "unknown setting 'epoch'; did you mean 'epochs'? known: accumulate, adapter, backbone,"),
         (plan("textual.word=3"), "unknown setting of textual/title 'word'; did you mean 'words'? known: min_shared,"),
         (plan("textul.words=3"), "'textul'; did you mean 'textual'? known: numeric, numeric/random, pop, textual, "),
         (

@@ -78,6 +78,6 @@ def test_the_contract_says_how_a_user_was_read(bench: Bench, quick: list[str], r
     assert (
         said.err.splitlines()[-1] == "bench: setting 'history' must be tokens where training is not shared; got items"
     )
-    shown = bench("report", "--results", runs)
+    shown = bench("report", "--results", runs, "--full")
     assert shown.code == 0
     assert "training=shared" in shown.out

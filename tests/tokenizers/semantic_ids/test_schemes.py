@@ -326,9 +326,9 @@ def test_settings_reach_the_training() -> None:
 
 
 def test_the_published_setting_is_a_matter_of_settings(vectors: Vectors) -> None:
-    """What the README says it is, read as `--set` reads it, and an epoch of it."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    said = readme.partition("The published setting is ")[2].partition("each with `--set semantic/rqvae.`")[0]
+    """What the site says it is, read as `--set` reads it, and an epoch of it."""
+    page = (Path(__file__).parents[3] / "docs" / "pages" / "contract.md").read_text()
+    said = page.partition("The published setting is ")[2].partition("each with `--set semantic/rqvae.`")[0]
     scheme = RqVae(settings_of(RqVae, dict(line.split("=", 1) for line in said.split("`")[1::2])))
     plan = scheme.settings.training()
     assert (plan.hidden, plan.latent, plan.epochs, plan.batch) == ((2048, 1024, 512, 256), 128, 10_000, 2048)
