@@ -128,6 +128,8 @@ def _lines(run: Record, base: Contract, kept: Collection[str] = ()) -> Plain:
 def _settings(run: Record, preset: str, recipe: str, kept: Collection[str]) -> Plain:
     """Those that differ from what the scheme has under this preset or recipe; all where it is not installed."""
     stored = {name: _plain(value) for name, value in run.scheme.settings.items()}
+    if ":" in run.scheme.name:  # a file or module that a result names is not run for being read
+        return stored
     try:
         baseline = load_baseline(run.scheme.name) if run.scheme.kind == "baseline" else None
         cls = baseline or load_scheme(run.scheme.name)
