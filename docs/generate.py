@@ -181,7 +181,7 @@ def of_toys(name: str, what: str) -> str:
     value = sum(values) / len(values)
     if "@" in what:
         return f"{value:.4f}"
-    if 0 < value < 0.005:
+    if value < 0.005:
         return "&lt; 0.01"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if what != "tokens" else f"{value:.1f}"
 

@@ -327,8 +327,9 @@ def _scheme(result: Result) -> str:
 
 def _environments(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Without the load, which is another one in every run."""
+    told = ("bench", *LOAD)  # the version by the run itself
     return {
-        name: {"bench": run.bench, **{key: value for key, value in run.environment.items() if key not in LOAD}}
+        name: {"bench": run.bench, **{key: value for key, value in run.environment.items() if key not in told}}
         for name, run in _runs(rows).items()
     }
 
