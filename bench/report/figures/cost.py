@@ -69,16 +69,21 @@ def _mark(panel: Axes, seconds: float, point: Point) -> None:
 
 
 def _fronts(panel: Axes, members: Sequence[Point]) -> None:
-    """One stair for each contract: what is made under several is not compared."""
+    """One stair for each contract: what is made under several is not compared. Those that begin at one point, such as a
+    baseline's, have one name there.
+    """
     letters = dict.fromkeys(letter for point in members for letter in point.contracts)
+    starts: dict[tuple[float, float], list[str]] = {}
     for letter in letters:
         stair = front([point for point in members if letter in point.contracts])
         if len(stair) > 1:
             seconds = [point.seconds or 0.0 for point in stair]
             values = [point.estimate.value for point in stair]
-            name = f"Pareto front [{letter}]" if len(letters) > 1 else "Pareto front"
+            starts.setdefault((seconds[0], values[0]), []).append(letter)
             panel.step(seconds, values, where="post", color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-            panel.annotate(name, (seconds[0], values[0]), (6, 5), textcoords="offset points", **SMALL)
+    for start, of in starts.items():
+        name = f"Pareto front [{', '.join(of)}]" if len(letters) > 1 else "Pareto front"
+        panel.annotate(name, start, (6, 5), textcoords="offset points", **SMALL)
 
 
 def _name(panel: Axes, members: Sequence[Point], least_gap: float) -> None:
