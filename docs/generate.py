@@ -282,9 +282,10 @@ def filled(page: str) -> str:
 
 
 def with_breaks(html: str) -> str:
-    """A page in which code inside of lines is broken where a reader would break it; blocks of code stay as they are."""
+    """A page in which code inside of lines is broken where a reader would break it; in blocks options stay whole."""
     parts = re.split(r"(<pre.*?</pre>)", html, flags=re.DOTALL)
     parts[::2] = [re.sub(r"(?<=<code>).*?(?=</code>)", lambda code: _broken(code[0]), part) for part in parts[::2]]
+    parts[1::2] = [re.sub(r"(?<![\w-])--[a-z][a-z-]*", lambda found: _whole(found[0]), part) for part in parts[1::2]]
     return "".join(parts)
 
 
