@@ -1,4 +1,4 @@
-"""How many threads compute: what is learnt on several may differ in its last bits, and then in what is made of them."""
+"""How many threads compute: what several have learned may differ in its last bits, and then in what is made of them."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from bench.versions import DISTRIBUTION
 HERE = Path(__file__).parent
 FIELD = re.compile(r"^    (?P<name>\w+):.*?(?:\s{2}# (?P<said>.*))?$")
 REFERENCE = "https://arxiv.org/abs/"
+WHOLE = 30  # characters of a word in code that is not broken at its hyphens
 NOT_MEASURED = "\N{EN DASH}"
 
 
@@ -180,6 +181,8 @@ def of_toys(name: str, what: str) -> str:
     value = sum(values) / len(values)
     if "@" in what:
         return f"{value:.4f}"
+    if value < 0.005:
+        return "&lt; 0.01"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if what != "tokens" else f"{value:.1f}"
 
 
@@ -276,6 +279,24 @@ def filled(page: str) -> str:
     """A page with every generated part in its place. KeyError where there is no such part."""
     page = re.sub(r"\{toys: (\S+) (\S+)\}", lambda match: of_toys(match[1], match[2]), page)
     return re.sub(r"<!-- generated: ([\w-]+) -->", lambda match: PARTS[match[1]](), page)
+
+
+def with_breaks(html: str) -> str:
+    """A page in which code inside of lines is broken where a reader would break it; in blocks options stay whole."""
+    parts = re.split(r"(<pre.*?</pre>)", html, flags=re.DOTALL)
+    parts[::2] = [re.sub(r"(?<=<code>).*?(?=</code>)", lambda code: _broken(code[0]), part) for part in parts[::2]]
+    parts[1::2] = [re.sub(r"(?<![\w-])--[a-z][a-z-]*", lambda found: _whole(found[0]), part) for part in parts[1::2]]
+    return "".join(parts)
+
+
+def _broken(code: str) -> str:
+    """Behind a slash, plus, comma, equals sign or two colons, and at no hyphen: ``--html`` stays whole."""
+    code = re.sub(r"(?<=\w)(::|[/+,=])(?=\w)", r"\1<wbr>", code)
+    return re.sub(r"(?<![^\s<>])[^\s<>]*-[^\s<>]*", lambda found: _whole(found[0]), code)
+
+
+def _whole(word: str) -> str:
+    return f'<span class="whole">{word}</span>' if len(word) <= WHOLE else word
 
 
 def unexplained() -> Iterator[str]:

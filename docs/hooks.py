@@ -23,3 +23,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     if name in INCLUDED:
         return (HERE.parent / INCLUDED[name]).read_text(encoding="utf-8")
     return generate.filled(markdown)
+
+
+def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Any) -> str:
+    """The page, with code inside of lines broken where a reader would."""
+    return generate.with_breaks(html)

@@ -110,7 +110,7 @@ def t5_tokenizer() -> Path:
 
 @pytest.fixture(scope="session")
 def toy() -> Dataset:
-    """40 users walk round a circle of 30 items, mostly one step at a time: a next item that can be learnt."""
+    """40 users walk round a circle of 30 items, mostly one step at a time: a next item that can be learned."""
     random = np.random.default_rng(3)
     rows = []
     for user in range(40):
@@ -140,7 +140,7 @@ def dated() -> Dataset:
 def bundles() -> Dataset:
     """500 users buy on three days, each day one of 60 bundles of four items, in the order of a file sorted by item.
 
-    Nothing leads from one day to the next, so all that can be learnt about the next item is its bundle; and inside a
+    Nothing leads from one day to the next, so all that can be learned about the next item is its bundle; and inside a
     bundle the order is that of ids, as in reviews that a source keeps item by item and dates by the day.
     """
     random = np.random.default_rng(7)

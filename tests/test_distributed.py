@@ -67,8 +67,8 @@ def words(quick: list[str], tiny: Path, tmp_path_factory: pytest.TempPathFactory
     nets = {"set.epochs": 1, "set.width": 8, "set.hidden": 8, "set.dimensions": 8}
     names = {"generator": tiny, "bootstrap_epochs": 40, "candidates": 3, "lengths": 1, "users": "on"}
     turns = {"generator_share": 0.25, "generator_rate": 10}
-    learnt = {f"textual.{name}": value for name, value in {**names, **turns}.items()}
-    contract = [f"--set={name}={value}" for name, value in {**changed, **nets, **learnt}.items()]
+    learned = {f"textual.{name}": value for name, value in {**names, **turns}.items()}
+    contract = [f"--set={name}={value}" for name, value in {**changed, **nets, **learned}.items()]
     schemes = f"{probe}:Probe,set,textual/idgenrec"
     return ["run", "--id-scheme", schemes, "--baseline", f"random,{probe}:Alone", *quick, *contract]
 

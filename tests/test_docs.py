@@ -47,6 +47,16 @@ def test_every_scheme_is_there_with_its_settings(generate: ModuleType, group: st
             assert f"| `{name}` | `{generate.plain(default)}` | " in chapters[cls.name]
 
 
+def test_code_inside_of_lines_is_broken_where_a_reader_would(generate: ModuleType) -> None:
+    html = "<p><code>bench run --html out/a-b.html</code> a-b/c</p><pre><span></span><code>x --html a/b</code></pre>"
+    made = generate.with_breaks(html)
+    assert made.endswith('a-b/c</p><pre><span></span><code>x <span class="whole">--html</span> a/b</code></pre>')
+    assert '<span class="whole">--html</span> out/<wbr><span class="whole">a-b.html</span></code>' in made
+    assert re.sub("<wbr>|</?span[^>]*>", "", made) == html.replace("<span></span>", "")
+    long = f"<code>{'very-' * 12}long</code>"
+    assert generate.with_breaks(long) == long
+
+
 def test_every_setting_says_what_it_means(generate: ModuleType) -> None:
     assert list(generate.unexplained()) == []
 

@@ -267,7 +267,7 @@ class Model:
         return np.concatenate([np.empty((0, len(self.items)), np.float32), *scores])
 
     def neighbors(self) -> dict[str, NDArray[Any]]:
-        """What ItemKNN has learnt, for it is scored without RecBole later."""
+        """What ItemKNN has learned, for it is scored without RecBole later."""
         return matrix_arrays(NEIGHBORS, csr_array(shims.neighbors(self.model, self.items.numpy())))
 
     @torch.no_grad()

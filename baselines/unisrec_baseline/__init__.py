@@ -112,7 +112,7 @@ class UniSRec(TrainedBaseline):
 
     def model(self, train: TrainView, length: int) -> Model:
         """The network with its first weights, and the texts."""
-        self.space, found = spaces.learnt(train, self.settings)
+        self.space, found = spaces.learned(train, self.settings)
         poor = poorer(train, self.space, self.settings)
         seed_everything(train.seed, 0, 0)
         items = len(found)

@@ -1,4 +1,4 @@
-"""A pretrained model knows numbers as quantities and years; here they are names, and may be learnt anew."""
+"""A pretrained model knows numbers as quantities and years; here they are names, and may be learned anew."""
 
 from __future__ import annotations
 

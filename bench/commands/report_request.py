@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 def write_request(results: Path, only: ReportFilter, path: Path) -> None:
     """Write the request for the runs that a report is about."""
+    from bench.console import Console
     from bench.files import output
     from bench.report.write import chosen
     from bench.results import read
@@ -19,3 +20,4 @@ def write_request(results: Path, only: ReportFilter, path: Path) -> None:
     text = remake(chosen(read.load(results), only))
     with output(path, "the request") as unfinished:
         unfinished.write_text(text, encoding="utf-8")
+    Console(stderr=True).print(f"written: {path}, for bench run --config", soft_wrap=True)

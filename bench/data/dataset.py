@@ -171,7 +171,7 @@ class TrainView:
     reader: TextReader | None = None
 
     def count_training(self, steps: int, examples: int) -> None:
-        """Optimizer steps of a model of the scheme's own, and what it has learnt from: items to predict, or items."""
+        """Optimizer steps of a model of the scheme's own, and what it has learned from: items to predict, or items."""
         for name, count in (("own_steps", steps), ("own_examples", examples)):
             self.own_training[name] = self.own_training.get(name, 0) + count
 

@@ -1,4 +1,4 @@
-"""THE interface: how a scheme makes item identifiers. One sitting. What an identifier is: ``bench.ids.identifiers``.
+"""The interface: how a scheme makes item identifiers. What an identifier is: ``bench.ids.identifiers``.
 
 A scheme turns the training view of a data set into identifiers, one for each item of the catalogue:
 

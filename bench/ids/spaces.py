@@ -1,7 +1,7 @@
-"""One space for the texts of several catalogues: whatever is learnt of it is learnt on the training catalogues.
+"""One space for the texts of several catalogues: whatever is learned of it is learned on the training catalogues.
 
-    space, vectors = learnt(train, settings)      raw vectors, turned and whitened by axes of the training catalogue
-    others = space.placed(target)                 the same axes, for a catalogue that nothing was learnt on
+    space, vectors = learned(train, settings)      raw vectors, turned and whitened by axes of the training catalogue
+    others = space.placed(target)                 the same axes, for a catalogue that nothing was learned on
 
 Raw vectors of two catalogues can be compared where the encoder is made for none of them: hashed words, a sentence
 encoder or a file of vectors.
@@ -38,7 +38,7 @@ class TextSpace:
         if found.shape[1] != len(self.mean):
             raise BenchError(
                 f"the texts of '{view.dataset}' have vectors of {found.shape[1]} numbers, those that the space was "
-                f"learnt on {len(self.mean)}; give an encoder that makes one kind of vectors"
+                f"learned on {len(self.mean)}; give an encoder that makes one kind of vectors"
             )
         return np.asarray((found.astype(np.float64) - self.mean) @ self.axes, np.float32)
 
@@ -53,7 +53,7 @@ class TextSpace:
         return cls(settings, arrays.get("space.mean"), arrays.get("space.axes"))
 
 
-def learnt(train: TrainView, settings: TextSettings) -> tuple[TextSpace, Embeddings]:
+def learned(train: TrainView, settings: TextSettings) -> tuple[TextSpace, Embeddings]:
     """The space of a training catalogue, and its items in it."""
     if not settings.dimensions:
         return TextSpace(settings), raw(train, settings)

@@ -142,7 +142,7 @@ class Recommender(nn.Module, ABC):
         yield
 
     def calibrate(self, targets: Targets, decoding: Decoding, metric: str) -> None:
-        """Choose on validation users whatever is not learnt but chosen; nothing where there is no such thing.
+        """Choose on validation users whatever is not learned but chosen; nothing where there is no such thing.
 
         It is called before every validation, on the very users that select, so that a checkpoint is judged by what it
         can do; what is chosen is part of the recommender's state, as weights are.

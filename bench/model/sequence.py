@@ -28,7 +28,7 @@ class SequenceRecommender(Recommender):
 
     The loss is the cross-entropy of every token, end token included, over what ``objective`` names: the whole
     ``vocabulary``, or after each ``prefix`` only the tokens that go on to an item (see ``Scoring``). Under the latter
-    nothing is to be learnt where a prefix can only go on in one way, and such tokens are no predictions. Every example
+    nothing is to be learned where a prefix can only go on in one way, and such tokens are no predictions. Every example
     is read and written in one variant of the identifiers; items are ranked in variant 0. Where only some items are
     candidates, scores are normalized over their tree. In the loss alone, logits are divided by ``temperature``: the
     ranking-guided loss of LETTER (Wang et al., 2024, section 3.3), which punishes likely wrong tokens more below 1.

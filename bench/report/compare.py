@@ -101,7 +101,7 @@ def _unlike(one: Result, other: Result) -> dict[str, dict[str, dict[str, list[st
     return {kind: varying(pair, partial if kind == "contract" else ()) for kind, pair in described.items()}
 
 
-UNSTEADY = ("command", *LOAD)  # of the environment: another in every run
+UNSTEADY = ("command", "bench", *LOAD)  # of the environment: another in every run, or told by the run itself
 
 DESCRIBED: Mapping[str, Callable[[Result], Mapping[str, Any]]] = {
     "data": lambda run: {"fingerprint": run.dataset.fingerprint, **run.split},

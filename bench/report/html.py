@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 import bench
 from bench.console import visible
 from bench.report import figures, identifiers, layout
+from bench.report.again import TITLE
 from bench.report.filters import Mark, filters, marked
 from bench.report.identifiers import Identifiers
 from bench.report.numbers import probability
@@ -61,8 +62,10 @@ class Part:
         return [*tables, *more, (f"{self.anchor}-conditions", "Conditions")]
 
 
-def page(results: Sequence[Result], chapters: Sequence[Chapter]) -> str:
-    """The whole page: for each chapter its tables, and beside those of a data set all that is to be seen of it."""
+def page(results: Sequence[Result], chapters: Sequence[Chapter], request: str = "") -> str:
+    """The whole page: for each chapter its tables, and beside those of a data set all that is to be seen of it; at the
+    end ``request``, the file that makes the rows again.
+    """
     found = sections(results)
     looks = figures.looks(found)
     left = list(found)
@@ -80,6 +83,8 @@ def page(results: Sequence[Result], chapters: Sequence[Chapter]) -> str:
         legend=layout.legend(chapters),
         chapters=chapters,
         common=layout.common(chapters),
+        again=TITLE if request else "",
+        request=Markup(escape(request)),  # marked, for it keeps its lines
         banner=next((chapter.banner for chapter in chapters if chapter.banner), ""),
     )
 

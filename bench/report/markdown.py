@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bench.console import visible
 from bench.report import layout
+from bench.report.again import TITLE
 from bench.report.table import Cell, Chapter, Note, Table, pieces
 
 # What CommonMark and GitHub read as markup inside a line. An underscore between two letters is none, nor is an
@@ -14,10 +15,11 @@ from bench.report.table import Cell, Chapter, Note, Table, pieces
 MARKUP = re.compile(r"[\\`*|<$~\[]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|#$")
 
 
-def markdown(chapters: Sequence[Chapter]) -> str:
-    """The whole report."""
+def markdown(chapters: Sequence[Chapter], request: str = "") -> str:
+    """The whole report; ``request`` is the file that makes its rows again."""
     parts = (_chapter(found, chapters) for found in chapters)
-    return "\n".join(["# Item identifiers compared", *parts, *_common(chapters), *_legend(chapters), ""])
+    end = (*_common(chapters), *_legend(chapters), *_again(request))
+    return "\n".join(["# Item identifiers compared", *parts, *end, ""])
 
 
 def _chapter(found: Chapter, chapters: Sequence[Chapter]) -> str:
@@ -47,6 +49,14 @@ def _legend(chapters: Sequence[Chapter]) -> list[str]:
     found = layout.legend(chapters)
     lines = [f"- **{escaped(title)}**: {_reading(notes)}" for title, notes in found]
     return ["\n## How to read the tables\n", *lines] if lines else []
+
+
+def _again(request: str) -> list[str]:
+    """A block of code, fenced by more backticks than it holds."""
+    if not request:
+        return []
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", request)), default=0))
+    return [f"\n## {TITLE}\n", f"{fence}toml", request, fence]
 
 
 def _reading(notes: Sequence[Note]) -> str:

@@ -243,12 +243,12 @@ def _elsewhere(rows: Sequence[Row]) -> list[Note]:
     adapted = ", ".join(row.label for row in elsewhere if row.first.adapted_on)
     return [
         *(
-            [Note("zero-shot", strong(f"{unseen}: no interaction of these data was learnt from") + f"; {ZERO_SHOT}")]
+            [Note("zero-shot", strong(f"{unseen}: no interaction of these data was learned from") + f"; {ZERO_SHOT}")]
             if unseen
             else []
         ),
         *(
-            [Note("adapted", strong(f"{adapted}: learnt from few users of these data") + f"; {ADAPTED}")]
+            [Note("adapted", strong(f"{adapted}: learned from few users of these data") + f"; {ADAPTED}")]
             if adapted
             else []
         ),
@@ -327,8 +327,9 @@ def _scheme(result: Result) -> str:
 
 def _environments(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Without the load, which is another one in every run."""
+    told = ("bench", *LOAD)  # the version by the run itself
     return {
-        name: {"bench": run.bench, **{key: value for key, value in run.environment.items() if key not in LOAD}}
+        name: {"bench": run.bench, **{key: value for key, value in run.environment.items() if key not in told}}
         for name, run in _runs(rows).items()
     }
 

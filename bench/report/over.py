@@ -16,7 +16,7 @@ from bench.report.quality import Highlight, marked
 from bench.report.rows import HEADLINE, Row, Section
 from bench.report.table import DASH, Cell, Chapter, Column, Note, Source, Table, strong
 
-TITLE = "over data sets"
+TITLE = "All data sets"
 LEAST_RANKED = 3  # data sets from which on an average rank is shown
 SCORE = metric_title(HEADLINE)
 READING = (
@@ -37,13 +37,20 @@ def over_data_sets(sections: Sequence[Section], chapters: Sequence[Chapter]) -> 
     ranks = _ranks(sections)
     tables, conditions = rank_table(sections)
     notes = conditions or [Note("data", ", ".join(section.title for section in sections))]
-    named = [f"{chapter.title}: {chapter.banner}" for chapter in chapters if chapter.banner]
-    banner = "" if not named else "; ".join(named)
+    banner = _banner(chapters)
     answer = " ".join(_answer(sections, chapters, ranks))
     scores = _table(sections, chapters, ranks)
     return [
         Chapter(TITLE, None, (scores, *tables), tuple(notes), banner, (answer,) if answer else (), tuple(notes[:1]))
     ]
+
+
+def _banner(chapters: Sequence[Chapter]) -> str:
+    """Once where it is the same for all data sets, else with the name of each that has one."""
+    banners = {chapter.banner for chapter in chapters}
+    if len(banners) == 1:
+        return banners.pop()
+    return "; ".join(f"{chapter.title}: {chapter.banner}" for chapter in chapters if chapter.banner)
 
 
 def _table(sections: Sequence[Section], chapters: Sequence[Chapter], ranks: dict[Key, float]) -> Table:

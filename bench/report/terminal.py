@@ -24,7 +24,7 @@ MARKS = {
     pairs.NAME: "*: told apart, p (Holm) below 0.05 with the noise of training; the others may differ by luck",
 }
 LEAST_COLUMNS = 3  # of the main table, however narrow the terminal is: a score, its interval, another score
-SIGNS = "> row is ahead, < behind, . not told apart"
+SIGNS = "> row is ahead, < behind, . not told apart, \N{EN DASH} not tested"
 STYLES = {"best": "bold", "second": "underline", "": ""}
 
 
@@ -63,9 +63,10 @@ def _show_short(chapter: Chapter, out: Console) -> None:
     for name in SHORT:
         table = chapter.table(name)
         if table is not None:
-            out.print(_text(table.title, "bold"))
-            _parts(compact(table, out.width), out)
-            if name in MARKS:
+            shown = compact(table, out.width)
+            out.print(_text(shown.title, "bold"))
+            _parts(shown, out)
+            if name in MARKS and SIGNS not in shown.title:
                 out.print(_text(MARKS[name], "dim"), end="\n\n")
     out.print(_beneath(chapter.brief), "")
 

@@ -12,6 +12,7 @@ from bench.console import Console
 from bench.errors import BenchError, unknown
 from bench.files import output
 from bench.report import frames, overall
+from bench.report.again import again
 from bench.report.contracts import agree
 from bench.report.latex import Choice, latex
 from bench.report.markdown import markdown
@@ -64,7 +65,8 @@ def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool =
         machine.show(frames.plain(made))
     else:
         show(made, Console(), full)
-    _text(files.out, markdown(made))
+    request = again(found)
+    _text(files.out, markdown(made, request))
     written = [files.out, *_draw(found, files)]
     if files.latex is not None:
         _text(files.latex, latex(made, sections(found), files.paper))
@@ -75,7 +77,7 @@ def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool =
     if files.html is not None:
         from bench.report import html
 
-        _text(files.html, html.page(found, made))
+        _text(files.html, html.page(found, made, request))
     written += [path for path in (files.latex, files.csv, files.values, files.html) if path is not None]
     Console(stderr=True).print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
 

@@ -38,7 +38,7 @@ Users = NDArray[np.int64]
 
 
 def require_users(request: Request) -> None:
-    """BenchError where a model can't be adapted, or the data set has fewer users that could be learnt from."""
+    """BenchError where a model can't be adapted, or the data set has fewer users that could be learned from."""
     asked, subject, name = request.adapted_on, request.subject, request.dataset.name
     if isinstance(subject, AnyBaseline) and not subject.adapts:
         raise BenchError(
@@ -53,7 +53,7 @@ def require_users(request: Request) -> None:
 
 
 def chosen(train: TrainView, count: int) -> Users:
-    """The users that are learnt from, sorted."""
+    """The users that are learned from, sorted."""
     users = np.random.default_rng([train.seed, 7]).permutation(_candidates(train))
     return np.sort(users[:count])
 

@@ -38,8 +38,8 @@ def transferred_baseline(request: Request, split: Split, partial: Path, display:
     baseline = type(subject)(subject.settings)  # whatever the present one was fitted on
     try:
         scorer = _scorer(request, baseline, home)
-        learnt = adapted_baseline(request, baseline, split, partial, display) if request.adapted_on else {}
-        return _outcome(request, scorer, split, home, learnt, display)
+        learned = adapted_baseline(request, baseline, split, partial, display) if request.adapted_on else {}
+        return _outcome(request, scorer, split, home, learned, display)
     finally:
         if isinstance(baseline, TrainedBaseline):
             baseline.close()
@@ -68,7 +68,7 @@ def _scores_of_unseen(baseline: Baseline | TrainedBaseline, part: Targets) -> ND
 
 
 def _outcome(
-    request: Request, scorer: Scorer, split: Split, home: Path, learnt: Mapping[str, Any], display: Display
+    request: Request, scorer: Scorer, split: Split, home: Path, learned: Mapping[str, Any], display: Display
 ) -> Outcome:
     items = len(request.dataset.items)
 
@@ -83,4 +83,4 @@ def _outcome(
     origin = {"model": home.relative_to(request.results).as_posix(), "weights": weights(model)}
     warm = is_warm(split.train.sequences, items)
     groups = dict.fromkeys(ITEM_GROUPS) if request.unseen else by_group(split.test, warm, whole, rank)
-    return Outcome(*whole, costs, training={**origin, **learnt}, item_groups=groups, warnings=request.warnings)
+    return Outcome(*whole, costs, training={**origin, **learned}, item_groups=groups, warnings=request.warnings)

@@ -12,7 +12,7 @@ from bench.versions import installed
 
 COMPUTING = ("data", "ids", "backbone", "evaluation", "model", "training", "runs")  # packages of bench
 LIBRARIES = (
-    *("bench", "numpy", "scipy", "tokenizers", "scikit-learn", "torch"),
+    *("numpy", "scipy", "tokenizers", "scikit-learn", "torch"),
     *("faiss-cpu", "faiss-gpu", "sentence-transformers"),
 )
 

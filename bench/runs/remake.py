@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import lists, recipes, toml
+from bench.console import visible
 from bench.contract import BUDGETS, PRESETS, Contract, changed
 from bench.errors import BenchError
 from bench.results.schema import Record
@@ -22,6 +23,7 @@ HEADER = (
     "# bench run --config FILE.toml makes these runs again.\n"
     "# Data sets, files and models of your own are named without their folders; add these.\n"
 )
+MISSING = "# {}: of a file, or of a package that is not installed here; a file is named ./FILE.py:CLASS or file:PATH.\n"
 FOUND = "# {}: settings of an earlier search; add --tuned with the folder of that run.\n"
 
 Plain = dict[str, Any]
@@ -53,7 +55,8 @@ def remake(runs: Sequence[Record]) -> str:
     asked = [_asked(run, runs) for run in runs]
     requests = [request for part in _shared(asked) for request in _rectangles(part)]
     search = sorted({run.scheme.name for run in runs if run.scheme.search and "tune" not in run.scheme.search})
-    notes = HEADER + "".join(FOUND.format(name) for name in search)
+    missing = sorted({run.scheme.name for run in runs if _class(run) is None})
+    notes = HEADER + "".join([*map(FOUND.format, search), *map(MISSING.format, map(visible, missing))])
     return f"{notes}\n{toml.written(requests[0] if len(requests) == 1 else {'request': requests})}"
 
 
@@ -128,15 +131,26 @@ def _lines(run: Record, base: Contract, kept: Collection[str] = ()) -> Plain:
 def _settings(run: Record, preset: str, recipe: str, kept: Collection[str]) -> Plain:
     """Those that differ from what the scheme has under this preset or recipe; all where it is not installed."""
     stored = {name: _plain(value) for name, value in run.scheme.settings.items()}
+    cls = _class(run)
+    if cls is None:
+        return stored
     try:
-        baseline = load_baseline(run.scheme.name) if run.scheme.kind == "baseline" else None
-        cls = baseline or load_scheme(run.scheme.name)
-        given = {**(baseline.presets.get(preset, {}) if baseline else {})}
+        given = dict(cls.presets.get(preset, {})) if run.scheme.kind == "baseline" else {}
         given |= recipes.find(run.scheme.name, recipe).settings if recipe else {}
         usual = {name: _plain(value) for name, value in vars(settings_of(cls, given)).items()}
     except BenchError:
         return stored
     return {name: value for name, value in stored.items() if value != usual.get(name) or name in kept}
+
+
+def _class(run: Record) -> Any:
+    """What a run was of, where it is installed here. A file or module that a result names is not run for being read."""
+    if ":" in run.scheme.name:
+        return None
+    try:
+        return (load_baseline if run.scheme.kind == "baseline" else load_scheme)(run.scheme.name)
+    except BenchError:
+        return None
 
 
 def _plain(value: object) -> Any:

@@ -148,7 +148,7 @@ def transferred(
     with accelerator.main_process_first():
         ids, seconds = identifiers(request, scheme, trained, home, display)
     recommender = recommender_of(ids, trained, request).to(accelerator.device)
-    learnt = adapted(request, recommender, split, partial, display, accelerator) if request.adapted_on else {}
+    learned = adapted(request, recommender, split, partial, display, accelerator) if request.adapted_on else {}
 
     def ranked(name: str, targets: Targets, candidates: Mask | None) -> tuple[Ranks, bool]:
         with display.bar(f"{request.run.title}: {name}", len(targets)) as bar:
@@ -170,7 +170,7 @@ def transferred(
     item_groups = by_group(split.test, warm, whole, ranked) if seconds is None else dict.fromkeys(ITEM_GROUPS)
     described = diagnostics.stats(ids, split.test.items)
     warnings = () if seconds is None else request.warnings
-    return Outcome(*whole, costs, described, origin | learnt, item_groups, warnings)
+    return Outcome(*whole, costs, described, origin | learned, item_groups, warnings)
 
 
 def model_folder(request: Request) -> Path:
@@ -204,7 +204,7 @@ def identifiers(
 
 
 def _read_alike(found: Ids, trained: Ids) -> Ids:
-    """Tokens with an end wherever the model has learnt to write one, and no users: of the unseen none is known."""
+    """Tokens with an end wherever the model has learned to write one, and no users: of the unseen none is known."""
     if isinstance(found, TokenIds) and isinstance(trained, TokenIds):
         return replace(found, append_eos=found.appends_eos or trained.appends_eos, users=None)
     return found

@@ -18,7 +18,7 @@ import psutil
 import torch
 
 from bench.privacy import shortened
-from bench.versions import installed
+from bench.versions import DISTRIBUTION, installed
 
 MEASURED_EVERY = 0.1  # seconds
 DATA_DIR = "--data-dir"
@@ -111,7 +111,8 @@ def environment(device: str, processes: int) -> dict[str, Any]:
     """Versions, machine and code revision: what one needs to know before doubting a number."""
     return {
         "python": platform.python_version(),
-        **{name: installed(name) for name in ("bench", "torch", "transformers", "accelerate", "numpy")},
+        "bench": installed(DISTRIBUTION),
+        **{name: installed(name) for name in ("torch", "transformers", "accelerate", "numpy")},
         "platform": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
         "cpu_threads": torch.get_num_threads(),

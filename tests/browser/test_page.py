@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.report import html
+from bench.report.again import again
 from bench.report.tables import chapters
 from bench.results.read import load
 from tests.report.conftest import write_run
@@ -38,7 +39,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_run(root, name, kind="baseline", quality=quality)
     found = load(root)
     path = root / "report.html"
-    path.write_text(html.page(found, chapters(found)), encoding="utf-8")
+    path.write_text(html.page(found, chapters(found), again(found)), encoding="utf-8")
     return path
 
 

@@ -30,7 +30,7 @@ def run(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory
     return results
 
 
-def learnt(run_folder: Path) -> tuple[Any, ...]:
+def learned(run_folder: Path) -> tuple[Any, ...]:
     """What identifiers, training and testing came to."""
     ids, _ = storage.load(run_folder / "ids.safetensors")
     training = json.loads((run_folder / "result.json").read_text())["training"]
@@ -51,7 +51,7 @@ def test_codes_written_as_index_json_train_to_the_same_ranks(
     said = bench("run", "--id-scheme", f"file:{out}", *quick, "--results", tmp_path)
     assert said.code == 0, said.err
     ours = next(run_folder for run_folder in run_folders(run) if "numeric" in str(run_folder))
-    assert learnt(run_folders(tmp_path)[0]) == learnt(ours)
+    assert learned(run_folders(tmp_path)[0]) == learned(ours)
     assert json.loads((run_folders(tmp_path)[0] / "result.json").read_text())["scheme"]["name"] == "file/paths"
 
 
@@ -65,7 +65,7 @@ def test_a_finished_run_can_be_run_again_from_its_table(
         assert bench("ids", "export", run_folder, "--out", source).code == 0
     said = bench("run", "--id-scheme", f"file:{source}", *quick, "--results", tmp_path / "results")
     assert said.code == 0, said.err
-    assert learnt(run_folders(tmp_path / "results")[0]) == learnt(run_folder)
+    assert learned(run_folders(tmp_path / "results")[0]) == learned(run_folder)
 
 
 def test_a_file_has_a_row_and_its_content_a_run(

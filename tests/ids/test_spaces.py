@@ -1,4 +1,4 @@
-"""Texts of several catalogues in one space, learnt on the training catalogue alone."""
+"""Texts of several catalogues in one space, learned on the training catalogue alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
-from bench.ids.spaces import TextSpace, learnt, raw, require_comparable
+from bench.ids.spaces import TextSpace, learned, raw, require_comparable
 from bench.ids.text import HASHED, OFFLINE, TextSettings
 
 WORDS = ("oak", "gate", "pond", "red", "blue", "iron", "car", "robot")
@@ -26,7 +26,7 @@ def view(name: str, seed: int, items: int = 40, prefix: str = "i") -> TrainView:
 
 def test_vectors_stay_as_encoded_where_no_dimensions_are_asked_for() -> None:
     here, there = view("here", 0), view("there", 1)
-    space, found = learnt(here, TextSettings(encoder=HASHED, dimensions=0, whiten=False))
+    space, found = learned(here, TextSettings(encoder=HASHED, dimensions=0, whiten=False))
     assert np.array_equal(found, raw(here, space.settings))
     assert np.array_equal(space.placed(there), raw(there, space.settings))
     assert space.arrays == {}
@@ -34,7 +34,7 @@ def test_vectors_stay_as_encoded_where_no_dimensions_are_asked_for() -> None:
 
 def test_the_training_catalogue_is_white_and_another_one_is_not() -> None:
     here, there = view("here", 0), view("there", 1)
-    space, found = learnt(here, TextSettings(encoder=HASHED, dimensions=4, whiten=True))
+    space, found = learned(here, TextSettings(encoder=HASHED, dimensions=4, whiten=True))
     assert np.allclose(found.mean(axis=0), 0, atol=1e-5)
     assert np.allclose(np.cov(found.T, bias=True), np.eye(4), atol=1e-3)
     assert not np.allclose(np.cov(space.placed(there).T, bias=True), np.eye(4), atol=1e-2)
@@ -42,28 +42,28 @@ def test_the_training_catalogue_is_white_and_another_one_is_not() -> None:
 
 def test_a_text_has_one_place_in_every_catalogue() -> None:
     here = view("here", 0)
-    space, found = learnt(here, TextSettings(encoder=HASHED, dimensions=5, whiten=True))
+    space, found = learned(here, TextSettings(encoder=HASHED, dimensions=5, whiten=True))
     few = ItemTable(("x", "y"), {"title": (here.items.text["title"][7], here.items.text["title"][3])})
     placed = space.placed(TrainView("few", few, Sequences.from_rows([]), 0))
     assert np.allclose(placed, found[[7, 3]], atol=1e-5)
 
 
 def test_no_text_of_another_catalogue_moves_the_space() -> None:
-    """What it is learnt from is the training catalogue, whatever is placed in it afterwards."""
+    """What it is learned from is the training catalogue, whatever is placed in it afterwards."""
     here, settings = view("here", 0), TextSettings(encoder=HASHED, dimensions=4, whiten=True)
-    space, before = learnt(here, settings)
+    space, before = learned(here, settings)
     arrays = {name: array.copy() for name, array in space.arrays.items()}
     for seed in (1, 2):
         space.placed(view("there", seed))
     assert all(np.array_equal(space.arrays[name], array) for name, array in arrays.items())
-    assert np.array_equal(learnt(here, settings)[1], before)
+    assert np.array_equal(learned(here, settings)[1], before)
 
 
 def test_a_space_is_kept_as_arrays() -> None:
     here, there = view("here", 0), view("there", 1)
     for dimensions in (0, 3):
         settings = TextSettings(encoder=HASHED, dimensions=dimensions, whiten=bool(dimensions))
-        space, _ = learnt(here, settings)
+        space, _ = learned(here, settings)
         again = TextSpace.kept(settings, {**space.arrays, "weights": np.zeros(3, np.float32)})
         assert np.array_equal(again.placed(there), space.placed(there))
 
@@ -75,7 +75,7 @@ def test_vectors_of_another_kind_are_refused(tmp_path: Path) -> None:
         items = [f"{prefix}{item}" for item in range(40)]
         paths.append(str(tmp_path / f"{width}.parquet"))
         pd.DataFrame({"item": items, "vector": list(vectors)}).to_parquet(paths[-1])
-    space, _ = learnt(view("here", 0), TextSettings(encoder=paths[0], dimensions=3))
+    space, _ = learned(view("here", 0), TextSettings(encoder=paths[0], dimensions=3))
     other = TextSpace(TextSettings(encoder=paths[1], dimensions=3), space.mean, space.axes)
     with pytest.raises(BenchError, match="the texts of 'there' have vectors of 5 numbers, those that the space was "):
         other.placed(view("there", 1, prefix="j"))

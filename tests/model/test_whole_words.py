@@ -1,4 +1,4 @@
-"""Whole-word embeddings: nothing until they are learnt, then the same in training and in ranking."""
+"""Whole-word embeddings: nothing until they are learned, then the same in training and in ranking."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ HISTORIES = Sequences.from_rows([[0, 1, 2, 3, 4, 5], [6], [2, 2], [7, 0, 3]])
 TARGETS, VARIANTS = np.array([6, 2, 0, 5], np.int32), np.array([0, 1, 1, 0])
 
 
-def make(t5: MakeT5, words: int = 7, learnt: bool = True, **changes: Any) -> Recommender:
+def make(t5: MakeT5, words: int = 7, learned: bool = True, **changes: Any) -> Recommender:
     model = t5(vocabulary=VOCABULARY.size, whole_words=words, **changes)
-    if learnt and model.whole_words is not None:
+    if learned and model.whole_words is not None:
         torch.manual_seed(9)
         nn.init.normal_(model.whole_words.weight)
     ids = TokenIds(IDS.tokens, IDS.lengths, VOCABULARY, Template("h", ";", "?"))
@@ -41,7 +41,7 @@ def loss(model: Recommender, rows: slice = slice(None)) -> Tensor:
 
 
 def test_a_table_at_zero_is_the_plain_model_and_learns(t5: MakeT5) -> None:
-    plain, words = make(t5, words=0), make(t5, learnt=False)
+    plain, words = make(t5, words=0), make(t5, learned=False)
     assert torch.equal(loss(plain), loss(words))
     assert plain.backbone.state_dict().keys() == words.backbone.state_dict().keys() - {"whole_words.weight"}
     table = words.backbone.whole_words

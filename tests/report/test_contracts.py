@@ -116,3 +116,12 @@ def test_differences_name_value_and_holders() -> None:
     assert differences(found) == f"{beam}=20 (A, B), 50 (C), absent (D); {lr}=0.1 (A, C, D), 0.2 (B)"
     assert varying(named, partial=["D"])["beam"] == {"20": ["A", "B"], "50": ["C"]}
     assert varying({"A": {"x": 1}, "B": {}}, partial=["B"]) == {}
+
+
+def test_the_version_of_bench_is_told_where_an_environment_has_none(store: Store, tmp_path: Path) -> None:
+    environment = {"bench": None, "torch": "2.13.0", "device": "cpu"}
+    store("one", environment=environment)
+    store("two", environment=environment)
+    found = load(tmp_path)
+    assert f"bench={found[0].bench}" in markdown(chapters(found))
+    assert "bench=none" not in markdown(chapters(found))

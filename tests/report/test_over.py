@@ -131,3 +131,12 @@ def test_every_remark_is_printed_exactly_once(fill: Callable[..., None], tmp_pat
 
 def test_a_chapter_finds_its_tables_by_name() -> None:
     assert Chapter("", None, (), ()).table("quality") is None
+
+
+def test_one_warning_for_all_data_sets_is_said_once(store: Store, tmp_path: Path) -> None:
+    for dataset in ("toys", "beauty"):
+        store("one", dataset=dataset, preset="smoke")
+    (chapter, *_) = chapters(load(tmp_path))
+    assert (
+        chapter.banner == "The scores of trained models here mean nothing: preset smoke only shows that everything runs"
+    )

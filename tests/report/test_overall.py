@@ -36,7 +36,7 @@ def test_five_data_sets_make_a_table_of_ranks(many: Callable[[int], None], store
     many(5)
     store("elsewhere", quality=0.9, fingerprint=f"{0:016x}")  # on one data set only
     found = chapters(load(tmp_path))[0]
-    assert found.title == "over data sets"
+    assert found.title == "All data sets"
     scores, table = found.tables
     assert scores.name == "datasets"
     assert [cell.text for cell in table.head.cells] == ["one", "three", "pop"]
@@ -49,7 +49,7 @@ def test_five_data_sets_make_a_table_of_ranks(many: Callable[[int], None], store
 
 def test_four_do_not(many: Callable[[int], None], tmp_path: Path) -> None:
     many(4)
-    assert [found.title for found in chapters(load(tmp_path))] == ["over data sets", *sorted(NAMES[:4])]
+    assert [found.title for found in chapters(load(tmp_path))] == ["All data sets", *sorted(NAMES[:4])]
     assert [table.name for table in chapters(load(tmp_path))[0].tables] == ["datasets"]
     only = OutputPaths(tmp_path / "report.md", rank_figure=tmp_path / "ranks.svg")
     with pytest.raises(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bench.console import Console
 from bench.contract import PRESETS, scores_mean_nothing
 from bench.report import figures
 from bench.report.filters import filters, marked
@@ -16,7 +18,7 @@ from bench.report.leaders import leaders
 from bench.report.rows import sections
 from bench.report.sparklines import HEIGHT, WIDTH, drawn
 from bench.report.tables import chapters
-from bench.report.terminal import compact
+from bench.report.terminal import SIGNS, compact, show
 from bench.results.read import load
 
 Store = Callable[..., Path]
@@ -117,3 +119,7 @@ def test_a_terminal_that_is_too_narrow_for_numbers_gets_signs(store: Store, tmp_
         for cell, sign in zip(column.cells, signs.cells, strict=True):
             if isinstance(cell.value, float):
                 assert sign.text == ("." if not cell.mark else ">" if cell.value > 0 else "<")
+    out = io.StringIO()
+    show(chapters(load(tmp_path)), Console(file=out, width=60))
+    assert SIGNS in " ".join(out.getvalue().split())
+    assert "with the noise of training" not in out.getvalue(), "no star is shown"

@@ -67,7 +67,7 @@ def split(moor: Dataset) -> Split:
     return leave_one_out(moor)
 
 
-# -- who is learnt from -----------------------------------------------------------------------------------------------
+# -- who is learned from -----------------------------------------------------------------------------------------------
 
 
 def test_fewer_users_are_among_more(split: Split) -> None:
@@ -157,7 +157,7 @@ def test_training_that_makes_it_worse_is_taken_back() -> None:
 
 
 def test_others_are_read_by_nobody(bench: Bench, words: list[str], done: Path, moor: Dataset, tmp_path: Path) -> None:
-    """Other interactions of whoever is not learnt from, and other test items: the same curve and the same weights."""
+    """Other interactions of whoever is not learned from, and other test items: the same curve and the same weights."""
     users = set(chosen(leave_one_out(moor).train, 10).tolist())
     random = np.random.default_rng(0)
     rows = [
@@ -208,7 +208,7 @@ def test_the_report_says_what_each_row_saw(bench: Bench, done: Path, monkeypatch
     assert bench("report", "--results", done).code == 0
     text = (done / "report.md").read_text()
     assert "unisrec/inductive, adapted on 30 users, from toy" in text
-    assert "learnt from few users of these data**; they were drawn by the seed" in text
+    assert "learned from few users of these data**; they were drawn by the seed" in text
     listed = bench("ls", "--results", done).out
     assert "adapted on 10 users, from toy" in listed
 

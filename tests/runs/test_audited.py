@@ -62,7 +62,7 @@ def test_every_result_holds_the_audit_of_its_data(
     report = bench("report", "--results", tmp_path, "--html", tmp_path / "page.html")
     assert report.code == 0, report.err
     for text in ((tmp_path / "report.md").read_text(), (tmp_path / "page.html").read_text()):
-        assert "nothing sequential can be learnt or measured" in text
+        assert "nothing sequential can be learned or measured" in text
         assert text.count("100 % tied in time") == 1  # once for its tables
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from bench.data.dataset import Dataset
 from bench.results.read import load
 from bench.runs import run as one_run
+from bench.runs.subjects import load_scheme
 
 Bench = Callable[..., SimpleNamespace]
 Run = Callable[..., SimpleNamespace]
@@ -172,6 +174,11 @@ def test_what_other_code_has_begun_is_not_resumed_without_a_word(
     assert checkpoint.exists()
     assert run(*words, "--force").code == 0
     assert len(run_folders(tmp_path / "results")) == 1
+
+
+def test_the_code_of_a_run_has_the_digest_of_the_harness() -> None:
+    cls = load_scheme("numeric/random")
+    assert re.fullmatch("[0-9a-f]{8}", one_run.code_of(cls(cls.Settings()))["bench"])
 
 
 def test_a_file_of_a_finished_run_that_has_changed_is_not_read(

@@ -209,7 +209,7 @@ def test_a_baseline_needs_no_words(bench: Bench, quick: list[str], run_folders: 
 def test_whole_words_go_with_the_t5_from_stage_to_stage(
     bench: Bench, quick: list[str], plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Zero before the first stage; the second starts with what the first has learnt."""
+    """Zero before the first stage; the second starts with what the first has learned."""
     tables: list[torch.Tensor] = []
 
     def train(job: Any) -> Any:

@@ -50,7 +50,7 @@ def test_what_pools_items_is_stored(runs: Path, toy: Dataset) -> None:
         saved = package.load(scheme, results=runs / "items")
         pooling = saved.recommender.pooling
         assert isinstance(pooling, ItemPooling)
-        assert pooling.weight.abs().sum() > 0  # learnt, and not as a new one begins
+        assert pooling.weight.abs().sum() > 0  # learned, and not as a new one begins
         assert len(saved.recommend(list(toy.items.ids[:3]), k=5)) == 5
 
 

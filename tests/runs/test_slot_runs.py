@@ -113,7 +113,7 @@ def test_another_catalogue_is_refused_with_the_reason(
     write_atomic(replace(dated, name="moor"), tmp_path / "moor")
     said = bench("run", "--id-scheme=set/rpg", *quick, *SMALL, "--zero-shot", tmp_path / "moor", "--results", tmp_path)
     assert said.code == 1
-    assert "set/rpg cannot name the items of another catalogue: its codes are learnt" in said.err
+    assert "set/rpg cannot name the items of another catalogue: its codes are learned" in said.err
 
 
 def test_several_targets_of_a_user_are_ranked_in_time_order(

@@ -43,7 +43,7 @@ FAST = ["--set=max_steps=2"]
             ["--id-scheme=textual/title,numeric/independent"],
             "every item has a token of its own, and that of an unseen item ",
         ),
-        (["--id-scheme=semantic/rqkmeans"], "its codes are learnt, with their text embedding, on the items of one "),
+        (["--id-scheme=semantic/rqkmeans"], "its codes are learned, with their text embedding, on the items of one "),
         (
             ["--baseline=max+1"],
             "--zero-shot moor was asked for, but baseline max+1 reads numbers that are given to the items of one "

@@ -250,7 +250,7 @@ def test_reports_and_lists_say_which_model_it_is(
     assert {"textual/title", "textual/title, zero-shot from toy+park"} <= set(rows)
     assert "the rows were not made under one contract" in moor
     unseen = "numeric/random, zero-shot from toy+park, textual/title, zero-shot from toy+park"
-    assert f"- *zero-shot*: **{unseen}: no interaction of these data was learnt from**" in moor
+    assert f"- *zero-shot*: **{unseen}: no interaction of these data was learned from**" in moor
     assert "textual/title, trained on toy+park: not trained on these data alone**" in toy
     assert "**trained_on**=" in moor
     assert "trained on toy+park has no result" not in moor

@@ -34,7 +34,7 @@ def job(toy: Dataset, tmp_path: Path) -> Callable[..., Job]:
     """``job(seed=0, path=…, progress=…, validate=…, **fields of the stage, **changes to the contract)``: always the
     same first weights.
 
-    Every item is a token of its own, for that is learnt fastest.
+    Every item is a token of its own, for that is learned fastest.
     """
     torch.set_num_threads(1)
     split = leave_one_out(toy)

@@ -61,7 +61,7 @@ def trained(contract: Contract) -> np.ndarray:
 def test_the_loop_reaches_what_a_plain_trainer_reaches(ours: np.ndarray) -> None:
     theirs = trained(CONTRACT)
     low, high = control.interval(ours - theirs)
-    assert min(ours.mean(), theirs.mean()) > 0.4  # both have learnt the step, so the comparison says something
+    assert min(ours.mean(), theirs.mean()) > 0.4  # both have learned the step, so the comparison says something
     assert low <= 0 <= high, f"bench {ours.mean():.4f}, control {theirs.mean():.4f}: {low:+.4f} to {high:+.4f}"
 
 

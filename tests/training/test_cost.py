@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import bench
 from bench.training import cost
 from bench.training.cost import LoadMeter, MemoryMeter, Stopwatch, environment, revision
 
@@ -76,6 +77,7 @@ def test_the_load_is_told_from_start_to_end(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_environment_names_versions_and_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/somewhere/bench", "run", "--seed", "1"])
     found = environment("cpu", processes=2)
+    assert found["bench"] == bench.__version__
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["torch"].partition("+")[0] == torch.__version__.partition("+")[0], "some builds name only themselves"
     assert found["numpy"] == np.__version__

@@ -53,7 +53,7 @@ class Rpg(IdScheme):
 
     name = "set/rpg"
     Settings: ClassVar[type[Any]] = RpgSettings
-    no_transfer_reason = "its codes are learnt, with their text embedding, on the items of one catalogue"
+    no_transfer_reason = "its codes are learned, with their text embedding, on the items of one catalogue"
 
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings)

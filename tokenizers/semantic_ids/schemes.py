@@ -35,7 +35,7 @@ class Semantic(IdScheme):
 
     version = 2
     Settings: ClassVar[type[Any]] = Settings
-    no_transfer_reason = "its codes are learnt, with their text embedding, on the items of one catalogue"
+    no_transfer_reason = "its codes are learned, with their text embedding, on the items of one catalogue"
 
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings)

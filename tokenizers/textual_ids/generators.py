@@ -46,7 +46,7 @@ class GeneratorSettings(Protocol):
 
 
 def first_writer(settings: GeneratorSettings, train: TrainView) -> Writer:
-    """The generator as it is before it has learnt from any recommender, in ``eval`` mode."""
+    """The generator as it is before it has learned from any recommender, in ``eval`` mode."""
     require_text(train.items, "textual identifiers")
     made = _scratch if backbone.is_scratch(settings.generator) else _pretrained
     return made(settings, train)
@@ -103,7 +103,7 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
 
 
 def kept_writer(settings: GeneratorSettings, target: TrainView, vocabulary: Vocabulary, path: Path) -> Writer:
-    """The generator whose weights are in ``path``, to name another catalogue in the vocabulary it has learnt."""
+    """The generator whose weights are in ``path``, to name another catalogue in the vocabulary it has learned."""
     require_text(target.items, "textual identifiers")
     if backbone.is_scratch(settings.generator):
         texts, model = as_words(target.items, SEPARATOR), _blank(settings.generator, vocabulary, target.seed)

@@ -1,7 +1,7 @@
 """``textual/title``: every item is a few words of its own text.
 
 It writes the most salient words of an item's text, as short as is unique: "Ticket To Ride - Marklin"
-becomes "ticket ride marklin board". Words are whole, items that share words share tokens, and nothing is learnt.
+becomes "ticket ride marklin board". Words are whole, items that share words share tokens, and nothing is learned.
 """
 
 from __future__ import annotations

@@ -49,12 +49,12 @@ def _time(order: Order) -> str:
     if order.timeless or order.tied >= NEARLY_ALL:
         return (
             f"{_percent(order.tied)} of the interactions tie in time with another of their user: the order of "
-            "histories is arbitrary, and nothing sequential can be learnt or measured"
+            "histories is arbitrary, and nothing sequential can be learned or measured"
         )
     if order.tied >= MANY:
         return (
             f"{_percent(order.tied)} of the interactions tie in time with another of their user, and which of these "
-            "came next can be neither learnt nor measured"
+            "came next can be neither learned nor measured"
         )
     return f"time stamps order the interactions; {_percent(order.tied)} tie with another of their user"
 

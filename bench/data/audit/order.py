@@ -67,12 +67,12 @@ def time_notes(dataset: Dataset) -> tuple[str, ...]:
     if found >= NEARLY_ALL:
         return (
             f"{100 * found:.0f} % of the interactions have the same time stamp as a neighbor: the order of histories "
-            "is arbitrary, and nothing sequential can be learnt or measured",
+            "is arbitrary, and nothing sequential can be learned or measured",
         )
     if found >= MANY:
         return (
             f"{100 * found:.0f} % of the interactions have the same time stamp as a neighbor: the order among these "
-            "is arbitrary, and which of them came next can be neither learnt nor measured",
+            "is arbitrary, and which of them came next can be neither learned nor measured",
         )
     return ()
 

@@ -9,9 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.report.figures.axes import logarithmic
 from bench.report.figures.curves import LEGEND_LINE, Floats, course, line_style
 from bench.report.figures.points import leading
 from bench.report.figures.style import Look, Looks, explained
+from bench.report.numbers import flops
 from bench.report.rows import Section
 from bench.results.read import Result
 
@@ -41,15 +43,16 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
 
 
 def _draw_section(part: Figure, section: Section, unit: str, looks: Looks) -> None:
-    panel, shown = part.subplots(), list[tuple[str, Look]]()
+    panel, shown, spent = part.subplots(), list[tuple[str, Look]](), [np.empty(0)]
     panel.set_title(explained(section))
     for row, label in leading(section):
         paths = [path for run in row.runs if (path := path_of(run, unit)) is not None]
         for path in paths:
             panel.plot(path.spent, path.scores, **line_style(looks[row.label]))
+        spent += [path.spent for path in paths]
         if paths:
             shown.append((label, looks[row.label]))
-    panel.set_xscale("log")
+    logarithmic(panel, np.concatenate(spent), flops if unit == "training_flops" else "{:g}".format)
     panel.set_xlabel(UNITS[unit])
     panel.set_ylabel("selection metric on validation")
     panel.set_ylim(bottom=0)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from bench.report.figures.axes import logarithmic
 from bench.report.figures.points import Point, beyond, front, points
 from bench.report.figures.style import AXIS, INK, Looks, explained
 from bench.report.leaders import MOST
@@ -46,12 +46,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure:
 def _panel(panel: Axes, section: Section, members: Sequence[Point]) -> None:
     seconds = np.array([point.seconds for point in members if point.seconds], np.float64)
     panel.set_title(explained(section), pad=14)
-    panel.set_xscale("log")
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0,) if _decades(seconds) > 2 else (1.0, 2.0, 5.0)))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.minorticks_off()
-    if len(seconds):
-        panel.set_xlim(seconds.min() / 2, seconds.max() * 2)
+    logarithmic(panel, seconds)
     panel.set_ylim(0, beyond(members, 1.1))
     panel.set_ylabel(AXIS)
     untimed = ", ".join(" ".join(point.label.split("\n")) for point in members if not point.seconds)
@@ -73,21 +68,22 @@ def _mark(panel: Axes, seconds: float, point: Point) -> None:
     panel.plot(seconds, value, look.marker, **marker)
 
 
-def _decades(seconds: NDArray[np.float64]) -> float:
-    return float(np.log10(seconds.max() / seconds.min())) if len(seconds) else 0.0
-
-
 def _fronts(panel: Axes, members: Sequence[Point]) -> None:
-    """One stair for each contract: what is made under several is not compared."""
+    """One stair for each contract: what is made under several is not compared. Those that begin at one point, such as a
+    baseline's, have one name there.
+    """
     letters = dict.fromkeys(letter for point in members for letter in point.contracts)
+    starts: dict[tuple[float, float], list[str]] = {}
     for letter in letters:
         stair = front([point for point in members if letter in point.contracts])
         if len(stair) > 1:
             seconds = [point.seconds or 0.0 for point in stair]
             values = [point.estimate.value for point in stair]
-            name = f"Pareto front [{letter}]" if len(letters) > 1 else "Pareto front"
+            starts.setdefault((seconds[0], values[0]), []).append(letter)
             panel.step(seconds, values, where="post", color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-            panel.annotate(name, (seconds[0], values[0]), (6, 5), textcoords="offset points", **SMALL)
+    for start, of in starts.items():
+        name = f"Pareto front [{', '.join(of)}]" if len(letters) > 1 else "Pareto front"
+        panel.annotate(name, start, (6, 5), textcoords="offset points", **SMALL)
 
 
 def _name(panel: Axes, members: Sequence[Point], least_gap: float) -> None:

@@ -49,7 +49,7 @@ def test_time_stamps_that_say_nothing_are_the_first_thing_said(toy: Dataset) -> 
     assert found.conclusion.startswith(
         "toy: 100 % of the interactions tie in time with another of their user: the order "
     )
-    assert "nothing sequential can be learnt or measured" in found.conclusion
+    assert "nothing sequential can be learned or measured" in found.conclusion
     assert found.summary.startswith("100 % tied in time")
 
 

@@ -63,7 +63,7 @@ def test_every_run_says_where_time_stamps_say_nothing() -> None:
     for dataset in (zeros, years):
         (note,) = time_notes(dataset)
         assert note.startswith("100 % of the interactions have the same time stamp as a neighbor")
-        assert "nothing sequential can be learnt or measured" in note
+        assert "nothing sequential can be learned or measured" in note
     assert order(zeros).timeless
     assert not order(years).timeless
     (note,) = time_notes(dataset_of([[0.0, 0.0, 1.0, 2.0, 2.0]] * 3))

@@ -63,6 +63,12 @@ def test_operations_are_the_axis_where_all_rows_count_them(
     assert figure is not None
     (panel,) = figure.subfigs[0].axes
     assert (len(panel.lines), panel.get_xscale()) == (2, "log")
+    figure.canvas.draw()
+    ticks = [label.get_text() for axis in ("major", "minor") for label in panel.get_xticklabels(which=axis)]
+    assert {"0.001 M", "0.0005 M"} <= set(ticks) if unit == "training_flops" else {"20", "50"} <= set(ticks)
+    assert not any("$" in text for text in ticks), (
+        "names are not read as mathematics, so powers would show their source"
+    )
 
 
 def test_nothing_is_drawn_where_nothing_was_validated(store: Store, tmp_path: Path) -> None:

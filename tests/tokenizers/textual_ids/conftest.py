@@ -60,7 +60,7 @@ def t5(words: Vocabulary) -> Callable[..., T5]:
 
 @pytest.fixture(scope="session")
 def writer(t5: Callable[..., T5], words: Vocabulary) -> Callable[..., Writer]:
-    """``writer(steps)``: a generator that has learnt for so many steps to write names with a little punctuation."""
+    """``writer(steps)``: a generator that has learned for so many steps to write names with a little punctuation."""
 
     @cache
     def make(steps: int = 40) -> Writer:

@@ -175,7 +175,7 @@ def test_soft_embeddings_are_means_under_probabilities(learner: Callable[..., Ge
             assert torch.allclose(soft[item, : len(expected)], torch.stack(expected), atol=1e-4)
             punctuated += len(written) > len(kept)
             respelt += len(codes[item]) > len(kept)
-    assert punctuated  # it has learnt to write a comma, which no name has
+    assert punctuated  # it has learned to write a comma, which no name has
     assert respelt  # and behind it a word without the space that its name has
 
 
