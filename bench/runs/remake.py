@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import lists, recipes, toml
+from bench.console import visible
 from bench.contract import BUDGETS, PRESETS, Contract, changed
 from bench.errors import BenchError
+from bench.protocol import PROTOCOL
 from bench.results.schema import Record
 from bench.runs.subjects import load_baseline, load_scheme
 from bench.runs.subjects import settings as settings_of
@@ -23,6 +25,7 @@ HEADER = (
     "# Data sets, files and models of your own are named without their folders; add these.\n"
 )
 FOUND = "# {}: settings of an earlier search; add --tuned with the folder of that run.\n"
+OLDER = "# Some are of protocol {}, and this bench has {}: the same request makes other runs.\n"
 
 Plain = dict[str, Any]
 
@@ -53,7 +56,8 @@ def remake(runs: Sequence[Record]) -> str:
     asked = [_asked(run, runs) for run in runs]
     requests = [request for part in _shared(asked) for request in _rectangles(part)]
     search = sorted({run.scheme.name for run in runs if run.scheme.search and "tune" not in run.scheme.search})
-    notes = HEADER + "".join(FOUND.format(name) for name in search)
+    notes = HEADER + "".join(FOUND.format(visible(name)) for name in search)
+    notes += "".join(OLDER.format(number, PROTOCOL) for number in sorted({run.protocol for run in runs} - {PROTOCOL}))
     return f"{notes}\n{toml.written(requests[0] if len(requests) == 1 else {'request': requests})}"
 
 
