@@ -16,7 +16,7 @@ from bench.contract import BUDGETS, PRESETS, Contract, changed
 from bench.errors import BenchError
 from bench.protocol import PROTOCOL
 from bench.results.schema import Record
-from bench.runs.subjects import load_baseline, load_scheme
+from bench.runs.subjects import installed_baseline, installed_scheme
 from bench.runs.subjects import settings as settings_of
 from bench.training.search import SHARED
 
@@ -108,7 +108,7 @@ def _base(preset: str, name: str, recipe: str, but: set[str]) -> Contract:
     contract = PRESETS[preset].contract
     if not recipe:
         return contract
-    lines = recipes.find(name, recipe).contract
+    lines = recipes.installed(name, recipe).contract
     return changed(contract, {line: text for line, text in lines.items() if line not in but})
 
 
@@ -133,10 +133,10 @@ def _settings(run: Record, preset: str, recipe: str, kept: Collection[str]) -> P
     """Those that differ from what the scheme has under this preset or recipe; all where it is not installed."""
     stored = {name: _plain(value) for name, value in run.scheme.settings.items()}
     try:
-        baseline = load_baseline(run.scheme.name) if run.scheme.kind == "baseline" else None
-        cls = baseline or load_scheme(run.scheme.name)
+        baseline = installed_baseline(run.scheme.name) if run.scheme.kind == "baseline" else None
+        cls = baseline or installed_scheme(run.scheme.name)
         given = {**(baseline.presets.get(preset, {}) if baseline else {})}
-        given |= recipes.find(run.scheme.name, recipe).settings if recipe else {}
+        given |= recipes.installed(run.scheme.name, recipe).settings if recipe else {}
         usual = {name: _plain(value) for name, value in vars(settings_of(cls, given)).items()}
     except BenchError:
         return stored
