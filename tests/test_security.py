@@ -136,11 +136,12 @@ def test_backbone(tmp_path: Path, tiny: Path, mark: Path, name: str) -> None:
     assert not mark.exists()
 
 
-def test_adapter(tmp_path: Path, qwen: Path, mark: Path) -> None:
+def test_adapter(tmp_path: Path, qwen: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder whose adapter is pickled, with settings of peft's that name classes to import."""
     config = json.loads((qwen / "config.json").read_text())
     base = located.digest_of(located.decisive(qwen))
-    said = {"base": str(qwen), "digest": base, "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["q_proj"]}
+    monkeypatch.setenv("BENCH_BASES", str(qwen.parent))
+    said = {"base": qwen.name, "digest": base, "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["q_proj"]}
     (tmp_path / "config.json").write_text(json.dumps({**config, "adapter": said}))
     evil = {"base_model_class": "Evil", "parent_library": "evil"}
     peft = {"peft_type": "LORA", "auto_mapping": evil, "target_modules": ["q_proj"], "base_model_name_or_path": "evil"}
