@@ -47,6 +47,15 @@ def find(subject: str, recipe: str) -> Recipe:
     return found
 
 
+def installed(subject: str, recipe: str) -> Recipe:
+    """The same of a name that a stored file holds: one of a module or a file is not looked for, since the file may be a
+    stranger's, and it would run.
+    """
+    if ":" in recipe:
+        raise BenchError(f"recipe '{recipe}' of {subject} is of a module or a file, which a stored name does not load")
+    return find(subject, recipe)
+
+
 def offered(subject: str) -> list[str]:
     """The names of the recipes of one scheme or baseline."""
     parts = (name.partition(":") for name in plugins.offers(RECIPES))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from bench.errors import BenchError
 
 VARIABLE = "OMP_NUM_THREADS"
+MOST = 65_536  # threads: more than any machine has, and fewer than libraries of linear algebra stumble over
 
 
 @contextmanager
@@ -25,8 +26,10 @@ def asked(threads: int | None) -> int:
     cores a machine has.
     """
     said = os.environ.get(VARIABLE, "1") if threads is None else str(threads)
-    if not said.isdecimal() or int(said) < 1:
-        raise BenchError(f"the number of threads is a whole number from 1 on; got '{said}' (--threads or {VARIABLE})")
+    if not said.isdecimal() or len(said) > len(str(MOST)) or not 1 <= int(said) <= MOST:
+        raise BenchError(
+            f"the number of threads is a whole number from 1 to {MOST:,}; got '{said}' (--threads or {VARIABLE})"
+        )
     return int(said)
 
 

@@ -23,13 +23,15 @@ def read(path: Path) -> dict[str, Any]:
     """The content of a file. BenchError in one line where it cannot be read."""
     try:
         found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: of TOML, of UTF-8, of numbers without end
         raise BenchError(f"'{path}' cannot be read: {' '.join(str(error).split())}") from error
     return found
 
 
 def written(table: Mapping[str, Any], where: str = "") -> str:
-    """A table as text: plain values first, then its tables below ``where``, and lists of tables."""
+    """A table as text: plain values first, then its tables below ``where``, and lists of tables. BenchError for a text
+    that no file in UTF-8 can hold.
+    """
     plain = {key: value for key, value in table.items() if not _tables(value)}
     lines = [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
     for key, value in table.items():
@@ -65,4 +67,6 @@ def _value(value: object) -> str:
 
 def _text(text: str) -> str:
     """JSON's text is TOML's, but for the one control character that JSON lets through."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise BenchError(f"{text!r} is no text in UTF-8, which a file of TOML is in")
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

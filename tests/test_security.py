@@ -26,6 +26,7 @@ from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.ids import embeddings
 from bench.ids.imported.formats import read as read_identifiers
+from bench.results import digests
 from bench.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,11 +136,12 @@ def test_backbone(tmp_path: Path, tiny: Path, mark: Path, name: str) -> None:
     assert not mark.exists()
 
 
-def test_adapter(tmp_path: Path, qwen: Path, mark: Path) -> None:
+def test_adapter(tmp_path: Path, qwen: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder whose adapter is pickled, with settings of peft's that name classes to import."""
     config = json.loads((qwen / "config.json").read_text())
     base = located.digest_of(located.decisive(qwen))
-    said = {"base": str(qwen), "digest": base, "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["q_proj"]}
+    monkeypatch.setenv("BENCH_BASES", str(qwen.parent))
+    said = {"base": qwen.name, "digest": base, "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["q_proj"]}
     (tmp_path / "config.json").write_text(json.dumps({**config, "adapter": said}))
     evil = {"base_model_class": "Evil", "parent_library": "evil"}
     peft = {"peft_type": "LORA", "auto_mapping": evil, "target_modules": ["q_proj"], "base_model_name_or_path": "evil"}
@@ -206,3 +208,55 @@ def test_the_table_names_tests_that_are_there() -> None:
             path, _, function = name.partition("::")
             assert (ROOT / path).exists(), name
             assert not function or f"def {function}(" in (ROOT / path).read_text(), name
+
+
+EVIL = """
+from pathlib import Path
+Path({mark!r}).touch()
+class Evil: pass
+"""
+
+
+@pytest.fixture
+def evil(tmp_path: Path) -> tuple[str, Path]:
+    """``file.py:Class`` of a program that leaves a mark, as a stranger's file may call a scheme; and the mark."""
+    mark = tmp_path / "mark"
+    (tmp_path / "evil.py").write_text(EVIL.format(mark=str(mark)))
+    return f"{tmp_path / 'evil.py'}:Evil", mark
+
+
+@pytest.mark.parametrize("kind", ["scheme", "baseline"])
+@pytest.mark.parametrize("field", ["name", "recipe"])
+def test_names_in_results_load_nothing_but_what_is_installed(
+    bench: Bench, quick: list[str], evil: tuple[str, Path], tmp_path: Path, kind: str, field: str
+) -> None:
+    asked = ["--id-scheme", "numeric/random"] if kind == "scheme" else ["--baseline", "pop"]
+    results = tmp_path / "results"
+    assert bench("run", *asked, *quick, "--results", results).code == 0
+    (file,) = results.glob("runs/*/*/*/0/result.json")
+    stored = json.loads(file.read_text())
+    stored["scheme"][field] = evil[0]
+    file.write_text(json.dumps(stored))
+    digests.seal(file.parent)
+    outputs = ("--out", tmp_path / "r.md", "--request", tmp_path / "r.toml")
+    for words in (
+        ("report", "--results", results, *outputs),
+        ("recommend", file.parent, "--history", "i01", "--results", results),
+        ("results", "join", results, "--out", tmp_path / "joined"),
+        ("clean", "--old-versions", "--results", results, "--yes"),
+        ("ls", "--sizes", "--results", results),
+    ):
+        bench(*words)
+        assert not evil[1].exists(), words
+
+
+def test_the_scheme_of_fitted_identifiers_is_an_installed_one(
+    evil: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.commands import ids_vectors
+    from bench.ids import naming
+
+    monkeypatch.setattr(naming, "stored", lambda folder: (None, {"scheme": evil[0], "settings": {}}))
+    with pytest.raises(BenchError, match="unknown identifier scheme"):
+        ids_vectors._scheme_of(tmp_path)
+    assert not evil[1].exists()

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.backbone import checkpoints
+from bench.backbone import checkpoints, sizes
 from bench.backbone.causal import Causal, Llama, Qwen2
 from bench.backbone.causal_layers import CausalConfig, Rotary
 from bench.errors import BenchError, unknown
@@ -36,8 +36,6 @@ _CONFIG_KEYS = {  # ours -> Hugging Face's
     "epsilon": "rms_norm_eps",
     "tied": "tie_word_embeddings",
 }
-_REQUIRED = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-_STRETCH = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 _NAMES = {"embedding.": "model.embed_tokens.", "layers.": "model.layers.", "norm.": "model.norm.", "head.": "lm_head."}
 CONTEXT = 32_768  # positions that an exported configuration allows: rotary positions have no table
 
@@ -54,14 +52,16 @@ def scratch(backbone: str, vocabulary: int, dropout: float) -> Causal:
 def read_config(path: Path) -> dict[str, Any]:
     """The fields of a ``config.json`` of a decoder-only model that we can compute."""
     raw = checkpoints.read_config(path, KINDS)
-    missing = [key for key in _REQUIRED if not isinstance(raw.get(key), int)]
-    if missing:
-        raise BenchError(f"the configuration '{path}' has no whole number for {', '.join(missing)}")
+    sizes.check_causal(path, raw)
     if raw.get("hidden_act", "silu") != "silu":
-        raise unknown(f"activation in '{path}'", raw["hidden_act"], ["silu"])
+        raise unknown(f"activation in '{path}'", str(raw["hidden_act"]), ["silu"])
     for line in ("mlp_bias", "use_sliding_window"):
         if raw.get(line):
             raise BenchError(f"'{path}' has {line}=true, which bench does not compute; it reads models without")
+    for line, usual in (("partial_rotary_factor", 1), ("layer_types", "full_attention")):
+        found = raw.get(line, usual)
+        if any(each not in (usual, None) for each in (found if isinstance(found, list) else [found])):
+            raise BenchError(f"'{path}' has {line}={found}, which bench does not compute; it reads models with {usual}")
     return raw
 
 
@@ -88,7 +88,7 @@ def _scaling(rope: dict[str, Any]) -> tuple[float, float, float, float] | None:
         return None
     if kind != "llama3":
         raise unknown("kind of rotary positions", str(kind), ["default", "llama3"])
-    factor, low, high, context = (float(rope[name]) for name in _STRETCH)
+    factor, low, high, context = (float(rope[name]) for name in sizes.STRETCH)
     return factor, low, high, context
 
 
@@ -136,7 +136,7 @@ def export_config(model: Causal, pad: int, eos: int) -> dict[str, Any]:
     c = model.config
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": c.theta}
     if c.scaling is not None:
-        rope |= {"rope_type": "llama3", **dict(zip(_STRETCH, c.scaling, strict=True))}
+        rope |= {"rope_type": "llama3", **dict(zip(sizes.STRETCH, c.scaling, strict=True))}
         rope["original_max_position_embeddings"] = int(c.scaling[-1])
     biased = {} if model.kind == "qwen2" else {"attention_bias": c.output_bias}
     return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from bench.backbone import causal_files, checkpoints, located
 from bench.backbone.causal import Causal
-from bench.backbone.causal_layers import Grown, Projection
+from bench.backbone.causal_layers import LINEAR, Grown, Projection
 from bench.backbone.flops import TRAINING
 from bench.contract import Contract
 from bench.errors import BenchError
@@ -32,6 +33,9 @@ CONFIG, WEIGHTS, ROWS = "adapter_config.json", "adapter_model.safetensors", "row
 LINES = "adapter"  # of a config.json: whose adapter it is
 PREFIX = "base_model.model."  # before the names of a model's modules, in peft's files
 BASES = "BENCH_BASES"  # a folder with base models, for runs that name theirs by its last part
+
+PRECISIONS = ("fp32", "bf16", "int8")
+LARGEST_RANK = 8_192  # no layer is wider where an adapter is worth it
 
 _ASKED: list[str] = []  # bases that this process was asked for by their whole name or path
 
@@ -194,12 +198,37 @@ def _refuse_alone(folder: Path) -> None:
 
 
 def described(folder: Path, config: Mapping[str, Any]) -> Adapter:
-    """The adapter that a ``config.json`` speaks of."""
+    """The adapter that a ``config.json`` speaks of. BenchError where a line is none that ``save`` writes: the file may
+    be a stranger's, and its base is looked for by a name, never at a place that it points to.
+    """
     try:
         lines = dict(config[LINES])
-        return Adapter(**{**lines, "targets": tuple(lines["targets"])})
+        found = Adapter(**{**lines, "targets": tuple(lines["targets"])})
+        if not isinstance(config.get("vocab_size"), int):
+            raise ValueError("no whole number for vocab_size")
     except (KeyError, TypeError, ValueError) as error:
         raise BenchError(f"'{folder / 'config.json'}' does not say whose adapter it is ({error})") from error
+    possible = {
+        "base": isinstance(found.base, str) and _is_name(found.base),
+        "digest": isinstance(found.digest, str),
+        "rank": type(found.rank) is int and 0 < found.rank <= LARGEST_RANK,
+        "alpha": type(found.alpha) in (int, float) and 0 < found.alpha < math.inf,
+        "dropout": type(found.dropout) in (int, float) and 0 <= found.dropout < 1,
+        "targets": bool(found.targets) and all(target in LINEAR for target in found.targets),
+        "precision": found.precision in PRECISIONS,
+        "own_from": found.own_from is None or (type(found.own_from) is int and found.own_from >= 0),
+    }
+    for line in (line for line, right in possible.items() if not right):
+        raise BenchError(
+            f"'{folder / 'config.json'}' has an adapter with {line}={getattr(found, line)!r}, which is none"
+        )
+    return found
+
+
+def _is_name(base: str) -> bool:
+    """Whether a base is named by its last part or as on a hub: what ``shortened`` leaves of a path."""
+    place = Path(base)
+    return bool(place.name) and not ({*place.parts} & {"..", "~"} or place.is_absolute() or "\0" in base)
 
 
 def export_config(model: Causal, pad: int, eos: int) -> dict[str, Any]:

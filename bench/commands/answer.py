@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,9 +31,8 @@ def shown_at_the_end(plans: Sequence[Plan], quiet: bool) -> None:
         if not quiet:
             for results, folders in done.items():
                 show(results, folders)
-                typer.echo(
-                    f"Now: bench report{'' if results == Path('results') else f' --results {results}'}", err=True
-                )
+                where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+                typer.echo(f"Now: bench report{where}", err=True)
 
 
 def show(results: Path, folders: Sequence[Path]) -> None:

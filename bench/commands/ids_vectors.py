@@ -69,10 +69,10 @@ def encode(
 def _scheme_of(folder: Path) -> NamesVectors:
     """With the settings that it was fitted with. BenchError where this version knows others."""
     from bench.ids import naming
-    from bench.runs.subjects import load_scheme
+    from bench.runs.subjects import installed_scheme
 
     facts: Any = naming.stored(folder)[1]
-    cls = load_scheme(facts["scheme"])
+    cls = installed_scheme(str(facts["scheme"]))
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["settings"].items()}
     try:
         return naming.require(cls(cls.Settings(**settings)))

@@ -8,7 +8,7 @@ from bench.errors import BenchError
 from bench.protocol import PROTOCOL
 from bench.results.digests import RESULT
 from bench.results.read import read
-from bench.runs.subjects import load_baseline, load_scheme
+from bench.runs.subjects import installed_baseline, installed_scheme
 
 
 def outdated(folder: Path) -> bool:
@@ -19,7 +19,7 @@ def outdated(folder: Path) -> bool:
         found = read(folder / RESULT, folder.as_posix())
         if int(found.contract.get("protocol") or 1) < PROTOCOL:
             return True
-        load = load_scheme if found.scheme.kind == "scheme" else load_baseline
+        load = installed_scheme if found.scheme.kind == "scheme" else installed_baseline
         return found.scheme.version < load(found.scheme.name).version
     except BenchError:
         return False

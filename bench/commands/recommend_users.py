@@ -117,9 +117,11 @@ def _histories(saved: AnySaved, users: str, data_dir: Path | None) -> Histories:
 
 
 def _listed(users: str) -> list[str] | None:
-    """The ids in a file that has one on each line, each once; None where it holds something else."""
+    """The ids in a file that has one on each line, each once; None where it holds something else. A mark of the byte
+    order, which spreadsheets write, is no part of the first id.
+    """
     try:
-        lines = [line.strip() for line in Path(users).read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.strip() for line in Path(users).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError):
         return None
     plain = lines and not any(set(line) & set(" ,;\t{[") for line in lines)

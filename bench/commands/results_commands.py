@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -60,7 +61,7 @@ def join(
         done = joining.join(found, out, everything)
     told = [f"{count:,} runs of {source}" for source, count in done.counts.items()]
     lines = [*(f"left out: {line}" for line in done.left_out), *(f"note: {line}" for line in done.notes)]
-    _say([*lines, f"joined in {out}: {', '.join(told)}", f"Now: bench report --results {out}"])
+    _say([*lines, f"joined in {out}: {', '.join(told)}", f"Now: bench report --results {shlex.quote(str(out))}"])
 
 
 def _say(lines: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -149,7 +150,7 @@ def run(
     plans = [plan_of(options) for options in asked]
     if write_config:
         run_file.write(write_config, asked, run_file.options_of(run))
-        typer.echo(f"Now: bench run --config {write_config}", err=True)
+        typer.echo(f"Now: bench run --config {shlex.quote(str(write_config))}", err=True)
     elif dry_run:
         from bench.commands.dry_run import show
 

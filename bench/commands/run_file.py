@@ -34,6 +34,7 @@ from bench.settings import value as read_as
 REQUESTS, SET = "request", "set"
 NOT_IN_FILES = ("ctx", "config", "write-config", "dry-run")
 NEGATED = {"keep-going": "--stop-at-failure"}
+LARGEST = 10**1000  # a whole number in a file
 SHORT = ("split", "decoder", "budget")  # options that are lines of ``set``
 
 Options = dict[str, Any]
@@ -90,7 +91,9 @@ def _read(what: str, value: Any, option: Option) -> Any:
     if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, list | dict) for each in value)):
         raise BenchError(f"{what} must be a text, a number, true, false, or a list of texts or numbers; got {value}")
     if option.kind in (Path, Path | None):
-        return Path(str(value))
+        if not isinstance(value, str | Path) or "\0" in str(value):
+            raise BenchError(f"{what} must be the name of a file or folder; got {value!r}")
+        return Path(value)
     found = read_as(_text(value), option.kind, what)
     if option.least is not None and found < option.least:
         raise BenchError(f"{what} must be {option.least:g} or more; got {found}")
@@ -101,8 +104,10 @@ def lines(value: Any) -> list[str]:
     """``key=value`` of a table of settings, in which a scheme has a table of its own, or of a list of such texts."""
     if isinstance(value, str | list | tuple):
         return [value] if isinstance(value, str) else [str(line) for line in value]
+    if not isinstance(value, Mapping):
+        raise BenchError(f"{SET} is a table of settings, or a list of texts such as 'epochs=30'; got {value}")
     found: list[str] = []
-    for key, inner in dict(value).items():
+    for key, inner in value.items():
         if isinstance(inner, dict):
             found += [f"{key}.{line}" for line in lines(inner)]
         else:
@@ -114,6 +119,8 @@ def _text(value: Any) -> str:
     """As ``--set`` takes it."""
     if isinstance(value, list | tuple):
         return ",".join(map(_text, value))
+    if isinstance(value, int) and abs(value) >= LARGEST:  # Python writes no number of so many digits
+        raise BenchError(f"a number is too large; got one of {value.bit_length():,} bits")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -179,7 +186,10 @@ def settings_table(found: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise BenchError(f"--set takes key=value; got '{line}'")
         scheme, dot, name = key.partition(".")
-        (table.setdefault(scheme, {}) if dot else table)[name if dot else key] = _number(value)
+        inside = table.setdefault(scheme, {}) if dot else table
+        if not isinstance(inside, dict) or isinstance(table.get(key), dict):
+            raise BenchError(f"--set gives '{scheme}' a value, and settings of its own as well; got '{line}'")
+        inside[name if dot else key] = _number(value)
     return table
 
 

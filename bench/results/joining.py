@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from lzma import LZMAError
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +21,7 @@ import numpy as np
 from bench import files
 from bench.errors import BenchError
 from bench.results import digests, packed
-from bench.results.identity import differences, run_of
+from bench.results.identity import differences, folder_name, run_of
 from bench.results.read import Result, sound
 from bench.results.store import readable
 from bench.results.verify import require_whole
@@ -28,6 +30,16 @@ PUBLISHED = "published"
 OF_ZIP = re.compile(
     r"(?:.*/)?runs/(?:[^/.][^/]*/){4}(?:result\.json|result\.sha256|per_user\.parquet)|"
     r"(?:.*/)?runs/[^/.][^/]*/users-[0-9a-f]{16}\.parquet"
+)
+UNZIPPABLE = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    LZMAError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
 )
 LARGEST = 2 << 30  # bytes of an unpacked .zip
 DEPTH = 4  # folders of a run's place: data set, scheme, contract, seed
@@ -98,7 +110,7 @@ def _unzip(source: Path, folder: Path) -> None:
                 raise BenchError(f"'{source}' holds more than {LARGEST >> 30} GB")
             for each in members:
                 archive.extract(each, folder)  # which leaves out `..` and drives
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except UNZIPPABLE as error:
         raise BenchError(f"cannot read '{source}': {error}") from error
 
 
@@ -168,8 +180,7 @@ def _unlike(run: Result, other: Result) -> str:
 
 def _write(run: Result, out: Path) -> None:
     """Pack a run into its place, whole or not at all."""
-    place = run.folder.absolute().parts[-DEPTH:]
-    folder = out.joinpath("runs", *place)
+    folder = _place(run, out)
     if folder.resolve() == run.folder.resolve():
         return
     if folder.exists() and not packed.is_packed(folder):
@@ -184,6 +195,20 @@ def _write(run: Result, out: Path) -> None:
         files.rename(unfinished, folder)
     except OSError as error:
         raise BenchError(f"cannot write '{folder}': {error.strerror or error}") from error
+
+
+def _place(run: Result, out: Path) -> Path:
+    """Where a run belongs: as it lies, where its folders are named by what is in it; else under all of its settings,
+    since which of them were given is not stored.
+    """
+    of_run = run_of(run)
+    home, lies = of_run.folder(out), run.folder.absolute().parts[-DEPTH:]
+    dataset, _, contract, seed = home.parts[-DEPTH:]
+    scheme = re.escape(f"{folder_name(run.scheme.name)}@{run.scheme.version}")
+    named = len(lies) == DEPTH and (lies[0], *lies[2:]) == (dataset, contract, seed)
+    if named and re.fullmatch(rf"{scheme}(\+[0-9a-f]+)?", lies[1]):
+        return out.joinpath("runs", *lies)
+    return replace(of_run, changed=run.scheme.settings).folder(out)
 
 
 def pack(found: Found, out: Path) -> int:

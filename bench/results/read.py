@@ -137,6 +137,8 @@ def _require_sense(found: Result) -> None:
     int(found.split["test_users"])
     if found.protocol < 1:
         raise ValueError(f"protocol {found.protocol}")
+    if found.seed < 0:
+        raise ValueError(f"seed {found.seed}")
 
 
 def _corrupt(file: Path, error: Exception) -> BenchError:

@@ -19,6 +19,7 @@ READINGS = ("strict", "optimistic", "expected")
 LOAD = ("load_average_start", "load_average_end", "cores_used")  # of the environment: another in every run
 
 Scalar = str | int | float | bool | None
+PLAIN = {"str": str, "int": int, "bool": bool}  # types of fields that are checked when they are read
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,8 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
     scheme, identifiers = stored["scheme"], stored["identifiers"]
     return {
         **{name: str(stored[name]) for name in ("bench", "contract_id", "created")},
-        **{name: dict(stored[name]) for name in ("contract", "environment", "audit")},
+        **{name: dict(stored[name]) for name in ("environment", "audit")},
+        "contract": _contract(stored["contract"]),
         "dataset": _of(DatasetFacts, stored["dataset"], parts=tuple(stored["dataset"]["parts"])),
         "scheme": _of(
             SchemeFacts,
@@ -226,7 +228,7 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
             version=int(scheme["version"]),
             settings=dict(scheme["settings"]),
         ),
-        "preset": stored["preset"],
+        "preset": _preset(stored["preset"]),
         "seed": int(stored["seed"]),
         "split": {name: int(count) for name, count in stored["split"].items()},
         "metrics": _metrics(stored["metrics"]),
@@ -244,7 +246,25 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of(cls: type[Any], stored: Mapping[str, Any], **converted: Any) -> Any:
-    return cls(**{each.name: stored[each.name] for each in fields(cls)} | converted)
+    found = {each.name: stored[each.name] for each in fields(cls)} | converted
+    for each in fields(cls):
+        if type(found[each.name]) is not PLAIN.get(str(each.type), type(found[each.name])):
+            raise TypeError(f"{each.name} is {found[each.name]!r}, which is no {each.type}")
+    return cls(**found)
+
+
+def _contract(stored: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Lines of a contract, each a plain value."""
+    for name, value in stored.items():
+        if not isinstance(value, str | int | float | None):
+            raise TypeError(f"{name} of the contract is {value!r}")
+    return dict(stored)
+
+
+def _preset(stored: object) -> str | None:
+    if not isinstance(stored, str | None):
+        raise TypeError(f"preset is {stored!r}")
+    return stored
 
 
 def _metrics(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -14,8 +14,9 @@ from bench import lists, recipes, toml
 from bench.console import visible
 from bench.contract import BUDGETS, PRESETS, Contract, changed
 from bench.errors import BenchError
+from bench.protocol import PROTOCOL
 from bench.results.schema import Record
-from bench.runs.subjects import load_baseline, load_scheme
+from bench.runs.subjects import installed_baseline, installed_scheme
 from bench.runs.subjects import settings as settings_of
 from bench.training.search import SHARED
 
@@ -25,6 +26,7 @@ HEADER = (
 )
 MISSING = "# {}: of a file, or of a package that is not installed here; a file is named ./FILE.py:CLASS or file:PATH.\n"
 FOUND = "# {}: settings of an earlier search; add --tuned with the folder of that run.\n"
+OLDER = "# Some are of protocol {}, and this bench has {}: the same request makes other runs.\n"
 
 Plain = dict[str, Any]
 
@@ -56,7 +58,10 @@ def remake(runs: Sequence[Record]) -> str:
     requests = [request for part in _shared(asked) for request in _rectangles(part)]
     search = sorted({run.scheme.name for run in runs if run.scheme.search and "tune" not in run.scheme.search})
     missing = sorted({run.scheme.name for run in runs if _class(run) is None})
-    notes = HEADER + "".join([*map(FOUND.format, search), *map(MISSING.format, map(visible, missing))])
+    older = sorted({run.protocol for run in runs} - {PROTOCOL})
+    notes = HEADER + "".join(FOUND.format(visible(name)) for name in search)
+    notes += "".join(MISSING.format(visible(name)) for name in missing)
+    notes += "".join(OLDER.format(number, PROTOCOL) for number in older)
     return f"{notes}\n{toml.written(requests[0] if len(requests) == 1 else {'request': requests})}"
 
 
@@ -107,7 +112,7 @@ def _base(preset: str, name: str, recipe: str, but: set[str]) -> Contract:
     contract = PRESETS[preset].contract
     if not recipe:
         return contract
-    lines = recipes.find(name, recipe).contract
+    lines = recipes.installed(name, recipe).contract
     return changed(contract, {line: text for line, text in lines.items() if line not in but})
 
 
@@ -136,7 +141,7 @@ def _settings(run: Record, preset: str, recipe: str, kept: Collection[str]) -> P
         return stored
     try:
         given = dict(cls.presets.get(preset, {})) if run.scheme.kind == "baseline" else {}
-        given |= recipes.find(run.scheme.name, recipe).settings if recipe else {}
+        given |= recipes.installed(run.scheme.name, recipe).settings if recipe else {}
         usual = {name: _plain(value) for name, value in vars(settings_of(cls, given)).items()}
     except BenchError:
         return stored
@@ -145,10 +150,8 @@ def _settings(run: Record, preset: str, recipe: str, kept: Collection[str]) -> P
 
 def _class(run: Record) -> Any:
     """What a run was of, where it is installed here. A file or module that a result names is not run for being read."""
-    if ":" in run.scheme.name:
-        return None
     try:
-        return (load_baseline if run.scheme.kind == "baseline" else load_scheme)(run.scheme.name)
+        return (installed_baseline if run.scheme.kind == "baseline" else installed_scheme)(run.scheme.name)
     except BenchError:
         return None
 

@@ -62,7 +62,7 @@ class SavedBaseline(AnySaved):
 
 def restored(result: Result) -> Baseline | TrainedBaseline:
     """The baseline of a finished run with its settings, ready to score."""
-    cls = subjects.load_baseline(result.scheme.name)
+    cls = subjects.installed_baseline(result.scheme.name)
     if not cls.saves_state:
         raise BenchError(f"'{result.folder}' is the run of {cls.name}, a baseline of which no model is kept")
     if cls.version != result.scheme.version:

@@ -28,6 +28,8 @@ __all__ = [
     "BASELINES",
     "SCHEMES",
     "AnySubject",
+    "installed_baseline",
+    "installed_scheme",
     "is_file",
     "load_baseline",
     "load_scheme",
@@ -53,6 +55,18 @@ def load_scheme(name: str) -> type[IdScheme]:
 def load_baseline(name: str) -> type[Baseline | TrainedBaseline]:
     """The baseline class named by an entry point, ``module:Class`` or ``file.py:Class``."""
     return _load(name, BASELINES, "baseline", Baseline, TrainedBaseline)
+
+
+def installed_scheme(name: str) -> type[IdScheme]:
+    """The scheme class of a name that a stored file holds. BenchError for one that is not installed: the file may be a
+    stranger's, and a module or a path in it would be his to choose, and run.
+    """
+    return load_scheme(plugins.find(name, SCHEMES, "identifier scheme").name)
+
+
+def installed_baseline(name: str) -> type[Baseline | TrainedBaseline]:
+    """The same of a baseline."""
+    return load_baseline(plugins.find(name, BASELINES, "baseline").name)
 
 
 def settings(cls: type[IdScheme] | type[AnyBaseline], overrides: Mapping[str, str]) -> Any:

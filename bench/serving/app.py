@@ -99,7 +99,8 @@ def create(saved: AnySaved) -> FastAPI:
 async def refuse_large(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
     """A body is read only where its length is told, and small."""
     length = request.headers.get("content-length", "")
-    if request.method == "POST" and not (length.isdecimal() and int(length) <= LARGEST_BODY):
+    small = length.isdecimal() and len(length) <= len(str(LARGEST_BODY)) and int(length) <= LARGEST_BODY
+    if request.method == "POST" and not small:
         detail = f"a request says its length, which is at most {LARGEST_BODY:,} bytes; got {length[:20] or 'none'}"
         return JSONResponse({"detail": detail}, 413)
     return await call(request)

@@ -272,6 +272,40 @@ def test_an_adapter_that_does_not_say_whose_it_is_is_refused(qwen: Path, tmp_pat
     assert "holds an adapter and not the model under it; merge it into its base with peft's merge_and_unload" in said
 
 
+STRANGE = [
+    *(("rank", value) for value in (0, -1, "x", 10**9, 2.5, True, None)),
+    *(("alpha", value) for value in ("x", None, float("nan"), -1, [1])),
+    *(("dropout", value) for value in ("x", 2, -1, None, float("nan"))),
+    *(("targets", value) for value in ([], ["nope"], ["norm"], "q_proj", [1], [".*"], ["layers"])),
+    *(("precision", value) for value in ("int4", None, 5)),
+    *(("base", value) for value in ("../../etc", "/etc", "", ".", "~/x", "qwen/../qwen", "a\0b", None, 5)),
+    *(("own_from", value) for value in (-1, "x", True)),
+    ("digest", None),
+]
+
+
+@pytest.mark.parametrize(("line", "value"), STRANGE)
+def test_lines_of_an_adapter_that_nobody_has_written_are_refused(
+    qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, value: object
+) -> None:
+    """Nothing is looked for where a stranger's file points to, and nothing is made of his numbers."""
+    folder = stored(adapted(qwen), tmp_path / "adapter")
+    monkeypatch.setenv("BENCH_BASES", str(qwen.parent))
+    config = json.loads((folder / "config.json").read_text())
+    config["adapter"][line] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    said = message(lambda: backbone.load(folder))
+    assert f"has an adapter with {line}=" in said
+    assert "\n" not in said
+
+
+def test_an_adapter_without_the_size_of_its_vocabulary_is_refused(qwen: Path, tmp_path: Path) -> None:
+    folder = stored(adapted(qwen), tmp_path / "adapter")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": None}))
+    assert "no whole number for vocab_size" in message(lambda: backbone.load(folder))
+
+
 def test_an_adapter_over_an_adapter_is_refused(qwen: Path, tmp_path: Path) -> None:
     folder = stored(adapted(qwen), tmp_path / "adapter")
     again = backbone.load(folder)

@@ -50,6 +50,56 @@ def test_numbers_that_no_model_has_are_one_line(tmp_path: Path, changes: dict[st
     assert "\n" not in str(caught.value)
 
 
+QWEN = {"model_type": "qwen2", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+STRETCHED = {"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 64}
+LLAMA3 = {"rope_type": "llama3", **STRETCHED}
+
+
+def causal(tmp_path: Path, **changes: Any) -> Any:
+    return made(tmp_path, **{**dict.fromkeys(TINY), **QWEN, "num_attention_heads": 2, **changes})
+
+
+def test_a_decoder_only_configuration_may_leave_out_what_has_a_default(tmp_path: Path) -> None:
+    found = causal(tmp_path, head_dim=None, num_key_value_heads=None, rope_parameters=LLAMA3, layer_types=None).config
+    assert (found.d_kv, found.kv_heads, found.scaling) == (8, 2, (8.0, 1.0, 4.0, 64.0))
+    usual = {"partial_rotary_factor": 1.0, "layer_types": ["full_attention"], "rope_scaling": {"type": "default"}}
+    assert causal(tmp_path, **usual).config.scaling is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_attention_heads": 0}, "'num_attention_heads' of .* must be a whole number from 1 to 1,024; got '0'"),
+        ({"num_attention_heads": True}, "has no whole number for num_attention_heads"),
+        ({"num_attention_heads": 3}, "'head_dim' of .* must be an even number"),
+        ({"num_attention_heads": 32}, "'head_dim' of .* must be an even number.*; got '0'"),
+        ({"num_key_value_heads": 3}, "must be a divisor of 2, the heads; got '3'"),
+        ({"num_key_value_heads": "x"}, "'num_key_value_heads'"),
+        ({"num_hidden_layers": 10**9}, "'num_hidden_layers' of .* must be a whole number from 1 to 1,000"),
+        ({"num_hidden_layers": -1}, "'num_hidden_layers'"),
+        ({"intermediate_size": 10**12}, "'intermediate_size'"),
+        ({"rms_norm_eps": float("nan")}, "'rms_norm_eps'"),
+        ({"rms_norm_eps": "x"}, "'rms_norm_eps'"),
+        ({"rope_theta": -1}, "'rope_theta'"),
+        ({"rope_parameters": [1]}, "'rope_parameters' of .* must be a table of numbers"),
+        ({"rope_scaling": 5}, "'rope_scaling' of .* must be a table of numbers"),
+        ({"rope_parameters": {"rope_theta": "x"}}, "'rope_parameters.rope_theta'"),
+        ({"rope_parameters": {"rope_type": "llama3"}}, "'rope_parameters.factor' of .* must be a number"),
+        ({"rope_parameters": {**LLAMA3, "factor": 0}}, "'rope_parameters.factor'"),
+        ({"rope_parameters": {**LLAMA3, "high_freq_factor": 1}}, "must be below high_freq_factor"),
+        ({"hidden_act": 5}, "unknown activation in .* '5'; known: silu"),
+        ({"tie_word_embeddings": "no"}, "must be true or false; got 'no'"),
+        ({"partial_rotary_factor": 0.5}, "has partial_rotary_factor=0.5, which bench does not compute"),
+        ({"layer_types": ["sliding_attention"]}, r"has layer_types=\['sliding_attention'\], which bench does not"),
+        ({"hidden_size": 65_536, "intermediate_size": 262_144, "num_hidden_layers": 1_000}, r"takes [\d,]+ GB"),
+    ],
+)
+def test_the_same_of_decoder_only_models(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(BenchError, match=said) as caught:
+        causal(tmp_path, **changes)
+    assert "\n" not in str(caught.value)
+
+
 def test_nesting_without_end_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[" * 100_000)
     with pytest.raises(BenchError, match="nested too deeply"):

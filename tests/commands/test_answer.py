@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,3 +44,16 @@ def test_what_has_been_stored_is_shown_where_another_run_fails(bench: Bench, toy
     assert "it never works" in said.err
     assert "pop" in said.out
     assert "broken" not in said.out
+
+
+def test_commands_that_follow_can_be_pasted(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:
+    """A folder with a space in its name is one word, and a semicolon ends no command."""
+    odd, joined, file = tmp_path / "my results;", tmp_path / "all of them", tmp_path / "my request.toml"
+    words = ["run", "--baseline", "pop", "--dataset", toy_folder, "--preset", "smoke"]
+    for said, option, path in (
+        (bench(*words, "--results", odd), "--results", odd),
+        (bench("results", "join", odd, "--out", joined), "--results", joined),
+        (bench(*words, "--write-config", file), "--config", file),
+    ):
+        assert said.code == 0, said.err
+        assert shlex.split(said.err.splitlines()[-1])[-2:] == [option, str(path)]

@@ -77,6 +77,15 @@ def test_users_of_a_list(bench: Bench, runs: Path, toy_folder: Path, tmp_path: P
     assert (said.code, said.err) == (1, f"bench: none of the 1 ids in '{names}' is a user of toy\n")
 
 
+def test_a_list_that_a_spreadsheet_has_saved_loses_no_user(
+    bench: Bench, runs: Path, toy_folder: Path, tmp_path: Path
+) -> None:
+    names, out = tmp_path / "names.txt", tmp_path / "recs.csv"
+    names.write_bytes(b"\xef\xbb\xbfu07\r\nu03\r\n")
+    counts = asked(bench, runs, "pop", "--users", names, "--out", out, "--data-dir", toy_folder.parent)
+    assert (counts["users"], counts["unknown_users"]) == (2, 0)
+
+
 def test_interactions_of_a_file_with_items_that_the_run_has_never_seen(
     bench: Bench, runs: Path, tmp_path: Path
 ) -> None:

@@ -130,6 +130,15 @@ def test_a_request_that_is_written_asks_for_the_same(
         ("request = 3", "'{}': request stands for tables, each below a line [[request]]"),
         ("config = 'other.toml'", "unknown key in '{}' 'config'; "),
         ("seed = ", "'{}' cannot be read: Invalid value"),
+        ("set = 5", "set is a table of settings, or a list of texts such as 'epochs=30'; got 5"),
+        ("set = 2020-01-01", "set is a table of settings, or a list of texts such as 'epochs=30'; got 2020-01-01"),
+        ("[[request]]\nset = true", "set is a table of settings, or a list of texts such as 'epochs=30'; got True"),
+        ('results = ["a", "b"]', "'{}': results must be the name of a file or folder; got ['a', 'b']"),
+        ("data-dir = true", "'{}': data-dir must be the name of a file or folder; got True"),
+        (r'results = "a\u0000b"', "'{}': results must be the name of a file or folder; got 'a\\x00b'"),
+        pytest.param("seed = " + "[" * 100_000, "'{}' cannot be read: ", id="nested without end"),
+        pytest.param("seed = " + "9" * 6_000, "'{}' cannot be read: ", id="a number without end"),
+        pytest.param("seed = 0x" + "f" * 6_000, "a number is too large; got one of 24,000 bits", id="the same in hex"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(
@@ -143,6 +152,28 @@ def test_what_is_wrong_with_a_file_is_one_line(
     assert found.err.count("\n") == 1
     assert not planned
     assert bench("run", "--config", tmp_path / "absent.toml").err.startswith("bench: '")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--id-scheme", "file:a\udcff"], "'file:a\\udcff' is no text in UTF-8"),
+        (["--set", "textual=5", "--set", "textual.words=6"], "--set gives 'textual' a value, and settings of its own"),
+        (["--set", "textual.words=6", "--set", "textual=5"], "--set gives 'textual' a value, and settings of its own"),
+    ],
+)
+def test_what_no_file_can_say_is_not_written(bench: Bench, tmp_path: Path, words: list[str], said: str) -> None:
+    found = bench("run", *words, "--write-config", tmp_path / "mine.toml")
+    assert found.code == 1
+    assert found.err.startswith(f"bench: {said}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_threads_than_can_be_are_refused(bench: Bench, toy_folder: Path, tmp_path: Path) -> None:
+    words = ["--baseline", "pop", "--dataset", toy_folder, "--preset", "cpu", "--results", tmp_path]
+    found = bench("run", *words, "--threads", "1" + "0" * 20)
+    assert (found.code, found.err.count("\n")) == (1, 1)
+    assert "the number of threads is a whole number from 1 to 65,536" in found.err
 
 
 def test_any_text_comes_back_from_toml(tmp_path: Path) -> None:

@@ -114,6 +114,62 @@ def test_broken_runs_are_named_and_hurt_no_other(bench: Bench, mine: Path, tmp_p
     assert names(tmp_path / "out") == ["numeric/sequential"]
 
 
+def test_a_run_is_placed_by_what_is_in_it(bench: Bench, mine: Path, tmp_path: Path) -> None:
+    """Folders of a stranger may be called anything, and a single run lie anywhere."""
+    (run,) = mine.glob("runs/*/pop*/*/0")
+    for name, folder in (("other", tmp_path / "other/runs/toy/numeric.random@1/abc-def/7"), ("flat", tmp_path / "run")):
+        shutil.copytree(run, folder)
+        out = tmp_path / f"out-{name}"
+        source = folder if name == "flat" else tmp_path / "other"
+        assert bench("results", "join", source, "--out", out).code == 0
+        (file,) = out.rglob("result.json")
+        assert file.parent.relative_to(out) == run.relative_to(mine)
+        assert names(out) == ["pop"]
+
+
+def test_a_compressed_archive_that_was_changed_is_one_line(bench: Bench, mine: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("runs/a/b/c/0/result.json", bytes(range(256)) * 9)
+    content = bytearray(archive.read_bytes())
+    begin = content.index(b"result.json") + len("result.json")
+    for at in range(begin, begin + 40):
+        changed = bytearray(content)
+        changed[at] ^= 0xFF
+        archive.write_bytes(changed)
+        said = bench("results", "join", archive, "--out", tmp_path / "out")
+        assert (said.code, said.err.count("\n")) == (1, 1), said.err
+
+
+WRONG = [
+    ("scheme", "name", 5),
+    ("scheme", "leaks", "no"),
+    ("scheme", "found", None),
+    ("dataset", "fingerprint", 5),
+    ("dataset", "users", "<b>"),
+    ("contract", "backbone", ["a"]),
+    ("", "preset", ["smoke"]),
+    ("", "seed", -1),
+]
+
+
+@pytest.mark.parametrize(("part", "name", "value"), WRONG)
+def test_a_field_of_another_type_ends_no_report(
+    bench: Bench, mine: Path, tmp_path: Path, part: str, name: str, value: object
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(mine, other)
+    (file,) = other.glob("runs/*/numeric*/*/0/result.json")
+    found = json.loads(file.read_text())
+    (found[part] if part else found)[name] = value
+    file.write_text(json.dumps(found))
+    digests.seal(file.parent)
+    for words in (("results", "join", mine, other, "--out", tmp_path / "out"), ("report", "--results", other)):
+        said = bench(*words)
+        assert said.code == 0, said.err
+        assert f"'{file}' is corrupt" in said.err
+
+
 @pytest.mark.parametrize(
     ("sources", "said"),
     [

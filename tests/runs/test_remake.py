@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,3 +116,21 @@ def test_what_is_not_installed_keeps_all_of_its_settings(bench: Bench, toy_folde
     assert bench("run", *words, "--results", tmp_path / "results").code == 0
     (tmp_path / "again.toml").write_text(remake(read.load(tmp_path / "results")))
     assert toml.read(tmp_path / "again.toml")["set"] == {"mine": {"power": 0.5, "names": "a,b"}}
+
+
+def test_what_a_stranger_calls_a_scheme_stays_in_its_comment_and_other_protocols_are_said(
+    bench: Bench, quick: list[str], tmp_path: Path
+) -> None:
+    assert bench("run", "--id-scheme", "numeric/random", *quick, "--results", tmp_path).code == 0
+    (run,) = read.load(tmp_path)
+    odd = replace(run.scheme, name="odd\nforce = true #", search={"searched": "epochs"})
+    text = remake([replace(run, scheme=odd)])
+    assert "force" not in keys(text)
+    assert "\n# odd force = true #: settings of an earlier search" in text
+    assert "protocol" not in text
+    older = replace(run, contract={**run.contract, "protocol": 1})
+    assert "\n# Some are of protocol 1, and this bench has 3: the same request makes other runs.\n" in remake([older])
+
+
+def keys(text: str) -> set[str]:
+    return {line.partition(" = ")[0] for line in text.splitlines() if " = " in line and not line.startswith("#")}

@@ -97,6 +97,15 @@ def test_no_large_body_is_read(client: httpx.Client) -> None:
     assert client.post("/recommend", content=b"{", headers=headers).status_code == 422
 
 
+def test_a_length_without_end_is_too_large(saved: AnySaved) -> None:
+    """Servers refuse it before; the application does not rely on that."""
+    from fastapi.testclient import TestClient
+
+    headers = {"content-type": "application/json", "content-length": "9" * 5000}
+    with TestClient(create(saved), raise_server_exceptions=False) as client:
+        assert client.post("/recommend", content=b"{}", headers=headers).status_code == 413
+
+
 def test_it_describes_itself(client: httpx.Client) -> None:
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {"/recommend", "/healthz"}
