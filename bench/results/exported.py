@@ -1,5 +1,5 @@
 """A finished run for other programs: its model as Transformers opens it, its tree of identifiers as flat arrays, and
-which item an identifier is. ``docs/export.md`` describes the layout for readers.
+which item an identifier is. ``docs/pages/after.md`` describes the layout for readers.
 
     model/               config.json, model.safetensors, tokenizer.json, tokenizer_config.json
     trie.safetensors     int32 arrays: first, count, token, item_first, item_count [nodes]; items [items]
