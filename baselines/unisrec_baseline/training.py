@@ -114,6 +114,9 @@ class _Run:
                     self.save()
                 if signals:
                     raise KeyboardInterrupt
+        if signals:  # one that came behind the last look, while the step was saved
+            self.save()
+            raise KeyboardInterrupt
 
     def step(self, examples: Examples, rows: Rows) -> Tensor:
         contract, at = self.job.contract, self.stage.before + self.state.step

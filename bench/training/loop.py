@@ -163,6 +163,9 @@ class _Run:
                     self.save()
                 if stop:
                     raise KeyboardInterrupt
+        if self.shared(len(signals))[0]:  # one that came behind the last look, while the step was saved
+            self.save()
+            raise KeyboardInterrupt
 
     def backward(self, step: Step, predictions: int) -> Tensor:
         """The gradients of all parts of a step, and its loss. Processes meet once, in the last part."""

@@ -24,7 +24,8 @@ from bench.model.inputs import HistoryWriter
 from bench.model.sequence import SequenceRecommender
 from bench.training import checkpoint, loop
 from bench.training.examples import bucketed_batches, draw_prompts
-from bench.training.loop import Job, train
+from bench.training.loop import Job, _Run, train
+from bench.training.signals import interrupted_by_sigterm
 
 Jobs = Callable[..., Job]
 Weights = dict[str, Tensor]
@@ -95,6 +96,34 @@ def test_stopped_anywhere_it_ends_as_if_it_had_not_been(
         path = tmp_path / f"stopped-{stop}"
         with pytest.raises(KeyboardInterrupt):
             train(job(path=path, progress=interrupting(stop)))
+        found, gone_on = outcome(job(path=path))
+        assert gone_on == state, stop
+        assert same(found, expected), stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_while_any_step_is_saved_it_ends_the_same(
+    job: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Also in the last step of an epoch, after which signals are no longer put off."""
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
+    expected, state = outcome(job())
+    save = _Run.save
+    for stop in range(1, state["step"] + 1):
+        pressed: list[int] = []
+
+        def interrupted(run: _Run, stop: int = stop, pressed: list[int] = pressed) -> None:
+            save(run)
+            if run.state.step == stop and not pressed:  # once: within the steps of the epoch
+                pressed.append(number)
+                os.kill(os.getpid(), number)
+
+        path = tmp_path / f"stopped-{stop}"
+        monkeypatch.setattr(_Run, "save", interrupted)
+        with interrupted_by_sigterm(), pytest.raises(KeyboardInterrupt):
+            train(job(path=path))
+        monkeypatch.setattr(_Run, "save", save)
+        assert checkpoint.load(path)[0].step <= stop + 1
         found, gone_on = outcome(job(path=path))
         assert gone_on == state, stop
         assert same(found, expected), stop
