@@ -156,7 +156,13 @@ def test_every_item_has_tokens_of_its_own(scheme: IdScheme, small: Dataset, t5: 
         assert ids.vocabulary.unk not in ids.tokens
 
 
-@pytest.mark.parametrize("scheme", SCHEMES, ids=NAMES)
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        pytest.param(scheme, id=name, marks=[pytest.mark.long] if name.startswith("letter") else [])  # a minute each
+        for scheme, name in zip(SCHEMES, NAMES, strict=True)
+    ],
+)
 def test_real_toys_are_named_apart_with_and_without_a_language_model(
     scheme: IdScheme, toys: Dataset, t5: Vocabulary
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_history_is_read_between_words_or_marks(small: Dataset, t5: Vocabulary
     assert np.array_equal(plain.codes, spoken.codes)
 
 
+@pytest.mark.long  # a minute
 def test_real_toys_have_codes_of_their_own(toys: Dataset) -> None:
     ids = Rpg(settings_of(Rpg, {"slots": "16", "codes": "64"})).fit(leave_one_out(toys).train)
     assert ids.codes.shape == (11_924, 16)
