@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from bench.contract import Contract
-from bench.data.dataset import Dataset, Sequences
+from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import write_atomic
 from bench.data.splits import leave_one_out
+from bench.ids.identifiers import TokenIds
 from bench.runs.request import Request
 from bench.runs.subjects import SCHEMES, load_scheme, names
 
@@ -129,6 +130,21 @@ def test_the_schemes_are_all_that_are_here() -> None:
     assert [*numbers, "set/rpg", "set/setrec", *words] == ALL
     assert {load_scheme(name).name for name in names(SCHEMES)} == {*ALL, *LEAKING, *OTHERS, *TOO_LARGE}
     assert LEAKING == ["numeric/p5-leak", "textual/idgenrec-user-leak"]
+
+
+def test_what_needs_more_items_knows_nothing_of_what_is_held_out() -> None:
+    random = np.random.default_rng(8)
+    titles = tuple(" ".join(f"word{word}" for word in random.integers(0, 90, 6)) for _ in range(300))
+    items = ItemTable(tuple(f"i{item:03d}" for item in range(300)), {"title": titles})
+    sequences = Sequences.from_rows(random.integers(0, 300, (80, 8)))
+    data = Dataset("large", tuple(f"u{user}" for user in range(80)), items, sequences, np.tile(np.arange(8.0), 80))
+    for name in TOO_LARGE:
+        honest, shuffled = (leave_one_out(one) for one in (data, moved(data, 1, 2)))
+        assert not np.array_equal(honest.test.items, shuffled.test.items)
+        first, second = (load_scheme(name)().fit(split.train) for split in (honest, shuffled))
+        assert isinstance(first, TokenIds)
+        assert isinstance(second, TokenIds)
+        assert np.array_equal(first.tokens, second.tokens)
 
 
 @pytest.mark.parametrize("scheme", [*ALL, USERS])
