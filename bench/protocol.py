@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raise it by one with any change of code after which the same request can give other scores or ranks, where the change
 is not one scheme's or baseline's own (that raises its ``version``): reading of data, splits, the input of the
 recommender, training loop, selection, decoding, evaluation, metrics. Speed, costs, messages and tables do not count.

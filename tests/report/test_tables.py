@@ -88,7 +88,7 @@ def test_markdown_prints_what_the_table_rests_on(mixed: Path) -> None:
     assert "device=cpu" in text
     beauty = text.split("## beauty")[1].split("## toys")[0]
     assert "not made under one contract" not in beauty
-    assert "(preset cpu): protocol=3, split=leave-one-out, max_history=20" in beauty
+    assert "(preset cpu): protocol=4, split=leave-one-out, max_history=20" in beauty
     assert "decoder=beam" in beauty
 
 
