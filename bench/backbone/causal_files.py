@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.backbone import checkpoints, sizes
 from bench.backbone.causal import Causal, Llama, Qwen2
 from bench.backbone.causal_layers import CausalConfig, Rotary
 from bench.errors import BenchError, unknown
-from bench.files import atomic_write
 
 KINDS: dict[str, type[Causal]] = {"qwen2": Qwen2, "llama": Llama}  # Hugging Face's model types
 ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM"}
@@ -104,14 +102,9 @@ def load(folder: Path, dropout: float | None = None) -> Causal:
     raw |= {"vocab_size": len(embedding), "tie_word_embeddings": tied}
     with torch.device("meta"):
         model = KINDS[raw["model_type"]](parse_config(raw, dropout or 0.0))
-    try:
+    with checkpoints.filling(folder, raw["model_type"]):
         state = {ours: weights[theirs] for ours, theirs in names(model)}
         model.load_state_dict(state, assign=True)
-    except KeyError as error:
-        raise BenchError(f"the weights in '{folder}' lack {error}; is it a {raw['model_type']} checkpoint?") from error
-    except RuntimeError as error:
-        cause = " ".join(str(error).split())
-        raise BenchError(f"the weights in '{folder}' are of other sizes than its config.json says: {cause}") from error
     model.rotary = Rotary(model.config)  # its table is computed, not read
     model.requires_grad_()
     checkpoints.read_whole_words(model, folder)
@@ -120,9 +113,7 @@ def load(folder: Path, dropout: float | None = None) -> Causal:
 
 def save_weights(model: Causal, folder: Path) -> None:
     """``model.safetensors``, and whole-word embeddings beside it, which only ``load`` reads."""
-    with atomic_write(folder / "model.safetensors") as partial:
-        save_file(export_weights(model), partial, {"format": "pt"})
-    checkpoints.write_whole_words(model, folder)
+    checkpoints.write_weights(model, export_weights(model), folder)
 
 
 def export_weights(model: Causal) -> dict[str, Tensor]:

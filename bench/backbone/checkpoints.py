@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,25 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     for file in files:
         weights |= read_tensors(file)
     return weights
+
+
+@contextmanager
+def filling(folder: Path, kind: str) -> Iterator[None]:
+    """BenchError where the weights in ``folder``, of a ``kind`` of model, do not fit into it within."""
+    try:
+        yield
+    except KeyError as error:
+        raise BenchError(f"the weights in '{folder}' lack {error}; is it a {kind} checkpoint?") from error
+    except RuntimeError as error:
+        cause = " ".join(str(error).split())
+        raise BenchError(f"the weights in '{folder}' are of other sizes than its config.json says: {cause}") from error
+
+
+def write_weights(model: Backbone, exported: Mapping[str, Tensor], folder: Path) -> None:
+    """``model.safetensors``, and whole-word embeddings beside it, which only ``load`` reads."""
+    with atomic_write(folder / "model.safetensors") as partial:
+        save_file(dict(exported), partial, {"format": "pt"})
+    write_whole_words(model, folder)
 
 
 def read_whole_words(model: Backbone, folder: Path) -> None:

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.backbone import checkpoints, sizes
 from bench.backbone.t5 import ACTIVATIONS, T5, T5Config
 from bench.errors import BenchError, unknown
-from bench.files import atomic_write
 
 # Sizes trained from scratch. `mini` is for two cores; `tiger` is the T5 of TIGER (Rajput et al., 2023).
 SIZES: dict[str, dict[str, Any]] = {
@@ -87,24 +85,15 @@ def load(folder: Path, dropout: float | None = None) -> T5:
     raw["vocab_size"] = embedding.shape[0]
     model = T5(parse_config(raw, tied=head is None or torch.equal(head, embedding)))
     weights["shared.weight"] = embedding
-    try:
-        state = {ours: torch.cat([weights[name] for name in theirs]) for ours, theirs in names(model)}
-    except KeyError as error:
-        raise BenchError(f"the weights in '{folder}' lack {error}; is it a T5 checkpoint?") from error
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        cause = " ".join(str(error).split())
-        raise BenchError(f"the weights in '{folder}' are of other sizes than its config.json says: {cause}") from error
+    with checkpoints.filling(folder, "T5"):
+        model.load_state_dict({ours: torch.cat([weights[name] for name in theirs]) for ours, theirs in names(model)})
     checkpoints.read_whole_words(model, folder)
     return model
 
 
 def save_weights(model: T5, folder: Path) -> None:
     """``model.safetensors``, and whole-word embeddings beside it, which only ``load`` reads."""
-    with atomic_write(folder / "model.safetensors") as partial:
-        save_file(export_weights(model), partial, {"format": "pt"})
-    checkpoints.write_whole_words(model, folder)
+    checkpoints.write_weights(model, export_weights(model), folder)
 
 
 def export_weights(model: T5) -> dict[str, Tensor]:

@@ -33,7 +33,6 @@ from bench.results.saved import Saved
 FORMAT = 1  # of the exported folder; rises when an old reader would misunderstand it
 MODEL = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 TRANSFORMERS, SERVERS = "transformers", ("vllm", "sglang")
-DECODER_ONLY = "ForCausalLM"  # what such architectures end in
 INSTEAD = "bench serve answers for it"
 TOKENS = pa.list_(pa.int32())
 
@@ -84,7 +83,7 @@ def refuse(saved: Saved, target: str) -> SequenceRecommender:
         raise BenchError(f"histories of {name} begin with names of users, which an export does not hold; {INSTEAD}")
     config = json.loads((saved.result.folder / "config.json").read_text(encoding="utf-8"))
     kind = ", ".join(config.get("architectures", [config.get("model_type", "unknown")]))
-    if kind.endswith(DECODER_ONLY):
+    if recommender.backbone.causal:
         raise BenchError(f"'{saved.result.path}' is a {kind}, a decoder-only model; only encoder-decoders are exported")
     if target in SERVERS:
         raise BenchError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -176,12 +175,12 @@ def test_what_other_programs_would_misread_is_refused(
     assert f"'{out}' is there already" in bench("export", whole, "--out", out).err
 
 
-def test_a_decoder_only_model_is_refused(runs: Path, tmp_path: Path) -> None:
-    saved = package.load("numeric", results=runs)
+def test_a_decoder_only_model_is_refused(bench: Bench, quick: list[str], tmp_path: Path) -> None:
+    words = [word for word in quick if "backbone=" not in word]
+    done = bench("run", "--id-scheme=numeric", *words, "--set=backbone=qwen-mini", "--results", tmp_path)
+    assert done.code == 0, done.err
+    saved = package.load("numeric", results=tmp_path)
     assert isinstance(saved, Saved)
-    assert refuse(saved, "transformers") is saved.recommender
-    (tmp_path / "config.json").write_text('{"architectures": ["Qwen2ForCausalLM"]}')
-    saved.result = replace(saved.result, folder=tmp_path)
     for target in ("transformers", "vllm"):
         with pytest.raises(BenchError, match="is a Qwen2ForCausalLM, a decoder-only model; only encoder-decoders are"):
             refuse(saved, target)
