@@ -12,6 +12,7 @@ import pytest
 from bench import toml
 from bench.data.dataset import Dataset
 from bench.data.formats import write_atomic
+from bench.protocol import PROTOCOL
 from bench.results import read
 from bench.runs.remake import remake
 
@@ -129,7 +130,9 @@ def test_what_a_stranger_calls_a_scheme_stays_in_its_comment_and_other_protocols
     assert "\n# odd force = true #: settings of an earlier search" in text
     assert "protocol" not in text
     older = replace(run, contract={**run.contract, "protocol": 1})
-    assert "\n# Some are of protocol 1, and this bench has 3: the same request makes other runs.\n" in remake([older])
+    assert f"\n# Some are of protocol 1, and this bench has {PROTOCOL}: the same request makes other runs.\n" in remake(
+        [older]
+    )
 
 
 def keys(text: str) -> set[str]:
