@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -244,11 +246,29 @@ def _in_step() -> bool:
     return bool(distributed and distributed.is_available() and distributed.is_initialized())
 
 
+def _leave(code: int) -> NoReturn:
+    """End one of several ranks without tearing the interpreter down: a thread of Gloo that frees a tensor meanwhile
+    aborts the process, and PyTorch cannot be told to end its threads first.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main() -> None:
     """The console script: a BenchError is one line and exit code 1; Ctrl-C is 130."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     console.write_anyhow()
+    code = _code(debug)
+    if _in_step():
+        _leave(code)
+    sys.exit(code)
+
+
+def _code(debug: bool) -> int:
+    """The exit code of the command, after what went wrong has been said."""
     try:
         app()
     except (BenchError, OSError) as error:
@@ -256,13 +276,16 @@ def main() -> None:
             raise
         if run.is_main_process() or _in_step():
             console.say(f"bench: {in_one_line(error)}")
-        sys.exit(1)
+        return 1
     except (KeyboardInterrupt, SystemExit) as stop:  # Typer makes an exit code of Ctrl-C, without a word
         if isinstance(stop, SystemExit) and stop.code != 130:
-            raise
+            if not isinstance(stop.code, int | None):
+                raise
+            return stop.code or 0
         if run.is_main_process():
             typer.echo("\nbench: interrupted; rerun to resume", err=True)
-        sys.exit(130)
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ RUNS = {"alone@1", "probe@1", "random@1", "set.setrec@2", "textual.idgenrec@2"}
 # A scheme in a file, as anyone may bring one. It sees the trained recommender in every process, and notes the weights.
 # Users are ranked seven at a time, so that there is something to share out.
 PROBE = """
+import atexit
 import os
 from pathlib import Path
 import numpy as np
@@ -30,6 +31,18 @@ from bench.ids.scheme import Stage
 from numeric_ids import Sequential
 
 ranking.users_at_once = lambda recommender: 7
+
+
+class Told:
+    def __init__(self, path):
+        self.tell = path.touch
+    def __del__(self):
+        self.tell()
+
+
+if "RANK" in os.environ:
+    atexit.register(Path(__file__).with_name(f"left-{os.environ['RANK']}").touch)
+    torn_down = Told(Path(__file__).with_name(f"torn-down-{os.environ['RANK']}"))
 
 
 class Probe(Sequential):
@@ -154,6 +167,14 @@ def test_both_processes_hold_that_model(words: list[str], two: dict[str, Path]) 
 def test_a_baseline_that_trains_is_left_to_one_process(words: list[str], two: dict[str, Path]) -> None:
     folder = Path(words[2].partition(":")[0]).parent
     assert sorted(path.name for path in folder.glob("fitted-*") if path.name != "fitted-alone") == ["fitted-0"]
+
+
+def test_ranks_end_without_tearing_the_interpreter_down(words: list[str], two: dict[str, Path]) -> None:
+    """Else one of them is aborted now and then, by a thread of Gloo that frees a tensor meanwhile."""
+    folder = Path(words[2].partition(":")[0]).parent
+    assert two
+    assert sorted(path.name for path in folder.glob("left-*")) == ["left-0", "left-1"]
+    assert not list(folder.glob("torn-down-*"))
 
 
 @pytest.mark.parametrize("name", sorted(RUNS))

@@ -230,7 +230,7 @@ def test_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    checkpoint, model = "safetensors.torch.save_file", "bench.backbone.huggingface.save_file"
+    checkpoint, model = "safetensors.torch.save_file", "bench.backbone.checkpoints.save_file"
     for target in (checkpoint, model, "pandas.DataFrame.to_parquet"):
         with monkeypatch.context() as patch:
             patch.setattr(target, full)

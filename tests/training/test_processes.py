@@ -64,6 +64,7 @@ except KeyboardInterrupt:
     weights = sum(float(p.detach().abs().sum()) for p in recommender.parameters())
     told = {"weights": weights, "reductions": len(reductions), "time": time.time()}
     (folder / f"rank-{rank}.json").write_text(json.dumps(told))
+os._exit(0)  # a thread of Gloo that frees a tensor while the interpreter is torn down would abort it
 """
 
 

@@ -133,7 +133,7 @@ def test_parts_and_recomputing_change_nothing_but_rounding(job: Jobs, training: 
 # -- several processes ------------------------------------------------------------------------------------------------
 
 STAGE = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 import numpy as np
 import torch
@@ -161,6 +161,7 @@ state = train(Job(recommender, sequences, contract, 0, stage, lambda: 0.0, None,
 if several.is_main_process:
     flat = torch.cat([p.detach().flatten() for p in recommender.parameters()])
     (folder / "weights.json").write_text(json.dumps({"weights": flat.tolist(), "steps": state.step}))
+os._exit(0)  # a thread of Gloo that frees a tensor while the interpreter is torn down would abort it
 """
 
 
