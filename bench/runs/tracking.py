@@ -1,6 +1,9 @@
 """What else follows a run while it trains: TensorBoard, Weights & Biases or MLflow, through Accelerate's trackers.
 
     results/track/tensorboard/<as below results/runs>/      tensorboard --logdir results/track/tensorboard
+    results/track/wandb/<as below results/runs>/            wandb sync <folder>/wandb/offline-*
+    results/track/mlflow/mlflow.db, unless MLFLOW_TRACKING_URI is set:
+                                                            mlflow ui --backend-store-uri sqlite:///<that file>
 
 A run has a tracker of its own. It is told the stats of ``log.jsonl``, as ``<stage>/<name>``, and at the end the strict
 metrics of the test. Nothing of a result depends on it.
@@ -8,6 +11,7 @@ metrics of the test. Nothing of a result depends on it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +59,8 @@ class _Follower:
         self.tracker, self.request, self.display, self.failed = tracker, request, display, False
 
     def log(self, stage: str, step: int, stats: Mapping[str, float]) -> None:
-        values = {f"{stage}/{name}": value for name, value in stats.items()}
+        at = "_at_" if self.request.track == "mlflow" else "@"  # which MLflow's names may not have
+        values = {f"{stage}/{name}".replace("@", at): value for name, value in stats.items()}
         self._try(lambda: self.tracker.log(values, step=step))
 
     def finish(self) -> None:
@@ -79,9 +84,10 @@ def tell_scores(display: Display, found: Record) -> None:
 
 
 def folder_of(request: Request) -> Path:
-    """Where the tracker of a run writes what it keeps on this machine."""
+    """Where the tracker of a run writes what it keeps on this machine: MLflow has one folder for all runs."""
+    home = request.results / "track" / request.track
     run = request.run.folder(request.results)
-    return request.results / "track" / request.track / run.relative_to(request.results / "runs")
+    return home if request.track == "mlflow" else home / run.relative_to(request.results / "runs")
 
 
 def _started(request: Request) -> Any:
@@ -90,10 +96,12 @@ def _started(request: Request) -> Any:
 
     folder, title = folder_of(request).absolute(), request.run.title
     folder.mkdir(parents=True, exist_ok=True)
+    if request.track == "mlflow":  # else it would make a database in whatever folder the command was given in
+        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     named: dict[str, tuple[str, dict[str, Any]]] = {
         "tensorboard": (folder.name, {"logging_dir": folder.parent}),
         "wandb": (PROJECT, {"name": title, "dir": str(folder)}),
-        "mlflow": (PROJECT, {"run_name": title, "logging_dir": str(folder)}),
+        "mlflow": (PROJECT, {"run_name": title, "logging_dir": (folder / "artifacts").as_uri()}),
     }
     name, options = named[request.track]
     try:

@@ -52,6 +52,45 @@ def test_tensorboard_has_the_points_of_the_log(
     assert found["test/ndcg@10"][0][1] == pytest.approx(stored["metrics"]["strict"]["ndcg@10"])
 
 
+@pytest.mark.filterwarnings("default")  # what MLflow itself still uses
+def test_mlflow_has_the_points_of_the_log(
+    bench: Bench, quick: list[str], tmp_path: Path, run_folders: RunFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a database beside the runs and not in the folder of the command; its names can't have an `@`."""
+    mlflow = pytest.importorskip("mlflow", reason="no mlflow; pip install 'item-identifier-bench[mlflow]'")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "to be undone")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.chdir(tmp_path)
+    results = tmp_path / "results"
+    said = bench(
+        "run", "--id-scheme", "numeric", "--baseline", "pop", *quick, "--track", "mlflow", "--results", results
+    )
+    assert said.code == 0, said.err
+    assert "has failed" not in said.err
+    assert os.listdir(tmp_path) == ["results"]
+    client = mlflow.MlflowClient(f"sqlite:///{results / 'track' / 'mlflow' / 'mlflow.db'}")
+    (experiment,) = client.search_experiments(filter_string="name = 'bench'")
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    stored = {run.parents[1].name: json.loads((run / "result.json").read_text()) for run in run_folders(results)}
+    assert sorted(name.split(" on ")[0] for name in runs) == ["numeric/sequential", "pop"]
+    for name, run in runs.items():
+        (metrics,) = (each["metrics"]["strict"] for key, each in stored.items() if key.startswith(name[:3]))
+        assert run.data.metrics["test/ndcg_at_10"] == pytest.approx(metrics["ndcg@10"])
+        assert run.info.status == "FINISHED"
+
+
+def test_wandb_keeps_a_run_without_a_network(
+    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb", reason="no wandb; pip install 'item-identifier-bench[wandb]'")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    said = bench("run", "--id-scheme", "numeric", *quick, "--track", "wandb", "--results", tmp_path)
+    assert said.code == 0, said.err
+    assert "has failed" not in said.err
+    assert len(list((tmp_path / "track" / "wandb" / "toy").rglob("run-*.wandb"))) == 1
+
+
 def test_a_tracker_changes_no_score(
     bench: Bench, quick: list[str], tmp_path: Path, run_folders: RunFolders, substance: Callable[[Path], Any]
 ) -> None:
