@@ -218,7 +218,7 @@ def test_defaults_are_recboles_own(cls: type[Any]) -> None:
 
 @pytest.mark.parametrize("name", [*SEQUENTIAL, "recbole-pop"])
 def test_a_model_that_is_made_anew_scores_as_it_did(facts: Facts, name: str) -> None:
-    """In files where users, items and attributes have other numbers; who is nobody has what all users have in common."""
+    """In files where users, items and attributes have other numbers; nobody has what all users have in common."""
     trained = facts[1][name]
     found = np.load(trained.folder / "restored.npz")
     assert np.array_equal(found["known"], trained.scores)
