@@ -150,4 +150,5 @@ class Popularity(_Counting):
     """RecBole's own popularity: must agree with ``pop``."""
 
     name, model, Settings = "recbole-pop", "Pop", models.Counting
+    no_transfer_reason = "counts the items of one catalogue by their number"
     fixed: ClassVar[dict[str, Any]] = {"train_neg_sample_args": None}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,10 +19,11 @@ from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import BUDGET, Facts, TrainedBaseline, TrainingContext
+from bench.results.kept import STATE, read_state, write_state
 from bench.training.cost import Stopwatch
 from bench.training.search import draws
 from bench.versions import installed
-from recbole_baselines import files, models
+from recbole_baselines import files, models, state
 from recbole_baselines.plan import plan
 from recbole_baselines.process import RecBole
 from recbole_baselines.tuning import summary
@@ -52,6 +56,7 @@ class RecBoleBaseline(TrainedBaseline):
     model: ClassVar[str]
     sizes: ClassVar[tuple[str, ...]] = models.SIZES
     binds: ClassVar[tuple[str, ...]] = (*TrainedBaseline.binds, *BUDGET)
+    saves_state = True
     no_transfer_reason = "has a trained vector for every item of one catalogue"
     fixed: ClassVar[dict[str, Any]] = {"loss_type": "CE", "train_neg_sample_args": None}
 
@@ -60,17 +65,7 @@ class RecBoleBaseline(TrainedBaseline):
         self.process: RecBole | None = None
 
     def validate_items(self, items: ItemTable) -> None:
-        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-        if missing:
-            raise BenchError(
-                f"{self.name} runs in RecBole, and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not "
-                f"installed; {INSTALL}, or drop this baseline"
-            )
-        if installed("recbole") != VERSION:
-            raise BenchError(
-                f"{self.name} runs in RecBole {VERSION}, which is patched here for that version; got "
-                f"{installed('recbole')}; {INSTALL}"
-            )
+        require_recbole(self.name)
         for name in sorted(self.fixed_settings):
             if name not in self.ranges:
                 raise unknown(f"searched setting of {self.name} in 'fixed'", name, self.ranges)
@@ -120,17 +115,27 @@ class RecBoleBaseline(TrainedBaseline):
         searched = {name: choices for name, choices in self.ranges.items() if name not in self.fixed_settings}
         present = {name: settings[name] for name in searched}
         trials = settings.get("tune", 0)
-        own = {name: value for name, value in settings.items() if name not in models.OURS}
         return {
-            "model": self.model,
+            **self._job(context.folder, self.view(train, context)),
             "seed": train.seed,
-            "threads": torch.get_num_threads(),
             "selection": context.contract.selection,
             "exclude_history": context.contract.exclude_history,
             "plan": self.plan(context, users),
-            "folder": str(context.folder),
             "trials": draws(searched, present, trials, train.seed) if trials else [],
-            "config": {**COMMON, **self.fixed, **own, **self.view(train, context)},
+        }
+
+    def _job(self, folder: Path, lines: Mapping[str, Any]) -> dict[str, Any]:
+        """What any job says, with more ``lines`` of RecBole's configuration."""
+        own = {name: value for name, value in asdict(self.settings).items() if name not in models.OURS}
+        # RecBole sets CUDA_VISIBLE_DEVICES from this, whatever it was.
+        device = {"gpu_id": os.environ.get("CUDA_VISIBLE_DEVICES", "0")}
+        return {
+            "model": self.model,
+            "seed": 0,
+            "threads": torch.get_num_threads(),
+            "plan": None,
+            "folder": str(folder),
+            "config": {**COMMON, **self.fixed, **own, **lines, **device},
         }
 
     def plan(self, context: TrainingContext, users: NDArray[np.int64]) -> dict[str, Any] | None:
@@ -146,8 +151,6 @@ class RecBoleBaseline(TrainedBaseline):
             "seed": train.seed,
             "MAX_ITEM_LIST_LENGTH": self.width(context),
             **(_trained(context.contract) if "epochs" in self.binds else {}),
-            # RecBole sets CUDA_VISIBLE_DEVICES from this, whatever it was.
-            "gpu_id": os.environ.get("CUDA_VISIBLE_DEVICES", "0"),
         }
 
     def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:
@@ -177,10 +180,42 @@ class RecBoleBaseline(TrainedBaseline):
             return {"looks": looks}
         return {"looks": looks, "steps": steps, "target_examples": examples, "training_flops": flops or None}
 
+    def save_state(self, folder: Path) -> None:
+        assert self.process, "fit comes first"
+        facts, arrays = self.process.state()
+        write_state(folder, arrays, facts)
+
+    def restore(self, saved: Path) -> None:
+        """RecBole again, in a process and a folder of its own that end with this baseline."""
+        require_recbole(self.name)
+        arrays, facts = read_state(saved)
+        width, found = state.chosen(saved, facts, self.ranges)
+        folder = Path(tempfile.mkdtemp(prefix="bench-recbole-"))
+        state.write_files(folder, arrays)
+        job = {**self._job(folder, {**found, "MAX_ITEM_LIST_LENGTH": width}), "state": str(saved.resolve() / STATE)}
+        self.close()
+        self.process = RecBole(self.name, job, folder, folder / "training.log", remove=folder)
+        self.process.restored()
+
     def close(self) -> None:
         if self.process:
             self.process.end()
         self.process = None
+
+
+def require_recbole(name: str) -> None:
+    """BenchError where the baseline ``name`` can't run, for want of RecBole or of its version."""
+    missing = [needed for needed in NEEDED if importlib.util.find_spec(needed) is None]
+    if missing:
+        raise BenchError(
+            f"{name} runs in RecBole, and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not "
+            f"installed; {INSTALL}, or drop this baseline"
+        )
+    if installed("recbole") != VERSION:
+        raise BenchError(
+            f"{name} runs in RecBole {VERSION}, which is patched here for that version; got "
+            f"{installed('recbole')}; {INSTALL}"
+        )
 
 
 def _trained(contract: Contract) -> dict[str, Any]:

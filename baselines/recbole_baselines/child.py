@@ -1,4 +1,4 @@
-"""RecBole's own process: reads ``job.json`` in its working folder, trains, then answers questions until nobody asks.
+"""RecBole's own process: reads ``job.json`` in its working folder, trains or restores, then answers until nobody asks.
 
     python -m recbole_baselines.child        with pipes as standard input and output, the log as standard error
 
@@ -17,10 +17,13 @@ import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from bench.children import end_with_parent
 from recbole_baselines.messages import receive, send, told
+
+if TYPE_CHECKING:
+    from recbole_baselines.training import Model
 
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -57,14 +60,23 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> None:
     from recbole_baselines import shims
 
     shims.apply()
-    from recbole_baselines.training import best_of
+    from recbole_baselines.training import best_of, restored
 
     def progress(step: int, total: int, stats: dict[str, float]) -> None:
         send(answers, {"tell": "progress", "step": step, "total": total, "stats": stats})
 
     importing = time.monotonic() - begin
-    model, found = best_of(job, progress)
-    send(answers, {"tell": "trained", **found, "importing_seconds": importing})
+    if "state" in job:
+        model = restored(job)
+        send(answers, {"tell": "restored"})
+    else:
+        model, found = best_of(job, progress)
+        send(answers, {"tell": "trained", **found, "importing_seconds": importing})
+    _answer(model, questions, answers)
+
+
+def _answer(model: Model, questions: BinaryIO, answers: BinaryIO) -> None:
+    """Until nobody asks."""
     while True:
         try:
             message, arrays = receive(questions)
@@ -75,6 +87,9 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> None:
             send(answers, {"tell": "scores"}, {"scores": scores})
         elif message["ask"] == "neighbors":
             send(answers, {"tell": "neighbors"}, model.neighbors())
+        elif message["ask"] == "state":
+            facts, arrays = model.state()
+            send(answers, {"tell": "state", **facts}, arrays)
         else:
             send(answers, {"tell": "memory", "peak_mb": peak_mb()})
 

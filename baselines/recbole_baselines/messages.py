@@ -1,8 +1,9 @@
 """What goes through the two pipes between this process and RecBole's: one line of JSON, then bytes where it says so.
 
-to RecBole      {"ask": "score", "arrays": ...}  {"ask": "memory"}
+to RecBole      {"ask": "score", "arrays": ...}  {"ask": "memory"}  {"ask": "neighbors"}  {"ask": "state"}
 from RecBole    {"tell": "progress", ...}  {"tell": "trained", ...}  {"tell": "scores", "arrays": ...}
-                {"tell": "memory", ...}  {"tell": "failed", "reason": ...}
+                {"tell": "memory", ...}  {"tell": "failed", "reason": ...}  {"tell": "restored"}
+                {"tell": "neighbors", "arrays": ...}  {"tell": "state", ..., "arrays": ...}
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,11 @@ LAST_LINES = 3  # of the log, in an error
 
 
 class RecBole:
-    """A process that trains one model as ``job`` says, in ``folder``, and then scores. ``name`` stands in errors."""
+    """A process that trains one model as ``job`` says, in ``folder``, or makes a finished one again, and then scores.
+    ``name`` stands in errors. It ends with this object at the latest, and the folder ``remove`` with it.
+    """
 
-    def __init__(self, name: str, job: Mapping[str, Any], folder: Path, log: Path) -> None:
+    def __init__(self, name: str, job: Mapping[str, Any], folder: Path, log: Path, remove: Path | None = None) -> None:
         self.name, self.log = name, log
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -39,6 +43,7 @@ class RecBole:
                 stderr=errors,
                 start_new_session=True,
             )
+        self.end = weakref.finalize(self, _end, self.process, remove)
 
     def trained(self, progress: Callable[[int, int, Mapping[str, float]], None]) -> dict[str, Any]:
         """Wait for the end of training, passing progress on; what it came to."""
@@ -47,6 +52,10 @@ class RecBole:
             if message.pop("tell") == "trained":
                 return message
             progress(message["step"], message["total"], message["stats"])
+
+    def restored(self) -> None:
+        """Wait until a finished model can score."""
+        self._told()
 
     def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:
         """``[users, items]``."""
@@ -57,13 +66,13 @@ class RecBole:
         """ItemKNN's similarities, as the arrays of ``kept.matrix_arrays`` by our indices."""
         return self._asked("neighbors", {})[1]
 
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Facts and arrays of ``state``."""
+        message, arrays = self._asked("state", {})
+        return {name: value for name, value in message.items() if name != "tell"}, arrays
+
     def peak_mb(self) -> float:
         return float(self._asked("memory", {})[0]["peak_mb"])
-
-    def end(self) -> None:
-        """End the process, whatever it is doing."""
-        self.process.kill()
-        self.process.communicate()
 
     def _asked(self, question: str, arrays: Arrays) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         assert self.process.stdin
@@ -85,3 +94,11 @@ class RecBole:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         last = " | ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:])
         return BenchError(f"{self.name} failed in RecBole: {reason}; the last lines of '{self.log}': {last or 'none'}")
+
+
+def _end(process: subprocess.Popen[bytes], remove: Path | None) -> None:
+    """End the process, whatever it is doing."""
+    process.kill()
+    process.communicate()
+    if remove:
+        shutil.rmtree(remove, ignore_errors=True)

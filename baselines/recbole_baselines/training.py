@@ -27,10 +27,10 @@ from bench.contract import amount
 from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.files import write_json
-from bench.results.kept import matrix_arrays
+from bench.results.kept import Arrays, matrix_arrays, read_state
 from bench.training.budget import Converted, convert
 from bench.training.search import halve
-from recbole_baselines import files, probe, shims, tuning
+from recbole_baselines import files, probe, shims, state, tuning
 from recbole_baselines.neighbors import NEIGHBORS
 from recbole_baselines.plan import Plan
 from recbole_baselines.trainer import BEST, SPENT, Reporting
@@ -40,6 +40,7 @@ WHOLE = "whole"  # the name of the training that is the row
 DONE, CONVERTED = "trained.json", "budget.json"
 PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"  # the first is RecBole's choice
 SCORED_AT_ONCE = 512  # users
+NOBODY = 0  # RecBole's number of a user that it does not know
 
 
 def best_of(job: dict[str, Any], progress: Progress) -> tuple[Model, dict[str, Any]]:
@@ -66,6 +67,13 @@ def best_of(job: dict[str, Any], progress: Progress) -> tuple[Model, dict[str, A
     totals = {name: last[name] + (found.total(name) or 0.0) for name in tuning.SPENT}
     own = {"steps": last["steps"], "all_steps": totals["steps"], "search": found.summary(trials, job["seed"])}
     return model, {**last, **totals, **own}
+
+
+def restored(job: dict[str, Any]) -> Model:
+    """The finished model that a file holds, of as many users and items as there are in the files."""
+    model = Model(job, WHOLE, {})
+    model.restore(read_state(Path(job["state"]).parent)[0])
+    return model
 
 
 def parts(job: dict[str, Any], fraction: float) -> int:
@@ -108,7 +116,7 @@ class Model:
     def __init__(self, job: dict[str, Any], name: str, settings: dict[str, Any]) -> None:
         begin = time.monotonic()
         os.chdir(folder_of(job, name))
-        self.job = {**job, "config": {**job["config"], **settings}}
+        self.job, self.settings = {**job, "config": {**job["config"], **settings}}, settings
         torch.set_num_threads(job["threads"])
         self.config = Config(model=job["model"], dataset="split", config_dict=self.job["config"])
         init_seed(job["seed"], self.config["reproducibility"])
@@ -261,10 +269,39 @@ class Model:
         lengths = torch.from_numpy(np.diff(offsets))
         rows = torch.zeros(len(users), self.width, dtype=torch.long)
         rows[torch.arange(self.width) < lengths[:, None]] = self.items[torch.from_numpy(values).long()]
-        numbers = self.users[torch.from_numpy(users)]
+        lengths = lengths.clamp(min=1)  # an empty history is one of padding
+        numbers = torch.where(torch.from_numpy(users) < 0, NOBODY, self.users[torch.from_numpy(users)])
         parts = [slice(start, start + SCORED_AT_ONCE) for start in range(0, len(users), SCORED_AT_ONCE)]
         scores = [self._scores(numbers[part], rows[part], lengths[part]) for part in parts]
         return np.concatenate([np.empty((0, len(self.items)), np.float32), *scores])
+
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        """Facts and arrays of ``recbole_baselines.state``."""
+        found: dict[str, Tensor] = {state.ITEMS: self.items, state.USERS: self.users}
+        if "attributes" in self.parts[0].item_feat:
+            found[state.FEATURES] = self.parts[0].item_feat["attributes"]
+        found |= {state.WEIGHTS + name: tensor for name, tensor in self.model.state_dict().items()}
+        other = {name: getattr(self.model, name) for name in getattr(self.model, "other_parameter_name", ())}
+        found |= {state.OTHER + name: value for name, value in other.items() if isinstance(value, Tensor)}
+        facts = {"width": self.width, "settings": self.settings}
+        return facts, {name: np.ascontiguousarray(tensor.cpu().numpy()) for name, tensor in found.items()}
+
+    def restore(self, arrays: Arrays) -> None:
+        """The weights of a finished model, and its numbers of users, items and attributes."""
+        found = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        other = state.part(found, state.OTHER)
+        self.items, self.users = found[state.ITEMS], found[state.USERS]
+        if state.FEATURES in found:
+            self.parts[0].item_feat.update(Interaction({"attributes": found[state.FEATURES]}))
+        self._fresh("pretrain")  # S3Rec looks for weights of its first stage in the other one
+        if self.job["model"] == "S3Rec":
+            self.config["train_stage"] = "finetune"
+        self.model.load_state_dict(state.part(found, state.WEIGHTS))
+        self._load_other({name: tensor.to(self.config["device"]) for name, tensor in other.items()})
+        if hasattr(self.model, "user_embedding"):  # of who is nobody it knows what all have in common
+            vectors = self.model.user_embedding.weight.data
+            vectors[NOBODY] = vectors[self.users].mean(dim=0)
+        self.model.eval()
 
     def neighbors(self) -> dict[str, NDArray[Any]]:
         """What ItemKNN has learned, for it is scored without RecBole later."""
@@ -302,8 +339,11 @@ class Model:
     def _load(self, path: str) -> None:
         found = torch.load(path, map_location=self.config["device"], weights_only=True)
         self.model.load_state_dict(found["state_dict"])
+        self._load_other(found["other"])
+
+    def _load_other(self, found: dict[str, Any]) -> None:
         known = getattr(self.model, "other_parameter_name", ())
-        self.model.load_other_parameter({name: found["other"][name] for name in known if name in found["other"]})
+        self.model.load_other_parameter({name: found[name] for name in known if name in found})
 
 
 def _sums(*parts: dict[str, Any]) -> dict[str, Any]:

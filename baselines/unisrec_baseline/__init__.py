@@ -7,9 +7,15 @@ against the whole catalogue. ``pretrain_fraction`` has both, one after the other
 alone, as published. ``unisrec``, short for ``unisrec/inductive``, knows items by their text,
 ``unisrec/transductive`` by a vector of their own as well.
 
-Written from the paper. Where it leaves something open: vectors are compared by their cosine, which is what a
-temperature of 0.07 is for; sequences are read from left to right; targets that stand in a batch twice are no negatives
-of each other; noise of the gates is drawn once for each item of a batch.
+Written from the paper; on the same weights and views its losses, gradients and scores are those of the published module
+(tests/baselines/unisrec_official). What the paper leaves open is as there: vectors are compared by their cosine, gates
+get a little noise at least, every expert drops other dimensions of a text.
+
+Four things differ. Targets that stand in a batch twice are no negatives of each other, while there their logit
+becomes 0 and still counts. Padding is no candidate. Fine-tuning after pre-training changes the adaptor alone, as the
+paper says, there also the norm of the encoder's input. Each history has its own kind of other view, in which all texts
+lack words or any item may be missing; there a whole batch has one kind, a fifth of the texts lack words, and the last
+item is never missing. What is drawn of an item is drawn once for a batch, wherever the item stands in it.
 """
 
 from __future__ import annotations
@@ -52,6 +58,7 @@ class UniSRec(TrainedBaseline):
     """Items by their text alone, which any catalogue has."""
 
     name = "unisrec/inductive"
+    version = 2  # dropout and noise of the gates as published
     saves_state = True
     supports_transfer = True
     transductive: ClassVar[bool] = False

@@ -29,9 +29,14 @@ class Model:
 
     def pre_training(self, examples: Examples, rows: Rows, random: np.random.Generator) -> Tensor:
         """The loss of a batch against itself: whichever data sets the others are of, they are its negatives."""
-        settings, history, targets = self.settings, padded(examples.histories(rows)), _wide(examples.items(rows))
+        settings, history = self.settings, padded(examples.histories(rows))
         share = settings.word_drop_share if len(self.text) > self.items else 0.0
         view = other_view(history, self.items, (settings.item_drop, share), random)
+        return self.contrasted(history, view, _wide(examples.items(rows)))
+
+    def contrasted(self, history: Padded, view: Padded, targets: Rows) -> Tensor:
+        """The loss of histories and their other views, whose next items are ``targets [n]``."""
+        settings = self.settings
         items, (first, second, after) = distinct(history.rows, view.rows, targets)
         vectors = self.network.named(self.text[self.at(items)])
         sequences = self.sequences(vectors, Padded(first, history.lengths))

@@ -8,17 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.dropout import Dropout
 from unisrec_baseline.settings import Settings
 
 INITIAL = 0.02  # standard deviation of weights
+LEAST_NOISE = 0.01  # standard deviation of what gates get at least, so that no expert is ever left alone
 
 
 class Adaptor(nn.Module):
     """Text vectors ``[n, raw]`` to item vectors ``[n, width]``.
 
     Expert k is a parametric whitening, (x - b_k) W_k (equation 2). Its weight is that of a softmax over x W_2 + noise,
-    where the noise is normal, with a standard deviation of softplus(x W_3), and there is none but in training
-    (equations 3 and 4). Gates begin at zero: all experts are then equally likely.
+    where the noise is normal, with a standard deviation of softplus(x W_3) and a little more, and there is none but in
+    training (equations 3 and 4). Gates begin at zero: all experts are then equally likely. Dropout takes other
+    dimensions of a text from every expert, and none from the gates.
     """
 
     def __init__(self, raw: int, settings: Settings) -> None:
@@ -27,18 +30,18 @@ class Adaptor(nn.Module):
         self.bias = nn.Parameter(torch.zeros(experts, raw))
         self.weight = nn.Parameter(torch.empty(experts, raw, settings.width).normal_(std=INITIAL))
         self.gate, self.noise = nn.Parameter(torch.zeros(raw, experts)), nn.Parameter(torch.zeros(raw, experts))
-        self.dropout = nn.Dropout(settings.adaptor_dropout)
+        self.dropout = Dropout(settings.adaptor_dropout)
 
     def forward(self, text: Tensor) -> Tensor:
-        dropped = self.dropout(text)
-        whitened = torch.einsum("nr,krw->nkw", dropped, self.weight) - (self.bias[:, None] @ self.weight)[:, 0]
-        return torch.einsum("nk,nkw->nw", self.gates(text), whitened)
+        dropped = self.dropout(text.expand(len(self.weight), *text.shape))
+        whitened = dropped @ self.weight - self.bias[:, None] @ self.weight
+        return torch.einsum("nk,knw->nw", self.gates(text), whitened)
 
     def gates(self, text: Tensor) -> Tensor:
         """``[n, experts]``, a distribution."""
         logits = text @ self.gate
         if self.training:
-            logits = logits + torch.randn_like(logits) * F.softplus(text @ self.noise)
+            logits = logits + torch.randn_like(logits) * (F.softplus(text @ self.noise) + LEAST_NOISE)
         return logits.softmax(dim=1)
 
 
@@ -60,6 +63,7 @@ class Encoder(nn.Module):
             layer_norm_eps=1e-12,
             batch_first=True,
         )
+        layer.dropout = nn.Dropout(0.0)  # PyTorch's own; the published layer has none within its feed-forward part
         self.layers = nn.TransformerEncoder(layer, settings.layers, enable_nested_tensor=False)
         for name, weights in self.layers.named_parameters():
             if weights.ndim > 1:

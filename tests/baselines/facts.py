@@ -98,10 +98,36 @@ def answers(context: Path) -> dict[str, Any]:
     asked = np.load(context / "asked.npz")
     np.save(context / "scores.npy", model.score(asked["users"], asked["values"], asked["offsets"]))
     by_recbole = evaluator(model) if model.sequential else {}
+    if job["model"] != "ItemKNN":
+        np.savez(context / "restored.npz", **restored_scores(job, model, asked))
     told = {"found": found, "reported": reported, "stopped": stopped}
     if job["model"] == "GRU4Rec":
         told["again"] = killed_at_the_end(job)
     return {**told, "evaluator": by_recbole, "probe": PROBES[job["model"]](model)}
+
+
+def restored_scores(job: dict[str, Any], model: Any, asked: Any) -> dict[str, Any]:
+    """Of the model, made anew from what is kept of it: for the same users, for nobody, and without a history."""
+    from recbole_baselines.state import write_files
+    from recbole_baselines.training import restored
+
+    from bench.results.kept import STATE, write_state
+
+    folder, before = Path(job["folder"]) / "again", Path.cwd()
+    folder.mkdir()
+    facts, arrays = model.state()
+    write_state(folder, arrays, facts)
+    write_files(folder, arrays)
+    lines = {**job["config"], **facts["settings"], "MAX_ITEM_LIST_LENGTH": facts["width"]}
+    again = restored({**job, "plan": None, "folder": str(folder), "state": str(folder / STATE), "config": lines})
+    users, values, offsets = asked["users"], asked["values"], asked["offsets"]
+    found = {
+        "known": again.score(users, values, offsets),
+        "nobody": again.score(np.full_like(users, -1), values, offsets),
+        "empty": again.score(users[:1], values[:0], np.zeros(2, np.int64)),
+    }
+    os.chdir(before)
+    return found
 
 
 class Stopped(BaseException):

@@ -91,10 +91,12 @@ def test_a_run_holds_costs_curve_and_log(both: Both, run_folders: RunFolders) ->
     (run_folder,) = run_folders(both.one)
     stored = json.loads((run_folder / "result.json").read_text())
     assert sorted(path.name for path in run_folder.iterdir()) == [
+        "items.parquet",
         "log.jsonl",
         "per_user.parquet",
         "result.json",
         "result.sha256",
+        "state.safetensors",
         "training.log",
     ]
     assert stored["scheme"]["kind"] == "baseline"

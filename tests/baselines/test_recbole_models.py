@@ -214,3 +214,17 @@ def test_defaults_are_recboles_own(cls: type[Any]) -> None:
         assert (list(value) if isinstance(value, tuple) else value) == (
             float(theirs[name]) if isinstance(value, float) else theirs[name]
         )
+
+
+@pytest.mark.parametrize("name", [*SEQUENTIAL, "recbole-pop"])
+def test_a_model_that_is_made_anew_scores_as_it_did(facts: Facts, name: str) -> None:
+    """In files where users, items and attributes have other numbers; nobody has what all users have in common."""
+    trained = facts[1][name]
+    found = np.load(trained.folder / "restored.npz")
+    assert np.array_equal(found["known"], trained.scores)
+    assert np.isfinite(found["nobody"]).all()
+    assert np.isfinite(found["empty"]).all()
+    knows_users = name in ("caser", "hgn")
+    assert np.array_equal(found["nobody"], found["known"]) != knows_users
+    if knows_users:
+        assert np.abs(found["nobody"] - found["known"]).mean() < found["known"].std()

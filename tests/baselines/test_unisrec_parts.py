@@ -87,7 +87,7 @@ def test_gates_are_noisy_in_training_alone_and_equal_at_first() -> None:
     noisy = adaptor.gates(text)
     torch.manual_seed(1)
     noise = torch.randn(6, 3)
-    expected = (noise * math.log(2)).exp()  # the softplus of zero
+    expected = (noise * (math.log(2) + 0.01)).exp()  # the softplus of zero, and the least noise
     assert torch.allclose(noisy, expected / expected.sum(dim=1, keepdim=True))
 
 
