@@ -38,7 +38,7 @@ def language(contract: Contract) -> Vocabulary | None:
 
 
 def reader(name: str, vocabulary: Vocabulary | None) -> TextReader | None:
-    """A backbone with its vocabulary as an encoder of texts, which is read when it is first asked; None from scratch."""
+    """A backbone with its vocabulary as an encoder of texts, which is read when it is asked; None from scratch."""
     if vocabulary is None:
         return None
 

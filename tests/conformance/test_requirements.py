@@ -160,7 +160,9 @@ def test_texts_that_the_backbone_reads_are_read_in_every_process(toy_folder: Pat
     lines = ("semantic.encoder=backbone", "semantic.codes=8", "semantic.dimensions=8", "epochs=1")
     fixtures = Fixtures(CheckRequest("semantic/rqkmeans", str(toy_folder), (f"backbone={qwen}", *lines)))
     for name in ("fits", "deterministic"):
-        assert str(check_requirement(name, fixtures)).startswith({"fits": "30 identifiers", "deterministic": "two"}[name])
+        assert str(check_requirement(name, fixtures)).startswith(
+            {"fits": "30 identifiers", "deterministic": "two"}[name]
+        )
         assert check_requirement(name, fixtures).state == "passed"
     texts = fixtures.split.train.reader
     assert texts is not None
