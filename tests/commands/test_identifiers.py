@@ -232,7 +232,10 @@ def test_names_that_training_left_alone_are_said_to_be_so(
         (["semantic", "--set=semantic.collision=none"], "unknown setting of semantic/rqvae 'collision'; did you mean"),
         (["semantic/rqkmeans", "--set=semantic.fields=titel"], "unknown text field 'titel'; did you mean 'title'?"),
         (["pop"], "unknown identifier scheme 'pop'"),
-        (["set/setrec", "--set=set.encoder=backbone"], "encoder=backbone of set/setrec needs a pretrained backbone; 'm"),
+        (
+            ["set/setrec", "--set=set.encoder=backbone"],
+            "encoder=backbone of set/setrec needs a pretrained backbone; 'm",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(show: Bench, words: list[str], said: str) -> None:
