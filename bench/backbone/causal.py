@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bench.backbone.causal_flops import Operations, Pass
 from bench.backbone.causal_layers import CausalConfig, Grown, KeysValues, Layer, Projection, Rotary
-from bench.backbone.flops import attention, product
 from bench.backbone.protocol import MASKED, Backbone, Cache, additive
 from bench.backbone.t5 import RMSNorm
 from bench.dropout import Dropout
@@ -184,15 +184,13 @@ class Causal(Backbone):
         return linear(hidden, layer.weight if rows is None else layer.weight[rows])
 
     def flops(self, batch: int, read: int, written: int, logits: int, targets: int = 1) -> int:
-        """The last layer reads a history only as far as keys and values; output layers see what is written alone."""
-        c, decoded = self.config, batch * targets * written
-        inner, shared = c.heads * c.d_kv, 2 * c.kv_heads * c.d_kv
-        keys_values = c.d_model * shared
-        layer = keys_values + 2 * c.d_model * inner + 3 * c.d_model * c.d_ff
-        reading = product((c.layers - 1) * layer + keys_values, batch * read)
-        reading += (c.layers - 1) * attention(batch, read, read, inner)
-        writing = c.layers * (product(layer, decoded) + attention(batch * targets, written, read + written, inner))
-        return reading + writing + product(c.d_model * c.vocabulary, logits)
+        return Operations().model(self, Pass(batch, read, written, logits, targets)).forward
+
+    def training_flops(
+        self, batch: int, read: int, written: int, logits: int, targets: int = 1, vectors: bool = False
+    ) -> int:
+        found = Operations().model(self, Pass(batch, read, written, logits, targets, vectors))
+        return found.forward + found.backward
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Whole sequences ``[B, S]`` to logits ``[B, S, vocabulary]``."""

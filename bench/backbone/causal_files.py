@@ -56,8 +56,15 @@ def read_config(path: Path) -> dict[str, Any]:
     for line in ("mlp_bias", "use_sliding_window"):
         if raw.get(line):
             raise BenchError(f"'{path}' has {line}=true, which bench does not compute; it reads models without")
-    for line, usual in (("partial_rotary_factor", 1), ("layer_types", "full_attention")):
-        found = raw.get(line, usual)
+    for line in ("quantization_config", "original_max_position_embeddings"):
+        if raw.get(line):
+            raise BenchError(f"'{path}' has a line {line}, which bench does not compute; it reads models without")
+    rope = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
+    partial = rope.get("partial_rotary_factor", raw.get("partial_rotary_factor"))
+    for line, found, usual in (
+        ("partial_rotary_factor", partial, 1),
+        ("layer_types", raw.get("layer_types"), "full_attention"),
+    ):
         if any(each not in (usual, None) for each in (found if isinstance(found, list) else [found])):
             raise BenchError(f"'{path}' has {line}={found}, which bench does not compute; it reads models with {usual}")
     return raw
@@ -69,7 +76,7 @@ def parse_config(raw: dict[str, Any], dropout: float = 0.0) -> CausalConfig:
     implied = {"num_key_value_heads": heads, "head_dim": raw["hidden_size"] // heads, "tie_word_embeddings": False}
     given = implied | {key: value for key, value in raw.items() if value is not None}
     ours = {name: given[theirs] for name, theirs in _CONFIG_KEYS.items() if theirs in given}
-    rope = given.get("rope_parameters") or {"rope_theta": given.get("rope_theta"), **(given.get("rope_scaling") or {})}
+    rope = {"rope_theta": given.get("rope_theta")} | (given.get("rope_scaling") or given.get("rope_parameters") or {})
     return CausalConfig(
         **ours,
         bias=qwen or bool(given.get("attention_bias", False)),
@@ -98,7 +105,13 @@ def load(folder: Path, dropout: float | None = None) -> Causal:
     embedding, head = weights.get("model.embed_tokens.weight"), weights.get("lm_head.weight")
     if embedding is None:
         raise BenchError(f"the weights in '{folder}' hold no embedding table 'model.embed_tokens.weight'")
-    tied = bool(raw.get("tie_word_embeddings")) or head is None or torch.equal(head, embedding)
+    tied = bool(raw.get("tie_word_embeddings"))
+    if head is None and not tied:
+        raise BenchError(
+            f"the weights in '{folder}' hold no output layer 'lm_head.weight', and its config.json ties none"
+        )
+    # Where both are there and differ, the configuration is wrong, and Transformers keeps both.
+    tied = tied and (head is None or torch.equal(head, embedding))
     raw |= {"vocab_size": len(embedding), "tie_word_embeddings": tied}
     with torch.device("meta"):
         model = KINDS[raw["model_type"]](parse_config(raw, dropout or 0.0))

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from bench.backbone import causal_files, checkpoints, located
 from bench.backbone.causal import Causal
 from bench.backbone.causal_layers import LINEAR, Grown, Projection
-from bench.backbone.flops import TRAINING
 from bench.contract import Contract
 from bench.errors import BenchError
 from bench.files import atomic_write
@@ -100,7 +99,6 @@ def over(model: Causal, adapter: Adapter) -> Causal:
         if model.head is not None:
             model.head = Grown(model.head.weight, adapter.own_from)  # type: ignore[assignment]
     model.adapter = adapter
-    model.passes = TRAINING - 1  # frozen weights have no gradients; the adapter's own products are not worth counting
     model.unfreeze()
     return model
 

@@ -75,7 +75,6 @@ class Backbone(nn.Module, ABC):
     embedding: nn.Embedding
     head: nn.Linear | None
     whole_words: nn.Embedding | None
-    passes: int = TRAINING  # forward passes that a training step takes as long as
     own_from: int | None = None  # the first row of the embeddings that a pretrained model did not have
     recompute: bool = False  # what layers computed is not kept for the gradient but computed again, where a kind can
 
@@ -180,6 +179,14 @@ class Backbone(nn.Module, ABC):
         rows of ``read`` tokens, ``targets`` of ``written`` tokens for each of them, and ``logits`` hidden states
         through the output layer.
         """
+
+    def training_flops(
+        self, batch: int, read: int, written: int, logits: int, targets: int = 1, vectors: bool = False
+    ) -> int:
+        """The same of a training step, gradients included: of a frozen base only those that are computed. ``vectors``:
+        what is read and decoded are vectors that learn, not embeddings of tokens alone.
+        """
+        return TRAINING * self.flops(batch, read, written, logits, targets)
 
     # -- whole words --------------------------------------------------------------------------------------------------
 

@@ -119,6 +119,8 @@ def _check_rotation(path: Path, name: str, found: object) -> None:
     """Of old configurations ``rope_scaling``, of new ones ``rope_parameters``."""
     if not isinstance(found, Mapping):
         raise _wrong(path, CAUSAL, name, "a table of numbers", found)
+    for part in (line for line, value in found.items() if isinstance(value, Mapping)):
+        raise _wrong(path, CAUSAL, f"{name}.{part}", "a number or a name, the same for all layers", found[part])
     stretches = found.get("rope_type", found.get("type")) == "llama3"
     least, most = CAUSAL.real["rope_theta"]
     wanted = {line: (1e-6, 1e9) for line in STRETCH if stretches} | {"rope_theta": (least, most)}

@@ -26,7 +26,7 @@ from bench.results.digests import RESULT
 from bench.results.read import read
 from bench.results.saved import catalogue, stored_ids
 from bench.runs.attribution import attribute_errors
-from bench.runs.fitting import fitted, language
+from bench.runs.fitting import fitted, refuse_reading, with_language
 from bench.runs.forecasting import forecast_of
 from bench.runs.matrix import EVERYTHING, Plan, resolve
 from bench.runs.progress import Display
@@ -103,8 +103,10 @@ class _View:
         subjects, contract, _ = resolve(plan)
         dataset, contract = splitting.ordered(sources.find(name, plan.data_dir), contract)
         split = splitting.split(dataset, contract, plan.seeds[0])
-        train = replace(split.train, language=language(contract), cache=plan.results / "cache")
         schemes = [subject for subject in subjects if isinstance(subject, IdScheme)]
+        for scheme in schemes:
+            refuse_reading(scheme, contract)
+        train = replace(with_language(split.train, contract), cache=plan.results / "cache")
         return cls(plan, schemes, dataset, replace(split, train=train), contract)
 
     def made(self, scheme: IdScheme) -> Ids:

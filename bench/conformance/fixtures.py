@@ -25,7 +25,7 @@ from bench.data.dataset import Dataset
 from bench.data.splits import Split, leave_one_out
 from bench.ids import storage
 from bench.ids.identifiers import Ids
-from bench.runs.fitting import language
+from bench.runs.fitting import reads_texts, refuse_reading, with_language
 from bench.runs.request import Request
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Fixtures:
         self.trained: Outcome | None = None
         weakref.finalize(self, _clear, self.folder, self.processes)
         self.scheme, self.contract = planned(asked.scheme, asked.dataset, asked.seed, asked.overrides)
+        backbone.require(self.contract)
+        refuse_reading(self.scheme, self.contract)
 
     @cached_property
     def data(self) -> Dataset:
@@ -54,7 +56,7 @@ class Fixtures:
     @cached_property
     def split(self) -> Split:
         split = leave_one_out(self.data, self.asked.seed, self.contract.max_history)
-        return replace(split, train=replace(split.train, language=language(self.contract), cache=self.folder / "cache"))
+        return replace(split, train=replace(with_language(split.train, self.contract), cache=self.folder / "cache"))
 
     @cached_property
     def first(self) -> Fresh:
@@ -103,6 +105,7 @@ class Fixtures:
             settings,
             self.asked.seed,
             _tokenizer(self.contract),
+            self.contract.backbone if reads_texts(self.scheme) else "",
             places(self.asked.dataset, self.asked.data_dir),
             list(self.asked.overrides),
             *map(str, stages),

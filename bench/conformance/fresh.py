@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.conformance.watching import watched
-from bench.data.dataset import Dataset, LeakedView
+from bench.data.dataset import Dataset, LeakedView, TrainView
 from bench.data.formats import read_atomic, write_atomic
 from bench.data.splits import leave_one_out
 from bench.errors import said
@@ -31,14 +31,16 @@ IDENTIFIERS, AGAIN, REPORT, ERRORS = "identifiers.safetensors", "again.safetenso
 @dataclass(frozen=True)
 class Task:
     """What a process is to fit: a scheme and its settings as text, and the language model's tokenizer, if any, as its
-    folder and the rows of its table. ``places`` are what the data set is read from, ``overrides`` those of the check.
-    With ``identifiers``, a file of them, their stages are trained instead, and then on the data in the folder ``twin``.
+    folder and the rows of its table. ``reads`` is the backbone where it is the scheme's encoder of texts. ``places``
+    are what the data set is read from, ``overrides`` those of the check. With ``identifiers``, a file of them, their
+    stages are trained instead, and then on the data in the folder ``twin``.
     """
 
     scheme: str
     settings: dict[str, str]
     seed: int
     language: tuple[str, int, bool] | None
+    reads: str = ""
     places: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
     identifiers: str = ""
@@ -121,9 +123,8 @@ def fit(folder: Path) -> Report:
     dataset = _data(folder, task)
     cls = subjects.load_scheme(task["scheme"])
     scheme = cls(subjects.settings(cls, task["settings"]))
-    language = task["language"] and Vocabulary.of_language_model(Path(task["language"][0]), *task["language"][1:])
     split = leave_one_out(dataset, task["seed"])
-    train = replace(split.train, language=language, cache=folder / "cache")
+    train = _with_language(replace(split.train, cache=folder / "cache"), task)
     try:
         with watched(task["places"], list(task["settings"].values())) as opened:
             ids = scheme.fit(LeakedView.of(train, dataset) if scheme.leaks else train)
@@ -137,6 +138,19 @@ def fit(folder: Path) -> Report:
     except Exception as error:
         return Report(said(error), opened=tuple(opened), stored=True)
     return Report(opened=tuple(opened))
+
+
+def _with_language(train: TrainView, task: dict[str, Any]) -> TrainView:
+    """The view with the words of the language model, and with itself where it is to read texts."""
+    if not task["language"]:
+        return train
+    folder, *rows = task["language"]
+    train = replace(train, language=Vocabulary.of_language_model(Path(folder), *rows))
+    if not task["reads"]:
+        return train
+    from bench.runs.fitting import reader  # here, for it imports what models are made of
+
+    return replace(train, reader=reader(task["reads"], train.language))
 
 
 def _data(folder: Path, task: dict[str, Any]) -> Dataset:

@@ -84,9 +84,9 @@ class SequenceRecommender(Recommender):
         self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
     ) -> Work:
         predictions, longest = self.targets(items, variants), int(self.steps[variants, items].max())
-        forward = self.backbone.flops(len(items), int(lengths.max()), longest, predictions)
+        flops = self.backbone.training_flops(len(items), int(lengths.max()), longest, predictions)
         written = int((self.labels[variants, items] != IGNORED).sum())
-        return Work(self.backbone.passes * forward, int(lengths.sum()), written)
+        return Work(flops, int(lengths.sum()), written)
 
     def reading(self, source: EncoderInput) -> Batch:
         """What the backbone reads."""

@@ -100,7 +100,7 @@ class SharedSequenceRecommender(SequenceRecommender, SharedReader):
         lengths, items, variants = self.segment_lengths(segments), segments.items, segments.target_variants
         rows = packed_rows(lengths)
         layout = Layout.of(rows, lengths, segments.owners)
-        forward = self.backbone.flops(
+        flops = self.backbone.training_flops(
             layout.height,
             row_width(rows, lengths),
             int(self.steps[variants, items].max()),
@@ -108,7 +108,7 @@ class SharedSequenceRecommender(SequenceRecommender, SharedReader):
             layout.width,
         )
         written = int((self.labels[variants, items] != IGNORED).sum())
-        return Work(self.backbone.passes * forward, int(lengths.sum()), written)
+        return Work(flops, int(lengths.sum()), written)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

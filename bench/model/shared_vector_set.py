@@ -104,8 +104,9 @@ class SharedVectorSetRecommender(VectorSetRecommender, SharedReader):
         rows = packed_rows(lengths)
         layout = Layout.of(rows, lengths, segments.owners)
         slots = len(self.queries)
-        forward = self.backbone.flops(layout.height, row_width(rows, lengths), slots, 0, layout.width)
-        flops = self.backbone.passes * forward + self.flops_of_items(segments.histories, len(segments.items))
+        width = row_width(rows, lengths)
+        flops = self.backbone.training_flops(layout.height, width, slots, 0, layout.width, vectors=True)
+        flops += self.flops_of_items(segments.histories, len(segments.items))
         return Work(flops, int(lengths.sum()), slots * len(segments.items))
 
     def _shares_of_positions(self, batch: Batch) -> Tensor:

@@ -102,8 +102,8 @@ class SlotRecommender(Recommender):
     ) -> Work:
         batch = len(items)
         head = product(self.heads.weight.numel() + self.table.weight.numel(), batch)
-        flops = self.backbone.passes * self.backbone.flops(batch, int(lengths.max()), 1, 0) + TRAINING * head
-        return Work(flops, int(lengths.sum()), batch)
+        flops = self.backbone.training_flops(batch, int(lengths.max()), 1, 0, vectors=True)
+        return Work(flops + TRAINING * head, int(lengths.sum()), batch)
 
     def forward(self, batch: Batch) -> Tensor:
         return self.loss(self.hidden(batch), required(batch, "codes"))

@@ -148,9 +148,10 @@ class VectorSetRecommender(Recommender):
     def work(
         self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
     ) -> Work:
-        forward = self.backbone.flops(len(items), int(lengths.max()), len(self.queries), 0)
-        flops = self.backbone.passes * forward + self.flops_of_items(histories, len(items))
-        return Work(flops, int(lengths.sum()), len(self.queries) * len(items))
+        flops = self.backbone.training_flops(len(items), int(lengths.max()), len(self.queries), 0, vectors=True)
+        return Work(
+            flops + self.flops_of_items(histories, len(items)), int(lengths.sum()), len(self.queries) * len(items)
+        )
 
     def flops_of_items(self, histories: Sequences, targets: int) -> int:
         """Of a step: the vectors of all items that are read or scored, and the scores of so many targets."""

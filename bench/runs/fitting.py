@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +37,35 @@ def language(contract: Contract) -> Vocabulary | None:
     return backbone.language_of(contract.backbone)
 
 
-def reader(contract: Contract, vocabulary: Vocabulary | None) -> TextReader | None:
-    """The contract's backbone as an encoder of texts, which is read when it is first asked; None from scratch."""
+def reader(name: str, vocabulary: Vocabulary | None) -> TextReader | None:
+    """A backbone with its vocabulary as an encoder of texts, which is read when it is asked; None from scratch."""
     if vocabulary is None:
         return None
 
     def read(texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
-        return mean_states(backbone.load(contract.backbone).eval(), vocabulary, texts, progress)
+        return mean_states(backbone.load(name).eval(), vocabulary, texts, progress)
 
-    return TextReader(read, backbone.content_digest(contract.backbone))
+    return TextReader(read, backbone.content_digest(name))
+
+
+def with_language(train: TrainView, contract: Contract) -> TrainView:
+    """The view with what the contract's backbone offers to a scheme: its words, and itself as an encoder of texts."""
+    words = language(contract)
+    return replace(train, language=words, reader=reader(contract.backbone, words))
+
+
+def refuse_reading(scheme: Any, contract: Contract) -> None:
+    """BenchError where the backbone is to read texts and has never learned to."""
+    if reads_texts(scheme) and backbone.is_scratch(contract.backbone):
+        raise BenchError(
+            f"encoder={BACKBONE} of {scheme.name} needs a pretrained backbone; '{contract.backbone}' starts from "
+            "scratch"
+        )
+
+
+def reads_texts(scheme: Any) -> bool:
+    """Whether the backbone is the encoder of a subject's texts."""
+    return getattr(scheme.settings, "encoder", "") == BACKBONE
 
 
 def fitted(
@@ -116,6 +137,6 @@ def fit_key(scheme: IdScheme, train: TrainView) -> str:
         *sources,
         *libraries,
     ]
-    if train.reader is not None and getattr(scheme.settings, "encoder", "") == BACKBONE:
+    if train.reader is not None and reads_texts(scheme):
         parts.append(train.reader.digest)
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]

@@ -35,7 +35,7 @@ from bench.results.write import Outcome
 from bench.runs import curves
 from bench.runs.beam_check import beam_check
 from bench.runs.converting import converted
-from bench.runs.fitting import fitted, language, reader, told
+from bench.runs.fitting import fitted, told, with_language
 from bench.runs.forecasting import forecast_of
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
@@ -73,8 +73,7 @@ class SchemeRun:
         self.fraction, self.root = fraction, partial
         self.logged: list[str] = []
         contract = request.contract
-        words = language(contract)
-        self.split = replace(split, train=replace(split.train, language=words, reader=reader(contract, words)))
+        self.split = replace(split, train=with_language(split.train, contract))
         self.selection, self.held_out = split.validation.parted(contract.validation_users, request.seed)
         self.decoding = decoding_of(contract)
         self.budget: Mapping[str, Any] = {}  # what a budget of time or FLOPs was converted to

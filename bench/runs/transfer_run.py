@@ -28,7 +28,6 @@ from bench.evaluation.warm_cold import ITEM_GROUPS, Mask, by_group, is_warm
 from bench.ids import diagnostics, exchange
 from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.scheme import IdScheme
-from bench.ids.text import BACKBONE
 from bench.model.recommender import Recommender, decoding_of, recommender_under
 from bench.results import head as saved_head
 from bench.results.digests import RESULT, TABLE
@@ -36,7 +35,7 @@ from bench.results.read import Result, read
 from bench.results.saved import restore
 from bench.results.write import Outcome
 from bench.runs.adapting import adapted, require_users
-from bench.runs.fitting import language, told
+from bench.runs.fitting import language, refuse_reading, told
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.training.cost import Stopwatch
@@ -86,7 +85,7 @@ def refuse(request: Request, unseen: Sequence[Unseen]) -> None:
     if not request.is_baseline:
         _refuse_wording(request.contract)
         backbone.require(request.contract)
-        _refuse_reading(request)
+        refuse_reading(request.subject, request.contract)
     request.subject.cache_key()  # files that it reads must be there before anything is trained
     for dataset, _ in unseen:
         _refuse_zero_shot(request, dataset)
@@ -113,15 +112,6 @@ def _refuse_wording(contract: Contract) -> None:
         raise BenchError(
             f"{asked[0]} needs identifiers in a language model's words, but backbone '{contract.backbone}' starts from "
             "scratch and has none; give a pretrained one and a scheme that uses its words, or drop this"
-        )
-
-
-def _refuse_reading(request: Request) -> None:
-    """Texts are read by a backbone that has learned to."""
-    name = request.contract.backbone
-    if getattr(request.subject.settings, "encoder", "") == BACKBONE and backbone.is_scratch(name):
-        raise BenchError(
-            f"encoder={BACKBONE} of {request.subject.name} needs a pretrained backbone; '{name}' starts from scratch"
         )
 
 

@@ -110,7 +110,7 @@ def test_only_the_adapter_learns_and_only_it_is_kept(qwen: Path) -> None:
     items, rows = np.array([4, 5, 6, 7]), np.zeros(4, np.int64)
     whole = recommender_for(recommender.ids, backbone.load(qwen))  # which has gradients of its weights to compute too
     steps = [each.work(HISTORIES, items, each.input_lengths(HISTORIES), rows).flops for each in (recommender, whole)]
-    assert 3 * steps[0] == 2 * steps[1]  # type: ignore[operator]
+    assert steps[0] < 0.8 * steps[1]  # type: ignore[operator]
 
 
 def test_new_rows_learn_and_those_of_the_base_do_not(qwen: Path) -> None:

@@ -180,6 +180,13 @@ class Turned(Sequential):
 """
 
 
+def test_texts_are_read_by_the_backbone(show: Bench, qwen: Path) -> None:
+    lines = [f"--set={line}" for line in (f"backbone={qwen}", "semantic.encoder=backbone", "semantic.dimensions=8")]
+    said = show("semantic/rqkmeans", *lines, "--set=semantic.codes=8", "--json")
+    assert said.code == 0, said.err
+    assert len(json.loads(said.out)[0]["items"]) > 0
+
+
 def test_names_stand_as_they_were_before_training_and_after(
     show: Bench, bench: Bench, quick: list[str], run_folders: RunFolders, tmp_path: Path
 ) -> None:
@@ -225,6 +232,10 @@ def test_names_that_training_left_alone_are_said_to_be_so(
         (["semantic", "--set=semantic.collision=none"], "unknown setting of semantic/rqvae 'collision'; did you mean"),
         (["semantic/rqkmeans", "--set=semantic.fields=titel"], "unknown text field 'titel'; did you mean 'title'?"),
         (["pop"], "unknown identifier scheme 'pop'"),
+        (
+            ["set/setrec", "--set=set.encoder=backbone"],
+            "encoder=backbone of set/setrec needs a pretrained backbone; 'm",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(show: Bench, words: list[str], said: str) -> None:

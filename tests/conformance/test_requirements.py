@@ -156,6 +156,19 @@ def test_codes_in_slots_meet_every_requirement(fixtures: Make) -> None:
     assert found["learns"].state == "passed"
 
 
+def test_texts_that_the_backbone_reads_are_read_in_every_process(toy_folder: Path, qwen: Path) -> None:
+    lines = ("semantic.encoder=backbone", "semantic.codes=8", "semantic.dimensions=8", "epochs=1")
+    fixtures = Fixtures(CheckRequest("semantic/rqkmeans", str(toy_folder), (f"backbone={qwen}", *lines)))
+    for name in ("fits", "deterministic"):
+        assert str(check_requirement(name, fixtures)).startswith(
+            {"fits": "30 identifiers", "deterministic": "two"}[name]
+        )
+        assert check_requirement(name, fixtures).state == "passed"
+    texts = fixtures.split.train.reader
+    assert texts is not None
+    assert texts.read(["red car"], lambda *_: None).shape == (1, 32)
+
+
 def test_processes_and_folder_go_with_the_fixtures(toy_folder: Path) -> None:
     fixtures = Fixtures(CheckRequest(f"{SCHEMES}:Sound", str(toy_folder)))
     folder, fits = fixtures.folder, fixtures.begin()
@@ -199,6 +212,8 @@ def test_what_cannot_be_checked_is_one_line(bench: Bench, toy_folder: Path) -> N
         (["textaul"], r"bench: unknown identifier scheme 'textaul'; did you mean 'textual'\?"),
         ([f"{SCHEMES}:Sound", "--set", "test.width=3"], "bench: unknown setting of test/sound 'width'"),
         (["all"], "bench: one identifier scheme is checked at a time; got 'all'"),
+        (["set/setrec", "--set=set.encoder=backbone"], "bench: encoder=backbone of set/setrec needs a pretrained back"),
+        (["textual", "--set=adapter=lora"], "bench: adapter=lora needs a pretrained backbone; 'mini' starts from"),
     ):
         said = bench("check", *words, "--dataset", toy_folder)
         assert said.code == 1
