@@ -17,6 +17,7 @@ from bench.backbone.causal_layers import LINEAR
 from bench.backbone.protocol import Backbone
 from bench.contract import Contract
 from bench.errors import BenchError, unknown
+from bench.files import write_json
 from bench.vocabulary import Vocabulary
 
 DEFAULT_KIND = "t5"  # of a config.json without a model type
@@ -131,6 +132,16 @@ def export_config(
     config.pop("architectures", None)
     own = {"model_type": f"{checkpoints.SHARED}{config['model_type']}", "training": training, "history": history}
     return {**config, **own}
+
+
+def save_whole(backbone: Backbone, vocabulary: Vocabulary, folder: Path) -> None:
+    """Write the weights and a ``config.json`` that stand alone: an adapter is merged into its base.
+
+    BenchError where it cannot be (``lora.merged``).
+    """
+    whole = lora.merged(backbone) if isinstance(backbone, Causal) else backbone
+    save(whole, folder)
+    write_json(folder / "config.json", export_config(whole, vocabulary))
 
 
 def export_tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:

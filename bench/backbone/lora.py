@@ -134,6 +134,39 @@ def _in_eight_bits(layer: Projection) -> nn.Module:
     return eight
 
 
+# -- as one model -----------------------------------------------------------------------------------------------------
+
+
+def merged(model: Causal) -> Causal:
+    """A model without an adapter that computes the same, but for rounding: what was trained is added to its base, in
+    float32. One without an adapter is returned as it is.
+    """
+    if model.adapter is None:
+        return model
+    if model.adapter.precision == "int8":
+        raise BenchError(
+            "an adapter over a base in eight bits cannot be merged into it without changing what it computes; train "
+            "with base_precision=fp32 or bf16"
+        )
+    with torch.device("meta"):
+        whole = type(model)(model.config)
+    whole.load_state_dict({name: _whole(model, name) for name in whole.state_dict()}, assign=True)
+    whole.rotary = model.rotary  # its table is computed, not read
+    return whole
+
+
+@torch.no_grad()
+def _whole(model: Causal, name: str) -> Tensor:
+    """A parameter of the base with what the adapter adds to it, or what stands in its place."""
+    path, _, kind = name.rpartition(".")
+    layer: Any = model.get_submodule(path)
+    if not hasattr(layer, "base_layer"):  # of no adapter; of a table with new rows all of them
+        found: Tensor = getattr(layer, kind)
+        return found.detach().float()
+    base: Tensor = getattr(layer.base_layer, kind).detach().float()
+    return base + layer.get_delta_weight("default").float() if kind == "weight" else base
+
+
 # -- files ------------------------------------------------------------------------------------------------------------
 
 

@@ -1,10 +1,14 @@
 """A finished run for other programs: its model as Transformers opens it, its tree of identifiers as flat arrays, and
 which item an identifier is. ``docs/pages/after.md`` describes the layout for readers.
 
-    model/               config.json, model.safetensors, tokenizer.json, tokenizer_config.json
+    model/               config.json, model.safetensors, tokenizer.json, tokenizer_config.json; an adapter merged
     trie.safetensors     int32 arrays: first, count, token, item_first, item_count [nodes]; items [items]
     items.parquet        row, item (original id), title, identifier, tokens
     export.json          format, start and end token, how a history is written, what scores are normalized over
+
+A decoder-only model comes with what servers of language models need beside it (``bench.results.serving``), and with its
+tokenizer in a folder of its own as well: beside a Qwen2, Transformers opens any tokenizer as Qwen2's own, which cuts
+texts otherwise, though a token has the same number.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +26,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from bench import files
+from bench import backbone, files
 from bench.errors import BenchError
 from bench.ids.identifiers import TokenIds
 from bench.model.sequence import SequenceRecommender
 from bench.model.trie import Trie, with_eos
-from bench.results import digests
+from bench.results import digests, serving
 from bench.results.saved import Saved
 
 FORMAT = 1  # of the exported folder; rises when an old reader would misunderstand it
-MODEL = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+WEIGHTS, TOKENIZER = ("config.json", "model.safetensors"), ("tokenizer.json", "tokenizer_config.json")
 TRANSFORMERS, SERVERS = "transformers", ("vllm", "sglang")
 INSTEAD = "bench serve answers for it"
 TOKENS = pa.list_(pa.int32())
@@ -50,12 +54,14 @@ def export(saved: Saved, folder: Path, target: str = TRANSFORMERS) -> None:
         raise BenchError(f"'{folder}' is there already; name a new folder")
     unfinished = files.beside(folder)
     try:
-        (unfinished / "model").mkdir(parents=True)
-        for name in MODEL:
-            shutil.copyfile(digests.check(saved.result.folder, name, saved.result.files), unfinished / "model" / name)
+        _write_model(saved, recommender, unfinished / "model")
         save_file(flat(Trie.of(recommender.ids)), unfinished / "trie.safetensors")
         pq.write_table(_items(saved, recommender.ids), unfinished / "items.parquet")
-        files.write_json(unfinished / "export.json", facts(saved, recommender))
+        told = facts(saved, recommender)
+        files.write_json(unfinished / "export.json", told)
+        if recommender.backbone.causal:
+            _copy(saved, TOKENIZER, unfinished / "tokenizer")
+            serving.write(unfinished, recommender, told)
         files.sync_tree(unfinished)
         files.rename(unfinished, folder)
     except OSError as error:
@@ -81,16 +87,29 @@ def refuse(saved: Saved, target: str) -> SequenceRecommender:
         raise BenchError(f"'{saved.result.path}' has whole-word embeddings, unknown to other programs; {INSTEAD}")
     if recommender.ids.users is not None:
         raise BenchError(f"histories of {name} begin with names of users, which an export does not hold; {INSTEAD}")
-    config = json.loads((saved.result.folder / "config.json").read_text(encoding="utf-8"))
-    kind = ", ".join(config.get("architectures", [config.get("model_type", "unknown")]))
-    if recommender.backbone.causal:
-        raise BenchError(f"'{saved.result.path}' is a {kind}, a decoder-only model; only encoder-decoders are exported")
-    if target in SERVERS:
+    if target in SERVERS and not recommender.backbone.causal:
+        config = json.loads((saved.result.folder / "config.json").read_text(encoding="utf-8"))
+        kind = ", ".join(config.get("architectures", [config.get("model_type", "unknown")]))
         raise BenchError(
             f"{target} decodes decoder-only models under constraints, and '{saved.result.path}' is a {kind}: it reads "
             f"with an encoder; export it for {TRANSFORMERS}, or {INSTEAD}"
         )
     return recommender
+
+
+def _write_model(saved: Saved, recommender: SequenceRecommender, folder: Path) -> None:
+    """The run's own files; of an adapter over a base, whose run has no weights of its own, both as one model."""
+    if "model.safetensors" in saved.result.files:
+        _copy(saved, (*WEIGHTS, *TOKENIZER), folder)
+    else:
+        _copy(saved, TOKENIZER, folder)
+        backbone.save_whole(recommender.backbone, recommender.ids.vocabulary, folder)
+
+
+def _copy(saved: Saved, names: Sequence[str], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name in names:
+        shutil.copyfile(digests.check(saved.result.folder, name, saved.result.files), folder / name)
 
 
 def flat(trie: Trie) -> dict[str, NDArray[np.int32]]:
@@ -129,7 +148,7 @@ def facts(saved: Saved, recommender: SequenceRecommender) -> Mapping[str, Any]:
         "format": FORMAT,
         "run": {"scheme": f"{result.scheme.name}@{result.scheme.version}", "dataset": result.dataset.name}
         | {"seed": result.seed, "contract": dict(result.contract), "bench": result.bench},
-        "start": vocabulary.pad,
+        "start": vocabulary.start,
         "end": vocabulary.eos,
         "history": {"before": before, "separator": writer.separator.tolist(), "after": after}
         | {"items": contract.max_history, "tokens": contract.max_tokens},

@@ -172,6 +172,33 @@ def test_an_adapter_is_read_over_its_base_with_its_rows(qwen: Path, tmp_path: Pa
         assert (tmp_path / name / "rows.safetensors").exists() == (name != "alone")
 
 
+def test_what_is_merged_is_a_model_of_its_own_that_computes_the_same(qwen: Path, tmp_path: Path) -> None:
+    alone, grown = adapted(qwen, lora_targets="q_proj,v_proj,down_proj"), extended(qwen)[0]
+    own = backbone.adapted(backbone.load(qwen, 0.0).with_vocabulary(90), contract(qwen))
+    assert isinstance(own, Causal)
+    for name, model in {"alone": alone, "grown": grown, "own": moved(own)}.items():
+        whole, folder = lora.merged(model).eval(), tmp_path / name
+        assert not [name for name in whole.state_dict() if ".lora_" in name or "base" in name]
+        torch.testing.assert_close(ours_of(whole), ours_of(model), **CLOSE)
+        folder.mkdir()
+        backbone.save_whole(model, Vocabulary.private("a"), folder)
+        theirs = AutoModelForCausalLM.from_pretrained(folder).eval()
+        with torch.no_grad():
+            torch.testing.assert_close(theirs(TOKENS).logits, ours_of(model), **CLOSE)
+    plain = backbone.load(qwen, 0.0)
+    assert isinstance(plain, Causal)
+    assert lora.merged(plain) is plain
+
+
+def test_a_base_in_half_precision_is_merged_as_it_is_and_one_in_eight_bits_is_not(qwen: Path) -> None:
+    half = adapted(qwen, base_precision="bf16")
+    difference = (ours_of(lora.merged(half).eval()) - ours_of(half)).abs().max()
+    assert difference < 0.05 * ours_of(half).abs().max()  # only what goes in is no longer rounded
+    small = adapted(qwen)
+    small.adapter = replace(small.adapter, precision="int8")
+    assert "an adapter over a base in eight bits cannot be merged" in message(lambda: lora.merged(small))
+
+
 def test_a_copy_shares_the_base_and_trains_alone(qwen: Path) -> None:
     model = adapted(qwen)
     copied = model.copied()

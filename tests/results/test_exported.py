@@ -18,9 +18,6 @@ from safetensors.numpy import load_file
 from transformers import AutoTokenizer, T5ForConditionalGeneration
 
 import bench as package
-from bench.errors import BenchError
-from bench.results.exported import refuse
-from bench.results.saved import Saved
 
 Bench = Callable[..., SimpleNamespace]
 SCHEMES = ["numeric/sequential", "textual/title", "semantic/rqkmeans"]
@@ -113,7 +110,7 @@ def test_transformers_writes_the_items_that_the_run_recommends(
     assert said.code == 0, said.err
     reader = Reader(exported(bench, tmp_path, "numeric", tmp_path / "exported"))
     monkeypatch.chdir(tmp_path)
-    (shown,) = re.findall(r"```python\n(.*?)```", AFTER.read_text(encoding="utf-8"), flags=re.DOTALL)
+    shown, _ = re.findall(r"```python\n(.*?)```", AFTER.read_text(encoding="utf-8"), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(shown, names)
     depth = reader.facts["depth"]
@@ -173,17 +170,6 @@ def test_what_other_programs_would_misread_is_refused(
     (whole,) = (f for f in runs.glob("runs/*/numeric*/*/0") if f.is_dir())
     out.mkdir()
     assert f"'{out}' is there already" in bench("export", whole, "--out", out).err
-
-
-def test_a_decoder_only_model_is_refused(bench: Bench, quick: list[str], tmp_path: Path) -> None:
-    words = [word for word in quick if "backbone=" not in word]
-    done = bench("run", "--id-scheme=numeric", *words, "--set=backbone=qwen-mini", "--results", tmp_path)
-    assert done.code == 0, done.err
-    saved = package.load("numeric", results=tmp_path)
-    assert isinstance(saved, Saved)
-    for target in ("transformers", "vllm"):
-        with pytest.raises(BenchError, match="is a Qwen2ForCausalLM, a decoder-only model; only encoder-decoders are"):
-            refuse(saved, target)
 
 
 def test_an_export_is_whole_or_not_there(bench: Bench, runs: Path, tmp_path: Path) -> None:
