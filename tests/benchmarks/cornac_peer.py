@@ -10,6 +10,8 @@ It needs ``pip install cornac`` (3.0.1 was read; Apache-2.0). The rows, each in 
     tiger             cornac's TIGER with its own codes (residual k-means) of the same vectors
     tiger-codes       the same on our codes, to which it adds the counter that we add
     letter-codes      cornac's LETTER on our identifiers: its generator; its tokenizer is not asked
+    letter            the same with its own codes of the same text and SASRec vectors; only where it is named in --rows,
+                      with --id-scheme semantic/letter, for it is slow and needs k-means-constrained
 
 How they differ from ours, in what moves scores; what can be set alike is, the rest stays theirs.
 
@@ -63,6 +65,7 @@ from bench.data import sources, splitting
 from bench.data.dataset import Dataset
 from bench.data.splits import Split, Targets
 from bench.evaluation.metrics import per_user
+from bench.ids import sasrec
 from bench.ids.identifiers import TokenIds
 from bench.ids.scheme import Stage
 from bench.ids.text import TextSettings, embed
@@ -76,7 +79,8 @@ METRIC = "ndcg@10"
 OWN = {"bench": "prefix", "bench-vocabulary": "vocabulary"}  # where the probabilities of the loss sum to one
 ROWS = (*OWN, *cornac_side.ROWS)
 HERE = Path(__file__).resolve().parent
-VECTORS = "vectors.npy"
+VECTORS, COLLABORATIVE = "vectors.npy", "collaborative.npy"  # of the text of items, and of who chose them
+LETTER, LATENT = "semantic/letter", 32
 
 
 def contract_of(asked: dict[str, Any], objective: str = "prefix") -> Contract:
@@ -109,7 +113,10 @@ def selecting(split: Split, contract: Contract, seed: int) -> Targets:
 def identifiers(split: Split, asked: dict[str, Any], folder: Path) -> tuple[TokenIds, int]:
     """The scheme's, from the vectors that both sides have; and how many levels they have before a counter."""
     scheme = load_scheme(asked["id_scheme"])
-    plan = settings(scheme, {"encoder": str(folder / VECTORS), "dimensions": "0"})
+    given = {"encoder": str(folder / VECTORS), "dimensions": "0", "codes": str(asked["codes"])}
+    if asked["id_scheme"] == LETTER:
+        given |= {"vectors": str(folder / COLLABORATIVE), "levels": "4", "collisions": "sinkhorn"}
+    plan = settings(scheme, given)
     return scheme(plan).fit(split.train), plan.levels
 
 
@@ -118,13 +125,23 @@ def codes_of(ids: TokenIds) -> np.ndarray:
     return (ids.tokens[0] - SPECIAL - np.cumsum([0, *ids.codebooks[:-1]])).astype(np.int64)
 
 
+def item_vectors(split: Split, asked: dict[str, Any], folder: Path) -> dict[str, np.ndarray]:
+    """Of the text, and where LETTER makes codes those of a small SASRec of ours: ``[items, width]``. Written as well."""
+    found = {"vectors": embed(split.train, TextSettings())}
+    if asked["id_scheme"] == LETTER:
+        plan = sasrec.Training(LATENT, contract_of(asked).max_history)
+        found["collaborative"] = sasrec.item_vectors(split.train, plan)
+    for name, rows in found.items():
+        np.save(folder / f"{name}.npy", rows)
+        (folder / f"{name}.ids.json").write_text(json.dumps(split.train.items.ids))
+    return found
+
+
 def prepare(folder: Path, asked: dict[str, Any]) -> None:
     """Write the arrays and the settings that both sides read."""
     contract = contract_of(asked)
     split = split_of(asked, contract)
-    vectors = embed(split.train, TextSettings())
-    np.save(folder / VECTORS, vectors)
-    (folder / VECTORS).with_suffix(".ids.json").write_text(json.dumps(split.train.items.ids))
+    vectors = item_vectors(split, asked, folder)
     ids, levels = identifiers(split, asked, folder)
     codes, users = codes_of(ids), selecting(split, contract, asked["seed"])
     parts = {"train": split.train.sequences, "validation": users.histories, "test": split.test.histories}
@@ -133,7 +150,7 @@ def prepare(folder: Path, asked: dict[str, Any]) -> None:
     np.savez(
         folder / "given.npz",
         **ragged,
-        vectors=vectors,
+        **vectors,
         codes=codes,
         validation_users=users.users,
         validation_items=users.items,
@@ -143,7 +160,8 @@ def prepare(folder: Path, asked: dict[str, Any]) -> None:
     steps = contract.epochs * -(-examples // contract.batch_size)
     shape = huggingface.SIZES[contract.backbone]
     lines = {name: getattr(contract, name) for name in ("dropout", "weight_decay", "batch_size", "warmup", "clip_norm")}
-    told = {"levels": levels, "codes": int(codes[:, :levels].max()) + 1, "steps": steps, "base_vocabulary": SPECIAL}
+    told = {"levels": levels, "codes": asked["codes"], "steps": steps, "base_vocabulary": SPECIAL}
+    told |= {"latent": LATENT, "own_epochs": asked["own_epochs"]}
     told |= {"tokenizer": "rqvae" if asked["id_scheme"].startswith("semantic/rqvae") else "rkmeans"}
     told |= {"n_epochs": contract.epochs, "max_len": contract.max_history, "schedule": contract.schedule}
     told |= {"learning_rate": asked["peer_learning_rate"] or contract.learning_rate, "seed": asked["seed"]}
@@ -234,7 +252,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--data-dir", help="where the data set is; default $BENCH_DATA_DIR; ml-100k comes with RecBole")
     parser.add_argument("--id-scheme", default="semantic/rqkmeans", help="of codes, all of one length")
-    parser.add_argument("--rows", default=",".join(ROWS), help="which of the rows, with commas between them")
+    parser.add_argument("--codes", type=int, default=256, help="of each codebook, on both sides")
+    parser.add_argument("--own-epochs", type=int, default=60, help="of cornac's own RQ-VAE, where a row trains one")
+    parser.add_argument("--rows", default=",".join(ROWS[:-1]), help="which of the rows, with commas between them")
     parser.add_argument("--users", type=int, default=0, help="the first so many; 0: all")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--selection", choices=("last", "best"), default="last", help="step whose weights are ranked")

@@ -18,7 +18,7 @@ import torch
 
 from bench.training.cost import MemoryMeter, Stopwatch
 
-ROWS = ("tiger", "tiger-codes", "letter-codes")
+ROWS = ("tiger", "tiger-codes", "letter-codes", "letter")
 NOT_RETRIEVED = -1e10  # what its beam search scores every other item
 
 
@@ -44,41 +44,55 @@ def dataset(rows: dict[int, np.ndarray], items: int) -> Any:
     )
 
 
-def tiger(job: dict[str, Any], codes: np.ndarray | None) -> Any:
-    """Its TIGER with our sizes and budget; with ``codes [items, levels]``, to which it adds a counter, if there are."""
-    from cornac.models import TIGER
+def timed(kind: type[Any], codes: np.ndarray | None) -> type[Any]:
+    """A model that tells what its codes took, or has them given."""
 
-    class Timed(TIGER):
-        """Tells what the codes took, or has them given."""
-
+    class Timed(kind):
         id_seconds = 0.0
 
         def _tokenize(self, torch: Any, features: Any) -> np.ndarray:
             watch = Stopwatch()
-            found = super()._tokenize(torch, features) if codes is None else codes.astype(np.int64)
+            found: np.ndarray = super()._tokenize(torch, features) if codes is None else codes.astype(np.int64)
             self.id_seconds = watch.processor_seconds
             return found
 
-    levels, size = job["levels"], job["codes"]
-    given = {"tokenizer": job["tokenizer"], "rqvae_num_levels": levels, "rqvae_codebook_size": size}
-    return Timed(**common(job), **given, warmup_steps=round(job["warmup"] * job["steps"]), val_sample=None)
+    return Timed
 
 
-def letter(job: dict[str, Any], codes: np.ndarray) -> Any:
-    """Its LETTER on finished codes ``[items, levels]``, which are to be unique: it has no counter of its own."""
+def tiger(job: dict[str, Any], codes: np.ndarray | None) -> Any:
+    """Its TIGER with our sizes and budget; on ``codes [items, levels]`` if there are, to which it adds a counter."""
+    from cornac.models import TIGER
+
+    warmup = round(job["warmup"] * job["steps"])
+    return timed(TIGER, codes)(**common(job), **own_codes(job), tokenizer=job["tokenizer"], warmup_steps=warmup)
+
+
+def letter(job: dict[str, Any], codes: np.ndarray | None, collaborative: np.ndarray) -> Any:
+    """Its LETTER, on finished codes ``[items, levels]``, which are to be unique, or with its own tokenizer: it has no
+    counter.
+    """
     from cornac.models import LETTER
 
-    given = {"rqvae_num_levels": codes.shape[1], "rqvae_codebook_size": int(codes.max()) + 1}
-    return LETTER(
+    given = own_codes(job) | {"rqvae_latent_dim": job["latent"], "rqvae_kmeans_jobs": 1}
+    if codes is not None:
+        given = {"rqvae_num_levels": codes.shape[1], "rqvae_codebook_size": int(codes.max()) + 1}
+        given |= {"precomputed_semantic_ids": codes}
+    else:
+        given |= {"cf_embeddings": collaborative, "cf_embedding_ids": list(range(len(collaborative)))}
+    return timed(LETTER, None)(
         **common(job),
         **given,
-        precomputed_semantic_ids=codes,
         warmup_ratio=job["warmup"],
         early_stopping_patience=None,
         letter_base_vocab_size=job["base_vocabulary"],
         max_grad_norm=job["clip_norm"],
-        val_sample=None,
     )
+
+
+def own_codes(job: dict[str, Any]) -> dict[str, Any]:
+    """Of a tokenizer that is trained there."""
+    named = {"rqvae_num_levels": "levels", "rqvae_codebook_size": "codes", "rqvae_n_epochs": "own_epochs"}
+    return {theirs: job[ours] for theirs, ours in named.items()}
 
 
 def common(job: dict[str, Any]) -> dict[str, Any]:
@@ -92,6 +106,7 @@ def common(job: dict[str, Any]) -> dict[str, Any]:
         "n_beams": job["beam_width"],
         "model_selection": job["selection"],
         "val_eval_every": 1,
+        "val_sample": None,
         "device": "cpu",
         "seed": job["seed"],
     }
@@ -109,6 +124,14 @@ def ranked(model: Any, histories: list[np.ndarray], targets: np.ndarray) -> dict
     return {"strict": strict, "own": own}
 
 
+def made(row: str, job: dict[str, Any], given: dict[str, np.ndarray]) -> Any:
+    """The untrained model of a row."""
+    codes = given["codes"]
+    if row.startswith("tiger"):
+        return tiger(job, codes[:, : job["levels"]] if row == "tiger-codes" else None)
+    return letter(job, codes if row == "letter-codes" else None, given.get("collaborative", given["vectors"]))
+
+
 def side(folder: Path, row: str) -> None:
     """Train and rank as ``row`` says, on what the folder holds."""
     from cornac.data import FeatureModality
@@ -124,9 +147,7 @@ def side(folder: Path, row: str) -> None:
     train_set.add_modalities(item_feature=FeatureModality(features=given["vectors"]))
     last = [np.append(history, target) for history, target in zip(validation, given["validation_items"], strict=True)]
     validation_set = dataset(dict(zip(given["validation_users"].tolist(), last, strict=True)), items)
-    codes = given["codes"]
-    of_row = {"tiger": lambda: tiger(job, None), "tiger-codes": lambda: tiger(job, codes[:, : job["levels"]])}
-    model = of_row[row]() if row in of_row else letter(job, codes)
+    model = made(row, job, given)
     with MemoryMeter() as memory:
         before, watch = memory.peak_mb, Stopwatch()
         model.fit(train_set, validation_set)
@@ -134,12 +155,11 @@ def side(folder: Path, row: str) -> None:
         ranks = ranked(model, seen, given["test_items"])
         _, inference = watch.lap()
     np.savez(folder / f"{row}.npz", **ranks, codes=model.sid_table)
-    id_seconds = getattr(model, "id_seconds", 0.0)
     told = {
         "parameters": sum(p.numel() for p in model.model.parameters()),
         "steps": job["steps"],
-        "id_seconds": id_seconds,
-        "training_seconds": fitted - id_seconds,
+        "id_seconds": model.id_seconds,
+        "training_seconds": fitted - model.id_seconds,
         "inference_seconds": inference,
         "memory_before_mb": before,
         "peak_memory_mb": memory.peak_mb,
