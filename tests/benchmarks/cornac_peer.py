@@ -126,7 +126,7 @@ def codes_of(ids: TokenIds) -> np.ndarray:
 
 
 def item_vectors(split: Split, asked: dict[str, Any], folder: Path) -> dict[str, np.ndarray]:
-    """Of the text, and where LETTER makes codes those of a small SASRec of ours: ``[items, width]``. Written as well."""
+    """Of the text, and where LETTER makes codes those of a small SASRec of ours: ``[items, width]``, kept too."""
     found = {"vectors": embed(split.train, TextSettings())}
     if asked["id_scheme"] == LETTER:
         plan = sasrec.Training(LATENT, contract_of(asked).max_history)
