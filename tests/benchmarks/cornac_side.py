@@ -1,15 +1,17 @@
 """cornac's side of ``cornac_peer.py``, in a process of its own: it is given arrays, and leaves ranks and costs.
 
 Users, items and codes are the numbers of our split: its id maps are filled before, so that item ``i`` is item ``i`` to
-it as well. Its code is called where it may be called from outside, but for one method: ``_tokenize`` is where its TIGER
-makes codes, and the only place where it can be handed others.
+it as well. Its code is called where it may be called from outside, but for two places: ``_tokenize`` is where its TIGER
+makes codes and the only one where it can be handed others, and one row replaces the function that makes its batches.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import torch
 
 from bench.training.cost import MemoryMeter, Stopwatch
 
-ROWS = ("tiger", "tiger-codes", "letter-codes", "letter")
+ROWS = ("tiger", "tiger-codes", "letter-codes", "tiger-shuffled", "letter")
 NOT_RETRIEVED = -1e10  # what its beam search scores every other item
 
 
@@ -65,6 +67,17 @@ def tiger(job: dict[str, Any], codes: np.ndarray | None) -> Any:
 
     warmup = round(job["warmup"] * job["steps"])
     return timed(TIGER, codes)(**common(job), **own_codes(job), tokenizer=job["tokenizer"], warmup_steps=warmup)
+
+
+def shuffled(train_set: Any, **options: Any) -> Iterator[tuple[np.ndarray, ...]]:
+    """The batches of its TIGER, of as many examples, drawn from all of an epoch and not from a few users at a time."""
+    from cornac.models.seq_utils import session_seq_iter
+
+    parts = list(session_seq_iter(train_set, **options))
+    whole = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    order = options["rng"].permutation(len(whole[0]))
+    for start in range(0, len(order), options["batch_size"]):
+        yield tuple(array[order[start : start + options["batch_size"]]] for array in whole)
 
 
 def letter(job: dict[str, Any], codes: np.ndarray | None, collaborative: np.ndarray) -> Any:
@@ -127,8 +140,10 @@ def ranked(model: Any, histories: list[np.ndarray], targets: np.ndarray) -> dict
 def made(row: str, job: dict[str, Any], given: dict[str, np.ndarray]) -> Any:
     """The untrained model of a row."""
     codes = given["codes"]
+    if row == "tiger-shuffled":
+        importlib.import_module("cornac.models.tiger.recom_tiger").session_seq_iter = shuffled
     if row.startswith("tiger"):
-        return tiger(job, codes[:, : job["levels"]] if row == "tiger-codes" else None)
+        return tiger(job, None if row == "tiger" else codes[:, : job["levels"]])
     return letter(job, codes if row == "letter-codes" else None, given.get("collaborative", given["vectors"]))
 
 
