@@ -36,7 +36,7 @@ How they differ from ours, in what moves scores; what can be set alike is, the r
 - Selection (``--selection best``). TIGER by NDCG@10 of a beam search for one user after another, LETTER by the loss,
   ours by NDCG@10 in batches. ``last`` takes the last step of all three.
 - Ranking. Beam search over valid identifiers, one user at a time, each step computed anew; seen items are ranked, as
-  here. Items outside of the beam tie, items of one code too: its list has the higher index first, we count ties
+  here. Items outside of the beam tie, items of one code too: its list has them as its sort leaves them, we count ties
   against the target. Both readings are told.
 
 The table has NDCG@10 on test users (strict), what its own list says, the difference to ``bench`` with a 95 % interval
