@@ -19,6 +19,7 @@ from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import BUDGET, Facts, TrainedBaseline, TrainingContext
+from bench.evaluation.by_part import Parts
 from bench.results.kept import STATE, read_state, write_state
 from bench.training.cost import Stopwatch
 from bench.training.search import draws
@@ -121,6 +122,7 @@ class RecBoleBaseline(TrainedBaseline):
             "selection": context.contract.selection,
             "exclude_history": context.contract.exclude_history,
             "plan": self.plan(context, users),
+            "parts": asdict(Parts(train.part_names, train.part_users)),
             "trials": draws(searched, present, trials, train.seed) if trials else [],
         }
 

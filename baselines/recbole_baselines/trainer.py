@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from recbole.utils import init_seed
 
+from bench.evaluation.by_part import at_step
 from bench.files import atomic_write
 from recbole_baselines.plan import Batches
 from recbole_baselines.tuning import Progress, writing
@@ -122,10 +123,11 @@ class Reporting:
 
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> tuple[float, dict[str, float]]:
         begin = time.monotonic()
-        score = self.owner.validate()
+        found = self.owner.validate()
+        score = found[self.owner.job["selection"]]
         self.validation_seconds += time.monotonic() - begin
         self.looks += 1
-        self._note({self.owner.job["selection"]: score})
+        self._note(found)
         # RecBole takes an equal score for a better one; here it is none, as for identifier schemes.
         told = np.nextafter(score, -np.inf) if score == self.best_valid_score else score
         return float(told), {self.owner.job["selection"]: score}
@@ -186,6 +188,7 @@ class Reporting:
             "epochs": sum("loss" in point for point in self.curve),
             "best_step": best["step"],
             "best_validation": best[metric],
+            **at_step(self.curve, int(best["step"])),
             "selection": metric,
             "curve": self.curve,
         }

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from bench.contract import amount
 from bench.errors import BenchError
+from bench.evaluation.by_part import Parts
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.files import write_json
 from bench.results.kept import Arrays, matrix_arrays, read_state
@@ -242,14 +243,14 @@ class Model:
             return shims.masked_loss(self.model, batch)
         return self.model.calculate_loss(batch)
 
-    def validate(self) -> float:
-        """The selection metric over the validation users, by the same scores and ranks as test will be."""
+    def validate(self) -> dict[str, float]:
+        """The selection metric over the validation users, by the same scores and ranks as test will be, and over those
+        of each data set that was joined.
+        """
         self.model.eval()
         valid = self.parts[1].inter_feat
         rows, lengths = _padded(valid, self.width)
-        index = torch.empty(len(self.items) + 1, dtype=torch.long)
-        index[self.items] = torch.arange(len(self.items))
-        targets = index[valid["item_id"]].numpy()
+        targets = _index(self.items)[valid["item_id"]].numpy()
         begins = np.flatnonzero(np.diff(valid["user_id"].numpy(), prepend=-1))  # a user's targets stand together
         user_rows = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(targets)))
         ranks = []
@@ -260,7 +261,9 @@ class Model:
             inside = (user_rows >= start) & (user_rows < start + SCORED_AT_ONCE)
             ranks.append(from_scores(scores, targets[inside], excluded, user_rows[inside] - start))
         found = Ranks.join(ranks).of(user_rows if len(user_rows) > len(begins) else None, targets)
-        return float(found.per_user(self.job["selection"]).mean())
+        metric, users = self.job["selection"], _index(self.users)[valid["user_id"][begins]].numpy()
+        parts = Parts(**{name: tuple(said) for name, said in self.job["parts"].items()})
+        return parts.scores(metric, found.per_user(metric), users)
 
     def score(
         self, users: NDArray[np.int64], values: NDArray[np.int32], offsets: NDArray[np.int64]
@@ -349,6 +352,13 @@ class Model:
 def _sums(*parts: dict[str, Any]) -> dict[str, Any]:
     """What stages have spent together."""
     return {name: sum(part[name] for part in parts) for name in SPENT}
+
+
+def _index(numbers: Tensor) -> Tensor:
+    """Our index of each of RecBole's ``numbers``."""
+    found = torch.empty(len(numbers) + 1, dtype=torch.long)
+    found[numbers] = torch.arange(len(numbers))
+    return found
 
 
 def _padded(read: Interaction, width: int) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,7 @@ from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.evaluation.baseline import BUDGET, Facts, TrainedBaseline, TrainingContext
+from bench.evaluation.by_part import Parts
 from bench.ids import spaces, text
 from bench.ids.spaces import TextSpace
 from bench.results.kept import read_state, write_state
@@ -97,13 +98,14 @@ class UniSRec(TrainedBaseline):
     ) -> Job:
         """What both stages share."""
         contract, unlooked = context.contract, itertools.count()
+        parts = Parts(train.part_names, train.part_users)
 
-        def validate() -> float:
+        def validate() -> dict[str, float]:
             self.network, self.vectors = model.network, model.catalogue()
             if not len(validation):  # nobody can be asked: the last weights are the best
-                return float(next(unlooked))
+                return {contract.selection: float(next(unlooked))}
             ranks = score_targets(self, validation, model.items, contract.exclude_history)
-            return float(ranks.per_user(contract.selection).mean())
+            return parts.scores(contract.selection, ranks.per_user(contract.selection), validation.users)
 
         return Job(
             model.network,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.evaluation.baseline import Facts
+from bench.evaluation.by_part import at_step
 from bench.training.checkpoint import TrainingState
 from unisrec_baseline.network import Network
 from unisrec_baseline.training import Stage
@@ -38,6 +39,7 @@ def _training(done: Sequence[Done], converted: dict[str, Any]) -> dict[str, Any]
         "epochs": sum(state.epoch for _, state in done),
         "best_step": stage.before + last.best_step,
         "best_validation": last.best,
+        **at_step(last.curve, last.best_step),
         "stages": [{"name": stage.name, "steps": state.step, "best_validation": state.best} for stage, state in done],
         "curve": [{"stage": stage.name, **point} for stage, state in done for point in state.curve],
         **({"budget": converted} if converted else {}),

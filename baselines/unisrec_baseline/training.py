@@ -51,7 +51,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Job:
-    """What all stages share. ``validate`` gives the selection metric."""
+    """What all stages share. ``validate`` gives the selection metric by its name, and what else is logged beside it."""
 
     network: Network
     windows: Examples
@@ -59,7 +59,7 @@ class Job:
     settings: Settings
     seed: int
     folder: Path
-    validate: Callable[[], float]
+    validate: Callable[[], Mapping[str, float]]
     tell: Tell
     part_users: tuple[int, ...] = ()
 
@@ -151,14 +151,15 @@ class _Run:
         """Validate, and keep the weights if none were better."""
         self.lap("training_seconds")
         self.job.network.eval()
-        score = self.job.validate()
+        found = self.job.validate()
+        score = found[self.job.contract.selection]
         self.lap("validation_seconds")
         state = self.state
         state.looks, state.stale = state.looks + 1, state.stale + 1
         if score > state.best:
             state.best, state.best_step, state.stale = score, state.step, 0
             self.best = {name: tensor.detach().clone() for name, tensor in self.job.network.state_dict().items()}
-        self.log({self.job.contract.selection: score})
+        self.log(found)
 
     def log(self, stats: Mapping[str, float]) -> None:
         step = self.stage.before + self.state.step

@@ -7,7 +7,7 @@ that what is held out has no way into the stages but one that is forbidden.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ class Unvalidated(SchemeRun):
         super().__init__(*arguments)
         self.digests: list[str] = []
 
-    def validator(self, recommender: Recommender, bar: Bar) -> Callable[[], float]:
-        return lambda: 0.0
+    def validator(self, recommender: Recommender, bar: Bar) -> Callable[[], Mapping[str, float]]:
+        return lambda: {self.contract.selection: 0.0}
 
     def calibrate(self, recommender: Recommender) -> None:
         """Left out: it looks at validation, as it may."""

@@ -154,7 +154,8 @@ class TrainView:
 
     ``max_history`` are the newest items of a user that the contract shows, 0 for all: a scheme that trains a model of
     its own reads no more of them, and tells by ``count_training`` what it takes. ``part_users`` counts the users of
-    each data set that was joined, in the order of ``sequences``; empty where there is one.
+    each data set that was joined, in the order of ``sequences``, and ``part_names`` names them; empty where there is
+    one.
     """
 
     dataset: str
@@ -167,6 +168,7 @@ class TrainView:
     progress: Progress = silent
     max_history: int = 0
     part_users: tuple[int, ...] = ()
+    part_names: tuple[str, ...] = ()
     own_training: dict[str, float] = field(default_factory=dict)
     reader: TextReader | None = None
 

@@ -104,7 +104,7 @@ def adapted(
             contract=contract,
             seed=request.seed,
             stage=Stage(recommender.ids, "adapt", lr_scale=SLOWER, use_validation=bool(len(part.validation))),
-            validate=validate,
+            validate=lambda: {contract.selection: validate()},
             held_out=part.validation,
             path=partial / "stage-adapt.safetensors",
             progress=curves.reporter(partial, "adapt", bar, accelerator.is_main_process),

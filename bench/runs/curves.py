@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import files
+from bench.evaluation.by_part import is_of_part
 from bench.results import store
 from bench.runs.fitting import in_words
 from bench.runs.progress import Bar
@@ -22,7 +23,7 @@ def reporter(folder: Path, stage: str, bar: Bar, write: bool = True) -> Callable
     def progress(step: int, total: int, stats: Mapping[str, float]) -> None:
         shown.update(stats)
         bar.total = total
-        bar.at(step, in_words(shown))
+        bar.at(step, in_words({name: value for name, value in shown.items() if not is_of_part(name)}))
         if stats and write:
             with store.writable(folder / LOG), (folder / LOG).open("a", encoding="utf-8") as file:
                 file.write(line(stage, {"step": step, **stats}))

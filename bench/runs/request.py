@@ -13,6 +13,7 @@ from bench.contract import Contract
 from bench.data.dataset import Dataset, ItemTable, LeakedView, TrainView
 from bench.data.joined import part_range
 from bench.evaluation.baseline import AnyBaseline, Baseline, TrainedBaseline
+from bench.evaluation.by_part import Parts
 from bench.ids.scheme import IdScheme
 from bench.ids.text import MissingTextError, TextSettings, stand_in
 from bench.privacy import shortened, shortened_values
@@ -83,13 +84,19 @@ class Request:
         """What the subject is fitted on: the training view, unless it declares that it leaks."""
         if train.items is self.dataset.items is not self.items:
             train = replace(train, items=self.items)
-        train = replace(train, part_users=self.part_users) if self.part_users else train
+        if self.dataset.parts:
+            train = replace(train, part_users=self.part_users, part_names=self.parts.names)
         return LeakedView.of(train, self.dataset) if self.subject.leaks else train
 
     @property
     def part_users(self) -> tuple[int, ...]:
         """Users of each data set that was joined, in order; empty where there is one."""
         return tuple(len(part.users) for part in self.dataset.parts)
+
+    @property
+    def parts(self) -> Parts:
+        """Names and users of each data set that was joined."""
+        return Parts(tuple(part.name for part in self.dataset.parts), self.part_users)
 
     @property
     def items(self) -> ItemTable:

@@ -19,6 +19,7 @@ from bench.contract import CUTOFFS, Contract, changed
 from bench.data.dataset import Progress
 from bench.data.splits import Split, Targets
 from bench.errors import BenchError
+from bench.evaluation.by_part import at_step
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import Mask, by_group, is_warm
 from bench.ids import diagnostics, exchange, storage
@@ -157,6 +158,7 @@ class SchemeRun:
             "epochs": sum(state.epoch for _, state in done),
             "best_step": done[best.number][1].best_step,
             "best_validation": best.validation,
+            **at_step(done[best.number][1].curve, done[best.number][1].best_step),
             "selection": self.contract.selection,
             **({"budget": dict(self.budget)} if self.budget else {}),
             **({"search": found.summary(self.request.seed)} if found else {}),
@@ -292,10 +294,10 @@ class SchemeRun:
         """What a stage's training tells its stats."""
         return curves.reporter(self.partial, stage.name, bar, self.accelerator.is_main_process)
 
-    def validator(self, recommender: Recommender, bar: Bar) -> Callable[[], float]:
-        """The selection metric on the users that select, by decoding."""
+    def validator(self, recommender: Recommender, bar: Bar) -> Callable[[], Mapping[str, float]]:
+        """The selection metric on the users that select, by decoding, and on those of each data set that was joined."""
 
-        def validate() -> float:
+        def validate() -> Mapping[str, float]:
             done = 0
 
             def advance(users: int) -> None:
@@ -306,7 +308,8 @@ class SchemeRun:
             with recommender.fixed_weights():
                 self.calibrate(recommender)
                 ranks, _ = evaluate(recommender, self.selection, self.decoding, max(CUTOFFS), self.accelerator, advance)
-            return float(ranks.per_user(self.contract.selection).mean())
+            metric = self.contract.selection
+            return self.request.parts.scores(metric, ranks.per_user(metric), self.selection.users)
 
         return validate
 

@@ -61,7 +61,7 @@ def _scheme(run: SchemeRun, scheme: IdScheme, users: Targets, size: Size) -> flo
         contract=run.contract,
         seed=request.seed,
         stage=stage,
-        validate=lambda: 0.0,
+        validate=lambda: {run.contract.selection: 0.0},
         held_out=run.held_out,
         path=run.partial / "unused.safetensors",
         accelerator=run.accelerator,

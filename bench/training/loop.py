@@ -50,7 +50,8 @@ SAVE_EVERY = 60.0  # seconds
 
 @dataclass
 class Job:
-    """What one stage trains. ``validate`` gives the selection metric; ``progress`` is told step, total and stats.
+    """What one stage trains. ``validate`` gives the selection metric by its name, and what else is logged beside it;
+    ``progress`` is told step, total and stats.
 
     ``held_out`` are validation users whose scores select nothing: what a mixture of variants may learn from. ``before``
     is the fraction of the budget that earlier stages had. ``converted`` are the steps of the whole run where its budget
@@ -63,7 +64,7 @@ class Job:
     contract: Contract
     seed: int
     stage: Stage
-    validate: Callable[[], float]
+    validate: Callable[[], Mapping[str, float]]
     held_out: Targets
     path: Path
     before: float = 0.0
@@ -279,14 +280,15 @@ class _Run:
             self.save()  # all steps of the epoch are done: resuming, it begins with this validation
         self.state.training_seconds += self.lap()
         self.job.recommender.eval()
-        score = self.job.validate()
+        found = self.job.validate()
+        score = found[self.contract.selection]
         self.state.validation_seconds += self.lap()
         self.state.looks += 1
         self.state.stale += 1
         if score > self.state.best:  # also the first: a recommender that never hits is still the best so far
             self.state.best, self.state.best_step, self.state.stale = score, self.state.step, 0
             self.best = {name: tensor.detach().clone() for name, tensor in trained_state(self.job.recommender).items()}
-        self.log({self.contract.selection: score})
+        self.log(found)
 
     def keep_snapshots(self) -> None:
         """Write the weights of every snapshot that is due at the end of this epoch."""

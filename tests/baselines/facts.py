@@ -173,7 +173,7 @@ def killed_at_the_end(job: dict[str, Any]) -> dict[str, float]:
 
     (folder_of(job, WHOLE) / DONE).unlink()
     model, found = best_of(job, lambda step, total, figures: None)
-    return {"claimed": found["best_validation"], "weights": model.validate()}
+    return {"claimed": found["best_validation"], "weights": model.validate()[job["selection"]]}
 
 
 def evaluator(model: Any) -> dict[str, float]:

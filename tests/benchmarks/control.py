@@ -134,7 +134,7 @@ def product(split: Split, ids: TokenIds, contract: Contract, users: Targets, see
     recommender = recommender_for(ids, model, contract.max_tokens, contract.objective, contract.template)
     stage, accelerator = Stage(ids, use_validation=False), Accelerator()
     path = folder / "stage.safetensors"
-    train(Job(recommender, split.train.sequences, contract, seed, stage, lambda: 0.0, users, path))
+    train(Job(recommender, split.train.sequences, contract, seed, stage, dict, users, path))
     ranks, _ = evaluate(recommender, users, decoding_of(contract), contract.beam_width, accelerator)
     return gains(ranks.strict)
 

@@ -73,7 +73,12 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
     assert {field.name for field in fields(train)} == {
         *("dataset", "items", "sequences", "seed", "language", "reader"),
         *("cache", "cached_seconds", "progress"),  # a folder, what reading from it saves, the bar
-        *("max_history", "own_training", "part_users"),  # a line of the contract, what a scheme trains, sizes of parts
+        *(
+            "max_history",
+            "own_training",
+            "part_users",
+            "part_names",
+        ),  # a line of the contract, what a scheme trains, sizes of parts
     }
     assert train.items is dataset.items
     for array in (train.sequences.values, train.sequences.offsets):

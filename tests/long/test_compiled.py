@@ -48,7 +48,7 @@ def trained(path: Path, progress: Callable[..., None] = nothing, **lines: Any) -
     recommender = recommender_under(contract, IDS, T5(T5Config(VOCABULARY.size, dropout=contract.dropout, **SHAPE)))
     random = np.random.default_rng(0)
     sequences = Sequences.from_rows([random.integers(0, 10, random.integers(3, 9)).tolist() for _ in range(40)])
-    given = (0, Stage(IDS, use_validation=False), lambda: 0.0, None, path, 0.0, progress)
+    given = (0, Stage(IDS, use_validation=False), dict, None, path, 0.0, progress)
     train(Job(recommender, sequences, contract, *given, Accelerator(cpu=True)))
     return torch.cat([parameter.detach().flatten() for parameter in recommender.parameters()])
 

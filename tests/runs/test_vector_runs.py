@@ -183,9 +183,9 @@ def test_the_best_weights_keep_the_weight_they_were_chosen_with(
     validator = SchemeRun.validator
     monkeypatch.setattr(VectorSetRecommender, "calibrate", calibrate)
 
-    def scored(*mine: Any) -> Callable[[], float]:
+    def scored(*mine: Any) -> Callable[[], dict[str, float]]:
         validate = validator(*mine)
-        return lambda: (validate(), score[0])[1]
+        return lambda: dict.fromkeys(validate(), score[0])
 
     monkeypatch.setattr(SchemeRun, "validator", scored)
     assert bench("run", "--id-scheme=set", *quick, *SMALL, "--results", tmp_path).code == 0

@@ -56,7 +56,9 @@ def job(toy: Dataset, tmp_path: Path) -> Callable[..., Job]:
             ranks, _ = evaluate(recommender, split.validation, Decoding(), 20, accelerator)
             return float(ndcg(ranks.strict, 10).mean())
 
-        given = {"stage": stage, "validate": validate, "held_out": split.validation, "path": path, **own}
+        score = own.pop("validate", validate)
+        named = {"validate": lambda: {contract.selection: score()}}
+        given = {"stage": stage, **named, "held_out": split.validation, "path": path, **own}
         return Job(recommender, split.train.sequences, contract, seed, accelerator=accelerator, **given)
 
     return make

@@ -57,7 +57,7 @@ torch.distributed.all_reduce = counted
 contract = Contract(examples="all", epochs=50, batch_size=8)
 stage = Stage(ids, use_validation=False)
 path, accelerator = folder / "stage.safetensors", Accelerator(cpu=True)
-job = Job(recommender, sequences, contract, 0, stage, lambda: 0.0, None, path, 0.0, progress, accelerator=accelerator)
+job = Job(recommender, sequences, contract, 0, stage, dict, None, path, 0.0, progress, accelerator=accelerator)
 try:
     train(job)
 except KeyboardInterrupt:

@@ -157,7 +157,7 @@ recommender = recommender_under(contract, ids, T5(T5Config(vocabulary.size, drop
 sequences = Sequences.from_rows(np.random.default_rng(0).integers(0, 10, (30, 7)).tolist())
 several = Accelerator(cpu=True)
 stage = Stage(ids, use_validation=False)
-state = train(Job(recommender, sequences, contract, 0, stage, lambda: 0.0, None, folder / "stage", accelerator=several))
+state = train(Job(recommender, sequences, contract, 0, stage, dict, None, folder / "stage", accelerator=several))
 if several.is_main_process:
     flat = torch.cat([p.detach().flatten() for p in recommender.parameters()])
     (folder / "weights.json").write_text(json.dumps({"weights": flat.tolist(), "steps": state.step}))
