@@ -13,14 +13,14 @@ help: ## list the targets
 install: $(INSTALLED) ## make .venv with the tested versions of constraints.txt
 
 # RecBole's own metadata pins an old Ray without wheels for newer Pythons, so its wheel comes without dependencies; the
-# extra `recbole` lists what it needs here.
+# extra `recbole` lists what it needs here. xgrammar's asks for Triton, which is large and nothing without a GPU.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 10) <= v[:2] <= (3, 13) else \
 	"bench needs Python 3.10 to 3.13 and $(PYTHON) is %d.%d; name another one: make PYTHON=python3.12" % v[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip --disable-pip-version-check --quiet uninstall --yes bench  # what this package was called once
 	$(PIP) -c constraints.txt -e ".[test,recbole]"
-	$(PIP) --no-deps recbole==1.2.1
+	$(PIP) --no-deps recbole==1.2.1 xgrammar==0.2.9
 	@touch $@
 
 demo: install ## numeric against textual identifiers on MovieLens-100k, in minutes on two cores

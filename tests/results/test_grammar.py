@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import xgrammar
 from transformers import AutoTokenizer
 
 from bench import backbone
@@ -17,6 +16,8 @@ from bench.ids.identifiers import TokenIds
 from bench.model.trie import Trie
 from bench.results import grammar
 from bench.vocabulary import Vocabulary
+
+xgrammar = pytest.importorskip("xgrammar", reason="no xgrammar: pip install --no-deps xgrammar, or the extra grammar")
 
 Codes = list[tuple[int, ...]]
 SAME_TEXT = ["ab", "a", "b", "abb", "ba", '"', "\\", "|"]  # tokens that other tokens spell, and what a grammar means

@@ -13,14 +13,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
-import xgrammar
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from xgrammar.contrib.hf import LogitsProcessor
 
 import bench as package
 from bench.data.dataset import Sequences
 from bench.model.recommender import decoding_of
 from bench.results.saved import Saved
+
+WITHOUT = "no xgrammar: pip install --no-deps xgrammar, or the extra grammar"
+xgrammar = pytest.importorskip("xgrammar", reason=WITHOUT)
+LogitsProcessor = pytest.importorskip("xgrammar.contrib.hf", reason=WITHOUT).LogitsProcessor
 
 Bench = Callable[..., SimpleNamespace]
 Python = dict[str, Any]
