@@ -22,7 +22,7 @@ Bench = Callable[..., SimpleNamespace]
 def planned(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """What `bench run` would have done."""
     plans: list[Plan] = []
-    monkeypatch.setattr(matrix, "execute", plans.append)
+    monkeypatch.setattr(matrix, "execute", lambda plan, noted: plans.append(plan))
     return plans
 
 
@@ -126,7 +126,7 @@ def test_an_error_is_one_line_and_with_debug_a_traceback(bench: Bench) -> None:
 def test_ctrl_c_anywhere_is_130_and_says_how_to_go_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    def interrupted(_: Any) -> None:
+    def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(matrix, "execute", interrupted)

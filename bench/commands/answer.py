@@ -20,9 +20,10 @@ def shown_at_the_end(plans: Sequence[Plan], quiet: bool) -> None:
     from bench.runs import matrix
 
     done: dict[Path, list[Path]] = {}
+    noted: set[str] = set()
     try:
         for plan in plans:
-            found = matrix.execute(plan)
+            found = matrix.execute(plan, noted)
             done.setdefault(plan.results, []).extend([] if plan.slurm else found or [])
     except PartlyFailedError as failed:
         done.setdefault(plan.results, []).extend(failed.done)

@@ -47,6 +47,9 @@ def join(
     everything: Annotated[
         bool, typer.Option("--all", help="Also runs that can't be compared with any of the first source.")
     ] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Name each run that is in two sources, not only their number.")
+    ] = False,
 ) -> None:
     """Merge results into one folder for `bench report` and `bench compare`, with the ranks that paired tests need.
 
@@ -59,9 +62,11 @@ def join(
         if not found.runs:
             raise BenchError(found.skipped[0])
         done = joining.join(found, out, everything)
-    told = [f"{count:,} runs of {source}" for source, count in done.counts.items()]
-    lines = [*(f"left out: {line}" for line in done.left_out), *(f"note: {line}" for line in done.notes)]
-    _say([*lines, f"joined in {out}: {', '.join(told)}", f"Now: bench report --results {shlex.quote(str(out))}"])
+    counts = [f"{count:,} runs of {source}" for source, count in done.counts.items()]
+    twice = [str(each) for each in done.twice] if details else [*joining.told(done.twice)]
+    hint = " (--details names them)" if done.twice and not details else ""
+    lines = [*(f"left out: {line}" for line in done.left_out), *(f"note: {line}{hint}" for line in twice)]
+    _say([*lines, f"joined in {out}: {', '.join(counts)}", f"Now: bench report --results {shlex.quote(str(out))}"])
 
 
 def _say(lines: Sequence[str]) -> None:

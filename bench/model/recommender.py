@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import singledispatch
 from typing import Any
 
@@ -173,85 +173,69 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return {name: None if tensor is None else tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
-def recommender_under(contract: Contract, ids: Ids, backbone: Backbone) -> Recommender:
-    """The recommender of these identifiers as the contract trains and reads it."""
-    c = contract
-    return recommender_for(ids, backbone, c.max_tokens, c.objective, c.template, c.training, c.history, c.temperature)
-
-
-@singledispatch
-def recommender_for(
-    ids: Any,
-    backbone: Backbone,
-    max_tokens: int = 512,
-    objective: str = "vocabulary",
-    template: str = "neutral",
-    training: str = "windows",
-    history: str = "tokens",
-    temperature: float = 1.0,
-) -> Recommender:
-    """The recommender for a kind of identifiers, over a backbone whose vocabulary is theirs.
+@dataclass(frozen=True)
+class HeadOptions:
+    """What a recommender takes from a contract, line by line, whatever the kind of its identifiers.
 
     The backbone reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says
     where the token probabilities of the loss sum to one, and token logits are divided by ``temperature`` there; a head
-    without tokens has no use for them. ``template``, ``training`` and ``history`` are the lines of the contract: under
-    ``shared`` a history is read causally by item, in training as in ranking (``bench.model.packed``). Whole-word
-    embeddings are used where the backbone has a table.
+    without tokens has no use for them. Under ``training=shared`` a history is read causally by item, in training as in
+    ranking (``bench.model.packed``), each of which is written as ``history`` says.
+    """
+
+    max_tokens: int = 512
+    objective: str = "vocabulary"
+    template: str = "neutral"
+    training: str = "windows"
+    history: str = "tokens"
+    temperature: float = 1.0
+
+
+def recommender_under(contract: Contract, ids: Ids, backbone: Backbone) -> Recommender:
+    """The recommender of these identifiers as the contract trains and reads it."""
+    lines = {line.name: getattr(contract, line.name) for line in fields(HeadOptions)}
+    return head_for(ids, backbone, HeadOptions(**lines))
+
+
+def recommender_for(ids: Any, backbone: Backbone, **options: Any) -> Recommender:
+    """As ``head_for``, with ``HeadOptions`` by name."""
+    return head_for(ids, backbone, HeadOptions(**options))
+
+
+@singledispatch
+def head_for(ids: Any, backbone: Backbone, options: HeadOptions) -> Recommender:
+    """The recommender for a kind of identifiers, over a backbone whose vocabulary is theirs. BenchError for a kind that
+    none is known of. Whole-word embeddings are used where the backbone has a table.
     """
     raise BenchError(f"no recommender for identifiers of kind {type(ids).__name__}; known: {KNOWN}")
 
 
-@recommender_for.register
-def _(
-    ids: TokenIds,
-    backbone: Backbone,
-    max_tokens: int = 512,
-    objective: str = "vocabulary",
-    template: str = "neutral",
-    training: str = "windows",
-    history: str = "tokens",
-    temperature: float = 1.0,
-) -> Recommender:
+@head_for.register
+def _(ids: TokenIds, backbone: Backbone, options: HeadOptions) -> Recommender:
     from bench.model.sequence import SequenceRecommender
     from bench.model.shared_sequence import SharedSequenceRecommender
 
-    if training == "shared":
-        return SharedSequenceRecommender(ids, backbone, max_tokens, objective, template, history, temperature)
-    return SequenceRecommender(ids, backbone, max_tokens, objective, template, temperature)
+    o = options
+    if o.training == "shared":
+        lines = o.max_tokens, o.objective, o.template, o.history, o.temperature
+        return SharedSequenceRecommender(ids, backbone, *lines)
+    return SequenceRecommender(ids, backbone, o.max_tokens, o.objective, o.template, o.temperature)
 
 
-@recommender_for.register
-def _(
-    ids: VectorIds,
-    backbone: Backbone,
-    max_tokens: int = 512,
-    objective: str = "vocabulary",
-    template: str = "neutral",
-    training: str = "windows",
-    history: str = "tokens",
-    temperature: float = 1.0,
-) -> Recommender:
+@head_for.register
+def _(ids: VectorIds, backbone: Backbone, options: HeadOptions) -> Recommender:
     from bench.model.shared_vector_set import SharedVectorSetRecommender
     from bench.model.vector_set import VectorSetRecommender
 
-    if training == "shared":
-        return SharedVectorSetRecommender(ids, backbone, max_tokens, template, history)
-    return VectorSetRecommender(ids, backbone, max_tokens, template)
+    if options.training == "shared":
+        return SharedVectorSetRecommender(ids, backbone, options.max_tokens, options.template, options.history)
+    return VectorSetRecommender(ids, backbone, options.max_tokens, options.template)
 
 
-@recommender_for.register
-def _(
-    ids: SlotIds,
-    backbone: Backbone,
-    max_tokens: int = 512,
-    objective: str = "vocabulary",
-    template: str = "neutral",
-    training: str = "windows",
-    history: str = "tokens",
-    temperature: float = 1.0,
-) -> Recommender:
+@head_for.register
+def _(ids: SlotIds, backbone: Backbone, options: HeadOptions) -> Recommender:
     from bench.model.slot import SlotRecommender
 
-    if training == "shared":
+    if options.training == "shared":
         raise BenchError("codes in slots need training=windows; got training=shared")
-    return SlotRecommender(ids, backbone, max_tokens, template)
+    return SlotRecommender(ids, backbone, options.max_tokens, options.template)

@@ -20,6 +20,12 @@ POOLED = (
     "the deviation over seeds is {:.1f} % of {}, pooled over {} with several seeds ({:.1f} degrees of freedom); a row "
     "whose own seeds differ by more has its own deviation"
 )
+FEW = (
+    "so few seeds hardly tell by how much they differ: Student's t takes {:.1f} of their deviations, where it takes "
+    "2.0 of many seeds, so intervals are wide and few differences are significant; a third seed, or a second seed of "
+    "another row, narrows them most"
+)
+LITTLE = 1.5  # degrees of freedom: one row of two seeds has 1
 UNTRAINED = "no weights are trained, so there is no noise of training"
 
 
@@ -44,6 +50,8 @@ def _shared(noise: SeedNoise | None, rows: Sequence[tuple[str, Row]]) -> str:
     counted = {id(runs[0]) for _, row in rows for runs in row.repeated}
     count = f"{len(counted)} row{'' if len(counted) == 1 else 's'}"
     known = POOLED.format(100 * noise.relative, metric_title(HEADLINE), count, noise.degrees)
+    if noise.degrees < LITTLE:
+        known += f". {strong(FEW.format(SeedNoise(1.0, noise.degrees).of_mean(1.0, 1).half_width()))}"
     return f"{known}; {_within(noise, single)}, for which that deviation is borrowed" if single else known
 
 

@@ -55,11 +55,25 @@ class Found:
 
 @dataclass(frozen=True)
 class Joined:
-    """How many runs came of each source, and a line for each that did not, or is in two sources."""
+    """How many runs came of each source, a line for each that did not, and those that are in two sources."""
 
     counts: dict[str, int]
     left_out: tuple[str, ...]
-    notes: tuple[str, ...]
+    twice: tuple[Twice, ...]
+
+
+@dataclass(frozen=True)
+class Twice:
+    """A run of a later source that an earlier one, which is kept, has as well, with the ``same`` ranks or others."""
+
+    title: str
+    source: str
+    kept: str
+    same: bool
+
+    def __str__(self) -> str:
+        ranks = "the same ranks" if self.same else "other ranks"
+        return f"{self.title} of {self.source} is in {self.kept} as well, with {ranks}; that one is kept"
 
 
 @contextlib.contextmanager
@@ -135,27 +149,35 @@ def join(found: Found, out: Path, everything: bool = False) -> Joined:
     first: other data, another contract or protocol.
     """
     kept: dict[str, tuple[str, Result]] = {}
-    left_out, notes, counts = list(found.skipped), [], dict.fromkeys((source for source, _ in found.runs), 0)
+    left_out, twice, counts = list(found.skipped), [], dict.fromkeys((source for source, _ in found.runs), 0)
     first = [run for source, run in found.runs if source == found.runs[0][0]]
     for source, run in found.runs:
-        title = f"{run_of(run).title} of {source}"
         known = kept.setdefault(str(run_of(run).identity), (source, run))
         if known[1] is not run:
-            notes.append(f"{title} is in {known[0]} as well, with {_likeness(known[1], run)}; that one is kept")
+            twice.append(Twice(run_of(run).title, source, known[0], _same_ranks(known[1], run)))
         elif not everything and run not in first and (reason := unlike(run, first)):
-            left_out.append(f"{title}: {reason}")
+            left_out.append(f"{run_of(run).title} of {source}: {reason}")
         else:
             _write(run, out)
             counts[source] += 1
-    return Joined(counts, tuple(left_out), tuple(notes))
+    return Joined(counts, tuple(left_out), tuple(twice))
 
 
-def _likeness(one: Result, other: Result) -> str:
-    same = np.array_equal(one.table.users, other.table.users) and all(
+def told(twice: Sequence[Twice]) -> list[str]:
+    """All of them in one line; nothing where there are none."""
+    if not twice:
+        return []
+    other = sum(not each.same for each in twice)
+    runs = "1 run is" if len(twice) == 1 else f"{len(twice):,} runs are"
+    ranks = f", {other:,} of them with other ranks" if other else ", with the same ranks"
+    return [f"{runs} in an earlier source as well{ranks}; what comes first is kept"]
+
+
+def _same_ranks(one: Result, other: Result) -> bool:
+    return np.array_equal(one.table.users, other.table.users) and all(
         np.array_equal(getattr(one.table.ranks, name), getattr(other.table.ranks, name))
         for name in ("strict", "optimistic")
     )
-    return "the same ranks" if same else "other ranks"
 
 
 def unlike(run: Result, others: Sequence[Result]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from bench.ids.identifiers import Ids
 from bench.model.index import CatalogueIndex
 from bench.model.recommender import Decoding, Recommender, decoding_of, recommender_under
 from bench.model.vector_set import VectorSetRecommender
-from bench.results import digests
+from bench.results import digests, packed
 from bench.results import head as saved_head
 from bench.results import read as results
 from bench.results.digests import TABLE
@@ -179,15 +180,26 @@ def _stored_ids(result: Result) -> Ids:
     folder = result.folder
     if result.identifiers is None:
         raise BenchError(f"'{folder}' is the run of {result.scheme.name}, a baseline, which has no identifiers")
-    refuse_test(result)
+    refuse_without_model(result)
     return storage.load(digests.check(folder, IDS, result.files))[0]
 
 
-def refuse_test(result: Result) -> None:
-    """BenchError where a run is a test of a model that another run holds."""
+def refuse_without_model(result: Result) -> None:
+    """BenchError where a run is packed, or a test of a model that another run holds."""
+    if packed.is_packed(result.folder):
+        raise BenchError(
+            f"'{result.folder}' is packed: it holds scores and ranks, and no model; name the run in the results folder "
+            f"that it was packed from, or make one: bench report --results {shlex.quote(str(_home(result.folder)))} "
+            "--request again.toml, then bench run --config again.toml --results ANOTHER"
+        )
     if result.trained_on:
         model = (result.training or {}).get("model")
         raise BenchError(f"'{result.folder}' is a test of the model in '{model}', which holds it; name that run")
+
+
+def _home(folder: Path) -> Path:
+    """The results folder that a run's own lies in."""
+    return folder.parents[4] if len(folder.parts) > 5 and folder.parents[3].name == "runs" else folder
 
 
 def _result(folder: Path) -> Result:

@@ -14,12 +14,13 @@ COMPUTING = ("data", "ids", "backbone", "evaluation", "model", "training", "runs
 LIBRARIES = (
     *("numpy", "scipy", "tokenizers", "scikit-learn", "torch"),
     *("faiss-cpu", "faiss-gpu", "sentence-transformers"),
-)
+)  # that identifiers depend on, and what is trained
+OF_ADAPTERS = ("peft", "bitsandbytes")  # which no identifier is made with
 
 
 def code_of(subject: AnySubject) -> dict[str, str]:
     """Digests and versions by name: of the subject's package, of the harness, of libraries."""
-    libraries = {name: installed(name) or "absent" for name in LIBRARIES}
+    libraries = {name: installed(name) or "absent" for name in (*LIBRARIES, *OF_ADAPTERS)}
     return {subject.name: source_digest(type(subject)), "bench": _harness(), **libraries}
 
 

@@ -75,9 +75,12 @@ Subject = IdScheme | Baseline | TrainedBaseline
 EVERYTHING = "all"
 
 
-def execute(plan: Plan) -> list[Path]:
-    """Bring every run to its end and return the folders. What is wrong with the request is found before the first."""
-    display = _main_display(ticking=not plan.worker, times=plan.log_times and not plan.worker)
+def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
+    """Bring every run to its end and return the folders. What is wrong with the request is found before the first.
+
+    ``noted`` is what the command has noted of earlier plans, which is not said again; notes of this one join it.
+    """
+    display = _main_display(not plan.worker, plan.log_times and not plan.worker, noted)
     with interrupted_by_sigterm(), threads.using(threads.asked(plan.threads)):
         prepared = prepare(plan, Display(loud=False) if plan.worker else display)
         if plan.slurm:
@@ -94,20 +97,20 @@ def execute(plan: Plan) -> list[Path]:
 def prepare(plan: Plan, display: Display) -> Prepared:
     """All runs that a plan is about, after everything that is wrong with it has been found."""
     tracking.require(plan.track)
-    resolved = _resolved(plan)
+    resolved = _resolved(plan, display.note)
     subjects, contract, preset, asked = resolved.subjects, resolved.contract, resolved.preset, resolved.asked
     contracts, labels = _followed(plan, subjects, contract)
     for line in unheard(plan.overrides, subjects):
-        display.say(line)
+        display.note(line)
     if plan.preset is None:
-        display.say(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
+        display.note(f"no --preset given: '{preset}', {PRESETS[preset].purpose}")
     datasets = [sources.find(name, plan.data_dir) for name in plan.datasets]
     ordered = functools.cache(splitting.ordered)
     foreign = [sources.find(name, plan.data_dir) for name in dict.fromkeys(plan.zero_shot)]
     unseen = {name: [ordered(dataset, own) for dataset in foreign] for name, own in contracts.items()}
     for dataset in (ordered(dataset, contract)[0] for dataset in (*datasets, *foreign)):
         for note in (*dataset.notes, *time_notes(dataset)):
-            display.say(f"{dataset.name}: {note}")
+            display.note(f"{dataset.name}: {note}")
     digests = {found.backbone: content_digest(found.backbone) if plan.schemes else "" for found in contracts.values()}
     requests = [
         Request(
@@ -185,7 +188,7 @@ def _say_refused(refused: Iterable[tuple[Request, BenchError]], display: Display
         name = request.subject.name
         named.setdefault((request.dataset.name, str(error).removeprefix(f"{name} ")), []).append(name)
     for (dataset, reason), skipped in named.items():
-        display.say(f"skipped in '{EVERYTHING}' on {dataset}: {', '.join(skipped)}: {reason}")
+        display.note(f"skipped in '{EVERYTHING}' on {dataset}: {', '.join(skipped)}: {reason}")
 
 
 def _pair(request: Request) -> tuple[str, str]:
@@ -194,7 +197,7 @@ def _pair(request: Request) -> tuple[str, str]:
 
 def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
     """Subjects with their settings, the contract, and the preset it comes from."""
-    found = _resolved(plan)
+    found = _resolved(plan, _main_display().say)
     return found.subjects, found.contract, found.preset
 
 
@@ -229,7 +232,8 @@ class _Resolved:
         return cls(settings_of(cls, {**found.settings, **self.given[subject.name]})), found.source
 
 
-def _resolved(plan: Plan) -> _Resolved:
+def _resolved(plan: Plan, tell: Callable[[str], None]) -> _Resolved:
+    """``tell`` takes a line for what is skipped of ``all``."""
     if not plan.schemes and not plan.baselines:
         raise BenchError(
             "nothing to run: name an identifier scheme, e.g. --id-scheme textual, or a baseline, e.g. --baseline pop "
@@ -238,9 +242,9 @@ def _resolved(plan: Plan) -> _Resolved:
     if tuple(plan.adapt) != (0,) and not plan.zero_shot:
         raise BenchError("--adapt takes users of unseen data sets, and none is named; add --zero-shot NAME")
     preset = plan.preset or default_preset(_has_cuda())
-    classes = _loaded(plan.schemes, SCHEMES, load_scheme)
-    controls = _loaded(plan.baselines, BASELINES, load_baseline)
-    loaded: list[tuple[str, type[Subject]]] = _with_recipe([*classes, *controls], plan.recipe)
+    classes = _loaded(plan.schemes, SCHEMES, load_scheme, tell)
+    controls = _loaded(plan.baselines, BASELINES, load_baseline, tell)
+    loaded: list[tuple[str, type[Subject]]] = _with_recipe([*classes, *controls], plan.recipe, tell)
     everyone = [cls for _, cls in loaded]
     asked = {cls.name for word, cls in loaded if word != EVERYTHING}
     for cls in everyone:
@@ -291,22 +295,26 @@ def _recipe(cls: type[Subject], plan: Plan) -> Mapping[str, str]:
     return recipes.find(cls.name, plan.recipe).settings if plan.recipe else {}
 
 
-def _with_recipe(loaded: list[tuple[str, type[Subject]]], recipe: str) -> list[tuple[str, type[Subject]]]:
+def _with_recipe(
+    loaded: list[tuple[str, type[Subject]]], recipe: str, tell: Callable[[str], None]
+) -> list[tuple[str, type[Subject]]]:
     """Without those of ``all`` that have no such recipe."""
     if not recipe or ":" in recipe:
         return loaded
     kept = [(word, cls) for word, cls in loaded if word != EVERYTHING or recipe in recipes.offered(cls.name)]
     skipped = [cls.name for word, cls in loaded if (word, cls) not in kept]
     if skipped:
-        _main_display().say(f"skipped in '{EVERYTHING}', without a recipe '{recipe}': {', '.join(skipped)}")
+        tell(f"skipped in '{EVERYTHING}', without a recipe '{recipe}': {', '.join(skipped)}")
     return kept
 
 
-def _main_display(ticking: bool = True, times: bool = False) -> Display:
-    return Display(os.environ.get("RANK", "0") == "0", ticking, times)
+def _main_display(ticking: bool = True, times: bool = False, noted: set[str] | None = None) -> Display:
+    return Display(os.environ.get("RANK", "0") == "0", ticking, times, noted)
 
 
-def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[tuple[str, T]]:
+def _loaded(
+    named: Sequence[str], group: str, load: Callable[[str], T], tell: Callable[[str], None]
+) -> list[tuple[str, T]]:
     """What each word asks for, behind the word. ``all`` is everything that is installed and loads; what does not is
     named, and hurts nobody else.
     """
@@ -318,7 +326,7 @@ def _loaded(named: Sequence[str], group: str, load: Callable[[str], T]) -> list[
             except BenchError as error:
                 if word != EVERYTHING:
                     raise
-                _main_display().say(f"skipped in '{EVERYTHING}': {error}")
+                tell(f"skipped in '{EVERYTHING}': {error}")
     return found
 
 

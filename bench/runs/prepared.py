@@ -49,7 +49,7 @@ def carry_out(prepared: Prepared, display: Display) -> list[Path]:
         store.tidy(prepared.results)
     if any(isinstance(group[0].subject, IdScheme) for group in prepared.groups):
         for line in prepare(prepared.contract, accelerator.device):
-            display.say(line)
+            display.note(line)
     work = [
         Work(group[0].run.title, partial(_all_of, group, display, accelerator), partial(given_up, group))
         for group in prepared.groups

@@ -71,11 +71,15 @@ class _Titled(Progress):
 class Display:
     """Where notes and bars go. Only one process of a run is ``loud``. One that is not ``ticking`` tells how far it is
     only who asks for its ``position``; ``check`` is called whenever that changes, and may raise. With ``times`` every
-    line begins with its time. ``track`` is told the stage, step and stats of what is trained.
+    line begins with its time. ``track`` is told the stage, step and stats of what is trained. ``noted`` is what a
+    command of several requests has noted before.
     """
 
-    def __init__(self, loud: bool = True, ticking: bool = True, times: bool = False) -> None:
+    def __init__(
+        self, loud: bool = True, ticking: bool = True, times: bool = False, noted: set[str] | None = None
+    ) -> None:
         self.loud, self.ticking, self.times, self.position = loud, ticking, times, ""
+        self.noted = set() if noted is None else noted
         self.check: Callable[[], None] = lambda: None
         self.track: Callable[[str, int, Mapping[str, float]], None] = lambda stage, step, stats: None
         self.console = Console(stderr=True)
@@ -85,6 +89,12 @@ class Display:
         if self.loud:
             now = time.strftime("%Y-%m-%d %H:%M:%S ") if self.times else ""
             self.console.print(now + text, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Say it, unless it was noted before: what is true of a data set is true of all runs on it."""
+        if text not in self.noted:
+            self.noted.add(text)
+            self.say(text)
 
     def moved(self, position: str) -> None:
         self.position = position

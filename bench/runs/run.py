@@ -74,7 +74,7 @@ def _run(request: Request, folder: Path, display: Display, accelerator: Accelera
     check_cutoff(max(CUTOFFS), len(request.dataset.items))
     split = split_of(request)
     for note in split.notes:
-        display.say(f"{request.dataset.name}: {note}")
+        display.note(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
     findings = audited(request.dataset, request.results, display) if main else {}
     building = _building(request, folder, seen, display) if main else contextlib.nullcontext(folder)

@@ -16,7 +16,7 @@ from bench.evaluation.baseline import Baseline, TrainedBaseline
 from bench.evaluation.metrics import exclusion_mask
 from bench.results import digests, kept
 from bench.results.read import Result
-from bench.results.saved import AnySaved, Recommendation, contract_of, refuse_test
+from bench.results.saved import AnySaved, Recommendation, contract_of, refuse_without_model
 from bench.runs import subjects
 from bench.training.ranking import SCORED_AT_ONCE, scores_of
 
@@ -29,7 +29,7 @@ class SavedBaseline(AnySaved):
             raise BenchError(
                 f"index '{index}' was asked for, but {result.scheme.name} has no vectors to search; drop it"
             )
-        refuse_test(result)
+        refuse_without_model(result)
         self.result, self.contract = result, contract_of(result)
         self.baseline = restored(result)
         self.items, self.titles = kept.read_catalogue(result.folder)

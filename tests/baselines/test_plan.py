@@ -130,14 +130,14 @@ def test_lines_that_become_settings_reach_every_baseline_that_has_them() -> None
 
 
 def test_settings_found_on_one_data_set_are_used_on_that_alone() -> None:
-    resolved = _resolved(Matrix([], ["gru4rec", "sasrec"], ["toys", "ml-100k"], preset="cpu"))
+    resolved = _resolved(Matrix([], ["gru4rec", "sasrec"], ["toys", "ml-100k"], preset="cpu"), print)
     recurrent, attention = resolved.subjects
     assert [resolved.on(recurrent, name)[0].settings.learning_rate for name in ("toys", "ml-100k")] == [0.001, 0.005]
     assert [resolved.on(recurrent, name)[1] for name in ("toys", "ml-100k")] == ["", "4 trials on ml-100k"]
     assert resolved.on(attention, "ml-100k")[1] == ""
-    said = _resolved(Matrix([], ["gru4rec"], ["ml-100k"], preset="cpu", overrides=["gru4rec.learning_rate=0.1"]))
+    said = _resolved(Matrix([], ["gru4rec"], ["ml-100k"], preset="cpu", overrides=["gru4rec.learning_rate=0.1"]), print)
     assert said.on(said.subjects[0], "ml-100k")[0].settings.learning_rate == 0.1
-    tuned = _resolved(Matrix([], ["gru4rec"], ["ml-100k"], preset="cpu", tune=3))
+    tuned = _resolved(Matrix([], ["gru4rec"], ["ml-100k"], preset="cpu", tune=3), print)
     assert tuned.on(tuned.subjects[0], "ml-100k") == (tuned.subjects[0], "")
 
 

@@ -31,7 +31,7 @@ from bench.contract import PRESETS, Contract
 from bench.data.splits import Split, Targets
 from bench.ids.identifiers import TokenIds
 from bench.ids.scheme import Stage
-from bench.model.recommender import decoding_of, recommender_for
+from bench.model.recommender import decoding_of, recommender_under
 from bench.runs.subjects import load_scheme
 from bench.training.loop import Job, train
 from bench.training.ranking import evaluate
@@ -131,7 +131,7 @@ def product(split: Split, ids: TokenIds, contract: Contract, users: Targets, see
     """What each of the ``users`` gains under the product's loop and beam search, with the weights of the last step."""
     torch.manual_seed(seed)
     model = backbone.scratch(contract.backbone, ids.vocabulary.size, contract.dropout)
-    recommender = recommender_for(ids, model, contract.max_tokens, contract.objective, contract.template)
+    recommender = recommender_under(contract, ids, model)
     stage, accelerator = Stage(ids, use_validation=False), Accelerator()
     path = folder / "stage.safetensors"
     train(Job(recommender, split.train.sequences, contract, seed, stage, dict, users, path))

@@ -15,6 +15,7 @@ from bench.runs.matrix import Plan
 
 Bench = Callable[..., SimpleNamespace]
 
+NOTES = ("no line of pop: ", "no --preset given: ", "toy: ")
 REQUEST = """
 id-scheme = ["textual", "numeric/random"]
 baseline = "pop"
@@ -38,7 +39,7 @@ textual.words = 6
 @pytest.fixture
 def planned(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     plans: list[Plan] = []
-    monkeypatch.setattr(matrix, "execute", plans.append)
+    monkeypatch.setattr(matrix, "execute", lambda plan, noted: plans.append(plan))
     return plans
 
 
@@ -186,3 +187,23 @@ def test_any_text_comes_back_from_toml(tmp_path: Path) -> None:
     }
     path.write_text(toml.written(table), encoding="utf-8")
     assert toml.read(path) == table
+
+
+def test_notes_of_several_requests_are_said_once(
+    bench: Callable[..., SimpleNamespace], toy_folder: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """What is true of the data, the preset or the machine is true of all of them; what a run says of itself is not."""
+    lines = f"set = {{ backbone = '{tiny}', epochs = 1, ties = 'presumed' }}"
+    path = tmp_path / "request.toml"
+    shared = f"dataset = '{toy_folder}'\n{lines}\n"
+    path.write_text(f"{shared}[[request]]\nbaseline = 'pop'\n[[request]]\nbaseline = 'pop'\nseed = '1-2'\n")
+    said = bench("run", "--config", path, "--results", tmp_path / "results")
+    assert said.code == 0, said.err
+    notes = [line for line in said.err.splitlines() if line.startswith(NOTES)]
+    assert {start for start in NOTES for line in notes if line.startswith(start)} == {*NOTES}
+    assert len(notes) == len(set(notes))
+    assert said.err.count("finished, stored in") == 3
+    again = bench("run", "--config", path, "--results", tmp_path / "results", "--dry-run")
+    notes = [line for line in again.err.splitlines() if line.startswith(NOTES)]
+    assert notes
+    assert len(notes) == len(set(notes))

@@ -93,6 +93,11 @@ def test_one_seed_says_what_its_training_may_be_worth(store: Store, tmp_path: Pa
     said = [note.text for note in tables(tmp_path)["quality"].notes if note.title == "training noise"]
     assert "pooled over 1 row with several seeds (1.0 degrees of freedom)" in said[0]
     assert "one seed:" not in said[0]
+    assert said[0].count("Student's t takes 12.7 of their deviations, where it takes 2.0 of many seeds") == 1
+    store("one", quality=0.5, seed=2)
+    said = [note.text for note in tables(tmp_path)["quality"].notes if note.title == "training noise"]
+    assert "(2.0 degrees of freedom)" in said[0]
+    assert "Student's t" not in said[0]
 
 
 def test_no_interval_of_a_metric_leaves_its_range(store: Store, tmp_path: Path) -> None:

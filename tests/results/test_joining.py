@@ -49,12 +49,51 @@ def test_what_may_be_compared_is_joined_and_the_rest_named(
     assert said.code == 0, said.err
     assert names(out) == ["numeric/random", "numeric/sequential", "pop", "random"]
     assert f"left out: numeric/random on toy, seed 0 of {theirs}: beam_width 25 and 20" in said.err
-    assert f"note: pop on toy, seed 0 of {theirs} is in {mine} as well, with the same ranks" in said.err
+    twice = "note: 1 run is in an earlier source as well, with the same ranks; what comes first is kept (--details"
+    assert twice in said.err
+    assert "pop on toy" not in said.err
     assert f"joined in {out}: 2 runs of {mine}, 2 runs of {theirs}" in said.err
     everything = bench("results", "join", mine, theirs, "--out", tmp_path / "all", "--all")
     assert everything.code == 0
     assert names(tmp_path / "all").count("numeric/random") == 2
     assert not any(verify(file, "run", out).problems for file in out.rglob("result.json"))
+
+
+def test_runs_of_two_sources_are_counted_in_one_line_and_named_on_request(
+    bench: Bench, mine: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(mine, again)
+    counted = bench("results", "join", mine, again, again, "--out", tmp_path / "one")
+    notes = [line for line in counted.err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1
+    assert "note: 4 runs are in an earlier source as well, with the same ranks; what comes first is kept" in notes[0]
+    named = bench("results", "join", mine, again, "--out", tmp_path / "two", "--details")
+    notes = [line for line in named.err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 2
+    assert any(f"note: pop on toy, seed 0 of {again} is in {mine} as well, with the same ranks" in n for n in notes)
+    one, other = (joining.Twice("a", "b", "c", same) for same in (True, False))
+    assert joining.told([one, other, other]) == [
+        "3 runs are in an earlier source as well, 2 of them with other ranks; what comes first is kept"
+    ]
+
+
+def test_a_packed_run_says_that_it_has_no_model_and_how_to_get_one(
+    bench: Bench, mine: Path, toy_folder: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "packed"
+    assert bench("results", "pack", "--results", mine, "--out", packed).code == 0
+    for scheme in ("numeric/sequential", "pop"):
+        asked = ["recommend", scheme, "--results", packed, "--history", "i03"]
+        said = bench(*asked)
+        assert (said.code, said.err.count("\n")) == (1, 1)
+        assert "is packed: it holds scores and ranks, and no model; name the run in the results folder" in said.err
+        assert f"bench report --results {packed} --request again.toml, then bench run --config again.toml" in said.err
+    request = tmp_path / "again.toml"  # what the message says to do
+    assert bench("report", "--results", packed, "--request", request).code == 0
+    asked = ["run", "--config", request, "--dataset", toy_folder, "--results", tmp_path / "another"]
+    said = bench(*asked, "--write-config", tmp_path / "read.toml")
+    assert said.code == 0, said.err
 
 
 def test_reports_and_paired_tests_are_those_of_the_runs(bench: Bench, mine: Path, theirs: Path, tmp_path: Path) -> None:

@@ -176,6 +176,16 @@ def test_what_other_code_has_begun_is_not_resumed_without_a_word(
     assert len(run_folders(tmp_path / "results")) == 1
 
 
+def test_the_code_of_a_run_has_the_libraries_of_adapters_and_identifiers_do_not_depend_on_them() -> None:
+    from importlib.metadata import version
+
+    from bench.runs.code import LIBRARIES
+
+    cls = load_scheme("numeric")
+    assert one_run.code_of(cls(cls.Settings()))["peft"] == version("peft")
+    assert "peft" not in LIBRARIES  # else every catalogue would be fitted anew
+
+
 def test_the_code_of_a_run_has_the_digest_of_the_harness() -> None:
     cls = load_scheme("numeric/random")
     assert re.fullmatch("[0-9a-f]{8}", one_run.code_of(cls(cls.Settings()))["bench"])

@@ -118,7 +118,9 @@ def without_clock(found: dict[str, Any]) -> dict[str, Any]:
 
 def test_what_is_given_is_not_searched_and_sizes_where_that_is_asked_for() -> None:
     def lines(*overrides: str, **said: Any) -> dict[str, tuple[Any, ...]]:
-        search = _resolved(Plan(["numeric"], [], ["toys"], preset="cpu", tune=3, overrides=overrides, **said)).search
+        search = _resolved(
+            Plan(["numeric"], [], ["toys"], preset="cpu", tune=3, overrides=overrides, **said), print
+        ).search
         assert search is not None
         return dict(search.lines)
 
