@@ -215,7 +215,7 @@ def pieces(text: str) -> Markup:
 def shown(cell: Cell) -> Markup:
     """A cell with its spread and interval, or the p of a difference: strong the best, underlined the second."""
     if cell.course:
-        return drawn(cell.course)
+        return drawn(cell.course, cell.parts)
     value = _tagged(TAGS[cell.highlight], broken(cell.text + cell.mark))
     p = "" if cell.p is None else f"p {probability(cell.p)}"
     rest = " ".join(part for part in (cell.spread, f"[{cell.interval}]" if cell.interval else "", p) if part)

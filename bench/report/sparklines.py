@@ -26,19 +26,35 @@ def with_courses(table: Table, rows: Sequence[Row]) -> Table:
 def _cell(row: Row) -> Cell:
     source = Source((row.first.path,), ("result.json:training.curve",))
     made = course(row.first)
-    scores = () if made is None else tuple(float(value) for value in made.validation)
-    return Cell("", source, course=scores) if len(scores) > 1 else Cell("", source)
+    if made is None or len(made.validation) < 2:
+        return Cell("", source)
+    parts = tuple((name, tuple(map(float, scores))) for name, scores in made.parts.items())
+    return Cell("", source, course=tuple(map(float, made.validation)), parts=parts)
 
 
-def drawn(scores: Sequence[float]) -> Markup:
-    """From zero to the highest score of its own; a dot on the one whose weights were kept."""
-    top = max(scores) or 1.0
-    step = (WIDTH - 2 * EDGE) / (len(scores) - 1)
-    points = [(EDGE + at * step, HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * value / top) for at, value in enumerate(scores)]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    x, y = points[max(range(len(scores)), key=scores.__getitem__)]
+def drawn(scores: Sequence[float], parts: Sequence[tuple[str, Sequence[float]]] = ()) -> Markup:
+    """From zero to the highest score; a dot on the one whose weights were kept. Thin lines are the data sets that were
+    joined, of which a text beside the picture says what they had at the dot.
+    """
+    top = max(value for one in (scores, *(part for _, part in parts)) for value in one) or 1.0
+    best = max(range(len(scores)), key=scores.__getitem__)
+    x, y = _points(scores, top)[best]
     said = f"from {scores[0]:.4f} to {scores[-1]:.4f} in {len(scores)} looks, highest {max(scores):.4f}"
+    said += "".join(f"; {name} {part[best]:.4f}" for name, part in parts)
+    thin = Markup().join(_line(part, top, "part") for _, part in parts)
     return Markup(
-        '<svg class="spark" role="img" aria-label="{}" viewBox="0 0 {:.0f} {:.0f}"><polyline points="{}"/>'
-        '<circle cx="{:.1f}" cy="{:.1f}" r="2.2"/></svg>'
-    ).format(said, WIDTH, HEIGHT, line, x, y)
+        '<svg class="spark" role="img" aria-label="{0}" viewBox="0 0 {1:.0f} {2:.0f}">{3}{4}{5}'
+        '<circle cx="{6:.1f}" cy="{7:.1f}" r="2.2"/></svg>'
+    ).format(
+        said, WIDTH, HEIGHT, Markup("<title>{}</title>").format(said) if parts else "", thin, _line(scores, top), x, y
+    )
+
+
+def _line(scores: Sequence[float], top: float, kind: str = "whole") -> Markup:
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in _points(scores, top))
+    return Markup('<polyline class="{}" points="{}"/>').format(kind, points)
+
+
+def _points(scores: Sequence[float], top: float) -> list[tuple[float, float]]:
+    step = (WIDTH - 2 * EDGE) / (len(scores) - 1)
+    return [(EDGE + at * step, HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * value / top) for at, value in enumerate(scores)]

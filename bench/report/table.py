@@ -52,7 +52,7 @@ class Cell:
 
     ``highlight`` is ``best`` or ``second`` among the rows that may be compared; ``mark`` is a †, a * or nothing. ``p``
     is that of a difference, corrected for all that were tested. ``course`` holds values in order of time, to be drawn
-    where there is room for a picture.
+    where there is room for a picture, ``parts`` the same of each data set that was joined, with its name.
     """
 
     text: str
@@ -65,6 +65,7 @@ class Cell:
     mark: str = ""
     p: float | None = None
     course: tuple[float, ...] = ()
+    parts: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
     @property
     def spread(self) -> str:

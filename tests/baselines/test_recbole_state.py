@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from recbole_baselines.state import chosen
 import bench as package
 from bench.data.dataset import Dataset, ItemTable
 from bench.data.formats import write_atomic
+from bench.data.joined import join
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.results.kept import STATE
@@ -30,8 +32,12 @@ SASREC = ["--baseline=sasrec", "--set=sasrec.hidden_size=8", "--set=sasrec.inner
 
 
 @pytest.fixture(scope="module")
-def words(quick: list[str], toy: Dataset, toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    park = replace(toy, name="park", items=ItemTable(tuple(f"p{item:02d}" for item in range(30)), toy.items.text))
+def park(toy: Dataset) -> Dataset:
+    return replace(toy, name="park", items=ItemTable(tuple(f"p{item:02d}" for item in range(30)), toy.items.text))
+
+
+@pytest.fixture(scope="module")
+def words(quick: list[str], park: Dataset, toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("several") / "park"
     write_atomic(park, folder)
     return ["run", *SASREC, *quick, "--dataset", f"{toy_folder}+{folder}"]
@@ -68,6 +74,22 @@ def test_a_part_is_ranked_among_its_own_items(done: dict[str, Result]) -> None:
     both = ranks(done["toy"]) + ranks(done["park"])
     assert all(one <= joined for one, joined in zip(both, ranks(done["toy+park"]), strict=True))
     assert both != ranks(done["toy+park"])
+
+
+def test_validation_of_a_part_is_that_of_its_users(done: dict[str, Result], toy: Dataset, park: Dataset) -> None:
+    """Of the weights that were kept, among the items of both data sets."""
+    folder = done["toy+park"].folder
+    stored = json.loads((folder / "result.json").read_text())
+    parts, ids = stored["training"]["best_validation_parts"], [*toy.items.ids, *park.items.ids]
+    whole = leave_one_out(join([toy, park]), max_history=20).validation
+    asked, _ = whole.parted(int(stored["contract"]["validation_users"]), 0)
+    histories = [[ids[item] for item in asked.histories[row]] for row in range(len(asked))]
+    gains: dict[str, list[float]] = {"toy": [], "park": []}
+    for row, found in enumerate(package.load(folder).recommend_many(histories, k=60)):
+        scores = {one.item: one.score for one in found}
+        rank = sum(score >= scores[ids[asked.items[row]]] for score in scores.values())
+        gains["toy" if asked.users[row] < 40 else "park"].append(1 / math.log2(1 + rank) if rank <= 10 else 0.0)
+    assert parts == pytest.approx({name: sum(part) / len(part) for name, part in gains.items()})
 
 
 def test_on_the_command_line(done: dict[str, Result], bench: Bench) -> None:

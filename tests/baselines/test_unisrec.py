@@ -250,6 +250,11 @@ def result_of(results: Path, dataset: str) -> Result:
 def test_several_data_sets_are_pre_trained_on(done: Path) -> None:
     training = json.loads((result_of(done, "toy+park").folder / "result.json").read_text())["training"]
     assert [stage["name"] for stage in training["stages"]] == ["pre-train"]
+    parts = training["best_validation_parts"]
+    assert list(parts) == ["toy", "park"]
+    assert min(parts.values()) <= training["best_validation"] <= max(parts.values())
+    looks = [point for point in training["curve"] if "ndcg@10" in point]
+    assert parts in [{name: point[f"ndcg@10/{name}"] for name in parts} for point in looks]
 
 
 def test_an_unseen_copy_is_ranked_as_the_part_itself(done: Path) -> None:

@@ -79,6 +79,24 @@ def test_curves_stand_in_the_main_table_of_rows_that_have_one(store: Store, tmp_
     assert page(found, chapters(found)).count('<svg class="spark"') == 1
 
 
+def test_data_sets_that_were_joined_have_thin_lines_and_a_text(store: Store, tmp_path: Path) -> None:
+    parts = {"toys": (0.05, 0.06), "be<auty": (0.0, 0.01)}
+    curve = [
+        {"step": at, "ndcg@10": (0.02, 0.03)[at], **{f"ndcg@10/{name}": scores[at] for name, scores in parts.items()}}
+        for at in (0, 1)
+    ]
+    store("one", training={"selection": "ndcg@10", "curve": curve})
+    found = load(tmp_path)
+    text = page(found, chapters(found))
+    assert text.count('<polyline class="part"') == 2
+    assert "highest 0.0300; toys 0.0600; be&lt;auty 0.0100" in text
+    points = [float(y) for y in re.findall(r",([\d.]+)", "".join(re.findall(r'polyline.* points="([^"]+)"', text)))]
+    assert all(0 <= y <= HEIGHT for y in points)
+    picture = tmp_path / "curves.svg"
+    assert figures.write("curves", found, picture)
+    assert "be&lt;auty" in picture.read_text()
+
+
 @pytest.mark.parametrize("name", ["quality", "cost", "slices", "curves"])
 def test_every_picture_of_scores_that_mean_nothing_says_so(name: str, store: Store, tmp_path: Path) -> None:
     curve = [{"step": step, "loss": 1.0, "ndcg@10": step / 100} for step in (1, 2, 3)]

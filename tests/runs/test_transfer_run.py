@@ -57,6 +57,26 @@ def stored(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "result.json").read_text()))
 
 
+def test_validation_of_each_part_stands_beside_the_joined_one(done: Path, toy: Dataset, park: Dataset) -> None:
+    count = int(stored(run_of(done, "toy+park"))["contract"]["validation_users"])
+    asked = leave_one_out(join([toy, park])).validation.parted(count, 0)[0].users
+    share = float((asked < len(toy.users)).mean())
+    assert 0.3 < share < 0.7
+    for scheme in ("textual/title", "numeric/random"):
+        training = stored(run_of(done, "toy+park", scheme))["training"]
+        looks = [point for point in training["curve"] if "ndcg@10" in point]
+        assert looks
+        for point in looks:
+            mean = share * point["ndcg@10/toy"] + (1 - share) * point["ndcg@10/park"]
+            assert point["ndcg@10"] == pytest.approx(mean)
+        best = next(point for point in looks if point["step"] == training["best_step"])
+        assert training["best_validation"] == best["ndcg@10"]
+        assert training["best_validation_parts"] == {name: best[f"ndcg@10/{name}"] for name in ("toy", "park")}
+        log = [json.loads(line) for line in (run_of(done, "toy+park", scheme) / "log.jsonl").read_text().splitlines()]
+        assert log == training["curve"]
+    assert "best_validation_parts" not in stored(run_of(done, "toy"))["training"]
+
+
 # -- what is stored ---------------------------------------------------------------------------------------------------
 
 

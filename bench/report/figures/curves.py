@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.evaluation.by_part import DIVIDER
 from bench.report.figures.points import leading
 from bench.report.figures.style import Look, Looks, explained
 from bench.report.rows import Section
@@ -27,13 +28,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """What was logged while one run trained; ``steps`` go on through all stages."""
+    """What was logged while one run trained; ``steps`` go on through all stages. ``parts`` are the ``validation`` of
+    each data set that was joined, by name.
+    """
 
     steps: Floats
     loss: Floats
     validated: Floats
     validation: Floats
     name: str
+    parts: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
@@ -74,7 +78,8 @@ def course(result: Result) -> Course | None:
     try:
         steps = np.array([point["step"] for point in points], np.float64)
         name = str((result.training or {}).get("selection") or "validation")
-        loss, validation = ([float(point.get(key, np.nan)) for point in points] for key in ("loss", name))
+        loss, validation = (np.array([float(point.get(key, np.nan)) for point in points]) for key in ("loss", name))
+        parts = _parts([point for point in points if name in point], name)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BenchError(
             f"the training curve in '{result.folder / 'result.json'}' is corrupt ({error!r}); run it again with --force"
@@ -83,7 +88,14 @@ def course(result: Result) -> Course | None:
     logged, scored = np.isfinite(loss), np.isfinite(validation)
     if not logged.any() and not scored.any():
         return None
-    return Course(steps[logged], np.array(loss)[logged], steps[scored], np.array(validation)[scored], name)
+    return Course(steps[logged], loss[logged], steps[scored], validation[scored], name, parts)
+
+
+def _parts(points: Sequence[Mapping[str, Any]], name: str) -> dict[str, Floats]:
+    """Of every validation the metric of each data set that was joined; those that all of them have."""
+    keys = [key for key in (points[0] if points else ()) if key.startswith(name + DIVIDER)]
+    found = {key: np.array([float(point.get(key, np.nan)) for point in points]) for key in keys}
+    return {key.removeprefix(name + DIVIDER): values for key, values in found.items() if np.isfinite(values).all()}
 
 
 def _end_to_end(steps: Floats) -> Floats:
@@ -114,6 +126,10 @@ def _draw_course(losses: Axes, validations: Axes, made: Course, look: Look) -> N
             markerfacecolor=look.face,
             markersize=7,
         )
+        for name, scores in made.parts.items():
+            validations.plot(made.validated, scores, color=look.color, linestyle=look.dashes, linewidth=0.5)
+            end = (float(made.validated[-1]), float(scores[-1]))
+            validations.annotate(name, end, (2, 0), textcoords="offset points", fontsize=6, va="center")
 
 
 def line_style(look: Look) -> dict[str, Any]:

@@ -31,6 +31,15 @@ def test_stages_are_laid_end_to_end(store: Store, tmp_path: Path) -> None:
     assert made.name == "ndcg@10"
 
 
+def test_parts_are_those_that_every_validation_has(store: Store, tmp_path: Path) -> None:
+    first = {"step": 10, "ndcg@10": 0.1, "ndcg@10/toys": 0.2, "ndcg@10/beauty": 0.0, "hit@5/toys": 1.0}
+    store(training=training({"step": 5, "loss": 1.0}, first, {"step": 20, "ndcg@10": 0.2, "ndcg@10/toys": 0.3}))
+    made = course(load(tmp_path)[0])
+    assert made is not None
+    assert {name: scores.tolist() for name, scores in made.parts.items()} == {"toys": [0.2, 0.3]}
+    assert made.validation.tolist() == [0.1, 0.2]
+
+
 @pytest.mark.parametrize("said", [None, {}, {"curve": []}, {"curve": None}, training({"step": 3})])
 def test_what_was_not_trained_has_no_course(store: Store, tmp_path: Path, said: dict[str, Any] | None) -> None:
     store(training=said)
