@@ -103,14 +103,14 @@ def over(model: Causal, adapter: Adapter) -> Causal:
     return model
 
 
-def require_libraries(precision: str) -> None:
-    """BenchError where what an adapter is made with is not installed."""
+def require_libraries(precision: str, stored: Path | None = None) -> None:
+    """BenchError where what an adapter is made with is not installed, or what one in a ``stored`` folder was."""
     if importlib.util.find_spec("peft") is None:
         raise BenchError("adapter=lora needs peft, which is not installed: pip install 'item-identifier-bench[lora]'")
     if precision == "int8" and importlib.util.find_spec("bitsandbytes") is None:
-        raise BenchError(
-            "base_precision=int8 needs bitsandbytes, which is not installed: pip install bitsandbytes, or give bf16"
-        )
+        asked = f"the adapter in '{stored}', over a base in int8," if stored else "base_precision=int8"
+        other = "" if stored else ", or give base_precision=bf16"
+        raise BenchError(f"{asked} needs bitsandbytes, which is not installed: pip install bitsandbytes{other}")
 
 
 def _store(model: Causal, precision: str) -> None:
@@ -203,6 +203,7 @@ def load(folder: Path, dropout: float | None, locate: Callable[[str, str], Path]
         _refuse_alone(folder)
         return causal_files.load(folder, dropout)
     adapter = described(folder, config)
+    require_libraries(adapter.precision, folder)
     model = causal_files.load(base_of(folder, adapter, locate), dropout)
     rows = int(config["vocab_size"])
     if adapter.own_from == 0:

@@ -245,6 +245,23 @@ def test_what_an_adapter_needs_is_said_before_anything_is_trained(qwen: Path, mo
         assert text in message(lambda: backbone.require(replace(asked, base_precision="int8")))
 
 
+def test_an_adapter_over_eight_bits_says_what_it_needs(
+    qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opens it has no other precision to choose."""
+    folder = stored(adapted(qwen), tmp_path / "adapter")
+    config = json.loads((folder / "config.json").read_text())
+    config["adapter"]["precision"] = "int8"
+    (folder / "config.json").write_text(json.dumps(config))
+    spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else spec(name))
+    said = message(lambda: backbone.load(folder))
+    needed = "needs bitsandbytes, which is not installed: pip install bitsandbytes"
+    assert said == f"the adapter in '{folder}', over a base in int8, {needed}"
+    asked = contract(qwen, base_precision="int8")
+    assert message(lambda: backbone.require(asked)) == f"base_precision=int8 {needed}, or give base_precision=bf16"
+
+
 def test_an_encoder_decoder_has_no_adapter(tiny: Path, tmp_path: Path) -> None:
     shutil.copy(tiny, tmp_path / "config.json")
     (tmp_path / "model.safetensors").write_bytes(b"")
