@@ -25,8 +25,9 @@ How they differ from ours, in what moves scores; what can be set alike is, the r
   nothing; LETTER pads a batch on the right and writes the end token, as we do.
 - Codes. TIGER: residual k-means without training, or an RQ-VAE whose codes follow gradients, begin as k-means and are
   restarted where an epoch has not used them; either with a counter. LETTER: four levels, its last one spread by
-  Sinkhorn already in training; what still collides stays so. Ours: ``semantic/rqvae`` follows moving averages and
-  restarts codes on request alone (``reset_after``).
+  Sinkhorn already in training, its codebooks grouped by constrained k-means in each epoch; what still collides stays
+  so. Ours: ``semantic/rqvae`` follows moving averages and restarts codes on request alone (``reset_after``);
+  ``semantic/letter`` spreads nothing in training and groups every tenth epoch, into groups of one size.
 - Model. TIGER has an output layer for each level that shares nothing with the embeddings, and probabilities over the
   level. LETTER is Transformers' T5, tied, over 32,100 words that never occur and the codes; here without the words. It
   learns the end token as well.
