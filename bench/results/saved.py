@@ -186,15 +186,15 @@ def _stored_ids(result: Result) -> Ids:
 
 def refuse_without_model(result: Result) -> None:
     """BenchError where a run is packed, or a test of a model that another run holds."""
+    if result.trained_on:
+        model = (result.training or {}).get("model")
+        raise BenchError(f"'{result.folder}' is a test of the model in '{model}', which holds it; name that run")
     if packed.is_packed(result.folder):
         raise BenchError(
             f"'{result.folder}' is packed: it holds scores and ranks, and no model; name the run in the results folder "
             f"that it was packed from, or make one: bench report --results {shlex.quote(str(_home(result.folder)))} "
             "--request again.toml, then bench run --config again.toml --results ANOTHER"
         )
-    if result.trained_on:
-        model = (result.training or {}).get("model")
-        raise BenchError(f"'{result.folder}' is a test of the model in '{model}', which holds it; name that run")
 
 
 def _home(folder: Path) -> Path:
