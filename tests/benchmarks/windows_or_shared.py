@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from bench.data import sources, splitting
 from bench.model.recommender import decoding_of
 from bench.results.read import Result, load
 from bench.results.saved import Saved
+from bench.results.store import readable
 from bench.training.ranking import evaluate
 
 METRIC, LOSS = "ndcg@10", 0.03  # so much less on the mean of all schemes, and windows stays the default
@@ -78,14 +80,17 @@ def line(pair: dict[str, Result], results: Path, data_dir: Path | None) -> dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--results", type=Path, default=os.environ.get("BENCH_RESULTS", "results"))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--out", type=Path, help="write the lines as JSON")
     asked = parser.parse_args()
+    lines, results = [], Path(asked.results)
+    if not readable(results / "runs"):
+        print(f"no runs in '{results}'; the top of this file says how to make them")
+        return
     print("data set, scheme, seed: NDCG@10 windows, shared; difference [95 %]; processor seconds windows, shared")
-    lines = []
-    for pair in pairs(asked.results):
-        found = line(pair, asked.results, asked.data_dir)
+    for pair in pairs(results):
+        found = line(pair, results, asked.data_dir)
         lines.append(found)
         scores, seconds = found["ndcg"], found["seconds"]
         low, high = found["interval"]
