@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin
 
 from bench import toml
 from bench.contract import BUDGETS
@@ -52,10 +52,11 @@ class Option:
 
 def options_of(command: Callable[..., object]) -> dict[str, Option]:
     """What may stand in a file, and the option behind it, as the signature of the command says."""
-    hints = get_type_hints(command, include_extras=True)
     found: dict[str, Option] = {}
-    for name, parameter in signature(command).parameters.items():
-        kind, *described = get_args(hints[name]) if get_origin(hints[name]) is Annotated else (hints[name],)
+    # Not get_type_hints, which in Python 3.10 puts `| None` around all that has None for a default.
+    for name, parameter in signature(command, eval_str=True).parameters.items():
+        hint = parameter.annotation
+        kind, *described = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         least = next((each.min for each in described), None)
         found[name.rstrip("_").replace("_", "-")] = Option(name, kind, parameter.default, least)
     return {key: option for key, option in found.items() if key not in NOT_IN_FILES}
