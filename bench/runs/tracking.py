@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,28 @@ def tracked(request: Request, display: Display, main: bool) -> Iterator[None]:
     if not (request.track and main):
         yield
         return
-    follower = _Follower(_started(request), request, display)
-    before, display.track = display.track, follower.log
+    with _database(request):
+        follower = _Follower(_started(request), request, display)
+        before, display.track = display.track, follower.log
+        try:
+            yield
+        finally:
+            display.track = before
+            follower.finish()
+
+
+@contextmanager
+def _database(request: Request) -> Iterator[None]:
+    """MLflow's, for the time of the block, unless a server is named: else it makes one in the folder of the command."""
+    if request.track != "mlflow" or "MLFLOW_TRACKING_URI" in os.environ:
+        yield
+        return
+    mlflow, folder = import_module("mlflow"), folder_of(request).absolute()
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     try:
         yield
-    finally:
-        display.track = before
-        follower.finish()
+    finally:  # it has put it into the environment, where it would hold for another results folder too
+        mlflow.set_tracking_uri(None)
 
 
 class _Follower:
@@ -96,8 +112,6 @@ def _started(request: Request) -> Any:
 
     folder, title = folder_of(request).absolute(), request.run.title
     folder.mkdir(parents=True, exist_ok=True)
-    if request.track == "mlflow":  # else it would make a database in whatever folder the command was given in
-        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     named: dict[str, tuple[str, dict[str, Any]]] = {
         "tensorboard": (folder.name, {"logging_dir": folder.parent}),
         "wandb": (PROJECT, {"name": title, "dir": str(folder)}),

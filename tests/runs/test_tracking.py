@@ -77,6 +77,8 @@ def test_mlflow_has_the_points_of_the_log(
         (metrics,) = (each["metrics"]["strict"] for key, each in stored.items() if key.startswith(name[:3]))
         assert run.data.metrics["test/ndcg_at_10"] == pytest.approx(metrics["ndcg@10"])
         assert run.info.status == "FINISHED"
+    assert bench("run", "--baseline", "pop", *quick, "--track", "mlflow", "--results", tmp_path / "other").code == 0
+    assert (tmp_path / "other" / "track" / "mlflow" / "mlflow.db").is_file()
 
 
 def test_wandb_keeps_a_run_without_a_network(
