@@ -234,8 +234,8 @@ def _(ids: VectorIds, backbone: Backbone, options: HeadOptions) -> Recommender:
 
 @head_for.register
 def _(ids: SlotIds, backbone: Backbone, options: HeadOptions) -> Recommender:
+    from bench.model.shared_slot import SharedSlotRecommender
     from bench.model.slot import SlotRecommender
 
-    if options.training == "shared":
-        raise BenchError("codes in slots need training=windows; got training=shared")
-    return SlotRecommender(ids, backbone, options.max_tokens, options.template)
+    kind = SharedSlotRecommender if options.training == "shared" else SlotRecommender
+    return kind(ids, backbone, options.max_tokens, options.template)

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.backbone.protocol import Backbone, Cache
-from bench.data.dataset import ItemIndices, Sequences
+from bench.data.dataset import Sequences
 from bench.ids.identifiers import Template, Variants, VectorIds
 from bench.ids.prompts import Prompts
 from bench.model.packed import (
     NOWHERE,
     Layout,
-    Numbers,
     Segments,
-    SharedReader,
     causal_by_item,
     packed_rows,
     row_width,
@@ -28,10 +26,11 @@ from bench.model.packed import (
 from bench.model.pooling import Cells, ItemPooling
 from bench.model.recommender import Batch, Work, required
 from bench.model.shared_inputs import SharedSetWriter
+from bench.model.shared_set import SharedSetReader
 from bench.model.vector_set import VectorSetRecommender
 
 
-class SharedVectorSetRecommender(VectorSetRecommender, SharedReader):
+class SharedVectorSetRecommender(SharedSetReader, VectorSetRecommender):
     """As ``VectorSetRecommender``, but reading causally by item, as ``SharedReader`` says.
 
     What the features add for an item counts for every target that is shown it, as if each had read it alone. With
@@ -56,32 +55,16 @@ class SharedVectorSetRecommender(VectorSetRecommender, SharedReader):
 
     # -- what a plan asks ---------------------------------------------------------------------------------------------
 
-    def item_lengths(self, items: ItemIndices, variants: Variants) -> Numbers:
-        return np.full(len(items), self.writer.width)
-
-    def room(self, histories: Sequences, prompts: Prompts) -> Numbers:
-        return np.broadcast_to(self.writer.room[prompts] * self.writer.width, len(histories))
-
     def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
         lengths = self.writer.lengths(histories, prompts)
         if self.pooling is not None:
             lengths = lengths - (self.writer.width - 1) * np.minimum(histories.lengths, self.writer.room[prompts])
         return lengths
 
-    def segment_lengths(self, segments: Segments) -> Numbers:
-        return self.input_lengths(segments.histories, segments.variants, segments.prompts)
-
     # -- training -----------------------------------------------------------------------------------------------------
 
-    def collate(self, histories: Sequences, items: ItemIndices, variants: Variants = 0, prompts: Prompts = 0) -> Batch:
-        fitting = self.writer.fitting(histories, prompts)
-        return self.collate_segments(Segments.alone(fitting, items, variants, prompts))
-
     def collate_segments(self, segments: Segments) -> Batch:
-        lengths = self.segment_lengths(segments)
-        rows = packed_rows(lengths)
-        layout = Layout.of(rows, lengths, segments.owners)
-        pages = self.writer.pack(segments.histories, rows, segments.prompts)
+        pages, layout = self.packed(segments)
         segment, number = (required(pages, name).numpy() for name in ("segments", "item_position_ids"))
         share, inside = np.zeros(segment.shape, np.float32), number > 0
         weights = item_weights(segments, self.ids.reconstruct_over) / self.writer.width
@@ -93,11 +76,6 @@ class SharedVectorSetRecommender(VectorSetRecommender, SharedReader):
             "share": torch.from_numpy(share),
             "targets": torch.from_numpy(np.asarray(segments.items, np.int64)),
         }
-
-    def work(
-        self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
-    ) -> Work:
-        return self.work_of(Segments.alone(self.writer.fitting(histories, 0), items, variants, 0))
 
     def work_of(self, segments: Segments) -> Work:
         lengths = self.segment_lengths(segments)

@@ -5,6 +5,8 @@ Shapes: B users, S input positions, m slots, C codes of all slots together, D mo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.backbone.flops import TRAINING, product
-from bench.backbone.protocol import Backbone
+from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
-from bench.ids.identifiers import SlotIds, Variants
+from bench.ids.identifiers import SlotIds, Template, Variants
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model.groups import Groups
 from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
@@ -44,7 +46,7 @@ class SlotRecommender(Recommender):
         self.ids, self.backbone, width = ids, backbone, backbone.d_model
         wording = prompt_set(ids, template)
         self.prompts = wording.trained
-        self.writer = SetWriter(ids, max_tokens, wording.templates)
+        self.writer = self._writer(max_tokens, wording.templates)
         self.table = nn.Embedding(sum(ids.sizes), width)
         nn.init.normal_(self.table.weight, std=width**-0.5)
         self.query = nn.Parameter(torch.randn(1, width) * 0.02)
@@ -60,6 +62,9 @@ class SlotRecommender(Recommender):
 
     # -- reading a history --------------------------------------------------------------------------------------------
 
+    def _writer(self, max_tokens: int, templates: Sequence[Template]) -> SetWriter:
+        return SetWriter(self.ids, max_tokens, templates)
+
     def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
         return self.writer.lengths(histories, prompts)
 
@@ -72,13 +77,17 @@ class SlotRecommender(Recommender):
 
     def hidden(self, batch: Batch) -> Tensor:
         """``[B, D]``: the decoder's state after its one step."""
-        items, mask = required(batch, "items"), batch["mask"]
+        items = required(batch, "items")
         read, inside = self.backbone.embed(required(batch, "tokens")), items >= 0
         read[inside] = self.vectors(items[inside]).to(read.dtype)
+        cache = self._memory(batch, read)
+        return self.backbone.decode(self.query.expand(cache.users, 1, -1), cache)[:, 0]
+
+    def _memory(self, batch: Batch, read: Tensor) -> Cache:
+        """A decoder over the history, of which the embeddings ``read [B, S, D]`` are given."""
         numbers = None if self.backbone.whole_words is None else batch["item_position_ids"]
-        memory = self.backbone.encode(read, mask, required(batch, "positions"), numbers)
-        query = self.query.expand(len(items), 1, -1)
-        return self.backbone.decode(query, self.backbone.start(memory, mask))[:, 0]
+        states = self.backbone.encode(read, batch["mask"], required(batch, "positions"), numbers)
+        return self.backbone.start(states, batch["mask"])
 
     def log_probabilities(self, hidden: Tensor) -> list[Tensor]:
         """Of each slot's codes, ``[B, codes]``, in float32 whatever the precision of training."""
@@ -101,9 +110,12 @@ class SlotRecommender(Recommender):
         self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
     ) -> Work:
         batch = len(items)
-        head = product(self.heads.weight.numel() + self.table.weight.numel(), batch)
         flops = self.backbone.training_flops(batch, int(lengths.max()), 1, 0, vectors=True)
-        return Work(flops + TRAINING * head, int(lengths.sum()), batch)
+        return Work(flops + self.flops_of_head(batch), int(lengths.sum()), batch)
+
+    def flops_of_head(self, targets: int) -> int:
+        """Of a step of training: what so many targets take behind the decoder."""
+        return TRAINING * product(self.heads.weight.numel() + self.table.weight.numel(), targets)
 
     def forward(self, batch: Batch) -> Tensor:
         return self.loss(self.hidden(batch), required(batch, "codes"))

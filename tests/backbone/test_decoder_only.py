@@ -102,10 +102,10 @@ def test_whole_words_are_added_to_what_is_read(causal: Make) -> None:
         backbone.encode(torch.tensor([[3, 4]]))
 
 
-@pytest.mark.parametrize("kind", ["tokens", "paper", "repo"])
+@pytest.mark.parametrize("kind", ["tokens", "paper", "repo", "slots"])
 def test_all_targets_of_a_history_are_decoded_from_one_reading(causal: Make, kind: Any) -> None:
     """As each of them alone is, one at a time."""
-    ids = token_ids(True) if kind == "tokens" else vector_ids(kind)
+    ids = {"tokens": lambda: token_ids(True), "slots": slot_ids}.get(kind, lambda: vector_ids(kind))()
     model = recommender_for(ids, causal(ids.vocabulary.size)[0], template="scheme", training="shared").eval()
     assert isinstance(model, SharedReader)
     sequences = Sequences.from_rows([[3, 7, 4], [2, 9, 12, 5, 1], [8, 8]])
@@ -180,11 +180,14 @@ def test_a_set_of_vectors_learns_and_is_ranked_whole(causal: Make) -> None:
 # -- codes in slots ---------------------------------------------------------------------------------------------------
 
 
-def test_codes_in_slots_learn_and_are_ranked_whole(causal: Make) -> None:
+def slot_ids() -> SlotIds:
     numbers = np.arange(ITEMS)
     codes = np.column_stack([numbers // 6, numbers % 6]).astype(np.int32)
-    ids = SlotIds(codes, (5, 6), MARKS, Template("<history>", after="<next>"))
-    model = recommender_for(ids, causal(MARKS.size, tied=False)[0])
+    return SlotIds(codes, (5, 6), MARKS, Template("<history>", after="<next>"))
+
+
+def test_codes_in_slots_learn_and_are_ranked_whole(causal: Make) -> None:
+    model = recommender_for(slot_ids(), causal(MARKS.size, tied=False)[0])
     model(model.collate(HISTORIES, TARGETS)).backward()
     assert model.query.grad.abs().sum() > 0
     assert model.backbone.head.weight.grad is None  # no words are written

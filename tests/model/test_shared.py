@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from bench.backbone.t5 import T5
 from bench.contract import Contract
 from bench.data.dataset import Sequences
-from bench.ids.identifiers import Feature, Template, TokenIds, VectorIds
+from bench.ids.identifiers import Feature, SlotIds, Template, TokenIds, VectorIds
 from bench.ids.users import UserIds
 from bench.model import packed
 from bench.model.beam import Scoring
@@ -36,7 +36,10 @@ CODES = [[3], [3, 4], [5, 6, 7, 8], [5, 6], [9, 3, 3], [4], [10, 10], [6, 5, 4],
 ITEMS = len(CODES)
 SEQUENCES = Sequences.from_rows([[0, 1, 2, 3, 4, 5], [6, 7], [2, 2, 8], [7, 0, 3, 1, 5], [4], [1, 6, 8, 2]]).owned()
 LONG = Sequences.from_rows(np.random.default_rng(0).integers(0, ITEMS, (3, 23)).tolist()).owned()
-KINDS = ("ragged", "fixed", "variants", "words", "users", "items", "paper", "repo", "unknown", "vector items")
+KINDS = (
+    *("ragged", "fixed", "variants", "words", "users", "items"),
+    *("paper", "repo", "unknown", "vector items", "slots", "slots and words"),
+)
 
 
 def tokens(kind: str) -> TokenIds:
@@ -65,16 +68,28 @@ def vectors(kind: str) -> VectorIds:
     return VectorIds(features, VOCABULARY, Template("a b", after="c"), attention)
 
 
+def slots() -> SlotIds:
+    codes = np.stack(np.meshgrid(range(4), range(3), range(5)), -1).reshape(-1, 3)
+    some = np.random.default_rng(2).permutation(codes)[:ITEMS].astype(np.int32)
+    return SlotIds(some, (4, 3, 5), VOCABULARY, Template("a b", after="c"), 0.2)
+
+
+def made(kind: str) -> TokenIds | VectorIds | SlotIds:
+    if kind.startswith("slots"):
+        return slots()
+    return vectors(kind) if kind in ("paper", "repo", "unknown", "vector items") else tokens(kind)
+
+
 def make(t5: MakeT5, kind: str, objective: str = "vocabulary", **options: Any) -> SharedReader:
-    ids = vectors(kind) if kind in ("paper", "repo", "unknown", "vector items") else tokens(kind)
-    model = t5(vocabulary=VOCABULARY.size, whole_words=24 if kind == "words" else 0)
+    ids = made(kind)
+    model = t5(vocabulary=VOCABULARY.size, whole_words=24 if kind.endswith("words") else 0)
     history = "items" if kind.endswith("items") else "tokens"
     options = {"template": "scheme", "training": "shared", "history": history, "objective": objective, **options}
     found = recommender_for(ids, model, **options)
     assert isinstance(found, SharedReader)
     with torch.no_grad():
         for name, parameter in found.named_parameters():
-            if "whole_words" in name or "pooling" in name or name.endswith("bias") or name == "queries":
+            if "whole_words" in name or "pooling" in name or name.endswith("bias") or name in ("queries", "query"):
                 nn.init.normal_(parameter)
     return found.eval()
 
@@ -173,14 +188,15 @@ def test_a_newer_item_changes_no_bit_of_what_is_older(t5: MakeT5, kind: str) -> 
     with torch.no_grad():
         one, before, batch = read(model, [[1, 2, 3, 0], [4, 6, 0, 7]])
         other, after, _ = read(model, [[1, 2, 3, 5], [4, 6, 5, 7]])  # items 0 and 5 have one token each
+    numbers = batch.get("numbers", batch["item_position_ids"])
     older = torch.zeros(batch["segments"].shape, dtype=torch.bool)
     for segment, newest in enumerate((4, 3)):
-        older |= (batch["segments"] == segment) & (batch["numbers"] < newest)
+        older |= (batch["segments"] == segment) & (numbers < newest)
     newer = ~older & (batch["segments"] >= 0)
     assert older.sum() >= 7
     assert torch.equal(one[older], other[older])
     assert not torch.equal(one[newer], other[newer])
-    if isinstance(model.ids, TokenIds):  # the loss of vectors has a part of every item that is read
+    if not isinstance(model.ids, VectorIds):  # their loss has a part of every item that is read
         assert torch.equal(before, after)
 
 
@@ -212,7 +228,7 @@ def test_the_same_weights_in_transformers_give_the_same_logits(t5: MakeT5, peer:
 
 def test_ranking_reads_as_training_did(t5: MakeT5, peer: MakePeer) -> None:
     """The score of every item is what the loss says of it, whatever else is ranked beside it."""
-    for kind in ("ragged", "users", "words", "items"):
+    for kind in ("ragged", "users", "words", "items", "slots"):
         model = make(t5, kind)
         histories = SEQUENCES.newest(4)
         ranked = model.rank(histories, ITEMS, Decoding("exact", 20, Scoring()))
@@ -227,7 +243,7 @@ def test_ranking_reads_as_training_did(t5: MakeT5, peer: MakePeer) -> None:
 # -- histories longer than the contract shows -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["ragged", "variants", "words", "items", "paper", "unknown", "vector items"])
+@pytest.mark.parametrize("kind", ["ragged", "variants", "words", "items", "paper", "unknown", "vector items", "slots"])
 @pytest.mark.parametrize(("max_history", "batch_size"), [(20, 256), (5, 256), (1, 256), (4, 3)])
 def test_every_target_is_shown_its_newest_items(t5: MakeT5, kind: str, max_history: int, batch_size: int) -> None:
     """As many as the contract says, in segments no longer than its double and with no more targets than a batch; and
@@ -292,7 +308,7 @@ def test_rows_are_packed_without_gaps_and_nearly_alike() -> None:
 
 def test_an_empty_history_reads_its_head_alone(t5: MakeT5) -> None:
     """Nothing of its neighbors: alone and beside others it is the same."""
-    for kind in ("ragged", "items", "paper"):
+    for kind in ("ragged", "items", "paper", "slots"):
         model = make(t5, kind)
         rows = Sequences.from_rows([[], [3, 4]])
         both = model.rank(rows, ITEMS, Decoding("exact", 20, Scoring()))

@@ -13,19 +13,21 @@ import bench as package
 from bench.data.dataset import Dataset
 from bench.model.pooling import ItemPooling
 from bench.model.shared_sequence import SharedSequenceRecommender
+from bench.model.shared_slot import SharedSlotRecommender
 from bench.model.shared_vector_set import SharedVectorSetRecommender
 
 Bench = Callable[..., SimpleNamespace]
 RunFolders = Callable[[Path], list[Path]]
 SHARED = ("--set", "training=shared")
+SLOTS = [f"--set=set/rpg.{line}" for line in ("slots=3", "codes=8", "dimensions=6", "quantizer=pq")]
 
 
 @pytest.fixture(scope="module")
 def runs(bench: Bench, quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Codes, vectors and words under training=shared, codes also with an encoder over items."""
+    """Codes, vectors, slots and words under training=shared, codes also with an encoder over items."""
     results = tmp_path_factory.mktemp("shared")
-    schemes = "textual/title,set/setrec,semantic/rqkmeans"
-    assert bench("run", "--id-scheme", schemes, *quick, *SHARED, "--results", results).code == 0
+    schemes = "textual/title,set/setrec,semantic/rqkmeans,set/rpg"
+    assert bench("run", "--id-scheme", schemes, *quick, *SLOTS, *SHARED, "--results", results).code == 0
     items = ("--set", "history=items", "--set", "whole_words=true")
     schemes = "semantic/rqkmeans,set/setrec"
     assert bench("run", "--id-scheme", schemes, *quick, *SHARED, *items, "--results", results / "items").code == 0
@@ -37,10 +39,11 @@ def test_a_stored_model_recommends_as_it_was_ranked(runs: Path, toy: Dataset) ->
         ("textual/title", SharedSequenceRecommender),
         ("semantic/rqkmeans", SharedSequenceRecommender),
         ("set/setrec", SharedVectorSetRecommender),
+        ("set/rpg", SharedSlotRecommender),
     ):
         saved = package.load(scheme, results=runs)
         assert isinstance(saved.recommender, kind)
-        assert saved.recommender.pooling is None
+        assert getattr(saved.recommender, "pooling", None) is None
         found = saved.recommend(list(toy.items.ids[:3]), k=5)
         assert len({one.item for one in found}) == 5
 
@@ -69,7 +72,7 @@ def test_others_do_not_open_it_as_what_it_is_not(
                 auto.from_pretrained(run_folder)
         T5ForConditionalGeneration.from_pretrained(run_folder)
     warned = [record for record in caplog.records if "bench-shared-t5" in record.getMessage()]
-    assert len(warned) == 5
+    assert len(warned) == 6
 
 
 def test_the_contract_says_how_a_user_was_read(bench: Bench, quick: list[str], runs: Path, tmp_path: Path) -> None:
