@@ -141,11 +141,19 @@ def test_the_docs_show_how_transformers_writes_an_item(
     folder = exported(bench, run("private words"), "private words", tmp_path / "exported", "transformers")
     names, server = shown(folder, monkeypatch), Server(folder)
     monkeypatch.chdir(tmp_path)
-    _, block = re.findall(r"```python\n(.*?)```", AFTER.read_text(encoding="utf-8"), flags=re.DOTALL)
+    tree, block = re.findall(r"```python\n(.*?)```", AFTER.read_text(encoding="utf-8"), flags=re.DOTALL)
     docs: Python = {}
-    exec(block, docs)
+    exec(tree + block, docs)
     prompt = names["prompt"](HISTORIES[0])
     assert docs["write"](prompt) == server.answer(prompt)
+    found = server.model.generate(
+        torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
+        do_sample=False,
+        max_new_tokens=names["serving"]["max_tokens"],
+        prefix_allowed_tokens_fn=docs["allowed_behind"](len(prompt)),
+    )
+    assert found[0, len(prompt) :].tolist() == server.answer(prompt)
 
 
 @pytest.mark.parametrize("kind", ["private codes", "new words"])
@@ -215,6 +223,16 @@ def test_what_a_server_is_asked(
     assert "They were not run where this folder was made" in page
     assert "$" not in page
     assert names["serving"]["servers_tested"] is False
+
+
+def test_items_that_the_run_does_not_know_are_skipped_in_a_prompt(
+    bench: Bench, run: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = shown(exported(bench, run("private words"), "private words", tmp_path / "out"), monkeypatch)
+    history = [item for known in HISTORIES[2] for item in ("new", known)]
+    assert names["prompt"](history) == names["prompt"](HISTORIES[2])
+    assert names["prompt"](["new"]) == names["prompt"]([])
+    assert "not in `items.parquet` are skipped" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_prompt_is_what_the_run_reads(
