@@ -35,12 +35,19 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "private words": ("textual/title", ["backbone=qwen-mini"]),
     "private codes": ("semantic/rqkmeans", ["backbone=qwen-mini", *CODES]),
     "its words": ("textual/title", ["backbone=QWEN", *ADAPTER]),
+    "words of a run": ("textual/title", ["backbone=RUN", *ADAPTER]),
     "new words": ("semantic/rqkmeans", ["backbone=QWEN", "vocabulary=extended", *CODES, *ADAPTER]),
 }
 
 
 @pytest.fixture(scope="module")
-def run(bench: Bench, quick: list[str], qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def run(
+    bench: Bench,
+    quick: list[str],
+    qwen: Path,
+    run_folders: Callable[[Path], list[Path]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Path]:
     """The folder with the results of a kind of run, trained once."""
     made: dict[str, Path] = {}
     words = [word for word in quick if "backbone=" not in word]
@@ -49,7 +56,8 @@ def run(bench: Bench, quick: list[str], qwen: Path, tmp_path_factory: pytest.Tem
         if kind not in made:
             scheme, lines = RUNS[kind]
             made[kind] = tmp_path_factory.mktemp("results")
-            changed = [f"--set={line.replace('QWEN', str(qwen))}" for line in lines]
+            base = str(run_folders(trained("private words"))[0]) if "backbone=RUN" in lines else str(qwen)
+            changed = [f"--set={re.sub('QWEN|RUN', base, line)}" for line in lines]
             said = bench("run", "--id-scheme", scheme, *words, *changed, "--results", made[kind])
             assert said.code == 0, said.err
         return made[kind]
@@ -154,6 +162,18 @@ def test_the_docs_show_how_transformers_writes_an_item(
         prefix_allowed_tokens_fn=docs["allowed_behind"](len(prompt)),
     )
     assert found[0, len(prompt) :].tolist() == server.answer(prompt)
+
+
+def test_what_xgrammar_warns_of_is_explained(
+    bench: Bench, run: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It says so below Python, on stderr."""
+    folder = exported(bench, run("private codes"), "private codes", tmp_path / "out")
+    capfd.readouterr()
+    known = xgrammar.TokenizerInfo.from_huggingface(AutoTokenizer.from_pretrained(folder / "tokenizer"))
+    assert known.vocab_type == xgrammar.VocabType.RAW
+    (warned,) = re.findall(r"Warning: ([^:]+):", capfd.readouterr().err)
+    assert all(f"`{warned}`" in page.read_text() for page in (folder / "README.md", AFTER))
 
 
 @pytest.mark.parametrize("kind", ["private codes", "new words"])
