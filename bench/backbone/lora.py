@@ -277,9 +277,7 @@ def base_of(folder: Path, adapter: Adapter, locate: Callable[[str, str], Path]) 
     home = os.environ.get(BASES, ".")
     nearby = str(Path(home) / adapter.base)
     asked = [name for name in _ASKED if shortened(name) == adapter.base]
-    if "/" not in adapter.base and not (
-        asked or Path(nearby).is_dir()
-    ):  # a folder's name, and nothing to ask a hub for
+    if "/" not in adapter.base and not (asked or Path(nearby).is_dir()):  # no name of a hub
         raise BenchError(f"{told}, which is not in '{home}'; set ${BASES} to the folder that '{adapter.base}' lies in")
     name = digest = ""
     for name in [place for place in (*asked, nearby) if Path(place).is_dir()] or [adapter.base]:
