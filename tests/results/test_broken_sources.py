@@ -64,9 +64,9 @@ def test_whatever_breaks_a_run_it_is_skipped_and_the_exit_code_is_1(
     else:
         other = {"truncated": content[:500], "changed": content.replace(b'"seed": 0', b'"seed": 1')}
         file.write_bytes(other.get(how, re.sub(rb'"schema": \d+', b'"schema": 999', content)))
-    for words in (["join", folder], ["pack", "--results", folder]):
-        out = tmp_path / words[0]
-        said = bench("results", *words, "--out", out)
+    for command, *words in (["join", str(folder)], ["pack", "--results", str(folder)]):
+        out = tmp_path / command
+        said = bench("results", command, *words, "--out", out)
         assert said.code == 1, said.err
         (skipped,) = (line for line in said.err.splitlines() if line.startswith("skipped: "))
         assert str(file.parent) in skipped

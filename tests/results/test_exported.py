@@ -209,10 +209,14 @@ def test_an_export_is_not_named_like_an_archive(bench: Bench, runs: Path, tmp_pa
 def test_others_may_read_what_is_written_as_the_umask_says(
     bench: Bench, runs: Path, toy_folder: Path, tmp_path: Path
 ) -> None:
-    out, to = tmp_path / "out", lambda name: str(tmp_path / "out" / name)
+    out = tmp_path / "out"
+
+    def to(name: str) -> str:
+        return str(out / name)
+
     tables = ["--out", to("r.md"), "--csv", to("r.csv"), "--values", to("v.parquet"), "--latex", to("r.tex")]
     pictures = ["--html", to("r.html"), "--figures", to("pictures"), "--request", to("again.toml")]
-    words = [
+    words: list[list[str | Path]] = [
         ["export", "numeric", "--out", to("export")],
         ["ids", "export", "numeric", "--out", to("ids.parquet"), "--dataset", toy_folder],
         ["recommend", "pop", "--users", "all", "--data-dir", toy_folder.parent, "--out", to("recs.parquet")],
