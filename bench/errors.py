@@ -18,8 +18,13 @@ LONGEST_WORD = 400  # characters
 class BenchError(Exception):
     """Something the user can fix: an unknown name, a broken file, an impossible setting.
 
-    Its text is one line that a person can read, whatever a file has in the place of a number or a name.
+    Its text is one line that a person can read, whatever a file has in the place of a number or a name. Where it ends
+    in a ``hint`` of what to do, ``what`` is the text before it.
     """
+
+    def __init__(self, what: str = "", hint: str = "") -> None:
+        super().__init__(f"{what}; {hint}" if hint else what)
+        self.what, self.hint = what, hint
 
     def __str__(self) -> str:
         line = super().__str__().replace("\r", "\\r").replace("\n", "\\n")

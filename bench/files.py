@@ -34,6 +34,7 @@ LEFT_BEHIND = re.compile(r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}
 FOREIGN_AGE = 86400.0  # seconds after which what a process of another machine was writing counts as left behind
 CLOCKS = 60.0  # seconds by which clocks may be set between two looks
 READER_SECONDS = 10.0  # how long is waited for who reads a pipe
+ARCHIVE = re.compile(r".+\.(zip|tar(\.\w+)?|tgz|tbz2?|txz|7z|rar|gz|bz2|xz|zst)", re.IGNORECASE)
 LONGEST_NAME = 180  # bytes of a file's own name in that of the file beside it; file systems allow 255 in all
 DESCRIPTOR = re.compile(r"/dev/(?:fd/(?P<fd>\d+)|(?P<name>stdout|stderr))|/proc/self/fd/(?P<proc>\d+)")
 
@@ -61,6 +62,30 @@ def atomic_write(path: Path) -> Iterator[Path]:
             partial.unlink()
 
 
+@contextlib.contextmanager
+def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
+    """An empty folder beside ``folder``, which takes its place when the block ends well and is removed otherwise; it
+    may ``replace`` one that is there. What dead processes left there goes first. Raises what the operating system
+    raises.
+    """
+    remove_left_behind(folder.parent)
+    partial = beside(folder)
+    try:
+        partial.mkdir(parents=True)
+        mode = _mode_of_new(partial / "file")
+        yield partial
+        for path in partial.rglob("*"):
+            if path.is_file():
+                path.chmod(mode)  # as in atomic_write
+        sync_tree(partial)
+        if replace:
+            remove(folder)
+        rename(partial, folder)
+    finally:
+        with contextlib.suppress(OSError):
+            remove(partial)
+
+
 def beside(path: Path) -> Path:
     """A name beside ``path`` that no other process uses, here or on another machine, and that says whose it is."""
     name = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
@@ -78,13 +103,19 @@ def place() -> str:
     return hashlib.sha256(f"{host()} {start} {space}".encode()).hexdigest()[:8]
 
 
+def refuse_archive(folder: Path, what: str) -> None:
+    """BenchError where a new folder would have the name of an archive; ``what`` says what is written instead."""
+    if ARCHIVE.fullmatch(folder.name) and not folder.is_dir():
+        raise BenchError(f"'{folder}' is named like an archive, and {what}; give it another name")
+
+
 def host() -> str:
     """The name of this machine."""
     return platform.node()
 
 
 def left_behind(path: Path) -> bool:
-    """Whether a file is one that ``atomic_write`` was writing when its process died."""
+    """Whether a file or folder is one that was being written here when its process died."""
     found = LEFT_BEHIND.fullmatch(path.name)
     if found is None:
         return False
@@ -118,7 +149,7 @@ def remove_left_behind(folder: Path, alone: bool = False) -> list[Path]:
         mine = [path for path in folder.iterdir() if (alone and LEFT_BEHIND.fullmatch(path.name)) or left_behind(path)]
         for path in mine:
             with contextlib.suppress(OSError):
-                path.unlink()
+                remove(path)
                 found.append(path)
     return found
 

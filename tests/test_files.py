@@ -204,6 +204,27 @@ def test_who_is_alone_in_a_folder_removes_whatever_was_being_written_there(tmp_p
     assert [each.name for each in tmp_path.iterdir()] == [".hidden.tmp"]
 
 
+def test_a_folder_is_there_whole_with_the_rights_of_new_files_or_not_at_all(tmp_path: Path) -> None:
+    left = tmp_path / f".out.{files.place()}-999999999-01234567.tmp"
+    (left / "model").mkdir(parents=True)
+    busy = tmp_path / f".out.{files.place()}-{os.getpid()}-01234567.tmp"
+    busy.mkdir()
+    mask = os.umask(0o027)
+    try:
+        with files.new_folder(tmp_path / "out") as partial:
+            (partial / "below").mkdir()
+            save_file({"a": np.zeros(3)}, partial / "below" / "a.safetensors")
+            assert not left.exists()
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "out" / "below" / "a.safetensors").stat().st_mode & 0o777 == 0o640
+    with pytest.raises(ValueError, match="no"), files.new_folder(tmp_path / "out", replace=True):
+        raise ValueError("no")
+    with files.new_folder(tmp_path / "out", replace=True) as partial:
+        (partial / "new").touch()
+    assert {path.name for path in tmp_path.rglob("*")} == {"out", "new", busy.name}
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", "", "1" * 10_000])
 def test_whatever_is_wrong_with_json_is_a_value_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)

@@ -97,7 +97,10 @@ def require(contract: Contract) -> None:
     asked = [f"adapter={contract.adapter}"] if contract.adapter != "none" else []
     asked += [f"vocabulary={contract.vocabulary}"] if contract.vocabulary != "own" else []
     if asked and is_scratch(contract.backbone):
-        raise BenchError(f"{asked[0]} needs a pretrained backbone; '{contract.backbone}' starts from scratch")
+        raise BenchError(
+            f"{asked[0]} needs a pretrained backbone; '{contract.backbone}' starts from scratch; give backbone= the "
+            "folder or the hub name of a Qwen2 or Llama, such as Qwen/Qwen2.5-0.5B or the folder of a run of one"
+        )
     if contract.adapter == "none":
         return
     kind = checkpoints.read_config(locate(contract.backbone) / "config.json", FORMATS).get("model_type", DEFAULT_KIND)

@@ -274,8 +274,11 @@ def export_config(model: Causal, pad: int, eos: int) -> dict[str, Any]:
 def base_of(folder: Path, adapter: Adapter, locate: Callable[[str, str], Path]) -> Path:
     """Where the base of an adapter is. BenchError where it is not there, or has changed."""
     told = f"'{folder}' holds an adapter of '{adapter.base}' ({adapter.digest})"
-    nearby = str(Path(os.environ.get(BASES, ".")) / adapter.base)
+    home = os.environ.get(BASES, ".")
+    nearby = str(Path(home) / adapter.base)
     asked = [name for name in _ASKED if shortened(name) == adapter.base]
+    if "/" not in adapter.base and not (asked or Path(nearby).is_dir()):  # no name of a hub
+        raise BenchError(f"{told}, which is not in '{home}'; set ${BASES} to the folder that '{adapter.base}' lies in")
     name = digest = ""
     for name in [place for place in (*asked, nearby) if Path(place).is_dir()] or [adapter.base]:
         try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from bench.results.joining import Found, Joined
 
 PACK_EPILOG = (
     "Examples:\n\n`bench results pack --out results/toys-cpu`\n\n`bench results pack textual/title pop --out mine.zip`"
@@ -29,14 +32,16 @@ def pack(
 ) -> None:
     """Keep of finished runs what reports and tests need: results and the rank of every user, without models.
 
-    The ids of users and items are in it: what is nobody else's business stays at home.
+    The ids of users and items are in it: what is nobody else's business stays at home. A corrupt run is skipped, and
+    the exit code is 1.
     """
     from bench.commands.chosen import chosen
     from bench.results import joining
 
     with joining.opened([str(file) for file in chosen(results, runs or [])]) as found:
         count = joining.pack(found, out)
-        _say([*(f"skipped: {line}" for line in found.skipped), f"written: {out}: {count:,} runs"])
+    _say([*(f"skipped: {line}" for line in found.skipped), f"written: {out}: {count:,} runs"])
+    _end(found)
 
 
 def join(
@@ -48,25 +53,48 @@ def join(
         bool, typer.Option("--all", help="Also runs that can't be compared with any of the first source.")
     ] = False,
     details: Annotated[
-        bool, typer.Option("--details", help="Name each run that is in two sources, not only their number.")
+        bool, typer.Option("--details", help="Name each run that is left out or in two sources, not only their number.")
     ] = False,
 ) -> None:
     """Merge results into one folder for `bench report` and `bench compare`, with the ranks that paired tests need.
 
     Of later sources only runs on the same data, under the same contract and protocol as one of the first are taken.
+    A corrupt run or .zip is skipped, and the exit code is 1.
     """
     from bench.errors import BenchError
     from bench.results import joining
 
     with joining.opened(sources) as found:
         if not found.runs:
-            raise BenchError(found.skipped[0])
+            _say([f"skipped: {line}" for line in found.skipped[:-1]])
+            raise BenchError(found.skipped[-1])
         done = joining.join(found, out, everything)
+    lines = [f"skipped: {line}" for line in found.skipped]
+    if (lead := found.runs[0][0]) != sources[0]:
+        lines.append(f"note: nothing of {sources[0]} can be read, so other sources are compared with {lead}")
     counts = [f"{count:,} runs of {source}" for source, count in done.counts.items()]
-    twice = [str(each) for each in done.twice] if details else [*joining.told(done.twice)]
-    hint = " (--details names them)" if done.twice and not details else ""
-    lines = [*(f"left out: {line}" for line in done.left_out), *(f"note: {line}{hint}" for line in twice)]
-    _say([*lines, f"joined in {out}: {', '.join(counts)}", f"Now: bench report --results {shlex.quote(str(out))}"])
+    _say([*lines, *_of_others(done, details), f"joined in {out}: {', '.join(counts)}"])
+    _say([f"Now: bench report --results {shlex.quote(str(out))}"])
+    _end(found)
+
+
+def _of_others(done: Joined, details: bool) -> Iterator[str]:
+    """Lines about runs that were not taken, though nothing is wrong with them."""
+    from bench.results import joining
+
+    if details:
+        yield from (f"left out: {each}" for each in done.left_out)
+        yield from (f"note: {each}" for each in done.twice)
+        return
+    more = " (--details names them, --all takes them)" if len(done.left_out) > 1 else ""
+    yield from (f"left out: {line}{more}" for line in joining.told_of_left_out(done.left_out))
+    yield from (f"note: {line} (--details names them)" for line in joining.told(done.twice))
+
+
+def _end(found: Found) -> None:
+    """Exit code 1 where something that was asked for is corrupt, after all that is not was done."""
+    if found.skipped:
+        raise typer.Exit(1)
 
 
 def _say(lines: Sequence[str]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import keyword
 import re
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from bench import plugins
 from bench.errors import BenchError
+from bench.files import new_folder
 
 FILES = {
     "pyproject.toml": "pyproject.toml.txt",
@@ -35,13 +35,12 @@ def write(name: str, parent: Path) -> Path:
     words = {"name": name, "cls": "".join(part.capitalize() for part in name.split("_"))}
     template = files("bench.new") / "template"
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{name}.") as partial:
+        with new_folder(folder) as partial:
             for path, source in FILES.items():
                 text = Template((template / source).read_text("utf-8")).substitute(words) if source else ""
-                target = Path(partial, name, path.format(name=name))
+                target = partial / path.format(name=name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(text, encoding="utf-8")
-            Path(partial, name).rename(folder)  # whole or not at all
     except OSError as error:
         raise BenchError(f"cannot write the package to '{folder}': {error}") from error
     return folder

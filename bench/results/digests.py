@@ -54,26 +54,24 @@ def require_sealed(folder: Path, content: bytes, needed: bool) -> None:
         known = path.read_bytes()
     except FileNotFoundError:
         if needed:
-            raise BenchError(f"'{folder}' was copied in part: it has no {SEAL}; copy it again, or {HINT}") from None
+            raise BenchError(f"'{folder}' was copied in part: it has no {SEAL}", f"copy it again, or {HINT}") from None
         return
     except OSError as error:
         raise BenchError(f"cannot read '{path}': {error.strerror or error}") from error
     if known != f"{hashlib.sha256(content).hexdigest()}  {RESULT}\n".encode():
-        raise CorruptError(f"'{folder / RESULT}' is corrupt: its SHA-256 differs from the one in {SEAL}; {HINT}")
+        raise CorruptError(f"'{folder / RESULT}' is corrupt: its SHA-256 differs from the one in {SEAL}", HINT)
 
 
 def check(folder: Path, name: str, known: Mapping[str, str]) -> Path:
     """The path of a file of a run. BenchError where it is missing, unreadable, of another run or not as stored."""
     path = folder / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise CorruptError(f"'{folder / RESULT}' is corrupt: it names '{name}', which is not in its folder; {HINT}")
+        raise CorruptError(f"'{folder / RESULT}' is corrupt: it names '{name}', which is not in its folder", HINT)
     files.require_readable(path)
     if not path.is_file():
-        raise CorruptError(f"'{path}' is missing beside its {RESULT}; {HINT}")
+        raise CorruptError(f"'{path}' is missing beside its {RESULT}", HINT)
     if name not in known:
-        raise CorruptError(
-            f"'{path}' does not belong to its {RESULT}, which names {', '.join(known) or 'none'}; {HINT}"
-        )
+        raise CorruptError(f"'{path}' does not belong to its {RESULT}, which names {', '.join(known) or 'none'}", HINT)
     if of_file(path) != known[name]:
-        raise CorruptError(f"'{path}' is corrupt: its SHA-256 differs from the one in {RESULT}; {HINT}")
+        raise CorruptError(f"'{path}' is corrupt: its SHA-256 differs from the one in {RESULT}", HINT)
     return path

@@ -13,7 +13,6 @@ texts otherwise, though a token has the same number.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from bench import backbone, files
@@ -50,25 +50,25 @@ def export(saved: Saved, folder: Path, target: str = TRANSFORMERS) -> None:
     if target not in (TRANSFORMERS, *SERVERS):
         raise BenchError(f"unknown target '{target}'; known: {', '.join((TRANSFORMERS, *SERVERS))}")
     recommender = refuse(saved, target)
+    files.refuse_archive(folder, "an export is a folder")
     if folder.exists():
         raise BenchError(f"'{folder}' is there already; name a new folder")
-    unfinished = files.beside(folder)
     try:
-        _write_model(saved, recommender, unfinished / "model")
-        save_file(flat(Trie.of(recommender.ids)), unfinished / "trie.safetensors")
-        pq.write_table(_items(saved, recommender.ids), unfinished / "items.parquet")
-        told = facts(saved, recommender)
-        files.write_json(unfinished / "export.json", told)
-        if recommender.backbone.causal:
-            _copy(saved, TOKENIZER, unfinished / "tokenizer")
-            serving.write(unfinished, recommender, told)
-        files.sync_tree(unfinished)
-        files.rename(unfinished, folder)
-    except OSError as error:
-        raise BenchError(f"cannot write the export to '{folder}': {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            files.remove(unfinished)
+        with files.new_folder(folder) as unfinished:
+            _write(saved, recommender, unfinished)
+    except (OSError, SafetensorError) as error:  # safetensors wraps what the system says in an error of its own
+        raise BenchError(f"cannot write the export to '{folder}': {getattr(error, 'strerror', '') or error}") from error
+
+
+def _write(saved: Saved, recommender: SequenceRecommender, folder: Path) -> None:
+    _write_model(saved, recommender, folder / "model")
+    save_file(flat(Trie.of(recommender.ids)), folder / "trie.safetensors")
+    pq.write_table(_items(saved, recommender.ids), folder / "items.parquet")
+    told = facts(saved, recommender)
+    files.write_json(folder / "export.json", told)
+    if recommender.backbone.causal:
+        _copy(saved, TOKENIZER, folder / "tokenizer")
+        serving.write(folder, recommender, told)
 
 
 def refuse(saved: Saved, target: str) -> SequenceRecommender:

@@ -8,40 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import re
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from lzma import LZMAError
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from bench import files
-from bench.errors import BenchError
-from bench.results import digests, packed
+from bench.errors import BenchError, CorruptError
+from bench.results import archive, digests, packed, places
 from bench.results.identity import differences, folder_name, run_of
-from bench.results.read import Result, sound
+from bench.results.read import Result
 from bench.results.store import readable
-from bench.results.verify import require_whole
+from bench.results.verify import whole
 
 PUBLISHED = "published"
-OF_ZIP = re.compile(
-    r"(?:.*/)?runs/(?:[^/.][^/]*/){4}(?:result\.json|result\.sha256|per_user\.parquet)|"
-    r"(?:.*/)?runs/[^/.][^/]*/users-[0-9a-f]{16}\.parquet"
-)
-UNZIPPABLE = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    LZMAError,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-)
-LARGEST = 2 << 30  # bytes of an unpacked .zip
+OTHER_DATA = "other data"
 DEPTH = 4  # folders of a run's place: data set, scheme, contract, seed
 
 
@@ -49,17 +33,34 @@ DEPTH = 4  # folders of a run's place: data set, scheme, contract, seed
 class Found:
     """Runs by source, in the order asked for; ``skipped`` says of each that can't be read why."""
 
+    sources: Sequence[str] = ()
     runs: list[tuple[str, Result]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Joined:
-    """How many runs came of each source, a line for each that did not, and those that are in two sources."""
+    """How many runs came of each source, those that can't be compared, and those that are in two sources."""
 
     counts: dict[str, int]
-    left_out: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
     twice: tuple[Twice, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run of a later source that can't be compared with any of the first, and why not."""
+
+    title: str
+    source: str
+    reason: str
+
+    @property
+    def kind(self) -> str:
+        return OTHER_DATA if self.reason.startswith(OTHER_DATA) else "another contract or protocol"
+
+    def __str__(self) -> str:
+        return f"{self.title} of {self.source}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -79,53 +80,56 @@ class Twice:
 @contextlib.contextmanager
 def opened(sources: Sequence[str]) -> Iterator[Found]:
     """The runs of all sources, whole ones alone, during the block. BenchError where a source is none."""
-    found = Found()
+    found = Found(sources)
     with contextlib.ExitStack() as stack:
         for source in sources:
-            for folder in [stack.enter_context(_folder(Path(source)))] if source != PUBLISHED else published():
-                _read(source, folder, found)
+            if source == PUBLISHED:
+                for folder in published():
+                    _read(source, folder, found)
+            elif archive.is_archive(Path(source)) and Path(source).is_file():
+                _read_archive(source, Path(stack.enter_context(TemporaryDirectory())), found)
+            else:
+                _read(source, _folder(Path(source)), found)
         yield found
+
+
+def _read_archive(source: str, folder: Path, found: Found) -> None:
+    """What of an archive can be read; the rest is named as it is called in there."""
+    try:
+        lost = archive.unpack(Path(source), folder)
+    except CorruptError as error:
+        found.skipped.append(str(error))
+        return
+    found.skipped += lost.values()
+    whole_runs = [file for file in readable(folder) if not any(path.parent == file.parent for path in lost)]
+    _read_runs(source, whole_runs, found, lambda error: archive.told(error, Path(source), folder))
+    if not (lost or whole_runs):
+        raise BenchError(f"no finished runs in '{source}'")
 
 
 def _read(source: str, folder: Path, found: Found) -> None:
     below = [folder] if folder.name == digests.RESULT else readable(folder)
     if not below:
         raise BenchError(f"no finished runs in '{source}'")
+    _read_runs(source, below, found, str)
+
+
+def _read_runs(source: str, below: Sequence[Path], found: Found, told: Callable[[BenchError], str]) -> None:
     for file in below:
         try:
-            require_whole(file, str(file.parent))
-            found.runs.append((source, sound(file, str(file.parent))))
+            found.runs.append((source, whole(file, str(file.parent))))
         except BenchError as error:
-            found.skipped.append(str(error))
+            found.skipped.append(told(error))
 
 
-@contextlib.contextmanager
-def _folder(source: Path) -> Iterator[Path]:
-    """Where the runs of a source are; a ``.zip`` is unpacked during the block."""
+def _folder(source: Path) -> Path:
+    """Where the runs of a source are."""
     if source.is_dir() or (source.name == digests.RESULT and source.is_file()):
-        yield source / "runs" if (source / "runs").is_dir() else source
-    elif source.is_file() and source.suffix == ".zip":
-        with TemporaryDirectory() as folder:
-            _unzip(source, Path(folder))
-            yield Path(folder)
-    else:
-        raise BenchError(
-            f"'{source}' is no results folder, no {digests.RESULT} and no .zip of `bench results pack`; "
-            f"'{PUBLISHED}' stands for the results that come with bench"
-        )
-
-
-def _unzip(source: Path, folder: Path) -> None:
-    """Only files of packed runs, under their own names. BenchError where it is no such archive, or too large."""
-    try:
-        with zipfile.ZipFile(source) as archive:
-            members = [each for each in archive.infolist() if OF_ZIP.fullmatch(each.filename)]
-            if sum(each.file_size for each in members) > LARGEST:
-                raise BenchError(f"'{source}' holds more than {LARGEST >> 30} GB")
-            for each in members:
-                archive.extract(each, folder)  # which leaves out `..` and drives
-    except UNZIPPABLE as error:
-        raise BenchError(f"cannot read '{source}': {error}") from error
+        return source / "runs" if (source / "runs").is_dir() else source
+    raise BenchError(
+        f"'{source}' is no results folder, no {digests.RESULT} and no .zip of `bench results pack`; "
+        f"'{PUBLISHED}' stands for the results that come with bench"
+    )
 
 
 def homes() -> list[Path]:
@@ -146,21 +150,32 @@ def join(found: Found, out: Path, everything: bool = False) -> Joined:
     """Write the runs into the results folder ``out``; those that are there stay, unless they are written again.
 
     Unless ``everything`` is asked for, runs of later sources are left out where they can't be compared with any of the
-    first: other data, another contract or protocol.
+    first: other data, another contract or protocol. BenchError where ``out`` is no place for results.
     """
+    places.require(out, [run.folder for _, run in found.runs])
     kept: dict[str, tuple[str, Result]] = {}
-    left_out, twice, counts = list(found.skipped), [], dict.fromkeys((source for source, _ in found.runs), 0)
+    left_out, twice, counts = [], [], dict.fromkeys(found.sources, 0)
     first = [run for source, run in found.runs if source == found.runs[0][0]]
     for source, run in found.runs:
         known = kept.setdefault(str(run_of(run).identity), (source, run))
         if known[1] is not run:
             twice.append(Twice(run_of(run).title, source, known[0], _same_ranks(known[1], run)))
         elif not everything and run not in first and (reason := unlike(run, first)):
-            left_out.append(f"{run_of(run).title} of {source}: {reason}")
+            left_out.append(LeftOut(run_of(run).title, source, reason))
         else:
             _write(run, out)
             counts[source] += 1
     return Joined(counts, tuple(left_out), tuple(twice))
+
+
+def told_of_left_out(left_out: Sequence[LeftOut]) -> list[str]:
+    """One line, which names a single run and counts more; nothing where there are none."""
+    if len(left_out) < 2:
+        return [str(each) for each in left_out]
+    kinds = Counter(each.kind for each in left_out).most_common()
+    sources = ", ".join(dict.fromkeys(each.source for each in left_out))
+    counted = ", ".join(f"{count:,} of {kind}" for kind, count in kinds)
+    return [f"{len(left_out):,} runs of {sources}, which cannot be compared with any of the first source: {counted}"]
 
 
 def told(twice: Sequence[Twice]) -> list[str]:
@@ -193,7 +208,7 @@ def unlike(run: Result, others: Sequence[Result]) -> str:
 def _unlike(run: Result, other: Result) -> str:
     if run.dataset.fingerprint != other.dataset.fingerprint:
         names = (f"{each.dataset.name} {each.dataset.fingerprint[:6]}" for each in (run, other))
-        return f"other data, {' and '.join(names)}"
+        return f"{OTHER_DATA}, {' and '.join(names)}"
     baseline = "baseline" in (run.scheme.kind, other.scheme.kind)
     shared = [key for key in run.contract if key in other.contract]
     mine, theirs = ({key: each.contract[key] for key in shared} if baseline else each.contract for each in (run, other))
@@ -207,14 +222,9 @@ def _write(run: Result, out: Path) -> None:
         return
     if folder.exists() and not packed.is_packed(folder):
         raise BenchError(f"'{folder}' is a run with its model, which packing would lose; name another --out")
-    unfinished = folder.parent / f".{folder.name}.packing"
     try:
-        files.remove(unfinished)
-        unfinished.mkdir(parents=True)
-        packed.pack(run.folder, unfinished)
-        files.sync_tree(unfinished)
-        files.remove(folder)
-        files.rename(unfinished, folder)
+        with files.new_folder(folder, replace=True) as unfinished:
+            packed.pack(run.folder, unfinished)
     except OSError as error:
         raise BenchError(f"cannot write '{folder}': {error.strerror or error}") from error
 
@@ -234,14 +244,15 @@ def _place(run: Result, out: Path) -> Path:
 
 
 def pack(found: Found, out: Path) -> int:
-    """Write all runs into the results folder ``out``, or a ``.zip`` of one; how many."""
+    """Write all runs into the results folder ``out``, or a ``.zip`` of one; how many. BenchError where ``out`` is where
+    they come from, or no place for results.
+    """
     if not found.runs:
         raise BenchError(found.skipped[0] if found.skipped else "no finished runs to pack")
-    if out.suffix != ".zip":
+    if not archive.is_archive(out):
+        places.require_other(out, [run.folder for _, run in found.runs])
         return sum(join(found, out, everything=True).counts.values())
-    with TemporaryDirectory() as folder, files.output(out, "the packed results") as partial:
+    with TemporaryDirectory() as folder:
         count = pack(found, Path(folder))
-        with zipfile.ZipFile(partial, "w") as archive:
-            for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
-                archive.write(path, path.relative_to(folder).as_posix())
+        archive.write(Path(folder), out)
     return count

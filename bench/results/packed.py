@@ -148,13 +148,13 @@ def users_of(metadata: Any) -> str:
 def users_file(path: Path, digest: str) -> Path:
     """The file of users of the table at ``path``. CorruptError where it is not as it was stored, or missing."""
     if not re.fullmatch("[0-9a-f]{64}", digest):
-        raise CorruptError(f"'{path}' is corrupt (it names no file of users); copy it again")
+        raise CorruptError(f"'{path}' is corrupt (it names no file of users)", "copy it again")
     named = (folder / _name(digest) for folder in path.absolute().parents[:ABOVE])
     found = next((file for file in named if file.is_file()), None)
     if found is None:
-        raise CorruptError(f"'{path}' is packed, and {_name(digest)} is not in its data set's folder; copy that too")
+        raise CorruptError(f"'{path}' is packed, and {_name(digest)} is not in its data set's folder", "copy that too")
     if digests.of_file(found) != digest:
-        raise CorruptError(f"'{found}' is corrupt: its SHA-256 is not that in '{path}'; copy it again")
+        raise CorruptError(f"'{found}' is corrupt: its SHA-256 is not that in '{path}'", "copy it again")
     return found
 
 

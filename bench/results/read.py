@@ -105,7 +105,7 @@ def sound(file: Path, path: str) -> Result:
     table = found.folder / PER_USER
     require_readable(table)
     if not table.is_file():
-        raise CorruptError(f"'{table}' is missing beside its {RESULT}; {HINT}")
+        raise CorruptError(f"'{table}' is missing beside its {RESULT}", HINT)
     rows = found.split.get("test_targets", found.split["test_users"])
     check_outline(table, rows, tuple(found.item_groups))
     return found
@@ -122,7 +122,7 @@ def read(file: Path, path: str) -> Result:
         raise _corrupt(file, error) from error
     if schema != SCHEMA:
         remedy = "update bench to read it" if schema > SCHEMA else HINT
-        raise BenchError(f"'{file}' has result schema {schema}, this bench reads {SCHEMA}; {remedy}")
+        raise BenchError(f"'{file}' has result schema {schema}, this bench reads {SCHEMA}", remedy)
     try:
         found = Result(folder=file.parent, path=path, **from_json(stored))
         _require_sense(found)
@@ -143,7 +143,7 @@ def _require_sense(found: Result) -> None:
 
 def _corrupt(file: Path, error: Exception) -> BenchError:
     reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
-    return CorruptError(f"'{file}' is corrupt ({reason}); run it again with --force, or delete its folder")
+    return CorruptError(f"'{file}' is corrupt ({reason})", f"{HINT}, or delete its folder")
 
 
 def _check_agreement(result: Result, table: UserTable) -> None:
@@ -158,5 +158,6 @@ def _check_mean(result: Result, name: str, stored: float, values: Floats) -> Non
     if not abs(stored - values.mean()) <= ROUNDING:
         raise CorruptError(
             f"'{result.folder}' contradicts itself: {name} is {stored:.6f} in {RESULT} and "
-            f"{values.mean():.6f} in {PER_USER}; {HINT}"
+            f"{values.mean():.6f} in {PER_USER}",
+            HINT,
         )

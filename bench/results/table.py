@@ -73,7 +73,7 @@ def read_table(path: Path, item_groups: Sequence[str]) -> UserTable:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _corrupt(path, error) from error
     if not len(found):
-        raise CorruptError(f"'{path}' holds no user; {HINT}")
+        raise CorruptError(f"'{path}' holds no user", HINT)
     return found
 
 
@@ -125,11 +125,11 @@ def check_outline(path: Path, rows: int, item_groups: Collection[str]) -> None:
     if absent:
         raise _corrupt(path, KeyError(", ".join(absent)))
     if not found:
-        raise CorruptError(f"'{path}' holds no user; {HINT}")
+        raise CorruptError(f"'{path}' holds no user", HINT)
     if found != rows:
         raise _corrupt(path, ValueError(f"{found:,} rows for {rows:,} test targets"))
 
 
 def _corrupt(path: Path, error: Exception) -> CorruptError:
     reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0]
-    return CorruptError(f"'{path}' is corrupt ({reason}); {HINT}")
+    return CorruptError(f"'{path}' is corrupt ({reason})", HINT)

@@ -27,17 +27,15 @@ def verify(file: Path, path: str, results: Path | None = None) -> Verdict:
         found = sound(file, path)
     except BenchError as error:
         return Verdict(path, (str(error),))
-    problems = [problem for name in found.files if (problem := _problem(found, name))]
-    if not problems:
-        problems += _of_table(found)
-    return Verdict(path, tuple(problems), tuple(_notes(found, results)))
+    return Verdict(path, tuple(map(str, _problems(found))), tuple(_notes(found, results)))
 
 
-def require_whole(file: Path, path: str) -> None:
-    """CorruptError where the run is not what was stored; other BenchErrors where it can't be read at all."""
-    sound(file, path)
-    if problems := verify(file, path).problems:
-        raise CorruptError(problems[0])
+def whole(file: Path, path: str) -> Result:
+    """The run, read. CorruptError where it is not what was stored; other BenchErrors where it can't be read at all."""
+    found = sound(file, path)
+    for problem in _problems(found):
+        raise CorruptError(problem.what, problem.hint)
+    return found
 
 
 def verify_caches(cache: Path) -> list[Verdict]:
@@ -53,19 +51,25 @@ def _of_tensors(path: Path) -> tuple[str, ...]:
     return ()
 
 
-def _problem(found: Result, name: str) -> str:
+def _problems(found: Result) -> list[BenchError]:
+    """Of every file; the table is read where no file has one."""
+    problems = [error for name in found.files if (error := _problem(found, name))]
+    return problems or _of_table(found)
+
+
+def _problem(found: Result, name: str) -> BenchError | None:
     try:
         digests.check(found.folder, name, found.files)
     except BenchError as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
-def _of_table(found: Result) -> list[str]:
+def _of_table(found: Result) -> list[BenchError]:
     try:
         _ = found.table
     except BenchError as error:
-        return [str(error)]
+        return [error]
     return []
 
 

@@ -17,13 +17,13 @@ from bench.errors import BenchError, BusyError, CorruptError
 from bench.evaluation.baseline import TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.results import store
-from bench.results.digests import HINT, RESULT
+from bench.results.digests import RESULT
 from bench.results.identity import differences, run_of
 from bench.results.leases import Lease
 from bench.results.read import Result, read
 from bench.results.schema import Record
 from bench.results.store import Begun
-from bench.results.verify import require_whole
+from bench.results.verify import whole
 from bench.results.write import Outcome, per_user_table, record, write
 from bench.runs import subjects
 from bench.runs.attribution import attribute_errors
@@ -97,9 +97,9 @@ def _set_aside_corrupt(request: Request, folder: Path, display: Display) -> None
     if not store.finished(folder) or request.force:
         return
     try:
-        require_whole(folder / RESULT, str(folder))
+        whole(folder / RESULT, str(folder))
     except CorruptError as error:
-        aside, reason = store.set_aside(folder), str(error).removesuffix(f"; {HINT}")
+        aside, reason = store.set_aside(folder), error.what
         display.say(f"{request.run.title}: {reason}; moved to '{aside}', so it is run again")
 
 

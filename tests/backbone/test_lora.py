@@ -231,7 +231,9 @@ def test_what_an_adapter_needs_is_said_before_anything_is_trained(qwen: Path, mo
     asked = contract(qwen)
     backbone.require(asked)
     expected = {
-        "adapter=lora needs a pretrained backbone; 'mini' starts from scratch": replace(asked, backbone="mini"),
+        "'mini' starts from scratch; give backbone= the folder or the hub name of a Qwen2 or Llama, such as": replace(
+            asked, backbone="mini"
+        ),
         "unknown LoRA target 'query'": replace(asked, lora_targets="q_proj,query"),
         "unknown LoRA target ''": replace(asked, lora_targets=" "),
         "vocabulary=extended needs a pretrained backbone; 'qwen-mini'": replace(
@@ -277,7 +279,12 @@ def test_an_adapter_lies_over_its_own_base_alone(qwen: Path, tmp_path: Path, mon
     monkeypatch.chdir(folder)
     said = message(lambda: backbone.load(folder))
     assert f"'{folder}' holds an adapter of 'qwen' (" in said
-    assert "set $BENCH_BASES to the folder that it lies in: the base of an adapter 'qwen' is not available" in said
+    assert said.endswith("), which is not in '.'; set $BENCH_BASES to the folder that 'qwen' lies in")
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace('"base": "qwen"', '"base": "some/qwen"'))
+    said = message(lambda: backbone.load(folder))
+    assert "set $BENCH_BASES to the folder that it lies in: the base of an adapter 'some/qwen' is not available" in said
+    (folder / "config.json").write_text(config)
     monkeypatch.setenv("BENCH_BASES", str(tmp_path))
     before = ours_of(backbone.load(folder).eval())  # type: ignore[arg-type]
     (base / "vocab.txt").write_text("another")

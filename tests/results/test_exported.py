@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +21,7 @@ from safetensors.numpy import load_file
 from transformers import AutoTokenizer, T5ForConditionalGeneration
 
 import bench as package
+from bench import files
 
 Bench = Callable[..., SimpleNamespace]
 SCHEMES = ["numeric/sequential", "textual/title", "semantic/rqkmeans"]
@@ -110,7 +114,7 @@ def test_transformers_writes_the_items_that_the_run_recommends(
     assert said.code == 0, said.err
     reader = Reader(exported(bench, tmp_path, "numeric", tmp_path / "exported"))
     monkeypatch.chdir(tmp_path)
-    shown, _ = re.findall(r"```python\n(.*?)```", AFTER.read_text(encoding="utf-8"), flags=re.DOTALL)
+    shown, *_ = re.findall(r"```python\n(.*?)```", AFTER.read_text(encoding="utf-8"), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(shown, names)
     depth = reader.facts["depth"]
@@ -121,7 +125,7 @@ def test_transformers_writes_the_items_that_the_run_recommends(
         length_penalty=reader.facts["scores"]["length_penalty"],
         min_new_tokens=depth,
         max_new_tokens=depth,
-        prefix_allowed_tokens_fn=names["allowed"],
+        prefix_allowed_tokens_fn=names["allowed_behind"](1),
     )
     items = [reader.items(reader.walk(row.tolist()[1 : depth + 1]))[0] for row in found]
     assert items == [one.item for one in package.load("numeric", results=tmp_path).recommend(HISTORY, k=5)]
@@ -170,6 +174,66 @@ def test_what_other_programs_would_misread_is_refused(
     (whole,) = (f for f in runs.glob("runs/*/numeric*/*/0") if f.is_dir())
     out.mkdir()
     assert f"'{out}' is there already" in bench("export", whole, "--out", out).err
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(bench: Bench, runs: Path, tmp_path: Path) -> None:
+    """Killed for good, between two files. What a living process writes stays."""
+    call = f"""
+import os, sys
+from pathlib import Path
+from bench import cli, files
+def kill(step, path):
+    if path.name == "export.json" and step == "rename":
+        os.kill(os.getpid(), 9)
+files.hook = kill
+sys.argv = ["bench", "export", "numeric", "--results", {str(runs)!r}, "--out", {str(tmp_path / "out")!r}]
+cli.main()
+"""
+    assert subprocess.run([sys.executable, "-c", call], check=False, capture_output=True).returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert (left / "model" / "model.safetensors").exists()
+    busy = tmp_path / f".out.{files.place()}-{os.getpid()}-01234567.tmp"
+    busy.mkdir()
+    exported(bench, runs, "numeric", tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [busy.name, "out"]
+
+
+def test_an_export_is_not_named_like_an_archive(bench: Bench, runs: Path, tmp_path: Path) -> None:
+    for name in ("out.zip", "out.tar.gz"):
+        said = bench("export", "numeric", "--results", runs, "--out", tmp_path / name)
+        assert (said.code, said.err.count("\n")) == (1, 1)
+        assert f"'{tmp_path / name}' is named like an archive, and an export is a folder; give it" in said.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_others_may_read_what_is_written_as_the_umask_says(
+    bench: Bench, runs: Path, toy_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def to(name: str) -> str:
+        return str(out / name)
+
+    tables = ["--out", to("r.md"), "--csv", to("r.csv"), "--values", to("v.parquet"), "--latex", to("r.tex")]
+    pictures = ["--html", to("r.html"), "--figures", to("pictures"), "--request", to("again.toml")]
+    words: list[list[str | Path]] = [
+        ["export", "numeric", "--out", to("export")],
+        ["ids", "export", "numeric", "--out", to("ids.parquet"), "--dataset", toy_folder],
+        ["recommend", "pop", "--users", "all", "--data-dir", toy_folder.parent, "--out", to("recs.parquet")],
+        ["results", "pack", "--out", to("packed")],
+        ["results", "pack", "--out", to("packed.zip")],
+        ["report", *tables, *pictures],
+    ]
+    mask = os.umask(0o022)
+    try:
+        for each in words:
+            said = bench(*each, "--results", runs)
+            assert said.code == 0, said.err
+    finally:
+        os.umask(mask)
+    found = {path.relative_to(out).as_posix(): path.stat().st_mode & 0o777 for path in out.rglob("*") if path.is_file()}
+    assert len(found) > 30
+    assert {name: oct(mode) for name, mode in found.items() if mode != 0o644} == {}
 
 
 def test_an_export_is_whole_or_not_there(bench: Bench, runs: Path, tmp_path: Path) -> None:

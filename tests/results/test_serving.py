@@ -35,12 +35,19 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "private words": ("textual/title", ["backbone=qwen-mini"]),
     "private codes": ("semantic/rqkmeans", ["backbone=qwen-mini", *CODES]),
     "its words": ("textual/title", ["backbone=QWEN", *ADAPTER]),
+    "words of a run": ("textual/title", ["backbone=RUN", *ADAPTER]),
     "new words": ("semantic/rqkmeans", ["backbone=QWEN", "vocabulary=extended", *CODES, *ADAPTER]),
 }
 
 
 @pytest.fixture(scope="module")
-def run(bench: Bench, quick: list[str], qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def run(
+    bench: Bench,
+    quick: list[str],
+    qwen: Path,
+    run_folders: Callable[[Path], list[Path]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Path]:
     """The folder with the results of a kind of run, trained once."""
     made: dict[str, Path] = {}
     words = [word for word in quick if "backbone=" not in word]
@@ -49,7 +56,8 @@ def run(bench: Bench, quick: list[str], qwen: Path, tmp_path_factory: pytest.Tem
         if kind not in made:
             scheme, lines = RUNS[kind]
             made[kind] = tmp_path_factory.mktemp("results")
-            changed = [f"--set={line.replace('QWEN', str(qwen))}" for line in lines]
+            base = str(run_folders(trained("private words"))[0]) if "backbone=RUN" in lines else str(qwen)
+            changed = [f"--set={re.sub('QWEN|RUN', base, line)}" for line in lines]
             said = bench("run", "--id-scheme", scheme, *words, *changed, "--results", made[kind])
             assert said.code == 0, said.err
         return made[kind]
@@ -141,11 +149,31 @@ def test_the_docs_show_how_transformers_writes_an_item(
     folder = exported(bench, run("private words"), "private words", tmp_path / "exported", "transformers")
     names, server = shown(folder, monkeypatch), Server(folder)
     monkeypatch.chdir(tmp_path)
-    _, block = re.findall(r"```python\n(.*?)```", AFTER.read_text(encoding="utf-8"), flags=re.DOTALL)
+    tree, block = re.findall(r"```python\n(.*?)```", AFTER.read_text(encoding="utf-8"), flags=re.DOTALL)
     docs: Python = {}
-    exec(block, docs)
+    exec(tree + block, docs)
     prompt = names["prompt"](HISTORIES[0])
     assert docs["write"](prompt) == server.answer(prompt)
+    found = server.model.generate(
+        torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
+        do_sample=False,
+        max_new_tokens=names["serving"]["max_tokens"],
+        prefix_allowed_tokens_fn=docs["allowed_behind"](len(prompt)),
+    )
+    assert found[0, len(prompt) :].tolist() == server.answer(prompt)
+
+
+def test_what_xgrammar_warns_of_is_explained(
+    bench: Bench, run: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It says so below Python, on stderr."""
+    folder = exported(bench, run("private codes"), "private codes", tmp_path / "out")
+    capfd.readouterr()
+    known = xgrammar.TokenizerInfo.from_huggingface(AutoTokenizer.from_pretrained(folder / "tokenizer"))
+    assert known.vocab_type == xgrammar.VocabType.RAW
+    (warned,) = re.findall(r"Warning: ([^:]+):", capfd.readouterr().err)
+    assert all(f"`{warned}`" in page.read_text() for page in (folder / "README.md", AFTER))
 
 
 @pytest.mark.parametrize("kind", ["private codes", "new words"])
@@ -215,6 +243,16 @@ def test_what_a_server_is_asked(
     assert "They were not run where this folder was made" in page
     assert "$" not in page
     assert names["serving"]["servers_tested"] is False
+
+
+def test_items_that_the_run_does_not_know_are_skipped_in_a_prompt(
+    bench: Bench, run: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = shown(exported(bench, run("private words"), "private words", tmp_path / "out"), monkeypatch)
+    history = [item for known in HISTORIES[2] for item in ("new", known)]
+    assert names["prompt"](history) == names["prompt"](HISTORIES[2])
+    assert names["prompt"](["new"]) == names["prompt"]([])
+    assert "not in `items.parquet` are skipped" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_prompt_is_what_the_run_reads(
