@@ -92,7 +92,8 @@ class SharedWriter(HistoryWriter):
 
 class SharedSetWriter(SetWriter):
     """Writes ``end before``, then the vectors of each item slot by slot, and nothing after them. Items of
-    codes in slots have one vector."""
+    codes in slots have one vector.
+    """
 
     def _around(self, template: Template) -> tuple[list[int], list[int]]:
         vocabulary = self.ids.vocabulary
