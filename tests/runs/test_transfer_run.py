@@ -192,6 +192,37 @@ def test_interactions_of_the_unseen_change_neither_identifiers_nor_weights(
         result.folder.rmdir()
 
 
+def test_text_of_the_unseen_changes_no_bit_of_the_model(
+    bench: Bench, words: list[str], moor: Dataset, tmp_path: Path
+) -> None:
+    text = {name: tuple(f"zebra {cell[::-1]}" for cell in column) for name, column in moor.items.text.items()}
+    write_atomic(replace(moor, items=replace(moor.items, text=text)), tmp_path / "other" / "moor")
+    write_atomic(moor, tmp_path / "same" / "moor")
+    kept = []
+    for name in ("same", "other"):
+        results = tmp_path / f"{name}-results"
+        said = bench(*words, *FAST, "--zero-shot", tmp_path / name / "moor", "--results", results)
+        assert said.code == 0, said.err
+        home = run_of(results, "toy+park")
+        files = ("ids.parquet", "ids.safetensors", "tokenizer.json", "model.safetensors", "per_user.parquet")
+        kept.append({file: (home / file).read_bytes() for file in files})
+        del home
+    assert kept[0] == kept[1]
+
+
+def test_how_the_unseen_is_named_is_tested_anew_and_trains_nothing(
+    bench: Bench, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [*words, *FAST, "--id-scheme=textual/title", "--results", tmp_path]
+    assert bench(*asked).code == 0
+    monkeypatch.setattr(scheme_run, "train", never)
+    said = bench(*asked, "--set=textual/title.pieces=1")
+    assert said.code == 0, said.err
+    assert said.err.count("finished already in") == 3
+    settings = sorted(result.scheme.settings.get("pieces", 0) for result in load(tmp_path))
+    assert settings == [0, 0, 0, 1, 2]
+
+
 # -- going on ---------------------------------------------------------------------------------------------------------
 
 
