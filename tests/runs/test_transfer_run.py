@@ -206,7 +206,6 @@ def test_text_of_the_unseen_changes_no_bit_of_the_model(
         home = run_of(results, "toy+park")
         files = ("ids.parquet", "ids.safetensors", "tokenizer.json", "model.safetensors", "per_user.parquet")
         kept.append({file: (home / file).read_bytes() for file in files})
-        del home
     assert kept[0] == kept[1]
 
 
