@@ -9,6 +9,7 @@ import pytest
 
 from bench.contract import Contract
 from bench.data.dataset import Dataset, ItemTable
+from bench.data.joined import join
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.evaluation.baseline import DATA_VIEW
@@ -144,4 +145,5 @@ def test_settings_of_the_unseen_belong_to_tests_on_unseen_data_alone(scheme: Req
     assert [test.run.changed for test in tests] == [{"pieces": 2}, {"pieces": 1}]  # what was stored before had none
     assert [test.run.scheme.settings["pieces"] for test in tests] == [2, 1]
     assert not same(*tests)
-    assert replace(scheme, trained_by=scheme).run.changed == {}  # data that the model was trained on
+    joined = replace(scheme, dataset=join([toy, away]))
+    assert replace(scheme, trained_by=joined).run.changed == {}  # data that the model was trained on
