@@ -101,7 +101,8 @@ class IdScheme(ABC):
     """A way of naming items.
 
     ``name`` is ``family/variant``; ``version`` rises whenever the identifiers it makes can change, for results are tied
-    to ``name@version``. ``Settings`` is a frozen dataclass, set with ``--set family.field=value``.
+    to ``name@version``. ``Settings`` is a frozen dataclass, set with ``--set family.field=value``; a field
+    with ``metadata={"transfer": True}`` is for ``transfer`` alone, and no model is trained again for it.
 
     ``leaks = True`` asks for a ``LeakedView``: ``fit`` then sees validation and test. It is there to demonstrate a
     published leak; the name must say "leak", and every result says so too.

@@ -267,17 +267,25 @@ def _labels(results: Sequence[Result]) -> dict[tuple[str, int, str], str]:
     labels = {}
     for result in results:
         scheme = result.scheme
-        namesakes = [other.scheme for other in results if other.scheme.name == scheme.name]
+        alike = [other for other in results if other.scheme.name == scheme.name]
+        namesakes = [other.scheme for other in alike]
         label = scheme.name
         if len({other.version for other in namesakes}) > 1:
             label += f"@{scheme.version}"
-        varying = differing([other.stated for other in namesakes])
+        varying = [key for key in differing([other.stated for other in namesakes]) if not _of_the_unseen(key, alike)]
         if scheme.recipe and "recipe" not in varying:
             varying = ["recipe", *varying]  # a row of its own, which says so where no other row is beside it too
         if varying:
             label += " (" + ", ".join(f"{key}={scheme.stated.get(key, 'none')}" for key in varying) + ")"
         labels[_scheme_key(result)] = visible(label)
     return labels
+
+
+def _of_the_unseen(key: str, results: Sequence[Result]) -> bool:
+    """Whether a setting is one of tests on unseen data, the same for all of them: the row says already what it is."""
+    having = [result for result in results if key in result.scheme.stated]
+    unseen = [result for result in results if result.zero_shot or result.adapted_on]
+    return having == unseen and len({str(result.scheme.stated[key]) for result in having}) == 1
 
 
 def differing(mappings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -99,12 +99,10 @@ def _search(run: Record) -> Plain:
 
 def _origin(run: Record, runs: Sequence[Record]) -> Record:
     """The run whose model was tested, where it is among them; the order of ties is that of its data."""
-    same = (run.scheme.name, run.scheme.stated, run.seed, run.trained_on)
-    return next((each for each in runs if (*_of(each), each.dataset.name) == same and not each.trained_on), run)
-
-
-def _of(run: Record) -> tuple[str, Plain, int]:
-    return run.scheme.name, run.scheme.stated, run.seed
+    same = (run.scheme.name, run.seed, run.trained_on)
+    found = (each for each in runs if (each.scheme.name, each.seed, each.dataset.name) == same and not each.trained_on)
+    # settings that only name the unseen are those of the test alone
+    return next((each for each in found if {**run.scheme.stated, **each.scheme.stated} == run.scheme.stated), run)
 
 
 def _base(preset: str, name: str, recipe: str, but: set[str]) -> Contract:

@@ -154,8 +154,8 @@ class Request:
         """What the result is, and where it belongs. Files that the subject reads are digested when first asked for;
         BenchError where one can't be read.
         """
-        settings = self.subject.settings
-        return Run(self.dataset_facts, self.scheme_facts, self.conditions, self.seed, changed_settings(settings))
+        changed = changed_settings(self.subject.settings, self.unseen)
+        return Run(self.dataset_facts, self.scheme_facts, self.conditions, self.seed, changed)
 
     @property
     def dataset_facts(self) -> DatasetFacts:
@@ -175,7 +175,7 @@ class Request:
         return SchemeFacts(
             name=subject.name,
             version=subject.version,
-            settings=shortened_values(asdict(subject.settings)),
+            settings=stated_settings(subject.settings, self.unseen),
             kind="baseline" if self.is_baseline else "scheme",
             inputs=digest_of(subject.cache_key()),
             leaks=subject.leaks,
@@ -192,10 +192,22 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16] if key else ""
 
 
-def changed_settings(settings: Any) -> dict[str, Any]:
-    """The settings that differ from their defaults; one that has no default always does."""
-    plain = shortened_values(asdict(settings))
-    return {field.name: plain[field.name] for field in fields(settings) if _differs(field, settings)}
+def stated_settings(settings: Any, unseen: bool = False) -> dict[str, Any]:
+    """The settings that a result depends on: those for ``transfer`` only where an ``unseen`` data set is tested."""
+    without = set() if unseen else {field.name for field in fields(settings) if field.metadata.get("transfer")}
+    return shortened_values({name: value for name, value in asdict(settings).items() if name not in without})
+
+
+def changed_settings(settings: Any, unseen: bool = False) -> dict[str, Any]:
+    """Of those, the ones that differ from their defaults; one that has no default always does. One for ``transfer``
+    counts too: tests that were stored before it was there did something else.
+    """
+    stated = stated_settings(settings, unseen)
+    return {
+        field.name: stated[field.name]
+        for field in fields(settings)
+        if field.name in stated and (field.metadata.get("transfer") or _differs(field, settings))
+    }
 
 
 def _differs(field: Field[Any], settings: Any) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from bench.contract import Contract
 from bench.data.dataset import Dataset, ItemTable
+from bench.data.joined import join
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.evaluation.baseline import DATA_VIEW
@@ -132,3 +133,17 @@ class Demanding:
 def test_a_setting_without_a_default_always_counts() -> None:
     assert changed_settings(Demanding("here")) == {"path": "here"}
     assert changed_settings(Demanding("here", (1, 3), 3)) == {"path": "here", "sizes": (1, 3)}
+
+
+def test_settings_of_the_unseen_belong_to_tests_on_unseen_data_alone(scheme: Request, toy: Dataset) -> None:
+    cls = type(scheme.subject)
+    other = cls(subjects.settings(cls, {"pieces": "1"}))
+    assert "pieces" not in scheme.run.scheme.settings
+    assert same(replace(scheme, subject=other), scheme)  # no model is trained again
+    away = replace(toy, name="away", items=ItemTable(tuple(f"a{n}" for n in range(30)), toy.items.text))
+    tests = [replace(scheme, dataset=away, subject=subject, trained_by=scheme) for subject in (scheme.subject, other)]
+    assert [test.run.changed for test in tests] == [{"pieces": 2}, {"pieces": 1}]  # what was stored before had none
+    assert [test.run.scheme.settings["pieces"] for test in tests] == [2, 1]
+    assert not same(*tests)
+    joined = replace(scheme, dataset=join([toy, away]))
+    assert replace(scheme, trained_by=joined).run.changed == {}  # data that the model was trained on

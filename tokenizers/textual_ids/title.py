@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +21,7 @@ from bench.ids.text import require_text
 from bench.vocabulary import Vocabulary
 from textual_ids.naming import unique_codes
 from textual_ids.unwritten import refuse_numbers
-from textual_ids.words import ItemWords, document_frequency, is_filler, rank, readable, table, unwritable
+from textual_ids.words import ItemWords, document_frequency, is_filler, rank, table, tokens_of, unwritable
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender
@@ -33,8 +33,11 @@ class Settings:
     order: Literal["salient", "frequent", "title"] = "salient"  # most telling first, most shared first, as in the text
     min_shared: int = 5  # items that must have a word before its rarity counts for it
     vocabulary: int = 4000  # rows of the subword vocabulary where the backbone starts from scratch
+    pieces: int = field(default=2, metadata={"transfer": True})  # tokens of a word that names the unseen; 0: any number
 
     def __post_init__(self) -> None:
+        if self.pieces < 0:
+            raise BenchError(f"setting of textual/title 'pieces' must be 0 or more; got {self.pieces}")
         for name in ("words", "min_shared", "vocabulary"):
             if getattr(self, name) < 1:
                 raise BenchError(f"setting of textual/title '{name}' must be 1 or more; got {getattr(self, name)}")
@@ -46,8 +49,9 @@ class Title(IdScheme):
     Two items never share a token sequence: a later item takes further words of its text, and where its text is used
     up, a counter. An item whose text has no word that the vocabulary can write is a counter alone.
 
-    An unseen catalogue is named by its own words in the trained model's vocabulary, which writes words that it was not
-    made for in pieces or letters; a word with a letter that it lacks is left out.
+    An unseen catalogue is named by its own words in the trained model's vocabulary. A vocabulary that was trained on
+    identifiers writes words that it was not made for in pieces or letters, so words that it writes in few tokens come
+    first (``pieces``), and by their salience per token; a word with a letter that it lacks is left out.
     """
 
     name = "textual/title"
@@ -65,16 +69,23 @@ class Title(IdScheme):
         return self.named(train.items, train.language, NEUTRAL if train.language else Template(separator=SEPARATOR))
 
     def transfer(self, trained: Recommender, target: TrainView, kept: Path) -> TokenIds:
-        return self.named(target.items, trained.ids.vocabulary, trained.ids.template)
+        vocabulary = trained.ids.vocabulary
+        # A language model's vocabulary was made for no catalogue: the unseen one is named as those of training were.
+        pieces = 0 if vocabulary.language_model else self.settings.pieces
+        return self.named(target.items, vocabulary, trained.ids.template, pieces)
 
-    def named(self, items: ItemTable, vocabulary: Vocabulary | None, template: Template) -> TokenIds:
-        """Identifiers in the vocabulary given, or in one trained on their words."""
+    def named(self, items: ItemTable, vocabulary: Vocabulary | None, template: Template, pieces: int = 0) -> TokenIds:
+        """Identifiers in the vocabulary given, or in one trained on their words. With ``pieces``, words of at most so
+        many tokens come first.
+        """
         self.validate_items(items)
         words = table(items)
-        shared_by = document_frequency(words)
+        shared_by, tokens = document_frequency(words), dict[str, int]()
         if vocabulary is not None:
-            shared_by = readable(shared_by, vocabulary)
-        ranked = [rank(columns, shared_by, len(words), self.settings.min_shared) for columns in words]
+            tokens = tokens_of(shared_by, vocabulary)
+            shared_by = Counter({word: shared_by[word] for word in tokens})
+        costs = tokens if pieces else None
+        ranked = [rank(columns, shared_by, len(words), self.settings.min_shared, costs, pieces) for columns in words]
         refuse_numbers(self.name, [not item.salient for item in ranked])
         vocabulary = vocabulary or self.trained(ranked, shared_by)
         codes = unique_codes((self.names(item, shared_by) for item in ranked), vocabulary)

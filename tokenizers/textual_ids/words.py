@@ -6,7 +6,7 @@ import html
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -20,8 +20,8 @@ from bench.vocabulary import Vocabulary
 class ItemWords:
     """The distinct words of one item: in the order of its text, and the most salient first.
 
-    ``informative`` counts the salient words that say something; behind them stand stop words, numbers, single letters
-    and words that every item has.
+    ``informative`` counts the salient words that say something; behind them stand words in too many tokens, stop words,
+    numbers, single letters and words that every item has.
     """
 
     text: tuple[str, ...]
@@ -52,11 +52,14 @@ def document_frequency(words: Iterable[list[list[str]]]) -> Counter[str]:
 
 def readable(shared_by: Counter[str], vocabulary: Vocabulary) -> Counter[str]:
     """The words that the vocabulary can write without its unknown token."""
-    words = sorted(shared_by)
-    codes = vocabulary.encode_batch(words)
-    return Counter(
-        {word: shared_by[word] for word, code in zip(words, codes, strict=True) if code and vocabulary.unk not in code}
-    )
+    return Counter({word: shared_by[word] for word in tokens_of(shared_by, vocabulary)})
+
+
+def tokens_of(words: Iterable[str], vocabulary: Vocabulary) -> dict[str, int]:
+    """How many tokens each of the words takes that the vocabulary can write."""
+    ordered = sorted(words)
+    codes = vocabulary.encode_batch(ordered)
+    return {word: len(code) for word, code in zip(ordered, codes, strict=True) if code and vocabulary.unk not in code}
 
 
 def unwritable(items: ItemTable, vocabulary: Vocabulary | None) -> tuple[str, ...]:
@@ -74,23 +77,36 @@ def unwritable(items: ItemTable, vocabulary: Vocabulary | None) -> tuple[str, ..
     )
 
 
-def rank(columns: list[list[str]], shared_by: Counter[str], items: int, fewest: int) -> ItemWords:
+def rank(
+    columns: list[list[str]],
+    shared_by: Counter[str],
+    items: int,
+    fewest: int,
+    tokens: Mapping[str, int] | None = None,
+    pieces: int = 0,
+) -> ItemWords:
     """The words of one item by salience; words outside ``shared_by`` are left out.
 
     The first column (the title) comes before the others. Within a column a word counts by its inverse document
     frequency, over the square root of its position: names of brands and lines stand first in a title, and they are what
     items bought one after another share. A word in fewer than ``fewest`` items can't be shared and counts nothing.
+
+    Where the ``tokens`` of words are given, a word counts by its salience per token, and one of more than ``pieces``
+    tokens stands behind all others that say something.
     """
-    found: dict[str, tuple[bool, int, float, int]] = {}
+    found: dict[str, tuple[bool, bool, int, float, int]] = {}
     for number, column in enumerate(columns):
         for position, word in enumerate(column):
             if word in shared_by and word not in found:
                 frequency = shared_by[word]
                 tells = math.log(items / frequency) / math.sqrt(1 + position) if frequency >= fewest else 0.0
+                count = tokens[word] if tokens else 1
+                long = bool(tokens) and count > pieces
                 # rounded: that log 8 / √9 and log 2 / √1 are equal must not depend on the last bit
-                found[word] = (is_filler(word) or shared_by[word] == items, number, -round(tells, 12), position)
+                weight = -round(tells / count, 12)
+                found[word] = (is_filler(word) or frequency == items, long, number, weight, position)
     salient = sorted(found, key=found.__getitem__)
-    return ItemWords(tuple(found), tuple(salient), sum(not filler for filler, *_ in found.values()))
+    return ItemWords(tuple(found), tuple(salient), sum(not (filler or long) for filler, long, *_ in found.values()))
 
 
 def is_filler(word: str) -> bool:
