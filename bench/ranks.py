@@ -98,12 +98,15 @@ def explained() -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if not _watching or not (isinstance(error, KeyboardInterrupt) or broken(error)):
             raise
-        failure = _watching[0].reason(patient=not isinstance(error, KeyboardInterrupt))
-        if failure is None or (isinstance(error, KeyboardInterrupt) and not failure.text):
+        signaled = isinstance(error, KeyboardInterrupt)
+        failure = _watching[0].reason(patient=not signaled)
+        if failure and failure.text:
+            raise PeerError(failure.text) from error
+        if signaled:
             raise
-        if not failure.text:
+        if failure:
             raise KeyboardInterrupt from error
-        raise PeerError(failure.text) from error
+        raise PeerError("another rank has ended; rerun to resume") from error
 
 
 def broken(error: BaseException) -> bool:

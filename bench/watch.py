@@ -115,16 +115,21 @@ class Watch:
         return None
 
     def reason(self, patient: bool) -> Failure | None:
-        """The failure behind a lost connection, waited for while it is being found out; a failure without a name where
-        nobody tells. Behind a signal there may be none.
-        """
-        self.suspicious, end = True, time.monotonic() + (SUSPICION + 2 * BEAT if patient else BEAT)
+        """The failure behind a lost connection or, without patience, behind a signal: there it may be none."""
+        try:
+            return self.sought(SUSPICION + 2 * BEAT if patient else BEAT)
+        except KeyboardInterrupt:  # the launcher's signal often comes behind the lost connection
+            return self.sought(BEAT)
+
+    def sought(self, seconds: float) -> Failure | None:
+        """The failure, waited for while it is being found out."""
+        self.suspicious, end = True, time.monotonic() + seconds
         while time.monotonic() < end:
             if found := self.failure():
                 return found
             self.look()
             time.sleep(0.1)
-        return self.failure() or (Failure("another rank has ended; rerun to resume") if patient else None)
+        return self.failure()
 
     def speaks(self) -> bool:
         """Whether nobody on this node has told the user yet how all this ended."""
