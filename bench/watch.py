@@ -140,12 +140,12 @@ class Watch:
     # -- the thread ---------------------------------------------------------------------------------------------------
 
     def live(self) -> None:
-        import torch.distributed as distributed
+        from torch._C._distributed_c10d import TCPStore
 
         try:
             host, port = self.address
             limit = timedelta(seconds=JOIN)
-            store = distributed.TCPStore(host, port, is_master=False, timeout=limit, wait_for_workers=False)
+            store = TCPStore(host, port, is_master=False, timeout=limit, wait_for_workers=False)
             store.set_timeout(timedelta(seconds=SILENCE))
             self.store = store
         finally:

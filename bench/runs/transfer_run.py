@@ -134,7 +134,7 @@ def transferred(
 ) -> Outcome:
     """Read the model back, name the items of the catalogue, rank the test targets among them."""
     home = model_folder(request)
-    with ranks.folder(home, (".safetensors", ".json")) as here:
+    with ranks.folder(home, (".safetensors", ".json", ".sha256")) as here:
         trained, model = restore(here).requires_grad_(False), read(here / RESULT, str(home))
     ids, seconds = ranks.shared(lambda: identifiers(request, scheme, trained, home, display))
     recommender = recommender_of(ids, trained, request).to(accelerator.device)

@@ -84,7 +84,7 @@ class Nodes:
 
 def ended(launchers: list[subprocess.Popen[str]], code: int) -> list[str]:
     said = [launcher.communicate(timeout=1500)[1] for launcher in launchers]
-    assert [bool(launcher.returncode) for launcher in launchers] == [bool(code)] * 2, said
+    assert [bool(launcher.returncode) for launcher in launchers] == [bool(code)] * 2, "\n".join(said)
     return said
 
 
