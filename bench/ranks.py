@@ -64,8 +64,11 @@ def connected() -> Iterator[None]:
         with begun.signals(), explained():
             _meet()
             yield
-    except PeerError:
-        raise
+    except PeerError as error:
+        failure = begun.reason(
+            patient=True
+        )  # as the rank that failed puts it in the end, whose plugin it was and where
+        raise PeerError(failure.text if failure and failure.text else str(error)) from error
     except KeyboardInterrupt:
         begun.fail("")
         raise
