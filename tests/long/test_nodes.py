@@ -199,13 +199,13 @@ def test_another_number_of_ranks_goes_on_with_the_same_batches(
     bench: Bench, tiny: Path, toy_folder: Path, started: dict[str, str], run_folders: RunFolders, tmp_path: Path
 ) -> None:
     """Two nodes are ended by a signal to their launchers; one process resumes what they have saved."""
-    long = {"backbone": tiny, **BUDGET, "max_steps": 0, "epochs": 60, "patience": 60, "validate_every": 60}
-    words = ["run", "--id-scheme", "numeric", "--dataset", "toy", "--preset", "smoke", "--save-every=0.5"]
+    long = {"backbone": tiny, **BUDGET, "max_steps": 0, "epochs": 20, "patience": 20, "validate_every": 20}
+    words = ["run", "--id-scheme", "numeric", "--dataset", "toy", "--preset", "smoke"]
     words += [f"--set={name}={value}" for name, value in long.items()]
     said = bench(*words, "--data-dir", toy_folder.parent, "--results", tmp_path / "one")
     assert said.code == 0, said.err
     nodes = Nodes(tmp_path, toy_folder, started, ranks=1)
-    launchers, results = nodes.start(words), nodes.homes[0] / "results"
+    launchers, results = nodes.start([*words, "--save-every=0.5"]), nodes.homes[0] / "results"
     while not list(results.rglob("stage-0-*.safetensors")):
         assert launchers[0].poll() is None
         time.sleep(0.05)
