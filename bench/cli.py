@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bench import console, lists
+from bench import console, lists, ranks
 from bench.commands import (
     clean,
     completing,
@@ -274,7 +274,7 @@ def _code(debug: bool) -> int:
     except (BenchError, OSError) as error:
         if debug:
             raise
-        if run.is_main_process() or _in_step():
+        if ranks.speaks():
             console.say(f"bench: {in_one_line(error)}")
         return 1
     except (KeyboardInterrupt, SystemExit) as stop:  # Typer makes an exit code of Ctrl-C, without a word
@@ -282,7 +282,7 @@ def _code(debug: bool) -> int:
             if not isinstance(stop.code, int | None):
                 raise
             return stop.code or 0
-        if run.is_main_process():
+        if ranks.speaks():
             typer.echo("\nbench: interrupted; rerun to resume", err=True)
         return 130
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench import lists
+from bench import lists, ranks
 from bench.commands import answer, completing, data_get
 from bench.commands.completing import listed
 
 if TYPE_CHECKING:
     from bench.runs.matrix import Plan
-
-
-def is_main_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
 
 
 def run(
@@ -158,7 +153,7 @@ def run(
     else:
         for plan, options in zip(plans, asked, strict=True):
             get_data(plan, bool(options["yes"]))
-        answer.shown_at_the_end(plans, quiet=not is_main_process())
+        answer.shown_at_the_end(plans, quiet=not ranks.is_main())
 
 
 def plan_of(options: Mapping[str, Any]) -> Plan:

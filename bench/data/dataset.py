@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,10 +123,22 @@ class Dataset:
 
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
+T = TypeVar("T")
 
 
 def silent(done: int, total: int, stats: Mapping[str, float]) -> None:
     """Progress that nobody is shown."""
+
+
+class Share(Protocol):
+    """How the processes of a run come to one value."""
+
+    def __call__(self, make: Callable[[], T]) -> T: ...
+
+
+def alone(make: Callable[[], T]) -> T:
+    """Of one process."""
+    return make()
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +164,9 @@ class TrainView:
     one adds to ``cached_seconds`` the seconds that it once took, so that costs don't depend on who came first.
     ``progress(done, total, stats)`` shows how far a long ``fit`` is.
 
+    Of several processes of a run, one calls ``fit`` and has a ``cache``, and all call ``stages``. What that makes at
+    length, or reads from a disk, is ``share(make)``: what ``make()`` returns in that one process, in all of them.
+
     ``max_history`` are the newest items of a user that the contract shows, 0 for all: a scheme that trains a model of
     its own reads no more of them, and tells by ``count_training`` what it takes. ``part_users`` counts the users of
     each data set that was joined, in the order of ``sequences``, and ``part_names`` names them; empty where there is
@@ -171,6 +186,7 @@ class TrainView:
     part_names: tuple[str, ...] = ()
     own_training: dict[str, float] = field(default_factory=dict)
     reader: TextReader | None = None
+    share: Share = alone
 
     def count_training(self, steps: int, examples: int) -> None:
         """Optimizer steps of a model of the scheme's own, and what it has learned from: items to predict, or items."""

@@ -74,6 +74,10 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
 
     Kept in ``train.cache`` under all that it depends on: the texts, the encoder's content and these settings.
     """
+    return train.share(lambda: _kept(train, settings))
+
+
+def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
     given, own = embeddings.is_file(settings.encoder), settings.encoder == BACKBONE
     texts = train.items.ids if given else compose(train.items, settings.fields, settings.separator)
     described = {

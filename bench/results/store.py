@@ -41,7 +41,7 @@ TRIAL = "trial-"  # what the folders begin with in which a search tries settings
 class Begun:
     """What a partial folder was begun as: the identity of the run and the ``code`` (digests and versions by name) that
     made what is in it. ``forced``: it shall replace a finished run. ``budget``: what a budget of time or FLOPs was
-    converted to, once that is known. ``threads`` compute it, to its end.
+    converted to, once that is known. ``threads`` compute it, to its end, in so many ``processes``.
     """
 
     identity: Mapping[str, Any]
@@ -49,6 +49,7 @@ class Begun:
     forced: bool = False
     threads: int = 0
     budget: Mapping[str, Any] = field(default_factory=dict)
+    processes: int = 0
 
     def differences(self, other: Begun) -> list[str]:
         code, theirs = ({f"code of {name}": version for name, version in each.code.items()} for each in (self, other))

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
-
+from bench import ranks
 from bench.contract import amount
 from bench.results import store
 from bench.runs.request import Request
@@ -25,16 +24,11 @@ def converted(request: Request, job: Job, partial: Path, spent: float) -> Mappin
     """
     asked, at = request.contract.budget, job.accelerator
     known = {"asked": asked, "steps": request.converted} if request.converted else {}
-    said: list[Any] = [known or store.converted(request.run.folder(request.results))]
-    if at.num_processes > 1:
-        broadcast_object_list(said)
-    if not said[0]:
+    found: Mapping[str, Any] = ranks.shared(lambda: known or store.converted(request.run.folder(request.results)))
+    if not found:
         allowed = amount(asked)
         cost = step_cost(job, allowed)
-        said = [asdict(convert(asked, allowed, cost, spent if allowed.unit == "seconds" else 0.0))]
-        if at.num_processes > 1:
-            broadcast_object_list(said)
-    found: dict[str, Any] = said[0]
+        found = ranks.shared(lambda: asdict(convert(asked, allowed, cost, spent if allowed.unit == "seconds" else 0.0)))
     if at.is_main_process:
         store.note_budget(partial, found)
     return found

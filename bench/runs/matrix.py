@@ -5,7 +5,6 @@ for; and what nobody asked for by name is skipped where it can't run at all.
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import recipes, threads
+from bench import ranks, recipes, threads
 from bench.backbone import content_digest, sizes_like
 from bench.contract import PRESETS, Contract, contract_for, default_preset
 from bench.data import sources, splitting
@@ -81,7 +80,9 @@ def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
     ``noted`` is what the command has noted of earlier plans, which is not said again; notes of this one join it.
     """
     display = _main_display(not plan.worker, plan.log_times and not plan.worker, noted)
-    with interrupted_by_sigterm(), threads.using(threads.asked(plan.threads)):
+    if ranks.several() and (plan.jobs > 1 or plan.slurm):
+        raise BenchError("--jobs and --slurm start processes of their own; leave them out under a launcher of ranks")
+    with interrupted_by_sigterm(), ranks.connected(), threads.using(threads.asked(plan.threads)):
         prepared = prepare(plan, Display(loud=False) if plan.worker else display)
         if plan.slurm:
             from bench.runs.slurm import submit
@@ -266,7 +267,7 @@ def _resolved(plan: Plan, tell: Callable[[str], None]) -> _Resolved:
 
 def _tuned(plan: Plan, names: Sequence[str]) -> dict[str, Found]:
     """What ``--tuned`` names. BenchError where nobody in the run is meant, or a search is asked for as well."""
-    found = tuned(plan.tuned)
+    found = ranks.shared(lambda: tuned(plan.tuned))
     if found and plan.tune:
         raise BenchError("--tune searches on the data set itself and --tuned takes what was found before; give one")
     if strange := sorted(found.keys() - set(names)):
@@ -309,7 +310,7 @@ def _with_recipe(
 
 
 def _main_display(ticking: bool = True, times: bool = False, noted: set[str] | None = None) -> Display:
-    return Display(os.environ.get("RANK", "0") == "0", ticking, times, noted)
+    return Display(ranks.is_main(), ticking, times, noted)
 
 
 def _loaded(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 
 from bench.contract import Contract
 from bench.ids.scheme import IdScheme
@@ -43,7 +41,6 @@ def carry_out(prepared: Prepared, display: Display) -> list[Path]:
         cpu=not torch.cuda.is_available(),
         gradient_accumulation_steps=1,
         mixed_precision="bf16" if prepared.contract.precision == "bf16" else "no",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))],  # a baseline trains while others wait
     )
     if accelerator.is_main_process:
         store.tidy(prepared.results)

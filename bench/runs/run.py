@@ -10,11 +10,10 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from bench import threads
+from bench import ranks, threads
 from bench.contract import CUTOFFS
 from bench.data.splits import Split
 from bench.errors import BenchError, BusyError, CorruptError
-from bench.evaluation.baseline import TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.results import store
 from bench.results.digests import RESULT
@@ -49,7 +48,8 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     """
     folder = request.run.folder(request.results)
     try:
-        return _run(request, folder, display, accelerator)
+        with ranks.explained():
+            return _run(request, folder, display, accelerator)
     except BusyError:
         raise
     except Exception as error:
@@ -60,16 +60,11 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
 
 def _run(request: Request, folder: Path, display: Display, accelerator: Accelerator) -> Path:
     load = LoadMeter()
-    if accelerator.is_main_process:
-        store.recover(folder)
-        _set_aside_corrupt(request, folder, display)
-    accelerator.wait_for_everyone()
-    seen = store.stamp(folder)
-    if seen and not request.renews(seen):
-        again = _finished(request, folder, display)
-        if not again:
-            return folder
-        display.say(f"{request.run.title}: {again} has changed since, so it is run again")
+    ranks.require_same({**request.run.identity, **code_of(request.subject)})
+    seen, renewed = ranks.shared(lambda: _found(request, folder, display))
+    if seen and not (renewed or request.renews(seen)):
+        return folder
+    if renewed:
         request = replace(request, force=True)
     check_cutoff(max(CUTOFFS), len(request.dataset.items))
     split = split_of(request)
@@ -77,11 +72,19 @@ def _run(request: Request, folder: Path, display: Display, accelerator: Accelera
         display.note(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
     findings = audited(request.dataset, request.results, display) if main else {}
-    building = _building(request, folder, seen, display) if main else contextlib.nullcontext(folder)
-    with building as partial, interrupted_by_sigterm(), tracked(request, display, main):
-        accelerator.wait_for_everyone()
-        partial = partial if main else store.partial_folder(folder)
-        with MemoryMeter() as memory, attribute_errors(request.subject):
+    with contextlib.ExitStack() as stack:
+
+        def begun() -> tuple[Path, int]:
+            return stack.enter_context(
+                _building(request, folder, seen, display, accelerator.num_processes)
+            ), threads.now()
+
+        partial, count = ranks.shared(begun)  # the folder is on a disk of the main process: the others never touch it
+        if not main:
+            stack.enter_context(threads.using(count))
+        stack.enter_context(interrupted_by_sigterm())
+        stack.enter_context(tracked(request, display, main))
+        with MemoryMeter() as memory, attribute_errors(request.subject), ranks.explained():
             outcome = _outcome(request, split, partial, display, accelerator)
         if main and outcome is not None:
             outcome.costs.setdefault("peak_memory_mb", round(memory.peak_mb, 1))
@@ -90,6 +93,19 @@ def _run(request: Request, folder: Path, display: Display, accelerator: Accelera
     accelerator.wait_for_everyone()
     display.say(f"{request.run.title}: finished, stored in {folder}")
     return folder
+
+
+def _found(request: Request, folder: Path, display: Display) -> tuple[int | None, bool]:
+    """When the run was finished, if it was, and whether it is made again all the same, for what has changed."""
+    store.recover(folder)
+    _set_aside_corrupt(request, folder, display)
+    seen = store.stamp(folder)
+    if not seen or request.renews(seen):
+        return seen, False
+    again = _finished(request, folder, display)
+    if again:
+        display.say(f"{request.run.title}: {again} has changed since, so it is run again")
+    return seen, bool(again)
 
 
 def _set_aside_corrupt(request: Request, folder: Path, display: Display) -> None:
@@ -131,11 +147,11 @@ def _require_same(request: Request, found: Result) -> None:
 
 
 @contextlib.contextmanager
-def _building(request: Request, folder: Path, seen: int | None, display: Display) -> Iterator[Path]:
+def _building(request: Request, folder: Path, seen: int | None, display: Display, processes: int) -> Iterator[Path]:
     """The partial folder, afresh where the file that defines the subject has changed since the run was begun. What is
     resumed is computed on as many threads as it was begun with, so that it ends in the same bits.
     """
-    begun = Begun(request.run.identity, code_of(request.subject), request.force, threads.now())
+    begun = Begun(request.run.identity, code_of(request.subject), request.force, threads.now(), processes=processes)
     before = store.begun_as(folder)
     if before and before.differences(begun) and subjects.is_file(type(request.subject)) and not request.force:
         display.say(f"{request.run.title}: the file that defines it has changed since it was begun; starting afresh")
@@ -143,18 +159,38 @@ def _building(request: Request, folder: Path, seen: int | None, display: Display
     elif before and before.resumed_by(begun) and before.threads not in (0, begun.threads):
         display.say(f"{request.run.title}: resuming on {before.threads} threads, as it was begun")
         begun = replace(begun, threads=before.threads)
+    if before and before.resumed_by(begun) and before.processes not in (0, processes):
+        display.say(f"{request.run.title}: {other_number(before.processes, processes, request.contract.dropout)}")
+
+    held: list[Lease] = []
 
     def holding(lease: Lease) -> None:
+        held[:] = [lease]
         display.check = lease.require
+
+    def abandoned(reason: str) -> None:
+        if reason:
+            store.note_failure(folder, ranks.PeerError(reason))
+        for lease in held:
+            lease.release()
 
     try:
         with (
             store.building(folder, begun, seen, lambda: display.position, holding, request.began) as partial,
             threads.using(begun.threads),
+            ranks.closing(abandoned),
         ):
             yield partial
     finally:
         display.check, display.position = lambda: None, ""
+
+
+def other_number(before: int, now: int, dropout: float) -> str:
+    """What a run comes to that is resumed by another number of processes."""
+    kept = "the batches stay the same, and the results too up to rounding"
+    if dropout:
+        kept = "the batches stay the same, but each process draws its own dropout, so the weights will be others"
+    return f"resuming with {now} process{'es' if now > 1 else ''} what {before} began: {kept}"
 
 
 def _outcome(
@@ -166,7 +202,7 @@ def _outcome(
         return transferred(request, subject, split, partial, display, accelerator)
     if isinstance(subject, IdScheme):
         return SchemeRun(request, subject, split, partial, display, accelerator).outcome()
-    if isinstance(subject, TrainedBaseline) and not accelerator.is_main_process:
+    if not accelerator.is_main_process:
         return None
     if request.trained_by:
         return transferred_baseline(request, split, partial, display)

@@ -11,7 +11,7 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
-from bench import backbone
+from bench import backbone, ranks
 from bench.backbone.extending import extend
 from bench.backbone.numbers import redraw_numbers
 from bench.backbone.protocol import Backbone, load_trained_state
@@ -80,24 +80,23 @@ class SchemeRun:
         self.budget: Mapping[str, Any] = {}  # what a budget of time or FLOPs was converted to
 
     def outcome(self) -> Outcome:
-        with self.accelerator.main_process_first():
-            request, view = self.request, self.request.view(self.split.train)
-            for warning in request.warnings:
-                self.display.say(f"{request.run.title}: {warning}")
-            ids, notes = fitted(self.scheme, view, request.results, request.run.title, self.display)
-            if self.contract.vocabulary == "extended" and view.language:
-                ids = extended(ids, view.language)
+        request, view = self.request, self.request.view(self.split.train)
+        for warning in request.warnings:
+            self.display.say(f"{request.run.title}: {warning}")
+        ids, notes = ranks.shared(lambda: fitted(self.scheme, view, request.results, request.run.title, self.display))
+        if self.contract.vocabulary == "extended" and view.language:
+            ids = extended(ids, view.language)
         used = notes.get("processor_seconds")
         self.spent = notes["seconds"] if used is None else used
         found = self.searched(ids) if request.search else None
         best, done = self.trained(ids)
         self.first = ids
         watch = Stopwatch()
-        ranks, complete = self.ranked(best.recommender, "test", self.split.test)
+        found_ranks, complete = self.ranked(best.recommender, "test", self.split.test)
         inference = 1000 * watch.seconds / len(self.split.test)
         warm = is_warm(self.split.train.sequences, len(self.split.train.items))
         item_groups = by_group(
-            self.split.test, warm, (ranks, complete), functools.partial(self.ranked, best.recommender)
+            self.split.test, warm, (found_ranks, complete), functools.partial(self.ranked, best.recommender)
         )
         watch = Stopwatch()
         if self.accelerator.is_main_process:
@@ -114,12 +113,13 @@ class SchemeRun:
             "inference_seconds_per_1000_users": inference,
         }
         described = diagnostics.stats(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
-        described |= beam_check(best.recommender, ranks, self.split.test, self.decoding, self.accelerator)
-        described["forecast"] = forecast_of(ids, view, request.results)
+        described |= beam_check(best.recommender, found_ranks, self.split.test, self.decoding, self.accelerator)
+        if self.accelerator.is_main_process:
+            described["forecast"] = forecast_of(ids, view, request.results)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
         warnings = (*request.warnings, *self.scheme.warnings(view))
-        return Outcome(ranks, complete, costs, described, self.summary(best, done, found), item_groups, warnings)
+        return Outcome(found_ranks, complete, costs, described, self.summary(best, done, found), item_groups, warnings)
 
     def searched(self, ids: Ids) -> Found:
         """The lines of training that a search chooses, which hold from here on."""
@@ -173,7 +173,11 @@ class SchemeRun:
         """
         kept, cached_seconds = self.request.results / "cache", list[float]()
         view = replace(
-            self.request.view(self.split.train), cache=kept, cached_seconds=cached_seconds, progress=self.between
+            self.request.view(self.split.train),
+            cache=kept if self.accelerator.is_main_process else None,
+            cached_seconds=cached_seconds,
+            progress=self.between,
+            share=ranks.shared,
         )
         stages, done = self.scheme.stages(view, ids), list[tuple[Stage, TrainingState]]()
         trained: Trained | None = None
@@ -194,13 +198,8 @@ class SchemeRun:
         return stage.value or trained, done
 
     def next_stage(self, stages: Generator[Stage, Any, Any], trained: Trained | None) -> Stage | StopIteration:
-        """What the scheme does until its next stage: first the main process, from whose cache the others read. The end
-        of the stages is returned, for whoever raises it in here leaves the others waiting.
-        """
-        with (
-            self.accelerator.main_process_first(),
-            self.display.bar(f"{self.request.run.title}: between stages", 1) as self.bar,
-        ):
+        """What the scheme does until its next stage. All processes do it; what takes long they share."""
+        with self.display.bar(f"{self.request.run.title}: between stages", 1) as self.bar:
             watch = Stopwatch()
             try:
                 return stages.send(trained)
@@ -255,7 +254,9 @@ class SchemeRun:
         recommender = recommender_under(contract, stage.ids, model)
         if stage.wrap_model is not None:
             recommender = stage.wrap_model(recommender)
-        path = self.partial / f"stage-{number}-{identity(stage, recommender)}.safetensors"
+        start = identity(stage, recommender)
+        ranks.require_same({f"identifiers and weights at the start of stage '{stage.name}'": start})
+        path = self.partial / f"stage-{number}-{start}.safetensors"
         if path.exists():
             self.display.say(f"{self.request.run.title}: resuming")
         with self.display.bar(f"{self.request.run.title}: {stage.name}", 1) as bar:
@@ -322,10 +323,9 @@ class SchemeRun:
 
     def snapshots(self, job: Job) -> tuple[Backbone, ...]:
         """The recommender's backbone as it was after the parts of the stage that were asked for."""
-        self.accelerator.wait_for_everyone()
         copies = []
         for part in job.stage.snapshots:
-            _, weights = checkpoint.load(snapshot_path(job, part))
+            _, weights = ranks.shared(functools.partial(checkpoint.load, snapshot_path(job, part)))
             model = job.recommender.backbone.copied()
             load_trained_state(model, weights)
             copies.append(model)

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
-from bench import files
+from bench import files, ranks
 from bench.contract import Contract, changed
 from bench.errors import BenchError, DivergedError
 from bench.results import store
@@ -83,13 +82,14 @@ class Searching:
     def attempt(self, number: int, settings: Settings, fraction: float) -> Record:
         """One trial on one rung; what it came to is written, and its weights are let go."""
         folder = self.partial / f"{store.TRIAL}{number}-{fraction:g}"
-        record = self.shared(self.kept(folder))
+        record = ranks.shared(lambda: self.kept(folder))
         if record:
             return record
         lines = ", ".join(f"{name}={value}" for name, value in settings.items())
         self.display.say(f"{self.title}: trial {number + 1}, {fraction:g} of the budget, with {lines}")
-        with store.writable(folder):
-            folder.mkdir(exist_ok=True)
+        if self.accelerator.is_main_process:
+            with store.writable(folder):
+                folder.mkdir(exist_ok=True)
         try:
             record = {"fraction": fraction, **self.train(with_lines(self.contract, settings), folder, fraction)}
         except DivergedError as error:
@@ -109,13 +109,6 @@ class Searching:
             return {}
         except (ValueError, TypeError) as error:
             raise BenchError(f"'{folder / RECORD}' is corrupt ({error}); delete it, or run with --force") from error
-
-    def shared(self, record: Record) -> Record:
-        """That of the main process, in all of them."""
-        both: list[Any] = [record]
-        if self.accelerator.num_processes > 1:
-            broadcast_object_list(both)
-        return dict(both[0])
 
 
 def with_lines(contract: Contract, settings: Mapping[str, Any]) -> Contract:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from bench import backbone
+from bench import backbone, ranks
 from bench.contract import CUTOFFS, Contract, digest
 from bench.data import splitting
 from bench.data.dataset import Dataset, Sequences, TrainView
@@ -134,9 +134,9 @@ def transferred(
 ) -> Outcome:
     """Read the model back, name the items of the catalogue, rank the test targets among them."""
     home = model_folder(request)
-    trained = restore(home).requires_grad_(False)
-    with accelerator.main_process_first():
-        ids, seconds = identifiers(request, scheme, trained, home, display)
+    with ranks.folder(home, (".safetensors", ".json", ".sha256")) as here:
+        trained, model = restore(here).requires_grad_(False), read(here / RESULT, str(home))
+    ids, seconds = ranks.shared(lambda: identifiers(request, scheme, trained, home, display))
     recommender = recommender_of(ids, trained, request).to(accelerator.device)
     learned = adapted(request, recommender, split, partial, display, accelerator) if request.adapted_on else {}
 
@@ -147,7 +147,6 @@ def transferred(
 
     watch = Stopwatch()
     whole = ranked("test", split.test, None)
-    model = read(home / RESULT, str(home))
     costs: dict[str, float | None] = asdict(model.costs) | {
         "inference_seconds_per_1000_users": 1000 * watch.seconds / len(split.test)
     }

@@ -25,6 +25,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
+from bench import ranks
 from bench.backbone.protocol import Backbone, load_trained_state, trained_state
 from bench.contract import Contract
 from bench.data.dataset import Progress, Sequences, silent
@@ -129,8 +130,8 @@ class _Run:
         self.model, self.optimizer = job.accelerator.prepare(job.recommender, optimizer)
         self.best: dict[str, Tensor] = {}
         self.state.finished = not self.total
-        if job.path.exists():
-            self.restore()
+        if kept := ranks.shared(lambda: checkpoint.load(job.path) if job.path.exists() else None):
+            self.restore(*kept)
             self.met_at = self.state.step
 
     def examples(self, epoch: int) -> Examples:
@@ -310,8 +311,8 @@ class _Run:
             checkpoint.save(self.job.path, replace(self.state, processor_seconds=spent), tensors)
         self.saved = time.monotonic()
 
-    def restore(self) -> None:
-        self.state, tensors = checkpoint.load(self.job.path)
+    def restore(self, state: TrainingState, tensors: Mapping[str, Tensor]) -> None:
+        self.state = state
         model, moments, self.best = checkpoint.unpack(tensors)
         load_trained_state(self.job.recommender, model)
         groups = self.optimizer.state_dict()["param_groups"]
@@ -320,6 +321,7 @@ class _Run:
     def load_best(self) -> None:
         if self.job.stage.use_validation and self.best:
             load_trained_state(self.job.recommender, self.best)
+        ranks.spread(trained_state(self.job.recommender).values())
         self.job.recommender.eval()
         self.job.accelerator.free_memory()
         self.state.training_seconds += self.lap()

@@ -89,16 +89,20 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     )
     steps = plan.epochs * -(-len(sources) // plan.batch)
     train.count_training(steps, plan.epochs * len(sources))
-    path = cache_path(train, f"generator-{key}")
-    if path and path.exists():
-        state, weights = checkpoint.load(path)
-        load_trained_state(model, weights)
-        train.cached_seconds.append(state.training_seconds)
-    else:
+
+    def weights() -> dict[str, torch.Tensor]:
+        path = cache_path(train, f"generator-{key}")
+        if path and path.exists():
+            state, found = checkpoint.load(path)
+            train.cached_seconds.append(state.training_seconds)
+            return found
         watch = Stopwatch()
         bootstrap(model, vocabulary, sources, targets, plan, train.seed, train.progress)
         if path:
             checkpoint.save(path, checkpoint.TrainingState(training_seconds=watch.seconds), trained_state(model))
+        return {name: tensor.cpu() for name, tensor in trained_state(model).items()}
+
+    load_trained_state(model, train.share(weights))
     return Writer(model.eval(), vocabulary, sources)
 
 

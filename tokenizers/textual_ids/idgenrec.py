@@ -178,7 +178,11 @@ class IdGenRec(IdScheme):
         return replace(ids, users=UserIds(found.tokens[0], found.lengths[0]))
 
     def written(self, train: TrainView, writer: Writer) -> TokenIds:
-        """A name for each of the generator's texts, from the cache where it has named them before."""
+        """A name for each of the generator's texts."""
+        return train.share(lambda: self.kept_names(train, writer))
+
+    def kept_names(self, train: TrainView, writer: Writer) -> TokenIds:
+        """From the cache where it has named them before."""
         plan, vocabulary = self.settings, writer.vocabulary
         searches = levels(plan.lengths, plan.candidates)
         weights = (tensor.cpu().numpy().tobytes() for tensor in writer.model.state_dict().values())

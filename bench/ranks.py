@@ -1,0 +1,224 @@
+"""Several processes ("ranks") of one run, on one machine or many, whose disks need not be shared.
+
+The main rank reads, decides and writes; the others get what they need of it through memory: ``shared`` for values and
+``folder`` for files. What all must have found alike, each on its own, is compared by ``require_same``. Within
+``connected`` a rank that fails, dies or hangs ends all others, and ``explained`` gives their errors its reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bench import files, watch
+from bench.errors import BenchError, said
+from bench.watch import Failure, Watch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+LONGEST = timedelta(
+    days=7
+)  # that ranks wait for each other: a baseline trains meanwhile, and ``watch`` sees who is gone
+BROKEN = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo/", "NCCL", "ProcessGroup")
+
+_watching: list[Watch] = []  # that of this process, once ranks are connected
+
+
+class PeerError(BenchError):
+    """Another rank has failed, for this reason."""
+
+
+def several() -> bool:
+    """Whether a launcher has started more than one rank."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def _in_touch() -> bool:
+    """Whether ranks are connected, without an import of torch where nobody needs it."""
+    found = sys.modules.get("torch.distributed")
+    return bool(found and found.is_available() and found.is_initialized() and found.get_world_size() > 1)
+
+
+def is_main() -> bool:
+    """Whether this is the rank that reads, decides and writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[None]:
+    """Ranks reach each other, and end together when one of them ends otherwise than well. Nothing for one process."""
+    if not several():
+        yield
+        return
+    begun = _watching[0] if _watching else watch.begun()
+    _watching[:] = [begun]
+    try:
+        with begun.signals(), explained():
+            _meet()
+            yield
+    except PeerError as error:
+        failure = begun.reason(
+            patient=True
+        )  # as the rank that failed puts it in the end, whose plugin it was and where
+        raise PeerError(failure.text if failure and failure.text else str(error)) from error
+    except KeyboardInterrupt:
+        begun.fail("")
+        raise
+    except BaseException as error:
+        begun.fail(str(error) if isinstance(error, BenchError) else said(error))
+        if not isinstance(error, BenchError | OSError):
+            begun.speaks()  # Python shows it with its traceback
+        raise
+    finally:
+        begun.leaving = True
+
+
+def _meet() -> None:
+    """Accelerate's own way to connect ranks, before anything that they have to agree on."""
+    import torch
+    from accelerate import PartialState
+
+    PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST)
+    _watching[0].await_store()
+    _watching[0].leaving = False
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """What a lost connection raises, or the launcher's signal that follows a failure, becomes the failure itself."""
+    try:
+        yield
+    except (BenchError, OSError):
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if not _watching or not (isinstance(error, KeyboardInterrupt) or broken(error)):
+            raise
+        signaled = isinstance(error, KeyboardInterrupt)
+        failure = _watching[0].reason(patient=not signaled)
+        if failure and failure.text:
+            raise PeerError(failure.text) from error
+        if signaled:
+            raise
+        if failure:
+            raise KeyboardInterrupt from error
+        raise PeerError("another rank has ended; rerun to resume") from error
+
+
+def broken(error: BaseException) -> bool:
+    """Whether an error says that ranks cannot reach each other any more, and so nothing about its own place."""
+    import torch
+
+    named = isinstance(error, RuntimeError) and any(mark in str(error) for mark in BROKEN)
+    return named or isinstance(error, torch.distributed.DistError)
+
+
+def speaks() -> bool:
+    """Whether this rank tells the user how it ended: the first one on each node does."""
+    return _watching[0].speaks() if _watching else is_main()
+
+
+@contextlib.contextmanager
+def closing(close: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, ``close`` is called with the reason where this rank must end while it waits for another."""
+    if not _watching:
+        yield
+        return
+    _watching[0].closers.append(close)
+    try:
+        yield
+    finally:
+        _watching[0].closers.remove(close)
+
+
+def shared(make: Callable[[], T]) -> T:
+    """What ``make`` returns in the main rank, in all ranks; only that one calls it. What it raises there, the others
+    raise as PeerError.
+    """
+    if not _in_touch():
+        return make()
+    from accelerate.utils import broadcast_object_list
+
+    said_: list[Any] = [None, ""]
+    error: Exception | None = None
+    if is_main():
+        try:
+            said_[0] = make()
+        except Exception as found:
+            error, said_[1] = found, str(found) if isinstance(found, BenchError) else said(found)
+    broadcast_object_list(said_)
+    if error:
+        raise error
+    if said_[1]:
+        raise PeerError(said_[1])
+    made: T = said_[0]
+    return made
+
+
+def require_same(facts: Mapping[str, object]) -> None:
+    """BenchError in all ranks where one of them has found something else than the main rank."""
+    if not _in_touch():
+        return
+    from accelerate.utils import gather_object
+
+    everybody = gather_object([(files.host(), {name: str(value) for name, value in facts.items()})])
+    host, mine = everybody[0]
+    for rank, (other, theirs) in enumerate(everybody):
+        for name in (*mine, *theirs):
+            if mine.get(name) != theirs.get(name):
+                raise BenchError(
+                    f"ranks disagree on {name}: '{theirs.get(name)}' on rank {rank} ({other}), '{mine.get(name)}' on "
+                    f"rank 0 ({host}); give every node the same files and versions"
+                )
+
+
+def spread(tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors with those of the main rank: machines that round differently go on from one state."""
+    if not _in_touch():
+        return
+    import torch.distributed as distributed
+
+    for tensor in tensors:
+        whole = tensor.detach().contiguous()
+        distributed.broadcast(whole, 0)
+        if whole.data_ptr() != tensor.data_ptr():
+            tensor.detach().copy_(whole)
+
+
+@contextlib.contextmanager
+def folder(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """A folder of the main rank with its files of these suffixes: itself there, a temporary copy in the other ranks."""
+    if not _in_touch():
+        yield path
+        return
+    names = shared(lambda: sorted(found.name for found in path.iterdir() if found.suffix in suffixes))
+    with tempfile.TemporaryDirectory(prefix="bench-") as copy:
+        for name in names:
+            content = shared((path / name).read_bytes)
+            if not is_main():
+                (Path(copy) / name).write_bytes(content)
+        yield path if is_main() else Path(copy)
+
+
+__all__ = [
+    "Failure",
+    "PeerError",
+    "broken",
+    "closing",
+    "connected",
+    "explained",
+    "folder",
+    "is_main",
+    "require_same",
+    "several",
+    "shared",
+    "speaks",
+    "spread",
+]

@@ -1,0 +1,203 @@
+"""Ranks end together: one fails, dies, is stopped or hangs, and one line says why (torchrun, gloo on the CPU)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import files, ranks, watch
+from bench.errors import BenchError
+
+RANKS = """
+import os, signal, sys, time
+from pathlib import Path
+import torch
+import torch.distributed as distributed
+from bench import cli, ranks, watch
+from bench.errors import BenchError
+from bench.training.signals import interrupted_by_sigterm
+
+what, rank, here = sys.argv[1], int(os.environ["RANK"]), Path(sys.argv[2])
+watch.IDLE, watch.SUSPICION, watch.SIGNAL_GRACE, watch.GRACE = 8.0, 3.0, 3.0, 2.0
+
+
+def wait_for_others():
+    (here / f"waits-{rank}").touch()
+    distributed.all_reduce(torch.ones(1))
+
+
+def raises():
+    if rank == 1:
+        raise KeyError("mine")
+    wait_for_others()
+
+
+def says_no():
+    ranks.shared(lambda: (_ for _ in ()).throw(BenchError("the main one says no")))
+
+
+def disagrees():
+    ranks.require_same({"version": 1, "file": rank % 2})
+
+
+def is_killed():
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    wait_for_others()
+
+
+def is_stopped():
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    wait_for_others()
+
+
+def hangs():
+    if rank == 1:
+        time.sleep(1000)
+    with ranks.closing(lambda why: (here / "closed").write_text(why)):
+        wait_for_others()
+
+
+def agrees():
+    made = []
+    assert ranks.shared(lambda: made.append(rank) or {"of": rank}) == {"of": 0}
+    assert made == ([0] if rank == 0 else [])
+    ranks.require_same({"version": 1})
+    rows = torch.full((3, 2), float(rank)).t()
+    ranks.spread([rows])
+    assert not rows.any()
+    if rank == 0:
+        (here / "home").mkdir()
+        (here / "home" / "a.json").write_text("{}")
+        (here / "home" / "b.log").write_text("")
+    with ranks.folder(here / "home", (".json",)) as found:
+        assert (found / "a.json").read_text() == "{}"
+        assert (found == here / "home") == (rank == 0)
+        assert rank == 0 or not (found / "b.log").exists()
+
+
+def app():
+    with interrupted_by_sigterm(), ranks.connected():
+        globals()[what]()
+    (here / f"done-{rank}").touch()
+
+
+cli.app, sys.argv = app, ["bench"]
+cli.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("script") / "ranks.py"
+    path.write_text(RANKS)
+    return path
+
+
+def launched(script: Path, folder: Path, what: str, started: dict[str, str], nodes: int) -> list[subprocess.Popen[str]]:
+    """Two ranks that do the same, on one node or on two."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    base = [sys.executable, "-m", "torch.distributed.run", f"--nnodes={nodes}", f"--nproc-per-node={2 // nodes}"]
+    base += ["--master-addr=127.0.0.1", f"--master-port={port}"]
+    return [
+        subprocess.Popen(
+            [*base, f"--node-rank={node}", str(script), what, str(folder)],
+            env=started,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for node in range(nodes)
+    ]
+
+
+def told(launchers: list[subprocess.Popen[str]]) -> list[str]:
+    """What ranks have said, one line each; the launchers speak too."""
+    lines = [line for launcher in launchers for line in launcher.communicate(timeout=240)[1].splitlines()]
+    return [line for line in lines if line.startswith("bench: ")]
+
+
+def test_ranks_get_what_the_main_one_has(script: Path, tmp_path: Path, started: dict[str, str]) -> None:
+    launchers = launched(script, tmp_path, "agrees", started, 1)
+    assert told(launchers) == []
+    assert launchers[0].returncode == 0
+    assert len(list(tmp_path.glob("done-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("what", "nodes", "line"),
+    [
+        ("says_no", 1, "the main one says no"),
+        (
+            "disagrees",
+            1,
+            "ranks disagree on file: '1' on rank 1 (HOST), '0' on rank 0 (HOST); give every node the same",
+        ),
+        ("raises", 2, "KeyError: 'mine'"),
+        ("is_killed", 1, "rank 1 (process PID on HOST) has ended without a word, as if it was killed; rerun to resume"),
+        ("is_stopped", 2, "rank 1 (process PID on HOST) was stopped; rerun to resume"),
+        ("hangs", 1, "no rank has computed anything for 8 s: one of them hangs; rerun to resume"),
+    ],
+)
+def test_a_failure_ends_all_ranks_with_one_line(
+    script: Path, tmp_path: Path, started: dict[str, str], what: str, nodes: int, line: str
+) -> None:
+    launchers = launched(script, tmp_path, what, started, nodes)
+    said = told(launchers[:1] if what == "is_stopped" else launchers)
+    if what == "is_stopped":  # only from its own node can it be ended
+        os.kill(int(said[0].split("process ")[1].split()[0]), signal.SIGKILL)
+        told(launchers[1:])
+    assert len(said) == 1
+    host = files.host()
+    for part in line.replace("HOST", host).split("PID"):
+        assert part in said[0]
+    assert all(launcher.returncode for launcher in launchers)
+    assert not list(tmp_path.glob("done-*"))
+    if what == "hangs":
+        assert (tmp_path / "closed").read_text() == line
+
+
+def test_a_signal_ends_ranks_that_wait_for_one_that_hangs(
+    script: Path, tmp_path: Path, started: dict[str, str]
+) -> None:
+    """The launcher passes it on and would kill them after half a minute."""
+    (launcher,) = launched(script, tmp_path, "hangs", started, 1)
+    while not (tmp_path / "waits-0").exists():
+        time.sleep(0.1)
+    begin = time.monotonic()
+    launcher.terminate()
+    assert told([launcher]) == ["bench: interrupted; rerun to resume"]
+    assert time.monotonic() - begin < 25
+
+
+def test_all_of_it_takes_less_than_a_minute() -> None:
+    assert watch.IDLE + 2 * watch.BEAT + watch.GRACE < 60
+    assert watch.SILENCE + 2 * watch.BEAT + watch.GRACE < 60
+    assert watch.SIGNAL_GRACE + 2 * watch.BEAT < 30  # after which a launcher kills
+
+
+def test_one_process_has_nobody_to_ask() -> None:
+    with ranks.connected(), ranks.folder(Path("here"), ()) as found, ranks.closing(lambda why: None):
+        assert found == Path("here")
+        assert ranks.shared(lambda: 3) == 3
+        ranks.require_same({"file": 1})
+        ranks.spread([])
+        assert ranks.speaks()
+    with pytest.raises(BenchError, match="no"), ranks.explained():
+        raise BenchError("no")
+    with pytest.raises(RuntimeError, match="closed"), ranks.explained():
+        raise RuntimeError("Connection closed by peer")
+
+
+def test_only_a_lost_connection_counts_as_one() -> None:
+    assert ranks.broken(RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:10116"))
+    assert not ranks.broken(RuntimeError("shapes do not match"))
+    assert not ranks.broken(KeyError("Connection closed by peer"))
