@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-LONGEST = timedelta(
-    days=7
-)  # that ranks wait for each other: a baseline trains meanwhile, and ``watch`` sees who is gone
+LONGEST = timedelta(days=7)  # ranks wait for each other so long: a baseline may train meanwhile
 BROKEN = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo/", "NCCL", "ProcessGroup")
 
 _watching: list[Watch] = []  # that of this process, once ranks are connected
@@ -65,9 +63,7 @@ def connected() -> Iterator[None]:
             _meet()
             yield
     except PeerError as error:
-        failure = begun.reason(
-            patient=True
-        )  # as the rank that failed puts it in the end, whose plugin it was and where
+        failure = begun.reason(patient=True)  # in the words of the rank that failed, which knows whose plugin it was
         raise PeerError(failure.text if failure and failure.text else str(error)) from error
     except KeyboardInterrupt:
         begun.fail("")
@@ -146,19 +142,19 @@ def shared(make: Callable[[], T]) -> T:
         return make()
     from accelerate.utils import broadcast_object_list
 
-    said_: list[Any] = [None, ""]
+    told: list[Any] = [None, ""]
     error: Exception | None = None
     if is_main():
         try:
-            said_[0] = make()
+            told[0] = make()
         except Exception as found:
-            error, said_[1] = found, str(found) if isinstance(found, BenchError) else said(found)
-    broadcast_object_list(said_)
+            error, told[1] = found, str(found) if isinstance(found, BenchError) else said(found)
+    broadcast_object_list(told)
     if error:
         raise error
-    if said_[1]:
-        raise PeerError(said_[1])
-    made: T = said_[0]
+    if told[1]:
+        raise PeerError(told[1])
+    made: T = told[0]
     return made
 
 
