@@ -44,9 +44,8 @@ def commands(text: str, language: str, start: str = "bench ") -> list[list[str]]
 
 EVERYTHING = {"README": README} | {path.stem: page(path.stem) for path in sorted(PAGES.glob("*.md"))}
 SHOWN = [(name, words) for name, text in EVERYTHING.items() for words in commands(text, "(?:text|sh)")]
-for launcher in ("torchrun", "srun"):
-    launched = [(name, words) for name, text in EVERYTHING.items() for words in commands(text, "text", launcher)]
-    SHOWN += [(name, words[words.index("-m") + 1 :]) for name, words in launched if "-m" in words]
+LAUNCHED = [(name, words) for name, text in EVERYTHING.items() for words in commands(text, "text", "torchrun")]
+SHOWN += [(name, words[words.index("-m") + 1 :]) for name, words in LAUNCHED]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the README speaks to a POSIX shell")
