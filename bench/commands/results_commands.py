@@ -72,6 +72,8 @@ def join(
     lines = [f"skipped: {line}" for line in found.skipped]
     if (lead := found.runs[0][0]) != sources[0]:
         lines.append(f"note: nothing of {sources[0]} can be read, so other sources are compared with {lead}")
+    if joining.PUBLISHED in sources and Path(joining.PUBLISHED).exists():
+        lines.append("note: 'published' stands for the results that come with bench; './published' is the one here")
     counts = [f"{count:,} runs of {source}" for source, count in done.counts.items()]
     _say([*lines, *_of_others(done, details), f"joined in {out}: {', '.join(counts)}"])
     _say([f"Now: bench report --results {shlex.quote(str(out))}"])

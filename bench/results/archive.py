@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import zipfile
@@ -68,8 +69,10 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> 
     except UNZIPPABLE as error:
         if isinstance(error, OSError) and error.errno in FULL:
             raise
-        _place(member, folder).unlink(missing_ok=True)
-        return " ".join(str(error).split()) or type(error).__name__
+        with contextlib.suppress(OSError):  # where its name is impossible, so is removing it
+            _place(member, folder).unlink()
+        said = getattr(error, "strerror", "") or str(error)  # not the place, which is gone when somebody reads this
+        return " ".join(said.split()) or type(error).__name__
     return ""
 
 

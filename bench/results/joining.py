@@ -249,7 +249,7 @@ def pack(found: Found, out: Path) -> int:
     """
     if not found.runs:
         raise BenchError(found.skipped[0] if found.skipped else "no finished runs to pack")
-    if not archive.is_archive(out):
+    if out.is_dir() or not archive.is_archive(out):
         places.require_other(out, [run.folder for _, run in found.runs])
         return sum(join(found, out, everything=True).counts.values())
     with TemporaryDirectory() as folder:

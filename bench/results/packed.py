@@ -66,11 +66,13 @@ def _write_users(frame: pd.DataFrame, folder: Path) -> str:
 
     table = pa.Table.from_pandas(frame[[name for name in OF_USERS if name in frame]], preserve_index=False)
     folder.mkdir(parents=True, exist_ok=True)
+    files.remove_left_behind(folder)
     unnamed = files.beside(folder / "users")
     try:
         parquet.write_table(table.replace_schema_metadata(None), unnamed, compression="zstd", compression_level=19)
         digest = digests.of_file(unnamed)
         if not (named := folder / _name(digest)).exists():
+            files.sync(unnamed)
             files.rename(unnamed, named)
     finally:
         files.remove(unnamed)

@@ -80,6 +80,15 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
         ("x.csv", 'user,item,time\nu,"a\nb",1\nu,b,2,3\n', {}, r"line 4: 4 cells where the header has 3"),
         (
             "x.csv",
+            lines(HEADER, ("u", "a"), ("u", "b", 2), ("u", "c"), ("u", "d", 1, 2)),
+            {},
+            r"line 2: 2 cells where the header has 3; the same in lines 4, 5; correct or remove them$",
+        ),
+        ("x.csv", lines(HEADER, *[("u", "a")] * 40), {}, r"line 2: .*; the same in lines 3, 4, .*, 11, …; correct"),
+        ("x.csv", 'user,item,time\nu,b,1\nu,"a,1\n' + "u,b,2\n" * 50, {}, "line 3: 2 cells .*; a quotation mark in it"),
+        ("x.csv", 'user,item,time\nu,b,1\nu,"a,1\n' + "u,b,2\n" * 50_000, {}, "line 3: .*; a quotation mark in it"),
+        (
+            "x.csv",
             lines(HEADER, ("u", "a", "5/6/2024")),
             {},
             r"row 1: time '5/6/2024'; expected a number or an ISO date",

@@ -121,6 +121,22 @@ def test_a_member_that_cannot_be_unpacked_costs_its_run_alone(bench: Bench, sent
     assert names(tmp_path / "out") == ["random"]
 
 
+@pytest.mark.parametrize(
+    "name", ["runs/toy/random@1/x/0/result.json/runs/a/b/c/0/result.json", f"runs/{'x' * 300}/b/c/0/result.json"]
+)
+def test_a_member_whose_name_is_impossible_hurts_no_other(bench: Bench, sent: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "sent.zip"
+    shutil.copyfile(sent, path)
+    with zipfile.ZipFile(path, "a") as write:
+        write.writestr("runs/toy/random@1/x/0/result.json", "{}")
+        write.writestr(name, "{}")
+    said = bench("results", "join", path, "--out", tmp_path / "out")
+    assert said.code == 1
+    (skipped,) = (line for line in said.err.splitlines() if "cannot be unpacked" in line)
+    assert re.search(r"\((Not a directory|File name too long)\)", skipped)
+    assert names(tmp_path / "out") == ["pop", "random"]
+
+
 def test_nothing_outside_is_removed_where_a_member_cannot_be_unpacked(tmp_path: Path) -> None:
     victim = tmp_path / "runs/a/b/c/0/result.json"
     victim.parent.mkdir(parents=True)

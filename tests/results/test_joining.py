@@ -260,3 +260,15 @@ def test_published_results_are_those_of_this_tree(monkeypatch: pytest.MonkeyPatc
     assert joining.published() == [tmp_path / "results" / "toys-cpu" / "runs"]
     with joining.opened(["published"]) as found:
         assert len(found.runs) == 2
+
+
+def test_a_folder_called_published_is_not_taken_unseen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, mine: Path, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = bench("results", "join", mine, "published", "--out", "one")
+    assert "'./published'" not in said.err
+    assert bench("results", "pack", "--results", mine, "--out", "published").code == 0
+    said = bench("results", "join", mine, "published", "--out", "two")
+    assert "stands for the results that come with bench; './published' is the one here" in said.err
+    assert "'./published'" not in bench("results", "join", mine, "./published", "--out", "three").err

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import files
 from bench.errors import CorruptError
 from bench.results import packed
 from bench.results.table import check_outline, read_table
@@ -121,3 +122,19 @@ def test_missing_or_changed_users_are_named(tmp_path: Path) -> None:
     pq.write_table(ranks, path)
     with pytest.raises(CorruptError, match="names no file of users"):
         read_table(path, ())
+
+
+def test_users_are_on_the_disk_before_they_have_their_name_and_what_the_dead_left_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = tmp_path / "home" / "runs" / "toys" / f".users.{files.place()}-999999999-0123abcd.tmp"
+    dead.parent.mkdir(parents=True)
+    dead.touch()
+    steps: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        files, "hook", lambda step, path: steps.append((step, path.name.split(".")[1 if path.name[0] == "." else 0]))
+    )
+    pack(run(tmp_path / "one", table(20, 1)), tmp_path / "home", "one")
+    (renamed,) = (place for place, (step, name) in enumerate(steps) if step == "rename" and name.startswith("users-"))
+    assert ("sync", "users") in steps[:renamed]
+    assert not dead.exists()

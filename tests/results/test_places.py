@@ -51,6 +51,12 @@ def test_a_zip_is_written_whatever_the_case_of_its_name(bench: Bench, mine: Path
     assert bench("results", "join", tmp_path / "X.ZIP", "--out", tmp_path / "out").code == 0
 
 
+def test_a_folder_that_is_named_so_stays_one(bench: Bench, mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.zip").mkdir()
+    assert bench("results", "pack", "--results", mine, "--out", tmp_path / "x.zip").code == 0
+    assert bench("results", "join", tmp_path / "x.zip", "--out", tmp_path / "out").code == 0
+
+
 def test_a_folder_of_something_else_is_left_alone(bench: Bench, mine: Path, tmp_path: Path) -> None:
     (tmp_path / "photos" / "runs").mkdir(parents=True)  # which other programs write as well
     (tmp_path / "photos" / "runs" / "events.out").touch()

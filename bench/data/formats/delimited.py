@@ -20,6 +20,7 @@ from bench.errors import BenchError
 
 BLOCK = 1 << 24  # bytes
 LONGEST = 4096  # letters of a cell in quotation marks that the beginning of a file may end in
+MOST = 10  # wrong lines that an error names
 SEPARATORS = ("\t", ",", ";", "|")
 DOUBLE, UNIT = "::", "\x1f"  # MovieLens parts its cells by two colons, which become one sign that no text has
 ATOMIC = (".inter", ".item", ".user")
@@ -69,14 +70,17 @@ class Delimited:
         return reading(self.source)
 
     def _wrong_line(self, error: Exception) -> str:
-        """What Arrow stumbled over, with its line: looked for slowly, since this ends the import."""
+        """What Arrow stumbled over, with its lines: looked for slowly, since this ends the import."""
         with reading(self.source) as file, closing(self._rows(file)) as rows:
-            for number, cells in rows:
-                if len(cells) not in (0, len(self.columns)):
-                    return (
-                        f"{self.source.path}, line {number}: {len(cells)} cells where the "
-                        f"{'header' if self.header else 'first line'} has {len(self.columns)}"
-                    )
+            ragged = ((number, cells) for number, cells in rows if len(cells) not in (0, len(self.columns)))
+            wrong = list(itertools.islice(ragged, MOST + 1))
+        if wrong:
+            number, cells = wrong[0]
+            head = "header" if self.header else "first line"
+            return (
+                f"{self.source.path}, line {number}: {len(cells)} cells where the {head} has {len(self.columns)}"
+                f"{_cause(cells)}{_others([number for number, _ in wrong[1:]])}"
+            )
         cause = " ".join(str(error).split())[:160]
         return f"'{self.source.path}' is not a table parted by {self.separator!r}: {cause}"
 
@@ -85,7 +89,7 @@ class Delimited:
         try:
             if self.quoted:
                 reader = csv.reader(lines, delimiter=self.separator)
-                yield from ((reader.line_num, cells) for cells in reader)
+                yield from _begun(reader)
             else:
                 cut = (line.rstrip("\n").split(self.separator) if line.strip() else [] for line in lines)
                 yield from enumerate(cut, start=1)
@@ -158,6 +162,32 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
         seen[name] += 1
         found.append(name if seen[name] == 1 else f"{name} (column {number})")
     return tuple(found)
+
+
+def _begun(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """The rows of ``csv.reader``, each with the number of the line that it begins in."""
+    start = 1
+    try:
+        for cells in reader:
+            yield start, cells
+            start = reader.line_num + 1
+    except csv.Error:  # a cell is too long: the rest of the file, behind a mark
+        yield start, ["\n"]
+
+
+def _cause(cells: Sequence[str]) -> str:
+    """A guess at why a line has a wrong number of cells; ``""`` where there is none."""
+    within = any("\n" in cell for cell in cells)
+    return "; a quotation mark in it may lack its second, which holds several lines together" if within else ""
+
+
+def _others(numbers: Sequence[int]) -> str:
+    """More lines of that kind, so that all can be corrected at once."""
+    if not numbers:
+        return ""
+    more = ", …" if len(numbers) >= MOST else ""
+    lines = f"line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[: MOST - 1]))}{more}"
+    return f"; the same in {lines}; correct or remove them"
 
 
 def _is_number(text: str) -> bool:
