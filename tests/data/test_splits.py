@@ -72,7 +72,7 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
     train = leave_one_out(dataset).train
     assert {field.name for field in fields(train)} == {
         *("dataset", "items", "sequences", "seed", "language", "reader"),
-        *("cache", "cached_seconds", "progress"),  # a folder, what reading from it saves, the bar
+        *("cache", "cached_seconds", "progress", "share"),  # a folder, what reading from it saves, the bar, the others
         *(
             "max_history",
             "own_training",
