@@ -204,7 +204,8 @@ def bench() -> Callable[..., SimpleNamespace]:
 @pytest.fixture(scope="session")
 def started() -> dict[str, str]:
     """The environment of a `bench` in a process of its own, as like as can be to one in this process."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    return {**os.environ, "OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
 
 @pytest.fixture(scope="session")
