@@ -165,12 +165,13 @@ def test_jobs_do_runs_at_once_and_start_a_killed_worker_again(
     os.kill(json.loads(lease.read_text())["pid"], signal.SIGKILL)
     said = process.communicate()[1]
     assert process.returncode == 0, said
-    assert "2 runs, 2 at once, 1 thread(s) each" in said
+    threads = int(started["OMP_NUM_THREADS"])
+    assert f"2 runs, 2 at once, {threads} thread(s) each" in said
     assert "was killed (SIGKILL); its run is taken over, and a worker started again" in said
     assert re.search(r"\[\d\] numeric/sequential on toy, seed 1: finished, stored in", said)
     same(tmp_path, serial, run_folders, substance)
     stored = [json.loads((folder / "result.json").read_text())["environment"] for folder in run_folders(tmp_path)]
-    assert [found["cpu_threads"] for found in stored] == [1, 1]
+    assert [found["cpu_threads"] for found in stored] == [threads, threads]
     assert all(found["command"].endswith("--seed=0,1 --jobs=2") for found in stored)
 
 
