@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench import files, watch
 from bench.errors import BenchError, said
-from bench.watch import Failure, Watch
+from bench.watch import Watch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -201,20 +201,3 @@ def folder(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
             if not is_main():
                 (Path(copy) / name).write_bytes(content)
         yield path if is_main() else Path(copy)
-
-
-__all__ = [
-    "Failure",
-    "PeerError",
-    "broken",
-    "closing",
-    "connected",
-    "explained",
-    "folder",
-    "is_main",
-    "require_same",
-    "several",
-    "shared",
-    "speaks",
-    "spread",
-]

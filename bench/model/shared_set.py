@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bench.data.dataset import ItemIndices, Sequences
-from bench.ids.identifiers import Variants
+from bench.ids.identifiers import Template, Variants
 from bench.ids.prompts import Prompts
 from bench.model.packed import Layout, Numbers, Segments, SharedReader, packed_rows
 from bench.model.recommender import Batch, Work
@@ -18,6 +19,9 @@ class SharedSetReader(SharedReader):
     """A shared reader of items that each take as many positions as the ``writer`` gives them."""
 
     writer: SharedSetWriter
+
+    def _writer(self, max_tokens: int, templates: Sequence[Template]) -> SharedSetWriter:
+        return SharedSetWriter(self.ids, max_tokens, templates)  # type: ignore[arg-type]
 
     def item_lengths(self, items: ItemIndices, variants: Variants) -> Numbers:
         return np.full(len(items), self.writer.width)
@@ -37,9 +41,8 @@ class SharedSetReader(SharedReader):
     ) -> Work:
         return self.work_of(Segments.alone(self.writer.fitting(histories, 0), items, variants, 0))
 
-    def packed(self, segments: Segments) -> tuple[dict[str, Tensor | None], Layout]:
-        """The pages of a training batch, and where its segments and targets stand in them."""
+    def layout(self, segments: Segments) -> tuple[Numbers, Layout]:
+        """The row of each segment, and where they and their targets stand."""
         lengths = self.segment_lengths(segments)
         rows = packed_rows(lengths)
-        pages = self.writer.pack(segments.histories, rows, segments.prompts)
-        return pages, Layout.of(rows, lengths, segments.owners)
+        return rows, Layout.of(rows, lengths, segments.owners)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.backbone.protocol import Cache
 from bench.data.dataset import Sequences
-from bench.ids.identifiers import Template
 from bench.ids.prompts import Prompts
 from bench.model.packed import (
     NOWHERE,
-    Layout,
     Segments,
     causal_by_item,
-    packed_rows,
     row_width,
     shown_to_targets,
     target_pages,
@@ -36,13 +31,11 @@ class SharedSlotRecommender(SharedSetReader, SlotRecommender):
 
     writer: SharedSetWriter
 
-    def _writer(self, max_tokens: int, templates: Sequence[Template]) -> SharedSetWriter:
-        return SharedSetWriter(self.ids, max_tokens, templates)
-
     # -- training -----------------------------------------------------------------------------------------------------
 
     def collate_segments(self, segments: Segments) -> Batch:
-        pages, layout = self.packed(segments)
+        rows, layout = self.layout(segments)
+        pages = self.writer.pack(segments.histories, rows, segments.prompts)
         return {
             **pages,
             **target_pages(segments, layout),
@@ -51,9 +44,7 @@ class SharedSlotRecommender(SharedSetReader, SlotRecommender):
         }
 
     def work_of(self, segments: Segments) -> Work:
-        lengths = self.segment_lengths(segments)
-        rows = packed_rows(lengths)
-        layout = Layout.of(rows, lengths, segments.owners)
+        lengths, (rows, layout) = self.segment_lengths(segments), self.layout(segments)
         flops = self.backbone.training_flops(layout.height, row_width(rows, lengths), 1, 0, layout.width, vectors=True)
         targets = len(segments.items)
         return Work(flops + self.flops_of_head(targets), int(lengths.sum()), targets)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,14 +9,12 @@ from torch import Tensor
 
 from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import Sequences
-from bench.ids.identifiers import Template, Variants, VectorIds
+from bench.ids.identifiers import Variants, VectorIds
 from bench.ids.prompts import Prompts
 from bench.model.packed import (
     NOWHERE,
-    Layout,
     Segments,
     causal_by_item,
-    packed_rows,
     row_width,
     shown_to_targets,
     target_pages,
@@ -50,9 +46,6 @@ class SharedVectorSetRecommender(SharedSetReader, VectorSetRecommender):
         super().__init__(ids, backbone, max_tokens, template)
         self.pooling = ItemPooling(backbone.d_model) if history == "items" else None
 
-    def _writer(self, max_tokens: int, templates: Sequence[Template]) -> SharedSetWriter:
-        return SharedSetWriter(self.ids, max_tokens, templates)
-
     # -- what a plan asks ---------------------------------------------------------------------------------------------
 
     def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
@@ -64,7 +57,8 @@ class SharedVectorSetRecommender(SharedSetReader, VectorSetRecommender):
     # -- training -----------------------------------------------------------------------------------------------------
 
     def collate_segments(self, segments: Segments) -> Batch:
-        pages, layout = self.packed(segments)
+        rows, layout = self.layout(segments)
+        pages = self.writer.pack(segments.histories, rows, segments.prompts)
         segment, number = (required(pages, name).numpy() for name in ("segments", "item_position_ids"))
         share, inside = np.zeros(segment.shape, np.float32), number > 0
         weights = item_weights(segments, self.ids.reconstruct_over) / self.writer.width
@@ -78,9 +72,7 @@ class SharedVectorSetRecommender(SharedSetReader, VectorSetRecommender):
         }
 
     def work_of(self, segments: Segments) -> Work:
-        lengths = self.segment_lengths(segments)
-        rows = packed_rows(lengths)
-        layout = Layout.of(rows, lengths, segments.owners)
+        lengths, (rows, layout) = self.segment_lengths(segments), self.layout(segments)
         slots = len(self.queries)
         width = row_width(rows, lengths)
         flops = self.backbone.training_flops(layout.height, width, slots, 0, layout.width, vectors=True)
