@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench import files, watch
+from bench import files, launchers, watch
 from bench.errors import BenchError, said
 from bench.watch import Watch
 
@@ -36,6 +36,7 @@ class PeerError(BenchError):
 
 def several() -> bool:
     """Whether a launcher has started more than one rank."""
+    launchers.adopt(os.environ)
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -47,6 +48,7 @@ def _in_touch() -> bool:
 
 def is_main() -> bool:
     """Whether this is the rank that reads, decides and writes."""
+    launchers.adopt(os.environ)
     return os.environ.get("RANK", "0") == "0"
 
 

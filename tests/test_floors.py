@@ -20,6 +20,7 @@ FLOORS = (
         "files",
         "hub",
         "dropout",
+        "launchers",
         "linear",
         "lists",
         "machine",
