@@ -135,7 +135,7 @@ def test_24_runs_of_which_one_is_preempted_again_and_again(
     draw, end, preempted = random.Random(1), time.monotonic() + 3600, 0
     while len(run_folders(results)) < 24:
         assert time.monotonic() < end, f"{cluster.ask('squeue')}\n{logs()}"
-        time.sleep(6)
+        time.sleep(20)  # a task needs some of them to come back to where it was
         begun = any(run.state == "running" for run in unfinished(results))
         running = cluster.ask("squeue", "-h", "-t", "R", "-o", "%i").split() if begun else []
         if running:
