@@ -122,7 +122,7 @@ def in_words(stats: Mapping[str, float]) -> str:
 
 
 def fit_key(scheme: IdScheme, train: TrainView) -> str:
-    """What fitted identifiers depend on: scheme, version, settings, source, libraries, device, and the training view."""
+    """What fitted identifiers depend on: scheme, version, settings, source, libraries, device, training view."""
     libraries = [f"{name} {installed(name) or 'absent'}" for name in LIBRARIES]
     settings = json.dumps(asdict(scheme.settings))
     sources = [subjects.source_digest(type(scheme)), subjects.source_digest(IdScheme)]
