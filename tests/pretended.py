@@ -66,9 +66,10 @@ class Module:
 
 
 class Pretended(torch.Tensor):
-    """A tensor of the device; ``inner`` is where its numbers are."""
+    """A tensor of the device; ``inner`` is where its numbers are. ``made`` counts them."""
 
     inner: torch.Tensor
+    made = 0
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> Pretended:
@@ -81,6 +82,7 @@ class Pretended(torch.Tensor):
             device=torch.device(NAME, 0),
         )
         made.inner = inner
+        cls.made += 1
         return made
 
     def __init__(self, inner: torch.Tensor) -> None:
@@ -168,20 +170,25 @@ def running() -> Iterator[None]:
         yield
 
 
-def left_behind(what: str) -> contextlib.AbstractContextManager[Any]:
-    """A mistake: within the block, a tensor of this kind stays on the CPU."""
-    from bench.ids import sasrec
+def wrong(what: str) -> contextlib.AbstractContextManager[Any]:
+    """Within the block, a tensor of this kind stays on the CPU, or a run is ``stopped`` behind its first checkpoint."""
     from bench.model import sequence
-    from bench.training import loop
+    from bench.training import checkpoint, loop
 
-    stays = lambda batch, device: batch  # noqa: E731
+    def stays(batch: Any, device: torch.device) -> Any:
+        return batch
+
+    def stopped(*given: Any, save: Any = checkpoint.save) -> None:
+        save(*given)
+        raise KeyboardInterrupt
+
     mistakes: dict[str, tuple[Any, str, Any]] = {
-        "nothing": (sasrec, "CLIP", sasrec.CLIP),
+        "stopped": (checkpoint, "save", stopped),
         "batch": (loop, "to_device", stays),
         "history": (sequence, "to_device", stays),
         "vectors": (torch, "from_numpy", lambda array, made=torch.from_numpy: Kept(made(array))),
     }
-    return mock.patch.object(*mistakes[what])
+    return mock.patch.object(*mistakes[what]) if what else contextlib.nullcontext()
 
 
 class Kept(torch.Tensor):
@@ -200,10 +207,11 @@ def command(words: list[str], on_device: bool, mistake: str) -> dict[str, Any]:
     from bench import cli
 
     code: Any = 0
+    Pretended.made = 0
     with contextlib.ExitStack() as stack:
         if on_device:
             stack.enter_context(running())
-        stack.enter_context(left_behind(mistake))
+        stack.enter_context(wrong(mistake))
         stack.enter_context(mock.patch.object(sys, "argv", ["bench", *words]))
         out = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         err = stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
@@ -211,7 +219,7 @@ def command(words: list[str], on_device: bool, mistake: str) -> dict[str, Any]:
             cli.main()
         except SystemExit as stop:
             code = stop.code or 0
-    return {"code": code, "out": out.getvalue(), "err": err.getvalue()}
+    return {"code": code, "out": out.getvalue(), "err": err.getvalue(), "tensors": Pretended.made}
 
 
 def main() -> None:

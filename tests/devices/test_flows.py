@@ -12,47 +12,52 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-SMALL = {
-    "semantic": {"dimensions": 8, "codes": 8, "epochs": 3},
-    "set": {"dimensions": 8, "width": 8, "hidden": 8, "epochs": 2},
-    "textual": {"bootstrap_epochs": 1, "generator_share": 0.5},
-    "unisrec": {"width": 16, "dimensions": 8},
-}
-RPG = {"set/rpg.quantizer": "pq", "set/rpg.slots": 2, "set/rpg.codes": 8}
+Flow = tuple[str, dict[str, object]]
+NETWORK = {"semantic.dimensions": 8, "semantic.codes": 8, "semantic.epochs": 3}
+SET = {"set.dimensions": 8, "set.width": 8, "set.hidden": 8, "set.epochs": 2}
+RPG = {"set.quantizer": "pq", "set.slots": 2, "set.codes": 8}
+GENERATOR = {"textual.bootstrap_epochs": 1, "textual.generator_share": 0.5}
+LORA = {"adapter": "lora", "lora_rank": 2, "backbone": "{qwen}", "lora_dropout": 0, "epochs": 1}
+UNISREC = {"unisrec.width": 16, "unisrec.dimensions": 8, "epochs": 1}
+SHARED = {"training": "shared"}
 
-
-def words(lines: dict[str, object]) -> list[str]:
-    return [f"--set={name}={value}" for name, value in lines.items()]
-
-
-def small(subject: str) -> dict[str, object]:
-    family = subject.partition("/")[0]
-    lines: dict[str, object] = {f"{family}.{name}": value for name, value in SMALL.get(family, {}).items()}
-    return lines | (RPG if subject == "set/rpg" else {})
-
-
-FLOWS: dict[str, tuple[str, dict[str, object]]] = {
-    "rqvae": ("semantic/rqvae", {}),
-    "rqvae-shared": ("semantic/rqvae", {"training": "shared"}),
-    "rqvae-certified": ("semantic/rqvae", {"decoder": "certified"}),
-    "letter": ("semantic/letter", {}),
-    "fsq": ("semantic/fsq", {}),
-    "rqkmeans+": ("semantic/rqkmeans+", {}),
-    "rqkmeans-exact": ("semantic/rqkmeans", {"decoder": "exact"}),
-    "mtgrec": ("semantic/mtgrec", {"semantic/mtgrec.variants": 2}),
-    "setrec": ("set/setrec", {}),
-    "setrec-shared": ("set/setrec", {"training": "shared"}),
-    "rpg": ("set/rpg", {}),
-    "rpg-shared": ("set/rpg", {"training": "shared"}),
-    "idgenrec": ("textual/idgenrec", {}),
-    "title-accumulate": ("textual/title", {"accumulate": 2}),
+FLOWS: dict[str, Flow] = {
+    "rqvae": ("semantic/rqvae", NETWORK),
+    "rqvae-shared": ("semantic/rqvae", NETWORK | SHARED),
+    "rqvae-certified": ("semantic/rqvae", NETWORK | {"decoder": "certified"}),
+    "letter": ("semantic/letter", NETWORK),
+    "fsq": ("semantic/fsq", {"semantic.dimensions": 8, "semantic.grid": "3,3", "semantic.epochs": 3}),
+    "rqkmeans+": ("semantic/rqkmeans+", NETWORK),
+    "rqkmeans-exact": ("semantic/rqkmeans", {"semantic.dimensions": 8, "semantic.codes": 8, "decoder": "exact"}),
+    "mtgrec": ("semantic/mtgrec", NETWORK | {"semantic.variants": 2}),
+    "setrec": ("set/setrec", SET),
+    "setrec-shared": ("set/setrec", SET | SHARED),
+    "rpg": ("set/rpg", RPG),
+    "rpg-shared": ("set/rpg", RPG | SHARED),
+    "idgenrec": ("textual/idgenrec", GENERATOR),
+    "title-in-parts": ("textual/title", {"accumulate": 2, "whole_words": True}),
     "qwen-mini": ("numeric/random", {"backbone": "qwen-mini", "epochs": 1}),
+    "lora": ("textual/title", LORA),
+    "text-by-backbone": ("semantic/rqkmeans", {"semantic.encoder": "backbone", "semantic.codes": 8, **LORA}),
+    "unisrec": ("unisrec", UNISREC),
+    "unisrec-both": ("unisrec/transductive", UNISREC | {"unisrec.pretrain_fraction": 0.5}),
 }
+
+
+def words(lines: dict[str, object], qwen: Path) -> list[str]:
+    return [f"--set={name}={str(value).format(qwen=qwen)}" for name, value in lines.items()]
+
+
+def asked_of(flow: Flow, quick: list[str], qwen: Path) -> list[str]:
+    subject, lines = flow
+    kind = "--baseline" if subject.startswith("unisrec") else "--id-scheme"
+    return ["run", kind, subject, *quick, *words({"dropout": 0, **lines}, qwen)]
 
 
 Command = Callable[..., SimpleNamespace]
@@ -68,7 +73,7 @@ def command() -> Iterator[Command]:
     with subprocess.Popen(asked, stdin=pipe, stdout=pipe, text=True, cwd=root, env=variables) as process:
         assert process.stdin and process.stdout
 
-        def call(*words: object, on_device: bool = True, mistake: str = "nothing") -> SimpleNamespace:
+        def call(*words: object, on_device: bool = True, mistake: str = "") -> SimpleNamespace:
             asked = {"words": [*map(str, words)], "on_device": on_device, "mistake": mistake}
             print(json.dumps(asked), file=process.stdin, flush=True)
             return SimpleNamespace(**json.loads(process.stdout.readline()))
@@ -77,19 +82,19 @@ def command() -> Iterator[Command]:
         process.stdin.close()
 
 
-def found(results: Path) -> tuple[dict[str, object], pd.DataFrame, Path]:
+def found(results: Path) -> tuple[dict[str, Any], pd.DataFrame, Path]:
     (path,) = results.glob("runs/*/*/*/[!.]*/result.json")
     stored = json.loads(path.read_text())
     return stored, pd.read_parquet(path.parent / "per_user.parquet"), path.parent
 
 
 def alike(one: Path, other: Path) -> None:
-    """The same identifiers and ranks; losses up to rounding."""
+    """The same identifiers and ranks; losses and scores up to rounding."""
     (first, ranks, folder), (second, others, place) = found(one), found(other)
-    for name in ("ids.parquet",):
-        assert pd.read_parquet(folder / name).equals(pd.read_parquet(place / name))
+    if (folder / "ids.parquet").exists():
+        assert pd.read_parquet(folder / "ids.parquet").equals(pd.read_parquet(place / "ids.parquet"))
     assert ranks.equals(others)
-    curves = [[point.get("loss") for point in each["training"]["curve"]] for each in (first, second)]  # type: ignore[index]
+    curves = [[point.get("loss") for point in each["training"]["curve"]] for each in (first, second)]
     losses = [np.array([loss for loss in curve if loss is not None]) for curve in curves]
     assert len(losses[0])
     assert np.allclose(*losses, rtol=1e-4)
@@ -113,11 +118,41 @@ def test_the_device_itself_behaves_as_one() -> None:
 
 @pytest.mark.parametrize("flow", list(FLOWS))
 def test_a_run_on_a_device_comes_to_what_one_on_the_cpu_does(
-    command: Command, quick: list[str], tmp_path: Path, flow: str
+    command: Command, quick: list[str], qwen: Path, tmp_path: Path, flow: str
 ) -> None:
-    subject, lines = FLOWS[flow]
-    asked = ["run", "--id-scheme", subject, *quick, *words({"dropout": 0, **small(subject), **lines})]
+    if flow in ("lora", "text-by-backbone"):
+        pytest.importorskip("peft", reason="pip install 'item-identifier-bench[lora]'")
+    asked = asked_of(FLOWS[flow], quick, qwen)
     for place, on_device in (("cpu", False), ("device", True)):
         said = command(*asked, "--results", tmp_path / place, on_device=on_device)
         assert said.code == 0, said.err
+        assert (said.tensors > 1000) == on_device
     alike(tmp_path / "cpu", tmp_path / "device")
+
+
+@pytest.mark.parametrize(("mistake", "flow"), [("batch", "rqvae"), ("history", "rqvae"), ("vectors", "letter")])
+def test_a_tensor_that_is_left_on_the_cpu_fails(
+    command: Command, quick: list[str], qwen: Path, tmp_path: Path, mistake: str, flow: str
+) -> None:
+    said = command(*asked_of(FLOWS[flow], quick, qwen), "--results", tmp_path, mistake=mistake)
+    assert said.code == 1
+    assert "expected all tensors to be on one device" in said.err
+
+
+@pytest.mark.parametrize("flow", ["rqvae", "setrec", "idgenrec", "unisrec"])
+def test_an_interrupted_run_resumes_there_and_recommends(
+    command: Command, quick: list[str], qwen: Path, tmp_path: Path, flow: str
+) -> None:
+    asked = [*asked_of(FLOWS[flow], quick, qwen), "--results"]
+    assert command(*asked, tmp_path / "whole").code == 0
+    stopped = command(*asked, tmp_path / "parts", mistake="stopped")
+    assert stopped.code == 130, stopped.err
+    resumed = command(*asked, tmp_path / "parts")
+    assert resumed.code == 0, resumed.err
+    alike(tmp_path / "whole", tmp_path / "parts")
+    lists = [
+        command("recommend", FLOWS[flow][0], "--history", "i03,i04", "--results", tmp_path / place, on_device=there)
+        for place, there in (("whole", False), ("parts", True))
+    ]
+    assert lists[0].code == 0, lists[0].err
+    assert lists[0].out == lists[1].out
