@@ -71,7 +71,8 @@ def command() -> Iterator[Command]:
     asked = [sys.executable, "-m", "tests.pretended"]
     pipe = subprocess.PIPE
     with subprocess.Popen(asked, stdin=pipe, stdout=pipe, text=True, cwd=root, env=variables) as process:
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
 
         def call(*words: object, on_device: bool = True, mistake: str = "") -> SimpleNamespace:
             asked = {"words": [*map(str, words)], "on_device": on_device, "mistake": mistake}

@@ -1,4 +1,4 @@
-"""What pip does where two distributions own one package, in a fresh environment: each command that bench gives works."""
+"""What pip does where two distributions own one package, in a fresh environment: the commands that bench gives work."""
 
 from __future__ import annotations
 
