@@ -15,11 +15,13 @@ import contextlib
 import io
 import json
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
@@ -106,6 +108,16 @@ class Factories(TorchDispatchMode):
         return computed(func, args, kwargs or {})
 
 
+class FromNumbers(TorchFunctionMode):
+    """``torch.tensor`` and ``torch.as_tensor`` move what they have made behind the other mode's back."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in (torch.tensor, torch.as_tensor) and (place := kwargs.pop("device", None)) is not None:
+            return func(*args, **kwargs).to(place)
+        return func(*args, **kwargs)
+
+
 def _ours(value: Any) -> bool:
     return isinstance(value, torch.device) and value.type == NAME
 
@@ -143,7 +155,7 @@ def device() -> Iterator[str]:
     swapped = torch.__future__.get_swap_module_params_on_conversion()
     torch.__future__.set_swap_module_params_on_conversion(True)  # weights that are tied stay so when they are moved
     try:
-        with Factories():
+        with Factories(), FromNumbers():
             yield f"{NAME}:0"
     finally:
         torch.__future__.set_swap_module_params_on_conversion(swapped)
@@ -219,6 +231,9 @@ def command(words: list[str], on_device: bool, mistake: str) -> dict[str, Any]:
             cli.main()
         except SystemExit as stop:
             code = stop.code or 0
+        except Exception:  # one of the harness itself, which a terminal shows with its traceback
+            code = 1
+            traceback.print_exc()
     return {"code": code, "out": out.getvalue(), "err": err.getvalue(), "tensors": Pretended.made}
 
 

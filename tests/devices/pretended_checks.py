@@ -26,6 +26,7 @@ def test_tensors_are_where_they_are_put(name: str) -> None:
     assert (x.device.type, x.cpu().device.type) == ("pretend", "cpu")
     for made in (torch.zeros(3, device=name), x.new_zeros(2), torch.arange(3, device=x.device), x[0], x + 1, x > 0):
         assert made.device == x.device
+    assert torch.tensor([1, 2], device=name).device == torch.as_tensor([1.0], device=x.device).device == x.device
     assert x.tolist() == [[1.0] * 4] * 3
     x[1, 2] = 5.0
     row = x[1]

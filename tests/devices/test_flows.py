@@ -24,7 +24,13 @@ SET = {"set.dimensions": 8, "set.width": 8, "set.hidden": 8, "set.epochs": 2}
 RPG = {"set.quantizer": "pq", "set.slots": 2, "set.codes": 8}
 GENERATOR = {"textual.bootstrap_epochs": 1, "textual.generator_share": 0.5}
 LORA = {"adapter": "lora", "lora_rank": 2, "backbone": "{qwen}", "lora_dropout": 0, "epochs": 1}
-UNISREC = {"unisrec.width": 16, "unisrec.dimensions": 8, "epochs": 1}
+UNISREC = {
+    "unisrec.width": 16,
+    "unisrec.dimensions": 8,
+    "unisrec.dropout": 0,
+    "unisrec.adaptor_dropout": 0,
+    "epochs": 1,
+}
 SHARED = {"training": "shared"}
 
 FLOWS: dict[str, Flow] = {
@@ -44,7 +50,10 @@ FLOWS: dict[str, Flow] = {
     "title-in-parts": ("textual/title", {"accumulate": 2, "whole_words": True}),
     "qwen-mini": ("numeric/random", {"backbone": "qwen-mini", "epochs": 1}),
     "lora": ("textual/title", LORA),
-    "text-by-backbone": ("semantic/rqkmeans", {"semantic.encoder": "backbone", "semantic.codes": 8, **LORA}),
+    "text-by-backbone": (
+        "semantic/rqkmeans",
+        {"semantic.encoder": "backbone", "semantic.codes": 8, "semantic.whiten": False, **LORA},
+    ),
     "unisrec": ("unisrec", UNISREC),
     "unisrec-both": ("unisrec/transductive", UNISREC | {"unisrec.pretrain_fraction": 0.5}),
 }
