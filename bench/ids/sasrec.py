@@ -62,19 +62,20 @@ def item_vectors(train: TrainView, plan: Training) -> NDArray[np.float32]:
     count = len(train.items)
     sequences = train.sequences.newest(plan.history + 1)
     rows = np.flatnonzero(sequences.lengths > 1)
-    with torch.random.fork_rng(devices=[]):
+    device = torch.device(train.device)
+    with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
         torch.manual_seed(train.seed)
-        model = SasRec(count, plan)
+        model = SasRec(count, plan).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.01)
         for epoch in range(plan.epochs):
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate * (1 + math.cos(math.pi * epoch / plan.epochs)) / 2
             total, seen = 0.0, 0
             for batch in batches(sequences, rows, plan.batch, count, np.random.default_rng([train.seed, epoch])):
-                total, seen = total + step(model, optimizer, batch), seen + int((batch[:, 1:] < count).sum())
+                total, seen = total + step(model, optimizer, batch.to(device)), seen + int((batch[:, 1:] < count).sum())
                 train.count_training(1, int((batch[:, 1:] < count).sum()))
             train.progress(epoch + 1, plan.epochs, {"sasrec loss": total / max(1, seen)})
-    found: NDArray[np.float32] = model.items.weight[:count].detach().numpy().copy()
+    found: NDArray[np.float32] = model.items.weight[:count].detach().cpu().numpy().copy()
     return found
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import hub, tensors
+from bench import devices, hub, tensors
 from bench.data.dataset import ItemTable, Progress, TextReader, TrainView, silent
 from bench.errors import BenchError, unknown
 from bench.ids import embeddings
@@ -87,6 +87,8 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
         "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten")},
     }
+    if not given and settings.encoder not in OWN and (device := devices.key(train.device)):
+        described["device"] = " ".join(device)
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
     path = train.cache / "text" / f"{key}.safetensors" if train.cache else None
     if path and path.exists():
@@ -97,7 +99,7 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
     raw = (
         embeddings.bound(settings.encoder, train.items).vectors
         if given
-        else _encode(texts, settings.encoder, train.progress, train.reader)
+        else _encode(texts, settings.encoder, train.progress, train.reader, train.device)
     )
     with one_thread():
         arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
@@ -211,12 +213,14 @@ def _reader(train: TrainView) -> TextReader:
     return train.reader
 
 
-def _encode(texts: Sequence[str], encoder: str, progress: Progress, reader: TextReader | None = None) -> Embeddings:
+def _encode(
+    texts: Sequence[str], encoder: str, progress: Progress, reader: TextReader | None = None, device: str = "cpu"
+) -> Embeddings:
     own = {OFFLINE: tfidf_svd, HASHED: hashed}
     if encoder == BACKBONE and reader is not None:
         vectors = reader.read(texts, progress)
     else:
-        vectors = own[encoder](texts) if encoder in own else _sentences(texts, locate(encoder), progress)
+        vectors = own[encoder](texts) if encoder in own else _sentences(texts, locate(encoder), progress, device)
     if not np.isfinite(vectors).all():
         item = int(np.argwhere(~np.isfinite(vectors))[0][0])
         raise BenchError(
@@ -225,7 +229,7 @@ def _encode(texts: Sequence[str], encoder: str, progress: Progress, reader: Text
     return vectors
 
 
-def _sentences(texts: Sequence[str], folder: Path, progress: Progress) -> Embeddings:
+def _sentences(texts: Sequence[str], folder: Path, progress: Progress, device: str) -> Embeddings:
     refuse_code(folder)
     try:
         from sentence_transformers import SentenceTransformer
@@ -234,7 +238,7 @@ def _sentences(texts: Sequence[str], folder: Path, progress: Progress) -> Embedd
             f"text encoder '{folder}' needs sentence-transformers: pip install 'item-identifier-bench[sentence]'"
         ) from error
     try:
-        model = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
+        model = SentenceTransformer(str(folder), device=device, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library raises whatever the parts of a model raise
         cause = " ".join(str(error).split())[:160]
         raise BenchError(f"'{folder}' is no sentence-transformers model ({type(error).__name__}: {cause})") from error

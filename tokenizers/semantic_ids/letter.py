@@ -38,17 +38,19 @@ class LetterTokenizer(LearnedAutoEncoder):
     of another width than the codes, a linear layer that is trained with the rest leads from these to them.
     """
 
-    def __init__(self, vectors: Vectors, collaborative: Vectors | None, seed: int, plan: LatentSettings) -> None:
-        super().__init__(vectors, plan.levels, plan.codes, seed, plan.training())
+    def __init__(
+        self, vectors: Vectors, collaborative: Vectors | None, seed: int, plan: LatentSettings, device: str = "cpu"
+    ) -> None:
+        super().__init__(vectors, plan.levels, plan.codes, seed, plan.training(), device)
         self.seed = seed
         self.spread = plan if isinstance(plan, DiverseSettings) else None
         self.alpha = plan.alpha if isinstance(plan, AlignedSettings) else 0.0
-        self.collaborative = None if collaborative is None else torch.from_numpy(collaborative)
+        self.collaborative = None if collaborative is None else torch.from_numpy(collaborative).to(self.device)
         self.bridge: nn.Module = nn.Identity()
         if collaborative is not None and collaborative.shape[1] != plan.latent:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(seed)
-                self.bridge = nn.Linear(plan.latent, collaborative.shape[1], bias=False)
+                self.bridge = nn.Linear(plan.latent, collaborative.shape[1], bias=False).to(self.device)
             self.optimizer.add_param_group({"params": list(self.bridge.parameters())})
         self.groups = torch.empty(0)
 
@@ -59,10 +61,10 @@ class LetterTokenizer(LearnedAutoEncoder):
     def grouped(self, clusters: int) -> Tensor:
         """``[levels, codes]``: the group of each code, all groups of a level of equal size."""
         found = []
-        for level, codebook in enumerate(self.quantizer.codebook.detach().numpy()):
+        for level, codebook in enumerate(self.quantizer.codebook.detach().cpu().numpy()):
             size = min(clusters, len(codebook))
-            found.append(balanced_kmeans(np.ascontiguousarray(codebook), size, self.seed + level)[0])
-        return torch.from_numpy(np.stack(found))
+            found.append(balanced_kmeans(np.ascontiguousarray(codebook), size, self.seed + level, str(self.device))[0])
+        return torch.from_numpy(np.stack(found)).to(self.device)
 
     def with_further(self, loss: Tensor, rows: Tensor, quantized: Tensor, given: Sequence[Given]) -> Tensor:
         loss = super().with_further(loss, rows, quantized, given)
@@ -81,7 +83,7 @@ def alignment(quantized: Tensor, collaborative: Tensor) -> Tensor:
     """InfoNCE over a batch, ``[B, d]`` each: how badly the inner product with an item's quantized vector tells its
     collaborative vector from those of the others (equation 3).
     """
-    return F.cross_entropy(quantized @ collaborative.T, torch.arange(len(quantized)))
+    return F.cross_entropy(quantized @ collaborative.T, torch.arange(len(quantized), device=quantized.device))
 
 
 def diversity(codebook: Tensor, code: Tensor, friend: Tensor) -> Tensor:
@@ -99,7 +101,7 @@ def friends(group: Tensor, code: Tensor, generator: torch.Generator) -> Tensor:
     """``[B]``: for each of the codes another one of its ``group [codes]``, drawn at random; -1 where it is alone."""
     others = group[code][:, None] == group
     others.scatter_(1, code[:, None], False)
-    drawn = torch.rand(others.shape, generator=generator).masked_fill(~others, -1).argmax(1)
+    drawn = torch.rand(others.shape, generator=generator).to(group.device).masked_fill(~others, -1).argmax(1)
     return torch.where(others.any(1), drawn, -1)
 
 
@@ -110,7 +112,7 @@ class LetterNoCf(Trained):
     Settings: ClassVar[type[Any]] = DiverseSettings
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
-        return LetterTokenizer(vectors, None, train.seed, self.settings)
+        return LetterTokenizer(vectors, None, train.seed, self.settings, train.device)
 
 
 class Letter(Trained):
@@ -120,7 +122,8 @@ class Letter(Trained):
     Settings: ClassVar[type[Any]] = LetterSettings
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
-        return LetterTokenizer(vectors, self.collaborative(train)[items], train.seed, self.settings)
+        collaborative = self.collaborative(train)[items]
+        return LetterTokenizer(vectors, collaborative, train.seed, self.settings, train.device)
 
     def fit_vectors(self, vectors: Vectors, seed: int) -> tuple[State, Codes]:
         raise BenchError(f"{self.name} learns from interactions as well; without them there is semantic/letter-no-cf")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import faiss_library
 from bench.errors import BenchError
 from semantic_ids.collisions import Codes
 
 Vectors = NDArray[np.float32]
-ITERATIONS = 25
-SEEDS = 2**31 - 1  # faiss has so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,48 +55,24 @@ def checked(vectors: Vectors) -> Vectors:
     return np.ascontiguousarray(vectors, np.float32)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Faiss computes on one thread, then on as many as before: what it trains depends on their number (the rotation of
-    OPQ does, in the last bits), and at the size of a catalogue one is the fastest.
-    """
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
-
-
-def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
+def kmeans(vectors: Vectors, size: int, seed: int, device: str = "cpu") -> tuple[Codes, Vectors]:
     """Nearest centroid of every vector, and the centroids: ``size`` of them, or as many as there are vectors."""
-    import faiss
-
-    size = min(size, len(vectors))
-    clustering = faiss.Kmeans(
-        vectors.shape[1],
-        size,
-        niter=ITERATIONS,
-        seed=seed % SEEDS,
-        min_points_per_centroid=1,
-        max_points_per_centroid=max(256, len(vectors) // size + 1),
-    )
-    with one_thread():
-        clustering.train(vectors)
-        _, nearest = clustering.index.search(vectors, 1)
-    return nearest[:, 0].astype(np.int64), np.asarray(clustering.centroids, np.float32)
+    return faiss_library.kmeans(vectors, size, seed, device)
 
 
 def residual_kmeans(
-    vectors: Vectors, levels: int, size: int, seed: int, clustered: Callable[..., tuple[Codes, Vectors]] = kmeans
+    vectors: Vectors,
+    levels: int,
+    size: int,
+    seed: int,
+    device: str = "cpu",
+    clustered: Callable[[Vectors, int, int, str], tuple[Codes, Vectors]] = kmeans,
 ) -> Quantized:
-    """K-means on what the levels before left over; ``clustered(vectors, size, seed)`` is the one to use."""
+    """K-means on what the levels before left over; ``clustered(vectors, size, seed, device)`` is the one to use."""
     vectors = checked(vectors)
     residual, before, codebooks, codes = vectors, vectors, list[Vectors](), []
     for level in range(levels):
-        code, codebook = clustered(residual, size, seed + level)
+        code, codebook = clustered(residual, size, seed + level, device)
         before, residual = residual, residual - codebook[code]
         codes.append(code)
         codebooks.append(codebook)
@@ -106,7 +80,7 @@ def residual_kmeans(
     return Quantized(np.stack(codes, 1), len(codebook), before, codebook, error, tuple(codebooks))
 
 
-def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
+def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int, device: str = "cpu") -> Quantized:
     """K-means on each of ``levels`` blocks of dimensions (Jégou et al., 2011, section II)."""
     vectors = checked(vectors)
     if vectors.shape[1] < levels:
@@ -115,7 +89,7 @@ def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quant
     residuals, part, codebooks = [], vectors, list[Vectors]()
     for block in np.array_split(np.arange(vectors.shape[1]), levels):
         part = np.ascontiguousarray(vectors[:, block])
-        code, codebook = kmeans(part, size, seed + len(codes))
+        code, codebook = kmeans(part, size, seed + len(codes), device)
         codes.append(code)
         residuals.append(part - codebook[code])
         codebooks.append(codebook)
@@ -132,8 +106,6 @@ def rotation(vectors: Vectors, levels: int) -> tuple[Vectors, Vectors]:
     """Vectors turned so that blocks of dimensions carry like shares (Ge et al., 2013), and the matrix that turned them;
     the last ``d mod levels`` principal axes, which fit in no block, are left out.
     """
-    import faiss
-
     vectors = checked(vectors)
     if len(vectors) < 256 or vectors.shape[1] < levels:
         raise BenchError(
@@ -141,13 +113,7 @@ def rotation(vectors: Vectors, levels: int) -> tuple[Vectors, Vectors]:
             f"{len(vectors)} items with {vectors.shape[1]}; use semantic/pq, or set.quantizer=pq of set/rpg"
         )
     vectors = np.ascontiguousarray(vectors[:, : vectors.shape[1] // levels * levels])
-    turn = faiss.OPQMatrix(vectors.shape[1], levels)
-    turn.pq = quantizer = faiss.ProductQuantizer(vectors.shape[1], levels, 8)
-    quantizer.cp.min_points_per_centroid = 1  # or every round would warn of few points
-    with one_thread():
-        turn.train(vectors)
-        matrix = faiss.vector_to_array(turn.A).reshape(turn.d_out, turn.d_in)
-        return np.asarray(turn.apply(vectors), np.float32), matrix
+    return faiss_library.rotation(vectors, levels)
 
 
 def relative_error(vectors: Vectors, residual: Vectors) -> float:

@@ -73,7 +73,7 @@ class Rpg(IdScheme):
         vectors = embed(train, plan)
         if plan.quantizer == "opq":
             vectors = rotated(vectors, plan.slots)
-        found = product_kmeans(vectors, plan.slots, plan.codes, train.seed)
+        found = product_kmeans(vectors, plan.slots, plan.codes, train.seed, train.device)
         codes = resolve(found.codes, found.size, found.distances, plan.collisions)
         vocabulary, template = train.language, replace(NEUTRAL, separator="")
         if vocabulary is None:

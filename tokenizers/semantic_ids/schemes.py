@@ -99,7 +99,7 @@ class RqKmeans(Semantic):
     name = "semantic/rqkmeans"
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
-        return [residual_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
+        return [residual_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed, train.device)]
 
 
 class RqKmeansBalanced(RqKmeans):
@@ -108,7 +108,7 @@ class RqKmeansBalanced(RqKmeans):
     name = "semantic/rqkmeans-balanced"
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
-        return [residual_balanced(vectors, self.settings.levels, self.settings.codes, train.seed)]
+        return [residual_balanced(vectors, self.settings.levels, self.settings.codes, train.seed, train.device)]
 
 
 class Pq(Semantic):
@@ -118,7 +118,7 @@ class Pq(Semantic):
     way = "product"
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
-        return [product_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
+        return [product_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed, train.device)]
 
 
 class Opq(Pq):
@@ -183,7 +183,7 @@ class RqVae(Trained):
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         plan = self.settings
-        return ResidualAutoEncoder(vectors, plan.levels, plan.codes, train.seed, plan.training())
+        return ResidualAutoEncoder(vectors, plan.levels, plan.codes, train.seed, plan.training(), train.device)
 
 
 class RqKmeansPlus(Trained):
@@ -196,7 +196,7 @@ class RqKmeansPlus(Trained):
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         plan = self.settings
-        return ResidualRefiner(vectors, plan.levels, plan.codes, train.seed, plan.training())
+        return ResidualRefiner(vectors, plan.levels, plan.codes, train.seed, plan.training(), train.device)
 
 
 class Fsq(Trained):
@@ -207,7 +207,7 @@ class Fsq(Trained):
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         plan = self.settings
-        return ScalarAutoEncoder(vectors, plan.levels, Grid(plan.grid), train.seed, plan.training())
+        return ScalarAutoEncoder(vectors, plan.levels, Grid(plan.grid), train.seed, plan.training(), train.device)
 
 
 def token_ids(variants: Sequence[Codes], levels: int, size: int) -> TokenIds:

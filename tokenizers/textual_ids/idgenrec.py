@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from bench import backbone
+from bench import backbone, devices
 from bench.backbone.protocol import trained_state
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
@@ -187,7 +187,12 @@ class IdGenRec(IdScheme):
         searches = levels(plan.lengths, plan.candidates)
         weights = (tensor.cpu().numpy().tobytes() for tensor in writer.model.state_dict().values())
         key = content_key(
-            writer.model.signature, repr(writer.sources), repr(searches), vocabulary.fingerprint, *weights
+            writer.model.signature,
+            repr(writer.sources),
+            repr(searches),
+            vocabulary.fingerprint,
+            *weights,
+            *devices.key(train.device),
         )
         path = cache_path(train, f"names-{key}")
         if path and path.exists():

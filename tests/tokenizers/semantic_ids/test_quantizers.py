@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +17,6 @@ from semantic_ids.quantizers import (
     Quantized,
     Vectors,
     kmeans,
-    one_thread,
     product_kmeans,
     relative_error,
     residual_kmeans,
@@ -231,13 +229,3 @@ print(hashlib.sha256(np.ascontiguousarray(rotated(vectors, 3)).tobytes()).hexdig
         command = [sys.executable, "-c", program]
         found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
     assert len(set(found)) == 1
-
-
-def test_the_limit_on_threads_ends_with_what_it_is_for() -> None:
-    before = faiss.omp_get_max_threads()
-    with one_thread():
-        assert faiss.omp_get_max_threads() == 1
-    assert faiss.omp_get_max_threads() == before
-    with pytest.raises(AssertionError), one_thread():  # of another width than it was made for
-        faiss.OPQMatrix(4, 2).train(np.zeros((300, 0), np.float32))
-    assert faiss.omp_get_max_threads() == before
