@@ -15,7 +15,10 @@ def test_one_command_makes_a_catalogue_that_runs(bench: Bench, tmp_path: Path, t
     assert said.code == 0, said.err
     assert said.out.startswith(f"{tmp_path / 'made-120'}: 60 users, 120 items, ")
     vectors = tmp_path / "made-120" / "made-120.vectors.npy"
-    quick = [f"--set={line}" for line in (f"backbone={tiny}", "max_steps=2", "semantic.codes=4", f"semantic.encoder={vectors}")]
+    quick = [
+        f"--set={line}"
+        for line in (f"backbone={tiny}", "max_steps=2", "semantic.codes=4", f"semantic.encoder={vectors}")
+    ]
     where = ["--dataset", "made-120", "--data-dir", tmp_path, "--results", tmp_path / "results"]
     said = bench("run", "--id-scheme", "semantic/rqkmeans", "--preset", "smoke", *quick, *where)
     assert said.code == 0, said.err

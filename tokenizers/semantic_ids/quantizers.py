@@ -14,19 +14,22 @@ from semantic_ids.collisions import Codes
 
 Vectors = NDArray[np.float32]
 ITERATIONS = 25
+SHARD = 1 << 18  # vectors that are worked on at once
+SAMPLE, PER_CODE = 1 << 18, 1024  # vectors that k-means learns from: no more than so many, or so many for each code
 SEEDS = 2**31 - 1  # faiss has so many
 
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
     """Codes ``[items, levels]`` of at most ``size`` values, and what the last level quantized: ``residual [items, d]``,
-    with its ``codebook [size, d]``. ``error`` is the mean squared distance to the vectors' reconstruction, as a part of
+    with its ``codebook [size, d]``; of a catalogue too large for a copy, ``residual`` makes the rows that are asked
+    for. ``error`` is the mean squared distance to the vectors' reconstruction, as a part of
     their variance. ``codebooks`` are those of all levels, where codes are the nearest of each.
     """
 
     codes: Codes
     size: int
-    residual: Vectors
+    residual: Vectors | LeftOver
     codebook: Vectors
     error: float
     codebooks: tuple[Vectors, ...] = ()
@@ -34,6 +37,21 @@ class Quantized:
     def distances(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Squared distances ``[rows, codes]`` of items to all codes of the last level."""
         return squared_distances(self.residual[rows], self.codebook)
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOver:
+    """What the levels before the last leave of ``vectors [items, d]``, row by row."""
+
+    vectors: Vectors
+    codes: Codes
+    codebooks: tuple[Vectors, ...]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Vectors:
+        left = np.array(self.vectors[rows])
+        for level, codebook in enumerate(self.codebooks[:-1]):
+            left -= codebook[self.codes[rows, level]]
+        return left
 
 
 def squared_distances(vectors: Vectors, codebook: Vectors) -> NDArray[np.float32]:
@@ -49,9 +67,11 @@ def checked(vectors: Vectors) -> Vectors:
     """
     if not len(vectors):
         raise BenchError("there are no items to quantize")
-    if not np.isfinite(vectors).all():
-        item = int(np.argwhere(~np.isfinite(vectors))[0][0])
-        raise BenchError(f"the embedding of catalogue item {item} is not finite; quantizers need numbers")
+    for start in range(0, len(vectors), SHARD):
+        finite = np.isfinite(vectors[start : start + SHARD]).all(axis=1)
+        if not finite.all():
+            item = start + int(finite.argmin())
+            raise BenchError(f"the embedding of catalogue item {item} is not finite; quantizers need numbers")
     if not vectors.shape[1]:
         return np.zeros((len(vectors), 1), np.float32)
     return np.ascontiguousarray(vectors, np.float32)
@@ -72,30 +92,47 @@ def one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
+def sampled(vectors: Vectors, size: int, seed: int) -> Vectors:
+    """What k-means of ``size`` centroids learns from: all vectors, or a sample of them in their order."""
+    most = max(SAMPLE, PER_CODE * size)
+    if len(vectors) <= most:
+        return vectors
+    chosen = np.random.default_rng([seed, len(vectors)]).choice(len(vectors), most, replace=False, shuffle=False)
+    return np.ascontiguousarray(vectors[np.sort(chosen)])
+
+
 def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
-    """Nearest centroid of every vector, and the centroids: ``size`` of them, or as many as there are vectors."""
+    """Nearest centroid of every vector, and the centroids: ``size`` of them, or as many as there are vectors. Of more
+    than a quarter of a million vectors they are learned from a sample.
+    """
     import faiss
 
-    size = min(size, len(vectors))
+    size, learned = min(size, len(vectors)), sampled(vectors, size, seed)
     clustering = faiss.Kmeans(
         vectors.shape[1],
         size,
         niter=ITERATIONS,
         seed=seed % SEEDS,
         min_points_per_centroid=1,
-        max_points_per_centroid=max(256, len(vectors) // size + 1),
+        max_points_per_centroid=max(256, len(learned) // size + 1),
     )
     with one_thread():
-        clustering.train(vectors)
-        _, nearest = clustering.index.search(vectors, 1)
-    return nearest[:, 0].astype(np.int64), np.asarray(clustering.centroids, np.float32)
+        clustering.train(learned)
+        shards = (vectors[start : start + SHARD] for start in range(0, len(vectors), SHARD))
+        nearest = [clustering.index.search(np.ascontiguousarray(shard), 1)[1][:, 0] for shard in shards]
+    return np.concatenate(nearest).astype(np.int64, copy=False), np.asarray(clustering.centroids, np.float32)
 
 
 def residual_kmeans(
     vectors: Vectors, levels: int, size: int, seed: int, clustered: Callable[..., tuple[Codes, Vectors]] = kmeans
 ) -> Quantized:
-    """K-means on what the levels before left over; ``clustered(vectors, size, seed)`` is the one to use."""
+    """K-means on what the levels before left over; ``clustered(vectors, size, seed)`` is the one to use. Where k-means
+    learns from a sample, all levels learn from the same one, and the catalogue is assigned in shards.
+    """
     vectors = checked(vectors)
+    learned = sampled(vectors, size, seed) if clustered is kmeans else vectors
+    if len(learned) < len(vectors):
+        return _assigned(vectors, residual_kmeans(learned, levels, size, seed).codebooks)
     residual, before, codebooks, codes = vectors, vectors, list[Vectors](), []
     for level in range(levels):
         code, codebook = clustered(residual, size, seed + level)
@@ -104,6 +141,28 @@ def residual_kmeans(
         codebooks.append(codebook)
     error = relative_error(vectors, residual)
     return Quantized(np.stack(codes, 1), len(codebook), before, codebook, error, tuple(codebooks))
+
+
+def _assigned(vectors: Vectors, codebooks: tuple[Vectors, ...]) -> Quantized:
+    """The nearest codes, level by level of what is left over, of one shard after the other."""
+    import faiss
+
+    codes: Codes = np.empty((len(vectors), len(codebooks)), np.int64)
+    indices = [faiss.IndexFlatL2(codebook.shape[1]) for codebook in codebooks]
+    mean, wrong, spread = vectors.mean(0, dtype=np.float64).astype(np.float32), 0.0, 0.0
+    with one_thread():
+        for index, codebook in zip(indices, codebooks, strict=True):
+            index.add(codebook)
+        for start in range(0, len(vectors), SHARD):
+            rows = slice(start, start + SHARD)
+            left = np.array(vectors[rows])
+            spread += float(((left - mean) ** 2).sum(dtype=np.float64))
+            for level, (index, codebook) in enumerate(zip(indices, codebooks, strict=True)):
+                codes[rows, level] = index.search(left, 1)[1][:, 0]
+                left -= codebook[codes[rows, level]]
+            wrong += float((left**2).sum(dtype=np.float64))
+    left_over = LeftOver(vectors, codes, codebooks)
+    return Quantized(codes, len(codebooks[-1]), left_over, codebooks[-1], wrong / max(spread, 1e-30), codebooks)
 
 
 def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:

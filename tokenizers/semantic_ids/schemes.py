@@ -90,7 +90,8 @@ class Semantic(IdScheme):
 def alone_view(items: int, seed: int) -> TrainView:
     """Items of which nothing but vectors is known: each is in a training part of its own, so that all are learned."""
     names = tuple(map(str, range(items)))
-    return TrainView("vectors", ItemTable(names, {}), Sequences.from_rows([[item] for item in range(items)]), seed)
+    each = Sequences(np.arange(items, dtype=np.int32), np.arange(items + 1, dtype=np.int64))
+    return TrainView("vectors", ItemTable(names, {}), each, seed)
 
 
 class RqKmeans(Semantic):

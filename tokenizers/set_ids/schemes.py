@@ -43,7 +43,8 @@ class CollaborativeSettings(Common):
     """``vectors`` names a file with vectors of items (see ``bench.ids.embeddings``), or is ``sasrec``: the
     item table of a SASRec trained here, on training interactions, with the settings below ``cold``. That says what
     items without a training interaction get: the ``mean`` vector, ``zero``, or ``semantic``, no vector and no score.
-    It reads the newest ``history`` items of a user, with 0 as many as the contract shows to the recommender.
+    It reads the newest ``history`` items of a user, with 0 as many as the contract shows to the recommender, and its
+    loss is over the whole catalogue, or over ``sasrec_negatives`` items drawn for each step.
     ``scale`` makes the vectors' mean square 1 (``unit``) or leaves them ``raw``; ``init`` is how the linear layer over
     them starts, ``xavier`` or as PyTorch makes it. SETRec's published code has scale=raw and init=pytorch.
     """
@@ -60,11 +61,12 @@ class CollaborativeSettings(Common):
     epochs: int = 8
     batch: int = 128
     learning_rate: float = 2e-3
+    sasrec_negatives: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("width", "history", "layers", "heads", "epochs", "batch"):
-            least = int(name != "history")
+        for name in ("width", "history", "layers", "heads", "epochs", "batch", "sasrec_negatives"):
+            least = int(name not in ("history", "sasrec_negatives"))
             if getattr(self, name) < least:
                 raise BenchError(f"setting '{name}' must be {least} or more; got {getattr(self, name)}")
         if self.width % self.heads:
@@ -151,6 +153,7 @@ class VectorSet(IdScheme):
             epochs=plan.epochs,
             batch=plan.batch,
             rate=plan.learning_rate,
+            negatives=plan.sasrec_negatives,
         )
 
     def semantic(self, train: TrainView) -> Feature:
