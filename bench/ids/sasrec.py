@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.data.dataset import Sequences, TrainView
+from bench.ids.limits import FLOPS, PARAMETER, CatalogueSize, Needs
 from bench.linear import linear
 
 CLIP = 5.0
@@ -35,6 +36,18 @@ class Training:
     batch: int = 128
     rate: float = 2e-3
     negatives: int = 0
+
+
+def training_needs(size: CatalogueSize, plan: Training) -> Needs:
+    """Of ``item_vectors``: the item table with its moments, and the scores of a batch; steps over the table, and
+    products with all items or those drawn.
+    """
+    targets = min(plan.batch, size.users) * max(size.history - 1, 1)
+    scored = min(plan.negatives, size.items) if plan.negatives else size.items
+    table = size.items * plan.width
+    steps = plan.epochs * -(-size.users // plan.batch)
+    products = 6.0 * plan.epochs * size.users * max(size.history - 1, 1) * (scored + 60 * plan.width) * plan.width
+    return Needs(table * (PARAMETER + 8.0) + 16.0 * targets * scored, products / FLOPS + steps * table * 6e-9)
 
 
 class SasRec(nn.Module):

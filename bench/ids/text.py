@@ -25,6 +25,7 @@ from bench.data.dataset import ItemTable, Progress, TextReader, TrainView, silen
 from bench.errors import BenchError, unknown
 from bench.ids import embeddings
 from bench.ids.encoders import refuse_code
+from bench.ids.limits import CatalogueSize, Needs
 from bench.threads import one_thread
 from bench.versions import installed
 
@@ -106,6 +107,15 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
         seconds = round(time.monotonic() - begin, 6)
         tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings")
     return arrays["embeddings"]
+
+
+def embedding_needs(size: CatalogueSize, settings: TextSettings) -> Needs:
+    """Of ``embed``: as encoded, as kept, and a shard of both with all digits; texts and their words."""
+    raw = {OFFLINE: CHANNELS, HASHED: 8 * HASH_BYTES}.get(settings.encoder, 768)
+    kept = min(settings.dimensions, raw) if settings.dimensions else raw
+    shard = 8 * min(size.items, SHARD) * (2 * raw + kept)
+    each = 1e-4 if settings.encoder in OWN or embeddings.is_file(settings.encoder) else 2e-2
+    return Needs(size.items * (4.0 * raw + 8.0 * kept + 700) + shard, size.items * each)
 
 
 def validate_items(items: ItemTable, settings: TextSettings) -> None:
