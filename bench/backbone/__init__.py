@@ -75,12 +75,11 @@ def sizes_like(backbone: str) -> tuple[str, ...]:
 
 def width_of(backbone: str) -> int:
     """The width of a backbone's hidden states, from its configuration alone."""
-    known: dict[str, Mapping[str, Any]] = {
-        **huggingface.SIZES,
-        **{k: size for k, (_, size) in causal_files.SIZES.items()},
-    }
-    found = known.get(backbone)
-    if found is None:
+    if backbone in huggingface.SIZES:
+        found = huggingface.SIZES[backbone]
+    elif backbone in SIZES:
+        _, found = causal_files.SIZES[backbone]
+    else:
         config = Path(backbone) if is_scratch(backbone) else locate(backbone) / "config.json"
         found = _format_of(config).read_config(config)
     return int(found["d_model"] if "d_model" in found else found["hidden_size"])

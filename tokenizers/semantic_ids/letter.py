@@ -128,7 +128,6 @@ class Letter(Trained):
 
     def collaborative(self, train: TrainView) -> Vectors:
         """``[items, width]``; those of items without a training interaction mean nothing."""
-        plan = self.settings
         if self.file:
             return embeddings.bound(self.file, train.items, trained_items(train)).vectors
         shown = train.max_history or int(train.sequences.lengths.max(initial=1))
