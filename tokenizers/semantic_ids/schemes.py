@@ -188,8 +188,7 @@ class Trained(Semantic):
         plan, widths = self.settings, (self.settings.dimensions or 768, *self.settings.hidden)
         weights = 2.0 * sum(one * other for one, other in pairwise(widths))
         looks: float = plan.epochs * (3 + 1 / REPORT_EVERY)
-        network: float = 2 * looks * size.items * weights / FLOPS
-        return network + super().quantizing_seconds(size)
+        return float(2 * looks * size.items * weights / FLOPS + super().quantizing_seconds(size))
 
     def variants(self) -> int:
         """From how many of the last epochs codes are taken."""
