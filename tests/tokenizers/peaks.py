@@ -1,4 +1,5 @@
-"""What schemes really take: ``python peaks.py ITEMS``. Prints, by scheme, declared and measured bytes as JSON.
+"""What schemes really take: ``python peaks.py SMALL,LARGE``. Prints, by scheme, declared and measured bytes as JSON, by
+which the large catalogue takes more than the small one.
 
 Each scheme has a forked process of its own, so that its peak is its own; what all share is imported before.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,18 +95,26 @@ def measured(scheme: IdScheme, train: TrainView) -> int:
     return int(text or -1)
 
 
+def grown(scheme: IdScheme, views: Sequence[TrainView]) -> tuple[float, float]:
+    """By how much a larger catalogue takes more than a small one: declared, and measured."""
+    sizes = [
+        CatalogueSize(len(each.items), len(each.sequences), len(each.sequences.values), 20, 16, 64) for each in views
+    ]
+    needs = [scheme.needs(size) for size in sizes]
+    declared = [each.memory if each else 0.0 for each in needs]
+    peaks = [measured(scheme, each) for each in views]
+    return declared[1] - declared[0], peaks[1] - peaks[0]
+
+
 def main() -> None:
     torch.set_num_threads(1)
     run(RqKmeans(RqKmeans.Settings(codes=4)), view(60))  # what is loaded when it is first used counts for nobody
-    train = view(int(sys.argv[1]))
-    size = CatalogueSize(len(train.items), len(train.sequences), len(train.sequences.values), 20, 16, 64)
+    views = [view(int(items)) for items in sys.argv[1].split(",")]
     found = {}
     for name in sys.argv[2:] or SCHEMES:
         cls, settings = SCHEMES[name]
-        scheme = cls(cls.Settings(**settings))
-        needs = scheme.needs(size)
-        found[name] = [needs and needs.memory, measured(scheme, train)]
-        print(name, found[name], file=sys.stderr, flush=True)
+        found[name] = grown(cls(cls.Settings(**settings)), views)
+        print(name, [round(each / 1e6) for each in found[name]], file=sys.stderr, flush=True)
     print(json.dumps(found))
 
 
