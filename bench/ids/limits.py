@@ -56,8 +56,10 @@ def token_bytes(size: CatalogueSize, length: float, vocabulary: int = 0) -> floa
 
 
 def vector_bytes(size: CatalogueSize, width: int, slots: int) -> float:
-    """Of sets of vectors: the features, ``width`` numbers for each item in all, and the vectors that ranking makes."""
-    return size.items * (8.0 * width + 4.0 * slots * size.width)
+    """Of sets of vectors: the features, ``width`` numbers for each item in all, with copies while they are compared,
+    and the vectors that ranking makes.
+    """
+    return size.items * (12.0 * width + 4.0 * slots * size.width)
 
 
 def slot_bytes(size: CatalogueSize, slots: int) -> float:

@@ -113,9 +113,9 @@ def embedding_needs(size: CatalogueSize, settings: TextSettings) -> Needs:
     """Of ``embed``: as encoded, as kept, and a shard of both with all digits; texts and their words."""
     raw = {OFFLINE: CHANNELS, HASHED: 8 * HASH_BYTES}.get(settings.encoder, 768)
     kept = min(settings.dimensions, raw) if settings.dimensions else raw
-    shard = 8 * min(size.items, SHARD) * (2 * raw + kept)
+    shard = 8 * min(size.items, SHARD) * (raw + kept)
     each = 1e-4 if settings.encoder in OWN or embeddings.is_file(settings.encoder) else 2e-2
-    return Needs(size.items * (4.0 * raw + 8.0 * kept + 700) + shard, size.items * each)
+    return Needs(size.items * (4.0 * (raw + kept) + 250) + shard, size.items * each)
 
 
 def validate_items(items: ItemTable, settings: TextSettings) -> None:

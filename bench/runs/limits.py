@@ -12,6 +12,7 @@ from bench import backbone
 from bench.errors import BenchError
 from bench.ids.limits import DAY, CatalogueSize, Needs
 from bench.ids.scheme import IdScheme
+from bench.ids.text import TextSettings, embedding_needs
 from bench.results import store
 from bench.runs.request import Request
 
@@ -37,8 +38,9 @@ def needs_of(request: Request) -> Needs | None:
     found = request.subject.needs(size)
     if found is None:
         return None
+    described = embedding_needs(size, TextSettings()).memory if data.items.text else 0.0  # of the report's figures
     beside = PROCESS + OF_DATA[0] * size.items + OF_DATA[1] * size.interactions
-    return Needs(found.memory + beside, found.seconds, found.hint)
+    return Needs(max(found.memory, described) + beside, found.seconds, found.hint)
 
 
 def refuse_too_large(request: Request) -> None:

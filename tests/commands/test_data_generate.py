@@ -22,6 +22,11 @@ def test_one_command_makes_a_catalogue_that_runs(bench: Bench, tmp_path: Path, t
     where = ["--dataset", "made-120", "--data-dir", tmp_path, "--results", tmp_path / "results"]
     said = bench("run", "--id-scheme", "semantic/rqkmeans", "--preset", "smoke", *quick, *where)
     assert said.code == 0, said.err
+    assert bench("report", "--results", tmp_path / "results").code == 0
+    report = (tmp_path / "results" / "report.md").read_text()
+    (heading,) = (line for line in report.splitlines() if "test-weighted collision rate |" in line)
+    assert "| beam differs rate |" in heading  # ranks of a beam are told apart from exact ones, row by row
+    assert "decoder=beam" in report
 
 
 def test_json_says_what_was_made(bench: Bench, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ SCHEMES: Mapping[str, tuple[type[IdScheme], dict[str, Any]]] = {
     "semantic/letter": (Letter, {"epochs": 1, "sasrec_epochs": 1, "sasrec_negatives": 256}),
     "set/rpg": (Rpg, {}),
     "set/semantic-only": (SemanticOnly, {}),
-    "set/cf-only": (CfOnly, {"epochs": 1}),
+    "set/cf-only": (CfOnly, {"epochs": 1, "sasrec_negatives": 256}),
     "set/setrec": (SetRec, {"epochs": 1, "sasrec_negatives": 256}),
 }
 
