@@ -41,7 +41,7 @@ FIT = {
     "semantic/rqvae (1 epoch)": ("semantic_ids:RqVae", {"epochs": 1}),
     "set/rpg": ("semantic_ids:Rpg", {}),
     "set/semantic-only": ("set_ids:SemanticOnly", {}),
-    "set/cf-only (1 epoch, 1024 negatives)": ("set_ids:CfOnly", {"epochs": 1, "sasrec_negatives": 1024}),
+    "set/cf-only (1 epoch with 1024 negatives)": ("set_ids:CfOnly", {"epochs": 1, "sasrec_negatives": 1024}),
 }
 
 
@@ -109,7 +109,7 @@ def code_ids(items: int):
     return token_ids([random_codes(items)], LEVELS, CODES)
 
 
-@cell("trie, 4 codes")
+@cell("trie of 4 codes")
 def trie(items: int, folder: Path) -> Work:
     from bench.model.trie import Trie
 
@@ -131,7 +131,7 @@ def groups(items: int, folder: Path) -> Work:
     return Work(lambda: ids.groups)
 
 
-@cell("residual k-means, 64 wide (assign)")
+@cell("residual k-means of 64-wide vectors (assign)")
 def assign(items: int, folder: Path) -> Work:
     from semantic_ids.quantizers import residual_kmeans
 
@@ -186,7 +186,7 @@ def step(kind: str) -> Callable[[int, Path], Work]:
     return work
 
 
-for kind in ("codes", "slots", "sets, 4096 negatives", "sets"):
+for kind in ("codes", "slots", "sets with 4096 negatives", "sets"):
     CELLS[f"training step of {BATCH}: {kind}"] = step(kind)
 
 
@@ -207,11 +207,11 @@ def rank(kind: str, decoder: str, users: int) -> Callable[[int, Path], Work]:
     return work
 
 
-CELLS["beam of 20, each user"] = rank("codes", "beam", USERS)
-CELLS["certified, each user"] = rank("codes", "certified", USERS)
-CELLS["exact, each user"] = rank("codes", "exact", 2)
-CELLS["slots, each user"] = rank("slots", "beam", USERS)
-CELLS["sets, each user"] = rank("sets", "beam", USERS)
+CELLS["beam of 20 for each user"] = rank("codes", "beam", USERS)
+CELLS["certified for each user"] = rank("codes", "certified", USERS)
+CELLS["exact for each user"] = rank("codes", "exact", 2)
+CELLS["slots for each user"] = rank("slots", "beam", USERS)
+CELLS["sets for each user"] = rank("sets", "beam", USERS)
 
 
 @cell("figures of identifiers (report)")
