@@ -11,6 +11,7 @@ from dataclasses import dataclass
 DAY = 86400.0
 PARAMETER = 16  # bytes of one that is trained: itself, its gradient, two moments
 NODE = 96  # bytes of a node of a tree of identifiers, and of its copies
+PART = 1 << 15  # items whose vectors are computed together for a loss
 FLOPS = 3e10  # that one core does in a second, in matrix products of training
 
 
@@ -55,11 +56,13 @@ def token_bytes(size: CatalogueSize, length: float, vocabulary: int = 0) -> floa
     return tables + tree + trained + 12.0 * vocabulary * size.batch
 
 
-def vector_bytes(size: CatalogueSize, width: int, slots: int) -> float:
+def vector_bytes(size: CatalogueSize, width: int, slots: int, hidden: int = 0) -> float:
     """Of sets of vectors: the features, ``width`` numbers for each item in all, with copies while they are compared,
-    and the vectors that ranking makes.
+    and the vectors that ranking makes; and, for the loss, those of a part of the catalogue with the layers that they
+    come from, ``hidden`` numbers for each item.
     """
-    return size.items * (12.0 * width + 4.0 * slots * size.width)
+    part = min(size.items, PART) * 14.0 * (hidden + slots * size.width)
+    return size.items * (12.0 * width + 4.0 * slots * size.width) + part
 
 
 def slot_bytes(size: CatalogueSize, slots: int) -> float:

@@ -121,15 +121,15 @@ class VectorSet(IdScheme):
 
     def needs(self, size: CatalogueSize) -> Needs:
         """Of its features' making, one after the other, and of ranking by their vectors."""
-        plan, width, slots, making = self.settings, 0, 0, [Needs(0)]
+        plan, width, slots, hidden, making = self.settings, 0, 0, 0, [Needs(0)]
         if isinstance(plan, SemanticSettings):
             making.append(text.embedding_needs(size, plan))
-            width, slots = width + (plan.dimensions or 768), slots + plan.slots
+            width, slots, hidden = width + (plan.dimensions or 768), slots + plan.slots, sum(plan.hidden)
         if isinstance(plan, CollaborativeSettings):
             if plan.vectors == OWN:
                 making.append(training_needs(size, self._training(size.max_history or round(size.history))))
             width, slots = width + plan.width, slots + 1
-        memory = max(each.memory for each in making) + vector_bytes(size, width, slots)
+        memory = max(each.memory for each in making) + vector_bytes(size, width, slots, hidden)
         hint = HINT if getattr(plan, "sasrec_negatives", 1) == 0 and not self.file else ""
         return Needs(memory, sum(each.seconds for each in making), hint)
 
