@@ -22,6 +22,7 @@ CPU_BUILD, GPU_BUILD = "faiss-cpu", "faiss-gpu"
 DISTRIBUTIONS = (CPU_BUILD, GPU_BUILD, "faiss-gpu-cuvs", "faiss-gpu-cu12", "faiss-gpu-cu11")
 ITERATIONS = 25  # of k-means
 SEEDS = 2**31 - 1  # faiss has so many
+SHARD = 1 << 18  # vectors that are worked on at once
 Vectors = NDArray[np.float32]
 
 
@@ -107,25 +108,45 @@ def one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def kmeans(vectors: Vectors, size: int, seed: int, device: str = "cpu") -> tuple[NDArray[np.int64], Vectors]:
+def kmeans(
+    vectors: Vectors, size: int, seed: int, device: str = "cpu", learned: Vectors | None = None
+) -> tuple[NDArray[np.int64], Vectors]:
     """Nearest centroid of every vector ``[n, d]``, and the centroids: ``size`` of them, or as many as there are
-    vectors. On a GPU where the run is on one and faiss is built for it.
+    vectors, learned from these or from others. On a GPU where the run is on one and faiss is built for it.
     """
     faiss = library()
-    size = min(size, len(vectors))
+    size, learned = min(size, len(vectors)), vectors if learned is None else learned
     clustering = faiss.Kmeans(
         vectors.shape[1],
         size,
         niter=ITERATIONS,
         seed=seed % SEEDS,
         min_points_per_centroid=1,
-        max_points_per_centroid=max(256, len(vectors) // size + 1),
+        max_points_per_centroid=max(256, len(learned) // size + 1),
         gpu=int(on_gpu(device)),
     )
     with one_thread():
-        clustering.train(vectors)
-        _, nearest = clustering.index.search(vectors, 1)
-    return nearest[:, 0].astype(np.int64), np.asarray(clustering.centroids, np.float32)
+        clustering.train(learned)
+        found = [_nearest(clustering.index, vectors[rows]) for rows in shards(len(vectors))]
+    return np.concatenate(found), np.asarray(clustering.centroids, np.float32)
+
+
+def shards(count: int) -> Iterator[slice]:
+    """Rows that are worked on at once."""
+    return (slice(start, start + SHARD) for start in range(0, count, SHARD))
+
+
+def nearest(vectors: Vectors, codebook: Vectors) -> NDArray[np.int64]:
+    """The nearest row of ``codebook [codes, d]`` to each of ``vectors [n, d]``."""
+    index = library().IndexFlatL2(codebook.shape[1])
+    index.add(codebook)
+    with one_thread():
+        return _nearest(index, vectors)
+
+
+def _nearest(index: Any, vectors: Vectors) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = index.search(np.ascontiguousarray(vectors), 1)[1][:, 0]
+    return found.astype(np.int64, copy=False)
 
 
 def rotation(vectors: Vectors, levels: int) -> tuple[Vectors, Vectors]:

@@ -25,6 +25,7 @@ from bench.data.dataset import ItemTable, Progress, TextReader, TrainView, silen
 from bench.errors import BenchError, unknown
 from bench.ids import embeddings
 from bench.ids.encoders import refuse_code
+from bench.ids.limits import CatalogueSize, Needs
 from bench.threads import one_thread
 from bench.versions import installed
 
@@ -34,6 +35,7 @@ ID_COLUMN = "id"  # of a catalogue without text, where the ids stand in
 HASH_BYTES = 64  # of a word's hash, each bit of which is the sign of a channel
 CHANNELS = 160  # of the random projection; with more, ever more items are near neighbors of none
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".bin")
+SHARD = 1 << 18  # items whose vectors are in memory with all digits
 ENCODED_AT_ONCE = 1024  # texts, between two reports of progress
 MANY = 10  # items for each dimension from which a catalogue is not looked at: so many share no text
 EQUIDISTANT = (
@@ -107,6 +109,15 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
         seconds = round(time.monotonic() - begin, 6)
         tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings")
     return arrays["embeddings"]
+
+
+def embedding_needs(size: CatalogueSize, settings: TextSettings) -> Needs:
+    """Of ``embed``: as encoded, as kept, and a shard of both with all digits; texts and their words."""
+    raw = {OFFLINE: CHANNELS, HASHED: 8 * HASH_BYTES}.get(settings.encoder, 768)
+    kept = min(settings.dimensions, raw) if settings.dimensions else raw
+    shard = 8 * min(size.items, SHARD) * (raw + kept)
+    each = 1e-4 if settings.encoder in OWN or embeddings.is_file(settings.encoder) else 2e-2
+    return Needs(size.items * (4.0 * (raw + kept) + 250) + shard, size.items * each)
 
 
 def validate_items(items: ItemTable, settings: TextSettings) -> None:
@@ -311,8 +322,8 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
     The eigenvectors of the covariance are found without randomness, and the largest coordinate of each is positive.
     """
     mean = raw.mean(axis=0, dtype=np.float64)
-    centered = raw - mean
-    variances, axes = np.linalg.eigh(centered.T @ centered / len(raw))
+    shards = [slice(start, start + SHARD) for start in range(0, len(raw), SHARD)]
+    variances, axes = np.linalg.eigh(sum(_scatter(raw[shard] - mean) for shard in shards) / len(raw))
     order = np.argsort(-variances, kind="stable")[:dimensions]
     order = order[variances[order] > max(variances.max(), 0) * 1e-9]
     axes = axes[:, order]
@@ -320,5 +331,9 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
     axes = axes * np.sign(axes[largest, np.arange(len(order))])
     if whiten:
         axes = axes / np.sqrt(variances[order])
-    arrays = {"embeddings": centered @ axes, "mean": mean, "axes": axes}
-    return {name: array.astype(np.float32) for name, array in arrays.items()}
+    embeddings = np.concatenate([((raw[shard] - mean) @ axes).astype(np.float32) for shard in shards])
+    return {"embeddings": embeddings, "mean": mean.astype(np.float32), "axes": axes.astype(np.float32)}
+
+
+def _scatter(centered: NDArray[np.float64]) -> Any:
+    return centered.T @ centered

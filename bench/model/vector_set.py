@@ -243,9 +243,11 @@ class VectorSetRecommender(Recommender):
         """``[m, Q·D]``: the vectors of every item, side by side; computed once under ``fixed_weights``."""
         if self._catalogue is not None:
             return self._catalogue
-        every = torch.arange(len(self.ids), device=self.device)
-        parts = [self.vectors(items).transpose(0, 1).flatten(1).float() for items in every.split(AT_ONCE)]  # type: ignore[no-untyped-call]
-        catalogue = torch.cat(parts)
+        count = len(self.ids)
+        catalogue = torch.empty(count, self.ids.slots * self.backbone.d_model, device=self.device)
+        for start in range(0, count, AT_ONCE):
+            items = torch.arange(start, min(start + AT_ONCE, count), device=self.device)
+            catalogue[start : start + len(items)] = self.vectors(items).transpose(0, 1).flatten(1)
         self._catalogue = catalogue if self._fixed else None
         return catalogue
 

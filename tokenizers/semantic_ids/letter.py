@@ -20,6 +20,7 @@ from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids import embeddings, sasrec
 from bench.ids.collaborative import trained_items
+from bench.ids.limits import CatalogueSize, Needs
 from semantic_ids.autoencoder import AutoEncoder
 from semantic_ids.balanced import balanced_kmeans
 from semantic_ids.collisions import Codes
@@ -130,11 +131,23 @@ class Letter(Trained):
 
     def collaborative(self, train: TrainView) -> Vectors:
         """``[items, width]``; those of items without a training interaction mean nothing."""
-        plan = self.settings
         if self.file:
             return embeddings.bound(self.file, train.items, trained_items(train)).vectors
         shown = train.max_history or int(train.sequences.lengths.max(initial=1))
-        return sasrec.item_vectors(train, sasrec.Training(plan.latent, shown, epochs=plan.sasrec_epochs))
+        return sasrec.item_vectors(train, self.sasrec(shown))
+
+    def sasrec(self, shown: int) -> sasrec.Training:
+        """Of ``latent`` width, reading the ``shown`` newest items."""
+        plan = self.settings
+        return sasrec.Training(plan.latent, shown, epochs=plan.sasrec_epochs, negatives=plan.sasrec_negatives)
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        text, plan = super().needs(size), self.settings
+        if self.file:
+            return text
+        own = sasrec.training_needs(size, self.sasrec(size.max_history or round(size.history)))
+        hint = "" if plan.sasrec_negatives else "use --set semantic.sasrec_negatives=1024"
+        return Needs(max(text.memory, own.memory), text.seconds + own.seconds, hint)
 
     @property
     def file(self) -> str:

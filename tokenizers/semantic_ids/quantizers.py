@@ -13,18 +13,20 @@ from bench.errors import BenchError
 from semantic_ids.collisions import Codes
 
 Vectors = NDArray[np.float32]
+SAMPLE, PER_CODE = 1 << 18, 1024  # vectors that k-means learns from: no more than so many, or so many for each code
 
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
     """Codes ``[items, levels]`` of at most ``size`` values, and what the last level quantized: ``residual [items, d]``,
-    with its ``codebook [size, d]``. ``error`` is the mean squared distance to the vectors' reconstruction, as a part of
+    with its ``codebook [size, d]``; of a catalogue too large for a copy, ``residual`` makes the rows that are asked
+    for. ``error`` is the mean squared distance to the vectors' reconstruction, as a part of
     their variance. ``codebooks`` are those of all levels, where codes are the nearest of each.
     """
 
     codes: Codes
     size: int
-    residual: Vectors
+    residual: Vectors | LeftOver
     codebook: Vectors
     error: float
     codebooks: tuple[Vectors, ...] = ()
@@ -32,6 +34,21 @@ class Quantized:
     def distances(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Squared distances ``[rows, codes]`` of items to all codes of the last level."""
         return squared_distances(self.residual[rows], self.codebook)
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOver:
+    """What the levels before the last leave of ``vectors [items, d]``, row by row."""
+
+    vectors: Vectors
+    codes: Codes
+    codebooks: tuple[Vectors, ...]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Vectors:
+        left = np.array(self.vectors[rows])
+        for level, codebook in enumerate(self.codebooks[:-1]):
+            left -= codebook[self.codes[rows, level]]
+        return left
 
 
 def squared_distances(vectors: Vectors, codebook: Vectors) -> NDArray[np.float32]:
@@ -47,17 +64,35 @@ def checked(vectors: Vectors) -> Vectors:
     """
     if not len(vectors):
         raise BenchError("there are no items to quantize")
-    if not np.isfinite(vectors).all():
-        item = int(np.argwhere(~np.isfinite(vectors))[0][0])
-        raise BenchError(f"the embedding of catalogue item {item} is not finite; quantizers need numbers")
+    for rows in faiss_library.shards(len(vectors)):
+        finite = np.isfinite(vectors[rows]).all(axis=1)
+        if not finite.all():
+            item = rows.start + int(finite.argmin())
+            raise BenchError(f"the embedding of catalogue item {item} is not finite; quantizers need numbers")
     if not vectors.shape[1]:
         return np.zeros((len(vectors), 1), np.float32)
     return np.ascontiguousarray(vectors, np.float32)
 
 
+def sampled(vectors: Vectors, size: int, seed: int) -> Vectors:
+    """What k-means of ``size`` centroids learns from: all vectors, or a sample of them in their order."""
+    most = max(SAMPLE, PER_CODE * size)
+    if len(vectors) <= most:
+        return vectors
+    chosen = np.random.default_rng([seed, len(vectors)]).choice(len(vectors), most, replace=False, shuffle=False)
+    return np.ascontiguousarray(vectors[np.sort(chosen)])
+
+
 def kmeans(vectors: Vectors, size: int, seed: int, device: str = "cpu") -> tuple[Codes, Vectors]:
-    """Nearest centroid of every vector, and the centroids: ``size`` of them, or as many as there are vectors."""
-    return faiss_library.kmeans(vectors, size, seed, device)
+    """Nearest centroid of every vector, and the centroids: ``size`` of them, or as many as there are vectors. Of more
+    than a quarter of a million vectors they are learned from a sample.
+    """
+    return faiss_library.kmeans(vectors, size, seed, device, sampled(vectors, size, seed))
+
+
+def seconds_of_kmeans(items: int, numbers: float) -> float:
+    """Of a processor, as measured with codebooks of so many ``numbers`` in all."""
+    return (faiss_library.ITERATIONS * min(items, SAMPLE) + items) * numbers * 4e-11
 
 
 def residual_kmeans(
@@ -68,8 +103,13 @@ def residual_kmeans(
     device: str = "cpu",
     clustered: Callable[[Vectors, int, int, str], tuple[Codes, Vectors]] = kmeans,
 ) -> Quantized:
-    """K-means on what the levels before left over; ``clustered(vectors, size, seed, device)`` is the one to use."""
+    """K-means on what the levels before left over; ``clustered(vectors, size, seed, device)`` is the one to use. Where
+    k-means learns from a sample, all levels learn from the same one, and the catalogue is assigned in shards.
+    """
     vectors = checked(vectors)
+    learned = sampled(vectors, size, seed) if clustered is kmeans else vectors
+    if len(learned) < len(vectors):
+        return _assigned(vectors, residual_kmeans(learned, levels, size, seed, device).codebooks)
     residual, before, codebooks, codes = vectors, vectors, list[Vectors](), []
     for level in range(levels):
         code, codebook = clustered(residual, size, seed + level, device)
@@ -78,6 +118,21 @@ def residual_kmeans(
         codebooks.append(codebook)
     error = relative_error(vectors, residual)
     return Quantized(np.stack(codes, 1), len(codebook), before, codebook, error, tuple(codebooks))
+
+
+def _assigned(vectors: Vectors, codebooks: tuple[Vectors, ...]) -> Quantized:
+    """The nearest codes, level by level of what is left over, of one shard after the other."""
+    codes: Codes = np.empty((len(vectors), len(codebooks)), np.int64)
+    mean, wrong, spread = vectors.mean(0, dtype=np.float64).astype(np.float32), 0.0, 0.0
+    for rows in faiss_library.shards(len(vectors)):
+        left = np.array(vectors[rows])
+        spread += float(((left - mean) ** 2).sum(dtype=np.float64))
+        for level, codebook in enumerate(codebooks):
+            codes[rows, level] = faiss_library.nearest(left, codebook)
+            left -= codebook[codes[rows, level]]
+        wrong += float((left**2).sum(dtype=np.float64))
+    left_over = LeftOver(vectors, codes, codebooks)
+    return Quantized(codes, len(codebooks[-1]), left_over, codebooks[-1], wrong / max(spread, 1e-30), codebooks)
 
 
 def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int, device: str = "cpu") -> Quantized:
