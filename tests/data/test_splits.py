@@ -78,7 +78,7 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
             "progress",
             "share",
             "device",
-        ),  # a folder, seconds saved, the bar, the others, where
+        ),  # a folder, seconds, the bar, others, where
         *(
             "max_history",
             "own_training",
