@@ -123,8 +123,8 @@ def kept_writer(settings: GeneratorSettings, target: TrainView, vocabulary: Voca
 
 
 def _blank(generator: str, vocabulary: Vocabulary, seed: int, device: str) -> Backbone:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU, wherever they go
+        torch.default_generator.manual_seed(seed)
         return backbone.scratch(generator, vocabulary.size, 0.0).to(device)
 
 
