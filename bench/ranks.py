@@ -56,6 +56,24 @@ def is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def count() -> int:
+    """How many ranks are connected; 1 where there are no others."""
+    if not _in_touch():
+        return 1
+    import torch.distributed as distributed
+
+    return distributed.get_world_size()
+
+
+def own(device: str) -> str:
+    """The device of this rank, where the main rank computes on ``device``."""
+    if not _in_touch() or is_main():
+        return device
+    from accelerate import PartialState
+
+    return str(PartialState().device)
+
+
 @contextlib.contextmanager
 def connected() -> Iterator[None]:
     """Ranks reach each other, and end together when one of them ends otherwise than well. Nothing for one process."""

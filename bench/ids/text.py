@@ -14,13 +14,14 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import devices, hub, tensors
+from bench import devices, hub, ranks, tensors
 from bench.data.dataset import ItemTable, Progress, TextReader, TrainView, silent
 from bench.errors import BenchError, unknown
 from bench.ids import embeddings
@@ -36,7 +37,7 @@ HASH_BYTES = 64  # of a word's hash, each bit of which is the sign of a channel
 CHANNELS = 160  # of the random projection; with more, ever more items are near neighbors of none
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".bin")
 SHARD = 1 << 18  # items whose vectors are in memory with all digits
-ENCODED_AT_ONCE = 1024  # texts, between two reports of progress
+ENCODED_AT_ONCE = 1024  # texts of a part; each rank has one between two reports of progress
 MANY = 10  # items for each dimension from which a catalogue is not looked at: so many share no text
 EQUIDISTANT = (
     "the texts of these {} items say nothing after whitening: in {} dimensions all are equally far apart; keep fewer "
@@ -231,7 +232,7 @@ def _encode(
     if encoder == BACKBONE and reader is not None:
         vectors = reader.read(texts, progress)
     else:
-        vectors = own[encoder](texts) if encoder in own else _sentences(texts, locate(encoder), progress, device)
+        vectors = own[encoder](texts) if encoder in own else _sentences(texts, encoder, progress, device)
     if not np.isfinite(vectors).all():
         item = int(np.argwhere(~np.isfinite(vectors))[0][0])
         raise BenchError(
@@ -240,7 +241,28 @@ def _encode(
     return vectors
 
 
-def _sentences(texts: Sequence[str], folder: Path, progress: Progress, device: str) -> Embeddings:
+def _sentences(texts: Sequence[str], encoder: str, progress: Progress, device: str) -> Embeddings:
+    """Of several ranks each encodes its share: the texts of a part are encoded together, whoever does it."""
+    parts = [list(texts[start : start + ENCODED_AT_ONCE]) for start in range(0, len(texts), ENCODED_AT_ONCE)]
+    found, all_ranks = list[Embeddings](), ranks.count()
+    for start in range(0, len(parts), all_ranks):
+        found += ranks.divided(partial(_encoded, encoder, device), parts[start : start + all_ranks])
+        progress(min(len(found) * ENCODED_AT_ONCE, len(texts)), len(texts), {})
+    ranks.divided(_forget, range(all_ranks))
+    return np.concatenate(found)
+
+
+def _encoded(encoder: str, device: str, texts: list[str]) -> Embeddings:
+    return np.asarray(_model(encoder, ranks.own(device)).encode(texts, show_progress_bar=False), np.float32)
+
+
+def _forget(_: int) -> None:
+    _model.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _model(encoder: str, device: str) -> Any:
+    folder = locate(encoder)
     refuse_code(folder)
     try:
         from sentence_transformers import SentenceTransformer
@@ -249,16 +271,10 @@ def _sentences(texts: Sequence[str], folder: Path, progress: Progress, device: s
             f"text encoder '{folder}' needs sentence-transformers: pip install 'item-identifier-bench[sentence]'"
         ) from error
     try:
-        model = SentenceTransformer(str(folder), device=device, local_files_only=True, trust_remote_code=False)
+        return SentenceTransformer(str(folder), device=device, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library raises whatever the parts of a model raise
         cause = " ".join(str(error).split())[:160]
         raise BenchError(f"'{folder}' is no sentence-transformers model ({type(error).__name__}: {cause})") from error
-    found = []
-    for start in range(0, len(texts), ENCODED_AT_ONCE):
-        part = list(texts[start : start + ENCODED_AT_ONCE])
-        found.append(np.asarray(model.encode(part, show_progress_bar=False), np.float32))
-        progress(start + len(part), len(texts), {})
-    return np.concatenate(found)
 
 
 def _load(path: Path, described: dict[str, Any], items: int) -> tuple[Embeddings, float]:
