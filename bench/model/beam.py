@@ -53,11 +53,27 @@ class TokenScores:
 
     def __call__(self, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
         """``hidden [B, N, D]`` and continuations ``tokens [B, N, C]``, those that ``exist``, to log-probabilities."""
+        rough = self.model.rough_logits(hidden) if self.rows is None else None
+        if rough is not None:
+            return self._refined(rough.float(), hidden, tokens, exists)
         logits = self.model.logits(hidden, self.rows).float()
         columns = tokens if self.rows is None else self.column[tokens]
         if self.by_prefix:
             return logits.gather(-1, columns).masked_fill(~exists, MASKED).log_softmax(-1)
         return logits.log_softmax(-1).gather(-1, columns)
+
+    def _refined(self, rough: Tensor, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
+        """Log-probabilities over the vocabulary where its logits ``[B, N, V]`` are rough: those of the continuations
+        are computed again in float32, and what they have of the sum of probabilities is replaced.
+        """
+        rows = torch.unique(tokens[exists])
+        column = torch.zeros(self.model.vocabulary_size, dtype=torch.long, device=rows.device)
+        column[rows] = torch.arange(len(rows), device=rows.device)
+        logits = self.model.logits(hidden, rows).float().gather(-1, column[tokens]).masked_fill(~exists, NEVER)
+        whole = rough.logsumexp(-1, keepdim=True)
+        part = rough.gather(-1, tokens).masked_fill(~exists, NEVER).logsumexp(-1, keepdim=True)
+        others = whole + torch.log1p(-(part - whole).clamp(max=-1e-6).exp())
+        return logits - torch.logaddexp(others, logits.logsumexp(-1, keepdim=True))
 
 
 @dataclass(frozen=True)
