@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.backbone.flops import attention, product
 from bench.backbone import t5_rounded
+from bench.backbone.flops import attention, product
 from bench.backbone.protocol import MASKED, Backbone, Cache, additive
 from bench.dropout import Dropout, dropout
 from bench.linear import Linear, linear
