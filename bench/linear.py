@@ -52,7 +52,9 @@ class Linear(nn.Linear):
 
     def rectified(self, x: Tensor) -> Tensor:
         """ReLU of it, for inference: oneDNN takes it in one pass with the product."""
-        if ONEDNN is None or x.device.type != "cpu" or torch.is_grad_enabled() or not x.numel():
+        half = self.weight.dtype == torch.bfloat16 and x.device.type == "cpu" and bool(x.numel())
+        plain = half or (is_plain(x) and self.weight.dtype == torch.float32)
+        if ONEDNN is None or not plain or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return torch.relu_(self(x))
         found: Tensor = torch.ops.mkldnn._linear_pointwise(x.to(self.weight.dtype), self.weight, None, "relu", [], "")
         return found
@@ -69,14 +71,19 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     """
     if weight.dtype == torch.bfloat16 and x.dtype == torch.float32:
         return F.linear(x.to(torch.bfloat16), weight)
-    plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() and not torch.is_autocast_enabled("cpu")
-    if ONEDNN is None or not plain:
+    if ONEDNN is None or not is_plain(x):
         return F.linear(x, weight)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         # contiguous: the gradient of a weight by rows with gaps between them takes oneDNN hundreds of times as long
         rows: Tensor = _Product.apply(x.reshape(-1, x.shape[-1]).contiguous(), weight)  # type: ignore[no-untyped-call]
         return rows.view(*x.shape[:-1], len(weight))
     return ONEDNN(x, weight)
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether oneDNN's operator takes it as it is."""
+    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
+    return on_cpu and x.numel() > 0 and not torch.is_autocast_enabled("cpu")
 
 
 def _product(x: Tensor, weight: Tensor) -> Tensor:
