@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.backbone.protocol import MASKED, Backbone, Cache
@@ -118,8 +119,7 @@ def beam_search(
     done_score = torch.full((users, k), NEVER, device=device)
     excluded = None if excluded is None else excluded.sort(-1).values
     for depth in range(trie.depth):
-        ancestors = with_self(ancestors)
-        hidden = decoded(model, cache, trie.token[nodes], ancestors, depth)
+        hidden, ancestors = step(cache, trie, nodes, scores, ancestors, depth, token_scores)
         children, candidates = extended(trie, nodes, scores, hidden, token_scores, excluded)
         best, index = candidates.flatten(1).topk(min(2 * width, candidates[0].numel()))
         parents = index // candidates.shape[-1]
@@ -147,6 +147,37 @@ def with_self(ancestors: Tensor) -> Tensor:
     users, count, _ = ancestors.shape
     itself = torch.eye(count, dtype=torch.bool, device=ancestors.device).expand(users, -1, -1)
     return torch.cat([ancestors, itself], -1)
+
+
+def step(
+    cache: Cache,
+    trie: Trie,
+    nodes: Tensor,
+    scores: Tensor,
+    ancestors: Tensor,
+    depth: int,
+    token_scores: TokenScores,
+) -> tuple[Tensor, Tensor]:
+    """What is decoded of prefixes ``[B, N]`` with ``ancestors [B, N, P]``: hidden states ``[B, N, D]``, and the
+    ancestors with the newest tokens, those of the prefixes that were decoded.
+
+    Where scores are normalized by prefix, one that leads to a single identifier is not decoded, and its state is zero:
+    whatever follows is certain.
+    """
+    model, (users, count) = token_scores.model, nodes.shape
+    open_ = (trie.high[nodes] - trie.low[nodes] > 1) & (scores > NEVER)
+    most = int(open_.sum(1).max()) if token_scores.by_prefix else count
+    if most == count:
+        ancestors = with_self(ancestors)
+        return decoded(model, cache, trie.token[nodes], ancestors, depth), ancestors
+    hidden = torch.zeros(users, count, model.d_model, device=nodes.device)
+    if not most:
+        return hidden, ancestors
+    columns = open_.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
+    own = with_self(ancestors.gather(1, columns[..., None].expand(-1, -1, ancestors.shape[-1])))
+    found = decoded(model, cache, trie.token[nodes.gather(1, columns)], own, depth)
+    hidden = hidden.to(found.dtype).scatter(1, columns[..., None].expand_as(found), found)
+    return hidden, F.pad(ancestors, (0, most)).scatter(1, columns[..., None].expand_as(own), own)
 
 
 def decoded(model: Backbone, cache: Cache, tokens: Tensor, ancestors: Tensor, depth: int) -> Tensor:
