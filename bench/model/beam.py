@@ -161,19 +161,21 @@ def step(
     """What is decoded of prefixes ``[B, N]`` with ``ancestors [B, N, P]``: hidden states ``[B, N, D]``, and the
     ancestors with the newest tokens, those of the prefixes that were decoded.
 
-    Where scores are normalized by prefix, one that leads to a single identifier is not decoded, and its state is zero:
-    whatever follows is certain.
+    What is not alive is not decoded, and its state is zero. Nor is, where scores are normalized by prefix, what leads
+    to a single identifier: whatever follows is certain.
     """
     model, (users, count) = token_scores.model, nodes.shape
-    open_ = (trie.high[nodes] - trie.low[nodes] > 1) & (scores > NEVER)
-    most = int(open_.sum(1).max()) if token_scores.by_prefix else count
+    alive = scores > NEVER
+    if token_scores.by_prefix:
+        alive &= trie.high[nodes] - trie.low[nodes] > 1
+    most = int(alive.sum(1).max())
     if most == count:
         ancestors = with_self(ancestors)
         return decoded(model, cache, trie.token[nodes], ancestors, depth), ancestors
     hidden = torch.zeros(users, count, model.d_model, device=nodes.device)
     if not most:
         return hidden, ancestors
-    columns = open_.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
+    columns = alive.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
     own = with_self(ancestors.gather(1, columns[..., None].expand(-1, -1, ancestors.shape[-1])))
     found = decoded(model, cache, trie.token[nodes.gather(1, columns)], own, depth)
     hidden = hidden.to(found.dtype).scatter(1, columns[..., None].expand_as(found), found)
