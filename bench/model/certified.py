@@ -39,7 +39,7 @@ def certified_search(
     missed: list[Pending] = []
     leaves, scores = beam_search(model, cache, trie, width, k, scoring, excluded, missed)
     without = None if excluded is None else excluded.sort(-1).values
-    search = _Search(model, trie, scoring, TokenScores(model, trie, scoring), without, block, leaves, scores)
+    search = _Search(trie, scoring, TokenScores(model, trie, scoring), without, block, leaves, scores)
     for pending in reversed(missed):
         search.enter(pending, cache)
     return search.leaves, search.scores
@@ -49,7 +49,6 @@ def certified_search(
 class _Search:
     """What has been found so far, and how to go on."""
 
-    model: Backbone
     trie: Trie
     scoring: Scoring
     token_scores: TokenScores
