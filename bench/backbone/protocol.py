@@ -235,8 +235,8 @@ class Backbone(nn.Module, ABC):
                     if weight.is_floating_point():
                         setattr(layer, name, nn.Parameter(weight.detach().to(torch.bfloat16), requires_grad=False))
         if self.vocabulary_size >= LARGE:
-            weight = self.embedding.weight if self.head is None else self.head.weight
-            fresh.rough = weight.detach().to(torch.bfloat16)
+            table = self.embedding.weight if self.head is None else self.head.weight
+            fresh.rough = table.detach().to(torch.bfloat16)
         return fresh
 
     def unfreeze(self) -> None:
