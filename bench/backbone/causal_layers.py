@@ -70,7 +70,8 @@ def are_joint(parts: Sequence[nn.Module]) -> bool:
 
 def joint(parts: Sequence[Projection], x: Tensor) -> Tensor:
     """What the layers make of ``x [..., inputs]``, side by side, by one product."""
-    found = linear(x, torch.cat([part.weight for part in parts]))
+    weights: list[Tensor] = [part.weight for part in parts]
+    found = linear(x, torch.cat(weights))
     biases = [part.bias for part in parts if part.bias is not None]
     return found + torch.cat(biases) if biases else found
 
@@ -126,11 +127,11 @@ class Attention(nn.Module):
 
     def projected(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
         """``x [B, T, D]`` to queries ``[B, T, H, d_kv]`` and to rows of keys beside values."""
-        parts, sizes = (self.q_proj, self.k_proj, self.v_proj), (self.heads + self.kv_heads, self.kv_heads)
+        parts, sizes = (self.q_proj, self.k_proj, self.v_proj), [self.heads + self.kv_heads, self.kv_heads]
         if torch.is_grad_enabled() or not are_joint(parts):
             return turned(torch.unflatten(self.q_proj(x), -1, (self.heads, -1)), turn), self.keys_values(x, turn)
-        both, values = torch.unflatten(joint(parts, x), -1, (sum(sizes), -1)).split(sizes, 2)
-        query, keys = turned(both, turn).split((self.heads, self.kv_heads), 2)
+        both, values = torch.unflatten(joint(parts, x), -1, (sum(sizes), -1)).split_with_sizes(sizes, 2)
+        query, keys = turned(both, turn).split_with_sizes([self.heads, self.kv_heads], 2)
         return query, torch.cat([keys, values], -1).flatten(2)
 
     def keys_values(self, x: Tensor, turn: Turn) -> Tensor:

@@ -50,7 +50,8 @@ def norm(layer: RMSNorm, x: Tensor) -> Tensor:
     """``layer(x)`` in bfloat16, in fewer passes."""
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
     scale = length.square_().mul_(1 / x.shape[-1]).add_(layer.epsilon).rsqrt_()
-    return (x * scale).mul_(layer.weight).to(torch.bfloat16)
+    normed: Tensor = (x * scale).mul_(layer.weight).to(torch.bfloat16)
+    return normed
 
 
 def attend(layer: Attention, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
