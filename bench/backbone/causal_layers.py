@@ -72,7 +72,7 @@ def joint(parts: Sequence[Projection], x: Tensor) -> Tensor:
     """What the layers make of ``x [..., inputs]``, side by side, by one product."""
     weights: list[Tensor] = [part.weight for part in parts]
     found = linear(x, torch.cat(weights))
-    biases = [part.bias for part in parts if part.bias is not None]
+    biases: list[Tensor] = [part.bias for part in parts if part.bias is not None]
     return found + torch.cat(biases) if biases else found
 
 
