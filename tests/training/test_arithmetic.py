@@ -31,6 +31,8 @@ def test_the_default_says_nothing() -> None:
 def test_bf16_says_what_the_processor_has() -> None:
     (line,) = prepare(replace(Contract(), precision="bf16"), CPU)
     assert line.startswith("precision=bf16: ")
+    (ranking,) = prepare(replace(Contract(), decoding_precision="bf16"), CPU)
+    assert ranking == f"decoding_{line}"
     assert "processor" in line
 
 
