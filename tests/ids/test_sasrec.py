@@ -94,8 +94,8 @@ def test_with_ever_more_drawn_it_nears_the_loss_over_all_items() -> None:
 def test_it_learns_the_circle_from_samples_too(toy: Dataset) -> None:
     told: list[Any] = []
     train = replace(leave_one_out(toy).train, progress=lambda *given: told.append(given))
-    item_vectors(train, replace(PLAN, epochs=12, negatives=12))
+    item_vectors(train, replace(PLAN, epochs=30, negatives=12))
     losses = [figures["sasrec loss"] for _, _, figures in told]
-    assert losses[-1] < 0.85 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     once = replace(PLAN, epochs=1, negatives=12)
     assert np.array_equal(item_vectors(train, once), item_vectors(train, once))
