@@ -111,6 +111,7 @@ def run(
     threads: int | None = None,
     save_every: float | None = None,
     track: str = "",
+    ignore_limits: bool = False,
     yes: bool = False,
     results: str | Path = "results",
     data_dir: str | Path | None = None,

@@ -15,6 +15,7 @@ from bench.commands import (
     clean,
     completing,
     data_audit,
+    data_generate,
     data_get,
     data_import,
     data_info,
@@ -44,6 +45,7 @@ app.add_typer(data, name="data")
 data.command("get", epilog=data_get.GET_EPILOG)(data_get.get)
 data.command("ls", epilog=data_get.LS_EPILOG)(data_get.ls)
 data.command("import", epilog=data_import.EXAMPLES)(data_import.import_)
+data.command("generate", epilog=data_generate.EPILOG)(data_generate.generate)
 data.command("info", epilog=data_info.EPILOG)(data_info.info)
 data.command("audit", epilog=data_audit.EPILOG)(data_audit.audit)
 ids = typer.Typer(no_args_is_help=True, help="Look at identifiers, and make them from vectors alone.")

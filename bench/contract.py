@@ -22,7 +22,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "base_precision")
 # Lines that came after results had been stored: not written where they say what was always done, so that what is stored
 # stays what it is.
-LATER = ("vocabulary", "adapter", *OF_ADAPTERS)
+LATER = ("vocabulary", "adapter", *OF_ADAPTERS, "decoding_precision")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Contract:
     warmup: float = 0.05  # part of the steps
     weight_decay: float = 0.01  # of matrices; norms and biases are left alone
     clip_norm: float = 1.0
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"  # of training; scores are always computed in fp32
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"  # of training alone
 
     # how a step is computed: nothing beyond rounding depends on it
     accumulate: int = 1  # parts of a batch that a process computes one after the other
@@ -99,6 +99,8 @@ class Contract:
     normalize: Literal["vocabulary", "catalogue", "prefix"] = "vocabulary"  # the same, of the scores
     length_penalty: float = 0.0  # log-probability is divided by length to this power; 0: not at all
     exclude_history: bool = False  # never recommend what the user already has, whether it is shown or not
+    # of products in the layers while ranking, validation included; attention, logits and scores are in float32
+    decoding_precision: Literal["fp32", "bf16"] = "fp32"
 
     def __post_init__(self) -> None:
         self._require_one_budget()
@@ -160,7 +162,7 @@ class Contract:
         that say what was always done.
         """
         defaults = {field.name: field.default for field in fields(self)}
-        unsaid = {"vocabulary"} if self.adapter != "none" else set(LATER)
+        unsaid = {"vocabulary", "decoding_precision"} if self.adapter != "none" else set(LATER)
         found = asdict(self)
         kept = {name: value for name, value in found.items() if name not in unsaid or value != defaults[name]}
         return {"protocol": PROTOCOL, **kept}

@@ -1,8 +1,9 @@
 """Several processes ("ranks") of one run, on one machine or many, whose disks need not be shared.
 
 The main rank reads, decides and writes; the others get what they need of it through memory: ``shared`` for values and
-``folder`` for files. What all must have found alike, each on its own, is compared by ``require_same``. Within
-``connected`` a rank that fails, dies or hangs ends all others, and ``explained`` gives their errors its reason.
+``folder`` for files. Long work of the main rank is ``divided`` among all. What all must have found alike, each on its
+own, is compared by ``require_same``. Within ``connected`` a rank that fails, dies or hangs ends all others, and
+``explained`` gives their errors its reason.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench import files, watch
+from bench import files, launchers, watch
 from bench.errors import BenchError, said
 from bench.watch import Watch
 
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+P = TypeVar("P")
 LONGEST = timedelta(days=7)  # ranks wait for each other so long: a baseline may train meanwhile
 BROKEN = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo/", "NCCL", "ProcessGroup")
 
 _watching: list[Watch] = []  # that of this process, once ranks are connected
+_waited_for: list[bool] = []  # an entry for each ``shared`` that the main rank is in
 
 
 class PeerError(BenchError):
@@ -36,6 +40,7 @@ class PeerError(BenchError):
 
 def several() -> bool:
     """Whether a launcher has started more than one rank."""
+    launchers.adopt(os.environ)
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -47,7 +52,26 @@ def _in_touch() -> bool:
 
 def is_main() -> bool:
     """Whether this is the rank that reads, decides and writes."""
+    launchers.adopt(os.environ)
     return os.environ.get("RANK", "0") == "0"
+
+
+def count() -> int:
+    """How many ranks are connected; 1 where there are no others."""
+    if not _in_touch():
+        return 1
+    import torch.distributed as distributed
+
+    return distributed.get_world_size()
+
+
+def own(device: str) -> str:
+    """The device of this rank, where the main rank computes on ``device``."""
+    if not _in_touch() or is_main():
+        return device
+    from accelerate import PartialState
+
+    return str(PartialState().device)
 
 
 @contextlib.contextmanager
@@ -136,26 +160,85 @@ def closing(close: Callable[[str], None]) -> Iterator[None]:
 
 def shared(make: Callable[[], T]) -> T:
     """What ``make`` returns in the main rank, in all ranks; only that one calls it. What it raises there, the others
-    raise as PeerError.
+    raise as PeerError. While it works the others wait, and take their part of what it has ``divided``.
     """
     if not _in_touch():
         return make()
+    if is_main():
+        return _made(make)
+    while True:
+        told = _broadcast(_Told())
+        if told.work is None:
+            break
+        _take_part(told)
+    if told.failure:
+        raise PeerError(told.failure)
+    made: T = told.value
+    return made
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the main rank tells those that wait for it: work to take part in, or how it ended."""
+
+    value: Any = None
+    failure: str = ""
+    work: Callable[[Any], Any] | None = None
+    parts: Sequence[Any] = ()
+
+
+def _broadcast(told: _Told) -> _Told:
     from accelerate.utils import broadcast_object_list
 
-    told: list[Any] = [None, ""]
-    error: Exception | None = None
-    if is_main():
-        try:
-            told[0] = make()
-        except Exception as found:
-            error, told[1] = found, str(found) if isinstance(found, BenchError) else said(found)
-    broadcast_object_list(told)
-    if error:
-        raise error
-    if told[1]:
-        raise PeerError(told[1])
-    made: T = told[0]
+    found: list[_Told] = [told]
+    broadcast_object_list(found)
+    return found[0]
+
+
+def _made(make: Callable[[], T]) -> T:
+    _waited_for.append(True)
+    try:
+        made = make()
+    except Exception as error:
+        _waited_for.pop()
+        _broadcast(_Told(failure=str(error) if isinstance(error, BenchError) else said(error)))
+        raise
+    _waited_for.pop()
+    _broadcast(_Told(made))
     return made
+
+
+def divided(work: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+    """``[work(part) for part in parts]``, each rank having its share of the parts where the others wait in ``shared``.
+
+    The parts alone decide what is computed together, so the result has the same bits with any number of ranks of one
+    kind of machine. ``work`` and the parts are pickled. BenchError where ``work`` fails in another rank.
+    """
+    if len(_waited_for) != 1 or not _in_touch():
+        return [work(part) for part in parts]
+    everybody = _take_part(_broadcast(_Told(work=work, parts=parts)))
+    for rank, (_, failure) in enumerate(everybody):
+        if failure:
+            raise BenchError(f"rank {rank}: {failure}" if rank else failure)
+    found: list[T] = [None] * len(parts)  # type: ignore[list-item]
+    for rank, (values, _) in enumerate(everybody):
+        found[rank :: len(everybody)] = values
+    return found
+
+
+def _take_part(told: _Told) -> list[tuple[list[Any], str]]:
+    """What all ranks have made of their shares, and why one could not."""
+    import torch.distributed as distributed
+    from accelerate.utils import gather_object
+
+    assert told.work is not None
+    mine: tuple[list[Any], str] = [], ""
+    try:
+        mine = [told.work(part) for part in told.parts[distributed.get_rank() :: distributed.get_world_size()]], ""
+    except Exception as error:
+        mine = [], str(error) if isinstance(error, BenchError) else said(error)
+    found: list[tuple[list[Any], str]] = gather_object([mine])
+    return found
 
 
 def require_same(facts: Mapping[str, object]) -> None:

@@ -17,6 +17,9 @@ from safetensors import SafetensorError, safe_open
 from bench.errors import CorruptError
 from bench.files import replacing, require_readable
 
+LARGE = 1 << 24  # bytes of a file, from which arrays are mapped and not copied
+PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"}
+PLAIN |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}  # of safetensors, as NumPy has them
 KEY = "bench"  # safetensors writes several metadata keys in any order: one key, so that equal content is equal bytes
 
 Facts = Mapping[str, Any]
@@ -37,12 +40,17 @@ def write(path: Path, arrays: Mapping[str, Any], facts: Facts, what: str, hint: 
 def read(path: Path, framework: Literal["np", "pt"], what: str, hint: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and facts. BenchError where the file is missing, unreadable or corrupt: it names ``what``, the file and
     the reason, and ends in the hint.
+
+    NumPy arrays of a large file are mapped: processes that read the same file share its memory, and what one of them
+    writes into an array is its own.
     """
     require_readable(path)
     try:
         with safe_open(path, framework=framework) as file:
             found = json.loads((file.metadata() or {}).get(KEY, "null"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            names = list(file.keys())
+            mapped = _mapped(path) if framework == "np" and path.stat().st_size >= LARGE else {}
+            arrays = {name: mapped[name] if name in mapped else file.get_tensor(name) for name in names}
         if not isinstance(found, dict) or "sha256" not in found:
             raise ValueError("it holds no checksum")
         if found["sha256"] != _checksum(found["facts"], arrays):
@@ -55,6 +63,20 @@ def read(path: Path, framework: Literal["np", "pt"], what: str, hint: str) -> tu
 def corrupt(path: Path, reason: object, what: str, hint: str) -> CorruptError:
     """The error for a file whose content is not what it should be."""
     return CorruptError(f"{what} '{path}' is corrupt ({' '.join(str(reason).split())}); {hint}")
+
+
+def _mapped(path: Path) -> dict[str, Any]:
+    """The arrays of a safetensors file, which its library has looked through, where they lie: 8 bytes say how long the
+    header is, which says where each begins behind it. Those of types that NumPy lacks are left out.
+    """
+    memory = np.memmap(path, np.uint8, "c")
+    begin = 8 + int.from_bytes(memory[:8].tobytes(), "little")
+    header = json.loads(memory[8:begin].tobytes())
+    return {
+        name: np.ndarray(told["shape"], PLAIN[told["dtype"]], memory, begin + told["data_offsets"][0])
+        for name, told in header.items()
+        if name != "__metadata__" and told["dtype"] in PLAIN
+    }
 
 
 def _save(arrays: dict[str, Any], path: Path, metadata: dict[str, str]) -> None:

@@ -16,10 +16,13 @@ FLOORS = (
         "children",
         "console",
         "contract",
+        "devices",
         "errors",
+        "faiss_library",
         "files",
         "hub",
         "dropout",
+        "launchers",
         "linear",
         "lists",
         "machine",
@@ -131,6 +134,35 @@ def test_a_kind_of_backbone_is_noticed() -> None:
     )
     assert modules(source) == {"bench.backbone.huggingface", "transformers", "transformers.T5Model"}
     assert named(source) == {"first_t5", "t5"}
+
+
+# -- faiss is imported in one place, which knows its builds -----------------------------------------------------------
+
+
+def imports_faiss(source: str) -> bool:
+    """Whether a module imports faiss, wherever in it the import stands, by name or as text."""
+    for node in ast.walk(ast.parse(source)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            names += [str(node.args[0].value)] if called in ("import_module", "__import__") else []
+        if any(name.partition(".")[0] == "faiss" for name in names):
+            return True
+    return False
+
+
+def test_faiss_is_imported_in_one_module() -> None:
+    found = [path.relative_to(BENCH.parent).as_posix() for path in SOURCES if imports_faiss(path.read_text())]
+    assert found == ["bench/faiss_library.py"]
+
+
+@pytest.mark.parametrize(
+    "source", ["def f():\n    import faiss.contrib", "from faiss import Kmeans", "importlib.import_module('faiss')"]
+)
+def test_an_import_of_faiss_is_noticed(source: str) -> None:
+    assert imports_faiss(source)
+    assert not imports_faiss("import bench.faiss_library\nfrom bench.faiss_library import kmeans")
 
 
 def test_an_import_of_a_floor_above_is_noticed() -> None:

@@ -113,3 +113,24 @@ def test_autocast_decides_on_precision_itself() -> None:
     layer, x = Linear(7, 5), torch.randn(6, 7)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_rectified_product_is_the_relu_of_the_product_bit_for_bit(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer, x = Linear(24, 40).to(dtype), torch.randn(3, 5, 24, dtype=dtype)
+    with torch.no_grad():
+        assert torch.equal(layer.rectified(x), torch.relu(layer(x)))
+        assert layer.rectified(x[:0]).shape == (0, 5, 40)
+    assert layer.rectified(x).requires_grad
+
+
+def test_weights_in_bfloat16_round_what_they_meet() -> None:
+    torch.manual_seed(0)
+    layer, x = Linear(24, 40).to(torch.bfloat16), torch.randn(3, 24)
+    with torch.no_grad():
+        found = layer(x)
+        assert found.dtype == torch.bfloat16
+        expected = x.to(torch.bfloat16).double() @ layer.weight.double().T
+        torch.testing.assert_close(found.double(), expected, rtol=2**-7, atol=1e-3)
+        assert torch.equal(layer.rectified(x), found.relu())

@@ -84,6 +84,29 @@ def agrees():
         assert rank == 0 or not (found / "b.log").exists()
 
 
+def squared(number):
+    if number == 13:
+        raise KeyError("unlucky")
+    return rank, number**2
+
+
+def made(numbers):
+    assert rank == 0
+    return [ranks.divided(squared, numbers), ranks.divided(squared, numbers[:1]), ranks.divided(squared, [])]
+
+
+def divides():
+    whole, first, nothing = ranks.shared(lambda: made(range(5)))
+    assert whole == [(0, 0), (1, 1), (0, 4), (1, 9), (0, 16)]
+    assert (first, nothing) == ([(0, 0)], [])
+    assert ranks.shared(lambda: "next") == "next"
+    assert ranks.divided(squared, [3, 4]) == [(rank, 9), (rank, 16)], "outside of shared nobody waits"
+
+
+def divides_badly():
+    ranks.shared(lambda: ranks.divided(squared, [1, 13]))
+
+
 def app():
     with interrupted_by_sigterm(), ranks.connected():
         globals()[what]()
@@ -125,8 +148,9 @@ def told(launchers: list[subprocess.Popen[str]]) -> list[str]:
     return [line for line in lines if line.startswith("bench: ")]
 
 
-def test_ranks_get_what_the_main_one_has(script: Path, tmp_path: Path, started: dict[str, str]) -> None:
-    launchers = launched(script, tmp_path, "agrees", started, 1)
+@pytest.mark.parametrize("what", ["agrees", "divides"])
+def test_ranks_get_what_the_main_one_has(script: Path, tmp_path: Path, started: dict[str, str], what: str) -> None:
+    launchers = launched(script, tmp_path, what, started, 1)
     assert told(launchers) == []
     assert launchers[0].returncode == 0
     assert len(list(tmp_path.glob("done-*"))) == 2
@@ -136,6 +160,7 @@ def test_ranks_get_what_the_main_one_has(script: Path, tmp_path: Path, started: 
     ("what", "nodes", "line"),
     [
         ("says_no", 1, "the main one says no"),
+        ("divides_badly", 1, "rank 1: KeyError: 'unlucky'"),
         (
             "disagrees",
             1,
@@ -185,6 +210,7 @@ def test_all_of_it_takes_less_than_a_minute() -> None:
 
 
 def test_one_process_has_nobody_to_ask() -> None:
+    assert ranks.divided(abs, [-1, 2]) == [1, 2]
     with ranks.connected(), ranks.folder(Path("here"), ()) as found, ranks.closing(lambda why: None):
         assert found == Path("here")
         assert ranks.shared(lambda: 3) == 3

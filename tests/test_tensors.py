@@ -56,3 +56,33 @@ def test_a_refusal_to_write_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(BenchError, match=r"cannot write it to '.*x': .*No space left on device; free some"):
         tensors.write(tmp_path / "x", ARRAYS, FACTS, "it", "free some")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_large_file_is_mapped_and_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensors, "LARGE", 1)
+    kinds = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "uint32", "uint64", "bool")
+    arrays = {kind: np.arange(7).astype(kind).reshape(7, 1) for kind in kinds} | ARRAYS
+    tensors.write(tmp_path / "x", arrays, FACTS, "it")
+    before = (tmp_path / "x").read_bytes()
+    found, facts = tensors.read(tmp_path / "x", "np", "it", "again")
+    assert facts == FACTS
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        assert np.array_equal(found[name], array)
+    base = found["float32"]
+    while not isinstance(base, np.memmap):
+        base = base.base
+    found["float32"] += 1  # this reader's own
+    torch.from_numpy(found["b"]).add_(1)
+    assert (tmp_path / "x").read_bytes() == before
+    assert np.array_equal(tensors.read(tmp_path / "x", "np", "it", "again")[0]["b"], ARRAYS["b"])
+
+
+def test_a_large_file_that_is_corrupt_is_named_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensors, "LARGE", 1)
+    tensors.write(tmp_path / "x", ARRAYS, FACTS, "it")
+    whole = (tmp_path / "x").read_bytes()
+    for content in (whole[:-1] + b"\x7f", whole[:-3], whole[:20], b""):
+        (tmp_path / "x").write_bytes(content)
+        with pytest.raises(BenchError, match=r"it '.*x' is corrupt"):
+            tensors.read(tmp_path / "x", "np", "it", "again")

@@ -125,7 +125,7 @@ class UniSRec(TrainedBaseline):
         poor = poorer(train, self.space, self.settings)
         seed_everything(train.seed, 0, 0)
         items = len(found)
-        network = Network(found.shape[1], length, self.settings, items if self.transductive else 0)
+        network = Network(found.shape[1], length, self.settings, items if self.transductive else 0).to(train.device)
         return Model(network, found if poor is None else np.concatenate([found, poor]), items, self.settings)
 
     def fraction(self, train: TrainView) -> float:
@@ -155,6 +155,7 @@ class UniSRec(TrainedBaseline):
 
     def transfer(self, target: TrainView, saved: Path) -> None:
         self.restore(saved)
+        self.network.to(target.device)
         self.text = self.space.placed(target)
         self.vectors = Model(self.network, self.text, len(self.text), self.settings).catalogue()
 

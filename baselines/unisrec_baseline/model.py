@@ -20,11 +20,13 @@ Scores = NDArray[np.float32]
 
 
 class Model:
-    """A network and ``text [items or twice as many, raw]``, whose second half are the texts with fewer words."""
+    """A network and ``text [items or twice as many, raw]``, whose second half are the texts with fewer words. It
+    computes where the network is.
+    """
 
     def __init__(self, network: Network, text: Scores, items: int, settings: Settings) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network, self.text = network.to(self.device), torch.from_numpy(text).to(self.device)
+        self.device = next(network.parameters()).device
+        self.network, self.text = network, torch.from_numpy(text).to(self.device)
         self.items, self.settings = items, settings
 
     def pre_training(self, examples: Examples, rows: Rows, random: np.random.Generator) -> Tensor:

@@ -73,6 +73,18 @@ def sizes_like(backbone: str) -> tuple[str, ...]:
     return SIZES[backbone].sizes if backbone in SIZES else ()
 
 
+def width_of(backbone: str) -> int:
+    """The width of a backbone's hidden states, from its configuration alone."""
+    if backbone in huggingface.SIZES:
+        found = huggingface.SIZES[backbone]
+    elif backbone in SIZES:
+        _, found = causal_files.SIZES[backbone]
+    else:
+        config = Path(backbone) if is_scratch(backbone) else locate(backbone) / "config.json"
+        found = _format_of(config).read_config(config)
+    return int(found["d_model"] if "d_model" in found else found["hidden_size"])
+
+
 def scratch(backbone: str, vocabulary: int, dropout: float) -> Backbone:
     """A backbone with random weights: a named size or a ``config.json``, with ``vocabulary`` rows and this dropout."""
     known = SIZES.get(backbone) or _format_of(Path(backbone))

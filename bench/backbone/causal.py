@@ -51,6 +51,7 @@ class Causal(Backbone):
     """
 
     causal = True
+    linear_layer = Projection
     adapter: Any = None
 
     def __init__(self, config: CausalConfig) -> None:

@@ -6,6 +6,7 @@ Shapes: B batch, T target, K keys, H heads, G queries that share a key, D model 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,8 @@ from bench.linear import linear
 
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # of every layer
 KeysValues = tuple[Tensor, Tensor]  # [B, H/G, K, d_kv] each
-Turn = tuple[Tensor, Tensor]  # cosines and sines of positions, [B, 1, T, d_kv] each
+Turn = tuple[Tensor, Tensor]  # cosines and signed sines of positions, [B, T, heads, d_kv] each
+JOINT = 1 << 16  # weights that are multiplied as one matrix: to put so few side by side takes no time
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,20 @@ class Projection(nn.Linear):
         return found if self.bias is None else found + self.bias
 
 
+def are_joint(parts: Sequence[nn.Module]) -> bool:
+    """Whether layers are small, and nothing but weights and biases in float32."""
+    plain = [part for part in parts if type(part) is Projection and part.weight.dtype == torch.float32]
+    return len(plain) == len(parts) and sum(part.weight.numel() for part in plain) <= JOINT
+
+
+def joint(parts: Sequence[Projection], x: Tensor) -> Tensor:
+    """What the layers make of ``x [..., inputs]``, side by side, by one product."""
+    weights: list[Tensor] = [part.weight for part in parts]
+    found = linear(x, torch.cat(weights))
+    biases: list[Tensor] = [part.bias for part in parts if part.bias is not None]
+    return found + torch.cat(biases) if biases else found
+
+
 class Rotary(nn.Module):
     """Rotary positions (Su et al., 2021): pairs of channels turn by an angle that grows with the position."""
 
@@ -67,12 +83,17 @@ class Rotary(nn.Module):
 
     def __init__(self, config: CausalConfig) -> None:
         super().__init__()
+        self.heads = config.heads + config.kv_heads
         frequency = config.theta ** -(torch.arange(0, config.d_kv, 2) / config.d_kv)
         self.register_buffer("frequency", stretched(frequency, config.scaling), persistent=False)
 
     def forward(self, positions: Tensor) -> Turn:
-        angles = (positions[:, None, :, None] * self.frequency).repeat(1, 1, 1, 2)
-        return angles.cos(), angles.sin()
+        """``[B, T]`` to tables for all queries and keys, written out where no gradient has to keep them."""
+        angles = positions[..., None, None] * self.frequency
+        cosines, sines = angles.cos(), angles.sin()
+        tables = torch.cat([cosines, cosines], -1), torch.cat([-sines, sines], -1)
+        cosines, sines = (table.expand(-1, -1, self.heads, -1) for table in tables)
+        return (cosines, sines) if torch.is_grad_enabled() else (cosines.contiguous(), sines.contiguous())
 
 
 def stretched(frequency: Tensor, scaling: tuple[float, float, float, float] | None) -> Tensor:
@@ -86,9 +107,10 @@ def stretched(frequency: Tensor, scaling: tuple[float, float, float, float] | No
 
 
 def turned(x: Tensor, turn: Turn) -> Tensor:
-    """``x [B, H, T, d_kv]``, each channel of the first half turned with its partner of the second."""
+    """``x [B, T, heads, d_kv]``, each channel of the first half turned with its partner of the second."""
     first, second = x.chunk(2, -1)
-    return x * turn[0].to(x.dtype) + torch.cat([-second, first], -1) * turn[1].to(x.dtype)
+    cosines, sines = (table[:, :, : x.shape[2]].to(x.dtype) for table in turn)
+    return x * cosines + torch.cat([second, first], -1) * sines
 
 
 class Attention(nn.Module):
@@ -103,9 +125,18 @@ class Attention(nn.Module):
         self.v_proj = Projection(config.d_model, shared, bias=config.bias)
         self.o_proj = Projection(inner, config.d_model, bias=config.output_bias)
 
+    def projected(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
+        """``x [B, T, D]`` to queries ``[B, T, H, d_kv]`` and to rows of keys beside values."""
+        parts, sizes = (self.q_proj, self.k_proj, self.v_proj), [self.heads + self.kv_heads, self.kv_heads]
+        if torch.is_grad_enabled() or not are_joint(parts):
+            return turned(torch.unflatten(self.q_proj(x), -1, (self.heads, -1)), turn), self.keys_values(x, turn)
+        both, values = torch.unflatten(joint(parts, x), -1, (sum(sizes), -1)).split_with_sizes(sizes, 2)
+        query, keys = turned(both, turn).split_with_sizes([self.heads, self.kv_heads], 2)
+        return query, torch.cat([keys, values], -1).flatten(2)
+
     def keys_values(self, x: Tensor, turn: Turn) -> Tensor:
         """``[B, K, D]`` to rows of keys beside values, ``[B, K, H/G · 2·d_kv]``."""
-        keys = turned(torch.unflatten(self.k_proj(x), -1, (self.kv_heads, -1)).transpose(1, 2), turn).transpose(1, 2)
+        keys = turned(torch.unflatten(self.k_proj(x), -1, (self.kv_heads, -1)), turn)
         values = torch.unflatten(self.v_proj(x), -1, (self.kv_heads, -1))
         return torch.cat([keys, values.to(keys.dtype)], -1).flatten(2)
 
@@ -113,13 +144,12 @@ class Attention(nn.Module):
         keys, values = torch.unflatten(joined, 2, (self.kv_heads, -1)).transpose(1, 2).chunk(2, -1)
         return keys, values
 
-    def forward(self, x: Tensor, turn: Turn, found: KeysValues, bias: Tensor) -> Tensor:
-        """``x [B, T, D]`` attends to keys and values. Queries that share a key stand side by side, so that no key is
-        copied; ``bias [·, 1, G·T, K]`` is added to their logits.
+    def forward(self, query: Tensor, found: KeysValues, bias: Tensor) -> Tensor:
+        """``query [B, T, H, d_kv]`` attends to keys and values: ``[B, T, D]``. Queries that share a key stand side by
+        side, so that no key is copied; ``bias [·, 1, G·T, K]`` is added to their logits.
         """
-        query = turned(torch.unflatten(self.q_proj(x), -1, (self.heads, -1)).transpose(1, 2), turn)
-        group, length = self.heads // self.kv_heads, x.shape[1]
-        query = torch.unflatten(query, 1, (self.kv_heads, group)).flatten(2, 3)
+        group, length = self.heads // self.kv_heads, query.shape[1]
+        query = torch.unflatten(query.transpose(1, 2), 1, (self.kv_heads, group)).flatten(2, 3)
         mixed = F.scaled_dot_product_attention(query, *found, attn_mask=bias.to(query.dtype))
         mixed = torch.unflatten(mixed, 2, (group, length)).flatten(1, 2)
         attended: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
@@ -164,12 +194,12 @@ class Layer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """``x`` and what was decoded so far, itself included, as rows of keys beside values."""
         normed = self.input_layernorm(x)
-        joined = self.self_attn.keys_values(normed, turn)
+        query, joined = self.self_attn.projected(normed, turn)
         joined = joined if past is None else torch.cat([past, joined], 1)
         keys, values = self.self_attn.split(joined)
         if prefix is not None:
             keys, values = torch.cat([prefix[0], keys], 2), torch.cat([prefix[1], values], 2)
-        x = x + self.dropout(self.self_attn(normed, turn, (keys, values), bias))
+        x = x + self.dropout(self.self_attn(query, (keys, values), bias))
         return x + self.dropout(self.mlp(self.post_attention_layernorm(x))), joined
 
 

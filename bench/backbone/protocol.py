@@ -28,7 +28,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from bench.backbone.flops import TRAINING
+from bench.linear import Linear, linear
 
+LARGE = 4096  # rows of an output layer from which a rounded copy has it in bfloat16 as well
 MASKED = -1e9  # finite, so that a row with nothing to attend to yields an average rather than NaN
 
 Memory = Any  # what ``encode`` returns and ``start`` takes; only the backbone itself looks into it
@@ -72,10 +74,12 @@ class Backbone(nn.Module, ABC):
 
     kind: ClassVar[str]
     causal: ClassVar[bool] = False
+    linear_layer: ClassVar[type[nn.Linear]] = Linear  # what the layers multiply with
     embedding: nn.Embedding
     head: nn.Linear | None
     whole_words: nn.Embedding | None
     own_from: int | None = None  # the first row of the embeddings that a pretrained model did not have
+    rough: Tensor | None = None  # the output layer in bfloat16, of a rounded copy alone
     recompute: bool = False  # what layers computed is not kept for the gradient but computed again, where a kind can
 
     # -- reading and writing ------------------------------------------------------------------------------------------
@@ -119,6 +123,10 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
         """``[..., D]`` to ``[..., vocabulary]``, or to the vocabulary ``rows`` asked for."""
+
+    def rough_logits(self, hidden: Tensor) -> Tensor | None:
+        """``logits`` over the whole vocabulary by ``rough``, rounded to 8 bits; None where there is no such layer."""
+        return None if self.rough is None else linear(hidden, self.rough)
 
     @abstractmethod
     def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -214,6 +222,22 @@ class Backbone(nn.Module, ABC):
     def copied(self) -> Backbone:
         """A copy that may be trained without changing this one. A backbone over a frozen base shares the base."""
         return copy.deepcopy(self)
+
+    def rounded(self) -> Backbone:
+        """A copy to rank with whose layers multiply in bfloat16. It shares all else with this one: norms, embeddings
+        and the output layer, which stay in float32; a ``LARGE`` output layer it has in bfloat16 too (``rough``).
+        """
+        shared = {id(tensor): tensor for part in (self.parameters(), self.buffers()) for tensor in part}
+        fresh = copy.deepcopy(self, shared)
+        for layer in fresh.modules():
+            if isinstance(layer, self.linear_layer) and layer is not fresh.head:
+                for name, weight in layer.named_parameters(recurse=False):
+                    if weight.is_floating_point():
+                        setattr(layer, name, nn.Parameter(weight.detach().to(torch.bfloat16), requires_grad=False))
+        if self.vocabulary_size >= LARGE:
+            table = self.embedding.weight if self.head is None else self.head.weight
+            fresh.rough = table.detach().to(torch.bfloat16)
+        return fresh
 
     def unfreeze(self) -> None:
         """Let everything require gradients that this backbone trains; a frozen base stays frozen."""

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.backbone import t5_rounded
 from bench.backbone.flops import attention, product
 from bench.backbone.protocol import MASKED, Backbone, Cache, additive
 from bench.dropout import Dropout, dropout
@@ -61,7 +62,8 @@ class T5Cache(Cache):
 
     ``cross`` are two ``[M, H, S, d_kv]`` a layer for M histories; ``past`` is ``[B, K, 2·H·d_kv]`` a layer, keys beside
     values as one product makes them, so that a step appends whole rows. ``cross_mask`` is ``[M, 1, 1, S]`` where every
-    history has one decoder, else ``[M, 1, N, S]`` for its N decoders.
+    history has one decoder, else ``[M, 1, N, S]`` for its N decoders. Of layers in bfloat16 on a CPU, ``past`` is
+    ``[B, K, 2, H, d_kv]``.
     """
 
     cross: list[tuple[Tensor, Tensor]]
@@ -114,6 +116,7 @@ class Attention(nn.Module):
             weights = F.softmax((logits if bias is None else logits + bias).float(), dim=-1).to(query.dtype)
             mixed = dropout(weights, self.dropout, self.training) @ values
         else:
+            bias = None if bias is None else bias.to(query.dtype)
             mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=bias, dropout_p=dropped, scale=1.0)
         attended: Tensor = self.output(mixed.transpose(1, 2).flatten(-2))
         return attended
@@ -134,6 +137,9 @@ class FeedForward(nn.Module):
         nn.init.normal_(self.outer.weight, std=config.d_ff**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.activation is torch.relu_ and not self.gated and not torch.is_grad_enabled():
+            rectified: Tensor = self.outer(self.inner.rectified(x))
+            return rectified
         hidden = self.inner(x)
         if self.gated:
             gate, linear = hidden.chunk(2, dim=-1)
@@ -173,6 +179,8 @@ class Block(nn.Module):
         cross: tuple[Tensor, Tensor] | None = None,
         cross_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
+        if t5_rounded.serves(self.attention.query.weight):
+            return t5_rounded.block(self, x, bias, past, cross, cross_mask)
         x, past = self.attend(x, past, bias)
         if self.cross is not None and self.cross_norm is not None and cross is not None:
             rows = self.cross_norm(x).view(cross[0].shape[0], -1, x.shape[-1])  # decoders of one history side by side
@@ -295,6 +303,8 @@ class T5(Backbone):
     def start(self, memory: Tensor, mask: Tensor | None = None) -> T5Cache:
         readers = (block.get_submodule("cross") for block in self.decoder.blocks)
         cross = [reader.keys_values(memory) for reader in readers if isinstance(reader, Attention)]
+        if t5_rounded.serves(cross[0][0]):  # each step multiplies them, and wants them side by side
+            cross = [(keys.contiguous(), values.contiguous()) for keys, values in cross]
         cross_mask = None if mask is None else _biased(memory.new_zeros(1), mask).to(memory.dtype)
         positions = torch.empty(0, dtype=torch.long, device=memory.device)
         decoders = len(memory) * (1 if cross_mask is None else cross_mask.shape[2])
@@ -324,9 +334,13 @@ class T5(Backbone):
 
     def logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
         weight = self.embedding.weight if self.head is None else self.head.weight
-        if self.config.scaled:
-            hidden = hidden * self.config.d_model**-0.5
-        return linear(hidden, weight if rows is None else weight[rows])
+        return linear(self._scaled(hidden), weight if rows is None else weight[rows])
+
+    def rough_logits(self, hidden: Tensor) -> Tensor | None:
+        return super().rough_logits(self._scaled(hidden))
+
+    def _scaled(self, hidden: Tensor) -> Tensor:
+        return hidden * self.config.d_model**-0.5 if self.config.scaled else hidden
 
     def flops(self, batch: int, read: int, written: int, logits: int, targets: int = 1) -> int:
         c, inner = self.config, self.config.heads * self.config.d_kv

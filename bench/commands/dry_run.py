@@ -14,6 +14,7 @@ AT_MOST = "of the whole budget; training ends before where validation no longer 
 FROM = {
     "earlier": "an earlier run in the results folder, scaled by target examples",
     "probe": "ten steps and a few validation users, timed now",
+    "declared": "what the scheme says of a catalogue of this size; of time, that of making identifiers alone",
     "fit": "fitting it once and a few validation users, timed now",
 }
 
@@ -38,7 +39,10 @@ def summary(parts: Sequence[tuple[int, Sequence[Outlook]]]) -> str:
 
     runs = [run for _, found in parts for run in found]
     left = [run for run in runs if run.to_do]
-    text = f"{len(runs)} run{'' if len(runs) == 1 else 's'}: {len(runs) - len(left)} finished, {len(left)} to do"
+    large = [run for run in runs if run.refused]
+    done = len(runs) - len(left) - len(large)
+    text = f"{len(runs)} run{'' if len(runs) == 1 else 's'}: {done} finished, {len(left)} to do"
+    text += f", {len(large)} too large for this machine" if large else ""
     if not left:
         return text
     seconds = megabytes = 0.0

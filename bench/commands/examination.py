@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from packaging.requirements import Requirement
 
-from bench import __version__, plugins
+from bench import __version__, faiss_library, plugins
 from bench.commands.listing import fault_of
 from bench.data import sources
 from bench.errors import BenchError, said
@@ -78,8 +78,17 @@ def _libraries() -> list[Fact]:
         return [Fact("bench", "is not installed: pip install -e .", broken=True)]
     wanted = [each for each in named if each.marker is None or each.marker.evaluate({"extra": ""})]
     optional = [Requirement("recbole"), Requirement("sentence-transformers>=6")]
+    wanted = [each for each in wanted if each.name != faiss_library.CPU_BUILD or installed(each.name)]
     needed = [_library(each, needed=True) for each in sorted(wanted, key=lambda each: each.name)]
-    return [*needed, *(_library(each, needed=False) for each in optional)]
+    return [*needed, *(_library(each, needed=False) for each in optional), _faiss()]
+
+
+def _faiss() -> Fact:
+    """Which build computes: faiss-gpu may be there in the place of the faiss-cpu that the metadata names."""
+    try:
+        return Fact("faiss", str(faiss_library.build()))
+    except BenchError as error:
+        return Fact("faiss", str(error), broken=True)
 
 
 def _library(wanted: Requirement, needed: bool) -> Fact:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import lists, machine
+from bench import devices, lists, machine
 from bench.contract import Contract
 from bench.data import sources, splitting
 from bench.data.dataset import Dataset, ItemTable, TrainView
@@ -106,7 +106,8 @@ class _View:
         schemes = [subject for subject in subjects if isinstance(subject, IdScheme)]
         for scheme in schemes:
             refuse_reading(scheme, contract)
-        train = replace(with_language(split.train, contract), cache=plan.results / "cache")
+        train = split.on(devices.available()).train  # as a run of this machine would, so that both share a cache
+        train = replace(with_language(train, contract), cache=plan.results / "cache")
         return cls(plan, schemes, dataset, replace(split, train=train), contract)
 
     def made(self, scheme: IdScheme) -> Ids:

@@ -115,6 +115,9 @@ def run(
             autocompletion=listed(lambda: ("tensorboard", "wandb", "mlflow")),
         ),
     ] = "",
+    ignore_limits: Annotated[
+        bool, typer.Option("--ignore-limits", help="Run what needs more memory or time than this machine has.")
+    ] = False,
     log_times: Annotated[bool, typer.Option("--log-times", help="Put the time before every line of the log.")] = False,
     results: Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of results and caches.")] = Path(
         "results"
@@ -180,7 +183,7 @@ def plan_of(options: Mapping[str, Any]) -> Plan:
 
 AS_THEY_ARE = (
     *("preset", "results", "data_dir", "force", "tune", "tune_size", "recipe", "keep_going"),
-    *("jobs", "slurm", "threads", "save_every", "track", "log_times"),
+    *("jobs", "slurm", "threads", "save_every", "track", "ignore_limits", "log_times"),
 )  # options that are fields of the plan
 
 

@@ -171,6 +171,9 @@ class TrainView:
     its own reads no more of them, and tells by ``count_training`` what it takes. ``part_users`` counts the users of
     each data set that was joined, in the order of ``sequences``, and ``part_names`` names them; empty where there is
     one.
+
+    ``device`` is where the run computes, such as ``cuda:0``: a network that ``fit`` trains belongs there. What it
+    learns may differ from the CPU's in rounding, so whatever is kept of it is kept under ``bench.devices.key`` as well.
     """
 
     dataset: str
@@ -187,6 +190,7 @@ class TrainView:
     own_training: dict[str, float] = field(default_factory=dict)
     reader: TextReader | None = None
     share: Share = alone
+    device: str = "cpu"
 
     def count_training(self, steps: int, examples: int) -> None:
         """Optimizer steps of a model of the scheme's own, and what it has learned from: items to predict, or items."""

@@ -120,7 +120,7 @@ def store(
     if inside:
         raise BenchError(f"'{inside[0]}' is in '{folder}', which would be replaced; give another name with --name")
     if not force:
-        _refuse_taken(folder, named)
+        refuse_taken(folder, named)
     items = tuple(path.expanduser() for path in options.items)
     options = replace(options, items=items, id_map=options.id_map and options.id_map.expanduser())
     imported = read([path.expanduser() for path in paths], options, named)
@@ -132,7 +132,7 @@ def write(imported: Imported, folder: Path, force: bool = False) -> None:
     """The data set as atomic files, and ``dataset.json``, last. BenchError where the folder holds another."""
     path = folder / DESCRIPTION
     if not force:
-        _refuse_taken(folder, imported.dataset.name)
+        refuse_taken(folder, imported.dataset.name)
     path.unlink(missing_ok=True)
     write_atomic(imported.dataset, folder)
     made = [folder / f"{imported.dataset.name}{ending}" for ending in (".inter", ".item")]
@@ -142,7 +142,8 @@ def write(imported: Imported, folder: Path, force: bool = False) -> None:
         partial.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _refuse_taken(folder: Path, name: str) -> None:
+def refuse_taken(folder: Path, name: str) -> None:
+    """BenchError where the folder holds a data set of that name."""
     if any((folder / f"{name}{ending}").exists() for ending in (".inter", ".item")):
         raise BenchError(f"'{folder}' holds a data set '{name}' already; give another --name, or --force to replace it")
 

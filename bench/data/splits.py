@@ -88,6 +88,10 @@ class Split:
     test: Targets
     notes: tuple[str, ...] = ()
 
+    def on(self, device: object) -> Split:
+        """The same, for a run on this device: what a subject trains of its own, it trains there."""
+        return replace(self, train=replace(self.train, device=str(device)))
+
 
 def leave_one_out(
     dataset: Dataset, seed: int = 0, max_history: int = 20, validation_in_test_history: bool = True

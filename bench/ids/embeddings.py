@@ -30,6 +30,7 @@ SUFFIXES = (".npy", ".parquet", ".safetensors")
 COLUMNS = ("item", "vector")
 IDS = "ids"  # in the metadata of a safetensors file
 LISTS = "NAME.ids.txt with one id on each line, or NAME.ids.json, NAME.item2id, NAME.items.txt"
+AT_ONCE = 1 << 16  # vectors in memory with all digits
 LARGEST = 3.4e38  # what a float32 holds
 
 
@@ -123,7 +124,19 @@ def _parquet(path: Path) -> tuple[Sequence[str], NDArray[Any]]:
             f"'{path}' must have the columns {' and '.join(COLUMNS)} and a row; got {', '.join(table.column_names)}"
         )
     ids = [str(item) for item in table["item"].to_pylist()]
-    return ids, np.stack([np.asarray(vector) for vector in table["vector"].to_pylist()])
+    return ids, _stacked(table["vector"])
+
+
+def _stacked(column: Any) -> NDArray[Any]:
+    """``[rows, width]`` of a column of lists, without a Python object for each number. ValueError where a number is
+    missing, or one list is longer than another.
+    """
+    import pyarrow.compute as pc
+
+    widths, numbers = pc.unique(pc.list_value_length(column)).to_pylist(), pc.list_flatten(column)
+    if len(widths) != 1 or widths[0] is None or numbers.null_count:
+        raise ValueError("vectors differ in length, or lack a number")
+    return np.asarray(numbers.to_numpy()).reshape(len(column), widths[0])
 
 
 def _safetensors(path: Path) -> tuple[Sequence[str] | None, NDArray[Any]]:
@@ -183,14 +196,19 @@ def _refuse_missing(
 
 
 def _finite(path: Path, rows: NDArray[Any], mine: NDArray[np.intp], ids: Sequence[str]) -> Vectors:
-    with np.errstate(invalid="ignore"):  # what is not finite is told below
-        vectors = np.asarray(rows[mine], np.float64)
-    wrong = np.flatnonzero(~(np.isfinite(vectors) & (np.abs(vectors) <= LARGEST)).all(axis=1))
-    if len(wrong):
+    found, wrong = np.empty((len(mine), rows.shape[1]), np.float32), list[int]()
+    for start in range(0, len(mine), AT_ONCE):
+        with np.errstate(invalid="ignore"):  # what is not finite is told below
+            vectors = np.asarray(rows[mine[start : start + AT_ONCE]], np.float64)
+        bad = ~(np.isfinite(vectors) & (np.abs(vectors) <= LARGEST)).all(axis=1)
+        wrong += (start + np.flatnonzero(bad)).tolist()
+        with np.errstate(over="ignore", invalid="ignore"):
+            found[start : start + AT_ONCE] = vectors
+    if wrong:
         raise BenchError(
             f"'{path}' holds a vector that is not finite for {len(wrong):,} items, the first is '{ids[mine[wrong[0]]]}'"
         )
-    return vectors.astype(np.float32)
+    return found
 
 
 def _warnings(path: Path, content: str, shape: tuple[int, ...], strangers: int) -> tuple[str, ...]:

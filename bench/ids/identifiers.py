@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.ids.grouping import equal_rows
 from bench.ids.users import UserIds, refuse_unusable
 from bench.vocabulary import Vocabulary
 
@@ -61,10 +63,9 @@ class TokenIds:
         cls, codes: Sequence[Sequence[int]], vocabulary: Vocabulary, template: Template = Template()
     ) -> TokenIds:
         """One variant from a list of token ids for each item."""
-        lengths = np.array([[len(code) for code in codes]], np.int32)
+        lengths = np.fromiter(map(len, codes), np.int32, len(codes))[None]
         tokens = np.full((1, len(codes), lengths.max(initial=0)), vocabulary.pad, np.int32)
-        for item, code in enumerate(codes):
-            tokens[0, item, : len(code)] = code
+        tokens[np.arange(tokens.shape[2]) < lengths[..., None]] = np.fromiter(chain.from_iterable(codes), np.int32)
         return cls(tokens, lengths, vocabulary, template)
 
     def __post_init__(self) -> None:
@@ -106,8 +107,7 @@ class TokenIds:
     @cached_property
     def groups(self) -> NDArray[np.int64]:
         """``[items]``: items with the same identifier (variant 0) share a number; all differ where ids are unique."""
-        _, inverse = np.unique(self.tokens[0], axis=0, return_inverse=True)
-        return np.asarray(inverse, np.int64).reshape(-1)
+        return equal_rows(self.tokens[0])
 
     @property
     def appends_eos(self) -> bool:
@@ -263,8 +263,7 @@ class SlotIds:
     @cached_property
     def groups(self) -> NDArray[np.int64]:
         """``[items]``: items with the same codes share a number; all differ where codes are unique."""
-        _, inverse = np.unique(self.codes, axis=0, return_inverse=True)
-        return np.asarray(inverse, np.int64).reshape(-1)
+        return equal_rows(self.codes)
 
 
 def _refuse_wordless(template: Template, vocabulary: Vocabulary, what: str) -> None:

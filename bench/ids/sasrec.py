@@ -1,4 +1,6 @@
-"""A small SASRec (Kang and McAuley, 2018), trained against the whole catalogue: the source of collaborative vectors."""
+"""A small SASRec (Kang and McAuley, 2018), trained against the whole catalogue or a sample of it: the source of
+collaborative vectors.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.data.dataset import Sequences, TrainView
+from bench.ids.limits import FLOPS, PARAMETER, CatalogueSize, Needs
 from bench.linear import linear
 
 CLIP = 5.0
@@ -20,7 +23,9 @@ CLIP = 5.0
 
 @dataclass(frozen=True)
 class Training:
-    """How a SASRec of ``width`` is trained; ``history`` are the newest items of a user that it reads."""
+    """How a SASRec of ``width`` is trained; ``history`` are the newest items of a user that it reads. The loss is over
+    the whole catalogue, or over so many ``negatives`` drawn for each step.
+    """
 
     width: int = 64
     history: int = 50
@@ -30,6 +35,19 @@ class Training:
     epochs: int = 8
     batch: int = 128
     rate: float = 2e-3
+    negatives: int = 0
+
+
+def training_needs(size: CatalogueSize, plan: Training) -> Needs:
+    """Of ``item_vectors``: the item table with its moments, and the scores of a batch; steps over the table, and
+    products with all items or those drawn.
+    """
+    targets = min(plan.batch, size.users) * max(size.history - 1, 1)
+    scored = min(plan.negatives, size.items) if plan.negatives else size.items
+    table = size.items * plan.width
+    steps = plan.epochs * -(-size.users // plan.batch)
+    products = 6.0 * plan.epochs * size.users * max(size.history - 1, 1) * (scored + 60 * plan.width) * plan.width
+    return Needs(table * (PARAMETER + 8.0) + 16.0 * targets * scored, products / FLOPS + steps * table * 6e-9)
 
 
 class SasRec(nn.Module):
@@ -62,19 +80,23 @@ def item_vectors(train: TrainView, plan: Training) -> NDArray[np.float32]:
     count = len(train.items)
     sequences = train.sequences.newest(plan.history + 1)
     rows = np.flatnonzero(sequences.lengths > 1)
-    with torch.random.fork_rng(devices=[]):
+    device = torch.device(train.device)
+    with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
         torch.manual_seed(train.seed)
-        model = SasRec(count, plan)
+        model = SasRec(count, plan).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.01)
         for epoch in range(plan.epochs):
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate * (1 + math.cos(math.pi * epoch / plan.epochs)) / 2
             total, seen = 0.0, 0
             for batch in batches(sequences, rows, plan.batch, count, np.random.default_rng([train.seed, epoch])):
-                total, seen = total + step(model, optimizer, batch), seen + int((batch[:, 1:] < count).sum())
+                total, seen = (
+                    total + step(model, optimizer, batch.to(device), plan.negatives),
+                    seen + int((batch[:, 1:] < count).sum()),
+                )
                 train.count_training(1, int((batch[:, 1:] < count).sum()))
             train.progress(epoch + 1, plan.epochs, {"sasrec loss": total / max(1, seen)})
-    found: NDArray[np.float32] = model.items.weight[:count].detach().numpy().copy()
+    found: NDArray[np.float32] = model.items.weight[:count].detach().cpu().numpy().copy()
     return found
 
 
@@ -90,14 +112,29 @@ def batches(
         yield nn.utils.rnn.pad_sequence(chosen, batch_first=True, padding_value=pad)
 
 
-def step(model: SasRec, optimizer: torch.optim.Optimizer, batch: Tensor) -> float:
+def step(model: SasRec, optimizer: torch.optim.Optimizer, batch: Tensor, negatives: int = 0) -> float:
     """One step over every position of a batch; the summed loss."""
     targets = batch[:, 1:]
     inside = targets < model.items.num_embeddings - 1
-    logits = linear(model(batch[:, :-1])[inside], model.items.weight[:-1])
-    loss = F.cross_entropy(logits, targets[inside])
+    hidden = model(batch[:, :-1])[inside]
+    if negatives:
+        loss = sampled_loss(hidden, model.items, targets[inside], negatives)
+    else:
+        loss = F.cross_entropy(linear(hidden, model.items.weight[:-1]), targets[inside])
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     optimizer.step()
     return float(loss.detach()) * int(inside.sum())
+
+
+def sampled_loss(hidden: Tensor, table: nn.Embedding, targets: Tensor, count: int) -> Tensor:
+    """The mean cross-entropy of each of ``hidden [n, width]`` over its target and ``count`` items drawn uniformly with
+    replacement, the same ones for all, which stand for all others of the catalogue.
+    """
+    items = table.num_embeddings - 1
+    drawn = torch.randint(items, (count,))
+    others = linear(hidden, table(drawn)) + math.log(items / count)
+    others = others.masked_fill(drawn == targets[:, None], float("-inf"))
+    own = (hidden * table(targets)).sum(-1, keepdim=True)
+    return F.cross_entropy(torch.cat([own, others], 1), torch.zeros_like(targets))

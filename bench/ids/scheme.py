@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.identifiers import Ids
+from bench.ids.limits import CatalogueSize, Needs
 
 # Floors above this one, which it may not import: bench.backbone.protocol.Backbone, bench.model.recommender.Recommender
 # and bench.training.session.Session. A scheme imports and names them as it likes.
@@ -138,6 +139,12 @@ class IdScheme(ABC):
         It is part of a run's identity: with another digest the run is another one.
         """
         return ""
+
+    def needs(self, size: CatalogueSize) -> Needs | None:
+        """What a run takes by the size of its catalogue, None where nobody has said. A run that this machine has no
+        room for is refused before it starts, with the hint; a ``fit`` of more than a day on a processor is too.
+        """
+        return None
 
     def warnings(self, train: TrainView) -> Sequence[str]:
         """What a reader of the result should know, one line each: printed before training and stored."""

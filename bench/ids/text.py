@@ -14,17 +14,19 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import hub, tensors
+from bench import devices, hub, ranks, tensors
 from bench.data.dataset import ItemTable, Progress, TextReader, TrainView, silent
 from bench.errors import BenchError, unknown
 from bench.ids import embeddings
 from bench.ids.encoders import refuse_code
+from bench.ids.limits import CatalogueSize, Needs
 from bench.threads import one_thread
 from bench.versions import installed
 
@@ -34,7 +36,8 @@ ID_COLUMN = "id"  # of a catalogue without text, where the ids stand in
 HASH_BYTES = 64  # of a word's hash, each bit of which is the sign of a channel
 CHANNELS = 160  # of the random projection; with more, ever more items are near neighbors of none
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".bin")
-ENCODED_AT_ONCE = 1024  # texts, between two reports of progress
+SHARD = 1 << 18  # items whose vectors are in memory with all digits
+ENCODED_AT_ONCE = 1024  # texts of a part; each rank has one between two reports of progress
 MANY = 10  # items for each dimension from which a catalogue is not looked at: so many share no text
 EQUIDISTANT = (
     "the texts of these {} items say nothing after whitening: in {} dimensions all are equally far apart; keep fewer "
@@ -87,6 +90,8 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
         "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten")},
     }
+    if not given and settings.encoder not in OWN and (device := devices.key(train.device)):
+        described["device"] = " ".join(device)
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
     path = train.cache / "text" / f"{key}.safetensors" if train.cache else None
     if path and path.exists():
@@ -97,7 +102,7 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
     raw = (
         embeddings.bound(settings.encoder, train.items).vectors
         if given
-        else _encode(texts, settings.encoder, train.progress, train.reader)
+        else _encode(texts, settings.encoder, train.progress, train.reader, train.device)
     )
     with one_thread():
         arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
@@ -105,6 +110,15 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
         seconds = round(time.monotonic() - begin, 6)
         tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings")
     return arrays["embeddings"]
+
+
+def embedding_needs(size: CatalogueSize, settings: TextSettings) -> Needs:
+    """Of ``embed``: as encoded, as kept, and a shard of both with all digits; texts and their words."""
+    raw = {OFFLINE: CHANNELS, HASHED: 8 * HASH_BYTES}.get(settings.encoder, 768)
+    kept = min(settings.dimensions, raw) if settings.dimensions else raw
+    shard = 8 * min(size.items, SHARD) * (raw + kept)
+    each = 1e-4 if settings.encoder in OWN or embeddings.is_file(settings.encoder) else 2e-2
+    return Needs(size.items * (4.0 * (raw + kept) + 250) + shard, size.items * each)
 
 
 def validate_items(items: ItemTable, settings: TextSettings) -> None:
@@ -211,12 +225,14 @@ def _reader(train: TrainView) -> TextReader:
     return train.reader
 
 
-def _encode(texts: Sequence[str], encoder: str, progress: Progress, reader: TextReader | None = None) -> Embeddings:
+def _encode(
+    texts: Sequence[str], encoder: str, progress: Progress, reader: TextReader | None = None, device: str = "cpu"
+) -> Embeddings:
     own = {OFFLINE: tfidf_svd, HASHED: hashed}
     if encoder == BACKBONE and reader is not None:
         vectors = reader.read(texts, progress)
     else:
-        vectors = own[encoder](texts) if encoder in own else _sentences(texts, locate(encoder), progress)
+        vectors = own[encoder](texts) if encoder in own else _sentences(texts, encoder, progress, device)
     if not np.isfinite(vectors).all():
         item = int(np.argwhere(~np.isfinite(vectors))[0][0])
         raise BenchError(
@@ -225,7 +241,28 @@ def _encode(texts: Sequence[str], encoder: str, progress: Progress, reader: Text
     return vectors
 
 
-def _sentences(texts: Sequence[str], folder: Path, progress: Progress) -> Embeddings:
+def _sentences(texts: Sequence[str], encoder: str, progress: Progress, device: str) -> Embeddings:
+    """Of several ranks each encodes its share: the texts of a part are encoded together, whoever does it."""
+    parts = [list(texts[start : start + ENCODED_AT_ONCE]) for start in range(0, len(texts), ENCODED_AT_ONCE)]
+    found, all_ranks = list[Embeddings](), ranks.count()
+    for start in range(0, len(parts), all_ranks):
+        found += ranks.divided(partial(_encoded, encoder, device), parts[start : start + all_ranks])
+        progress(min(len(found) * ENCODED_AT_ONCE, len(texts)), len(texts), {})
+    ranks.divided(_forget, range(all_ranks))
+    return np.concatenate(found)
+
+
+def _encoded(encoder: str, device: str, texts: list[str]) -> Embeddings:
+    return np.asarray(_model(encoder, ranks.own(device)).encode(texts, show_progress_bar=False), np.float32)
+
+
+def _forget(_: int) -> None:
+    _model.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _model(encoder: str, device: str) -> Any:
+    folder = locate(encoder)
     refuse_code(folder)
     try:
         from sentence_transformers import SentenceTransformer
@@ -234,16 +271,10 @@ def _sentences(texts: Sequence[str], folder: Path, progress: Progress) -> Embedd
             f"text encoder '{folder}' needs sentence-transformers: pip install 'item-identifier-bench[sentence]'"
         ) from error
     try:
-        model = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
+        return SentenceTransformer(str(folder), device=device, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library raises whatever the parts of a model raise
         cause = " ".join(str(error).split())[:160]
         raise BenchError(f"'{folder}' is no sentence-transformers model ({type(error).__name__}: {cause})") from error
-    found = []
-    for start in range(0, len(texts), ENCODED_AT_ONCE):
-        part = list(texts[start : start + ENCODED_AT_ONCE])
-        found.append(np.asarray(model.encode(part, show_progress_bar=False), np.float32))
-        progress(start + len(part), len(texts), {})
-    return np.concatenate(found)
 
 
 def _load(path: Path, described: dict[str, Any], items: int) -> tuple[Embeddings, float]:
@@ -307,8 +338,8 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
     The eigenvectors of the covariance are found without randomness, and the largest coordinate of each is positive.
     """
     mean = raw.mean(axis=0, dtype=np.float64)
-    centered = raw - mean
-    variances, axes = np.linalg.eigh(centered.T @ centered / len(raw))
+    shards = [slice(start, start + SHARD) for start in range(0, len(raw), SHARD)]
+    variances, axes = np.linalg.eigh(sum(_scatter(raw[shard] - mean) for shard in shards) / len(raw))
     order = np.argsort(-variances, kind="stable")[:dimensions]
     order = order[variances[order] > max(variances.max(), 0) * 1e-9]
     axes = axes[:, order]
@@ -316,5 +347,9 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
     axes = axes * np.sign(axes[largest, np.arange(len(order))])
     if whiten:
         axes = axes / np.sqrt(variances[order])
-    arrays = {"embeddings": centered @ axes, "mean": mean, "axes": axes}
-    return {name: array.astype(np.float32) for name, array in arrays.items()}
+    embeddings = np.concatenate([((raw[shard] - mean) @ axes).astype(np.float32) for shard in shards])
+    return {"embeddings": embeddings, "mean": mean.astype(np.float32), "axes": axes.astype(np.float32)}
+
+
+def _scatter(centered: NDArray[np.float64]) -> Any:
+    return centered.T @ centered

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.backbone.protocol import MASKED, Backbone, Cache
@@ -53,11 +54,27 @@ class TokenScores:
 
     def __call__(self, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
         """``hidden [B, N, D]`` and continuations ``tokens [B, N, C]``, those that ``exist``, to log-probabilities."""
+        rough = self.model.rough_logits(hidden) if self.rows is None else None
+        if rough is not None:
+            return self._refined(rough.float(), hidden, tokens, exists)
         logits = self.model.logits(hidden, self.rows).float()
         columns = tokens if self.rows is None else self.column[tokens]
         if self.by_prefix:
             return logits.gather(-1, columns).masked_fill(~exists, MASKED).log_softmax(-1)
         return logits.log_softmax(-1).gather(-1, columns)
+
+    def _refined(self, rough: Tensor, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
+        """Log-probabilities over the vocabulary where its logits ``[B, N, V]`` are rough: those of the continuations
+        are computed again in float32, and what they have of the sum of probabilities is replaced.
+        """
+        rows = torch.unique(tokens[exists])
+        column = torch.zeros(self.model.vocabulary_size, dtype=torch.long, device=rows.device)
+        column[rows] = torch.arange(len(rows), device=rows.device)
+        logits = self.model.logits(hidden, rows).float().gather(-1, column[tokens]).masked_fill(~exists, NEVER)
+        whole = rough.logsumexp(-1, keepdim=True)
+        part = rough.gather(-1, tokens).masked_fill(~exists, NEVER).logsumexp(-1, keepdim=True)
+        others = whole + torch.log1p(-(part - whole).clamp(max=-1e-6).exp())
+        return logits - torch.logaddexp(others, logits.logsumexp(-1, keepdim=True))
 
 
 @dataclass(frozen=True)
@@ -102,8 +119,7 @@ def beam_search(
     done_score = torch.full((users, k), NEVER, device=device)
     excluded = None if excluded is None else excluded.sort(-1).values
     for depth in range(trie.depth):
-        ancestors = with_self(ancestors)
-        hidden = decoded(model, cache, trie.token[nodes], ancestors, depth)
+        hidden, ancestors = step(cache, trie, nodes, scores, ancestors, depth, token_scores)
         children, candidates = extended(trie, nodes, scores, hidden, token_scores, excluded)
         best, index = candidates.flatten(1).topk(min(2 * width, candidates[0].numel()))
         parents = index // candidates.shape[-1]
@@ -131,6 +147,39 @@ def with_self(ancestors: Tensor) -> Tensor:
     users, count, _ = ancestors.shape
     itself = torch.eye(count, dtype=torch.bool, device=ancestors.device).expand(users, -1, -1)
     return torch.cat([ancestors, itself], -1)
+
+
+def step(
+    cache: Cache,
+    trie: Trie,
+    nodes: Tensor,
+    scores: Tensor,
+    ancestors: Tensor,
+    depth: int,
+    token_scores: TokenScores,
+) -> tuple[Tensor, Tensor]:
+    """What is decoded of prefixes ``[B, N]`` with ``ancestors [B, N, P]``: hidden states ``[B, N, D]``, and the
+    ancestors with the newest tokens, those of the prefixes that were decoded.
+
+    What is not alive is not decoded, and its state is zero. Nor is, where scores are normalized by prefix, what leads
+    to a single identifier: whatever follows is certain.
+    """
+    model, (users, count) = token_scores.model, nodes.shape
+    alive = scores > NEVER
+    if token_scores.by_prefix:
+        alive &= trie.high[nodes] - trie.low[nodes] > 1
+    most = int(alive.sum(1).max())
+    if most == count:
+        ancestors = with_self(ancestors)
+        return decoded(model, cache, trie.token[nodes], ancestors, depth), ancestors
+    hidden = torch.zeros(users, count, model.d_model, device=nodes.device)
+    if not most:
+        return hidden, ancestors
+    columns = alive.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
+    own = with_self(ancestors.gather(1, columns[..., None].expand(-1, -1, ancestors.shape[-1])))
+    found = decoded(model, cache, trie.token[nodes.gather(1, columns)], own, depth)
+    hidden = hidden.to(found.dtype).scatter(1, columns[..., None].expand_as(found), found)
+    return hidden, F.pad(ancestors, (0, most)).scatter(1, columns[..., None].expand_as(own), own)
 
 
 def decoded(model: Backbone, cache: Cache, tokens: Tensor, ancestors: Tensor, depth: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.backbone.protocol import Backbone, Cache
-from bench.model.beam import NEVER, Pending, Scoring, TokenScores, beam_search, decoded, extended, keep, with_self
+from bench.model.beam import NEVER, Pending, Scoring, TokenScores, beam_search, extended, keep, step
 from bench.model.trie import Trie
 
 SLACK = 1e-4  # of a log-probability: two ways to sum one score differ by less
@@ -39,7 +39,7 @@ def certified_search(
     missed: list[Pending] = []
     leaves, scores = beam_search(model, cache, trie, width, k, scoring, excluded, missed)
     without = None if excluded is None else excluded.sort(-1).values
-    search = _Search(model, trie, scoring, TokenScores(model, trie, scoring), without, block, leaves, scores)
+    search = _Search(trie, scoring, TokenScores(model, trie, scoring), without, block, leaves, scores)
     for pending in reversed(missed):
         search.enter(pending, cache)
     return search.leaves, search.scores
@@ -49,7 +49,6 @@ def certified_search(
 class _Search:
     """What has been found so far, and how to go on."""
 
-    model: Backbone
     trie: Trie
     scoring: Scoring
     token_scores: TokenScores
@@ -90,11 +89,11 @@ class _Search:
     def expand(self, nodes: Tensor, scores: Tensor, ancestors: Tensor, length: int, cache: Cache) -> None:
         """Decode prefixes ``[B, n]`` and enter what follows them."""
         needed = ancestors.flatten(0, 1).any(0)
-        seen = with_self(ancestors[..., needed])
         kept = torch.zeros(len(cache.positions), dtype=torch.bool, device=nodes.device)
         kept[: len(needed)] = needed  # a beam went on behind what these prefixes descend from
         below = cache.restricted(kept)
-        hidden = decoded(self.model, below, self.trie.token[nodes], seen, length)
+        shown = ancestors[..., needed]
+        hidden, seen = step(below, self.trie, nodes, scores, shown, length, self.token_scores)
         children, candidates = extended(self.trie, nodes, scores, hidden, self.token_scores, self.excluded)
         flat = children.flatten(1), candidates.flatten(1)
         self.enter(Pending(length + 1, *flat, children.shape[-1], seen), below)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
+from bench.faiss_library import library
 from bench.model.recommender import TopK
 from bench.model.vector_set import VectorSetRecommender
 
@@ -27,7 +26,7 @@ class CatalogueIndex:
         self.recommender = recommender.eval()
         self.vectors = recommender.catalogue()
         catalogue = self.vectors.cpu().numpy()
-        faiss = _faiss()
+        faiss = library()
         try:
             self.index = faiss.index_factory(catalogue.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
             self.index.train(catalogue)
@@ -47,11 +46,3 @@ class CatalogueIndex:
         order = np.lexsort((items, -scores, ~valid))[:, :count]
         items, scores, valid = (np.take_along_axis(array, order, 1) for array in (items, scores, valid))
         return TopK(items, scores, valid, complete=count >= self.index.ntotal)
-
-
-def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise BenchError(f"an index over the catalogue needs faiss ({error}): pip install faiss-cpu") from error
-    return faiss

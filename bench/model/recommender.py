@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from functools import singledispatch
+from functools import singledispatch, wraps
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,15 @@ class Decoding:
     """How items are ranked: a ``beam`` of a ``width``; ``certified``, which makes its best exact; or ``exact``, which
     scores the whole catalogue.
 
-    ``exclude_history`` never recommends an item the user already has, whether it is shown or not.
+    ``exclude_history`` never recommends an item the user already has, whether it is shown or not. ``precision`` is that
+    of the products of the backbone's layers, ``fp32`` or ``bf16``; attention, logits and scores are in float32.
     """
 
     decoder: str = "beam"
     width: int = 20
     scoring: Scoring = field(default_factory=Scoring)
     exclude_history: bool = False
+    precision: str = "fp32"
 
     def excluded(self, histories: Sequences, seen: Sequences | None = None) -> Sequences | None:
         """What may not be ranked, row for row: all that users have ``seen``, their histories where that is None."""
@@ -52,6 +54,7 @@ def decoding_of(contract: Contract, exclude_history: bool | None = None) -> Deco
         contract.beam_width,
         Scoring(contract.normalize, contract.length_penalty),
         contract.exclude_history if exclude_history is None else exclude_history,
+        contract.decoding_precision,
     )
 
 
@@ -69,6 +72,7 @@ class TopK:
 
 
 Batch = Mapping[str, Tensor | None]
+Ranking = Callable[..., TopK]
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ class Recommender(nn.Module, ABC):
     backbone: Backbone
     prompts: tuple[int, ...] = (0,)
     scores_all: bool = False
+    _fixed: bool = False  # see ``fixed_weights``
+    _rounded: tuple[Backbone, ...] = ()  # at most one
 
     @abstractmethod
     def input_lengths(self, histories: Sequences, variants: Variants = 0, prompts: Prompts = 0) -> NDArray[np.int64]:
@@ -139,7 +145,25 @@ class Recommender(nn.Module, ABC):
         Nothing is kept outside of it, for no version number of a tensor tells of every change: fused optimizers and
         whatever writes through ``.data`` raise none.
         """
-        yield
+        outer, self._fixed = self._fixed, True
+        try:
+            yield
+        finally:
+            self._fixed, self._rounded = outer, self._rounded if outer else ()
+
+    @contextmanager
+    def in_precision(self, precision: str) -> Iterator[None]:
+        """Inside the context the backbone is one to rank with in this precision (see ``Decoding``)."""
+        if precision == "fp32":
+            yield
+            return
+        whole, rounded = self.backbone, self._rounded or (self.backbone.rounded(),)
+        self._rounded = rounded if self._fixed else ()
+        self.backbone = rounded[0]
+        try:
+            yield
+        finally:
+            self.backbone = whole
 
     def calibrate(self, targets: Targets, decoding: Decoding, metric: str) -> None:
         """Choose on validation users whatever is not learned but chosen; nothing where there is no such thing.
@@ -159,6 +183,24 @@ class Recommender(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         return self.backbone.device
+
+
+def in_its_precision(rank: Ranking) -> Ranking:
+    """``Recommender.rank`` as ``Decoding.precision`` says."""
+
+    @wraps(rank)
+    def ranked(
+        self: Any,
+        histories: Sequences,
+        k: int,
+        decoding: Decoding,
+        candidates: NDArray[np.bool_] | None = None,
+        seen: Sequences | None = None,
+    ) -> TopK:
+        with self.in_precision(decoding.precision):
+            return rank(self, histories, k, decoding, candidates, seen)
+
+    return ranked
 
 
 def required(batch: Batch, name: str) -> Tensor:

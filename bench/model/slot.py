@@ -19,7 +19,7 @@ from bench.data.dataset import ItemIndices, Sequences
 from bench.ids.identifiers import SlotIds, Template, Variants
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model.groups import Groups
-from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, in_its_precision, required, to_device
 from bench.model.set_inputs import SetWriter
 from bench.model.top import best_of
 from bench.model.vectors import Affine
@@ -127,6 +127,7 @@ class SlotRecommender(Recommender):
 
     # -- ranking ------------------------------------------------------------------------------------------------------
 
+    @in_its_precision
     @torch.no_grad()
     def rank(
         self,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -127,6 +126,7 @@ def build(codes: NDArray[np.int32], start: int) -> Trie:
     """The tree over token rows ``[items, length]`` (-1 after the end of a row), rooted at the token ``start``.
 
     Rows are sorted once; the nodes of a level are the rows where a prefix of that length differs from the row before.
+    Memory peaks at little more than the tree: levels are written into its arrays.
     """
     order = np.lexsort(codes.T[::-1])
     rows = codes[order]
@@ -134,55 +134,54 @@ def build(codes: NDArray[np.int32], start: int) -> Trie:
     differs[1:] = np.logical_or.accumulate(rows[1:] != rows[:-1], axis=1)
     is_leaf = differs[:, -1]
     leaf = np.cumsum(is_leaf) - 1  # leaf number of every sorted row
-    leaves = int(leaf[-1]) + 1
-    levels = [_Level(np.array([start]), np.array([0]), np.array([leaves]), np.array([0]))]
-    for column in range(codes.shape[1]):
-        levels.append(_level(rows[:, column], differs[:, column], leaf, leaves, levels[-1]))
-    levels = [level for level in levels if len(level.token)]
-    low = np.concatenate([level.low for level in levels])
-    count = np.concatenate([*(np.bincount(b.parent, minlength=len(a.token)) for a, b in _pairs(levels)), _none(levels)])
-    first = 1 + np.cumsum(count) - count
+    sizes = [1, *(size for size in (differs & (rows >= 0)).sum(axis=0).tolist() if size)]
+    nodes = _Nodes.of_root(sum(sizes), start, int(leaf[-1]) + 1)
+    for column, size in enumerate(sizes[1:]):
+        nodes.descend(rows[:, column], differs[:, column], leaf, size)
+    del rows, differs
     leaf_of_item = np.empty(len(codes), np.int64)
     leaf_of_item[order] = leaf
     item_of_leaf = order[is_leaf]  # lexsort is stable: the first of equal rows has the lowest index
-    arrays = {
-        "first": first,
-        "count": count,
-        "token": np.concatenate([level.token for level in levels]),
-        "item": np.where(count == 0, item_of_leaf[low], -1),
-        "low": low,
-        "high": np.concatenate([level.high for level in levels]),
-        "leaf_of_item": leaf_of_item,
-        "item_of_leaf": item_of_leaf,
-    }
-    tensors = {name: torch.from_numpy(array.astype(np.int64)) for name, array in arrays.items()}
-    return Trie(**tensors, depth=len(levels) - 1)
+    return nodes.tree(leaf_of_item, item_of_leaf, len(sizes) - 1)
 
 
-@dataclass(frozen=True, eq=False)
-class _Level:
-    """The nodes of one depth: token, leaf range, and the index of the parent within its level."""
+@dataclass(eq=False)
+class _Nodes:
+    """The arrays of a tree, of which the nodes before ``end`` are written; the deepest level begins at ``begin``."""
 
     token: NDArray[np.int64]
     low: NDArray[np.int64]
     high: NDArray[np.int64]
-    parent: NDArray[np.int64]
+    count: NDArray[np.int64]
+    begin: int = 0
+    end: int = 1
 
+    @classmethod
+    def of_root(cls, nodes: int, start: int, leaves: int) -> _Nodes:
+        token, low, high, count = (np.zeros(nodes, np.int64) for _ in range(4))
+        found = cls(token, low, high, count)
+        found.token[0], found.high[0] = start, leaves
+        return found
 
-def _level(
-    tokens: NDArray[np.int32], differs: NDArray[np.bool_], leaf: NDArray[np.int64], leaves: int, above: _Level
-) -> _Level:
-    starts = np.flatnonzero(differs)
-    low = leaf[starts]
-    high = np.append(low[1:], leaves)
-    alive = tokens[starts] >= 0  # rows that have already ended have no node here
-    parent = np.searchsorted(above.low, low, side="right") - 1
-    return _Level(tokens[starts][alive].astype(np.int64), low[alive], high[alive], parent[alive])
+    def descend(
+        self, tokens: NDArray[np.int32], differs: NDArray[np.bool_], leaf: NDArray[np.int64], size: int
+    ) -> None:
+        """Write the next level, of ``size`` nodes; all arguments are by sorted row."""
+        starts = np.flatnonzero(differs)
+        low, token = leaf[starts], tokens[starts]
+        alive = token >= 0  # rows that have already ended have no node here
+        above, level = slice(self.begin, self.end), slice(self.end, self.end + size)
+        self.token[level], self.low[level] = token[alive], low[alive]
+        self.high[level] = np.append(low[1:], self.high[0])[alive]
+        parent = np.searchsorted(self.low[above], self.low[level], side="right") - 1
+        self.count[above] = np.bincount(parent, minlength=self.end - self.begin)
+        self.begin, self.end = level.start, level.stop
 
-
-def _pairs(levels: list[_Level]) -> list[tuple[_Level, _Level]]:
-    return list(pairwise(levels))
-
-
-def _none(levels: list[_Level]) -> NDArray[np.int64]:
-    return np.zeros(len(levels[-1].token), np.int64)
+    def tree(self, leaf_of_item: NDArray[np.int64], item_of_leaf: NDArray[np.int64], depth: int) -> Trie:
+        first, item = np.cumsum(self.count), np.full(len(self.count), -1)
+        first += 1 - self.count
+        ends = self.count == 0
+        item[ends] = item_of_leaf[self.low[ends]]
+        arrays = {name: getattr(self, name) for name in ("token", "low", "high", "count")}
+        arrays |= {"first": first, "item": item, "leaf_of_item": leaf_of_item, "item_of_leaf": item_of_leaf}
+        return Trie(**{name: torch.from_numpy(array) for name, array in arrays.items()}, depth=depth)

@@ -23,7 +23,7 @@ from bench.ids.identifiers import Template, Variants, VectorIds
 from bench.ids.prompts import Prompts, prompt_set
 from bench.linear import linear
 from bench.model import softmax
-from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, in_its_precision, required, to_device
 from bench.model.set_inputs import SetWriter
 from bench.model.top import best_of
 from bench.model.vectors import ItemVectors
@@ -48,7 +48,6 @@ class VectorSetRecommender(Recommender):
     weight: Tensor
     ids: VectorIds
     scores_all = True
-    _fixed: bool
     _catalogue: Tensor | None
 
     def __init__(self, ids: VectorIds, backbone: Backbone, max_tokens: int = 512, template: str = "neutral") -> None:
@@ -62,7 +61,7 @@ class VectorSetRecommender(Recommender):
         self.register_buffer("weight", torch.tensor(0.5))
         if backbone.head is not None:
             backbone.head.requires_grad_(False)  # stored with the model, but nothing is written in words
-        self._fixed, self._catalogue = False, None  # see ``fixed_weights``
+        self._catalogue = None  # see ``fixed_weights``
 
     # -- reading a history --------------------------------------------------------------------------------------------
 
@@ -191,6 +190,7 @@ class VectorSetRecommender(Recommender):
 
     # -- ranking ------------------------------------------------------------------------------------------------------
 
+    @in_its_precision
     @torch.no_grad()
     def rank(
         self,
@@ -243,20 +243,22 @@ class VectorSetRecommender(Recommender):
         """``[m, Q·D]``: the vectors of every item, side by side; computed once under ``fixed_weights``."""
         if self._catalogue is not None:
             return self._catalogue
-        every = torch.arange(len(self.ids), device=self.device)
-        parts = [self.vectors(items).transpose(0, 1).flatten(1).float() for items in every.split(AT_ONCE)]  # type: ignore[no-untyped-call]
-        catalogue = torch.cat(parts)
+        count = len(self.ids)
+        catalogue = torch.empty(count, self.ids.slots * self.backbone.d_model, device=self.device)
+        for start in range(0, count, AT_ONCE):
+            items = torch.arange(start, min(start + AT_ONCE, count), device=self.device)
+            catalogue[start : start + len(items)] = self.vectors(items).transpose(0, 1).flatten(1)
         self._catalogue = catalogue if self._fixed else None
         return catalogue
 
     @contextmanager
     def fixed_weights(self) -> Iterator[None]:
         """Inside the context the catalogue is computed once."""
-        outer, self._fixed = self._fixed, True
         try:
-            yield
+            with super().fixed_weights():
+                yield
         finally:
-            self._fixed, self._catalogue = outer, self._catalogue if outer else None
+            self._catalogue = self._catalogue if self._fixed else None
 
     # -- the weight of the features -----------------------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ class VectorSetRecommender(Recommender):
         if len(self.ids.features) == 1:
             return
         self.eval()
-        with self.fixed_weights():
+        with self.fixed_weights(), self.in_precision(decoding.precision):
             found = self._ranked_by_weight(targets, decoding)
         user_rows = None if targets.counts is None else targets.user_rows
         means = [float(ranks.of(user_rows, targets.items).per_user(metric).mean()) for ranks in found]

@@ -10,7 +10,16 @@ from bench.report.rows import Row
 from bench.report.table import Note, strong
 from bench.results.read import Result
 
-DECODING = ("decoder", "beam_width", "beam", "normalize", "length_penalty", "length_normalization")  # of token lists
+# of token lists; the precision only where it is not that of all
+DECODING = (
+    "decoder",
+    "beam_width",
+    "beam",
+    "normalize",
+    "length_penalty",
+    "length_normalization",
+    "decoding_precision",
+)
 EXACT = "every item of the catalogue is scored"
 OWN = "a model of its own is trained for the identifiers, beside the budget; of a budget of time its time is taken"
 CLOSED = "no budget binds what only counts; its training is what it is"

@@ -37,7 +37,7 @@ def transferred_baseline(request: Request, split: Split, partial: Path, display:
     assert not isinstance(subject, IdScheme), "schemes transfer in transfer_run"
     baseline = type(subject)(subject.settings)  # whatever the present one was fitted on
     try:
-        scorer = _scorer(request, baseline, home)
+        scorer = _scorer(request, baseline, home, split.train.device)
         learned = adapted_baseline(request, baseline, split, partial, display) if request.adapted_on else {}
         return _outcome(request, scorer, split, home, learned, display)
     finally:
@@ -45,14 +45,14 @@ def transferred_baseline(request: Request, split: Split, partial: Path, display:
             baseline.close()
 
 
-def _scorer(request: Request, baseline: Baseline | TrainedBaseline, home: Path) -> Scorer:
+def _scorer(request: Request, baseline: Baseline | TrainedBaseline, home: Path, device: str) -> Scorer:
     """How the items of the catalogue are scored: of a part as in the joined data set, of an unseen one anew."""
     by = request.trained_by
     at = by and part_range(by.dataset, request.dataset)
     if at:
         baseline.restore(home)
         return functools.partial(_scores_of_part, baseline, at)
-    baseline.transfer(unseen(request), home)
+    baseline.transfer(unseen(request, device), home)
     return functools.partial(_scores_of_unseen, baseline)
 
 

@@ -20,7 +20,7 @@ from bench.runs.request import Request
 from bench.training.budget import steps_per_epoch, whole_steps
 from bench.training.examples import of_epoch, sliding_windows
 
-EARLIER = "earlier"  # what an estimate is from
+EARLIER, DECLARED = "earlier", "declared"  # what an estimate is from
 SAME_MODEL = ("backbone", "training", "precision")  # lines under which a step is another one
 
 

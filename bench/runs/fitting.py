@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import backbone
+from bench import backbone, devices, faiss_library
 from bench.backbone.reading import mean_states
 from bench.contract import Contract
 from bench.data.dataset import Progress, TextReader, TrainView
@@ -37,13 +37,13 @@ def language(contract: Contract) -> Vocabulary | None:
     return backbone.language_of(contract.backbone)
 
 
-def reader(name: str, vocabulary: Vocabulary | None) -> TextReader | None:
-    """A backbone with its vocabulary as an encoder of texts, which is read when it is asked; None from scratch."""
+def reader(name: str, vocabulary: Vocabulary | None, device: str = "cpu") -> TextReader | None:
+    """A backbone with its vocabulary as an encoder of texts, read when it is asked, on a device; None from scratch."""
     if vocabulary is None:
         return None
 
     def read(texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
-        return mean_states(backbone.load(name).eval(), vocabulary, texts, progress)
+        return mean_states(backbone.load(name).eval().to(device), vocabulary, texts, progress)
 
     return TextReader(read, backbone.content_digest(name))
 
@@ -51,7 +51,7 @@ def reader(name: str, vocabulary: Vocabulary | None) -> TextReader | None:
 def with_language(train: TrainView, contract: Contract) -> TrainView:
     """The view with what the contract's backbone offers to a scheme: its words, and itself as an encoder of texts."""
     words = language(contract)
-    return replace(train, language=words, reader=reader(contract.backbone, words))
+    return replace(train, language=words, reader=reader(contract.backbone, words, train.device))
 
 
 def refuse_reading(scheme: Any, contract: Contract) -> None:
@@ -122,7 +122,7 @@ def in_words(stats: Mapping[str, float]) -> str:
 
 
 def fit_key(scheme: IdScheme, train: TrainView) -> str:
-    """What fitted identifiers depend on: scheme, version, settings, source, libraries, and the training view."""
+    """What fitted identifiers depend on: scheme, version, settings, source, libraries, device, training view."""
     libraries = [f"{name} {installed(name) or 'absent'}" for name in LIBRARIES]
     settings = json.dumps(asdict(scheme.settings))
     sources = [subjects.source_digest(type(scheme)), subjects.source_digest(IdScheme)]
@@ -136,6 +136,8 @@ def fit_key(scheme: IdScheme, train: TrainView) -> str:
         str(train.max_history),
         *sources,
         *libraries,
+        *faiss_library.key(),
+        *devices.key(train.device),
     ]
     if train.reader is not None and reads_texts(scheme):
         parts.append(train.reader.digest)

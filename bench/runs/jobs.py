@@ -86,8 +86,9 @@ def gpus(variables: Mapping[str, str]) -> list[str]:
 
     if not torch.cuda.is_available():
         return []
-    named = variables.get("CUDA_VISIBLE_DEVICES", "")
-    return named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+    count = torch.cuda.device_count()  # of those that are named, only what CUDA finds: it stops at the first it lacks
+    named = [name.strip() for name in variables.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return named[:count] if named else [str(number) for number in range(count)]
 
 
 def side_by_side(plan: Plan, prepared: Prepared, display: Display) -> list[Path]:

@@ -22,6 +22,7 @@ from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBasel
 from bench.ids.scheme import IdScheme
 from bench.runs import tracking
 from bench.runs.attribution import attribute_errors
+from bench.runs.limits import refuse_too_large
 from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
 from bench.runs.prepared import Prepared, carry_out
 from bench.runs.progress import Display
@@ -30,7 +31,7 @@ from bench.runs.request import Request
 from bench.runs.search import Ranges
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, refuse_taken_name
 from bench.runs.subjects import settings as settings_of
-from bench.runs.transfer_run import Unseen, refuse, transfer_requests
+from bench.runs.transfer_run import refuse, transfer_requests
 from bench.runs.tuned import tuned
 from bench.training.search import SHARED
 from bench.training.signals import interrupted_by_sigterm
@@ -65,6 +66,7 @@ class Plan:
     adapt: Sequence[int] = (0,)  # users of each unseen data set that models learn from first, one test for each number
     converted: int = 0  # steps of a budget of time or FLOPs that was converted before
     track: str = ""  # what else follows each run: tensorboard, wandb or mlflow
+    ignore_limits: bool = False  # whether to run what needs more than this machine has
     log_times: bool = False  # whether every line of the log begins with its time
 
 
@@ -137,7 +139,9 @@ def prepare(plan: Plan, display: Display) -> Prepared:
         for arranged, own in [ordered(dataset, contracts[subject.name])]
         for fitting, found in [resolved.on(subject, dataset.name)]
     ]
-    possible = _possible(requests, unseen, asked, display)
+    checks = [lambda request: refuse(request, unseen[request.subject.name])]
+    checks += [] if plan.ignore_limits or plan.slurm else [refuse_too_large]
+    possible = _possible(requests, checks, asked, display)
     groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in possible]
     if plan.only:
         groups = [group for group in groups if group[0].run.folder(Path()).as_posix() == plan.only]
@@ -161,17 +165,18 @@ def _followed(
 
 
 def _possible(
-    requests: Sequence[Request], unseen: Mapping[str, Sequence[Unseen]], asked: set[str], display: Display
+    requests: Sequence[Request], checks: Sequence[Callable[[Request], None]], asked: set[str], display: Display
 ) -> list[Request]:
-    """The requests without those that can't be done and come from ``all``. BenchError for one that was asked for by
-    name, or where nothing is left.
+    """The requests without those that a check refuses and that come from ``all``. BenchError for one that was asked for
+    by name, or where nothing is left.
     """
     refused: dict[tuple[str, str], tuple[Request, BenchError]] = {}
     pairs = {_pair(request): request for request in requests}
     for pair, request in pairs.items():
         try:
             with attribute_errors(request.subject):
-                refuse(request, unseen[request.subject.name])
+                for check in checks:
+                    check(request)
         except BenchError as error:
             if request.subject.name in asked:
                 raise

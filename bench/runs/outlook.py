@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator
@@ -13,7 +13,8 @@ from bench import threads
 from bench.results import store
 from bench.results.read import Result
 from bench.runs import overview
-from bench.runs.estimate import Estimate, earlier, from_earlier, size_of
+from bench.runs.estimate import DECLARED, Estimate, earlier, from_earlier, size_of
+from bench.runs.limits import needs_of, too_large
 from bench.runs.matrix import Plan, prepare
 from bench.runs.progress import Display
 from bench.runs.request import Request
@@ -21,7 +22,7 @@ from bench.runs.short_run import probed
 from bench.runs.transfer_run import split_of
 from bench.training.signals import interrupted_by_sigterm
 
-TO_DO, INTERRUPTED = "to do", "interrupted"
+TO_DO, INTERRUPTED, TOO_LARGE = "to do", "interrupted", "too large"
 UNKNOWN = Estimate(None, None, "")
 
 
@@ -35,14 +36,19 @@ class Outlook:
     estimate: Estimate = UNKNOWN
 
     @property
+    def refused(self) -> bool:
+        """Whether it needs more than there is here."""
+        return self.state == TOO_LARGE
+
+    @property
     def to_do(self) -> bool:
-        return self.state != overview.FINISHED
+        return self.state not in (overview.FINISHED, TOO_LARGE)
 
 
 def outlook(plan: Plan, display: Display) -> list[Outlook]:
     """All runs of a plan. BenchError for what ``bench run`` refuses."""
     with interrupted_by_sigterm(), threads.using(threads.asked(plan.threads)):
-        groups = prepare(plan, display).groups
+        groups = prepare(replace(plan, ignore_limits=True), display).groups
         return _Looking(plan, display).at(groups)
 
 
@@ -51,6 +57,7 @@ class _Looking:
 
     def __init__(self, plan: Plan, display: Display) -> None:
         self.display = display
+        self.ignoring = plan.ignore_limits or bool(plan.slurm)
         self.known: list[Result] = earlier(plan.results)
         self.probes: dict[tuple[str, ...], Estimate] = {}
 
@@ -61,11 +68,18 @@ class _Looking:
             folder = request.run.folder(request.results)
             if state == overview.WAITING:
                 state = INTERRUPTED if store.partial_folder(folder).exists() else TO_DO
-            estimate = UNKNOWN if state == overview.FINISHED else self.estimate(request)
+            refusal = "" if self.ignoring else too_large(request)
+            if refusal:
+                self.display.note(refusal)
+                state = TOO_LARGE
+            estimate = UNKNOWN if state == overview.FINISHED else self.estimate(request, bool(refusal))
             found.append(Outlook(request.run.title, len(group) - 1, state, estimate))
         return found
 
-    def estimate(self, request: Request) -> Estimate:
+    def estimate(self, request: Request, refused: bool = False) -> Estimate:
+        """From an earlier run, else from a few steps; of what is refused, and is not tried, what its scheme says."""
+        if refused and (needs := needs_of(request)):
+            return Estimate(needs.seconds or None, needs.memory / 1e6, DECLARED)
         split = split_of(request)
         size = size_of(request, split)
         known = from_earlier(request, size, self.known)

@@ -67,7 +67,7 @@ def _run(request: Request, folder: Path, display: Display, accelerator: Accelera
     if renewed:
         request = replace(request, force=True)
     check_cutoff(max(CUTOFFS), len(request.dataset.items))
-    split = split_of(request)
+    split = split_of(request).on(accelerator.device)
     for note in split.notes:
         display.note(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process

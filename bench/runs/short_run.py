@@ -32,6 +32,7 @@ PROBE, FIT = "probe", "fit"  # what an estimate is from
 
 def probed(request: Request, split: Split, size: Size, display: Display, accelerator: Accelerator) -> Estimate:
     """What these few steps say of the whole run."""
+    split = split.on(accelerator.device)
     users = split.validation.take(np.arange(min(USERS, len(split.validation))))
     with tempfile.TemporaryDirectory() as folder, MemoryMeter() as memory, attribute_errors(request.subject):
         if isinstance(request.subject, IdScheme):

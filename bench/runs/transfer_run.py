@@ -136,7 +136,7 @@ def transferred(
     home = model_folder(request)
     with ranks.folder(home, (".safetensors", ".json", ".sha256")) as here:
         trained, model = restore(here).requires_grad_(False), read(here / RESULT, str(home))
-    ids, seconds = ranks.shared(lambda: identifiers(request, scheme, trained, home, display))
+    ids, seconds = ranks.shared(lambda: identifiers(request, scheme, trained, home, display, split.train.device))
     recommender = recommender_of(ids, trained, request).to(accelerator.device)
     learned = adapted(request, recommender, split, partial, display, accelerator) if request.adapted_on else {}
 
@@ -177,14 +177,14 @@ def recommender_of(ids: Ids, trained: Recommender, request: Request) -> Recommen
 
 
 def identifiers(
-    request: Request, scheme: IdScheme, trained: Recommender, home: Path, display: Display
+    request: Request, scheme: IdScheme, trained: Recommender, home: Path, display: Display, device: str
 ) -> tuple[Ids, float | None]:
     """Of a part those that the model was trained with, of an unseen catalogue new ones and the seconds they took."""
     by = request.trained_by
     at = by and part_range(by.dataset, request.dataset)
     if at:
         return trained.ids.of_items(at.items), None
-    watch, view = Stopwatch(), unseen(request)
+    watch, view = Stopwatch(), unseen(request, device)
     display.say(f"{request.run.title}: making identifiers for {len(request.dataset.items):,} items")
     with display.bar(f"{request.run.title}: identifiers", 1) as bar:
         found = scheme.transfer(trained, replace(view, progress=told(bar)), home)
@@ -199,11 +199,12 @@ def _read_alike(found: Ids, trained: Ids) -> Ids:
     return found
 
 
-def unseen(request: Request) -> TrainView:
+def unseen(request: Request, device: str) -> TrainView:
     """All that a scheme may see of an unseen data set: the catalogue with its text. There are no sequences."""
     dataset, words = request.dataset, language(request.contract)
     nothing = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64))
-    return TrainView(dataset.name, request.items, nothing, request.seed, words, request.results / "cache")
+    cache = request.results / "cache"
+    return TrainView(dataset.name, request.items, nothing, request.seed, words, cache, device=device)
 
 
 def _check(found: object, trained: Ids, scheme: IdScheme, dataset: Dataset) -> None:

@@ -19,7 +19,7 @@ COMPILERS = ("g++", "c++", "clang++")
 
 
 def prepare(contract: Contract, device: torch.device) -> list[str]:
-    """Set this process up for the contract's ``precision`` and ``compile``; a line on each that isn't the default.
+    """Set this process up for the contract's precisions and ``compile``; a line on each that isn't the default.
 
     BenchError where the machine has not what was asked for.
     """
@@ -32,6 +32,8 @@ def prepare(contract: Contract, device: torch.device) -> list[str]:
         said.append("precision=tf32: products of float32 keep 10 bits of the mantissa")
     if contract.precision == "bf16":
         said.append(f"precision=bf16: {_bf16(cuda)}")
+    if contract.decoding_precision == "bf16":
+        said.append(f"decoding_precision=bf16: {_bf16(cuda)}")
     if contract.compile:
         said.append(f"compile=true: {_compiler(cuda)}; the first steps take minutes")
     return said

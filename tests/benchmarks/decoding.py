@@ -4,8 +4,9 @@
     python tests/benchmarks/decoding.py --data-dir DATA --tokenizer T5_FOLDER
 
 Four codes an item under the T5 of TIGER; with a tokenizer, words in T5's vocabulary under a T5 of t5-small's size.
-Weights, identifiers and users are the same; one thread; ratios are medians over rounds in one process. Also says how
-many of the best ten lists agree, since a fast decoder that finds something else is no decoder.
+Weights, identifiers and users are the same; one thread; ratios are medians over rounds in one process, of processor
+time. Also says how many of the best ten lists agree, since a fast decoder that finds something else is no decoder.
+With ``decoding_precision=bf16`` lists may differ; tests/benchmarks/half_precision.py says how much on trained models.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +31,15 @@ from bench.model.recommender import Decoding, Recommender
 ROUNDS = 3
 
 
-def ours(recommender: Recommender, histories: Sequences, width: int, normalize: str, size: int) -> list[tuple]:
+def ours(
+    recommender: Recommender, histories: Sequences, width: int, normalize: str, size: int, precision: str = "fp32"
+) -> list[tuple]:
     """Our ranking, users sorted by input length: (row numbers, ranked) of every batch."""
     order = np.argsort(recommender.input_lengths(histories), kind="stable")
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    decoding = Decoding(width=width, scoring=Scoring(normalize, length_penalty=1.0))
-    return [(rows, recommender.rank(histories.rows(rows), width, decoding)) for rows in batches]
+    decoding = Decoding(width=width, scoring=Scoring(normalize, length_penalty=1.0), precision=precision)
+    with recommender.fixed_weights():
+        return [(rows, recommender.rank(histories.rows(rows), width, decoding)) for rows in batches]
 
 
 def theirs(peer, recommender, histories: Sequences, width: int, trie: dict, size: int) -> list:
@@ -72,6 +79,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, help="a folder with T5's tokenizer")
     parser.add_argument("--beams", default="20,50")
     parser.add_argument("--users", type=int)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -87,41 +95,45 @@ def main() -> None:
     users = split.test.histories.rows(chosen[: options.users or (96 if kind == "codes" else 16)])
     batch = 32 if kind == "codes" else 8
     for width in map(int, options.beams.split(",")):
-        compare(recommender, peer, trie, users, width, batch, kind)
+        compare(recommender, peer, trie, users, width, batch, kind, options.rounds)
 
 
-def compare(recommender, peer, trie, users: Sequences, width: int, batch: int, kind: str) -> None:
-    """One beam width: three rounds of every contender, then agreement."""
+def rate(users: Sequences, work: Callable[..., object], *given: object) -> float:
+    """Users in a second of the processor: others may be busy beside us."""
+    begin = time.process_time()
+    work(*given)
+    return len(users) / (time.process_time() - begin)
+
+
+def compare(recommender, peer, trie, users: Sequences, width: int, batch: int, kind: str, rounds: int) -> None:
+    """One beam width: some rounds of every contender, then agreement."""
     runs = {
-        "ours, vocabulary": lambda: (
-            len(users) / peers.seconds(lambda: ours(recommender, users, width, "vocabulary", batch))
-        ),
-        "ours, catalogue": lambda: (
-            len(users) / peers.seconds(lambda: ours(recommender, users, width, "catalogue", batch))
-        ),
-        "generate, batch 4": lambda: (
-            len(users) / peers.seconds(lambda: theirs(peer, recommender, users, width, trie, 4))
-        ),
-        "generate, batch 8": lambda: (
-            len(users) / peers.seconds(lambda: theirs(peer, recommender, users, width, trie, 8))
-        ),
+        f"ours, {normalize}{', bf16' * (precision == 'bf16')}": partial(
+            rate, users, ours, recommender, users, width, normalize, batch, precision
+        )
+        for normalize in ("vocabulary", "catalogue")
+        for precision in ("fp32", "bf16")
     }
+    for size in (4, 8):
+        runs[f"generate, batch {size}"] = partial(rate, users, theirs, peer, recommender, users, width, trie, size)
     if kind == "codes":
         closed = peers.dictionary_trie(recommender.ids, end=True)
-        runs["generate with end token, batch 8"] = lambda: (
-            len(users) / peers.seconds(lambda: theirs(peer, recommender, users, width, closed, 8))
+        runs["generate with end token, batch 8"] = partial(
+            rate, users, theirs, peer, recommender, users, width, closed, 8
         )
-        two = recommender.writer.write(users.rows(np.arange(2)))
-        runs["uncached"] = lambda: 2 / peers.seconds(lambda: peers.uncached(peer, two, width, 4))
+        two = users.rows(np.arange(2))
+        runs["uncached"] = partial(rate, two, peers.uncached, peer, recommender.writer.write(two), width, 4)
     rates: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, run in runs.items():
             rates[name].append(run())
     middle = {name: statistics.median(values) for name, values in rates.items()}
     best_peer = max(rate for name, rate in middle.items() if name.startswith("generate, "))
     print(f"\n{kind}, beam {width}: " + ", ".join(f"{name} {rate:.2f} users/s" for name, rate in middle.items()))
-    print(f"  against generate at its best batch: {middle['ours, vocabulary'] / best_peer:.1f}x (catalogue: "
-          f"{middle['ours, catalogue'] / best_peer:.1f}x)")  # fmt: skip
+    ratios = {name: found / best_peer for name, found in middle.items() if name.startswith("ours")}
+    print(
+        "  against generate at its best batch: " + ", ".join(f"{name} {ratio:.1f}x" for name, ratio in ratios.items())
+    )
     if "uncached" in middle:
         closed_rate = middle["generate with end token, batch 8"]
         closed_ratio = middle["ours, vocabulary"] / closed_rate

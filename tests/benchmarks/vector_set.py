@@ -45,14 +45,14 @@ def vectors(items: int, size: str, negatives: int = 0) -> Recommender:
     return recommender_for(ids, T5(huggingface.scratch_config(size, vocabulary.size, 0.0)))
 
 
-def seconds(recommender: Recommender, histories: Sequences, batch: int) -> float:
+def seconds(recommender: Recommender, histories: Sequences, batch: int, precision: str = "fp32") -> float:
     """For 1,000 users, in batches of like length; the catalogue's vectors are made anew, as after training."""
     order = np.argsort(recommender.input_lengths(histories), kind="stable")
     starts = range(0, len(order), batch)
     begin = time.process_time()
     with recommender.fixed_weights():
         for start in starts:
-            recommender.rank(histories.rows(order[start : start + batch]), 20, Decoding(width=20))
+            recommender.rank(histories.rows(order[start : start + batch]), 20, Decoding(precision=precision))
     return 1000 * (time.process_time() - begin) / len(histories)
 
 
@@ -80,21 +80,24 @@ def speed(data_dir: Path, users: int) -> None:
     items = len(split.train.items)
     codes, peer = peers.pair(peers.code_ids(items), huggingface.SIZES["tiger"])
     contenders = {"four codes, beam 20": codes.eval(), "five vectors": vectors(items, "tiger").eval()}
+    precisions = {f"{name}{', bf16' * (precision == 'bf16')}": (recommender, precision)
+                  for precision in ("fp32", "bf16") for name, recommender in contenders.items()}  # fmt: skip
     chosen = np.random.default_rng(0).permutation(len(split.test))[:users]
     histories = split.test.histories.rows(chosen)
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+    found: dict[str, list[float]] = {name: [] for name in precisions}
     for _ in range(ROUNDS):
-        for name, recommender in contenders.items():
-            found[name].append(seconds(recommender, histories, 32))
+        for name, (recommender, precision) in precisions.items():
+            found[name].append(seconds(recommender, histories, 32, precision))
     few = histories.rows(np.arange(min(users, 16)))
     theirs = generate_seconds(peer, codes, few, peers.dictionary_trie(codes.ids))
     middle = {name: statistics.median(values) for name, values in found.items()}
-    beam, ours = middle.values()
+    beam, ours, half_beam, half = middle.values()
     print(f"{users} users of Toys, {items:,} items: " + ", ".join(f"{n} {s:.2f} s" for n, s in middle.items()))
     reading = {name: reading_seconds(recommender, histories) for name, recommender in contenders.items()}
     print(f"  per 1,000 users; sets of vectors are {beam / ours:.1f} times as fast (reported: 8 to 18)")
     print("  of which the encoder: " + ", ".join(f"{name} {s:.2f} s" for name, s in reading.items()))
     print(f"  Transformers' generate with the same codes and beam: {theirs:.2f} s, {theirs / ours:.1f} times as long")
+    print(f"  in bf16: sets {theirs / half:.1f} times as fast as generate, codes {theirs / half_beam:.1f} times")
 
 
 def train(items: int, negatives: int, batch: int, length: int) -> None:

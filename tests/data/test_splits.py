@@ -72,7 +72,13 @@ def test_nothing_held_out_can_be_reached_from_the_training_view() -> None:
     train = leave_one_out(dataset).train
     assert {field.name for field in fields(train)} == {
         *("dataset", "items", "sequences", "seed", "language", "reader"),
-        *("cache", "cached_seconds", "progress", "share"),  # a folder, what reading from it saves, the bar, the others
+        *(
+            "cache",
+            "cached_seconds",
+            "progress",
+            "share",
+            "device",
+        ),  # a folder, seconds, the bar, others, where
         *(
             "max_history",
             "own_training",

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+import torch.nn.functional as F
 
 from bench.data.dataset import Dataset, Sequences
 from bench.data.splits import leave_one_out
-from bench.ids.sasrec import SasRec, Training, batches, item_vectors, step
+from bench.ids.sasrec import SasRec, Training, batches, item_vectors, sampled_loss, step
 
 PLAN = Training(width=8, history=10, layers=1, heads=2, dropout=0.1, epochs=3, batch=16, rate=1e-2)
 
@@ -63,3 +65,37 @@ def test_an_epoch_reads_every_sequence_once() -> None:
     read = sorted([item for item in row.tolist() if item < 9] for batch in found for row in batch)
     assert read == [[0, 8, 1, 2], [1, 2], [3, 4, 5], [6, 7]]
     assert max(len(batch) for batch in found) == 2
+
+
+def test_a_sampled_loss_is_over_the_target_and_what_was_drawn() -> None:
+    torch.manual_seed(3)
+    table, hidden = torch.nn.Embedding(8, 4), torch.randn(5, 4)  # seven items, and padding
+    targets = torch.tensor([0, 6, 2, 2, 5])
+    torch.manual_seed(9)
+    found = sampled_loss(hidden, table, targets, 12)
+    torch.manual_seed(9)
+    drawn = torch.randint(7, (12,)).tolist()
+    vectors, losses = table.weight.detach().numpy().astype(np.float64), []
+    for vector, target in zip(hidden.numpy().astype(np.float64), targets.tolist(), strict=True):
+        others = [np.exp(vectors[item] @ vector) * 7 / 12 for item in drawn if item != target]
+        own = np.exp(vectors[target] @ vector)
+        losses.append(-np.log(own / (own + sum(others))))
+    assert found.item() == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_with_ever_more_drawn_it_nears_the_loss_over_all_items() -> None:
+    torch.manual_seed(0)
+    table, hidden, targets = torch.nn.Embedding(51, 4), torch.randn(6, 4), torch.arange(6)
+    whole = F.cross_entropy(hidden @ table.weight[:-1].T, targets)
+    found = sampled_loss(hidden, table, targets, 200_000)
+    assert found.item() == pytest.approx(whole.item(), abs=0.02)
+
+
+def test_it_learns_the_circle_from_samples_too(toy: Dataset) -> None:
+    told: list[Any] = []
+    train = replace(leave_one_out(toy).train, progress=lambda *given: told.append(given))
+    item_vectors(train, replace(PLAN, epochs=30, negatives=12))
+    losses = [figures["sasrec loss"] for _, _, figures in told]
+    assert losses[-1] < 0.8 * losses[0]
+    once = replace(PLAN, epochs=1, negatives=12)
+    assert np.array_equal(item_vectors(train, once), item_vectors(train, once))

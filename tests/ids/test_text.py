@@ -328,3 +328,12 @@ def test_ids_stand_in_where_there_is_no_text() -> None:
     assert (dict(filled.text), count) == ({"id": ("a", "b")}, 2)
     assert text.stand_in(items, ("titel",)) == (items, 0)
     require_text(text.stand_in(items)[0])
+
+
+@pytest.mark.parametrize("whiten", [True, False])
+def test_shards_change_nothing_but_rounding(whiten: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = np.random.default_rng(4).normal(size=(100, 6)).astype(np.float32) * np.arange(1, 7, dtype=np.float32) + 3
+    whole = projected(raw, 4, whiten)
+    monkeypatch.setattr(text, "SHARD", 33)  # the last shard has one vector
+    for name, array in projected(raw, 4, whiten).items():
+        np.testing.assert_allclose(array, whole[name], atol=1e-4)

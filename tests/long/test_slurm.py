@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,26 +15,10 @@ from typing import Any
 import pytest
 
 from bench.results.unfinished import unfinished
-from tests.long.cluster import Cluster, UnavailableError
+from tests.long.cluster import Cluster
 
 LONG = ["--set=epochs=400", "--set=patience=400", "--set=validate_every=2", "--save-every=1", "--seed=0,1,2"]
 Substance = Callable[[Path], dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    pytest.importorskip("submitit", reason="submitit is not installed: pip install 'item-identifier-bench[slurm]'")
-    try:
-        found = Cluster(tmp_path_factory.mktemp("slurm"))
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    try:
-        found.start()
-        yield found
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    finally:
-        found.stop()
 
 
 def wait(holds: Callable[[], object], seconds: float, told: Callable[[], str]) -> None:
@@ -54,6 +39,7 @@ def test_a_matrix_through_slurm_with_preemptions(
     tmp_path: Path,
 ) -> None:
     results, serial = tmp_path / "results", tmp_path / "serial"
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install 'item-identifier-bench[slurm]'")
     line = ["run", "--id-scheme", "numeric", *quick, *LONG]
     environment = {**started, **cluster.environment}
     begin = time.monotonic()
@@ -111,3 +97,55 @@ def test_a_matrix_through_slurm_with_preemptions(
     assert wrong.returncode == 1
     assert wrong.stderr.splitlines()[-1].startswith("bench: Slurm refuses the runs: ")
     assert "invalid partition" in wrong.stderr
+
+
+@pytest.mark.long
+def test_24_runs_of_which_one_is_preempted_again_and_again(
+    cluster: Cluster,
+    quick: list[str],
+    started: dict[str, str],
+    bench: Callable[..., SimpleNamespace],
+    run_folders: Callable[[Path], list[Path]],
+    substance: Substance,
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install 'item-identifier-bench[slurm]'")
+    results, serial = tmp_path / "results", tmp_path / "serial"
+    line = ["run", "--id-scheme", "numeric,textual/title", *quick, "--set=epochs=150", "--set=patience=150"]
+    line += ["--set=validate_every=2", "--save-every=1", "--seed=0-11"]
+    asked = [
+        sys.executable,
+        "-m",
+        "bench",
+        *line,
+        "--results",
+        str(results),
+        "--slurm",
+        "partition=main,at-once=4,hours=1",
+    ]
+    environment = {**started, **cluster.environment}
+    said = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    job = re.search(r"submitted 24 of 24 runs as Slurm job (\d+)", said.stderr)
+    assert job is not None, said.stderr
+
+    def logs() -> str:
+        return "\n".join(path.read_text()[-1000:] for path in sorted((results / "slurm").glob("*_log.*")))
+
+    draw, end, preempted = random.Random(1), time.monotonic() + 3600, 0
+    while len(run_folders(results)) < 24:
+        assert time.monotonic() < end, f"{cluster.ask('squeue')}\n{logs()}"
+        time.sleep(20)  # a task needs some of them to come back to where it was
+        begun = any(run.state == "running" for run in unfinished(results))
+        running = cluster.ask("squeue", "-h", "-t", "R", "-o", "%i").split() if begun else []
+        if running:
+            cluster.ask("scancel", "--signal=USR2", draw.choice(running))
+            preempted += 1
+    print(f"{preempted} times preempted")
+    assert preempted > 10
+    assert bench(*line, "--results", serial).code == 0
+    found, expected = run_folders(results), run_folders(serial)
+    assert [path.relative_to(results) for path in found] == [path.relative_to(serial) for path in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert substance(one) == substance(other)
+    wait(lambda: not unfinished(results), 60, logs)

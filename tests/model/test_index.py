@@ -65,5 +65,5 @@ def test_without_faiss_it_says_what_to_install(model: VectorSetRecommender, monk
         return known(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(BenchError, match=r"needs faiss .*: pip install faiss-cpu"):
+    with pytest.raises(BenchError, match=r"need faiss .*: pip install faiss-cpu"):
         CatalogueIndex(model)

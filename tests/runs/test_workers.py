@@ -289,6 +289,7 @@ def test_workers_take_gpus_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert jobs.gpus({}) == ["0", "1"]
     assert jobs.gpus({"CUDA_VISIBLE_DEVICES": "3,GPU-f00"}) == ["3", "GPU-f00"]
+    assert jobs.gpus({"CUDA_VISIBLE_DEVICES": "3, 5,-1,7"}) == ["3", "5"]  # CUDA sees what stands before -1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     found = [jobs.environment(number, Plan(["a"], [], ["b"], threads=3)) for number in (1, 2, 3)]
     assert [variables["CUDA_VISIBLE_DEVICES"] for variables in found] == ["3", "5", "3"]

@@ -9,11 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from bench.contract import Contract
 from bench.errors import BenchError
+from bench.model.recommender import Batch
+from bench.training import feeding
 from bench.training.arithmetic import computed, prepare
-from bench.training.feeding import Step, _ahead
+from bench.training.epoch import Planner
+from bench.training.examples import sliding_windows
+from bench.training.feeding import Feed, Step, _ahead
 from bench.training.loop import Job
 
 CPU = torch.device("cpu")
@@ -26,6 +31,8 @@ def test_the_default_says_nothing() -> None:
 def test_bf16_says_what_the_processor_has() -> None:
     (line,) = prepare(replace(Contract(), precision="bf16"), CPU)
     assert line.startswith("precision=bf16: ")
+    (ranking,) = prepare(replace(Contract(), decoding_precision="bf16"), CPU)
+    assert ranking == f"decoding_{line}"
     assert "processor" in line
 
 
@@ -64,6 +71,33 @@ def steps(count: int, fails: bool = False) -> Iterator[Step]:
 
 def test_batches_made_ahead_come_in_order() -> None:
     assert [int(step.rows[0]) for step in _ahead(steps(9))] == list(range(9))
+
+
+def test_a_gpu_is_fed_from_pinned_memory_with_what_the_cpu_is(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pinning and copying need CUDA, so here they are noted: every tensor is pinned once, and then copied."""
+    asked = job()
+    windows = sliding_windows(asked.sequences, 20)
+    plan = Planner(asked.recommender, replace(asked.contract, batch_size=8), 0).epoch(windows, [1.0], 0)
+    pinned: list[int] = []
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: (pinned.append(id(tensor)), tensor)[1])
+    copied: list[int] = []
+
+    def to_device(batch: Batch, device: torch.device) -> Batch:
+        assert device.type == "cuda"
+        copied.extend(id(tensor) for tensor in batch.values() if tensor is not None)
+        return batch
+
+    monkeypatch.setattr(feeding, "to_device", to_device)
+    fed = list(Feed(torch.device("cuda"), accumulate=2).steps(plan, plan.batches))
+    assert len(pinned) == len(copied) > 0
+    plain = list(Feed(CPU, accumulate=2).steps(plan, plan.batches))
+    assert len(pinned) == len(copied), "a CPU is fed as it is"
+    for one, other in zip(fed, plain, strict=True):
+        assert np.array_equal(one.rows, other.rows)
+        for part, same in zip(one.parts, other.parts, strict=True):
+            assert all(torch.equal(part[name], same[name]) for name in part if part[name] is not None)  # type: ignore[arg-type]
 
 
 def test_what_goes_wrong_ahead_is_raised_where_it_is_used() -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.ids.identifiers import Template, TokenIds
+from bench.ids.limits import CatalogueSize, Needs, token_bytes
 from bench.ids.prompts import SEPARATOR
 from bench.ids.scheme import IdScheme
 from bench.vocabulary import Vocabulary
@@ -64,6 +65,11 @@ class Numeric(IdScheme):
         if train.language is None:
             return self.numbered(train, Vocabulary.private("0123456789,"), Template(separator=","))
         return self.numbered(train, train.language, WORDED)
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        return Needs(
+            token_bytes(size, len(str(size.items + self.settings.first))) + 250.0 * size.items, 2e-5 * size.items
+        )
 
     def numbered(self, train: TrainView, vocabulary: Vocabulary, template: Template) -> TokenIds:
         """The numbers of the catalogue in a vocabulary that has all ten digits, be it as words or as tokens."""

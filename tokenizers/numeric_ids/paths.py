@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.identifiers import TokenIds
+from bench.ids.limits import CatalogueSize, Needs, token_bytes
 from bench.ids.scheme import IdScheme
 from bench.vocabulary import Vocabulary
 from numeric_ids.categories import category_paths, category_texts
@@ -31,11 +32,19 @@ class Placed(IdScheme):
     """
 
     own_token: ClassVar[bool] = False
+    each_seconds: ClassVar[float] = 3e-5  # of an item, to make its path
     no_transfer_reason = "its tokens are nodes of a tree over one catalogue, and an unseen item has none"
 
     @abstractmethod
     def paths(self, train: TrainView) -> Sequence[Path]:
         """``[items]``: the tokens of each item's path from the root, which may be empty and may be shared."""
+
+    depth: ClassVar[int] = 3  # of most paths, the last token included
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        hint = "use numeric/random, or codes such as semantic/rqkmeans" if self.own_token else ""
+        rows = size.items if self.own_token else 0
+        return Needs(token_bytes(size, self.depth, rows) + 900.0 * size.items, self.each_seconds * size.items, hint)
 
     def fit(self, train: TrainView) -> TokenIds:
         paths = self.paths(train)

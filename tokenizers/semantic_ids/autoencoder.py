@@ -54,12 +54,16 @@ class Training:
 
 
 class AutoEncoder(ABC):
-    """Trains in epochs on ``vectors`` and quantizes at any time. Randomness comes from ``seed`` alone."""
+    """Trains in epochs on ``vectors`` and quantizes at any time, on ``device``.
+
+    Randomness comes from ``seed`` alone, and is drawn on the CPU, so that every device sees the same.
+    """
 
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, vectors: Vectors, seed: int, training: Training) -> None:
-        self.training, self.vectors = training, torch.from_numpy(vectors)
+    def __init__(self, vectors: Vectors, seed: int, training: Training, device: str = "cpu") -> None:
+        self.training, self.device = training, torch.device(device)
+        self.vectors = torch.from_numpy(vectors).to(self.device)
         self.generator = torch.Generator().manual_seed(seed)
 
     def epochs(self) -> Iterator[float]:
@@ -71,7 +75,7 @@ class AutoEncoder(ABC):
                 group["lr"] = plan.rate_in(epoch)
             order, error = torch.randperm(len(self.vectors), generator=self.generator), 0.0
             for rows in order.split(plan.batch):  # type: ignore[no-untyped-call]
-                error += self.step(rows) * len(rows)
+                error += self.step(rows.to(self.device)) * len(rows)
             yield error / len(self.vectors)
 
     def begin_epoch(self, epoch: int) -> None:  # noqa: B027 - most need nothing

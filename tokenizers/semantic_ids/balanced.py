@@ -33,12 +33,12 @@ def capacities(items: int, size: int) -> NDArray[np.int64]:
     return np.full(size, items // size) + (np.arange(size) < items % size)
 
 
-def balanced_kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
+def balanced_kmeans(vectors: Vectors, size: int, seed: int, device: str = "cpu") -> tuple[Codes, Vectors]:
     """The cluster of every vector, of which all have the same number or one more, and their means.
 
     It begins at the centroids of k-means. Prices of one round are where the next one begins.
     """
-    code, centroids = kmeans(vectors, size, seed)
+    code, centroids = kmeans(vectors, size, seed, device)
     room, price = capacities(len(vectors), len(centroids)), np.zeros(len(centroids))
     for _ in range(ROUNDS):
         before = code
@@ -139,6 +139,6 @@ class Auction:
             left[self.code[item]] -= 1
 
 
-def residual_balanced(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
+def residual_balanced(vectors: Vectors, levels: int, size: int, seed: int, device: str = "cpu") -> Quantized:
     """Balanced k-means on what the levels before left over: in every level all codes have as many items."""
-    return residual_kmeans(vectors, levels, size, seed, balanced_kmeans)
+    return residual_kmeans(vectors, levels, size, seed, device, balanced_kmeans)

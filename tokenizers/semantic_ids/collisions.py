@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
+from bench.ids.grouping import equal_rows
 
 Codes = NDArray[np.int64]  # [items, levels]
 Distances = Callable[[NDArray[np.int64]], NDArray[np.float32]]  # rows -> [rows, codes of the last level]
@@ -77,8 +78,7 @@ def resolve_new(codes: Codes, known: Codes, size: int, distances: Distances, rul
 
 def groups(codes: Codes) -> NDArray[np.int64]:
     """``[items]``: rows that are equal share a number."""
-    _, inverse = np.unique(codes, axis=0, return_inverse=True)
-    return np.asarray(inverse, np.int64).reshape(-1)
+    return equal_rows(codes)
 
 
 def alone(codes: Codes) -> NDArray[np.bool_]:

@@ -33,7 +33,7 @@ class Grid:
 
     def bounded(self, raw: Tensor) -> Tensor:
         """``[..., channels]`` squeezed by tanh into what rounds to the values; 0 stays in the middle (section 3.1)."""
-        sides = torch.tensor(self.sides, dtype=raw.dtype)
+        sides = torch.tensor(self.sides, dtype=raw.dtype, device=raw.device)
         half = (sides - 1) * (1 + MARGIN) / 2
         offset = torch.where(sides % 2 == 0, 0.5, 0.0)  # an even number of values lies around a half
         return torch.tanh(raw + torch.atanh(offset / half)) * half - offset
@@ -44,7 +44,7 @@ class Grid:
 
     def codes(self, values: Tensor) -> Tensor:
         """``[..., channels]`` whole values to the number of their grid point, the last channel counting fastest."""
-        found = torch.zeros(values.shape[:-1], dtype=torch.long)
+        found = torch.zeros(values.shape[:-1], dtype=torch.long, device=values.device)
         for side, channel in zip(self.sides, values.unbind(-1), strict=True):
             found = found * side + channel.round().long() + side // 2
         return found
@@ -58,14 +58,17 @@ class Grid:
 class ScalarAutoEncoder(AutoEncoder):
     """A grid for each level between an encoder and a decoder."""
 
-    def __init__(self, vectors: Vectors, levels: int, grid: Grid, seed: int, training: Training) -> None:
+    def __init__(
+        self, vectors: Vectors, levels: int, grid: Grid, seed: int, training: Training, device: str = "cpu"
+    ) -> None:
         vectors = checked(vectors)
-        super().__init__(vectors, seed, training)
+        super().__init__(vectors, seed, training, device)
         self.grid, self.shape = grid, (levels, len(grid.sides))
         widths = [vectors.shape[1], *training.hidden, levels * len(grid.sides)]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            self.encoder, self.decoder = mlp(widths, training.init), mlp(widths[::-1], training.init)
+            networks = mlp(widths, training.init), mlp(widths[::-1], training.init)
+        self.encoder, self.decoder = (network.to(self.device) for network in networks)
         self.optimizer = training.optimizer_of([*self.encoder.parameters(), *self.decoder.parameters()])
 
     def step(self, rows: Tensor) -> float:
@@ -83,8 +86,10 @@ class ScalarAutoEncoder(AutoEncoder):
     @torch.no_grad()
     def quantize(self, vectors: Vectors) -> Quantized:
         vectors = checked(vectors)
-        bounded = self.bounded(torch.from_numpy(vectors))
+        bounded = self.bounded(torch.from_numpy(vectors).to(self.device))
         values = bounded.round()
-        left = vectors - self.decoder(values.flatten(1)).numpy()
-        last, points = bounded[:, -1].numpy().copy(), self.grid.points()
-        return Quantized(self.grid.codes(values).numpy(), self.grid.size, last, points, relative_error(vectors, left))
+        left = vectors - self.decoder(values.flatten(1)).cpu().numpy()
+        last, points = bounded[:, -1].cpu().numpy().copy(), self.grid.points()
+        return Quantized(
+            self.grid.codes(values).cpu().numpy(), self.grid.size, last, points, relative_error(vectors, left)
+        )

@@ -20,6 +20,7 @@ from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids import embeddings, sasrec
 from bench.ids.collaborative import trained_items
+from bench.ids.limits import CatalogueSize, Needs
 from semantic_ids.autoencoder import AutoEncoder
 from semantic_ids.balanced import balanced_kmeans
 from semantic_ids.collisions import Codes
@@ -38,17 +39,19 @@ class LetterTokenizer(LearnedAutoEncoder):
     of another width than the codes, a linear layer that is trained with the rest leads from these to them.
     """
 
-    def __init__(self, vectors: Vectors, collaborative: Vectors | None, seed: int, plan: LatentSettings) -> None:
-        super().__init__(vectors, plan.levels, plan.codes, seed, plan.training())
+    def __init__(
+        self, vectors: Vectors, collaborative: Vectors | None, seed: int, plan: LatentSettings, device: str = "cpu"
+    ) -> None:
+        super().__init__(vectors, plan.levels, plan.codes, seed, plan.training(), device)
         self.seed = seed
         self.spread = plan if isinstance(plan, DiverseSettings) else None
         self.alpha = plan.alpha if isinstance(plan, AlignedSettings) else 0.0
-        self.collaborative = None if collaborative is None else torch.from_numpy(collaborative)
+        self.collaborative = None if collaborative is None else torch.from_numpy(collaborative).to(self.device)
         self.bridge: nn.Module = nn.Identity()
         if collaborative is not None and collaborative.shape[1] != plan.latent:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(seed)
-                self.bridge = nn.Linear(plan.latent, collaborative.shape[1], bias=False)
+                self.bridge = nn.Linear(plan.latent, collaborative.shape[1], bias=False).to(self.device)
             self.optimizer.add_param_group({"params": list(self.bridge.parameters())})
         self.groups = torch.empty(0)
 
@@ -59,10 +62,10 @@ class LetterTokenizer(LearnedAutoEncoder):
     def grouped(self, clusters: int) -> Tensor:
         """``[levels, codes]``: the group of each code, all groups of a level of equal size."""
         found = []
-        for level, codebook in enumerate(self.quantizer.codebook.detach().numpy()):
+        for level, codebook in enumerate(self.quantizer.codebook.detach().cpu().numpy()):
             size = min(clusters, len(codebook))
-            found.append(balanced_kmeans(np.ascontiguousarray(codebook), size, self.seed + level)[0])
-        return torch.from_numpy(np.stack(found))
+            found.append(balanced_kmeans(np.ascontiguousarray(codebook), size, self.seed + level, str(self.device))[0])
+        return torch.from_numpy(np.stack(found)).to(self.device)
 
     def with_further(self, loss: Tensor, rows: Tensor, quantized: Tensor, given: Sequence[Given]) -> Tensor:
         loss = super().with_further(loss, rows, quantized, given)
@@ -81,7 +84,7 @@ def alignment(quantized: Tensor, collaborative: Tensor) -> Tensor:
     """InfoNCE over a batch, ``[B, d]`` each: how badly the inner product with an item's quantized vector tells its
     collaborative vector from those of the others (equation 3).
     """
-    return F.cross_entropy(quantized @ collaborative.T, torch.arange(len(quantized)))
+    return F.cross_entropy(quantized @ collaborative.T, torch.arange(len(quantized), device=quantized.device))
 
 
 def diversity(codebook: Tensor, code: Tensor, friend: Tensor) -> Tensor:
@@ -99,7 +102,7 @@ def friends(group: Tensor, code: Tensor, generator: torch.Generator) -> Tensor:
     """``[B]``: for each of the codes another one of its ``group [codes]``, drawn at random; -1 where it is alone."""
     others = group[code][:, None] == group
     others.scatter_(1, code[:, None], False)
-    drawn = torch.rand(others.shape, generator=generator).masked_fill(~others, -1).argmax(1)
+    drawn = torch.rand(others.shape, generator=generator).to(group.device).masked_fill(~others, -1).argmax(1)
     return torch.where(others.any(1), drawn, -1)
 
 
@@ -110,7 +113,7 @@ class LetterNoCf(Trained):
     Settings: ClassVar[type[Any]] = DiverseSettings
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
-        return LetterTokenizer(vectors, None, train.seed, self.settings)
+        return LetterTokenizer(vectors, None, train.seed, self.settings, train.device)
 
 
 class Letter(Trained):
@@ -120,18 +123,31 @@ class Letter(Trained):
     Settings: ClassVar[type[Any]] = LetterSettings
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
-        return LetterTokenizer(vectors, self.collaborative(train)[items], train.seed, self.settings)
+        collaborative = self.collaborative(train)[items]
+        return LetterTokenizer(vectors, collaborative, train.seed, self.settings, train.device)
 
     def fit_vectors(self, vectors: Vectors, seed: int) -> tuple[State, Codes]:
         raise BenchError(f"{self.name} learns from interactions as well; without them there is semantic/letter-no-cf")
 
     def collaborative(self, train: TrainView) -> Vectors:
         """``[items, width]``; those of items without a training interaction mean nothing."""
-        plan = self.settings
         if self.file:
             return embeddings.bound(self.file, train.items, trained_items(train)).vectors
         shown = train.max_history or int(train.sequences.lengths.max(initial=1))
-        return sasrec.item_vectors(train, sasrec.Training(plan.latent, shown, epochs=plan.sasrec_epochs))
+        return sasrec.item_vectors(train, self.sasrec(shown))
+
+    def sasrec(self, shown: int) -> sasrec.Training:
+        """Of ``latent`` width, reading the ``shown`` newest items."""
+        plan = self.settings
+        return sasrec.Training(plan.latent, shown, epochs=plan.sasrec_epochs, negatives=plan.sasrec_negatives)
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        text, plan = super().needs(size), self.settings
+        if self.file:
+            return text
+        own = sasrec.training_needs(size, self.sasrec(size.max_history or round(size.history)))
+        hint = "" if plan.sasrec_negatives else "use --set semantic.sasrec_negatives=1024"
+        return Needs(max(text.memory, own.memory), text.seconds + own.seconds, hint)
 
     @property
     def file(self) -> str:

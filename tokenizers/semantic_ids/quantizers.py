@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import faiss_library
 from bench.errors import BenchError
 from semantic_ids.collisions import Codes
 
 Vectors = NDArray[np.float32]
-ITERATIONS = 25
-SEEDS = 2**31 - 1  # faiss has so many
+SAMPLE, PER_CODE = 1 << 18, 1024  # vectors that k-means learns from: no more than so many, or so many for each code
 
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
     """Codes ``[items, levels]`` of at most ``size`` values, and what the last level quantized: ``residual [items, d]``,
-    with its ``codebook [size, d]``. ``error`` is the mean squared distance to the vectors' reconstruction, as a part of
+    with its ``codebook [size, d]``; of a catalogue too large for a copy, ``residual`` makes the rows that are asked
+    for. ``error`` is the mean squared distance to the vectors' reconstruction, as a part of
     their variance. ``codebooks`` are those of all levels, where codes are the nearest of each.
     """
 
     codes: Codes
     size: int
-    residual: Vectors
+    residual: Vectors | LeftOver
     codebook: Vectors
     error: float
     codebooks: tuple[Vectors, ...] = ()
@@ -34,6 +34,21 @@ class Quantized:
     def distances(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Squared distances ``[rows, codes]`` of items to all codes of the last level."""
         return squared_distances(self.residual[rows], self.codebook)
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOver:
+    """What the levels before the last leave of ``vectors [items, d]``, row by row."""
+
+    vectors: Vectors
+    codes: Codes
+    codebooks: tuple[Vectors, ...]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Vectors:
+        left = np.array(self.vectors[rows])
+        for level, codebook in enumerate(self.codebooks[:-1]):
+            left -= codebook[self.codes[rows, level]]
+        return left
 
 
 def squared_distances(vectors: Vectors, codebook: Vectors) -> NDArray[np.float32]:
@@ -49,56 +64,55 @@ def checked(vectors: Vectors) -> Vectors:
     """
     if not len(vectors):
         raise BenchError("there are no items to quantize")
-    if not np.isfinite(vectors).all():
-        item = int(np.argwhere(~np.isfinite(vectors))[0][0])
-        raise BenchError(f"the embedding of catalogue item {item} is not finite; quantizers need numbers")
+    for rows in faiss_library.shards(len(vectors)):
+        finite = np.isfinite(vectors[rows]).all(axis=1)
+        if not finite.all():
+            item = rows.start + int(finite.argmin())
+            raise BenchError(f"the embedding of catalogue item {item} is not finite; quantizers need numbers")
     if not vectors.shape[1]:
         return np.zeros((len(vectors), 1), np.float32)
     return np.ascontiguousarray(vectors, np.float32)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Faiss computes on one thread, then on as many as before: what it trains depends on their number (the rotation of
-    OPQ does, in the last bits), and at the size of a catalogue one is the fastest.
+def sampled(vectors: Vectors, size: int, seed: int) -> Vectors:
+    """What k-means of ``size`` centroids learns from: all vectors, or a sample of them in their order."""
+    most = max(SAMPLE, PER_CODE * size)
+    if len(vectors) <= most:
+        return vectors
+    chosen = np.random.default_rng([seed, len(vectors)]).choice(len(vectors), most, replace=False, shuffle=False)
+    return np.ascontiguousarray(vectors[np.sort(chosen)])
+
+
+def kmeans(vectors: Vectors, size: int, seed: int, device: str = "cpu") -> tuple[Codes, Vectors]:
+    """Nearest centroid of every vector, and the centroids: ``size`` of them, or as many as there are vectors. Of more
+    than a quarter of a million vectors they are learned from a sample.
     """
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
+    return faiss_library.kmeans(vectors, size, seed, device, sampled(vectors, size, seed))
 
 
-def kmeans(vectors: Vectors, size: int, seed: int) -> tuple[Codes, Vectors]:
-    """Nearest centroid of every vector, and the centroids: ``size`` of them, or as many as there are vectors."""
-    import faiss
-
-    size = min(size, len(vectors))
-    clustering = faiss.Kmeans(
-        vectors.shape[1],
-        size,
-        niter=ITERATIONS,
-        seed=seed % SEEDS,
-        min_points_per_centroid=1,
-        max_points_per_centroid=max(256, len(vectors) // size + 1),
-    )
-    with one_thread():
-        clustering.train(vectors)
-        _, nearest = clustering.index.search(vectors, 1)
-    return nearest[:, 0].astype(np.int64), np.asarray(clustering.centroids, np.float32)
+def seconds_of_kmeans(items: int, numbers: float) -> float:
+    """Of a processor, as measured with codebooks of so many ``numbers`` in all."""
+    return (faiss_library.ITERATIONS * min(items, SAMPLE) + items) * numbers * 4e-11
 
 
 def residual_kmeans(
-    vectors: Vectors, levels: int, size: int, seed: int, clustered: Callable[..., tuple[Codes, Vectors]] = kmeans
+    vectors: Vectors,
+    levels: int,
+    size: int,
+    seed: int,
+    device: str = "cpu",
+    clustered: Callable[[Vectors, int, int, str], tuple[Codes, Vectors]] = kmeans,
 ) -> Quantized:
-    """K-means on what the levels before left over; ``clustered(vectors, size, seed)`` is the one to use."""
+    """K-means on what the levels before left over; ``clustered(vectors, size, seed, device)`` is the one to use. Where
+    k-means learns from a sample, all levels learn from the same one, and the catalogue is assigned in shards.
+    """
     vectors = checked(vectors)
+    learned = sampled(vectors, size, seed) if clustered is kmeans else vectors
+    if len(learned) < len(vectors):
+        return _assigned(vectors, residual_kmeans(learned, levels, size, seed, device).codebooks)
     residual, before, codebooks, codes = vectors, vectors, list[Vectors](), []
     for level in range(levels):
-        code, codebook = clustered(residual, size, seed + level)
+        code, codebook = clustered(residual, size, seed + level, device)
         before, residual = residual, residual - codebook[code]
         codes.append(code)
         codebooks.append(codebook)
@@ -106,7 +120,22 @@ def residual_kmeans(
     return Quantized(np.stack(codes, 1), len(codebook), before, codebook, error, tuple(codebooks))
 
 
-def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quantized:
+def _assigned(vectors: Vectors, codebooks: tuple[Vectors, ...]) -> Quantized:
+    """The nearest codes, level by level of what is left over, of one shard after the other."""
+    codes: Codes = np.empty((len(vectors), len(codebooks)), np.int64)
+    mean, wrong, spread = vectors.mean(0, dtype=np.float64).astype(np.float32), 0.0, 0.0
+    for rows in faiss_library.shards(len(vectors)):
+        left = np.array(vectors[rows])
+        spread += float(((left - mean) ** 2).sum(dtype=np.float64))
+        for level, codebook in enumerate(codebooks):
+            codes[rows, level] = faiss_library.nearest(left, codebook)
+            left -= codebook[codes[rows, level]]
+        wrong += float((left**2).sum(dtype=np.float64))
+    left_over = LeftOver(vectors, codes, codebooks)
+    return Quantized(codes, len(codebooks[-1]), left_over, codebooks[-1], wrong / max(spread, 1e-30), codebooks)
+
+
+def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int, device: str = "cpu") -> Quantized:
     """K-means on each of ``levels`` blocks of dimensions (Jégou et al., 2011, section II)."""
     vectors = checked(vectors)
     if vectors.shape[1] < levels:
@@ -115,7 +144,7 @@ def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int) -> Quant
     residuals, part, codebooks = [], vectors, list[Vectors]()
     for block in np.array_split(np.arange(vectors.shape[1]), levels):
         part = np.ascontiguousarray(vectors[:, block])
-        code, codebook = kmeans(part, size, seed + len(codes))
+        code, codebook = kmeans(part, size, seed + len(codes), device)
         codes.append(code)
         residuals.append(part - codebook[code])
         codebooks.append(codebook)
@@ -132,8 +161,6 @@ def rotation(vectors: Vectors, levels: int) -> tuple[Vectors, Vectors]:
     """Vectors turned so that blocks of dimensions carry like shares (Ge et al., 2013), and the matrix that turned them;
     the last ``d mod levels`` principal axes, which fit in no block, are left out.
     """
-    import faiss
-
     vectors = checked(vectors)
     if len(vectors) < 256 or vectors.shape[1] < levels:
         raise BenchError(
@@ -141,13 +168,7 @@ def rotation(vectors: Vectors, levels: int) -> tuple[Vectors, Vectors]:
             f"{len(vectors)} items with {vectors.shape[1]}; use semantic/pq, or set.quantizer=pq of set/rpg"
         )
     vectors = np.ascontiguousarray(vectors[:, : vectors.shape[1] // levels * levels])
-    turn = faiss.OPQMatrix(vectors.shape[1], levels)
-    turn.pq = quantizer = faiss.ProductQuantizer(vectors.shape[1], levels, 8)
-    quantizer.cp.min_points_per_centroid = 1  # or every round would warn of few points
-    with one_thread():
-        turn.train(vectors)
-        matrix = faiss.vector_to_array(turn.A).reshape(turn.d_out, turn.d_in)
-        return np.asarray(turn.apply(vectors), np.float32), matrix
+    return faiss_library.rotation(vectors, levels)
 
 
 def relative_error(vectors: Vectors, residual: Vectors) -> float:

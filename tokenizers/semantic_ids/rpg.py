@@ -12,13 +12,14 @@ from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids import text
 from bench.ids.identifiers import SlotIds, Template
+from bench.ids.limits import CatalogueSize, Needs, slot_bytes
 from bench.ids.prompts import NEUTRAL
 from bench.ids.scheme import IdScheme
 from bench.ids.storage import slots_in_words
 from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.vocabulary import Vocabulary
 from semantic_ids.collisions import Codes, resolve, resolve_new
-from semantic_ids.quantizers import Vectors, product_kmeans, rotated, rotation
+from semantic_ids.quantizers import Vectors, product_kmeans, rotated, rotation, seconds_of_kmeans
 from semantic_ids.settings import at_least
 from semantic_ids.vectors_alone import State, codebooks_state, encoded
 
@@ -65,6 +66,13 @@ class Rpg(IdScheme):
     def warnings(self, train: TrainView) -> Sequence[str]:
         return text.warnings(train.items, self.settings)
 
+    def needs(self, size: CatalogueSize) -> Needs:
+        plan, embedding = self.settings, text.embedding_needs(size, self.settings)
+        width = plan.dimensions or 768
+        quantizing = size.items * (4.0 * 5 * width + 20 * plan.slots)
+        seconds = seconds_of_kmeans(size.items, plan.codes * width)
+        return Needs(max(embedding.memory, quantizing) + slot_bytes(size, plan.slots), embedding.seconds + seconds)
+
     def cache_key(self) -> str:
         return encoder_digest(self.settings.encoder)
 
@@ -73,7 +81,7 @@ class Rpg(IdScheme):
         vectors = embed(train, plan)
         if plan.quantizer == "opq":
             vectors = rotated(vectors, plan.slots)
-        found = product_kmeans(vectors, plan.slots, plan.codes, train.seed)
+        found = product_kmeans(vectors, plan.slots, plan.codes, train.seed, train.device)
         codes = resolve(found.codes, found.size, found.distances, plan.collisions)
         vocabulary, template = train.language, replace(NEUTRAL, separator="")
         if vocabulary is None:

@@ -77,7 +77,7 @@ class ResidualQuantizer(nn.Module):
             self.unused[level] += 1
             self.unused[level, code] = 0
             dead = torch.nonzero(self.unused[level] >= after)[:, 0]
-            chosen = residual[torch.randint(len(residual), (len(dead),), generator=generator)]
+            chosen = residual[torch.randint(len(residual), (len(dead),), generator=generator).to(residual.device)]
             self.codebook[level, dead], self.total[level, dead], self.count[level, dead] = chosen, chosen, 1.0
             self.unused[level, dead] = 0
 
@@ -100,13 +100,15 @@ def imbalance(given: Sequence[Tensor], codebooks: Tensor) -> Tensor:
 class ResidualAutoEncoder(AutoEncoder):
     """Residual codebooks between an encoder and a decoder."""
 
-    def __init__(self, vectors: Vectors, levels: int, size: int, seed: int, training: Training) -> None:
+    def __init__(
+        self, vectors: Vectors, levels: int, size: int, seed: int, training: Training, device: str = "cpu"
+    ) -> None:
         vectors = checked(vectors)
-        super().__init__(vectors, seed, training)
+        super().__init__(vectors, seed, training, device)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            self.encoder, self.decoder = self.networks(vectors.shape[1])
-        self.quantizer = self.first_quantizer(self.first_codebooks(levels, size, seed))
+            self.encoder, self.decoder = (network.to(self.device) for network in self.networks(vectors.shape[1]))
+        self.quantizer = self.first_quantizer(self.first_codebooks(levels, size, seed)).to(self.device)
         weights = [*self.encoder.parameters(), *self.decoder.parameters(), *self.quantizer.parameters()]
         self.optimizer = training.optimizer_of(weights)
 
@@ -121,9 +123,9 @@ class ResidualAutoEncoder(AutoEncoder):
     @torch.no_grad()
     def first_codebooks(self, levels: int, size: int, seed: int) -> list[Vectors]:
         """K-means, level by level, on what the untrained encoder makes of the vectors."""
-        residual, codebooks = self.encoder(self.vectors).numpy(), []
+        residual, codebooks = self.encoder(self.vectors).cpu().numpy(), []
         for level in range(levels):
-            code, codebook = kmeans(np.ascontiguousarray(residual), size, seed + level)
+            code, codebook = kmeans(np.ascontiguousarray(residual), size, seed + level, str(self.device))
             codebooks.append(codebook)
             residual = residual - codebook[code]
         return codebooks
@@ -156,13 +158,12 @@ class ResidualAutoEncoder(AutoEncoder):
     @torch.no_grad()
     def quantize(self, vectors: Vectors) -> Quantized:
         vectors = checked(vectors)
-        levels = list(self.quantizer.residuals(self.encoder(torch.from_numpy(vectors))))
-        codes = torch.stack([code for _, code, _ in levels], 1).numpy()
-        built = self.decoder(torch.stack([vector for _, _, vector in levels]).sum(0)).numpy()
-        codebook = self.quantizer.codebook[-1].detach().numpy().copy()
-        return Quantized(
-            codes, len(codebook), levels[-1][0].numpy(), codebook, relative_error(vectors, vectors - built)
-        )
+        levels = list(self.quantizer.residuals(self.encoder(torch.from_numpy(vectors).to(self.device))))
+        codes = torch.stack([code for _, code, _ in levels], 1).cpu().numpy()
+        built = self.decoder(torch.stack([vector for _, _, vector in levels]).sum(0)).cpu().numpy()
+        codebook = self.quantizer.codebook[-1].detach().cpu().numpy().copy()
+        left, error = levels[-1][0].cpu().numpy(), relative_error(vectors, vectors - built)
+        return Quantized(codes, len(codebook), left, codebook, error)
 
 
 def use(codes: NDArray[np.int64], size: int) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.ids import text
 from bench.ids.identifiers import TokenIds
+from bench.ids.limits import FLOPS, CatalogueSize, Needs, token_bytes
 from bench.ids.scheme import IdScheme
 from bench.ids.text import embed, encoder_digest
 from bench.vocabulary import Vocabulary
@@ -21,7 +23,16 @@ from semantic_ids.balanced import residual_balanced
 from semantic_ids.collisions import Codes, collision_rate, resolve, resolve_new
 from semantic_ids.fsq import Grid, ScalarAutoEncoder
 from semantic_ids.learned import ResidualRefiner
-from semantic_ids.quantizers import Quantized, Vectors, checked, product_kmeans, residual_kmeans, rotated, rotation
+from semantic_ids.quantizers import (
+    Quantized,
+    Vectors,
+    checked,
+    product_kmeans,
+    residual_kmeans,
+    rotated,
+    rotation,
+    seconds_of_kmeans,
+)
 from semantic_ids.rqvae import ResidualAutoEncoder, use
 from semantic_ids.settings import CodebookSettings, FsqSettings, RqVaeSettings, Settings
 from semantic_ids.vectors_alone import State, blank, codebooks_state, encoded, load_network, network_state
@@ -43,6 +54,20 @@ class Semantic(IdScheme):
 
     def validate_items(self, items: ItemTable) -> None:
         text.validate_items(items, self.settings)
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        plan, embedding = self.settings, text.embedding_needs(size, self.settings)
+        quantizing = size.items * (4.0 * self.copies * (plan.dimensions or 768) + 60 * plan.levels)
+        memory = max(embedding.memory, quantizing, token_bytes(size, plan.levels + 1))
+        return Needs(memory, embedding.seconds + self.quantizing_seconds(size))
+
+    copies: ClassVar[float] = 5  # of the vectors, while they are quantized
+
+    def quantizing_seconds(self, size: CatalogueSize) -> float:
+        """Of one core. K-means learns from a sample; all items are compared with all codes of each level."""
+        plan = self.settings
+        pairs = plan.levels * getattr(plan, "codes", 256) * (plan.dimensions or 768)
+        return seconds_of_kmeans(size.items, pairs)
 
     def warnings(self, train: TrainView) -> Sequence[str]:
         return text.warnings(train.items, self.settings)
@@ -90,7 +115,8 @@ class Semantic(IdScheme):
 def alone_view(items: int, seed: int) -> TrainView:
     """Items of which nothing but vectors is known: each is in a training part of its own, so that all are learned."""
     names = tuple(map(str, range(items)))
-    return TrainView("vectors", ItemTable(names, {}), Sequences.from_rows([[item] for item in range(items)]), seed)
+    each = Sequences(np.arange(items, dtype=np.int32), np.arange(items + 1, dtype=np.int64))
+    return TrainView("vectors", ItemTable(names, {}), each, seed)
 
 
 class RqKmeans(Semantic):
@@ -99,7 +125,7 @@ class RqKmeans(Semantic):
     name = "semantic/rqkmeans"
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
-        return [residual_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
+        return [residual_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed, train.device)]
 
 
 class RqKmeansBalanced(RqKmeans):
@@ -108,7 +134,7 @@ class RqKmeansBalanced(RqKmeans):
     name = "semantic/rqkmeans-balanced"
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
-        return [residual_balanced(vectors, self.settings.levels, self.settings.codes, train.seed)]
+        return [residual_balanced(vectors, self.settings.levels, self.settings.codes, train.seed, train.device)]
 
 
 class Pq(Semantic):
@@ -118,7 +144,7 @@ class Pq(Semantic):
     way = "product"
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
-        return [product_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed)]
+        return [product_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed, train.device)]
 
 
 class Opq(Pq):
@@ -155,6 +181,14 @@ class Trained(Semantic):
         load_network(model, state)
         return model.quantize(vectors)
 
+    copies = 20  # with the layers of the auto-encoder, of all items at once
+
+    def quantizing_seconds(self, size: CatalogueSize) -> float:
+        plan, widths = self.settings, (self.settings.dimensions or 768, *self.settings.hidden)
+        weights = 2.0 * sum(one * other for one, other in pairwise(widths))
+        looks: float = plan.epochs * (3 + 1 / REPORT_EVERY)
+        return float(2 * looks * size.items * weights / FLOPS + super().quantizing_seconds(size))
+
     def variants(self) -> int:
         """From how many of the last epochs codes are taken."""
         return 1
@@ -183,7 +217,7 @@ class RqVae(Trained):
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         plan = self.settings
-        return ResidualAutoEncoder(vectors, plan.levels, plan.codes, train.seed, plan.training())
+        return ResidualAutoEncoder(vectors, plan.levels, plan.codes, train.seed, plan.training(), train.device)
 
 
 class RqKmeansPlus(Trained):
@@ -196,7 +230,7 @@ class RqKmeansPlus(Trained):
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         plan = self.settings
-        return ResidualRefiner(vectors, plan.levels, plan.codes, train.seed, plan.training())
+        return ResidualRefiner(vectors, plan.levels, plan.codes, train.seed, plan.training(), train.device)
 
 
 class Fsq(Trained):
@@ -207,7 +241,7 @@ class Fsq(Trained):
 
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         plan = self.settings
-        return ScalarAutoEncoder(vectors, plan.levels, Grid(plan.grid), train.seed, plan.training())
+        return ScalarAutoEncoder(vectors, plan.levels, Grid(plan.grid), train.seed, plan.training(), train.device)
 
 
 def token_ids(variants: Sequence[Codes], levels: int, size: int) -> TokenIds:

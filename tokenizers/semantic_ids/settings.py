@@ -142,16 +142,18 @@ class LatentSettings(CodebookSettings):
 class AlignedSettings(LatentSettings):
     """``alpha`` is the weight of the collaborative loss: the codes of an item are to tell its vector from those of a
     batch. ``vectors`` names a file with vectors of items (see ``bench.ids.embeddings``), or is ``sasrec``: those of a
-    SASRec trained here on training interactions, for ``sasrec_epochs``.
+    SASRec trained here on training interactions, for ``sasrec_epochs``, against the whole catalogue or
+    ``sasrec_negatives`` items drawn for each step.
     """
 
     alpha: float = 0.02
     vectors: str = "sasrec"
     sasrec_epochs: int = 8
+    sasrec_negatives: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, sasrec_epochs=1)
+        at_least(self, sasrec_epochs=1, sasrec_negatives=0)
         if not self.alpha > 0:
             raise BenchError(f"setting 'alpha' must be above 0; got {self.alpha}; without it: semantic/letter-no-cf")
 

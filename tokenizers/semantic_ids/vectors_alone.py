@@ -49,7 +49,7 @@ def nearest(vectors: Vectors, codebook: Vectors) -> Codes:
 def network_state(model: AutoEncoder) -> State:
     modules = {part: getattr(model, part) for part in PARTS if hasattr(model, part)}
     return {
-        f"{part}.{name}": tensor.detach().numpy().copy()
+        f"{part}.{name}": tensor.detach().cpu().numpy().copy()
         for part, module in modules.items()
         for name, tensor in module.state_dict().items()
     }

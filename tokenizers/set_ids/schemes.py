@@ -13,14 +13,16 @@ from bench.errors import BenchError
 from bench.ids import embeddings, text
 from bench.ids.collaborative import Cold, Scale, settled, trained_items
 from bench.ids.identifiers import Feature, Template, VectorIds
+from bench.ids.limits import CatalogueSize, Needs, vector_bytes
 from bench.ids.prompts import NEUTRAL
-from bench.ids.sasrec import Training, item_vectors
+from bench.ids.sasrec import Training, item_vectors, training_needs
 from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.vocabulary import Vocabulary
 
 OWN = "sasrec"
 WORDED = replace(NEUTRAL, separator="")
+HINT = "use --set set.sasrec_negatives=1024, or a file of vectors (set.vectors)"
 MARKS = Template("<history>", after="<next>")  # where there are no words
 
 
@@ -43,7 +45,8 @@ class CollaborativeSettings(Common):
     """``vectors`` names a file with vectors of items (see ``bench.ids.embeddings``), or is ``sasrec``: the
     item table of a SASRec trained here, on training interactions, with the settings below ``cold``. That says what
     items without a training interaction get: the ``mean`` vector, ``zero``, or ``semantic``, no vector and no score.
-    It reads the newest ``history`` items of a user, with 0 as many as the contract shows to the recommender.
+    It reads the newest ``history`` items of a user, with 0 as many as the contract shows to the recommender, and its
+    loss is over the whole catalogue, or over ``sasrec_negatives`` items drawn for each step.
     ``scale`` makes the vectors' mean square 1 (``unit``) or leaves them ``raw``; ``init`` is how the linear layer over
     them starts, ``xavier`` or as PyTorch makes it. SETRec's published code has scale=raw and init=pytorch.
     """
@@ -60,11 +63,12 @@ class CollaborativeSettings(Common):
     epochs: int = 8
     batch: int = 128
     learning_rate: float = 2e-3
+    sasrec_negatives: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("width", "history", "layers", "heads", "epochs", "batch"):
-            least = int(name != "history")
+        for name in ("width", "history", "layers", "heads", "epochs", "batch", "sasrec_negatives"):
+            least = int(name not in ("history", "sasrec_negatives"))
             if getattr(self, name) < least:
                 raise BenchError(f"setting '{name}' must be {least} or more; got {getattr(self, name)}")
         if self.width % self.heads:
@@ -115,6 +119,20 @@ class VectorSet(IdScheme):
         if self.file:
             embeddings.bound(self.file, items, np.zeros(len(items), bool))
 
+    def needs(self, size: CatalogueSize) -> Needs:
+        """Of its features' making, one after the other, and of ranking by their vectors."""
+        plan, width, slots, hidden, making = self.settings, 0, 0, 0, [Needs(0)]
+        if isinstance(plan, SemanticSettings):
+            making.append(text.embedding_needs(size, plan))
+            width, slots, hidden = width + (plan.dimensions or 768), slots + plan.slots, sum(plan.hidden)
+        if isinstance(plan, CollaborativeSettings):
+            if plan.vectors == OWN:
+                making.append(training_needs(size, self._training(size.max_history or round(size.history))))
+            width, slots = width + plan.width, slots + 1
+        memory = max(each.memory for each in making) + vector_bytes(size, width, slots, hidden)
+        hint = HINT if getattr(plan, "sasrec_negatives", 1) == 0 and not self.file else ""
+        return Needs(memory, sum(each.seconds for each in making), hint)
+
     def warnings(self, train: TrainView) -> Sequence[str]:
         """Where vectors from files come from."""
         words = text.warnings(train.items, self.settings) if isinstance(self.settings, TextSettings) else ()
@@ -140,17 +158,21 @@ class VectorSet(IdScheme):
         return Feature("collaborative", vectors, known, init=plan.init)
 
     def training(self, train: TrainView) -> Training:
+        return self._training(train.max_history or int(train.sequences.lengths.max(initial=1)))
+
+    def _training(self, shown: int) -> Training:
+        """Of the SASRec; ``shown`` are the items of a user that the recommender reads."""
         plan = self.settings
-        shown = plan.history or train.max_history or int(train.sequences.lengths.max(initial=1))
         return Training(
             width=plan.width,
-            history=shown,
+            history=plan.history or shown,
             layers=plan.layers,
             heads=plan.heads,
             dropout=plan.dropout,
             epochs=plan.epochs,
             batch=plan.batch,
             rate=plan.learning_rate,
+            negatives=plan.sasrec_negatives,
         )
 
     def semantic(self, train: TrainView) -> Feature:

@@ -115,7 +115,7 @@ def unwritable(vocabulary: Vocabulary, model: Backbone) -> Tensor:
     forbidden = torch.ones(model.vocabulary_size, dtype=torch.bool, device=model.device)
     forbidden[: vocabulary.tokenizer.get_vocab_size()] = False
     never = {vocabulary.pad, vocabulary.start, vocabulary.unk} - {None, vocabulary.eos}
-    forbidden[list(never)] = True
+    forbidden[torch.tensor(sorted(never), device=model.device)] = True
     return forbidden
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from bench import backbone
+from bench import backbone, devices
 from bench.backbone.protocol import Backbone, load_trained_state, trained_state
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
@@ -68,7 +68,7 @@ def _pretrained(settings: GeneratorSettings, train: TrainView) -> Writer:
         )
     texts = compose(train.items, (), "; ")
     vocabulary = train.language or vocabulary
-    return Writer(model.to(device()).eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
+    return Writer(model.to(train.device).eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
 
 
 def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
@@ -83,9 +83,10 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
     salient = phrases(train.items, settings.words, settings.min_shared, shared_by)
     targets = read_tokens(vocabulary, salient, settings.max_text)
     plan = Bootstrap(settings.bootstrap_epochs, settings.bootstrap_batch, settings.bootstrap_rate)
-    model = _blank(settings.generator, vocabulary, train.seed)
+    model = _blank(settings.generator, vocabulary, train.seed, train.device)
     key = content_key(
-        model.signature, vocabulary.fingerprint, repr(sources), repr(targets), repr(plan), str(train.seed)
+        *(model.signature, vocabulary.fingerprint, repr(sources), repr(targets), repr(plan), str(train.seed)),
+        *devices.key(train.device),
     )
     steps = plan.epochs * -(-len(sources) // plan.batch)
     train.count_training(steps, plan.epochs * len(sources))
@@ -110,23 +111,21 @@ def kept_writer(settings: GeneratorSettings, target: TrainView, vocabulary: Voca
     """The generator whose weights are in ``path``, to name another catalogue in the vocabulary it has learned."""
     require_text(target.items, "textual identifiers")
     if backbone.is_scratch(settings.generator):
-        texts, model = as_words(target.items, SEPARATOR), _blank(settings.generator, vocabulary, target.seed)
+        texts, model = (
+            as_words(target.items, SEPARATOR),
+            _blank(settings.generator, vocabulary, target.seed, target.device),
+        )
     else:
         texts = compose(target.items, (), "; ")
-        model = backbone.load(settings.generator, 0.0, "generator").to(device())
+        model = backbone.load(settings.generator, 0.0, "generator").to(target.device)
     load_trained_state(model, checkpoint.load(path)[1])
     return Writer(model.eval(), vocabulary, read_tokens(vocabulary, texts, settings.max_text))
 
 
-def _blank(generator: str, vocabulary: Vocabulary, seed: int) -> Backbone:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return backbone.scratch(generator, vocabulary.size, 0.0).to(device())
-
-
-def device() -> torch.device:
-    """Where generators work, outside the training loop too."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _blank(generator: str, vocabulary: Vocabulary, seed: int, device: str) -> Backbone:
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU, wherever they go
+        torch.default_generator.manual_seed(seed)
+        return backbone.scratch(generator, vocabulary.size, 0.0).to(device)
 
 
 def cache_path(train: TrainView, name: str) -> Path | None:

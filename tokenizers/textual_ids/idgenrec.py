@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from bench import backbone
+from bench import backbone, devices
 from bench.backbone.protocol import trained_state
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.ids import storage
 from bench.ids.identifiers import Ids, Template, TokenIds
+from bench.ids.limits import CatalogueSize, Needs, token_bytes
 from bench.ids.prompts import NEUTRAL, SEPARATOR
 from bench.ids.scheme import IdScheme, Stage, Trained
 from bench.ids.text import require_text
@@ -33,6 +34,7 @@ from textual_ids.words import unwritable
 
 GENERATOR = "generator.safetensors"
 PUBLISHED = "names of users as the published code writes them, test items included, are textual/idgenrec-user-leak"
+READING, NAMING = 1.5e-3, 3e-2  # seconds of a core for a text in bootstrapping, and for its name among ten candidates
 BOOTSTRAP = ("vocabulary", "words", "min_shared", "bootstrap_epochs", "bootstrap_batch", "bootstrap_rate")
 
 
@@ -113,6 +115,15 @@ class IdGenRec(IdScheme):
     def validate_items(self, items: ItemTable) -> None:
         require_text(items, "textual identifiers")
 
+    def needs(self, size: CatalogueSize) -> Needs:
+        """By the texts that are read and the names that are written, once in ``fit`` and once in each round."""
+        plan = self.settings
+        scratch = backbone.is_scratch(plan.generator)
+        naming = NAMING * plan.candidates / 10 * (1 + plan.rounds) * (1 if scratch else 10)
+        taught = READING * plan.bootstrap_epochs if scratch else 0.0
+        hint = "use textual/title, which learns nothing, or semantic/rqkmeans"
+        return Needs(token_bytes(size, 8) + 6000.0 * size.items, (naming + taught) * size.items, hint)
+
     def warnings(self, train: TrainView) -> Sequence[str]:
         return unwritable(train.items, train.language)
 
@@ -187,7 +198,12 @@ class IdGenRec(IdScheme):
         searches = levels(plan.lengths, plan.candidates)
         weights = (tensor.cpu().numpy().tobytes() for tensor in writer.model.state_dict().values())
         key = content_key(
-            writer.model.signature, repr(writer.sources), repr(searches), vocabulary.fingerprint, *weights
+            writer.model.signature,
+            repr(writer.sources),
+            repr(searches),
+            vocabulary.fingerprint,
+            *weights,
+            *devices.key(train.device),
         )
         path = cache_path(train, f"names-{key}")
         if path and path.exists():

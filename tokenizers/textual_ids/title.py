@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.ids.identifiers import Template, TokenIds
+from bench.ids.limits import CatalogueSize, Needs, token_bytes
 from bench.ids.prompts import NEUTRAL, SEPARATOR
 from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
@@ -61,6 +62,9 @@ class Title(IdScheme):
 
     def validate_items(self, items: ItemTable) -> None:
         require_text(items, "textual identifiers")
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        return Needs(token_bytes(size, 2 * self.settings.words) + 500.0 * size.items, 3e-4 * size.items)
 
     def warnings(self, train: TrainView) -> Sequence[str]:
         return unwritable(train.items, train.language)

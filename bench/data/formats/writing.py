@@ -29,7 +29,7 @@ def write_atomic(dataset: Dataset, folder: Path) -> None:
         _plain(path, name)
     catalogue = zip(dataset.items.ids, *dataset.items.text.values(), strict=True)
     text_fields = [f"{column}:token_seq" for column in dataset.items.text]
-    with _writing(path) as file:
+    with writing(path) as file:
         file.write(b"user_id:token\titem_id:token\ttimestamp:float\n")
         for start in range(0, len(dataset.times), AT_ONCE):
             file.write(_lines(dataset, slice(start, start + AT_ONCE)))
@@ -50,19 +50,25 @@ def _lines(dataset: Dataset, rows: slice) -> bytes:
         pa.array(times).cast(pa.string()) if times.dtype.kind == "i" else pa.array(list(map(_written, times.tolist())))
     )
     cells = (pa.array(dataset.users).take(user_rows), pa.array(dataset.items.ids).take(sequences.values[rows]), stamps)
+    return joined_lines(*cells)
+
+
+def joined_lines(*cells: pa.Array) -> bytes:
+    """Columns of text as tab separated lines."""
     joined = pc.binary_join_element_wise(pc.binary_join_element_wise(*cells, "\t"), "", "\n")
     ends = np.frombuffer(joined.buffers()[1], np.int32)
     return bytes(joined.buffers()[2])[ends[0] : ends[len(joined)]]
 
 
 def _write(path: Path, header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    with _writing(path) as file:
+    with writing(path) as file:
         for row in [header, *rows]:
             file.write(("\t".join(_plain(path, cell) for cell in row) + "\n").encode())
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[BinaryIO]:
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """The file open for writing, whole or not at all. BenchError where the system refuses."""
     try:
         with atomic_write(path) as partial, partial.open("wb") as file:
             yield file

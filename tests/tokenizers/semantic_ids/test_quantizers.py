@@ -8,24 +8,25 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from semantic_ids import quantizers
 from semantic_ids.quantizers import (
     Quantized,
     Vectors,
     kmeans,
-    one_thread,
     product_kmeans,
     relative_error,
     residual_kmeans,
     rotated,
+    sampled,
     squared_distances,
 )
 
+from bench import faiss_library
 from bench.errors import BenchError
 
 QUANTIZERS = [residual_kmeans, product_kmeans]
@@ -233,11 +234,67 @@ print(hashlib.sha256(np.ascontiguousarray(rotated(vectors, 3)).tobytes()).hexdig
     assert len(set(found)) == 1
 
 
-def test_the_limit_on_threads_ends_with_what_it_is_for() -> None:
-    before = faiss.omp_get_max_threads()
-    with one_thread():
-        assert faiss.omp_get_max_threads() == 1
-    assert faiss.omp_get_max_threads() == before
-    with pytest.raises(AssertionError), one_thread():  # of another width than it was made for
-        faiss.OPQMatrix(4, 2).train(np.zeros((300, 0), np.float32))
-    assert faiss.omp_get_max_threads() == before
+# -- catalogues that are too large to learn from as a whole -----------------------------------------------------------
+
+
+@pytest.fixture
+def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantizers, "SAMPLE", 200)
+    monkeypatch.setattr(quantizers, "PER_CODE", 10)
+    monkeypatch.setattr(faiss_library, "SHARD", 70)
+
+
+@pytest.mark.usefixtures("small_sample")
+def test_of_a_large_catalogue_a_sample_is_learned_from_and_all_is_assigned() -> None:
+    random = np.random.default_rng(0)
+    vectors = (random.normal(size=(8, 5))[random.integers(0, 8, 950)] * 9 + random.normal(size=(950, 5))).astype("f4")
+    found = residual_kmeans(vectors, 3, 8, seed=5)
+    learned = sampled(vectors, 8, 5)
+    assert len(learned) == 200
+    assert all((row == vectors).all(axis=1).any() for row in learned)
+    residual = vectors.copy()
+    for level, codebook in enumerate(found.codebooks):
+        assert_nearest(found.codes[:, level], residual, codebook)
+        before, residual = residual, residual - codebook[found.codes[:, level]]
+    rows = np.array([949, 3, 400])
+    np.testing.assert_allclose(found.residual[rows], before[rows], atol=1e-5)
+    np.testing.assert_allclose(found.distances(rows), distances(before[rows], found.codebook), atol=1e-3)
+    assert found.error == pytest.approx((residual**2).sum() / ((vectors - vectors.mean(axis=0)) ** 2).sum(), rel=1e-4)
+    assert found.error < 1.3 * whole_error(vectors)
+    assert np.array_equal(found.codes, residual_kmeans(vectors, 3, 8, seed=5).codes)
+
+
+def whole_error(vectors: Vectors) -> float:
+    """Of k-means on all vectors."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(quantizers, "SAMPLE", 10**9)
+        return residual_kmeans(vectors, 3, 8, seed=5).error
+
+
+@pytest.mark.usefixtures("small_sample")
+def test_one_level_learned_from_a_sample_has_the_centroids_of_the_sample() -> None:
+    vectors = np.random.default_rng(1).normal(size=(500, 4)).astype(np.float32)
+    codes, codebook = kmeans(vectors, 4, seed=2)
+    alone = kmeans(sampled(vectors, 4, 2), 4, seed=2)[1]
+    assert np.array_equal(codebook, alone)
+    assert_nearest(codes, vectors, codebook)
+
+
+def test_no_more_than_the_sample_is_learned_from_as_a_whole() -> None:
+    """Codes of a catalogue of ordinary size do not move because larger ones are sampled."""
+    vectors = np.random.default_rng(3).normal(size=(900, 6)).astype(np.float32)
+    assert sampled(vectors, 4, 0) is vectors
+    plain = faiss_library.library().Kmeans(
+        6, 4, niter=25, seed=7, min_points_per_centroid=1, max_points_per_centroid=10**6
+    )
+    with faiss_library.one_thread():
+        plain.train(vectors)
+    assert np.array_equal(kmeans(vectors, 4, 7)[1], plain.centroids)
+
+
+@pytest.mark.usefixtures("small_sample")
+def test_what_is_not_finite_is_named_in_whatever_shard_it_is() -> None:
+    vectors = np.zeros((300, 2), np.float32)
+    vectors[250, 1] = np.nan
+    with pytest.raises(BenchError, match="embedding of catalogue item 250 is not finite"):
+        residual_kmeans(vectors, 2, 4, 0)

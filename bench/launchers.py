@@ -1,0 +1,54 @@
+"""What Slurm says of the processes that ``srun`` starts, said as ``torchrun`` would, which PyTorch understands.
+
+``srun --ntasks 4 bench run …`` starts four processes that know their step of the job and nothing of one another. They
+are the four ranks of one run, unless the environment has a ``RANK`` already: ``torchrun`` under ``srun`` gives its own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, MutableMapping
+
+from bench import console
+from bench.errors import BenchError
+
+PORTS = range(20000, 32000)  # below those that Linux gives to outgoing connections
+
+
+def adopt(environment: MutableMapping[str, str]) -> None:
+    """Set RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT where ``srun`` has started several tasks.
+
+    Raises:
+        BenchError: Slurm's commands cannot tell which host has the first task.
+    """
+    if "RANK" in environment or int(environment.get("SLURM_STEP_NUM_TASKS", "1")) < 2:
+        return
+    if "MASTER_ADDR" not in environment:
+        environment["MASTER_ADDR"] = _first_host(environment)
+    environment.setdefault("MASTER_PORT", str(_port(environment)))
+    environment["WORLD_SIZE"] = environment["SLURM_STEP_NUM_TASKS"]
+    environment["LOCAL_RANK"] = environment["SLURM_LOCALID"]
+    environment["RANK"] = environment["SLURM_PROCID"]
+    if environment["RANK"] == "0":
+        console.say(
+            f"Slurm's {environment['WORLD_SIZE']} tasks are the ranks of one run; "
+            "for as many workers instead: srun --export=ALL,RANK=0,WORLD_SIZE=1"
+        )
+
+
+def _first_host(environment: Mapping[str, str]) -> str:
+    """Where task 0 is: the first node of the step."""
+    nodes = environment["SLURM_STEP_NODELIST"]
+    asked = ["scontrol", "show", "hostnames", nodes]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.split()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BenchError(
+            f"which host of {nodes} has rank 0 is not known ({' '.join(asked)}: {error}); set MASTER_ADDR"
+        ) from error
+    return found[0]
+
+
+def _port(environment: Mapping[str, str]) -> int:
+    """One for each step of each job, so that two of them on a host do not meet."""
+    return PORTS[(int(environment["SLURM_JOB_ID"]) * 31 + int(environment["SLURM_STEP_ID"])) % len(PORTS)]

@@ -1,0 +1,89 @@
+"""What ``srun`` tells its tasks, as a Slurm 22.05 of two nodes has told them; tests/long runs the real one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from bench import launchers
+from bench.errors import BenchError
+
+TOLD = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "1",
+    "SLURM_PROCID": "3",
+    "SLURM_STEP_ID": "0",
+    "SLURM_STEP_NODELIST": "n[1-2]",
+    "SLURM_STEP_NUM_TASKS": "4",
+}
+
+
+def scontrol(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of that name which answers as the real one does."""
+    path = folder / "scontrol"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_tasks_of_slurm_are_ranks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scontrol(tmp_path, '[ "$*" = "show hostnames n[1-2]" ] && printf "n1\\nn2\\n"', monkeypatch)
+    environment = dict(TOLD)
+    launchers.adopt(environment)
+    added = {name: value for name, value in environment.items() if name not in TOLD}
+    port = added.pop("MASTER_PORT")
+    assert added == {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "n1"}
+    assert 1024 < int(port) < 32768
+    assert capsys.readouterr().err == ""
+    first = {**TOLD, "SLURM_PROCID": "0", "SLURM_NODEID": "0", "SLURM_LOCALID": "0"}
+    launchers.adopt(first)
+    assert first["MASTER_PORT"] == port
+    assert capsys.readouterr().err.startswith("Slurm's 4 tasks are the ranks of one run; ")
+    again = dict(first)
+    launchers.adopt(first)
+    assert first == again
+    assert capsys.readouterr().err == "", "said once"
+
+
+def test_steps_and_jobs_have_ports_of_their_own() -> None:
+    ports = set()
+    for job in range(20):
+        for step in range(10):
+            environment = {**TOLD, "SLURM_JOB_ID": str(job), "SLURM_STEP_ID": str(step), "MASTER_ADDR": "n1"}
+            launchers.adopt(environment)
+            ports.add(environment["MASTER_PORT"])
+    assert len(ports) == 200
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"SLURM_STEP_NUM_TASKS": "1"}, {"RANK": "0", "WORLD_SIZE": "1"}, {"RANK": "5", "WORLD_SIZE": "8"}],
+    ids=["one task", "workers", "torchrun under srun"],
+)
+def test_others_are_left_alone(changed: dict[str, str]) -> None:
+    environment = {**TOLD, **changed}
+    launchers.adopt(environment)
+    assert environment == {**TOLD, **changed}
+    outside: dict[str, str] = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}  # in a batch script
+    launchers.adopt(outside)
+    assert "RANK" not in outside
+
+
+def test_own_address_and_port_are_kept() -> None:
+    environment = {**TOLD, "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}
+    launchers.adopt(environment)
+    assert (environment["MASTER_ADDR"], environment["MASTER_PORT"]) == ("10.0.0.1", "29500")
+
+
+def test_a_host_that_is_not_known_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scontrol(tmp_path, "exit 3", monkeypatch)
+    environment = dict(TOLD)
+    with pytest.raises(BenchError, match=r"which host of n\[1-2\] has rank 0 is not known .*; set MASTER_ADDR$"):
+        launchers.adopt(environment)
+    assert environment == TOLD
