@@ -78,7 +78,7 @@ def line(pair: tuple[Result, Result], values: tuple[str, str], results: Path, da
         "users": len(before),
         "ndcg": dict(zip(values, (float(before.mean()), float(after.mean())), strict=True)),
         "interval": [float(end) for end in resampled.confidence_interval],
-        "seconds": {value: each.costs["processor_seconds"] for value, each in zip(values, pair, strict=True)},
+        "seconds": {value: each.costs.processor_seconds for value, each in zip(values, pair, strict=True)},
     }
 
 
