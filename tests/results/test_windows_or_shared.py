@@ -30,3 +30,15 @@ def test_the_page_says_what_is_stored() -> None:
         ]
         assert f"| {' | '.join(cells)} |" in page
     assert len(re.findall(r"^\| (?:Toys|Yelp), ", page, re.M)) == len(lines)
+
+
+def test_the_page_says_what_a_smaller_rate_gives() -> None:
+    page = " ".join((ROOT / "docs" / "pages" / "budgets.md").read_text().split())
+    runs = [run for run in load(ROOT / "results" / "learning-rates") if run.contract["batch_size"] == 128]
+    assert {run.contract["target_examples"] for run in runs} == {328_083}
+    scores = {
+        (run.contract["training"], run.contract["learning_rate"]): f"{run.metrics['strict']['ndcg@10']:.4f}"
+        for run in runs
+    }
+    assert f"{scores['shared', 0.0015]} shared and {scores['windows', 0.0015]} over windows" in page
+    assert f"at the usual rate {scores['shared', 0.003]} and {scores['windows', 0.003]}" in page
