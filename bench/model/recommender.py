@@ -189,16 +189,9 @@ def in_its_precision(rank: Ranking) -> Ranking:
     """``Recommender.rank`` as ``Decoding.precision`` says."""
 
     @wraps(rank)
-    def ranked(
-        self: Any,
-        histories: Sequences,
-        k: int,
-        decoding: Decoding,
-        candidates: NDArray[np.bool_] | None = None,
-        seen: Sequences | None = None,
-    ) -> TopK:
+    def ranked(self: Any, histories: Sequences, k: int, decoding: Decoding, *further: object, **named: object) -> TopK:
         with self.in_precision(decoding.precision):
-            return rank(self, histories, k, decoding, candidates, seen)
+            return rank(self, histories, k, decoding, *further, **named)
 
     return ranked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.long
 
 Bench = Callable[..., SimpleNamespace]
 RunFolders = Callable[[Path], list[Path]]
-BENCH = ["-m", "bench", "run", "--id-scheme", "numeric", "--baseline", "pop", "--preset", "smoke", "--dataset", "toy"]
+RUN = ["run", "--id-scheme", "numeric", "--baseline", "pop", "--preset", "smoke", "--dataset", "toy"]
 
 
 @pytest.fixture
 def words(tiny: Path, toy_folder: Path) -> list[str]:
     lines = {"backbone": tiny, **BUDGET}
-    return [*BENCH[2:], *(f"--set={name}={value}" for name, value in lines.items()), f"--data-dir={toy_folder.parent}"]
+    return [*RUN, *(f"--set={name}={value}" for name, value in lines.items()), f"--data-dir={toy_folder.parent}"]
 
 
 @pytest.fixture
@@ -45,6 +45,10 @@ def equal(ours: list[Path], theirs: list[Path], ranks: int) -> None:
         pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "per_user.parquet") for folder in (one, other)))
 
 
+def launched(words: Sequence[str | Path], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900, check=False)
+
+
 def test_tasks_of_a_real_slurm_are_ranks(
     cluster: Cluster,
     words: list[str],
@@ -60,25 +64,11 @@ def test_tasks_of_a_real_slurm_are_ranks(
     assert launchers._first_host({"SLURM_STEP_NODELIST": "n[1-2]"}) == "n1"
     environment = {**started, **cluster.environment, "MASTER_ADDR": "127.0.0.1"}  # both nodes are this machine
     srun = ["srun", "--nodes=2", "--ntasks=4", sys.executable, "-m", "bench", *words]
-    said = subprocess.run(
-        [*srun, "--results", tmp_path / "srun"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    said = launched([*srun, "--results", tmp_path / "srun"], environment)
     assert said.returncode == 0, said.stderr
     assert said.stderr.count("Slurm's 4 tasks are the ranks of one run") == 1
     equal(alone, run_folders(tmp_path / "srun"), 4)
-    wrong = subprocess.run(
-        [*srun, "--set=batch_size=0", "--results", tmp_path / "wrong"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    wrong = launched([*srun, "--set=batch_size=0", "--results", tmp_path / "wrong"], environment)
     assert wrong.returncode != 0
     assert len({line for line in wrong.stderr.splitlines() if line.startswith("bench: ")}) == 1, wrong.stderr
 
@@ -87,13 +77,6 @@ def test_accelerate_launch_starts_ranks(
     words: list[str], alone: list[Path], started: dict[str, str], run_folders: RunFolders, tmp_path: Path
 ) -> None:
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--module"]
-    said = subprocess.run(
-        [*launch, "bench", *words, "--results", tmp_path / "launched"],
-        env=started,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    said = launched([*launch, "bench", *words, "--results", tmp_path / "launched"], started)
     assert said.returncode == 0, said.stderr
     equal(alone, run_folders(tmp_path / "launched"), 2)
