@@ -49,12 +49,15 @@ def trained(path: Path, progress: Callable[..., None] = nothing, **lines: Any) -
     random = np.random.default_rng(0)
     sequences = Sequences.from_rows([random.integers(0, 10, random.integers(3, 9)).tolist() for _ in range(40)])
     given = (0, Stage(IDS, use_validation=False), dict, None, path, 0.0, progress)
-    train(Job(recommender, sequences, contract, *given, Accelerator(cpu=True)))
+    train(Job(recommender, sequences, contract, *given, accelerator=Accelerator(cpu=True)))
     return torch.cat([parameter.detach().flatten() for parameter in recommender.parameters()])
 
 
-def test_what_is_compiled_trains_alike(tmp_path: Path) -> None:
-    plain, compiled = (trained(tmp_path / str(compile), compile=compile) for compile in (False, True))
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_what_is_compiled_trains_alike(tmp_path: Path, dropout: float) -> None:
+    """With dropout too: what is compiled drops what is not compiled drops."""
+    lines = {"dropout": dropout}
+    plain, compiled = (trained(tmp_path / str(compile), compile=compile, **lines) for compile in (False, True))
     torch.testing.assert_close(plain, compiled, atol=1e-5, rtol=1e-4)
 
 
