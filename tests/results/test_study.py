@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 from bench.contract import PRESETS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 STUDY = Path(__file__).resolve().parents[2] / "results" / "study.toml"
 
@@ -25,3 +31,13 @@ def test_the_study_names_what_exists(bench: Callable[..., SimpleNamespace], tmp_
         assert names <= known.get(option, names), (option, value)
         assert option != "preset" or value.strip('"') in PRESETS
     assert sum(option == "dataset" for option, _, _ in asked) == 10
+
+
+USERS = {"ml-100k": 943, "toys": 19_412, "beauty": 22_363, "yelp": 30_431}
+
+
+def test_no_model_is_to_adapt_on_more_users_than_there_are() -> None:
+    requests = [each for each in tomllib.loads(STUDY.read_text())["request"] if "adapt" in each]
+    assert {each["zero-shot"] for each in requests} == USERS.keys()
+    for each in requests:
+        assert max(int(number) for number in each["adapt"].split(",")) <= USERS[each["zero-shot"]]
