@@ -160,7 +160,8 @@ def main() -> None:
     torch.set_num_threads(1)
     split = peers.toys(options.data_dir)
     ids = load_scheme(options.id_scheme)().fit(split.train)
-    contract = replace(PRESETS["cpu"].contract, objective="vocabulary", normalize="vocabulary", epochs=options.epochs)
+    lines = {"objective": "vocabulary", "normalize": "vocabulary", "epochs": options.epochs, "target_examples": 0}
+    contract = replace(PRESETS["cpu"].contract, **lines)
     users, _ = split.validation.parted(contract.validation_users, options.seed)
     with tempfile.TemporaryDirectory() as folder:
         job = functools.partial(product, split, ids, contract, users, options.seed, Path(folder))
