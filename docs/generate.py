@@ -1,7 +1,7 @@
 """Parts of the site that are made from the code when it is built: schemes, baselines, contract, presets.
 
 ``python docs/generate.py schemes`` prints a part. A page asks for one by ``<!-- generated: schemes -->``,
-and for a number of the published results by ``{toys: set/setrec ndcg@10}``.
+and for a number of the published results by ``{toys: set/setrec ndcg@10}`` or ``{yelp: …}``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ FIELD = re.compile(r"^    (?P<name>\w+):.*?(?:\s{2}# (?P<said>.*))?$")
 REFERENCE = "https://arxiv.org/abs/"
 WHOLE = 30  # characters of a word in code that is not broken at its hyphens
 NOT_MEASURED = "\N{EN DASH}"
+PUBLISHED = ("toys", "yelp")  # data of which results/<name>-cpu has rows
 
 
 @cache
@@ -152,20 +153,20 @@ def _chapter(cls: type[Any], names: list[str], group: str) -> str:
 
 def _measured(name: str) -> list[str]:
     """What the published results say of a scheme."""
-    if name not in results():
+    if name not in results("toys"):
         return []
     said = {"NDCG@10": "ndcg@10", "tokens for each item": "tokens", "parameters": "parameters"}
     said |= {"s to make identifiers": "construction", "processor s of training": "processor"}
     said |= {"s to rank 1,000 users": "inference"}
-    values = (f"{value} {what}" for what, key in said.items() if (value := of_toys(name, key)) != NOT_MEASURED)
+    values = (f"{value} {what}" for what, key in said.items() if (value := shown("toys", name, key)) != NOT_MEASURED)
     return [f"**On Toys, preset `cpu`:** {', '.join(values)}."]
 
 
 @cache
-def results() -> Mapping[str, list[Any]]:
-    """The content of every ``result.json`` of the published results, by scheme: one for each seed."""
+def results(data: str) -> Mapping[str, list[Any]]:
+    """The content of every ``result.json`` of the published results on this data, by scheme: one for each seed."""
     found: dict[str, list[Any]] = {}
-    home = HERE.parent / "results" / "toys-cpu"
+    home = HERE.parent / "results" / f"{data}-cpu"
     for path in sorted((home / "runs" if (home / "runs").is_dir() else home).rglob("*.json")):
         stored = json.loads(path.read_text(encoding="utf-8"))
         if "scheme" in stored:
@@ -173,9 +174,9 @@ def results() -> Mapping[str, list[Any]]:
     return found
 
 
-def of_toys(name: str, what: str) -> str:
+def shown(data: str, name: str, what: str) -> str:
     """A number of the published results, the mean over seeds, as text. KeyError where there is none of that scheme."""
-    values = [_value(stored, what) for stored in results()[name]]
+    values = [_value(stored, what) for stored in results(data)[name]]
     if None in values:
         return NOT_MEASURED
     value = sum(values) / len(values)
@@ -198,25 +199,26 @@ def _value(stored: Mapping[str, Any], what: str) -> Any:
     return values[what]
 
 
-def toys() -> str:
-    """The published results, probes first, by NDCG@10; without what leaks."""
-    facts_of = {name: found[0]["scheme"] for name, found in results().items() if not found[0]["scheme"].get("leaks")}
-    rows = sorted(facts_of, key=lambda name: (not facts_of[name].get("probe"), -float(of_toys(name, "ndcg@10"))))
+def published(data: str) -> str:
+    """The published results on this data, probes first, by NDCG@10; without what leaks."""
+    found = {name: stored[0]["scheme"] for name, stored in results(data).items()}
+    kept = {name: said for name, said in found.items() if not said.get("leaks")}
+    rows = sorted(kept, key=lambda name: (not kept[name].get("probe"), -float(shown(data, name, "ndcg@10"))))
     keys = ["ndcg@10", "hit@10", "tokens", "parameters", "construction", "processor", "inference"]
     head = ["row", "NDCG@10", "Hit@10", "tokens", "parameters", "IDs (s)", "training (s)", "ranking (s)"]
-    kinds = {name: " (probe)" if facts_of[name].get("probe") else "" for name in rows}
-    lines = [[f"`{name}`{kinds[name]}", *(of_toys(name, key) for key in keys)] for name in rows]
+    kinds = {name: " (probe)" if kept[name].get("probe") else "" for name in rows}
+    lines = [[f"`{name}`{kinds[name]}", *(shown(data, name, key) for key in keys)] for name in rows]
     return table(head, lines, numbers=True)
 
 
-def conditions() -> str:
-    """What all rows of the published results share."""
-    every = [stored for found in results().values() for stored in found]
-    data, preset = every[0]["dataset"], every[0]["preset"]
+def conditions(data: str) -> str:
+    """What all rows of the published results on this data share."""
+    every = [stored for found in results(data).values() for stored in found]
+    size, preset = every[0]["dataset"], every[0]["preset"]
     protocols = " and ".join(str(each) for each in sorted({stored["contract"]["protocol"] for stored in every}))
-    seeds = max(map(len, results().values()))
+    seeds = max(map(len, results(data).values()))
     return (
-        f"{data['users']:,} users, {data['items']:,} items, leave-one-out, the whole catalogue ranked, "
+        f"{size['users']:,} users, {size['items']:,} items, leave-one-out, the whole catalogue ranked, "
         f"preset `{preset}`, protocol {protocols}, {'one seed' if seeds == 1 else f'up to {seeds} seeds'}"
     )
 
@@ -270,14 +272,15 @@ PARTS: dict[str, Callable[[], str]] = {
     "baselines": baselines,
     "contract": contract_lines,
     "presets": presets,
-    "toys": toys,
-    "toys-conditions": conditions,
+    **{data: partial(published, data) for data in PUBLISHED},
+    **{f"{data}-conditions": partial(conditions, data) for data in PUBLISHED},
 }
 
 
 def filled(page: str) -> str:
     """A page with every generated part in its place. KeyError where there is no such part."""
-    page = re.sub(r"\{toys: (\S+) (\S+)\}", lambda match: of_toys(match[1], match[2]), page)
+    numbers = rf"\{{({'|'.join(PUBLISHED)}): (\S+) (\S+)\}}"
+    page = re.sub(numbers, lambda match: shown(match[1], match[2], match[3]), page)
     return re.sub(r"<!-- generated: ([\w-]+) -->", lambda match: PARTS[match[1]](), page)
 
 

@@ -81,24 +81,28 @@ def test_presets_are_those_of_the_code(generate: ModuleType) -> None:
 def test_every_generated_part_and_number_is_there(generate: ModuleType, path: Path) -> None:
     text = generate.filled(path.read_text(encoding="utf-8"))
     assert "<!-- generated" not in text
-    assert "{toys:" not in text
+    assert not re.search(r"\{(toys|yelp):", text)
 
 
-def test_numbers_are_those_of_the_stored_results(generate: ModuleType) -> None:
-    for name, stored in generate.results().items():
+@pytest.mark.parametrize("data", ["toys", "yelp"])
+def test_numbers_are_those_of_the_stored_results(generate: ModuleType, data: str) -> None:
+    for name, stored in generate.results(data).items():
         mean = np.mean([each["metrics"]["strict"]["ndcg@10"] for each in stored])
-        assert float(generate.of_toys(name, "ndcg@10")) == pytest.approx(mean, abs=5e-5)
+        assert float(generate.shown(data, name, "ndcg@10")) == pytest.approx(mean, abs=5e-5)
+        assert {each["dataset"]["name"] for each in stored} == {data}
     with pytest.raises(KeyError):
-        generate.filled("{toys: nothing ndcg@10}")
+        generate.filled(f"{{{data}: nothing ndcg@10}}")
 
 
 def test_what_the_prose_says_of_the_results_is_so(generate: ModuleType) -> None:
     """Where new results say otherwise, docs/pages/choosing.md and README.md have to be written anew."""
 
     def number(name: str, what: str) -> float:
-        return float(generate.of_toys(name, what).replace(",", ""))
+        return float(generate.shown("toys", name, what).replace(",", ""))
 
-    kinds = {name: found[0]["scheme"] for name, found in generate.results().items() if not found[0]["scheme"]["leaks"]}
+    kinds = {
+        name: found[0]["scheme"] for name, found in generate.results("toys").items() if not found[0]["scheme"]["leaks"]
+    }
     ranked = sorted(kinds, key=lambda name: -number(name, "ndcg@10"))
     assert ranked[:2] == ["graph", "markov"]
     assert next(name for name in ranked if not kinds[name]["probe"]) == "sasrec/ce"
@@ -113,6 +117,14 @@ def test_what_the_prose_says_of_the_results_is_so(generate: ModuleType) -> None:
     assert max(schemes, key=lambda name: number(name, "parameters")) == "numeric/category+independent"
     assert max(schemes, key=lambda name: number(name, "processor")) == "set/setrec"
     assert sorted(schemes, key=lambda name: number(name, "inference"))[:2] == ["set/rpg", "set/setrec"]
+
+
+def test_what_the_prose_says_of_yelp_is_so(generate: ModuleType) -> None:
+    rows = {name: found[0]["metrics"]["strict"]["ndcg@10"] for name, found in generate.results("yelp").items()}
+    ranked = sorted(rows, key=lambda name: -rows[name])
+    assert ranked == ["sasrec/ce", "graph", "itemknn", "markov", "semantic/rqkmeans", "pop"]
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    assert all(f"{rows[name]:.4f}" in readme for name in ("sasrec/ce", "graph", "markov", "semantic/rqkmeans"))
 
 
 class Links(HTMLParser):
