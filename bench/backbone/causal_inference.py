@@ -11,7 +11,7 @@ Shapes: B batch, T target, K keys, H heads, G queries that share a key, D model 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from bench.backbone.protocol import MASKED
 from bench.linear import combined, linear
 
 if TYPE_CHECKING:
-    from bench.backbone.causal_layers import Attention, Layer, Turn
+    from bench.backbone.causal_layers import Attention, Layer, Projection, Turn
     from bench.backbone.t5 import RMSNorm
 
 JOINT = 1 << 16  # weights that are multiplied as one matrix: to put so few side by side takes no time
@@ -72,7 +72,8 @@ def is_rounded(parts: Layer) -> bool:
     return all(is_plain(getattr(inside, name), torch.bfloat16) for inside, name in named)
 
 
-def is_plain(part: nn.Module, dtype: torch.dtype) -> bool:
+def is_plain(part: nn.Module, dtype: torch.dtype) -> TypeGuard[Projection]:
+    """Whether it is nothing but weights and biases, of this type."""
     return type(part) is causal_layers.Projection and part.weight.dtype == dtype
 
 
@@ -93,12 +94,13 @@ def projected(attention: Attention, x: Tensor, turn: Turn) -> tuple[Tensor, Tens
 def side_by_side(parts: Sequence[nn.Module], x: Tensor) -> Tensor:
     """What the layers make of ``x [..., inputs]``, in float32 at least; by one product where they are small."""
     kind = x.dtype if x.dtype == torch.bfloat16 else torch.float32
-    plain = [part for part in parts if isinstance(part, nn.Linear) and is_plain(part, kind)]
+    plain = [part for part in parts if is_plain(part, kind)]
     if len(plain) < len(parts) or sum(part.weight.numel() for part in plain) > JOINT:
         found = torch.cat([part(x) for part in parts], -1)
     else:
-        biases = [part.bias for part in plain if part.bias is not None]
-        found = linear(x, torch.cat([part.weight for part in plain]), torch.cat(biases) if biases else None)
+        weights: list[Tensor] = [part.weight for part in plain]
+        biases: list[Tensor] = [part.bias for part in plain if part.bias is not None]
+        found = linear(x, torch.cat(weights), torch.cat(biases) if biases else None)
     return found.float() if found.dtype == torch.bfloat16 else found
 
 
@@ -117,11 +119,13 @@ def added(part: nn.Module, x: Tensor, other: Tensor) -> Tensor:
     """``part(x) + other``."""
     if is_plain(part, x.dtype) and part.bias is None:
         return combined(x, part.weight, other, "add")
-    return other + part(x)
+    found: Tensor = part(x)
+    return other + found
 
 
 def multiplied(part: nn.Module, x: Tensor, other: Tensor) -> Tensor:
     """``part(x) * other``."""
-    if is_plain(part, x.dtype):
+    if is_plain(part, x.dtype) and part.bias is None:
         return combined(x, part.weight, other, "mul")
-    return part(x).mul_(other)
+    found: Tensor = part(x)
+    return found.mul_(other)

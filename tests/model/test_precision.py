@@ -19,7 +19,7 @@ from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
 from bench.ids.identifiers import Feature, SlotIds, Template, TokenIds, VectorIds
 from bench.model.beam import Scoring, TokenScores, beam_search, score_all
-from bench.model.recommender import Decoding, Recommender, TopK, recommender_for
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, recommender_for
 from bench.model.trie import Trie
 from bench.vocabulary import Vocabulary
 
@@ -157,12 +157,23 @@ class OnceWritten(Recommender):
         super().__init__()
         self.ids, self.backbone, self.inner = inner.ids, inner.backbone, inner
 
-    def _of_inner(self, *_: Any) -> Any:
-        raise NotImplementedError
+    def input_lengths(self, *given: Any) -> Any:
+        return self.inner.input_lengths(*given)
 
-    input_lengths = targets = collate = work = forward = _of_inner
+    def targets(self, *given: Any) -> int:
+        return self.inner.targets(*given)
 
-    def ranked(self, histories: Sequences, k: int, decoding: Decoding, *_: Any) -> TopK:
+    def collate(self, *given: Any) -> Batch:
+        return self.inner.collate(*given)
+
+    def work(self, *given: Any) -> Work:
+        return self.inner.work(*given)
+
+    def forward(self, batch: Batch) -> Tensor:
+        found: Tensor = self.inner(batch)
+        return found
+
+    def ranked(self, histories: Sequences, k: int, *_: Any) -> TopK:
         assert not torch.is_grad_enabled()
         states = self.backbone.encode(torch.full((len(histories), 3), 4))
         scores, items = states[:, -1, :8].float().sort(1, descending=True)

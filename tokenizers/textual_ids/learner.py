@@ -10,8 +10,8 @@ of users. Dropout is off in both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import SequenceMatcher
 
@@ -182,8 +182,10 @@ class GeneratorLearner(Recommender):
         blocks = SequenceMatcher(None, tokens, code, autojunk=False).get_matching_blocks()
         return code, [(block.b + offset, block.a + offset) for block in blocks for offset in range(block.size)]
 
-    def in_precision(self, precision: str) -> AbstractContextManager[None]:
-        return self.recommender.in_precision(precision)
+    @contextmanager
+    def in_precision(self, precision: str) -> Iterator[None]:
+        with self.recommender.in_precision(precision):
+            yield
 
     def ranked(
         self,
