@@ -125,6 +125,28 @@ def test_a_rectified_product_is_the_relu_of_the_product_bit_for_bit(dtype: torch
     assert layer.rectified(x).requires_grad
 
 
+@pytest.mark.parametrize("library", [True, False])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_what_is_added_or_multiplied_in_one_pass_is_so_bit_for_bit(
+    shape: tuple[int, ...], library: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "COMBINED", module.COMBINED if library else None)
+    torch.manual_seed(0)
+    x, weight, other, bias = torch.randn(shape), torch.randn(5, 7), torch.randn(*shape[:-1], 5), torch.randn(5)
+    before = other.clone()
+    with torch.no_grad():
+        product = linear(x, weight)
+        assert torch.equal(module.combined(x, weight, other, "add"), product + other)
+        assert torch.equal(module.combined(x, weight, other, "mul"), product * other)
+        assert torch.equal(linear(x, weight, bias), product + bias)
+    assert torch.equal(other, before)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch is built without oneDNN")
+def test_the_operator_that_takes_two_steps_at_once_is_still_there() -> None:
+    assert module.onednn_combined() is not None, f"torch.ops.mkldnn._linear_pointwise.binary of {torch.__version__}"
+
+
 def test_weights_in_bfloat16_round_what_they_meet() -> None:
     torch.manual_seed(0)
     layer, x = Linear(24, 40).to(torch.bfloat16), torch.randn(3, 24)

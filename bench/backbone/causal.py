@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bench.backbone import causal_inference
 from bench.backbone.causal_flops import Operations, Pass
-from bench.backbone.causal_layers import CausalConfig, Grown, KeysValues, Layer, Projection, Rotary
+from bench.backbone.causal_layers import CausalConfig, Grown, Layer, Projection, Rotary
 from bench.backbone.protocol import MASKED, Backbone, Cache, additive
 from bench.backbone.t5 import RMSNorm
 from bench.dropout import Dropout
@@ -26,20 +27,22 @@ from bench.linear import linear
 
 
 class Read(NamedTuple):
-    """What ``encode`` returns: keys and values of each layer, and the positions ``[B, S]``."""
+    """What ``encode`` returns: rows of keys beside values of each layer, ``[B, S, H/G · 2·d_kv]``, and the positions
+    ``[B, S]``.
+    """
 
-    layers: list[KeysValues]
+    layers: list[Tensor]
     positions: Tensor
 
 
 @dataclass
 class PrefixCache(Cache):
-    """``prefix`` are keys and values of what was read, ``hidden [B, 1, 1, S]`` is added to the attention to them, and
-    ``begin [B]`` is the position of the first decoded token. ``past`` is ``[B, K, H/G · 2·d_kv]`` a layer, the keys of
-    a head beside its values.
+    """``prefix`` is what was read, ``[B, S, H/G · 2·d_kv]`` a layer, the keys of a head beside its values, as ``past``
+    is what was decoded. ``hidden [B, 1, 1, S]`` is added to the attention to the prefix, and ``begin [B]`` is the
+    position of the first decoded token.
     """
 
-    prefix: list[KeysValues]
+    prefix: list[Tensor]
     hidden: Tensor
     begin: Tensor
 
@@ -113,14 +116,14 @@ class Causal(Backbone):
         item_position_ids: Tensor | None = None,
     ) -> Read:
         x, positions = self._begun(inputs, positions, item_position_ids)
-        found: list[KeysValues] = []
+        found: list[Tensor] = []
         turn, bias = self.rotary(positions), self._for_groups(causal_bias(x, mask))
         for number, layer in enumerate(self._layers()):
             if number + 1 == self.config.layers:
                 found.append(layer.read(x, turn))
                 break
             x, joined = self.through(layer, x, turn, bias)
-            found.append(layer.self_attn.split(joined))
+            found.append(joined)
         return Read(found, positions)
 
     def _layers(self) -> Iterator[Layer]:
@@ -144,17 +147,21 @@ class Causal(Backbone):
         return x, positions.expand(len(x), -1)
 
     def _for_groups(self, bias: Tensor) -> Tensor:
-        """``[·, 1, T, K]`` for each of the queries that share a key: ``[·, 1, G·T, K]``."""
+        """``[·, 1, T, K]`` for each of the queries that share a key: ``[·, 1, G·T, K]``, and of a rounded
+        copy as many keys more as attention is faster with.
+        """
+        if causal_inference.serves(self) and all(map(causal_inference.is_rounded, self._layers())):
+            bias = causal_inference.filled(bias)
         return bias.repeat(1, 1, self.config.heads // self.config.kv_heads, 1)
 
     def start(self, memory: Read, mask: Tensor | None = None) -> PrefixCache:
         layers, positions = memory
         if mask is not None and mask.dim() == 3:  # decoders of one row side by side, each with a prefix of its own
             count = mask.shape[1]
-            layers = [(keys.repeat_interleave(count, 0), values.repeat_interleave(count, 0)) for keys, values in layers]
+            layers = [rows.repeat_interleave(count, 0) for rows in layers]
             positions, mask = positions.repeat_interleave(count, 0), mask.flatten(0, 1)
         seen = positions if mask is None else positions.masked_fill(~mask, -1)
-        hidden = layers[0][0].new_zeros(len(seen), 1, 1, 1) if mask is None else additive(mask)
+        hidden = layers[0].new_zeros(len(seen), 1, 1, 1) if mask is None else additive(mask)
         nothing = torch.empty(0, dtype=torch.long, device=positions.device)
         return PrefixCache(len(seen), [None] * len(layers), nothing, layers, hidden, seen.amax(1) + 1)
 
@@ -169,7 +176,7 @@ class Causal(Backbone):
             positions = torch.arange(length, device=x.device) + len(cache.positions)
         keys = torch.cat([cache.positions, positions])
         own = additive((keys > positions[:, None]) * MASKED if mask is None else mask)
-        before = cache.hidden.expand(users, 1, length, cache.prefix[0][0].shape[2])
+        before = cache.hidden.expand(users, 1, length, cache.prefix[0].shape[1])
         bias = torch.cat([before, own.to(before.dtype).expand(users, 1, length, len(keys))], -1)
         turn, bias = self.rotary(cache.begin[:, None] + positions), self._for_groups(bias)
         for number, layer in enumerate(self.layers):

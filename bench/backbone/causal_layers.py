@@ -6,13 +6,13 @@ Shapes: B batch, T target, K keys, H heads, G queries that share a key, D model 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.backbone import causal_inference
 from bench.backbone.t5 import RMSNorm
 from bench.dropout import Dropout
 from bench.linear import linear
@@ -20,7 +20,6 @@ from bench.linear import linear
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # of every layer
 KeysValues = tuple[Tensor, Tensor]  # [B, H/G, K, d_kv] each
 Turn = tuple[Tensor, Tensor]  # cosines and signed sines of positions, [B, T, heads, d_kv] each
-JOINT = 1 << 16  # weights that are multiplied as one matrix: to put so few side by side takes no time
 
 
 @dataclass(frozen=True)
@@ -58,22 +57,7 @@ class Projection(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if self.weight.dtype == torch.bfloat16 != x.dtype:
             return F.linear(x.to(torch.bfloat16), self.weight, self.bias).to(x.dtype)
-        found = linear(x, self.weight)
-        return found if self.bias is None else found + self.bias
-
-
-def are_joint(parts: Sequence[nn.Module]) -> bool:
-    """Whether layers are small, and nothing but weights and biases in float32."""
-    plain = [part for part in parts if type(part) is Projection and part.weight.dtype == torch.float32]
-    return len(plain) == len(parts) and sum(part.weight.numel() for part in plain) <= JOINT
-
-
-def joint(parts: Sequence[Projection], x: Tensor) -> Tensor:
-    """What the layers make of ``x [..., inputs]``, side by side, by one product."""
-    weights: list[Tensor] = [part.weight for part in parts]
-    found = linear(x, torch.cat(weights))
-    biases: list[Tensor] = [part.bias for part in parts if part.bias is not None]
-    return found + torch.cat(biases) if biases else found
+        return linear(x, self.weight, self.bias)
 
 
 class Rotary(nn.Module):
@@ -127,12 +111,7 @@ class Attention(nn.Module):
 
     def projected(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
         """``x [B, T, D]`` to queries ``[B, T, H, d_kv]`` and to rows of keys beside values."""
-        parts, sizes = (self.q_proj, self.k_proj, self.v_proj), [self.heads + self.kv_heads, self.kv_heads]
-        if torch.is_grad_enabled() or not are_joint(parts):
-            return turned(torch.unflatten(self.q_proj(x), -1, (self.heads, -1)), turn), self.keys_values(x, turn)
-        both, values = torch.unflatten(joint(parts, x), -1, (sum(sizes), -1)).split_with_sizes(sizes, 2)
-        query, keys = turned(both, turn).split_with_sizes([self.heads, self.kv_heads], 2)
-        return query, torch.cat([keys, values], -1).flatten(2)
+        return turned(torch.unflatten(self.q_proj(x), -1, (self.heads, -1)), turn), self.keys_values(x, turn)
 
     def keys_values(self, x: Tensor, turn: Turn) -> Tensor:
         """``[B, K, D]`` to rows of keys beside values, ``[B, K, H/G · 2·d_kv]``."""
@@ -144,15 +123,19 @@ class Attention(nn.Module):
         keys, values = torch.unflatten(joined, 2, (self.kv_heads, -1)).transpose(1, 2).chunk(2, -1)
         return keys, values
 
-    def forward(self, query: Tensor, found: KeysValues, bias: Tensor) -> Tensor:
-        """``query [B, T, H, d_kv]`` attends to keys and values: ``[B, T, D]``. Queries that share a key stand side by
-        side, so that no key is copied; ``bias [·, 1, G·T, K]`` is added to their logits.
+    def mixed(self, query: Tensor, found: KeysValues, bias: Tensor) -> Tensor:
+        """What ``query [B, T, H, d_kv]`` attends to of keys and values: ``[B, T, H·d_kv]``. Queries that share a key
+        stand side by side, so that no key is copied; ``bias [·, 1, G·T, K]`` is added to their logits.
         """
         group, length = self.heads // self.kv_heads, query.shape[1]
         query = torch.unflatten(query.transpose(1, 2), 1, (self.kv_heads, group)).flatten(2, 3)
         mixed = F.scaled_dot_product_attention(query, *found, attn_mask=bias.to(query.dtype))
         mixed = torch.unflatten(mixed, 2, (group, length)).flatten(1, 2)
-        attended: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
+        return mixed.transpose(1, 2).flatten(2)
+
+    def forward(self, query: Tensor, found: KeysValues, bias: Tensor) -> Tensor:
+        """What is attended to, projected: ``[B, T, D]``."""
+        attended: Tensor = self.o_proj(self.mixed(query, found, bias))
         return attended
 
 
@@ -166,11 +149,7 @@ class GatedFeedForward(nn.Module):
         self.down_proj = Projection(config.d_ff, config.d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_proj(x), self.up_proj(x)
-        if torch.is_grad_enabled():
-            transformed: Tensor = self.down_proj(F.silu(gate) * up)
-        else:  # the widest tensors of the model: memory that is there is cheaper than new memory
-            transformed = self.down_proj(F.silu(gate, inplace=True).mul_(up))
+        transformed: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
         return transformed
 
 
@@ -185,20 +164,27 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.d_model, config.epsilon)
         self.dropout = Dropout(config.dropout)
 
-    def read(self, x: Tensor, turn: Turn) -> KeysValues:
-        """Only the keys and values of ``x``: all that is wanted of the last layer."""
-        return self.self_attn.split(self.self_attn.keys_values(self.input_layernorm(x), turn))
+    def read(self, x: Tensor, turn: Turn) -> Tensor:
+        """Only the rows of keys and values of ``x``: all that is wanted of the last layer."""
+        if causal_inference.serves(self):
+            return causal_inference.read(self, x, turn)
+        return self.self_attn.keys_values(self.input_layernorm(x), turn)
 
     def forward(
-        self, x: Tensor, turn: Turn, bias: Tensor, past: Tensor | None = None, prefix: KeysValues | None = None
+        self, x: Tensor, turn: Turn, bias: Tensor, past: Tensor | None = None, prefix: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """``x`` and what was decoded so far, itself included, as rows of keys beside values."""
+        """``x`` and what was decoded so far, itself included, as rows of keys beside values; those of what was read are
+        the ``prefix``.
+        """
+        if causal_inference.serves(self):
+            return causal_inference.layer(self, x, turn, bias, past, prefix)
         normed = self.input_layernorm(x)
         query, joined = self.self_attn.projected(normed, turn)
         joined = joined if past is None else torch.cat([past, joined], 1)
         keys, values = self.self_attn.split(joined)
         if prefix is not None:
-            keys, values = torch.cat([prefix[0], keys], 2), torch.cat([prefix[1], values], 2)
+            first = self.self_attn.split(prefix)
+            keys, values = torch.cat([first[0], keys], 2), torch.cat([first[1], values], 2)
         x = x + self.dropout(self.self_attn(query, (keys, values), bias))
         return x + self.dropout(self.mlp(self.post_attention_layernorm(x))), joined
 

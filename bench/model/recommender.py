@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from functools import singledispatch, wraps
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,6 @@ class TopK:
 
 
 Batch = Mapping[str, Tensor | None]
-Ranking = Callable[..., TopK]
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,6 @@ class Recommender(nn.Module, ABC):
     def forward(self, batch: Batch) -> Tensor:
         """The summed loss of a batch; the loop divides it by ``targets`` of the whole global batch."""
 
-    @abstractmethod
     def rank(
         self,
         histories: Sequences,
@@ -131,12 +129,25 @@ class Recommender(nn.Module, ABC):
         candidates: NDArray[np.bool_] | None = None,
         seen: Sequences | None = None,
     ) -> TopK:
-        """The best ``k`` identifiers for every history. Call in ``eval`` mode.
+        """The best ``k`` identifiers for every history, in the precision of ``decoding``. Call in ``eval`` mode.
 
         ``candidates [items]`` says which items of the catalogue may be ranked, None for all. Identifiers that no
         candidate has do not exist then: nothing is spent on them, neither room in a beam nor probability. ``seen`` is
         all that the users have, for ``decoding.exclude_history``; None says that the histories show it all.
         """
+        with torch.no_grad(), self.in_precision(decoding.precision):
+            return self.ranked(histories, k, decoding, candidates, seen)
+
+    @abstractmethod
+    def ranked(
+        self,
+        histories: Sequences,
+        k: int,
+        decoding: Decoding,
+        candidates: NDArray[np.bool_] | None,
+        seen: Sequences | None,
+    ) -> TopK:
+        """What ``rank`` returns. ``backbone`` is one in the precision of ``decoding``, and gradients are off."""
 
     @contextmanager
     def fixed_weights(self) -> Iterator[None]:
@@ -183,17 +194,6 @@ class Recommender(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         return self.backbone.device
-
-
-def in_its_precision(rank: Ranking) -> Ranking:
-    """``Recommender.rank`` as ``Decoding.precision`` says."""
-
-    @wraps(rank)
-    def ranked(self: Any, histories: Sequences, k: int, decoding: Decoding, *further: object, **named: object) -> TopK:
-        with self.in_precision(decoding.precision):
-            return rank(self, histories, k, decoding, *further, **named)
-
-    return ranked
 
 
 def required(batch: Batch, name: str) -> Tensor:

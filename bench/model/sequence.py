@@ -17,7 +17,7 @@ from bench.ids.prompts import Prompts, prompt_set
 from bench.model.beam import beam_search, score_all
 from bench.model.certified import certified_search
 from bench.model.inputs import EncoderInput, HistoryWriter
-from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, in_its_precision, required, to_device
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
 from bench.model.trie import Forest, Trie, with_eos
 
 IGNORED = -1  # label where the identifier of a row has already ended
@@ -117,15 +117,13 @@ class SequenceRecommender(Recommender):
         allowed[row, forest.token[forest.first[nodes][row] + child]] = True
         return allowed
 
-    @in_its_precision
-    @torch.no_grad()
-    def rank(
+    def ranked(
         self,
         histories: Sequences,
         k: int,
         decoding: Decoding,
-        candidates: NDArray[np.bool_] | None = None,
-        seen: Sequences | None = None,
+        candidates: NDArray[np.bool_] | None,
+        seen: Sequences | None,
     ) -> TopK:
         trie = self.trie if candidates is None else self._among(candidates)
         cache = self._encoded(to_device(self.reading(self.writer.write(histories)), self.device))

@@ -19,7 +19,7 @@ from bench.data.dataset import ItemIndices, Sequences
 from bench.ids.identifiers import SlotIds, Template, Variants
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model.groups import Groups
-from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, in_its_precision, required, to_device
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
 from bench.model.set_inputs import SetWriter
 from bench.model.top import best_of
 from bench.model.vectors import Affine
@@ -127,15 +127,13 @@ class SlotRecommender(Recommender):
 
     # -- ranking ------------------------------------------------------------------------------------------------------
 
-    @in_its_precision
-    @torch.no_grad()
-    def rank(
+    def ranked(
         self,
         histories: Sequences,
         k: int,
         decoding: Decoding,
-        candidates: NDArray[np.bool_] | None = None,
-        seen: Sequences | None = None,
+        candidates: NDArray[np.bool_] | None,
+        seen: Sequences | None,
     ) -> TopK:
         """The best ``k`` of all distinct codes, each by its first item; ``complete`` where that is all of them. Ties
         are broken by catalogue index.

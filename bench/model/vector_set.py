@@ -23,7 +23,7 @@ from bench.ids.identifiers import Template, Variants, VectorIds
 from bench.ids.prompts import Prompts, prompt_set
 from bench.linear import linear
 from bench.model import softmax
-from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, in_its_precision, required, to_device
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
 from bench.model.set_inputs import SetWriter
 from bench.model.top import best_of
 from bench.model.vectors import ItemVectors
@@ -190,15 +190,13 @@ class VectorSetRecommender(Recommender):
 
     # -- ranking ------------------------------------------------------------------------------------------------------
 
-    @in_its_precision
-    @torch.no_grad()
-    def rank(
+    def ranked(
         self,
         histories: Sequences,
         k: int,
         decoding: Decoding,
-        candidates: NDArray[np.bool_] | None = None,
-        seen: Sequences | None = None,
+        candidates: NDArray[np.bool_] | None,
+        seen: Sequences | None,
     ) -> TopK:
         """The best ``k`` items of the whole catalogue; ``complete`` where that is all of them. Ties are broken by
         catalogue index.

@@ -130,14 +130,14 @@ def test_a_mask_survives_every_kernel_of_attention(causal: Make, kernel: SDPBack
     item = torch.arange(12) // count
     blind = (item[:, None] == item) & ~torch.eye(12, dtype=torch.bool)
     with torch.no_grad(), sdpa_kernel(kernel):
-        sparse, plain = (model.encode(tokens, mask).layers[-1][0] for mask in (blind[None] * -1e9, None))
+        sparse, plain = (model.encode(tokens, mask).layers[-1] for mask in (blind[None] * -1e9, None))
         moved = tokens.clone()
         moved[0, 3] = 30  # the first token of the second item: unseen by the second, seen by the third
-        changed, changed_plain = (model.encode(moved, mask).layers[-1][0] for mask in (blind[None] * -1e9, None))
-    assert torch.equal(changed[0, :, 4], sparse[0, :, 4])
-    assert not torch.allclose(changed_plain[0, :, 4], plain[0, :, 4], atol=1e-3)
-    assert not torch.allclose(changed[0, :, 6], sparse[0, :, 6], atol=1e-3)
-    assert not torch.allclose(sparse[0, :, 4], plain[0, :, 4], atol=1e-3)
+        changed, changed_plain = (model.encode(moved, mask).layers[-1] for mask in (blind[None] * -1e9, None))
+    assert torch.equal(changed[0, 4], sparse[0, 4])
+    assert not torch.allclose(changed_plain[0, 4], plain[0, 4], atol=1e-3)
+    assert not torch.allclose(changed[0, 6], sparse[0, 6], atol=1e-3)
+    assert not torch.allclose(sparse[0, 4], plain[0, 4], atol=1e-3)
 
 
 @pytest.mark.parametrize("given", [{"tied": False}, {"num_key_value_heads": 4, "kind": "llama"}], ids=str)

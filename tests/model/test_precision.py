@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import T5ForConditionalGeneration
+from transformers import Qwen2Config, Qwen2ForCausalLM, T5ForConditionalGeneration
 
-from bench.backbone import protocol
+from bench.backbone import causal_files, protocol
 from bench.backbone.causal import Qwen2
 from bench.backbone.causal_layers import CausalConfig
 from bench.backbone.protocol import Backbone
@@ -19,7 +19,7 @@ from bench.backbone.t5 import T5
 from bench.data.dataset import Sequences
 from bench.ids.identifiers import Feature, SlotIds, Template, TokenIds, VectorIds
 from bench.model.beam import Scoring, TokenScores, beam_search, score_all
-from bench.model.recommender import Decoding, Recommender, recommender_for
+from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, recommender_for
 from bench.model.trie import Trie
 from bench.vocabulary import Vocabulary
 
@@ -58,6 +58,24 @@ def test_a_rounded_t5_is_near_transformers_on_rounded_weights(t5: MakeT5, peer: 
     cache = found.start(found.encode(SOURCE, MASK), MASK)
     steps = torch.cat([found.decode(token, cache) for token in written.split(1, dim=1)], 1)
     torch.testing.assert_close(found.logits(steps), expected, **NEAR)
+
+
+@torch.no_grad()
+def test_a_rounded_decoder_only_model_is_near_transformers_on_rounded_weights() -> None:
+    torch.manual_seed(0)
+    model = Qwen2(Q).eval()
+    theirs = Qwen2ForCausalLM(Qwen2Config(**causal_files.export_config(model, 0, 1))).eval()
+    theirs.load_state_dict(causal_files.export_weights(model), strict=False)
+    theirs.tie_weights()
+    rounded_values(theirs)
+    whole = torch.cat([SOURCE[:1], SOURCE[:1, :4]], 1)  # the row without padding
+    expected = theirs(input_ids=whole).logits[:, -4:]
+    found = model.rounded()
+    cache = found.start(found.encode(SOURCE, MASK), MASK)
+    steps = torch.cat([found.decode(token, cache) for token in SOURCE[:, :4].split(1, dim=1)], 1)
+    torch.testing.assert_close(found.logits(steps)[:1], expected, **NEAR)
+    at_once = found.decode(SOURCE[:, :4], found.start(found.encode(SOURCE, MASK), MASK))
+    torch.testing.assert_close(at_once, steps, **NEAR)
 
 
 def test_a_rounded_copy_shares_all_but_its_layers(t5: MakeT5) -> None:
@@ -130,6 +148,49 @@ def test_the_copy_is_kept_while_weights_are_fixed_and_no_longer(t5: MakeT5, monk
             parameter.mul_(1.5)
     assert not np.array_equal(model.rank(HISTORIES, 4, half).scores, first.scores)
     assert len(made) == 2
+
+
+class OnceWritten(Recommender):
+    """What a plugin writes: it knows of no precision."""
+
+    def __init__(self, inner: Recommender) -> None:
+        super().__init__()
+        self.ids, self.backbone, self.inner = inner.ids, inner.backbone, inner
+
+    def input_lengths(self, *given: Any) -> Any:
+        return self.inner.input_lengths(*given)
+
+    def targets(self, *given: Any) -> int:
+        return self.inner.targets(*given)
+
+    def collate(self, *given: Any) -> Batch:
+        return self.inner.collate(*given)
+
+    def work(self, *given: Any) -> Work:
+        return self.inner.work(*given)
+
+    def forward(self, batch: Batch) -> Tensor:
+        found: Tensor = self.inner(batch)
+        return found
+
+    def ranked(self, histories: Sequences, k: int, *_: Any) -> TopK:
+        assert not torch.is_grad_enabled()
+        states = self.backbone.encode(torch.full((len(histories), 3), 4))
+        scores, items = states[:, -1, :8].float().sort(1, descending=True)
+        return TopK(items[:, :k].numpy(), scores[:, :k].numpy(), np.ones((len(histories), k), bool), False)
+
+
+def test_a_recommender_of_a_plugin_ranks_in_the_precision_that_is_asked_for(t5: MakeT5) -> None:
+    model = OnceWritten(token_recommender(t5(vocabulary=VOCABULARY.size))).eval()
+    whole = model.backbone
+    with torch.no_grad():
+        expected = [
+            backbone.encode(torch.full((4, 3), 4))[:, -1, :8].float().amax(1) for backbone in (whole, whole.rounded())
+        ]
+    for precision, best in zip(("fp32", "bf16"), expected, strict=True):
+        assert np.array_equal(model.rank(HISTORIES, 4, Decoding(precision=precision)).scores[:, 0], best.numpy())
+    assert not torch.equal(*expected)
+    assert model.backbone is whole
 
 
 class Output(nn.Module):

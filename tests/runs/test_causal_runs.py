@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoTokenizer, LlamaForCausalLM, Qwen2ForCausalLM
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 import bench as library
 from bench.backbone import causal_files, lora
@@ -107,6 +107,11 @@ def test_transformers_opens_what_was_trained(
     assert theirs.config.eos_token_id == trained[0].ids.vocabulary.eos
     restored: Any = saved.restore(folder).backbone
     assert torch.equal(restored(source.tokens, source.mask), found)
+    # AutoTokenizer takes whatever stands beside a Qwen2 for Qwen2's own
+    tokenizer, vocabulary = PreTrainedTokenizerFast.from_pretrained(folder), trained[0].ids.vocabulary
+    for text in ("green robot. Toys", vocabulary.decode(source.tokens[0].tolist())):
+        assert tokenizer(text, add_special_tokens=False).input_ids == vocabulary.encode(text)
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (vocabulary.pad, vocabulary.eos)
 
 
 def recommended(model: Any) -> list[tuple[str, float]]:

@@ -10,7 +10,8 @@ of users. Dropout is off in both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import SequenceMatcher
 
@@ -181,15 +182,20 @@ class GeneratorLearner(Recommender):
         blocks = SequenceMatcher(None, tokens, code, autojunk=False).get_matching_blocks()
         return code, [(block.b + offset, block.a + offset) for block in blocks for offset in range(block.size)]
 
-    def rank(
+    @contextmanager
+    def in_precision(self, precision: str) -> Iterator[None]:
+        with self.recommender.in_precision(precision):
+            yield
+
+    def ranked(
         self,
         histories: Sequences,
         k: int,
         decoding: Decoding,
-        candidates: NDArray[np.bool_] | None = None,
-        seen: Sequences | None = None,
+        candidates: NDArray[np.bool_] | None,
+        seen: Sequences | None,
     ) -> TopK:
-        return self.recommender.rank(histories, k, decoding, candidates, seen)
+        return self.recommender.ranked(histories, k, decoding, candidates, seen)
 
 
 def _pairs(found: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
