@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.vocabulary import Vocabulary
@@ -13,9 +16,9 @@ from textual_ids.words import document_frequency, readable, table
 MOST = 0.2  # share of the catalogue that may be numbered under the name of a textual scheme
 
 
-def refuse_numbers(scheme: str, without: Sequence[bool]) -> None:
+def refuse_numbers(scheme: str, without: Sequence[bool] | NDArray[np.bool_]) -> None:
     """BenchError where more than ``MOST`` of the items are ``without`` a word."""
-    count = sum(without)
+    count = int(np.count_nonzero(without))
     if count > MOST * len(without):
         raise BenchError(
             f"{count:,} of {len(without):,} items have no word that the vocabulary can write, so {scheme} would number "

@@ -35,8 +35,20 @@ def split(text: str) -> list[str]:
     return _runs(unicodedata.normalize("NFKC", lower)).split()  # lower case can undo the normal form
 
 
+class _Runs(dict[int, str]):
+    """What each character is read as, looked up once."""
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        found = self[code] = letter if unicodedata.category(letter)[0] in "LMN" else " "
+        return found
+
+
+RUNS = _Runs()
+
+
 def _runs(text: str) -> str:
-    return "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in text)
+    return text.translate(RUNS)
 
 
 def table(items: ItemTable) -> list[list[list[str]]]:
