@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable
-from textual_ids.words import is_filler, split
+from bench.vocabulary import Vocabulary
+from textual_ids.words import is_filler, split, tokens_of
 
 Numbers = NDArray[np.int64]
 AT_ONCE = 1 << 17  # items whose names are put together at once
@@ -42,7 +43,7 @@ class Occurrences:
     @classmethod
     def of(cls, items: ItemTable) -> Occurrences:
         number: defaultdict[str, int] = defaultdict(count().__next__)
-        parts = []
+        parts = [(np.zeros(0, np.int64),) * 4]  # of a catalogue without text
         for column, texts in enumerate(items.text.values()):
             found = list(map(split, texts))
             lengths = np.fromiter(map(len, found), np.int64, len(found))
@@ -122,6 +123,27 @@ def ranked(found: Occurrences, fewest: int, tokens: Mapping[str, int] | None = N
     informative = np.bincount(item[~(last | long)], minlength=found.items)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     return Ranked(found.words, word[order], within(lengths)[order], offsets, informative, frequency, filler)
+
+
+def worded(items: ItemTable, vocabulary: Vocabulary | None) -> NDArray[np.bool_]:
+    """``[items]``: which have a word that the vocabulary can write; any word where it is yet to be made."""
+    found = Occurrences.of(items)
+    tokens = dict.fromkeys(found.words, 1) if vocabulary is None else tokens_of(found.words, vocabulary)
+    known = np.fromiter(map(tokens.__contains__, found.words), bool, len(found.words))
+    has = np.zeros(len(items), bool)
+    has[found.item[known[found.word]]] = True
+    return has
+
+
+def unwritable(items: ItemTable, vocabulary: Vocabulary | None) -> tuple[str, ...]:
+    """How many items are not ``worded``, in a line."""
+    without = len(items) - np.count_nonzero(worded(items, vocabulary))
+    if not without:
+        return ()
+    return (
+        f"{without:,} of {len(items):,} items have no word that the vocabulary can write: nothing of their text is in "
+        "their identifiers, which are numbers",
+    )
 
 
 def salience(frequency: Numbers, items: int, fewest: int) -> NDArray[np.float64]:

@@ -22,9 +22,9 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
 from bench.vocabulary import Vocabulary
 from textual_ids.naming import Numbers, codes_of_all
-from textual_ids.salience import Occurrences, Ranked, ranked
+from textual_ids.salience import Occurrences, Ranked, ranked, unwritable
 from textual_ids.unwritten import refuse_numbers
-from textual_ids.words import tokens_of, unwritable
+from textual_ids.words import tokens_of
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender

@@ -74,21 +74,6 @@ def tokens_of(words: Iterable[str], vocabulary: Vocabulary) -> dict[str, int]:
     return {word: len(code) for word, code in zip(ordered, codes, strict=True) if code and vocabulary.unk not in code}
 
 
-def unwritable(items: ItemTable, vocabulary: Vocabulary | None) -> tuple[str, ...]:
-    """How many items have no word that the vocabulary can write, in a line; any word where it is yet to be made."""
-    words = table(items)
-    known = document_frequency(words)
-    if vocabulary is not None:
-        known = readable(known, vocabulary)
-    without = sum(known.keys().isdisjoint(chain(*columns)) for columns in words)
-    if not without:
-        return ()
-    return (
-        f"{without:,} of {len(items):,} items have no word that the vocabulary can write: nothing of their text is in "
-        "their identifiers, which are numbers",
-    )
-
-
 def rank(
     columns: list[list[str]],
     shared_by: Counter[str],
