@@ -69,7 +69,7 @@ class Numeric(IdScheme):
 
     def needs(self, size: CatalogueSize) -> Needs:
         return Needs(
-            token_bytes(size, len(str(size.items + self.settings.first))) + 250.0 * size.items, 2e-5 * size.items
+            token_bytes(size, len(str(size.items + self.settings.first))) + 250.0 * size.items, 3e-6 * size.items
         )
 
     def numbered(self, train: TrainView, vocabulary: Vocabulary, template: Template) -> TokenIds:

@@ -38,7 +38,7 @@ class Placed(IdScheme):
     """
 
     own_token: ClassVar[bool] = False
-    each_seconds: ClassVar[float] = 3e-5  # of an item, to make its path
+    each_seconds: ClassVar[float] = 3e-6  # of an item, to make its path and tokens
     no_transfer_reason = "its tokens are nodes of a tree over one catalogue, and an unseen item has none"
 
     @abstractmethod
@@ -125,6 +125,7 @@ class Collaborative(Placed):
     name = "numeric/collaborative"
     version = 2
     Settings = CollaborativeSettings
+    each_seconds = 3e-4
 
     def paths(self, train: TrainView) -> tuple[Sequence[Path], Numbers]:
         plan = self.settings

@@ -66,7 +66,7 @@ class Title(IdScheme):
         require_text(items, "textual identifiers")
 
     def needs(self, size: CatalogueSize) -> Needs:
-        return Needs(token_bytes(size, 2 * self.settings.words) + 500.0 * size.items, 3e-4 * size.items)
+        return Needs(token_bytes(size, 2 * self.settings.words) + 500.0 * size.items, 5e-5 * size.items)
 
     def warnings(self, train: TrainView) -> Sequence[str]:
         return unwritable(train.items, train.language)
