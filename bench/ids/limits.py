@@ -54,7 +54,7 @@ def token_bytes(size: CatalogueSize, length: float, vocabulary: int = 0) -> floa
     tables = size.items * (32 * length + 60)
     tree = size.items * min(length, 2.5) * NODE
     trained = vocabulary * size.width * PARAMETER
-    return tables + tree + trained + 12.0 * min(vocabulary, size.negatives or vocabulary) * size.batch
+    return tables + tree + trained + 24.0 * min(vocabulary, size.negatives or vocabulary) * size.batch
 
 
 def vector_bytes(size: CatalogueSize, width: int, slots: int, hidden: int = 0) -> float:
