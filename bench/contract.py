@@ -22,7 +22,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "base_precision")
 # Lines that came after results had been stored: not written where they say what was always done, so that what is stored
 # stays what it is.
-LATER = ("vocabulary", "adapter", *OF_ADAPTERS, "decoding_precision")
+LATER = ("vocabulary", "adapter", *OF_ADAPTERS, "decoding_precision", "negatives")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,9 @@ class Contract:
     batch_size: int = 256  # targets, of all processes together
     objective: Literal["vocabulary", "prefix"] = "vocabulary"  # where the token probabilities of the loss sum to one
     temperature: float = 1.0  # of the loss over tokens: below 1, likely wrong tokens weigh more (LETTER, section 3.3)
+    # tokens that the loss tells the right one from where more may follow, drawn for each step; 0: all. For identifiers
+    # with a token for each item; sets of vectors have set.negatives
+    negatives: int = 0
     optimizer: Literal["adamw"] = "adamw"
     learning_rate: float = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -111,7 +114,7 @@ class Contract:
         _require("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         for name in ("dropout", "warmup"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        for name in ("max_steps", "validation_users", "weight_decay", "clip_norm"):
+        for name in ("max_steps", "validation_users", "weight_decay", "clip_norm", "negatives"):
             _require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         _require("part_power", self.part_power, 0 <= self.part_power <= 1, "from 0 to 1")
         _require("length_penalty", self.length_penalty, abs(self.length_penalty) <= 10, "from -10 to 10")
@@ -162,7 +165,7 @@ class Contract:
         that say what was always done.
         """
         defaults = {field.name: field.default for field in fields(self)}
-        unsaid = {"vocabulary", "decoding_precision"} if self.adapter != "none" else set(LATER)
+        unsaid = {"vocabulary", "decoding_precision", "negatives"} if self.adapter != "none" else set(LATER)
         found = asdict(self)
         kept = {name: value for name, value in found.items() if name not in unsaid or value != defaults[name]}
         return {"protocol": PROTOCOL, **kept}

@@ -22,6 +22,7 @@ TOKENIZERS = (
     *("tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.json", "vocab.txt"),
 )  # files, one of which a tokenizer is in
 NEW = "<|{}|>"  # how a token is called that a language model did not have
+AT_ONCE = 1 << 14  # texts that a tokenizer is given together
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"  # rows 0, 1 and 2 of every private vocabulary
 
 
@@ -131,7 +132,11 @@ class Vocabulary:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of many texts, computed in parallel."""
-        return [list(found.ids) for found in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        codes: list[list[int]] = []
+        for start in range(0, len(texts), AT_ONCE):  # what a tokenizer finds of a text beside its tokens is kilobytes
+            found = self.tokenizer.encode_batch(list(texts[start : start + AT_ONCE]), add_special_tokens=False)
+            codes += [list(each.ids) for each in found]
+        return codes
 
     def decode(self, ids: Iterable[int]) -> str:
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)

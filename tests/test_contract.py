@@ -65,7 +65,7 @@ def test_a_stored_contract_is_the_contract_and_the_protocol() -> None:
     assert set(Contract().lines) == {"protocol", *asdict(Contract())} - set(LATER)
     adapted = replace(words, adapter="lora", lora_rank=4)
     assert Contract(**{name: line for name, line in adapted.lines.items() if name != "protocol"}) == adapted
-    assert set(adapted.lines) == {"protocol", *asdict(Contract())} - {"vocabulary", "decoding_precision"}
+    assert set(adapted.lines) == {"protocol", *asdict(Contract())} - {"vocabulary", "decoding_precision", "negatives"}
 
 
 def test_later_lines_leave_the_names_of_stored_results_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

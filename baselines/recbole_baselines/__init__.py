@@ -22,9 +22,12 @@ from typing import Any, ClassVar
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
 from bench.evaluation.baseline import TrainedBaseline, TrainingContext
+from bench.ids.limits import CatalogueSize, Needs
 from recbole_baselines import files, models
-from recbole_baselines.base import RecBoleBaseline
+from recbole_baselines.base import PROCESS, RANKED, RecBoleBaseline
 from recbole_baselines.neighbors import Kept
+
+PAIR = 2e-8  # seconds in which ItemKNN compares two items
 
 __all__ = ["FDSA", "HGN", "BERT4Rec", "Caser", "GRU4Rec", "ItemKNN", "Popularity", "S3Rec", "SASRec", "SASRecBPR"]
 
@@ -42,6 +45,7 @@ class Caser(RecBoleBaseline):
     """Convolutions over the history as an image, and a vector for each user (Tang and Wang, 2018)."""
 
     name, model, Settings = "caser", "Caser", models.Convolutional
+    knows_users = True
     ranges = models.RANGES["Caser"]
     follows = models.lines("dropout_prob")
     searched = models.searched(name)
@@ -51,6 +55,7 @@ class HGN(RecBoleBaseline):
     """Gates over features and items of the history, and a vector for each user (Ma et al., 2019)."""
 
     name, model, Settings = "hgn", "HGN", models.Gating
+    tables, knows_users = 2, True
     ranges = models.RANGES["HGN"]
     follows = models.lines()
     searched = models.searched(name)
@@ -86,6 +91,9 @@ class BERT4Rec(RecBoleBaseline):
 
     def rows(self, train: TrainView, context: TrainingContext) -> files.Rows:
         return files.with_targets(train, context.contract.max_history)
+
+    def scored(self, size: CatalogueSize) -> int:
+        return max(1, int(self.settings.mask_ratio * (size.max_history + 1)))
 
     def width(self, context: TrainingContext) -> int:
         width = context.contract.max_history + 1  # the mask stands behind the history
@@ -145,6 +153,18 @@ class ItemKNN(Kept, _Counting):
     ranges = models.RANGES["ItemKNN"]
     searched = models.searched(name)
 
+    def needs(self, size: CatalogueSize) -> Needs:
+        """Each item is compared with every other; RecBole then scores, as Python numbers, all items that a user's are
+        near.
+        """
+        history = size.interactions / max(size.users, 1)
+        near = min(self.settings.k, size.items, history * size.interactions / max(size.items, 1))
+        reached = size.users * min(size.items, history * near)
+        blocks = 1200.0 * size.items + 400.0 * size.users
+        similar = size.items * (8.0 * min(self.settings.k, size.items) + 100 * near)
+        hint = "use a smaller --set itemknn.k, or markov"
+        return Needs(PROCESS + blocks + similar + 60 * reached + 150 * size.interactions, PAIR * size.items**2, hint)
+
 
 class Popularity(_Counting):
     """RecBole's own popularity: must agree with ``pop``."""
@@ -152,3 +172,6 @@ class Popularity(_Counting):
     name, model, Settings = "recbole-pop", "Pop", models.Counting
     no_transfer_reason = "counts the items of one catalogue by their number"
     fixed: ClassVar[dict[str, Any]] = {"train_neg_sample_args": None}
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        return Needs(PROCESS + RANKED + 300.0 * size.interactions)

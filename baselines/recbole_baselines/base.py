@@ -20,6 +20,7 @@ from bench.data.splits import Targets
 from bench.errors import BenchError, unknown
 from bench.evaluation.baseline import BUDGET, Facts, TrainedBaseline, TrainingContext
 from bench.evaluation.by_part import Parts
+from bench.ids.limits import PARAMETER, CatalogueSize, Needs
 from bench.results.kept import STATE, read_state, write_state
 from bench.training.cost import Stopwatch
 from bench.training.search import draws
@@ -33,6 +34,9 @@ NEEDED = ("recbole", "colorama", "colorlog", "yaml", "tensorboard", "texttable",
 # RecBole's own metadata asks for a Ray that has no wheel for Python 3.12 and above.
 VERSION = "1.2.1"
 INSTALL = f"pip install 'item-identifier-bench[recbole]', then pip install --no-deps recbole=={VERSION}"
+
+PROCESS = 8e8  # bytes of Python, torch and RecBole
+RANKED = 3e8  # bytes of the scores of users that are ranked together
 
 COMMON: dict[str, Any] = {
     "data_path": "../data",  # seen from the working folder
@@ -154,6 +158,26 @@ class RecBoleBaseline(TrainedBaseline):
             "MAX_ITEM_LIST_LENGTH": self.width(context),
             **(_trained(context.contract) if "epochs" in self.binds else {}),
         }
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        """RecBole's process, its copies of the data, the tables of items with their moments, and the scores of all
+        items: in the softmax of a batch, where that is the loss, and while users are ranked.
+        """
+        width = getattr(self.settings, "hidden_size", 0) or getattr(self.settings, "embedding_size", 64)
+        data = size.interactions * (40.0 * size.history + 300)
+        rows = self.tables * size.items + self.knows_users * size.users
+        tables = (PARAMETER + 12.0) * width * rows
+        whole = self.fixed.get("loss_type") == "CE"
+        logits = 16.0 * size.batch * self.scored(size) * size.items if whole else 0.0
+        hint = "use sasrec/bpr, or a smaller --set batch_size" if whole else ""
+        return Needs(PROCESS + data + tables + logits + RANKED, 0.0, hint)
+
+    tables: ClassVar[int] = 1  # vectors of each item that are trained
+    knows_users: ClassVar[bool] = False  # by a vector of each
+
+    def scored(self, size: CatalogueSize) -> int:
+        """Positions of an example whose loss is over all items."""
+        return 1
 
     def score(self, users: NDArray[np.int64], histories: Sequences) -> NDArray[np.float32]:
         assert self.process, "fit comes first"

@@ -40,7 +40,7 @@ from recbole_baselines.tuning import Progress, Steps, read_json
 WHOLE = "whole"  # the name of the training that is the row
 DONE, CONVERTED = "trained.json", "budget.json"
 PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"  # the first is RecBole's choice
-SCORED_AT_ONCE = 512  # users
+SCORED_AT_ONCE, SCORES_AT_ONCE = 512, 1 << 24  # users, and scores of users and items, whichever is less
 NOBODY = 0  # RecBole's number of a user that it does not know
 
 
@@ -254,16 +254,22 @@ class Model:
         begins = np.flatnonzero(np.diff(valid["user_id"].numpy(), prepend=-1))  # a user's targets stand together
         user_rows = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(targets)))
         ranks = []
-        for start in range(0, len(begins), SCORED_AT_ONCE):
-            part = begins[start : start + SCORED_AT_ONCE]
+        size = self.at_once
+        for start in range(0, len(begins), size):
+            part = begins[start : start + size]
             scores = self._scores(valid["user_id"][part], rows[part], lengths[part])
             excluded = self._excluded(valid["user_id"][part]) if self.job["exclude_history"] else None
-            inside = (user_rows >= start) & (user_rows < start + SCORED_AT_ONCE)
+            inside = (user_rows >= start) & (user_rows < start + size)
             ranks.append(from_scores(scores, targets[inside], excluded, user_rows[inside] - start))
         found = Ranks.join(ranks).of(user_rows if len(user_rows) > len(begins) else None, targets)
         metric, users = self.job["selection"], _index(self.users)[valid["user_id"][begins]].numpy()
         parts = Parts(**{name: tuple(said) for name, said in self.job["parts"].items()})
         return parts.scores(metric, found.per_user(metric), users)
+
+    @property
+    def at_once(self) -> int:
+        """Users that are scored together."""
+        return max(1, min(SCORED_AT_ONCE, SCORES_AT_ONCE // len(self.items)))
 
     def score(
         self, users: NDArray[np.int64], values: NDArray[np.int32], offsets: NDArray[np.int64]
@@ -274,7 +280,7 @@ class Model:
         rows[torch.arange(self.width) < lengths[:, None]] = self.items[torch.from_numpy(values).long()]
         lengths = lengths.clamp(min=1)  # an empty history is one of padding
         numbers = torch.where(torch.from_numpy(users) < 0, NOBODY, self.users[torch.from_numpy(users)])
-        parts = [slice(start, start + SCORED_AT_ONCE) for start in range(0, len(users), SCORED_AT_ONCE)]
+        parts = [slice(start, start + self.at_once) for start in range(0, len(users), self.at_once)]
         scores = [self._scores(numbers[part], rows[part], lengths[part]) for part in parts]
         return np.concatenate([np.empty((0, len(self.items)), np.float32), *scores])
 

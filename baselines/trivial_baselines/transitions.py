@@ -14,9 +14,11 @@ from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.evaluation.baseline import DATA_VIEW, Baseline
 from bench.ids import embeddings, text
+from bench.ids.limits import CatalogueSize, Needs
 from bench.ids.text import MissingTextError, TextSettings, embed, encoder_digest, require_text
 from bench.results.kept import matrix_arrays, matrix_of, read_state, same_items, write_state
 
+SCORING = 3e8  # bytes of all scores that are in memory at a time, with what they are made of
 LEAST = 1e-3  # of a candidate whose text is like none of the history, so that it still comes before what is popular
 
 Scores = NDArray[np.float32]
@@ -30,6 +32,11 @@ def transitions(train: TrainView) -> sparse.csr_array:
     counts = sparse.csr_array((np.ones(len(pairs[0]), np.float32), pairs), shape=(len(train.items),) * 2)
     counts.sum_duplicates()
     return counts
+
+
+def transition_bytes(size: CatalogueSize) -> float:
+    """Of the matrix of ``transitions`` with what orders it, and of the scores of a batch of users."""
+    return 130.0 * size.interactions + 60.0 * size.items + SCORING
 
 
 def back(histories: Sequences, count: int) -> NDArray[np.int64]:
@@ -56,6 +63,9 @@ class Markov(Baseline):
         # Scores are ranks in the order of counts, then popularity: whole numbers, which float32 holds exactly.
         ranks = np.unique(np.stack([counts.data, popularity[counts.indices]]), axis=1, return_inverse=True)[1]
         self.after = sparse.csr_array((ranks.ravel() + self.popular.max() + 1, (before, counts.indices)), counts.shape)
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        return Needs(transition_bytes(size))
 
     def score(self, histories: Sequences) -> Scores:
         scores = np.tile(self.popular, (len(histories), 1))
@@ -141,6 +151,15 @@ class Graph(Baseline):
         popularity = np.bincount(train.sequences.values, minlength=len(train.items))
         self.popular = (popularity / (popularity.max(initial=0) + 1)).astype(np.float32)
         self.vectors = _unit(embed(train, self.settings)) if self.settings.text == "on" else None
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        """Of its text, of which the vectors stay, and of transitions."""
+        if self.settings.text == "off":
+            return Needs(transition_bytes(size))
+        read = text.embedding_needs(size, self.settings)
+        kept = 8.0 * text.width_of(self.settings) * size.items
+        hint = "use narrower --set graph.dimensions=64, or graph.text=off"
+        return Needs(max(read.memory, kept) + transition_bytes(size), read.seconds, hint)
 
     def score(self, histories: Sequences) -> Scores:
         """Candidates have at least 1, everything else its popularity below 1."""

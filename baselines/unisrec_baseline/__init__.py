@@ -35,6 +35,7 @@ from bench.errors import BenchError
 from bench.evaluation.baseline import BUDGET, Facts, TrainedBaseline, TrainingContext
 from bench.evaluation.by_part import Parts
 from bench.ids import spaces, text
+from bench.ids.limits import CatalogueSize, Needs
 from bench.ids.spaces import TextSpace
 from bench.results.kept import read_state, write_state
 from bench.training.cost import Stopwatch
@@ -75,6 +76,14 @@ class UniSRec(TrainedBaseline):
     def validate_items(self, items: ItemTable) -> None:
         spaces.require_comparable(self.settings, "unisrec")
         text.validate_items(items, self.settings)
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        """Of its text; fine-tuning takes all items through every expert, and all are in its softmax."""
+        plan, kept = self.settings, text.width_of(self.settings)
+        read = text.embedding_needs(size, plan)
+        each = 4.0 * kept + 4.0 * plan.experts * (2.25 * kept + 2 * plan.width) + 16.0 * size.batch
+        hint = f"use --set {self.name}.dimensions=64, or a smaller batch_size"
+        return Needs(max(read.memory, each * size.items), read.seconds, hint)
 
     def cache_key(self) -> str:
         return text.encoder_digest(self.settings.encoder)

@@ -28,6 +28,7 @@ from bench.contract import Contract
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.errors import BenchError
+from bench.ids.limits import CatalogueSize, Needs
 from bench.ids.scheme import NoSettings
 
 # What of the contract can hold for a baseline: its data, and how it is trained where that is in steps.
@@ -99,6 +100,12 @@ class AnyBaseline(ABC):
     def cache_key(self) -> str:
         """A digest of whatever else decides the scores, such as the content of a file that a setting names."""
         return ""
+
+    def needs(self, size: CatalogueSize) -> Needs | None:
+        """What a run takes by the size of its catalogue, None where nobody has said; ``seconds`` are those of a ``fit``
+        that is not trained in steps. What this machine has no room for is refused before it starts.
+        """
+        return None
 
     def save_state(self, folder: Path) -> None:  # noqa: B027 - some have nothing to save
         """Write what ``restore`` and ``transfer`` will need into the folder of the run, as ``.safetensors``. Called

@@ -17,8 +17,8 @@ FLOPS = 3e10  # that one core does in a second, in matrix products of training
 
 @dataclass(frozen=True)
 class CatalogueSize:
-    """What a run is about, before it is read closely. ``max_history`` (0: no limit), ``batch`` and the ``width`` of the
-    backbone are the contract's.
+    """What a run is about, before it is read closely. ``max_history`` (0: no limit), ``batch``, the ``width`` of the
+    backbone and the ``negatives`` of a loss over tokens (0: all) are the contract's.
     """
 
     items: int
@@ -27,6 +27,7 @@ class CatalogueSize:
     max_history: int = 20
     batch: int = 128
     width: int = 64
+    negatives: int = 0
 
     @property
     def history(self) -> float:
@@ -48,12 +49,12 @@ class Needs:
 
 def token_bytes(size: CatalogueSize, length: float, vocabulary: int = 0) -> float:
     """Of token sequences, about ``length`` tokens each: their tables, the tree with what teacher forcing needs of it,
-    and a ``vocabulary`` that is trained, with the scores that a batch gives to all of it.
+    and a ``vocabulary`` that is trained, with the scores that a batch gives to all of it or to what is drawn.
     """
     tables = size.items * (32 * length + 60)
     tree = size.items * min(length, 2.5) * NODE
     trained = vocabulary * size.width * PARAMETER
-    return tables + tree + trained + 12.0 * vocabulary * size.batch
+    return tables + tree + trained + 24.0 * min(vocabulary, size.negatives or vocabulary) * size.batch
 
 
 def vector_bytes(size: CatalogueSize, width: int, slots: int, hidden: int = 0) -> float:

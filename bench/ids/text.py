@@ -112,10 +112,20 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
     return arrays["embeddings"]
 
 
+def raw_width(settings: TextSettings) -> int:
+    """Numbers that the encoder gives of an item, about."""
+    return {OFFLINE: CHANNELS, HASHED: 8 * HASH_BYTES}.get(settings.encoder, 768)
+
+
+def width_of(settings: TextSettings) -> int:
+    """Numbers of an item that are kept, about."""
+    raw = raw_width(settings)
+    return min(settings.dimensions, raw) if settings.dimensions else raw
+
+
 def embedding_needs(size: CatalogueSize, settings: TextSettings) -> Needs:
     """Of ``embed``: as encoded, as kept, and a shard of both with all digits; texts and their words."""
-    raw = {OFFLINE: CHANNELS, HASHED: 8 * HASH_BYTES}.get(settings.encoder, 768)
-    kept = min(settings.dimensions, raw) if settings.dimensions else raw
+    raw, kept = raw_width(settings), width_of(settings)
     shard = 8 * min(size.items, SHARD) * (raw + kept)
     each = 1e-4 if settings.encoder in OWN or embeddings.is_file(settings.encoder) else 2e-2
     return Needs(size.items * (4.0 * (raw + kept) + 250) + shard, size.items * each)

@@ -213,9 +213,9 @@ class HeadOptions:
     """What a recommender takes from a contract, line by line, whatever the kind of its identifiers.
 
     The backbone reads at most ``max_tokens``; the oldest items of longer histories are dropped. ``objective`` says
-    where the token probabilities of the loss sum to one, and token logits are divided by ``temperature`` there; a head
-    without tokens has no use for them. Under ``training=shared`` a history is read causally by item, in training as in
-    ranking (``bench.model.packed``), each of which is written as ``history`` says.
+    where the token probabilities of the loss sum to one, token logits are divided by ``temperature`` there, and only so
+    many ``negatives`` are drawn; a head without tokens has no use for them. Under ``training=shared`` a history is read
+    causally by item, in training as in ranking (``bench.model.packed``), each of which is written as ``history`` says.
     """
 
     max_tokens: int = 512
@@ -224,6 +224,7 @@ class HeadOptions:
     training: str = "windows"
     history: str = "tokens"
     temperature: float = 1.0
+    negatives: int = 0
 
 
 def recommender_under(contract: Contract, ids: Ids, backbone: Backbone) -> Recommender:
@@ -252,9 +253,9 @@ def _(ids: TokenIds, backbone: Backbone, options: HeadOptions) -> Recommender:
 
     o = options
     if o.training == "shared":
-        lines = o.max_tokens, o.objective, o.template, o.history, o.temperature
+        lines = o.max_tokens, o.objective, o.template, o.history, o.temperature, o.negatives
         return SharedSequenceRecommender(ids, backbone, *lines)
-    return SequenceRecommender(ids, backbone, o.max_tokens, o.objective, o.template, o.temperature)
+    return SequenceRecommender(ids, backbone, o.max_tokens, o.objective, o.template, o.temperature, o.negatives)
 
 
 @head_for.register

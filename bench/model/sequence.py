@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.backbone.flops import TRAINING, product
 from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.ids.identifiers import Template, TokenIds, Variants
 from bench.ids.prompts import Prompts, prompt_set
+from bench.model import drawn
 from bench.model.beam import beam_search, score_all
 from bench.model.certified import certified_search
 from bench.model.inputs import EncoderInput, HistoryWriter
@@ -32,6 +34,8 @@ class SequenceRecommender(Recommender):
     is read and written in one variant of the identifiers; items are ranked in variant 0. Where only some items are
     candidates, scores are normalized over their tree. In the loss alone, logits are divided by ``temperature``: the
     ranking-guided loss of LETTER (Wang et al., 2024, section 3.3), which punishes likely wrong tokens more below 1.
+    Where more than ``negatives`` wrong tokens may follow, it is estimated from so many of them, drawn for each batch
+    (``bench.model.drawn``); 0 for all.
     """
 
     ids: TokenIds
@@ -44,6 +48,7 @@ class SequenceRecommender(Recommender):
         objective: str = "vocabulary",
         template: str = "neutral",
         temperature: float = 1.0,
+        negatives: int = 0,
     ) -> None:
         super().__init__()
         self.ids, self.backbone = ids, backbone
@@ -56,6 +61,7 @@ class SequenceRecommender(Recommender):
         self.labels = self.labels[..., : self._forest.paths.shape[2]]  # a table may be wider than any identifier in it
         self._subtree: tuple[NDArray[np.bool_], Trie] | None = None
         self.by_prefix, self.temperature = objective == "prefix", temperature
+        self.negatives = negatives if negatives < ids.vocabulary.size - 1 else 0
         choices = self._forest.count.numpy()[self._forest.paths]
         self.predicted = (self.labels != IGNORED) & ((choices > 1) | (not self.by_prefix))
         steps = np.arange(1, self.labels.shape[2] + 1)
@@ -84,9 +90,15 @@ class SequenceRecommender(Recommender):
         self, histories: Sequences, items: ItemIndices, lengths: NDArray[np.int64], variants: NDArray[np.int64]
     ) -> Work:
         predictions, longest = self.targets(items, variants), int(self.steps[variants, items].max())
-        flops = self.backbone.training_flops(len(items), int(lengths.max()), longest, predictions)
+        scored = 0 if self.negatives else predictions
+        flops = self.backbone.training_flops(len(items), int(lengths.max()), longest, scored)
         written = int((self.labels[variants, items] != IGNORED).sum())
-        return Work(flops, int(lengths.sum()), written)
+        return Work(flops + self.flops_of_drawn(predictions), int(lengths.sum()), written)
+
+    def flops_of_drawn(self, predictions: int) -> int:
+        """Of a step: the logits of the tokens that are drawn in one state and of the right ones; 0 without any."""
+        rows = min(self.negatives + predictions, self.ids.vocabulary.size) if self.negatives else 0
+        return TRAINING * product(rows * self.backbone.d_model, predictions)
 
     def reading(self, source: EncoderInput) -> Batch:
         """What the backbone reads."""
@@ -100,12 +112,30 @@ class SequenceRecommender(Recommender):
     def forward(self, batch: Batch) -> Tensor:
         labels, predicted = required(batch, "labels").long(), required(batch, "predicted")
         hidden = self.backbone.decode(shifted(labels, self.ids.vocabulary.start), self._encoded(batch))
-        logits = self.backbone.logits(hidden[predicted]).float()  # most of the work: none of it goes into padding
+        if self.negatives:
+            return self._drawn(hidden[predicted], labels[predicted], required(batch, "nodes")[predicted])
+        logits = self._logits(hidden[predicted])  # most of the work: none of it goes into padding
         if self.by_prefix:
             logits = logits.masked_fill(~self._allowed(required(batch, "nodes")[predicted], logits), float("-inf"))
-        if self.temperature != 1:
-            logits = logits / self.temperature
         return F.cross_entropy(logits, labels[predicted], reduction="sum")
+
+    def _logits(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
+        logits = self.backbone.logits(hidden, rows).float()
+        return logits if self.temperature == 1 else logits / self.temperature
+
+    def _drawn(self, hidden: Tensor, labels: Tensor, nodes: Tensor) -> Tensor:
+        """The summed loss of ``hidden [n, D]`` against the tokens that are drawn behind each of their ``nodes [n]``."""
+        if self.by_prefix:
+            forest = self._forest = self._forest.to(nodes.device)
+            states, state_of = torch.unique(nodes, return_inverse=True)
+            sizes = forest.count[states]
+            state, place = drawn.drawn(sizes, self.negatives)
+            tokens = forest.token[forest.first[states[state]] + place]
+        else:
+            sizes, state_of = nodes.new_tensor([self.ids.vocabulary.size]), torch.zeros_like(nodes)
+            state, tokens = drawn.drawn(sizes, self.negatives)
+        found = drawn.losses(lambda rows: self._logits(hidden, rows), labels, state_of, sizes, state, tokens)
+        return found.sum()
 
     def _allowed(self, nodes: Tensor, logits: Tensor) -> Tensor:
         """The tokens that go on from ``nodes [n]``: ``[n, vocabulary]`` bool."""

@@ -51,8 +51,9 @@ class SharedSequenceRecommender(SequenceRecommender, SharedReader):
         template: str = "neutral",
         history: str = "tokens",
         temperature: float = 1.0,
+        negatives: int = 0,
     ) -> None:
-        super().__init__(ids, backbone, max_tokens, objective, template, temperature)
+        super().__init__(ids, backbone, max_tokens, objective, template, temperature, negatives)
         self.pooling = ItemPooling(backbone.d_model) if history == "items" else None
 
     def _writer(self, max_tokens: int, templates: Sequence[Template]) -> SharedWriter:
@@ -99,16 +100,16 @@ class SharedSequenceRecommender(SequenceRecommender, SharedReader):
     def work_of(self, segments: Segments) -> Work:
         lengths, items, variants = self.segment_lengths(segments), segments.items, segments.target_variants
         rows = packed_rows(lengths)
-        layout = Layout.of(rows, lengths, segments.owners)
+        layout, predictions = Layout.of(rows, lengths, segments.owners), self.targets(items, variants)
         flops = self.backbone.training_flops(
             layout.height,
             row_width(rows, lengths),
             int(self.steps[variants, items].max()),
-            self.targets(items, variants),
+            0 if self.negatives else predictions,
             layout.width,
         )
         written = int((self.labels[variants, items] != IGNORED).sum())
-        return Work(flops, int(lengths.sum()), written)
+        return Work(flops + self.flops_of_drawn(predictions), int(lengths.sum()), written)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

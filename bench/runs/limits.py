@@ -23,22 +23,23 @@ ANYWAY = "--ignore-limits runs it anyway"
 
 
 def needs_of(request: Request) -> Needs | None:
-    """Of the whole run, as its scheme says it; None where it says nothing."""
-    if not isinstance(request.subject, IdScheme):
-        return None
-    data, contract = request.dataset, request.contract
+    """Of the whole run, as its scheme or baseline says it; None where it says nothing."""
+    subject, data, contract = request.subject, request.dataset, request.contract
+    scheme = isinstance(subject, IdScheme)
     size = CatalogueSize(
         items=len(data.items),
         users=len(data.users),
         interactions=len(data.sequences.values),
         max_history=contract.max_history,
         batch=contract.batch_size,
-        width=backbone.width_of(contract.backbone),
+        width=backbone.width_of(contract.backbone) if scheme else CatalogueSize.width,
+        negatives=contract.negatives,
     )
-    found = request.subject.needs(size)
+    found = subject.needs(size)
     if found is None:
         return None
-    described = embedding_needs(size, TextSettings()).memory if data.items.text else 0.0  # of the report's figures
+    pictured = scheme and data.items.text  # in the report's figures of identifiers
+    described = embedding_needs(size, TextSettings()).memory if pictured else 0.0
     beside = PROCESS + OF_DATA[0] * size.items + OF_DATA[1] * size.interactions
     return Needs(max(found.memory, described) + beside, found.seconds, found.hint)
 
@@ -51,7 +52,7 @@ def refuse_too_large(request: Request) -> None:
 
 def too_large(request: Request) -> str:
     """That a run which is not finished needs more memory than there is, or more than a day of a processor to make its
-    identifiers; empty where it does not.
+    identifiers, or to fit a baseline; empty where it does not.
     """
     needs = needs_of(request)
     if needs is None or (store.finished(request.run.folder(request.results)) and not request.force):
@@ -62,7 +63,8 @@ def too_large(request: Request) -> str:
         return ""
     much = f"about {needs.memory / 1e9:,.0f} GB" if needs.memory > room else f"about {needs.seconds / DAY:,.1f} days"
     here = f"this machine has {room / 1e9:,.0f}" if needs.memory > room else "a day is the limit of one processor core"
-    doing = "" if needs.memory > room else " to make identifiers"
+    fitting = "to make identifiers" if isinstance(request.subject, IdScheme) else "to fit"
+    doing = "" if needs.memory > room else f" {fitting}"
     hint = f"{needs.hint}; " if needs.hint else ""
     return f"{request.subject.name} needs {much}{doing} at {items:,} items; {here}; {hint}{ANYWAY}"
 

@@ -33,6 +33,8 @@ WIDTH, CODES, LEVELS = 64, 256, 3
 BATCH, USERS, HISTORY = 128, 32, 6
 FIT = {
     "numeric/sequential": ("numeric_ids:Sequential", {}),
+    "numeric/category": ("numeric_ids:Category", {}),
+    "numeric/independent": ("numeric_ids:Independent", {}),
     "numeric/collaborative": ("numeric_ids:Collaborative", {}),
     "textual/title": ("textual_ids:Title", {}),
     "semantic/rqkmeans": ("semantic_ids:RqKmeans", {}),
@@ -146,6 +148,15 @@ def assign(items: int, folder: Path) -> Work:
     return Work(lambda: residual_kmeans(vectors, LEVELS, CODES, 0))
 
 
+def own_tokens(items: int):
+    """A token for each item."""
+    from bench.ids.identifiers import TokenIds
+    from bench.vocabulary import Vocabulary
+
+    tokens = np.arange(3, items + 3, dtype=np.int32)[None, :, None]
+    return TokenIds(tokens, np.ones((1, items), np.int32), Vocabulary.private(map(str, range(items))))
+
+
 def recommender(kind: str, items: int):
     from slots import slots
     from vector_set import vectors
@@ -158,8 +169,10 @@ def recommender(kind: str, items: int):
         return slots(items, "mini")
     if kind.startswith("sets"):
         return vectors(items, "mini", 4096 if "negatives" in kind else 0)
-    ids = code_ids(items)
-    return recommender_for(ids, T5(huggingface.scratch_config("mini", ids.vocabulary.size, 0.0)))
+    own = kind.startswith("own tokens")
+    ids, negatives = own_tokens(items) if own else code_ids(items), 1024 if "negatives" in kind else 0
+    backbone = T5(huggingface.scratch_config("mini", ids.vocabulary.size, 0.0))
+    return recommender_for(ids, backbone, objective="prefix" if own else "vocabulary", negatives=negatives)
 
 
 def histories(items: int, users: int):
@@ -186,7 +199,7 @@ def step(kind: str) -> Callable[[int, Path], Work]:
     return work
 
 
-for kind in ("codes", "slots", "sets with 4096 negatives", "sets"):
+for kind in ("codes", "own tokens", "own tokens with 1024 negatives", "slots", "sets with 4096 negatives", "sets"):
     CELLS[f"training step of {BATCH}: {kind}"] = step(kind)
 
 

@@ -8,8 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from recbole_baselines import HGN, BERT4Rec, ItemKNN, SASRec, SASRecBPR
+from trivial_baselines import Graph, Markov
+from unisrec_baseline import UniSRec
 
 from bench.data.dataset import TrainView
+from bench.evaluation.baseline import AnyBaseline
 from bench.ids.identifiers import TokenIds
 from bench.ids.limits import CatalogueSize
 from bench.ids.scheme import IdScheme
@@ -90,6 +94,61 @@ def test_more_than_a_day_is_refused_as_well(
     said = bench("run", "--id-scheme", scheme(seconds=9 * 86400), *quick, "--results", tmp_path / "results")
     assert said.code == 1
     assert "mine/large needs about 9.0 days to make identifiers at" in said.err
+
+
+BASELINE = """
+import numpy as np
+from bench.evaluation.baseline import Baseline
+from bench.ids.limits import Needs
+
+class Large(Baseline):
+    name = "large-floor"
+
+    def needs(self, size):
+        return Needs({memory} * size.items, {seconds}, "use pop")
+
+    def fit(self, train):
+        self.items = len(train.items)
+
+    def score(self, histories):
+        return np.zeros((len(histories), self.items), np.float32)
+"""
+
+
+@pytest.mark.parametrize(
+    ("memory", "seconds", "said"), [(1e12, 0, "large-floor needs about "), (0, 9 * 86400, "about 9.0 days to fit at")]
+)
+def test_a_baseline_is_refused_alike(
+    bench: Bench, quick: list[str], tmp_path: Path, run_folders: RunFolders, memory: float, seconds: float, said: str
+) -> None:
+    (tmp_path / "mine.py").write_text(BASELINE.format(memory=memory, seconds=seconds))
+    asked = ["run", "--baseline", f"{tmp_path / 'mine.py'}:Large", *quick, "--results", tmp_path / "results"]
+    refused = bench(*asked)
+    assert refused.code == 1
+    (line,) = refused.err.strip().splitlines()[-1:]
+    assert said in line
+    assert "; use pop; --ignore-limits runs it anyway" in line
+    assert "too large" in bench(*asked, "--dry-run").out
+    assert bench(*asked, "--ignore-limits").code == 0
+    assert len(run_folders(tmp_path / "results")) == 1
+
+
+def test_baselines_of_this_project_say_what_they_need() -> None:
+    small, large = (CatalogueSize(items, items // 3, 3 * items, batch=256) for items in (10_000, 1_000_000))
+    for cls in (Markov, Graph, SASRec, SASRecBPR, BERT4Rec, HGN, ItemKNN, UniSRec):
+        few, many = (cls().needs(size) for size in (small, large))
+        assert few is not None, cls.name
+        assert many is not None, cls.name
+        assert few.memory < 4e9
+        assert few.seconds < limits.DAY / 4
+        assert many.memory > few.memory
+    assert memory_of(BERT4Rec, large) > memory_of(SASRec, large) > memory_of(SASRecBPR, large)  # gaps, one, none
+
+
+def memory_of(cls: type[AnyBaseline], size: CatalogueSize) -> float:
+    found = cls().needs(size)
+    assert found
+    return found.memory
 
 
 def test_a_dry_run_shows_the_estimate_and_tries_nothing(

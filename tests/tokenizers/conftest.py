@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.data import sources
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import read_atomic
 from bench.vocabulary import Vocabulary
@@ -20,6 +21,11 @@ TITLES = (
 @pytest.fixture(scope="session")
 def toys(real_data: Path) -> Dataset:
     return read_atomic(real_data / "toys")
+
+
+@pytest.fixture(scope="session")
+def movies() -> Dataset:
+    return sources.find("ml-100k")
 
 
 @pytest.fixture(scope="session")

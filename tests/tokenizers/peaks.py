@@ -21,8 +21,8 @@ import scipy.sparse.linalg
 import sklearn.feature_extraction.text
 import sklearn.random_projection
 import torch
-from numeric_ids import Collaborative, Independent, Random, Sequential
-from semantic_ids import Letter, Pq, Rpg, RqKmeans, RqVae
+from numeric_ids import Category, Collaborative, Independent, Random, Sequential
+from semantic_ids import Letter, LetterNoCf, LetterNoDiversity, Pq, Rpg, RqKmeans, RqVae
 from set_ids import CfOnly, SemanticOnly, SetRec
 from textual_ids import Title
 
@@ -41,10 +41,16 @@ SCHEMES: Mapping[str, tuple[type[IdScheme], dict[str, Any]]] = {
     "numeric/random": (Random, {}),
     "numeric/independent": (Independent, {}),
     "numeric/collaborative": (Collaborative, {}),
+    "numeric/category": (Category, {}),
     "textual/title": (Title, {}),
     "semantic/rqkmeans": (RqKmeans, {}),
     "semantic/pq": (Pq, {}),
     "semantic/rqvae": (RqVae, {"epochs": 1}),
+    "semantic/letter-no-cf": (LetterNoCf, {"epochs": 1}),
+    "semantic/letter-no-diversity": (
+        LetterNoDiversity,
+        {"epochs": 1, "sasrec_epochs": 1, "sasrec_negatives": 256},
+    ),
     "semantic/letter": (Letter, {"epochs": 1, "sasrec_epochs": 1, "sasrec_negatives": 256}),
     "set/rpg": (Rpg, {}),
     "set/semantic-only": (SemanticOnly, {}),
@@ -59,7 +65,7 @@ def view(items: int) -> TrainView:
     titles, kinds = generating.texts(shop, np.arange(items))
     users, values, _ = (np.concatenate(part) for part in zip(*generating.interactions(shop), strict=True))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users))])
-    table = ItemTable(tuple(f"i{item}" for item in range(items)), {"title": tuple(titles), "kind": tuple(kinds)})
+    table = ItemTable(tuple(f"i{item}" for item in range(items)), {"title": tuple(titles), "category": tuple(kinds)})
     return TrainView("made", table, Sequences(values.astype(np.int32), offsets), 0, max_history=20)
 
 

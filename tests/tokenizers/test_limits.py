@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from numeric_ids import Independent
 from semantic_ids import Letter, RqKmeans, RqVae
 from set_ids import CfOnly, SetRec
 from textual_ids import IdGenRec
@@ -65,6 +67,16 @@ def test_catalogues_of_papers_are_within_every_limit(scheme: IdScheme) -> None:
     assert needs
     assert needs.seconds < DAY / 4
     assert needs.memory < 3e9
+
+
+def test_a_token_for_each_item_needs_less_with_negatives() -> None:
+    large = replace(MILLION, batch=128)
+    needs, fewer = Independent().needs(large), Independent().needs(replace(large, negatives=1024))
+    assert needs
+    assert fewer
+    assert "use --set negatives=1024, " in needs.hint
+    assert "negatives" not in fewer.hint
+    assert fewer.memory < needs.memory - 1e9  # scores of 128 x 1,000,000
 
 
 def test_a_million_names_are_refused_or_end() -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numeric_ids import Category, CategoryIndependent, CategorySettings, Independent
-from numeric_ids.categories import category_paths
+from numeric_ids import Category, CategoryIndependent, CategorySettings, Independent, categories
 
 from bench.data import sources
 from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
@@ -27,6 +26,12 @@ def table(texts: tuple[str, ...], column: str = "categories") -> ItemTable:
 
 def view(texts: tuple[str, ...], column: str = "categories", seed: int = 0) -> TrainView:
     return TrainView("shop", table(texts, column), Sequences.from_rows([[0]]), seed)
+
+
+def category_paths(items: ItemTable, column: str | None, separator: str) -> list[tuple[str, ...]]:
+    """Each item's path."""
+    paths, path_of = categories.category_paths(items, column, separator)
+    return [paths[path] for path in path_of]
 
 
 def words(ids: TokenIds) -> list[list[str]]:

@@ -10,8 +10,8 @@ import pytest
 import scipy.sparse as sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numeric_ids import Collaborative, CollaborativeSettings, spectral
-from numeric_ids.clustering import cluster_paths, clustered, incidence, oriented, packed, split
+from numeric_ids import Collaborative, CollaborativeSettings, clustering, spectral
+from numeric_ids.clustering import clustered, incidence, oriented, packed, split
 from numeric_ids.spectral import cluster, components, eigenvectors, walk
 from numpy.typing import NDArray
 from sklearn.cluster import SpectralClustering
@@ -48,6 +48,12 @@ def communities(sizes: list[int], users: int, seed: int, strays: int = 0) -> Row
     homes = random.integers(0, len(sizes), users)
     rows = [random.integers(edges[home], edges[home + 1], 4).tolist() for home in homes]
     return rows + [random.integers(0, edges[-1], 4).tolist() for _ in range(strays)]
+
+
+def cluster_paths(train: TrainView, clusters: int, leaf: int, spread: bool) -> list[tuple[int, ...]]:
+    """Each item's way."""
+    paths, leaf_of = clustering.cluster_paths(train, clusters, leaf, spread)
+    return [paths[leaf] for leaf in leaf_of]
 
 
 def groups(labels: NDArray[np.int64]) -> set[frozenset[int]]:

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,15 @@ def test_the_randomness_of_a_step_depends_on_seed_step_and_process_alone() -> No
 # -- going on ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("save_every", [0.0, 60.0])
+@pytest.mark.parametrize(("save_every", "negatives"), [(0.0, 0), (60.0, 0), (0.0, 4)])
 def test_stopped_anywhere_it_ends_as_if_it_had_not_been(
-    job: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_every: float
+    job: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_every: float, negatives: int
 ) -> None:
-    """Ctrl-C at each report: after every one of the six steps, and after both validations."""
+    """Ctrl-C at each report: after every one of the six steps, and after both validations. Also where tokens are drawn
+    for the loss.
+    """
     monkeypatch.setattr(loop, "SAVE_EVERY", save_every)
+    job = partial(job, negatives=negatives)
     expected, state = outcome(job())
     reports = len(state["curve"])
     assert reports == 8

@@ -6,7 +6,6 @@ split makes two or more parts, so it ends; a graph in pieces and a cluster that 
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,8 +30,8 @@ class Leaf:
     items: Numbers
 
 
-def cluster_paths(train: TrainView, clusters: int, leaf: int, spread: bool) -> list[Node]:
-    """``[items]``: each item's way through the tree; items of one leaf have the same.
+def cluster_paths(train: TrainView, clusters: int, leaf: int, spread: bool) -> tuple[list[Node], Numbers]:
+    """The ways to the leaves of the tree, and ``[items]``, in which leaf each item is.
 
     Items without training interactions are assigned at random, for nothing is known of them: to the smallest leaves
     with ``spread``, as far as these have room, else to a branch beside the clusters, number ``clusters``.
@@ -41,14 +40,16 @@ def cluster_paths(train: TrainView, clusters: int, leaf: int, spread: bool) -> l
     seen = np.unique(train.sequences.values).astype(np.int64)
     unseen = random.permutation(np.setdiff1d(np.arange(len(train.items)), seen))
     found = list(leaves(incidence(train.sequences, len(train.items))[:, seen], seen, (), clusters, leaf, random))
-    paths: list[Node] = [()] * len(train.items)
+    leaf_of = np.zeros(len(train.items), np.int64)
     if spread:
-        unseen = assign_unseen(unseen, found, leaf, paths)
+        assigned = assign_unseen(len(unseen), np.array([len(group.items) for group in found], np.int64), leaf)
+        leaf_of[unseen[: len(assigned)]] = assigned
+        unseen = unseen[len(assigned) :]
     nothing = sparse.csc_array((0, len(unseen)))
-    for group in [*found, *leaves(nothing, unseen, (clusters,), clusters, leaf, random)]:
-        for item in group.items.tolist():
-            paths[item] = group.path
-    return paths
+    found += leaves(nothing, unseen, (clusters,), clusters, leaf, random)
+    for number, group in enumerate(found):
+        leaf_of[group.items] = number
+    return [group.path for group in found], leaf_of
 
 
 def incidence(sequences: Sequences, items: int) -> sparse.csc_array:
@@ -60,17 +61,36 @@ def incidence(sequences: Sequences, items: int) -> sparse.csc_array:
     return user_item
 
 
-def assign_unseen(unseen: Numbers, found: list[Leaf], leaf: int, paths: list[Node]) -> Numbers:
-    """Give items the paths of the leaves that are smallest at the time; returns those for which there is no room."""
-    sizes = [(len(group.items), at) for at, group in enumerate(found)]
-    heapq.heapify(sizes)
-    for count, item in enumerate(unseen.tolist()):
-        if not sizes or sizes[0][0] >= leaf:
-            return unseen[count:]
-        size, at = sizes[0]
-        paths[item] = found[at].path
-        heapq.heapreplace(sizes, (size + 1, at))
-    return unseen[:0]
+def assign_unseen(count: int, sizes: Numbers, leaf: int) -> Numbers:
+    """The leaves, of so many ``sizes``, into which ``count`` items go one after the other, each into the one that is
+    smallest at the time; fewer items where there is no more room.
+    """
+    return filled(sizes, 1, min(count, int((leaf - sizes).sum())))
+
+
+def filled(loads: Numbers, size: int, count: int) -> Numbers:
+    """``[count]``: where each of so many things of one ``size`` goes, always to the smallest load at the time and of
+    equal ones to the first. ``loads`` are those before it.
+
+    A load takes the values ``load``, ``load + size``, …; what is placed are the smallest of all these values, in order.
+    """
+    if not count:
+        return np.zeros(0, np.int64)
+    low, high = int(loads.min()), int(loads.min()) + size * count + 1
+    while high - low > 1:  # low: the highest level below which no more than ``count`` values are
+        middle = (low + high) // 2
+        fits = int(steps_below(loads, size, middle).sum()) <= count
+        low, high = (middle, high) if fits else (low, middle)
+    times = steps_below(loads, size, low)
+    part = np.repeat(np.arange(len(loads)), times)
+    value = loads[part] + size * (np.arange(len(part)) - np.repeat(np.cumsum(times) - times, times))
+    at_level = np.flatnonzero(loads + size * times == low)
+    return np.concatenate([part[np.lexsort((part, value))], at_level])[:count]
+
+
+def steps_below(loads: Numbers, size: int, level: int) -> Numbers:
+    """How many of the values of each load are below a level."""
+    return np.maximum(level - loads + size - 1, 0) // size
 
 
 def leaves(
@@ -139,9 +159,10 @@ def oriented(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def packed(sizes: Numbers, parts: int) -> Numbers:
     """``[pieces]``: a part for each piece, the largest first, each into the part that is smallest so far."""
-    home = np.zeros(len(sizes), np.int64)
-    loads = [(0, part) for part in range(parts)]
-    for piece in np.argsort(-sizes, kind="stable").tolist():
-        load, home[piece] = loads[0]
-        heapq.heapreplace(loads, (load + int(sizes[piece]), int(home[piece])))
+    home, loads = np.zeros(len(sizes), np.int64), np.zeros(parts, np.int64)
+    order = np.argsort(-sizes, kind="stable")
+    for alike in np.split(order, np.flatnonzero(np.diff(sizes[order])) + 1):  # few: sizes sum to the items
+        size = int(sizes[alike[0]])
+        home[alike] = filled(loads, size, len(alike))
+        loads += size * np.bincount(home[alike], minlength=parts)
     return home

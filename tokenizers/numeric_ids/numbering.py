@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bench.model.recommender import Recommender
 
 Order = Literal["original", "random", "short-to-long", "long-to-short"]
+POWERS = 10 ** np.arange(19)  # that 64 bits hold
 WORDED = Template("The user interacted with items numbered:", SEPARATOR, ". The number of the next item is:")
 
 
@@ -68,16 +69,16 @@ class Numeric(IdScheme):
 
     def needs(self, size: CatalogueSize) -> Needs:
         return Needs(
-            token_bytes(size, len(str(size.items + self.settings.first))) + 250.0 * size.items, 2e-5 * size.items
+            token_bytes(size, len(str(size.items + self.settings.first))) + 250.0 * size.items, 3e-6 * size.items
         )
 
     def numbered(self, train: TrainView, vocabulary: Vocabulary, template: Template) -> TokenIds:
         """The numbers of the catalogue in a vocabulary that has all ten digits, be it as words or as tokens."""
         numbers = np.empty(len(train.items), np.int64)
         numbers[self.order(train)] = np.arange(len(train.items)) + self.settings.first
-        texts = [str(number) for number in numbers]
         if not vocabulary.language_model:
-            return TokenIds.from_lists([vocabulary.ids(text) for text in texts], vocabulary, template)
+            return in_digits(numbers, vocabulary, template)
+        texts = list(map(str, numbers.tolist()))
         ids = TokenIds.from_lists(vocabulary.encode_batch(texts), vocabulary, template)
         require_unique(ids)
         return ids
@@ -136,6 +137,16 @@ class P5Leak(Sequential):
     name = "numeric/p5-leak"
     leaks = True
     Settings = P5Settings
+
+
+def in_digits(numbers: NDArray[np.int64], vocabulary: Vocabulary, template: Template) -> TokenIds:
+    """Numbers ``[items]`` of 0 or more, a token for each digit."""
+    rows = np.array(vocabulary.ids("0123456789"), np.int32)
+    lengths = 1 + np.searchsorted(POWERS[1:], numbers, side="right")
+    below = lengths[:, None] - 1 - np.arange(lengths.max(initial=0))  # digits behind each
+    tokens = rows[numbers[:, None] // POWERS[np.maximum(below, 0)] % 10]
+    tokens[below < 0] = vocabulary.pad
+    return TokenIds(tokens[None], lengths.astype(np.int32)[None], vocabulary, template)
 
 
 def require_unique(ids: TokenIds) -> None:

@@ -7,10 +7,13 @@ of a kind of its own and ends every identifier, so histories need no separator.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
@@ -21,7 +24,10 @@ from bench.vocabulary import Vocabulary
 from numeric_ids.categories import category_paths, category_texts
 from numeric_ids.clustering import cluster_paths
 
+SPECIAL = 3  # rows of a private vocabulary before its own tokens
+
 Path = tuple[str, ...]
+Numbers = NDArray[np.int64]
 
 
 class Placed(IdScheme):
@@ -32,36 +38,65 @@ class Placed(IdScheme):
     """
 
     own_token: ClassVar[bool] = False
-    each_seconds: ClassVar[float] = 3e-5  # of an item, to make its path
+    each_seconds: ClassVar[float] = 3e-6  # of an item, to make its path and tokens
     no_transfer_reason = "its tokens are nodes of a tree over one catalogue, and an unseen item has none"
 
     @abstractmethod
-    def paths(self, train: TrainView) -> Sequence[Path]:
-        """``[items]``: the tokens of each item's path from the root, which may be empty and may be shared."""
+    def paths(self, train: TrainView) -> tuple[Sequence[Path], Numbers]:
+        """Paths from the root, each as its tokens, of which one may be empty; and ``[items]``, which of them an item
+        has.
+        """
 
     depth: ClassVar[int] = 3  # of most paths, the last token included
 
     def needs(self, size: CatalogueSize) -> Needs:
-        hint = "use numeric/random, or codes such as semantic/rqkmeans" if self.own_token else ""
         rows = size.items if self.own_token else 0
+        drawing = "" if size.negatives else "--set negatives=1024, "
+        hint = f"use {drawing}numeric/random, or codes such as semantic/rqkmeans" if rows else ""
         return Needs(token_bytes(size, self.depth, rows) + 900.0 * size.items, self.each_seconds * size.items, hint)
 
     def fit(self, train: TrainView) -> TokenIds:
-        paths = self.paths(train)
-        ends = [f"@{item}" for item in range(len(paths))] if self.own_token else numbered(paths, train)
-        codes = [(*path, end) for path, end in zip(paths, ends, strict=True)]
-        vocabulary = Vocabulary.private(dict.fromkeys(token for code in codes for token in code))
-        return TokenIds.from_lists([vocabulary.ids(code) for code in codes], vocabulary)
+        paths, path_of = self.paths(train)
+        ends = np.arange(len(path_of)) if self.own_token else numbered(path_of, train)
+        step_of = {token: step for step, token in enumerate(dict.fromkeys(chain.from_iterable(paths)))}
+        names = [*step_of, *map("@{}".format if self.own_token else "#{}".format, range(int(ends.max()) + 1))]
+        lengths = np.array([len(path) for path in paths])[path_of]
+        codes = padded([[step_of[token] for token in path] for path in paths])[path_of, : lengths.max() + 1]
+        codes[np.arange(len(codes)), lengths] = len(step_of) + ends
+        inside = codes >= 0
+        order, rows = by_appearance(codes[inside], len(names))
+        vocabulary = Vocabulary.private(map(names.__getitem__, order.tolist()))
+        tokens = np.full(codes.shape, vocabulary.pad, np.int32)
+        tokens[inside] = SPECIAL + rows
+        return TokenIds(tokens[None], (lengths + 1).astype(np.int32)[None], vocabulary)
 
 
-def numbered(paths: Sequence[Path], train: TrainView) -> list[str]:
-    """``[items]``: ``#0``, ``#1``, ... within each path, in an order that the seed draws."""
-    counts: Counter[Path] = Counter()
-    ends = [""] * len(paths)
-    for item in train.random().permutation(len(paths)).tolist():
-        ends[item] = f"#{counts[paths[item]]}"
-        counts[paths[item]] += 1
-    return ends
+def numbered(path_of: Numbers, train: TrainView) -> Numbers:
+    """``[items]``: 0, 1, ... within each path, in an order that the seed draws."""
+    drawn = train.random().permutation(len(path_of))
+    order = drawn[np.argsort(path_of[drawn], kind="stable")]
+    counts = np.bincount(path_of)
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return numbers
+
+
+def padded(rows: Sequence[Sequence[int]]) -> Numbers:
+    """``[rows, length + 1]``: -1 behind the end of each."""
+    found = np.full((len(rows), max(map(len, rows)) + 1), -1)
+    for at, row in enumerate(rows):
+        found[at, : len(row)] = row
+    return found
+
+
+def by_appearance(values: Numbers, count: int) -> tuple[Numbers, Numbers]:
+    """Of ``values`` below ``count``: those that there are, as they first appear, and each one's number among them."""
+    first = np.full(count, len(values))
+    first[values[::-1]] = np.arange(len(values))[::-1]  # of equal ones the last assignment, which is the first value
+    order = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(values))]
+    number = np.empty(count, np.int64)
+    number[order] = np.arange(len(order))
+    return order, number[values]
 
 
 @dataclass(frozen=True)
@@ -90,10 +125,13 @@ class Collaborative(Placed):
     name = "numeric/collaborative"
     version = 2
     Settings = CollaborativeSettings
+    each_seconds = 3e-4
 
-    def paths(self, train: TrainView) -> Sequence[Path]:
-        nodes = cluster_paths(train, self.settings.clusters, self.settings.leaf, self.settings.unseen == "spread")
-        return [tuple(f"<{'-'.join(map(str, node[:depth]))}>" for depth in range(1, len(node) + 1)) for node in nodes]
+    def paths(self, train: TrainView) -> tuple[Sequence[Path], Numbers]:
+        plan = self.settings
+        nodes, leaf_of = cluster_paths(train, plan.clusters, plan.leaf, plan.unseen == "spread")
+        steps = ([node[:depth] for depth in range(1, len(node) + 1)] for node in nodes)
+        return [tuple(f"<{'-'.join(map(str, step))}>" for step in path) for path in steps], leaf_of
 
 
 class CollaborativeIndependent(Collaborative):
@@ -122,9 +160,9 @@ class Category(Placed):
     def validate_items(self, items: ItemTable) -> None:
         category_texts(items, self.settings.column)
 
-    def paths(self, train: TrainView) -> Sequence[Path]:
-        named = category_paths(train.items, self.settings.column, self.settings.separator)
-        return [tuple(f"[{name}]" for name in path) for path in named]
+    def paths(self, train: TrainView) -> tuple[Sequence[Path], Numbers]:
+        named, path_of = category_paths(train.items, self.settings.column, self.settings.separator)
+        return [tuple(f"[{name}]" for name in path) for path in named], path_of
 
 
 class CategoryIndependent(Category):
@@ -141,5 +179,5 @@ class Independent(Placed):
     own_token = True
     no_transfer_reason = "every item has a token of its own, and that of an unseen item was never trained"
 
-    def paths(self, train: TrainView) -> Sequence[Path]:
-        return [()] * len(train.items)
+    def paths(self, train: TrainView) -> tuple[Sequence[Path], Numbers]:
+        return [()], np.zeros(len(train.items), np.int64)

@@ -29,8 +29,8 @@ from textual_ids.generator import Writer
 from textual_ids.generators import cache_path, content_key, first_writer, kept_writer
 from textual_ids.learner import GeneratorLearner
 from textual_ids.reading import read_tokens
+from textual_ids.salience import unwritable
 from textual_ids.unwritten import refuse_unwritten
-from textual_ids.words import unwritable
 
 GENERATOR = "generator.safetensors"
 PUBLISHED = "names of users as the published code writes them, test items included, are textual/idgenrec-user-leak"

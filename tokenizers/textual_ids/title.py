@@ -6,11 +6,12 @@ becomes "ticket ride marklin board". Words are whole, items that share words sha
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
@@ -20,9 +21,10 @@ from bench.ids.prompts import NEUTRAL, SEPARATOR
 from bench.ids.scheme import IdScheme
 from bench.ids.text import require_text
 from bench.vocabulary import Vocabulary
-from textual_ids.naming import unique_codes
+from textual_ids.naming import Numbers, codes_of_all
+from textual_ids.salience import Occurrences, Ranked, ranked, unwritable
 from textual_ids.unwritten import refuse_numbers
-from textual_ids.words import ItemWords, document_frequency, is_filler, rank, table, tokens_of, unwritable
+from textual_ids.words import tokens_of
 
 if TYPE_CHECKING:
     from bench.model.recommender import Recommender
@@ -64,7 +66,7 @@ class Title(IdScheme):
         require_text(items, "textual identifiers")
 
     def needs(self, size: CatalogueSize) -> Needs:
-        return Needs(token_bytes(size, 2 * self.settings.words) + 500.0 * size.items, 3e-4 * size.items)
+        return Needs(token_bytes(size, 2 * self.settings.words) + 500.0 * size.items, 5e-5 * size.items)
 
     def warnings(self, train: TrainView) -> Sequence[str]:
         return unwritable(train.items, train.language)
@@ -83,33 +85,29 @@ class Title(IdScheme):
         many tokens come first.
         """
         self.validate_items(items)
-        words = table(items)
-        shared_by, tokens = document_frequency(words), dict[str, int]()
-        if vocabulary is not None:
-            tokens = tokens_of(shared_by, vocabulary)
-            shared_by = Counter({word: shared_by[word] for word in tokens})
-        costs = tokens if pieces else None
-        ranked = [rank(columns, shared_by, len(words), self.settings.min_shared, costs, pieces) for columns in words]
-        refuse_numbers(self.name, [not item.salient for item in ranked])
-        vocabulary = vocabulary or self.trained(ranked, shared_by)
-        codes = unique_codes((self.names(item, shared_by) for item in ranked), vocabulary)
+        found = Occurrences.of(items)
+        tokens = None if vocabulary is None else tokens_of(found.words, vocabulary)
+        words = ranked(found, self.settings.min_shared, tokens, pieces)
+        refuse_numbers(self.name, words.lengths == 0)
+        fewest, choices = self.choices(words)
+        if vocabulary is None:
+            first = words.names(np.arange(len(items)), fewest, self.settings.order)
+            vocabulary = self.trained(first, words.words)
+        del found
+        codes = codes_of_all(
+            lambda some, which: words.names(some, fewest[some] + which, self.settings.order), choices, vocabulary
+        )
         return TokenIds.from_lists(codes, vocabulary, template)
 
-    def names(self, item: ItemWords, shared_by: Counter[str]) -> Iterator[str]:
-        """An item's possible identifiers: its ``words`` most salient words that tell, then one word more each time."""
-        fewest = max(1, min(self.settings.words, item.informative))
-        for count in range(fewest, len(item.salient) + 1):
-            yield " ".join(self.arrange(item.salient[:count], item, shared_by))
+    def choices(self, words: Ranked) -> tuple[Numbers, Numbers]:
+        """How many words the first choice of each item has, and how many choices there are: its ``words`` most salient
+        ones that tell, then one word more each time.
+        """
+        lengths = words.lengths
+        fewest = np.minimum(np.maximum(1, np.minimum(self.settings.words, words.informative)), lengths)
+        return fewest, np.where(lengths, lengths - fewest + 1, 0)
 
-    def arrange(self, chosen: Sequence[str], item: ItemWords, shared_by: Counter[str]) -> Sequence[str]:
-        if self.settings.order == "title":
-            return sorted(chosen, key=item.text.index)
-        if self.settings.order == "frequent":
-            return sorted(chosen, key=lambda word: (is_filler(word), -shared_by[word]))
-        return chosen
-
-    def trained(self, ranked: Iterable[ItemWords], shared_by: Counter[str]) -> Vocabulary:
+    def trained(self, first: Sequence[str], words: Sequence[str]) -> Vocabulary:
         """Subwords of every item's first choice, so that identifiers are short; other letters only one by one."""
-        texts = [next(self.names(item, shared_by), "") for item in ranked]
-        letters = " ".join(sorted(set("0123456789").union(*shared_by)))
-        return Vocabulary.trained([*texts, letters], self.settings.vocabulary, reserved=[SEPARATOR])
+        letters = " ".join(sorted(set("0123456789").union(*words)))
+        return Vocabulary.trained([*first, letters], self.settings.vocabulary, reserved=[SEPARATOR])

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable
 from bench.errors import BenchError
 from bench.vocabulary import Vocabulary
-from textual_ids.words import document_frequency, readable, table
+from textual_ids.salience import worded
 
 MOST = 0.2  # share of the catalogue that may be numbered under the name of a textual scheme
 
 
-def refuse_numbers(scheme: str, without: Sequence[bool]) -> None:
+def refuse_numbers(scheme: str, without: NDArray[np.bool_]) -> None:
     """BenchError where more than ``MOST`` of the items are ``without`` a word."""
-    count = sum(without)
+    count = int(np.count_nonzero(without))
     if count > MOST * len(without):
         raise BenchError(
             f"{count:,} of {len(without):,} items have no word that the vocabulary can write, so {scheme} would number "
@@ -26,6 +26,4 @@ def refuse_numbers(scheme: str, without: Sequence[bool]) -> None:
 
 def refuse_unwritten(scheme: str, items: ItemTable, vocabulary: Vocabulary) -> None:
     """The same, from the text of the items."""
-    words = table(items)
-    known = readable(document_frequency(words), vocabulary)
-    refuse_numbers(scheme, [known.keys().isdisjoint(chain(*columns)) for columns in words])
+    refuse_numbers(scheme, ~worded(items, vocabulary))

@@ -35,8 +35,20 @@ def split(text: str) -> list[str]:
     return _runs(unicodedata.normalize("NFKC", lower)).split()  # lower case can undo the normal form
 
 
+class _Runs(dict[int, str]):
+    """What each character is read as, looked up once."""
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        found = self[code] = letter if unicodedata.category(letter)[0] in "LMN" else " "
+        return found
+
+
+RUNS = _Runs()
+
+
 def _runs(text: str) -> str:
-    return "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in text)
+    return text.translate(RUNS)
 
 
 def table(items: ItemTable) -> list[list[list[str]]]:
@@ -60,21 +72,6 @@ def tokens_of(words: Iterable[str], vocabulary: Vocabulary) -> dict[str, int]:
     ordered = sorted(words)
     codes = vocabulary.encode_batch(ordered)
     return {word: len(code) for word, code in zip(ordered, codes, strict=True) if code and vocabulary.unk not in code}
-
-
-def unwritable(items: ItemTable, vocabulary: Vocabulary | None) -> tuple[str, ...]:
-    """How many items have no word that the vocabulary can write, in a line; any word where it is yet to be made."""
-    words = table(items)
-    known = document_frequency(words)
-    if vocabulary is not None:
-        known = readable(known, vocabulary)
-    without = sum(known.keys().isdisjoint(chain(*columns)) for columns in words)
-    if not without:
-        return ()
-    return (
-        f"{without:,} of {len(items):,} items have no word that the vocabulary can write: nothing of their text is in "
-        "their identifiers, which are numbers",
-    )
 
 
 def rank(
