@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,14 @@ def wait(holds: Callable[[], object], seconds: float, told: Callable[[], str]) -
         time.sleep(0.2)
 
 
+def asked(
+    line: Sequence[str], results: Path, slurm: str, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """The request handed to Slurm with these options, and what the command says of it."""
+    words = [sys.executable, "-m", "bench", *line, "--results", str(results), "--slurm", slurm]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.long
 def test_a_matrix_through_slurm_with_preemptions(
     cluster: Cluster,
@@ -43,22 +51,7 @@ def test_a_matrix_through_slurm_with_preemptions(
     line = ["run", "--id-scheme", "numeric", *quick, *LONG]
     environment = {**started, **cluster.environment}
     begin = time.monotonic()
-    said = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "bench",
-            *line,
-            "--results",
-            str(results),
-            "--slurm",
-            "partition=main,at-once=2,hours=1",
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    said = asked(line, results, "partition=main,at-once=2,hours=1", environment)
     assert said.returncode == 0, said.stderr
     assert time.monotonic() - begin < 60, "it does not wait for the runs"
     job = re.search(r"submitted 3 of 3 runs as Slurm job (\d+)", said.stderr)
@@ -79,21 +72,9 @@ def test_a_matrix_through_slurm_with_preemptions(
     for one, other in zip(run_folders(results), run_folders(serial), strict=True):
         assert substance(one) == substance(other)
     wait(lambda: not unfinished(results), 30, logs)
-    again = subprocess.run(
-        [sys.executable, "-m", "bench", *line, "--results", str(results), "--slurm", "partition=main"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = asked(line, results, "partition=main", environment)
     assert "all 3 runs are finished already" in again.stderr
-    wrong = subprocess.run(
-        [sys.executable, "-m", "bench", *line, "--force", "--results", str(results), "--slurm", "partition=none"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    wrong = asked([*line, "--force"], results, "partition=none", environment)
     assert wrong.returncode == 1
     assert wrong.stderr.splitlines()[-1].startswith("bench: Slurm refuses the runs: ")
     assert "invalid partition" in wrong.stderr
@@ -113,18 +94,7 @@ def test_24_runs_of_which_one_is_preempted_again_and_again(
     results, serial = tmp_path / "results", tmp_path / "serial"
     line = ["run", "--id-scheme", "numeric,textual/title", *quick, "--set=epochs=150", "--set=patience=150"]
     line += ["--set=validate_every=2", "--save-every=1", "--seed=0-11"]
-    asked = [
-        sys.executable,
-        "-m",
-        "bench",
-        *line,
-        "--results",
-        str(results),
-        "--slurm",
-        "partition=main,at-once=4,hours=1",
-    ]
-    environment = {**started, **cluster.environment}
-    said = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    said = asked(line, results, "partition=main,at-once=4,hours=1", {**started, **cluster.environment})
     assert said.returncode == 0, said.stderr
     job = re.search(r"submitted 24 of 24 runs as Slurm job (\d+)", said.stderr)
     assert job is not None, said.stderr
