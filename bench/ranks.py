@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench import files, launchers, watch
+from bench import files, launchers, threads, watch
 from bench.errors import BenchError, said
 from bench.watch import Watch
 
@@ -205,12 +205,13 @@ def shared(make: Callable[[], T]) -> T:
 
 @dataclass(frozen=True)
 class _Told:
-    """What the main rank tells those that wait for it: work to take part in, or how it ended."""
+    """What the main rank tells those that wait for it: work to take part in, on as many threads as it, or how it ended."""
 
     value: Any = None
     failure: str = ""
     work: Callable[[Any], Any] | None = None
     parts: Sequence[Any] = ()
+    threads: int = 1
 
 
 def _broadcast(told: _Told) -> _Told:
@@ -244,7 +245,7 @@ def divided(work: Callable[[P], T], parts: Sequence[P], done: Callable[[int], No
     """
     if not _here.is_waited_for:
         return _worked(work, parts, done)
-    everybody = _take_part(_broadcast(_Told(work=work, parts=parts)), done)
+    everybody = _take_part(_broadcast(_Told(work=work, parts=parts, threads=threads.now())), done)
     for rank, (_, failure) in enumerate(everybody):
         if failure:
             raise BenchError(f"rank {rank}: {failure}" if rank else failure)
@@ -272,7 +273,8 @@ def _take_part(told: _Told, done: Callable[[int], None] = lambda count: None) ->
     mine, failure = list[Any](), ""
     try:
         ranks = distributed.get_world_size()
-        mine = _worked(told.work, told.parts[distributed.get_rank() :: ranks], done, ranks)
+        with threads.using(told.threads):
+            mine = _worked(told.work, told.parts[distributed.get_rank() :: ranks], done, ranks)
     except Exception as error:
         failure = str(error) if isinstance(error, BenchError) else said(error)
     found: list[tuple[list[Any], str]] = gather_object([(mine, failure)])

@@ -60,9 +60,9 @@ def test_two_ranks_name_as_one(
     assert len({tuple(names) for names in alone}) > 3
     (tmp_path / "writer.pickle").write_bytes(pickle.dumps((writer, search)))
     (tmp_path / "script.py").write_text(RANKS)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words_of = [*torchrun, tmp_path / "script.py", tmp_path, str(room)]
-    subprocess.run(words_of, env=started, check=True, timeout=300)
+    torchrun: list[str | Path] = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, tmp_path / "script.py", tmp_path, str(room)]
+    subprocess.run(command, env=started, check=True, timeout=300)
     assert {path.name for path in tmp_path.glob("wrote-*")} == {"wrote-0", "wrote-1"}
     for rank in (0, 1):
         assert json.loads((tmp_path / f"names-{rank}.json").read_text()) == alone
