@@ -205,7 +205,7 @@ def shared(make: Callable[[], T]) -> T:
 
 @dataclass(frozen=True)
 class _Told:
-    """What the main rank tells those that wait for it: work to take part in, on as many threads as it, or how it ended."""
+    """What the main rank tells those that wait for it: how it ended, or work to take part in, on as many threads."""
 
     value: Any = None
     failure: str = ""
