@@ -110,6 +110,7 @@ def run(
     jobs: int = 1,
     threads: int | None = None,
     save_every: float | None = None,
+    longest_wait: float | None = None,
     track: str = "",
     ignore_limits: bool = False,
     yes: bool = False,

@@ -7,6 +7,8 @@ what was got and what is possible; `bench --debug` shows the traceback behind it
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -53,9 +55,18 @@ class PartlyFailedError(BenchError):
 
 def in_one_line(error: BenchError | OSError) -> str:
     """What a user is told. What the operating system refuses, such as a name of 5,000 letters, is no fault of ours."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return _too_long(str(error.filename or ""))
     if isinstance(error, OSError):
         return f"{error.strerror or error}: '{str(error.filename or '')[:200]}'"
     return str(error)
+
+
+def _too_long(path: str) -> str:
+    """Of what the system calls a file name too long: a part of the path, or the whole."""
+    name = max(path.split(os.sep), key=len)
+    told = f"'{name[:40]}…' is a name of {len(name):,} letters" if len(name) > 40 else f"'{path[:40]}…' is a path"
+    return f"{told}, which is too long for a file here; most disks take 255 bytes; give a shorter name"
 
 
 def said(error: BaseException) -> str:
@@ -87,3 +98,8 @@ def unknown(kind: str, asked: str, known: Iterable[str]) -> BenchError:
     near = difflib.get_close_matches(asked, names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return BenchError(f"unknown {kind} '{asked}'; {hint}known: {', '.join(names) or 'none'}")
+
+
+def counted(number: int, what: str) -> str:
+    """``1 row``, ``1,200 rows``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

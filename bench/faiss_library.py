@@ -137,7 +137,7 @@ def shards(count: int) -> Iterator[slice]:
 
 
 def nearest(vectors: Vectors, codebook: Vectors) -> NDArray[np.int64]:
-    """The nearest row of ``codebook [codes, d]`` to each of ``vectors [n, d]``."""
+    """The nearest row of ``codebook [codes, d]`` to each of ``vectors [n, d]``; of equally near ones the first."""
     index = library().IndexFlatL2(codebook.shape[1])
     index.add(codebook)
     with one_thread():

@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench import files, launchers, watch
+from bench import files, launchers, threads, watch
 from bench.errors import BenchError, said
 from bench.watch import Watch
 
@@ -30,8 +30,16 @@ P = TypeVar("P")
 LONGEST = timedelta(days=7)  # ranks wait for each other so long: a baseline may train meanwhile
 BROKEN = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo/", "NCCL", "ProcessGroup")
 
-_watching: list[Watch] = []  # that of this process, once ranks are connected
-_waited_for: list[bool] = []  # an entry for each ``shared`` that the main rank is in
+
+@dataclass
+class _Here:
+    """This process as a rank: its watch, once ranks are connected; whether the others wait in ``shared`` for it."""
+
+    watch: Watch | None = None
+    is_waited_for: bool = False
+
+
+_here = _Here()
 
 
 class PeerError(BenchError):
@@ -75,16 +83,18 @@ def own(device: str) -> str:
 
 
 @contextlib.contextmanager
-def connected() -> Iterator[None]:
-    """Ranks reach each other, and end together when one of them ends otherwise than well. Nothing for one process."""
+def connected(longest_wait: float = watch.WAIT) -> Iterator[None]:
+    """Ranks reach each other, and end together when one of them ends otherwise than well: also where the others have
+    waited for ``longest_wait`` seconds for one that computes, its work ``alone`` aside. Nothing for one process.
+    """
     if not several():
         yield
         return
-    begun = _watching[0] if _watching else watch.begun()
-    _watching[:] = [begun]
+    begun = _here.watch = _here.watch or watch.begun()
+    begun.patience = longest_wait
     try:
         with begun.signals(), explained():
-            _meet()
+            _meet(begun)
             yield
     except PeerError as error:
         failure = begun.reason(patient=True)  # in the words of the rank that failed, which knows whose plugin it was
@@ -101,14 +111,29 @@ def connected() -> Iterator[None]:
         begun.leaving = True
 
 
-def _meet() -> None:
+def _meet(begun: Watch) -> None:
     """Accelerate's own way to connect ranks, before anything that they have to agree on."""
     import torch
     from accelerate import PartialState
 
     PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST)
-    _watching[0].await_store()
-    _watching[0].leaving = False
+    begun.await_store()
+    begun.leaving = False
+
+
+def at(doing: str) -> None:
+    """This rank gets on, and begins with ``doing`` ("step 7"): who waits for another names it, and one that gets on
+    with nothing while others wait for it has failed after a while.
+    """
+    if _here.watch:
+        _here.watch.at(doing)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Work of this rank that the others wait for however long it takes."""
+    with _here.watch.alone() if _here.watch else contextlib.nullcontext():
+        yield
 
 
 @contextlib.contextmanager
@@ -119,10 +144,10 @@ def explained() -> Iterator[None]:
     except (BenchError, OSError):
         raise
     except (Exception, KeyboardInterrupt) as error:
-        if not _watching or not (isinstance(error, KeyboardInterrupt) or broken(error)):
+        if not _here.watch or not (isinstance(error, KeyboardInterrupt) or broken(error)):
             raise
         signaled = isinstance(error, KeyboardInterrupt)
-        failure = _watching[0].reason(patient=not signaled)
+        failure = _here.watch.reason(patient=not signaled)
         if failure and failure.text:
             raise PeerError(failure.text) from error
         if signaled:
@@ -142,31 +167,32 @@ def broken(error: BaseException) -> bool:
 
 def speaks() -> bool:
     """Whether this rank tells the user how it ended: the first one on each node does."""
-    return _watching[0].speaks() if _watching else is_main()
+    return _here.watch.speaks() if _here.watch else is_main()
 
 
 @contextlib.contextmanager
 def closing(close: Callable[[str], None]) -> Iterator[None]:
     """Within the block, ``close`` is called with the reason where this rank must end while it waits for another."""
-    if not _watching:
+    if not _here.watch:
         yield
         return
-    _watching[0].closers.append(close)
+    _here.watch.closers.append(close)
     try:
         yield
     finally:
-        _watching[0].closers.remove(close)
+        _here.watch.closers.remove(close)
 
 
 def shared(make: Callable[[], T]) -> T:
     """What ``make`` returns in the main rank, in all ranks; only that one calls it. What it raises there, the others
     raise as PeerError. While it works the others wait, and take their part of what it has ``divided``.
     """
-    if not _in_touch():
+    if not _in_touch() or _here.is_waited_for:
         return make()
     if is_main():
         return _made(make)
     while True:
+        at("the work of rank 0")
         told = _broadcast(_Told())
         if told.work is None:
             break
@@ -179,12 +205,13 @@ def shared(make: Callable[[], T]) -> T:
 
 @dataclass(frozen=True)
 class _Told:
-    """What the main rank tells those that wait for it: work to take part in, or how it ended."""
+    """What the main rank tells those that wait for it: how it ended, or work to take part in, on as many threads."""
 
     value: Any = None
     failure: str = ""
     work: Callable[[Any], Any] | None = None
     parts: Sequence[Any] = ()
+    threads: int = 1
 
 
 def _broadcast(told: _Told) -> _Told:
@@ -196,27 +223,29 @@ def _broadcast(told: _Told) -> _Told:
 
 
 def _made(make: Callable[[], T]) -> T:
-    _waited_for.append(True)
+    _here.is_waited_for = True
     try:
-        made = make()
+        with alone():
+            made = make()
     except Exception as error:
-        _waited_for.pop()
         _broadcast(_Told(failure=str(error) if isinstance(error, BenchError) else said(error)))
         raise
-    _waited_for.pop()
+    finally:
+        _here.is_waited_for = False
     _broadcast(_Told(made))
     return made
 
 
-def divided(work: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+def divided(work: Callable[[P], T], parts: Sequence[P], done: Callable[[int], None] = lambda count: None) -> list[T]:
     """``[work(part) for part in parts]``, each rank having its share of the parts where the others wait in ``shared``.
 
     The parts alone decide what is computed together, so the result has the same bits with any number of ranks of one
-    kind of machine. ``work`` and the parts are pickled. BenchError where ``work`` fails in another rank.
+    kind of machine. ``work`` and the parts are pickled. ``done`` gets how many parts are done, of other ranks as many
+    as of this one. BenchError where ``work`` fails in another rank.
     """
-    if len(_waited_for) != 1 or not _in_touch():
-        return [work(part) for part in parts]
-    everybody = _take_part(_broadcast(_Told(work=work, parts=parts)))
+    if not _here.is_waited_for:
+        return _worked(work, parts, done)
+    everybody = _take_part(_broadcast(_Told(work=work, parts=parts, threads=threads.now())), done)
     for rank, (_, failure) in enumerate(everybody):
         if failure:
             raise BenchError(f"rank {rank}: {failure}" if rank else failure)
@@ -226,18 +255,29 @@ def divided(work: Callable[[P], T], parts: Sequence[P]) -> list[T]:
     return found
 
 
-def _take_part(told: _Told) -> list[tuple[list[Any], str]]:
+def _worked(work: Callable[[P], T], parts: Sequence[P], done: Callable[[int], None], of_all: int = 1) -> list[T]:
+    found = []
+    for part in parts:
+        at("work that is divided")
+        found.append(work(part))
+        done(of_all * len(found))
+    return found
+
+
+def _take_part(told: _Told, done: Callable[[int], None] = lambda count: None) -> list[tuple[list[Any], str]]:
     """What all ranks have made of their shares, and why one could not."""
     import torch.distributed as distributed
     from accelerate.utils import gather_object
 
     assert told.work is not None
-    mine: tuple[list[Any], str] = [], ""
+    mine, failure = list[Any](), ""
     try:
-        mine = [told.work(part) for part in told.parts[distributed.get_rank() :: distributed.get_world_size()]], ""
+        ranks = distributed.get_world_size()
+        with threads.using(told.threads):
+            mine = _worked(told.work, told.parts[distributed.get_rank() :: ranks], done, ranks)
     except Exception as error:
-        mine = [], str(error) if isinstance(error, BenchError) else said(error)
-    found: list[tuple[list[Any], str]] = gather_object([mine])
+        failure = str(error) if isinstance(error, BenchError) else said(error)
+    found: list[tuple[list[Any], str]] = gather_object([(mine, failure)])
     return found
 
 
@@ -247,6 +287,7 @@ def require_same(facts: Mapping[str, object]) -> None:
         return
     from accelerate.utils import gather_object
 
+    at("the comparison of files and versions")
     everybody = gather_object([(files.host(), {name: str(value) for name, value in facts.items()})])
     host, mine = everybody[0]
     for rank, (other, theirs) in enumerate(everybody):
@@ -264,6 +305,7 @@ def spread(tensors: Iterable[Tensor]) -> None:
         return
     import torch.distributed as distributed
 
+    at("the exchange of weights")
     for tensor in tensors:
         whole = tensor.detach().contiguous()
         distributed.broadcast(whole, 0)

@@ -6,7 +6,9 @@ what it holds on the disk was let go.
 
 A rank counts as failed where its process is gone or stopped, seen from its own machine; where it was silent for
 ``SILENCE``, seen from another; and all do where none of them has used the processor for ``IDLE``: then one hangs, and
-the others wait for it. One that computes for ever cannot be told from one that works.
+the others wait for it. What a rank computes does not tell whether it will ever end. So one that computes has failed by
+what it keeps others from: where it neither comes to the operation of all ranks in which others wait for it, nor gets on
+with anything (``Watch.at``), for as long as the launch allows. Work of its own (``Watch.alone``) may take any time.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +35,7 @@ BEAT = 1.5  # seconds between two signs of life
 SILENCE = 40.0  # seconds without one; some libraries let no other thread run for a while
 SUSPICION = 10.0  # the same once a connection is lost
 IDLE = 45.0  # seconds in which no rank computes
+WAIT = 600.0  # seconds that ranks wait for another one that computes, where the launch says nothing
 LITTLE = 0.5  # seconds of the processor that are no work
 GRACE = 8.0  # seconds to end by oneself after a failure
 SIGNAL_GRACE = 20.0  # the same after a signal: a step is finished and saved first
@@ -48,22 +52,31 @@ class Failure:
 
 @dataclass(frozen=True)
 class Beat:
-    """A sign of life: ``number`` rises; ``seconds`` of the processor were used by the rank and its children."""
+    """A sign of life: ``number`` rises; ``seconds`` of the processor were used by the rank and its children.
+
+    ``met`` operations of all ranks were begun, ``done`` times it got on with something, last with ``doing``; ``alone``
+    says that the others wait for it rightly, however long.
+    """
 
     number: int
     pid: int
     host: str
     place: str
     seconds: float
+    met: int = 0
+    done: int = 0
+    doing: str = "the start"
+    alone: bool = False
     left: bool = False
 
 
 @dataclass
 class Seen:
-    """The last beat of a rank and when it was new here (monotonic seconds)."""
+    """The last beat of a rank, when it was new here, and when it last told of something done (monotonic seconds)."""
 
     beat: Beat | None
     since: float
+    moved: float = 0.0
 
 
 class Watch:
@@ -77,6 +90,7 @@ class Watch:
         self.closers: list[Callable[[str], None]] = []
         self.seen = [Seen(None, time.monotonic()) for _ in range(size)]
         self.number, self.own, self.work = 0, 0.0, (0.0, time.monotonic())
+        self.met, self.done, self.doing, self.is_alone, self.patience = 0, 0, "the start", False, WAIT
         self.failed_at = self.signaled_at = 0.0
         self.pipe: tuple[int, int] | None = None
         self.lock = threading.RLock()
@@ -100,6 +114,21 @@ class Watch:
 
     def await_store(self) -> None:
         self.ready.wait(JOIN)
+
+    def at(self, doing: str) -> None:
+        """This rank gets on: it begins with this. Costs nothing; the thread tells the others."""
+        self.done, self.doing = self.done + 1, doing
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within the block the others wait for this rank however long it takes."""
+        before, self.is_alone = self.is_alone, True
+        with contextlib.suppress(Exception):
+            self.beat()  # at once: what follows may let no other thread run for long
+        try:
+            yield
+        finally:
+            self.done, self.is_alone = self.done + 1, before
 
     def fail(self, text: str) -> None:
         """End all ranks for this reason, unless there is one already; an empty text is an interruption."""
@@ -165,25 +194,33 @@ class Watch:
         with self.lock:
             self.number += 1
             self.own = max(self.own, time.thread_time()) if threading.current_thread().name == "watch" else self.own
-            used = Beat(self.number, os.getpid(), files.host(), files.place(), processor_seconds() - self.own, left)
-            self.store.set(f"{self.prefix}/beat/{self.rank}", json.dumps(asdict(used)))
+            self.met = begun_together(self.met)
+            used = processor_seconds() - self.own
+            now = Beat(self.number, os.getpid(), files.host(), files.place(), used, self.met, self.done, self.doing)
+            told = asdict(replace(now, alone=self.is_alone, left=left))
+            self.store.set(f"{self.prefix}/beat/{self.rank}", json.dumps(told))
 
     def look(self) -> None:
         """Read what others say. The main rank judges all others, and they judge the main one."""
         with self.lock:
+            self.hear(self.rank)
             for rank in range(1, self.size) if self.rank == 0 else (0,):
                 self.hear(rank)
                 if why := self.verdict(rank):
                     self.fail(why)
+            if why := self.late():
+                self.fail(why)
             if self.rank == 0 and (why := self.idle()):
                 self.fail(why)
 
     def hear(self, rank: int) -> None:
         key = f"{self.prefix}/beat/{rank}"
         if self.store.check([key]):
-            beat = Beat(**json.loads(self.store.get(key)))
-            if self.seen[rank].beat != beat:
-                self.seen[rank] = Seen(beat, time.monotonic())
+            beat, before = Beat(**json.loads(self.store.get(key))), self.seen[rank]
+            if before.beat != beat:
+                now = time.monotonic()
+                on = before.beat is None or (beat.met, beat.done) != (before.beat.met, before.beat.done)
+                self.seen[rank] = Seen(beat, now, now if on else before.moved)
 
     def verdict(self, rank: int) -> str:
         """Why a rank is not alive; empty where it is, or has left in peace."""
@@ -204,9 +241,28 @@ class Watch:
             return f"{name} has given no sign of life for {silence:.0f} s; rerun to resume"
         return ""
 
+    def late(self) -> str:
+        """Why all must end where others wait for a rank that does not come and gets on with nothing. The main rank
+        compares all, the others themselves and the main one.
+        """
+        there = [(seen.beat, seen) for seen in self.seen if seen.beat and not seen.beat.left]
+        front = max((beat.met for beat, _ in there), default=0)
+        waiting = [(beat, seen) for beat, seen in there if beat.met == front]
+        for rank, seen in enumerate(self.seen):
+            beat = seen.beat
+            if beat is None or beat.left or beat.alone or beat.met == front:
+                continue
+            waited = time.monotonic() - max(seen.moved, *(other.moved for _, other in waiting))
+            if waited > self.patience:
+                return (
+                    f"rank {rank} (process {beat.pid} on {beat.host}) has not come to where others have waited for it "
+                    f"for {waited:.0f} s, in {waiting[0][0].doing}; rerun to resume, with a greater --longest-wait if "
+                    "it was only slow"
+                )
+        return ""
+
     def idle(self) -> str:
         """Why all must end that only wait for each other."""
-        self.hear(0)
         if any(seen.beat is None or seen.beat.left for seen in self.seen):
             return ""
         total, (before, since) = sum(seen.beat.seconds for seen in self.seen if seen.beat), self.work
@@ -265,6 +321,17 @@ def begun() -> Watch:
     threading.Thread(target=found.live, daemon=True, name="watch").start()
     atexit.register(found.leave)
     return found
+
+
+def begun_together(before: int) -> int:
+    """How many operations of all ranks this one has begun, those of the library that averages gradients included; as
+    many as ``before`` where ranks are not connected, or do not count.
+    """
+    torch = sys.modules.get("torch.distributed")
+    with contextlib.suppress(Exception):
+        if torch and torch.is_initialized():
+            return int(torch.distributed_c10d._get_default_group()._get_sequence_number_for_group())
+    return before
 
 
 def status_of(pid: int) -> str:

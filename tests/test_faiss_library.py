@@ -100,3 +100,15 @@ def test_the_limit_on_threads_ends_with_what_it_is_for() -> None:
     with pytest.raises(AssertionError), faiss_library.one_thread():  # of another width than it was made for
         faiss.OPQMatrix(4, 2).train(np.zeros((300, 0), np.float32))
     assert faiss.omp_get_max_threads() == before
+
+
+@pytest.mark.parametrize(("count", "codes"), [(15, 70), (40, 300), (3000, 64), (300, 2100)])
+def test_of_equally_near_codes_the_first_is_taken(count: int, codes: int) -> None:
+    """Whole numbers, so that no rounding tells two of them apart; faiss multiplies matrices from 20 vectors on, and
+    1,024 codes at a time.
+    """
+    random = np.random.default_rng(count)
+    vectors, codebook = (random.integers(-2, 3, (rows, 4)).astype(np.float32) for rows in (count, codes))
+    distances = ((vectors[:, None].astype(int) - codebook.astype(int)) ** 2).sum(2)
+    assert ((distances == distances.min(1, keepdims=True)).sum(1) > 1).any(), "some are equally near"
+    assert faiss_library.nearest(vectors, codebook).tolist() == distances.argmin(1).tolist()

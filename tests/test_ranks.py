@@ -20,12 +20,13 @@ import os, signal, sys, time
 from pathlib import Path
 import torch
 import torch.distributed as distributed
-from bench import cli, ranks, watch
+from bench import cli, ranks, threads, watch
 from bench.errors import BenchError
 from bench.training.signals import interrupted_by_sigterm
 
 what, rank, here = sys.argv[1], int(os.environ["RANK"]), Path(sys.argv[2])
 watch.IDLE, watch.SUSPICION, watch.SIGNAL_GRACE, watch.GRACE = 8.0, 3.0, 3.0, 2.0
+patience = float(sys.argv[3])
 
 
 def wait_for_others():
@@ -66,6 +67,50 @@ def hangs():
         wait_for_others()
 
 
+def computes_for_ever():
+    # one of them, in a step of training as DistributedDataParallel makes it
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))
+    for step in range(1, 4):
+        ranks.at(f"step {step}")
+        loss = model(torch.ones(1, 2)).sum()
+        while step == 3 and rank == LOOPS:
+            pass
+        loss.backward()
+
+
+def main_computes_for_ever():
+    global LOOPS
+    LOOPS = 0
+    computes_for_ever()
+
+
+def others_compute_for_ever():
+    ranks.shared(lambda: ranks.divided(endless, [0, 1]))
+
+
+def endless(part):
+    while part:
+        pass
+
+
+def is_slow():
+    # the main rank works alone for longer than the others wait; then one of them gets on, as long again
+    assert ranks.shared(lambda: busy(3 * patience)) is None
+    for _ in range(12 * rank):
+        ranks.at("a part of long work")
+        busy(patience / 4)
+    wait_for_others()
+
+
+def busy(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+LOOPS = 1
+
+
 def agrees():
     made = []
     assert ranks.shared(lambda: made.append(rank) or {"of": rank}) == {"of": 0}
@@ -90,6 +135,15 @@ def squared(number):
     return rank, number**2
 
 
+def on_one_thread(parts):
+    with threads.one_thread():
+        return ranks.divided(threads_of, parts)
+
+
+def threads_of(part):
+    return torch.get_num_threads()
+
+
 def made(numbers):
     assert rank == 0
     return [ranks.divided(squared, numbers), ranks.divided(squared, numbers[:1]), ranks.divided(squared, [])]
@@ -99,6 +153,8 @@ def divides():
     whole, first, nothing = ranks.shared(lambda: made(range(5)))
     assert whole == [(0, 0), (1, 1), (0, 4), (1, 9), (0, 16)]
     assert (first, nothing) == ([(0, 0)], [])
+    with threads.using(2):
+        assert ranks.shared(lambda: on_one_thread(range(3))) == [1, 1, 1]
     assert ranks.shared(lambda: "next") == "next"
     assert ranks.divided(squared, [3, 4]) == [(rank, 9), (rank, 16)], "outside of shared nobody waits"
 
@@ -108,7 +164,7 @@ def divides_badly():
 
 
 def app():
-    with interrupted_by_sigterm(), ranks.connected():
+    with interrupted_by_sigterm(), ranks.connected(patience):
         globals()[what]()
     (here / f"done-{rank}").touch()
 
@@ -126,14 +182,14 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def launched(script: Path, folder: Path, what: str, started: dict[str, str], nodes: int) -> list[subprocess.Popen[str]]:
-    """Two ranks that do the same, on one node or on two."""
+    """Two ranks that do the same, on one node or on two. They wait ten seconds for one that computes."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     base = [sys.executable, "-m", "torch.distributed.run", f"--nnodes={nodes}", f"--nproc-per-node={2 // nodes}"]
     base += ["--master-addr=127.0.0.1", f"--master-port={port}"]
     return [
         subprocess.Popen(
-            [*base, f"--node-rank={node}", str(script), what, str(folder)],
+            [*base, f"--node-rank={node}", str(script), what, str(folder), "10"],
             env=started,
             stderr=subprocess.PIPE,
             text=True,
@@ -148,7 +204,7 @@ def told(launchers: list[subprocess.Popen[str]]) -> list[str]:
     return [line for line in lines if line.startswith("bench: ")]
 
 
-@pytest.mark.parametrize("what", ["agrees", "divides"])
+@pytest.mark.parametrize("what", ["agrees", "divides", "is_slow"])
 def test_ranks_get_what_the_main_one_has(script: Path, tmp_path: Path, started: dict[str, str], what: str) -> None:
     launchers = launched(script, tmp_path, what, started, 1)
     assert told(launchers) == []
@@ -169,6 +225,22 @@ def test_ranks_get_what_the_main_one_has(script: Path, tmp_path: Path, started: 
         ("raises", 2, "KeyError: 'mine'"),
         ("is_killed", 1, "rank 1 (process PID on HOST) has ended without a word, as if it was killed; rerun to resume"),
         ("is_stopped", 2, "rank 1 (process PID on HOST) was stopped; rerun to resume"),
+        (
+            "computes_for_ever",
+            1,
+            "rank 1 (process PID on HOST) has not come to where others have waited for it for PID s, in step 3; rerun",
+        ),
+        (
+            "main_computes_for_ever",
+            1,
+            "rank 0 (process PID on HOST) has not come to where others have waited for it for PID s, in step 3; rerun",
+        ),
+        (
+            "others_compute_for_ever",
+            1,
+            "rank 1 (process PID on HOST) has not come to where others have waited for it for PID s, in work that is "
+            "divided; rerun to resume",
+        ),
         ("hangs", 1, "no rank has computed anything for 8 s: one of them hangs; rerun to resume"),
     ],
 )

@@ -12,6 +12,7 @@ import typer
 from bench import lists, ranks
 from bench.commands import answer, completing, data_get
 from bench.commands.completing import listed
+from bench.watch import WAIT
 
 if TYPE_CHECKING:
     from bench.runs.matrix import Plan
@@ -100,6 +101,13 @@ def run(
     save_every: Annotated[
         float | None, typer.Option(min=0, help="Seconds between two checkpoints; by default 60.")
     ] = None,
+    longest_wait: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="Under a launcher of several processes: seconds that they wait for one that gets on with nothing.",
+        ),
+    ] = WAIT,
     keep_going: Annotated[
         bool | None,
         typer.Option(
@@ -183,7 +191,7 @@ def plan_of(options: Mapping[str, Any]) -> Plan:
 
 AS_THEY_ARE = (
     *("preset", "results", "data_dir", "force", "tune", "tune_size", "recipe", "keep_going"),
-    *("jobs", "slurm", "threads", "save_every", "track", "ignore_limits", "log_times"),
+    *("jobs", "slurm", "threads", "save_every", "longest_wait", "track", "ignore_limits", "log_times"),
 )  # options that are fields of the plan
 
 

@@ -24,7 +24,7 @@ from bench.data.formats.kinds import Part
 from bench.data.formats.log import Log, repaired
 from bench.data.formats.shaping import RULES, Rows, Rule
 from bench.data.formats.writing import write_atomic
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, counted, unknown
 from bench.files import replacing
 
 ITEM_STEMS = (
@@ -270,7 +270,7 @@ def _guessed(parts: Sequence[Part], used: Sequence[Part], log: Log, options: Opt
     maps = [part.name for part in parts if part.kind == "ids"]
     if maps and not options.id_map and all(name.isdecimal() for name in log.items.names[:1000]):
         notes.append(f"ids are numbers, and '{maps[0]}' may say whose: --id-map {maps[0]} gives the original ids")
-    notes += [f"{count:,} rows lack a {what}: skipped" for what, count in log.lacking.items() if count]
+    notes += [f"{counted(count, 'row')} without a {what}: skipped" for what, count in log.lacking.items() if count]
     notes += [f"'{part.name}' is skipped: {part.reason}" for part in parts if part.kind == "nothing"]
     return notes
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bench import arrays
 from bench.data.dataset import ItemTable
 from bench.data.idmaps import LISTED, beside, numbers
-from bench.errors import BenchError
+from bench.errors import BenchError, counted
 
 Vectors = NDArray[np.float32]
 SUFFIXES = (".npy", ".parquet", ".safetensors")
@@ -162,14 +162,14 @@ def _named(path: Path, count: int) -> list[str]:
     source = _list_of(path)
     if source is None:
         raise BenchError(
-            f"'{path}' does not name the items of its {count:,} rows, and bench assumes no order; "
+            f"'{path}' does not name the items of its {counted(count, 'row')}, and bench assumes no order; "
             f"put {LISTS} beside it, or give a .parquet with the columns {' and '.join(COLUMNS)}"
         )
     known = numbers(source)
     if set(known) != {str(row) for row in range(count)}:
         raise BenchError(
-            f"'{path}' has {count:,} rows, but '{source}' names {len(known):,}, numbered {_range(known)}; both must be "
-            f"of the same rows, numbered 0 to {count - 1:,}"
+            f"'{path}' has {counted(count, 'row')}, but '{source}' names {len(known):,}, numbered {_range(known)}; "
+            f"both must be of the same rows, numbered 0 to {count - 1:,}"
         )
     return [known[str(row)] for row in range(count)]
 
@@ -184,14 +184,14 @@ def _refuse_missing(
 ) -> None:
     if not known.any():
         raise BenchError(
-            f"none of the {len(ids):,} rows of '{path}' is of an item of the catalogue: ids are '{ids[0]}' there, "
-            f"'{items.ids[0]}' here"
+            f"none of the {counted(len(ids), 'row')} of '{path}' is of an item of the catalogue: ids are '{ids[0]}' "
+            f"there, '{items.ids[0]}' here"
         )
     missing = np.flatnonzero(~known if needed is None else ~known & needed)
     if len(missing):
         whose = "" if needed is None else " with training interactions"
         raise BenchError(
-            f"'{path}' has no vector of {len(missing):,} items{whose}, the first is '{items.ids[missing[0]]}'"
+            f"'{path}' has no vector of {counted(len(missing), 'item')}{whose}, the first is '{items.ids[missing[0]]}'"
         )
 
 
@@ -206,7 +206,8 @@ def _finite(path: Path, rows: NDArray[Any], mine: NDArray[np.intp], ids: Sequenc
             found[start : start + AT_ONCE] = vectors
     if wrong:
         raise BenchError(
-            f"'{path}' holds a vector that is not finite for {len(wrong):,} items, the first is '{ids[mine[wrong[0]]]}'"
+            f"'{path}' holds a vector that is not finite for {counted(len(wrong), 'item')}, the first is "
+            f"'{ids[mine[wrong[0]]]}'"
         )
     return found
 
@@ -217,6 +218,6 @@ def _warnings(path: Path, content: str, shape: tuple[int, ...], strangers: int) 
         f"item vectors come from the file '{path.name}' (SHA-256 {content[:12]}, {shape[0]:,} x {shape[1]:,}): whether "
         "their encoder may have seen test interactions is unknown"
     )
-    return (origin, f"{strangers:,} rows of '{path.name}' are of no item of the catalogue: skipped")[
+    return (origin, f"{counted(strangers, 'row')} of '{path.name}' skipped, being of no item of the catalogue")[
         : 1 + bool(strangers)
     ]

@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 
 import bench
 from bench.console import visible
+from bench.errors import counted
 from bench.report import figures, identifiers, layout
 from bench.report.again import TITLE
 from bench.report.filters import Mark, filters, marked
@@ -159,7 +160,7 @@ def _lead(results: Sequence[Result], found: Sequence[Section]) -> str:
 
 
 def _count(number: int, what: str) -> str:
-    return "" if not number else f"{number:,} {what}" + ("" if number == 1 else "s")
+    return counted(number, what) if number else ""
 
 
 def template() -> Template:

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import ranks, recipes, threads
+from bench import ranks, recipes, threads, watch
 from bench.backbone import content_digest, sizes_like
 from bench.contract import PRESETS, Contract, contract_for, default_preset
 from bench.data import sources, splitting
@@ -59,6 +59,7 @@ class Plan:
     jobs: int = 1  # runs at once on this machine
     threads: int | None = None  # of each run; None: OMP_NUM_THREADS, else 1
     save_every: float | None = None  # seconds between two checkpoints
+    longest_wait: float = watch.WAIT  # seconds that the ranks of one run wait for one that gets on with nothing
     began: float = field(default_factory=time.time, compare=False)  # when the command did, in seconds since 1970
     slurm: str = ""  # what each run gets as a task of Slurm; empty: it is run here
     only: str = ""  # the folder, below the results folder, of the only run to do
@@ -84,7 +85,7 @@ def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
     display = _main_display(not plan.worker, plan.log_times and not plan.worker, noted)
     if ranks.several() and (plan.jobs > 1 or plan.slurm):
         raise BenchError("--jobs and --slurm start processes of their own; leave them out under a launcher of ranks")
-    with interrupted_by_sigterm(), ranks.connected(), threads.using(threads.asked(plan.threads)):
+    with interrupted_by_sigterm(), ranks.connected(plan.longest_wait), threads.using(threads.asked(plan.threads)):
         prepared = prepare(plan, Display(loud=False) if plan.worker else display)
         if plan.slurm:
             from bench.runs.slurm import submit

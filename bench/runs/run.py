@@ -71,7 +71,8 @@ def _run(request: Request, folder: Path, display: Display, accelerator: Accelera
     for note in split.notes:
         display.note(f"{request.dataset.name}: {note}")
     main = accelerator.is_main_process
-    findings = audited(request.dataset, request.results, display) if main else {}
+    with ranks.alone():
+        findings = audited(request.dataset, request.results, display) if main else {}
     with contextlib.ExitStack() as stack:
 
         def begun() -> tuple[Path, int]:
@@ -89,7 +90,9 @@ def _run(request: Request, folder: Path, display: Display, accelerator: Accelera
         if main and outcome is not None:
             outcome.costs.setdefault("peak_memory_mb", round(memory.peak_mb, 1))
             found = environment(str(accelerator.device), accelerator.num_processes) | load.measured()
-            tell_scores(display, _store(request, split, outcome, partial, found, findings))
+            with ranks.alone():
+                tell_scores(display, _store(request, split, outcome, partial, found, findings))
+    ranks.at("the end of a run")
     accelerator.wait_for_everyone()
     display.say(f"{request.run.title}: finished, stored in {folder}")
     return folder
@@ -204,9 +207,10 @@ def _outcome(
         return SchemeRun(request, subject, split, partial, display, accelerator).outcome()
     if not accelerator.is_main_process:
         return None
-    if request.trained_by:
-        return transferred_baseline(request, split, partial, display)
-    return baseline_outcome(request, subject, split, partial, display)
+    with ranks.alone():
+        if request.trained_by:
+            return transferred_baseline(request, split, partial, display)
+        return baseline_outcome(request, subject, split, partial, display)
 
 
 def _store(

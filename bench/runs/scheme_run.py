@@ -100,7 +100,8 @@ class SchemeRun:
         )
         watch = Stopwatch()
         if self.accelerator.is_main_process:
-            self.save(best.recommender)
+            with ranks.alone():
+                self.save(best.recommender)
         trained = training_costs([state for _, state in done])
         trained["training_seconds"] = total([trained["training_seconds"], watch.seconds])
         trained = found.costs(trained) if found else trained
@@ -115,7 +116,8 @@ class SchemeRun:
         described = diagnostics.stats(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
         described |= beam_check(best.recommender, found_ranks, self.split.test, self.decoding, self.accelerator)
         if self.accelerator.is_main_process:
-            described["forecast"] = forecast_of(ids, view, request.results)
+            with ranks.alone():
+                described["forecast"] = forecast_of(ids, view, request.results)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
         warnings = (*request.warnings, *self.scheme.warnings(view))

@@ -150,6 +150,7 @@ class _Run:
         with computed(job.recommender.backbone, contract), deferred_interrupts() as signals:
             left = plan.batches[state.batch : state.batch + self.total - state.step]
             for step in feed.steps(plan, left):
+                ranks.at(f"step {state.step + 1} of stage '{job.stage.name}'")
                 seed_everything(job.seed, state.step, rank)
                 for group in self.optimizer.param_groups:
                     group["lr"] = self.learning_rate()
@@ -189,7 +190,8 @@ class _Run:
         accelerator = self.job.accelerator
         said: list[Any] = [None, None]
         if accelerator.is_main_process:  # one process measures: on all, rounding could make them draw apart
-            said = [np.asarray(mixture(self.session()), np.float64), self.state.mixture_state]
+            with ranks.alone():
+                said = [np.asarray(mixture(self.session()), np.float64), self.state.mixture_state]
         if accelerator.num_processes > 1:
             broadcast_object_list(said)
         found, self.state.mixture_state = said

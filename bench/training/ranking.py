@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
 
+from bench import ranks as processes
 from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline, TrainedBaseline
@@ -47,6 +48,7 @@ def evaluate(
     found, complete = [], True
     with recommender.fixed_weights():
         for rows in batches[accelerator.process_index :: accelerator.num_processes]:
+            processes.at("ranking users")
             part = targets.take(rows)
             ranks, whole = _ranked(recommender, part, decoding, k, candidates)
             found.append((targets.target_positions(rows), ranks))

@@ -338,7 +338,7 @@ def test_low_ratings_go_only_where_that_is_asked_for(tmp_path: Path) -> None:
     )
     high = read([path], Options(min_rating=4)).dataset
     assert sequences(high) == {"u": ["a", "d"]}
-    assert "2 rows lack a rating of 4 or more: skipped" in high.notes
+    assert "2 rows without a rating of 4 or more: skipped" in high.notes
 
 
 @pytest.mark.parametrize("name", ["timestmp", "eventdate", "timeframe", "Date of purchase"])
@@ -364,7 +364,7 @@ def test_rows_that_lack_something_are_counted(tmp_path: Path) -> None:
     dataset = read([path]).dataset
     assert sequences(dataset) == {"u": ["a", "d"]}
     for what in ("user", "item", "time"):
-        assert f"1 rows lack a {what}: skipped" in dataset.notes
+        assert f"1 row without a {what}: skipped" in dataset.notes
 
 
 def test_long_stamps_keep_their_order_to_the_end(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
         ("x.csv", lines(HEADER, ("u", "a", 1), ("u", "b", "x")), {}, r"row 2: time 'x'; expected a finite number"),
         ("x.csv", lines(HEADER, ("u", "a", NOW), ("u", "b", NOW * 1000)), {}, "the column mixes seconds"),
         ("x.csv", lines(HEADER), {}, "no interaction is left of 0 rows"),
-        ("x.csv", lines(HEADER, ("", "a", 1)), {}, "no interaction is left of 1 rows: 1 lack a user"),
+        ("x.csv", lines(HEADER, ("", "a", 1)), {}, "no interaction is left of 1 row: 1 without a user"),
         ("x.csv", "just one column\nof words\n", {}, "is not read: it is no table"),
         ("x.json", "[5]", {}, "is not read: it holds no records"),
         ("x.json", '{"a": 5}', {}, "no interactions found: 'x.json': it is a catalogue"),

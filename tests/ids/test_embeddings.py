@@ -68,7 +68,7 @@ def test_every_item_has_its_own_row_in_whatever_order_they_come(
     found = bound(str(path), items)
     assert found.vectors.tolist() == [vectors[int(item)].tolist() for item in items.ids]
     assert found.known.all()
-    assert found.warnings[1:] == (f"1 rows of '{path.name}' are of no item of the catalogue: skipped",)
+    assert found.warnings[1:] == (f"1 row of '{path.name}' skipped, being of no item of the catalogue",)
 
 
 @pytest.mark.parametrize("listed", [".ids.txt", ".ids.json", ".item2id", ".items.txt"])
@@ -99,11 +99,11 @@ def test_rows_that_nobody_names_are_refused(tmp_path: Path) -> None:
 def test_names_that_do_not_fit_the_catalogue(tmp_path: Path, form: str) -> None:
     for names, needed, said in (
         (["a", "b", "a"], None, "has item 'a' twice; every item needs one vector"),
-        (["a", "b", "x"], None, "has no vector of 1 items, the first is 'c'"),
+        (["a", "b", "x"], None, "has no vector of 1 item, the first is 'c'"),
         (
             ["a", "x", "c"],
             np.array([True, True, False]),
-            "no vector of 1 items with training interactions, the first is 'b'",
+            "no vector of 1 item with training interactions, the first is 'b'",
         ),
         (["x", "y", "z"], None, "none of the 3 rows of"),
     ):
@@ -120,9 +120,9 @@ def test_names_that_do_not_fit_the_catalogue(tmp_path: Path, form: str) -> None:
         (np.array([["x"]] * 3), "must hold numbers"),
         (np.zeros((3, 0), np.float32), "must hold numbers"),
         (np.ones((3, 2), bool), "must hold numbers"),
-        (VECTORS * [[1], [np.nan], [1]], "a vector that is not finite for 1 items, the first is 'b'"),
-        (VECTORS * [[1], [1], [-np.inf]], "a vector that is not finite for 1 items, the first is 'c'"),
-        (VECTORS * [[1], [1], [1e300]], "a vector that is not finite for 1 items, the first is 'c'"),
+        (VECTORS * [[1], [np.nan], [1]], "a vector that is not finite for 1 item, the first is 'b'"),
+        (VECTORS * [[1], [1], [-np.inf]], "a vector that is not finite for 1 item, the first is 'c'"),
+        (VECTORS * [[1], [1], [1e300]], "a vector that is not finite for 1 item, the first is 'c'"),
     ],
 )
 def test_rows_that_are_no_vectors(tmp_path: Path, vectors: Any, said: str) -> None:
@@ -184,7 +184,7 @@ def test_an_encoder_can_be_a_file_and_then_no_text_is_needed(tmp_path: Path) -> 
     assert np.array_equal(embed(view, raw), vectors * 2), "another content is another encoder"
     assert text.warnings(items, TextSettings()) == ()
     write(tmp_path, "parquet", list(items.ids)[1:], vectors[1:])
-    with pytest.raises(BenchError, match="has no vector of 1 items, the first is 'i00'"):
+    with pytest.raises(BenchError, match="has no vector of 1 item, the first is 'i00'"):
         text.validate_items(items, raw)
 
 

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench import faiss_library
 from semantic_ids.autoencoder import AutoEncoder
-from semantic_ids.collisions import Codes
-from semantic_ids.quantizers import Quantized, Vectors, checked, squared_distances
+from semantic_ids.quantizers import Quantized, Vectors, checked
 
 State = dict[str, NDArray[Any]]
-AT_ONCE = 1 << 16  # vectors whose distances are in memory together
 PARTS = ("encoder", "decoder", "quantizer")  # modules of an auto-encoder
 
 
@@ -33,17 +32,10 @@ def encoded(state: State, vectors: Vectors, way: Literal["residual", "product"])
     codes, part, left = [], vectors, vectors
     for codebook, block in zip(codebooks, blocks, strict=True):
         part = left if way == "residual" else np.ascontiguousarray(vectors[:, block])
-        code = nearest(part, codebook)
+        code = faiss_library.nearest(part, codebook)
         codes.append(code)
         left = part - codebook[code]
     return Quantized(np.stack(codes, 1), len(codebooks[-1]), part, codebooks[-1], float("nan"), tuple(codebooks))
-
-
-def nearest(vectors: Vectors, codebook: Vectors) -> Codes:
-    """``[vectors]``: of equally near codes the first."""
-    starts = range(0, len(vectors), AT_ONCE)
-    parts = [squared_distances(vectors[start : start + AT_ONCE], codebook).argmin(1) for start in starts]
-    return np.concatenate(parts).astype(np.int64)
 
 
 def network_state(model: AutoEncoder) -> State:

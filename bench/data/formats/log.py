@@ -15,7 +15,7 @@ from bench.data.formats import stamps
 from bench.data.formats.catalogue import Table
 from bench.data.formats.columns import Roles
 from bench.data.formats.sequences import Histories
-from bench.errors import BenchError
+from bench.errors import BenchError, counted
 
 NONE = -1  # the number of an empty id
 NO_ID = ("nan", "NaN", "None", "none", "null", "NULL", "NA", "N/A", "<NA>", "undefined", "NaT")
@@ -95,8 +95,9 @@ class Log:
     def gathered(self) -> tuple[Codes, Codes, NDArray[np.int64], str]:
         """All rows, and of which kind their time stamps are. BenchError where there are none, or several kinds."""
         if not sum(len(users) for users, *_ in self.pieces):
-            lacking = "; ".join(f"{count:,} lack a {what}" for what, count in self.lacking.items() if count)
-            raise BenchError(f"no interaction is left of {self.rows:,} rows{f': {lacking}' if lacking else ''}")
+            lacking = "; ".join(f"{count:,} without a {what}" for what, count in self.lacking.items() if count)
+            why = f": {lacking}" if lacking else ""
+            raise BenchError(f"no interaction is left of {counted(self.rows, 'row')}{why}")
         users, items, times, kinds = zip(*self.pieces, strict=True)
         self.pieces.clear()
         return np.concatenate(users), np.concatenate(items), *_of_one_kind(times, kinds)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.data.dataset import ItemTable
 from bench.data.idmaps import numbers
-from bench.errors import BenchError
+from bench.errors import BenchError, counted
 from bench.ids.imported.formats import Found
 
 EXAMPLES = 3
@@ -30,7 +30,8 @@ def keyed(found: Found, path: Path, named: Path | None, other: Path | None) -> d
         return dict(zip(found.keys, found.values, strict=True))
     known = numbers(source)
     if found.numbered and len(known) != len(found.keys):
-        raise BenchError(f"'{path}' has {len(found.keys):,} rows, but '{source}' names {len(known):,} items")
+        rows, items = counted(len(found.keys), "row"), counted(len(known), "item")
+        raise BenchError(f"'{path}' has {rows}, but '{source}' names {items}")
     pairs = [(known.get(key, f"number {key}"), value) for key, value in zip(found.keys, found.values, strict=True)]
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
