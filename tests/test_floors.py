@@ -26,6 +26,7 @@ FLOORS = (
         "linear",
         "lists",
         "machine",
+        "outside",
         "plugins",
         "privacy",
         "protocol",

@@ -205,12 +205,16 @@ def _outcome(
         return transferred(request, subject, split, partial, display, accelerator)
     if isinstance(subject, IdScheme):
         return SchemeRun(request, subject, split, partial, display, accelerator).outcome()
-    if not accelerator.is_main_process:
-        return None
-    with ranks.alone():
+    made: list[Outcome] = []
+
+    def alone() -> None:  # nothing of it is sent to the others, but why it failed
         if request.trained_by:
-            return transferred_baseline(request, split, partial, display)
-        return baseline_outcome(request, subject, split, partial, display)
+            made.append(transferred_baseline(request, split, partial, display))
+        else:
+            made.append(baseline_outcome(request, subject, split, partial, display))
+
+    ranks.shared(alone)
+    return made[0] if made else None
 
 
 def _store(
