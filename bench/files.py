@@ -28,6 +28,7 @@ from typing import Any
 import psutil
 from safetensors import SafetensorError
 
+from bench import outside
 from bench.errors import BenchError
 
 LEFT_BEHIND = re.compile(r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")  # names of ``beside``
@@ -53,7 +54,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = _mode_of_new(partial)
         hook("write", path)
-        yield partial
+        with outside.waiting():
+            yield partial
         partial.chmod(mode)  # safetensors writes a temporary file, which nobody else may read, and renames it
         sync(partial)
         rename(partial, path)
@@ -167,7 +169,8 @@ def sync(path: Path) -> None:
     hook("sync", path)
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with outside.waiting():
+            os.fsync(descriptor)
     except OSError:
         if not path.is_dir():  # some network file systems know no fsync of a folder
             raise
@@ -186,7 +189,8 @@ def sync_tree(folder: Path) -> None:
 def rename(source: Path, target: Path) -> None:
     """As ``os.replace``, for good: the new name is on the disk when this returns."""
     hook("rename", target)
-    os.replace(source, target)
+    with outside.waiting():
+        os.replace(source, target)
     sync(target.parent)
 
 
@@ -196,10 +200,11 @@ def remove(path: Path) -> None:
     Raises what the operating system raises.
     """
     hook("remove", path)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    with outside.waiting():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def require_readable(path: Path) -> None:
