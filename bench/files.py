@@ -28,12 +28,13 @@ from typing import Any
 import psutil
 from safetensors import SafetensorError
 
-from bench import outside
+from bench import outside, processes
 from bench.errors import BenchError
 
-LEFT_BEHIND = re.compile(r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")  # names of ``beside``
+LEFT_BEHIND = re.compile(  # names of ``beside``; those of before lack the start
+    r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)(?:-(?P<start>\d+))?-[0-9a-f]{8}\.tmp"
+)
 FOREIGN_AGE = 86400.0  # seconds after which what a process of another machine was writing counts as left behind
-CLOCKS = 60.0  # seconds by which clocks may be set between two looks
 READER_SECONDS = 10.0  # how long is waited for who reads a pipe
 ARCHIVE = re.compile(r".+\.(zip|tar(\.\w+)?|tgz|tbz2?|txz|7z|rar|gz|bz2|xz|zst)", re.IGNORECASE)
 LONGEST_NAME = 180  # bytes of a file's own name in that of the file beside it; file systems allow 255 in all
@@ -91,7 +92,25 @@ def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
 def beside(path: Path) -> Path:
     """A name beside ``path`` that no other process uses, here or on another machine, and that says whose it is."""
     name = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
-    return path.with_name(f".{name}.{place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    pid = os.getpid()
+    return path.with_name(f".{name}.{place()}-{pid}-{processes.start_of(pid):.0f}-{secrets.token_hex(4)}.tmp")
+
+
+def now(folder: Path) -> float:
+    """Seconds since 1970 by the clock that gives files in a folder their times, which on a network is the server's:
+    nothing else may be compared with them. This machine's clock where nothing can be written there.
+    """
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    path = beside(folder / "clock")
+    try:
+        path.write_bytes(b".")
+        return path.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 @functools.cache
@@ -122,23 +141,10 @@ def left_behind(path: Path) -> bool:
     if found is None:
         return False
     if found["place"] == place():
-        return not _at_it(int(found["pid"]), path)
+        return not processes.is_alive(int(found["pid"]), float(found["start"]) if found["start"] else None)
     with contextlib.suppress(OSError):
-        return time.time() - path.lstat().st_mtime > FOREIGN_AGE
+        return now(path.parent) - path.lstat().st_mtime > FOREIGN_AGE
     return False
-
-
-def _at_it(pid: int, path: Path) -> bool:
-    """Whether the process of this number can be the one that writes a file: not dead, and not younger than the file."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return bool(process.create_time() < path.lstat().st_mtime + CLOCKS)
-    except psutil.AccessDenied:
-        return True
-    except (psutil.Error, OSError, OverflowError):
-        return False
 
 
 def remove_left_behind(folder: Path, alone: bool = False) -> list[Path]:

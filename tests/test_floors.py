@@ -29,6 +29,7 @@ FLOORS = (
         "outside",
         "plugins",
         "privacy",
+        "processes",
         "protocol",
         "ranks",
         "recipes",

@@ -5,14 +5,16 @@ for; and what nobody asked for by name is skipped where it can't run at all.
 from __future__ import annotations
 
 import functools
-import time
+import hashlib
+import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import ranks, recipes, threads, watch
+from bench import files, ranks, recipes, threads, watch
 from bench.backbone import content_digest, sizes_like
 from bench.contract import PRESETS, Contract, contract_for, default_preset
 from bench.data import sources, splitting
@@ -20,6 +22,8 @@ from bench.data.audit.order import time_notes
 from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
+from bench.results import leases
+from bench.results.leases import Asked
 from bench.runs import tracking
 from bench.runs.attribution import attribute_errors
 from bench.runs.limits import refuse_too_large
@@ -60,7 +64,7 @@ class Plan:
     threads: int | None = None  # of each run; None: OMP_NUM_THREADS, else 1
     save_every: float | None = None  # seconds between two checkpoints
     longest_wait: float = watch.WAIT  # seconds that the ranks of one run wait for one that gets on with nothing
-    began: float = field(default_factory=time.time, compare=False)  # when the command did, in seconds since 1970
+    began: float = field(default=math.inf, compare=False)  # when the command did, by the clock of the results' disk
     slurm: str = ""  # what each run gets as a task of Slurm; empty: it is run here
     only: str = ""  # the folder, below the results folder, of the only run to do
     worker: bool = False  # whether this is one of several processes of a command, which speaks for all
@@ -69,6 +73,14 @@ class Plan:
     track: str = ""  # what else follows each run: tensorboard, wandb or mlflow
     ignore_limits: bool = False  # whether to run what needs more than this machine has
     log_times: bool = False  # whether every line of the log begins with its time
+
+    @property
+    def asked(self) -> Asked:
+        """What workers of one command have in common, wherever they are and however they do it."""
+        how = ("results", "data_dir", "jobs", "threads", "save_every", "longest_wait", "slurm", "only", "worker")
+        how += ("keep_going", "began", "track", "ignore_limits", "log_times")
+        said = {name: value for name, value in asdict(self).items() if name not in how}
+        return Asked(hashlib.sha256(json.dumps(said, default=list).encode()).hexdigest()[:16], self.began)
 
 
 T = TypeVar("T")
@@ -86,6 +98,7 @@ def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
     if ranks.several() and (plan.jobs > 1 or plan.slurm):
         raise BenchError("--jobs and --slurm start processes of their own; leave them out under a launcher of ranks")
     with interrupted_by_sigterm(), ranks.connected(plan.longest_wait), threads.using(threads.asked(plan.threads)):
+        plan = replace(plan, began=ranks.shared(lambda: _began(plan)))
         prepared = prepare(plan, Display(loud=False) if plan.worker else display)
         if plan.slurm:
             from bench.runs.slurm import submit
@@ -96,6 +109,14 @@ def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
 
             return side_by_side(plan, prepared, display)
         return carry_out(prepared, display)
+
+
+def _began(plan: Plan) -> float:
+    """When the command did. One by force joins the same one that is under way: what it has made is not made again."""
+    if math.isfinite(plan.began):
+        return plan.began
+    now = files.now(plan.results)
+    return leases.begun(plan.results / "runs", plan.asked.command, now) if plan.force else now
 
 
 def prepare(plan: Plan, display: Display) -> Prepared:
@@ -127,7 +148,7 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             plan.force,
             digests[own.backbone],
             recipe=labels[subject.name],
-            began=plan.began,
+            asked=plan.asked,
             save_every=plan.save_every,
             found=found,
             converted=plan.converted,

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from bench import ranks
 from bench.contract import Contract
 from bench.ids.scheme import IdScheme
-from bench.results import store
+from bench.results import leases, store
 from bench.runs.many import Work, bring_to_end
 from bench.runs.progress import Display
 from bench.runs.request import Request
@@ -64,9 +64,9 @@ def _all_of(group: Sequence[Request], display: Display, accelerator: Accelerator
 
 
 def given_up(group: Sequence[Request]) -> str:
-    """Why one of the runs has failed since its command began; empty where none has."""
+    """Why one of the runs has failed since its command began; empty where none has, or it was finished since."""
     for request in group:
-        failure = store.failure(request.run.folder(request.results))
-        if failure and failure.time > request.began:
+        failure = leases.failure(request.run.folder(request.results))
+        if failure and failure.time > request.asked.began:
             return failure.reason
     return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import MissingTextError, TextSettings, stand_in
 from bench.privacy import shortened, shortened_values
 from bench.results.identity import Run
+from bench.results.leases import NOBODY, Asked
 from bench.results.schema import DatasetFacts, SchemeFacts
 from bench.runs.search import Ranges
 from bench.runs.subjects import source_digest
@@ -31,7 +31,7 @@ class Request:
     """A run to be made. ``preset`` is a label only; ``force`` runs a finished one again.
 
     ``recipe`` names the published way of training the subject that contract and settings follow, if any.
-    ``began`` is when its command did (seconds since 1970): what was finished since is not run again by force.
+    ``asked`` is its command, and when that began: what was finished since is not run again by force.
     ``save_every``: seconds between two checkpoints, None for the default.
     ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is
     the request of the run whose model is tested on this data set; without it this one trains its own. ``found`` says
@@ -56,7 +56,7 @@ class Request:
     converted: int = 0
     search: Ranges | None = None
     tuned: tuple[tuple[str, str], ...] = ()
-    began: float = field(default_factory=time.time, compare=False)
+    asked: Asked = field(default=NOBODY, compare=False)
     save_every: float | None = None
     adapted_on: int = 0
     adapt: tuple[int, ...] = (0,)
@@ -64,7 +64,7 @@ class Request:
 
     def renews(self, stamp: int) -> bool:
         """Whether a run that was finished at that time (``store.stamp``) is to be run again."""
-        return self.force and stamp < 1e9 * self.began
+        return self.force and stamp < 1e9 * self.asked.began
 
     @property
     def is_baseline(self) -> bool:

@@ -47,6 +47,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     A failure is noted beside the run's folder, for other workers and for whoever looks.
     """
     folder = request.run.folder(request.results)
+    before = store.stamp(folder) if accelerator.is_main_process else None
     try:
         with ranks.explained():
             return _run(request, folder, display, accelerator)
@@ -54,7 +55,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
         raise
     except Exception as error:
         if accelerator.is_main_process:
-            store.note_failure(folder, error)  # it may have failed before it had a lease
+            store.note_failure(folder, error, before, request.asked)  # it may have failed before it had a lease
         raise
 
 
@@ -172,14 +173,14 @@ def _building(request: Request, folder: Path, seen: int | None, display: Display
         display.check = lease.require
 
     def abandoned(reason: str) -> None:
-        if reason:
-            store.note_failure(folder, ranks.PeerError(reason))
         for lease in held:
+            if reason:
+                lease.fails(ranks.PeerError(reason))
             lease.release()
 
     try:
         with (
-            store.building(folder, begun, seen, lambda: display.position, holding, request.began) as partial,
+            store.building(folder, begun, seen, lambda: display.position, holding, request.asked) as partial,
             threads.using(begun.threads),
             ranks.closing(abandoned),
         ):
