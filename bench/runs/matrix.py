@@ -4,11 +4,12 @@ for; and what nobody asked for by name is skipped where it can't run at all.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -25,9 +26,9 @@ from bench.ids.scheme import IdScheme
 from bench.results import leases
 from bench.results.leases import Asked
 from bench.runs import tracking
-from bench.runs.attribution import attribute_errors
 from bench.runs.limits import refuse_too_large
 from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
+from bench.runs.possible import EVERYTHING, possible
 from bench.runs.prepared import Prepared, carry_out
 from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
@@ -85,8 +86,6 @@ class Plan:
 
 T = TypeVar("T")
 Subject = IdScheme | Baseline | TrainedBaseline
-
-EVERYTHING = "all"
 
 
 def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
@@ -156,21 +155,30 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             tuned=resolved.lines(fitting),
             adapt=tuple(plan.adapt),
             track=plan.track,
+            limited=not plan.ignore_limits,
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
         for fitting, found in [resolved.on(subject, dataset.name)]
     ]
-    checks = [lambda request: refuse(request, unseen[request.subject.name])]
-    checks += [] if plan.ignore_limits or plan.slurm else [refuse_too_large]
-    possible = _possible(requests, checks, asked, display)
-    groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in possible]
     if plan.only:
-        groups = [group for group in groups if group[0].run.folder(Path()).as_posix() == plan.only]
-        if not groups:
+        requests = [request for request in requests if _is(request, plan.only)]
+        if not requests:
             raise BenchError(f"no run of this command is '{plan.only}'; its data or files have changed since")
-    keep_going = len(groups) > 1 if plan.keep_going is None else plan.keep_going
+    keep_going = len(requests) > 1 if plan.keep_going is None else plan.keep_going
+    alone = asked if keep_going or plan.only else set[str]()  # one of these that is too large fails by itself
+    checks = [lambda request: refuse(request, unseen[request.subject.name])]
+    checks += [] if plan.slurm else [lambda request: request.subject.name in alone or refuse_too_large(request)]
+    found = possible(requests, checks, asked, display)
+    groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in found]
     return Prepared(groups, contract, plan.results, keep_going)
+
+
+def _is(request: Request, folder: str) -> bool:
+    """Whether the result of a request belongs there. Files that another one reads may be gone by now."""
+    with contextlib.suppress(BenchError):
+        return request.run.folder(Path()).as_posix() == folder
+    return False
 
 
 def _followed(
@@ -184,43 +192,6 @@ def _followed(
     }
     contracts = {name: each.contract(contract, shared) for name, each in found.items()}
     return contracts, {name: each.label for name, each in found.items()}
-
-
-def _possible(
-    requests: Sequence[Request], checks: Sequence[Callable[[Request], None]], asked: set[str], display: Display
-) -> list[Request]:
-    """The requests without those that a check refuses and that come from ``all``. BenchError for one that was asked for
-    by name, or where nothing is left.
-    """
-    refused: dict[tuple[str, str], tuple[Request, BenchError]] = {}
-    pairs = {_pair(request): request for request in requests}
-    for pair, request in pairs.items():
-        try:
-            with attribute_errors(request.subject):
-                for check in checks:
-                    check(request)
-        except BenchError as error:
-            if request.subject.name in asked:
-                raise
-            refused[pair] = request, error
-    if len(refused) == len(pairs):
-        raise next(reason for _, reason in refused.values())
-    _say_refused(refused.values(), display)
-    return [request for request in requests if _pair(request) not in refused]
-
-
-def _say_refused(refused: Iterable[tuple[Request, BenchError]], display: Display) -> None:
-    """A line for each data set and reason. A reason that begins with who is refused is the same for others."""
-    named: dict[tuple[str, str], list[str]] = {}
-    for request, error in refused:
-        name = request.subject.name
-        named.setdefault((request.dataset.name, str(error).removeprefix(f"{name} ")), []).append(name)
-    for (dataset, reason), skipped in named.items():
-        display.note(f"skipped in '{EVERYTHING}' on {dataset}: {', '.join(skipped)}: {reason}")
-
-
-def _pair(request: Request) -> tuple[str, str]:
-    return request.subject.name, request.dataset.fingerprint
 
 
 def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:

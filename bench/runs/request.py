@@ -16,6 +16,7 @@ from bench.evaluation.by_part import Parts
 from bench.ids.scheme import IdScheme
 from bench.ids.text import MissingTextError, TextSettings, stand_in
 from bench.privacy import shortened, shortened_values
+from bench.results import store
 from bench.results.identity import Run
 from bench.results.leases import NOBODY, Asked
 from bench.results.schema import DatasetFacts, SchemeFacts
@@ -39,7 +40,8 @@ class Request:
     known already. ``search`` is what to choose between, for a scheme; a baseline has it among its settings.
     ``tuned`` are lines of the contract that an earlier search has chosen for a scheme. ``adapted_on`` is the number of
     users of an unseen data set that the model is adapted on before it is tested there; ``adapt`` are the numbers for
-    which that is done after the run. ``track`` names what else follows it (``bench.runs.tracking``).
+    which that is done after the run. ``track`` names what else follows it (``bench.runs.tracking``). A ``limited``
+    one is refused by a machine that is too small for it.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -61,10 +63,17 @@ class Request:
     adapted_on: int = 0
     adapt: tuple[int, ...] = (0,)
     track: str = ""
+    limited: bool = field(default=False, compare=False)
 
     def renews(self, stamp: int) -> bool:
         """Whether a run that was finished at that time (``store.stamp``) is to be run again."""
         return self.force and stamp < 1e9 * self.asked.began
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is finished, and not to be run again."""
+        stamp = store.stamp(self.run.folder(self.results))
+        return stamp is not None and not self.renews(stamp)
 
     @property
     def is_baseline(self) -> bool:

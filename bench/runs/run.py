@@ -31,6 +31,7 @@ from bench.runs.baseline_run import baseline_outcome
 from bench.runs.baseline_transfer import transferred_baseline
 from bench.runs.code import code_of
 from bench.runs.described import described
+from bench.runs.limits import refuse_too_large
 from bench.runs.progress import Display
 from bench.runs.request import Request, digest_of
 from bench.runs.scheme_run import SchemeRun
@@ -105,6 +106,7 @@ def _found(request: Request, folder: Path, display: Display) -> tuple[int | None
     _set_aside_corrupt(request, folder, display)
     seen = store.stamp(folder)
     if not seen or request.renews(seen):
+        refuse_too_large(request)
         return seen, False
     again = _finished(request, folder, display)
     if again:
