@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench import files, launchers, watch
+from bench import files, launchers, threads, watch
 from bench.errors import BenchError, BusyError, said
 from bench.watch import Watch
 
@@ -213,13 +213,14 @@ def shared(make: Callable[[], T]) -> T:
 
 @dataclass(frozen=True)
 class _Told:
-    """What the main rank tells those that wait for it: work to take part in, or how it ended."""
+    """What the main rank tells those that wait for it: how it ended, or work to take part in, on as many threads."""
 
     value: Any = None
     failure: str = ""
     is_busy: bool = False
     work: Callable[[Any], Any] | None = None
     parts: Sequence[Any] = ()
+    threads: int = 1
 
 
 def _broadcast(told: _Told) -> _Told:
@@ -256,15 +257,16 @@ def agreed(error: BaseException) -> bool:
     return found is not None or not _in_touch()
 
 
-def divided(work: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+def divided(work: Callable[[P], T], parts: Sequence[P], done: Callable[[int], None] = lambda count: None) -> list[T]:
     """``[work(part) for part in parts]``, each rank having its share of the parts where the others wait in ``shared``.
 
     The parts alone decide what is computed together, so the result has the same bits with any number of ranks of one
-    kind of machine. ``work`` and the parts are pickled. BenchError where ``work`` fails in another rank.
+    kind of machine. ``work`` and the parts are pickled. ``done`` gets how many parts are done, of other ranks as many
+    as of this one. BenchError where ``work`` fails in another rank.
     """
     if not _here.is_waited_for:
-        return [work(part) for part in parts]
-    everybody = _take_part(_broadcast(_Told(work=work, parts=parts)))
+        return _worked(work, parts, done)
+    everybody = _take_part(_broadcast(_Told(work=work, parts=parts, threads=threads.now())), done)
     for rank, (_, failure) in enumerate(everybody):
         if failure:
             raise BenchError(f"rank {rank}: {failure}" if rank else failure)
@@ -274,7 +276,16 @@ def divided(work: Callable[[P], T], parts: Sequence[P]) -> list[T]:
     return found
 
 
-def _take_part(told: _Told) -> list[tuple[list[Any], str]]:
+def _worked(work: Callable[[P], T], parts: Sequence[P], done: Callable[[int], None], of_all: int = 1) -> list[T]:
+    found = []
+    for part in parts:
+        at("work that is divided")
+        found.append(work(part))
+        done(of_all * len(found))
+    return found
+
+
+def _take_part(told: _Told, done: Callable[[int], None] = lambda count: None) -> list[tuple[list[Any], str]]:
     """What all ranks have made of their shares, and why one could not."""
     import torch.distributed as distributed
     from accelerate.utils import gather_object
@@ -282,11 +293,11 @@ def _take_part(told: _Told) -> list[tuple[list[Any], str]]:
     assert told.work is not None
     mine, failure = list[Any](), ""
     try:
-        for part in told.parts[distributed.get_rank() :: distributed.get_world_size()]:
-            at("work that is divided")
-            mine.append(told.work(part))
+        ranks = distributed.get_world_size()
+        with threads.using(told.threads):
+            mine = _worked(told.work, told.parts[distributed.get_rank() :: ranks], done, ranks)
     except Exception as error:
-        mine, failure = [], str(error) if isinstance(error, BenchError) else said(error)
+        failure = str(error) if isinstance(error, BenchError) else said(error)
     found: list[tuple[list[Any], str]] = gather_object([(mine, failure)])
     return found
 

@@ -20,7 +20,7 @@ import os, signal, sys, time
 from pathlib import Path
 import torch
 import torch.distributed as distributed
-from bench import cli, outside, ranks, watch
+from bench import cli, outside, ranks, threads, watch
 from bench.errors import BenchError
 from bench.results import leases
 from bench.runs.many import Work, bring_to_end
@@ -137,6 +137,15 @@ def squared(number):
     return rank, number**2
 
 
+def on_one_thread(parts):
+    with threads.one_thread():
+        return ranks.divided(threads_of, parts)
+
+
+def threads_of(part):
+    return torch.get_num_threads()
+
+
 def made(numbers):
     assert rank == 0
     return [ranks.divided(squared, numbers), ranks.divided(squared, numbers[:1]), ranks.divided(squared, [])]
@@ -146,6 +155,8 @@ def divides():
     whole, first, nothing = ranks.shared(lambda: made(range(5)))
     assert whole == [(0, 0), (1, 1), (0, 4), (1, 9), (0, 16)]
     assert (first, nothing) == ([(0, 0)], [])
+    with threads.using(2):
+        assert ranks.shared(lambda: on_one_thread(range(3))) == [1, 1, 1]
     assert ranks.shared(lambda: "next") == "next"
     assert ranks.divided(squared, [3, 4]) == [(rank, 9), (rank, 16)], "outside of shared nobody waits"
 

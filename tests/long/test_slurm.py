@@ -61,12 +61,12 @@ def test_a_matrix_through_slurm_with_preemptions(
     def logs() -> str:
         return "\n".join(path.read_text()[-3000:] for path in sorted((results / "slurm").glob("*_log.*")))
 
-    wait(lambda: list(results.rglob(".0.partial-1/stage-0-*.safetensors")), 180, logs)
+    wait(lambda: list(results.rglob(".0.partial-1/stage-0-*.safetensors")), 600, logs)
     assert "running" in {run.state for run in unfinished(results)}
     assert cluster.ask("scancel", "--signal=USR2", f"{job[1]}_0") == ""
-    wait(lambda: "this job is preempted" in logs(), 60, logs)
-    wait(lambda: not list(results.rglob(".0.lease-1")), 400, lambda: f"{cluster.ask('squeue')}\n{logs()}")
-    wait(lambda: len(run_folders(results)) == 3, 400, lambda: f"{cluster.ask('squeue')}\n{logs()}")
+    wait(lambda: "this job is preempted" in logs(), 300, logs)
+    wait(lambda: not list(results.rglob(".0.lease-1")), 1800, lambda: f"{cluster.ask('squeue')}\n{logs()}")
+    wait(lambda: len(run_folders(results)) == 3, 1800, lambda: f"{cluster.ask('squeue')}\n{logs()}")
     assert "numeric/sequential on toy, seed 0: resuming" in logs()
     assert bench(*line, "--results", serial).code == 0
     for one, other in zip(run_folders(results), run_folders(serial), strict=True):
@@ -88,6 +88,7 @@ def test_24_runs_of_which_one_is_preempted_again_and_again(
     bench: Callable[..., SimpleNamespace],
     run_folders: Callable[[Path], list[Path]],
     substance: Substance,
+    got_on: Callable[[Path], bool],
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("submitit", reason="submitit is not installed: pip install 'item-identifier-bench[slurm]'")
@@ -102,12 +103,12 @@ def test_24_runs_of_which_one_is_preempted_again_and_again(
     def logs() -> str:
         return "\n".join(path.read_text()[-1000:] for path in sorted((results / "slurm").glob("*_log.*")))
 
-    draw, end, preempted = random.Random(1), time.monotonic() + 3600, 0
+    draw, end, preempted = random.Random(1), time.monotonic() + 7200, 0
     while len(run_folders(results)) < 24:
         assert time.monotonic() < end, f"{cluster.ask('squeue')}\n{logs()}"
         time.sleep(20)  # a task needs some of them to come back to where it was
         begun = any(run.state == "running" for run in unfinished(results))
-        running = cluster.ask("squeue", "-h", "-t", "R", "-o", "%i").split() if begun else []
+        running = cluster.ask("squeue", "-h", "-t", "R", "-o", "%i").split() if begun and got_on(results) else []
         if running:
             cluster.ask("scancel", "--signal=USR2", draw.choice(running))
             preempted += 1

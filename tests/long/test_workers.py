@@ -21,8 +21,8 @@ from bench.results.unfinished import unfinished
 SEEDS = ",".join(map(str, range(12)))
 
 
-def killed(process: subprocess.Popen[Any], every: float) -> int:
-    """Kill one of the workers at random from time to time until the command ends; how many were."""
+def killed(process: subprocess.Popen[Any], every: float, due: Callable[[], bool]) -> int:
+    """Kill one of the workers at random from time to time, when it is due, until the command ends; how many were."""
     draw, kills = random.Random(1), 0
     while True:
         try:
@@ -31,7 +31,7 @@ def killed(process: subprocess.Popen[Any], every: float) -> int:
         except subprocess.TimeoutExpired:
             children = psutil.Process(process.pid).children()
             alive = [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
-            if alive:  # on a busy machine the command may need longer to start them
+            if alive and due():  # on a busy machine the command may need longer to start them
                 os.kill(draw.choice(alive), signal.SIGKILL)
                 kills += 1
 
@@ -46,6 +46,7 @@ def test_runs_survive_their_workers(
     bench: Callable[..., SimpleNamespace],
     run_folders: Callable[[Path], list[Path]],
     substance: Callable[[Path], dict[str, Any]],
+    got_on: Callable[[Path], bool],
     tmp_path: Path,
 ) -> None:
     small = [*quick, "--set=epochs=40", "--set=patience=40"]
@@ -59,7 +60,7 @@ def test_runs_survive_their_workers(
         words = [sys.executable, "-m", "bench", *line, "--results", str(results), "--jobs=4"]
         process = subprocess.Popen(words, env=started, stderr=file)
         try:
-            kills = killed(process, every)
+            kills = killed(process, every, lambda: got_on(results))
         finally:
             process.terminate()  # it ends its workers; nothing where it has ended
             process.wait(150)

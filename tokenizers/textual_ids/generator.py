@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench import ranks
 from bench.backbone.protocol import Backbone
 from bench.data.dataset import Progress, silent
 from bench.model.sequence import IGNORED, shifted
@@ -91,23 +93,33 @@ class Writer:
     sources: Sequence[Sequence[int]]
 
     def candidates(self, rows: Sequence[int], search: Search, progress: Progress = silent) -> list[list[str]]:
-        """For each of the texts in ``rows`` what a diverse beam search found, best first, as whole words."""
-        names: dict[int, list[str]] = {}
-        forbidden = unwritable(self.vocabulary, self.model)
-        for batch in self._batches(rows, search.groups):
-            tokens, mask = padded([self.sources[row] for row in batch], self.vocabulary.pad, forbidden.device)
-            with torch.no_grad():
-                cache = self.model.start(self.model.encode(tokens, mask), mask)
-            found = diverse_beams(self.model, cache, search, self.vocabulary.start, self.vocabulary.eos, forbidden)
-            names.update(zip(batch, in_words(found, self.vocabulary), strict=True))
-            progress(len(names), len(rows), {})
+        """For each of the texts in ``rows`` what a diverse beam search found, best first, as whole words. Of several
+        ranks each reads its share of the batches; the names have the same bits as those of one process.
+        """
+        size = max(1, AT_ONCE // (search.groups * self.model.vocabulary_size))
+        order = sorted(rows, key=lambda row: len(self.sources[row]))  # texts of like length are read together
+        batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
+        # To other ranks go weights of the CPU: each has a device of its own.
+        model = self.model if ranks.count() == 1 else self.model.copied().cpu()
+        found = ranks.divided(
+            partial(_written, model, self.vocabulary, search, str(self.model.device)),
+            [[self.sources[row] for row in batch] for batch in batches],
+            lambda done: progress(min(done * size, len(rows)), len(rows), {}),
+        )
+        names = dict(zip(order, (name for batch in found for name in batch), strict=True))
         return [names[row] for row in rows]
 
-    def _batches(self, rows: Sequence[int], groups: int) -> Iterator[list[int]]:
-        """Texts of like length, as many as fit into memory."""
-        size = max(1, AT_ONCE // (groups * self.model.vocabulary_size))
-        order = sorted(rows, key=lambda row: len(self.sources[row]))
-        return (order[begin : begin + size] for begin in range(0, len(order), size))
+
+def _written(
+    model: Backbone, vocabulary: Vocabulary, search: Search, device: str, sources: Sequence[Sequence[int]]
+) -> list[list[str]]:
+    """The candidates of a batch of texts, on the device of this rank where that of the main one is ``device``."""
+    model.to(ranks.own(device))
+    forbidden = unwritable(vocabulary, model)
+    tokens, mask = padded(sources, vocabulary.pad, forbidden.device)
+    with torch.no_grad():
+        cache = model.start(model.encode(tokens, mask), mask)
+    return in_words(diverse_beams(model, cache, search, vocabulary.start, vocabulary.eos, forbidden), vocabulary)
 
 
 def unwritable(vocabulary: Vocabulary, model: Backbone) -> Tensor:
