@@ -78,8 +78,8 @@ class Plan:
     @property
     def asked(self) -> Asked:
         """What workers of one command have in common, wherever they are and however they do it."""
-        how = ("results", "data_dir", "jobs", "threads", "save_every", "longest_wait", "slurm", "only", "worker")
-        how += ("keep_going", "began", "track", "ignore_limits", "log_times")
+        how = {"results", "data_dir", "jobs", "threads", "save_every", "longest_wait", "slurm", "only", "worker"}
+        how |= {"keep_going", "began", "track", "ignore_limits", "log_times"}
         said = {name: value for name, value in asdict(self).items() if name not in how}
         return Asked(hashlib.sha256(json.dumps(said, default=list).encode()).hexdigest()[:16], self.began)
 
@@ -167,11 +167,16 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             raise BenchError(f"no run of this command is '{plan.only}'; its data or files have changed since")
     keep_going = len(requests) > 1 if plan.keep_going is None else plan.keep_going
     alone = asked if keep_going or plan.only else set[str]()  # one of these that is too large fails by itself
-    checks = [lambda request: refuse(request, unseen[request.subject.name])]
-    checks += [] if plan.slurm else [lambda request: request.subject.name in alone or refuse_too_large(request)]
+    checks: list[Callable[[Request], None]] = [lambda request: refuse(request, unseen[request.subject.name])]
+    checks += [] if plan.slurm else [functools.partial(_refuse_too_large, alone)]
     found = possible(requests, checks, asked, display)
     groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in found]
     return Prepared(groups, contract, plan.results, keep_going)
+
+
+def _refuse_too_large(alone: set[str], request: Request) -> None:
+    if request.subject.name not in alone:
+        refuse_too_large(request)
 
 
 def _is(request: Request, folder: str) -> bool:
