@@ -28,11 +28,13 @@ from typing import Any
 import psutil
 from safetensors import SafetensorError
 
+from bench import outside, processes
 from bench.errors import BenchError
 
-LEFT_BEHIND = re.compile(r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")  # names of ``beside``
+LEFT_BEHIND = re.compile(  # names of ``beside``; those of before lack the start
+    r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)(?:-(?P<start>\d+))?-[0-9a-f]{8}\.tmp"
+)
 FOREIGN_AGE = 86400.0  # seconds after which what a process of another machine was writing counts as left behind
-CLOCKS = 60.0  # seconds by which clocks may be set between two looks
 READER_SECONDS = 10.0  # how long is waited for who reads a pipe
 ARCHIVE = re.compile(r".+\.(zip|tar(\.\w+)?|tgz|tbz2?|txz|7z|rar|gz|bz2|xz|zst)", re.IGNORECASE)
 LONGEST_NAME = 180  # bytes of a file's own name in that of the file beside it; file systems allow 255 in all
@@ -53,7 +55,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = _mode_of_new(partial)
         hook("write", path)
-        yield partial
+        with outside.waiting():
+            yield partial
         partial.chmod(mode)  # safetensors writes a temporary file, which nobody else may read, and renames it
         sync(partial)
         rename(partial, path)
@@ -89,7 +92,25 @@ def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
 def beside(path: Path) -> Path:
     """A name beside ``path`` that no other process uses, here or on another machine, and that says whose it is."""
     name = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
-    return path.with_name(f".{name}.{place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    pid = os.getpid()
+    return path.with_name(f".{name}.{place()}-{pid}-{processes.start_of(pid):.0f}-{secrets.token_hex(4)}.tmp")
+
+
+def now(folder: Path) -> float:
+    """Seconds since 1970 by the clock that gives files in a folder their times, which on a network is the server's:
+    nothing else may be compared with them. This machine's clock where nothing can be written there.
+    """
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    path = beside(folder / "clock")
+    try:
+        path.write_bytes(b".")
+        return path.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 @functools.cache
@@ -120,23 +141,10 @@ def left_behind(path: Path) -> bool:
     if found is None:
         return False
     if found["place"] == place():
-        return not _at_it(int(found["pid"]), path)
+        return not processes.is_alive(int(found["pid"]), float(found["start"]) if found["start"] else None)
     with contextlib.suppress(OSError):
-        return time.time() - path.lstat().st_mtime > FOREIGN_AGE
+        return now(path.parent) - path.lstat().st_mtime > FOREIGN_AGE
     return False
-
-
-def _at_it(pid: int, path: Path) -> bool:
-    """Whether the process of this number can be the one that writes a file: not dead, and not younger than the file."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return bool(process.create_time() < path.lstat().st_mtime + CLOCKS)
-    except psutil.AccessDenied:
-        return True
-    except (psutil.Error, OSError, OverflowError):
-        return False
 
 
 def remove_left_behind(folder: Path, alone: bool = False) -> list[Path]:
@@ -167,7 +175,8 @@ def sync(path: Path) -> None:
     hook("sync", path)
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with outside.waiting():
+            os.fsync(descriptor)
     except OSError:
         if not path.is_dir():  # some network file systems know no fsync of a folder
             raise
@@ -186,7 +195,8 @@ def sync_tree(folder: Path) -> None:
 def rename(source: Path, target: Path) -> None:
     """As ``os.replace``, for good: the new name is on the disk when this returns."""
     hook("rename", target)
-    os.replace(source, target)
+    with outside.waiting():
+        os.replace(source, target)
     sync(target.parent)
 
 
@@ -196,10 +206,11 @@ def remove(path: Path) -> None:
     Raises what the operating system raises.
     """
     hook("remove", path)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    with outside.waiting():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def require_readable(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import outside
 from bench.errors import BenchError, said, shortened
 
 
@@ -22,7 +23,8 @@ def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
 
     name, _, revision = asked.partition("@")
     try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(wanted)))
+        with outside.waiting():
+            return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(wanted)))
     except Exception as error:  # the hub client raises from a dozen families, all meaning 'not available'
         raise BenchError(
             f"{what} '{asked}' is not available from the Hugging Face hub ({shortened(said(error))}); {hint}"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench import files, launchers, threads, watch
-from bench.errors import BenchError, said
+from bench.errors import BenchError, BusyError, said
 from bench.watch import Watch
 
 if TYPE_CHECKING:
@@ -33,10 +33,13 @@ BROKEN = ("Connection closed by peer", "Connection reset by peer", "Broken pipe"
 
 @dataclass
 class _Here:
-    """This process as a rank: its watch, once ranks are connected; whether the others wait in ``shared`` for it."""
+    """This process as a rank: its watch, once ranks are connected; whether the others wait in ``shared`` for it; the
+    last error that all ranks were told of.
+    """
 
     watch: Watch | None = None
     is_waited_for: bool = False
+    told: BaseException | None = None
 
 
 _here = _Here()
@@ -44,6 +47,10 @@ _here = _Here()
 
 class PeerError(BenchError):
     """Another rank has failed, for this reason."""
+
+
+class PeerBusyError(PeerError, BusyError):
+    """The main rank has found that another process is at it."""
 
 
 def several() -> bool:
@@ -198,7 +205,8 @@ def shared(make: Callable[[], T]) -> T:
             break
         _take_part(told)
     if told.failure:
-        raise PeerError(told.failure)
+        _here.told = PeerBusyError(told.failure) if told.is_busy else PeerError(told.failure)
+        raise _here.told
     made: T = told.value
     return made
 
@@ -209,6 +217,7 @@ class _Told:
 
     value: Any = None
     failure: str = ""
+    is_busy: bool = False
     work: Callable[[Any], Any] | None = None
     parts: Sequence[Any] = ()
     threads: int = 1
@@ -228,12 +237,24 @@ def _made(make: Callable[[], T]) -> T:
         with alone():
             made = make()
     except Exception as error:
-        _broadcast(_Told(failure=str(error) if isinstance(error, BenchError) else said(error)))
+        _here.told = error
+        failure = str(error) if isinstance(error, BenchError) else said(error)
+        _broadcast(_Told(failure=failure, is_busy=isinstance(error, BusyError)))
         raise
     finally:
         _here.is_waited_for = False
     _broadcast(_Told(made))
     return made
+
+
+def agreed(error: BaseException) -> bool:
+    """Whether all ranks have met an error in the same place, so that they go the same way from here: it comes out of
+    ``shared`` or ``require_same``, or there is one process.
+    """
+    found: BaseException | None = error
+    while found is not None and found is not _here.told:
+        found = found.__cause__
+    return found is not None or not _in_touch()
 
 
 def divided(work: Callable[[P], T], parts: Sequence[P], done: Callable[[int], None] = lambda count: None) -> list[T]:
@@ -293,10 +314,11 @@ def require_same(facts: Mapping[str, object]) -> None:
     for rank, (other, theirs) in enumerate(everybody):
         for name in (*mine, *theirs):
             if mine.get(name) != theirs.get(name):
-                raise BenchError(
+                _here.told = BenchError(
                     f"ranks disagree on {name}: '{theirs.get(name)}' on rank {rank} ({other}), '{mine.get(name)}' on "
                     f"rank 0 ({host}); give every node the same files and versions"
                 )
+                raise _here.told
 
 
 def spread(tensors: Iterable[Tensor]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from bench import outside
 from bench.errors import CorruptError
 from bench.files import replacing, require_readable
 
@@ -46,18 +47,24 @@ def read(path: Path, framework: Literal["np", "pt"], what: str, hint: str) -> tu
     """
     require_readable(path)
     try:
-        with safe_open(path, framework=framework) as file:
-            found = json.loads((file.metadata() or {}).get(KEY, "null"))
-            names = list(file.keys())
-            mapped = _mapped(path) if framework == "np" and path.stat().st_size >= LARGE else {}
-            arrays = {name: mapped[name] if name in mapped else file.get_tensor(name) for name in names}
-        if not isinstance(found, dict) or "sha256" not in found:
-            raise ValueError("it holds no checksum")
-        if found["sha256"] != _checksum(found["facts"], arrays):
-            raise ValueError("its checksum differs")
-        return arrays, dict(json.loads(found["facts"]))
+        with outside.waiting():
+            return _whole(path, framework)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise corrupt(path, error, what, hint) from error
+
+
+def _whole(path: Path, framework: Literal["np", "pt"]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and facts, of a file that is what its checksum says; else many kinds of errors."""
+    with safe_open(path, framework=framework) as file:
+        found = json.loads((file.metadata() or {}).get(KEY, "null"))
+        names = list(file.keys())
+        mapped = _mapped(path) if framework == "np" and path.stat().st_size >= LARGE else {}
+        arrays = {name: mapped[name] if name in mapped else file.get_tensor(name) for name in names}
+    if not isinstance(found, dict) or "sha256" not in found:
+        raise ValueError("it holds no checksum")
+    if found["sha256"] != _checksum(found["facts"], arrays):
+        raise ValueError("its checksum differs")
+    return arrays, dict(json.loads(found["facts"]))
 
 
 def corrupt(path: Path, reason: object, what: str, hint: str) -> CorruptError:

@@ -6,9 +6,10 @@ what it holds on the disk was let go.
 
 A rank counts as failed where its process is gone or stopped, seen from its own machine; where it was silent for
 ``SILENCE``, seen from another; and all do where none of them has used the processor for ``IDLE``: then one hangs, and
-the others wait for it. What a rank computes does not tell whether it will ever end. So one that computes has failed by
-what it keeps others from: where it neither comes to the operation of all ranks in which others wait for it, nor gets on
-with anything (``Watch.at``), for as long as the launch allows. Work of its own (``Watch.alone``) may take any time.
+the others wait for it, unless it waits for a disk, a download or another process (``outside``). What a rank computes
+does not tell whether it will ever end. So one that computes has failed by what it keeps others from: where it neither
+comes to the operation of all ranks in which others wait for it, nor gets on with anything (``Watch.at``), for as long
+as the launch allows. Work of its own (``Watch.alone``) may take any time.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from typing import Any
 
 import psutil
 
-from bench import files
+from bench import files, outside
 from bench.console import say
 
 BEAT = 1.5  # seconds between two signs of life
 SILENCE = 40.0  # seconds without one; some libraries let no other thread run for a while
 SUSPICION = 10.0  # the same once a connection is lost
-IDLE = 45.0  # seconds in which no rank computes
+IDLE = 45.0  # seconds in which no rank computes, or waits for the outside
 WAIT = 600.0  # seconds that ranks wait for another one that computes, where the launch says nothing
 LITTLE = 0.5  # seconds of the processor that are no work
 GRACE = 8.0  # seconds to end by oneself after a failure
@@ -55,7 +56,7 @@ class Beat:
     """A sign of life: ``number`` rises; ``seconds`` of the processor were used by the rank and its children.
 
     ``met`` operations of all ranks were begun, ``done`` times it got on with something, last with ``doing``; ``alone``
-    says that the others wait for it rightly, however long.
+    says that the others wait for it rightly, however long, and ``outside`` that it waits for a disk or the like.
     """
 
     number: int
@@ -67,6 +68,7 @@ class Beat:
     done: int = 0
     doing: str = "the start"
     alone: bool = False
+    outside: bool = False
     left: bool = False
 
 
@@ -197,7 +199,7 @@ class Watch:
             self.met = begun_together(self.met)
             used = processor_seconds() - self.own
             now = Beat(self.number, os.getpid(), files.host(), files.place(), used, self.met, self.done, self.doing)
-            told = asdict(replace(now, alone=self.is_alone, left=left))
+            told = asdict(replace(now, alone=self.is_alone, outside=outside.waits(), left=left))
             self.store.set(f"{self.prefix}/beat/{self.rank}", json.dumps(told))
 
     def look(self) -> None:
@@ -220,6 +222,7 @@ class Watch:
             if before.beat != beat:
                 now = time.monotonic()
                 on = before.beat is None or (beat.met, beat.done) != (before.beat.met, before.beat.done)
+                on = on or bool(before.beat and before.beat.outside)  # a slow disk is no fault of the rank's
                 self.seen[rank] = Seen(beat, now, now if on else before.moved)
 
     def verdict(self, rank: int) -> str:
@@ -250,7 +253,7 @@ class Watch:
         waiting = [(beat, seen) for beat, seen in there if beat.met == front]
         for rank, seen in enumerate(self.seen):
             beat = seen.beat
-            if beat is None or beat.left or beat.alone or beat.met == front:
+            if beat is None or beat.left or beat.alone or beat.outside or beat.met == front:
                 continue
             waited = time.monotonic() - max(seen.moved, *(other.moved for _, other in waiting))
             if waited > self.patience:
@@ -266,7 +269,7 @@ class Watch:
         if any(seen.beat is None or seen.beat.left for seen in self.seen):
             return ""
         total, (before, since) = sum(seen.beat.seconds for seen in self.seen if seen.beat), self.work
-        if abs(total - before) > LITTLE:
+        if abs(total - before) > LITTLE or any(seen.beat.outside for seen in self.seen if seen.beat):
             self.work = total, time.monotonic()
         elif time.monotonic() - since > IDLE:
             return f"no rank has computed anything for {IDLE:.0f} s: one of them hangs; rerun to resume"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from bench import files
+from bench import files, processes
 from bench.errors import BenchError
 from bench.files import atomic_write, replacing, require_readable, write_json
 
@@ -188,11 +189,25 @@ def test_what_a_process_was_writing_is_left_behind_when_it_is_dead_and_not_waite
 
 
 def test_what_another_process_of_the_same_number_was_writing_is_left_behind(tmp_path: Path) -> None:
-    path = tmp_path / f".a.json.{files.place()}-{os.getpid()}-01234567.tmp"
+    path = files.beside(tmp_path / "a.json")
     path.touch()
+    os.utime(path, (1e9, 1e9))  # as a file server may have it whose clock is behind
     assert not files.left_behind(path)
-    os.utime(path, (1e9, 1e9))  # before this process began
-    assert files.left_behind(path)
+    start = f"{processes.start_of(os.getpid()):.0f}"
+    other = path.with_name(path.name.replace(f"-{start}-", f"-{int(start) - 1}-"))
+    assert other != path
+    assert files.left_behind(other)
+
+
+def test_times_of_files_are_compared_with_the_clock_of_their_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files.now(tmp_path / "not" / "there" / "yet")
+    monkeypatch.setattr(time, "time", lambda: before - 3600)
+    assert before <= files.now(tmp_path) < before + 60
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(PermissionError))
+    assert files.now(tmp_path) == before - 3600, "where nothing can be written, and so nobody can be at work"
 
 
 def test_who_is_alone_in_a_folder_removes_whatever_was_being_written_there(tmp_path: Path) -> None:

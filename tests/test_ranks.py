@@ -20,8 +20,10 @@ import os, signal, sys, time
 from pathlib import Path
 import torch
 import torch.distributed as distributed
-from bench import cli, ranks, threads, watch
+from bench import cli, outside, ranks, threads, watch
 from bench.errors import BenchError
+from bench.results import leases
+from bench.runs.many import Work, bring_to_end
 from bench.training.signals import interrupted_by_sigterm
 
 what, rank, here = sys.argv[1], int(os.environ["RANK"]), Path(sys.argv[2])
@@ -163,6 +165,32 @@ def divides_badly():
     ranks.shared(lambda: ranks.divided(squared, [1, 13]))
 
 
+def waits_for_a_disk():
+    with outside.waiting():
+        ranks.shared(lambda: time.sleep(1.5 * watch.IDLE))
+
+
+def takes_over():
+    # the run is a dead process's of another machine, which may be silent for longer than ranks may be idle
+    def take():
+        with leases.held(here / "run"):
+            return here / "run"
+
+    if rank == 0:
+        (here / ".run.lease-4").write_text('{"token": "f00d", "place": "deadbeef", "host": "n1", "silence": 12.0}')
+    found = bring_to_end([Work("a run", lambda: [ranks.shared(take)])], print, keep_going=False)
+    assert found == [here / "run"]
+
+
+def keeps_going():
+    log = []
+    jobs = [Work("bad", says_no), Work("good", lambda: [ranks.shared(lambda: here)])]
+    try:
+        bring_to_end(jobs, log.append, keep_going=True)
+    finally:
+        (here / f"log-{rank}").write_text(chr(10).join(log))
+
+
 def app():
     with interrupted_by_sigterm(), ranks.connected(patience):
         globals()[what]()
@@ -204,12 +232,23 @@ def told(launchers: list[subprocess.Popen[str]]) -> list[str]:
     return [line for line in lines if line.startswith("bench: ")]
 
 
-@pytest.mark.parametrize("what", ["agrees", "divides", "is_slow"])
+@pytest.mark.parametrize("what", ["agrees", "divides", "is_slow", "waits_for_a_disk", "takes_over"])
 def test_ranks_get_what_the_main_one_has(script: Path, tmp_path: Path, started: dict[str, str], what: str) -> None:
     launchers = launched(script, tmp_path, what, started, 1)
     assert told(launchers) == []
     assert launchers[0].returncode == 0
     assert len(list(tmp_path.glob("done-*"))) == 2
+
+
+def test_a_failure_that_all_ranks_know_of_ends_no_other_run(
+    script: Path, tmp_path: Path, started: dict[str, str]
+) -> None:
+    launchers = launched(script, tmp_path, "keeps_going", started, 1)
+    said = "bench: 1 of 2 failed, the others are stored: bad (the main one says no)"
+    assert told(launchers) == [said]
+    for rank in (0, 1):
+        lines = (tmp_path / f"log-{rank}").read_text().splitlines()
+        assert [line for line in lines if not line.startswith("run ")] == ["bad: failed: the main one says no"]
 
 
 @pytest.mark.parametrize(

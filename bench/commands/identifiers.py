@@ -28,7 +28,8 @@ from bench.results.saved import catalogue, stored_ids
 from bench.runs.attribution import attribute_errors
 from bench.runs.fitting import fitted, refuse_reading, with_language
 from bench.runs.forecasting import forecast_of
-from bench.runs.matrix import EVERYTHING, Plan, resolve
+from bench.runs.matrix import Plan, resolve
+from bench.runs.possible import EVERYTHING
 from bench.runs.progress import Display
 from bench.runs.request import Request
 

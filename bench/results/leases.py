@@ -1,13 +1,17 @@
 """Who works on a run: leases in the results folder, so that workers on any number of machines may share one.
 
-    .<seed>.lease-<number>     beside the run's folder: who holds it, and since when
+    .<seed>.lease-<number>     beside the run's folder: who holds it, since when, and why it failed, if it did
 
 A lease is a file that nobody else could create. Its number only ever rises, also from one holder to the next: whoever
 finds that a higher number is taken, or that its own is not there, has lost the run and may not publish it (a fencing
 number). The file of the highest stays; `bench clean` removes it when nobody has held the run for long. The holder
 beats: its file says something new every few seconds. One that is silent for as long as it promised is taken to be dead,
 by whoever has watched it for that time; clocks of two machines are not compared. A holder that is a process of this
-machine and gone is dead at once.
+machine and gone is dead at once. Times of files are compared with each other alone, and with the clock of the disk that
+they are on (``files.now``).
+
+A failure is what the last holder says as it lets go. So nobody can say it of a run that is another's by then, and it
+goes when somebody tries again, or publishes.
 
 Nothing is held in memory or by the operating system (``flock`` differs between network file systems).
 """
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import secrets
@@ -25,10 +30,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import psutil
-
-from bench import files
-from bench.errors import BusyError, LostError
+from bench import files, processes
+from bench.errors import BenchError, BusyError, LostError, said
 from bench.results.notes import read_note
 
 BEAT = 5.0  # seconds between two signs of life
@@ -41,10 +44,33 @@ _watched: dict[Path, tuple[str, float]] = {}  # of others' leases: what they sai
 
 
 @dataclass(frozen=True)
+class Asked:
+    """The command that a run is held for: a digest of what it says, and when it ``began`` by the clock of the disk.
+
+    Several processes may be one command, on several machines.
+    """
+
+    command: str = ""
+    began: float = math.inf
+
+
+NOBODY = Asked()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What ended the last try of a run, and when, by the clock of the disk (seconds since 1970)."""
+
+    reason: str
+    time: float
+
+
+@dataclass(frozen=True)
 class Holder:
     """What a lease says of who holds it. ``beat`` changes with every sign of life; ``released``: nobody holds it any
     more. ``started`` is when the process began, so that another one of the same number is told apart. ``deaths``: how
     many holders before this one have died, one right after the other, while ``mark`` (what is saved) stayed the same.
+    ``command`` and ``began`` are what it was ``Asked`` by; ``failure`` is why it could not end well.
     """
 
     token: str = ""
@@ -58,11 +84,14 @@ class Holder:
     released: bool = False
     deaths: int = 0
     mark: str = ""
+    command: str = ""
+    began: float = 0.0
+    failure: str = ""
 
     @property
     def gone(self) -> bool:
         """Whether it is a process of this machine, and has ended."""
-        return self.place == files.place() and process_start(self.pid) != self.started
+        return self.place == files.place() and not processes.is_alive(self.pid, self.started)
 
     def __str__(self) -> str:
         return f"{self.pid} on {self.host}"
@@ -71,7 +100,9 @@ class Holder:
 class Lease:
     """A run that this process holds. Its signs of life come from a thread, which stops with the process."""
 
-    def __init__(self, folder: Path, number: int, before: Holder, note: Callable[[], str], mark: str) -> None:
+    def __init__(
+        self, folder: Path, number: int, before: Holder, note: Callable[[], str], mark: str, asked: Asked
+    ) -> None:
         pid = os.getpid()
         deaths = 0 if before.released or before.mark != mark else before.deaths + 1
         self.holder = Holder(
@@ -79,12 +110,14 @@ class Lease:
             files.host(),
             files.place(),
             pid,
-            process_start(pid),
+            processes.start_of(pid),
             silence=SILENCE,
             deaths=deaths,
             mark=mark,
+            command=asked.command,
+            began=asked.began if math.isfinite(asked.began) else 0.0,
         )
-        self.folder, self.number, self.note = folder, number, note
+        self.folder, self.number, self.note, self.failure = folder, number, note, ""
         # A former holder that may still be alive somewhere must find its folder gone: this one renames it.
         self.taken_over = not (before.released or before.gone)
         self.lost, self._end, self._lock = False, threading.Event(), threading.Lock()
@@ -131,7 +164,11 @@ class Lease:
                     if self.forgotten:
                         _path(self.folder, self.number).unlink()
                     else:
-                        self._say(replace(self.holder, released=True, note=self.note()))
+                        self._say(replace(self.holder, released=True, note=self.note(), failure=self.failure))
+
+    def fails(self, error: Exception) -> None:
+        """What others are told when the run is left to them, if it is this one's by then."""
+        self.failure = str(error) if isinstance(error, BenchError) else said(error)
 
     def begin(self) -> None:
         """Give signs of life from now on."""
@@ -159,8 +196,12 @@ class Lease:
 
     def _own(self) -> bool:
         """Whether nobody has succeeded this holder. OSError where the disk does not say."""
-        highest = max(_listed(self.folder), default=0)
-        return highest == self.number and self.holder.token in _path(self.folder, highest).read_text("utf-8")
+        if max(_listed(self.folder), default=0) != self.number:
+            return False
+        try:
+            return self.holder.token in _path(self.folder, self.number).read_text("utf-8")
+        except FileNotFoundError:  # the folder could be listed: a successor has removed it since
+            return False
 
     def _say(self, holder: Holder) -> None:
         path = _path(self.folder, self.number)
@@ -173,13 +214,14 @@ class Lease:
 
 
 @contextlib.contextmanager
-def held(folder: Path, note: Callable[[], str] = NOTHING, mark: str = "") -> Iterator[Lease]:
-    """The run of this folder is this process's for the block; BusyError where somebody else is at it.
+def held(folder: Path, note: Callable[[], str] = NOTHING, mark: str = "", asked: Asked = NOBODY) -> Iterator[Lease]:
+    """The run of this folder is this process's for the block; BusyError where somebody else is at it, or has failed
+    since what was ``asked`` began.
 
     A holder that is dead is succeeded. LostError (a BusyError) where this one loses the run in the block: what it says
     then is of no use, whatever else ended it.
     """
-    lease = _take(folder, note, mark)
+    lease = _take(folder, note, mark, asked)
     lease.begin()
     try:
         yield lease
@@ -208,15 +250,17 @@ def idle(folder: Path) -> float:
     return age if holder.released or holder.gone or foreign else 0.0
 
 
-def _take(folder: Path, note: Callable[[], str], mark: str) -> Lease:
+def _take(folder: Path, note: Callable[[], str], mark: str, asked: Asked) -> Lease:
     folder.parent.mkdir(parents=True, exist_ok=True)
     number, before = max(_numbers(folder), default=0), last_holder(folder)
     if not number and folder.exists():
         number = int(time.time())  # its lease was forgotten: none that anybody may still believe to hold is given again
     if not (before.released or before.gone or _silent(folder, number, before)):
         raise BusyError(f"another process ({before}) is working on '{folder}'; wait for it, or name another --results")
+    if (failed := _failure(folder, number, before)) and failed.time > asked.began:
+        raise BusyError(f"another process has just failed at '{folder}'")
     try:
-        return Lease(folder, number + 1, before, note, mark)
+        return Lease(folder, number + 1, before, note, mark, asked)
     except LostError as error:
         raise BusyError(f"another process has just begun to work on '{folder}'") from error
 
@@ -236,11 +280,36 @@ def holder_of(folder: Path) -> Holder | None:
     old. None where nobody is.
     """
     holder = last_holder(folder)
+    if holder.released or holder.gone:
+        return None
     try:
-        age = time.time() - _path(folder, max(_numbers(folder), default=0)).stat().st_mtime
+        age = files.now(folder.parent) - _path(folder, max(_numbers(folder), default=0)).stat().st_mtime
     except OSError:
         return None
-    return None if holder.released or holder.gone or age > holder.silence else holder
+    return None if age > holder.silence else holder
+
+
+def begun(runs: Path, command: str, now: float) -> float:
+    """When a command began: ``now``, or earlier where one that says the same holds a run below ``runs``, which this one
+    joins. By the clock of the disk.
+    """
+    homes = {home for path in runs.glob("*/*/*/.*.lease-*") if (home := home_of(path))}
+    found = (holder.began for holder in map(holder_of, homes) if holder and holder.command == command)
+    return min((began for began in found if began), default=now)
+
+
+def failure(folder: Path) -> Failure | None:
+    """Why the last try of a run has failed; None where it has not, or somebody tries again."""
+    number = max(_numbers(folder), default=0)
+    return _failure(folder, number, last_holder(folder))
+
+
+def _failure(folder: Path, number: int, holder: Holder) -> Failure | None:
+    try:
+        when = _path(folder, number).stat().st_mtime
+    except OSError:
+        return None
+    return Failure(holder.failure, when) if holder.released and holder.failure else None
 
 
 def last_holder(folder: Path) -> Holder:
@@ -279,19 +348,3 @@ def _read(path: Path) -> Holder:
 
 def _text(holder: Holder) -> str:
     return json.dumps(asdict(holder))
-
-
-def process_start(pid: int) -> float:
-    """When a process of this machine began, by a clock that is never set; 0 where there is none, or it has ended and
-    waits to be noticed.
-    """
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return 0.0
-        stat = Path("/proc", str(pid), "stat")
-        if stat.exists():  # in ticks since the machine started; what psutil makes of them moves as the clock is set
-            return float(stat.read_text().rpartition(")")[2].split()[19])
-        return float(round(process.create_time()))
-    except (psutil.Error, OSError, ValueError, OverflowError):  # the last two: no process can have such a number
-        return 0.0

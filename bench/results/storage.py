@@ -55,13 +55,15 @@ def pieces(results: Path) -> list[Piece]:
 def _kind(folder: Path) -> str:
     """What a hidden entry beside finished runs is; empty for what is none of ours, or still of use."""
     if (home := leases.home_of(folder)) is not None:
+        if leases.failure(home):
+            return UNFINISHED
         needed = leases.idle(home) < DAY * FORGOTTEN[store.finished(home)] or store.partial_folder(home).exists()
         return "" if needed else LEASE
     if folder.suffix in (store.REMOVED, store.OLD):
         return LEFT
     if folder.suffix == store.CORRUPT:
         return ASIDE
-    return UNFINISHED if folder.suffix.startswith(store.PARTIAL) or folder.suffix == store.FAILED else ""
+    return UNFINISHED if folder.suffix.startswith(store.PARTIAL) else ""
 
 
 def piece(path: Path, what: str) -> Piece:

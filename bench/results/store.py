@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bench import files
-from bench.errors import BenchError, BusyError, LostError, said
+from bench.errors import BenchError, BusyError, LostError
 from bench.results import leases
 from bench.results.digests import RESULT, SEAL
 from bench.results.identity import differences
@@ -33,7 +31,6 @@ BEGUN = "begun.json"  # in a partial folder: what it was begun as
 CHECKPOINTS = "stage-*.safetensors"
 UNSEEN = -1  # in place of a stamp: nobody has looked
 PARTIAL, OLD, CORRUPT, REMOVED = ".partial", ".old", ".corrupt", ".removed"  # ends of hidden folders beside a run
-FAILED = ".failed"  # of a file there
 TRIAL = "trial-"  # what the folders begin with in which a search tries settings
 
 
@@ -108,30 +105,23 @@ def _number(partial: Path) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-@dataclass(frozen=True)
-class Failure:
-    """What ended the last try of a run, and when (seconds since 1970)."""
-
-    reason: str
-    time: float
-
-
-def failure_file(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}{FAILED}")
-
-
-def note_failure(folder: Path, error: Exception) -> None:
-    """Tell everybody who looks that a run has failed, until it is tried again. Where that can't be written it is
-    told by whoever tried alone.
+def note_failure(
+    folder: Path, error: Exception, seen: int | None = UNSEEN, asked: leases.Asked = leases.NOBODY
+) -> None:
+    """Tell everybody who looks that a run has failed, until it is tried again: for who failed before it held the run,
+    as ``building`` tells it for who did. Nothing where somebody may be at it, or has finished it since its ``stamp``
+    was ``seen``. Where that can't be written it is told by whoever tried alone.
     """
-    reason = str(error) if isinstance(error, BenchError) else said(error)
-    with contextlib.suppress(OSError):
-        files.write_json(failure_file(folder), asdict(Failure(reason, time.time())))
+    before = leases.last_holder(folder)
+    if not (before.released or before.gone) or (before.failure and _asked_for(before, asked)):
+        return
+    with contextlib.suppress(OSError, BusyError), leases.held(folder, asked=asked) as lease:
+        if seen in (UNSEEN, stamp(folder)):
+            lease.fails(error)
 
 
-def failure(folder: Path) -> Failure | None:
-    """What ended the last try of a run, if it was not interrupted."""
-    return read_note(failure_file(folder), Failure)
+def _asked_for(holder: leases.Holder, asked: leases.Asked) -> bool:
+    return bool(asked.command) and (holder.command, holder.began) == (asked.command, asked.began)
 
 
 def begun_as(folder: Path) -> Begun | None:
@@ -167,25 +157,23 @@ def building(
     seen: int | None = UNSEEN,
     note: Callable[[], str] = leases.NOTHING,
     holding: Callable[[leases.Lease], None] = lambda lease: None,
-    since: float = math.inf,
+    asked: leases.Asked = leases.NOBODY,
 ) -> Iterator[Path]:
     """The partial folder of a run, which this process alone may write; it becomes ``folder`` when the block ends well.
 
     What an interrupted run of the same identity and code has left there is found again. ``begun.forced`` throws away
     everything else; without it, BenchError where the partial folder was begun as something else. BenchError also where
     the results folder can't be written, or another process is at the same run, or has finished it since its ``stamp``
-    was ``seen``, or has failed at it ``since`` then (seconds since 1970). ``note`` is what others are told of how far
-    this one is; ``holding`` gets the lease, to see whether it still holds. A failure is noted before others may try.
+    was ``seen``, or has failed at it since what was ``asked`` began. ``note`` is what others are told of how far this
+    one is; ``holding`` gets the lease, to see whether it still holds. A failure is noted before others may try.
     """
-    with _held(folder, note) as lease:
+    with _held(folder, note, asked) as lease, _noted(lease):
         if lease.holder.deaths >= leases.DEATHS:
             raise BenchError(
                 f"{leases.DEATHS} workers were killed at '{folder}' one after the other; is there enough memory?"
             )
         if seen != UNSEEN and stamp(folder) != seen:
             raise BusyError(f"another process has just finished '{folder}'")
-        if (failed := failure(folder)) and failed.time > since:
-            raise BusyError(f"another process has just failed at '{folder}'")
         with writable(folder):
             partial = _prepare(folder, begun, lease)
         try:
@@ -193,12 +181,22 @@ def building(
             yield partial
             with writable(folder):
                 _swap(partial, folder, lease)
-        except BaseException as error:
-            if isinstance(error, Exception) and not isinstance(error, BusyError):
-                note_failure(folder, error)
+        except BaseException:
             if not lease.holds() and partial != partial_folder(folder):  # what was written since is of no use
                 files.remove(partial)
             raise
+
+
+@contextlib.contextmanager
+def _noted(lease: leases.Lease) -> Iterator[None]:
+    """What fails in the block is why the run has failed."""
+    try:
+        yield
+    except BusyError:
+        raise
+    except Exception as error:
+        lease.fails(error)
+        raise
 
 
 def _prepare(folder: Path, begun: Begun, lease: leases.Lease) -> Path:
@@ -216,7 +214,6 @@ def _prepare(folder: Path, begun: Begun, lease: leases.Lease) -> Path:
         begun = replace(begun, budget=before.budget)
     partial = _taken_over(folder, lease)
     files.remove_left_behind(partial, alone=True)
-    failure_file(folder).unlink(missing_ok=True)
     files.write_json(partial / BEGUN, asdict(begun))
     return partial
 
@@ -252,11 +249,13 @@ def _refuse_links(partial: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path, note: Callable[[], str] = leases.NOTHING) -> Iterator[leases.Lease]:
+def _held(
+    folder: Path, note: Callable[[], str] = leases.NOTHING, asked: leases.Asked = leases.NOBODY
+) -> Iterator[leases.Lease]:
     """Nobody else builds this run during the block; BusyError where somebody does already."""
     with contextlib.ExitStack() as stack:
         with writable(folder):
-            lease = stack.enter_context(leases.held(folder, note, _saved(folder)))
+            lease = stack.enter_context(leases.held(folder, note, _saved(folder), asked))
         yield lease
 
 
@@ -324,7 +323,6 @@ def remove(folder: Path, finished_too: bool) -> None:
     """
     gone = folder.with_name(f".{folder.name}{REMOVED}")
     with _held(folder), writable(folder):
-        failure_file(folder).unlink(missing_ok=True)
         for path in (*_partial_folders(folder), *((old_folder(folder), folder) if finished_too else ())):
             files.remove(gone)
             if path.is_symlink():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.results import leases, store
 
-HIDDEN = re.compile(r"\.(?P<seed>.+?)\.(?:partial(?:-\d+)?|failed|lease-\d+)")
+HIDDEN = re.compile(r"\.(?P<seed>.+?)\.(?:partial(?:-\d+)?|lease-\d+)")
 RUNNING, INTERRUPTED, FAILED = "running", "interrupted", "failed"
 
 
@@ -32,7 +32,7 @@ def unfinished(results: Path) -> list[Unfinished]:
 def _state(folder: Path) -> tuple[str, str] | None:
     if holder := leases.holder_of(folder):
         return RUNNING, f"process {holder}{f': {holder.note}' if holder.note else ''}"
-    if failure := store.failure(folder):
+    if failure := leases.failure(folder):
         return FAILED, failure.reason
     if store.partial_folder(folder).exists():
         note = leases.last_holder(folder).note

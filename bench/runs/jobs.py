@@ -42,7 +42,7 @@ class Worker:
 
     def __init__(self, number: int, plan: Plan, display: Display) -> None:
         self.number, self.display, self.last, self.begin = number, display, "", time.monotonic()
-        words = [sys.executable, "-m", "bench.runs.worker", as_json(plan), *sys.argv[1:]]
+        words = [sys.executable, "-m", "bench.runs.worker", str(os.getpid()), as_json(plan), *sys.argv[1:]]
         # A session of its own: Ctrl-C reaches this process alone, which then asks each worker once.
         self.process = subprocess.Popen(
             words, stderr=subprocess.PIPE, text=True, env=environment(number, plan), start_new_session=True

@@ -13,7 +13,6 @@ from bench.errors import BenchError
 from bench.ids.limits import DAY, CatalogueSize, Needs
 from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embedding_needs
-from bench.results import store
 from bench.runs.request import Request
 
 PROCESS = 1.0e9  # bytes of Python, torch and a small model
@@ -45,17 +44,17 @@ def needs_of(request: Request) -> Needs | None:
 
 
 def refuse_too_large(request: Request) -> None:
-    """BenchError as ``too_large`` says it."""
-    if refusal := too_large(request):
+    """BenchError as ``too_large`` says it of a run that is limited; a test of its model comes after it."""
+    if request.limited and not request.trained_by and (refusal := too_large(request)):
         raise BenchError(refusal)
 
 
 def too_large(request: Request) -> str:
-    """That a run which is not finished needs more memory than there is, or more than a day of a processor to make its
+    """That a run which is not done needs more memory than there is, or more than a day of a processor to make its
     identifiers, or to fit a baseline; empty where it does not.
     """
     needs = needs_of(request)
-    if needs is None or (store.finished(request.run.folder(request.results)) and not request.force):
+    if needs is None or request.is_done:
         return ""
     room, items = memory_of_machine(), len(request.dataset.items)
     slow = needs.seconds > DAY and not torch.cuda.is_available()

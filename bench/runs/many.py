@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import outside, ranks
 from bench.errors import BenchError, BusyError, PartlyFailedError, said
 from bench.runs.progress import minutes
 
@@ -18,7 +19,7 @@ INSTANT = 1.0  # seconds: what took less had been done before
 @dataclass(frozen=True)
 class Work:
     """A run and the tests of its model. ``given_up``: why another worker of the same command has failed at it, if one
-    has.
+    has. Where ranks are several, all of them do all of it in step.
     """
 
     title: str
@@ -58,12 +59,14 @@ class _Many:
         try:
             self.done += piece.do()
         except BusyError as error:
+            if not ranks.agreed(error):
+                raise
             if piece.title not in self.told:
                 self.say(f"{piece.title}: {error}; looking again later")
             self.told.add(piece.title)
             return False
         except Exception as error:
-            if not self.keep_going:
+            if not (self.keep_going and ranks.agreed(error)):
                 raise
             if not isinstance(error, BenchError):
                 traceback.print_exc()
@@ -82,14 +85,16 @@ class _Many:
 def bring_to_end(work: Sequence[Work], say: Callable[[str], None], keep_going: bool) -> list[Path]:
     """The folders of all runs.
 
-    A failure ends all, or with ``keep_going`` only this piece of the work: BenchError at the end, which names them.
+    A failure ends all, or with ``keep_going`` only this piece of the work: BenchError at the end, which names them. One
+    that not all ranks know of ends all: who can tell what the others are at?
     """
     many, waiting = _Many(work, say, keep_going), list(range(len(work)))
     while waiting:
         left = len(waiting)
         busy = [number for at, number in enumerate(waiting) if not many.one(number, left - at)]
         if len(busy) == left:
-            time.sleep(LOOK_EVERY)
+            with outside.waiting():
+                time.sleep(LOOK_EVERY)
         waiting = busy
     refuse(many.failed, len(work), many.done)
     return many.done
@@ -100,8 +105,3 @@ def refuse(failed: Sequence[str], total: int, done: Sequence[Path]) -> None:
     if failed:
         stored = "the others are stored" if len(failed) < total else "none is stored"
         raise PartlyFailedError(f"{len(failed)} of {total} failed, {stored}: {'; '.join(failed)}", done)
-
-
-def in_step(work: Sequence[Work]) -> list[Path]:
-    """The folders of all runs, done by one of several ranks, which go in step: no run waits, a failure ends all."""
-    return [path for piece in work for path in piece.do()]

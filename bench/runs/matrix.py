@@ -4,15 +4,18 @@ for; and what nobody asked for by name is skipped where it can't run at all.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench import ranks, recipes, threads, watch
+from bench import files, ranks, recipes, threads, watch
 from bench.backbone import content_digest, sizes_like
 from bench.contract import PRESETS, Contract, contract_for, default_preset
 from bench.data import sources, splitting
@@ -20,10 +23,12 @@ from bench.data.audit.order import time_notes
 from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
+from bench.results import leases
+from bench.results.leases import Asked
 from bench.runs import tracking
-from bench.runs.attribution import attribute_errors
 from bench.runs.limits import refuse_too_large
 from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
+from bench.runs.possible import EVERYTHING, possible
 from bench.runs.prepared import Prepared, carry_out
 from bench.runs.progress import Display
 from bench.runs.recipe_of import followed
@@ -60,7 +65,7 @@ class Plan:
     threads: int | None = None  # of each run; None: OMP_NUM_THREADS, else 1
     save_every: float | None = None  # seconds between two checkpoints
     longest_wait: float = watch.WAIT  # seconds that the ranks of one run wait for one that gets on with nothing
-    began: float = field(default_factory=time.time, compare=False)  # when the command did, in seconds since 1970
+    began: float = field(default=math.inf, compare=False)  # when the command did, by the clock of the results' disk
     slurm: str = ""  # what each run gets as a task of Slurm; empty: it is run here
     only: str = ""  # the folder, below the results folder, of the only run to do
     worker: bool = False  # whether this is one of several processes of a command, which speaks for all
@@ -70,11 +75,17 @@ class Plan:
     ignore_limits: bool = False  # whether to run what needs more than this machine has
     log_times: bool = False  # whether every line of the log begins with its time
 
+    @property
+    def asked(self) -> Asked:
+        """What workers of one command have in common, wherever they are and however they do it."""
+        how = {"results", "data_dir", "jobs", "threads", "save_every", "longest_wait", "slurm", "only", "worker"}
+        how |= {"keep_going", "began", "track", "ignore_limits", "log_times"}
+        said = {name: value for name, value in asdict(self).items() if name not in how}
+        return Asked(hashlib.sha256(json.dumps(said, default=list).encode()).hexdigest()[:16], self.began)
+
 
 T = TypeVar("T")
 Subject = IdScheme | Baseline | TrainedBaseline
-
-EVERYTHING = "all"
 
 
 def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
@@ -86,6 +97,7 @@ def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
     if ranks.several() and (plan.jobs > 1 or plan.slurm):
         raise BenchError("--jobs and --slurm start processes of their own; leave them out under a launcher of ranks")
     with interrupted_by_sigterm(), ranks.connected(plan.longest_wait), threads.using(threads.asked(plan.threads)):
+        plan = replace(plan, began=ranks.shared(lambda: _began(plan)))
         prepared = prepare(plan, Display(loud=False) if plan.worker else display)
         if plan.slurm:
             from bench.runs.slurm import submit
@@ -96,6 +108,14 @@ def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
 
             return side_by_side(plan, prepared, display)
         return carry_out(prepared, display)
+
+
+def _began(plan: Plan) -> float:
+    """When the command did. One by force joins the same one that is under way: what it has made is not made again."""
+    if math.isfinite(plan.began):
+        return plan.began
+    now = files.now(plan.results)
+    return leases.begun(plan.results / "runs", plan.asked.command, now) if plan.force else now
 
 
 def prepare(plan: Plan, display: Display) -> Prepared:
@@ -127,7 +147,7 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             plan.force,
             digests[own.backbone],
             recipe=labels[subject.name],
-            began=plan.began,
+            asked=plan.asked,
             save_every=plan.save_every,
             found=found,
             converted=plan.converted,
@@ -135,21 +155,35 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             tuned=resolved.lines(fitting),
             adapt=tuple(plan.adapt),
             track=plan.track,
+            limited=not plan.ignore_limits,
         )
         for dataset, subject, seed in product(datasets, subjects, plan.seeds)
         for arranged, own in [ordered(dataset, contracts[subject.name])]
         for fitting, found in [resolved.on(subject, dataset.name)]
     ]
-    checks = [lambda request: refuse(request, unseen[request.subject.name])]
-    checks += [] if plan.ignore_limits or plan.slurm else [refuse_too_large]
-    possible = _possible(requests, checks, asked, display)
-    groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in possible]
     if plan.only:
-        groups = [group for group in groups if group[0].run.folder(Path()).as_posix() == plan.only]
-        if not groups:
+        requests = [request for request in requests if _is(request, plan.only)]
+        if not requests:
             raise BenchError(f"no run of this command is '{plan.only}'; its data or files have changed since")
-    keep_going = len(groups) > 1 if plan.keep_going is None else plan.keep_going
+    keep_going = len(requests) > 1 if plan.keep_going is None else plan.keep_going
+    alone = asked if keep_going or plan.only else set[str]()  # one of these that is too large fails by itself
+    checks: list[Callable[[Request], None]] = [lambda request: refuse(request, unseen[request.subject.name])]
+    checks += [] if plan.slurm else [functools.partial(_refuse_too_large, alone)]
+    found = possible(requests, checks, asked, display)
+    groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in found]
     return Prepared(groups, contract, plan.results, keep_going)
+
+
+def _refuse_too_large(alone: set[str], request: Request) -> None:
+    if request.subject.name not in alone:
+        refuse_too_large(request)
+
+
+def _is(request: Request, folder: str) -> bool:
+    """Whether the result of a request belongs there. Files that another one reads may be gone by now."""
+    with contextlib.suppress(BenchError):
+        return request.run.folder(Path()).as_posix() == folder
+    return False
 
 
 def _followed(
@@ -163,43 +197,6 @@ def _followed(
     }
     contracts = {name: each.contract(contract, shared) for name, each in found.items()}
     return contracts, {name: each.label for name, each in found.items()}
-
-
-def _possible(
-    requests: Sequence[Request], checks: Sequence[Callable[[Request], None]], asked: set[str], display: Display
-) -> list[Request]:
-    """The requests without those that a check refuses and that come from ``all``. BenchError for one that was asked for
-    by name, or where nothing is left.
-    """
-    refused: dict[tuple[str, str], tuple[Request, BenchError]] = {}
-    pairs = {_pair(request): request for request in requests}
-    for pair, request in pairs.items():
-        try:
-            with attribute_errors(request.subject):
-                for check in checks:
-                    check(request)
-        except BenchError as error:
-            if request.subject.name in asked:
-                raise
-            refused[pair] = request, error
-    if len(refused) == len(pairs):
-        raise next(reason for _, reason in refused.values())
-    _say_refused(refused.values(), display)
-    return [request for request in requests if _pair(request) not in refused]
-
-
-def _say_refused(refused: Iterable[tuple[Request, BenchError]], display: Display) -> None:
-    """A line for each data set and reason. A reason that begins with who is refused is the same for others."""
-    named: dict[tuple[str, str], list[str]] = {}
-    for request, error in refused:
-        name = request.subject.name
-        named.setdefault((request.dataset.name, str(error).removeprefix(f"{name} ")), []).append(name)
-    for (dataset, reason), skipped in named.items():
-        display.note(f"skipped in '{EVERYTHING}' on {dataset}: {', '.join(skipped)}: {reason}")
-
-
-def _pair(request: Request) -> tuple[str, str]:
-    return request.subject.name, request.dataset.fingerprint
 
 
 def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.results import leases, store
+from bench.results import leases
 from bench.runs.prepared import given_up
 from bench.runs.progress import minutes
 from bench.runs.request import Request
@@ -69,11 +69,9 @@ def standing(group: Sequence[Request]) -> Standing:
     title = group[0].run.title
     if reason := given_up(group):
         return Standing(title, FAILED, note=reason)
-    folders = [(request, request.run.folder(request.results)) for request in group]
-    stamps = [(request, store.stamp(folder)) for request, folder in folders]
-    if all(stamp and not request.renews(stamp) for request, stamp in stamps):
+    if all(request.is_done for request in group):
         return Standing(title, FINISHED)
-    for _, folder in folders:
+    for folder in (request.run.folder(request.results) for request in group):
         if holder := leases.holder_of(folder):
             return Standing(title, RUNNING, str(holder), holder.note)
     return Standing(title, WAITING)

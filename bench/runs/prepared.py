@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from bench import ranks
 from bench.contract import Contract
 from bench.ids.scheme import IdScheme
-from bench.results import store
-from bench.runs.many import Work, bring_to_end, in_step
+from bench.results import leases, store
+from bench.runs.many import Work, bring_to_end
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.run import run
@@ -48,11 +49,13 @@ def carry_out(prepared: Prepared, display: Display) -> list[Path]:
         for line in prepare(prepared.contract, accelerator.device):
             display.note(line)
     work = [
-        Work(group[0].run.title, partial(_all_of, group, display, accelerator), partial(given_up, group))
+        Work(
+            group[0].run.title,
+            partial(_all_of, group, display, accelerator),
+            partial(ranks.shared, partial(given_up, group)),  # as the disk of the main rank tells
+        )
         for group in prepared.groups
     ]
-    if accelerator.num_processes > 1:
-        return in_step(work)
     return bring_to_end(work, display.say, prepared.keep_going)
 
 
@@ -61,9 +64,9 @@ def _all_of(group: Sequence[Request], display: Display, accelerator: Accelerator
 
 
 def given_up(group: Sequence[Request]) -> str:
-    """Why one of the runs has failed since its command began; empty where none has."""
+    """Why one of the runs has failed since its command began; empty where none has, or it was finished since."""
     for request in group:
-        failure = store.failure(request.run.folder(request.results))
-        if failure and failure.time > request.began:
+        failure = leases.failure(request.run.folder(request.results))
+        if failure and failure.time > request.asked.began:
             return failure.reason
     return ""

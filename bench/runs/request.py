@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,9 @@ from bench.evaluation.by_part import Parts
 from bench.ids.scheme import IdScheme
 from bench.ids.text import MissingTextError, TextSettings, stand_in
 from bench.privacy import shortened, shortened_values
+from bench.results import store
 from bench.results.identity import Run
+from bench.results.leases import NOBODY, Asked
 from bench.results.schema import DatasetFacts, SchemeFacts
 from bench.runs.search import Ranges
 from bench.runs.subjects import source_digest
@@ -31,7 +32,7 @@ class Request:
     """A run to be made. ``preset`` is a label only; ``force`` runs a finished one again.
 
     ``recipe`` names the published way of training the subject that contract and settings follow, if any.
-    ``began`` is when its command did (seconds since 1970): what was finished since is not run again by force.
+    ``asked`` is its command, and when that began: what was finished since is not run again by force.
     ``save_every``: seconds between two checkpoints, None for the default.
     ``backbone_digest`` tells checkpoints of one name or path apart (``backbone.content_digest``). ``trained_by`` is
     the request of the run whose model is tested on this data set; without it this one trains its own. ``found`` says
@@ -39,7 +40,8 @@ class Request:
     known already. ``search`` is what to choose between, for a scheme; a baseline has it among its settings.
     ``tuned`` are lines of the contract that an earlier search has chosen for a scheme. ``adapted_on`` is the number of
     users of an unseen data set that the model is adapted on before it is tested there; ``adapt`` are the numbers for
-    which that is done after the run. ``track`` names what else follows it (``bench.runs.tracking``).
+    which that is done after the run. ``track`` names what else follows it (``bench.runs.tracking``). A ``limited``
+    one is refused by a machine that is too small for it.
     """
 
     subject: IdScheme | Baseline | TrainedBaseline
@@ -56,15 +58,22 @@ class Request:
     converted: int = 0
     search: Ranges | None = None
     tuned: tuple[tuple[str, str], ...] = ()
-    began: float = field(default_factory=time.time, compare=False)
+    asked: Asked = field(default=NOBODY, compare=False)
     save_every: float | None = None
     adapted_on: int = 0
     adapt: tuple[int, ...] = (0,)
     track: str = ""
+    limited: bool = field(default=False, compare=False)
 
     def renews(self, stamp: int) -> bool:
         """Whether a run that was finished at that time (``store.stamp``) is to be run again."""
-        return self.force and stamp < 1e9 * self.began
+        return self.force and stamp < 1e9 * self.asked.began
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is finished, and not to be run again."""
+        stamp = store.stamp(self.run.folder(self.results))
+        return stamp is not None and not self.renews(stamp)
 
     @property
     def is_baseline(self) -> bool:

@@ -31,6 +31,7 @@ from bench.runs.baseline_run import baseline_outcome
 from bench.runs.baseline_transfer import transferred_baseline
 from bench.runs.code import code_of
 from bench.runs.described import described
+from bench.runs.limits import refuse_too_large
 from bench.runs.progress import Display
 from bench.runs.request import Request, digest_of
 from bench.runs.scheme_run import SchemeRun
@@ -47,6 +48,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
     A failure is noted beside the run's folder, for other workers and for whoever looks.
     """
     folder = request.run.folder(request.results)
+    before = store.stamp(folder) if accelerator.is_main_process else None
     try:
         with ranks.explained():
             return _run(request, folder, display, accelerator)
@@ -54,7 +56,7 @@ def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
         raise
     except Exception as error:
         if accelerator.is_main_process:
-            store.note_failure(folder, error)  # it may have failed before it had a lease
+            store.note_failure(folder, error, before, request.asked)  # it may have failed before it had a lease
         raise
 
 
@@ -104,6 +106,7 @@ def _found(request: Request, folder: Path, display: Display) -> tuple[int | None
     _set_aside_corrupt(request, folder, display)
     seen = store.stamp(folder)
     if not seen or request.renews(seen):
+        refuse_too_large(request)
         return seen, False
     again = _finished(request, folder, display)
     if again:
@@ -172,14 +175,14 @@ def _building(request: Request, folder: Path, seen: int | None, display: Display
         display.check = lease.require
 
     def abandoned(reason: str) -> None:
-        if reason:
-            store.note_failure(folder, ranks.PeerError(reason))
         for lease in held:
+            if reason:
+                lease.fails(ranks.PeerError(reason))
             lease.release()
 
     try:
         with (
-            store.building(folder, begun, seen, lambda: display.position, holding, request.began) as partial,
+            store.building(folder, begun, seen, lambda: display.position, holding, request.asked) as partial,
             threads.using(begun.threads),
             ranks.closing(abandoned),
         ):
@@ -205,12 +208,16 @@ def _outcome(
         return transferred(request, subject, split, partial, display, accelerator)
     if isinstance(subject, IdScheme):
         return SchemeRun(request, subject, split, partial, display, accelerator).outcome()
-    if not accelerator.is_main_process:
-        return None
-    with ranks.alone():
+    made: list[Outcome] = []
+
+    def alone() -> None:  # nothing of it is sent to the others, but why it failed
         if request.trained_by:
-            return transferred_baseline(request, split, partial, display)
-        return baseline_outcome(request, subject, split, partial, display)
+            made.append(transferred_baseline(request, split, partial, display))
+        else:
+            made.append(baseline_outcome(request, subject, split, partial, display))
+
+    ranks.shared(alone)
+    return made[0] if made else None
 
 
 def _store(

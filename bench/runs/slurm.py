@@ -8,11 +8,8 @@ into the queue, and resumes. Accounting (``sacct``) is not needed; nobody asks S
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,21 +17,21 @@ from typing import Any
 from bench import threads
 from bench.errors import BenchError, unknown
 from bench.runs import overview
-from bench.runs.matrix import Plan, execute
+from bench.runs.matrix import Plan
 from bench.runs.prepared import Prepared
 from bench.runs.progress import Display
-from bench.runs.worker import as_json, from_json
-from bench.training.signals import interrupted_by_sigterm
+from bench.runs.task import NOTICE, Task
+from bench.runs.worker import as_json
 
-PREEMPTED = signal.SIGUSR2
-NOTICE = 90  # seconds before its end that a task is told of it
 TIMEOUTS = 10_000  # times that a task may be out of time and is put back into the queue
 EXAMPLE = "--slurm partition=gpu,gpus=1,hours=8,at-once=16"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What each task gets; a field that is 0 or empty is left to Slurm. ``memory`` in GB."""
+    """What each task gets; a field that is 0 or empty is left to Slurm. ``memory`` in GB. A task is one process, so it
+    gets one GPU at most. ``partition`` may be several, with commas between them.
+    """
 
     partition: str = ""
     gpus: int = 0
@@ -68,7 +65,7 @@ class Settings:
 
 
 def settings(text: str) -> Settings:
-    """``partition=gpu,gpus=1,hours=8,at-once=16``; BenchError where something is not meant so."""
+    """``partition=gpu+long,gpus=1,hours=8,at-once=16``; BenchError where something is not meant so."""
     given: dict[str, Any] = {}
     kinds = {name: type(value) for name, value in vars(Settings()).items()}
     for part in filter(None, text.split(",")):
@@ -82,63 +79,25 @@ def settings(text: str) -> Settings:
             raise BenchError(f"--slurm {part}: '{value}' is not a number; e.g. {EXAMPLE}") from error
         if kinds[name] is not str and not 0 < given[name] < math.inf:
             raise BenchError(f"--slurm {part}: give a number above 0, or leave {key} out")
-    return Settings(**given)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a task does, as it is handed to Slurm: the whole plan as text, of which it does one run."""
-
-    plan: str
-    words: tuple[str, ...]
-
-    def __call__(self, folder: str) -> list[str]:
-        sys.argv = ["bench", *self.words]  # what the results say that repeats them
-        plan = replace(from_json(self.plan), slurm="", jobs=1, only=folder)
-        with saved_first(PREEMPTED):
-            return [str(path) for path in execute(plan)]
-
-    def checkpoint(self, folder: str) -> Any:
-        """What submitit puts back into the queue: the same again, for all that was done is in the results folder."""
-        import submitit
-
-        return submitit.helpers.DelayedSubmission(self, folder)
-
-
-@contextmanager
-def saved_first(number: int) -> Iterator[None]:
-    """Whatever handles a signal does so after the run under way has been saved.
-
-    A SIGTERM alone is saved for too; then this waits for what else Slurm has to say, for it alone decides what becomes
-    of a task that it preempts.
-    """
-    before: Any = signal.getsignal(number)
-    got: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        got.append(number)
-        signal.raise_signal(signal.SIGTERM)
-
-    signal.signal(number, note)
-    try:
-        with interrupted_by_sigterm():
-            yield
-    except KeyboardInterrupt:
-        signal.signal(number, before)
-        if got and callable(before):
-            before(number, None)
-        elif not got:
-            time.sleep(NOTICE)
-        raise
-    finally:
-        signal.signal(number, before)
+    if given.get("gpus", 0) > 1:
+        raise BenchError(f"--slurm gpus={given['gpus']}: a task is one process, which uses one GPU; give gpus=1")
+    return Settings(**{**given, "partition": given.get("partition", "").replace("+", ",")})
 
 
 def submit(plan: Plan, prepared: Prepared, display: Display) -> list[Path]:
-    """Hand all runs that are not finished to Slurm, and return at once the folders where the results will be."""
+    """Hand all runs that are not finished, and that nobody is at, to Slurm; return at once the folders where the
+    results will be.
+    """
     asked = settings(plan.slurm)
-    groups = [group for group in prepared.groups if overview.standing(group).state != overview.FINISHED]
+    states = [overview.standing(group) for group in prepared.groups]
+    over = (overview.FINISHED, overview.RUNNING)
+    groups = [group for group, found in zip(prepared.groups, states, strict=True) if found.state not in over]
+    for found in (found for found in states if found.state == overview.RUNNING):
+        display.say(f"{found.title}: not submitted, for process {found.who} is at it")
     folders = [group[0].run.folder(group[0].results) for group in groups]
+    if not groups and any(found.state == overview.RUNNING for found in states):
+        display.say("no run is left to submit")
+        return []
     if not groups:
         display.say(f"all {len(prepared.groups)} runs are finished already (--force runs them again)")
         return []

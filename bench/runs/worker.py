@@ -1,4 +1,5 @@
-"""One of several processes that do the runs of one command: ``python -m bench.runs.worker <plan as JSON> <words>``.
+"""One of several processes that do the runs of one command:
+``python -m bench.runs.worker <its parent's number> <plan as JSON> <words>``.
 
 It has the whole plan, passes over runs that others are at, and ends when nothing is left.
 """
@@ -33,10 +34,10 @@ def from_json(text: str) -> Plan:
 
 def main() -> None:
     """As the command itself ends: a BenchError is one line and exit code 1, an interruption 130."""
-    end_with_parent(signal.SIGTERM)
+    end_with_parent(signal.SIGTERM, int(sys.argv[1]))  # the imports above take seconds
     write_anyhow()
-    plan = replace(from_json(sys.argv[1]), jobs=1, worker=True)
-    sys.argv[1:] = sys.argv[2:]  # what the results say that repeats them
+    plan = replace(from_json(sys.argv[2]), jobs=1, worker=True)
+    sys.argv[1:] = sys.argv[3:]  # what the results say that repeats them
     try:
         execute(plan)
     except (BenchError, OSError) as error:

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from types import FrameType
 
+
+@dataclass
+class _Patience:
+    """Within how many ``seconds`` of the ``first`` signal others are taken to say the same."""
+
+    seconds: float = 0.0
+    first: float = -math.inf
+
+
+_patience = _Patience()
 Handler = Callable[[int, FrameType | None], None]
 
 
@@ -17,6 +30,8 @@ def deferred_interrupts() -> Iterator[list[int]]:
     asked: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
+        if _repeats():
+            return
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
@@ -30,10 +45,32 @@ def interrupted_by_sigterm() -> Iterator[None]:
     """SIGTERM raises KeyboardInterrupt, as Ctrl-C does: what is open is closed, and child processes are ended."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        if not _repeats():
+            raise KeyboardInterrupt
 
     with _handled(interrupt, signal.SIGTERM):
         yield
+
+
+@contextlib.contextmanager
+def patient(seconds: float) -> Iterator[None]:
+    """Within the block, signals that come within so many seconds of the first are passed over. A person who repeats
+    Ctrl-C means it; a scheduler sends several signals by itself.
+    """
+    before = replace(_patience)
+    _patience.seconds, _patience.first = seconds, -math.inf
+    try:
+        yield
+    finally:
+        _patience.seconds, _patience.first = before.seconds, before.first
+
+
+def _repeats() -> bool:
+    now = time.monotonic()
+    if now < _patience.first + _patience.seconds:
+        return True
+    _patience.first = now
+    return False
 
 
 @contextlib.contextmanager

@@ -187,8 +187,8 @@ def test_what_fails_on_one_node_ends_the_other_with_one_line(
         assert len(set(spoken(said))) == 1
         assert spoken(said)[0].startswith(line[: len(line) if name != "Nobody" else 7])
         assert not any("Connection closed" in text for text in said)
-    failed = [json.loads(path.read_text())["reason"] for path in (nodes.homes[0] / "results").rglob("*.failed")]
-    assert sorted(reason.split()[0] for reason in failed) == ["broken", "rank"]
+    failed = [json.loads(path.read_text())["failure"] for path in (nodes.homes[0] / "results").rglob(".*.lease-*")]
+    assert sorted(reason.split()[0] for reason in failed if reason) == ["broken", "rank"]
     shutil.move(nodes.homes[1] / "data" / "toy", nodes.homes[1] / "data" / "elsewhere")
     lacking = nodes.run(["run", "--id-scheme", "numeric", *words], code=1)
     assert len(spoken(lacking)) == 2

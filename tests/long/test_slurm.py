@@ -113,7 +113,7 @@ def test_24_runs_of_which_one_is_preempted_again_and_again(
             cluster.ask("scancel", "--signal=USR2", draw.choice(running))
             preempted += 1
     print(f"{preempted} times preempted")
-    assert preempted > 10
+    assert preempted > 4  # how many fit into the time of 24 runs, the machine decides
     assert bench(*line, "--results", serial).code == 0
     found, expected = run_folders(results), run_folders(serial)
     assert [path.relative_to(results) for path in found] == [path.relative_to(serial) for path in expected]

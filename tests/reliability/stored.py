@@ -129,14 +129,13 @@ def _notes(home: Path, run: Path) -> list[Reader]:
     (folder / ".0.partial-1").mkdir(parents=True)
     begun = store.Begun({"scheme": "a"}, {"bench": "b"})
     (folder / ".0.partial-1" / "begun.json").write_text(json.dumps(asdict(begun)))
-    (folder / ".0.lease-1").write_text(json.dumps(asdict(leases.Holder("t", pid=1, released=True))))
-    (folder / ".0.failed").write_text(json.dumps({"reason": "no", "time": 1.0}))
+    (folder / ".0.lease-1").write_text(json.dumps(asdict(leases.Holder("t", pid=1, released=True, failure="no"))))
 
     def of(place: Path) -> Any:
         home = place / "0"
         for path in place.glob(".0.partial-1/*"):
             assert path.is_file()
-        found = store.begun_as(home), leases.holder_of(home), store.failure(home)
+        found = store.begun_as(home), leases.holder_of(home), leases.failure(home)
         if found[0]:
             found[0].differences(begun)
             found[0].resumed_by(begun)
@@ -144,5 +143,5 @@ def _notes(home: Path, run: Path) -> list[Reader]:
             _ = found[2].reason.splitlines(), found[2].time > 0
         return True
 
-    names = [".0.partial-1/begun.json", ".0.lease-1", ".0.failed"]
+    names = [".0.partial-1/begun.json", ".0.lease-1"]
     return [Reader("notes of an unfinished run", {}, names, of, lambda place: True, before=folder)]

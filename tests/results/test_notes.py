@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.results.leases import Holder, failure
 from bench.results.notes import read_note
-from bench.results.store import Begun, Failure, begun_as, converted, failure, partial_folder
+from bench.results.store import Begun, begun_as, converted, partial_folder
 
 BEGUN = Begun({"scheme": "one"}, {"bench": "c0ffee"}, threads=2, budget={"steps": 5})
 
@@ -18,9 +19,9 @@ def test_what_was_noted_is_read(tmp_path: Path) -> None:
     path = tmp_path / "note"
     path.write_text(json.dumps(asdict(BEGUN)))
     assert read_note(path, Begun) == BEGUN
-    path.write_text('{"reason": "no", "time": 7}')
-    assert read_note(path, Failure) == Failure("no", 7)
-    assert read_note(tmp_path / "absent", Failure) is None
+    path.write_text('{"host": "here", "began": 7}')
+    assert read_note(path, Holder) == Holder(host="here", began=7)
+    assert read_note(tmp_path / "absent", Holder) is None
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_what_is_not_whole_is_not_there(tmp_path: Path, text: str) -> None:
     partial_folder(folder).mkdir()
     (partial_folder(folder) / "begun.json").write_text(text)
     assert begun_as(folder) is None
-    (tmp_path / ".7.failed").write_text(text)
+    (tmp_path / ".7.lease-1").write_text(text)
     assert failure(folder) is None
     folder.mkdir()
     (folder / "result.json").write_text(text)
@@ -46,5 +47,5 @@ def test_what_is_not_whole_is_not_there(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("time", ["NaN", "Infinity", "null", "true", '"1"'])
 def test_a_time_is_a_finite_number(tmp_path: Path, time: str) -> None:
-    (tmp_path / "note").write_text(f'{{"reason": "no", "time": {time}}}')
-    assert read_note(tmp_path / "note", Failure) is None
+    (tmp_path / "note").write_text(f'{{"host": "here", "began": {time}}}')
+    assert read_note(tmp_path / "note", Holder) is None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +16,19 @@ from trivial_baselines import Graph, Markov
 from unisrec_baseline import UniSRec
 
 from bench.data.dataset import TrainView
+from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline
 from bench.ids.identifiers import TokenIds
 from bench.ids.limits import CatalogueSize
 from bench.ids.scheme import IdScheme
+from bench.results.unfinished import unfinished
 from bench.runs import limits
+from bench.runs.matrix import Plan, prepare
+from bench.runs.progress import Display
 from bench.vocabulary import Vocabulary
 
 Bench = Callable[..., SimpleNamespace]
+QUIET = Display(loud=False)
 RunFolders = Callable[[Path], list[Path]]
 
 LARGE = """
@@ -162,6 +170,52 @@ def test_a_dry_run_shows_the_estimate_and_tries_nothing(
     assert "2:00:00" in said.out
     assert said.out.endswith("1 run: 0 finished, 0 to do, 1 too large for this machine\n")
     assert "mine/large needs about" in said.err
+
+
+def test_one_that_is_too_large_ends_no_other_run(
+    bench: Bench, quick: list[str], tmp_path: Path, scheme: Callable[..., str], run_folders: RunFolders
+) -> None:
+    asked = ["run", "--id-scheme", scheme(memory=1e12), "--baseline", "pop", *quick, "--results", tmp_path / "results"]
+    said = bench(*asked)
+    assert said.code == 1
+    last = said.err.splitlines()[-1]
+    assert last.startswith("bench: 1 of 2 failed, the others are stored: mine/large on toy, seed 0 (mine/large needs ")
+    assert len(run_folders(tmp_path / "results")) == 1
+    (failed,) = unfinished(tmp_path / "results")
+    assert failed.state == "failed"
+    shutil.rmtree(tmp_path / "results")
+    assert bench(*asked, "--stop-at-failure").code == 1
+    assert not (tmp_path / "results").exists(), "it is found before the first"
+
+
+def plan_of(quick: list[str], schemes: list[str], results: Path, **more: Any) -> Plan:
+    overrides = [word.removeprefix("--set=") for word in quick if word.startswith("--set=")]
+    return Plan(schemes, ["pop"], [quick[1]], (0, 1, 2), "smoke", overrides, results, **more)
+
+
+def test_a_task_is_not_asked_for_what_others_need(quick: list[str], tmp_path: Path, scheme: Callable[..., str]) -> None:
+    plan = plan_of(quick, [scheme(memory=1e12)], tmp_path / "results")
+    folders = [group[0].run.folder(Path()).as_posix() for group in prepare(plan, QUIET).groups]
+    assert len(folders) == 6
+    for folder in folders:
+        (group,) = prepare(replace(plan, only=folder), QUIET).groups
+        assert group[0].run.folder(Path()).as_posix() == folder
+
+
+@pytest.mark.parametrize("done", [[0], [2], [0, 1, 2]])
+def test_all_seeds_must_be_done_for_a_pair_to_need_nothing(
+    done: list[int], quick: list[str], tmp_path: Path, scheme: Callable[..., str]
+) -> None:
+    plan = plan_of(quick, [scheme(memory=1e12)], tmp_path / "results", keep_going=False)
+    folders = [group[0].run.folder(plan.results) for group in prepare(replace(plan, slurm="hours=1"), QUIET).groups]
+    for folder in (each for seed, each in enumerate(folders[:3]) if seed in done):
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text("{}")
+    if done == [0, 1, 2]:
+        assert len(prepare(plan, QUIET).groups) == 6
+        plan = replace(plan, force=True)
+    with pytest.raises(BenchError, match="mine/large needs about"):
+        prepare(plan, QUIET)
 
 
 def test_a_container_has_what_it_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench import ranks
 from bench.errors import BenchError, BusyError
 from bench.runs import many
-from bench.runs.many import Work, bring_to_end, in_step
+from bench.runs.many import Work, bring_to_end
 
 
 class Job:
@@ -68,11 +69,12 @@ def test_a_failure_ends_only_itself_where_the_others_shall_go_on() -> None:
 
 
 @pytest.mark.parametrize("error", [BusyError("busy"), BenchError("no")])
-def test_several_ranks_go_the_same_way(error: BenchError) -> None:
+def test_what_not_all_ranks_know_of_ends_all(error: BenchError, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "_in_touch", lambda: True)
     log: list[str] = []
     with pytest.raises(type(error)):
-        in_step(work(log, a=[error], b=[]))
-    assert log == ["a"]
+        bring_to_end(work(log, a=[error], b=[]), log.append, keep_going=True)
+    assert lines(log) == ["a"]
 
 
 def test_what_another_worker_has_failed_at_is_not_tried(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,8 +14,12 @@ from types import SimpleNamespace
 import pytest
 
 from bench.errors import BenchError
-from bench.runs.matrix import Plan
-from bench.runs.slurm import Settings, Task, settings
+from bench.results import leases
+from bench.runs import slurm
+from bench.runs.matrix import Plan, prepare
+from bench.runs.progress import Display
+from bench.runs.slurm import Settings, settings
+from bench.runs.task import Task
 from bench.runs.worker import as_json, from_json
 
 Bench = Callable[..., SimpleNamespace]
@@ -23,11 +28,11 @@ Bench = Callable[..., SimpleNamespace]
 def test_what_a_task_gets() -> None:
     assert settings("partition=gpu, gpus=1,hours=8,at-once=16") == Settings("gpu", gpus=1, hours=8.0, at_once=16)
     assert settings("") == Settings()
-    asked = settings("partition=gpu,gpus=2,memory=1.5,hours=0.02,account=me").parameters(26, thread_count=3)
+    asked = settings("partition=gpu+long,gpus=1,memory=1.5,hours=0.02,account=me").parameters(26, thread_count=3)
     assert asked == {
         "job_name": "bench",
-        "partition": "gpu",
-        "gpus_per_node": 2,
+        "partition": "gpu,long",
+        "gpus_per_node": 1,
         "mem": "1500M",
         "account": "me",
         "time": 2,
@@ -51,6 +56,7 @@ def test_what_a_task_gets() -> None:
         ("gpu=1", r"unknown part of --slurm .* 'gpu=1'; did you mean 'gpus'\? known: account, at-once, "),
         ("partition", "unknown part of --slurm"),
         ("gpus=one", "--slurm gpus=one: 'one' is not a number"),
+        ("gpus=2", "--slurm gpus=2: a task is one process, which uses one GPU; give gpus=1"),
         ("hours=0", "--slurm hours=0: give a number above 0"),
         ("hours=nan", "give a number above 0"),
     ],
@@ -83,10 +89,10 @@ def test_a_task_does_one_run_of_the_whole_request(
 
 SIGNALED = """
 import os, signal, sys, time
-from bench.runs import slurm
+from bench.runs import task
 from bench.training.signals import deferred_interrupts
 
-slurm.NOTICE = 0.2
+task.NOTICE = 0.4
 
 def requeue(number, frame):
     print("requeued", flush=True)
@@ -94,10 +100,11 @@ def requeue(number, frame):
 
 signal.signal(signal.SIGTERM, lambda number, frame: print("bypassed", flush=True))
 signal.signal(signal.SIGUSR2, requeue)
-with slurm.saved_first(signal.SIGUSR2):
+with task.saved_first(signal.SIGUSR2):
     with deferred_interrupts() as asked:
-        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
-        time.sleep(0.1)
+        for name in sys.argv[1].split(","):
+            os.kill(os.getpid(), getattr(signal, name))
+            time.sleep(0.1)
         print("saved", len(asked), flush=True)
     raise KeyboardInterrupt
 """
@@ -105,7 +112,12 @@ with slurm.saved_first(signal.SIGUSR2):
 
 @pytest.mark.parametrize(
     ("name", "lines", "code"),
-    [("SIGUSR2", ["saved 1", "requeued"], 7), ("SIGTERM", ["saved 1"], 1 if sys.platform == "win32" else None)],
+    [
+        ("SIGUSR2", ["saved 1", "requeued"], 7),
+        ("SIGUSR2,SIGTERM", ["saved 1", "requeued"], 7),
+        ("SIGTERM,SIGUSR2,SIGTERM", ["saved 1", "requeued"], 7),
+        ("SIGTERM", ["saved 1"], 1 if sys.platform == "win32" else None),
+    ],
 )
 def test_a_run_is_saved_before_its_task_is_put_back(name: str, lines: list[str], code: int | None) -> None:
     done = subprocess.run([sys.executable, "-c", SIGNALED, name], capture_output=True, text=True, check=False)
@@ -122,3 +134,36 @@ def test_without_slurm_it_is_one_line(
     assert said.code == 1
     assert said.err.splitlines()[-1].startswith("bench: --slurm needs ")
     assert not list(tmp_path.iterdir())
+
+
+PICKLED = """
+import pickle, sys
+task = pickle.loads(sys.stdin.buffer.read())
+print(type(task).__name__, sorted({"torch", "transformers", "numpy", "pandas"} & set(sys.modules)))
+"""
+
+
+def test_a_task_is_read_without_what_takes_seconds_to_import() -> None:
+    """Until it is, submitit handles no signal, and one ends the task for good."""
+    words = [sys.executable, "-c", PICKLED]
+    done = subprocess.run(words, input=pickle.dumps(Task("{}", ("run",))), capture_output=True, check=True)
+    assert done.stdout.decode() == "Task []\n"
+
+
+def test_what_somebody_is_at_is_not_submitted(
+    quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = [word.removeprefix("--set=") for word in quick if word.startswith("--set=")]
+    plan = Plan([], ["pop", "random"], [quick[1]], (0,), "smoke", overrides, tmp_path, slurm="hours=1")
+    prepared = prepare(plan, Display(loud=False))
+    folders = [group[0].run.folder(tmp_path) for group in prepared.groups]
+    handed: list[str] = []
+    monkeypatch.setattr(slurm, "_submitted", lambda task, named, *_: handed.extend(named) or "7")
+    with leases.held(folders[0]):
+        assert slurm.submit(plan, prepared, Display()) == folders[1:]
+        with leases.held(folders[1]):
+            assert slurm.submit(plan, prepared, Display()) == []
+    assert handed == [folders[1].relative_to(tmp_path).as_posix()]
+    said = capsys.readouterr().err
+    assert "seed 0: not submitted, for process " in said
+    assert said.endswith("no run is left to submit\n")

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from bench import files
 from bench.results import leases, store
 from bench.results.unfinished import unfinished
 from bench.runs import jobs
@@ -267,7 +268,7 @@ def test_runs_that_were_made_since_the_command_began_are_not_forced_again(
     (folder,) = run_folders(tmp_path)
     first = store.stamp(folder)
     overrides = [word.removeprefix("--set=") for word in quick if word.startswith("--set=")]
-    plan = Plan(["numeric"], [], [quick[1]], (0,), "smoke", overrides, tmp_path, force=True)
+    plan = Plan(["numeric"], [], [quick[1]], (0,), "smoke", overrides, tmp_path, force=True, began=files.now(tmp_path))
     execute(plan)
     second = store.stamp(folder)
     execute(plan)

@@ -1,0 +1,70 @@
+"""What a task of Slurm does. It is handed over as a pickle, and until that is read a signal ends the task for good: so
+nothing here imports what takes seconds to import.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.training.signals import interrupted_by_sigterm, patient
+
+PREEMPTED = signal.SIGUSR2
+NOTICE = 90  # seconds before its end that a task is told of it
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task does, as it is handed to Slurm: the whole plan as text, of which it does one run."""
+
+    plan: str
+    words: tuple[str, ...]
+
+    def __call__(self, folder: str) -> list[str]:
+        from bench.runs.matrix import execute
+        from bench.runs.worker import from_json
+
+        sys.argv = ["bench", *self.words]  # what the results say that repeats them
+        plan = replace(from_json(self.plan), slurm="", jobs=1, only=folder)
+        with saved_first(PREEMPTED):
+            return [str(path) for path in execute(plan)]
+
+    def checkpoint(self, folder: str) -> Any:
+        """What submitit puts back into the queue: the same again, for all that was done is in the results folder."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, folder)
+
+
+@contextmanager
+def saved_first(number: int) -> Iterator[None]:
+    """Whatever handles a signal does so after the run under way has been saved.
+
+    A SIGTERM alone is saved for too; then this waits for what else Slurm has to say, for it alone decides what becomes
+    of a task that it preempts. What it sends after the first signal says nothing new, and cuts no saving short.
+    """
+    before: Any = signal.getsignal(number)
+    got: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        got.append(number)
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(number, note)
+    try:
+        with patient(NOTICE), interrupted_by_sigterm():
+            yield
+    except KeyboardInterrupt:
+        signal.signal(number, before)
+        if got and callable(before):
+            before(number, None)
+        elif not got:
+            time.sleep(NOTICE)
+        raise
+    finally:
+        signal.signal(number, before)
