@@ -134,7 +134,21 @@ class Vocabulary:
         return [list(found.ids) for found in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
     def decode(self, ids: Iterable[int]) -> str:
-        return self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        """The text of an identifier, without the space that ``as_name`` puts before it."""
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text.removeprefix(" ") if self.marks_words_by_space else text
+
+    @cached_property
+    def marks_words_by_space(self) -> bool:
+        """Whether a word is other tokens behind a space than at the beginning of a text, as in byte-level vocabularies
+        without a space of their own (GPT-2, Qwen, Llama 3). Others put a mark before the first word too, or have none.
+        """
+        first, second = self.encode("a"), self.encode(" b")
+        return self.language_model and self.encode("a b") == [*first, *second] and second != self.encode("b")
+
+    def as_name(self, text: str) -> str:
+        """How the text of an identifier is written: so that a word is the same tokens wherever it stands in one."""
+        return f" {text}" if text and self.marks_words_by_space else text
 
     def ids(self, tokens: Iterable[str]) -> list[int]:
         """Rows of the named tokens; a name outside the vocabulary is a BenchError."""

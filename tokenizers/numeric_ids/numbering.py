@@ -78,7 +78,7 @@ class Numeric(IdScheme):
         texts = [str(number) for number in numbers]
         if not vocabulary.language_model:
             return TokenIds.from_lists([vocabulary.ids(text) for text in texts], vocabulary, template)
-        ids = TokenIds.from_lists(vocabulary.encode_batch(texts), vocabulary, template)
+        ids = TokenIds.from_lists(vocabulary.encode_batch(list(map(vocabulary.as_name, texts))), vocabulary, template)
         require_unique(ids)
         return ids
 

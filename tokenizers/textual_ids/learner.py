@@ -175,7 +175,7 @@ class GeneratorLearner(Recommender):
         vocabulary = self.writer.vocabulary
         ended = vocabulary.eos in written
         tokens = list(written[: written.index(vocabulary.eos)] if ended else written)
-        code = vocabulary.encode(cleaned(vocabulary.decode(tokens), ended))
+        code = vocabulary.encode(vocabulary.as_name(cleaned(vocabulary.decode(tokens), ended)))
         if vocabulary.unk in code:
             return [], []
         blocks = SequenceMatcher(None, tokens, code, autojunk=False).get_matching_blocks()

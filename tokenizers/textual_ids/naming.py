@@ -29,13 +29,13 @@ def _codes(texts: Iterable[str], counters: Counter[str], vocabulary: Vocabulary)
     stem = ""
     for text in texts:
         stem = stem or text
-        code = tuple(vocabulary.encode(text))
+        code = tuple(vocabulary.encode(vocabulary.as_name(text)))
         if code and vocabulary.unk not in code:
             yield code
     while True:
         counters[stem] += 1  # kept between items: a thousand items of one text are numbered in one pass
         number = counters[stem] + bool(stem)  # the item that has the stem to itself is the first
-        code = tuple(vocabulary.encode(f"{stem} {number}".strip()))
+        code = tuple(vocabulary.encode(vocabulary.as_name(f"{stem} {number}".strip())))
         if vocabulary.unk in code:
             raise BenchError(f"the vocabulary can't write '{stem} {number}', which would tell two items apart")
         yield code
