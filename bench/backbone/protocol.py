@@ -217,6 +217,10 @@ class Backbone(nn.Module, ABC):
             )
         return embedded if self.whole_words is None else embedded + self.whole_words(item_position_ids)
 
+    def of_no_item(self, tokens: Tensor) -> Tensor | None:
+        """Numbers of whole words ``[B, S]`` for a text that is no history; None for a model without such a table."""
+        return None if self.whole_words is None else tokens.new_zeros(tokens.shape[:2], dtype=torch.long)
+
     # -- training -----------------------------------------------------------------------------------------------------
 
     def copied(self) -> Backbone:
