@@ -127,4 +127,8 @@ def test_a_vocabulary_of_bytes_that_puts_a_space_before_every_text_is_left_alone
         [tokenizers.normalizers.Prepend("\u2581"), tokenizers.normalizers.Replace(" ", "\u2581")]
     )  # Llama 2's
     assert legacy.encode("a b").ids == [3, 4]
+    letters = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1, " ": 2, "?": 3}, unk_token="?"))
+    letters.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    assert letters.encode("a b").ids == [0, 2, 1]
+    assert not Vocabulary(letters, 4, 0, 0, None, language_model=True).marks_words_by_space
     assert not Vocabulary(legacy, 5, 0, 0, None, language_model=True).marks_words_by_space
