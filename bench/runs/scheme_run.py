@@ -33,9 +33,8 @@ from bench.results import store
 from bench.results.digests import TABLE
 from bench.results.saved import IDS
 from bench.results.write import Outcome
-from bench.runs import curves
+from bench.runs import converting, curves
 from bench.runs.beam_check import beam_check
-from bench.runs.converting import converted
 from bench.runs.fitting import fitted, told, with_language
 from bench.runs.forecasting import forecast_of
 from bench.runs.progress import Bar, Display
@@ -137,6 +136,8 @@ class SchemeRun:
             functools.partial(self.tried, ids),
         ).found()
         self.contract = found.contract
+        if converting.SIZE in dict(ranges.lines):  # the trials have the steps of the first one's size
+            self.budget = {}
         return found
 
     def tried(self, ids: Ids, contract: Contract, folder: Path, fraction: float) -> Record:
@@ -277,7 +278,8 @@ class SchemeRun:
                 part_users=self.request.part_users,
             )
             if contract.budget and stage.budget_fraction:
-                self.budget = self.budget or converted(self.request, job, self.root, self.spent)
+                trial = self.root != self.partial
+                self.budget = self.budget or converting.converted(self.request, job, self.root, self.spent, trial)
                 job = replace(job, converted=int(self.budget["steps"]))
             prepared = watch.seconds, watch.processor_seconds
             state = train(job)
