@@ -15,6 +15,7 @@ from bench.training.budget import convert
 from bench.training.loop import Job
 from bench.training.probe import step_cost
 
+USED = "used"  # processor seconds that the steps took in the end
 SIZE, OF_TRIALS = "backbone", "trials"  # where sizes are searched: the size measured, and the steps of all trials
 
 
@@ -37,7 +38,7 @@ def converted(request: Request, job: Job, partial: Path, spent: float, trial: bo
     def known() -> Mapping[str, Any]:
         if request.converted:
             return {"asked": asked, "steps": request.converted}
-        found = store.converted(folder, fits)
+        found = {name: value for name, value in store.converted(folder, fits).items() if name != USED}
         if trial and OF_TRIALS in found:  # of another seed, perhaps for another size
             return {"asked": asked, "steps": found[OF_TRIALS], OF_TRIALS: found[OF_TRIALS]}
         return found
@@ -53,3 +54,9 @@ def converted(request: Request, job: Job, partial: Path, spent: float, trial: bo
     if at.is_main_process:
         store.note_budget(partial, found)
     return found
+
+
+def with_used(budget: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """A budget of processor time that was measured here, with the ``seconds`` that its steps took in the end."""
+    measured = "per_step" in budget and amount(str(budget["asked"])).unit == "seconds"
+    return {**budget, USED: round(seconds, 3)} if measured else dict(budget)

@@ -55,6 +55,7 @@ class SchemeRun:
 
     seconds_between: float = 0.0  # that the scheme took for what it does between stages: naming items anew
     processor_between: float | None = 0.0  # None where it took something from the cache
+    used: float = 0.0  # processor seconds of optimizer steps alone
 
     def __init__(
         self,
@@ -161,7 +162,7 @@ class SchemeRun:
             "best_validation": best.validation,
             **at_step(done[best.number][1].curve, done[best.number][1].best_step),
             "selection": self.contract.selection,
-            **({"budget": dict(self.budget)} if self.budget else {}),
+            **({"budget": converting.with_used(self.budget, self.used)} if self.budget else {}),
             **({"search": found.summary(self.request.seed)} if found else {}),
             "tested": done[best.number][0].name,
             "stages": [stage_summary(stage, state) for stage, state in done],
@@ -283,6 +284,7 @@ class SchemeRun:
                 job = replace(job, converted=int(self.budget["steps"]))
             prepared = watch.seconds, watch.processor_seconds
             state = train(job)
+        self.used += state.processor_seconds - state.validation_processor_seconds
         state.training_seconds += prepared[0]
         state.processor_seconds += prepared[1]
         if not stage.use_validation:
