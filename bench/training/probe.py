@@ -41,9 +41,14 @@ def step_cost(job: Job, budget: Amount) -> float:
 def step_seconds(job: Job) -> float:
     """The mean over steps of a copy, on batches of all lengths. Every process of a run takes part."""
     rough = _mean(job, FIRST, processor_seconds)
-    steps = ranks.shared(lambda: min(MOST, max(FEWEST, math.ceil(ENOUGH / max(rough, 1e-9)))))
+    steps = ranks.shared(lambda: to_measure(rough))
     # their shares of a batch differ by one example at most
     return _mean(job, steps, processor_seconds) * int(job.accelerator.num_processes)
+
+
+def to_measure(rough: float) -> int:
+    """On how many steps one is measured that takes ``rough`` seconds."""
+    return min(MOST, max(FEWEST, math.ceil(ENOUGH / max(rough, 1e-9))))
 
 
 def wall_seconds(job: Job, steps: int) -> float:
