@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from string import ascii_lowercase
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
@@ -139,7 +140,25 @@ class Vocabulary:
         return codes
 
     def decode(self, ids: Iterable[int]) -> str:
-        return self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        """The text of an identifier, without the space that ``as_name`` puts before it."""
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text.removeprefix(" ") if self.marks_words_by_space else text
+
+    @cached_property
+    def marks_words_by_space(self) -> bool:
+        """Whether a word is other tokens behind a space than at the beginning of a text, as in byte-level vocabularies
+        without a space of their own (GPT-2, Qwen, Llama 3). Others put a mark before the first word too, or write
+        spaces by themselves.
+        """
+        return self.language_model and any(map(self._is_other_behind_space, ascii_lowercase))
+
+    def _is_other_behind_space(self, word: str) -> bool:
+        alone, behind = self.encode(word), self.encode(f" {word}")
+        return behind[-len(alone) :] != alone and self.encode(f"a {word}") == [*self.encode("a"), *behind]
+
+    def as_name(self, text: str) -> str:
+        """How the text of an identifier is written: so that a word is the same tokens wherever it stands in one."""
+        return f" {text}" if text and self.marks_words_by_space else text
 
     def ids(self, tokens: Iterable[str]) -> list[int]:
         """Rows of the named tokens; a name outside the vocabulary is a BenchError."""

@@ -1,4 +1,4 @@
-"""Two processes train one adapter over one frozen base, and its new rows (torchrun, gloo on the CPU)."""
+"""Two processes train one decoder-only model, or one adapter and new rows over one frozen base (torchrun, gloo)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,31 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
+import pytest
 from safetensors.torch import load_file
 
 Bench = Callable[..., SimpleNamespace]
 RunFolders = Callable[[Path], list[Path]]
 
 
-def test_two_processes_train_one_adapter(
-    bench: Bench, quick: list[str], qwen: Path, started: dict[str, str], run_folders: RunFolders, tmp_path: Path
+FILES = {"adapter": ("adapter_model.safetensors", "rows.safetensors"), "scratch": ("model.safetensors",)}
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_two_processes_train_one_decoder_only_model(
+    kind: str,
+    bench: Bench,
+    quick: list[str],
+    qwen: Path,
+    started: dict[str, str],
+    run_folders: RunFolders,
+    tmp_path: Path,
 ) -> None:
     """Without dropout, the one thing that two processes draw differently. Batches are of odd size."""
-    changed = {"backbone": qwen, "adapter": "lora", "lora_dropout": 0, "dropout": 0, "vocabulary": "extended"}
-    changed |= {"batch_size": 15, "learning_rate": 1e-3, "semantic.dimensions": 8, "semantic.codes": 8}
+    changed: dict[str, object] = {"batch_size": 15, "learning_rate": 1e-3, "dropout": 0}
+    changed |= {"semantic.dimensions": 8, "semantic.codes": 8, "backbone": "qwen-mini"}
+    if kind == "adapter":
+        changed |= {"backbone": qwen, "adapter": "lora", "lora_dropout": 0, "vocabulary": "extended"}
     lines = [f"--set={name}={value}" for name, value in changed.items()]
     words = ["run", "--id-scheme", "semantic/rqkmeans", *quick, *lines, "--results"]
     said = bench(*words, tmp_path / "one")
@@ -31,11 +44,13 @@ def test_two_processes_train_one_adapter(
     done = subprocess.run(command, env=started, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     (one,), (two,) = run_folders(tmp_path / "one"), run_folders(tmp_path / "two")
-    for file in ("adapter_model.safetensors", "rows.safetensors"):
+    for file in FILES[kind]:
         alone, together = load_file(one / file), load_file(two / file)
         assert alone.keys() == together.keys()
         assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-5
-    assert any(float(tensor.abs().max()) > 1e-4 for name, tensor in alone.items() if "lora_B" in name or "rows" in name)
+    if kind == "adapter":  # whose changes begin at zero
+        moved = [tensor for name, tensor in alone.items() if "lora_B" in name or "rows" in name]
+        assert max(float(tensor.abs().max()) for tensor in moved) > 1e-4
     pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "per_user.parquet") for folder in (one, two)))
     processes = [json.loads((folder / "result.json").read_text())["environment"]["processes"] for folder in (one, two)]
     assert processes == [1, 2]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench import plugins, recipes
 from bench.contract import Contract, changed
 from bench.errors import BenchError
+from bench.ids.text import TextSettings
 from bench.recipes import RECIPES, Recipe
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, settings
 
@@ -42,6 +45,34 @@ def test_every_installed_recipe_is_of_something_and_can_be_followed(name: str) -
     assert "precision" not in found.contract
     cls = load(owner)
     assert cls(settings(cls, found.settings)).name == owner
+
+
+def published_settings(cls: type[Any]) -> dict[str, str]:
+    """What the docstrings of a scheme and of its settings say that the published code has."""
+    found: dict[str, str] = {}
+    for part in [each for one in (cls, cls.Settings) for each in reversed(one.__mro__) if each is not object]:
+        for sentence in re.split(r"(?<=\.)\s+(?=[A-Z])", part.__dict__.get("__doc__") or ""):
+            if "published" in sentence and " has " in sentence:
+                found |= dict(re.findall(r"\b(\w+)=([\w./,-]*\w)", sentence))
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in INSTALLED if name.endswith(":published")])
+def test_a_recipe_has_what_its_scheme_says_of_the_published_code(name: str) -> None:
+    owner = name.partition(":")[0]
+    said, recipe = published_settings(load_scheme(owner)), recipes.find(owner, "published")
+    assert {line: recipe.settings.get(line) for line in said} == said
+    if owner in ("set/setrec", "semantic/rqvae"):
+        assert {"encoder", "dimensions", "init"} <= set(said), "the sentence is read no more"
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_a_recipe_says_what_becomes_of_text_vectors(name: str) -> None:
+    """The default turns them to 128 whitened axes, which is no neutral thing to leave unsaid."""
+    owner, _, recipe = name.partition(":")
+    cls = load_scheme(owner) if owner in names(SCHEMES) else load_baseline(owner)
+    if issubclass(getattr(cls, "Settings", object), TextSettings):
+        assert {"encoder", "dimensions", "whiten"} <= set(recipes.find(owner, recipe).settings)
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:

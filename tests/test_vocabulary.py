@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +90,45 @@ def test_a_folder_without_tokenizer_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"^no tokenizer in .*; copy tokenizer\.json or spiece\.model there") as caught:
         Vocabulary.of_language_model(tmp_path, size=10)
     assert "\n" not in str(caught.value)
+
+
+def test_a_word_of_an_identifier_is_the_same_tokens_wherever_it_stands(qwen: Path) -> None:
+    """In bytes, a word behind a space is another token than at the beginning of a text: Ġstar, star."""
+    vocabulary = Vocabulary.of_language_model(qwen, size=700, starts_with_pad=False)
+    assert vocabulary.marks_words_by_space
+    for one, two in (("lego", "star"), ("a", "b"), ("12", "907")):
+        written = [vocabulary.encode(vocabulary.as_name(text)) for text in (f"{one} {two}", f"{two} {one}")]
+        assert sorted(written[0]) == sorted(written[1])
+        assert [vocabulary.decode(tokens) for tokens in written] == [f"{one} {two}", f"{two} {one}"]
+        assert vocabulary.encode(f"{one} {two}") != written[0]
+        between = vocabulary.encode(";" + vocabulary.as_name(one))  # as histories are written
+        assert between == [*vocabulary.encode(";"), *vocabulary.encode(vocabulary.as_name(one))]
+    assert vocabulary.as_name("") == ""
+
+
+def test_vocabularies_that_mark_every_word_write_identifiers_as_they_are(t5_tokenizer: Path) -> None:
+    for vocabulary in (
+        Vocabulary.of_language_model(t5_tokenizer, size=32128),
+        Vocabulary.private("ab"),
+        Vocabulary.trained(TEXTS, size=90),
+    ):
+        assert not vocabulary.marks_words_by_space
+        assert vocabulary.as_name("lego star") == "lego star"
+        assert vocabulary.decode(vocabulary.encode("a b")) in ("a b", "ab")
+
+
+def test_a_vocabulary_of_bytes_that_puts_a_space_before_every_text_is_left_alone(qwen: Path) -> None:
+    tokenizer = tokenizers.Tokenizer.from_file(str(qwen / "tokenizer.json"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True)
+    assert not Vocabulary(tokenizer, 700, 0, 0, None, language_model=True).marks_words_by_space
+    table = {"\u2581": 0, "a": 1, "b": 2, "\u2581a": 3, "\u2581b": 4}
+    legacy = tokenizers.Tokenizer(tokenizers.models.BPE(table, [("\u2581", "a"), ("\u2581", "b")]))
+    legacy.normalizer = tokenizers.normalizers.Sequence(
+        [tokenizers.normalizers.Prepend("\u2581"), tokenizers.normalizers.Replace(" ", "\u2581")]
+    )  # Llama 2's
+    assert legacy.encode("a b").ids == [3, 4]
+    letters = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1, " ": 2, "?": 3}, unk_token="?"))
+    letters.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    assert letters.encode("a b").ids == [0, 2, 1]
+    assert not Vocabulary(letters, 4, 0, 0, None, language_model=True).marks_words_by_space
+    assert not Vocabulary(legacy, 5, 0, 0, None, language_model=True).marks_words_by_space

@@ -15,7 +15,7 @@ from bench.files import write_json
 from bench.training.budget import convert, stage_steps, whole_steps
 from bench.training.cost import processor_seconds
 from bench.training.examples import of_epoch
-from bench.training.probe import PROBED, WARMING
+from bench.training.probe import FIRST, WARMING, to_measure
 from unisrec_baseline.model import Model
 from unisrec_baseline.training import Job, Stage, train
 
@@ -52,7 +52,12 @@ def _converted(job: Job, stage: Stage) -> int:
 
 
 def step_seconds(job: Job, stage: Stage) -> float:
-    """Processor seconds of a step: the mean over ``PROBED`` steps, whose weights are thrown away."""
+    """Processor seconds of a step, measured on as many as a scheme's."""
+    return _mean(job, stage, to_measure(_mean(job, stage, FIRST)))
+
+
+def _mean(job: Job, stage: Stage, steps: int) -> float:
+    """Processor seconds of a step: the mean over so many, whose weights are thrown away."""
     marks: dict[int, float] = {}
 
     def mark(step: int, total: int, stats: Mapping[str, float]) -> None:
@@ -68,9 +73,9 @@ def step_seconds(job: Job, stage: Stage) -> float:
             validate=lambda: {contract.selection: 0.0},
             tell=mark,
         )
-        train(probe, replace(stage, total=WARMING + PROBED))
+        train(probe, replace(stage, total=WARMING + steps))
     job.network.load_state_dict(before)
-    return (marks[WARMING + PROBED] - marks[WARMING]) / PROBED
+    return (marks[WARMING + steps] - marks[WARMING]) / steps
 
 
 def step_flops(job: Job, model: Model, catalogue: int) -> int:

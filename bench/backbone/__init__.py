@@ -7,7 +7,7 @@ kind. A kind is a ``Format`` in ``FORMATS``, under the model types of its ``conf
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ _T5 = Format(
     export_config=lambda model, pad, eos: huggingface.export_config(model.config, pad, eos),
 )
 _CAUSAL = Format(
-    sizes=tuple(causal_files.SIZES),
+    sizes=(),
     read_config=causal_files.read_config,
     scratch=causal_files.scratch,
     load=lambda folder, dropout: lora.load(folder, dropout, locate),
@@ -59,7 +59,13 @@ _CAUSAL = Format(
     export_config=lora.export_config,
     starts_with_pad=False,
 )
-FORMATS: Mapping[str, Format] = {**dict.fromkeys(huggingface.KINDS, _T5), **dict.fromkeys(causal_files.KINDS, _CAUSAL)}
+FORMATS: Mapping[str, Format] = {
+    **dict.fromkeys(huggingface.KINDS, _T5),
+    **{
+        kind: replace(_CAUSAL, sizes=tuple(size for size, (own, _) in causal_files.SIZES.items() if own == kind))
+        for kind in causal_files.KINDS
+    },
+}
 SIZES: Mapping[str, Format] = {size: known for known in FORMATS.values() for size in known.sizes}
 
 
@@ -69,7 +75,7 @@ def is_scratch(backbone: str) -> bool:
 
 
 def sizes_like(backbone: str) -> tuple[str, ...]:
-    """The named sizes of the same kind of backbone as a named one, which is among them; none for any other name."""
+    """The named sizes of the same architecture as a named one, which is among them; none for any other name."""
     return SIZES[backbone].sizes if backbone in SIZES else ()
 
 

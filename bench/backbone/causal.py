@@ -130,7 +130,7 @@ class Causal(Backbone):
         return (layer for layer in self.layers if isinstance(layer, Layer))
 
     def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        x, positions = self._begun(tokens, None, None)
+        x, positions = self._begun(tokens, None, self.of_no_item(tokens))
         turn, bias = self.rotary(positions), self._for_groups(causal_bias(x, mask))
         for layer in self.layers:
             x, _ = self.through(layer, x, turn, bias)

@@ -16,11 +16,14 @@ from bench.errors import BenchError, unknown
 
 KINDS: dict[str, type[Causal]] = {"qwen2": Qwen2, "llama": Llama}  # Hugging Face's model types
 ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM"}
-# As many parameters as T5 `mini` has beside its embeddings, to a hundredth.
+# As many parameters as T5 `mini` and `tiger` have beside their embeddings, to two hundredths.
 MINI = {"d_model": 64, "d_ff": 232, "layers": 4, "heads": 4, "kv_heads": 2, "d_kv": 16}
+TIGER = {"d_model": 128, "d_ff": 1104, "layers": 8, "heads": 6, "kv_heads": 2, "d_kv": 64}
 SIZES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen-mini": ("qwen2", MINI),
+    "qwen-tiger": ("qwen2", TIGER),
     "llama-mini": ("llama", {**MINI, "bias": False}),
+    "llama-tiger": ("llama", {**TIGER, "bias": False}),
 }
 
 _CONFIG_KEYS = {  # ours -> Hugging Face's

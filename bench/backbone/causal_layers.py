@@ -198,8 +198,8 @@ class Grown(nn.Module):
         self.rows = nn.Parameter(weight[first:].detach().clone())
         self.num_embeddings, self.embedding_dim = weight.shape
 
-    @property
-    def weight(self) -> Tensor:
+    def joined(self) -> Tensor:
+        """``[rows, D]``: a copy of both parts, and so no ``weight``, which is read as if it cost nothing."""
         return torch.cat([self.base, self.rows])
 
     def forward(self, tokens: Tensor) -> Tensor:

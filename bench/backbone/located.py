@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from bench import hub
 from bench.backbone import checkpoints
 from bench.errors import BenchError
+from bench.vocabulary import TOKENIZERS
 
-DECISIVE = (".json", ".model", ".safetensors", ".txt")  # files of a checkpoint that weights or tokens are read from
+DECISIVE = (".json", ".model", ".safetensors", ".txt")  # of what is wanted: a tokenizer's template decides nothing
 WANTED = (
     *("config.json", "model*.safetensors", "model.safetensors.index.json", "*token*", "spiece.model", "vocab.json"),
     *("merges.txt", "adapter_*", "rows.safetensors", checkpoints.WHOLE_WORDS),
 )
+AT_ONCE = 1 << 20  # bytes of a file in memory
 CONVERT = (
     'python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; '
     "[c.from_pretrained('{folder}'{more}).save_pretrained('OUT') for c in (M, T)]\""
@@ -56,13 +59,20 @@ def digest_of(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         try:
-            content = file.read_bytes()
-            digest.update(f"{file.name if len(files) > 1 else ''} {len(content)}\n".encode() + content)
+            with file.open("rb") as content:
+                digest.update(f"{file.name if len(files) > 1 else ''} {file.stat().st_size}\n".encode())
+                while part := content.read(AT_ONCE):  # weights may be larger than memory
+                    digest.update(part)
         except OSError as error:
             raise BenchError(f"cannot read the model configuration '{file}': {error}") from error
     return digest.hexdigest()[:8]
 
 
 def decisive(folder: Path) -> list[Path]:
-    """The files that weights and tokens are read from."""
-    return sorted(file for file in folder.iterdir() if file.suffix in DECISIVE)
+    """The files that weights and tokens are read from, and no others: what lies beside them may come and go."""
+    read = (*WANTED, *TOKENIZERS)
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix in DECISIVE and any(fnmatch(file.name, pattern) for pattern in read)
+    )

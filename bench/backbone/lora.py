@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from bench.backbone import causal_files, checkpoints, located
 from bench.backbone.causal import Causal
 from bench.backbone.causal_layers import LINEAR, Grown, Projection
+from bench.backbone.protocol import weight_of
 from bench.contract import Contract
 from bench.errors import BenchError
 from bench.files import atomic_write
@@ -149,10 +150,10 @@ def merged(model: Causal) -> Causal:
             "with base_precision=fp32 or bf16"
         )
     with torch.device("meta"):
-        whole = type(model)(model.config)
-    whole.load_state_dict({name: _whole(model, name) for name in whole.state_dict()}, assign=True)
-    whole.rotary = model.rotary  # its table is computed, not read
-    return whole
+        fresh = type(model)(model.config)
+    fresh.load_state_dict({name: _whole(model, name) for name in fresh.state_dict()}, assign=True)
+    fresh.rotary = model.rotary  # its table is computed, not read
+    return fresh
 
 
 @torch.no_grad()
@@ -161,7 +162,7 @@ def _whole(model: Causal, name: str) -> Tensor:
     path, _, kind = name.rpartition(".")
     layer: Any = model.get_submodule(path)
     if not hasattr(layer, "base_layer"):  # of no adapter; of a table with new rows all of them
-        found: Tensor = getattr(layer, kind)
+        found: Tensor = weight_of(layer) if isinstance(layer, Grown) else getattr(layer, kind)
         return found.detach().float()
     base: Tensor = getattr(layer.base_layer, kind).detach().float()
     return base + layer.get_delta_weight("default").float() if kind == "weight" else base

@@ -16,7 +16,7 @@ def number_tokens(vocabulary: Vocabulary) -> list[int]:
 
     The bare word mark, which T5 writes before many numbers and before other words as well, is not among them.
     """
-    codes = vocabulary.encode_batch([str(number) for number in range(NUMBERS)])
+    codes = vocabulary.encode_batch([vocabulary.as_name(str(number)) for number in range(NUMBERS)])
     return sorted(token for token in {token for code in codes for token in code} if _has_digit(vocabulary, token))
 
 

@@ -179,7 +179,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        return self.embedding.weight.device
+        return next(self.parameters()).device
 
     @abstractmethod
     def flops(self, batch: int, read: int, written: int, logits: int, targets: int = 1) -> int:
@@ -217,6 +217,10 @@ class Backbone(nn.Module, ABC):
             )
         return embedded if self.whole_words is None else embedded + self.whole_words(item_position_ids)
 
+    def of_no_item(self, tokens: Tensor) -> Tensor | None:
+        """Numbers of whole words ``[B, S]`` for a text that is no history; None for a model without such a table."""
+        return None if self.whole_words is None else tokens.new_zeros(tokens.shape[:2], dtype=torch.long)
+
     # -- training -----------------------------------------------------------------------------------------------------
 
     def copied(self) -> Backbone:
@@ -235,7 +239,7 @@ class Backbone(nn.Module, ABC):
                     if weight.is_floating_point():
                         setattr(layer, name, nn.Parameter(weight.detach().to(torch.bfloat16), requires_grad=False))
         if self.vocabulary_size >= LARGE:
-            table = self.embedding.weight if self.head is None else self.head.weight
+            table = weight_of(self.embedding if self.head is None else self.head)
             fresh.rough = table.detach().to(torch.bfloat16)
         return fresh
 
@@ -246,6 +250,12 @@ class Backbone(nn.Module, ABC):
     def undecayed(self) -> Iterator[nn.Parameter]:
         """Parameters without weight decay: norms and biases, which have one dimension."""
         return (parameter for parameter in self.parameters() if parameter.dim() < 2)
+
+
+def weight_of(layer: Any) -> Tensor:
+    """``[rows, D]``: the weight of a table or an output layer; of one in two parts a copy."""
+    found: Tensor = layer.joined() if hasattr(layer, "joined") else layer.weight
+    return found
 
 
 def trained_state(module: nn.Module) -> dict[str, Tensor]:

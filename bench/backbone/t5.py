@@ -298,7 +298,7 @@ class T5(Backbone):
         return hidden
 
     def hidden_states(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.encode(tokens, mask)
+        return self.encode(tokens, mask, item_position_ids=self.of_no_item(tokens))
 
     def start(self, memory: Tensor, mask: Tensor | None = None) -> T5Cache:
         readers = (block.get_submodule("cross") for block in self.decoder.blocks)

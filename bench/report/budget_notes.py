@@ -22,6 +22,8 @@ DECODING = (
 )
 EXACT = "every item of the catalogue is scored"
 OWN = "a model of its own is trained for the identifiers, beside the budget; of a budget of time its time is taken"
+OFF = 0.1  # part of the time measured that a step may take more or less, unsaid
+MISSED = "steps took more or less processor time than was measured before training, and so did the budget of time"
 CLOSED = "no budget binds what only counts; its training is what it is"
 LOOKS = "validation was not read as often for all rows"
 WEIGHT = "each look at validation chooses a weight between the vectors of an item as well"
@@ -53,7 +55,22 @@ def budgets(rows: Sequence[Row]) -> list[Note]:
         *([Note("closed form", f"{', '.join(closed)}: {CLOSED}")] if closed else []),
         *([Note("own training", f"{', '.join(own)}: {OWN}")] if own else []),
         *([Note("budget", "; ".join(map(", ".join, zip(steps, again, strict=True))))] if steps else []),
+        *_off(named),
     ]
+
+
+def _off(named: Sequence[tuple[str, Row]]) -> list[Note]:
+    """Rows whose steps took another time than was measured before they were trained."""
+    said = []
+    for name, row in named:
+        training = row.first.training or {}
+        budget, steps = training.get("budget") or {}, training.get("steps") or 0
+        if not (budget.get("used") and budget.get("per_step") and steps):
+            continue
+        each = budget["used"] / steps
+        if abs(each / budget["per_step"] - 1) > OFF:
+            said.append(f"{name}: {each:.3g} s a step, {budget['per_step']:.3g} s measured")
+    return [Note("budget missed", f"{MISSED}: {'; '.join(said)}")] if said else []
 
 
 def looks(rows: Sequence[Row]) -> list[Note]:

@@ -15,20 +15,48 @@ from bench.training.budget import convert
 from bench.training.loop import Job
 from bench.training.probe import step_cost
 
+USED = "used"  # processor seconds that the steps took in the end
+SIZE, OF_TRIALS = "backbone", "trials"  # where sizes are searched: the size measured, and the steps of all trials
 
-def converted(request: Request, job: Job, partial: Path, spent: float) -> Mapping[str, Any]:
+
+def converted(request: Request, job: Job, partial: Path, spent: float, trial: bool = False) -> Mapping[str, Any]:
     """What the budget of a request comes to, ``steps`` above all, the same in every process.
 
     Known already is what was asked for, what this run was begun with, or what another seed of it has. Else it is
     measured on ``job``, the first stage; of processor time, identifiers have ``spent`` some already.
+
+    Where sizes are searched, every ``trial`` has the steps of the first, so that they are compared at equal steps, and
+    a size that was chosen has its own.
     """
-    asked, at = request.contract.budget, job.accelerator
-    known = {"asked": asked, "steps": request.converted} if request.converted else {}
-    found: Mapping[str, Any] = ranks.shared(lambda: known or store.converted(request.run.folder(request.results)))
+    asked, at, folder = request.contract.budget, job.accelerator, request.run.folder(request.results)
+    sizes = request.search is not None and SIZE in dict(request.search.lines)
+    size = job.contract.backbone
+
+    def fits(found: Mapping[str, Any]) -> bool:
+        return bool(found) and (trial or not sizes or found.get(SIZE) == size)
+
+    def known() -> Mapping[str, Any]:
+        if request.converted:
+            return {"asked": asked, "steps": request.converted}
+        found = {name: value for name, value in store.converted(folder, fits).items() if name != USED}
+        if trial and OF_TRIALS in found:  # of another seed, perhaps for another size
+            return {"asked": asked, "steps": found[OF_TRIALS], OF_TRIALS: found[OF_TRIALS]}
+        return found
+
+    found = ranks.shared(known)
     if not found:
         allowed = amount(asked)
         cost = step_cost(job, allowed)
         found = ranks.shared(lambda: asdict(convert(asked, allowed, cost, spent if allowed.unit == "seconds" else 0.0)))
+        if sizes:
+            before = ranks.shared(lambda: store.converted(folder))
+            found = {**found, SIZE: size, OF_TRIALS: before.get(OF_TRIALS, found["steps"])}
     if at.is_main_process:
         store.note_budget(partial, found)
     return found
+
+
+def with_used(budget: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """A budget of processor time that was measured here, with the ``seconds`` that its steps took in the end."""
+    measured = "per_step" in budget and amount(str(budget["asked"])).unit == "seconds"
+    return {**budget, USED: round(seconds, 3)} if measured else dict(budget)

@@ -33,9 +33,8 @@ from bench.results import store
 from bench.results.digests import TABLE
 from bench.results.saved import IDS
 from bench.results.write import Outcome
-from bench.runs import curves
+from bench.runs import converting, curves
 from bench.runs.beam_check import beam_check
-from bench.runs.converting import converted
 from bench.runs.fitting import fitted, told, with_language
 from bench.runs.forecasting import forecast_of
 from bench.runs.progress import Bar, Display
@@ -56,6 +55,7 @@ class SchemeRun:
 
     seconds_between: float = 0.0  # that the scheme took for what it does between stages: naming items anew
     processor_between: float | None = 0.0  # None where it took something from the cache
+    used: float = 0.0  # processor seconds of optimizer steps alone
 
     def __init__(
         self,
@@ -139,6 +139,8 @@ class SchemeRun:
             functools.partial(self.tried, ids),
         ).found()
         self.contract = found.contract
+        if converting.SIZE in dict(ranges.lines):  # the trials have the steps of the first one's size
+            self.budget = {}
         return found
 
     def tried(self, ids: Ids, contract: Contract, folder: Path, fraction: float) -> Record:
@@ -162,7 +164,7 @@ class SchemeRun:
             "best_validation": best.validation,
             **at_step(done[best.number][1].curve, done[best.number][1].best_step),
             "selection": self.contract.selection,
-            **({"budget": dict(self.budget)} if self.budget else {}),
+            **({"budget": converting.with_used(self.budget, self.used)} if self.budget else {}),
             **({"search": found.summary(self.request.seed)} if found else {}),
             "tested": done[best.number][0].name,
             "stages": [stage_summary(stage, state) for stage, state in done],
@@ -279,10 +281,12 @@ class SchemeRun:
                 part_users=self.request.part_users,
             )
             if contract.budget and stage.budget_fraction:
-                self.budget = self.budget or converted(self.request, job, self.root, self.spent)
+                trial = self.root != self.partial
+                self.budget = self.budget or converting.converted(self.request, job, self.root, self.spent, trial)
                 job = replace(job, converted=int(self.budget["steps"]))
             prepared = watch.seconds, watch.processor_seconds
             state = train(job)
+        self.used += state.processor_seconds - state.validation_processor_seconds
         state.training_seconds += prepared[0]
         state.processor_seconds += prepared[1]
         if not stage.use_validation:

@@ -23,8 +23,8 @@ class TrainingState:
 
     ``probabilities`` of the identifiers' variants hold for this epoch; ``mixture_state`` is what a mixture keeps for
     itself. Costs are those of all processes: seconds of the wall clock, ``processor_seconds`` of training and
-    validation together, floating-point operations of training (None where a model does not count them), tokens, items
-    to predict, and ``looks`` at validation.
+    validation together (and ``validation_processor_seconds`` of them), floating-point operations of training (None
+    where a model does not count them), tokens, items to predict, and ``looks`` at validation.
     """
 
     epoch: int = 0
@@ -36,6 +36,7 @@ class TrainingState:
     training_seconds: float = 0.0
     validation_seconds: float = 0.0
     processor_seconds: float = 0.0
+    validation_processor_seconds: float = 0.0
     training_flops: int | None = 0
     tokens_read: int = 0
     tokens_written: int = 0

@@ -38,8 +38,8 @@ from bench.training.arithmetic import computed
 from bench.training.budget import schedule, stage_steps, steps_per_epoch, whole_steps
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
-from bench.training.epoch import Planner
-from bench.training.examples import Examples, of_epoch, of_targets, sliding_windows
+from bench.training.epoch import Epoch, Planner
+from bench.training.examples import Examples, Rows, of_epoch, of_targets, sliding_windows
 from bench.training.feeding import Feed, Step
 from bench.training.session import Session
 from bench.training.signals import deferred_interrupts
@@ -75,6 +75,7 @@ class Job:
     converted: int = 0
     fraction: float = 1.0
     part_users: tuple[int, ...] = ()
+    batches: Callable[[Epoch], list[Rows]] | None = None  # of an epoch; None: all, in its order
 
 
 def train(job: Job) -> TrainingState:
@@ -104,7 +105,7 @@ class _Run:
     """A stage under way: model, optimizer and state, which only ever change together between two steps."""
 
     def __init__(self, job: Job) -> None:
-        self.clock, self.unshared, self.saved = Stopwatch(), 0.0, time.monotonic()
+        self.clock, self.unshared, self.lapped, self.saved = Stopwatch(), 0.0, 0.0, time.monotonic()
         self.met, self.met_at, self.next_meeting = self.saved, 0, 0
         self.job, self.contract, self.state = job, job.contract, TrainingState()
         if job.stage.use_validation and job.stage.snapshots:
@@ -148,7 +149,8 @@ class _Run:
         feed = Feed(accelerator.device, rank, processes, contract.accumulate)
         job.recommender.train()
         with computed(job.recommender.backbone, contract), deferred_interrupts() as signals:
-            left = plan.batches[state.batch : state.batch + self.total - state.step]
+            batches = job.batches(plan) if job.batches else plan.batches
+            left = batches[state.batch : state.batch + self.total - state.step]
             for step in feed.steps(plan, left):
                 ranks.at(f"step {state.step + 1} of stage '{job.stage.name}'")
                 seed_everything(job.seed, state.step, rank)
@@ -258,8 +260,8 @@ class _Run:
 
     def lap(self) -> float:
         """Seconds since the last call."""
-        seconds, processor = self.clock.lap()
-        self.unshared += processor
+        seconds, self.lapped = self.clock.lap()
+        self.unshared += self.lapped
         return seconds
 
     def finite(self, loss: float) -> float:
@@ -286,6 +288,7 @@ class _Run:
         found = self.job.validate()
         score = found[self.contract.selection]
         self.state.validation_seconds += self.lap()
+        self.state.validation_processor_seconds += self.lapped * self.job.accelerator.num_processes
         self.state.looks += 1
         self.state.stale += 1
         if score > self.state.best:  # also the first: a recommender that never hits is still the best so far

@@ -8,23 +8,29 @@ are counted from shapes, over the whole first epoch, and need no probe.
 from __future__ import annotations
 
 import copy
+import functools
+import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from bench import ranks
 from bench.contract import Amount
 from bench.data.dataset import Progress
 from bench.errors import BenchError
 from bench.training.cost import processor_seconds
-from bench.training.epoch import Planner
-from bench.training.examples import of_epoch, sliding_windows
+from bench.training.epoch import Epoch, Planner
+from bench.training.examples import Rows, of_epoch, sliding_windows
 from bench.training.loop import Job, train
 
-WARMING, PROBED = 2, 20  # steps: the first ones pay for memory that later ones find ready
+WARMING = 2  # steps that pay for memory that later ones find ready
+FIRST = 4  # steps that say how many more are needed
+FEWEST, MOST, ENOUGH = 20, 60, 3.0  # steps, and the processor seconds of one process between them
+LOOKED_AT = 2048  # batches of an epoch, which come in random order
 
 
 def step_cost(job: Job, budget: Amount) -> float:
@@ -33,35 +39,41 @@ def step_cost(job: Job, budget: Amount) -> float:
 
 
 def step_seconds(job: Job) -> float:
-    """The mean over ``PROBED`` steps of a copy. Every process of a run takes part."""
-    marks: dict[int, float] = {}
+    """The mean over steps of a copy, on batches of all lengths. Every process of a run takes part."""
+    rough = _mean(job, FIRST, processor_seconds)
+    steps = ranks.shared(lambda: to_measure(rough))
+    # their shares of a batch differ by one example at most
+    return _mean(job, steps, processor_seconds) * int(job.accelerator.num_processes)
 
-    def mark(step: int, total: int, stats: Mapping[str, float]) -> None:
-        marks[step] = processor_seconds()
 
-    with tempfile.TemporaryDirectory() as folder:
-        train(_short(job, Path(folder) / "probe.safetensors", mark))
-    mine: float = (marks[WARMING + PROBED] - marks[WARMING]) / PROBED
-    return mine * int(job.accelerator.num_processes)  # their shares of a batch differ by one example at most
+def to_measure(rough: float) -> int:
+    """On how many steps one is measured that takes ``rough`` seconds."""
+    return min(MOST, max(FEWEST, math.ceil(ENOUGH / max(rough, 1e-9))))
 
 
 def wall_seconds(job: Job, steps: int) -> float:
-    """The mean of a few steps of a copy by the clock on the wall, the first ones aside."""
+    """The same of so many steps, by the clock on the wall."""
+    return _mean(job, steps, time.monotonic)
+
+
+def _mean(job: Job, steps: int, clock: Callable[[], float]) -> float:
+    """Seconds by a clock between two steps of a copy, ``steps`` times, the first ones aside."""
     marks: dict[int, float] = {}
 
     def mark(step: int, total: int, stats: Mapping[str, float]) -> None:
-        marks[step] = time.monotonic()
+        marks[step] = clock()
 
+    warming = steps if job.contract.compile else WARMING  # each kind of batch is compiled when it first comes
     with tempfile.TemporaryDirectory() as folder:
-        train(_short(job, Path(folder) / "probe.safetensors", mark, steps))
-    return (marks[WARMING + steps] - marks[WARMING]) / steps
+        train(_short(job, Path(folder) / "probe.safetensors", mark, warming, steps))
+    return (marks[warming + steps] - marks[warming]) / steps
 
 
-def _short(job: Job, path: Path, mark: Progress, steps: int = PROBED) -> Job:
+def _short(job: Job, path: Path, mark: Progress, warming: int, steps: int) -> Job:
     """The job for a few steps, with nothing that anybody looks at."""
-    steps += WARMING
+    whole = warming + steps
     contract = replace(
-        job.contract, epochs=steps, target_examples=0, budget="", max_steps=steps, warmup=0.0, schedule="constant"
+        job.contract, epochs=whole, target_examples=0, budget="", max_steps=whole, warmup=0.0, schedule="constant"
     )
     stage = replace(job.stage, budget_fraction=1.0, mixture=None, use_validation=False, snapshots=())
     return replace(
@@ -74,7 +86,21 @@ def _short(job: Job, path: Path, mark: Progress, steps: int = PROBED) -> Job:
         progress=mark,
         converted=0,
         fraction=1.0,
+        batches=functools.partial(probed, warming=warming, steps=steps),
     )
+
+
+def probed(plan: Epoch, warming: int, steps: int) -> list[Rows]:
+    """Batches of an epoch: ``steps`` that lie evenly from the least to the most work, behind ``warming`` others, the
+    largest of all first.
+    """
+    batches = plan.batches[:LOOKED_AT]
+    order = np.argsort([plan.work(rows).flops or 0 for rows in batches], kind="stable")
+
+    def evenly(count: int) -> list[Rows]:
+        return [batches[order[int((number + 0.5) * len(order) / count)]] for number in range(count)]
+
+    return [batches[order[-1]], *evenly(warming)][:warming] + evenly(steps)
 
 
 def step_flops(job: Job) -> float:

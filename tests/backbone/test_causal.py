@@ -155,16 +155,17 @@ def test_operations_are_those_that_pytorch_counts(
     assert model.flops(3, 7, 5, 3 * 5) == counter.get_total_flops()
 
 
-def test_named_sizes_have_the_parameters_of_t5_mini() -> None:
+def test_named_sizes_have_the_parameters_of_the_t5_of_their_name() -> None:
     def body(name: str) -> int:
         model = backbone.scratch(name, 100, 0.0)
         return sum(parameter.numel() for parameter in model.parameters()) - model.embedding.weight.numel()
 
     for name in causal_files.SIZES:
         assert backbone.is_scratch(name)
-        assert body(name) == pytest.approx(body("mini"), rel=0.02)
+        assert body(name) == pytest.approx(body(name.partition("-")[2]), rel=0.02)
     assert backbone.sizes_like("mini") == ("mini", "tiger")  # what a search of sizes chooses from
-    assert backbone.sizes_like("qwen-mini") == tuple(causal_files.SIZES)
+    assert backbone.sizes_like("qwen-mini") == ("qwen-mini", "qwen-tiger")
+    assert backbone.sizes_like("llama-tiger") == ("llama-mini", "llama-tiger")
     assert backbone.sizes_like("google-t5/t5-small") == ()
 
 

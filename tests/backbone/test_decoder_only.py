@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.contract import Contract
 from bench.data.dataset import Sequences
 from bench.ids.identifiers import Feature, SlotIds, Template, TokenIds, VectorIds
 from bench.model.beam import Scoring, score_all
-from bench.model.packed import SharedReader
+from bench.model.packed import Segments, SharedReader
 from bench.model.recommender import Decoding, recommender_for
 from bench.model.sequence import SequenceRecommender
 from bench.model.vector_set import VectorSetRecommender
@@ -121,6 +125,36 @@ def test_all_targets_of_a_history_are_decoded_from_one_reading(causal: Make, kin
     assert whole == pytest.approx(sum(alone), rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["t5", "qwen2", "one layer"])
+def test_behind_the_first_items_of_a_segment_training_reads_what_ranking_does_not(
+    causal: Make, t5: Callable[..., Any], kind: str
+) -> None:
+    """What is, not what should be: once a target of a long sequence is read as it is ranked, all here are equal.
+
+    Of 11 items with three shown, the first segment has targets 1 to 6 and the second 7 to 10. With one decoder-only
+    layer, keys and values hold nothing of older items: what is left is that the head stands further away.
+    """
+    layers = {"num_hidden_layers": 1} if kind == "one layer" else {}
+    backbone = t5(vocabulary=CODES.size) if kind == "t5" else causal(CODES.size, **layers)[0]
+    model = recommender_for(token_ids(False), backbone, template="scheme", training="shared").eval()
+    assert isinstance(model, SharedReader)
+    sequences, none = Sequences.from_rows([[3, 7, 4, 2, 9, 12, 5, 1, 8, 20, 6]]), np.zeros(1, np.int64)
+    cuts = cut(model, sliding_windows(sequences, 3), Contract(max_history=3), none, none)
+    found, together, alone = cuts.segments(np.arange(len(cuts))), [], []
+    for target in range(10):
+        own = found.owners[[target]]
+        kept = {name: getattr(found, name)[[target]] for name in ("items", "first", "last")}
+        whole = {"variants": found.variants[own], "prompts": found.prompts[own]}
+        only = Segments(found.histories.rows(own), owners=np.zeros(1, np.int64), **kept, **whole)
+        shown = cuts.examples.histories(np.array([target]))
+        with torch.no_grad():
+            together.append(model(model.collate_segments(only)).item())
+            alone.append(model(model.collate(shown, only.items)).item())
+    apart = np.abs(np.array(together) - alone)
+    assert (apart < 1e-4).tolist() == [True] * 3 + [False] * 3 + [True] + [False] * 3
+    assert apart.max() > 1e-2
+
+
 # -- sets of vectors --------------------------------------------------------------------------------------------------
 
 
@@ -156,13 +190,34 @@ def vectors_at_length(model: VectorSetRecommender, theirs: Any, user: int) -> Te
     return found.last_hidden_state[0, read:]
 
 
+def kernels() -> list[SDPBackend]:
+    """Those of PyTorch's attention that compute here under a mask."""
+    found, x = [], torch.zeros(1, 2, 4, 8)
+    known = SDPBackend.MATH, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION
+    for kernel in known:
+        with contextlib.suppress(RuntimeError), warnings.catch_warnings(), sdpa_kernel(kernel):
+            warnings.simplefilter("ignore")  # why a kernel can't
+            F.scaled_dot_product_attention(x, x, x, attn_mask=torch.zeros(1, 1, 4, 4))
+            found.append(kernel)
+    return found
+
+
+KERNELS = kernels()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("attention", ["paper", "repo"])
-def test_queries_are_decoded_as_in_one_whole_sequence(causal: Make, attention: Any) -> None:
+def test_queries_are_decoded_as_in_one_whole_sequence(causal: Make, attention: Any, kernel: SDPBackend) -> None:
+    """In SETRec's published code a kernel puts a causal mask in the place of the sparse one, and of the queries' own.
+    Transformers' attention is written out here, so that no kernel has a say in what is expected.
+    """
+    assert len(KERNELS) > 1
     backbone, theirs = causal(MARKS.size)
     model = VectorSetRecommender(vector_ids(attention), backbone).eval()
     with torch.no_grad():
         model.queries.mul_(50)
-        found = model._queried(HISTORIES, model.catalogue())
+        with sdpa_kernel(kernel):
+            found = model._queried(HISTORIES, model.catalogue())
         for user in range(len(HISTORIES)):
             torch.testing.assert_close(found[user], vectors_at_length(model, theirs, user), **CLOSE)
     assert not torch.allclose(found[0], found[1], atol=0.1)

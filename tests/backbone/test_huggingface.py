@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from transformers import T5Config as PeerConfig
 from transformers import T5ForConditionalGeneration
 
 from bench import backbone
-from bench.backbone import checkpoints, huggingface
+from bench.backbone import checkpoints, huggingface, located
 from bench.backbone.t5 import T5
 from bench.errors import BenchError
 
@@ -340,3 +341,35 @@ def test_a_backbone_is_known_by_its_content(tmp_path: Path) -> None:
     assert backbone.content_digest("mini") == ""
     with pytest.raises(BenchError, match=r"cannot read the model configuration 'nowhere\.json'"):
         backbone.content_digest("nowhere.json")
+
+
+def test_what_is_not_read_of_a_folder_is_not_in_its_digest(tmp_path: Path) -> None:
+    """Transformers adds files to a snapshot, and a run's folder holds its result."""
+    read = {
+        *("config.json", "model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json"),
+        *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "spiece.model"),
+        *("vocab.json", "vocab.txt", "merges.txt", "adapter_config.json", "adapter_model.safetensors"),
+        *("rows.safetensors", "whole_words.safetensors"),
+    }
+    content = {name: f"of {name}\n".encode() * 3 for name in read}
+    for name, body in content.items():
+        (tmp_path / name).write_bytes(body)
+    expected = hashlib.sha256()
+    for name in sorted(read):
+        expected.update(f"{name} {len(content[name])}\n".encode() + content[name])
+    assert backbone.content_digest(str(tmp_path)) == expected.hexdigest()[:8]
+    for name in ("generation_config.json", "result.json", "README.txt", "chat_template.json", "onnx.safetensors"):
+        (tmp_path / name).write_text("{}")
+    assert backbone.content_digest(str(tmp_path)) == expected.hexdigest()[:8]
+    for name in read:
+        (tmp_path / name).write_bytes(content[name] + b" ")
+        assert backbone.content_digest(str(tmp_path)) != expected.hexdigest()[:8], name
+        (tmp_path / name).write_bytes(content[name])
+
+
+def test_a_file_is_not_held_in_memory_to_be_digested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, content = tmp_path / "config.json", bytes(range(256)) * 10
+    file.write_bytes(content)
+    monkeypatch.setattr(located, "AT_ONCE", 100)
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("a whole file was read"))
+    assert located.digest_of([file]) == hashlib.sha256(b" 2560\n" + content).hexdigest()[:8]

@@ -22,7 +22,7 @@ from bench import backbone
 from bench.backbone import lora
 from bench.backbone.causal import Causal
 from bench.backbone.extending import extend
-from bench.backbone.protocol import load_trained_state, trained_state
+from bench.backbone.protocol import load_trained_state, trained_state, weight_of
 from bench.contract import Contract
 from bench.data.dataset import Sequences
 from bench.errors import BenchError
@@ -127,6 +127,17 @@ def test_new_rows_learn_and_those_of_the_base_do_not(qwen: Path) -> None:
     hidden = torch.randn(3, model.d_model)
     torch.testing.assert_close(model.logits(hidden), hidden @ before.T)
     torch.testing.assert_close(model.logits(hidden, torch.tensor(rows)), hidden @ before[rows].T)
+
+
+def test_a_table_in_two_parts_is_put_together_only_where_it_is_asked_for(
+    qwen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 150,000 rows a copy takes longer than a step of decoding, and a property hid it."""
+    model = extended(qwen)[0]
+    assert not hasattr(model.embedding, "weight")
+    assert torch.equal(weight_of(model.embedding), torch.cat([model.embedding.base, model.embedding.rows]))  # type: ignore[union-attr]
+    monkeypatch.setattr(torch, "cat", lambda *given: pytest.fail("a table was copied"))
+    assert (model.device, model.d_model) == (torch.device("cpu"), model.embedding.embedding_dim)
 
 
 def test_new_rows_are_drawn_like_those_that_are_there(qwen: Path) -> None:

@@ -13,7 +13,10 @@ from transformers import AutoModel, AutoTokenizer
 
 from bench import backbone
 from bench.backbone import reading
+from bench.backbone.causal import Qwen2
+from bench.backbone.causal_layers import CausalConfig
 from bench.backbone.reading import mean_states
+from bench.backbone.t5 import T5
 from bench.data.dataset import silent
 from bench.vocabulary import Vocabulary
 
@@ -51,3 +54,18 @@ def test_an_encoder_reads_with_its_encoder(t5: Callable[..., Any]) -> None:
     with torch.no_grad():
         expected = model.encode(torch.tensor([vocabulary.encode("a b c")]))[0].mean(0)
     np.testing.assert_allclose(found[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [T5, Qwen2])
+def test_a_model_with_whole_words_reads_a_text_as_what_is_no_item(kind: type[Any], t5: Callable[..., Any]) -> None:
+    torch.manual_seed(2)
+    sizes = {"d_model": 16, "d_ff": 24, "layers": 2, "heads": 4, "kv_heads": 2, "d_kv": 4}
+    model = t5(whole_words=5) if kind is T5 else Qwen2(CausalConfig(vocabulary=40, whole_words=5, **sizes))
+    assert model.whole_words is not None
+    torch.nn.init.normal_(model.whole_words.weight)
+    tokens, mask = torch.tensor([[3, 4, 5], [6, 0, 0]]), torch.tensor([[True] * 3, [True, False, False]])
+    with torch.no_grad():
+        found = model.eval().hidden_states(tokens, mask)
+        embedded, model.whole_words = model.embed(tokens) + model.whole_words.weight[0], None
+        torch.testing.assert_close(found, model.hidden_states(embedded, mask))
+        assert not torch.allclose(found, model.hidden_states(tokens, mask))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.report.budget_notes import CLOSED, EXACT, MIXTURE, OWN, WEIGHT
+from bench.report.budget_notes import CLOSED, EXACT, MISSED, MIXTURE, OWN, WEIGHT
 from bench.report.table import Chapter
 from bench.report.tables import chapters
 from bench.results.read import load
@@ -148,3 +148,13 @@ def test_a_budget_of_time_says_its_steps_and_how_to_make_the_row_again(store: St
     store("words", contract={"epochs": 0, "budget": "30m"}, training={"steps": 4210, "curve": [], **budget})
     (chapter,) = chapters(load(tmp_path))
     assert notes(chapter)["budget"] == "words: 30m is 4,210 steps, --budget 30m@4210 makes it again"
+
+
+@pytest.mark.parametrize("used", [4210 * 0.4 * 1.09, 4210 * 0.4 * 1.25, None])
+def test_steps_that_took_longer_than_was_measured_are_said(store: Store, tmp_path: Path, used: float | None) -> None:
+    budget = {"asked": "30m", "steps": 4210, "per_step": 0.4, **({"used": used} if used else {})}
+    training = {"steps": 4210, "curve": [], "budget": budget}
+    store("words", contract={"epochs": 0, "budget": "30m"}, training=training)
+    (chapter,) = chapters(load(tmp_path))
+    said = notes(chapter).get("budget missed", "")
+    assert said == (f"{MISSED}: words: 0.5 s a step, 0.4 s measured" if used == 4210 * 0.4 * 1.25 else "")

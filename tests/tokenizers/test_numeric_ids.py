@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,16 @@ def test_a_language_model_reads_the_number_as_text(t5: Vocabulary) -> None:
     assert ids.vocabulary is t5
     assert list(ids.code(4)) == t5.encode("1005")
     assert numbers(ids).tolist() == list(range(1001, 1001 + CATALOGUE))
+
+
+def test_numbers_in_a_vocabulary_of_bytes_stand_behind_a_space(qwen: Path) -> None:
+    language = Vocabulary.of_language_model(qwen, 700, starts_with_pad=False)
+    ids = Sequential().fit(replace(view([list(range(CATALOGUE))]), language=language))
+    tokenizer = tokenizers.Tokenizer.from_file(str(qwen / "tokenizer.json"))
+    assert [list(ids.code(item)) for item in range(CATALOGUE)] == [
+        tokenizer.encode(f" {1001 + item}").ids for item in range(CATALOGUE)
+    ]
+    assert [ids.vocabulary.decode(ids.code(item)) for item in (0, 4)] == ["1001", "1005"]
 
 
 def test_a_vocabulary_that_lacks_digits_is_refused() -> None:

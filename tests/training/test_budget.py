@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 
 from bench.contract import Amount, Contract
 from bench.errors import BenchError
+from bench.model.recommender import Work
+from bench.training import probe
 from bench.training.budget import convert, schedule, stage_steps, steps_per_epoch, whole_steps
 from bench.training.loop import Job, train
 from bench.training.probe import step_cost, step_flops, step_seconds
@@ -91,3 +95,39 @@ def test_training_counts_its_targets_and_looks(job: Jobs, tmp_path: Path) -> Non
     assert (state.target_examples, state.looks) == (2 * windows, 2)
     again = train(job(path=tmp_path / "stage-0.safetensors", examples="all", epochs=2))
     assert (again.target_examples, again.looks) == (2 * windows, 2)
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0.01, 60), (0.1, 30), (2.0, 20)])
+def test_a_step_is_measured_as_often_as_its_length_asks_for(
+    job: Jobs, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
+) -> None:
+    read = list[float]()
+
+    def clock() -> float:
+        read.append(len(read) * seconds)
+        return read[-1]
+
+    monkeypatch.setattr(probe, "processor_seconds", clock)
+    assert step_seconds(job(epochs=0, budget="1m")) == pytest.approx(seconds)
+    assert len(read) == probe.WARMING + probe.FIRST + probe.WARMING + steps
+
+
+def test_steps_are_measured_on_batches_of_all_lengths() -> None:
+    random = np.random.default_rng(3)
+    work = np.round(random.lognormal(3, 1, 500)).astype(int)
+    plan = SimpleNamespace(
+        batches=[np.array([number]) for number in range(500)], work=lambda rows: Work(int(work[rows[0]]), 0, 0)
+    )
+    found = [work[rows[0]] for rows in probe.probed(plan, 2, 60)]  # type: ignore[arg-type]
+    assert found[0] == work.max()
+    assert np.mean(found[2:]) == pytest.approx(work.mean(), rel=0.05)
+    assert abs(work[:20].mean() / work.mean() - 1) > 0.1  # what the first twenty would have said
+    few = SimpleNamespace(batches=plan.batches[:3], work=plan.work)
+    assert len(probe.probed(few, 2, 60)) == 62  # type: ignore[arg-type]
+    blind = SimpleNamespace(batches=plan.batches, work=lambda rows: Work(None, 0, 0))
+    assert len({int(rows[0]) for rows in probe.probed(blind, 2, 60)[2:]}) == 60  # type: ignore[arg-type]
+
+
+def test_the_processor_time_of_validation_is_told_apart(job: Jobs) -> None:
+    state = train(job(epochs=2))
+    assert 0 < state.validation_processor_seconds < state.processor_seconds

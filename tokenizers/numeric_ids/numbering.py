@@ -78,7 +78,7 @@ class Numeric(IdScheme):
         numbers[self.order(train)] = np.arange(len(train.items)) + self.settings.first
         if not vocabulary.language_model:
             return in_digits(numbers, vocabulary, template)
-        texts = list(map(str, numbers.tolist()))
+        texts = [vocabulary.as_name(str(number)) for number in numbers.tolist()]
         ids = TokenIds.from_lists(vocabulary.encode_batch(texts), vocabulary, template)
         require_unique(ids)
         return ids

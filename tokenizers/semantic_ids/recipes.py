@@ -27,6 +27,8 @@ RECOMMENDER = {
 }
 RQVAE = {
     "encoder": "sentence-transformers/sentence-t5-base",
+    "dimensions": "128",
+    "whiten": "true",
     "hidden": "2048,1024,512,256",
     "latent": "128",
     "epochs": "10000",
@@ -72,7 +74,7 @@ MINIONEREC = Recipe(
         "validate_every": "1",
         "validation_users": "0",
         "patience": "3",
-        "batch_size": "128",
+        "batch_size": "1024",
         "learning_rate": "0.0003",
         "schedule": "linear",
         "warmup": "0.02",
@@ -87,8 +89,11 @@ MINIONEREC = Recipe(
     (
         "next items alone: neither the tasks that align codes with texts nor the reinforcement learning after them",
         "texts are read by the recommender's own backbone, where theirs has an encoder for them",
-        "the tokenizer is trained as long as this project's default says",
-        "checkpoints are selected by NDCG@10 and not by the loss on validation",
+        "the tokenizer is trained by this project's defaults, 60 epochs in batches of 1,024; theirs for 10,000 in "
+        "batches of 20,480",
+        "trained in float32, where theirs is in bfloat16",
+        "checkpoints are selected by NDCG@10 and not by the loss on validation; patience counts validations after each "
+        "epoch, where theirs counts one after every twentieth of the training",
         "warm-up is a fiftieth of the steps, where theirs is 20 steps; the newest 20 items are read, as in LC-Rec",
     ),
 )

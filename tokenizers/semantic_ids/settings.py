@@ -97,8 +97,9 @@ class RqVaeSettings(CodebookSettings):
 
     The defaults are for minutes on two cores. The published tokenizer (MTGRec) has hidden=2048,1024,512,256,
     latent=128, epochs=10000, batch=2048, optimizer=adagrad, schedule=constant, init=pytorch and commitment=first, on
-    embeddings by encoder=sentence-transformers/sentence-t5-base. Its codebooks begin with scikit-learn's k-means and
-    not with faiss's, and it takes its variants from the last epochs as ``semantic/mtgrec`` does.
+    embeddings by encoder=sentence-transformers/sentence-t5-base with dimensions=128 and whiten=true. Its codebooks
+    begin with scikit-learn's k-means and not with faiss's, and it takes its variants from the last epochs as
+    ``semantic/mtgrec`` does.
     """
 
     latent: int = 24

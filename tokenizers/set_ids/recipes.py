@@ -28,6 +28,8 @@ PUBLISHED = Recipe(
     },
     settings={
         "encoder": "sentence-transformers/sentence-t5-base",
+        "dimensions": "0",
+        "whiten": "false",
         "attention": "repo",
         "scale": "raw",
         "init": "pytorch",
@@ -40,6 +42,7 @@ PUBLISHED = Recipe(
         "checkpoints are selected by NDCG@10 and not by the loss on validation",
         "the first item of a user is no training example",
         "the SASRec behind the collaborative slot is trained here: theirs is not public",
+        "trained in float32, where theirs is in half precision",
     ),
 )
 # The other back end of the paper: Qwen2.5 under an adapter, which also reads the texts of items.
@@ -61,8 +64,11 @@ DECODER_ONLY = Recipe(
     },
     settings={**PUBLISHED.settings, "encoder": "backbone", "slots": "6", "alpha": "0.5"},
     differs=(
-        *PUBLISHED.differs,
-        "one text of all fields is read, where theirs reads each field alone and averages them",
+        *PUBLISHED.differs[:-1],
+        "trained in float32 over the base in eight bits, where theirs is in bfloat16",
+        "the vector of an item is the mean over the tokens of one text of all its fields; theirs is "
+        "the mean over title, description, brand and categories of each field's own mean, so that a short field counts "
+        "as much as a long one, of text without HTML that is cut at 2,000 characters",
         "the weight of the text slots, 0.1 in their code, is chosen on validation",
         "schedule and warm-up are those of their T5",
     ),

@@ -42,7 +42,7 @@ def assign(
         for level in sorted({len(known[text]) for text in needed}):
             rows = [text for text in needed if len(known[text]) == level]
             for text, names in zip(rows, candidates(rows, searches[level]), strict=True):
-                codes = vocabulary.encode_batch(names)
+                codes = vocabulary.encode_batch([vocabulary.as_name(name) for name in names])
                 known[text].append(
                     [name for name, code in zip(names, codes, strict=True) if vocabulary.unk not in code]
                 )

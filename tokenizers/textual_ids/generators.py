@@ -81,7 +81,7 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
         vocabulary = Vocabulary.trained([*texts, letters(texts)], settings.vocabulary, reserved=[SEPARATOR])
     sources = read_tokens(vocabulary, texts, settings.max_text)
     salient = phrases(train.items, settings.words, settings.min_shared, shared_by)
-    targets = read_tokens(vocabulary, salient, settings.max_text)
+    targets = read_tokens(vocabulary, [vocabulary.as_name(text) for text in salient], settings.max_text)
     plan = Bootstrap(settings.bootstrap_epochs, settings.bootstrap_batch, settings.bootstrap_rate)
     model = _blank(settings.generator, vocabulary, train.seed, train.device)
     key = content_key(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from bench.backbone.protocol import Backbone
+from bench.backbone.protocol import Backbone, weight_of
 from bench.data.dataset import ItemIndices, Sequences
 from bench.errors import BenchError
 from bench.ids.identifiers import TokenIds, Variants
@@ -153,7 +153,7 @@ class GeneratorLearner(Recommender):
         hidden = self.generator.decode(before, self.generator.start(self.generator.encode(tokens, mask), mask))
         logits = self.generator.logits(hidden[at[:, 0], at[:, 1]]).float().masked_fill(forbidden, float("-inf"))
         known = self.writer.vocabulary.tokenizer.get_vocab_size()  # rows behind it no token has, in either table
-        return logits.softmax(-1)[:, :known] @ self.backbone.embedding.weight[:known].float()
+        return logits.softmax(-1)[:, :known] @ weight_of(self.backbone.embedding)[:known].float()
 
     @torch.no_grad()
     def _greedy(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
@@ -176,7 +176,7 @@ class GeneratorLearner(Recommender):
         vocabulary = self.writer.vocabulary
         ended = vocabulary.eos in written
         tokens = list(written[: written.index(vocabulary.eos)] if ended else written)
-        code = vocabulary.encode(cleaned(vocabulary.decode(tokens), ended))
+        code = vocabulary.encode(vocabulary.as_name(cleaned(vocabulary.decode(tokens), ended)))
         if vocabulary.unk in code:
             return [], []
         blocks = SequenceMatcher(None, tokens, code, autojunk=False).get_matching_blocks()

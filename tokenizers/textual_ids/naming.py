@@ -67,7 +67,8 @@ def _ask(
     What is not ``spelled`` is a counter, which must be written.
     """
     without = []
-    for item, text, word, code in zip(items, texts, spelled, map(tuple, vocabulary.encode_batch(texts)), strict=True):
+    written = vocabulary.encode_batch(list(map(vocabulary.as_name, texts)))
+    for item, text, word, code in zip(items, texts, spelled, map(tuple, written), strict=True):
         unknown = vocabulary.unk in code
         if unknown and not word:
             raise _uncounted(text)
@@ -104,13 +105,13 @@ def _codes(texts: Iterable[str], counters: Counter[str], vocabulary: Vocabulary)
     stem = ""
     for text in texts:
         stem = stem or text
-        code = tuple(vocabulary.encode(text))
+        code = tuple(vocabulary.encode(vocabulary.as_name(text)))
         if code and vocabulary.unk not in code:
             yield code
     while True:
         counters[stem] += 1  # kept between items: a thousand items of one text are numbered in one pass
         number = counters[stem] + bool(stem)  # the item that has the stem to itself is the first
-        code = tuple(vocabulary.encode(f"{stem} {number}".strip()))
+        code = tuple(vocabulary.encode(vocabulary.as_name(f"{stem} {number}".strip())))
         if vocabulary.unk in code:
             raise _uncounted(f"{stem} {number}")
         yield code

@@ -70,7 +70,7 @@ def readable(shared_by: Counter[str], vocabulary: Vocabulary) -> Counter[str]:
 def tokens_of(words: Iterable[str], vocabulary: Vocabulary) -> dict[str, int]:
     """How many tokens each of the words takes that the vocabulary can write."""
     ordered = sorted(words)
-    codes = vocabulary.encode_batch(ordered)
+    codes = vocabulary.encode_batch([vocabulary.as_name(word) for word in ordered])
     return {word: len(code) for word, code in zip(ordered, codes, strict=True) if code and vocabulary.unk not in code}
 
 

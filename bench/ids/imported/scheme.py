@@ -62,7 +62,7 @@ class File(IdScheme):
         matched = self.matched(train)
         if train.language is None or not self.found.words:
             return matched.warnings
-        codes = train.language.encode_batch([str(value) for value in matched.values])
+        codes = train.language.encode_batch([train.language.as_name(str(value)) for value in matched.values])
         unwritten = [item for item, code in enumerate(codes) if train.language.unk in code]
         some = examples([str(matched.values[item]) for item in unwritten])
         more = f"{len(unwritten):,} identifiers have letters that the backbone's vocabulary can't write: {some}"
@@ -97,7 +97,7 @@ class File(IdScheme):
         if vocabulary is None:  # which has no words but theirs
             vocabulary = Vocabulary.trained(texts, self.settings.vocabulary, reserved=separator.split())
             template = Template(separator=separator)
-        return TokenIds.from_lists(vocabulary.encode_batch(texts), vocabulary, template)
+        return TokenIds.from_lists(vocabulary.encode_batch(list(map(vocabulary.as_name, texts))), vocabulary, template)
 
     def of_tokens(self, matched: Matched) -> TokenIds:
         """A private vocabulary of what occurs, numbered in the order of the catalogue."""
