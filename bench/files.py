@@ -34,6 +34,7 @@ from bench.errors import BenchError
 LEFT_BEHIND = re.compile(  # names of ``beside``; those of before lack the start
     r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)(?:-(?P<start>\d+))?-[0-9a-f]{8}\.tmp"
 )
+NAMELESS = re.compile(r"\.tmp[0-9A-Za-z]{6}")  # what safetensors writes and then renames: nobody knows whose it is
 FOREIGN_AGE = 86400.0  # seconds after which what a process of another machine was writing counts as left behind
 READER_SECONDS = 10.0  # how long is waited for who reads a pipe
 ARCHIVE = re.compile(r".+\.(zip|tar(\.\w+)?|tgz|tbz2?|txz|7z|rar|gz|bz2|xz|zst)", re.IGNORECASE)
@@ -135,12 +136,17 @@ def host() -> str:
     return platform.node()
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a file or folder has a name of what is being written, or was."""
+    return bool(LEFT_BEHIND.fullmatch(path.name) or NAMELESS.fullmatch(path.name))
+
+
 def left_behind(path: Path) -> bool:
     """Whether a file or folder is one that was being written here when its process died."""
-    found = LEFT_BEHIND.fullmatch(path.name)
-    if found is None:
+    if not is_temporary(path):
         return False
-    if found["place"] == place():
+    found = LEFT_BEHIND.fullmatch(path.name)
+    if found and found["place"] == place():
         return not processes.is_alive(int(found["pid"]), float(found["start"]) if found["start"] else None)
     with contextlib.suppress(OSError):
         return now(path.parent) - path.lstat().st_mtime > FOREIGN_AGE
@@ -154,7 +160,7 @@ def remove_left_behind(folder: Path, alone: bool = False) -> list[Path]:
     """
     found = []
     with contextlib.suppress(OSError):
-        mine = [path for path in folder.iterdir() if (alone and LEFT_BEHIND.fullmatch(path.name)) or left_behind(path)]
+        mine = [path for path in folder.iterdir() if (alone and is_temporary(path)) or left_behind(path)]
         for path in mine:
             with contextlib.suppress(OSError):
                 remove(path)

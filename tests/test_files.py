@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -217,6 +219,30 @@ def test_who_is_alone_in_a_folder_removes_whatever_was_being_written_there(tmp_p
     assert files.remove_left_behind(tmp_path) == []
     assert files.remove_left_behind(tmp_path, alone=True) == [path]
     assert [each.name for each in tmp_path.iterdir()] == [".hidden.tmp"]
+
+
+def killed_within_safetensors(folder: Path) -> list[Path]:
+    """What a process leaves that is killed while safetensors writes."""
+    code = "import sys, numpy, safetensors.numpy as s; s.save_file({'x': numpy.zeros(1 << 24)}, sys.argv[1])"
+    with subprocess.Popen([sys.executable, "-c", code, folder / "x.safetensors"]) as writer:
+        while not any(folder.iterdir()) and writer.poll() is None:
+            pass
+        writer.kill()
+    return list(folder.iterdir())
+
+
+def test_what_safetensors_was_writing_is_left_behind_after_a_day_or_for_who_is_alone(tmp_path: Path) -> None:
+    """It writes under a name of its own and renames that: a process that is killed in between leaves it."""
+    for _ in range(20):
+        if (tmp_path / "x.safetensors") not in (found := killed_within_safetensors(tmp_path)):
+            break
+        (tmp_path / "x.safetensors").unlink()  # it was quicker
+    (path,) = found
+    assert files.is_temporary(path), path.name
+    assert files.remove_left_behind(tmp_path) == []
+    os.utime(path, (1e9, 1e9))
+    assert files.left_behind(path)
+    assert files.remove_left_behind(tmp_path, alone=True) == [path]
 
 
 def test_a_folder_is_there_whole_with_the_rights_of_new_files_or_not_at_all(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def pieces(results: Path) -> list[Piece]:
         kind = _kind(folder)
         found += [piece(folder, kind)] if kind else []
     found += [piece(path, CACHE) for path in sorted((results / "cache").rglob("[!.]*")) if path.is_file()]
-    left = sorted(path for path in results.rglob(".*.tmp") if files.left_behind(path))
+    left = sorted(path for path in results.rglob(".*tmp*") if files.left_behind(path))
     known |= set(left)  # a folder that was left has what is in it
     return [*found, *(piece(path, LEFT) for path in left if not any(each in path.parents for each in known))]
 
