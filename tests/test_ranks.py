@@ -232,7 +232,9 @@ def told(launchers: list[subprocess.Popen[str]]) -> list[str]:
     return [line for line in lines if line.startswith("bench: ")]
 
 
-@pytest.mark.parametrize("what", ["agrees", "divides", "is_slow", "waits_for_a_disk", "takes_over"])
+@pytest.mark.parametrize(
+    "what", ["agrees", "divides", pytest.param("is_slow", marks=pytest.mark.long), "waits_for_a_disk", "takes_over"]
+)
 def test_ranks_get_what_the_main_one_has(script: Path, tmp_path: Path, started: dict[str, str], what: str) -> None:
     launchers = launched(script, tmp_path, what, started, 1)
     assert told(launchers) == []
@@ -269,16 +271,18 @@ def test_a_failure_that_all_ranks_know_of_ends_no_other_run(
             1,
             "rank 1 (process PID on HOST) has not come to where others have waited for it for PID s, in step 3; rerun",
         ),
-        (
+        pytest.param(
             "main_computes_for_ever",
             1,
             "rank 0 (process PID on HOST) has not come to where others have waited for it for PID s, in step 3; rerun",
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "others_compute_for_ever",
             1,
             "rank 1 (process PID on HOST) has not come to where others have waited for it for PID s, in work that is "
             "divided; rerun to resume",
+            marks=pytest.mark.long,
         ),
         ("hangs", 1, "no rank has computed anything for 8 s: one of them hangs; rerun to resume"),
     ],
