@@ -133,7 +133,7 @@ def sampled_loss(hidden: Tensor, table: nn.Embedding, targets: Tensor, count: in
     replacement, the same ones for all, which stand for all others of the catalogue.
     """
     items = table.num_embeddings - 1
-    drawn = torch.randint(items, (count,))
+    drawn = torch.randint(items, (count,)).to(targets.device)  # the same ones wherever it is computed
     others = linear(hidden, table(drawn)) + math.log(items / count)
     others = others.masked_fill(drawn == targets[:, None], float("-inf"))
     own = (hidden * table(targets)).sum(-1, keepdim=True)

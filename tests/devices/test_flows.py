@@ -44,6 +44,7 @@ FLOWS: dict[str, Flow] = {
     "mtgrec": ("semantic/mtgrec", NETWORK | {"semantic.variants": 2}),
     "setrec": ("set/setrec", SET),
     "setrec-shared": ("set/setrec", SET | SHARED),
+    "setrec-sampled": ("set/setrec", SET | {"set.sasrec_negatives": 4, "set.negatives": 4}),
     "rpg": ("set/rpg", RPG),
     "rpg-shared": ("set/rpg", RPG | SHARED),
     "title-in-parts": ("textual/title", {"accumulate": 2, "whole_words": True}),
