@@ -6,8 +6,7 @@ Each scheme has a forked process of its own, so that its peak is its own; what a
 
 from __future__ import annotations
 
-import json
-import os
+import functools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +15,6 @@ from typing import Any
 
 import faiss
 import numpy as np
-import psutil
 import scipy.sparse.linalg
 import sklearn.feature_extraction.text
 import sklearn.random_projection
@@ -27,12 +25,14 @@ from set_ids import CfOnly, SemanticOnly, SetRec
 from textual_ids import Title
 
 from bench import backbone
-from bench.data import generating
-from bench.data.dataset import ItemTable, Sequences, TrainView
+from bench.data.dataset import TrainView
 from bench.ids.limits import CatalogueSize
 from bench.ids.scheme import IdScheme
 from bench.model import sequence, slot, vector_set
 from bench.model.recommender import Decoding, recommender_for
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import peaking
 
 IMPORTED = faiss, scipy.sparse.linalg, sklearn.feature_extraction.text, sklearn.random_projection
 RANKING = sequence, slot, vector_set
@@ -60,16 +60,11 @@ SCHEMES: Mapping[str, tuple[type[IdScheme], dict[str, Any]]] = {
 
 
 def view(items: int) -> TrainView:
-    """A made-up catalogue, without files. Few users, for what is measured is what grows with the items."""
-    shop = generating.Shop("made", items, -(-items // generating.FIRST))
-    titles, kinds = generating.texts(shop, np.arange(items))
-    users, values, _ = (np.concatenate(part) for part in zip(*generating.interactions(shop), strict=True))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(users))])
-    table = ItemTable(tuple(f"i{item}" for item in range(items)), {"title": tuple(titles), "category": tuple(kinds)})
-    return TrainView("made", table, Sequences(values.astype(np.int32), offsets), 0, max_history=20)
+    table, sequences, _ = peaking.made(items)
+    return TrainView("made", table, sequences, 0, max_history=20)
 
 
-def run(scheme: IdScheme, train: TrainView) -> None:
+def run(scheme: IdScheme, train: TrainView) -> float:
     """Identifiers, their recommender, a training step of a few users, and a ranking."""
     ids = scheme.fit(train)
     model = recommender_for(ids, backbone.scratch("mini", ids.vocabulary.size, 0.0))
@@ -79,49 +74,27 @@ def run(scheme: IdScheme, train: TrainView) -> None:
     optimizer.step()
     with model.eval().fixed_weights():
         model.rank(few, 20, Decoding())
-
-
-def measured(scheme: IdScheme, train: TrainView) -> int:
-    """Bytes at the peak of a forked process, above what it began with."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            Path("/proc/self/clear_refs").write_text("5")
-            before = psutil.Process().memory_info().rss
-            run(scheme, train)
-            status = Path("/proc/self/status").read_text().split("VmHWM:")[1]
-            os.write(writing, str(int(status.split()[0]) * 1024 - before).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        text = told.read()
-    os.waitpid(child, 0)
-    return int(text or -1)
+    return 0.0  # it is this process's peak that counts
 
 
 def grown(scheme: IdScheme, views: Sequence[TrainView]) -> tuple[float, float]:
-    """By how much a larger catalogue takes more than a small one: declared, and measured."""
     sizes = [
         CatalogueSize(len(each.items), len(each.sequences), len(each.sequences.values), 20, 16, 64) for each in views
     ]
     needs = [scheme.needs(size) for size in sizes]
-    declared = [each.memory if each else 0.0 for each in needs]
-    peaks = [measured(scheme, each) for each in views]
-    return declared[1] - declared[0], peaks[1] - peaks[0]
+    return peaking.growth(needs, [peaking.peak(functools.partial(run, scheme, each)) for each in views])
 
 
 def main() -> None:
     torch.set_num_threads(1)
     run(RqKmeans(RqKmeans.Settings(codes=4)), view(60))  # what is loaded when it is first used counts for nobody
     views = [view(int(items)) for items in sys.argv[1].split(",")]
-    found = {}
-    for name in sys.argv[2:] or SCHEMES:
+
+    def named(name: str) -> tuple[float, float]:
         cls, settings = SCHEMES[name]
-        found[name] = grown(cls(cls.Settings(**settings)), views)
-        print(name, [round(each / 1e6) for each in found[name]], file=sys.stderr, flush=True)
-    print(json.dumps(found))
+        return grown(cls(cls.Settings(**settings)), views)
+
+    peaking.tell(sys.argv[2:] or SCHEMES, named)
 
 
 if __name__ == "__main__":
