@@ -100,6 +100,7 @@ def run(
     budget: str | None = None,
     decoder: str | None = None,
     recipe: str = "",
+    parts: bool = True,
     zero_shot: Names = (),
     adapt: int | str | Sequence[int] = 0,
     tune: int = 0,

@@ -40,6 +40,10 @@ def run(
             autocompletion=listed(completing.datasets, "+"),
         ),
     ] = "ml-100k",
+    parts: Annotated[
+        bool,
+        typer.Option("--parts/--no-parts", help="Whether a model of a+b is tested on a and on b alone as well."),
+    ] = True,
     zero_shot: Annotated[
         str | None,
         typer.Option(
@@ -190,7 +194,7 @@ def plan_of(options: Mapping[str, Any]) -> Plan:
 
 
 AS_THEY_ARE = (
-    *("preset", "results", "data_dir", "force", "tune", "tune_size", "recipe", "keep_going"),
+    *("preset", "results", "data_dir", "force", "tune", "tune_size", "recipe", "keep_going", "parts"),
     *("jobs", "slurm", "threads", "save_every", "longest_wait", "track", "ignore_limits", "log_times"),
 )  # options that are fields of the plan
 

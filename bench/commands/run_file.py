@@ -33,7 +33,7 @@ from bench.settings import value as read_as
 
 REQUESTS, SET = "request", "set"
 NOT_IN_FILES = ("ctx", "config", "write-config", "dry-run")
-NEGATED = {"keep-going": "--stop-at-failure"}
+NEGATED = {"keep-going": "--stop-at-failure", "parts": "--no-parts"}
 LARGEST = 10**1000  # a whole number in a file
 SHORT = ("split", "decoder", "budget")  # options that are lines of ``set``
 

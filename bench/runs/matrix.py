@@ -69,6 +69,7 @@ class Plan:
     slurm: str = ""  # what each run gets as a task of Slurm; empty: it is run here
     only: str = ""  # the folder, below the results folder, of the only run to do
     worker: bool = False  # whether this is one of several processes of a command, which speaks for all
+    parts: bool = True  # whether a model of several data sets is tested on each of them as well
     adapt: Sequence[int] = (0,)  # users of each unseen data set that models learn from first, one test for each number
     converted: int = 0  # steps of a budget of time or FLOPs that was converted before
     track: str = ""  # what else follows each run: tensorboard, wandb or mlflow
@@ -167,10 +168,12 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             raise BenchError(f"no run of this command is '{plan.only}'; its data or files have changed since")
     keep_going = len(requests) > 1 if plan.keep_going is None else plan.keep_going
     alone = asked if keep_going or plan.only else set[str]()  # one of these that is too large fails by itself
-    checks: list[Callable[[Request], None]] = [lambda request: refuse(request, unseen[request.subject.name])]
+    checks: list[Callable[[Request], None]] = [
+        lambda request: refuse(request, unseen[request.subject.name], plan.parts)
+    ]
     checks += [] if plan.slurm else [functools.partial(_refuse_too_large, alone)]
     found = possible(requests, checks, asked, display)
-    groups = [[request, *transfer_requests(request, unseen[request.subject.name])] for request in found]
+    groups = [[request, *transfer_requests(request, unseen[request.subject.name], plan.parts)] for request in found]
     return Prepared(groups, contract, plan.results, keep_going)
 
 

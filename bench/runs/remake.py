@@ -42,6 +42,7 @@ class _Asked:
     dataset: str
     seed: int
     zero_shot: tuple[str, int] | None
+    part: bool  # whether it is a test of a joined model on one of its data sets
 
     @property
     def shared(self) -> str:
@@ -79,7 +80,8 @@ def _asked(run: Record, runs: Sequence[Record]) -> _Asked:
     unseen = (run.dataset.name, run.adapted_on) if run.zero_shot or run.adapted_on else None
     settings = _settings(run, preset, recipe, kept)
     home = run.trained_on or run.dataset.name
-    return _Asked(options, lines, run.scheme.name, settings, home, run.seed, unseen)
+    part = bool(run.trained_on) and unseen is None
+    return _Asked(options, lines, run.scheme.name, settings, home, run.seed, unseen, part)
 
 
 def _preset(run: Record) -> str:
@@ -193,6 +195,7 @@ def _request(part: Sequence[_Asked], datasets: Sequence[str], names: Sequence[st
     kind = next(iter(mine[0].options))
     unseen = [each.zero_shot for each in mine if each.zero_shot]
     zero_shot = {"zero-shot": sorted({name for name, _ in unseen}), "adapt": sorted({users for _, users in unseen})}
+    joined = any("+" in each.dataset for each in mine)
     own = {each.name: each.settings for each in mine if each.settings}
     settings = {**mine[0].lines, **own}
     return {
@@ -200,6 +203,7 @@ def _request(part: Sequence[_Asked], datasets: Sequence[str], names: Sequence[st
         kind: list(names),
         "dataset": list(datasets),
         "seed": lists.as_ranges(seeds),
+        **({"parts": False} if joined and not any(each.part for each in mine) else {}),
         **(zero_shot if unseen else {}),
         **({"set": settings} if settings else {}),
     }

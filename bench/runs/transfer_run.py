@@ -44,15 +44,15 @@ from bench.training.ranking import check_cutoff, evaluate
 Unseen = tuple[Dataset, Contract]  # with the order of ties that it has itself, whatever that of the training data
 
 
-def transfer_requests(request: Request, unseen: Sequence[Unseen]) -> list[Request]:
-    """The tests that follow a run: of each part of its data set, then of each unseen one. A baseline that keeps nothing
-    of its runs has none.
+def transfer_requests(request: Request, unseen: Sequence[Unseen], with_parts: bool = True) -> list[Request]:
+    """The tests that follow a run: of each part of its data set if asked for, then of each unseen one. A baseline that
+    keeps nothing of its runs has none.
     """
     if isinstance(request.subject, AnyBaseline) and not request.subject.saves_state:
         return []
     contract = request.contract
-    parts = [replace(request, dataset=part, trained_by=request) for part in request.dataset.parts]
-    return parts + [
+    parts = request.dataset.parts if with_parts else ()
+    return [replace(request, dataset=part, trained_by=request) for part in parts] + [
         replace(
             request,
             dataset=dataset,
@@ -74,7 +74,7 @@ def split_of(request: Request) -> Split:
     return splitting.split(request.dataset, request.contract, request.seed)
 
 
-def refuse(request: Request, unseen: Sequence[Unseen]) -> None:
+def refuse(request: Request, unseen: Sequence[Unseen], with_parts: bool = True) -> None:
     """BenchError where a run or one of the tests that follow it can't be done, before anything is trained."""
     if unseen and isinstance(request.subject, AnyBaseline) and not request.subject.supports_transfer:
         names, baseline = ",".join(dataset.name for dataset, _ in unseen), request.subject
@@ -89,7 +89,7 @@ def refuse(request: Request, unseen: Sequence[Unseen]) -> None:
     request.subject.cache_key()  # files that it reads must be there before anything is trained
     for dataset, _ in unseen:
         _refuse_zero_shot(request, dataset)
-    for test in transfer_requests(request, unseen):
+    for test in transfer_requests(request, unseen, with_parts):
         split_of(test)
         check_cutoff(max(CUTOFFS), len(test.dataset.items))
         if test.unseen:  # the items of a part were named with all others

@@ -112,6 +112,21 @@ def test_the_model_its_parts_and_the_unseen_are_runs_of_their_own(done: Path, to
     assert whole.table.users.tolist() == sorted(f"{name}:{user}" for name in ("toy", "park") for user in toy.users)
 
 
+def test_parts_are_tested_when_they_are_asked_for(bench: Bench, folders: dict[str, str], tmp_path: Path) -> None:
+    both, results = f"{folders['toy']}+{folders['park']}", tmp_path / "results"
+    words = ["run", "--baseline=pop", "--preset=smoke", "--dataset", both, "--zero-shot", folders["moor"]]
+    assert bench(*words, "--no-parts", "--results", results).code == 0
+    assert sorted(run.dataset.name for run in load(results)) == ["moor", "toy+park"]
+    assert bench("report", "--results", results, "--request", tmp_path / "again.toml").code == 0
+    assert "parts = false" in (tmp_path / "again.toml").read_text()
+    before = (run_of(results, "toy+park", "pop") / "result.json").stat()
+    assert bench(*words, "--results", results).code == 0
+    assert sorted(run.dataset.name for run in load(results)) == ["moor", "park", "toy", "toy+park"]
+    assert (run_of(results, "toy+park", "pop") / "result.json").stat() == before
+    assert bench("report", "--results", results, "--request", tmp_path / "all.toml").code == 0
+    assert "parts" not in (tmp_path / "all.toml").read_text()
+
+
 @pytest.mark.parametrize("scheme", ["textual/title", "numeric/random"])
 def test_a_part_is_ranked_as_the_whole_without_the_items_of_the_others(
     done: Path, toy: Dataset, park: Dataset, scheme: str
