@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,7 +108,7 @@ def test_all_that_a_scheme_trains_is_in_its_sum(toy: Dataset, view: TrainView) -
     assert train.own_training["own_flops"] > 0
 
 
-def test_a_generator_from_the_cache_counts_as_one_that_was_just_taught(toy: Dataset, tiny: Any, tmp_path: Any) -> None:
+def test_a_generator_from_the_cache_counts_as_a_fresh_one(toy: Dataset, tiny: Path, tmp_path: Path) -> None:
     settings = IdGenRecSettings(generator=str(tiny), bootstrap_epochs=2, vocabulary=80)
     train = replace(leave_one_out(toy).train, cache=tmp_path)
     views = [replace(train, cached_seconds=[], own_training={}) for _ in range(2)]
