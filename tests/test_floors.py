@@ -20,6 +20,7 @@ FLOORS = (
         "errors",
         "faiss_library",
         "files",
+        "flops",
         "hub",
         "dropout",
         "launchers",
@@ -96,7 +97,6 @@ DOOR |= {
     "bench.backbone.numbers",
     "bench.backbone.reading",
     "bench.backbone.protocol",
-    "bench.backbone.flops",
 }
 
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.backbone.flops import TRAINING, attention, product
 from bench.contract import amount
 from bench.files import write_json
+from bench.flops import TRAINING, attention, product
 from bench.training.budget import convert, stage_steps, whole_steps
 from bench.training.cost import processor_seconds
 from bench.training.examples import of_epoch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from bench.backbone.causal_layers import Grown, Layer
-from bench.backbone.flops import attention, product
+from bench.flops import attention, product
 
 if TYPE_CHECKING:
     from bench.backbone.causal import Causal

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from bench.backbone.flops import TRAINING
+from bench.flops import TRAINING
 from bench.linear import Linear, linear
 
 LARGE = 4096  # rows of an output layer from which a rounded copy has it in bfloat16 as well
@@ -183,7 +183,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def flops(self, batch: int, read: int, written: int, logits: int, targets: int = 1) -> int:
-        """Floating-point operations of the matrix products of one forward pass (``bench.backbone.flops``): ``batch``
+        """Floating-point operations of the matrix products of one forward pass (``bench.flops``): ``batch``
         rows of ``read`` tokens, ``targets`` of ``written`` tokens for each of them, and ``logits`` hidden states
         through the output layer.
         """

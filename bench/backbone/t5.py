@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.backbone import t5_rounded
-from bench.backbone.flops import attention, product
 from bench.backbone.protocol import MASKED, Backbone, Cache, additive
 from bench.dropout import Dropout, dropout
+from bench.flops import attention, product
 from bench.linear import Linear, linear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -192,10 +192,17 @@ class TrainView:
     share: Share = alone
     device: str = "cpu"
 
-    def count_training(self, steps: int, examples: int) -> None:
-        """Optimizer steps of a model of the scheme's own, and what it has learned from: items to predict, or items."""
-        for name, count in (("own_steps", steps), ("own_examples", examples)):
-            self.own_training[name] = self.own_training.get(name, 0) + count
+    def count_training(self, steps: int, examples: int, flops: float | None = None) -> None:
+        """Optimizer steps of a model of the scheme's own, and what it has learned from: items to predict, or items.
+
+        ``flops`` are those of the matrix products of these steps, gradients included (``bench.flops``), which
+        a budget of FLOPs is reduced by. Where one call doesn't know them, those of all are not known.
+        """
+        own, known = self.own_training, not self.own_training or "own_flops" in self.own_training
+        for name, count in (("own_steps", steps), ("own_examples", examples), ("own_flops", flops or 0)):
+            own[name] = own.get(name, 0) + count
+        if flops is None or not known:
+            del own["own_flops"]
 
     @cached_property
     def fingerprint(self) -> str:

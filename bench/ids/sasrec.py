@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.data.dataset import Sequences, TrainView
+from bench.flops import TRAINING, attention, product
 from bench.ids.limits import FLOPS, PARAMETER, CatalogueSize, Needs
 from bench.linear import linear
 
@@ -90,11 +91,9 @@ def item_vectors(train: TrainView, plan: Training) -> NDArray[np.float32]:
                 group["lr"] = plan.rate * (1 + math.cos(math.pi * epoch / plan.epochs)) / 2
             total, seen = 0.0, 0
             for batch in batches(sequences, rows, plan.batch, count, np.random.default_rng([train.seed, epoch])):
-                total, seen = (
-                    total + step(model, optimizer, batch.to(device), plan.negatives),
-                    seen + int((batch[:, 1:] < count).sum()),
-                )
-                train.count_training(1, int((batch[:, 1:] < count).sum()))
+                targets = int((batch[:, 1:] < count).sum())
+                total, seen = total + step(model, optimizer, batch.to(device), plan.negatives), seen + targets
+                train.count_training(1, targets, step_flops(count, plan, batch[:, 1:].shape, targets))
             train.progress(epoch + 1, plan.epochs, {"sasrec loss": total / max(1, seen)})
     found: NDArray[np.float32] = model.items.weight[:count].detach().cpu().numpy().copy()
     return found
@@ -126,6 +125,16 @@ def step(model: SasRec, optimizer: torch.optim.Optimizer, batch: Tensor, negativ
     nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     optimizer.step()
     return float(loss.detach()) * int(inside.sum())
+
+
+def step_flops(items: int, plan: Training, shape: tuple[int, ...], targets: int) -> int:
+    """Floating-point operations of a step's matrix products (``bench.flops``): a batch of ``shape [B, L]``,
+    padding included, whose ``targets`` are compared with all ``items`` or with those drawn.
+    """
+    (batch, length), width = shape, plan.width
+    layer = product(12 * width**2, batch * length) + attention(batch, length, length, width)  # 4 d² and 2 · 4 d²
+    scores = product(width * (plan.negatives or items), targets)
+    return TRAINING * (plan.layers * layer + scores)
 
 
 def sampled_loss(hidden: Tensor, table: nn.Embedding, targets: Tensor, count: int) -> Tensor:

@@ -76,7 +76,7 @@ Batch = Mapping[str, Tensor | None]
 
 @dataclass(frozen=True)
 class Work:
-    """What a step of training takes: floating-point operations (``bench.backbone.flops``), None where a recommender
+    """What a step of training takes: floating-point operations (``bench.flops``), None where a recommender
     does not count them; encoder positions that were read and decoder positions that were predicted, without padding.
     """
 

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.backbone.flops import TRAINING, product
 from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
+from bench.flops import TRAINING, product
 from bench.ids.identifiers import SlotIds, Template, Variants
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model.groups import Groups

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.backbone.flops import TRAINING, product
 from bench.backbone.protocol import MASKED, Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.data.splits import Targets
 from bench.evaluation.metrics import Ranks, exclusion_mask, from_scores
+from bench.flops import TRAINING, product
 from bench.ids.identifiers import Template, Variants, VectorIds
 from bench.ids.prompts import Prompts, prompt_set
 from bench.linear import linear

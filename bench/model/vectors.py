@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from bench.backbone.flops import TRAINING, product
+from bench.flops import TRAINING, product
 from bench.ids.identifiers import Feature, VectorIds
 from bench.linear import linear
 

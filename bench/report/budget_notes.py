@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.contract import UNITS
 from bench.report.contracts import settings
 from bench.report.labels import names
 from bench.report.rows import Row
@@ -21,7 +22,14 @@ DECODING = (
     "decoding_precision",
 )
 EXACT = "every item of the catalogue is scored"
-OWN = "a model of its own is trained for the identifiers, beside the budget; of a budget of time its time is taken"
+OWN = "a model of its own is trained for the identifiers"
+OWN_BESIDE = (
+    "beside the budget, which fixes what the recommender learns from; own steps, examples and FLOPs are among the "
+    "costs, and --budget compares at equal cost"
+)
+OWN_TIME = "all processor time that the identifiers take is taken off the budget"
+OWN_FLOPS = "its FLOPs are taken off the budget"
+OWN_UNKNOWN = "its FLOPs are not known and are not taken off the budget"
 OFF = 0.1  # part of the time measured that a step may take more or less, unsaid
 MISSED = "steps took more or less processor time than was measured before training, and so did the budget of time"
 CLOSED = "no budget binds what only counts; its training is what it is"
@@ -47,16 +55,40 @@ def budgets(rows: Sequence[Row]) -> list[Note]:
     """What of the budgets is not the same for all, and what budgets of time or FLOPs were converted to."""
     named = list(zip(names(rows), rows, strict=True))
     closed = [name for name, row in named if row.baseline and row.cost("steps") is None]
-    own = [name for name, row in named if row.cost("own_steps")]
     converted = {name: found for name, row in named if (found := (row.first.training or {}).get("budget"))}
     steps = [f"{name}: {each['asked']} is {each['steps']:,} steps" for name, each in converted.items()]
     again = [f"--budget {each['asked']}@{each['steps']} makes it again" for each in converted.values()]
     return [
         *([Note("closed form", f"{', '.join(closed)}: {CLOSED}")] if closed else []),
-        *([Note("own training", f"{', '.join(own)}: {OWN}")] if own else []),
+        *_own_training(named),
         *([Note("budget", "; ".join(map(", ".join, zip(steps, again, strict=True))))] if steps else []),
         *_off(named),
     ]
+
+
+def _own_training(named: Sequence[tuple[str, Row]]) -> list[Note]:
+    """Rows whose identifiers were trained for, and whether that is a part of their budget."""
+    found: dict[str, list[str]] = {}
+    for name, row in named:
+        if row.cost("own_steps"):
+            found.setdefault(_taken(row), []).append(name)
+    said = "; ".join(f"{', '.join(held)}: {OWN}, {way}" for way, held in found.items())
+    return [Note("own training", said)] if said else []
+
+
+def _taken(row: Row) -> str:
+    """What its own training takes off the budget of a row."""
+    budget = str(row.first.contract.get("budget") or "")
+    if not budget:
+        return OWN_BESIDE
+    if budget[-1:].lower() in UNITS:
+        return OWN_TIME
+    return OWN_FLOPS if all(own_flops(run) is not None for run in row.runs) else OWN_UNKNOWN
+
+
+def own_flops(run: Result) -> float | None:
+    """FLOPs of what a run has trained for its identifiers, 0 where that is nothing; None where they are not known."""
+    return run.costs.own_flops if run.costs.own_steps else 0.0
 
 
 def _off(named: Sequence[tuple[str, Row]]) -> list[Note]:

@@ -71,6 +71,7 @@ COSTS = (
     _measured("looks", "looks", whole),
     _measured("own steps", "own_steps", whole),
     _measured("own examples", "own_examples", whole),
+    _measured("own FLOPs", "own_flops", flops),
     _measured("tokens read", "tokens_read", weights),
     _measured("tokens written", "tokens_written", weights),
     _measured("inference (s per 1,000 users)", "inference_seconds_per_1000_users", seconds),

@@ -69,10 +69,9 @@ COSTS = (
     "training and validation are seconds of the clock; processor is what training and validation used of all cores; "
     "training FLOPs are floating-point operations of matrix products, counted from shapes, three times those of a "
     "forward pass but for gradients that a frozen base has none of; steps are those of the optimizer, target examples "
-    "the items that they predicted, looks the times that validation was read; own steps and examples are those of "
-    "models that a scheme trains to make its identifiers; tokens read and written are those of training, without "
-    "padding; a dash stands where nothing was "
-    "measured"
+    "the items that they predicted, looks the times that validation was read; own steps, examples and FLOPs are "
+    "those of models that a scheme trains to make its identifiers, and come on top; tokens read and written are those "
+    "of training, without padding; a dash stands where nothing was measured"
 )
 LOADED = (
     "measured beside other load: the load average of the machine was above the cores that the run could use, so its "

@@ -106,7 +106,8 @@ class Costs:
     ``processor_seconds`` are those of training and validation, of all processes. ``training_flops`` are floating-point
     operations of matrix products; ``tokens_read`` and ``tokens_written`` are those of training, without padding.
     ``steps`` are optimizer steps, ``target_examples`` the items that they predicted and ``looks`` those at validation.
-    ``own_steps`` and ``own_examples`` went into what a scheme trains to make its identifiers.
+    ``own_steps``, ``own_examples`` and ``own_flops`` went into what a scheme trains to make its identifiers,
+    on top of the others.
     """
 
     parameters: float | None
@@ -126,6 +127,7 @@ class Costs:
     looks: float | None = None
     own_steps: float | None = None
     own_examples: float | None = None
+    own_flops: float | None = None
 
 
 @dataclass(frozen=True)

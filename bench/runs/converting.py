@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import ranks
-from bench.contract import amount
+from bench.contract import Contract, amount
 from bench.results import store
 from bench.runs.request import Request
 from bench.training.budget import convert
@@ -19,11 +19,31 @@ USED = "used"  # processor seconds that the steps took in the end
 SIZE, OF_TRIALS = "backbone", "trials"  # where sizes are searched: the size measured, and the steps of all trials
 
 
-def converted(request: Request, job: Job, partial: Path, spent: float, trial: bool = False) -> Mapping[str, Any]:
+def spent_on(notes: Mapping[str, float]) -> dict[str, float]:
+    """What identifiers have spent of a budget of either unit, by the notes on how they were made: all processor time,
+    that of the clock where it is not known, and the FLOPs of what was trained for them, as far as they are known.
+    """
+    used = notes.get("processor_seconds")
+    return {"seconds": notes["seconds"] if used is None else used, "FLOPs": notes.get("own_flops", 0.0)}
+
+
+def uncounted(contract: Contract, notes: Mapping[str, float]) -> tuple[str, ...]:
+    """A line where a budget of FLOPs was not reduced by those of a scheme's own training, which it doesn't tell."""
+    known = "own_flops" in notes or not notes.get("own_steps")
+    if known or not contract.budget or amount(contract.budget).unit != "FLOPs":
+        return ()
+    return (
+        f"{notes['own_steps']:,.0f} steps of its own training are not taken off the budget: their FLOPs are unknown",
+    )
+
+
+def converted(
+    request: Request, job: Job, partial: Path, spent: Mapping[str, float], trial: bool = False
+) -> Mapping[str, Any]:
     """What the budget of a request comes to, ``steps`` above all, the same in every process.
 
     Known already is what was asked for, what this run was begun with, or what another seed of it has. Else it is
-    measured on ``job``, the first stage; of processor time, identifiers have ``spent`` some already.
+    measured on ``job``, the first stage; identifiers have ``spent`` some of each unit already (``spent_on``).
 
     Where sizes are searched, every ``trial`` has the steps of the first, so that they are compared at equal steps, and
     a size that was chosen has its own.
@@ -47,7 +67,7 @@ def converted(request: Request, job: Job, partial: Path, spent: float, trial: bo
     if not found:
         allowed = amount(asked)
         cost = step_cost(job, allowed)
-        found = ranks.shared(lambda: asdict(convert(asked, allowed, cost, spent if allowed.unit == "seconds" else 0.0)))
+        found = ranks.shared(lambda: asdict(convert(asked, allowed, cost, spent[allowed.unit])))
         if sizes:
             before = ranks.shared(lambda: store.converted(folder))
             found = {**found, SIZE: size, OF_TRIALS: before.get(OF_TRIALS, found["steps"])}

@@ -29,7 +29,7 @@ from bench.training.cost import Stopwatch
 from bench.versions import installed
 from bench.vocabulary import Vocabulary
 
-FORMAT = "3"  # of what is kept; rises with the names of its notes
+FORMAT = "4"  # of what is kept; rises with the names of its notes
 
 
 def language(contract: Contract) -> Vocabulary | None:

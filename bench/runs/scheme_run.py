@@ -86,8 +86,9 @@ class SchemeRun:
         ids, notes = ranks.shared(lambda: fitted(self.scheme, view, request.results, request.run.title, self.display))
         if self.contract.vocabulary == "extended" and view.language:
             ids = extended(ids, view.language)
-        used = notes.get("processor_seconds")
-        self.spent = notes["seconds"] if used is None else used
+        self.spent, unknown = converting.spent_on(notes), converting.uncounted(self.contract, notes)
+        for warning in unknown:
+            self.display.say(f"{request.run.title}: {warning}")
         found = self.searched(ids) if request.search else None
         best, done = self.trained(ids)
         self.first = ids
@@ -110,7 +111,7 @@ class SchemeRun:
             "id_construction_seconds": notes["seconds"] + self.seconds_between,
             "id_construction_processor_seconds": total([notes.get("processor_seconds"), self.processor_between]),
             **trained,
-            **{name: notes.get(name) for name in ("own_steps", "own_examples")},
+            **{name: notes.get(name) for name in ("own_steps", "own_examples", "own_flops")},
             "inference_seconds_per_1000_users": inference,
         }
         described = diagnostics.stats(best.recommender.ids, self.split.test.items) | best.recommender.calibrated()
@@ -120,7 +121,7 @@ class SchemeRun:
                 described["forecast"] = forecast_of(ids, view, request.results)
         if ids.variants > 1:
             described["drift"] = diagnostics.drift(ids)
-        warnings = (*request.warnings, *self.scheme.warnings(view))
+        warnings = (*request.warnings, *self.scheme.warnings(view), *unknown)
         return Outcome(found_ranks, complete, costs, described, self.summary(best, done, found), item_groups, warnings)
 
     def searched(self, ids: Ids) -> Found:

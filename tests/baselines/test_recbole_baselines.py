@@ -102,7 +102,13 @@ def test_a_run_holds_costs_curve_and_log(both: Both, run_folders: RunFolders) ->
     assert stored["scheme"]["kind"] == "baseline"
     assert set(stored["contract"]) == {"protocol", *base.RecBoleBaseline.binds}
     costs = {name: cost for name, cost in stored["costs"].items() if cost is not None}
-    uncounted = {"id_construction_seconds", "id_construction_processor_seconds", "own_steps", "own_examples"}
+    uncounted = {
+        "id_construction_seconds",
+        "id_construction_processor_seconds",
+        "own_steps",
+        "own_examples",
+        "own_flops",
+    }
     assert stored["costs"].keys() - costs.keys() == {*uncounted, "tokens_read", "tokens_written"}
     assert min(costs.values()) > 0
     assert stored["costs"]["parameters"] == 31 * 8 + 20 * 8 + 2 * (4 * 72 + 16 + 2 * 72 + 16) + 16

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
+from bench import linear
 from bench.data.dataset import Dataset, Sequences
 from bench.data.splits import leave_one_out
 from bench.ids.sasrec import SasRec, Training, batches, item_vectors, sampled_loss, step
@@ -56,6 +58,26 @@ def test_the_loss_is_over_every_real_position() -> None:
     expected = -(scores[0, 0, 2] + scores[0, 1, 3] + scores[1, 0, 5])
     found = step(model, torch.optim.SGD(model.parameters(), lr=0.0), batch)
     assert abs(found - float(expected)) < 1e-4
+
+
+@pytest.mark.parametrize("negatives", [0, 7])
+def test_its_operations_are_those_that_its_steps_called(
+    toy: Dataset, negatives: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's count, which knows nothing of oneDNN's private operator; with dropout, attention is written out."""
+    monkeypatch.setattr(linear, "ONEDNN", None)
+    train = leave_one_out(toy).train
+    with FlopCounterMode(display=False) as counter:
+        item_vectors(train, replace(PLAN, layers=2, negatives=negatives))
+    assert train.own_training["own_flops"] == counter.get_total_flops() > 0
+
+
+def test_its_operations_are_the_same_for_another_seed(toy: Dataset) -> None:
+    """Batches are of sequences sorted by length, whatever their order."""
+    one, other = (leave_one_out(toy, seed=seed).train for seed in (0, 5))
+    for train in (one, other):
+        item_vectors(train, replace(PLAN, epochs=1))
+    assert one.own_training == other.own_training
 
 
 def test_an_epoch_reads_every_sequence_once() -> None:

@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from bench.report.budget_notes import CLOSED, EXACT, MISSED, MIXTURE, OWN, WEIGHT
+from bench.report.budget_notes import (
+    CLOSED,
+    EXACT,
+    MISSED,
+    MIXTURE,
+    OWN,
+    OWN_BESIDE,
+    OWN_FLOPS,
+    OWN_TIME,
+    OWN_UNKNOWN,
+    WEIGHT,
+)
 from bench.report.table import Chapter
 from bench.report.tables import chapters
 from bench.results.read import load
@@ -69,9 +80,29 @@ def test_lines_of_decoding_stand_over_token_lists_alone(chapter: Chapter) -> Non
 def test_what_cannot_be_made_equal_is_a_line(chapter: Chapter) -> None:
     said = notes(chapter)
     assert said["closed form"] == f"pop: {CLOSED}"
-    assert said["own training"] == f"set: {OWN}"
+    assert said["own training"] == f"set: {OWN}, {OWN_BESIDE}"
     unheard = said["baselines"].partition("these lines do not hold for them: ")[2]
     assert unheard == "backbone, learning_rate, selection"
+
+
+@pytest.mark.parametrize(("budget", "said"), [("30m", (OWN_TIME, OWN_TIME)), ("2e15", (OWN_FLOPS, OWN_UNKNOWN))])
+def test_own_training_is_taken_off_a_budget_as_far_as_it_is_known(
+    store: Store, tmp_path: Path, budget: str, said: tuple[str, str]
+) -> None:
+    """The second row was stored before FLOPs were counted, or comes from a plugin that counts none."""
+    lines, own = {"epochs": 0, "budget": budget}, {**SPENT, "own_steps": 40, "own_examples": 900}
+    store("set", quality=0.3, contract=lines, costs={**own, "own_flops": 3e9})
+    store("codes", quality=0.2, contract=lines, costs=own)
+    store("words", quality=0.1, contract=lines, costs=SPENT)
+    ways = dict.fromkeys(said)
+    rows = {
+        way: ", ".join(name for name, its in zip(("set", "codes"), said, strict=True) if its == way) for way in ways
+    }
+    (found,) = chapters(load(tmp_path))
+    assert notes(found)["own training"] == "; ".join(f"{rows[way]}: {OWN}, {way}" for way in ways)
+    (costs,) = (table for table in found.tables if table.name == "costs")
+    columns = {column.title: [cell.text for cell in column.cells] for column in costs.columns}
+    assert columns["own FLOPs"] == ["3 G", "\u2013", "\u2013"]
 
 
 def test_rows_that_were_searched_more_than_others_are_marked(chapter: Chapter) -> None:

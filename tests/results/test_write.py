@@ -41,6 +41,7 @@ COSTS = {
     "looks": 2.0,
     "own_steps": None,
     "own_examples": 40.0,
+    "own_flops": 3e6,
 }
 IDENTIFIERS = {
     "tokens_mean": 4.0,

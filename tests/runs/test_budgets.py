@@ -181,7 +181,8 @@ class Sizes:
             run=SimpleNamespace(folder=lambda results: folder),
         )  # fmt: skip
         job = SimpleNamespace(contract=Contract(backbone=size), accelerator=SimpleNamespace(is_main_process=True))
-        return dict(converting.converted(own, job, partial, 0.0, trial))  # type: ignore[arg-type]
+        spent = {"seconds": 0.0, "FLOPs": 0.0}
+        return dict(converting.converted(own, job, partial, spent, trial))  # type: ignore[arg-type]
 
 
 def test_trials_of_two_sizes_have_equal_steps_and_the_chosen_one_its_own(

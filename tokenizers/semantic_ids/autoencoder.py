@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from bench.flops import TRAINING, product
 from semantic_ids.quantizers import Quantized, Vectors
 
 Schedule = Literal["linear", "constant"]
@@ -86,8 +87,28 @@ class AutoEncoder(ABC):
         """One step on these rows of the vectors; the mean squared error of their reconstruction."""
 
     @abstractmethod
+    def step_flops(self, rows: int) -> int:
+        """Floating-point operations of a step's matrix products on so many rows (``bench.flops``)."""
+
+    def epoch_flops(self) -> int:
+        """The same of an epoch."""
+        whole, rest = divmod(len(self.vectors), self.training.batch)
+        return whole * self.step_flops(self.training.batch) + (self.step_flops(rest) if rest else 0)
+
+    @abstractmethod
     def quantize(self, vectors: Vectors) -> Quantized:
         """The codes of vectors, seen in training or not."""
+
+
+def coding_flops(encoder: nn.Module, decoder: nn.Module, rows: int) -> int:
+    """Of a step through both: what the encoder reads is given, so its first layer computes no gradient for it."""
+    first, *others = weights(encoder)
+    return (TRAINING - 1) * product(first, rows) + TRAINING * product(sum(others) + sum(weights(decoder)), rows)
+
+
+def weights(network: nn.Module) -> list[int]:
+    """How many each linear layer has, biases aside."""
+    return [layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Linear)]
 
 
 def mlp(widths: Sequence[int], init: Init) -> nn.Sequential:

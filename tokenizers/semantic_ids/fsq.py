@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semantic_ids.autoencoder import AutoEncoder, Training, mlp
+from semantic_ids.autoencoder import AutoEncoder, Training, coding_flops, mlp
 from semantic_ids.quantizers import Quantized, Vectors, checked, relative_error
 
 MARGIN = 1e-3  # by which the bounds reach beyond the outermost values, so that tanh gets there
@@ -78,6 +78,9 @@ class ScalarAutoEncoder(AutoEncoder):
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return float(loss.detach())
+
+    def step_flops(self, rows: int) -> int:
+        return coding_flops(self.encoder, self.decoder, rows)
 
     def bounded(self, batch: Tensor) -> Tensor:
         """``[B, levels, channels]``: what is rounded."""

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
+from bench.flops import TRAINING, product
 from bench.ids import embeddings, sasrec
 from bench.ids.collaborative import trained_items
 from bench.ids.limits import CatalogueSize, Needs
-from semantic_ids.autoencoder import AutoEncoder
+from semantic_ids.autoencoder import AutoEncoder, weights
 from semantic_ids.balanced import balanced_kmeans
 from semantic_ids.collisions import Codes
 from semantic_ids.learned import LearnedAutoEncoder
@@ -78,6 +79,16 @@ class LetterTokenizer(LearnedAutoEncoder):
             ]
             loss = loss + self.spread.diversity * torch.stack(parts).mean()
         return loss
+
+    def step_flops(self, rows: int) -> int:
+        """With the alignment, whose collaborative vectors are given, and the diversity of codes, which both sides of
+        the product learn from.
+        """
+        flops = super().step_flops(rows) + (TRAINING * self.compared(rows) if self.spread else 0)
+        if self.collaborative is not None:
+            flops += TRAINING * product(sum(weights(self.bridge)), rows)
+            flops += (TRAINING - 1) * product(rows * self.collaborative.shape[1], rows)
+        return flops
 
 
 def alignment(quantized: Tensor, collaborative: Tensor) -> Tensor:

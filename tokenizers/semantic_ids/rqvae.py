@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from semantic_ids.autoencoder import AutoEncoder, Training, mlp
+from bench.flops import product
+from semantic_ids.autoencoder import AutoEncoder, Training, coding_flops, mlp
 from semantic_ids.quantizers import Quantized, Vectors, checked, kmeans, relative_error
 
 EPSILON = 1e-5  # Laplace smoothing of the codes' counts
@@ -145,6 +146,15 @@ class ResidualAutoEncoder(AutoEncoder):
         if plan.reset_after:
             self.quantizer.reset_dead_codes(given, self.generator, plan.reset_after)
         return float(reconstruction.detach())
+
+    def step_flops(self, rows: int) -> int:
+        """Comparing with all codes needs no gradient; their use has one for what is compared, after another look."""
+        looks = 4 if self.training.balance else 1
+        return coding_flops(self.encoder, self.decoder, rows) + looks * self.compared(rows)
+
+    def compared(self, rows: int) -> int:
+        """Of comparing so many vectors with all codes of all levels, once."""
+        return product(self.quantizer.codebook.numel(), rows)
 
     def imbalance(self, latent: Tensor) -> Tensor:
         """Of the use of the codebooks, which are where they are."""

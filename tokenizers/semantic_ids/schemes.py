@@ -197,9 +197,9 @@ class Trained(Semantic):
         # Checked as a whole: an error names the item by its index in the catalogue.
         plan, vectors, seen = self.settings, checked(vectors), np.unique(train.sequences.values)
         model = self.tokenizer(vectors[seen], train, seen)
-        kept: deque[Quantized] = deque(maxlen=self.variants())
+        kept, count = deque[Quantized](maxlen=self.variants()), len(seen)
         for epoch, error in enumerate(model.epochs(), start=1):
-            train.count_training(-(-len(model.vectors) // plan.batch), len(model.vectors))
+            train.count_training(-(-count // plan.batch), count, model.epoch_flops())
             stats = {"reconstruction": error}
             if epoch > plan.epochs - self.variants() or epoch % REPORT_EVERY == 0:
                 kept.appendleft(model.quantize(vectors))

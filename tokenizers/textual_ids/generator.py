@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bench import ranks
@@ -46,11 +47,10 @@ def bootstrap(
     AdamW, linear warm-up over a tenth of the steps, then a linear decay.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
-    lengths = np.array([len(source) for source in sources])
-    epochs = [bucketed_batches(lengths, plan.batch, seed, epoch) for epoch in range(plan.epochs)]
-    total = sum(map(len, epochs))
+    batches = planned(sources, plan, seed)
+    total = len(batches)
     model.train()
-    for step, rows in enumerate(rows for batches in epochs for rows in batches):
+    for step, rows in enumerate(batches):
         warm = max(1, total // 10)
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * min((step + 1) / warm, (total - step) / (total - warm + 1))
@@ -62,6 +62,24 @@ def bootstrap(
         if (step + 1) % 20 == 0 or step + 1 == total:
             progress(step + 1, total, {"loss": float(loss.detach())})
     model.eval()
+
+
+def planned(sources: Sequence[Sequence[int]], plan: Bootstrap, seed: int) -> list[NDArray[np.int64]]:
+    """The texts of every batch of ``bootstrap``."""
+    lengths = np.array([len(source) for source in sources])
+    return [rows for epoch in range(plan.epochs) for rows in bucketed_batches(lengths, plan.batch, seed, epoch)]
+
+
+def bootstrap_flops(
+    model: Backbone, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], plan: Bootstrap, seed: int
+) -> int:
+    """Floating-point operations of the matrix products of ``bootstrap`` (``bench.flops``), padding included."""
+    reads, writes = (np.array([len(text) for text in texts]) for texts in (sources, targets))
+    counted = 0
+    for rows in planned(sources, plan, seed):
+        read, written, logits = (int(found) for found in (reads[rows].max(), writes[rows].max(), writes[rows].sum()))
+        counted += model.training_flops(len(rows), read, written, logits)
+    return counted
 
 
 def teaching_loss(

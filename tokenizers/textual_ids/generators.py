@@ -19,7 +19,7 @@ from bench.runs.subjects import source_digest
 from bench.training import checkpoint
 from bench.training.cost import Stopwatch
 from bench.vocabulary import Vocabulary
-from textual_ids.generator import Bootstrap, Writer, bootstrap
+from textual_ids.generator import Bootstrap, Writer, bootstrap, bootstrap_flops
 from textual_ids.reading import as_words, letters, phrases, read_tokens
 from textual_ids.words import document_frequency, readable, table
 
@@ -89,7 +89,7 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
         *devices.key(train.device),
     )
     steps = plan.epochs * -(-len(sources) // plan.batch)
-    train.count_training(steps, plan.epochs * len(sources))
+    train.count_training(steps, plan.epochs * len(sources), bootstrap_flops(model, sources, targets, plan, train.seed))
 
     def weights() -> dict[str, torch.Tensor]:
         path = cache_path(train, f"generator-{key}")

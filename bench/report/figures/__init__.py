@@ -68,7 +68,8 @@ PICTURES: Mapping[str, Picture] = {
     "compute": Picture(
         "Quality against training compute",
         "The selection metric on validation users against what training had taken by then, on a logarithmic axis: a "
-        "line that ends higher is better, one further left only sooner. A search counts before its line begins.",
+        "line that ends higher is better, one further left only sooner. A search counts before its line begins, and so "
+        "do the FLOPs of what was trained for identifiers; a row of which they are not known says so.",
         compute.draw,
     ),
     "lengths": Picture(

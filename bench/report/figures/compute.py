@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.report.budget_notes import own_flops
 from bench.report.figures.axes import logarithmic
 from bench.report.figures.curves import LEGEND_LINE, Floats, course, line_style
 from bench.report.figures.points import leading
@@ -18,7 +19,11 @@ from bench.report.rows import Section
 from bench.results.read import Result
 
 PANEL_HEIGHT = 3.0  # inches
-UNITS = {"training_flops": "training FLOPs", "processor_seconds": "processor seconds"}  # the first that all rows have
+FLOPS = "training_flops"
+# The first that all rows have is the axis.
+UNITS = {FLOPS: "training FLOPs", "processor_seconds": "processor seconds of training and validation"}
+WITH_OWN = ", with what was trained for identifiers"
+UNKNOWN = " (own training not counted)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +49,7 @@ def draw(found: Sequence[Section], looks: Looks, width: float) -> Figure | None:
 
 def _draw_section(part: Figure, section: Section, unit: str, looks: Looks) -> None:
     panel, shown, spent = part.subplots(), list[tuple[str, Look]](), [np.empty(0)]
+    own = [own_flops(run) if unit == FLOPS else 0.0 for row, _ in leading(section) for run in row.runs]
     panel.set_title(explained(section))
     for row, label in leading(section):
         paths = [path for run in row.runs if (path := path_of(run, unit)) is not None]
@@ -51,9 +57,10 @@ def _draw_section(part: Figure, section: Section, unit: str, looks: Looks) -> No
             panel.plot(path.spent, path.scores, **line_style(looks[row.label]))
         spent += [path.spent for path in paths]
         if paths:
-            shown.append((label, looks[row.label]))
-    logarithmic(panel, np.concatenate(spent), flops if unit == "training_flops" else "{:g}".format)
-    panel.set_xlabel(UNITS[unit])
+            unknown = unit == FLOPS and any(own_flops(run) is None for run in row.runs)
+            shown.append((label + UNKNOWN * unknown, looks[row.label]))
+    logarithmic(panel, np.concatenate(spent), flops if unit == FLOPS else "{:g}".format)
+    panel.set_xlabel(UNITS[unit] + WITH_OWN * any(own))
     panel.set_ylabel("selection metric on validation")
     panel.set_ylim(bottom=0)
     lines = [Line2D([], [], **line_style(look)) for _, look in shown]
@@ -78,11 +85,12 @@ def path_of(run: Result, unit: str) -> Path | None:
     """What a run had spent at each look at validation, None where that is not known.
 
     Steps are taken to cost the same. What came before the curve, such as a search or pre-training, is spent at its
-    start.
+    start, and so are the FLOPs of what a scheme trained for its identifiers, as far as they are known.
     """
     made, whole, steps = course(run), getattr(run.costs, unit), run.costs.steps
     if made is None or not len(made.validation) or not whole or not steps:
         return None
     last = max(made.steps.max(initial=0), made.validated.max(initial=0))
-    spent = (max(steps - last, 0) + made.validated) * whole / steps
+    before = (own_flops(run) or 0.0) if unit == FLOPS else 0.0
+    spent = before + (max(steps - last, 0) + made.validated) * whole / steps
     return Path(spent[spent > 0], made.validation[spent > 0])

@@ -50,6 +50,28 @@ def test_what_came_before_the_curve_is_spent_at_its_start(store: Store, tmp_path
     assert path.spent.tolist() == [1500.0, 2000.0]
 
 
+def test_what_was_trained_for_identifiers_is_spent_before_the_curve_begins(store: Store, tmp_path: Path) -> None:
+    """Of the FLOPs, and said where a row does not know them; seconds are those of training and validation."""
+    looked = training((0, 0.05), (5, 0.1), (20, 0.2))
+    own = {"own_steps": 9, "own_examples": 90}
+    store("known", costs={**COSTS, **own, "own_flops": 700.0}, training=looked)
+    store("unknown", costs={**COSTS, **own}, training=looked)
+    store("none", costs=COSTS, training=looked)
+    paths = {run.scheme.name: path_of(run, "training_flops") for run in load(tmp_path)}
+    spent = {name: path.spent.tolist() for name, path in paths.items() if path is not None}
+    assert spent == {"known": [700, 1200, 2700], "unknown": [500, 2000], "none": [500, 2000]}
+    seconds = path_of(next(run for run in load(tmp_path) if run.scheme.name == "known"), "processor_seconds")
+    assert seconds is not None
+    assert seconds.spent.tolist() == [12.5, 50.0]
+    found = sections(load(tmp_path))
+    figure = draw(found, looks(found), 5.0)
+    assert figure is not None
+    (panel,), (legend,) = figure.subfigs[0].axes, figure.subfigs[0].legends
+    assert panel.get_xlabel() == "training FLOPs, with what was trained for identifiers"
+    named = sorted(text.get_text() for text in legend.get_texts())
+    assert named == ["known", "none", "unknown (own training not counted)"]
+
+
 @pytest.mark.parametrize(("more", "unit"), [({}, "training_flops"), ({"training_flops": None}, "processor_seconds")])
 def test_operations_are_the_axis_where_all_rows_count_them(
     store: Store, tmp_path: Path, more: dict[str, Any], unit: str

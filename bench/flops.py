@@ -1,8 +1,9 @@
 """Floating-point operations of the matrix products of a transformer, counted from shapes; a multiply-add is two.
 
-One formula for every backbone: each weight matrix is applied to so many rows, and each attention compares so many
-queries with so many keys. Norms, activations, softmax and biases are not counted, as is usual. What a step over a
-frozen base takes depends on which gradients it computes (``bench.backbone.causal_flops``).
+One formula for every backbone, and for what schemes and baselines train of their own: each weight matrix is applied to
+so many rows, and each attention compares so many queries with so many keys. Norms, activations, softmax and biases are
+not counted, as is usual. What a step over a frozen base takes depends on which gradients it computes
+(``bench.backbone.causal_flops``).
 """
 
 from __future__ import annotations
