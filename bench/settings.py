@@ -3,8 +3,9 @@
 A settings class is a frozen dataclass whose fields are int, float, bool, str, ``Literal[...]``, ``X | None`` or
 ``tuple[X, ...]``. A ``hint`` in a field's metadata ends the error for a value that the field can't have, where what is
 meant is likely elsewhere. A field with ``transfer`` in its metadata decides how an unseen catalogue is named, and
-nothing else: it belongs to tests on unseen data sets, and to no model. The same parser serves identifier schemes,
-baselines and the run itself.
+nothing else: it belongs to tests on unseen data sets, and to no model. One with ``later`` came after results were
+stored: at its default it is not stored, so that new results are of the same row as those. The same parser serves
+identifier schemes, baselines and the run itself.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from bench.ids.text import compose
 from unisrec_baseline.examples import fewer_words
 from unisrec_baseline.settings import Settings
 
-POOR = "text"  # the one column of texts with fewer words
+POOR = "text"  # the one column of texts with fewer words, where fields are not read apart
 
 
 def poorer(train: TrainView, space: TextSpace, settings: Settings) -> NDArray[np.float32] | None:
@@ -23,7 +23,14 @@ def poorer(train: TrainView, space: TextSpace, settings: Settings) -> NDArray[np
     """
     if embeddings.is_file(settings.encoder) or not settings.word_drop_share:
         return None
-    texts = compose(train.items, settings.fields, settings.separator)
-    drawn = tuple(fewer_words(texts, settings.word_drop, train.random()))
-    view = replace(train, items=ItemTable(train.items.ids, {POOR: drawn}))
-    return replace(space, settings=replace(settings, fields=(POOR,))).placed(view)
+    random, texts = train.random(), _texts(train.items, settings)
+    drawn = {name: tuple(fewer_words(cells, settings.word_drop, random)) for name, cells in texts.items()}
+    view = replace(train, items=ItemTable(train.items.ids, drawn))
+    return replace(space, settings=replace(settings, fields=tuple(drawn))).placed(view)
+
+
+def _texts(items: ItemTable, settings: Settings) -> dict[str, list[str]]:
+    """By name what an encoder reads: one text of all fields, or each by itself."""
+    if settings.pool == "text":
+        return {POOR: compose(items, settings.fields, settings.separator)}
+    return {name: list(items.text[name]) for name in settings.fields or items.text}

@@ -111,7 +111,9 @@ def adapted(backbone: Backbone, contract: Contract) -> Backbone:
 
 
 def require(contract: Contract) -> None:
-    """BenchError where the contract asks for an adapter or for new rows that its backbone cannot have."""
+    """BenchError where the contract asks for an adapter or for new rows that its backbone cannot have, and where that
+    is an adapter itself whose base is not there, or is another.
+    """
     asked = [f"adapter={contract.adapter}"] if contract.adapter != "none" else []
     asked += [f"vocabulary={contract.vocabulary}"] if contract.vocabulary != "own" else []
     if asked and is_scratch(contract.backbone):
@@ -119,9 +121,14 @@ def require(contract: Contract) -> None:
             f"{asked[0]} needs a pretrained backbone; '{contract.backbone}' starts from scratch; give backbone= the "
             "folder or the hub name of a Qwen2 or Llama, such as Qwen/Qwen2.5-0.5B or the folder of a run of one"
         )
+    if is_scratch(contract.backbone):
+        return
+    folder = locate(contract.backbone)
+    kind = checkpoints.read_config(folder / "config.json", FORMATS).get("model_type", DEFAULT_KIND)
+    if kind in causal_files.KINDS:
+        lora.require_base(contract.backbone, folder, contract, locate)
     if contract.adapter == "none":
         return
-    kind = checkpoints.read_config(locate(contract.backbone) / "config.json", FORMATS).get("model_type", DEFAULT_KIND)
     if kind not in causal_files.KINDS:
         possible = ", ".join(causal_files.KINDS)
         raise BenchError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import hub
 from bench.backbone import checkpoints
 from bench.errors import BenchError
+from bench.files import read_json
 from bench.vocabulary import TOKENIZERS
 
 DECISIVE = (".json", ".model", ".safetensors", ".txt")  # of what is wanted: a tokenizer's template decides nothing
@@ -17,6 +18,7 @@ WANTED = (
     *("config.json", "model*.safetensors", "model.safetensors.index.json", "*token*", "spiece.model", "vocab.json"),
     *("merges.txt", "adapter_*", "rows.safetensors", checkpoints.WHOLE_WORDS),
 )
+ADAPTER, LINES = "adapter_config.json", "adapter"  # of peft; of our config.json: whose adapter it is
 AT_ONCE = 1 << 20  # bytes of a file in memory
 CONVERT = (
     'python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; '
@@ -32,9 +34,27 @@ def locate(backbone: str, what: str, hint: str) -> Path:
     if path.suffix in (".gguf", ".bin", ".pt", ".pth") and path.is_file():
         refuse_others([path], path.parent)
     folder = hub.locate(backbone, what, list(WANTED), hint)
+    _refuse_alone(folder)
     if not any(folder.glob("*.safetensors")):
         refuse_others(sorted(folder.iterdir()), folder)
     return folder
+
+
+def _refuse_alone(folder: Path) -> None:
+    """BenchError where there is an adapter that does not say whose it is, as those of runs do."""
+    if not (folder / ADAPTER).is_file() or any(folder.glob("model*.safetensors")):
+        return
+    try:
+        known = LINES in read_json(folder / "config.json")
+    except FileNotFoundError:
+        known = False  # peft writes none
+    except (OSError, ValueError, TypeError):
+        return  # whoever reads it says so
+    if not known:
+        raise BenchError(
+            f"'{folder}' holds an adapter and not the model under it; merge it into its base with peft's "
+            "merge_and_unload, save that, and name its folder"
+        )
 
 
 def refuse_others(files: Sequence[Path], folder: Path) -> None:

@@ -29,14 +29,15 @@ from bench.errors import BenchError
 from bench.files import atomic_write
 from bench.privacy import shortened
 
-CONFIG, WEIGHTS, ROWS = "adapter_config.json", "adapter_model.safetensors", "rows.safetensors"
-LINES = "adapter"  # of a config.json: whose adapter it is
+CONFIG, WEIGHTS, ROWS = located.ADAPTER, "adapter_model.safetensors", "rows.safetensors"
+LINES = located.LINES
 PREFIX = "base_model.model."  # before the names of a model's modules, in peft's files
 BASES = "BENCH_BASES"  # a folder with base models, for runs that name theirs by its last part
 
 PRECISIONS = ("fp32", "bf16", "int8")
 LARGEST_RANK = 8_192  # no layer is wider where an adapter is worth it
 
+_CHECKED: set[Path] = set()  # adapters that this process has found whole, over their base
 _ASKED: list[str] = []  # bases that this process was asked for by their whole name or path
 
 
@@ -60,10 +61,29 @@ def adapted(model: Causal, contract: Contract, digest: str) -> Causal:
     """
     base = contract.backbone
     if model.adapter is not None:
-        raise BenchError(f"backbone '{base}' is an adapter already; leave adapter=lora out to train it further")
+        raise _twice(base)
     remember(base)
     lines = contract.lora_rank, contract.lora_alpha, contract.lora_dropout, targets_of(contract)
     return over(model, Adapter(shortened(base), digest, *lines, contract.base_precision, model.own_from))
+
+
+def require_base(base: str, folder: Path, contract: Contract, locate: Callable[[str, str], Path]) -> None:
+    """BenchError where a backbone, found in ``folder``, is an adapter that cannot be opened here, or not be adapted."""
+    config = checkpoints.read_config(folder / "config.json", causal_files.KINDS)
+    if LINES not in config:
+        return
+    if contract.adapter != "none":
+        raise _twice(base)
+    if folder not in _CHECKED:  # a base is large, and asked for by every run
+        adapter = described(folder, config)
+        require_libraries(adapter.precision, folder)
+        _files(folder, adapter)
+        base_of(folder, adapter, locate)
+        _CHECKED.add(folder)
+
+
+def _twice(base: str) -> BenchError:
+    return BenchError(f"backbone '{base}' is an adapter already; leave adapter=lora out to train it further")
 
 
 def remember(base: str) -> None:
@@ -201,7 +221,6 @@ def load(folder: Path, dropout: float | None, locate: Callable[[str, str], Path]
     """The model that ``save`` has written, over its base, which ``locate`` finds, where it is an adapter."""
     config = causal_files.read_config(folder / "config.json")
     if LINES not in config:
-        _refuse_alone(folder)
         return causal_files.load(folder, dropout)
     adapter = described(folder, config)
     require_libraries(adapter.precision, folder)
@@ -219,15 +238,6 @@ def load(folder: Path, dropout: float | None, locate: Callable[[str, str], Path]
     model.load_state_dict(state, strict=False)
     checkpoints.read_whole_words(model, folder)
     return model
-
-
-def _refuse_alone(folder: Path) -> None:
-    """BenchError where there is an adapter that does not say whose it is."""
-    if (folder / CONFIG).is_file() and not any(folder.glob("model*.safetensors")):
-        raise BenchError(
-            f"'{folder}' holds an adapter and not the model under it; merge it into its base with peft's "
-            "merge_and_unload, save that, and name its folder"
-        )
 
 
 def described(folder: Path, config: Mapping[str, Any]) -> Adapter:
@@ -289,7 +299,9 @@ def base_of(folder: Path, adapter: Adapter, locate: Callable[[str, str], Path]) 
         digest = located.digest_of(located.decisive(found))
         if digest == adapter.digest:
             return found
-    raise BenchError(f"{told}, but '{name}' has changed, to {digest}; get that base again, or train anew")
+    raise BenchError(
+        f"{told}, but '{name}' is another model, or has changed ({digest}); get that base again, or train anew"
+    )
 
 
 def _names(model: Causal) -> list[str]:
@@ -298,13 +310,19 @@ def _names(model: Causal) -> list[str]:
 
 def _read(folder: Path, adapter: Adapter) -> dict[str, Tensor]:
     """Tensors under our names."""
-    files = [folder / WEIGHTS, *([folder / ROWS] if adapter.own_from is not None else [])]
     found: dict[str, Tensor] = {}
+    for file in _files(folder, adapter):
+        found |= checkpoints.read_tensors(file)
+    return {_ours_of(name): tensor for name, tensor in found.items()}
+
+
+def _files(folder: Path, adapter: Adapter) -> list[Path]:
+    """Those that an adapter is in. BenchError where one is missing."""
+    files = [folder / WEIGHTS, *([folder / ROWS] if adapter.own_from is not None else [])]
     for file in files:
         if not file.is_file():
             raise BenchError(f"'{folder}' has no {file.name}, which an adapter is in")
-        found |= checkpoints.read_tensors(file)
-    return {_ours_of(name): tensor for name, tensor in found.items()}
+    return files
 
 
 def _ours_of(name: str) -> str:

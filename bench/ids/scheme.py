@@ -103,7 +103,8 @@ class IdScheme(ABC):
 
     ``name`` is ``family/variant``; ``version`` rises whenever the identifiers it makes can change, for results are tied
     to ``name@version``. ``Settings`` is a frozen dataclass, set with ``--set family.field=value``; a field
-    with ``metadata={"transfer": True}`` is for ``transfer`` alone, and no model is trained again for it.
+    with ``metadata={"transfer": True}`` is for ``transfer`` alone, and no model is trained again for it. One with
+    ``{"later": True}`` came after results were stored: they stay those of its default.
 
     ``leaks = True`` asks for a ``LeakedView``: ``fit`` then sees validation and test. It is there to demonstrate a
     published leak; the name must say "leak", and every result says so too.

@@ -13,10 +13,10 @@ import html
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from bench import devices, hub, ranks, tensors
 from bench.data.dataset import ItemTable, Progress, TextReader, TrainView, silent
 from bench.errors import BenchError, unknown
-from bench.ids import embeddings
+from bench.ids import embeddings, per_field
 from bench.ids.encoders import refuse_code
 from bench.ids.limits import CatalogueSize, Needs
 from bench.threads import one_thread
@@ -38,6 +38,7 @@ CHANNELS = 160  # of the random projection; with more, ever more items are near 
 MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".bin")
 SHARD = 1 << 18  # items whose vectors are in memory with all digits
 ENCODED_AT_ONCE = 1024  # texts of a part; each rank has one between two reports of progress
+FIELDS = 4  # of an item, where nobody says
 MANY = 10  # items for each dimension from which a catalogue is not looked at: so many share no text
 EQUIDISTANT = (
     "the texts of these {} items say nothing after whitening: in {} dimensions all are equally far apart; keep fewer "
@@ -59,6 +60,8 @@ class TextSettings:
     ``name[@revision]`` on the Hugging Face hub. Vectors of two catalogues can be compared where the encoder is not made
     for one of them and ``dimensions`` is 0.
     The embedding is turned to its ``dimensions`` principal axes (0: left as encoded), each of variance 1 if ``whiten``.
+    ``pool`` says what a model makes a vector of: the ``text`` of an item, or each of its ``fields`` by itself, as a
+    sentence without HTML. The item's vector is then their mean. Empty fields are left out.
     """
 
     fields: tuple[str, ...] = ()
@@ -66,10 +69,16 @@ class TextSettings:
     encoder: str = OFFLINE
     dimensions: int = 128
     whiten: bool = True
+    pool: Literal["text", "fields"] = field(default="text", metadata={"later": True})
 
     def __post_init__(self) -> None:
         if self.dimensions < 0:
             raise BenchError(f"dimensions must be 0 (those of the encoder) or more; got {self.dimensions}")
+        if self.pool == "fields" and (self.encoder in OWN or embeddings.is_file(self.encoder)):
+            raise BenchError(
+                f"pool=fields is for a model that reads texts; got encoder={self.encoder}: use encoder={BACKBONE}, "
+                "or a sentence-transformers model by folder or name"
+            )
 
 
 def embed(train: TrainView, settings: TextSettings) -> Embeddings:
@@ -82,13 +91,14 @@ def embed(train: TrainView, settings: TextSettings) -> Embeddings:
 
 def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
     given, own = embeddings.is_file(settings.encoder), settings.encoder == BACKBONE
-    texts = train.items.ids if given else compose(train.items, settings.fields, settings.separator)
+    texts = train.items.ids if given else _texts(train.items, settings)
+    source = b"".join(Path(file).read_bytes() for file in (__file__, per_field.__file__))
     described = {
         "texts": hashlib.sha256("\x00".join(texts).encode()).hexdigest(),
         "encoder": _reader(train).digest if own else encoder_digest(settings.encoder) or settings.encoder,
         "library": str(installed("scikit-learn" if settings.encoder in OWN else "sentence-transformers")),
-        "source": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
-        **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten")},
+        "source": hashlib.sha256(source).hexdigest(),
+        **{name: value for name, value in asdict(settings).items() if name in ("dimensions", "whiten", "pool")},
     }
     if not given and settings.encoder not in OWN and (device := devices.key(train.device)):
         described["device"] = " ".join(device)
@@ -99,17 +109,26 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
         train.cached_seconds.append(seconds)
         return found
     begin = time.monotonic()
-    raw = (
-        embeddings.bound(settings.encoder, train.items).vectors
-        if given
-        else _encode(texts, settings.encoder, train.progress, train.reader, train.device)
-    )
+    raw = embeddings.bound(settings.encoder, train.items).vectors if given else _raw(train, settings, texts)
     with one_thread():
         arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
     if path:
         seconds = round(time.monotonic() - begin, 6)
         tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings")
     return arrays["embeddings"]
+
+
+def _texts(items: ItemTable, settings: TextSettings) -> list[str]:
+    """The text of every item; its fields in lines of their own where each is read by itself."""
+    separator = settings.separator if settings.pool == "text" else per_field.BETWEEN
+    return compose(items, settings.fields, separator)
+
+
+def _raw(train: TrainView, settings: TextSettings, texts: Sequence[str]) -> Embeddings:
+    encode = partial(
+        _encode, encoder=settings.encoder, progress=train.progress, reader=train.reader, device=train.device
+    )
+    return encode(texts) if settings.pool == "text" else per_field.mean_of_fields(texts, encode)
 
 
 def raw_width(settings: TextSettings) -> int:
@@ -126,9 +145,10 @@ def width_of(settings: TextSettings) -> int:
 def embedding_needs(size: CatalogueSize, settings: TextSettings) -> Needs:
     """Of ``embed``: as encoded, as kept, and a shard of both with all digits; texts and their words."""
     raw, kept = raw_width(settings), width_of(settings)
+    read = raw if settings.pool == "text" else raw * (1 + (len(settings.fields) or FIELDS))
     shard = 8 * min(size.items, SHARD) * (raw + kept)
     each = 1e-4 if settings.encoder in OWN or embeddings.is_file(settings.encoder) else 2e-2
-    return Needs(size.items * (4.0 * (raw + kept) + 250) + shard, size.items * each)
+    return Needs(size.items * (4.0 * (read + kept) + 250) + shard, size.items * each)
 
 
 def validate_items(items: ItemTable, settings: TextSettings) -> None:
@@ -191,9 +211,9 @@ def stand_in(items: ItemTable, fields: Sequence[str] = ()) -> tuple[ItemTable, i
 
 def require_text(items: ItemTable, what: str = "text embeddings", fields: Sequence[str] = ()) -> None:
     """BenchError where a field is unknown, or an item has no text in any of the fields, by default in any column."""
-    for field in fields:
-        if field not in items.text:
-            raise unknown("text field", field, items.text)
+    for name in fields:
+        if name not in items.text:
+            raise unknown("text field", name, items.text)
     columns = [items.text[field] for field in fields or items.text]
     without = [name for item, name in enumerate(items.ids) if not any(_plain(column[item]) for column in columns)]
     if without:

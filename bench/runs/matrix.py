@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench import files, ranks, recipes, threads, watch
-from bench.backbone import content_digest, sizes_like
+from bench.backbone import SIZES, content_digest, sizes_like
 from bench.contract import PRESETS, Contract, contract_for, default_preset
 from bench.data import sources, splitting
 from bench.data.audit.order import time_notes
@@ -282,12 +282,22 @@ def _tuned(plan: Plan, names: Sequence[str]) -> dict[str, Found]:
 
 
 def _search(plan: Plan, contract: Contract, shared: Mapping[str, str]) -> Ranges | None:
-    """What ``--tune`` searches of the contract's lines: what ``--set`` leaves open. BenchError if that is nothing."""
+    """What ``--tune`` searches of the contract's lines: what ``--set`` leaves open. BenchError if that is nothing.
+
+    Of a backbone ``--set`` says the architecture, and ``--tune-size`` that its size is open.
+    """
     if not plan.tune:
+        if plan.tune_size and plan.schemes:
+            raise BenchError("--tune-size says what --tune searches, and that was not asked for; add --tune TRIALS")
         return None
     sizes = sizes_like(contract.backbone) if plan.tune_size else ()
+    if plan.tune_size and plan.schemes and not sizes:
+        raise BenchError(
+            f"--tune-size was asked for, but backbone '{contract.backbone}' has no other sizes to search; name one "
+            f"that has ({', '.join(SIZES)}), or leave --tune-size out"
+        )
     ranges = {**SHARED, **({"backbone": sizes} if sizes else {})}
-    lines = tuple((name, choices) for name, choices in ranges.items() if name not in shared)
+    lines = tuple((name, choices) for name, choices in ranges.items() if name not in shared or name == "backbone")
     if not lines and plan.schemes:
         raise BenchError(f"--tune {plan.tune} was asked for, but all that it searches is given: {', '.join(ranges)}")
     return Ranges(plan.tune, lines)

@@ -202,8 +202,15 @@ def digest_of(key: str) -> str:
 
 
 def stated_settings(settings: Any, unseen: bool = False) -> dict[str, Any]:
-    """The settings that a result depends on: those for ``transfer`` only where an ``unseen`` data set is tested."""
-    without = set() if unseen else {field.name for field in fields(settings) if field.metadata.get("transfer")}
+    """The settings that a result depends on: those for ``transfer`` only where an ``unseen`` data set is tested, and
+    those that came ``later`` than stored results where they are not at their defaults.
+    """
+    without = {
+        field.name
+        for field in fields(settings)
+        if (field.metadata.get("transfer") and not unseen)
+        or (field.metadata.get("later") and not _differs(field, settings))
+    }
     return shortened_values({name: value for name, value in asdict(settings).items() if name not in without})
 
 

@@ -103,6 +103,22 @@ def test_a_model_is_used_by_its_folder(model: Path, tmp_path: Path, monkeypatch:
     assert embed(view(TITLES, tmp_path), settings).tobytes() == found.tobytes(), "kept, the model is not needed"
 
 
+def test_a_model_reads_each_field_by_itself(model: Path) -> None:
+    """Against its parts, one field at a time: the mean over the fields of the mean over the tokens."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    bert, tokenizer = AutoModel.from_pretrained(model).eval(), AutoTokenizer.from_pretrained(model)
+    brands = [f"{color} {color}" if row % 2 else "" for row, color in enumerate((*COLORS, *COLORS, *COLORS))]
+    items = ItemTable(tuple(TITLES), {"title": tuple(TITLES), "brand": tuple(brands)})
+    found = embed(replace(view(TITLES), items=items), TextSettings(encoder=str(model), dimensions=0, pool="fields"))
+    for row, title, brand in zip(found, TITLES, brands, strict=True):
+        with torch.no_grad():
+            read = [tokenizer(f"{field}.", return_tensors="pt") for field in (title, brand) if field]
+            states = torch.stack([bert(**each).last_hidden_state[0].mean(dim=0) for each in read])
+        np.testing.assert_allclose(row, states.mean(dim=0), atol=1e-5)
+
+
 def test_a_models_vectors_are_turned_and_whitened(model: Path) -> None:
     found = embed(view(TITLES), TextSettings(encoder=str(model), dimensions=3)).astype(np.float64)
     np.testing.assert_allclose(found.T @ found / len(found), np.eye(3), atol=1e-3)

@@ -135,6 +135,14 @@ def test_a_setting_without_a_default_always_counts() -> None:
     assert changed_settings(Demanding("here", (1, 3), 3)) == {"path": "here", "sizes": (1, 3)}
 
 
+def test_a_setting_that_came_later_leaves_stored_rows_as_they_are(scheme: Request) -> None:
+    cls = subjects.load_scheme("semantic/rqkmeans")
+    before, after = (cls(subjects.settings(cls, given)) for given in ({}, {"encoder": "backbone", "pool": "fields"}))
+    assert "pool" not in replace(scheme, subject=before).run.scheme.settings
+    assert changed_settings(after.settings) == {"encoder": "backbone", "pool": "fields"}
+    assert replace(scheme, subject=after).run.scheme.settings["pool"] == "fields"
+
+
 def test_settings_of_the_unseen_belong_to_tests_on_unseen_data_alone(scheme: Request, toy: Dataset) -> None:
     cls = type(scheme.subject)
     other = cls(subjects.settings(cls, {"pieces": "1"}))

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from transformers import AutoModelForCausalLM
 
 from bench.errors import BenchError
 from bench.runs.matrix import Plan, _resolved
@@ -127,8 +128,44 @@ def test_what_is_given_is_not_searched_and_sizes_where_that_is_asked_for() -> No
     assert lines() == dict(SHARED)
     assert lines("learning_rate=0.1").keys() == {"dropout", "weight_decay"}
     assert lines(tune_size=True)["backbone"] == ("mini", "tiger")
+    assert lines("backbone=llama-tiger", tune_size=True)["backbone"] == ("llama-mini", "llama-tiger")
+    assert "backbone" not in lines("backbone=llama-tiger")
     with pytest.raises(BenchError, match="--tune 3 was asked for, but all that it searches is given: learning_rate,"):
         lines("learning_rate=0.1", "dropout=0.1", "weight_decay=0.1")
+
+
+def test_sizes_of_a_decoder_only_model_are_searched_to_the_end(
+    bench: Bench, quick: list[str], run_folders: Folders, tmp_path: Path
+) -> None:
+    """What is chosen is what was better on validation, and what Transformers opens is of that size."""
+    given = ("backbone=qwen-mini", "epochs=1", "learning_rate=0.003", "dropout=0.0", "weight_decay=0.0")
+    words = ["run", "--id-scheme", "numeric/random", *quick, *(f"--set={line}" for line in given)]
+    asked = [*words, "--tune", "2", "--tune-size", "--results", tmp_path]
+    said = bench(*asked)
+    assert said.code == 0, said.err
+    (folder,) = run_folders(tmp_path)
+    found = stored(folder)
+    search = found["training"]["search"]
+    assert [trial["settings"] for trial in search["trials"]] == [{"backbone": "qwen-mini"}, {"backbone": "qwen-tiger"}]
+    scores = [trial["rungs"][-1]["best_validation"] for trial in search["trials"]]
+    assert search["chosen"] == scores.index(max(scores))
+    assert (found["contract"]["backbone"], found["scheme"]["search"]["searched"]) == ("qwen-mini", "backbone")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.config.num_hidden_layers == (4, 8)[search["chosen"]]
+    assert model.num_parameters() == found["costs"]["parameters"]
+    assert bench(*asked).err.count("trial 1") == 0, "it is finished"
+
+
+def test_sizes_that_nobody_could_search_are_refused(bench: Bench, quick: list[str], tmp_path: Path) -> None:
+    words = ["run", "--id-scheme", "numeric/random", *quick, "--tune-size", "--results", tmp_path]
+    alone = bench(*words)
+    assert alone.err.splitlines()[-1] == (
+        "bench: --tune-size says what --tune searches, and that was not asked for; add --tune TRIALS"
+    )
+    unnamed = bench(*words, "--tune", "2")
+    assert "has no other sizes to search; name one that has (mini, tiger, qwen-mini, " in unnamed.err.splitlines()[-1]
+    assert (alone.code, unnamed.code) == (1, 1)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_trial_whose_loss_is_no_number_is_a_failure_of_its_settings(

@@ -62,13 +62,10 @@ DECODER_ONLY = Recipe(
         "dropout": "0.0",
         "patience": "5",
     },
-    settings={**PUBLISHED.settings, "encoder": "backbone", "slots": "6", "alpha": "0.5"},
+    settings={**PUBLISHED.settings, "encoder": "backbone", "pool": "fields", "slots": "6", "alpha": "0.5"},
     differs=(
         *PUBLISHED.differs[:-1],
         "trained in float32 over the base in eight bits, where theirs is in bfloat16",
-        "the vector of an item is the mean over the tokens of one text of all its fields; theirs is "
-        "the mean over title, description, brand and categories of each field's own mean, so that a short field counts "
-        "as much as a long one, of text without HTML that is cut at 2,000 characters",
         "the weight of the text slots, 0.1 in their code, is chosen on validation",
         "schedule and warm-up are those of their T5",
     ),
