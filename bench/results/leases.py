@@ -26,17 +26,22 @@ import re
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from bench import files, processes
+from bench import files, processes, tensors
 from bench.errors import BenchError, BusyError, LostError, said
 from bench.results.notes import read_note
+from bench.training.signals import scheduler
 
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a holder is taken to be dead
 DEATHS = 8  # of holders, one right after the other, without anything saved, after which a run is given up
+TIMEOUTS = 2  # of them that had all the time that a scheduler gives
+KILLED, OUT_OF_TIME, PREEMPTED = "killed", "out of time", "preempted"  # how a holder died
+LACKS = {KILLED: "memory", OUT_OF_TIME: "hours", PREEMPTED: "time before it is preempted"}  # what it needs more of
 NAME = re.compile(r"\.(?P<run>.+)\.lease-\d+")
 NOTHING: Callable[[], str] = lambda: ""  # noqa: E731 - a value, as every default is
 
@@ -69,7 +74,9 @@ class Failure:
 class Holder:
     """What a lease says of who holds it. ``beat`` changes with every sign of life; ``released``: nobody holds it any
     more. ``started`` is when the process began, so that another one of the same number is told apart. ``deaths``: how
-    many holders before this one have died, one right after the other, while ``mark`` (what is saved) stayed the same.
+    many holders before this one have died, one right after the other, while ``mark`` (what is saved) stayed the same,
+    and none of them has ``kept`` anything in a cache; ``ends`` says how and where each did. ``ended``: why a scheduler
+    has ended this one, which is a death as well, though it could still let go.
     ``command`` and ``began`` are what it was ``Asked`` by; ``failure`` is why it could not end well.
     """
 
@@ -87,14 +94,39 @@ class Holder:
     command: str = ""
     began: float = 0.0
     failure: str = ""
+    kept: int = 0
+    ended: str = ""
+    ends: list[str] = field(default_factory=list)
 
     @property
     def gone(self) -> bool:
         """Whether it is a process of this machine, and has ended."""
         return self.place == files.place() and not processes.is_alive(self.pid, self.started)
 
+    @property
+    def died(self) -> bool:
+        """Whether it did not end of itself, nor by whoever gave the command."""
+        return bool(self.ended) or not self.released
+
     def __str__(self) -> str:
         return f"{self.pid} on {self.host}"
+
+    def ends_for(self, mark: str) -> list[str]:
+        """How this holder and those before it have died, as who comes next and finds this ``mark`` counts them."""
+        if not self.died or self.mark != mark or self.kept:
+            return []
+        return [*self.ends, f"{self.ended or KILLED} at '{self.note or 'its start'}'"]
+
+    @property
+    def given_up(self) -> str:
+        """Why nobody is to try this again, in one line; empty where somebody is."""
+        timeouts = sum(each.startswith(OUT_OF_TIME) for each in self.ends)
+        if self.deaths < DEATHS and timeouts < TIMEOUTS:
+            return ""
+        counts = Counter(self.ends)
+        times = (f"{each}{f' ({count} times)' if count > 1 else ''}" for each, count in counts.items())
+        more = " or ".join(word for how, word in LACKS.items() if any(each.startswith(how) for each in self.ends))
+        return f"{self.deaths} tries have ended without anything saved: {'; '.join(times)}; give it more {more}"
 
 
 class Lease:
@@ -104,7 +136,7 @@ class Lease:
         self, folder: Path, number: int, before: Holder, note: Callable[[], str], mark: str, asked: Asked
     ) -> None:
         pid = os.getpid()
-        deaths = 0 if before.released or before.mark != mark else before.deaths + 1
+        ends = before.ends_for(mark)
         self.holder = Holder(
             secrets.token_hex(8),
             files.host(),
@@ -112,12 +144,14 @@ class Lease:
             pid,
             processes.start_of(pid),
             silence=SILENCE,
-            deaths=deaths,
+            deaths=before.deaths + 1 if ends else 0,
             mark=mark,
             command=asked.command,
             began=asked.began if math.isfinite(asked.began) else 0.0,
+            ends=ends[-DEATHS:],
         )
         self.folder, self.number, self.note, self.failure = folder, number, note, ""
+        self.kept_before = len(tensors.kept)
         # A former holder that may still be alive somewhere must find its folder gone: this one renames it.
         self.taken_over = not (before.released or before.gone)
         self.lost, self._end, self._lock = False, threading.Event(), threading.Lock()
@@ -164,7 +198,8 @@ class Lease:
                     if self.forgotten:
                         _path(self.folder, self.number).unlink()
                     else:
-                        self._say(replace(self.holder, released=True, note=self.note(), failure=self.failure))
+                        ended = "" if self.failure else scheduler.reason
+                        self._say(replace(self._now(), released=True, failure=self.failure, ended=ended))
 
     def fails(self, error: Exception) -> None:
         """What others are told when the run is left to them, if it is this one's by then."""
@@ -191,8 +226,12 @@ class Lease:
                 self.lost = self.lost or not self._own()
                 if self.lost or self._end.is_set():
                     return
-                self.holder = replace(self.holder, beat=self.holder.beat + 1, note=self.note())
+                self.holder = replace(self._now(), beat=self.holder.beat + 1)
                 self._say(self.holder)
+
+    def _now(self) -> Holder:
+        """The holder, and how far it is."""
+        return replace(self.holder, note=self.note(), kept=len(tensors.kept) - self.kept_before)
 
     def _own(self) -> bool:
         """Whether nobody has succeeded this holder. OSError where the disk does not say."""
