@@ -26,22 +26,20 @@ import re
 import secrets
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from bench import files, processes, tensors
 from bench.errors import BenchError, BusyError, LostError, said
+from bench.results import deaths
 from bench.results.notes import read_note
 from bench.training.signals import scheduler
 
 BEAT = 5.0  # seconds between two signs of life
+LOOK_AGAIN = 2 * BEAT
 SILENCE = 60.0  # seconds without one after which a holder is taken to be dead
 DEATHS = 8  # of holders, one right after the other, without anything saved, after which a run is given up
-TIMEOUTS = 2  # of them that had all the time that a scheduler gives
-KILLED, OUT_OF_TIME, PREEMPTED = "killed", "out of time", "preempted"  # how a holder died
-LACKS = {KILLED: "memory", OUT_OF_TIME: "hours", PREEMPTED: "time before it is preempted"}  # what it needs more of
 NAME = re.compile(r"\.(?P<run>.+)\.lease-\d+")
 NOTHING: Callable[[], str] = lambda: ""  # noqa: E731 - a value, as every default is
 
@@ -103,30 +101,15 @@ class Holder:
         """Whether it is a process of this machine, and has ended."""
         return self.place == files.place() and not processes.is_alive(self.pid, self.started)
 
-    @property
-    def died(self) -> bool:
-        """Whether it did not end of itself, nor by whoever gave the command."""
-        return bool(self.ended) or not self.released
-
     def __str__(self) -> str:
         return f"{self.pid} on {self.host}"
 
     def ends_for(self, mark: str) -> list[str]:
         """How this holder and those before it have died, as who comes next and finds this ``mark`` counts them."""
-        if not self.died or self.mark != mark or self.kept:
+        died = bool(self.ended) or not self.released
+        if not died or self.mark != mark or self.kept:
             return []
-        return [*self.ends, f"{self.ended or KILLED} at '{self.note or 'its start'}'"]
-
-    @property
-    def given_up(self) -> str:
-        """Why nobody is to try this again, in one line; empty where somebody is."""
-        timeouts = sum(each.startswith(OUT_OF_TIME) for each in self.ends)
-        if self.deaths < DEATHS and timeouts < TIMEOUTS:
-            return ""
-        counts = Counter(self.ends)
-        times = (f"{each}{f' ({count} times)' if count > 1 else ''}" for each, count in counts.items())
-        more = " or ".join(word for how, word in LACKS.items() if any(each.startswith(how) for each in self.ends))
-        return f"{self.deaths} tries have ended without anything saved: {'; '.join(times)}; give it more {more}"
+        return [*self.ends, deaths.death(self.ended, self.note)]
 
 
 class Lease:
@@ -280,11 +263,7 @@ def forget(folder: Path) -> None:
 
 def idle(folder: Path) -> float:
     """For how many seconds nobody has held a run, as far as is known: 0 where somebody may hold it, or nobody did."""
-    holder, path = last_holder(folder), _path(folder, max(_numbers(folder), default=0))
-    try:
-        age = time.time() - path.stat().st_mtime
-    except OSError:
-        return 0.0
+    holder, age = last_holder(folder), _age(folder) or 0.0
     foreign = holder.place != files.place() and age > max(holder.silence, files.FOREIGN_AGE)
     return age if holder.released or holder.gone or foreign else 0.0
 
@@ -304,9 +283,41 @@ def _take(folder: Path, note: Callable[[], str], mark: str, asked: Asked) -> Lea
         raise BusyError(f"another process has just begun to work on '{folder}'") from error
 
 
+def first_look(folders: Iterable[Path]) -> float:
+    """Look at who holds runs, for one that will not wait as workers do: in how many seconds to look again at those that
+    another machine holds and that say nothing any more, by the clock of the disk. 0 where there are none.
+
+    Who then takes such a run finds that nothing has been said in between. So a lease that was only read late, from a
+    copy that this machine keeps of a network's disk, is not taken for that of a dead process.
+    """
+    found = 0.0
+    for folder in folders:
+        holder, number = last_holder(folder), max(_numbers(folder), default=0)
+        age = _age(folder) or 0.0
+        if not (holder.released or holder.gone) and age > holder.silence:
+            _watched[_path(folder, number)] = _said_by(holder), time.monotonic() - age
+            found = LOOK_AGAIN
+    return found
+
+
+def _age(folder: Path) -> float | None:
+    """For how many seconds the last holder of a run has said nothing, by the clock of the disk; None where there is
+    none.
+    """
+    try:
+        spoken = _path(folder, max(_numbers(folder), default=0)).stat().st_mtime
+    except OSError:
+        return None
+    return files.now(folder.parent) - spoken
+
+
+def _said_by(holder: Holder) -> str:
+    return f"{holder.token} {holder.beat}"
+
+
 def _silent(folder: Path, number: int, holder: Holder) -> bool:
     """Whether this process has watched the holder for as long as it may be silent, and it was."""
-    path, said = _path(folder, number), f"{holder.token} {holder.beat}"
+    path, said = _path(folder, number), _said_by(holder)
     last, since = _watched.get(path, ("", 0.0))
     if last != said:
         _watched[path] = said, time.monotonic()
@@ -321,11 +332,8 @@ def holder_of(folder: Path) -> Holder | None:
     holder = last_holder(folder)
     if holder.released or holder.gone:
         return None
-    try:
-        age = files.now(folder.parent) - _path(folder, max(_numbers(folder), default=0)).stat().st_mtime
-    except OSError:
-        return None
-    return None if age > holder.silence else holder
+    age = _age(folder)
+    return None if age is None or age > holder.silence else holder
 
 
 def begun(runs: Path, command: str, now: float) -> float:

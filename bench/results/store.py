@@ -21,7 +21,7 @@ from typing import Any
 
 from bench import files
 from bench.errors import BenchError, BusyError, LostError
-from bench.results import leases
+from bench.results import deaths, leases
 from bench.results.digests import RESULT, SEAL
 from bench.results.identity import differences
 from bench.results.notes import read_note
@@ -170,8 +170,8 @@ def building(
     one is; ``holding`` gets the lease, to see whether it still holds. A failure is noted before others may try.
     """
     with _held(folder, note, asked) as lease, _noted(lease):
-        if lease.holder.given_up:
-            raise BenchError(lease.holder.given_up)
+        if lease.holder.deaths >= leases.DEATHS or deaths.outlasts(lease.holder.ends):
+            raise BenchError(deaths.told(lease.holder.deaths, lease.holder.ends))
         if seen != UNSEEN and stamp(folder) != seen:
             raise BusyError(f"another process has just finished '{folder}'")
         with writable(folder):

@@ -93,6 +93,7 @@ def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
 
     ``noted`` is what the command has noted of earlier plans, which is not said again; notes of this one join it.
     """
+    files.refuse_long(plan.results)
     display = _main_display(not plan.worker, plan.log_times and not plan.worker, noted)
     if ranks.several() and (plan.jobs > 1 or plan.slurm):
         raise BenchError("--jobs and --slurm start processes of their own; leave them out under a launcher of ranks")

@@ -30,7 +30,7 @@ class Task:
     def __call__(self, folder: str) -> list[str]:
         begin = time.monotonic()
 
-        from bench.results.leases import OUT_OF_TIME, PREEMPTED
+        from bench.results.deaths import OUT_OF_TIME, PREEMPTED
         from bench.runs.matrix import execute
         from bench.runs.slurm_settings import settings
         from bench.runs.worker import from_json
