@@ -29,10 +29,10 @@ import psutil
 from safetensors import SafetensorError
 
 from bench import outside, processes
-from bench.errors import BenchError
+from bench.errors import BenchError, in_one_line
 
-LEFT_BEHIND = re.compile(  # names of ``beside``; those of before lack the start
-    r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)(?:-(?P<start>\d+))?-[0-9a-f]{8}\.tmp"
+LEFT_BEHIND = re.compile(  # names of ``beside``
+    r"\..+\.(?P<place>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{8}\.tmp"
 )
 NAMELESS = re.compile(r"\.tmp[0-9A-Za-z]{6}")  # what safetensors writes and then renames: nobody knows whose it is
 FOREIGN_AGE = 86400.0  # seconds after which what a process of another machine was writing counts as left behind
@@ -131,6 +131,15 @@ def refuse_archive(folder: Path, what: str) -> None:
         raise BenchError(f"'{folder}' is named like an archive, and {what}; give it another name")
 
 
+def refuse_long(path: Path) -> None:
+    """BenchError where a path is, or has in it, a name that is too long for this disk."""
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise BenchError(in_one_line(error)) from error
+
+
 def host() -> str:
     """The name of this machine."""
     return platform.node()
@@ -147,7 +156,7 @@ def left_behind(path: Path) -> bool:
         return False
     found = LEFT_BEHIND.fullmatch(path.name)
     if found and found["place"] == place():
-        return not processes.is_alive(int(found["pid"]), float(found["start"]) if found["start"] else None)
+        return not processes.is_alive(int(found["pid"]), float(found["start"]))
     with contextlib.suppress(OSError):
         return now(path.parent) - path.lstat().st_mtime > FOREIGN_AGE
     return False
@@ -333,4 +342,7 @@ def _refused(path: Path, what: str, hint: str) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:  # safetensors wraps what the system says in an error of its own
         refused = f"cannot write {what} to '{path}': {error}"
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            # the name beside it that was too long, or its own: the user knows the latter
+            refused = f"cannot write {what}: {in_one_line(OSError(error.errno, error.strerror, str(path)))}"
         raise BenchError(f"{refused}; {hint}" if hint else refused) from error

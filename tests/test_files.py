@@ -183,11 +183,30 @@ def test_what_a_process_was_writing_is_left_behind_when_it_is_dead_and_not_waite
         os._exit(0)
     try:
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-        path = tmp_path / f".a.json.{files.place()}-{child}-01234567.tmp"
+        path = tmp_path / f".a.json.{files.place()}-{child}-{processes.start_of(child):.0f}-01234567.tmp"
         path.touch()
         assert files.left_behind(path)
     finally:
         os.waitpid(child, 0)
+
+
+def test_a_name_that_does_not_say_when_its_process_began_is_not_ours(tmp_path: Path) -> None:
+    path = tmp_path / f".a.json.{files.place()}-999999999-01234567.tmp"
+    path.touch()
+    assert not files.is_temporary(path)
+    assert files.remove_left_behind(tmp_path, alone=True) == []
+    assert files.is_temporary(path.with_name(path.name.replace("-0123", "-5-0123")))
+
+
+def test_a_name_that_is_too_long_is_one_readable_line(tmp_path: Path) -> None:
+    said = r"'x{40}…' is a name of 300 letters, which is too long for a file here; .*; give a shorter name"
+    with pytest.raises(BenchError, match=said) as caught:
+        files.refuse_long(tmp_path / ("x" * 300) / "results")
+    assert len(str(caught.value)) < 200
+    for write in (files.replacing(tmp_path / ("x" * 300), "it"), files.output(tmp_path / ("x" * 300), "it")):
+        with pytest.raises(BenchError, match=f"cannot write it: {said}"), write as partial:
+            partial.write_text("something")
+    files.refuse_long(tmp_path / "x" / "results")
 
 
 def test_what_another_process_of_the_same_number_was_writing_is_left_behind(tmp_path: Path) -> None:
@@ -213,7 +232,7 @@ def test_times_of_files_are_compared_with_the_clock_of_their_disk(
 
 
 def test_who_is_alone_in_a_folder_removes_whatever_was_being_written_there(tmp_path: Path) -> None:
-    path = tmp_path / f".a.json.{files.place()}-{os.getpid()}-01234567.tmp"
+    path = files.beside(tmp_path / "a.json")
     for each in (path, tmp_path / ".hidden.tmp"):
         each.touch()
     assert files.remove_left_behind(tmp_path) == []
@@ -246,9 +265,9 @@ def test_what_safetensors_was_writing_is_left_behind_after_a_day_or_for_who_is_a
 
 
 def test_a_folder_is_there_whole_with_the_rights_of_new_files_or_not_at_all(tmp_path: Path) -> None:
-    left = tmp_path / f".out.{files.place()}-999999999-01234567.tmp"
+    left = tmp_path / f".out.{files.place()}-999999999-1-01234567.tmp"
     (left / "model").mkdir(parents=True)
-    busy = tmp_path / f".out.{files.place()}-{os.getpid()}-01234567.tmp"
+    busy = files.beside(tmp_path / "out")
     busy.mkdir()
     mask = os.umask(0o027)
     try:

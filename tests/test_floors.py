@@ -16,6 +16,7 @@ FLOORS = (
         "children",
         "console",
         "contract",
+        "control_groups",
         "devices",
         "errors",
         "faiss_library",

@@ -86,3 +86,24 @@ def test_a_large_file_that_is_corrupt_is_named_all_the_same(tmp_path: Path, monk
         (tmp_path / "x").write_bytes(content)
         with pytest.raises(BenchError, match=r"it '.*x' is corrupt"):
             tensors.read(tmp_path / "x", "np", "it", "again")
+
+
+@pytest.mark.parametrize("name", [f"{'0a' * 16}.safetensors", f"names-{'f' * 32}.safetensors"])
+def test_what_a_cache_has_is_left_where_it_is_whole(name: str, tmp_path: Path) -> None:
+    """Two workers made the same, and the first one's may be mapped by others."""
+    path, before = tmp_path / name, len(tensors.kept)
+    tensors.write(path, ARRAYS, {"seconds": 1.0}, "it")
+    first = path.stat()
+    tensors.write(path, ARRAYS, {"seconds": 2.0}, "it")
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
+    assert tensors.kept[before:] == [path], "only the first has added anything"
+    path.write_bytes(path.read_bytes()[:-1])
+    tensors.write(path, ARRAYS, {"seconds": 3.0}, "it")
+    assert tensors.read(path, "np", "it", "")[1] == {"seconds": 3.0}
+
+
+@pytest.mark.parametrize("name", ["stage-0.safetensors", f"{'0A' * 16}.safetensors", f"{'0a' * 16}.json"])
+def test_what_is_not_named_after_its_content_is_replaced(name: str, tmp_path: Path) -> None:
+    for seconds in (1.0, 2.0):
+        tensors.write(tmp_path / name, ARRAYS, {"seconds": seconds}, "it")
+        assert tensors.read(tmp_path / name, "np", "it", "")[1] == {"seconds": seconds}

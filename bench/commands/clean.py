@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,6 +85,9 @@ def _remove(results: Path, gone: Sequence[Piece], yes: bool) -> None:
     total = f"{len(gone):,} {'entries' if len(gone) > 1 else 'entry'}, {size}"
     if not (yes or _agreed(total)):
         raise BenchError(f"nothing was removed; --yes removes all that is listed ({total})")
+    if seconds := storage.first_look(gone):
+        out.print(f"looking again in {seconds:.0f} s at runs that another machine held", soft_wrap=True)
+        time.sleep(seconds)
     storage.remove(results, gone)
     out.print(f"removed: {total}")
 

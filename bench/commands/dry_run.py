@@ -42,7 +42,7 @@ def summary(parts: Sequence[tuple[int, Sequence[Outlook]]]) -> str:
     large = [run for run in runs if run.refused]
     done = len(runs) - len(left) - len(large)
     text = f"{len(runs)} run{'' if len(runs) == 1 else 's'}: {done} finished, {len(left)} to do"
-    text += f", {len(large)} too large for this machine" if large else ""
+    text += f", {len(large)} too large" if large else ""
     if not left:
         return text
     seconds = megabytes = 0.0

@@ -96,7 +96,7 @@ def run(
     ] = 1,
     slurm: Annotated[
         str,
-        typer.Option(help="Hand each run to Slurm: partition=…,gpus=1,hours=8,at-once=16."),
+        typer.Option(help="Hand each run to Slurm: partition=…,gpus=1,memory=64G,hours=8,at-once=16."),
     ] = "",
     threads: Annotated[
         int | None,

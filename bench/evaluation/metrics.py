@@ -24,6 +24,7 @@ from bench.errors import BenchError
 from bench.evaluation import multi_target
 
 Floats = NDArray[np.float64]
+PAIRS_AT_ONCE = 1 << 22  # of targets and entries that are looked through at a time: each takes a few dozen bytes
 
 
 def hit(ranks: Floats, k: int) -> Floats:
@@ -196,11 +197,13 @@ def from_scores(
             f"{bad.argmax()}; the model that made them has diverged or divides by zero"
         )
     rows = np.arange(len(targets)) if rows is None else rows
-    ahead = scores[rows] >= scores[rows, targets][:, None]
-    if excluded is not None:
-        excluded = np.broadcast_to(excluded, scores.shape)
-        ahead &= ~excluded[rows]
-    ranks = ahead.sum(axis=1).astype(np.float64)
+    excluded = None if excluded is None else np.broadcast_to(excluded, scores.shape)
+    ranks = np.empty(len(targets))
+    for part in _parts(len(targets), scores.shape[1]):
+        ahead = scores[rows[part]] >= scores[rows[part], targets[part]][:, None]
+        if excluded is not None:
+            ahead &= ~excluded[rows[part]]
+        ranks[part] = ahead.sum(axis=1)
     if excluded is not None:
         ranks[excluded[rows, targets]] = np.inf
     return Ranks.of_items(ranks)
@@ -240,8 +243,25 @@ def from_entries(
     ``excluded`` for its user, a row of items for each; an entry holds none of these, and takes no rank where it holds
     nothing else.
     """
-    sizes = np.bincount(groups if candidates is None else groups[candidates], minlength=int(groups.max()) + 1)
     user_rows = np.arange(len(targets)) if rows is None else rows
+    asked = (items, valid, targets, groups, scores, user_rows, candidates, excluded)
+    return Ranks.join([_looked_up(*asked, part) for part in _parts(len(targets), items.shape[1])])
+
+
+def _looked_up(
+    items: NDArray[np.integer],
+    valid: NDArray[np.bool_],
+    targets: NDArray[np.integer],
+    groups: NDArray[np.integer],
+    scores: NDArray[np.floating] | None,
+    user_rows: NDArray[np.integer],
+    candidates: NDArray[np.bool_] | None,
+    excluded: Sequences | None,
+    part: slice,
+) -> Ranks:
+    """As ``from_entries``, of a ``part`` of the targets."""
+    sizes = np.bincount(groups if candidates is None else groups[candidates], minlength=int(groups.max()) + 1)
+    user_rows, targets = user_rows[part], targets[part]
     items, valid, scores = items[user_rows], valid[user_rows], None if scores is None else scores[user_rows]
     entries, own = groups[np.where(valid, items, 0)], groups[targets]
     filled, shared = np.where(valid, sizes[entries], 0), sizes[own]
@@ -262,6 +282,12 @@ def from_entries(
     code_rank = np.where(retrieved, np.cumsum(valid, axis=1)[rows, at], np.inf)
     better = np.cumsum(filled, axis=1)[rows, at] - shared
     return Ranks(code_rank, np.where(retrieved, better, 0), shared)
+
+
+def _parts(targets: int, entries: int) -> list[slice]:
+    """Stretches of the targets, one at least, each looked up among so many entries while others wait."""
+    size = max(1, PAIRS_AT_ONCE // max(entries, 1))
+    return [slice(start, start + size) for start in range(0, max(targets, 1), size)]
 
 
 def _excluded(

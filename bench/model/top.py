@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.data.dataset import Sequences
+
 Excluded = Callable[[int, int], NDArray[np.bool_]]  # of a stretch of columns, [B, n]: which of them may not be ranked
 
 
@@ -38,6 +40,25 @@ def best_of(
         order = first(kept, k)
         kept, best = kept.gather(1, order), best.gather(1, order)
     return best, kept
+
+
+def excluded_items(without: Sequences | None, users: int, candidates: NDArray[np.bool_] | None) -> Excluded | None:
+    """What may not be ranked of a stretch of items, being in the user's row ``without`` or no candidate; None where all
+    may.
+    """
+    if without is None and candidates is None:
+        return None
+
+    def stretch(start: int, stop: int) -> NDArray[np.bool_]:
+        none = np.zeros(stop - start, bool) if candidates is None else ~candidates[start:stop]
+        found = np.tile(none, (users, 1))
+        if without is not None:
+            inside = (without.values >= start) & (without.values < stop)
+            rows = np.repeat(np.arange(users), without.lengths)[inside]
+            found[rows, without.values[inside] - start] = True
+        return found
+
+    return stretch
 
 
 def first(scores: Tensor, count: int) -> Tensor:

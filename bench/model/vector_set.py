@@ -25,7 +25,7 @@ from bench.linear import linear
 from bench.model import softmax
 from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, required, to_device
 from bench.model.set_inputs import SetWriter
-from bench.model.top import best_of
+from bench.model.top import best_of, excluded_items
 from bench.model.vectors import ItemVectors
 
 AT_ONCE = 1 << 15  # items whose vectors and scores are in memory together
@@ -203,14 +203,13 @@ class VectorSetRecommender(Recommender):
         """
         catalogue = self.catalogue()
         query = self.query(histories, catalogue)
-        hidden = exclusion_mask(decoding.excluded(histories, seen), len(query), len(catalogue), candidates)
         best, scores = best_of(
             lambda start, stop: linear(query, catalogue[start:stop]),
             len(query),
             len(catalogue),
             k,
             AT_ONCE,
-            None if hidden is None else lambda start, stop: hidden[:, start:stop],
+            excluded_items(decoding.excluded(histories, seen), len(query), candidates),
             self.device,
         )
         complete = k >= len(catalogue)

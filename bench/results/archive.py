@@ -46,7 +46,7 @@ def unpack(source: Path, folder: Path) -> Mapping[Path, str]:
     """
     try:
         with zipfile.ZipFile(source) as archive:
-            members = [each for each in archive.infolist() if MEMBER.fullmatch(each.filename)]
+            members = [each for each in archive.infolist() if MEMBER.fullmatch(each.filename.replace("\\", "/"))]
             if sum(each.file_size for each in members) > LARGEST:
                 raise BenchError(f"'{source}' holds more than {LARGEST >> 30} GB")
             lost = {_place(each, folder): _unpack(archive, each, folder) for each in members}
@@ -64,6 +64,8 @@ def unpack(source: Path, folder: Path) -> Mapping[Path, str]:
 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> str:
     """Why it could not be, and then nothing of it is there; ``""`` where it is."""
+    if "\\" in member.filename:
+        return "its name has a backslash, as no file of a packed run has"
     try:
         archive.extract(member, folder)
     except UNZIPPABLE as error:

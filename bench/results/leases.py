@@ -26,15 +26,18 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from bench import files, processes
+from bench import files, processes, tensors
 from bench.errors import BenchError, BusyError, LostError, said
+from bench.results import deaths
 from bench.results.notes import read_note
+from bench.training.signals import scheduler
 
 BEAT = 5.0  # seconds between two signs of life
+LOOK_AGAIN = 2 * BEAT
 SILENCE = 60.0  # seconds without one after which a holder is taken to be dead
 DEATHS = 8  # of holders, one right after the other, without anything saved, after which a run is given up
 NAME = re.compile(r"\.(?P<run>.+)\.lease-\d+")
@@ -69,7 +72,9 @@ class Failure:
 class Holder:
     """What a lease says of who holds it. ``beat`` changes with every sign of life; ``released``: nobody holds it any
     more. ``started`` is when the process began, so that another one of the same number is told apart. ``deaths``: how
-    many holders before this one have died, one right after the other, while ``mark`` (what is saved) stayed the same.
+    many holders before this one have died, one right after the other, while ``mark`` (what is saved) stayed the same,
+    and none of them has ``kept`` anything in a cache; ``ends`` says how and where each did. ``ended``: why a scheduler
+    has ended this one, which is a death as well, though it could still let go.
     ``command`` and ``began`` are what it was ``Asked`` by; ``failure`` is why it could not end well.
     """
 
@@ -87,6 +92,9 @@ class Holder:
     command: str = ""
     began: float = 0.0
     failure: str = ""
+    kept: int = 0
+    ended: str = ""
+    ends: list[str] = field(default_factory=list)
 
     @property
     def gone(self) -> bool:
@@ -96,6 +104,13 @@ class Holder:
     def __str__(self) -> str:
         return f"{self.pid} on {self.host}"
 
+    def ends_for(self, mark: str) -> list[str]:
+        """How this holder and those before it have died, as who comes next and finds this ``mark`` counts them."""
+        died = bool(self.ended) or not self.released
+        if not died or self.mark != mark or self.kept:
+            return []
+        return [*self.ends, deaths.death(self.ended, self.note)]
+
 
 class Lease:
     """A run that this process holds. Its signs of life come from a thread, which stops with the process."""
@@ -104,7 +119,7 @@ class Lease:
         self, folder: Path, number: int, before: Holder, note: Callable[[], str], mark: str, asked: Asked
     ) -> None:
         pid = os.getpid()
-        deaths = 0 if before.released or before.mark != mark else before.deaths + 1
+        ends = before.ends_for(mark)
         self.holder = Holder(
             secrets.token_hex(8),
             files.host(),
@@ -112,12 +127,14 @@ class Lease:
             pid,
             processes.start_of(pid),
             silence=SILENCE,
-            deaths=deaths,
+            deaths=before.deaths + 1 if ends else 0,
             mark=mark,
             command=asked.command,
             began=asked.began if math.isfinite(asked.began) else 0.0,
+            ends=ends[-DEATHS:],
         )
         self.folder, self.number, self.note, self.failure = folder, number, note, ""
+        self.kept_before = len(tensors.kept)
         # A former holder that may still be alive somewhere must find its folder gone: this one renames it.
         self.taken_over = not (before.released or before.gone)
         self.lost, self._end, self._lock = False, threading.Event(), threading.Lock()
@@ -164,7 +181,8 @@ class Lease:
                     if self.forgotten:
                         _path(self.folder, self.number).unlink()
                     else:
-                        self._say(replace(self.holder, released=True, note=self.note(), failure=self.failure))
+                        ended = "" if self.failure else scheduler.reason
+                        self._say(replace(self._now(), released=True, failure=self.failure, ended=ended))
 
     def fails(self, error: Exception) -> None:
         """What others are told when the run is left to them, if it is this one's by then."""
@@ -191,8 +209,12 @@ class Lease:
                 self.lost = self.lost or not self._own()
                 if self.lost or self._end.is_set():
                     return
-                self.holder = replace(self.holder, beat=self.holder.beat + 1, note=self.note())
+                self.holder = replace(self._now(), beat=self.holder.beat + 1)
                 self._say(self.holder)
+
+    def _now(self) -> Holder:
+        """The holder, and how far it is."""
+        return replace(self.holder, note=self.note(), kept=len(tensors.kept) - self.kept_before)
 
     def _own(self) -> bool:
         """Whether nobody has succeeded this holder. OSError where the disk does not say."""
@@ -241,11 +263,7 @@ def forget(folder: Path) -> None:
 
 def idle(folder: Path) -> float:
     """For how many seconds nobody has held a run, as far as is known: 0 where somebody may hold it, or nobody did."""
-    holder, path = last_holder(folder), _path(folder, max(_numbers(folder), default=0))
-    try:
-        age = time.time() - path.stat().st_mtime
-    except OSError:
-        return 0.0
+    holder, age = last_holder(folder), _age(folder) or 0.0
     foreign = holder.place != files.place() and age > max(holder.silence, files.FOREIGN_AGE)
     return age if holder.released or holder.gone or foreign else 0.0
 
@@ -265,9 +283,41 @@ def _take(folder: Path, note: Callable[[], str], mark: str, asked: Asked) -> Lea
         raise BusyError(f"another process has just begun to work on '{folder}'") from error
 
 
+def first_look(folders: Iterable[Path]) -> float:
+    """Look at who holds runs, for one that will not wait as workers do: in how many seconds to look again at those that
+    another machine holds and that say nothing any more, by the clock of the disk. 0 where there are none.
+
+    Who then takes such a run finds that nothing has been said in between. So a lease that was only read late, from a
+    copy that this machine keeps of a network's disk, is not taken for that of a dead process.
+    """
+    found = 0.0
+    for folder in folders:
+        holder, number = last_holder(folder), max(_numbers(folder), default=0)
+        age = _age(folder) or 0.0
+        if not (holder.released or holder.gone) and age > holder.silence:
+            _watched[_path(folder, number)] = _said_by(holder), time.monotonic() - age
+            found = LOOK_AGAIN
+    return found
+
+
+def _age(folder: Path) -> float | None:
+    """For how many seconds the last holder of a run has said nothing, by the clock of the disk; None where there is
+    none.
+    """
+    try:
+        spoken = _path(folder, max(_numbers(folder), default=0)).stat().st_mtime
+    except OSError:
+        return None
+    return files.now(folder.parent) - spoken
+
+
+def _said_by(holder: Holder) -> str:
+    return f"{holder.token} {holder.beat}"
+
+
 def _silent(folder: Path, number: int, holder: Holder) -> bool:
     """Whether this process has watched the holder for as long as it may be silent, and it was."""
-    path, said = _path(folder, number), f"{holder.token} {holder.beat}"
+    path, said = _path(folder, number), _said_by(holder)
     last, since = _watched.get(path, ("", 0.0))
     if last != said:
         _watched[path] = said, time.monotonic()
@@ -282,11 +332,8 @@ def holder_of(folder: Path) -> Holder | None:
     holder = last_holder(folder)
     if holder.released or holder.gone:
         return None
-    try:
-        age = files.now(folder.parent) - _path(folder, max(_numbers(folder), default=0)).stat().st_mtime
-    except OSError:
-        return None
-    return None if age > holder.silence else holder
+    age = _age(folder)
+    return None if age is None or age > holder.silence else holder
 
 
 def begun(runs: Path, command: str, now: float) -> float:

@@ -28,7 +28,7 @@ from bench.results import head as saved_head
 from bench.results import read as results
 from bench.results.digests import TABLE
 from bench.results.read import Result
-from bench.training.ranking import users_at_once
+from bench.training.ranking import users_of
 
 IDS = "ids.safetensors"
 
@@ -115,8 +115,9 @@ class Saved(AnySaved):
         most, decoding = min(k, len(self.items)), decoding_of(self.contract, exclude)
         order = np.argsort(self.recommender.input_lengths(shown), kind="stable")
         found: list[list[Recommendation]] = [[] for _ in histories]
-        for start in range(0, len(order), users_at_once(self.recommender)):
-            rows = order[start : start + users_at_once(self.recommender)]
+        size = users_of(self.recommender, decoding)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
             listed = self._ranked(shown.rows(rows), whole.rows(rows), most, decoding)
             for row, ranked in zip(rows, listed, strict=True):
                 without = set(whole[row].tolist()) if exclude else set()

@@ -103,6 +103,11 @@ def remove(results: Path, gone: Sequence[Piece]) -> None:
         _remove_empty(each.path.parent, results)
 
 
+def first_look(gone: Iterable[Piece]) -> float:
+    """In how many seconds to ``remove`` pieces, for others may be at their runs (``leases.first_look``)."""
+    return leases.first_look({store.home_of(each.path) for each in gone if each.what in (RUN, UNFINISHED, LEASE)})
+
+
 def _forget(path: Path) -> None:
     """Remove a lease, unless somebody has come to work on its run."""
     home = leases.home_of(path)

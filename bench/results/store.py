@@ -21,7 +21,7 @@ from typing import Any
 
 from bench import files
 from bench.errors import BenchError, BusyError, LostError
-from bench.results import leases
+from bench.results import deaths, leases
 from bench.results.digests import RESULT, SEAL
 from bench.results.identity import differences
 from bench.results.notes import read_note
@@ -29,6 +29,8 @@ from bench.results.notes import read_note
 TRAINING_FOLDER = "context"  # where a baseline trains
 BEGUN = "begun.json"  # in a partial folder: what it was begun as
 CHECKPOINTS = "stage-*.safetensors"
+# What training leaves, that of baselines in their own folder too: checkpoints, and trials and stages that are done.
+SAVED = (CHECKPOINTS, "latest*.pth", "trained.json", "failed.json", "pretraining.json")
 UNSEEN = -1  # in place of a stamp: nobody has looked
 PARTIAL, OLD, CORRUPT, REMOVED = ".partial", ".old", ".corrupt", ".removed"  # ends of hidden folders beside a run
 TRIAL = "trial-"  # what the folders begin with in which a search tries settings
@@ -168,10 +170,8 @@ def building(
     one is; ``holding`` gets the lease, to see whether it still holds. A failure is noted before others may try.
     """
     with _held(folder, note, asked) as lease, _noted(lease):
-        if lease.holder.deaths >= leases.DEATHS:
-            raise BenchError(
-                f"{leases.DEATHS} workers were killed at '{folder}' one after the other; is there enough memory?"
-            )
+        if lease.holder.deaths >= leases.DEATHS or deaths.outlasts(lease.holder.ends):
+            raise BenchError(deaths.told(lease.holder.deaths, lease.holder.ends))
         if seen != UNSEEN and stamp(folder) != seen:
             raise BusyError(f"another process has just finished '{folder}'")
         with writable(folder):
@@ -261,7 +261,7 @@ def _held(
 
 def _saved(folder: Path) -> str:
     """What changes whenever work on a run is saved."""
-    saved = (path.stat() for path in partial_folder(folder).rglob(CHECKPOINTS))
+    saved = (path.stat() for pattern in SAVED for path in partial_folder(folder).rglob(pattern))
     return " ".join(sorted(str(found.st_mtime_ns) for found in saved))
 
 

@@ -27,6 +27,7 @@ def baseline_outcome(
         display.say(f"{request.run.title}: {warning}")
     if isinstance(baseline, TrainedBaseline):
         return _trained(request, baseline, split, partial, display)
+    display.moved(f"{request.run.title}: fit")
     watch = Stopwatch()
     baseline.fit(request.view(split.train))
     facts = Facts(None, watch.seconds, processor_seconds=watch.processor_seconds)

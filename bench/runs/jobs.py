@@ -24,6 +24,7 @@ from bench import threads
 from bench.errors import BenchError
 from bench.results import store
 from bench.runs import overview
+from bench.runs.limits import too_many
 from bench.runs.many import refuse
 from bench.runs.matrix import Plan
 from bench.runs.overview import Overview
@@ -95,6 +96,8 @@ def side_by_side(plan: Plan, prepared: Prepared, display: Display) -> list[Path]
     """The folders of all runs, brought to their ends by ``plan.jobs`` workers. BenchError where some have failed."""
     at_once = min(plan.jobs, len(prepared.groups))
     display.say(f"{len(prepared.groups)} runs, {at_once} at once, {threads.asked(plan.threads)} thread(s) each")
+    if crowded := too_many([group[0] for group in prepared.groups], plan.jobs):
+        display.say(crowded)
     store.tidy(plan.results)
     seen = Overview(prepared.groups)
     workers = {number: Worker(number, plan, display) for number in range(1, at_once + 1)}

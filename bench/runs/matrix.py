@@ -25,7 +25,7 @@ from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBasel
 from bench.ids.scheme import IdScheme
 from bench.results import leases
 from bench.results.leases import Asked
-from bench.runs import tracking
+from bench.runs import slurm_settings, tracking
 from bench.runs.limits import refuse_too_large
 from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
 from bench.runs.possible import EVERYTHING, possible
@@ -94,6 +94,7 @@ def execute(plan: Plan, noted: set[str] | None = None) -> list[Path]:
 
     ``noted`` is what the command has noted of earlier plans, which is not said again; notes of this one join it.
     """
+    files.refuse_long(plan.results)
     display = _main_display(not plan.worker, plan.log_times and not plan.worker, noted)
     if ranks.several() and (plan.jobs > 1 or plan.slurm):
         raise BenchError("--jobs and --slurm start processes of their own; leave them out under a launcher of ranks")
@@ -122,6 +123,7 @@ def _began(plan: Plan) -> float:
 def prepare(plan: Plan, display: Display) -> Prepared:
     """All runs that a plan is about, after everything that is wrong with it has been found."""
     tracking.require(plan.track)
+    slurm_settings.settings(plan.slurm)
     resolved = _resolved(plan, display.note)
     subjects, contract, preset, asked = resolved.subjects, resolved.contract, resolved.preset, resolved.asked
     contracts, labels = _followed(plan, subjects, contract)
@@ -167,19 +169,20 @@ def prepare(plan: Plan, display: Display) -> Prepared:
         if not requests:
             raise BenchError(f"no run of this command is '{plan.only}'; its data or files have changed since")
     keep_going = len(requests) > 1 if plan.keep_going is None else plan.keep_going
-    alone = asked if keep_going or plan.only else set[str]()  # one of these that is too large fails by itself
+    # One of these that is too large fails by itself, but it is not handed to Slurm, to wait there for nothing.
+    alone = asked if (keep_going or plan.only) and not plan.slurm else set[str]()
     checks: list[Callable[[Request], None]] = [
         lambda request: refuse(request, unseen[request.subject.name], plan.parts)
     ]
-    checks += [] if plan.slurm else [functools.partial(_refuse_too_large, alone)]
+    checks += [functools.partial(_refuse_too_large, alone, plan.slurm)]
     found = possible(requests, checks, asked, display)
     groups = [[request, *transfer_requests(request, unseen[request.subject.name], plan.parts)] for request in found]
     return Prepared(groups, contract, plan.results, keep_going)
 
 
-def _refuse_too_large(alone: set[str], request: Request) -> None:
+def _refuse_too_large(alone: set[str], slurm: str, request: Request) -> None:
     if request.subject.name not in alone:
-        refuse_too_large(request)
+        refuse_too_large(request, slurm)
 
 
 def _is(request: Request, folder: str) -> bool:

@@ -14,7 +14,7 @@ from bench.results import store
 from bench.results.read import Result
 from bench.runs import overview
 from bench.runs.estimate import DECLARED, Estimate, earlier, from_earlier, size_of
-from bench.runs.limits import needs_of, too_large
+from bench.runs.limits import needs_of, too_large, too_many
 from bench.runs.matrix import Plan, prepare
 from bench.runs.progress import Display
 from bench.runs.request import Request
@@ -49,6 +49,9 @@ def outlook(plan: Plan, display: Display) -> list[Outlook]:
     """All runs of a plan. BenchError for what ``bench run`` refuses."""
     with interrupted_by_sigterm(), threads.using(threads.asked(plan.threads)):
         groups = prepare(replace(plan, ignore_limits=True), display).groups
+        if not (plan.ignore_limits or plan.slurm):
+            crowded = too_many([replace(group[0], limited=True) for group in groups], plan.jobs)
+            display.note(crowded) if crowded else None
         return _Looking(plan, display).at(groups)
 
 
@@ -57,7 +60,7 @@ class _Looking:
 
     def __init__(self, plan: Plan, display: Display) -> None:
         self.display = display
-        self.ignoring = plan.ignore_limits or bool(plan.slurm)
+        self.ignoring, self.slurm = plan.ignore_limits, plan.slurm
         self.known: list[Result] = earlier(plan.results)
         self.probes: dict[tuple[str, ...], Estimate] = {}
 
@@ -68,7 +71,7 @@ class _Looking:
             folder = request.run.folder(request.results)
             if state == overview.WAITING:
                 state = INTERRUPTED if store.partial_folder(folder).exists() else TO_DO
-            refusal = "" if self.ignoring else too_large(request)
+            refusal = "" if self.ignoring else too_large(request, self.slurm)
             if refusal:
                 self.display.note(refusal)
                 state = TOO_LARGE

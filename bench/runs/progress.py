@@ -29,6 +29,7 @@ class Bar:
         self.done, self.begin, self.printed, self.measured = 0, time.monotonic(), time.monotonic(), total
         self.start: int | None = None
         self.task = display.progress.add_task(description, total=total, note="") if display.progress else None
+        display.moved(description)
 
     def advance(self, amount: int = 1) -> None:
         self.start = self.start or 0

@@ -7,81 +7,23 @@ into the queue, and resumes. Accounting (``sacct``) is not needed; nobody asks S
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench import threads
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError
 from bench.runs import overview
 from bench.runs.matrix import Plan
 from bench.runs.prepared import Prepared
 from bench.runs.progress import Display
-from bench.runs.task import NOTICE, Task
+from bench.runs.slurm_settings import settings
+from bench.runs.task import Task
 from bench.runs.worker import as_json
 
 TIMEOUTS = 10_000  # times that a task may be out of time and is put back into the queue
-EXAMPLE = "--slurm partition=gpu,gpus=1,hours=8,at-once=16"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What each task gets; a field that is 0 or empty is left to Slurm. ``memory`` in GB. A task is one process, so it
-    gets one GPU at most. ``partition`` may be several, with commas between them.
-    """
-
-    partition: str = ""
-    gpus: int = 0
-    cpus: int = 0
-    memory: float = 0.0
-    hours: float = 24.0
-    at_once: int = 0
-    account: str = ""
-    qos: str = ""
-    constraint: str = ""
-
-    def parameters(self, runs: int, thread_count: int) -> dict[str, Any]:
-        """As submitit names them."""
-        found = {
-            "partition": self.partition,
-            "gpus_per_node": self.gpus,
-            "mem": f"{round(1000 * self.memory)}M" if self.memory else "",
-            "account": self.account,
-            "qos": self.qos,
-            "constraint": self.constraint,
-        }
-        return {
-            "job_name": "bench",
-            "time": math.ceil(60 * self.hours),
-            "cpus_per_task": self.cpus or thread_count,
-            "array_parallelism": self.at_once or runs,
-            "signal_delay_s": NOTICE,
-            "additional_parameters": {"requeue": True},
-            **{name: value for name, value in found.items() if value},
-        }
-
-
-def settings(text: str) -> Settings:
-    """``partition=gpu+long,gpus=1,hours=8,at-once=16``; BenchError where something is not meant so."""
-    given: dict[str, Any] = {}
-    kinds = {name: type(value) for name, value in vars(Settings()).items()}
-    for part in filter(None, text.split(",")):
-        key, equals, value = part.partition("=")
-        name = key.strip().replace("-", "_")
-        if name not in kinds or not equals:
-            raise unknown(f"part of --slurm ({EXAMPLE})", part, [each.replace("_", "-") for each in kinds])
-        try:
-            given[name] = kinds[name](value.strip())
-        except ValueError as error:
-            raise BenchError(f"--slurm {part}: '{value}' is not a number; e.g. {EXAMPLE}") from error
-        if kinds[name] is not str and not 0 < given[name] < math.inf:
-            raise BenchError(f"--slurm {part}: give a number above 0, or leave {key} out")
-    if given.get("gpus", 0) > 1:
-        raise BenchError(f"--slurm gpus={given['gpus']}: a task is one process, which uses one GPU; give gpus=1")
-    return Settings(**{**given, "partition": given.get("partition", "").replace("+", ",")})
 
 
 def submit(plan: Plan, prepared: Prepared, display: Display) -> list[Path]:

@@ -4,18 +4,20 @@ nothing here imports what takes seconds to import.
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.training.signals import interrupted_by_sigterm, patient
+from bench.training.signals import interrupted_by_sigterm, patient, scheduler
 
-PREEMPTED = signal.SIGUSR2
+TOLD = signal.SIGUSR2
 NOTICE = 90  # seconds before its end that a task is told of it
+SLACK = 60  # seconds that Slurm may tell it earlier, or that a task takes to begin
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,18 @@ class Task:
     words: tuple[str, ...]
 
     def __call__(self, folder: str) -> list[str]:
+        begin = time.monotonic()
+
+        from bench.results.deaths import OUT_OF_TIME, PREEMPTED
         from bench.runs.matrix import execute
+        from bench.runs.slurm_settings import settings
         from bench.runs.worker import from_json
 
         sys.argv = ["bench", *self.words]  # what the results say that repeats them
-        plan = replace(from_json(self.plan), slurm="", jobs=1, only=folder)
-        with saved_first(PREEMPTED):
+        whole = from_json(self.plan)
+        plan = replace(whole, slurm="", jobs=1, only=folder)
+        end = begin + 60 * math.ceil(60 * settings(whole.slurm).hours) - NOTICE - SLACK  # Slurm counts whole minutes
+        with saved_first(TOLD, lambda: OUT_OF_TIME if time.monotonic() > end else PREEMPTED):
             return [str(path) for path in execute(plan)]
 
     def checkpoint(self, folder: str) -> Any:
@@ -42,8 +50,8 @@ class Task:
 
 
 @contextmanager
-def saved_first(number: int) -> Iterator[None]:
-    """Whatever handles a signal does so after the run under way has been saved.
+def saved_first(number: int, reason: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Whatever handles a signal does so after the run under way has been saved. Its ``reason`` is noted where it is.
 
     A SIGTERM alone is saved for too; then this waits for what else Slurm has to say, for it alone decides what becomes
     of a task that it preempts. What it sends after the first signal says nothing new, and cuts no saving short.
@@ -53,6 +61,7 @@ def saved_first(number: int) -> Iterator[None]:
 
     def note(number: int, frame: object) -> None:
         got.append(number)
+        scheduler.reason = reason()
         signal.raise_signal(signal.SIGTERM)
 
     signal.signal(number, note)
@@ -67,4 +76,5 @@ def saved_first(number: int) -> Iterator[None]:
             time.sleep(NOTICE)
         raise
     finally:
+        scheduler.reason = ""
         signal.signal(number, before)

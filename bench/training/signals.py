@@ -20,7 +20,14 @@ class _Patience:
     first: float = -math.inf
 
 
-_patience = _Patience()
+@dataclass
+class _Scheduler:
+    """Why a scheduler ends this process, once it has said so: ``out of time``."""
+
+    reason: str = ""
+
+
+_patience, scheduler = _Patience(), _Scheduler()
 Handler = Callable[[int, FrameType | None], None]
 
 

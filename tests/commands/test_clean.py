@@ -6,12 +6,14 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from bench.results import digests
+from bench.results import digests, leases
+from bench.results.leases import Holder
 
 Bench = Callable[..., SimpleNamespace]
 
@@ -111,3 +113,40 @@ def test_sizes_are_listed_the_largest_first(bench: Bench, results: Path) -> None
     assert sizes == sorted(sizes, reverse=True)
     for line in (line for line in found if line["what"] == "finished run"):
         assert line["bytes"] == sum(path.stat().st_size for path in Path(line["path"]).rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def abandoned(results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The lease of an unfinished run whose holder, on another machine, has said nothing for two hours."""
+    monkeypatch.setattr(leases, "LOOK_AGAIN", 0.4)
+    (run,) = results.glob("runs/*/pop@*/*/[!.]*")
+    run.with_name(".7.partial-3").mkdir()
+    lease, then = run.with_name(".7.lease-3"), time.time() - 7200
+    lease.write_text(json.dumps(asdict(Holder("f00d", "elsewhere", "a place", 1, 2.0, beat=5))))
+    for path in (lease, lease.with_name(".7.partial-3")):
+        os.utime(path, (then, then))
+    return lease
+
+
+def test_what_a_dead_holder_elsewhere_has_left_is_removed_after_a_second_look(
+    bench: Bench, results: Path, abandoned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 7200)  # this machine's clock says that it was alive just now
+    done = bench("clean", "--unfinished", "--days", 0, "--results", results, "--yes")
+    assert done.code == 0, done.err
+    assert "looking again in 0 s at runs that another machine held" in done.out
+    assert not abandoned.with_name(".7.partial-3").exists()
+
+
+def test_a_holder_elsewhere_that_speaks_between_two_looks_keeps_its_run(
+    bench: Bench, results: Path, abandoned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def speak(seconds: float) -> None:
+        assert seconds == leases.LOOK_AGAIN
+        abandoned.write_text(abandoned.read_text().replace('"beat": 5', '"beat": 6'))
+
+    monkeypatch.setattr(time, "sleep", speak)
+    done = bench("clean", "--unfinished", "--days", 0, "--results", results, "--yes")
+    assert (done.code, done.err.count("another process (1 on elsewhere) is working on")) == (1, 1)
+    assert abandoned.with_name(".7.partial-3").exists()

@@ -152,6 +152,21 @@ def test_nothing_outside_is_removed_where_a_member_cannot_be_unpacked(tmp_path: 
     assert victim.read_text() == "mine"
 
 
+def test_a_name_with_a_backslash_is_refused_and_costs_its_run_alone(bench: Bench, sent: Path, tmp_path: Path) -> None:
+    """As some programs of Windows write them, which this system takes for a part of a name."""
+    path = tmp_path / "odd.zip"
+    with zipfile.ZipFile(sent) as old, zipfile.ZipFile(path, "w") as new:
+        names = [name for name in old.namelist() if name.endswith("result.json")]
+        for name in old.namelist():
+            new.writestr(name.replace("/", "\\") if name == names[0] else name, old.read(name))
+    said = bench("results", "join", path, "--out", tmp_path / "joined")
+    odd = names[0].replace("/", "\\")
+    reason = "cannot be unpacked (its name has a backslash, as no file of a packed run has)"
+    assert f"'{odd}' in '{path}' {reason}; {archive.ADVICE}" in said.err
+    assert not [each for each in tmp_path.rglob("*") if "\\" in each.name]
+    assert len(list((tmp_path / "joined").rglob("result.json"))) == len(names) - 1
+
+
 def test_an_archive_that_is_none_is_skipped_beside_others(bench: Bench, mine: Path, sent: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.zip"
     half.write_bytes(sent.read_bytes()[:-100])

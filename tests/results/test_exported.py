@@ -192,7 +192,7 @@ cli.main()
     assert subprocess.run([sys.executable, "-c", call], check=False, capture_output=True).returncode == -9
     (left,) = tmp_path.iterdir()
     assert (left / "model" / "model.safetensors").exists()
-    busy = tmp_path / f".out.{files.place()}-{os.getpid()}-01234567.tmp"
+    busy = files.beside(tmp_path / "out")
     busy.mkdir()
     exported(bench, runs, "numeric", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == [busy.name, "out"]

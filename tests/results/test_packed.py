@@ -127,7 +127,7 @@ def test_missing_or_changed_users_are_named(tmp_path: Path) -> None:
 def test_users_are_on_the_disk_before_they_have_their_name_and_what_the_dead_left_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead = tmp_path / "home" / "runs" / "toys" / f".users.{files.place()}-999999999-0123abcd.tmp"
+    dead = tmp_path / "home" / "runs" / "toys" / f".users.{files.place()}-999999999-1-0123abcd.tmp"
     dead.parent.mkdir(parents=True)
     dead.touch()
     steps: list[tuple[str, str]] = []

@@ -89,9 +89,9 @@ def test_what_a_killed_pack_left_is_removed_by_the_next_and_by_clean(bench: Benc
     out = tmp_path / "out"
     assert bench("results", "pack", "--results", mine, "--out", out).code == 0
     (run,) = (path.parent for path in out.rglob("result.json"))
-    left = run.with_name(f".0.{files.place()}-{DEAD}-01234567.tmp")
+    left = run.with_name(f".0.{files.place()}-{DEAD}-1-01234567.tmp")
     shutil.copytree(run, left)
-    (left / f".a.{files.place()}-{DEAD}-01234567.tmp").touch()
+    (left / f".a.{files.place()}-{DEAD}-1-01234567.tmp").touch()
     said = bench("clean", "--results", out, "--yes")
     assert "removed: 1 entry" in said.out
     assert not left.exists()

@@ -41,7 +41,7 @@ def results(tmp_path: Path) -> Path:
     put(tmp_path / "r" / "cache" / "ids" / "a.safetensors", 100, days=50)
     put(tmp_path / "r" / "cache" / "text" / "b.safetensors", 200, days=5)
     put(tmp_path / "r" / "cache" / "text" / "c.safetensors", 300, days=1)
-    put(tmp_path / "r" / f".report.md.{files.place()}-{DEAD}-01234567.tmp", 3)
+    put(tmp_path / "r" / f".report.md.{files.place()}-{DEAD}-1-01234567.tmp", 3)
     put(tmp_path / "r" / "report.md", 1000)
     return tmp_path / "r"
 

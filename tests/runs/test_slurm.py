@@ -18,7 +18,7 @@ from bench.results import leases
 from bench.runs import slurm
 from bench.runs.matrix import Plan, prepare
 from bench.runs.progress import Display
-from bench.runs.slurm import Settings, settings
+from bench.runs.slurm_settings import Settings, settings
 from bench.runs.task import Task
 from bench.runs.worker import as_json, from_json
 
@@ -33,7 +33,7 @@ def test_what_a_task_gets() -> None:
         "job_name": "bench",
         "partition": "gpu,long",
         "gpus_per_node": 1,
-        "mem": "1500M",
+        "mem": "1536M",
         "account": "me",
         "time": 2,
         "cpus_per_task": 3,
@@ -51,6 +51,14 @@ def test_what_a_task_gets() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "megabytes"),
+    [("64", 65536), ("64G", 65536), ("64 gb", 65536), ("1.5GiB", 1536), ("500M", 500), ("1T", 1048576), ("1K", 1)],
+)
+def test_memory_is_counted_as_slurm_counts_it(text: str, megabytes: int) -> None:
+    assert settings(f"memory={text}").parameters(1, 1)["mem"] == f"{megabytes}M"
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("gpu=1", r"unknown part of --slurm .* 'gpu=1'; did you mean 'gpus'\? known: account, at-once, "),
@@ -58,6 +66,9 @@ def test_what_a_task_gets() -> None:
         ("gpus=one", "--slurm gpus=one: 'one' is not a number"),
         ("gpus=2", "--slurm gpus=2: a task is one process, which uses one GPU; give gpus=1"),
         ("hours=0", "--slurm hours=0: give a number above 0"),
+        ("memory=64X", "--slurm memory=64X: '64X' is not a number; e.g. --slurm .*memory=64G"),
+        ("memory=-1G", "'-1G' is not a number"),
+        ("memory=0G", "give a number above 0"),
         ("hours=nan", "give a number above 0"),
     ],
 )

@@ -14,6 +14,7 @@ from bench.backbone.t5 import T5, T5Config
 from bench.data.dataset import Dataset, Sequences, TrainView
 from bench.data.splits import Split, Targets, leave_one_out
 from bench.errors import BenchError
+from bench.evaluation import metrics
 from bench.evaluation.baseline import Baseline
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.ids.identifiers import TokenIds
@@ -134,6 +135,36 @@ def test_dropout_is_off_while_ranking(recommender: Recommender, split: Split) ->
     first, second = (evaluate(recommender, split.test, Decoding("exact"), 20, Accelerator())[0] for _ in range(2))
     assert_equal(first, second)
     assert not recommender.training
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+@pytest.mark.parametrize(("scores", "pairs"), [(1, 1), (30 * 3, 28 * 7), (30 * 7, 28)])
+def test_whole_catalogues_are_ranked_alike_in_parts(
+    recommender: Recommender, split: Split, exclude: bool, scores: int, pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding, advanced = Decoding("exact", exclude_history=exclude), list[int]()
+    whole, _ = evaluate(recommender, split.test, decoding, 20, Accelerator())
+    monkeypatch.setattr(ranking, "SCORED_AT_ONCE", scores)
+    monkeypatch.setattr(metrics, "PAIRS_AT_ONCE", pairs)
+    parts, complete = evaluate(recommender, split.test, decoding, 20, Accelerator(), advanced.append)
+    assert complete
+    assert max(advanced) == max(1, scores // 30)
+    for name in ("code_rank", "better", "group_size"):
+        assert getattr(parts, name).tobytes() == getattr(whole, name).tobytes()
+
+
+def test_many_targets_of_a_user_are_ranked_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    scores, targets = random.integers(0, 9, (2, 30)).astype(np.float32), random.integers(0, 30, 50).astype(np.int32)
+    rows, excluded = np.repeat([0, 1], 25), random.random((2, 30)) < 0.2
+    whole = [from_scores(scores, targets, hidden, rows) for hidden in (None, excluded)]
+    monkeypatch.setattr(metrics, "PAIRS_AT_ONCE", 90)
+    for hidden, expected in zip((None, excluded), whole, strict=True):
+        found = from_scores(scores, targets, hidden, rows)
+        assert_equal(found, expected)
+        ahead = (scores[rows] >= scores[rows, targets][:, None]) & (True if hidden is None else ~hidden[rows])
+        lost = np.zeros(50, bool) if hidden is None else hidden[rows, targets]
+        np.testing.assert_array_equal(found.code_rank, np.where(lost, np.inf, ahead.sum(1)))
 
 
 def test_wide_models_get_fewer_users_at_once(recommender: Recommender) -> None:
