@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from bench.errors import BenchError
@@ -150,7 +150,7 @@ class AlignedSettings(LatentSettings):
     alpha: float = 0.02
     vectors: str = "sasrec"
     sasrec_epochs: int = 8
-    sasrec_negatives: int = 0
+    sasrec_negatives: int = field(default=0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         super().__post_init__()

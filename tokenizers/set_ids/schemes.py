@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -63,7 +63,7 @@ class CollaborativeSettings(Common):
     epochs: int = 8
     batch: int = 128
     learning_rate: float = 2e-3
-    sasrec_negatives: int = 0
+    sasrec_negatives: int = field(default=0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         super().__post_init__()
