@@ -38,7 +38,7 @@ types: install
 
 # Two workers with one thread each: torch's own threads would fight over two cores.
 pytest: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # what a file makes for all its tests is made once
 
 # What is real but slow: other Pythons, other numbers of threads, long simulations. It says what it skips and why.
 test-long: reliability ## what is slow but real, and no part of `make test`; an hour and more

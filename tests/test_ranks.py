@@ -232,9 +232,10 @@ def told(launchers: list[subprocess.Popen[str]]) -> list[str]:
     return [line for line in lines if line.startswith("bench: ")]
 
 
-@pytest.mark.parametrize(
-    "what", ["agrees", "divides", pytest.param("is_slow", marks=pytest.mark.long), "waits_for_a_disk", "takes_over"]
-)
+SLOW = ("is_slow", "waits_for_a_disk", "takes_over")
+
+
+@pytest.mark.parametrize("what", ["agrees", "divides", *(pytest.param(what, marks=pytest.mark.long) for what in SLOW)])
 def test_ranks_get_what_the_main_one_has(script: Path, tmp_path: Path, started: dict[str, str], what: str) -> None:
     launchers = launched(script, tmp_path, what, started, 1)
     assert told(launchers) == []
@@ -256,20 +257,24 @@ def test_a_failure_that_all_ranks_know_of_ends_no_other_run(
 @pytest.mark.parametrize(
     ("what", "nodes", "line"),
     [
-        ("says_no", 1, "the main one says no"),
-        ("divides_badly", 1, "rank 1: KeyError: 'unlucky'"),
-        (
+        pytest.param("says_no", 1, "the main one says no", marks=pytest.mark.long),
+        pytest.param("divides_badly", 1, "rank 1: KeyError: 'unlucky'", marks=pytest.mark.long),
+        pytest.param(
             "disagrees",
             1,
             "ranks disagree on file: '1' on rank 1 (HOST), '0' on rank 0 (HOST); give every node the same",
+            marks=pytest.mark.long,
         ),
         ("raises", 2, "KeyError: 'mine'"),
         ("is_killed", 1, "rank 1 (process PID on HOST) has ended without a word, as if it was killed; rerun to resume"),
-        ("is_stopped", 2, "rank 1 (process PID on HOST) was stopped; rerun to resume"),
-        (
+        pytest.param(
+            "is_stopped", 2, "rank 1 (process PID on HOST) was stopped; rerun to resume", marks=pytest.mark.long
+        ),
+        pytest.param(
             "computes_for_ever",
             1,
             "rank 1 (process PID on HOST) has not come to where others have waited for it for PID s, in step 3; rerun",
+            marks=pytest.mark.long,
         ),
         pytest.param(
             "main_computes_for_ever",

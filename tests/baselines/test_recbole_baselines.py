@@ -71,6 +71,7 @@ def wait_for_a_checkpoint(results: Path, process: subprocess.Popen[str]) -> None
         time.sleep(0.005)
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_recbole_and_says_how_to_go_on(both: Both) -> None:
     assert both.code == 130
     assert both.said.splitlines()[-1] == "bench: interrupted; rerun to resume"

@@ -147,6 +147,7 @@ def test_a_sound_scheme_meets_every_requirement(fixtures: Make) -> None:
     )
 
 
+@pytest.mark.long
 def test_codes_in_slots_meet_every_requirement(fixtures: Make) -> None:
     slots = fixtures("Slots")
     slots.begin()

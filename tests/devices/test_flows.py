@@ -58,6 +58,22 @@ FLOWS: dict[str, Flow] = {
     "unisrec-both": ("unisrec/transductive", UNISREC | {"unisrec.pretrain_fraction": 0.5}),
 }
 
+# What has a relative above that runs the same code but for a part.
+LONG = {
+    "rqvae-shared",
+    "rqvae-certified",
+    "fsq",
+    "rqkmeans+",
+    "setrec-shared",
+    "setrec-sampled",
+    "rpg-shared",
+    "unisrec-both",
+}
+
+
+def some_long(flow: str) -> Any:
+    return pytest.param(flow, marks=pytest.mark.long) if flow in LONG else flow
+
 
 def words(lines: dict[str, object], qwen: Path) -> list[str]:
     return [f"--set={name}={str(value).format(qwen=qwen)}" for name, value in lines.items()]
@@ -126,7 +142,7 @@ def test_the_device_itself_behaves_as_one() -> None:
     assert " passed" in done.stdout
 
 
-@pytest.mark.parametrize("flow", list(FLOWS))
+@pytest.mark.parametrize("flow", [some_long(flow) for flow in FLOWS])
 def test_a_run_on_a_device_comes_to_what_one_on_the_cpu_does(
     command: Command, quick: list[str], qwen: Path, tmp_path: Path, flow: str
 ) -> None:
@@ -149,7 +165,9 @@ def test_a_tensor_that_is_left_on_the_cpu_fails(
     assert "expected all tensors to be on one device" in said.err
 
 
-@pytest.mark.parametrize("flow", ["rqvae", "setrec", "unisrec"])
+@pytest.mark.parametrize(
+    "flow", ["setrec", *(pytest.param(flow, marks=pytest.mark.long) for flow in ("rqvae", "unisrec"))]
+)
 def test_an_interrupted_run_resumes_there_and_recommends(
     command: Command, quick: list[str], qwen: Path, tmp_path: Path, flow: str
 ) -> None:

@@ -41,6 +41,7 @@ with ranks.connected():
 """
 
 
+@pytest.mark.long
 def test_two_ranks_encode_as_one(
     model: Path, started: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,7 +117,10 @@ Task(sys.argv[1], ("run",))(sys.argv[2])
 """
 
 
-@pytest.mark.parametrize(("hours", "tries", "more"), [("0.01", 2, "hours"), ("9", 3, "time before it is preempted")])
+@pytest.mark.parametrize(
+    ("hours", "tries", "more"),
+    [("0.01", 2, "hours"), pytest.param("9", 3, "time before it is preempted", marks=pytest.mark.long)],
+)
 def test_a_fit_that_is_longer_than_a_task_of_slurm_is_a_failed_run(
     quick: list[str], started: dict[str, str], tmp_path: Path, hours: str, tries: int, more: str
 ) -> None:

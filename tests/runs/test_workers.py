@@ -72,6 +72,7 @@ def same(results: Path, serial: Path, run_folders: RunFolders, substance: Substa
     assert not unfinished(results)
 
 
+@pytest.mark.long
 def test_two_processes_share_the_runs_of_one_folder(
     quick: list[str],
     started: dict[str, str],
@@ -152,6 +153,7 @@ def works(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.long
 def test_jobs_do_runs_at_once_and_start_a_killed_worker_again(
     quick: list[str],
     started: dict[str, str],
@@ -176,6 +178,7 @@ def test_jobs_do_runs_at_once_and_start_a_killed_worker_again(
     assert all(found["command"].endswith("--seed=0,1 --jobs=2") for found in stored)
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_all_workers_and_keeps_what_they_have_done(
     quick: list[str], started: dict[str, str], bench: Bench, tmp_path: Path
 ) -> None:
@@ -219,6 +222,7 @@ class Broken(Sequential):
 """
 
 
+@pytest.mark.long
 def test_a_failure_ends_no_other_run_and_is_tried_once(
     quick: list[str], started: dict[str, str], bench: Bench, run_folders: RunFolders, tmp_path: Path
 ) -> None:
