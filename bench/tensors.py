@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -25,27 +24,25 @@ PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "
 PLAIN |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}  # of safetensors, as NumPy has them
 KEY = "bench"  # safetensors writes several metadata keys in any order: one key, so that equal content is equal bytes
 
-KEYED = re.compile(r"(?:.+-)?[0-9a-f]{32}\.safetensors")  # named after all that the content depends on, as caches are
-
 Facts = Mapping[str, Any]
-kept: list[Path] = []  # such files that this process has written
+kept: list[Path] = []  # files of caches that this process has written
 
 
-def write(path: Path, arrays: Mapping[str, Any], facts: Facts, what: str, hint: str = "") -> None:
+def write(path: Path, arrays: Mapping[str, Any], facts: Facts, what: str, hint: str = "", once: bool = False) -> None:
     """Write arrays (all NumPy or all PyTorch) and facts (as JSON holds them), all or nothing.
 
-    BenchError where the disk refuses: it names ``what`` was to be written and ends in the hint. A ``KEYED`` file that
-    another process has written meanwhile stays, if it is whole: others may have it mapped.
+    BenchError where the disk refuses: it names ``what`` was to be written and ends in the hint. One that is
+    named after all that its content depends on, as caches are, is written ``once``: what another process has written
+    meanwhile stays, if it is whole, for others may have it mapped.
     """
-    keyed = KEYED.fullmatch(path.name) is not None
-    if keyed and _is_whole(path):
+    if once and _is_whole(path):
         return
     plain = {name: _plain(array) for name, array in arrays.items()}
     stored = json.dumps(facts)
     metadata = {KEY: json.dumps({"facts": stored, "sha256": _checksum(stored, plain)})}
     with replacing(path, what, hint) as partial:
         _save(plain, partial, metadata)
-    if keyed:
+    if once:
         kept.append(path)
 
 

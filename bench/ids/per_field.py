@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 BETWEEN = "\n"  # two fields of an item; there is none within a field
 TAG = re.compile(r"</?\w+[^>]*>")
 LONGEST = 2000  # characters of a field that are read
+AT_ONCE = 4096  # items whose fields are in memory together
 
 
 def mean_of_fields(texts: Sequence[str], encode: Callable[[Sequence[str]], NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -22,10 +23,18 @@ def mean_of_fields(texts: Sequence[str], encode: Callable[[Sequence[str]], NDArr
 
     Many items share a brand or a category, so each different field is encoded once.
     """
-    items = [[sentence(field) for field in text.split(BETWEEN)] for text in texts]
-    row_of = {field: row for row, field in enumerate(dict.fromkeys(field for item in items for field in item))}
-    vectors = encode(list(row_of))
-    return np.stack([vectors[[row_of[field] for field in item]].mean(axis=0) for item in items])
+    items = [text.split(BETWEEN) for text in texts]
+    counts = np.array([len(item) for item in items])
+    row_of: dict[str, int] = {}
+    rows = np.array([row_of.setdefault(sentence(field), len(row_of)) for item in items for field in item])
+    vectors, begins = encode(list(row_of)), np.cumsum(counts) - counts
+    means = np.empty((len(items), vectors.shape[1]), np.float32)
+    for start in range(0, len(items), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        first, last = begins[part][0], begins[part][-1] + counts[part][-1]
+        sums = np.add.reduceat(vectors[rows[first:last]], begins[part] - first, axis=0)
+        means[part] = sums / counts[part, None]
+    return means
 
 
 def sentence(field: str) -> str:

@@ -84,9 +84,9 @@ _MADE_OF: dict[str, Callable[[Arrays, Mapping[str, Any], Vocabulary, Template], 
 }
 
 
-def save(ids: Ids, path: Path, notes: dict[str, float]) -> None:
-    """Write identifiers and ``notes`` on how they were made; atomic."""
-    tensors.write(path, parts(ids)[0], describe(ids) | {"notes": notes}, "identifiers")
+def save(ids: Ids, path: Path, notes: dict[str, float], once: bool = False) -> None:
+    """Write identifiers and ``notes`` on how they were made; atomic. To a cache they are written ``once``."""
+    tensors.write(path, parts(ids)[0], describe(ids) | {"notes": notes}, "identifiers", once=once)
 
 
 def describe(ids: Ids) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
         arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
     if path:
         seconds = round(time.monotonic() - begin, 6)
-        tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings")
+        tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings", once=True)
     return arrays["embeddings"]
 
 
@@ -145,10 +145,11 @@ def width_of(settings: TextSettings) -> int:
 def embedding_needs(size: CatalogueSize, settings: TextSettings) -> Needs:
     """Of ``embed``: as encoded, as kept, and a shard of both with all digits; texts and their words."""
     raw, kept = raw_width(settings), width_of(settings)
-    read = raw if settings.pool == "text" else raw * (1 + (len(settings.fields) or FIELDS))
+    texts = 1 if settings.pool == "text" else len(settings.fields) or FIELDS  # of an item
+    read = raw if settings.pool == "text" else raw * (1 + texts)
     shard = 8 * min(size.items, SHARD) * (raw + kept)
     each = 1e-4 if settings.encoder in OWN or embeddings.is_file(settings.encoder) else 2e-2
-    return Needs(size.items * (4.0 * (read + kept) + 250) + shard, size.items * each)
+    return Needs(size.items * (4.0 * (read + kept) + 250) + shard, size.items * each * texts)
 
 
 def validate_items(items: ItemTable, settings: TextSettings) -> None:

@@ -29,7 +29,7 @@ OWN_BESIDE = (
 )
 OWN_TIME = "all processor time that the identifiers take is taken off the budget"
 OWN_FLOPS = "its FLOPs are taken off the budget"
-OWN_UNKNOWN = "its FLOPs are not known and are not taken off the budget"
+OWN_UNKNOWN = "nothing is taken off the budget for it, for its FLOPs were not known when the budget became steps"
 OFF = 0.1  # part of the time measured that a step may take more or less, unsaid
 MISSED = "steps took more or less processor time than was measured before training, and so did the budget of time"
 CLOSED = "no budget binds what only counts; its training is what it is"
@@ -83,7 +83,9 @@ def _taken(row: Row) -> str:
         return OWN_BESIDE
     if budget[-1:].lower() in UNITS:
         return OWN_TIME
-    return OWN_FLOPS if all(own_flops(run) is not None for run in row.runs) else OWN_UNKNOWN
+    # steps that were given with the budget, or converted when FLOPs were not counted, had nothing taken off
+    taken = [((run.training or {}).get("budget") or {}).get("spent") for run in row.runs]
+    return OWN_FLOPS if all(taken) else OWN_UNKNOWN
 
 
 def own_flops(run: Result) -> float | None:

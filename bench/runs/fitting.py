@@ -95,7 +95,7 @@ def fitted(
     notes = {"seconds": watch.seconds + sum(train.cached_seconds), **train.own_training}
     if not train.cached_seconds:  # of what comes from the cache, nobody knows them
         notes["processor_seconds"] = watch.processor_seconds
-    storage.save(ids, path, notes)
+    storage.save(ids, path, notes, once=True)
     return ids, notes
 
 

@@ -290,7 +290,7 @@ def _search(plan: Plan, contract: Contract, shared: Mapping[str, str]) -> Ranges
     Of a backbone ``--set`` says the architecture, and ``--tune-size`` that its size is open.
     """
     if not plan.tune:
-        if plan.tune_size and plan.schemes:
+        if plan.tune_size:
             raise BenchError("--tune-size says what --tune searches, and that was not asked for; add --tune TRIALS")
         return None
     sizes = sizes_like(contract.backbone) if plan.tune_size else ()

@@ -56,9 +56,9 @@ class TrainingState:
         self.tokens_written += work.tokens_written
 
 
-def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor]) -> None:
-    """Write state and tensors to ``path``, all or nothing. BenchError where the disk refuses."""
-    files.write(path, tensors, asdict(state), "the checkpoint", "free some space or name another --results")
+def save(path: Path, state: TrainingState, tensors: Mapping[str, Tensor], once: bool = False) -> None:
+    """Write state and tensors to ``path``, all or nothing; to a cache ``once``. BenchError where the disk refuses."""
+    files.write(path, tensors, asdict(state), "the checkpoint", "free some space or name another --results", once)
 
 
 def load(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:

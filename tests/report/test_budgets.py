@@ -89,9 +89,13 @@ def test_what_cannot_be_made_equal_is_a_line(chapter: Chapter) -> None:
 def test_own_training_is_taken_off_a_budget_as_far_as_it_is_known(
     store: Store, tmp_path: Path, budget: str, said: tuple[str, str]
 ) -> None:
-    """The second row was stored before FLOPs were counted, or comes from a plugin that counts none."""
+    """The second row was stored before FLOPs were counted, comes from a plugin that counts none, or has the steps that
+    were given with its budget.
+    """
+    converted = {"asked": budget, "steps": 6840, "per_step": 2e11, "spent": 3e9}
     lines, own = {"epochs": 0, "budget": budget}, {**SPENT, "own_steps": 40, "own_examples": 900}
-    store("set", quality=0.3, contract=lines, costs={**own, "own_flops": 3e9})
+    training = {"steps": 6840, "curve": [], "budget": converted}
+    store("set", quality=0.3, contract=lines, costs={**own, "own_flops": 3e9}, training=training)
     store("codes", quality=0.2, contract=lines, costs=own)
     store("words", quality=0.1, contract=lines, costs=SPENT)
     ways = dict.fromkeys(said)

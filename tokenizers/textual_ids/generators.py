@@ -100,7 +100,8 @@ def _scratch(settings: GeneratorSettings, train: TrainView) -> Writer:
         watch = Stopwatch()
         bootstrap(model, vocabulary, sources, targets, plan, train.seed, train.progress)
         if path:
-            checkpoint.save(path, checkpoint.TrainingState(training_seconds=watch.seconds), trained_state(model))
+            state = checkpoint.TrainingState(training_seconds=watch.seconds)
+            checkpoint.save(path, state, trained_state(model), once=True)
         return {name: tensor.cpu() for name, tensor in trained_state(model).items()}
 
     load_trained_state(model, train.share(weights))

@@ -220,7 +220,7 @@ class IdGenRec(IdScheme):
         template = NEUTRAL if vocabulary.language_model else Template(separator=SEPARATOR)
         ids = TokenIds.from_lists(codes, vocabulary, template)
         if path:
-            storage.save(ids, path, {"seconds": watch.seconds})
+            storage.save(ids, path, {"seconds": watch.seconds}, once=True)
         return ids
 
 
