@@ -138,7 +138,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     (checkpoint,) = tmp_path.rglob("stage-0-*.safetensors")
     assert not run_folders(tmp_path)
     half = checkpoint.with_name(
-        f".{checkpoint.name}.{files.place()}-{process.pid}-01234567.tmp"
+        f".{checkpoint.name}.{files.place()}-{process.pid}-1-01234567.tmp"
     )  # as if it had been writing
     half.write_bytes(checkpoint.read_bytes()[:1000])
     with (checkpoint.parent / "log.jsonl").open("a") as log:
