@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-KILLED, OUT_OF_TIME, PREEMPTED = "killed", "out of time", "preempted"
-LACKS = {KILLED: "memory", OUT_OF_TIME: "hours", PREEMPTED: "time before it is preempted"}  # what it needs more of
+KILLED, OUT_OF_TIME = "killed", "out of time"
+LACKS = {KILLED: "memory", OUT_OF_TIME: "hours"}  # what it needs more of
 TIMEOUTS = 2  # of tries that had all the time that a scheduler gives, after which a third would be no different
 
 

@@ -104,9 +104,11 @@ class Holder:
     def __str__(self) -> str:
         return f"{self.pid} on {self.host}"
 
-    def ends_for(self, mark: str) -> list[str]:
-        """How this holder and those before it have died, as who comes next and finds this ``mark`` counts them."""
-        died = bool(self.ended) or not self.released
+    def ends_for(self, mark: str, began: float) -> list[str]:
+        """How this holder and those before it have died, as who comes next and finds this ``mark`` counts them. A
+        command that ``began`` later may give more hours, so for it nobody has run out of them.
+        """
+        died = (bool(self.ended) and self.began == began) or not self.released
         if not died or self.mark != mark or self.kept:
             return []
         return [*self.ends, deaths.death(self.ended, self.note)]
@@ -119,7 +121,8 @@ class Lease:
         self, folder: Path, number: int, before: Holder, note: Callable[[], str], mark: str, asked: Asked
     ) -> None:
         pid = os.getpid()
-        ends = before.ends_for(mark)
+        began = asked.began if math.isfinite(asked.began) else 0.0
+        ends = before.ends_for(mark, began)
         self.holder = Holder(
             secrets.token_hex(8),
             files.host(),
@@ -130,7 +133,7 @@ class Lease:
             deaths=before.deaths + 1 if ends else 0,
             mark=mark,
             command=asked.command,
-            began=asked.began if math.isfinite(asked.began) else 0.0,
+            began=began,
             ends=ends[-DEATHS:],
         )
         self.folder, self.number, self.note, self.failure = folder, number, note, ""

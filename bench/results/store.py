@@ -261,8 +261,11 @@ def _held(
 
 def _saved(folder: Path) -> str:
     """What changes whenever work on a run is saved."""
-    saved = (path.stat() for pattern in SAVED for path in partial_folder(folder).rglob(pattern))
-    return " ".join(sorted(str(found.st_mtime_ns) for found in saved))
+    times = []
+    for path in (path for pattern in SAVED for path in partial_folder(folder).rglob(pattern)):
+        with contextlib.suppress(FileNotFoundError):  # an orphan of RecBole may still be at its checkpoints
+            times.append(str(path.stat().st_mtime_ns))
+    return " ".join(sorted(times))
 
 
 @contextlib.contextmanager

@@ -66,11 +66,10 @@ def room_for(slurm: str = "") -> Room:
         return Room(memory, day, f"this machine has {gigabytes(memory)}", "a day is the limit of one processor core")
     task = slurm_settings.settings(slurm)
     memory = task.memory * slurm_settings.UNITS["G"] or math.inf
-    hours = math.inf if task.gpus else min(DAY, 3600 * task.hours)
-    has = f"a task has {gigabytes(memory)} (--slurm memory={task.memory:g}G)"
-    return Room(
-        memory, hours, has, f"a task has {task.hours:g} hours of one processor core (--slurm hours={task.hours:g})"
-    )
+    seconds = math.inf if task.gpus else 3600 * task.hours
+    has = f"a task has {gigabytes(memory)} GB (--slurm memory={task.memory:g}G)"
+    limit = f"a task has {task.hours:g} hours of one processor core (--slurm hours={task.hours:g})"
+    return Room(memory, seconds, has, limit)
 
 
 def refuse_too_large(request: Request, slurm: str = "") -> None:

@@ -49,9 +49,9 @@ def outlook(plan: Plan, display: Display) -> list[Outlook]:
     """All runs of a plan. BenchError for what ``bench run`` refuses."""
     with interrupted_by_sigterm(), threads.using(threads.asked(plan.threads)):
         groups = prepare(replace(plan, ignore_limits=True), display).groups
-        if not (plan.ignore_limits or plan.slurm):
-            crowded = too_many([replace(group[0], limited=True) for group in groups], plan.jobs)
-            display.note(crowded) if crowded else None
+        limited = [] if plan.ignore_limits or plan.slurm else [replace(group[0], limited=True) for group in groups]
+        if crowded := too_many(limited, plan.jobs):
+            display.note(crowded)
         return _Looking(plan, display).at(groups)
 
 

@@ -17,9 +17,8 @@ SIZE = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+) ?(?:(?P<unit>[KMGT])i?B?)?",
 
 @dataclass(frozen=True)
 class Settings:
-    """What each task gets; a field that is 0 or empty is left to Slurm. ``memory`` in GB, as
-    Slurm counts them. A task is one process, so it
-    gets one GPU at most. ``partition`` may be several, with commas between them.
+    """What each task gets; a field that is 0 or empty is left to Slurm. ``memory`` is in GiB. A task is one process,
+    so it gets one GPU at most. ``partition`` may be several, with commas between them.
     """
 
     partition: str = ""
@@ -65,7 +64,8 @@ def settings(text: str) -> Settings:
         try:
             given[name] = _memory(value) if name == "memory" else kinds[name](value.strip())
         except ValueError as error:
-            raise BenchError(f"--slurm {part}: '{value}' is not a number; e.g. {EXAMPLE}") from error
+            what = "a size such as 64G or 500M" if name == "memory" else "a number"
+            raise BenchError(f"--slurm {part}: '{value}' is not {what}; e.g. {EXAMPLE}") from error
         if kinds[name] is not str and not 0 < given[name] < math.inf:
             raise BenchError(f"--slurm {part}: give a number above 0, or leave {key} out")
     if given.get("gpus", 0) > 1:

@@ -17,7 +17,7 @@ from bench.training.signals import interrupted_by_sigterm, patient, scheduler
 
 TOLD = signal.SIGUSR2
 NOTICE = 90  # seconds before its end that a task is told of it
-SLACK = 60  # seconds that Slurm may tell it earlier, or that a task takes to begin
+SLACK = 150  # seconds that Slurm may tell it earlier, and that a task takes to begin
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Task:
     def __call__(self, folder: str) -> list[str]:
         begin = time.monotonic()
 
-        from bench.results.deaths import OUT_OF_TIME, PREEMPTED
+        from bench.results.deaths import OUT_OF_TIME
         from bench.runs.matrix import execute
         from bench.runs.slurm_settings import settings
         from bench.runs.worker import from_json
@@ -39,7 +39,8 @@ class Task:
         whole = from_json(self.plan)
         plan = replace(whole, slurm="", jobs=1, only=folder)
         end = begin + 60 * math.ceil(60 * settings(whole.slurm).hours) - NOTICE - SLACK  # Slurm counts whole minutes
-        with saved_first(TOLD, lambda: OUT_OF_TIME if time.monotonic() > end else PREEMPTED):
+        # One that is preempted says nothing of what the run lacks, however often it comes.
+        with saved_first(TOLD, lambda: OUT_OF_TIME if time.monotonic() > end else ""):
             return [str(path) for path in execute(plan)]
 
     def checkpoint(self, folder: str) -> Any:

@@ -118,33 +118,44 @@ Task(sys.argv[1], ("run",))(sys.argv[2])
 """
 
 
-@pytest.mark.parametrize(
-    ("hours", "tries", "more"),
-    [("0.01", 2, "hours"), pytest.param("9", 3, "time before it is preempted", marks=pytest.mark.long)],
-)
-def test_a_fit_that_is_longer_than_a_task_of_slurm_is_a_failed_run(
-    quick: list[str], started: dict[str, str], tmp_path: Path, hours: str, tries: int, more: str
-) -> None:
-    """Slurm tells a task by a signal that its time is over, or that another takes its place."""
-    (tmp_path / "mine.py").write_text(FIT)
-    overrides = [word.removeprefix("--set=") for word in quick if word.startswith("--set=")]
-    schemes, results = [f"{tmp_path / 'mine.py'}:Endless"], tmp_path / "results"
-    plan = Plan(schemes, [], [quick[1]], (0,), "smoke", overrides, results, slurm=f"hours={hours}")
+def slurm_tries(quick: list[str], tmp_path: Path, hours: str, began: float) -> tuple[Path, list[str]]:
+    """Where the run is stored, and the words that make a try of it, as a task of one submission does."""
     from bench.runs.matrix import prepare
     from bench.runs.progress import Display
 
+    (tmp_path / "mine.py").write_text(FIT)
+    overrides = [word.removeprefix("--set=") for word in quick if word.startswith("--set=")]
+    schemes, results = [f"{tmp_path / 'mine.py'}:Endless"], tmp_path / "results"
+    plan = Plan(schemes, [], [quick[1]], (0,), "smoke", overrides, results, slurm=f"hours={hours}", began=began)
     ((request,),) = prepare(plan, Display(loud=False)).groups
     home = request.run.folder(Path()).as_posix()
-    words = [sys.executable, "-c", FAST + TASK, as_json(plan), home]
+    return results / home, [sys.executable, "-c", FAST + TASK, as_json(plan), home]
+
+
+def test_a_fit_that_is_longer_than_a_task_of_slurm_is_a_failed_run(
+    quick: list[str], started: dict[str, str], tmp_path: Path
+) -> None:
+    """Slurm tells a task by a signal that its time is over. A submission that comes later may give it more."""
     environment = {**started, "ENDED_BY": "SIGUSR2"}
-    for count in range(tries):
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 7, done.stderr
-        assert len(last_holder(results / home).ends) == count
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    how = "out of time" if hours == "0.01" else "preempted"
+    folder, words = slurm_tries(quick, tmp_path, "0.01", began=1.0)
+    for count in range(2):
+        assert subprocess.run(words, env=environment, capture_output=True, check=False).returncode == 7
+        assert len(last_holder(folder).ends) == count
+    _, later = slurm_tries(quick, tmp_path, "0.01", began=2.0)
+    assert subprocess.run(later, env=environment, capture_output=True, check=False).returncode == 7
+    assert subprocess.run(later, env=environment, capture_output=True, check=False).returncode == 7
+    done = subprocess.run(later, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().endswith(
-        f": {tries} tries have ended without anything saved: {how} at 'mine/endless on toy, seed 0: identifiers: 3 of "
-        f"9' ({tries} times); give it more {more}"
+        ": 2 tries have ended without anything saved: out of time at 'mine/endless on toy, seed 0: identifiers: 3 of "
+        "9' (2 times); give it more hours"
     )
+
+
+@pytest.mark.long
+def test_a_task_that_is_preempted_is_never_given_up(quick: list[str], started: dict[str, str], tmp_path: Path) -> None:
+    folder, words = slurm_tries(quick, tmp_path, "9", began=1.0)
+    for _ in range(5):  # FAST gives up after three deaths
+        done = subprocess.run(words, env={**started, "ENDED_BY": "SIGUSR2"}, capture_output=True, check=False)
+        assert done.returncode == 7
+        assert last_holder(folder).deaths == 0

@@ -282,6 +282,8 @@ def test_a_task_of_slurm_has_its_own_memory_and_time(
     with pytest.raises(BenchError, match=r"about 2.0 hours to make identifiers at .*; a task has 1.5 hours of"):
         prepare(replace(plan, slurm="hours=1.5"), QUIET)
     assert len(prepare(replace(plan, slurm="hours=1.5,gpus=1"), QUIET).groups) == 6
+    days = plan_of(quick, [scheme(memory=1e9, seconds=30 * 3600)], tmp_path / "days", slurm="hours=48")
+    assert len(prepare(days, QUIET).groups) == 6, "a day is the limit where nobody has said hours"
     assert len(prepare(replace(plan, slurm="hours=1.5", ignore_limits=True), QUIET).groups) == 6
 
 
