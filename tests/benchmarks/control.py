@@ -1,6 +1,6 @@
 """A trainer of its own: Transformers' T5 on the same identifiers, windows and steps, ranked by its own ``generate``.
 
-    python tests/benchmarks/control.py --data-dir DATA
+    python tests/benchmarks/control.py --data-dir DATA [--out FILE.json]
 
 What it shares with the product are arrays alone: token ids of items, and which history comes before which item. Model,
 loss, optimizer, schedule, batches, beam search and metric are Transformers', PyTorch's, or written here in the plainest
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("--id-scheme", default="semantic/rqkmeans", help="whose identifiers all have one length")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="a JSON file to keep what was measured")
     options = parser.parse_args()
     torch.set_num_threads(1)
     split = peers.toys(options.data_dir)
@@ -171,6 +173,12 @@ def main() -> None:
     print(f"bench {ours.mean():.4f} in {own_seconds:.0f} s of the processor")
     print(f"control {theirs.mean():.4f} in {their_seconds:.0f} s of the processor")
     print(f"difference {(ours - theirs).mean():+.4f} [{low:+.4f}, {high:+.4f}] over {len(users):,} users, one seed")
+    if options.out is not None:
+        asked = {"dataset": "toys", "scheme": options.id_scheme, "epochs": options.epochs, "seed": options.seed}
+        ndcg = {"bench": float(ours.mean()), "control": float(theirs.mean())}
+        seconds = {"bench": round(own_seconds), "control": round(their_seconds)}
+        found = {"users": len(users), "ndcg": ndcg, "interval": [low, high], "processor_seconds": seconds}
+        options.out.write_text(json.dumps(asked | found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
