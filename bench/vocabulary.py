@@ -99,6 +99,12 @@ class Vocabulary:
         # Written out once, its scores lose their last digit: without this, what is read back from a cache would be
         # another vocabulary, and a stopped run would not find its checkpoint.
         tokenizer = tokenizers.Tokenizer.from_str(loaded.backend_tokenizer.to_str())
+        most = max([tokenizer.get_vocab_size(with_added_tokens=False) - 1, *tokenizer.get_added_tokens_decoder()])
+        if most >= size:
+            raise BenchError(
+                f"the tokenizer in '{folder}' writes token {most:,}, and the model has {size:,} rows of embeddings; "
+                "these two do not belong together"
+            )
         own = None if starts_with_pad else _start_of(tokenizer, loaded.bos_token_id, (pad, end, unknown))
         return cls(tokenizer, size, pad, end, unknown, language_model=True, own_start=own)
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from bench import plugins, recipes
-from bench.contract import Contract, changed
+from bench.contract import BUDGETS, PRESETS, Contract, changed
 from bench.errors import BenchError
 from bench.ids.text import TextSettings
 from bench.recipes import RECIPES, Recipe
+from bench.runs.matrix import Plan, _resolved
 from bench.runs.subjects import BASELINES, SCHEMES, load_baseline, load_scheme, names, settings
 
 BUDGET = (
@@ -124,3 +125,40 @@ def test_a_row_by_a_recipe_is_apart_and_says_so(bench, quick, tmp_path: Path) ->
     assert "(recipe=mine.py:MINE)" in (tmp_path / "results" / "report.md").read_text()
     assert bench(*words).code == 0
     assert len(list((tmp_path / "results").glob("runs/*/*/*/0/result.json"))) == 2
+
+
+def followed_by(tmp_path: Path, lines: dict[str, str], *overrides: str, preset: str = "smoke") -> tuple[Contract, str]:
+    """The contract of a scheme under a recipe with these lines, and its label."""
+    (tmp_path / "mine.py").write_text(f"from bench.recipes import Recipe\nMINE = Recipe('a paper', contract={lines})\n")
+    plan = Plan(["numeric"], [], ["toys"], preset=preset, overrides=overrides, recipe=f"{tmp_path}/mine.py:MINE")
+    found = _resolved(plan, print)
+    return found.contracts["numeric/sequential"], found.labels["numeric/sequential"]
+
+
+@pytest.mark.parametrize("given", ["budget=2e9", "target_examples=64", "epochs=2"])
+@pytest.mark.parametrize("published", [{"epochs": "30"}, {"epochs": "0", "target_examples": "99"}])
+def test_a_budget_that_is_given_takes_the_place_of_a_recipes(
+    tmp_path: Path, published: dict[str, str], given: str
+) -> None:
+    contract, label = followed_by(tmp_path, published, given)
+    name, _, value = given.partition("=")
+    assert {line: str(getattr(contract, line)) for line in BUDGETS if getattr(contract, line)} == {name: value}
+    assert label == f"mine.py:MINE, but {name}"
+
+
+def test_lines_of_a_recipes_adapter_may_be_given(tmp_path: Path) -> None:
+    lines = {"backbone": "some/qwen", "adapter": "lora", "lora_rank": "4", "base_precision": "int8", "epochs": "2"}
+    contract, label = followed_by(tmp_path, lines, "lora_alpha=3", "base_precision=bf16")
+    assert (contract.lora_rank, contract.lora_alpha, contract.base_precision) == (4, 3.0, "bf16")
+    assert label == "mine.py:MINE, but base_precision"
+    contract, label = followed_by(tmp_path, lines, "adapter=none", "backbone=qwen-mini")
+    assert contract == changed(PRESETS["smoke"].contract, {"backbone": "qwen-mini", "epochs": "2"})
+    assert label == "mine.py:MINE, but backbone, adapter"
+
+
+def test_a_recipe_that_nothing_of_all_has_is_refused(bench: Any, quick: list[str], tmp_path: Path) -> None:
+    said = bench("run", "--id-scheme=all", *quick, "--recipe=nowhere", "--results", tmp_path / "results")
+    assert said.code == 1
+    assert said.err.splitlines()[-1] == (
+        "bench: nothing to run: all that 'all' stands for is skipped; name what you mean (bench ls)"
+    )

@@ -132,3 +132,11 @@ def test_a_vocabulary_of_bytes_that_puts_a_space_before_every_text_is_left_alone
     assert letters.encode("a b").ids == [0, 2, 1]
     assert not Vocabulary(letters, 4, 0, 0, None, language_model=True).marks_words_by_space
     assert not Vocabulary(legacy, 5, 0, 0, None, language_model=True).marks_words_by_space
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has_rows_is_refused(qwen: Path) -> None:
+    """It ended in a traceback when a text was read."""
+    most = max(Vocabulary.of_language_model(qwen, 700, starts_with_pad=False).tokenizer.get_vocab().values())
+    Vocabulary.of_language_model(qwen, most + 1, starts_with_pad=False)
+    with pytest.raises(BenchError, match=rf"writes token {most}, and the model has {most} rows of embeddings; these"):
+        Vocabulary.of_language_model(qwen, most, starts_with_pad=False)

@@ -137,6 +137,11 @@ def require(contract: Contract) -> None:
     for target in lora.targets_of(contract) or ("",):
         if target not in LINEAR:
             raise unknown("LoRA target", target, LINEAR)
+    if contract.lora_rank > (width := width_of(contract.backbone)):
+        raise BenchError(
+            f"setting 'lora_rank' must be at most {width}, the width of backbone '{contract.backbone}': a layer has no "
+            f"more directions to change; got {contract.lora_rank}"
+        )
     lora.require_libraries(contract.base_precision)
     lora.remember(contract.backbone)
 

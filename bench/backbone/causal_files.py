@@ -115,12 +115,15 @@ def load(folder: Path, dropout: float | None = None) -> Causal:
         )
     # Where both are there and differ, the configuration is wrong, and Transformers keeps both.
     tied = tied and (head is None or torch.equal(head, embedding))
+    said = raw.get("vocab_size") or len(embedding)
     raw |= {"vocab_size": len(embedding), "tie_word_embeddings": tied}
     with torch.device("meta"):
         model = KINDS[raw["model_type"]](parse_config(raw, dropout or 0.0))
     with checkpoints.filling(folder, raw["model_type"]):
         state = {ours: weights[theirs] for ours, theirs in names(model)}
         model.load_state_dict(state, assign=True)
+    used = [theirs for _, theirs in names(model)]
+    checkpoints.refuse_others(folder, weights, used, ["model.layers."], (said, len(embedding)))
     model.rotary = Rotary(model.config)  # its table is computed, not read
     model.requires_grad_()
     checkpoints.read_whole_words(model, folder)

@@ -16,6 +16,8 @@ from bench.files import atomic_write, read_json, require_readable
 
 WHOLE_WORDS = "whole_words.safetensors"  # a file of its own: Transformers' models have no such table
 TABLE = "whole_words.weight"
+# Tables of old checkpoints that are computed or were never used.
+UNUSED = ("rotary_emb.inv_freq", "EncDecAttention.relative_attention_bias")
 SHARED = "bench-shared-"  # before the model type of what reads causally by item: others would read it with another mask
 
 
@@ -57,6 +59,26 @@ def filling(folder: Path, kind: str) -> Iterator[None]:
         raise BenchError(f"the weights in '{folder}' are of other sizes than its config.json says: {cause}") from error
 
 
+def refuse_others(
+    folder: Path, weights: Mapping[str, Tensor], used: Collection[str], blocks: Collection[str], rows: tuple[int, int]
+) -> None:
+    """BenchError where ``weights`` have more in the ``blocks`` of a model than is ``used``: its config.json describes
+    another, of fewer layers or without biases, that would be read without a word. The same of ``rows`` of embeddings,
+    said and found, which tokens are counted by.
+    """
+    said, found = rows
+    if said != found:
+        raise BenchError(
+            f"the weights in '{folder}' have {found:,} rows of embeddings, and its config.json says {said:,}"
+        )
+    more = [name for name in weights if name.startswith(tuple(blocks)) and name not in used]
+    if strange := sorted(name for name in more if not any(part in name for part in UNUSED)):
+        raise BenchError(
+            f"the weights in '{folder}' have '{strange[0]}', which a model as its config.json says has not; these two "
+            "do not belong together"
+        )
+
+
 def write_weights(model: Backbone, exported: Mapping[str, Tensor], folder: Path) -> None:
     """``model.safetensors``, and whole-word embeddings beside it, which only ``load`` reads."""
     with atomic_write(folder / "model.safetensors") as partial:
@@ -87,6 +109,10 @@ def write_whole_words(model: Backbone, folder: Path) -> None:
 def read_tensors(file: Path) -> dict[str, Tensor]:
     require_readable(file)
     try:
-        return {name: tensor.float() for name, tensor in load_file(file).items()}
+        found = {name: tensor.float() for name, tensor in load_file(file).items()}
     except Exception as error:  # safetensors raises its own family for truncated or foreign files
         raise BenchError(f"'{file}' is corrupt or not a safetensors file: {error}") from error
+    for name, tensor in found.items():
+        if not (tensor.sum().isfinite() or tensor.isfinite().all()):  # a sum takes no memory
+            raise BenchError(f"'{file}' is corrupt: some values of '{name}' are no numbers (nan or infinite)")
+    return found

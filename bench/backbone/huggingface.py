@@ -82,11 +82,13 @@ def load(folder: Path, dropout: float | None = None) -> T5:
     if embedding is None:
         raise BenchError(f"the weights in '{folder}' hold no embedding table 'shared.weight'")
     head = weights.get("lm_head.weight")
-    raw["vocab_size"] = embedding.shape[0]
+    said, raw["vocab_size"] = raw.get("vocab_size") or len(embedding), len(embedding)
     model = T5(parse_config(raw, tied=head is None or torch.equal(head, embedding)))
     weights["shared.weight"] = embedding
     with checkpoints.filling(folder, "T5"):
         model.load_state_dict({ours: torch.cat([weights[name] for name in theirs]) for ours, theirs in names(model)})
+    used = {name for _, theirs in names(model) for name in theirs}
+    checkpoints.refuse_others(folder, weights, used, ["encoder.block.", "decoder.block."], (said, len(embedding)))
     checkpoints.read_whole_words(model, folder)
     return model
 

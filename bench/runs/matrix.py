@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from bench import files, ranks, recipes, threads, watch
 from bench.backbone import SIZES, content_digest, sizes_like
-from bench.contract import PRESETS, Contract, contract_for, default_preset
+from bench.contract import PRESETS, Contract, default_preset
 from bench.data import sources, splitting
 from bench.data.audit.order import time_notes
 from bench.errors import BenchError
@@ -126,7 +126,7 @@ def prepare(plan: Plan, display: Display) -> Prepared:
     slurm_settings.settings(plan.slurm)
     resolved = _resolved(plan, display.note)
     subjects, contract, preset, asked = resolved.subjects, resolved.contract, resolved.preset, resolved.asked
-    contracts, labels = _followed(plan, subjects, contract)
+    contracts, labels = resolved.contracts, resolved.labels
     for line in unheard(plan.overrides, subjects):
         display.note(line)
     if plan.preset is None:
@@ -154,7 +154,7 @@ def prepare(plan: Plan, display: Display) -> Prepared:
             save_every=plan.save_every,
             found=found,
             converted=plan.converted,
-            search=resolved.search if isinstance(fitting, IdScheme) else None,
+            search=resolved.search.get(subject.name),
             tuned=resolved.lines(fitting),
             adapt=tuple(plan.adapt),
             track=plan.track,
@@ -192,19 +192,6 @@ def _is(request: Request, folder: str) -> bool:
     return False
 
 
-def _followed(
-    plan: Plan, subjects: Sequence[Subject], contract: Contract
-) -> tuple[dict[str, Contract], dict[str, str]]:
-    """By the name of each subject: the contract that it runs under, and the label of the recipe that it follows."""
-    shared, own = sorted_overrides(plan.overrides, [type(subject) for subject in subjects])
-    found = {
-        subject.name: followed(subject.name, plan.recipe, shared, said_of(type(subject), [type(subject)], own))
-        for subject in subjects
-    }
-    contracts = {name: each.contract(contract, shared) for name, each in found.items()}
-    return contracts, {name: each.label for name, each in found.items()}
-
-
 def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
     """Subjects with their settings, the contract, and the preset it comes from."""
     found = _resolved(plan, _main_display().say)
@@ -213,19 +200,26 @@ def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
 
 @dataclass(frozen=True, eq=False)
 class _Resolved:
-    """``asked`` are the names of all subjects that are not owed to ``all`` alone; ``given`` are settings by name of the
-    subject, and ``searched`` what an earlier search adds to them on its own data set. ``search`` is what schemes are
-    searched over, ``tuned`` what stored searches have found, by name, whatever the data set.
+    """``asked`` are the names of all subjects that are not owed to ``all`` alone. All else is by name of the subject:
+    ``contracts`` and ``labels`` follow its recipe, ``given`` are its settings, and ``searched`` what an earlier search
+    adds to them on its own data set. ``search`` is what a scheme is searched over, ``tuned`` what stored searches have
+    found, whatever the data set.
     """
 
     subjects: list[Subject]
-    contract: Contract
     preset: str
     asked: set[str]
+    contracts: Mapping[str, Contract]
+    labels: Mapping[str, str]
     given: Mapping[str, Mapping[str, str]]
     searched: Mapping[str, Found]
-    search: Ranges | None
+    search: Mapping[str, Ranges]
     tuned: Mapping[str, Found]
+
+    @property
+    def contract(self) -> Contract:
+        """That of all, and under a recipe that of the first subject: what all have in common is in each."""
+        return self.contracts[self.subjects[0].name]
 
     def lines(self, subject: Subject) -> tuple[tuple[str, str], ...]:
         """Of the contract, those that a stored search has chosen for a scheme."""
@@ -255,23 +249,30 @@ def _resolved(plan: Plan, tell: Callable[[str], None]) -> _Resolved:
     classes = _loaded(plan.schemes, SCHEMES, load_scheme, tell)
     controls = _loaded(plan.baselines, BASELINES, load_baseline, tell)
     loaded: list[tuple[str, type[Subject]]] = _with_recipe([*classes, *controls], plan.recipe, tell)
+    if not loaded:
+        raise BenchError(
+            f"nothing to run: all that '{EVERYTHING}' stands for is skipped; name what you mean (bench ls)"
+        )
     everyone = [cls for _, cls in loaded]
     asked = {cls.name for word, cls in loaded if word != EVERYTHING}
     for cls in everyone:
         refuse_taken_name(cls)
     shared, own = sorted_overrides(plan.overrides, everyone)
     _require_ranges(everyone, plan.tune)
-    contract = contract_for(preset, shared)
-    subjects, settings, searched = [], {}, {}
+    subjects, settings, searched, follow = [], {}, {}, {}
     for cls in everyone:
         said = {**handed_on(cls, shared), **said_of(cls, everyone, own)}
         given = {**_of_preset(cls, preset), **_recipe(cls, plan), **said, **_searched(cls, plan, said)}
         subjects.append(cls(settings_of(cls, given)))
         settings[cls.name] = given
+        follow[cls.name] = followed(cls.name, plan.recipe, shared, said_of(cls, [cls], own))
         if (found := _earlier(cls, preset)) and not plan.recipe and given.get("tune", "0") == "0":
             searched[cls.name] = found
-    search, stored = _search(plan, contract, shared), _tuned(plan, [cls.name for cls in everyone])
-    return _Resolved(_distinct(subjects), contract, preset, asked, settings, searched, search, stored)
+    contracts = {name: each.contract(preset, shared) for name, each in follow.items()}
+    labels = {name: each.label for name, each in follow.items()}
+    search = _search(plan, {cls.name: contracts[cls.name] for cls in everyone if issubclass(cls, IdScheme)}, shared)
+    stored = _tuned(plan, list(contracts))
+    return _Resolved(_distinct(subjects), preset, asked, contracts, labels, settings, searched, search, stored)
 
 
 def _tuned(plan: Plan, names: Sequence[str]) -> dict[str, Found]:
@@ -284,24 +285,29 @@ def _tuned(plan: Plan, names: Sequence[str]) -> dict[str, Found]:
     return found
 
 
-def _search(plan: Plan, contract: Contract, shared: Mapping[str, str]) -> Ranges | None:
-    """What ``--tune`` searches of the contract's lines: what ``--set`` leaves open. BenchError if that is nothing.
+def _search(plan: Plan, contracts: Mapping[str, Contract], shared: Mapping[str, str]) -> dict[str, Ranges]:
+    """What ``--tune`` searches of the contract's lines, for each scheme by its contract: what ``--set`` leaves open.
+    BenchError if that is nothing.
 
-    Of a backbone ``--set`` says the architecture, and ``--tune-size`` that its size is open.
+    Of a backbone ``--set`` or a recipe says the architecture, and ``--tune-size`` that its size is open.
     """
     if not plan.tune:
         if plan.tune_size:
             raise BenchError("--tune-size says what --tune searches, and that was not asked for; add --tune TRIALS")
-        return None
-    sizes = sizes_like(contract.backbone) if plan.tune_size else ()
-    if plan.tune_size and plan.schemes and not sizes:
+        return {}
+    return {name: _ranges_of(plan, contract.backbone, shared) for name, contract in contracts.items()}
+
+
+def _ranges_of(plan: Plan, backbone: str, shared: Mapping[str, str]) -> Ranges:
+    sizes = sizes_like(backbone) if plan.tune_size else ()
+    if plan.tune_size and not sizes:
         raise BenchError(
-            f"--tune-size was asked for, but backbone '{contract.backbone}' has no other sizes to search; name one "
+            f"--tune-size was asked for, but backbone '{backbone}' has no other sizes to search; name one "
             f"that has ({', '.join(SIZES)}), or leave --tune-size out"
         )
     ranges = {**SHARED, **({"backbone": sizes} if sizes else {})}
     lines = tuple((name, choices) for name, choices in ranges.items() if name not in shared or name == "backbone")
-    if not lines and plan.schemes:
+    if not lines:
         raise BenchError(f"--tune {plan.tune} was asked for, but all that it searches is given: {', '.join(ranges)}")
     return Ranges(plan.tune, lines)
 

@@ -7,15 +7,16 @@ Folders of data sets and models are not stored, so whoever has some of their own
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from bench import lists, recipes, toml
 from bench.console import visible
-from bench.contract import BUDGETS, PRESETS, Contract, changed
+from bench.contract import BUDGETS, LATER, PRESETS, Contract, changed
 from bench.errors import BenchError
 from bench.protocol import PROTOCOL
 from bench.results.schema import Record
+from bench.runs.recipe_of import left
 from bench.runs.subjects import installed_baseline, installed_scheme
 from bench.runs.subjects import settings as settings_of
 from bench.training.search import SHARED
@@ -74,7 +75,7 @@ def _asked(run: Record, runs: Sequence[Record]) -> _Asked:
     options |= _search(run)
     origin = _origin(run, runs)
     kept = set(but.split(", ")) if but else set[str]()
-    lines = _lines(origin, _base(preset, run.scheme.name, recipe, kept), kept)
+    lines = _lines(origin, _base(preset, run, recipe, kept), kept)
     if run.zero_shot or run.adapted_on:
         lines = lines if origin is not run else {key: value for key, value in lines.items() if key != "ties"}
     unseen = (run.dataset.name, run.adapted_on) if run.zero_shot or run.adapted_on else None
@@ -107,29 +108,32 @@ def _origin(run: Record, runs: Sequence[Record]) -> Record:
     return next((each for each in found if {**run.scheme.stated, **each.scheme.stated} == run.scheme.stated), run)
 
 
-def _base(preset: str, name: str, recipe: str, but: set[str]) -> Contract:
-    """The contract that is left where nothing is set."""
+def _base(preset: str, run: Record, recipe: str, but: set[str]) -> Contract:
+    """The contract that is left where nothing is set but what takes the place of a recipe's lines (``but``)."""
     contract = PRESETS[preset].contract
     if not recipe:
         return contract
-    lines = recipes.installed(name, recipe).contract
-    return changed(contract, {line: text for line, text in lines.items() if line not in but})
+    given = {line: str(value) for line, value in _stated(run).items() if line in but}
+    return changed(contract, left(recipes.installed(run.scheme.name, recipe), given))
+
+
+def _stated(run: Record) -> Plain:
+    """The contract of a run, with the lines of a scheme's that are not stored where they say what was always done."""
+    usual = {field.name: field.default for field in fields(Contract) if field.name in LATER}
+    return {**(usual if run.scheme.kind == "scheme" else {}), **run.contract}
 
 
 def _lines(run: Record, base: Contract, kept: Collection[str] = ()) -> Plain:
     """Of the contract, what differs or was given in the place of a recipe's. One budget takes the place of another, so
     what is empty is not said.
     """
-    before, after = base.lines, dict(run.contract)
+    before, after = asdict(base), _stated(run)
     if "@" in str(after.get("backbone")):  # the name and a digest of the content
         after["backbone"] = str(after["backbone"]).rpartition("@")[0]
-    unlike = {
-        name: after[name] for name in base.lines if name in after and (after[name] != before[name] or name in kept)
-    }
+    unlike = {name: after[name] for name in before if name in after and (after[name] != before[name] or name in kept)}
     if "tune" in run.scheme.search:  # what is given is not searched, also where it is what it would be anyway
         searched = str(run.scheme.search.get("searched")).split(", ")
         unlike |= {name: after[name] for name in SHARED if name not in searched}
-    unlike.pop("protocol", None)
     return {name: value for name, value in unlike.items() if value or name not in BUDGETS}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -218,6 +219,24 @@ def test_weights_of_another_model_are_refused(causal: Make, tmp_path: Path) -> N
     assert "lack 'model.layers.3." in message(lambda: backbone.load(tmp_path))
     write(json.dumps({**config, "intermediate_size": 50}))
     assert "are of other sizes than its config.json says" in message(lambda: backbone.load(tmp_path))
+    write(json.dumps({**config, "vocab_size": 41}))
+    assert "have 40 rows of embeddings, and its config.json says 41" in message(lambda: backbone.load(tmp_path))
+    for other, name in (({"model_type": "llama"}, "0.self_attn.k_proj.bias"), ({"num_hidden_layers": 2}, "2.")):
+        write(json.dumps({**config, **other}))
+        said = message(lambda: backbone.load(tmp_path))
+        assert f"have 'model.layers.{name}" in said
+        assert said.endswith("which a model as its config.json says has not; these two do not belong together")
+    weights = load_file(tmp_path / "model.safetensors")
+    write(json.dumps(config))
+    save_file(
+        {**weights, "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}, tmp_path / "model.safetensors"
+    )
+    backbone.load(tmp_path)  # an old Llama's table, which is computed
+    for value in (float("nan"), float("-inf")):
+        weights["model.norm.weight"][3] = value
+        save_file(weights, tmp_path / "model.safetensors")
+        said = message(lambda: backbone.load(tmp_path))
+        assert "is corrupt: some values of 'model.norm.weight' are no numbers (nan or infinite)" in said
 
 
 @pytest.mark.parametrize(

@@ -373,3 +373,14 @@ def test_a_file_is_not_held_in_memory_to_be_digested(tmp_path: Path, monkeypatch
     monkeypatch.setattr(located, "AT_ONCE", 100)
     monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("a whole file was read"))
     assert located.digest_of([file]) == hashlib.sha256(b" 2560\n" + content).hexdigest()[:8]
+
+
+def test_weights_that_their_configuration_leaves_out_are_refused(t5: MakeT5, tmp_path: Path) -> None:
+    model = t5()
+    for changes, name in (({"num_layers": 1}, "encoder.block.1."), ({"num_decoder_layers": 1}, "decoder.block.1.")):
+        folder = save(model, tmp_path / name, **changes)
+        assert f"have '{name}layer.0.SelfAttention.k.weight', which a model" in message(
+            lambda folder=folder: backbone.load(folder)
+        )
+    folder = save(model, tmp_path / "rows", vocab_size=50)
+    assert "have 40 rows of embeddings, and its config.json says 50" in message(lambda: backbone.load(folder))

@@ -247,6 +247,7 @@ def test_what_an_adapter_needs_is_said_before_anything_is_trained(qwen: Path, mo
         ),
         "unknown LoRA target 'query'": replace(asked, lora_targets="q_proj,query"),
         "unknown LoRA target ''": replace(asked, lora_targets=" "),
+        f"'lora_rank' must be at most 32, the width of backbone '{qwen}'": replace(asked, lora_rank=33),
         "vocabulary=extended needs a pretrained backbone; 'qwen-mini'": replace(
             Contract(), backbone="qwen-mini", vocabulary="extended"
         ),

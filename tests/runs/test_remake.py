@@ -94,6 +94,31 @@ def test_a_recipe_and_what_was_changed_of_it(
     assert found["recipe"] == "published"
 
 
+def test_lines_that_came_after_stored_results_are_said_where_they_differ(
+    bench: Bench, quick: list[str], toy_folder: Path, qwen: Path, tmp_path: Path, run_folders: RunFolders
+) -> None:
+    where = ["--dataset", toy_folder, "--set", f"backbone={qwen}"]
+    given = {"vocabulary": "extended", "adapter": "lora", "lora_rank": 2, "decoding_precision": "bf16"}
+    words = [f"--set={name}={value}" for name, value in {**given, "epochs": 1}.items()]
+    results = ["--results", tmp_path / "results"]
+    assert bench("run", "--id-scheme", "numeric/random", *quick, *where, *words, *results).code == 0
+    found = again(bench, run_folders, tmp_path, where)
+    assert isinstance(found["set"], dict)
+    assert {name: found["set"].get(name) for name in given} == given
+
+
+def test_a_recipe_whose_budget_and_adapter_were_changed(
+    bench: Bench, quick: list[str], toy_folder: Path, qwen: Path, tmp_path: Path, run_folders: RunFolders
+) -> None:
+    words = [word for word in quick if "epochs" not in word and "validate" not in word]
+    words += [f"--set={line}" for line in (f"backbone={qwen}", "adapter=none", "target_examples=64")]
+    said = bench("run", "--id-scheme=numeric/random", "--recipe=llama", *words, "--results", tmp_path / "results")
+    assert said.code == 0, said.err
+    found = again(bench, run_folders, tmp_path, ["--dataset", toy_folder, "--set", f"backbone={qwen}"])
+    assert isinstance(found["set"], dict)
+    assert (found["recipe"], found["set"]["adapter"], found["set"]["target_examples"]) == ("llama", "none", 64)
+
+
 def test_tests_of_a_model_on_parts_and_on_unseen_data(
     bench: Bench, words: list[str], folders: dict[str, str], tiny: Path, tmp_path: Path, run_folders: RunFolders
 ) -> None:

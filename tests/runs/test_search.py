@@ -119,10 +119,8 @@ def without_clock(found: dict[str, Any]) -> dict[str, Any]:
 
 def test_what_is_given_is_not_searched_and_sizes_where_that_is_asked_for() -> None:
     def lines(*overrides: str, **said: Any) -> dict[str, tuple[Any, ...]]:
-        search = _resolved(
-            Plan(["numeric"], [], ["toys"], preset="cpu", tune=3, overrides=overrides, **said), print
-        ).search
-        assert search is not None
+        plan = Plan(["numeric"], [], ["toys"], preset="cpu", tune=3, overrides=overrides, **said)
+        (search,) = _resolved(plan, print).search.values()
         return dict(search.lines)
 
     assert lines() == dict(SHARED)
@@ -132,6 +130,18 @@ def test_what_is_given_is_not_searched_and_sizes_where_that_is_asked_for() -> No
     assert "backbone" not in lines("backbone=llama-tiger")
     with pytest.raises(BenchError, match="--tune 3 was asked for, but all that it searches is given: learning_rate,"):
         lines("learning_rate=0.1", "dropout=0.1", "weight_decay=0.1")
+
+
+def test_sizes_under_a_recipe_are_those_of_its_backbone(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from bench.recipes import Recipe\nMINE = Recipe('a paper', contract={'backbone': 'qwen-tiger'})\n"
+    )
+    plan = Plan(["numeric"], ["pop"], ["toys"], preset="cpu", tune=3, tune_size=True, recipe=f"{tmp_path}/mine.py:MINE")
+    found = _resolved(plan, print)
+    (search,) = found.search.values()
+    assert dict(search.lines)["backbone"] == ("qwen-mini", "qwen-tiger")
+    with pytest.raises(BenchError, match=r"backbone 'Qwen/Qwen2.5-1.5B' has no other sizes to search"):
+        _resolved(Plan(["set/setrec"], [], ["toys"], preset="cpu", tune=3, tune_size=True, recipe="qwen"), print)
 
 
 def test_sizes_of_a_decoder_only_model_are_searched_to_the_end(
