@@ -343,7 +343,7 @@ def begun(runs: Path, command: str, now: float) -> float:
     """When a command began: ``now``, or earlier where one that says the same holds a run below ``runs``, which this one
     joins. By the clock of the disk.
     """
-    homes = {home for path in runs.glob("*/*/*/.*.lease-*") if (home := home_of(path))}
+    homes = {home for path in files.matching(runs, "*/*/*/.*.lease-*") if (home := home_of(path))}
     found = (holder.began for holder in map(holder_of, homes) if holder and holder.command == command)
     return min((began for began in found if began), default=now)
 

@@ -61,7 +61,8 @@ class Begun:
 
 def tidy(results: Path) -> None:
     """Remove what processes that have died were writing into the results folder and its caches."""
-    for folder in (results, *(path for path in (results / "cache").glob("**") if path.is_dir())):
+    cache = results / "cache"
+    for folder in (results, cache, *(path for path in files.below(cache) if path.is_dir())):
         files.remove_left_behind(folder)
 
 
@@ -94,7 +95,7 @@ def partial_folder(folder: Path) -> Path:
 
 
 def _partial_folders(folder: Path) -> list[Path]:
-    return list(folder.parent.glob(f"{glob.escape(partial_name(folder))}*"))
+    return list(files.matching(folder.parent, f"{glob.escape(partial_name(folder))}*"))
 
 
 def partial_name(folder: Path) -> str:
@@ -240,7 +241,7 @@ def _remove_partial(folder: Path) -> None:
 
 def _refuse_links(partial: Path) -> None:
     """BenchError where an unfinished run is, or has in it, a link: what is written there would land somewhere else."""
-    links = [path for path in (partial, *partial.rglob("*")) if path.is_symlink()]
+    links = [path for path in (partial, *files.below(partial)) if path.is_symlink()]
     if links:
         raise BenchError(
             f"the unfinished run in '{partial}' has a symbolic link, '{links[0]}', which bench does not follow; remove "
@@ -262,7 +263,7 @@ def _held(
 def _saved(folder: Path) -> str:
     """What changes whenever work on a run is saved."""
     times = []
-    for path in (path for pattern in SAVED for path in partial_folder(folder).rglob(pattern)):
+    for path in (path for pattern in SAVED for path in files.below(partial_folder(folder), pattern)):
         with contextlib.suppress(FileNotFoundError):  # an orphan of RecBole may still be at its checkpoints
             times.append(str(path.stat().st_mtime_ns))
     return " ".join(sorted(times))
@@ -311,10 +312,14 @@ def _tidy(folder: Path) -> None:
     files.remove_left_behind(folder, alone=True)
 
 
-def set_aside(folder: Path) -> Path:
-    """Move a finished run that is corrupt out of the way; where it is now. It is neither read nor resumed there."""
+def set_aside(folder: Path, seen: int | None) -> Path:
+    """Move a finished run that is corrupt out of the way; where it is now. It is neither read nor resumed there.
+    BusyError where its ``stamp`` is not the one that was ``seen``: another process has put a new one in its place.
+    """
     aside = folder.with_name(f".{folder.name}{CORRUPT}")
     with _held(folder), writable(folder):
+        if stamp(folder) != seen:
+            raise BusyError(f"another process has just replaced '{folder}'")
         files.remove(aside)
         files.rename(folder, aside)
     return aside
@@ -363,7 +368,7 @@ def readable(runs: Path) -> list[Path]:
     Other folders whose name starts with a dot are passed over.
     """
     found = {}
-    for path in sorted(runs.rglob(RESULT)):
+    for path in sorted(files.below(runs, RESULT)):
         folder, parts = path.parent, path.relative_to(runs).parts[:-1]
         hidden = [part for part in parts if part.startswith(".")]
         if not hidden:
