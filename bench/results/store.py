@@ -23,6 +23,7 @@ from bench import files
 from bench.errors import BenchError, BusyError, LostError
 from bench.results import deaths, leases
 from bench.results.digests import RESULT, SEAL
+from bench.results.holders import NOBODY, Asked, Holder
 from bench.results.identity import differences
 from bench.results.notes import read_note
 
@@ -108,9 +109,7 @@ def _number(partial: Path) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def note_failure(
-    folder: Path, error: Exception, seen: int | None = UNSEEN, asked: leases.Asked = leases.NOBODY
-) -> None:
+def note_failure(folder: Path, error: Exception, seen: int | None = UNSEEN, asked: Asked = NOBODY) -> None:
     """Tell everybody who looks that a run has failed, until it is tried again: for who failed before it held the run,
     as ``building`` tells it for who did. Nothing where somebody may be at it, or has finished it since its ``stamp``
     was ``seen``. Where that can't be written it is told by whoever tried alone.
@@ -123,7 +122,7 @@ def note_failure(
             lease.fails(error)
 
 
-def _asked_for(holder: leases.Holder, asked: leases.Asked) -> bool:
+def _asked_for(holder: Holder, asked: Asked) -> bool:
     return bool(asked.command) and (holder.command, holder.began) == (asked.command, asked.began)
 
 
@@ -160,7 +159,7 @@ def building(
     seen: int | None = UNSEEN,
     note: Callable[[], str] = leases.NOTHING,
     holding: Callable[[leases.Lease], None] = lambda lease: None,
-    asked: leases.Asked = leases.NOBODY,
+    asked: Asked = NOBODY,
 ) -> Iterator[Path]:
     """The partial folder of a run, which this process alone may write; it becomes ``folder`` when the block ends well.
 
@@ -171,8 +170,8 @@ def building(
     one is; ``holding`` gets the lease, to see whether it still holds. A failure is noted before others may try.
     """
     with _held(folder, note, asked) as lease, _noted(lease):
-        if lease.holder.deaths >= leases.DEATHS or deaths.outlasts(lease.holder.ends):
-            raise BenchError(deaths.told(lease.holder.deaths, lease.holder.ends))
+        if len(lease.holder.ends) >= leases.DEATHS or deaths.outlasts(lease.holder.ends):
+            raise BenchError(deaths.told(lease.holder.ends))
         if seen != UNSEEN and stamp(folder) != seen:
             raise BusyError(f"another process has just finished '{folder}'")
         with writable(folder):
@@ -250,9 +249,7 @@ def _refuse_links(partial: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(
-    folder: Path, note: Callable[[], str] = leases.NOTHING, asked: leases.Asked = leases.NOBODY
-) -> Iterator[leases.Lease]:
+def _held(folder: Path, note: Callable[[], str] = leases.NOTHING, asked: Asked = NOBODY) -> Iterator[leases.Lease]:
     """Nobody else builds this run during the block; BusyError where somebody does already."""
     with contextlib.ExitStack() as stack:
         with writable(folder):
