@@ -170,8 +170,7 @@ def prepare(plan: Plan, display: Display) -> Prepared:
         if not requests:
             raise BenchError(f"no run of this command is '{plan.only}'; its data or files have changed since")
     keep_going = len(requests) > 1 if plan.keep_going is None else plan.keep_going
-    # One of these that is too large fails by itself. Under Slurm it would wait for nothing, so the command is refused.
-    alone = asked if (keep_going or plan.only) and not plan.slurm else set[str]()
+    alone = asked if keep_going or plan.only else set[str]()  # one of these that is too large fails by itself
     checks: list[Callable[[Request], None]] = [
         lambda request: refuse(request, unseen[request.subject.name], plan.parts)
     ]
