@@ -236,7 +236,7 @@ def _made(make: Callable[[], T]) -> T:
     try:
         with alone():
             made = make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a library may end the process that the others wait for
         _here.told = error
         failure = str(error) if isinstance(error, BenchError) else said(error)
         _broadcast(_Told(failure=failure, is_busy=isinstance(error, BusyError)))
@@ -296,7 +296,7 @@ def _take_part(told: _Told, done: Callable[[int], None] = lambda count: None) ->
         ranks = distributed.get_world_size()
         with threads.using(told.threads):
             mine = _worked(told.work, told.parts[distributed.get_rank() :: ranks], done, ranks)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         failure = str(error) if isinstance(error, BenchError) else said(error)
     found: list[tuple[list[Any], str]] = gather_object([(mine, failure)])
     return found
