@@ -75,6 +75,22 @@ def test_others_are_left_alone(changed: dict[str, str]) -> None:
     assert "RANK" not in outside
 
 
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"SLURM_LOCALID": ""}, "SLURM_LOCALID"),
+        ({"SLURM_STEP_NUM_TASKS": "4 of them"}, "SLURM_STEP_NUM_TASKS"),
+        ({"SLURM_STEP_ID": "batch"}, "SLURM_STEP_ID"),
+    ],
+)
+def test_an_environment_that_was_handed_on_in_part_is_one_line(changed: dict[str, str], name: str) -> None:
+    with pytest.raises(BenchError, match=rf"but {name} is no number; for a process of its own: RANK=0 WORLD_SIZE=1"):
+        launchers.adopt({**TOLD, **changed})
+    lacking = {key: value for key, value in TOLD.items() if key != "SLURM_PROCID"}
+    with pytest.raises(BenchError, match="but SLURM_PROCID is no number"):
+        launchers.adopt(lacking)
+
+
 def test_own_address_and_port_are_kept() -> None:
     environment = {**TOLD, "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}
     launchers.adopt(environment)
