@@ -174,7 +174,12 @@ def broken(error: BaseException) -> bool:
 
 def speaks() -> bool:
     """Whether this rank tells the user how it ended: the first one on each node does."""
-    return _here.watch.speaks() if _here.watch else is_main()
+    if _here.watch:
+        return _here.watch.speaks()
+    try:
+        return is_main()
+    except BenchError:  # which rank this is may be what went wrong
+        return os.environ.get("SLURM_PROCID", "0") == "0"
 
 
 @contextlib.contextmanager
