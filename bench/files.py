@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -205,6 +207,20 @@ def sync_tree(folder: Path) -> None:
         for name in names:
             sync(Path(parent, name))
         sync(Path(parent))
+
+
+def below(folder: Path, pattern: str = "*") -> Iterator[Path]:
+    """As ``folder.rglob(pattern)``, for a folder in which others may be at work: that raises an error where one of its
+    folders is renamed or removed before it is looked into, which is passed over here.
+    """
+    for parent, folders, names in os.walk(folder):
+        for name in fnmatch.filter((*folders, *names), pattern):
+            yield Path(parent, name)
+
+
+def matching(folder: Path, pattern: str) -> Iterator[Path]:
+    """As ``folder.glob(pattern)``, in the same way. A ``*`` stands for nothing hidden."""
+    return (folder / name for name in glob.iglob(pattern, root_dir=folder))
 
 
 def rename(source: Path, target: Path) -> None:

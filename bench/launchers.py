@@ -12,6 +12,7 @@ from collections.abc import Mapping, MutableMapping
 from bench import console
 from bench.errors import BenchError
 
+NUMBERS = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_JOB_ID", "SLURM_STEP_ID")
 PORTS = range(20000, 32000)  # below those that Linux gives to outgoing connections
 
 
@@ -19,10 +20,16 @@ def adopt(environment: MutableMapping[str, str]) -> None:
     """Set RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT where ``srun`` has started several tasks.
 
     Raises:
-        BenchError: Slurm's commands cannot tell which host has the first task.
+        BenchError: Slurm's commands cannot tell which host has the first task, or not all that Slurm says is here.
     """
-    if "RANK" in environment or int(environment.get("SLURM_STEP_NUM_TASKS", "1")) < 2:
+    if "RANK" in environment or environment.get("SLURM_STEP_NUM_TASKS", "1") == "1":
         return
+    for name in ("SLURM_STEP_NUM_TASKS", *NUMBERS):
+        if not environment.get(name, "").isdecimal():  # variables that a container or a shell has handed on in part
+            raise BenchError(
+                f"Slurm's SLURM_STEP_NUM_TASKS={environment['SLURM_STEP_NUM_TASKS']} says that this is one of several "
+                f"tasks, but {name} is no number; for a process of its own: RANK=0 WORLD_SIZE=1 bench …"
+            )
     if "MASTER_ADDR" not in environment:
         environment["MASTER_ADDR"] = _first_host(environment)
     environment.setdefault("MASTER_PORT", str(_port(environment)))
@@ -38,7 +45,7 @@ def adopt(environment: MutableMapping[str, str]) -> None:
 
 def _first_host(environment: Mapping[str, str]) -> str:
     """Where task 0 is: the first node of the step."""
-    nodes = environment["SLURM_STEP_NODELIST"]
+    nodes = environment.get("SLURM_STEP_NODELIST", "")
     asked = ["scontrol", "show", "hostnames", nodes]
     try:
         found = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.split()

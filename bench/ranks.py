@@ -174,7 +174,12 @@ def broken(error: BaseException) -> bool:
 
 def speaks() -> bool:
     """Whether this rank tells the user how it ended: the first one on each node does."""
-    return _here.watch.speaks() if _here.watch else is_main()
+    if _here.watch:
+        return _here.watch.speaks()
+    try:
+        return is_main()
+    except BenchError:  # which rank this is may be what went wrong
+        return os.environ.get("SLURM_PROCID", "0") == "0"
 
 
 @contextlib.contextmanager
@@ -236,7 +241,7 @@ def _made(make: Callable[[], T]) -> T:
     try:
         with alone():
             made = make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a library may end the process that the others wait for
         _here.told = error
         failure = str(error) if isinstance(error, BenchError) else said(error)
         _broadcast(_Told(failure=failure, is_busy=isinstance(error, BusyError)))
@@ -296,7 +301,7 @@ def _take_part(told: _Told, done: Callable[[int], None] = lambda count: None) ->
         ranks = distributed.get_world_size()
         with threads.using(told.threads):
             mine = _worked(told.work, told.parts[distributed.get_rank() :: ranks], done, ranks)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         failure = str(error) if isinstance(error, BenchError) else said(error)
     found: list[tuple[list[Any], str]] = gather_object([(mine, failure)])
     return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,6 +75,34 @@ def test_others_are_left_alone(changed: dict[str, str]) -> None:
     outside: dict[str, str] = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}  # in a batch script
     launchers.adopt(outside)
     assert "RANK" not in outside
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"SLURM_LOCALID": ""}, "SLURM_LOCALID"),
+        ({"SLURM_STEP_NUM_TASKS": "4 of them"}, "SLURM_STEP_NUM_TASKS"),
+        ({"SLURM_STEP_ID": "batch"}, "SLURM_STEP_ID"),
+    ],
+)
+def test_an_environment_that_was_handed_on_in_part_is_one_line(changed: dict[str, str], name: str) -> None:
+    with pytest.raises(BenchError, match=rf"but {name} is no number; for a process of its own: RANK=0 WORLD_SIZE=1"):
+        launchers.adopt({**TOLD, **changed})
+    lacking = {key: value for key, value in TOLD.items() if key != "SLURM_PROCID"}
+    with pytest.raises(BenchError, match="but SLURM_PROCID is no number"):
+        launchers.adopt(lacking)
+
+
+@pytest.mark.parametrize("given", [{"SLURM_STEP_NUM_TASKS": "4"}, {**TOLD, "SLURM_PROCID": "0"}])
+def test_what_is_wrong_with_it_is_one_line_of_the_command(
+    bench: Callable[..., SimpleNamespace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
+    for name, value in {**given, "PATH": str(tmp_path)}.items():  # where there is no scontrol
+        monkeypatch.setenv(name, value)
+    said = bench("run", "--baseline", "pop", "--dataset", "toys")
+    assert said.code == 1
+    (line,) = said.err.splitlines()
+    assert line.startswith(("bench: Slurm's SLURM_STEP_NUM_TASKS=4 says", "bench: which host of n[1-2] has rank 0"))
 
 
 def test_own_address_and_port_are_kept() -> None:

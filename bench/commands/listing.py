@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from bench import machine, plugins
+from bench import files, machine, plugins
 from bench.console import Console, bold
 from bench.contract import PRESETS
 from bench.data import registry, sources
@@ -114,7 +114,7 @@ def _recipes() -> list[tuple[str, str]]:
 def finished(results: Path) -> list[Path]:
     """Folders of finished runs, relative to ``results/runs``."""
     runs = results / "runs"
-    found = (path.parent.relative_to(runs) for path in runs.glob("*/*/*/*/result.json"))
+    found = (path.parent.relative_to(runs) for path in files.matching(runs, "*/*/*/*/result.json"))
     return sorted(folder for folder in found if not folder.name.startswith("."))
 
 

@@ -29,6 +29,8 @@ from bench.files import replacing
 
 Numbers = NDArray[np.int64]
 
+MOST = 500_000_000  # items or users: above it titles repeat, and places times factors pass 64 bits
+WIDEST = 1 << 16  # vectors: those of all groups and of a block of items are in memory
 AT_ONCE = 1 << 15  # users or items in memory at a time
 SHORTEST, MEAN, LONGEST = 5, 8, 20  # interactions of a user
 FIRST = SHORTEST - 2  # of a user's interactions, that may be fixed: the last two are held out
@@ -58,6 +60,10 @@ class Shop:
     def __post_init__(self) -> None:
         if self.items < LONGEST:
             raise BenchError(f"--items must be {LONGEST} or more; got {self.items}")
+        for name, most in (("items", MOST), ("users", MOST), ("width", WIDEST)):
+            if getattr(self, name) > most:
+                option = "vectors" if name == "width" else name
+                raise BenchError(f"--{option} must be {most:,} or less; got {getattr(self, name):,}")
         if self.users * FIRST < self.items:
             raise BenchError(
                 f"{self.users:,} users are too few for each of {self.items:,} items to be in training once; give "

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import plugins
+from bench import files, plugins
 from bench.errors import BenchError, unknown
 from bench.report.labels import labels, names
 from bench.report.rows import Row, sections
@@ -63,7 +63,7 @@ def _choice(rows: Sequence[Row], known: Sequence[Result]) -> str:
 
 def _of_folder(results: Path, asked: str) -> list[Result]:
     for folder in (Path(asked), results / asked, results / "runs" / asked):
-        below = sorted(folder.rglob("result.json")) if folder.is_dir() else []
+        below = sorted(files.below(folder, "result.json"))
         runs = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
         if runs:
             return [stored.read(path, path.parent.as_posix()) for path in runs]

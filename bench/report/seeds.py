@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import files
 from bench.errors import BenchError
 from bench.report.rows import Row, with_repeated
 from bench.results import read as stored
@@ -20,7 +21,7 @@ def with_repeats(rows: Sequence[Row], results: Path) -> list[Row]:
 def _readable(results: Path) -> list[Result]:
     """All finished runs that can be read; who asks for two runs is not told what is wrong with a third."""
     runs, found = results / "runs", []
-    for path in sorted(runs.rglob("result.json")):
+    for path in sorted(files.below(runs, "result.json")):
         folder = path.parent.relative_to(results)
         if any(part.startswith(".") for part in folder.parts):
             continue

@@ -29,7 +29,7 @@ def of_folder(folder: Path, without: frozenset[str]) -> dict[str, str]:
     the entries ``without``.
     """
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(files.below(folder)):
         parts = path.relative_to(folder).parts
         if path.is_file() and parts[0] not in without and not any(part.startswith(".") for part in parts):
             found["/".join(parts)] = of_file(path)

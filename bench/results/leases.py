@@ -19,7 +19,6 @@ Nothing is held in memory or by the operating system (``flock`` differs between 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import re
@@ -27,37 +26,22 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import files, processes, tensors
 from bench.errors import BenchError, BusyError, LostError, said
-from bench.results import deaths
-from bench.results.notes import read_note
+from bench.results import holders
+from bench.results.holders import NOBODY, SILENCE, Asked, Holder
 from bench.training.signals import scheduler
 
 BEAT = 5.0  # seconds between two signs of life
 LOOK_AGAIN = 2 * BEAT
-SILENCE = 60.0  # seconds without one after which a holder is taken to be dead
 DEATHS = 8  # of holders, one right after the other, without anything saved, after which a run is given up
 NAME = re.compile(r"\.(?P<run>.+)\.lease-\d+")
 NOTHING: Callable[[], str] = lambda: ""  # noqa: E731 - a value, as every default is
 
 _watched: dict[Path, tuple[str, float]] = {}  # of others' leases: what they said last, and when that was first seen
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The command that a run is held for: a digest of what it says, and when it ``began`` by the clock of the disk.
-
-    Several processes may be one command, on several machines.
-    """
-
-    command: str = ""
-    began: float = math.inf
-
-
-NOBODY = Asked()
 
 
 @dataclass(frozen=True)
@@ -68,52 +52,6 @@ class Failure:
     time: float
 
 
-@dataclass(frozen=True)
-class Holder:
-    """What a lease says of who holds it. ``beat`` changes with every sign of life; ``released``: nobody holds it any
-    more. ``started`` is when the process began, so that another one of the same number is told apart. ``deaths``: how
-    many holders before this one have died, one right after the other, while ``mark`` (what is saved) stayed the same,
-    and none of them has ``kept`` anything in a cache; ``ends`` says how and where each did. ``ended``: why a scheduler
-    has ended this one, which is a death as well, though it could still let go.
-    ``command`` and ``began`` are what it was ``Asked`` by; ``failure`` is why it could not end well.
-    """
-
-    token: str = ""
-    host: str = "?"
-    place: str = ""
-    pid: int = 0
-    started: float = 0.0
-    beat: int = 0
-    silence: float = SILENCE
-    note: str = ""
-    released: bool = False
-    deaths: int = 0
-    mark: str = ""
-    command: str = ""
-    began: float = 0.0
-    failure: str = ""
-    kept: int = 0
-    ended: str = ""
-    ends: list[str] = field(default_factory=list)
-
-    @property
-    def gone(self) -> bool:
-        """Whether it is a process of this machine, and has ended."""
-        return self.place == files.place() and not processes.is_alive(self.pid, self.started)
-
-    def __str__(self) -> str:
-        return f"{self.pid} on {self.host}"
-
-    def ends_for(self, mark: str, began: float) -> list[str]:
-        """How this holder and those before it have died, as who comes next and finds this ``mark`` counts them. A
-        command that ``began`` later may give more hours, so for it nobody has run out of them.
-        """
-        died = (bool(self.ended) and self.began == began) or not self.released
-        if not died or self.mark != mark or self.kept:
-            return []
-        return [*self.ends, deaths.death(self.ended, self.note)]
-
-
 class Lease:
     """A run that this process holds. Its signs of life come from a thread, which stops with the process."""
 
@@ -121,8 +59,6 @@ class Lease:
         self, folder: Path, number: int, before: Holder, note: Callable[[], str], mark: str, asked: Asked
     ) -> None:
         pid = os.getpid()
-        began = asked.began if math.isfinite(asked.began) else 0.0
-        ends = before.ends_for(mark, began)
         self.holder = Holder(
             secrets.token_hex(8),
             files.host(),
@@ -130,11 +66,10 @@ class Lease:
             pid,
             processes.start_of(pid),
             silence=SILENCE,
-            deaths=before.deaths + 1 if ends else 0,
             mark=mark,
             command=asked.command,
-            began=began,
-            ends=ends[-DEATHS:],
+            began=asked.began if math.isfinite(asked.began) else 0.0,
+            ends=before.ends_for(mark, asked)[-DEATHS:],
         )
         self.folder, self.number, self.note, self.failure = folder, number, note, ""
         self.kept_before = len(tensors.kept)
@@ -149,17 +84,24 @@ class Lease:
         """LostError where the number is taken, or a higher one."""
         path = _path(self.folder, number)
         try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(_text(self.holder))
+            file = path.open("x", encoding="utf-8")
         except FileExistsError as error:
             raise LostError(self._taken()) from error
+        try:
+            with file:
+                file.write(holders.text(self.holder))
+        except OSError:  # a full disk: half a lease would be somebody whom everybody waits for
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
         if max(_numbers(self.folder), default=0) > number:
             path.unlink(missing_ok=True)
             raise LostError(self._taken())
         self.number = number
         for lower in _numbers(self.folder):
             if lower < number:
-                _path(self.folder, lower).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # another user's may have to stay
+                    _path(self.folder, lower).unlink()
 
     def confirm(self) -> None:
         """Take the next number, which only one can have: this holder, or who believes it dead. LostError if not this
@@ -178,14 +120,13 @@ class Lease:
     def release(self) -> None:
         """Leave the run to others. The file stays, for its number, unless it is to be forgotten."""
         self._end.set()
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):
             if not self.lost and self._own():
-                with contextlib.suppress(OSError):
-                    if self.forgotten:
-                        _path(self.folder, self.number).unlink()
-                    else:
-                        ended = "" if self.failure else scheduler.reason
-                        self._say(replace(self._now(), released=True, failure=self.failure, ended=ended))
+                if self.forgotten:
+                    _path(self.folder, self.number).unlink()
+                else:
+                    ended = "" if self.failure else scheduler.reason
+                    self._say(replace(self._now(), released=True, failure=self.failure, ended=ended))
 
     def fails(self, error: Exception) -> None:
         """What others are told when the run is left to them, if it is this one's by then."""
@@ -224,15 +165,19 @@ class Lease:
         if max(_listed(self.folder), default=0) != self.number:
             return False
         try:
-            return self.holder.token in _path(self.folder, self.number).read_text("utf-8")
+            return self.holder.token.encode() in _path(self.folder, self.number).read_bytes()
         except FileNotFoundError:  # the folder could be listed: a successor has removed it since
             return False
 
     def _say(self, holder: Holder) -> None:
         path = _path(self.folder, self.number)
         beside = files.beside(path)
-        beside.write_text(_text(holder), encoding="utf-8")
-        os.replace(beside, path)
+        try:
+            beside.write_text(holders.text(holder), encoding="utf-8")
+            os.replace(beside, path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
 
     def _taken(self) -> str:
         return f"another process has taken over '{self.folder}', since this one gave no sign of life for too long"
@@ -278,7 +223,7 @@ def _take(folder: Path, note: Callable[[], str], mark: str, asked: Asked) -> Lea
         number = int(time.time())  # its lease was forgotten: none that anybody may still believe to hold is given again
     if not (before.released or before.gone or _silent(folder, number, before)):
         raise BusyError(f"another process ({before}) is working on '{folder}'; wait for it, or name another --results")
-    if (failed := _failure(folder, number, before)) and failed.time > asked.began:
+    if failed_since(folder, asked):
         raise BusyError(f"another process has just failed at '{folder}'")
     try:
         return Lease(folder, number + 1, before, note, mark, asked)
@@ -298,29 +243,35 @@ def first_look(folders: Iterable[Path]) -> float:
         holder, number = last_holder(folder), max(_numbers(folder), default=0)
         age = _age(folder) or 0.0
         if not (holder.released or holder.gone) and age > holder.silence:
-            _watched[_path(folder, number)] = _said_by(holder), time.monotonic() - age
+            path = _path(folder, number)
+            _watched[path] = _said_by(path, holder), time.monotonic() - age
             found = LOOK_AGAIN
     return found
 
 
 def _age(folder: Path) -> float | None:
     """For how many seconds the last holder of a run has said nothing, by the clock of the disk; None where there is
-    none.
+    none. What it said after now was before that clock was set back, for who is alive speaks every few seconds.
     """
     try:
         spoken = _path(folder, max(_numbers(folder), default=0)).stat().st_mtime
     except OSError:
         return None
-    return files.now(folder.parent) - spoken
+    return abs(files.now(folder.parent) - spoken)
 
 
-def _said_by(holder: Holder) -> str:
-    return f"{holder.token} {holder.beat}"
+def _said_by(path: Path, holder: Holder) -> str:
+    """Also where this user, or this version of bench, can't read what is said: each time it is a new file."""
+    try:
+        return f"{holder.token} {holder.beat} {path.stat().st_mtime_ns}"
+    except OSError:
+        return f"{holder.token} {holder.beat}"
 
 
 def _silent(folder: Path, number: int, holder: Holder) -> bool:
     """Whether this process has watched the holder for as long as it may be silent, and it was."""
-    path, said = _path(folder, number), _said_by(holder)
+    path = _path(folder, number)
+    said = _said_by(path, holder)
     last, since = _watched.get(path, ("", 0.0))
     if last != said:
         _watched[path] = said, time.monotonic()
@@ -343,7 +294,7 @@ def begun(runs: Path, command: str, now: float) -> float:
     """When a command began: ``now``, or earlier where one that says the same holds a run below ``runs``, which this one
     joins. By the clock of the disk.
     """
-    homes = {home for path in runs.glob("*/*/*/.*.lease-*") if (home := home_of(path))}
+    homes = {home for path in files.matching(runs, "*/*/*/.*.lease-*") if (home := home_of(path))}
     found = (holder.began for holder in map(holder_of, homes) if holder and holder.command == command)
     return min((began for began in found if began), default=now)
 
@@ -352,6 +303,16 @@ def failure(folder: Path) -> Failure | None:
     """Why the last try of a run has failed; None where it has not, or somebody tries again."""
     number = max(_numbers(folder), default=0)
     return _failure(folder, number, last_holder(folder))
+
+
+def failed_since(folder: Path, asked: Asked) -> str:
+    """Why a run has failed since a command began; empty where it has not. What failed after now did so before the clock
+    of the disk was set back, and would be in the way until that comes round again.
+    """
+    found = failure(folder)
+    if found and found.time > asked.began and found.time < files.now(folder.parent) + SILENCE:
+        return found.reason
+    return ""
 
 
 def _failure(folder: Path, number: int, holder: Holder) -> Failure | None:
@@ -365,7 +326,7 @@ def _failure(folder: Path, number: int, holder: Holder) -> Failure | None:
 def last_holder(folder: Path) -> Holder:
     """Whoever holds a run, or held it last; ``released`` where nobody ever did."""
     number = max(_numbers(folder), default=0)
-    return _read(_path(folder, number)) if number else Holder(released=True)
+    return holders.read(_path(folder, number)) if number else Holder(released=True)
 
 
 def _numbers(folder: Path) -> list[int]:
@@ -389,12 +350,3 @@ def home_of(path: Path) -> Path | None:
 
 def _path(folder: Path, number: int) -> Path:
     return folder.with_name(f".{folder.name}.lease-{number}")
-
-
-def _read(path: Path) -> Holder:
-    """An unknown holder where the file is empty (its holder has only just begun), unreadable, or gone."""
-    return read_note(path, Holder) or Holder()
-
-
-def _text(holder: Holder) -> str:
-    return json.dumps(asdict(holder))

@@ -16,9 +16,16 @@ def read_note(path: Path, kind: type[T]) -> T | None:
     a note that is not whole is as good as none.
     """
     try:
-        found = files.read_json(path)
+        return fitted(files.read_json(path), kind)
+    except (OSError, ValueError):
+        return None
+
+
+def fitted(found: Any, kind: type[T]) -> T | None:
+    """The same of a value that was read already."""
+    try:
         note = kind(**found)
-    except (OSError, ValueError, TypeError):
+    except TypeError:
         return None
     kinds = get_type_hints(kind)
     return note if all(_fits(value, kinds[name]) for name, value in found.items()) else None

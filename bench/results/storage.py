@@ -43,11 +43,11 @@ def pieces(results: Path) -> list[Piece]:
     runs = results / "runs"
     found = [piece(file.parent, RUN) for file in store.readable(runs)]
     known = {each.path for each in found}
-    for folder in sorted(path for path in runs.glob("*/*/*/.*") if path not in known):
+    for folder in sorted(path for path in files.matching(runs, "*/*/*/.*") if path not in known):
         kind = _kind(folder)
         found += [piece(folder, kind)] if kind else []
-    found += [piece(path, CACHE) for path in sorted((results / "cache").rglob("[!.]*")) if path.is_file()]
-    left = sorted(path for path in results.rglob(".*tmp*") if files.left_behind(path))
+    found += [piece(path, CACHE) for path in sorted(files.below(results / "cache", "[!.]*")) if path.is_file()]
+    left = sorted(path for path in files.below(results, ".*tmp*") if files.left_behind(path))
     known |= set(left)  # a folder that was left has what is in it
     return [*found, *(piece(path, LEFT) for path in left if not any(each in path.parents for each in known))]
 
@@ -68,7 +68,7 @@ def _kind(folder: Path) -> str:
 
 def piece(path: Path, what: str) -> Piece:
     size, used = 0, 0.0
-    for each in (path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())):
+    for each in (path, *(files.below(path) if path.is_dir() and not path.is_symlink() else ())):
         with contextlib.suppress(OSError):  # somebody else may be cleaning too
             found = each.lstat()
             size += 0 if each.is_dir() else found.st_size

@@ -23,6 +23,7 @@ from bench import files
 from bench.errors import BenchError, BusyError, LostError
 from bench.results import deaths, leases
 from bench.results.digests import RESULT, SEAL
+from bench.results.holders import NOBODY, Asked, Holder
 from bench.results.identity import differences
 from bench.results.notes import read_note
 
@@ -61,7 +62,8 @@ class Begun:
 
 def tidy(results: Path) -> None:
     """Remove what processes that have died were writing into the results folder and its caches."""
-    for folder in (results, *(path for path in (results / "cache").glob("**") if path.is_dir())):
+    cache = results / "cache"
+    for folder in (results, cache, *(path for path in files.below(cache) if path.is_dir())):
         files.remove_left_behind(folder)
 
 
@@ -94,7 +96,7 @@ def partial_folder(folder: Path) -> Path:
 
 
 def _partial_folders(folder: Path) -> list[Path]:
-    return list(folder.parent.glob(f"{glob.escape(partial_name(folder))}*"))
+    return list(files.matching(folder.parent, f"{glob.escape(partial_name(folder))}*"))
 
 
 def partial_name(folder: Path) -> str:
@@ -107,9 +109,7 @@ def _number(partial: Path) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def note_failure(
-    folder: Path, error: Exception, seen: int | None = UNSEEN, asked: leases.Asked = leases.NOBODY
-) -> None:
+def note_failure(folder: Path, error: Exception, seen: int | None = UNSEEN, asked: Asked = NOBODY) -> None:
     """Tell everybody who looks that a run has failed, until it is tried again: for who failed before it held the run,
     as ``building`` tells it for who did. Nothing where somebody may be at it, or has finished it since its ``stamp``
     was ``seen``. Where that can't be written it is told by whoever tried alone.
@@ -122,7 +122,7 @@ def note_failure(
             lease.fails(error)
 
 
-def _asked_for(holder: leases.Holder, asked: leases.Asked) -> bool:
+def _asked_for(holder: Holder, asked: Asked) -> bool:
     return bool(asked.command) and (holder.command, holder.began) == (asked.command, asked.began)
 
 
@@ -159,7 +159,7 @@ def building(
     seen: int | None = UNSEEN,
     note: Callable[[], str] = leases.NOTHING,
     holding: Callable[[leases.Lease], None] = lambda lease: None,
-    asked: leases.Asked = leases.NOBODY,
+    asked: Asked = NOBODY,
 ) -> Iterator[Path]:
     """The partial folder of a run, which this process alone may write; it becomes ``folder`` when the block ends well.
 
@@ -170,8 +170,8 @@ def building(
     one is; ``holding`` gets the lease, to see whether it still holds. A failure is noted before others may try.
     """
     with _held(folder, note, asked) as lease, _noted(lease):
-        if lease.holder.deaths >= leases.DEATHS or deaths.outlasts(lease.holder.ends):
-            raise BenchError(deaths.told(lease.holder.deaths, lease.holder.ends))
+        if len(lease.holder.ends) >= leases.DEATHS or deaths.outlasts(lease.holder.ends):
+            raise BenchError(deaths.told(lease.holder.ends))
         if seen != UNSEEN and stamp(folder) != seen:
             raise BusyError(f"another process has just finished '{folder}'")
         with writable(folder):
@@ -240,7 +240,7 @@ def _remove_partial(folder: Path) -> None:
 
 def _refuse_links(partial: Path) -> None:
     """BenchError where an unfinished run is, or has in it, a link: what is written there would land somewhere else."""
-    links = [path for path in (partial, *partial.rglob("*")) if path.is_symlink()]
+    links = [path for path in (partial, *files.below(partial)) if path.is_symlink()]
     if links:
         raise BenchError(
             f"the unfinished run in '{partial}' has a symbolic link, '{links[0]}', which bench does not follow; remove "
@@ -249,9 +249,7 @@ def _refuse_links(partial: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(
-    folder: Path, note: Callable[[], str] = leases.NOTHING, asked: leases.Asked = leases.NOBODY
-) -> Iterator[leases.Lease]:
+def _held(folder: Path, note: Callable[[], str] = leases.NOTHING, asked: Asked = NOBODY) -> Iterator[leases.Lease]:
     """Nobody else builds this run during the block; BusyError where somebody does already."""
     with contextlib.ExitStack() as stack:
         with writable(folder):
@@ -262,7 +260,7 @@ def _held(
 def _saved(folder: Path) -> str:
     """What changes whenever work on a run is saved."""
     times = []
-    for path in (path for pattern in SAVED for path in partial_folder(folder).rglob(pattern)):
+    for path in (path for pattern in SAVED for path in files.below(partial_folder(folder), pattern)):
         with contextlib.suppress(FileNotFoundError):  # an orphan of RecBole may still be at its checkpoints
             times.append(str(path.stat().st_mtime_ns))
     return " ".join(sorted(times))
@@ -311,10 +309,14 @@ def _tidy(folder: Path) -> None:
     files.remove_left_behind(folder, alone=True)
 
 
-def set_aside(folder: Path) -> Path:
-    """Move a finished run that is corrupt out of the way; where it is now. It is neither read nor resumed there."""
+def set_aside(folder: Path, seen: int | None) -> Path:
+    """Move a finished run that is corrupt out of the way; where it is now. It is neither read nor resumed there.
+    BusyError where its ``stamp`` is not the one that was ``seen``: another process has put a new one in its place.
+    """
     aside = folder.with_name(f".{folder.name}{CORRUPT}")
     with _held(folder), writable(folder):
+        if stamp(folder) != seen:
+            raise BusyError(f"another process has just replaced '{folder}'")
         files.remove(aside)
         files.rename(folder, aside)
     return aside
@@ -363,7 +365,7 @@ def readable(runs: Path) -> list[Path]:
     Other folders whose name starts with a dot are passed over.
     """
     found = {}
-    for path in sorted(runs.rglob(RESULT)):
+    for path in sorted(files.below(runs, RESULT)):
         folder, parts = path.parent, path.relative_to(runs).parts[:-1]
         hidden = [part for part in parts if part.startswith(".")]
         if not hidden:

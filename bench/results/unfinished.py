@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import files
 from bench.results import leases, store
 
 HIDDEN = re.compile(r"\.(?P<seed>.+?)\.(?:partial(?:-\d+)?|lease-\d+)")
@@ -24,7 +25,8 @@ class Unfinished:
 def unfinished(results: Path) -> list[Unfinished]:
     """All of them, sorted. A run that was finished before and is made again is one as well."""
     runs = results / "runs"
-    homes = {path.with_name(found["seed"]) for path in runs.glob("*/*/*/.*") if (found := HIDDEN.fullmatch(path.name))}
+    hidden = files.matching(runs, "*/*/*/.*")
+    homes = {path.with_name(found["seed"]) for path in hidden if (found := HIDDEN.fullmatch(path.name))}
     states = ((home.relative_to(runs).as_posix(), _state(home)) for home in sorted(homes))
     return [Unfinished(folder, *state) for folder, state in states if state]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import tensors
+from bench import files, tensors
 from bench.errors import BenchError, CorruptError
 from bench.results import digests
 from bench.results.identity import run_of
@@ -40,7 +40,7 @@ def whole(file: Path, path: str) -> Result:
 
 def verify_caches(cache: Path) -> list[Verdict]:
     """Every file of identifiers and of text embeddings that is kept, against the checksum in it."""
-    return [Verdict(path.as_posix(), _of_tensors(path)) for path in sorted(cache.rglob("[!.]*.safetensors"))]
+    return [Verdict(path.as_posix(), _of_tensors(path)) for path in sorted(files.below(cache, "[!.]*.safetensors"))]
 
 
 def _of_tensors(path: Path) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def attribute_errors(subject: IdScheme | AnyBaseline) -> Iterator[None]:
         yield
     except (BenchError, OSError):
         raise
-    except Exception as error:  # whatever a stranger's code raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's code raises, or a command-line library below it
         passed = _passed(error, type(subject))
         if not passed:
             raise

@@ -24,7 +24,7 @@ from bench.errors import BenchError
 from bench.evaluation.baseline import AnyBaseline, Baseline, Found, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.results import leases
-from bench.results.leases import Asked
+from bench.results.holders import Asked
 from bench.runs import slurm_settings, tracking
 from bench.runs.limits import refuse_too_large
 from bench.runs.overrides import handed_on, said_of, sorted_overrides, unheard
@@ -82,7 +82,8 @@ class Plan:
         how = {"results", "data_dir", "jobs", "threads", "save_every", "longest_wait", "slurm", "only", "worker"}
         how |= {"keep_going", "began", "track", "ignore_limits", "log_times"}
         said = {name: value for name, value in asdict(self).items() if name not in how}
-        return Asked(hashlib.sha256(json.dumps(said, default=list).encode()).hexdigest()[:16], self.began)
+        command = hashlib.sha256(json.dumps(said, default=list).encode()).hexdigest()[:16]
+        return Asked(command, self.began, submitted=bool(self.only))
 
 
 T = TypeVar("T")
@@ -169,8 +170,7 @@ def prepare(plan: Plan, display: Display) -> Prepared:
         if not requests:
             raise BenchError(f"no run of this command is '{plan.only}'; its data or files have changed since")
     keep_going = len(requests) > 1 if plan.keep_going is None else plan.keep_going
-    # One of these that is too large fails by itself. Under Slurm it would wait for nothing, so the command is refused.
-    alone = asked if (keep_going or plan.only) and not plan.slurm else set[str]()
+    alone = asked if keep_going or plan.only else set[str]()  # one of these that is too large fails by itself
     checks: list[Callable[[Request], None]] = [
         lambda request: refuse(request, unseen[request.subject.name], plan.parts)
     ]

@@ -66,7 +66,6 @@ def _all_of(group: Sequence[Request], display: Display, accelerator: Accelerator
 def given_up(group: Sequence[Request]) -> str:
     """Why one of the runs has failed since its command began; empty where none has, or it was finished since."""
     for request in group:
-        failure = leases.failure(request.run.folder(request.results))
-        if failure and failure.time > request.asked.began:
-            return failure.reason
+        if reason := leases.failed_since(request.run.folder(request.results), request.asked):
+            return reason
     return ""

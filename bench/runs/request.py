@@ -17,8 +17,8 @@ from bench.ids.scheme import IdScheme
 from bench.ids.text import MissingTextError, TextSettings, stand_in
 from bench.privacy import shortened, shortened_values
 from bench.results import store
+from bench.results.holders import NOBODY, Asked
 from bench.results.identity import Run
-from bench.results.leases import NOBODY, Asked
 from bench.results.schema import DatasetFacts, SchemeFacts
 from bench.runs.search import Ranges
 from bench.runs.subjects import source_digest

@@ -116,12 +116,13 @@ def _found(request: Request, folder: Path, display: Display) -> tuple[int | None
 
 def _set_aside_corrupt(request: Request, folder: Path, display: Display) -> None:
     """A finished run whose files are not what was stored counts as none: it is kept for who wants to look at it."""
-    if not store.finished(folder) or request.force:
+    seen = store.stamp(folder)
+    if seen is None or request.force:
         return
     try:
         whole(folder / RESULT, str(folder))
     except CorruptError as error:
-        aside, reason = store.set_aside(folder), error.what
+        aside, reason = store.set_aside(folder, seen), error.what
         display.say(f"{request.run.title}: {reason}; moved to '{aside}', so it is run again")
 
 

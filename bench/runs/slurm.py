@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import threads
-from bench.errors import BenchError
+from bench.errors import BenchError, PartlyFailedError
 from bench.runs import overview
+from bench.runs.limits import refuse_too_large
 from bench.runs.matrix import Plan
 from bench.runs.prepared import Prepared
 from bench.runs.progress import Display
-from bench.runs.slurm_settings import settings
+from bench.runs.request import Request
+from bench.runs.slurm_settings import Settings, settings
 from bench.runs.task import Task
 from bench.runs.worker import as_json
 
@@ -28,7 +30,8 @@ TIMEOUTS = 10_000  # times that a task may be out of time and is put back into t
 
 def submit(plan: Plan, prepared: Prepared, display: Display) -> list[Path]:
     """Hand all runs that are not finished, and that nobody is at, to Slurm; return at once the folders where the
-    results will be.
+    results will be. What is too large for a task would wait for nothing, so it is left out: PartlyFailedError, when the
+    others are submitted, names it.
     """
     asked = settings(plan.slurm)
     states = [overview.standing(group) for group in prepared.groups]
@@ -36,20 +39,42 @@ def submit(plan: Plan, prepared: Prepared, display: Display) -> list[Path]:
     groups = [group for group, found in zip(prepared.groups, states, strict=True) if found.state not in over]
     for found in (found for found in states if found.state == overview.RUNNING):
         display.say(f"{found.title}: not submitted, for process {found.who} is at it")
-    folders = [group[0].run.folder(group[0].results) for group in groups]
     if not groups and any(found.state == overview.RUNNING for found in states):
         display.say("no run is left to submit")
         return []
     if not groups:
         display.say(f"all {len(prepared.groups)} runs are finished already (--force runs them again)")
         return []
+    refused = {group[0].run.title: reason for group in groups if (reason := _too_large(group[0], plan.slurm))}
+    groups = [group for group in groups if group[0].run.title not in refused]
+    folders = _handed(plan, asked, groups, len(prepared.groups), display) if groups else []
+    if refused:
+        named = "; ".join(f"{title} ({reason})" for title, reason in refused.items())
+        others = "the others are submitted" if groups else "nothing is submitted"
+        raise PartlyFailedError(f"{len(refused)} of {len(prepared.groups)} are too large, {others}: {named}", [])
+    return folders
+
+
+def _too_large(request: Request, slurm: str) -> str:
+    try:
+        refuse_too_large(request, slurm)
+    except BenchError as error:
+        return str(error)
+    return ""
+
+
+def _handed(
+    plan: Plan, asked: Settings, groups: Sequence[Sequence[Request]], total: int, display: Display
+) -> list[Path]:
+    """The folders of these runs, of a ``total``, which are tasks by now."""
+    folders = [group[0].run.folder(group[0].results) for group in groups]
     here = replace(plan, results=plan.results.resolve(), data_dir=plan.data_dir and plan.data_dir.resolve())
     logs = here.results / "slurm"
     task = Task(as_json(here), tuple(sys.argv[1:]))
     parameters = asked.parameters(len(groups), threads.asked(plan.threads))
     named = [folder.relative_to(plan.results).as_posix() for folder in folders]
     job = _submitted(task, named, logs, parameters)
-    display.say(f"submitted {len(groups)} of {len(prepared.groups)} runs as Slurm job {job}; each is a task of it")
+    display.say(f"submitted {len(groups)} of {total} runs as Slurm job {job}; each is a task of it")
     display.say(f"Watch: bench ls --results {plan.results}; squeue --job {job}; logs: {logs}/{job}_*")
     return folders
 

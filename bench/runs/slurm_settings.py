@@ -61,10 +61,18 @@ def settings(text: str) -> Settings:
         name = key.strip().replace("-", "_")
         if name not in kinds or not equals:
             raise unknown(f"part of --slurm ({EXAMPLE})", part, [each.replace("_", "-") for each in kinds])
+        if name in given:
+            raise BenchError(f"--slurm gives {key.strip()} twice; give it once")
         try:
             given[name] = _memory(value) if name == "memory" else kinds[name](value.strip())
         except ValueError as error:
-            what = "a size such as 64G or 500M" if name == "memory" else "a number"
+            what = (
+                "a size such as 64G or 500M"
+                if name == "memory"
+                else "a number"
+                if kinds[name] is float
+                else "a whole number"
+            )
             raise BenchError(f"--slurm {part}: '{value}' is not {what}; e.g. {EXAMPLE}") from error
         if kinds[name] is not str and not 0 < given[name] < math.inf:
             raise BenchError(f"--slurm {part}: give a number above 0, or leave {key} out")

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.results import digests, leases
-from bench.results.leases import Holder
+from bench.results.holders import Holder
 
 Bench = Callable[..., SimpleNamespace]
 

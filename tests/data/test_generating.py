@@ -81,6 +81,9 @@ def test_a_scrambled_place_is_found_again(items: int, users: int) -> None:
     [
         (lambda: Shop("made", 100, 33), "33 users are too few for each of 100 items"),
         (lambda: Shop("made", 19, 33), "--items must be 20 or more; got 19"),
+        (lambda: Shop("made", 10**20, 10**20), "--items must be 500,000,000 or less; got 100,000,000,000,000,000,000"),
+        (lambda: Shop("made", 100, 10**20), "--users must be 500,000,000 or less; got 100,"),
+        (lambda: Shop("made", 100, 100, width=10**6), "--vectors must be 65,536 or less; got 1,000,000"),
     ],
 )
 def test_what_cannot_be_made_is_refused(shop: object, message: str) -> None:

@@ -19,6 +19,7 @@ from bench import cli
 from bench.errors import BenchError
 from bench.ids import storage
 from bench.results import leases, store
+from bench.results.holders import Holder
 from bench.results.read import read
 from bench.results.saved import catalogue, restore, stored_ids
 from bench.results.verify import verify
@@ -129,7 +130,7 @@ def _notes(home: Path, run: Path) -> list[Reader]:
     (folder / ".0.partial-1").mkdir(parents=True)
     begun = store.Begun({"scheme": "a"}, {"bench": "b"})
     (folder / ".0.partial-1" / "begun.json").write_text(json.dumps(asdict(begun)))
-    (folder / ".0.lease-1").write_text(json.dumps(asdict(leases.Holder("t", pid=1, released=True, failure="no"))))
+    (folder / ".0.lease-1").write_text(json.dumps(asdict(Holder("t", pid=1, released=True, failure="no"))))
 
     def of(place: Path) -> Any:
         home = place / "0"

@@ -14,7 +14,9 @@ import pytest
 from bench import files, processes
 from bench.errors import BenchError, BusyError, LostError
 from bench.results import leases, store
-from bench.results.leases import Asked, Holder, failure, held, holder_of
+from bench.results.deaths import KILLED, Death
+from bench.results.holders import NOBODY, Asked, Holder
+from bench.results.leases import failure, held, holder_of
 from bench.results.store import Begun, building, note_failure
 
 BEGUN = Begun({"scheme": "one", "seed": 7})
@@ -35,12 +37,12 @@ def foreign(folder: Path, number: int, **said: object) -> None:
     folder.with_name(f".7.lease-{number}").write_text(json.dumps(asdict(holder)))
 
 
-def fail(folder: Path, asked: Asked = leases.NOBODY) -> None:
+def fail(folder: Path, asked: Asked = NOBODY) -> None:
     with contextlib.suppress(BenchError), building(folder, BEGUN, asked=asked):
         raise ERROR
 
 
-def publish(folder: Path, asked: Asked = leases.NOBODY) -> None:
+def publish(folder: Path, asked: Asked = NOBODY) -> None:
     with building(folder, BEGUN, asked=asked) as partial:
         (partial / "result.json").write_text("{}")
 
@@ -105,7 +107,7 @@ def test_what_one_worker_of_a_command_has_failed_at_no_other_tries(folder: Path)
 
 def test_that_a_run_kills_its_workers_is_a_failure(folder: Path) -> None:
     foreign(folder, 1)
-    gone = Holder("f00d", place=files.place(), pid=DEAD, deaths=leases.DEATHS - 1)
+    gone = Holder("f00d", place=files.place(), pid=DEAD, ends=[Death(KILLED, "", 0.0)] * (leases.DEATHS - 1))
     folder.with_name(".7.lease-1").write_text(json.dumps(asdict(gone)))
     with pytest.raises(BenchError, match="8 tries have ended without anything saved: killed"):
         publish(folder)

@@ -18,10 +18,13 @@ import pytest
 
 from bench.errors import BenchError, BusyError, LostError
 from bench.results import leases, store
-from bench.results.leases import Holder, held, holder_of
+from bench.results.deaths import KILLED, Death
+from bench.results.holders import Holder
+from bench.results.leases import held, holder_of
 from bench.results.store import Begun, building, partial_folder
 
 BEGUN = Begun({"scheme": "one", "seed": 7})
+DIED = [Death(KILLED, "", 0.0)]
 
 HOLDING = """
 import sys, time
@@ -264,15 +267,19 @@ def test_who_comes_when_another_has_just_finished_does_not_do_it_again(folder: P
 def test_a_run_that_kills_every_worker_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "DEATHS", 2)
     gone = {"place": leases.files.place(), "pid": 2**22 + 1}
-    foreign(folder, 1, **gone, deaths=1)
+    foreign(folder, 1, **gone, ends=DIED)
     with (
-        pytest.raises(BenchError, match=r"2 tries have ended without anything saved: killed at 'its start'; give it"),
+        pytest.raises(
+            BenchError, match=r"2 tries have ended without anything saved: killed at 'its start' \(2 times\); give"
+        ),
         building(folder, BEGUN),
     ):
         pass
     with building(folder, BEGUN) as partial:  # who asks again gets another try
         (partial / "result.json").write_text("{}")
-    foreign(folder, 9, **gone, deaths=1, mark="of what was saved then")
+    foreign(folder, 9, **gone, ends=DIED, mark="of what was saved then")
+    partial_folder(folder).mkdir()
+    (partial_folder(folder) / "stage-0.safetensors").write_text("saved since")
     with building(folder, replace(BEGUN, forced=True)) as partial:  # it had come further, so it goes on
         (partial / "result.json").write_text("{}")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.results.leases import Holder, failure
+from bench.results.holders import Holder
+from bench.results.leases import failure
 from bench.results.notes import read_note
 from bench.results.store import Begun, begun_as, converted, partial_folder
 

@@ -15,6 +15,7 @@ import pytest
 from bench import files
 from bench.errors import BenchError, BusyError
 from bench.results import leases, storage, store
+from bench.results.holders import Holder
 from bench.results.storage import ASIDE, CACHE, DAY, LEASE, LEFT, RUN, UNFINISHED, Piece, pieces, readable_size, surplus
 
 DEAD = 999_999_999  # no process has this number
@@ -122,7 +123,7 @@ def test_leases_go_where_a_run_is_finished_and_nobody_has_been_at_it_for_a_day(r
     old = time.time() - 2 * DAY
     for run in range(3):
         path = put(home / f".{run}.lease-3")
-        holder = leases.Holder("t", place=files.place(), pid=DEAD, released=run < 2)
+        holder = Holder("t", place=files.place(), pid=DEAD, released=run < 2)
         path.write_text(json.dumps(asdict(holder)))
         os.utime(path, (old, old))
     found = [each.path.name for each in pieces(results) if each.what == LEASE]

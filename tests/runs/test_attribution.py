@@ -131,7 +131,7 @@ def test_what_is_no_fault_of_its_code_stays_as_it_is(
         bench("run", "--id-scheme", f"{mine}:InHarness", *words)
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, OSError, BenchError])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError, BenchError])
 def test_stops_and_errors_with_words_of_their_own_pass(stop: type[BaseException]) -> None:
     class Stopping(Random):
         def fit(self, train: object) -> None:  # type: ignore[override]

@@ -19,13 +19,13 @@ from unisrec_baseline import UniSRec
 
 from bench import control_groups
 from bench.data.dataset import TrainView
-from bench.errors import BenchError
+from bench.errors import BenchError, PartlyFailedError
 from bench.evaluation.baseline import AnyBaseline
 from bench.ids.identifiers import TokenIds
-from bench.ids.limits import CatalogueSize
+from bench.ids.limits import CatalogueSize, Needs
 from bench.ids.scheme import IdScheme
 from bench.results.unfinished import unfinished
-from bench.runs import limits
+from bench.runs import limits, slurm
 from bench.runs.matrix import Plan, prepare
 from bench.runs.progress import Display
 from bench.vocabulary import Vocabulary
@@ -278,13 +278,32 @@ def test_a_task_of_slurm_has_its_own_memory_and_time(
     assert len(prepare(plan, QUIET).groups) == 6, "nothing is known of the node of a task"
     assert len(prepare(replace(plan, slurm=f"memory={items + 8}G,hours=3"), QUIET).groups) == 6
     with pytest.raises(BenchError, match=rf"about .* GB at .*; a task has .* \(--slurm memory={items - 3}G\); use"):
-        prepare(replace(plan, slurm=f"memory={items - 3}G,hours=3"), QUIET)
+        prepare(replace(plan, slurm=f"memory={items - 3}G,hours=3", keep_going=False), QUIET)
     with pytest.raises(BenchError, match=r"about 2.0 hours to make identifiers at .*; a task has 1.5 hours of"):
-        prepare(replace(plan, slurm="hours=1.5"), QUIET)
+        prepare(replace(plan, slurm="hours=1.5", keep_going=False), QUIET)
     assert len(prepare(replace(plan, slurm="hours=1.5,gpus=1"), QUIET).groups) == 6
     days = plan_of(quick, [scheme(memory=1e9, seconds=30 * 3600)], tmp_path / "days", slurm="hours=48")
     assert len(prepare(days, QUIET).groups) == 6, "a day is the limit where nobody has said hours"
     assert len(prepare(replace(plan, slurm="hours=1.5", ignore_limits=True), QUIET).groups) == 6
+
+
+def test_what_is_too_large_for_a_task_is_left_out_and_named(
+    quick: list[str], tmp_path: Path, scheme: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(quick, [scheme(memory=1e9, seconds=7200)], tmp_path / "results", slurm="hours=1.5")
+    prepared, handed = prepare(plan, QUIET), list[str]()
+    assert len(prepared.groups) == 6
+    monkeypatch.setattr(slurm, "_submitted", lambda task, named, *_: handed.extend(named) or "7")
+    said = r"^3 of 6 are too large, the others are submitted: mine/large on .*, seed 0 \(.* a task has 1.5 hours"
+    with pytest.raises(PartlyFailedError, match=said):
+        slurm.submit(plan, prepared, QUIET)
+    assert len(handed) == 3
+    assert all("/pop@" in name for name in handed)
+    handed.clear()
+    monkeypatch.setattr(limits, "needs_of", lambda request: Needs(1e30, 0.0))
+    with pytest.raises(PartlyFailedError, match=r"^6 of 6 are too large, nothing is submitted"):
+        slurm.submit(replace(plan, slurm="memory=1G"), prepared, QUIET)
+    assert not handed
 
 
 def test_ranking_whole_catalogues_needs_more(quick: list[str], tmp_path: Path, scheme: Callable[..., str]) -> None:

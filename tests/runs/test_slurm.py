@@ -15,12 +15,14 @@ import pytest
 
 from bench.errors import BenchError
 from bench.results import leases
-from bench.runs import slurm
+from bench.results.deaths import OUT_OF_TIME
+from bench.runs import matrix, slurm, task
 from bench.runs.matrix import Plan, prepare
 from bench.runs.progress import Display
 from bench.runs.slurm_settings import Settings, settings
 from bench.runs.task import Task
 from bench.runs.worker import as_json, from_json
+from bench.training.signals import scheduler
 
 Bench = Callable[..., SimpleNamespace]
 
@@ -63,13 +65,16 @@ def test_memory_is_counted_as_slurm_counts_it(text: str, megabytes: int) -> None
     [
         ("gpu=1", r"unknown part of --slurm .* 'gpu=1'; did you mean 'gpus'\? known: account, at-once, "),
         ("partition", "unknown part of --slurm"),
-        ("gpus=one", "--slurm gpus=one: 'one' is not a number"),
+        ("gpus=one", "--slurm gpus=one: 'one' is not a whole number"),
         ("gpus=2", "--slurm gpus=2: a task is one process, which uses one GPU; give gpus=1"),
         ("hours=0", "--slurm hours=0: give a number above 0"),
         ("memory=64X", "--slurm memory=64X: '64X' is not a size such as 64G or 500M; e.g. --slurm .*memory=64G"),
         ("memory=-1G", "'-1G' is not a size such as 64G"),
         ("memory=0G", "give a number above 0"),
         ("hours=nan", "give a number above 0"),
+        ("hours=abc", "'abc' is not a number"),
+        ("cpus=1.5", "'1.5' is not a whole number"),
+        ("hours=8,at-once=2,hours=9", "--slurm gives hours twice; give it once"),
     ],
 )
 def test_what_is_not_meant_so_is_one_line(text: str, said: str) -> None:
@@ -94,6 +99,7 @@ def test_a_task_does_one_run_of_the_whole_request(
         assert len(run_folders(tmp_path)) == count
     assert [path.relative_to(tmp_path).as_posix() for path in run_folders(tmp_path)] == named
     assert from_json(as_json(replace(plan, only="x"))).only == "x"
+    assert (plan.asked.submitted, replace(plan, only="x").asked.submitted) == (False, True)
     with pytest.raises(BenchError, match="no run of this command is 'runs/else'"):
         Task(as_json(plan), ())("runs/else")
 
@@ -134,6 +140,37 @@ def test_a_run_is_saved_before_its_task_is_put_back(name: str, lines: list[str],
     done = subprocess.run([sys.executable, "-c", SIGNALED, name], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == lines, done.stderr
     assert done.returncode == (-signal.SIGINT if code is None else code)
+
+
+@pytest.mark.parametrize(
+    ("hours", "seconds", "reason"),
+    [
+        ("1", 3600 - 90 - 149, OUT_OF_TIME),  # Slurm may tell it a minute early, and it began after Slurm's clock did
+        ("1", 3600 - 90 - 151, ""),
+        ("0.99", 3600 - 90 - 151, ""),  # Slurm counts whole minutes
+        ("48", 3600, ""),
+    ],
+)
+def test_only_who_is_told_near_the_end_of_its_time_is_out_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hours: str, seconds: float, reason: str
+) -> None:
+    """Whoever is told earlier is preempted, which says nothing of what its run needs."""
+    now, found = 5e6, list[str]()
+
+    def works(plan: Plan) -> list[Path]:
+        nonlocal now
+        now += seconds
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(task.TOLD)
+        found.append(scheduler.reason)
+        return []
+
+    monkeypatch.setattr(matrix, "execute", works)
+    monkeypatch.setattr(task, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(sys, "argv", ["submitit"])
+    Task(as_json(Plan([], ["pop"], ["toys"], results=tmp_path, slurm=f"hours={hours}")), ())("runs/x")
+    assert found == [reason]
+    assert scheduler.reason == ""
 
 
 def test_without_slurm_it_is_one_line(
