@@ -206,14 +206,18 @@ for kind in ("codes", "own tokens", "own tokens with 1024 negatives", "slots", "
 def rank(kind: str, decoder: str, users: int) -> Callable[[int, Path], Work]:
     def work(items: int, folder: Path) -> Work:
         from bench.model.recommender import Decoding
+        from bench.training.ranking import users_of
 
         model, read, rounds = recommender(kind, items).eval(), histories(items, users), 3
-        exact = decoder == "exact"
+        exact, decoding = decoder == "exact", Decoding(decoder)
+        k = items if exact else 20
+        parts = np.array_split(np.arange(users), -(-users // users_of(model, decoding, k)))
 
         def do() -> None:
             with model.fixed_weights():
                 for _ in range(rounds):
-                    model.rank(read, items if exact else 20, Decoding(decoder))
+                    for part in parts:
+                        model.rank(read.rows(part), k, decoding)
 
         return Work(do, users * rounds, items if exact or kind != "codes" else 0)
 
@@ -221,6 +225,7 @@ def rank(kind: str, decoder: str, users: int) -> Callable[[int, Path], Work]:
 
 
 CELLS["beam of 20 for each user"] = rank("codes", "beam", USERS)
+CELLS["beam of 20 for each user: own tokens"] = rank("own tokens with 1024 negatives", "beam", 2 * USERS)
 CELLS["certified for each user"] = rank("codes", "certified", USERS)
 CELLS["exact for each user"] = rank("codes", "exact", 2)
 CELLS["slots for each user"] = rank("slots", "beam", USERS)
