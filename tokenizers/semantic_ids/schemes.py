@@ -196,7 +196,7 @@ class Trained(Semantic):
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         # Checked as a whole: an error names the item by its index in the catalogue.
         plan, vectors, seen = self.settings, checked(vectors), np.unique(train.sequences.values)
-        model = self.tokenizer(vectors[seen], train, seen)
+        model = self.tokenizer(vectors if len(seen) == len(vectors) else vectors[seen], train, seen)
         kept, count = deque[Quantized](maxlen=self.variants()), len(seen)
         for epoch, error in enumerate(model.epochs(), start=1):
             train.count_training(-(-count // plan.batch), count, model.epoch_flops())
