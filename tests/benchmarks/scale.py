@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -85,12 +85,26 @@ def fit(name: str) -> Callable[[int, Path], Work]:
     def work(items: int, folder: Path) -> Work:
         import importlib
 
+        from bench.ids.text import TextSettings, embed
+
         where, settings = FIT[name]
         module, _, attribute = where.partition(":")
         cls, train = getattr(importlib.import_module(module), attribute), view(items, folder)
-        return Work(lambda: cls(cls.Settings(**settings)).fit(train))
+        scheme = cls(cls.Settings(**settings))
+        if isinstance(scheme.settings, TextSettings):  # made once for all rows, and measured in its own
+            train = replace(train, cache=folder / "cache")
+            embed(train, scheme.settings)
+        return Work(lambda: scheme.fit(train))
 
     return work
+
+
+@cell("text vectors (tf-idf)")
+def text_vectors(items: int, folder: Path) -> Work:
+    from bench.ids.text import TextSettings, embed
+
+    train = view(items, folder)
+    return Work(lambda: embed(train, TextSettings()))
 
 
 for name in FIT:
