@@ -189,7 +189,7 @@ class Trained(Semantic):
     def layers(self, size: CatalogueSize) -> float:
         """The widest layer before and behind its activation, of as many items as go through it at once, and vectors."""
         widest = max(self.settings.hidden, default=0) + (self.settings.dimensions or 768)
-        return 8.0 * min(size.items, SAMPLE) * widest
+        return float(8 * min(size.items, SAMPLE) * widest)
 
     def quantizing_seconds(self, size: CatalogueSize) -> float:
         plan, widths = self.settings, (self.settings.dimensions or 768, *self.settings.hidden)
