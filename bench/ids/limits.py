@@ -13,6 +13,8 @@ PARAMETER = 16  # bytes of one that is trained: itself, its gradient, two moment
 NODE = 96  # bytes of a node of a tree of identifiers, and of its copies
 PART = 1 << 15  # items whose vectors are computed together for a loss
 FLOPS = 3e10  # that one core does in a second, in matrix products of training
+SCORED_AT_ONCE = 1 << 24  # scores of users and items, or tokens, in memory at a time while ranking: 64 MB
+SCORE = 48  # bytes that each of them takes at the peak, sorted and looked up
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,26 @@ class Needs:
     hint: str = ""
 
 
+def users_of_width(width: int) -> int:
+    """Users that a model of a width ranks at once on a CPU, if they have few scores."""
+    return max(4, 4096 // width)
+
+
+def scored_bytes(scores: int, width: int) -> float:
+    """What it takes at the peak to rank so many items, or tokens, for users of a batch, beside the model."""
+    return float(SCORE * max(scores, min(users_of_width(width) * scores, SCORED_AT_ONCE)))
+
+
 def token_bytes(size: CatalogueSize, length: float, vocabulary: int = 0) -> float:
     """Of token sequences, about ``length`` tokens each: their tables, the tree with what teacher forcing needs of it,
-    and a ``vocabulary`` that is trained, with the scores that a batch gives to all of it or to what is drawn.
+    and a ``vocabulary`` that is trained, with the scores that a batch gives to all of it or to what is drawn, or users
+    while they are ranked.
     """
     tables = size.items * (32 * length + 60)
     tree = size.items * min(length, 2.5) * NODE
     trained = vocabulary * size.width * PARAMETER
-    return tables + tree + trained + 24.0 * min(vocabulary, size.negatives or vocabulary) * size.batch
+    loss = 24.0 * min(vocabulary, size.negatives or vocabulary) * size.batch
+    return tables + tree + trained + max(loss, scored_bytes(vocabulary, size.width))
 
 
 def vector_bytes(size: CatalogueSize, width: int, slots: int, hidden: int = 0) -> float:

@@ -12,7 +12,7 @@ import hashlib
 import html
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -333,10 +333,10 @@ def tfidf_svd(texts: Sequence[str]) -> Embeddings:
         )
     except ValueError as error:
         raise BenchError(f"{OFFLINE} found no word in the text of {len(texts):,} items") from error
-    few = weights.shape[1] <= CHANNELS
-    found = weights.toarray() if few else GaussianRandomProjection(CHANNELS, random_state=0).fit_transform(weights)
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.asarray(found / np.where(lengths > 0, lengths, 1), np.float32)
+    if weights.shape[1] <= CHANNELS:
+        return _of_length_one(weights, weights.shape[1], lambda shard: shard.toarray())
+    projection = GaussianRandomProjection(CHANNELS, random_state=0).fit(weights)
+    return _of_length_one(weights, CHANNELS, projection.transform)
 
 
 def hashed(texts: Sequence[str]) -> Embeddings:
@@ -357,9 +357,18 @@ def hashed(texts: Sequence[str]) -> Embeddings:
     words = counter.get_feature_names_out()
     hashes = b"".join(hashlib.blake2b(word.encode(), digest_size=HASH_BYTES).digest() for word in words)
     bits = np.unpackbits(np.frombuffer(hashes, np.uint8).reshape(len(words), HASH_BYTES), axis=1)
-    found = np.asarray(counts @ (2 * bits.astype(np.float32) - 1))
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.asarray(found / np.where(lengths > 0, lengths, 1), np.float32)
+    signs = 2 * bits.astype(np.float32) - 1
+    return _of_length_one(counts, 8 * HASH_BYTES, lambda shard: np.asarray(shard @ signs))
+
+
+def _of_length_one(sparse: Any, width: int, dense: Callable[[Any], NDArray[np.floating[Any]]]) -> Embeddings:
+    """``[rows, width]`` that are made of those of a sparse matrix, a shard at a time; rows of zeros stay."""
+    every = np.empty((sparse.shape[0], width), np.float32)
+    for shard in _shards(len(every)):
+        found = dense(sparse[shard])
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        every[shard] = found / np.where(lengths > 0, lengths, 1)
+    return every
 
 
 def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArray[np.float32]]:
@@ -369,7 +378,7 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
     The eigenvectors of the covariance are found without randomness, and the largest coordinate of each is positive.
     """
     mean = raw.mean(axis=0, dtype=np.float64)
-    shards = [slice(start, start + SHARD) for start in range(0, len(raw), SHARD)]
+    shards = _shards(len(raw))
     variances, axes = np.linalg.eigh(sum(_scatter(raw[shard] - mean) for shard in shards) / len(raw))
     order = np.argsort(-variances, kind="stable")[:dimensions]
     order = order[variances[order] > max(variances.max(), 0) * 1e-9]
@@ -380,6 +389,10 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
         axes = axes / np.sqrt(variances[order])
     embeddings = np.concatenate([((raw[shard] - mean) @ axes).astype(np.float32) for shard in shards])
     return {"embeddings": embeddings, "mean": mean.astype(np.float32), "axes": axes.astype(np.float32)}
+
+
+def _shards(count: int) -> list[slice]:
+    return [slice(start, start + SHARD) for start in range(0, count, SHARD)]
 
 
 def _scatter(centered: NDArray[np.float64]) -> Any:

@@ -149,6 +149,12 @@ class Recommender(nn.Module, ABC):
     ) -> TopK:
         """What ``rank`` returns. ``backbone`` is one in the precision of ``decoding``, and gradients are off."""
 
+    def scored(self, decoding: Decoding, k: int) -> int:
+        """Scores of one user that are in memory together while the best ``k`` are ranked, where they are so many that
+        users of a batch should be fewer for it: of the whole catalogue where all of it is ranked. 0 where they are few.
+        """
+        return len(self.ids) if decoding.decoder == "exact" else 0
+
     @contextmanager
     def fixed_weights(self) -> Iterator[None]:
         """Inside the context no weight changes: what depends on weights alone may be computed once and kept.

@@ -14,6 +14,7 @@ from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.flops import TRAINING, product
 from bench.ids.identifiers import Template, TokenIds, Variants
+from bench.ids.limits import SCORED_AT_ONCE
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model import drawn
 from bench.model.beam import beam_search, score_all
@@ -23,6 +24,8 @@ from bench.model.recommender import Batch, Decoding, Recommender, TopK, Work, re
 from bench.model.trie import Forest, Trie, with_eos
 
 IGNORED = -1  # label where the identifier of a row has already ended
+MANY = 1 << 18  # tokens, above which scores of all of them decide how much is decoded at once
+EXACT, CERTIFIED = 256, 64  # prefixes that are decoded together
 
 
 class SequenceRecommender(Recommender):
@@ -147,6 +150,21 @@ class SequenceRecommender(Recommender):
         allowed[row, forest.token[forest.first[nodes][row] + child]] = True
         return allowed
 
+    def scored(self, decoding: Decoding, k: int) -> int:
+        """Where there are very many tokens, each prefix that is decoded has a score of every one."""
+        found, tokens = super().scored(decoding, k), self.ids.vocabulary.size
+        if tokens <= MANY:
+            return found
+        if decoding.decoder == "exact":
+            return max(found, tokens)  # of fewer prefixes at once
+        width = max(decoding.width, k, CERTIFIED if decoding.decoder == "certified" else 1)
+        return tokens * min(width, int((self.trie.count > 0).sum()))
+
+    def _block(self, users: int) -> int:
+        """Prefixes that exact ranking decodes together."""
+        tokens = self.ids.vocabulary.size
+        return EXACT if tokens <= MANY else max(1, min(EXACT, SCORED_AT_ONCE // (users * tokens)))
+
     def ranked(
         self,
         histories: Sequences,
@@ -160,7 +178,7 @@ class SequenceRecommender(Recommender):
         without = decoding.excluded(histories, seen)
         excluded = None if without is None else self._excluded(without, trie)
         if decoding.decoder == "exact":
-            scores = score_all(self.backbone, cache, trie, decoding.scoring)
+            scores = score_all(self.backbone, cache, trie, decoding.scoring, self._block(len(histories)))
             if excluded is not None:
                 filler = scores.new_full((len(scores), 1), 0)
                 scores = torch.cat([scores, filler], 1).scatter_(1, excluded, float("-inf"))[:, :-1]

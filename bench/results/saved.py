@@ -115,7 +115,7 @@ class Saved(AnySaved):
         most, decoding = min(k, len(self.items)), decoding_of(self.contract, exclude)
         order = np.argsort(self.recommender.input_lengths(shown), kind="stable")
         found: list[list[Recommendation]] = [[] for _ in histories]
-        size = users_of(self.recommender, decoding)
+        size = users_of(self.recommender, decoding, most)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             listed = self._ranked(shown.rows(rows), whole.rows(rows), most, decoding)

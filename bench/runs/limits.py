@@ -12,12 +12,11 @@ import torch
 
 from bench import backbone, control_groups
 from bench.errors import BenchError
-from bench.ids.limits import DAY, CatalogueSize, Needs
+from bench.ids.limits import DAY, CatalogueSize, Needs, scored_bytes
 from bench.ids.scheme import IdScheme
 from bench.ids.text import TextSettings, embedding_needs
 from bench.runs import slurm_settings
 from bench.runs.request import Request
-from bench.training.ranking import exact_bytes
 
 PROCESS = 1.0e9  # bytes of Python, torch and a small model
 OF_DATA = 150, 40  # bytes of an item and an interaction in memory, with its windows
@@ -43,7 +42,7 @@ def needs_of(request: Request) -> Needs | None:
     pictured = scheme and data.items.text  # in the report's figures of identifiers
     described = embedding_needs(size, TextSettings()).memory if pictured else 0.0
     beside = PROCESS + OF_DATA[0] * size.items + OF_DATA[1] * size.interactions
-    beside += exact_bytes(size.items, size.width) if scheme and contract.decoder == "exact" else 0.0
+    beside += scored_bytes(size.items, size.width) if scheme and contract.decoder == "exact" else 0.0
     return Needs(max(found.memory, described) + beside, found.seconds, found.hint)
 
 

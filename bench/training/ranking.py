@@ -16,10 +16,9 @@ from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline, TrainedBaseline
 from bench.evaluation.metrics import Ranks, exclusion_mask, from_entries, from_scores
+from bench.ids.limits import SCORED_AT_ONCE, users_of_width
 from bench.model.recommender import Decoding, Recommender
 
-SCORED_AT_ONCE = 1 << 24  # scores of whole catalogues in memory at a time, 64 MB; sorting them takes more beside that
-PAIR = 48  # bytes that each of them takes at the peak, sorted and looked up
 Scorer = Callable[[Targets], NDArray[np.float32]]  # [rows of the targets, items]
 
 
@@ -40,7 +39,7 @@ def evaluate(
     check_cutoff(k, len(recommender.ids))
     recommender.eval()
     order = np.argsort(recommender.input_lengths(targets.histories), kind="stable")
-    size = users_of(recommender, decoding)
+    size = users_of(recommender, decoding, k)
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     if decoding.decoder == "exact":
         k = len(recommender.ids)
@@ -86,24 +85,14 @@ def _of_users(ranks: Ranks, targets: Targets, codes: NDArray[np.integer]) -> Ran
 
 def users_at_once(recommender: Recommender) -> int:
     """A batch whose activations stay near the processor's caches, or fill a GPU."""
-    users = _users_of_width(recommender.backbone.d_model)
+    users = users_of_width(recommender.backbone.d_model)
     return users if recommender.device.type == "cpu" else 16 * users
 
 
-def _users_of_width(width: int) -> int:
-    return max(4, 4096 // width)
-
-
-def exact_bytes(items: int, width: int) -> float:
-    """What it takes at the peak to rank whole catalogues of so many items, beside the model of a width."""
-    return float(PAIR * max(items, min(_users_of_width(width) * items, SCORED_AT_ONCE)))
-
-
-def users_of(recommender: Recommender, decoding: Decoding) -> int:
-    """As ``users_at_once``; where all identifiers are ranked, as many at most as have ``SCORED_AT_ONCE`` together."""
-    users = users_at_once(recommender)
-    exact = decoding.decoder == "exact"
-    return max(1, min(users, SCORED_AT_ONCE // len(recommender.ids))) if exact else users
+def users_of(recommender: Recommender, decoding: Decoding, k: int) -> int:
+    """As ``users_at_once``; where ranking holds the scores of very much, as many at most as have ``SCORED_AT_ONCE``."""
+    scored = recommender.scored(decoding, k)
+    return max(1, min(users_at_once(recommender), SCORED_AT_ONCE // max(1, scored)))
 
 
 def score_targets(

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -85,12 +85,26 @@ def fit(name: str) -> Callable[[int, Path], Work]:
     def work(items: int, folder: Path) -> Work:
         import importlib
 
+        from bench.ids.text import TextSettings, embed
+
         where, settings = FIT[name]
         module, _, attribute = where.partition(":")
         cls, train = getattr(importlib.import_module(module), attribute), view(items, folder)
-        return Work(lambda: cls(cls.Settings(**settings)).fit(train))
+        scheme = cls(cls.Settings(**settings))
+        if isinstance(scheme.settings, TextSettings):  # made once for all rows, and measured in its own
+            train = replace(train, cache=folder / "cache")
+            embed(train, scheme.settings)
+        return Work(lambda: scheme.fit(train))
 
     return work
+
+
+@cell("text vectors (tf-idf)")
+def text_vectors(items: int, folder: Path) -> Work:
+    from bench.ids.text import TextSettings, embed
+
+    train = view(items, folder)
+    return Work(lambda: embed(train, TextSettings()))
 
 
 for name in FIT:
@@ -206,14 +220,18 @@ for kind in ("codes", "own tokens", "own tokens with 1024 negatives", "slots", "
 def rank(kind: str, decoder: str, users: int) -> Callable[[int, Path], Work]:
     def work(items: int, folder: Path) -> Work:
         from bench.model.recommender import Decoding
+        from bench.training.ranking import users_of
 
         model, read, rounds = recommender(kind, items).eval(), histories(items, users), 3
-        exact = decoder == "exact"
+        exact, decoding = decoder == "exact", Decoding(decoder)
+        k = items if exact else 20
+        parts = np.array_split(np.arange(users), -(-users // users_of(model, decoding, k)))
 
         def do() -> None:
             with model.fixed_weights():
                 for _ in range(rounds):
-                    model.rank(read, items if exact else 20, Decoding(decoder))
+                    for part in parts:
+                        model.rank(read.rows(part), k, decoding)
 
         return Work(do, users * rounds, items if exact or kind != "codes" else 0)
 
@@ -221,6 +239,7 @@ def rank(kind: str, decoder: str, users: int) -> Callable[[int, Path], Work]:
 
 
 CELLS["beam of 20 for each user"] = rank("codes", "beam", USERS)
+CELLS["beam of 20 for each user: own tokens"] = rank("own tokens with 1024 negatives", "beam", 2 * USERS)
 CELLS["certified for each user"] = rank("codes", "certified", USERS)
 CELLS["exact for each user"] = rank("codes", "exact", 2)
 CELLS["slots for each user"] = rank("slots", "beam", USERS)

@@ -337,3 +337,22 @@ def test_shards_change_nothing_but_rounding(whiten: bool, monkeypatch: pytest.Mo
     monkeypatch.setattr(text, "SHARD", 33)  # the last shard has one vector
     for name, array in projected(raw, 4, whiten).items():
         np.testing.assert_allclose(array, whole[name], atol=1e-4)
+
+
+@pytest.mark.parametrize("words", [30, 400])  # as they are, or under a projection
+@pytest.mark.parametrize("encoder", [text.tfidf_svd, text.hashed])
+def test_vectors_of_words_are_made_in_shards_bit_for_bit(
+    encoder: Callable[[list[str]], NDArray[np.float32]], words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(5)
+    texts = [" ".join(f"w{word}" for word in random.integers(0, words, 7)) for _ in range(100)]
+    whole, norm, seen = encoder(texts), np.linalg.norm, list[int]()
+
+    def counted(rows: NDArray[np.float32], axis: int, keepdims: bool) -> NDArray[np.float32]:
+        seen.append(len(rows))
+        return np.asarray(norm(rows, axis=axis, keepdims=keepdims))
+
+    monkeypatch.setattr(text, "SHARD", 33)
+    monkeypatch.setattr(np.linalg, "norm", counted)
+    assert np.array_equal(encoder(texts), whole)
+    assert seen == [33, 33, 33, 1]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bench.backbone.t5 import T5, T5Config
 from bench.data.dataset import Dataset, Sequences, TrainView
@@ -18,6 +19,7 @@ from bench.evaluation import metrics
 from bench.evaluation.baseline import Baseline
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.ids.identifiers import TokenIds
+from bench.model import sequence
 from bench.model.recommender import Decoding, Recommender, recommender_for
 from bench.runs.subjects import load_baseline
 from bench.training import ranking
@@ -151,6 +153,59 @@ def test_whole_catalogues_are_ranked_alike_in_parts(
     assert max(advanced) == max(1, scores // 30)
     for name in ("code_rank", "better", "group_size"):
         assert getattr(parts, name).tobytes() == getattr(whole, name).tobytes()
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+@pytest.mark.parametrize(
+    ("decoder", "at_once", "users"), [("beam", 11 * 20 * 3, 3), ("beam", 1, 1), ("certified", 999, 2), ("exact", 99, 3)]
+)
+def test_very_many_tokens_are_scored_in_parts_and_ranked_alike(
+    recommender: Recommender,
+    split: Split,
+    decoder: str,
+    at_once: int,
+    users: int,
+    exclude: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where each prefix that is decoded has a score of as many tokens as there are items, all are bounded alike."""
+    decoding, advanced, logits = Decoding(decoder, exclude_history=exclude), list[int](), list[int]()
+    whole, _ = evaluate(recommender, split.test, decoding, 20, Accelerator())
+    scored = T5.logits
+
+    def counted(self: T5, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
+        found = scored(self, hidden, rows)
+        logits.append(found.numel())
+        return found
+
+    monkeypatch.setattr(T5, "logits", counted)
+    monkeypatch.setattr(sequence, "MANY", recommender.ids.vocabulary.size - 1)
+    for module in (ranking, sequence):
+        monkeypatch.setattr(module, "SCORED_AT_ONCE", at_once)
+    parts, _ = evaluate(recommender, split.test, decoding, 20, Accelerator(), advanced.append)
+    assert max(advanced) == users
+    assert max(logits) <= max(at_once, recommender.ids.vocabulary.size * (1 if decoder == "exact" else 20))
+    assert_equal(parts, whole)
+
+
+def test_users_of_a_beam_are_fewer_only_with_very_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token for each of a million items: 64 users had 256 MB of scores at the root, and several copies."""
+
+    def users(items: int, decoder: str = "beam") -> int:
+        ids = TokenIds(
+            np.arange(3, items + 3, dtype=np.int32)[None, :, None],
+            np.ones((1, items), np.int32),
+            Vocabulary.private(map(str, range(items))),
+        )
+        shape = {"d_model": 64, "d_kv": 1, "d_ff": 1, "heads": 1, "layers": 0, "decoder_layers": 0}
+        model = recommender_for(ids, T5(T5Config(ids.vocabulary.size, **shape)))
+        return ranking.users_of(model, Decoding(decoder), 20)
+
+    assert users(1000) == 64
+    monkeypatch.setattr(sequence, "MANY", 1000)
+    monkeypatch.setattr(ranking, "SCORED_AT_ONCE", 16_000)
+    assert [users(994, decoder) for decoder in ("beam", "certified", "exact")] == [64, 64, 16]
+    assert [users(1990, decoder) for decoder in ("beam", "certified", "exact")] == [8, 8, 8]
 
 
 def test_many_targets_of_a_user_are_ranked_alike_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.flops import TRAINING, product
-from semantic_ids.quantizers import Quantized, Vectors
+from semantic_ids.collisions import Codes
+from semantic_ids.quantizers import SAMPLE, Quantized, Vectors, checked, part_of_variance, squared_norm
 
+AT_ONCE = 1 << 15  # rows of a large catalogue
 Schedule = Literal["linear", "constant"]
 Init = Literal["xavier", "pytorch"]
 
@@ -95,9 +98,32 @@ class AutoEncoder(ABC):
         whole, rest = divmod(len(self.vectors), self.training.batch)
         return whole * self.step_flops(self.training.batch) + (self.step_flops(rest) if rest else 0)
 
-    @abstractmethod
+    @torch.no_grad()
     def quantize(self, vectors: Vectors) -> Quantized:
         """The codes of vectors, seen in training or not."""
+        vectors = checked(vectors)
+        codes, residuals, wrong = list[Codes](), list[Vectors](), 0.0
+        for rows in parts(len(vectors)):
+            code, residual, built = self.coded(torch.from_numpy(vectors[rows]).to(self.device))
+            codes.append(code.cpu().numpy())
+            residuals.append(residual.cpu().numpy())
+            wrong += squared_norm(vectors[rows] - built.cpu().numpy())
+        codebook, error = self.last_codebook(), part_of_variance(wrong, vectors)
+        return Quantized(np.concatenate(codes), len(codebook), np.concatenate(residuals), codebook, error)
+
+    @abstractmethod
+    def coded(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of vectors ``[B, d]``: codes ``[B, levels]``, what the last level was to quantize, and the reconstruction."""
+
+    @abstractmethod
+    def last_codebook(self) -> Vectors:
+        """``[codes, d]`` of the last level, which training does not change any more."""
+
+
+def parts(count: int) -> Iterator[slice]:
+    """Rows whose layers are in memory together: all where k-means would learn from all, for rounding depends on it."""
+    size = count if count <= SAMPLE else AT_ONCE
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def coding_flops(encoder: nn.Module, decoder: nn.Module, rows: int) -> int:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semantic_ids.autoencoder import AutoEncoder, Training, coding_flops, mlp
-from semantic_ids.quantizers import Quantized, Vectors, checked, relative_error
+from semantic_ids.quantizers import Vectors, checked
 
 MARGIN = 1e-3  # by which the bounds reach beyond the outermost values, so that tanh gets there
 
@@ -86,13 +86,10 @@ class ScalarAutoEncoder(AutoEncoder):
         """``[B, levels, channels]``: what is rounded."""
         return self.grid.bounded(self.encoder(batch).unflatten(1, self.shape))
 
-    @torch.no_grad()
-    def quantize(self, vectors: Vectors) -> Quantized:
-        vectors = checked(vectors)
-        bounded = self.bounded(torch.from_numpy(vectors).to(self.device))
+    def coded(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        bounded = self.bounded(batch)
         values = bounded.round()
-        left = vectors - self.decoder(values.flatten(1)).cpu().numpy()
-        last, points = bounded[:, -1].cpu().numpy().copy(), self.grid.points()
-        return Quantized(
-            self.grid.codes(values).cpu().numpy(), self.grid.size, last, points, relative_error(vectors, left)
-        )
+        return self.grid.codes(values), bounded[:, -1], self.decoder(values.flatten(1))
+
+    def last_codebook(self) -> Vectors:
+        return self.grid.points()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench import faiss_library
 from bench.errors import BenchError
+from bench.faiss_library import shards
 from semantic_ids.collisions import Codes
 
 Vectors = NDArray[np.float32]
@@ -64,7 +65,7 @@ def checked(vectors: Vectors) -> Vectors:
     """
     if not len(vectors):
         raise BenchError("there are no items to quantize")
-    for rows in faiss_library.shards(len(vectors)):
+    for rows in shards(len(vectors)):
         finite = np.isfinite(vectors[rows]).all(axis=1)
         if not finite.all():
             item = rows.start + int(finite.argmin())
@@ -123,16 +124,15 @@ def residual_kmeans(
 def _assigned(vectors: Vectors, codebooks: tuple[Vectors, ...]) -> Quantized:
     """The nearest codes, level by level of what is left over, of one shard after the other."""
     codes: Codes = np.empty((len(vectors), len(codebooks)), np.int64)
-    mean, wrong, spread = vectors.mean(0, dtype=np.float64).astype(np.float32), 0.0, 0.0
-    for rows in faiss_library.shards(len(vectors)):
+    wrong = 0.0
+    for rows in shards(len(vectors)):
         left = np.array(vectors[rows])
-        spread += float(((left - mean) ** 2).sum(dtype=np.float64))
         for level, codebook in enumerate(codebooks):
             codes[rows, level] = faiss_library.nearest(left, codebook)
             left -= codebook[codes[rows, level]]
-        wrong += float((left**2).sum(dtype=np.float64))
-    left_over = LeftOver(vectors, codes, codebooks)
-    return Quantized(codes, len(codebooks[-1]), left_over, codebooks[-1], wrong / max(spread, 1e-30), codebooks)
+        wrong += squared_norm(left)
+    left_over, error = LeftOver(vectors, codes, codebooks), part_of_variance(wrong, vectors)
+    return Quantized(codes, len(codebooks[-1]), left_over, codebooks[-1], error, codebooks)
 
 
 def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int, device: str = "cpu") -> Quantized:
@@ -140,16 +140,15 @@ def product_kmeans(vectors: Vectors, levels: int, size: int, seed: int, device: 
     vectors = checked(vectors)
     if vectors.shape[1] < levels:
         raise BenchError(f"{vectors.shape[1]} dimensions cannot be cut into {levels} blocks; use fewer levels")
-    codes: list[NDArray[np.int64]] = []
-    residuals, part, codebooks = [], vectors, list[Vectors]()
-    for block in np.array_split(np.arange(vectors.shape[1]), levels):
-        part = np.ascontiguousarray(vectors[:, block])
-        code, codebook = kmeans(part, size, seed + len(codes), device)
-        codes.append(code)
-        residuals.append(part - codebook[code])
+    codes: Codes = np.empty((len(vectors), levels), np.int64)
+    codebooks, wrong = list[Vectors](), 0.0
+    for level, columns in enumerate(np.array_split(np.arange(vectors.shape[1]), levels)):
+        last = vectors[:, columns[0] : columns[-1] + 1]
+        part = np.ascontiguousarray(last)
+        codes[:, level], codebook = kmeans(part, size, seed + level, device)
+        wrong += sum(squared_norm(part[rows] - codebook[codes[rows, level]]) for rows in shards(len(part)))
         codebooks.append(codebook)
-    error = relative_error(vectors, np.concatenate(residuals, 1))
-    return Quantized(np.stack(codes, 1), len(codebook), part, codebook, error, tuple(codebooks))
+    return Quantized(codes, len(codebook), last, codebook, part_of_variance(wrong, vectors), tuple(codebooks))
 
 
 def rotated(vectors: Vectors, levels: int) -> Vectors:
@@ -173,7 +172,16 @@ def rotation(vectors: Vectors, levels: int) -> tuple[Vectors, Vectors]:
 
 def relative_error(vectors: Vectors, residual: Vectors) -> float:
     """The squared norm of what is left over as a part of the variance; 0 where all vectors are equal."""
+    return part_of_variance(squared_norm(residual), vectors)
+
+
+def part_of_variance(wrong: float, vectors: Vectors) -> float:
+    """A sum of squares as a part of the variance of ``vectors``; 0 where all are equal."""
     if not np.ptp(vectors, axis=0).any():
         return 0.0
-    variance = float(((vectors - vectors.mean(0)) ** 2).sum(dtype=np.float64))
-    return float((residual**2).sum(dtype=np.float64)) / variance
+    mean = vectors.mean(0, dtype=np.float64).astype(np.float32)
+    return wrong / sum(squared_norm(vectors[rows] - mean) for rows in shards(len(vectors)))
+
+
+def squared_norm(vectors: Vectors) -> float:
+    return float((vectors**2).sum(dtype=np.float64))

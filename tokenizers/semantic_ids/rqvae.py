@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.faiss_library import shards
 from bench.flops import product
-from semantic_ids.autoencoder import AutoEncoder, Training, coding_flops, mlp
-from semantic_ids.quantizers import Quantized, Vectors, checked, kmeans, relative_error
+from semantic_ids.autoencoder import AutoEncoder, Training, coding_flops, mlp, parts
+from semantic_ids.quantizers import Vectors, checked, kmeans
 
 EPSILON = 1e-5  # Laplace smoothing of the codes' counts
 
@@ -124,11 +125,14 @@ class ResidualAutoEncoder(AutoEncoder):
     @torch.no_grad()
     def first_codebooks(self, levels: int, size: int, seed: int) -> list[Vectors]:
         """K-means, level by level, on what the untrained encoder makes of the vectors."""
-        residual, codebooks = self.encoder(self.vectors).cpu().numpy(), []
+        encoded = [self.encoder(self.vectors[rows]).cpu().numpy() for rows in parts(len(self.vectors))]
+        residual, codebooks = np.concatenate(encoded), list[Vectors]()
+        del encoded
         for level in range(levels):
-            code, codebook = kmeans(np.ascontiguousarray(residual), size, seed + level, str(self.device))
+            code, codebook = kmeans(residual, size, seed + level, str(self.device))
             codebooks.append(codebook)
-            residual = residual - codebook[code]
+            for rows in shards(len(residual)):
+                residual[rows] -= codebook[code[rows]]
         return codebooks
 
     def step(self, rows: Tensor) -> float:
@@ -165,15 +169,14 @@ class ResidualAutoEncoder(AutoEncoder):
         """The loss and what else a kind of tokenizer adds to it; here nothing."""
         return loss
 
-    @torch.no_grad()
-    def quantize(self, vectors: Vectors) -> Quantized:
-        vectors = checked(vectors)
-        levels = list(self.quantizer.residuals(self.encoder(torch.from_numpy(vectors).to(self.device))))
-        codes = torch.stack([code for _, code, _ in levels], 1).cpu().numpy()
-        built = self.decoder(torch.stack([vector for _, _, vector in levels]).sum(0)).cpu().numpy()
-        codebook = self.quantizer.codebook[-1].detach().cpu().numpy().copy()
-        left, error = levels[-1][0].cpu().numpy(), relative_error(vectors, vectors - built)
-        return Quantized(codes, len(codebook), left, codebook, error)
+    def coded(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        levels = list(self.quantizer.residuals(self.encoder(batch)))
+        built = self.decoder(torch.stack([vector for _, _, vector in levels]).sum(0))
+        return torch.stack([code for _, code, _ in levels], 1), levels[-1][0], built
+
+    def last_codebook(self) -> Vectors:
+        codebook: Vectors = self.quantizer.codebook[-1].detach().cpu().numpy().copy()
+        return codebook
 
 
 def use(codes: NDArray[np.int64], size: int) -> list[float]:

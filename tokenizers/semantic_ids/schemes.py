@@ -24,6 +24,7 @@ from semantic_ids.collisions import Codes, collision_rate, resolve, resolve_new
 from semantic_ids.fsq import Grid, ScalarAutoEncoder
 from semantic_ids.learned import ResidualRefiner
 from semantic_ids.quantizers import (
+    SAMPLE,
     Quantized,
     Vectors,
     checked,
@@ -57,11 +58,15 @@ class Semantic(IdScheme):
 
     def needs(self, size: CatalogueSize) -> Needs:
         plan, embedding = self.settings, text.embedding_needs(size, self.settings)
-        quantizing = size.items * (4.0 * self.copies * (plan.dimensions or 768) + 60 * plan.levels)
+        quantizing = size.items * (4.0 * self.copies * (plan.dimensions or 768) + 60 * plan.levels) + self.layers(size)
         memory = max(embedding.memory, quantizing, token_bytes(size, plan.levels + 1))
         return Needs(memory, embedding.seconds + self.quantizing_seconds(size))
 
     copies: ClassVar[float] = 5  # of the vectors, while they are quantized
+
+    def layers(self, size: CatalogueSize) -> float:
+        """Bytes of what is computed together of items on the way to their codes."""
+        return 0.0
 
     def quantizing_seconds(self, size: CatalogueSize) -> float:
         """Of one core. K-means learns from a sample; all items are compared with all codes of each level."""
@@ -181,7 +186,10 @@ class Trained(Semantic):
         load_network(model, state)
         return model.quantize(vectors)
 
-    copies = 20  # with the layers of the auto-encoder, of all items at once
+    def layers(self, size: CatalogueSize) -> float:
+        """The widest layer before and behind its activation, of as many items as go through it at once, and vectors."""
+        widest = max(self.settings.hidden, default=0) + (self.settings.dimensions or 768)
+        return float(8 * min(size.items, SAMPLE) * widest)
 
     def quantizing_seconds(self, size: CatalogueSize) -> float:
         plan, widths = self.settings, (self.settings.dimensions or 768, *self.settings.hidden)
@@ -196,7 +204,7 @@ class Trained(Semantic):
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         # Checked as a whole: an error names the item by its index in the catalogue.
         plan, vectors, seen = self.settings, checked(vectors), np.unique(train.sequences.values)
-        model = self.tokenizer(vectors[seen], train, seen)
+        model = self.tokenizer(vectors if len(seen) == len(vectors) else vectors[seen], train, seen)
         kept, count = deque[Quantized](maxlen=self.variants()), len(seen)
         for epoch, error in enumerate(model.epochs(), start=1):
             train.count_training(-(-count // plan.batch), count, model.epoch_flops())
