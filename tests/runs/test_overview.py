@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from bench.runs import overview
+from bench.errors import BenchError, PartlyFailedError
+from bench.runs import overview, worker
+from bench.runs.matrix import Plan
 from bench.runs.overview import FAILED, FINISHED, RUNNING, WAITING, Overview, Standing
 
 
@@ -29,3 +33,22 @@ def test_the_time_that_remains_falls_and_is_told_from_runs_that_took_time(monkey
     assert line(90).endswith("elapsed 1:30, about 0:30 left")
     assert line(130).endswith("elapsed 2:10"), "it takes longer than the other has"
     assert line(140, d=FINISHED).endswith("elapsed 2:20")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(PartlyFailedError("1 of 3 failed", []), ""), (BenchError("no room"), "bench: no room\n")]
+)
+def test_a_worker_leaves_it_to_the_command_to_sum_up_what_failed(
+    error: BenchError, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(plan: Plan) -> None:
+        raise error
+
+    plan = Plan([], ["pop"], ["toy"], (0,), "smoke", [], tmp_path)
+    monkeypatch.setattr(worker, "execute", fail)
+    monkeypatch.setattr(worker, "end_with_parent", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["worker", "1", worker.as_json(plan)])
+    with pytest.raises(SystemExit) as ended:
+        worker.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == said
