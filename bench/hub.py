@@ -27,5 +27,6 @@ def locate(asked: str, what: str, wanted: Sequence[str], hint: str) -> Path:
             return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(wanted)))
     except Exception as error:  # the hub client raises from a dozen families, all meaning 'not available'
         raise BenchError(
-            f"{what} '{asked}' is not available from the Hugging Face hub ({shortened(said(error))}); {hint}"
+            f"{what} '{asked}' is no folder here, and not available from the Hugging Face hub "
+            f"({shortened(said(error))}); {hint}"
         ) from error

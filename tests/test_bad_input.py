@@ -143,7 +143,7 @@ def test_a_hub_model_that_cannot_be_had(run: Refused, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     line = run("--id-scheme", "numeric", "--set", "backbone=no-such/model")
-    assert line.startswith("backbone 'no-such/model' is not available from the Hugging Face hub")
+    assert line.startswith("backbone 'no-such/model' is no folder here, and not available from the Hugging Face hub")
     assert "start from scratch with one of: mini, tiger" in line
     assert not list((tmp_path / "results").rglob("result.json"))  # and nothing else was used in its place
 

@@ -36,9 +36,9 @@ _CONFIG_KEYS = {  # ours -> Hugging Face's
     "d_kv": "head_dim",
     "epsilon": "rms_norm_eps",
     "tied": "tie_word_embeddings",
+    "context": "max_position_embeddings",
 }
 _NAMES = {"embedding.": "model.embed_tokens.", "layers.": "model.layers.", "norm.": "model.norm.", "head.": "lm_head."}
-CONTEXT = 32_768  # positions that an exported configuration allows: rotary positions have no table
 
 
 def scratch(backbone: str, vocabulary: int, dropout: float) -> Causal:
@@ -153,7 +153,6 @@ def export_config(model: Causal, pad: int, eos: int) -> dict[str, Any]:
         "architectures": [ARCHITECTURES[model.kind]],
         "model_type": model.kind,
         "hidden_act": "silu",
-        "max_position_embeddings": CONTEXT,
         "rope_parameters": rope,
         "pad_token_id": pad,
         "bos_token_id": None,

@@ -27,7 +27,8 @@ class CausalConfig:
     """The shape of a decoder-only model. ``kv_heads`` keys are shared by ``heads`` queries; ``bias`` is that of
     queries, keys and values (Qwen2), ``output_bias`` that of the attention's output. ``tied`` shares the output layer
     with the embeddings. ``scaling`` stretches the rotation of Llama 3.1: factor, low and high frequency factor, old
-    context.
+    context. ``context`` is how many positions it was made for, which is handed on and bounds nothing: rotary positions
+    have no table.
 
     ``whole_words`` are the rows of a table of whole-word embeddings; 0 is a model without one, as published.
     """
@@ -47,6 +48,7 @@ class CausalConfig:
     scaling: tuple[float, float, float, float] | None = None
     epsilon: float = 1e-6
     whole_words: int = 0
+    context: int = 32_768
 
 
 class Projection(nn.Linear):

@@ -51,6 +51,7 @@ CAUSAL = Limits(
         "num_key_value_heads": (1, 1_024),
         "head_dim": (2, 8_192),
         "vocab_size": (1, 10_000_000),
+        "max_position_embeddings": (1, 1 << 31),
     },
     {"rms_norm_eps": (1e-30, 1.0), "rope_theta": (1.0, 1e12)},
     ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window"),

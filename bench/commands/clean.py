@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import BenchError
+from bench.errors import BenchError, counted
 
 if TYPE_CHECKING:
     from bench.results.storage import Piece
@@ -44,7 +44,9 @@ def clean(
     max_cache: Annotated[
         float | None, typer.Option(min=0, help="MB that caches may take; the longest unused go first.")
     ] = None,
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="Unfinished runs too, of --days and more.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Unfinished and failed runs too, of --days and more.")
+    ] = False,
     old_versions: Annotated[
         bool,
         typer.Option("--old-versions", help="Finished runs of an older version or protocol too."),
@@ -61,12 +63,26 @@ def clean(
     gone = [each for each in found if each.what in (storage.LEFT, storage.ASIDE, storage.LEASE)]
     gone += storage.surplus(found, days, None if max_cache is None else max_cache * MB)
     if unfinished:
-        gone += [each for each in found if each.what == storage.UNFINISHED and each.days >= days]
+        stopped = [each for each in found if each.what == storage.UNFINISHED]
+        gone += [each for each in stopped if each.days >= days]
+        _say_young([each for each in stopped if each.days < days], days)
     if old_versions:
         from bench.commands.outdated import outdated
 
         gone += [each for each in found if each.what == storage.RUN and outdated(each.path)]
     _remove(results, gone, yes)
+
+
+def _say_young(kept: Sequence[Piece], days: float) -> None:
+    """Who asks for unfinished runs to go has those of today in mind, and is told why they stay."""
+    from bench.console import Console
+    from bench.results import store
+
+    if runs := {store.home_of(each.path) for each in kept}:
+        line = (
+            f"kept: {counted(len(runs), 'unfinished run')} younger than {days:g} days; --days 0 takes all, and caches"
+        )
+        Console().print(line, soft_wrap=True)
 
 
 def _remove(results: Path, gone: Sequence[Piece], yes: bool) -> None:

@@ -135,7 +135,7 @@ def _gap(part: Slice) -> float | None:
 
 
 def _part(value: float | None) -> str:
-    return DASH if value is None else share(value) if value > 0 else f"{value:.1%}"
+    return DASH if value is None else share(value) if value > 0 else f"{value or 0.0:.1%}"
 
 
 def _notes(found: Difference) -> list[Note]:

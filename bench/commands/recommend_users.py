@@ -105,7 +105,8 @@ def _table(
 def _histories(saved: AnySaved, users: str, data_dir: Path | None) -> Histories:
     """Whole histories: whatever a user did is known when something is recommended, test items too."""
     listed = None if users == ALL else _listed(users)
-    dataset = sources.find(saved.result.dataset.name if listed is not None or users == ALL else users, data_dir)
+    own = listed is not None or users == ALL
+    dataset = sources.find(saved.result.dataset.name, data_dir) if own else _interactions(users, data_dir)
     if listed is None:
         return Histories(saved, dataset, range(len(dataset.users)))
     row_of = {user: row for row, user in enumerate(dataset.users)}
@@ -114,6 +115,16 @@ def _histories(saved: AnySaved, users: str, data_dir: Path | None) -> Histories:
     if not rows:
         raise BenchError(f"none of the {len(listed):,} ids in '{users}' is a user of {dataset.name}")
     return found
+
+
+def _interactions(users: str, data_dir: Path | None) -> Dataset:
+    try:
+        return sources.find(users, data_dir)
+    except BenchError as error:
+        if not str(error).startswith("unknown data set"):
+            raise
+        reason = f"--users takes all, a file or a data set; there is no file and no data set '{users}'"
+        raise BenchError(reason, "for one user, write the id into a file") from error
 
 
 def _listed(users: str) -> list[str] | None:

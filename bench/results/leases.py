@@ -222,7 +222,7 @@ def _take(folder: Path, note: Callable[[], str], mark: str, asked: Asked) -> Lea
     if not number and folder.exists():
         number = int(time.time())  # its lease was forgotten: none that anybody may still believe to hold is given again
     if not (before.released or before.gone or _silent(folder, number, before)):
-        raise BusyError(f"another process ({before}) is working on '{folder}'; wait for it, or name another --results")
+        raise BusyError(f"another process ({before}) is working on '{folder}'", "wait for it, or give other --results")
     if failed_since(folder, asked):
         raise BusyError(f"another process has just failed at '{folder}'")
     try:

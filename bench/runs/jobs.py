@@ -95,7 +95,8 @@ def gpus(variables: Mapping[str, str]) -> list[str]:
 def side_by_side(plan: Plan, prepared: Prepared, display: Display) -> list[Path]:
     """The folders of all runs, brought to their ends by ``plan.jobs`` workers. BenchError where some have failed."""
     at_once = min(plan.jobs, len(prepared.groups))
-    display.say(f"{len(prepared.groups)} runs, {at_once} at once, {threads.asked(plan.threads)} thread(s) each")
+    count = threads.asked(plan.threads)
+    display.say(f"{len(prepared.groups)} runs, {at_once} at once, {count} thread{'s' * (count > 1)} each")
     if crowded := too_many([group[0] for group in prepared.groups], plan.jobs):
         display.say(crowded)
     store.tidy(plan.results)

@@ -62,7 +62,7 @@ class _Many:
             if not ranks.agreed(error):
                 raise
             if piece.title not in self.told:
-                self.say(f"{piece.title}: {error}; looking again later")
+                self.say(f"{piece.title}: {error.what}; looking again later")
             self.told.add(piece.title)
             return False
         except Exception as error:

@@ -63,7 +63,7 @@ def unheard(overrides: Sequence[str], subjects: Sequence[Any]) -> list[str]:
     for line in shared:
         names = [subject.name for subject in baselines if line not in subject.binds and line not in subject.follows]
         deaf.setdefault(", ".join(names), []).append(f"{line}={shared[line]}")
-    return [f"no line of {names}: {', '.join(lines)}" for names, lines in deaf.items() if names]
+    return [f"without effect on {names}: {', '.join(lines)}" for names, lines in deaf.items() if names]
 
 
 def _family(cls: type[Any]) -> str:

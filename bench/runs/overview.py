@@ -31,8 +31,8 @@ class Overview:
     def __init__(self, groups: Sequence[Sequence[Request]]) -> None:
         self.groups, self.begin = groups, time.monotonic()
         self.ended: dict[int, Standing] = {}
+        self.seen_running, self.made, self.last = set[int](), 0, 0.0
         self.standings = list(self._look())
-        self.before = self.count()[FINISHED]
 
     def look(self) -> list[Standing]:
         self.standings = list(self._look())
@@ -41,8 +41,12 @@ class Overview:
     def _look(self) -> Iterator[Standing]:
         for number, group in enumerate(self.groups):
             found = self.ended.get(number) or standing(group)
-            if found.state in (FINISHED, FAILED):
+            if found.state in (FINISHED, FAILED) and number not in self.ended:
                 self.ended[number] = found
+                if found.state == FINISHED and number in self.seen_running:
+                    self.made, self.last = self.made + 1, time.monotonic() - self.begin
+            if found.state == RUNNING:
+                self.seen_running.add(number)
             yield found
 
     def count(self) -> Counter[str]:
@@ -54,10 +58,11 @@ class Overview:
         done = count[FINISHED] + count[FAILED]
         states = ", ".join(f"{count[state]} {state}" for state in (FINISHED, RUNNING, FAILED) if count[state])
         elapsed = time.monotonic() - self.begin
-        real = done - self.before
-        left = f", about {minutes(elapsed / real * (total - done))} left" if real and total > done else ""
+        # A run that was over between two looks took no time that tells of the others; nor does one that failed.
+        left = self.last / self.made * (total - done) - (elapsed - self.last) if self.made else 0.0
+        remains = f", about {minutes(left)} left" if left > 0 else ""
         at = f"run {min(done + 1, total)} of {total}"
-        return f"{at}: {states or 'starting'}; elapsed {minutes(elapsed)}{left}"
+        return f"{at}: {states or 'starting'}; elapsed {minutes(elapsed)}{remains}"
 
     def workers(self) -> list[str]:
         """Where each worker is, of this command and of any other at the same runs."""

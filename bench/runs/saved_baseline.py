@@ -14,11 +14,12 @@ from bench.data.splits import Targets
 from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline, TrainedBaseline
 from bench.evaluation.metrics import exclusion_mask
+from bench.ids.limits import SCORED_AT_ONCE
 from bench.results import digests, kept
 from bench.results.read import Result
 from bench.results.saved import AnySaved, Recommendation, contract_of, refuse_without_model
 from bench.runs import subjects
-from bench.training.ranking import SCORED_AT_ONCE, scores_of
+from bench.training.ranking import scores_of
 
 
 class SavedBaseline(AnySaved):

@@ -7,6 +7,8 @@ into the queue, and resumes. Accounting (``sacct``) is not needed; nobody asks S
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -91,7 +93,9 @@ def _submitted(task: Callable[[str], object], named: Sequence[str], logs: Path, 
     try:
         executor = submitit.SlurmExecutor(folder=logs, max_num_timeout=TIMEOUTS)
         executor.update_parameters(**parameters)
-        jobs = executor.map_array(task, named)
+        with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises as well
+            jobs = executor.map_array(task, named)
     except submitit.core.utils.FailedJobError as error:
-        raise BenchError(f"Slurm refuses the runs: {' '.join(str(error).split())}") from error
+        reason = f"Slurm refuses the runs: {' '.join(str(error).split())}"
+        raise BenchError(reason, "sinfo shows partitions, and whether this machine reaches a cluster") from error
     return str(jobs[0].job_id).partition("_")[0]

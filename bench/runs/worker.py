@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.children import end_with_parent
 from bench.console import say, write_anyhow
-from bench.errors import BenchError, in_one_line
+from bench.errors import BenchError, PartlyFailedError, in_one_line
 from bench.runs.matrix import Plan, execute
 
 PATHS = ("results", "data_dir")
@@ -40,6 +40,8 @@ def main() -> None:
     sys.argv[1:] = sys.argv[3:]  # what the results say that repeats them
     try:
         execute(plan)
+    except PartlyFailedError:  # said where it failed, and the command that started this one says all of them
+        sys.exit(1)
     except (BenchError, OSError) as error:
         say(f"bench: {in_one_line(error)}")
         sys.exit(1)

@@ -80,6 +80,7 @@ def test_transformers_opens_what_we_write(causal: Make, tmp_path: Path, given: d
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     torch.testing.assert_close(theirs_of(again), theirs_of(theirs), **CLOSE)
+    assert again.config.max_position_embeddings == theirs.config.max_position_embeddings == 256  # servers go by it
     found = backbone.load(tmp_path)
     assert found.config == model.config  # type: ignore[attr-defined]
     assert torch.equal(ours_of(found), ours_of(model))  # type: ignore[arg-type]

@@ -149,8 +149,8 @@ def test_set_reaches_a_baseline_or_says_that_it_does_not(
     words = ["--set=sasrec.hidden_size=8", *quick, *(f"--set={line}" for line in lines)]
     said = bench("run", "--baseline", "sasrec", *words, "--results", tmp_path)
     assert said.code == 0, said.err
-    (line,) = (line for line in said.err.splitlines() if line.startswith("no line of sasrec/ce: "))
-    assert line.startswith("no line of sasrec/ce: backbone=")  # which `quick` sets
+    (line,) = (line for line in said.err.splitlines() if line.startswith("without effect on sasrec/ce: "))
+    assert line.startswith("without effect on sasrec/ce: backbone=")  # which `quick` sets
     assert line.endswith(", decoder=exact")
     (cell,) = run_folders(tmp_path)
     found = json.loads((cell / "result.json").read_text())

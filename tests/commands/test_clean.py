@@ -98,7 +98,9 @@ def test_unfinished_runs_go_where_that_is_asked_for(bench: Bench, results: Path)
     partial = folder.with_name(".7.partial")
     partial.mkdir()
     (partial / "stage-0.safetensors").write_bytes(b"x")
-    assert "nothing to remove" in bench("clean", "--results", results, "--days", 1, "--unfinished").out
+    kept = bench("clean", "--results", results, "--days", 1, "--unfinished").out
+    assert kept.splitlines()[0] == "kept: 1 unfinished run younger than 1 days; --days 0 takes all, and caches"
+    assert "nothing to remove" in kept
     assert bench("clean", "--results", results, "--days", 0, "--max-cache", 100, "--unfinished", "--yes").code == 0
     assert not partial.exists()
     assert names(results) == {"pop", "random"}

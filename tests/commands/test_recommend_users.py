@@ -112,6 +112,7 @@ def test_interactions_of_a_file_with_items_that_the_run_has_never_seen(
         (["--out", "recs.parquet"], "got --out"),
         (["--history", "i03", "--users", "all", "--out", "r.csv"], "got --history, --users, --out"),
         (["--users", "all", "--out", "recs.xlsx"], "recommendations are written as .parquet or .csv; got 'recs.xlsx'"),
+        (["--users", "u03", "--out", "recs.csv"], "there is no file and no data set 'u03'; for one user, write the id"),
         (["--users", "./nothing.csv", "--out", "recs.csv"], "nothing.csv"),
     ],
 )

@@ -15,7 +15,7 @@ from bench.runs.matrix import Plan
 
 Bench = Callable[..., SimpleNamespace]
 
-NOTES = ("no line of pop: ", "no --preset given: ", "toy: ")
+NOTES = ("without effect on pop: ", "no --preset given: ", "toy: ")
 REQUEST = """
 id-scheme = ["textual", "numeric/random"]
 baseline = "pop"

@@ -225,7 +225,9 @@ def test_a_model_that_cannot_be_had_is_never_replaced(
 ) -> None:
     monkeypatch.setattr(text, "tfidf_svd", lambda _: pytest.fail("another encoder was used in its place"))
     found = refused(lambda: embed(view(TITLES, tmp_path), TextSettings(encoder=encoder)))
-    assert found.startswith(f"text encoder '{encoder}' is not available from the Hugging Face hub (")
+    assert found.startswith(
+        f"text encoder '{encoder}' is no folder here, and not available from the Hugging Face hub ("
+    )
     assert found.endswith("; connect, give a folder that holds it, or use --set FAMILY.encoder=tfidf-svd")
     assert not (tmp_path / "text").exists()
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from bench.commands import compare
 from bench.commands.compare import plain, tables
 from bench.errors import BenchError
 from bench.report.compare import Difference, difference
@@ -157,6 +158,11 @@ def test_runs_that_agree_have_no_parts(store: Store, tmp_path: Path) -> None:
     found = made(tmp_path, "one", "two")
     assert {part.part for part in found.slices} == {None}
     assert found.metrics["ndcg@10"].p == 1
+
+
+def test_a_slice_without_a_difference_has_no_sign() -> None:
+    """Nothing of a negative difference is a negative zero."""
+    assert [compare._part(part) for part in (-0.0, 0.0, -0.459)] == ["0.0%", "0.0%", "-45.9%"]
 
 
 def test_what_differs_is_said(runs: Path) -> None:

@@ -54,6 +54,13 @@ def test_what_is_busy_is_tried_again_when_the_others_are_done() -> None:
     assert lines(log) == ["a", "a: busy; looking again later", "b", "a", "a"], "said once"
 
 
+def test_who_comes_again_later_is_not_told_to_wait() -> None:
+    log: list[str] = []
+    jobs = work(log, a=[BusyError("another is at it", "wait for it")], b=[])
+    bring_to_end(jobs, log.append, keep_going=False)
+    assert lines(log)[1] == "a: another is at it; looking again later"
+
+
 def test_a_failure_ends_all() -> None:
     log: list[str] = []
     with pytest.raises(BenchError, match=r"^no$"):

@@ -197,7 +197,7 @@ def test_a_run_that_another_process_is_at_is_waited_for(
     said = bench(*words)
     assert said.code == 0
     assert f"another process ({os.getpid()} on " in said.err
-    assert f") is working on '{run_folder}'; wait for it, or name another --results; looking again later" in said.err
+    assert f") is working on '{run_folder}'; looking again later" in said.err
     assert run_folders(tmp_path) == [run_folder]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import subprocess
@@ -182,6 +183,26 @@ def test_without_slurm_it_is_one_line(
     assert said.code == 1
     assert said.err.splitlines()[-1].startswith("bench: --slurm needs ")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell stands in for Slurm's commands")
+def test_what_slurm_refuses_is_said_once_with_what_to_look_at(
+    bench: Bench, quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install 'item-identifier-bench[slurm]'")
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    for name in ("srun", "sbatch"):
+        (commands / name).write_text("#!/bin/sh\necho 'sbatch: fatal: no configuration' >&2\nexit 1\n")
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+    said = bench("run", "--baseline", "pop,random", *quick, "--results", tmp_path / "results", "--slurm", "hours=1")
+    assert said.code == 1
+    assert said.err.count("no configuration") == 1
+    assert said.err.splitlines()[-1] == (
+        "bench: Slurm refuses the runs: sbatch: fatal: no configuration; sinfo shows partitions, and whether this "
+        "machine reaches a cluster"
+    )
 
 
 PICKLED = """

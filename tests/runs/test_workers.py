@@ -169,7 +169,7 @@ def test_jobs_do_runs_at_once_and_start_a_killed_worker_again(
     said = process.communicate()[1]
     assert process.returncode == 0, said
     threads = int(started["OMP_NUM_THREADS"])
-    assert f"2 runs, 2 at once, {threads} thread(s) each" in said
+    assert f"2 runs, 2 at once, {threads} thread{'s' * (threads > 1)} each" in said
     assert "was killed (SIGKILL); its run is taken over, and a worker started again" in said
     assert re.search(r"\[\d\] numeric/sequential on toy, seed 1: finished, stored in", said)
     same(tmp_path, serial, run_folders, substance)
