@@ -239,7 +239,7 @@ PRESETS = {
         replace(
             _CPU, epochs=6, target_examples=0, examples="one", batch_size=64, validation_users=200, validate_every=3
         ),
-        "shows that everything runs: under two minutes on two cores; its scores mean nothing",
+        "shows that everything runs: on MovieLens-100k in minutes on two cores; its scores mean nothing",
         meaningful=False,
     ),
     "cpu": Preset(_CPU, "a small model that a core trains on Toys in ten minutes to an hour"),

@@ -1,7 +1,9 @@
-"""Parts of the site that are made from the code when it is built: schemes, baselines, contract, presets.
+"""Parts of the pages that are made from the code and from stored results: schemes, contract, presets, numbers.
 
-``python docs/generate.py schemes`` prints a part. A page asks for one by ``<!-- generated: schemes -->``,
-and for a number of the published results by ``{toys: set/setrec ndcg@10}`` or ``{yelp: …}``.
+``python docs/generate.py schemes`` prints a part, and ``python docs/generate.py --write`` brings all pages up to date.
+In a page a part stands between ``<!-- generated: presets -->`` and ``<!-- end -->``, and a number of the published
+results before its name: ``0.0329<!-- toys: set/setrec ndcg@10 -->``. Who reads the Markdown sees them as well, except
+for the long parts (``ON_SITE``), which stand on the site alone.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache, partial
 from importlib.metadata import distribution
 from pathlib import Path
@@ -32,6 +34,9 @@ REFERENCE = "https://arxiv.org/abs/"
 WHOLE = 30  # characters of a word in code that is not broken at its hyphens
 NOT_MEASURED = "\N{EN DASH}"
 PUBLISHED = ("toys", "yelp")  # data of which results/<name>-cpu has rows
+ON_SITE = ("schemes", "baselines", "scheme-index")  # hundreds of lines
+NUMBER = re.compile(rf"(?:&lt; )?[\d.,{NOT_MEASURED}]+(<!-- ({'|'.join(PUBLISHED)}): (\S+) (\S+) -->)")
+PART = re.compile(r"(<!-- generated: ([\w-]+) -->)(.*?)<!-- end -->", re.DOTALL)
 
 
 @cache
@@ -277,11 +282,23 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-def filled(page: str) -> str:
-    """A page with every generated part in its place. KeyError where there is no such part."""
-    numbers = rf"\{{({'|'.join(PUBLISHED)}): (\S+) (\S+)\}}"
-    page = re.sub(numbers, lambda match: shown(match[1], match[2], match[3]), page)
-    return re.sub(r"<!-- generated: ([\w-]+) -->", lambda match: PARTS[match[1]](), page)
+def filled(page: str, without: Collection[str] = ()) -> str:
+    """A page with every generated part in its place, up to date, but those ``without``. KeyError where there is no such
+    part.
+    """
+    page = NUMBER.sub(lambda match: shown(match[2], match[3], match[4]) + match[1], page)
+    return PART.sub(lambda match: match[0] if match[2] in without else _placed(match), page)
+
+
+def _placed(match: re.Match[str]) -> str:
+    around = "\n\n" if "\n" in match[3] else ""  # a part inside of a line stays there
+    return f"{match[1]}{around}{PARTS[match[2]]()}{around}<!-- end -->"
+
+
+def write() -> None:
+    """Bring every page up to date."""
+    for path in sorted((HERE / "pages").glob("*.md")):
+        path.write_text(filled(path.read_text(encoding="utf-8"), ON_SITE), encoding="utf-8")
 
 
 def with_breaks(html: str) -> str:
@@ -312,4 +329,7 @@ def unexplained() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(textwrap.dedent(PARTS[sys.argv[1]]()) if sys.argv[1:] else "\n".join(unexplained()))
+    if sys.argv[1:] == ["--write"]:
+        write()
+    else:
+        print(textwrap.dedent(PARTS[sys.argv[1]]()) if sys.argv[1:] else "\n".join(unexplained()))

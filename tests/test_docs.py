@@ -79,9 +79,21 @@ def test_presets_are_those_of_the_code(generate: ModuleType) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_every_generated_part_and_number_is_there(generate: ModuleType, path: Path) -> None:
-    text = generate.filled(path.read_text(encoding="utf-8"))
-    assert "<!-- generated" not in text
-    assert not re.search(r"\{(toys|yelp):", text)
+    text = path.read_text(encoding="utf-8")
+    assert generate.filled(text, generate.ON_SITE) == text, "python docs/generate.py --write brings it up to date"
+    on_site = generate.filled(text)
+    assert "made when the site is built" not in on_site
+    parts = re.findall(r"<!-- generated: ([\w-]+) -->", text)
+    assert all(generate.PARTS[part]() in on_site for part in parts)
+    assert len(parts) == text.count("<!-- end -->")
+
+
+def test_a_number_and_a_part_are_replaced_where_they_are_not_those_stored(generate: ModuleType) -> None:
+    old = "has 0.9999<!-- toys: pop ndcg@10 -->, in &lt; 9.01<!-- toys: pop processor --> s, of "
+    old += "<!-- generated: toys-conditions -->9 users<!-- end -->."
+    made = generate.filled(old)
+    assert re.fullmatch(r"has 0\.0\d{3}<!-- toys: pop ndcg@10 -->, in (&lt; )?0\.\d\d<!-- .* -->19,412 users.*", made)
+    assert generate.filled(made) == made
 
 
 @pytest.mark.parametrize("data", ["toys", "yelp"])
@@ -91,7 +103,7 @@ def test_numbers_are_those_of_the_stored_results(generate: ModuleType, data: str
         assert float(generate.shown(data, name, "ndcg@10")) == pytest.approx(mean, abs=5e-5)
         assert {each["dataset"]["name"] for each in stored} == {data}
     with pytest.raises(KeyError):
-        generate.filled(f"{{{data}: nothing ndcg@10}}")
+        generate.filled(f"0<!-- {data}: nothing ndcg@10 -->")
 
 
 def test_what_the_prose_says_of_the_results_is_so(generate: ModuleType) -> None:
