@@ -96,7 +96,7 @@ class Contract:
     patience: int = 5  # validations without a better one before training ends
 
     # decoding
-    # beam search; beam search and then whatever it may have missed, so that the best k are exact; every item
+    # beam search; best first until nothing open could be among the best k, so that these are exact; every item
     decoder: Literal["beam", "certified", "exact"] = "beam"
     beam_width: int = 20
     normalize: Literal["vocabulary", "catalogue", "prefix"] = "vocabulary"  # the same, of the scores

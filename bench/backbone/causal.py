@@ -46,6 +46,10 @@ class PrefixCache(Cache):
     hidden: Tensor
     begin: Tensor
 
+    def gathered(self, users: Tensor, past: list[Tensor | None], positions: Tensor) -> PrefixCache:
+        prefix = [rows[users] for rows in self.prefix]
+        return PrefixCache(len(users), past, positions, prefix, self.hidden[users], self.begin[users])
+
 
 class Causal(Backbone):
     """Embeddings, layers, a norm and the output layer. What is read and what is decoded are one sequence.

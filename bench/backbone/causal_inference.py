@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.backbone import causal_layers
-from bench.backbone.protocol import MASKED
+from bench.backbone.protocol import LANES, MASKED
 from bench.linear import combined, linear
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 JOINT = 1 << 16  # weights that are multiplied as one matrix: to put so few side by side takes no time
 ATTENDING = ("q_proj", "k_proj", "v_proj", "o_proj")
-LANES = 16  # keys that a processor takes at once; those left over take fused attention up to twice the time of all
 
 
 def serves(part: nn.Module) -> bool:

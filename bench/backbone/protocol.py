@@ -31,6 +31,7 @@ from bench.flops import TRAINING
 from bench.linear import Linear, linear
 
 LARGE = 4096  # rows of an output layer from which a rounded copy has it in bfloat16 as well
+LANES = 16  # keys that a processor takes at once; those left over take fused attention up to twice the time of all
 MASKED = -1e9  # finite, so that a row with nothing to attend to yields an average rather than NaN
 
 Memory = Any  # what ``encode`` returns and ``start`` takes; only the backbone itself looks into it
@@ -52,6 +53,18 @@ class Cache:
         """A cache with only the decoded tokens that are ``kept [K]`` bool; this one stays as it is."""
         past = [None if layer is None else layer[:, kept] for layer in self.past]
         return replace(self, past=past, positions=self.positions[kept])
+
+    def aligned(self) -> Cache:
+        """The same with so many keys of what was read, which nobody sees, that attention is fast. It changes in which
+        order weights are summed, and so the last bits.
+        """
+        return self
+
+    def gathered(self, users: Tensor, past: list[Tensor | None], positions: Tensor) -> Cache:
+        """A cache over what was read for these ``users [R]``, one a row, as often as they are named, and over a
+        ``past`` of R rows at ``positions``. A backbone gathers what it has added.
+        """
+        return replace(self, users=len(users), past=past, positions=positions)
 
 
 class Backbone(nn.Module, ABC):

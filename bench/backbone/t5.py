@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.backbone import t5_rounded
-from bench.backbone.protocol import MASKED, Backbone, Cache, additive
+from bench.backbone.protocol import LANES, MASKED, Backbone, Cache, additive
 from bench.dropout import Dropout, dropout
 from bench.flops import attention, product
 from bench.linear import Linear, linear
@@ -68,6 +68,22 @@ class T5Cache(Cache):
 
     cross: list[tuple[Tensor, Tensor]]
     cross_mask: Tensor | None
+
+    def aligned(self) -> T5Cache:
+        keys = self.cross[0][0]
+        more = -keys.shape[2] % LANES if keys.device.type == "cpu" else 0
+        if not more:
+            return self
+        cross = [(F.pad(keys, (0, 0, 0, more)), F.pad(values, (0, 0, 0, more))) for keys, values in self.cross]
+        mask = keys.new_zeros(len(keys), 1, 1, keys.shape[2]) if self.cross_mask is None else self.cross_mask
+        cross_mask = F.pad(mask, (0, more), value=MASKED)
+        return replace(self, past=list(self.past), cross=cross, cross_mask=cross_mask)
+
+    def gathered(self, users: Tensor, past: list[Tensor | None], positions: Tensor) -> T5Cache:
+        """For histories that have one decoder each."""
+        cross = [(keys[users], values[users]) for keys, values in self.cross]
+        cross_mask = None if self.cross_mask is None else self.cross_mask[users]
+        return T5Cache(len(users), past, positions, cross, cross_mask)
 
 
 class RMSNorm(nn.Module):

@@ -47,21 +47,32 @@ class TokenScores:
     def __init__(self, model: Backbone, trie: Trie, scoring: Scoring) -> None:
         self.model, self.rows, self.column = model, None, torch.arange(0)
         self.by_prefix = scoring.normalize == "prefix"
-        if scoring.normalize != "vocabulary":
+        if scoring.normalize == "catalogue":
             self.rows = torch.unique(trie.token[1:])  # without the root's, which no identifier holds
             self.column = torch.zeros(model.vocabulary_size, dtype=torch.long, device=trie.token.device)
             self.column[self.rows] = torch.arange(len(self.rows), device=trie.token.device)
 
     def __call__(self, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
         """``hidden [B, N, D]`` and continuations ``tokens [B, N, C]``, those that ``exist``, to log-probabilities."""
+        if self.by_prefix:
+            return self._among(hidden, tokens, exists)
         rough = self.model.rough_logits(hidden) if self.rows is None else None
         if rough is not None:
             return self._refined(rough.float(), hidden, tokens, exists)
         logits = self.model.logits(hidden, self.rows).float()
         columns = tokens if self.rows is None else self.column[tokens]
-        if self.by_prefix:
-            return logits.gather(-1, columns).masked_fill(~exists, MASKED).log_softmax(-1)
         return logits.log_softmax(-1).gather(-1, columns)
+
+    def _among(self, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
+        """Log-probabilities over the continuations alone: only of tokens that go on from some prefix are there logits,
+        of codes those of one level.
+        """
+        column = torch.zeros(self.model.vocabulary_size, dtype=torch.long, device=tokens.device)
+        column[tokens] = 1
+        rows = column.nonzero()[:, 0]
+        column[rows] = torch.arange(len(rows), device=rows.device)
+        logits = self.model.logits(hidden, rows).float().gather(-1, column[tokens])
+        return logits.masked_fill(~exists, MASKED).log_softmax(-1)
 
     def _refined(self, rough: Tensor, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
         """Log-probabilities over the vocabulary where its logits ``[B, N, V]`` are rough: those of the continuations
@@ -77,20 +88,6 @@ class TokenScores:
         return logits - torch.logaddexp(others, logits.logsumexp(-1, keepdim=True))
 
 
-@dataclass(frozen=True)
-class Pending:
-    """Prefixes of ``length`` tokens that were not entered: ``nodes [B, N * C]`` and their ``scores``, -inf where there
-    is nothing to enter. ``children`` is C, of each of N parents whose ``ancestors [B, N, P]``, themselves included, are
-    the first P decoded tokens of the cache.
-    """
-
-    length: int
-    nodes: Tensor
-    scores: Tensor
-    children: int
-    ancestors: Tensor
-
-
 @torch.no_grad()
 def beam_search(
     model: Backbone,
@@ -100,15 +97,13 @@ def beam_search(
     k: int,
     scoring: Scoring,
     excluded: Tensor | None = None,
-    missed: list[Pending] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The best ``k`` identifiers of every user: leaves ``[B, k]`` and scores; -1 and -inf where none is left.
 
     Each step keeps the best ``width`` prefixes that go on; identifiers that end among the best ``width`` continuations
     are set aside, as published decoders do. It stops when no prefix can still reach the set-aside ones. ``excluded
     [B, E]`` are distinct leaves that may not be written (any filler beyond the leaves); a prefix that leads only to
-    such leaves is not entered. ``cache`` must be fresh, and is used up. What was not entered is appended to ``missed``,
-    step by step.
+    such leaves is not entered. ``cache`` must be fresh, and is used up.
     """
     users, device = cache.users, trie.token.device
     token_scores = TokenScores(model, trie, scoring)
@@ -129,13 +124,7 @@ def beam_search(
         done_leaf, done_score = keep(done_leaf, done_score, trie.low[nodes[:, :width]], final)
         scores, kept = best.masked_fill(leaf, NEVER).topk(min(width, best.shape[1]))
         reach = scoring.bound(scores[:, 0], depth + 2, trie.depth)
-        stop = bool((reach <= done_score[:, -1]).all())
-        if missed is not None:
-            entered = torch.zeros_like(leaf) if stop else torch.zeros_like(leaf).scatter(1, kept, True)
-            settled = torch.where(leaf, torch.arange(leaf.shape[1], device=device) < width, entered)
-            rest = candidates.flatten(1).scatter(1, index, best.masked_fill(settled, NEVER))
-            missed.append(Pending(depth + 1, children.flatten(1), rest, children.shape[-1], ancestors))
-        if stop:
+        if bool((reach <= done_score[:, -1]).all()):
             break
         nodes, parents = nodes.gather(1, kept), parents.gather(1, kept)
         ancestors = ancestors.gather(1, parents[..., None].expand(-1, -1, ancestors.shape[-1]))
@@ -197,12 +186,12 @@ def extended(
     children = torch.where(exists, trie.first[nodes][..., None] + child, 0)
     candidates = scores[..., None] + token_scores(hidden, trie.token[children], exists)
     if excluded is not None:
-        exists = exists & ~_only(trie, children, excluded)
+        exists = exists & ~only(trie, children, excluded)
     return children, candidates.masked_fill(~exists, NEVER)
 
 
-def _only(trie: Trie, nodes: Tensor, excluded: Tensor) -> Tensor:
-    """Whether all leaves below a node are among the sorted ``excluded [B, E]``: nodes ``[B, N, C]`` to bool."""
+def only(trie: Trie, nodes: Tensor, excluded: Tensor) -> Tensor:
+    """Whether all leaves below a node are among the sorted ``excluded [B, E]``: nodes ``[B, ...]`` to bool."""
     flat = nodes.flatten(1)
     low, high = trie.low[flat], trie.high[flat]
     inside = torch.searchsorted(excluded, high) - torch.searchsorted(excluded, low)

@@ -1,23 +1,28 @@
-"""The exact best k identifiers, with a certificate: beam search first, then every prefix that could still do better.
+"""The exact best k identifiers, with a certificate: prefixes are gone through best first, until none could do better.
 
-Log-probabilities only fall along a path. So the k-th score that a beam has found is a lower bound, and an identifier
-that the beam has missed can be among the best k only below a prefix that was not entered and whose own score reaches
-that bound. These prefixes are gone through, from the longest to the shortest; each identifier that is found may raise
-the bound. Where none is left, the list is certified: it is the one that scoring every identifier gives.
+Log-probabilities only fall along a path. So the score of a prefix bounds that of every identifier below it, and once
+the k-th best identifier that was found is above all prefixes that are still open, the list is certified: it is the one
+that scoring every identifier gives. A prefix whose own score is above the k-th best identifier's has to be decoded by
+whatever proves that. Taken best first, one at a time, no other one is; here a few of every user are taken at a time,
+and a user is done when none of its own is left.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from bench.backbone.protocol import Backbone, Cache
-from bench.model.beam import NEVER, Pending, Scoring, TokenScores, beam_search, extended, keep, step
+from bench.model.beam import NEVER, Scoring, TokenScores, extended, keep, only
+from bench.model.branches import Branches
 from bench.model.trie import Trie
 
 SLACK = 1e-4  # of a log-probability: two ways to sum one score differ by less
+AT_ONCE = 62  # prefixes of a user, rows full: fewer find the bound with fewer in vain, more fill the processor
+ROOM = 256  # decoded prefixes of a user that are kept for what follows them
+APART = 1e6  # between the keys of two users; only the order in which prefixes are taken rests on it
 
 
 @torch.no_grad()
@@ -25,79 +30,152 @@ def certified_search(
     model: Backbone,
     cache: Cache,
     trie: Trie,
-    width: int,
     k: int,
     scoring: Scoring,
     excluded: Tensor | None = None,
-    block: int = 64,
+    at_once: int = AT_ONCE,
+    room: int = ROOM,
 ) -> tuple[Tensor, Tensor]:
     """The best ``k`` of all identifiers of every user: leaves ``[B, k]`` and scores; -1 and -inf where none is left.
 
-    Arguments are those of ``beam_search``. Of equal scores the lower leaf comes first. At most ``block`` prefixes of
-    one depth are decoded together, so memory is bounded by block x depth.
+    Arguments are those of ``beam_search``. Of equal scores the lower leaf comes first. Of each user ``at_once``
+    prefixes are decoded at a time. From where ``room`` of them are kept, the longest go first, so memory is bounded by
+    room + at_once x depth, however little is ruled out.
     """
-    missed: list[Pending] = []
-    leaves, scores = beam_search(model, cache, trie, width, k, scoring, excluded, missed)
-    without = None if excluded is None else excluded.sort(-1).values
-    search = _Search(trie, scoring, TokenScores(model, trie, scoring), without, block, leaves, scores)
-    for pending in reversed(missed):
-        search.enter(pending, cache)
-    return search.leaves, search.scores
+    search = _Search(model, cache, trie, k, scoring, excluded)
+    while len(search.open.users):
+        search.expand(search.take(at_once, room))
+    return search.leaves.masked_fill(search.scores == NEVER, -1), search.scores
 
 
 @dataclass
-class _Search:
-    """What has been found so far, and how to go on."""
+class _Open:
+    """Prefixes that are not decoded yet, one a row: their last nodes, scores, bounds and lengths, and the numbers of
+    their parents among the ``Branches``.
+    """
 
-    trie: Trie
-    scoring: Scoring
-    token_scores: TokenScores
-    excluded: Tensor | None
-    block: int
-    leaves: Tensor
+    users: Tensor
+    nodes: Tensor
     scores: Tensor
+    bounds: Tensor
+    lengths: Tensor
+    parents: Tensor
 
-    def enter(self, pending: Pending, cache: Cache) -> None:
-        """Go through all that could still be among the best; ``cache`` holds what their ancestors have decoded."""
-        nodes, scores, parents = self.promising(pending)
-        leaf = self.trie.count[nodes] == 0
-        final = self.scoring.final(scores, pending.length).masked_fill(~leaf, NEVER)
-        self.leaves, self.scores = keep(self.leaves, self.scores, self.trie.low[nodes], final)
-        scores, order = scores.masked_fill(leaf, NEVER).sort(dim=1, descending=True)
-        nodes, parents = nodes.gather(1, order), parents.gather(1, order)
-        for start in range(0, nodes.shape[1], self.block):
-            part = slice(start, start + self.block)
-            alive = scores[:, part].masked_fill(~self.reaches(scores[:, part], pending.length), NEVER)
-            count = int((alive > NEVER).sum(1).max())
-            if not count:
-                break  # they come in descending order
-            columns = slice(start, start + count)
-            ancestors = pending.ancestors.gather(1, _wide(parents[:, columns], pending.ancestors))
-            self.expand(nodes[:, columns], alive[:, :count], ancestors, pending.length, cache)
+    def rows(self, chosen: Tensor) -> _Open:
+        return _Open(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
-    def promising(self, pending: Pending) -> tuple[Tensor, Tensor, Tensor]:
-        """Nodes, scores and parents of what reaches the bound, best first: as many columns as the user with most."""
-        scores = pending.scores.masked_fill(~self.reaches(pending.scores, pending.length), NEVER)
-        count = int((scores > NEVER).sum(1).max())
-        scores, order = scores.topk(count)
-        return pending.nodes.gather(1, order), scores, order // pending.children
-
-    def reaches(self, scores: Tensor, length: int) -> Tensor:
-        bound = self.scoring.bound(scores, length, self.trie.depth)
-        return (bound >= self.scores[:, -1:] - SLACK) & (scores > NEVER)
-
-    def expand(self, nodes: Tensor, scores: Tensor, ancestors: Tensor, length: int, cache: Cache) -> None:
-        """Decode prefixes ``[B, n]`` and enter what follows them."""
-        needed = ancestors.flatten(0, 1).any(0)
-        kept = torch.zeros(len(cache.positions), dtype=torch.bool, device=nodes.device)
-        kept[: len(needed)] = needed  # a beam went on behind what these prefixes descend from
-        below = cache.restricted(kept)
-        shown = ancestors[..., needed]
-        hidden, seen = step(below, self.trie, nodes, scores, shown, length, self.token_scores)
-        children, candidates = extended(self.trie, nodes, scores, hidden, self.token_scores, self.excluded)
-        flat = children.flatten(1), candidates.flatten(1)
-        self.enter(Pending(length + 1, *flat, children.shape[-1], seen), below)
+    def and_more(self, more: _Open) -> _Open:
+        return _Open(*(torch.cat([getattr(self, f.name), getattr(more, f.name)]) for f in fields(self)))
 
 
-def _wide(index: Tensor, ancestors: Tensor) -> Tensor:
-    return index[..., None].expand(-1, -1, ancestors.shape[-1])
+class _Search:
+    """What has been found so far, and what is open."""
+
+    def __init__(
+        self, model: Backbone, cache: Cache, trie: Trie, k: int, scoring: Scoring, excluded: Tensor | None
+    ) -> None:
+        device = trie.token.device
+        self.trie, self.scoring, self.token_scores = trie, scoring, TokenScores(model, trie, scoring)
+        self.excluded = None if excluded is None else excluded.sort(-1).values
+        self.branches = Branches(model, cache, trie)
+        self.leaves = torch.full((cache.users, k), -1, device=device)
+        self.scores = torch.full((cache.users, k), NEVER, device=device)
+        lengths = [max(length, 1) ** scoring.length_penalty for length in range(trie.depth + 1)]
+        self.divisors = torch.tensor(lengths, dtype=torch.float32, device=device)
+        users = torch.arange(cache.users, device=device)
+        roots = torch.zeros_like(users)
+        nothing = torch.zeros(cache.users, device=device)
+        self.open = _Open(users, roots, nothing, nothing, roots, roots)
+        if bool(self.complete(roots).all()):  # a single identifier, and certain
+            none_left = torch.zeros_like(users, dtype=torch.bool)
+            if self.excluded is not None:
+                none_left = only(trie, roots[:, None], self.excluded)[:, 0]
+            self.found(users[~none_left], roots[~none_left], nothing[~none_left])
+            self.open = self.open.rows(users[:0])
+
+    def complete(self, nodes: Tensor) -> Tensor:
+        """Whether nothing is to be decoded below: the end of an identifier, or, where scores are normalized by prefix,
+        what leads to a single one, for whatever follows is certain.
+        """
+        if self.token_scores.by_prefix:
+            return self.trie.high[nodes] - self.trie.low[nodes] == 1
+        return self.trie.count[nodes] == 0
+
+    def reaches(self, users: Tensor, bounds: Tensor) -> Tensor:
+        return (bounds >= self.scores[users, -1] - SLACK) & (bounds > NEVER)
+
+    def take(self, at_once: int, room: int) -> _Open:
+        """The best open prefixes of every user, which are open no longer; of a user without room the longest."""
+        open_, branches = self.open, self.branches
+        order = (open_.users * APART - open_.bounds.double().clamp(min=-APART / 2)).argsort()
+        if len(branches.users) > room:
+            needed = branches.needed(open_.parents)
+            crowded = torch.bincount(branches.users[needed], minlength=len(self.scores)) > room
+            longest = open_.lengths.new_zeros(len(self.scores)).scatter_reduce(0, open_.users, open_.lengths, "amax")
+            order = order[(~crowded[open_.users] | (open_.lengths == longest[open_.users]))[order]]
+            if int(needed.sum()) < len(needed) // 2:
+                open_.parents = branches.forget(needed)[open_.parents]
+        users = open_.users[order]
+        counts = torch.bincount(users, minlength=len(self.scores))
+        rank = torch.arange(len(users), device=users.device) - (counts.cumsum(0) - counts)[users]
+        chosen = order[rank < at_once]
+        left = torch.ones(len(open_.users), dtype=torch.bool, device=users.device)
+        left[chosen] = False
+        self.open = open_.rows(left)
+        return open_.rows(chosen)
+
+    def expand(self, taken: _Open) -> None:
+        """Decode prefixes, in order of their users, and enter what follows them."""
+        for length in torch.unique(taken.lengths).tolist():
+            part = taken.rows(taken.lengths == length)
+            hidden = self.branches.decode(part.users, part.nodes, part.parents, length)
+            self.enter(part, hidden, length + 1)
+        self.open = self.open.rows(self.reaches(self.open.users, self.open.bounds))
+
+    def enter(self, parents: _Open, hidden: Tensor, length: int) -> None:
+        """What follows the ``parents``, now of ``length`` tokens: found, where it is complete, or open."""
+        parts = [self.following(parents, hidden, rows, length) for rows in alike(self.trie.count[parents.nodes])]
+        of, nodes, scores = (torch.cat(several) for several in zip(*parts, strict=True))
+        complete = self.complete(nodes)
+        self.found(parents.users[of[complete]], nodes[complete], scores[complete])
+        of, nodes, scores = of[~complete], nodes[~complete], scores[~complete]
+        bounds = self.scoring.bound(scores, length, self.trie.depth)
+        near = self.reaches(parents.users[of], bounds)
+        of, nodes, scores, bounds = of[near], nodes[near], scores[near], bounds[near]
+        which, number = torch.unique(of, return_inverse=True)
+        numbers = self.branches.keep(which, parents.users)[number]
+        more = _Open(parents.users[of], nodes, scores, bounds, torch.full_like(nodes, length), numbers)
+        self.open = self.open.and_more(more)
+
+    def following(self, parents: _Open, hidden: Tensor, rows: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The children of some parents that can be among the best: whose they are, their nodes and scores."""
+        excluded = None if self.excluded is None else self.excluded[parents.users[rows]]
+        given = parents.nodes[rows, None], parents.scores[rows, None], hidden[rows, None]
+        children, scores = extended(self.trie, *given, self.token_scores, excluded)
+        children, scores = children[:, 0], scores[:, 0]
+        bounds = self.scoring.bound(scores, length, self.trie.depth)
+        near = self.reaches(parents.users[rows, None], bounds)
+        return rows[near.nonzero()[:, 0]], children[near], scores[near]
+
+    def found(self, users: Tensor, nodes: Tensor, scores: Tensor) -> None:
+        """Identifiers, which are among the best so far or not."""
+        leaves = self.trie.low[nodes]
+        scores = scores / self.divisors[self.trie.lengths[leaves]]
+        near = scores >= self.scores[users, -1]
+        users, leaves, scores = users[near], leaves[near], scores[near]
+        if not len(users):
+            return
+        order = users.argsort(stable=True)
+        counts = torch.bincount(users, minlength=len(self.scores))
+        column = torch.arange(len(users), device=users.device) - (counts.cumsum(0) - counts)[users[order]]
+        shape = len(self.scores), int(counts.max())
+        page = self.leaves.new_full(shape, -1), self.scores.new_full(shape, NEVER)
+        for values, flat in zip(page, (leaves, scores), strict=True):
+            values[users[order], column] = flat[order]
+        self.leaves, self.scores = keep(self.leaves, self.scores, *page)
+
+
+def alike(counts: Tensor) -> list[Tensor]:
+    """Rows in groups of nearly as many children, within a factor of four, so that no group is padding alone."""
+    sizes = torch.log2(counts.clamp(min=1).double()).long() // 2
+    return [(sizes == size).nonzero()[:, 0] for size in torch.unique(sizes).tolist()]

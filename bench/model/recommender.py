@@ -27,8 +27,8 @@ from bench.model.beam import Scoring
 
 @dataclass(frozen=True)
 class Decoding:
-    """How items are ranked: a ``beam`` of a ``width``; ``certified``, which makes its best exact; or ``exact``, which
-    scores the whole catalogue.
+    """How items are ranked: a ``beam`` of a ``width``; ``certified``, best first until the best are surely exact; or
+    ``exact``, which scores the whole catalogue.
 
     ``exclude_history`` never recommends an item the user already has, whether it is shown or not. ``precision`` is that
     of the products of the backbone's layers, ``fp32`` or ``bf16``; attention, logits and scores are in float32.

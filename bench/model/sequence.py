@@ -184,10 +184,11 @@ class SequenceRecommender(Recommender):
                 scores = torch.cat([scores, filler], 1).scatter_(1, excluded, float("-inf"))[:, :-1]
             scores, leaves = scores.sort(dim=1, descending=True, stable=True)
             scores, leaves = scores[:, :k], leaves[:, :k]
+        elif decoding.decoder == "certified":
+            leaves, scores = certified_search(self.backbone, cache, trie, k, decoding.scoring, excluded)
         else:
-            search = certified_search if decoding.decoder == "certified" else beam_search
             width = max(decoding.width, k)
-            leaves, scores = search(self.backbone, cache, trie, width, k, decoding.scoring, excluded)
+            leaves, scores = beam_search(self.backbone, cache, trie, width, k, decoding.scoring, excluded)
         complete = decoding.decoder == "exact" and k >= len(trie.item_of_leaf)
         items = trie.item_of_leaf[leaves.clamp(min=0)]
         valid = (leaves >= 0) & torch.isfinite(scores)

@@ -8,7 +8,8 @@ Leaves are numbered in lexicographic order, so every node covers the contiguous 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,6 +39,17 @@ class Trie:
     item_of_leaf: Tensor
     depth: int
 
+    @cached_property
+    def lengths(self) -> Tensor:
+        """Tokens of the identifier at each leaf, ``[leaves]``."""
+        found = torch.zeros_like(self.item_of_leaf)
+        begin, end = 0, 1
+        for length in range(self.depth + 1):
+            level = slice(begin, end)
+            found[self.low[level][self.count[level] == 0]] = length
+            begin, end = end, end + int(self.count[level].sum())
+        return found
+
     @classmethod
     def of(cls, ids: TokenIds, variant: int = 0, device: torch.device | str = "cpu") -> Trie:
         """The tree of one variant of identifiers. The end token is a node where lengths differ."""
@@ -56,7 +68,7 @@ class Trie:
         return replace(tree, item=item, leaf_of_item=leaves, item_of_leaf=items[tree.item_of_leaf]).to(device)
 
     def to(self, device: torch.device | str) -> Trie:
-        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        tensors = {field.name: getattr(self, field.name).to(device) for field in fields(self) if field.name != "depth"}
         return Trie(**tensors, depth=self.depth)
 
     def paths(self) -> Tensor:

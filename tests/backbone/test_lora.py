@@ -295,7 +295,9 @@ def test_an_adapter_lies_over_its_own_base_alone(qwen: Path, tmp_path: Path, mon
     config = (folder / "config.json").read_text()
     (folder / "config.json").write_text(config.replace('"base": "qwen"', '"base": "some/qwen"'))
     said = message(lambda: backbone.load(folder))
-    assert "set $BENCH_BASES to the folder that it lies in: the base of an adapter 'some/qwen' is no folder here" in said
+    assert (
+        "set $BENCH_BASES to the folder that it lies in: the base of an adapter 'some/qwen' is no folder here" in said
+    )
     (folder / "config.json").write_text(config)
     monkeypatch.setenv("BENCH_BASES", str(tmp_path))
     before = ours_of(backbone.load(folder).eval())  # type: ignore[arg-type]

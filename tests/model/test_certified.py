@@ -1,9 +1,8 @@
-"""The certified list is that of scoring every identifier, however little the beam before it has seen."""
+"""The certified list is that of scoring every identifier, and little more is decoded than that takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from bench.backbone.t5 import T5, Cache
 from bench.ids.identifiers import TokenIds
 from bench.model.beam import NEVER, Scoring, beam_search, score_all
+from bench.model.branches import Branches
 from bench.model.certified import certified_search
 from bench.model.trie import Trie
 from bench.vocabulary import Vocabulary
@@ -68,18 +68,19 @@ def agree(found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None
         assert (tied | ~differs).all()
 
 
-@pytest.mark.parametrize("width", [1, 3, 20])
-@pytest.mark.parametrize("block", [1, 5, 64])
+@pytest.mark.parametrize("at_once", [1, 5, 64])
+@pytest.mark.parametrize("room", [0, 4, 1000])
 @pytest.mark.parametrize("scoring", SCORINGS, ids=str)
 @pytest.mark.parametrize("lengths", [(3,), (1, 2, 3, 4)])
-def test_the_list_is_exact_whatever_the_beam(
-    t5: MakeT5, lengths: tuple[int, ...], scoring: Scoring, block: int, width: int
+def test_the_list_is_exact_in_whatever_steps(
+    t5: MakeT5, lengths: tuple[int, ...], scoring: Scoring, room: int, at_once: int
 ) -> None:
     model, trie = made(t5), Trie.of(draw(200, lengths))
-    agree(certified_search(model, read(model), trie, width, K, scoring, None, block), exact(model, trie, scoring))
+    found = certified_search(model, read(model), trie, K, scoring, None, at_once, room)
+    agree(found, exact(model, trie, scoring))
 
 
-def test_a_narrow_beam_alone_is_not_exact(t5: MakeT5) -> None:
+def test_a_narrow_beam_is_not_exact(t5: MakeT5) -> None:
     """So the tests above say something."""
     model, trie = made(t5), Trie.of(draw(200, (3,)))
     expected, _ = exact(model, trie, Scoring())
@@ -92,37 +93,58 @@ def test_what_may_not_be_written_is_not(t5: MakeT5, scoring: Scoring) -> None:
     model, trie = made(t5, 1), Trie.of(draw(120, (1, 2, 3)))
     best, _ = exact(model, trie, scoring)
     excluded = best[:, [4, 0, 2]]
-    found = certified_search(model, read(model), trie, 2, K, scoring, excluded)
+    found = certified_search(model, read(model), trie, K, scoring, excluded)
     agree(found, exact(model, trie, scoring, excluded))
     assert not (found[0][..., None] == excluded[:, None]).any()
 
 
 @settings(max_examples=60)
-@given(codes=codes, seed=st.integers(0, 5), width=st.integers(1, 4), scoring=st.sampled_from(SCORINGS))
-def test_any_catalogue(t5: MakeT5, codes: list[list[int]], seed: int, width: int, scoring: Scoring) -> None:
+@given(codes=codes, seed=st.integers(0, 5), at_once=st.integers(1, 9), scoring=st.sampled_from(SCORINGS))
+def test_any_catalogue(t5: MakeT5, codes: list[list[int]], seed: int, at_once: int, scoring: Scoring) -> None:
     model, trie = made(t5, seed), Trie.of(TokenIds.from_lists(codes, VOCABULARY))
-    agree(certified_search(model, read(model), trie, width, K, scoring), exact(model, trie, scoring))
+    found = certified_search(model, read(model), trie, K, scoring, None, at_once, room=4 * at_once)
+    agree(found, exact(model, trie, scoring))
 
 
-class Counted:
-    """A model that counts the prefixes that it decodes."""
+def decoding(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Branches, Tensor, Tensor]]:
+    """What is decoded from now on: for which users, after which nodes."""
+    calls, decode = list[tuple[Branches, Tensor, Tensor]](), Branches.decode
 
-    def __init__(self, model: T5) -> None:
-        self.model, self.prefixes = model, 0
+    def counted(self: Branches, users: Tensor, nodes: Tensor, parents: Tensor, length: int) -> Tensor:
+        calls.append((self, users, nodes))
+        return decode(self, users, nodes, parents, length)
 
-    def decode(self, inputs: Tensor, *rest: Any, **named: Any) -> Tensor:
-        self.prefixes += inputs.numel()
-        return self.model.decode(inputs, *rest, **named)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
+    monkeypatch.setattr(Branches, "decode", counted)
+    return calls
 
 
-def test_what_cannot_be_among_the_best_is_not_decoded(t5: MakeT5) -> None:
-    model, trie = made(t5), Trie.of(draw(600, (4,)))
+def test_one_at_a_time_only_what_no_proof_can_do_without_is_decoded(
+    t5: MakeT5, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefixes as likely as the last of the best; each user's own, and after its last one it is done."""
+    model, trie, calls = made(t5), Trie.of(draw(600, (4,))), decoding(monkeypatch)
     with torch.no_grad():
-        model.embedding.weight *= 20  # the output layer is tied to it: a model that is sure
-    counted, every = Counted(model), Counted(model)
-    certified_search(counted, read(model), trie, 20, 20, Scoring())
-    score_all(every, read(model), trie, Scoring())
-    assert counted.prefixes < every.prefixes / 2
+        model.embedding.weight *= 3  # the output layer is tied to it: a model that is rather sure
+    leaves = score_all(model, read(model), trie, Scoring("prefix")).double().exp()
+    below = torch.nn.functional.pad(leaves.cumsum(1), (1, 0))
+    nodes = below[:, trie.high] - below[:, trie.low]  # by prefix, scores are a distribution over the identifiers
+    _, scores = certified_search(model, read(model), trie, K, Scoring("prefix"), at_once=1)
+    several = trie.high - trie.low > 1
+    likely = scores[:, -1:].double().exp()
+    surely, perhaps = ((nodes > likely * (1 + sign * 2e-4)) & several for sign in (1, -1))
+    done = torch.zeros_like(surely)
+    for _, users, taken in calls:
+        assert not done[users, taken].any()
+        done[users, taken] = True
+    assert (surely <= done).all()
+    assert (done <= perhaps).all()
+    assert done.sum() < several.sum() * len(done) / 2
+    assert done.sum(1).unique().numel() > 1
+
+
+def test_memory_is_bounded_where_nothing_can_be_ruled_out(t5: MakeT5, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All identifiers are asked for, and so all prefixes are decoded, but few are kept at a time."""
+    model, trie, calls = made(t5), Trie.of(draw(300, (4,))), decoding(monkeypatch)
+    certified_search(model, read(model), trie, 300, Scoring(), at_once=3, room=8)
+    assert sum(len(users) for _, users, _ in calls) > 4 * 300
+    assert len(calls[-1][0].past[0]) < 4 * len(SOURCE) * (8 + 3 * trie.depth) < len(SOURCE) * len(trie) / 2

@@ -182,3 +182,11 @@ def test_another_device_gets_the_same_tree(codes: list[list[int]]) -> None:
         if isinstance(value, torch.Tensor):
             assert getattr(moved, name).device.type == "meta"
             assert getattr(moved, name).shape == value.shape
+
+
+def test_every_leaf_knows_its_length() -> None:
+    ids = TokenIds.from_lists([[3, 4], [3, 5, 6], [4]], Vocabulary.private("abcd"))
+    trie = Trie.of(ids)
+    lengths = trie.lengths[trie.leaf_of_item].tolist()
+    assert lengths == [3, 4, 2]  # with the end token, since they differ
+    assert trie.to("cpu").lengths.tolist() == trie.lengths.tolist()
