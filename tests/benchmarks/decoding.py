@@ -6,6 +6,7 @@
 Four codes an item under the T5 of TIGER; with a tokenizer, words in T5's vocabulary under a T5 of t5-small's size.
 Weights, identifiers and users are the same; one thread; ratios are medians over rounds in one process, of processor
 time. Also says how many of the best ten lists agree, since a fast decoder that finds something else is no decoder.
+Scores are normalized over the vocabulary, over the tokens of the catalogue, or over those that may follow a prefix.
 With ``decoding_precision=bf16`` lists may differ; tests/benchmarks/half_precision.py says how much on trained models.
 """
 
@@ -42,11 +43,12 @@ def ours(
         return [(rows, recommender.rank(histories.rows(rows), width, decoding)) for rows in batches]
 
 
-def theirs(peer, recommender, histories: Sequences, width: int, trie: dict, size: int) -> list:
+def theirs(peer, recommender, histories: Sequences, width: int, trie: dict, size: int, by_prefix: bool = False) -> list:
     """Transformers' beams, users as they come."""
     starts = range(0, len(histories), size)
     parts = [histories.rows(np.arange(start, min(start + size, len(histories)))) for start in starts]
-    return [peers.generate(peer, recommender.ids, recommender.writer.write(part), width, trie) for part in parts]
+    written = map(recommender.writer.write, parts)
+    return [peers.generate(peer, recommender.ids, each, width, trie, by_prefix) for each in written]
 
 
 def agreement(recommender: Recommender, histories: Sequences, found: list, peer_beams: list, top: int = 10) -> str:
@@ -111,7 +113,7 @@ def compare(recommender, peer, trie, users: Sequences, width: int, batch: int, k
         f"ours, {normalize}{', bf16' * (precision == 'bf16')}": partial(
             rate, users, ours, recommender, users, width, normalize, batch, precision
         )
-        for normalize in ("vocabulary", "catalogue")
+        for normalize in ("vocabulary", "catalogue", "prefix")
         for precision in ("fp32", "bf16")
     }
     for size in (4, 8):
@@ -139,8 +141,10 @@ def compare(recommender, peer, trie, users: Sequences, width: int, batch: int, k
         closed_ratio = middle["ours, vocabulary"] / closed_rate
         print(f"  against generate with the end token of published tries: {closed_ratio:.1f}x")
         print(f"  against the uncached recipe: {middle['ours, vocabulary'] / middle['uncached']:.1f}x")
-    found = ours(recommender, users, width, "vocabulary", batch)
-    print("  " + agreement(recommender, users, found, theirs(peer, recommender, users, width, trie, 8)))
+    for normalize in ("vocabulary", "prefix"):
+        found = ours(recommender, users, width, normalize, batch)
+        expected = theirs(peer, recommender, users, width, trie, 8, by_prefix=normalize == "prefix")
+        print(f"  {normalize}: {agreement(recommender, users, found, expected)}")
 
 
 if __name__ == "__main__":

@@ -81,8 +81,17 @@ def dictionary_trie(ids: TokenIds, end: bool = False) -> dict[int, Any]:
 
 
 @torch.no_grad()
-def generate(peer: T5ForConditionalGeneration, ids: TokenIds, source: Any, width: int, trie: dict[int, Any]) -> Any:
-    """Transformers' constrained beam search: sequences ``[B, width, L]`` and scores ``[B, width]``."""
+def generate(
+    peer: T5ForConditionalGeneration,
+    ids: TokenIds,
+    source: Any,
+    width: int,
+    trie: dict[int, Any],
+    by_prefix: bool = False,
+) -> Any:
+    """Transformers' constrained beam search: sequences ``[B, width, L]`` and scores ``[B, width]``. ``by_prefix``:
+    probabilities of the tokens that are allowed sum to one.
+    """
     depth, node = 0, trie
     while node:
         depth, node = depth + 1, next(iter(node.values()))
@@ -105,6 +114,7 @@ def generate(peer: T5ForConditionalGeneration, ids: TokenIds, source: Any, width
         return_dict_in_generate=True,
         output_scores=True,
         length_penalty=1.0,
+        renormalize_logits=by_prefix,
     )
     users = len(source.tokens)
     return found.sequences.view(users, width, -1), found.sequences_scores.view(users, width)
