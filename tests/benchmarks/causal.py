@@ -7,7 +7,8 @@ rounds in one process, of processor time. ``generate`` reads every history once 
 tokens may follow; beams here share what was read, so that the ratio grows with the history: it is told for users as
 they come and for those whose history fills what the contract shows. Users are enough for batches of like length, as an
 evaluation has them: of 64, half would be padded to the longest. Also says how many of the best ten lists agree, and how
-fast it is with ``decoding_precision=bf16``.
+fast it is with ``decoding_precision=bf16``. Scores are normalized over the vocabulary, and over the tokens that may
+follow a prefix, as presets do.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +54,17 @@ def pair(ids: TokenIds, size: dict[str, Any]) -> tuple[Recommender, Qwen2ForCaus
 
 
 @torch.no_grad()
-def generate(peer: Qwen2ForCausalLM, model: Recommender, users: Sequences, width: int, trie: dict[int, Any]) -> Any:
-    """Transformers' constrained beam search behind left-padded histories: sequences and scores of each user."""
+def generate(
+    peer: Qwen2ForCausalLM,
+    model: Recommender,
+    users: Sequences,
+    width: int,
+    trie: dict[int, Any],
+    by_prefix: bool = False,
+) -> Any:
+    """Transformers' constrained beam search behind left-padded histories: sequences and scores of each user.
+    ``by_prefix``: probabilities of the tokens that are allowed sum to one.
+    """
     source, start = model.writer.write(users), model.ids.vocabulary.start  # type: ignore[attr-defined, union-attr]
     lengths = [source.tokens.shape[1]] * len(users) if source.mask is None else source.mask.sum(1).tolist()
     rows = [[*row[:length], start] for row, length in zip(source.tokens.tolist(), lengths, strict=True)]
@@ -77,24 +88,33 @@ def generate(peer: Qwen2ForCausalLM, model: Recommender, users: Sequences, width
         return_dict_in_generate=True,
         output_scores=True,
         length_penalty=1.0,
+        renormalize_logits=by_prefix,
     )
     count = len(rows)
     return found.sequences.view(count, width, -1)[..., longest:], found.sequences_scores.view(count, width)
 
 
 def ours(
-    model: Recommender, users: Sequences, width: int, size: int, precision: str = "fp32"
+    model: Recommender, users: Sequences, width: int, size: int, normalize: str, precision: str = "fp32"
 ) -> list[tuple[np.ndarray, Any]]:
     order = np.argsort(model.input_lengths(users), kind="stable")
-    decoding = Decoding(width=width, scoring=Scoring("vocabulary", length_penalty=1.0), precision=precision)
+    decoding = Decoding(width=width, scoring=Scoring(normalize, length_penalty=1.0), precision=precision)
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     with model.fixed_weights():
         return [(rows, model.rank(users.rows(rows), width, decoding)) for rows in batches]
 
 
-def theirs(peer: Qwen2ForCausalLM, model: Recommender, users: Sequences, width: int, trie: Any, size: int) -> list[Any]:
+def theirs(
+    peer: Qwen2ForCausalLM,
+    model: Recommender,
+    users: Sequences,
+    width: int,
+    trie: Any,
+    size: int,
+    by_prefix: bool = False,
+) -> list[Any]:
     parts = np.array_split(np.arange(len(users)), -(-len(users) // size))
-    return [generate(peer, model, users.rows(rows), width, trie) for rows in parts]
+    return [generate(peer, model, users.rows(rows), width, trie, by_prefix) for rows in parts]
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -144,11 +164,12 @@ def compare(
     """Some rounds of every contender, then agreement."""
     beam = options.beam
     runs: dict[str, Callable[[], Any]] = {
-        "ours": lambda: ours(model, users, beam, 32),
-        "ours in bf16": lambda: ours(model, users, beam, 32, "bf16"),
+        f"{normalize}{', bf16' * (precision == 'bf16')}": partial(ours, model, users, beam, 32, normalize, precision)
+        for normalize in ("vocabulary", "prefix")
+        for precision in ("fp32", "bf16")
     }
     for batch in (4, 8):
-        runs[f"generate, batch {batch}"] = lambda batch=batch: theirs(peer, model, users, beam, trie, batch)
+        runs[f"generate, batch {batch}"] = partial(theirs, peer, model, users, beam, trie, batch)
     rates: dict[str, list[float]] = {run: [] for run in runs}
     for _ in range(options.rounds):
         for run, call in runs.items():
@@ -157,8 +178,10 @@ def compare(
     best = max(rate for run, rate in middle.items() if run.startswith("generate"))
     told = ", ".join(f"{run} {rate:.2f} users/s" for run, rate in middle.items())
     print(f"{name}, beam {beam}: {told}")
-    ratios = f"{middle['ours'] / best:.1f}x, in bf16 {middle['ours in bf16'] / best:.1f}x"
-    print(f"  {ratios}; {agreement(model, runs['ours'](), runs['generate, batch 8']())}")
+    print("  " + ", ".join(f"{run} {rate / best:.1f}x" for run, rate in middle.items() if "generate" not in run))
+    for normalize in ("vocabulary", "prefix"):
+        expected = theirs(peer, model, users, beam, trie, 8, by_prefix=normalize == "prefix")
+        print(f"  {normalize}: {agreement(model, runs[normalize](), expected)}")
 
 
 if __name__ == "__main__":
