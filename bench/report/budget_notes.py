@@ -152,6 +152,21 @@ def searches(rows: Sequence[Row]) -> list[Note]:
     return [Note("search", strong("settings were not searched alike for all rows") + f": {said}; the others: none")]
 
 
+def resized(rows: Sequence[Row]) -> list[Note]:
+    """Rows whose model is of another size than the contract says, since a search chose it."""
+    chosen = {name: _chosen_size(row.first) for name, row in zip(names(rows), rows, strict=True)}
+    said = "; ".join(f"{name}: {size}" for name, size in chosen.items() if size)
+    return [Note("sizes", strong("a search chose another backbone than the contract's") + f": {said}")] if said else []
+
+
+def _chosen_size(result: Result) -> str:
+    search = (result.training or {}).get("search") or {}
+    trials = search.get("trials", ())
+    settings = trials[search["chosen"]].get("settings", {}) if trials else {}
+    size = str(settings.get("backbone", ""))
+    return "" if size == str(result.contract.get("backbone", size)) else size
+
+
 def searched_more(rows: Sequence[Row]) -> set[Row]:
     """Of the rows that train in steps, those that were searched in more trials than another."""
     tried = {row: trials(row.first) for row in rows if row.cost("steps") is not None or trials(row.first)}

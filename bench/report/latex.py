@@ -44,9 +44,10 @@ WARNINGS = (
     "adapted",
     "trained on",
     "search",
+    "sizes",
     "environment",
 )
-OF_ROWS = ("leaks", "zero-shot", "adapted", "trained on", "search")  # which name rows that may not be shown
+OF_ROWS = ("leaks", "zero-shot", "adapted", "trained on", "search", "sizes")  # which name rows that may not be shown
 MEANINGS = (
     "Brackets hold 95 % intervals over users and seeds. Bold is the best row and every row not told apart from it "
     "(p (Holm) at least 0.05), underlined the best of the others."

@@ -8,7 +8,7 @@ from typing import Any
 from bench.console import visible
 from bench.data.audit.findings import VERSION as AUDIT
 from bench.evaluation.statistics import RESAMPLES
-from bench.report.budget_notes import DECODING, budgets, looks, ranking, revisions, searches
+from bench.report.budget_notes import DECODING, budgets, looks, ranking, resized, revisions, searches
 from bench.report.contracts import Contracts, differences, settings, varying
 from bench.report.labels import names
 from bench.report.rows import Row, differing
@@ -120,6 +120,7 @@ def conditions(dataset: DatasetFacts, rows: Sequence[Row], found: Contracts, mis
         *budgets(rows),
         *looks(rows),
         *searches(rows),
+        *resized(rows),
         *revisions(rows),
         Note("split", _alike({name: run.split for name, run in _runs(rows).items()})),
         Note("seeds", _seeds(rows)),
@@ -142,6 +143,7 @@ def brief(rows: Sequence[Row], found: Contracts, missing: str) -> list[Note]:
         *_leaks(rows),
         *_elsewhere(rows),
         *searches(rows),
+        *resized(rows),
         *([Note("missing", missing)] if missing else []),
     ]
 

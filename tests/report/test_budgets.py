@@ -114,6 +114,16 @@ def test_rows_that_were_searched_more_than_others_are_marked(chapter: Chapter) -
     assert said == "settings were not searched alike for all rows: words: 3 trials on toys; the others: none"
 
 
+def test_a_size_that_a_search_chose_is_said_where_it_is_not_the_contract_s(store: Store, tmp_path: Path) -> None:
+    trials = [{"settings": {"backbone": "mini"}}, {"settings": {"backbone": "tiger"}}]
+    for name, chosen in (("words", 1), ("codes", 0)):
+        search = {"chosen": chosen, "trials": trials}
+        training = {"steps": 6840, "curve": [], "search": search}
+        store(name, quality=0.3, contract={"backbone": "mini"}, costs=SPENT, training=training)
+    (found,) = chapters(load(tmp_path))
+    assert notes(found)["sizes"] == "a search chose another backbone than the contract's: words: tiger"
+
+
 def heads(found: Chapter) -> list[str]:
     return [cell.text for cell in found.tables[0].head.cells]
 
