@@ -99,7 +99,9 @@ class Contract:
     # beam search; best first until nothing open could be among the best k, so that these are exact; every item
     decoder: Literal["beam", "certified", "exact"] = "beam"
     beam_width: int = 20
-    normalize: Literal["vocabulary", "catalogue", "prefix"] = "vocabulary"  # the same, of the scores
+    normalize: Literal["vocabulary", "catalogue", "prefix"] = (
+        "vocabulary"  # where the probabilities of the scores sum to one
+    )
     length_penalty: float = 0.0  # log-probability is divided by length to this power; 0: not at all
     exclude_history: bool = False  # never recommend what the user already has, whether it is shown or not
     # of products in the layers while ranking, validation included; attention, logits and scores are in float32

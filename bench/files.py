@@ -213,13 +213,19 @@ def below(folder: Path, pattern: str = "*") -> Iterator[Path]:
     """As ``folder.rglob(pattern)``, for a folder in which others may be at work: that raises an error where one of its
     folders is renamed or removed before it is looked into, which is passed over here.
     """
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_unless_gone):
         for name in fnmatch.filter((*folders, *names), pattern):
             yield Path(parent, name)
 
 
+def _unless_gone(error: OSError) -> None:
+    """A disk that fails is not an empty folder."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+        raise error
+
+
 def matching(folder: Path, pattern: str) -> Iterator[Path]:
-    """As ``folder.glob(pattern)``, in the same way. A ``*`` stands for nothing hidden."""
+    """As ``folder.glob(pattern)``; what cannot be listed is passed over. A ``*`` stands for nothing hidden."""
     return (folder / name for name in glob.iglob(pattern, root_dir=folder))
 
 

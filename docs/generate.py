@@ -34,9 +34,9 @@ REFERENCE = "https://arxiv.org/abs/"
 WHOLE = 30  # characters of a word in code that is not broken at its hyphens
 NOT_MEASURED = "\N{EN DASH}"
 PUBLISHED = ("toys", "yelp")  # data of which results/<name>-cpu has rows
-ON_SITE = ("schemes", "baselines", "scheme-index")  # hundreds of lines
+ON_SITE = ("schemes", "baselines")  # hundreds of lines
 NUMBER = re.compile(rf"(?:&lt; )?[\d.,{NOT_MEASURED}]+(<!-- ({'|'.join(PUBLISHED)}): (\S+) (\S+) -->)")
-PART = re.compile(r"(<!-- generated: ([\w-]+) -->)(.*?)<!-- end -->", re.DOTALL)
+PART = re.compile(r"(<!-- generated: ([\w-]+) -->)((?:(?!<!-- generated:).)*?)<!-- end -->", re.DOTALL)
 
 
 @cache
@@ -242,16 +242,6 @@ def anchor(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.replace("+", "-plus-")).strip("-")
 
 
-def index() -> str:
-    """One line for each identifier scheme, with its first sentence."""
-    rows = [[f"[`{cls.name}`](#{anchor(cls.name)})", markdown(_first(cls))] for cls in offered("bench.id_schemes")]
-    return table(["scheme", "what an item is"], rows)
-
-
-def _first(cls: type[Any]) -> str:
-    return re.split(r"(?<=\.) (?=[A-Z`])", " ".join(inspect.cleandoc(cls.__doc__ or "").split()))[0]
-
-
 def contract_lines() -> str:
     """Every line of the contract."""
     return settings(contract.Contract)
@@ -273,7 +263,6 @@ def presets() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "schemes": schemes,
-    "scheme-index": index,
     "baselines": baselines,
     "contract": contract_lines,
     "presets": presets,
@@ -284,8 +273,11 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def filled(page: str, without: Collection[str] = ()) -> str:
     """A page with every generated part in its place, up to date, but those ``without``. KeyError where there is no such
-    part.
+    part, ValueError for a mark without an end or a number.
     """
+    for mark, known in ((r"<!-- generated:", PART), (rf"<!-- (?:{'|'.join(PUBLISHED)}):", NUMBER)):
+        if len(re.findall(mark, page)) != len(known.findall(page)):
+            raise ValueError(f"a page has '{mark}' without what belongs to it: an end, or a number before it")
     page = NUMBER.sub(lambda match: shown(match[2], match[3], match[4]) + match[1], page)
     return PART.sub(lambda match: match[0] if match[2] in without else _placed(match), page)
 

@@ -69,7 +69,7 @@ def test_facts_are_of_schemes_and_settings_that_exist(generate: ModuleType) -> N
 def test_a_comment_above_beside_and_below_a_field_is_found(generate: ModuleType) -> None:
     contract = generate.contract.Contract
     assert generate.meaning(contract, "max_history") == "newest items shown"
-    assert generate.meaning(contract, "decoder").startswith("beam search; beam search and then")
+    assert generate.meaning(contract, "decoder").startswith("beam search; best first until")
     assert generate.meaning(contract, "part_power").startswith("of joined data sets")
 
 

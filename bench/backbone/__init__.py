@@ -139,7 +139,7 @@ def require(contract: Contract) -> None:
             raise unknown("LoRA target", target, LINEAR)
     if contract.lora_rank > (width := width_of(contract.backbone)):
         raise BenchError(
-            f"setting 'lora_rank' must be at most {width}, the width of backbone '{contract.backbone}': a layer has no "
+            f"setting 'lora_rank' must be at most {width}, the width of backbone '{contract.backbone}': no layer has "
             f"more directions to change; got {contract.lora_rank}"
         )
     lora.require_libraries(contract.base_precision)

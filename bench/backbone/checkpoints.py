@@ -74,8 +74,8 @@ def refuse_others(
     more = [name for name in weights if name.startswith(tuple(blocks)) and name not in used]
     if strange := sorted(name for name in more if not any(part in name for part in UNUSED)):
         raise BenchError(
-            f"the weights in '{folder}' have '{strange[0]}', which a model as its config.json says has not; these two "
-            "do not belong together"
+            f"the weights in '{folder}' have '{strange[0]}', which the model that its config.json describes does not "
+            "have; these two do not belong together"
         )
 
 

@@ -47,13 +47,15 @@ def submit(plan: Plan, prepared: Prepared, display: Display) -> list[Path]:
     if not groups:
         display.say(f"all {len(prepared.groups)} runs are finished already (--force runs them again)")
         return []
-    refused = {group[0].run.title: reason for group in groups if (reason := _too_large(group[0], plan.slurm))}
-    groups = [group for group in groups if group[0].run.title not in refused]
+    reasons = [_too_large(group[0], plan.slurm) for group in groups]
+    refused = [(group[0].run.title, reason) for group, reason in zip(groups, reasons, strict=True) if reason]
+    groups = [group for group, reason in zip(groups, reasons, strict=True) if not reason]
     folders = _handed(plan, asked, groups, len(prepared.groups), display) if groups else []
     if refused:
-        named = "; ".join(f"{title} ({reason})" for title, reason in refused.items())
+        named = "; ".join(f"{title} ({reason})" for title, reason in refused)
         others = "the others are submitted" if groups else "nothing is submitted"
-        raise PartlyFailedError(f"{len(refused)} of {len(prepared.groups)} are too large, {others}: {named}", [])
+        count = f"{len(refused)} of {len(prepared.groups)} runs {'is' if len(refused) == 1 else 'are'} too large"
+        raise PartlyFailedError(f"{count}, {others}: {named}", [])
     return folders
 
 

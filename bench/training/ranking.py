@@ -90,7 +90,7 @@ def users_at_once(recommender: Recommender) -> int:
 
 
 def users_of(recommender: Recommender, decoding: Decoding, k: int) -> int:
-    """As ``users_at_once``; where ranking holds the scores of very much, as many at most as have ``SCORED_AT_ONCE``."""
+    """As ``users_at_once``; where ranking holds very many scores, as many at most as have ``SCORED_AT_ONCE``."""
     scored = recommender.scored(decoding, k)
     return max(1, min(users_at_once(recommender), SCORED_AT_ONCE // max(1, scored)))
 

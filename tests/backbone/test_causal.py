@@ -226,7 +226,9 @@ def test_weights_of_another_model_are_refused(causal: Make, tmp_path: Path) -> N
         write(json.dumps({**config, **other}))
         said = message(lambda: backbone.load(tmp_path))
         assert f"have 'model.layers.{name}" in said
-        assert said.endswith("which a model as its config.json says has not; these two do not belong together")
+        assert said.endswith(
+            "which the model that its config.json describes does not have; these two do not belong together"
+        )
     weights = load_file(tmp_path / "model.safetensors")
     write(json.dumps(config))
     save_file(

@@ -294,14 +294,14 @@ def test_what_is_too_large_for_a_task_is_left_out_and_named(
     prepared, handed = prepare(plan, QUIET), list[str]()
     assert len(prepared.groups) == 6
     monkeypatch.setattr(slurm, "_submitted", lambda task, named, *_: handed.extend(named) or "7")
-    said = r"^3 of 6 are too large, the others are submitted: mine/large on .*, seed 0 \(.* a task has 1.5 hours"
+    said = r"^3 of 6 runs are too large, the others are submitted: mine/large on .*, seed 0 \(.* a task has 1.5 hours"
     with pytest.raises(PartlyFailedError, match=said):
         slurm.submit(plan, prepared, QUIET)
     assert len(handed) == 3
     assert all("/pop@" in name for name in handed)
     handed.clear()
     monkeypatch.setattr(limits, "needs_of", lambda request: Needs(1e30, 0.0))
-    with pytest.raises(PartlyFailedError, match=r"^6 of 6 are too large, nothing is submitted"):
+    with pytest.raises(PartlyFailedError, match=r"^6 of 6 runs are too large, nothing is submitted"):
         slurm.submit(replace(plan, slurm="memory=1G"), prepared, QUIET)
     assert not handed
 
