@@ -377,7 +377,7 @@ def test_weights_that_their_configuration_leaves_out_are_refused(t5: MakeT5, tmp
     model = t5()
     for changes, name in (({"num_layers": 1}, "encoder.block.1."), ({"num_decoder_layers": 1}, "decoder.block.1.")):
         folder = save(model, tmp_path / name, **changes)
-        assert f"have '{name}layer.0.SelfAttention.k.weight', which a model" in message(
+        assert f"have '{name}layer.0.SelfAttention.k.weight', which the model" in message(
             lambda folder=folder: backbone.load(folder)
         )
     folder = save(model, tmp_path / "rows", vocab_size=50)
