@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,24 +17,34 @@ if TYPE_CHECKING:
 
 
 def shown_at_the_end(plans: Sequence[Plan], quiet: bool) -> None:
-    """Run one plan after the other, and print what came of them, also where only a part came to its end."""
+    """Run one plan after the other, and print what came of them, also where only a part came to its end. What fails in
+    one of several does not end the others, unless ``keep_going`` is off.
+    """
     from bench.runs import matrix
 
     done: dict[Path, list[Path]] = {}
     noted: set[str] = set()
+    failures: list[PartlyFailedError] = []
     try:
         for plan in plans:
-            found = matrix.execute(plan, noted)
+            several = replace(plan, keep_going=True) if len(plans) > 1 and plan.keep_going is None else plan
+            try:
+                found = matrix.execute(several, noted)
+            except PartlyFailedError as failed:
+                done.setdefault(plan.results, []).extend(failed.done)
+                failures.append(failed)
+                continue
             done.setdefault(plan.results, []).extend([] if plan.slurm else found or [])
-    except PartlyFailedError as failed:
-        done.setdefault(plan.results, []).extend(failed.done)
-        raise
     finally:
         if not quiet:
             for results, folders in done.items():
                 show(results, folders)
                 where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
                 typer.echo(f"Now: bench report{where}", err=True)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise PartlyFailedError("; ".join(map(str, failures)), [])
 
 
 def show(results: Path, folders: Sequence[Path]) -> None:

@@ -207,3 +207,32 @@ def test_notes_of_several_requests_are_said_once(
     notes = [line for line in again.err.splitlines() if line.startswith(NOTES)]
     assert notes
     assert len(notes) == len(set(notes))
+
+
+FAILING = """
+from numeric_ids import Sequential
+
+class Failing(Sequential):
+    name = "failing"
+
+    def fit(self, train):
+        raise ArithmeticError("it divides by zero")
+"""
+
+
+def test_a_request_of_which_a_run_fails_does_not_end_the_others(
+    bench: Callable[..., SimpleNamespace], toy_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    path = tmp_path / "request.toml"
+    broken = f"id-scheme = '{tmp_path / 'failing.py'}:Failing'\n"
+    shared = f"dataset = '{toy_folder}'\n"
+    path.write_text(f"{shared}[[request]]\n{broken}[[request]]\nbaseline = 'pop'\n[[request]]\n{broken}seed = '1'\n")
+    given = ["run", "--config", path, "--results", tmp_path / "results"]
+    assert bench(*given, "--stop-at-failure").err.count("finished, stored in") == 0
+    said = bench(*given)
+    assert said.code == 1
+    assert said.err.count("finished, stored in") == 1
+    last = said.err.splitlines()[-1]
+    assert last.startswith("bench: 1 of 1 failed, none is stored: failing on toy, seed 0 (")
+    assert "; 1 of 1 failed, none is stored: failing on toy, seed 1 (" in last
