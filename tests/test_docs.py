@@ -94,6 +94,12 @@ def test_a_number_and_a_part_are_replaced_where_they_are_not_those_stored(genera
     made = generate.filled(old)
     assert re.fullmatch(r"has 0\.0\d{3}<!-- toys: pop ndcg@10 -->, in (&lt; )?0\.\d\d<!-- .* -->19,412 users.*", made)
     assert generate.filled(made) == made
+    for cut in (
+        "<!-- generated: toys -->\nwords\n<!-- generated: yelp -->\n0\n<!-- end -->",
+        "has <!-- toys: pop ndcg@10 -->",
+    ):
+        with pytest.raises(ValueError, match="without what belongs to it"):
+            generate.filled(cut)
 
 
 @pytest.mark.parametrize("data", ["toys", "yelp"])

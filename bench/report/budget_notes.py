@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from bench.contract import UNITS
 from bench.report.contracts import settings
@@ -159,8 +160,13 @@ def resized(rows: Sequence[Row]) -> list[Note]:
     return [Note("sizes", strong("a search chose another backbone than the contract's") + f": {said}")] if said else []
 
 
+def _search(result: Result) -> dict[str, Any]:
+    """What is stored of the search that chose its settings; empty where there was none."""
+    return (result.training or {}).get("search") or {}
+
+
 def _chosen_size(result: Result) -> str:
-    search = (result.training or {}).get("search") or {}
+    search = _search(result)
     trials = search.get("trials", ())
     settings = trials[search["chosen"]].get("settings", {}) if trials else {}
     size = str(settings.get("backbone", ""))
@@ -175,13 +181,13 @@ def searched_more(rows: Sequence[Row]) -> set[Row]:
 
 def trials(result: Result) -> int:
     """How many chose the settings of a result, on whatever data set."""
-    search = (result.training or {}).get("search") or {}
+    search = _search(result)
     earlier = result.scheme.found.partition(" ")[0]
     return len(search.get("trials", ())) or (int(earlier) if earlier.isdecimal() else 0)
 
 
 def searched(result: Result) -> str:
     """By how many trials, and on which data set, the settings of a result were chosen; "" for none."""
-    search = (result.training or {}).get("search") or {}
+    search = _search(result)
     tried = len(search.get("trials", ()))
     return f"{tried} trials on {result.dataset.name}" if tried else result.scheme.found
