@@ -2,8 +2,9 @@
 
 ``python docs/generate.py schemes`` prints a part, and ``python docs/generate.py --write`` brings all pages up to date.
 In a page a part stands between ``<!-- generated: presets -->`` and ``<!-- end -->``, and a number of the published
-results before its name: ``0.0329<!-- toys: set/setrec ndcg@10 -->``. Who reads the Markdown sees them as well, except
-for the long parts (``ON_SITE``), which stand on the site alone.
+results before its name: ``0.0329<!-- toys: set/setrec ndcg@10 -->``, or a cell of a table of the report, with its
+interval, before ``<!-- toys: set/setrec transition/unseen -->``. Who reads the Markdown sees them as well, except for
+the long parts (``ON_SITE``), which stand on the site alone.
 """
 
 from __future__ import annotations
@@ -29,13 +30,18 @@ from bench import contract
 from bench.versions import DISTRIBUTION
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import study  # noqa: E402
+
 FIELD = re.compile(r"^    (?P<name>\w+):.*?(?:\s{2}# (?P<said>.*))?$")
 REFERENCE = "https://arxiv.org/abs/"
 WHOLE = 30  # characters of a word in code that is not broken at its hyphens
 NOT_MEASURED = "\N{EN DASH}"
-PUBLISHED = ("toys", "yelp")  # data of which results/<name>-cpu has rows
-ON_SITE = ("schemes", "baselines")  # hundreds of lines
-NUMBER = re.compile(rf"(?:&lt; )?[\d.,{NOT_MEASURED}]+(<!-- ({'|'.join(PUBLISHED)}): (\S+) (\S+) -->)")
+PUBLISHED = study.PUBLISHED
+ON_SITE = ("schemes", "baselines", *(f"{data}-pictures" for data in PUBLISHED))  # hundreds of lines, and what is drawn
+VALUE = rf"(?:&lt; )?[\d.,{NOT_MEASURED}]+(?: [kMGTP])?(?: \[[\d.{NOT_MEASURED}]+\])?"
+NUMBER = re.compile(rf"{VALUE}(<!-- ({'|'.join(study.FOLDERS)}): (\S+) (\S+) -->)")
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->)((?:(?!<!-- generated:).)*?)<!-- end -->", re.DOTALL)
 
 
@@ -169,10 +175,9 @@ def _measured(name: str) -> list[str]:
 
 @cache
 def results(data: str) -> Mapping[str, list[Any]]:
-    """The content of every ``result.json`` of the published results on this data, by scheme: one for each seed."""
+    """The content of every ``result.json`` of a folder of results, by scheme: one for each seed."""
     found: dict[str, list[Any]] = {}
-    home = HERE.parent / "results" / f"{data}-cpu"
-    for path in sorted((home / "runs" if (home / "runs").is_dir() else home).rglob("*.json")):
+    for path in sorted((study.RESULTS / study.FOLDERS[data] / "runs").rglob("*.json")):
         stored = json.loads(path.read_text(encoding="utf-8"))
         if "scheme" in stored:
             found.setdefault(stored["scheme"]["name"], []).append(stored)
@@ -180,7 +185,11 @@ def results(data: str) -> Mapping[str, list[Any]]:
 
 
 def shown(data: str, name: str, what: str) -> str:
-    """A number of the published results, the mean over seeds, as text. KeyError where there is none of that scheme."""
+    """A number of stored results, the mean over seeds, as text; a cell of a report's table where ``what`` has a slash.
+    KeyError where there is none.
+    """
+    if "/" in what:
+        return study.cell_text(data, name, what)
     values = [_value(stored, what) for stored in results(data)[name]]
     if None in values:
         return NOT_MEASURED
@@ -268,6 +277,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "presets": presets,
     **{data: partial(published, data) for data in PUBLISHED},
     **{f"{data}-conditions": partial(conditions, data) for data in PUBLISHED},
+    **study.PARTS,
 }
 
 
@@ -275,7 +285,7 @@ def filled(page: str, without: Collection[str] = ()) -> str:
     """A page with every generated part in its place, up to date, but those ``without``. KeyError where there is no such
     part, ValueError for a mark without an end or a number.
     """
-    for mark, known in ((r"<!-- generated:", PART), (rf"<!-- (?:{'|'.join(PUBLISHED)}):", NUMBER)):
+    for mark, known in ((r"<!-- generated:", PART), (rf"<!-- (?:{'|'.join(study.FOLDERS)}):", NUMBER)):
         if len(re.findall(mark, page)) != len(known.findall(page)):
             raise ValueError(f"a page has '{mark}' without what belongs to it: an end, or a number before it")
     page = NUMBER.sub(lambda match: shown(match[2], match[3], match[4]) + match[1], page)

@@ -1,4 +1,4 @@
-"""What MkDocs does beside Markdown: parts made from the code, and the changelog of the repository as a page."""
+"""What MkDocs does beside Markdown: parts made from the code and from stored results, and files of the repository."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import generate  # noqa: E402
+import study  # noqa: E402
 
 INCLUDED = {"changelog.md": "CHANGELOG.md", "security.md": "SECURITY.md"}
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """With the pictures and reports of the published results."""
+    for data in study.PUBLISHED:
+        for name, content in study.drawn(data):
+            files.append(File.generated(config, name, content=content))
+    return files
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Any) -> str:

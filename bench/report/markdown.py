@@ -24,20 +24,24 @@ def markdown(chapters: Sequence[Chapter], request: str = "") -> str:
 
 def _chapter(found: Chapter, chapters: Sequence[Chapter]) -> str:
     banner = [f"\n> **{escaped(found.banner)}.**"] if found.banner else []
-    answer = [f"\n{_pieces(paragraph)}" for paragraph in found.answer]
+    answer = [f"\n{emphasised(paragraph)}" for paragraph in found.answer]
     tables = [_table(table, layout.own(found, table)) for table in found.tables]
     parts = [f"\n## {escaped(found.title)}", *banner, *answer, *tables]
     return "\n".join([*parts, "\n### Conditions\n", *_notes(layout.conditions(found, chapters))])
 
 
 def _table(table: Table, notes: Sequence[Note]) -> str:
-    rules = ("---:" if column.numeric else "---" for column in (table.head, *table.columns))
-    lines = [
+    beneath = ["", *_notes(notes)] if notes else []
+    return "\n".join(["", f"### {escaped(table.title)}", "", *table_lines(table), *beneath])
+
+
+def table_lines(table: Table) -> list[str]:
+    """A table alone, without its title and notes."""
+    return [
         _line([escaped(column.title) for column in (table.head, *table.columns)]),
-        _line(list(rules)),
+        _line(["---:" if column.numeric else "---" for column in (table.head, *table.columns)]),
         *(_line([_cell(cell) for cell in row]) for row in table.rows),
     ]
-    return "\n".join(["", f"### {escaped(table.title)}", "", *lines, *(["", *_notes(notes)] if notes else [])])
 
 
 def _common(chapters: Sequence[Chapter]) -> list[str]:
@@ -60,7 +64,7 @@ def _again(request: str) -> list[str]:
 
 
 def _reading(notes: Sequence[Note]) -> str:
-    return ". ".join(f"*{escaped(note.title)}*: {_pieces(note.text)}" for note in notes)
+    return ". ".join(f"*{escaped(note.title)}*: {emphasised(note.text)}" for note in notes)
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -74,10 +78,11 @@ def _cell(cell: Cell) -> str:
 
 
 def _notes(found: Sequence[Note]) -> list[str]:
-    return [f"- *{escaped(note.title)}*: {_pieces(note.text)}" for note in found]
+    return [f"- *{escaped(note.title)}*: {emphasised(note.text)}" for note in found]
 
 
-def _pieces(text: str) -> str:
+def emphasised(text: str) -> str:
+    """A text of a report, with what it emphasises in bold."""
     return "".join(f"**{escaped(piece)}**" if strong else escaped(piece) for piece, strong in pieces(text))
 
 

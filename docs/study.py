@@ -1,0 +1,195 @@
+"""What the pages say of stored results beyond a number: the report's answer and tables, places of rows, papers' scores.
+
+``PARTS`` are filled into the pages by ``generate.py``, as its own are.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+from bench.contract import PRESETS
+from bench.report import figures, html
+from bench.report import published as store
+from bench.report.again import again
+from bench.report.markdown import emphasised, table_lines
+from bench.report.published import Claim
+from bench.report.rows import Row, Section, sections
+from bench.report.table import DASH, Chapter, Column, Table
+from bench.report.tables import chapter
+from bench.results.read import Result, load
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+PUBLISHED = ("toys", "yelp")  # data of the published rows: a line of README for each, chapters of their own
+FOLDERS = {**{data: f"{data}-cpu" for data in PUBLISHED}, "ties": "toys-ties"}  # below results, by the name in marks
+LEADING = ("set/setrec", "textual/title", "semantic/rqkmeans", "numeric/category+independent")  # one of each family
+BESIDE = ("graph", "markov", "itemknn", "pop", "sasrec/ce", "gru4rec")  # what slices show next to them
+COSTS = ("tokens per item", "parameters", "training FLOPs", "ID construction (s)", "processor (s)")
+RANKING = ("inference (s per 1,000 users)", "peak memory (MB)")
+SIZES = ("users", "sizes")  # notes that a table cannot be read without
+DRAWN = ("quality", "compute", "cost")
+SLICES = ("transition", "direction", "popularity", "history", "warm-cold")
+
+
+@cache
+def section(data: str) -> Section:
+    """The rows of a folder of results, which is of one data set."""
+    (found,) = sections(load(RESULTS / FOLDERS[data]))
+    return found
+
+
+@cache
+def tables(data: str) -> Chapter:
+    """What ``bench report`` makes of them."""
+    return chapter(section(data))
+
+
+def names(table: Table) -> list[str]:
+    """What its lines are called, without marks behind the name."""
+    return [str(cell.value) for cell in table.head.cells]
+
+
+def cell_text(data: str, name: str, what: str) -> str:
+    """A cell of a table as text, with its interval. ``what`` is ``quality/NDCG@10``: a table, and how a column's title
+    begins, with _ for a space. KeyError where there is no such table, row or column.
+    """
+    kind, _, title = what.replace("_", " ").partition("/")
+    table = tables(data).table(kind)
+    column = next((column for column in (table.columns if table else ()) if column.title.startswith(title)), None)
+    if table is None or column is None or name not in names(table):
+        raise KeyError(f"{data}: {name} {what}")
+    cell = column.cells[names(table).index(name)]
+    return f"{cell.text} [{cell.interval}]" if cell.interval else cell.text
+
+
+# -- the parts --------------------------------------------------------------------------------------------------------
+
+
+def answer(data: str) -> str:
+    """The paragraphs with which a report begins."""
+    return "\n\n".join(map(emphasised, tables(data).answer))
+
+
+def table(data: str, kind: str, columns: Collection[str] = (), rows: Collection[str] = ()) -> str:
+    """A table of the report, some of its ``columns`` and ``rows``; all where none are named."""
+    found = tables(data).table(kind)
+    assert found is not None, f"a report on {data} has no table '{kind}'"
+    kept = [at for at, name in enumerate(names(found)) if not rows or name in rows]
+    chosen = [column for column in found.columns if not columns or column.title in columns]
+    head, *rest = (_cut(column, kept) for column in (found.head, *chosen))
+    said = [f"\n{note.title.capitalize()}: {emphasised(note.text)}." for note in found.notes if note.title in SIZES]
+    return "\n".join([*table_lines(Table(found.name, found.title, head, tuple(rest), ())), *said])
+
+
+def _cut(column: Column, kept: Sequence[int]) -> Column:
+    return Column(column.title, tuple(column.cells[at] for at in kept), column.numeric)
+
+
+def places(data: str) -> str:
+    """Where each row is stored, and the command that makes it again."""
+    lines = [f"| `{row.label}` | `{run.path}` | `{_command(row, run.seed)}` |" for row, run in _runs(section(data))]
+    return "\n".join([f"| row | below `results/{FOLDERS[data]}` | made again by |", "| --- | --- | --- |", *lines])
+
+
+def _runs(found: Section) -> Iterator[tuple[Row, Result]]:
+    return ((row, run) for row in found.rows for run in row.runs)
+
+
+def _command(row: Row, seed: int) -> str:
+    option = "--baseline" if row.baseline else "--id-scheme"
+    more = f" --seed {seed}" if seed else ""
+    more += "".join(f" --set {name}={value}" for name, value in _changed(row))
+    return f"bench run {option} {row.first.scheme.name} --dataset {row.first.dataset.name} --preset cpu{more}"
+
+
+def _changed(row: Row) -> Iterator[tuple[str, object]]:
+    """Lines of a row's contract that are not those of the preset."""
+    preset = PRESETS["cpu"].contract
+    stated = ((name, value) for name, value in row.first.contract.items() if hasattr(preset, name))
+    return ((name, value) for name, value in stated if value != getattr(preset, name))
+
+
+def claims() -> str:
+    """Every published score on data that we have rows of, by source and data set: what of ours stands beside it."""
+    head = ["source", "data set", "scores", "beside rows of ours", "no row of ours for"]
+    lines = [
+        [source.title, data, str(len(found)), _beside(found), ", ".join(_alone(found)) or DASH]
+        for source, data, found in _claims()
+        if data in PUBLISHED
+    ]
+    return "\n".join(["| " + " | ".join(line) + " |" for line in (head, ["---", "---", "---:", "---", "---"], *lines)])
+
+
+def claims_elsewhere() -> str:
+    """How many scores are of data that we have no rows of."""
+    found = [(data, len(each)) for _, data, each in _claims() if data not in PUBLISHED]
+    count = sum(number for _, number in found)
+    return f"{count} scores on {', '.join(sorted({data for data, _ in found}))}"
+
+
+def _claims() -> Iterator[tuple[store.Source, str, list[Claim]]]:
+    published = store.load()
+    for source in published.sources:
+        for data, systems in source.values.items():
+            every = [claim for system in systems for claim in store.claims(published, data, system)]
+            yield source, data, [claim for claim in every if claim.source is source]
+
+
+def _row(claim: Claim) -> Row | None:
+    """Ours that stands for the system of a claim, on its data."""
+    published = store.load()
+    rows = section(claim.data).rows if claim.data in PUBLISHED else ()
+    return next((row for row in rows if claim.system in store.systems(published, row.first)), None)
+
+
+def _alone(found: Sequence[Claim]) -> list[str]:
+    return list(dict.fromkeys(claim.system for claim in found if _row(claim) is None))
+
+
+def _beside(found: Sequence[Claim]) -> str:
+    """``GRU4Rec (gru4rec): not comparable, because …``, for each system of which there is a row of ours."""
+    said: dict[str, dict[str, None]] = {}
+    for claim in found:
+        row = _row(claim)
+        if row is None:
+            continue
+        estimate = row.estimate(claim.metric) if claim.metric in row.first.metrics["strict"] else None
+        users = estimate and replace(estimate, interval=estimate.of_users)
+        outcome = store.result_of(claim, row.first, users, store.load().tolerance)
+        said.setdefault(f"{claim.system} (`{row.label}`)", {}).setdefault(f"{outcome.outcome}: {outcome.why}")
+    return "; ".join(f"{system} {', '.join(outcomes)}" for system, outcomes in said.items()) or DASH
+
+
+def pictures(data: str) -> str:
+    """What the site draws (``drawn``), and the whole report of these rows."""
+    known = {name: figures.PICTURES[name] for name in DRAWN}
+    shown = [f"![{picture.title}]({data}-{name}.svg)\n\n*{picture.caption}*" for name, picture in known.items()]
+    whole = f"[The whole report of these rows]({data}-report.html), with every table, pair and condition."
+    return "\n\n".join([*shown, whole])
+
+
+def drawn(data: str) -> Iterator[tuple[str, str]]:
+    """The files that ``pictures`` speaks of: their names, and what is in them."""
+    found = load(RESULTS / FOLDERS[data])
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in DRAWN:
+            path = Path(scratch) / f"{data}-{name}.svg"
+            figures.write(name, found, path)
+            yield path.name, path.read_text(encoding="utf-8")
+    yield f"{data}-report.html", html.page(found, [tables(data)], again(found))
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    **{f"{data}-answer": partial(answer, data) for data in PUBLISHED},
+    **{f"{data}-quality": partial(table, data, "quality", ("NDCG@10", "Hit@10")) for data in FOLDERS},
+    **{f"{data}-{kind}": partial(table, data, kind, (), (*BESIDE, *LEADING)) for data in PUBLISHED for kind in SLICES},
+    **{f"{data}-costs": partial(table, data, "costs", (*COSTS, *RANKING)) for data in PUBLISHED},
+    **{f"{data}-places": partial(places, data) for data in FOLDERS},
+    "toys-forecast-order": partial(table, "toys", "forecast-order"),
+    **{f"{data}-pictures": partial(pictures, data) for data in PUBLISHED},
+    "claims": claims,
+    "claims-elsewhere": claims_elsewhere,
+}
