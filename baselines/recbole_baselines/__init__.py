@@ -71,7 +71,7 @@ class SASRec(RecBoleBaseline):
 
 
 class SASRecBPR(SASRec):
-    """The same network, trained to tell the target from one random item: the weaker SASRec of many published tables."""
+    """SASRec, trained to tell the target from one random item: the weaker one of many published tables."""
 
     name = "sasrec/bpr"
     searched = models.searched(name)

@@ -67,7 +67,7 @@ class MaxPlusOne(Baseline):
 
 
 class MaxPlusOneLeak(MaxPlusOne):
-    """The same rule on a numbering that has seen the test items, as P5's had."""
+    """The rule of ``max+1`` on a numbering that has seen the test items, as P5's had."""
 
     name = "max+1-leak"
     leaks = True

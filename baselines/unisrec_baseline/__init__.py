@@ -57,7 +57,7 @@ CATALOGUE, WEIGHTS = "catalogue", "network."  # names in the state
 
 
 class UniSRec(TrainedBaseline):
-    """Items by their text alone, which any catalogue has."""
+    """A Transformer over the texts of items alone, which any catalogue has (UniSRec, Hou et al., 2022)."""
 
     name = "unisrec/inductive"
     version = 2  # dropout and noise of the gates as published
@@ -180,7 +180,7 @@ class UniSRec(TrainedBaseline):
 
 
 class UniSRecTransductive(UniSRec):
-    """Items by their text and by a vector of their own, which is trained where they have interactions."""
+    """UniSRec over texts and a vector of each item's own, which is trained where it has interactions."""
 
     name = "unisrec/transductive"
     supports_transfer = False

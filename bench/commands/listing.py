@@ -19,6 +19,7 @@ from bench.results import storage
 from bench.results.read import sound
 from bench.results.unfinished import unfinished
 from bench.runs.subjects import load_baseline, load_scheme
+from bench.summaries import summary
 
 FILES = ("file:PATH", "identifiers that exist already: index.json, .sem_ids, text index, .npy, Parquet")
 
@@ -95,6 +96,7 @@ def _plain(group: str, load: Load, check: bool) -> list[dict[str, str | None]]:
         {
             "name": name,
             "is": offered[0].value,
+            "description": summary(offered[0]),
             "problem": _trouble(name, offered, load, check) or None,
             "lacks": plugins.lacks(offered[0]) or None,
         }
@@ -128,7 +130,7 @@ def _state(folder: Path) -> dict[str, str | None]:
 
 
 def _offered(group: str, load: Load, check: bool) -> list[tuple[str, str]]:
-    """A group's names, and what is behind each: a target, another name, a conflict, or what is wrong with it."""
+    """A group's names, and what is behind each: what it says of itself, another name, a conflict, or what is wrong."""
     offers = plugins.offers(group)
     return [
         (name, _trouble(name, offers[name], load, check) or _lacks(offers[name][0]) or _target(name, offers))
@@ -167,10 +169,11 @@ def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> s
 
 
 def _target(name: str, offers: dict[str, list[EntryPoint]]) -> str:
-    """A family's bare name says which variant it stands for."""
-    target = offers[name][0].value
+    """What it says of itself, or else where it is; a family's bare name says which variant it stands for."""
     same = [other for other in plugins.synonyms(name, offers) if "/" in other]
-    return target if "/" in name or not same else f"the same as {same[0]}"
+    if same and "/" not in name:
+        return f"the same as {same[0]}"
+    return summary(offers[name][0]) or offers[name][0].value
 
 
 def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:

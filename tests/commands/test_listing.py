@@ -31,7 +31,7 @@ def test_all_that_can_be_named_is_listed(
     assert {"numeric", "numeric/random", "textual/title", "pop", "random", "smoke", "cpu", "standard"} <= rows.keys()
     assert "the same as numeric/sequential" in rows["numeric"]
     assert "the same as textual/idgenrec" in rows["textual"]
-    assert "textual_ids:Title" in rows["textual/title"]
+    assert "Salient words of the item's text" in rows["textual/title"]
     assert "the same as sasrec/ce" in rows["sasrec"]
     assert str(tmp_path / "toys") in rows["toys"]
     assert f"not here: bench data get beauty --data-dir {tmp_path} (Amazon 2014 reviews" in rows["beauty"]
@@ -63,8 +63,15 @@ def test_the_same_as_json(bench: Bench, toy_folder: Path, tmp_path: Path) -> Non
     assert list(found) == names
     assert {"name": "published", "of": found["recipes"][0]["of"]} in found["recipes"]
     assert "textual/idgenrec" in found["recipes"][0]["of"]
-    assert {"name": "textual/title", "is": "textual_ids:Title", "problem": None, "lacks": None} in found["id_schemes"]
-    assert {"name": "pop", "is": "trivial_baselines:Popularity", "problem": None, "lacks": None} in found["baselines"]
+    plain = {"problem": None, "lacks": None}
+    title, pop = (
+        next(each for each in found[kind] if each["name"] == name)
+        for kind, name in (("id_schemes", "textual/title"), ("baselines", "pop"))
+    )
+    assert title.pop("description").startswith("Salient words of the item's text")
+    assert pop.pop("description") == "Every user gets the items with the most training interactions"
+    assert title == {"name": "textual/title", "is": "textual_ids:Title", **plain}
+    assert pop == {"name": "pop", "is": "trivial_baselines:Popularity", **plain}
     folders = {line["name"]: line["folder"] for line in found["datasets"]}
     assert (folders["toys"], folders["beauty"]) == (str(tmp_path), None)
     assert [line["name"] for line in found["presets"]] == ["smoke", "cpu", "overnight", "standard"]
@@ -134,7 +141,7 @@ def test_what_is_broken_is_shown_and_hurts_nobody_else(
         return {line.split()[0]: " ".join(line.split()[1:]) for line in said.out.splitlines() if line.strip()}
 
     seen = rows()
-    assert seen["textual/title"] == "textual_ids:Title"
+    assert seen["textual/title"].startswith("Salient words of the item's text")
     assert seen["one"] == "ls_one:Mine"  # it looks well: what only its import shows, --check finds
     assert seen["both"].startswith("conflict: ls_one:Mine of package ls_one and ls_two:folder of package ls_two both")
     assert seen["three"] == "ls_three:Mine"  # it looks well

@@ -118,7 +118,7 @@ def friends(group: Tensor, code: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class LetterNoCf(Trained):
-    """The control that knows nothing of users."""
+    """LETTER's control that knows nothing of users."""
 
     name = "semantic/letter-no-cf"
     Settings: ClassVar[type[Any]] = DiverseSettings
@@ -128,7 +128,7 @@ class LetterNoCf(Trained):
 
 
 class Letter(Trained):
-    """Codes of text that are aligned with a SASRec's vectors, and spread."""
+    """Codes of text that are aligned with a SASRec's vectors, and spread (LETTER)."""
 
     name = "semantic/letter"
     Settings: ClassVar[type[Any]] = LetterSettings
@@ -179,7 +179,7 @@ class Letter(Trained):
 
 
 class LetterNoDiversity(Letter):
-    """The control whose codes need not spread."""
+    """LETTER's control whose codes need not spread."""
 
     name = "semantic/letter-no-diversity"
     Settings: ClassVar[type[Any]] = AlignedSettings

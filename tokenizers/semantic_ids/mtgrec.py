@@ -66,7 +66,7 @@ class MtgRecSettings(RqVaeSettings):
 
 
 class MtgRec(RqVae):
-    """Variants are drawn as they help on validation users that select nothing."""
+    """Codes of several epochs of one RQ-VAE (MTGRec), drawn as they help on validation users that select nothing."""
 
     name = "semantic/mtgrec"
     Settings = MtgRecSettings
@@ -101,7 +101,7 @@ class MtgRec(RqVae):
 
 
 class UniformMixture(MtgRec):
-    """The control whose variants are all equally likely throughout."""
+    """MTGRec's control whose codes of each epoch are equally likely throughout."""
 
     name = "semantic/mtgrec-uniform"
 
@@ -110,7 +110,7 @@ class UniformMixture(MtgRec):
 
 
 class SingleVariant(UniformMixture):
-    """The control with one identifier for every item: half as many fine-tunings, so each has twice the budget."""
+    """MTGRec's control with one identifier for every item: half as many fine-tunings, each with twice the budget."""
 
     name = "semantic/mtgrec-single"
 

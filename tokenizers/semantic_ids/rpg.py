@@ -50,7 +50,7 @@ class RpgSettings(TextSettings):
 
 
 class Rpg(IdScheme):
-    """Optimized product quantization of text, a slot for each block."""
+    """Optimized product quantization of text, all codes written at once (RPG): a slot for each block."""
 
     name = "set/rpg"
     Settings: ClassVar[type[Any]] = RpgSettings

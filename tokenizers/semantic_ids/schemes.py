@@ -218,7 +218,7 @@ class Trained(Semantic):
 
 
 class RqVae(Trained):
-    """An auto-encoder with residual codebooks."""
+    """Codes of an auto-encoder with residual codebooks (RQ-VAE, as TIGER has it)."""
 
     name = "semantic/rqvae"
     Settings = RqVaeSettings

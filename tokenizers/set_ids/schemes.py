@@ -216,7 +216,7 @@ class SetRec(VectorSet):
 
 
 class CfOnly(VectorSet):
-    """The control without text: the collaborative slot alone."""
+    """SETRec's control without text: the collaborative slot alone."""
 
     name = "set/cf-only"
     version = 2
@@ -230,7 +230,7 @@ class CfOnly(VectorSet):
 
 
 class SemanticOnly(VectorSet):
-    """The control without interactions: the semantic slots alone."""
+    """SETRec's control without interactions: the semantic slots alone."""
 
     name = "set/semantic-only"
     Settings: ClassVar[type[Any]] = SemanticSettings

@@ -101,7 +101,9 @@ class IdGenRecSettings:
 
 
 class IdGenRec(IdScheme):
-    """Recommender and generator are trained in turn; after each stage of the generator every item is named anew.
+    """Words that a generator writes for each item (IDGenRec): recommender and generator are trained in turn.
+
+    After each stage of the generator every item is named anew.
 
     Only the last stage looks at validation: a recommender chosen by it would pass what it saw on to the names.
     """
@@ -237,8 +239,10 @@ def numbered(texts: Sequence[Sequence[int]]) -> list[int]:
 
 
 class RecommenderOnly(IdGenRec):
-    """The control: the first names stay, and the recommender is trained in the same stages. The steps of the generator
-    are added to the last, so optimizers, schedules and selection are the same, and only the names differ.
+    """IDGenRec's control whose first names stay; the recommender is trained in the same stages.
+
+    The steps of the generator are added to the last, so optimizers, schedules and selection are the same, and only the
+    names differ.
     """
 
     name = "textual/idgenrec-rec-only"
@@ -256,7 +260,7 @@ class RecommenderOnly(IdGenRec):
 
 
 class GeneratorOnly(IdGenRec):
-    """The control whose recommender is never trained: the whole budget goes to the generator."""
+    """IDGenRec's control whose recommender is never trained: the whole budget goes to the generator."""
 
     name = "textual/idgenrec-gen-only"
 
@@ -277,7 +281,7 @@ class UserLeakSettings(IdGenRecSettings):
 
 
 class UserLeak(IdGenRec):
-    """The published code's identifiers of users: written from the whole of every sequence, test item included.
+    """IDGenRec with its code's identifiers of users, which leak: written from every sequence, test item included.
 
     The first names of the items are those of ``textual/idgenrec``. It is kept to show what this leak is worth, beside
     ``textual/idgenrec`` with ``users=on``, and for nothing else.
