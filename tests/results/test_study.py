@@ -1,4 +1,4 @@
-"""The request that makes the published results again: it is read, and all that it names exists."""
+"""The requests beside the published results are read, and all that they name exists."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
+from bench import plugins
 from bench.contract import PRESETS
+from bench.recipes import RECIPES
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-STUDY = Path(__file__).resolve().parents[2] / "results" / "study.toml"
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+STUDY, PUBLISHED = RESULTS / "study.toml", RESULTS / "published.toml"
 
 
-def test_the_study_names_what_exists(bench: Callable[..., SimpleNamespace], tmp_path: Path) -> None:
-    said = bench("run", "--config", STUDY, "--write-config", tmp_path / "again.toml")
+@pytest.mark.parametrize(("request_file", "count"), [(STUDY, 10), (PUBLISHED, 5)], ids=lambda value: str(value))
+def test_a_request_names_what_exists(
+    bench: Callable[..., SimpleNamespace], tmp_path: Path, request_file: Path, count: int
+) -> None:
+    said = bench("run", "--config", request_file, "--write-config", tmp_path / "again.toml")
     assert said.code == 0, said.err
     listed = json.loads(bench("ls", "--json").out)
     kinds = {"id-scheme": "id_schemes", "baseline": "baselines", "dataset": "datasets"}
@@ -30,7 +38,16 @@ def test_the_study_names_what_exists(bench: Callable[..., SimpleNamespace], tmp_
         names = set(value.strip('"').replace(joined, ",").split(","))
         assert names <= known.get(option, names), (option, value)
         assert option != "preset" or value.strip('"') in PRESETS
-    assert sum(option == "dataset" for option, _, _ in asked) == 10
+    assert sum(option == "dataset" for option, _, _ in asked) == count
+
+
+def test_every_published_system_that_a_recipe_stands_for_has_a_request() -> None:
+    """So that what papers report is prepared, and nobody has to look for what is missing."""
+    requests = tomllib.loads(PUBLISHED.read_text())["request"]
+    asked = {name for each in requests if each.get("recipe") == "published" for name in each["id-scheme"].split(",")}
+    offered = {name.partition(":")[0] for name in plugins.offers(RECIPES) if name.endswith(":published")}
+    assert asked == offered
+    assert {each["preset"] for each in requests if "recipe" not in each} == {"standard"}
 
 
 USERS = {"ml-100k": 943, "toys": 19_412, "beauty": 22_363, "yelp": 30_431}
