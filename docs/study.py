@@ -17,7 +17,7 @@ from bench.report import published as store
 from bench.report.again import again
 from bench.report.markdown import emphasised, table_lines
 from bench.report.published import Claim
-from bench.report.rows import Row, Section, sections
+from bench.report.rows import HEADLINE, Row, Section, sections
 from bench.report.table import DASH, Chapter, Column, Table
 from bench.report.tables import chapter
 from bench.results.read import Result, load
@@ -182,6 +182,42 @@ def drawn(data: str) -> Iterator[tuple[str, str]]:
     yield f"{data}-report.html", html.page(found, [tables(data)], again(found))
 
 
+TRANSFER = {  # rows of the table of unseen data: what they are called, the scheme, and whether it was fitted there
+    "`graph`, fitted on it": ("graph", True),
+    "`markov`, fitted on it": ("markov", True),
+    "`textual/title`, trained on it": ("textual/title", True),
+    "`pop`, fitted on it": ("pop", True),
+    "`graph`, unseen: texts alone": ("graph", False),
+    "`unisrec/inductive`, unseen": ("unisrec/inductive", False),
+    "`textual/title`, unseen": ("textual/title", False),
+    "`random`": ("random", True),
+}
+TARGETS = {"toys": "Toys", "beauty": "Beauty", "yelp": "Yelp", "ml-100k": "ML-100k"}
+
+
+def zero_shot() -> str:
+    """NDCG@10 on each data set of models trained on the other three, beside what was fitted on it."""
+    rows = {
+        (found.dataset.name, row.first.scheme.name, not row.first.trained_on): row
+        for found in sections(load(RESULTS / "zero-shot"))
+        for row in found.rows
+    }
+    lines = [
+        [said, *(_scored(rows.get((data, name, fitted))) for data in TARGETS)]
+        for said, (name, fitted) in TRANSFER.items()
+    ]
+    head = ["", *TARGETS.values()]
+    return "\n".join(["| " + " | ".join(line) + " |" for line in (head, ["---", *["---:"] * len(TARGETS)], *lines)])
+
+
+def _scored(row: Row | None) -> str:
+    if row is None:
+        return DASH
+    found = row.estimate(HEADLINE)
+    interval = f" [{found.interval[0]:.4f}{DASH}{found.interval[1]:.4f}]" if found.interval else ""
+    return f"{found.value:.4f}{interval}"
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     **{f"{data}-answer": partial(answer, data) for data in PUBLISHED},
     **{f"{data}-quality": partial(table, data, "quality", ("NDCG@10", "Hit@10")) for data in FOLDERS},
@@ -190,6 +226,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     **{f"{data}-places": partial(places, data) for data in FOLDERS},
     "toys-forecast-order": partial(table, "toys", "forecast-order"),
     **{f"{data}-pictures": partial(pictures, data) for data in PUBLISHED},
+    "zero-shot": zero_shot,
     "claims": claims,
     "claims-elsewhere": claims_elsewhere,
 }

@@ -148,7 +148,18 @@ def test_what_the_study_says_of_the_order_of_ids_is_so(study: ModuleType) -> Non
     assert told_nothing["markov"] < as_it_is["markov"] / 2
     assert told_nothing["graph"] < as_it_is["graph"]
     assert told_nothing["itemknn"] > as_it_is["itemknn"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"{told_nothing[name]:.4f}" in readme for name in ("graph", "markov"))
+    for name in ("set/setrec", "textual/title", "semantic/rqkmeans", "graph", "sasrec/ce"):
+        assert study.cell_text("toys", name, "transition/unseen").split()[0] in readme
+
+
+def test_what_the_study_says_of_yelp_is_so(study: ModuleType) -> None:
     yelp = study.section("yelp").rows
+    for name in ("semantic/rqkmeans", "textual/title"):
+        low = [number(study, "yelp", name, f"popularity/{slice}") for slice in ("0", "1–6", "7–15", "16–35")]  # noqa: RUF001
+        assert max(low) < 0.0002
+        assert number(study, "yelp", name, "popularity/36") > number(study, "yelp", "pop", "popularity/36")
     assert all(
         number(study, "yelp", row.label, "direction/not") > number(study, "yelp", row.label, "direction/higher")
         for row in yelp

@@ -56,7 +56,7 @@ def test_the_page_says_what_is_stored(rows: Rows, bench: Callable[..., SimpleNam
 def test_the_readme_says_what_is_stored(rows: Rows) -> None:
     readme = " ".join((ROOT / "README.md").read_text().split())
     begin = readme.index("A decoder-only model of the same size learns")
-    said = readme[begin : readme.index("On Yelp", begin)]
+    said = readme[begin : readme.index("Unseen catalogues", begin)]
     windows, _, shared = said.partition("many targets from one reading")
     for way, text in zip(WAYS, (windows, shared), strict=True):
         for scheme, kind in zip(SCHEMES, ("words", "codes", "categories", "sets"), strict=True):
