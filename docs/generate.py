@@ -40,7 +40,7 @@ WHOLE = 30  # characters of a word in code that is not broken at its hyphens
 NOT_MEASURED = "\N{EN DASH}"
 PUBLISHED = study.PUBLISHED
 ON_SITE = ("schemes", "baselines", *(f"{data}-pictures" for data in PUBLISHED))  # hundreds of lines, and what is drawn
-VALUE = rf"(?:&lt; )?[\d.,{NOT_MEASURED}]+(?: [kMGTP])?(?: \[[\d.{NOT_MEASURED}]+\])?"
+VALUE = rf"(?:&lt; )?(?:{NOT_MEASURED}|(?<![\d.,])\d[\d.,]*)(?: [kMGTP])?(?: \[[\d.{NOT_MEASURED}]+\])?"
 NUMBER = re.compile(rf"{VALUE}(<!-- ({'|'.join(study.FOLDERS)}): (\S+) (\S+) -->)")
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->)((?:(?!<!-- generated:).)*?)<!-- end -->", re.DOTALL)
 
@@ -181,6 +181,9 @@ def results(data: str) -> Mapping[str, list[Any]]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if "scheme" in stored:
             found.setdefault(stored["scheme"]["name"], []).append(stored)
+    for name, every in found.items():
+        kinds = {(stored["contract_id"], json.dumps(stored["scheme"]["settings"], sort_keys=True)) for stored in every}
+        assert len(kinds) == 1, f"rows of {name} in {data} are not seeds of one another"
     return found
 
 
@@ -229,6 +232,8 @@ def conditions(data: str) -> str:
     """What all rows of the published results on this data share."""
     every = [stored for found in results(data).values() for stored in found]
     size, preset = every[0]["dataset"], every[0]["preset"]
+    assert all((stored["dataset"], stored["preset"]) == (size, preset) for stored in every)
+    assert {stored["contract"]["split"] for stored in every} == {"leave-one-out"}
     protocols = " and ".join(str(each) for each in sorted({stored["contract"]["protocol"] for stored in every}))
     seeds = max(map(len, results(data).values()))
     return (
@@ -285,7 +290,7 @@ def filled(page: str, without: Collection[str] = ()) -> str:
     """A page with every generated part in its place, up to date, but those ``without``. KeyError where there is no such
     part, ValueError for a mark without an end or a number.
     """
-    for mark, known in ((r"<!-- generated:", PART), (rf"<!-- (?:{'|'.join(study.FOLDERS)}):", NUMBER)):
+    for mark, known in ((r"<!--\s*generated:", PART), (r"<!--(?!\s*generated:)\s*[\w-]+:", NUMBER)):
         if len(re.findall(mark, page)) != len(known.findall(page)):
             raise ValueError(f"a page has '{mark}' without what belongs to it: an end, or a number before it")
     page = NUMBER.sub(lambda match: shown(match[2], match[3], match[4]) + match[1], page)

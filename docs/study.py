@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from bench.contract import PRESETS
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 from bench.report import figures, html
 from bench.report import published as store
 from bench.report.again import again
@@ -53,15 +58,18 @@ def names(table: Table) -> list[str]:
 
 
 def cell_text(data: str, name: str, what: str) -> str:
-    """A cell of a table as text, with its interval. ``what`` is ``quality/NDCG@10``: a table, and how a column's title
-    begins, with _ for a space. KeyError where there is no such table, row or column.
+    """A cell of a table as text, with its interval. ``what`` is ``quality/NDCG@10``: a table, and the title of a column
+    or how that alone begins, with _ for a space. KeyError where there is no such table, row or column.
     """
     kind, _, title = what.replace("_", " ").partition("/")
     table = tables(data).table(kind)
-    column = next((column for column in (table.columns if table else ()) if column.title.startswith(title)), None)
-    if table is None or column is None or name not in names(table):
+    columns = table.columns if table else ()
+    found = [each for each in columns if each.title == title] or [
+        each for each in columns if each.title.startswith(title)
+    ]
+    if table is None or len(found) != 1 or names(table).count(name) != 1:
         raise KeyError(f"{data}: {name} {what}")
-    cell = column.cells[names(table).index(name)]
+    cell = found[0].cells[names(table).index(name)]
     return f"{cell.text} [{cell.interval}]" if cell.interval else cell.text
 
 
@@ -79,6 +87,7 @@ def table(data: str, kind: str, columns: Collection[str] = (), rows: Collection[
     assert found is not None, f"a report on {data} has no table '{kind}'"
     kept = [at for at, name in enumerate(names(found)) if not rows or name in rows]
     chosen = [column for column in found.columns if not columns or column.title in columns]
+    assert len(chosen) == len(columns or found.columns), f"{kind} of {data} has the columns {found.columns}"
     head, *rest = (_cut(column, kept) for column in (found.head, *chosen))
     said = [f"\n{note.title.capitalize()}: {emphasised(note.text)}." for note in found.notes if note.title in SIZES]
     return "\n".join([*table_lines(Table(found.name, found.title, head, tuple(rest), ())), *said])
@@ -90,26 +99,22 @@ def _cut(column: Column, kept: Sequence[int]) -> Column:
 
 def places(data: str) -> str:
     """Where each row is stored, and the command that makes it again."""
-    lines = [f"| `{row.label}` | `{run.path}` | `{_command(row, run.seed)}` |" for row, run in _runs(section(data))]
+    runs = [(row, run) for row in section(data).rows for run in row.runs]
+    lines = [f"| `{row.label}` | `{run.path}` | `{command(run)}` |" for row, run in runs]
     return "\n".join([f"| row | below `results/{FOLDERS[data]}` | made again by |", "| --- | --- | --- |", *lines])
 
 
-def _runs(found: Section) -> Iterator[tuple[Row, Result]]:
-    return ((row, run) for row in found.rows for run in row.runs)
+def command(run: Result) -> str:
+    """The request that a report writes for this run, as options; what is default is left out."""
+    asked = tomllib.loads(again([run]))
+    settings = [f"{key}={_option(value)}" for key, value in asked.pop("set", {}).items()]
+    options = [f"--{key} {_option(value)}" for key, value in asked.items() if (key, value) != ("seed", "0")]
+    return " ".join(["bench run", *options, *(f"--set {each}" for each in settings), "--data-dir ~/data"])
 
 
-def _command(row: Row, seed: int) -> str:
-    option = "--baseline" if row.baseline else "--id-scheme"
-    more = f" --seed {seed}" if seed else ""
-    more += "".join(f" --set {name}={value}" for name, value in _changed(row))
-    return f"bench run {option} {row.first.scheme.name} --dataset {row.first.dataset.name} --preset cpu{more}"
-
-
-def _changed(row: Row) -> Iterator[tuple[str, object]]:
-    """Lines of a row's contract that are not those of the preset."""
-    preset = PRESETS["cpu"].contract
-    stated = ((name, value) for name, value in row.first.contract.items() if hasattr(preset, name))
-    return ((name, value) for name, value in stated if value != getattr(preset, name))
+def _option(value: object) -> str:
+    assert isinstance(value, str | list), f"{value} of a table, which stands for a setting of a scheme"
+    return value if isinstance(value, str) else ",".join(map(str, value))
 
 
 def claims() -> str:
@@ -138,24 +143,21 @@ def _claims() -> Iterator[tuple[store.Source, str, list[Claim]]]:
             yield source, data, [claim for claim in every if claim.source is source]
 
 
-def _row(claim: Claim) -> Row | None:
-    """Ours that stands for the system of a claim, on its data."""
+def _rows(claim: Claim) -> list[Row]:
+    """Ours that stand for the system of a claim, on its data."""
     published = store.load()
     rows = section(claim.data).rows if claim.data in PUBLISHED else ()
-    return next((row for row in rows if claim.system in store.systems(published, row.first)), None)
+    return [row for row in rows if claim.system in store.systems(published, row.first)]
 
 
 def _alone(found: Sequence[Claim]) -> list[str]:
-    return list(dict.fromkeys(claim.system for claim in found if _row(claim) is None))
+    return list(dict.fromkeys(claim.system for claim in found if not _rows(claim)))
 
 
 def _beside(found: Sequence[Claim]) -> str:
     """``GRU4Rec (gru4rec): not comparable, because …``, for each system of which there is a row of ours."""
     said: dict[str, dict[str, None]] = {}
-    for claim in found:
-        row = _row(claim)
-        if row is None:
-            continue
+    for claim, row in ((each, row) for each in found for row in _rows(each)):
         estimate = row.estimate(claim.metric) if claim.metric in row.first.metrics["strict"] else None
         users = estimate and replace(estimate, interval=estimate.of_users)
         outcome = store.result_of(claim, row.first, users, store.load().tolerance)
@@ -197,11 +199,11 @@ TARGETS = {"toys": "Toys", "beauty": "Beauty", "yelp": "Yelp", "ml-100k": "ML-10
 
 def zero_shot() -> str:
     """NDCG@10 on each data set of models trained on the other three, beside what was fitted on it."""
-    rows = {
-        (found.dataset.name, row.first.scheme.name, not row.first.trained_on): row
-        for found in sections(load(RESULTS / "zero-shot"))
-        for row in found.rows
-    }
+    rows: dict[tuple[str, str, bool], Row] = {}
+    for row in (row for found in sections(load(RESULTS / "zero-shot")) for row in found.rows):
+        key = row.first.dataset.name, row.first.scheme.name, not row.first.trained_on
+        assert key not in rows, f"two rows for one cell: {key}"
+        rows[key] = row
     lines = [
         [said, *(_scored(rows.get((data, name, fitted))) for data in TARGETS)]
         for said, (name, fitted) in TRANSFER.items()

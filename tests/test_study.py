@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
-import typer
+from typer.testing import CliRunner
 
 from bench import cli
+from bench.results.read import Result
+from bench.runs import matrix
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,6 +27,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "pages" / "study.md").read_text(encoding="utf-8")
+DATA = ("--data-dir", "~/data")
 FAMILIES = ("set/setrec", "textual/title", "semantic/rqkmeans", "numeric/category+independent")
 
 
@@ -43,12 +47,17 @@ def number(study: ModuleType, data: str, name: str, what: str) -> float:
     return float(study.cell_text(data, name, what).split()[0])
 
 
+def strict_gains(run: Result) -> np.ndarray:
+    """NDCG@10 of every user, from the stored ranks."""
+    ranks = parquet.read_table(run.folder / "per_user.parquet")["rank"].to_numpy()
+    return np.where(ranks <= 10, 1 / np.log2(ranks + 1.0), 0.0)
+
+
 @pytest.mark.parametrize("data", ["toys", "yelp", "ties"])
 def test_scores_of_slices_are_means_over_their_users(study: ModuleType, data: str) -> None:
-    """Counted anew from what is stored of each user."""
+    """Counted anew from the ranks of users, over all seeds."""
     for row in study.section(data).rows:
-        ranks = parquet.read_table(row.first.folder / "per_user.parquet")["rank"].to_numpy()
-        gains = np.where(ranks <= 10, 1 / np.log2(ranks + 1.0), 0.0)
+        gains = np.mean([strict_gains(run) for run in row.runs], axis=0)
         assert number(study, data, row.label, "quality/NDCG@10") == pytest.approx(gains.mean(), abs=5e-5)
         seen = row.first.table.column("transition_seen").astype(bool)
         assert number(study, data, row.label, "transition/seen") == pytest.approx(gains[seen].mean(), abs=5e-5)
@@ -67,17 +76,31 @@ def test_what_is_not_stored_cannot_be_shown(study: ModuleType) -> None:
             study.cell_text("toys", name, what)
 
 
-def test_every_row_is_where_the_page_says_and_its_command_exists(study: ModuleType) -> None:
-    command: Any = typer.main.get_command(cli.app)
-    for data, folder in study.FOLDERS.items():
-        shown = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| `bench run ([^`]+)` \|$", study.places(data), re.M)
-        assert len(shown) == sum(len(row.runs) for row in study.section(data).rows)
-        for name, place, options in shown:
-            assert (ROOT / "results" / folder / place / "result.json").is_file()
-            given = command.commands["run"].make_context("run", shlex.split(options)).params
-            assert name in (given["baseline"] or given["id_scheme"])
-    assert study.places("ties").count("--set ties=presumed") == len(study.section("ties").rows)
-    assert "--set" not in study.places("toys") + study.places("yelp")
+@pytest.mark.parametrize("data", ["toys", "yelp", "ties"])
+def test_every_row_is_where_the_page_says_and_its_command_asks_for_it(
+    study: ModuleType, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is read by the command line itself; its contract and settings are those of the stored row."""
+    asked: list[matrix.Plan] = []
+    monkeypatch.setattr(matrix, "execute", lambda plan, noted: asked.append(plan))
+    runs = {(row.label, run.path): run for row in study.section(data).rows for run in row.runs}
+    shown = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| `bench ([^`]+)` \|$", study.places(data), re.M)
+    assert [(name, place) for name, place, _ in shown] == list(runs)
+    for name, place, words in shown:
+        run = runs[name, place]
+        assert (ROOT / "results" / study.FOLDERS[data] / place / "result.json").is_file()
+        found = CliRunner().invoke(cli.app, [word for word in shlex.split(words) if word not in DATA])
+        assert found.exit_code == 0, found.output
+        (subject,), contract, preset = matrix.resolve(asked.pop())
+        assert (subject.name, preset) == (run.scheme.name, run.preset)
+        lines = asdict(contract)
+        assert {line: lines[line] for line in run.contract if line in lines} == {
+            line: tuple(value) if isinstance(value, list) else value
+            for line, value in run.contract.items()
+            if line in lines
+        }
+        settings = json.loads(json.dumps(asdict(subject.settings)))
+        assert {name: settings[name] for name in run.scheme.settings} == run.scheme.settings
 
 
 def test_every_published_score_is_counted_once(study: ModuleType) -> None:
@@ -107,60 +130,138 @@ def test_the_pictures_and_the_report_of_the_site_are_drawn(study: ModuleType) ->
     assert all(content.lstrip().startswith("<") for content in found.values())
 
 
+def ends(study: ModuleType, data: str, name: str, what: str) -> tuple[float, float]:
+    low, high = re.findall(r"[\d.]+", study.cell_text(data, name, what).partition("[")[2])
+    return float(low), float(high)
+
+
+def highlighted(study: ModuleType, data: str, mark: str) -> set[str]:
+    """Rows whose NDCG@10 is not told apart from the best, or from the second."""
+    table = study.tables(data).table("quality")
+    return {str(head.value) for head, cell, *_ in table.rows if cell.highlight == mark}
+
+
+def told_apart(study: ModuleType, data: str) -> set[tuple[str, str]]:
+    """The pairs that the report tells apart, the better one first."""
+    table = study.tables(data).table("pairs")
+    names = [str(cell.value) for cell in table.head.cells]
+    cells = (
+        (names[at], names[to], cell) for to, column in enumerate(table.columns) for at, cell in enumerate(column.cells)
+    )
+    return {(one, other) for one, other, cell in cells if cell.mark and cell.text.startswith("+")}
+
+
+def test_the_table_of_the_readme_is_that_of_the_stored_rows(study: ModuleType) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in readme.splitlines() if line.startswith("| ")]
+    rows = [
+        line
+        for line in lines
+        if len(line) == 6 and line[0].partition(" ")[0] in study.names(study.tables("toys").table("quality"))
+    ]
+    assert len(rows) == 8
+    columns = ("quality/NDCG@10", "quality/Hit@10", "costs/tokens_per_item", "costs/processor", "costs/inference")
+    for name, *cells in rows:
+        assert cells == [study.cell_text("toys", name.partition(" ")[0], what) for what in columns], name
+
+
 def test_what_the_study_says_of_toys_is_so(study: ModuleType) -> None:
-    """Where new rows say otherwise, docs/pages/study.md has to be written anew."""
+    """Where new rows say otherwise, docs/pages/study.md and README.md have to be written anew."""
 
     def toys(name: str, what: str) -> float:
         return number(study, "toys", name, what)
 
-    whole = [toys(name, "quality/NDCG@10") for name in FAMILIES]
-    unseen = [toys(name, "transition/unseen") for name in FAMILIES]
-    assert whole == sorted(whole, reverse=True)
-    assert unseen == sorted(unseen, reverse=True)
-    assert min(unseen) > toys("sasrec/ce", "transition/unseen") > toys("markov", "transition/unseen")
-    assert toys("sasrec/ce", "transition/seen") > max(toys(name, "transition/seen") for name in FAMILIES)
-    assert toys("set/setrec", "popularity/23") > toys("graph", "popularity/23")
-    assert min(toys(name, "warm-cold/Hit@10 cold") for name in FAMILIES) > 0.4
-    ratios = {
-        name: toys(name, "direction/higher") / toys(name, "direction/not") for name in ("graph", "sasrec/ce", *FAMILIES)
-    }
-    assert min(ratios.values()) > 1 > toys("pop", "direction/higher") / toys("pop", "direction/not")
-    for name, said in (("graph", "4.7"), ("sasrec/ce", "2.2"), ("set/setrec", "1.5")):
-        assert f"{ratios[name]:.1f}" == said
+    sets, words, codes, categories = FAMILIES
+    apart = told_apart(study, "toys")
+    assert [toys(name, "quality/NDCG@10") for name in FAMILIES] == sorted(
+        (toys(name, "quality/NDCG@10") for name in FAMILIES), reverse=True
+    )
+    assert {(sets, codes), (sets, categories)} <= apart
+    assert (sets, words) not in apart
+    assert "p (Holm) = 0.0453" in study.answer("toys")
+    assert toys("sasrec/ce", "quality/NDCG@10") > toys(sets, "quality/NDCG@10")
+    for name, loss in (
+        (words, 0.52),
+        (codes, 0.44),
+        (categories, 0.42),
+        ("sasrec/ce", 0.15),
+        ("gru4rec", 0.16),
+        (sets, 0.18),
+    ):
+        assert 1 - toys(name, "history/8") / toys(name, "history/up") == pytest.approx(loss, abs=0.006)
+    best = [toys(name, "popularity/1–") for name in FAMILIES]  # noqa: RUF001
+    assert max(best) == toys(codes, "popularity/1–")  # noqa: RUF001
+    assert ends(study, "toys", sets, "popularity/23")[0] < ends(study, "toys", "graph", "popularity/23")[1]
+    cold = [toys(name, "warm-cold/Hit@10_cold") for name in (codes, sets, words, categories)]
+    assert [round(value, 1) for value in cold] == [0.5, 0.5, 0.4, 0.4]
+    for name in study.LEADING + study.BESIDE:
+        if name != "pop":
+            assert toys(name, "direction/higher") > toys(name, "direction/not"), name
+    for name, said in (("graph", "4.7"), ("sasrec/ce", "2.2"), (sets, "1.5")):
+        assert f"{toys(name, 'direction/higher') / toys(name, 'direction/not'):.1f}" == said
         assert f"`{name}` by {'a factor of ' if name == 'graph' else ''}{said}" in PAGE
+
+
+def test_of_identifiers_only_sets_are_ahead_of_counting_on_unseen_transitions(study: ModuleType) -> None:
+    sets, *others = FAMILIES
+    counting = [row.label for row in study.section("toys").rows if row.probe and not row.first.scheme.leaks]
+    best = max(counting, key=lambda name: number(study, "toys", name, "transition/unseen"))
+    assert ends(study, "toys", sets, "transition/unseen")[0] > ends(study, "toys", best, "transition/unseen")[1]
+    for name in others:
+        assert ends(study, "toys", name, "transition/unseen")[0] < ends(study, "toys", best, "transition/unseen")[1]
+    trained = [
+        row.label for row in study.section("toys").rows if not row.probe and row.label in study.LEADING + study.BESIDE
+    ]
+    assert min(trained, key=lambda name: number(study, "toys", name, "transition/unseen")) == "sasrec/ce"
+    assert max(trained, key=lambda name: number(study, "toys", name, "transition/seen")) == "sasrec/ce"
 
 
 def test_what_the_study_says_of_equal_time_is_what_the_page_of_both_kinds_says() -> None:
     """Whose numbers are compared with stored rows by a test of its own."""
-    said = PAGE[PAGE.index("### At equal time") : PAGE.index("## Yelp")]
-    scores = re.findall(r"0\.\d{4} \[[^\]]+\]", said)
+    said = " ".join(PAGE[PAGE.index("### At equal time") : PAGE.index("## Yelp")].split())
     other = (ROOT / "docs" / "pages" / "decoder-only.md").read_text(encoding="utf-8")
-    assert len(scores) == 4
-    assert all(score in other for score in scores)
-    assert scores == sorted(scores, reverse=True)
+    windows = other[other.index("`training=windows`") : other.index("Then with")]
+    shown = dict(re.findall(r"^\| `([^`]+)` \| ([\d.]+ \[[^\]]+\])", windows, re.M))
+    kinds = dict(zip(FAMILIES, ("sets", "words", "codes", "categories"), strict=True))
+    assert shown.keys() == kinds.keys()
+    for name, score in shown.items():
+        assert f"{kinds[name]} {score}" in said
 
 
 def test_what_the_study_says_of_the_order_of_ids_is_so(study: ModuleType) -> None:
-    as_it_is, told_nothing = (
-        {name: number(study, data, name, "quality/NDCG@10") for name in ("graph", "markov", "itemknn")}
-        for data in ("toys", "ties")
+    told_nothing, as_it_is = (
+        {row.label: row.first for row in study.section(data).rows if row.label == "markov"}["markov"].table
+        for data in ("ties", "toys")
     )
-    assert told_nothing["markov"] < as_it_is["markov"] / 2
-    assert told_nothing["graph"] < as_it_is["graph"]
-    assert told_nothing["itemknn"] > as_it_is["itemknn"]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"{told_nothing[name]:.4f}" in readme for name in ("graph", "markov"))
-    for name in ("set/setrec", "textual/title", "semantic/rqkmeans", "graph", "sasrec/ce"):
-        assert study.cell_text("toys", name, "transition/unseen").split()[0] in readme
-
-
-def test_what_the_study_says_of_yelp_is_so(study: ModuleType) -> None:
+    kept = np.mean(told_nothing.targets == as_it_is.targets)
+    assert 0.45 < kept < 0.55  # other items are held out for half of the users
+    audit = study.answer("toys")
+    assert "at least .0070 (15 %) and at most .0258 (55 %)" in audit
+    assert not any(row.trained for row in study.section("ties").rows) or "sasrec" in PAGE[PAGE.index("ties=presumed") :]
     yelp = study.section("yelp").rows
-    for name in ("semantic/rqkmeans", "textual/title"):
-        low = [number(study, "yelp", name, f"popularity/{slice}") for slice in ("0", "1–6", "7–15", "16–35")]  # noqa: RUF001
-        assert max(low) < 0.0002
-        assert number(study, "yelp", name, "popularity/36") > number(study, "yelp", "pop", "popularity/36")
     assert all(
         number(study, "yelp", row.label, "direction/not") > number(study, "yelp", row.label, "direction/higher")
         for row in yelp
     )
+
+
+def test_what_the_study_says_of_yelp_is_so(study: ModuleType) -> None:
+    assert highlighted(study, "yelp", "best") == {"sasrec/ce", "graph", "itemknn"}
+    assert highlighted(study, "yelp", "second") == {"markov"}
+    rows = {row.label: row.first for row in study.section("yelp").rows}
+    for name, count in (("semantic/rqkmeans", 84), ("textual/title", 59), ("pop", 10), ("sasrec/ce", 472)):
+        found = strict_gains(rows[name]) > 0
+        assert len(np.unique(rows[name].table.targets[found])) == count
+    for name, seen in (
+        ("semantic/rqkmeans", ["0.0044", "0.0045", "0.0050", "0.0067"]),
+        ("textual/title", ["0.0052", "0.0054", "0.0081", "0.0076"]),
+    ):
+        curve = rows[name].training["curve"]
+        assert [f"{point['ndcg@10']:.4f}" for point in curve if "ndcg@10" in point] == seen
+    passes = [
+        row.costs.target_examples / (row.dataset.interactions - 3 * row.dataset.users)
+        for row in rows.values()
+        if row.costs.target_examples
+    ]
+    assert passes
+    assert {f"{each:.1f}" for each in passes} == {"3.9"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from bench import lists, ranks
 from bench.commands import answer, completing, data_get
 from bench.commands.completing import listed
+from bench.errors import BenchError
 from bench.watch import WAIT
 
 if TYPE_CHECKING:
@@ -164,10 +166,12 @@ def run(
     elif dry_run:
         from bench.commands.dry_run import show
 
+        refuse_wrong(plans)
         show(plans)
     else:
         for plan, options in zip(plans, asked, strict=True):
             get_data(plan, bool(options["yes"]))
+        refuse_wrong(plans)
         answer.shown_at_the_end(plans, quiet=not ranks.is_main())
 
 
@@ -197,6 +201,24 @@ AS_THEY_ARE = (
     *("preset", "results", "data_dir", "force", "tune", "tune_size", "recipe", "keep_going", "parts"),
     *("jobs", "slurm", "threads", "save_every", "longest_wait", "track", "ignore_limits", "log_times"),
 )  # options that are fields of the plan
+
+
+def refuse_wrong(plans: Sequence[Plan]) -> None:
+    """Before the first of several requests begins: BenchError for one that names what does not exist, or a setting that
+    is none. It would else be refused when those before it have run for hours.
+    """
+    from bench.data import sources
+    from bench.runs.matrix import resolve
+
+    read = cache(sources.find)
+    for at, plan in enumerate(plans, 1):
+        try:
+            if len(plans) > 1:  # one alone is looked at when it begins
+                resolve(plan, lambda note: None)
+                for name in (*plan.datasets, *plan.zero_shot):
+                    read(name, plan.data_dir)
+        except BenchError as error:
+            raise BenchError(f"request {at} of {len(plans)}: {error}") from error
 
 
 def get_data(plan: Plan, yes: bool) -> None:

@@ -192,9 +192,11 @@ def _is(request: Request, folder: str) -> bool:
     return False
 
 
-def resolve(plan: Plan) -> tuple[list[Subject], Contract, str]:
-    """Subjects with their settings, the contract, and the preset it comes from."""
-    found = _resolved(plan, _main_display().say)
+def resolve(plan: Plan, note: Callable[[str], None] | None = None) -> tuple[list[Subject], Contract, str]:
+    """Subjects with their settings, the contract, and the preset it comes from. ``note`` is told what a user should
+    know of it; by default the user is.
+    """
+    found = _resolved(plan, note or _main_display().say)
     return found.subjects, found.contract, found.preset
 
 

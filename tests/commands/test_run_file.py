@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from bench import toml
+from bench.data.dataset import Dataset
+from bench.data.formats import write_atomic
 from bench.runs import matrix
 from bench.runs.matrix import Plan
 
@@ -88,13 +90,15 @@ def test_what_is_default_in_the_environment_is_no_more_than_a_default(
     assert plan(bench, planned, "--config", file).results == Path("there")
 
 
-def test_one_file_may_hold_several_requests(bench: Bench, planned: list[Plan], tmp_path: Path) -> None:
+def test_one_file_may_hold_several_requests(bench: Bench, planned: list[Plan], toy: Dataset, tmp_path: Path) -> None:
+    for name in ("toys", "beauty"):
+        write_atomic(replace(toy, name=name), tmp_path / "data" / name)
     path = tmp_path / "both.toml"
     path.write_text(
         'dataset = "toys"\nset = { epochs = 3 }\n[[request]]\nbaseline = "pop"\nset = { max_history = 5 }\n'
         '[[request]]\nid-scheme = "textual"\ndataset = "beauty"\nset.epochs = 4\n'
     )
-    assert bench("run", "--config", path, "--seed", "3").code == 0
+    assert bench("run", "--config", path, "--seed", "3", "--data-dir", tmp_path / "data").code == 0
     one, other = planned
     assert (one.baselines, one.schemes, one.datasets, one.seeds) == (["pop"], [], ["toys"], [3])
     assert (other.baselines, other.schemes, other.datasets, other.seeds) == ([], ["textual"], ["beauty"], [3])
@@ -236,3 +240,29 @@ def test_a_request_of_which_a_run_fails_does_not_end_the_others(
     last = said.err.splitlines()[-1]
     assert last.startswith("bench: 1 of 1 failed, none is stored: failing on toy, seed 0 (")
     assert "; 1 of 1 failed, none is stored: failing on toy, seed 1 (" in last
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("baseline = 'pop'\nset = ['beam_width=10']", "setting 'beam_width' must be 20 or more"),
+        ("baseline = 'popp'", "unknown baseline 'popp'"),
+        ("id-scheme = 'numeric/random'\nset = ['numeric.digits=x']", "digits"),
+        ("baseline = 'pop'\ndataset = 'nowhere'", "unknown data set 'nowhere'"),
+        ("baseline = 'pop'\nzero-shot = 'nowhere'", "unknown data set 'nowhere'"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_a_later_request_that_is_wrong_is_refused_before_the_first_begins(
+    bench: Callable[..., SimpleNamespace], toy_folder: Path, tmp_path: Path, wrong: str, said: str, options: list[str]
+) -> None:
+    path, results = tmp_path / "request.toml", tmp_path / "results"
+    first = f"[[request]]\nbaseline = 'pop'\ndataset = '{toy_folder}'\n"
+    data = "" if "dataset" in wrong else f"dataset = '{toy_folder}'\n"
+    path.write_text(f"{first}[[request]]\n{data}{wrong}\n")
+    found = bench("run", "--config", path, "--results", results, *options)
+    assert found.code == 1
+    assert found.err.splitlines()[-1].startswith("bench: request 2 of 2: ")
+    assert said in found.err.splitlines()[-1]
+    assert "finished" not in found.err
+    assert not list(results.rglob("result.json"))

@@ -20,10 +20,10 @@ else:
     import tomli as tomllib
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-STUDY, PUBLISHED = RESULTS / "study.toml", RESULTS / "published.toml"
+STUDY, PUBLISHED, ABLATIONS = (RESULTS / f"{name}.toml" for name in ("study", "published", "ablations"))
 
 
-@pytest.mark.parametrize(("request_file", "count"), [(STUDY, 10), (PUBLISHED, 5)], ids=lambda value: str(value))
+@pytest.mark.parametrize(("request_file", "count"), [(STUDY, 10), (PUBLISHED, 5), (ABLATIONS, 15)], ids=str)
 def test_a_request_names_what_exists(
     bench: Callable[..., SimpleNamespace], tmp_path: Path, request_file: Path, count: int
 ) -> None:
