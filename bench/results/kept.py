@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,15 @@ def read_state(folder: Path) -> tuple[Arrays, dict[str, Any]]:
     return tensors.read(folder / STATE, "np", "the state of a baseline", digests.HINT)
 
 
+def titles(items: ItemTable) -> Sequence[str]:
+    """What items are called; of a catalogue without titles its first text, and ``""`` where it has none."""
+    return items.text.get("title") or next(iter(items.text.values()), ("",) * len(items))
+
+
 def write_catalogue(folder: Path, items: ItemTable) -> None:
     """Original ids and titles, in the order of the catalogue."""
-    titles = items.text.get("title") or next(iter(items.text.values()), ("",) * len(items))
     with replacing(folder / CATALOGUE, "the catalogue") as partial:
-        pq.write_table(pa.table({"item": list(items.ids), "title": list(titles)}), partial)
+        pq.write_table(pa.table({"item": list(items.ids), "title": list(titles(items))}), partial)
 
 
 def read_catalogue(folder: Path) -> tuple[list[str], list[str]]:
@@ -54,13 +58,17 @@ def read_catalogue(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def same_items(items: ItemTable, saved: Path) -> sparse.csr_array:
-    """``[items, items of the run]``: 1 where both are one item, by their original id.
+    """``[items, items of the run]``: 1 where both are one item: by their original id, and by their title, where both have
+    one. Two data sets that number their items have ids in common, and no items.
 
     ``same @ counts`` takes what was counted of an item along to another catalogue. Most pairs of catalogues share
     nothing, and where they do, the other one is not as unseen as it looks: that is what probes are for.
     """
-    row_of = {item: row for row, item in enumerate(read_catalogue(saved)[0])}
-    pairs = [(row, row_of[item]) for row, item in enumerate(items.ids) if item in row_of]
+    ids, theirs = read_catalogue(saved)
+    row_of = {item: row for row, item in enumerate(ids)}
+    candidates = ((row, row_of[item]) for row, item in enumerate(items.ids) if item in row_of)
+    mine = titles(items)
+    pairs = [(row, other) for row, other in candidates if mine[row] == theirs[other] or not (mine[row] and theirs[other])]
     at: NDArray[np.int64] = np.array(pairs, np.int64).reshape(-1, 2)
     return sparse.csr_array((np.ones(len(at), np.float32), (at[:, 0], at[:, 1])), shape=(len(items), len(row_of)))
 

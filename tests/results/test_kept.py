@@ -80,3 +80,13 @@ def test_stored_settings_are_read_as_they_were_given(stored: dict[str, object], 
     found = parse(Everything, text, "setting")
     for name, value in stored.items():
         assert getattr(found, name) == (tuple(value) if isinstance(value, list) else value)
+
+
+def test_items_of_one_number_but_of_another_title_are_two_items(tmp_path: Path) -> None:
+    """Two data sets that count their items from 0 would else have all of them in common."""
+    kept.write_catalogue(tmp_path, ItemTable(("0", "1", "2", "3"), {"title": ("Heat", "Alien", "", "Up")}))
+    films = ItemTable(("3", "0", "1", "2", "4"), {"title": ("Up", "Moon Congee", "", "Fairy Nails", "Up")})
+    same = kept.same_items(films, tmp_path).toarray()
+    assert [(int(row), int(other)) for row, other in zip(*same.nonzero(), strict=True)] == [(0, 3), (2, 1), (3, 2)]
+    nameless = kept.same_items(ItemTable(("0", "3"), {}), tmp_path).toarray()
+    assert [(int(row), int(other)) for row, other in zip(*nameless.nonzero(), strict=True)] == [(0, 0), (1, 3)]
