@@ -187,7 +187,7 @@ def drawn(data: str) -> Iterator[tuple[str, str]]:
 TRANSFER = {  # rows of the table of unseen data: what they are called, the scheme, and whether it was fitted there
     "`graph`, fitted on it": ("graph", True),
     "`markov`, fitted on it": ("markov", True),
-    "`textual/title`, trained on it": ("textual/title", True),
+    "`textual/title`, trained on it for as long": ("textual/title", True),
     "`pop`, fitted on it": ("pop", True),
     "`graph`, unseen: texts alone": ("graph", False),
     "`unisrec/inductive`, unseen": ("unisrec/inductive", False),

@@ -68,7 +68,9 @@ def same_items(items: ItemTable, saved: Path) -> sparse.csr_array:
     row_of = {item: row for row, item in enumerate(ids)}
     candidates = ((row, row_of[item]) for row, item in enumerate(items.ids) if item in row_of)
     mine = titles(items)
-    pairs = [(row, other) for row, other in candidates if mine[row] == theirs[other] or not (mine[row] and theirs[other])]
+    pairs = [
+        (row, other) for row, other in candidates if mine[row] == theirs[other] or not (mine[row] and theirs[other])
+    ]
     at: NDArray[np.int64] = np.array(pairs, np.int64).reshape(-1, 2)
     return sparse.csr_array((np.ones(len(at), np.float32), (at[:, 0], at[:, 1])), shape=(len(items), len(row_of)))
 
