@@ -58,8 +58,8 @@ def read_catalogue(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def same_items(items: ItemTable, saved: Path) -> sparse.csr_array:
-    """``[items, items of the run]``: 1 where both are one item: by their original id, and by their title, where both have
-    one. Two data sets that number their items have ids in common, and no items.
+    """``[items, items of the run]``: 1 where both are one item, by their original id, and by title where both have one.
+    Two data sets that number their items have ids in common, and no items.
 
     ``same @ counts`` takes what was counted of an item along to another catalogue. Most pairs of catalogues share
     nothing, and where they do, the other one is not as unseen as it looks: that is what probes are for.
