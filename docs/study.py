@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -220,6 +222,32 @@ def _scored(row: Row | None) -> str:
     return f"{found.value:.4f}{interval}"
 
 
+PEERS = {  # rows of tests/benchmarks/cornac_peer.py
+    "bench": "`bench`, loss over what the tree allows (the default)",
+    "bench-vocabulary": "`bench`, loss over all tokens",
+    "tiger": "cornac's TIGER, its own codes of the same vectors",
+    "tiger-codes": "cornac's TIGER, our codes",
+    "letter-codes": "cornac's LETTER, our codes (its generator alone)",
+}
+
+
+def cornac() -> str:
+    """What cornac's models reach and cost beside ours, as ``cornac_peer.py`` has stored it."""
+    stored = json.loads((RESULTS / "cornac" / "toys.json").read_text(encoding="utf-8"))
+    head = ["", "NDCG@10", "difference to the first", "training (s)", "ranking all users (s)", "peak memory (MB)"]
+    lines = [[PEERS[row["row"]], f"{row['ndcg']:.4f}", _difference(row), *_spent(row)] for row in stored["rows"]]
+    return "\n".join(["| " + " | ".join(line) + " |" for line in (head, ["---", *["---:"] * 5], *lines)])
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    low, high = row.get("interval", (0.0, 0.0))
+    return f"{row['difference']:+.4f} [{low:+.4f}, {high:+.4f}]" if "interval" in row else DASH
+
+
+def _spent(row: Mapping[str, Any]) -> list[str]:
+    return [f"{row[name]:,.0f}" for name in ("training_seconds", "inference_seconds", "peak_memory_mb")]
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     **{f"{data}-answer": partial(answer, data) for data in PUBLISHED},
     **{f"{data}-quality": partial(table, data, "quality", ("NDCG@10", "Hit@10")) for data in FOLDERS},
@@ -229,6 +257,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "toys-forecast-order": partial(table, "toys", "forecast-order"),
     **{f"{data}-pictures": partial(pictures, data) for data in PUBLISHED},
     "zero-shot": zero_shot,
+    "cornac": cornac,
     "claims": claims,
     "claims-elsewhere": claims_elsewhere,
 }

@@ -8,11 +8,12 @@ import numpy as np
 
 from bench.evaluation.metrics import Floats
 from bench.evaluation.seed_noise import UNIT, widened
-from bench.evaluation.statistics import ends, mean_and_sd, resampled_means
+from bench.evaluation.statistics import ends, mean_and_sd
 from bench.evaluation.warm_cold import ITEM_GROUPS
 from bench.report.numbers import metric_title
 from bench.report.quality import stored
 from bench.report.rows import HEADLINE, Estimate, Read, Row
+from bench.report.sampling import means_of
 from bench.report.table import DASH, Cell, Column, Note
 from bench.results.read import Result
 from bench.results.schema import GroupFacts
@@ -44,7 +45,7 @@ def _recall(rows: Sequence[Row]) -> str:
 
 def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
     names = [metric if metric in row.first.metrics["strict"] else "hit@10" for row in rows]
-    found = [_estimate(row, name, kind) for row, name in zip(rows, names, strict=True)]
+    found = _estimates(rows, names, kind)
     fields = [
         f"metrics.strict.{name}" if kind == "all" else f"item_groups.{kind}.metrics.strict.{name}" for name in names
     ]
@@ -62,18 +63,33 @@ def _column(rows: Sequence[Row], metric: str, title: str, kind: str) -> Column:
     return Column(f"{metric_title(title)} {kind}", tuple(cells))
 
 
-def _estimate(row: Row, name: str, kind: str) -> Estimate | None:
+def _estimates(rows: Sequence[Row], names: Sequence[str], kind: str) -> list[Estimate | None]:
     """None where a seed has not measured the kind."""
+    named = list(zip(rows, names, strict=True))
     if kind == "all":
-        return row.estimate(name)
+        return [row.estimate(name) for row, name in named]
+    values = [_values(row, name, kind) for row, name in named]
+    drawn = iter(means_of([found.mean(axis=0) for found in values if found is not None and np.ptp(found)]))
+    return [
+        None if found is None else _estimate(row, name, kind, next(drawn) if np.ptp(found) else None)
+        for (row, name), found in zip(named, values, strict=True)
+    ]
+
+
+def _values(row: Row, name: str, kind: str) -> Floats | None:
+    """``[seeds, users]``."""
     if any(kind not in run.item_groups for run in row.runs):
         return None
+    return np.stack([run.table.item_groups[kind].values(name) for run in row.runs])
+
+
+def _estimate(row: Row, name: str, kind: str, resampled: Floats | None) -> Estimate:
+    """Without an interval where all users have one value, so that there is nothing ``resampled``."""
     value, sd = mean_and_sd([run.item_groups[kind].metrics["strict"][name] for run in row.runs])
-    values = np.stack([run.table.item_groups[kind].values(name) for run in row.runs])
-    if np.ptp(values) == 0:
+    if resampled is None:
         return Estimate(value, None, sd)
     part = row.noise(_of_kind(kind, name)).of_mean(value, len(row.runs))
-    return Estimate(value, widened(ends(_resampled(values)), value, part, limits=UNIT), sd)
+    return Estimate(value, widened(ends(resampled), value, part, limits=UNIT), sd)
 
 
 def _of_kind(kind: str, name: str) -> Read:
@@ -81,11 +97,6 @@ def _of_kind(kind: str, name: str) -> Read:
         return run.item_groups[kind].metrics["strict"].get(name) if kind in run.item_groups else None
 
     return read
-
-
-def _resampled(values: Floats) -> Floats:
-    """``[seeds, users]`` to ``[resamples]``."""
-    return resampled_means(values.mean(axis=0)[:, None])[:, 0]
 
 
 def beneath(rows: Sequence[Row]) -> list[Note]:
