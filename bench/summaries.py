@@ -5,24 +5,32 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Sequence
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from bench.plugins import top_level
 
-STEPS = 8  # from one module to the next, so that imports in a circle end
-END = re.compile(r"(?<=\.)(?<!al\.)\s+(?=[A-Z`])")  # of a sentence, not behind "et al."
+STEPS = 8  # from one name to the next, so that imports in a circle end
+LONGEST = 300  # characters of a summary
+END = re.compile(r"(?<=[.!?])(?<!\bal\.)(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z0-9`(])")  # of a sentence
 
 
 def summary(entry: EntryPoint) -> str:
     """The first sentence of the docstring of what an entry point names, without its full stop.
 
-    Empty where there is none, or where no source is found: in an archive, say.
+    Empty where there is none, where no source is found (in an archive, say), or where nobody can read it.
     """
     module, _, attribute = entry.value.partition(":")
-    words = _docstring(module.strip(), attribute.partition("[")[0].strip(), STEPS).split("\n\n")[0].split()
-    return END.split(" ".join(words))[0].rstrip(".").replace("``", "")
+    try:
+        said = _docstring(module.strip(), attribute.partition("[")[0].strip(), STEPS)
+    except (OSError, SyntaxError, ValueError, MemoryError, RecursionError):  # who runs it is told
+        return ""
+    sentence = END.split(" ".join(said.split("\n\n")[0].split()))[0].rstrip(".").replace("``", "")
+    return textwrap.shorten(sentence, LONGEST, placeholder=" \N{HORIZONTAL ELLIPSIS}")
 
 
 def _docstring(module: str, name: str, steps: int) -> str:
@@ -30,18 +38,31 @@ def _docstring(module: str, name: str, steps: int) -> str:
     path = _source(module)
     if path is None or not steps:
         return ""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # who runs it is told
-        return ""
-    for node in reversed(tree.body):  # the last definition of a name holds
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+    for node in reversed(list(_statements(_tree(path).body))):  # the last definition of a name holds
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
             return inspect.cleandoc(ast.get_docstring(node) or "")
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
                     return _docstring(_absolute(node, module, path), alias.name, steps - 1)
+        if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == name for to in node.targets):
+            return _docstring(module, node.value.id, steps - 1) if isinstance(node.value, ast.Name) else ""
     return ""
+
+
+def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Those of a module, and those that stand in its ``if`` and ``try``."""
+    for node in body:
+        yield node
+        for inner in ("body", "orelse", "finalbody") if isinstance(node, ast.If | ast.Try) else ():
+            yield from _statements(getattr(node, inner, []))
+
+
+@lru_cache(maxsize=32)
+def _tree(path: Path) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of another's code
+        return ast.parse(path.read_bytes())
 
 
 def _absolute(node: ast.ImportFrom, module: str, path: Path) -> str:

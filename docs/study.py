@@ -72,7 +72,11 @@ def cell_text(data: str, name: str, what: str) -> str:
     if table is None or len(found) != 1 or names(table).count(name) != 1:
         raise KeyError(f"{data}: {name} {what}")
     cell = found[0].cells[names(table).index(name)]
-    return f"{cell.text} [{cell.interval}]" if cell.interval else cell.text
+    return escaped(f"{cell.text} [{cell.interval}]" if cell.interval else cell.text)
+
+
+def escaped(text: str) -> str:
+    return text.replace("<", "&lt;")
 
 
 # -- the parts --------------------------------------------------------------------------------------------------------
@@ -89,6 +93,7 @@ def table(data: str, kind: str, columns: Collection[str] = (), rows: Collection[
     assert found is not None, f"a report on {data} has no table '{kind}'"
     kept = [at for at, name in enumerate(names(found)) if not rows or name in rows]
     chosen = [column for column in found.columns if not columns or column.title in columns]
+    assert kept
     assert len(chosen) == len(columns or found.columns), f"{kind} of {data} has the columns {found.columns}"
     head, *rest = (_cut(column, kept) for column in (found.head, *chosen))
     said = [f"\n{note.title.capitalize()}: {emphasised(note.text)}." for note in found.notes if note.title in SIZES]
@@ -127,7 +132,7 @@ def claims() -> str:
         for source, data, found in _claims()
         if data in PUBLISHED
     ]
-    return "\n".join(["| " + " | ".join(line) + " |" for line in (head, ["---", "---", "---:", "---", "---"], *lines)])
+    return _markdown(head, lines)
 
 
 def claims_elsewhere() -> str:
@@ -196,22 +201,51 @@ TRANSFER = {  # rows of the table of unseen data: what they are called, the sche
     "`textual/title`, unseen": ("textual/title", False),
     "`random`": ("random", True),
 }
+ZERO = -1  # users of a data set of which a model has seen nothing
 TARGETS = {"toys": "Toys", "beauty": "Beauty", "yelp": "Yelp", "ml-100k": "ML-100k"}
 
 
 def zero_shot() -> str:
     """NDCG@10 on each data set of models trained on the other three, beside what was fitted on it."""
-    rows: dict[tuple[str, str, bool], Row] = {}
-    for row in (row for found in sections(load(RESULTS / "zero-shot")) for row in found.rows):
-        key = row.first.dataset.name, row.first.scheme.name, not row.first.trained_on
-        assert key not in rows, f"two rows for one cell: {key}"
-        rows[key] = row
+    rows = _transferred()
     lines = [
-        [said, *(_scored(rows.get((data, name, fitted))) for data in TARGETS)]
+        [said, *(_scored(rows.get((data, name, 0 if fitted else ZERO))) for data in TARGETS)]
         for said, (name, fitted) in TRANSFER.items()
     ]
-    head = ["", *TARGETS.values()]
-    return "\n".join(["| " + " | ".join(line) + " |" for line in (head, ["---", *["---:"] * len(TARGETS)], *lines)])
+    return _markdown(["", *TARGETS.values()], lines)
+
+
+def few_shot() -> str:
+    """NDCG@10 of models from elsewhere after they were adapted on some users of a data set."""
+    rows = _transferred()
+    counts = sorted({users for *_, users in rows if users > 0})
+    adapted = dict.fromkeys((data, name) for data, name, users in rows if users > 0)
+    lines = [
+        [TARGETS[data], f"`{name}`", *(_scored(rows.get((data, name, users))) for users in (ZERO, *counts))]
+        for data, name in adapted
+    ]
+    return _markdown(["tested on", "", "no user", *(f"{users:,} users" for users in counts)], lines)
+
+
+def _transferred() -> dict[tuple[str, str, int], Row]:
+    """Rows by data set, scheme, and on how many of its users: 0 for all, as where it was not trained elsewhere."""
+    rows: dict[tuple[str, str, int], Row] = {}
+    for row in (row for found in sections(load(RESULTS / "zero-shot")) for row in found.rows):
+        run = row.first
+        key = run.dataset.name, run.scheme.name, (run.adapted_on or ZERO) if run.trained_on else 0
+        assert key not in rows, f"two rows for one cell: {key}"
+        rows[key] = row
+    return rows
+
+
+def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """The first column is text, and so are those whose cells begin with no digit."""
+    numeric = [
+        at > 0 and all(line[at].strip("+-")[:1].isdigit() or line[at] == DASH for line in lines)
+        for at in range(len(head))
+    ]
+    rules = ["---:" if each else "---" for each in numeric]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rules, *lines))
 
 
 def _scored(row: Row | None) -> str:
@@ -236,7 +270,7 @@ def cornac() -> str:
     stored = json.loads((RESULTS / "cornac" / "toys.json").read_text(encoding="utf-8"))
     head = ["", "NDCG@10", "difference to the first", "training (s)", "ranking all users (s)", "peak memory (MB)"]
     lines = [[PEERS[row["row"]], f"{row['ndcg']:.4f}", _difference(row), *_spent(row)] for row in stored["rows"]]
-    return "\n".join(["| " + " | ".join(line) + " |" for line in (head, ["---", *["---:"] * 5], *lines)])
+    return _markdown(head, lines)
 
 
 def _difference(row: Mapping[str, Any]) -> str:
@@ -257,6 +291,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "toys-forecast-order": partial(table, "toys", "forecast-order"),
     **{f"{data}-pictures": partial(pictures, data) for data in PUBLISHED},
     "zero-shot": zero_shot,
+    "few-shot": few_shot,
     "cornac": cornac,
     "claims": claims,
     "claims-elsewhere": claims_elsewhere,

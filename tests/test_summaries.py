@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.summaries import summary
+from bench.summaries import LONGEST, summary
 from bench.versions import DISTRIBUTION
 
 OURS = [
@@ -46,6 +46,15 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "deep" / "inner.py").write_text('class Inner:\n    """It lies\n    ``deep``.\n\n    More.\n    """\n')
     (home / "other.py").write_text("from . import Both\nfrom said_by_source import Round\n")
     (home / "broken.py").write_text("class Mine(:\n")
+    (home / "deepest.py").write_text("Mine = " + "-" * 100_000 + "1\n")
+    (home / "forms.py").write_text(
+        "import re\nPATTERN = '\\d'\n"
+        'class Neural:\n    """Codes are purely neural. They cost little."""\n'
+        'class Dotted:\n    """Codes, e.g. RQ-VAE ones! More."""\n'
+        f'class Long:\n    """{"words " * 200}"""\n'
+        "try:\n    from .deep import Renamed as Tried\nexcept ImportError:\n    Tried = None\n"
+        "Alias = Neural\nWrapped = Neural\nWrapped = re.compile(Wrapped)\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     return home
 
@@ -64,6 +73,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("said_by_source:Nothing", ""),
         ("said_by_source.broken:Mine", ""),
         ("said_by_source.absent:Mine", ""),
+        ("said_by_source.deepest:Mine", ""),  # more than the parser can hold
+        (f"said_by_source.{'x' * 300}:Mine", ""),  # no name of a file
+        ("said_by_source.forms:Neural", "Codes are purely neural"),
+        ("said_by_source.forms:Dotted", "Codes, e.g. RQ-VAE ones!"),
+        ("said_by_source.forms:Tried", "It lies deep"),
+        ("said_by_source.forms:Alias", "Codes are purely neural"),
+        ("said_by_source.forms:Wrapped", ""),
         ("no_such_package:Mine", ""),
         ("itertools:count", ""),  # written in C
         ("said_by_source", ""),
@@ -72,3 +88,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_names_are_followed_through_imports_and_nothing_is_run(package: Path, value: str, said: str) -> None:
     assert summary(entry(value)) == said
     assert package.name not in sys.modules
+
+
+def test_a_summary_has_an_end(package: Path) -> None:
+    said = summary(entry("said_by_source.forms:Long"))
+    assert len(said) <= LONGEST
+    assert said.endswith(" \N{HORIZONTAL ELLIPSIS}")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from bench.errors import BenchError
 from bench.evaluation.baseline import Found
+from bench.results.kept import Overlap
 from bench.training.search import DROPOUTS, LEARNING_RATES, WEIGHT_DECAYS
 
 Ranges = dict[str, tuple[Any, ...]]
@@ -96,7 +97,7 @@ class PreTrained(WithAttributes):
 
 
 @dataclass(frozen=True)
-class Neighbors(Searched):
+class Neighbors(Overlap, Searched):
     k: int = 100
     shrink: float = 0.0
 
@@ -107,7 +108,7 @@ class Counting:
 
 
 ATTRIBUTE_COLUMNS = ("categories", "category", "genres", "class")
-OURS = ("tune", "fixed", "attributes", "pretrain_fraction")  # settings that RecBole does not know
+OURS = ("tune", "fixed", "attributes", "pretrain_fraction", "same")  # settings that RecBole does not know
 
 DROPOUT = ("hidden_dropout_prob", "attn_dropout_prob")
 

@@ -38,7 +38,7 @@ class Kept(RecBoleBaseline):
 
     def transfer(self, target: TrainView, saved: Path) -> None:
         self.restore(saved)
-        same = same_items(target.items, saved)
+        same = same_items(target.items, saved, self.settings)
         self.similar = sparse.csr_array(same @ self.similar @ same.T)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import Sequences, TrainView
 from bench.evaluation.baseline import Baseline
-from bench.results.kept import read_state, same_items, write_state
+from bench.results.kept import Overlap, read_state, same_items, write_state
 from trivial_baselines.probes import MaxPlusOne, MaxPlusOneLeak, Repeat
 from trivial_baselines.transitions import Graph, Markov
 
@@ -28,6 +28,7 @@ class Popularity(Baseline):
     probe = True
     saves_state = True
     supports_transfer = True
+    Settings = Overlap
 
     def fit(self, train: TrainView) -> None:
         self.counts = np.bincount(train.sequences.values, minlength=len(train.items)).astype(np.float32)
@@ -43,7 +44,7 @@ class Popularity(Baseline):
 
     def transfer(self, target: TrainView, saved: Path) -> None:
         self.restore(saved)
-        self.counts = same_items(target.items, saved) @ self.counts
+        self.counts = same_items(target.items, saved, self.settings) @ self.counts
 
 
 class Random(Baseline):

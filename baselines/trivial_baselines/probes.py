@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline
 from bench.ids.diagnostics import written
 from bench.ids.identifiers import Ids
-from bench.results.kept import read_state, same_items, write_state
+from bench.results.kept import Overlap, read_state, same_items, write_state
 from bench.runs import subjects
 
 
@@ -84,7 +84,7 @@ def numbers(ids: Ids, name: str) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class RepeatSettings:
+class RepeatSettings(Overlap):
     by: Literal["recent", "frequent"] = "recent"  # which of the user's own items come first; ties by recency
 
 
@@ -119,7 +119,7 @@ class Repeat(Baseline):
 
     def transfer(self, target: TrainView, saved: Path) -> None:
         self.restore(saved)
-        self.popularity = same_items(target.items, saved) @ self.popularity
+        self.popularity = same_items(target.items, saved, self.settings) @ self.popularity
 
     def ranked(self, history: NDArray[np.int32]) -> NDArray[np.int32]:
         """The distinct items of a history, best first."""

@@ -16,7 +16,7 @@ from bench.evaluation.baseline import DATA_VIEW, Baseline
 from bench.ids import embeddings, text
 from bench.ids.limits import CatalogueSize, Needs
 from bench.ids.text import MissingTextError, TextSettings, embed, encoder_digest, require_text
-from bench.results.kept import matrix_arrays, matrix_of, read_state, same_items, write_state
+from bench.results.kept import Overlap, matrix_arrays, matrix_of, read_state, same_items, write_state
 
 SCORING = 3e8  # bytes of all scores that are in memory at a time, with what they are made of
 LEAST = 1e-3  # of a candidate whose text is like none of the history, so that it still comes before what is popular
@@ -54,6 +54,7 @@ class Markov(Baseline):
     probe = True
     saves_state = True
     supports_transfer = True
+    Settings = Overlap
 
     def fit(self, train: TrainView) -> None:
         counts = transitions(train)
@@ -85,7 +86,7 @@ class Markov(Baseline):
     def transfer(self, target: TrainView, saved: Path) -> None:
         """Of the items that both catalogues have."""
         self.restore(saved)
-        same = same_items(target.items, saved)
+        same = same_items(target.items, saved, self.settings)
         self.popular, self.after = same @ self.popular, sparse.csr_array(same @ self.after @ same.T)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bench.errors import PartlyFailedError
+from bench.errors import BenchError, PartlyFailedError
 
 if TYPE_CHECKING:
     from bench.runs.matrix import Plan
@@ -24,15 +24,20 @@ def shown_at_the_end(plans: Sequence[Plan], quiet: bool) -> None:
 
     done: dict[Path, list[Path]] = {}
     noted: set[str] = set()
-    failures: list[PartlyFailedError] = []
+    failures: list[BenchError] = []
     try:
-        for plan in plans:
+        for at, plan in enumerate(plans, 1):
             several = replace(plan, keep_going=True) if len(plans) > 1 and plan.keep_going is None else plan
             try:
                 found = matrix.execute(several, noted)
             except PartlyFailedError as failed:
                 done.setdefault(plan.results, []).extend(failed.done)
                 failures.append(failed)
+                continue
+            except BenchError as refused:
+                if not (len(plans) > 1 and several.keep_going):
+                    raise
+                failures.append(BenchError(f"request {at} of {len(plans)}: {refused}"))
                 continue
             done.setdefault(plan.results, []).extend([] if plan.slurm else found or [])
     finally:

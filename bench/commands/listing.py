@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def _state(folder: Path) -> dict[str, str | None]:
     return {"model": run.origin or None, "problem": None}
 
 
-def _offered(group: str, load: Load, check: bool) -> list[tuple[str, str]]:
+def _offered(group: str, load: Load, check: bool) -> list[tuple[str, str | Text]]:
     """A group's names, and what is behind each: what it says of itself, another name, a conflict, or what is wrong."""
     offers = plugins.offers(group)
     return [
@@ -168,21 +168,28 @@ def _trouble(name: str, offered: list[EntryPoint], load: Load, check: bool) -> s
     return f"broken: {plugins.where(offered[0])}: {found}" if found else ""
 
 
-def _target(name: str, offers: dict[str, list[EntryPoint]]) -> str:
-    """What it says of itself, or else where it is; a family's bare name says which variant it stands for."""
+def _target(name: str, offers: dict[str, list[EntryPoint]]) -> str | Text:
+    """What it says of itself, or else where it is; a family's bare name says which variant it stands for. Words of a
+    plugin's own are a Text, which is never taken for what is wrong with it.
+    """
     same = [other for other in plugins.synonyms(name, offers) if "/" in other]
     if same and "/" not in name:
         return f"the same as {same[0]}"
-    return summary(offers[name][0]) or offers[name][0].value
+    said = summary(offers[name][0])
+    return Text(said) if said else offers[name][0].value
 
 
-def _show(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+def _show(console: Console, title: str, rows: Sequence[tuple[str, str | Text]]) -> None:
     console.print(bold(title), soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(style="dim")
     for name, note in rows:
-        bad = note.startswith(("broken: ", "conflict: ", "failed: "))
-        lacks = note.startswith(("lacks ", "not here: ", "interrupted: "))
-        table.add_row(Text(name), Text(note, "red" if bad else "yellow" if lacks else ""))
+        table.add_row(Text(name), note if isinstance(note, Text) else _colored(note))
     console.print(table)
+
+
+def _colored(note: str) -> Text:
+    bad = note.startswith(("broken: ", "conflict: ", "failed: "))
+    lacks = note.startswith(("lacks ", "not here: ", "interrupted: "))
+    return Text(note, "red" if bad else "yellow" if lacks else "")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,12 +165,13 @@ def run(
     elif dry_run:
         from bench.commands.dry_run import show
 
-        refuse_wrong(plans)
+        refuse_wrong(plans, possible)
         show(plans)
     else:
+        refuse_wrong(plans, named)  # nothing is downloaded for a file that is wrong
         for plan, options in zip(plans, asked, strict=True):
             get_data(plan, bool(options["yes"]))
-        refuse_wrong(plans)
+        refuse_wrong(plans, possible)
         answer.shown_at_the_end(plans, quiet=not ranks.is_main())
 
 
@@ -203,22 +203,38 @@ AS_THEY_ARE = (
 )  # options that are fields of the plan
 
 
-def refuse_wrong(plans: Sequence[Plan]) -> None:
-    """Before the first of several requests begins: BenchError for one that names what does not exist, or a setting that
-    is none. It would else be refused when those before it have run for hours.
-    """
-    from bench.data import sources
-    from bench.runs.matrix import resolve
+def refuse_wrong(plans: Sequence[Plan], look: Callable[[Plan], object]) -> None:
+    """Before the first of several requests begins: BenchError for one that ``look`` finds wrong, with its place among
+    them. It would else be refused when those before it have run for hours.
 
-    read = cache(sources.find)
+    One that names a folder of results of an earlier one cannot be looked at yet. Ranks look at each when it begins,
+    all together.
+    """
+    if len(plans) == 1 or ranks.several():
+        return
     for at, plan in enumerate(plans, 1):
+        named = " ".join([*plan.overrides, *plan.tuned, *plan.schemes])
+        if any(str(earlier.results) in named for earlier in plans[: at - 1]):
+            continue
         try:
-            if len(plans) > 1:  # one alone is looked at when it begins
-                resolve(plan, lambda note: None)
-                for name in (*plan.datasets, *plan.zero_shot):
-                    read(name, plan.data_dir)
+            look(plan)
         except BenchError as error:
             raise BenchError(f"request {at} of {len(plans)}: {error}") from error
+
+
+def named(plan: Plan) -> None:
+    """Whether all that a plan names exists, but for its data."""
+    from bench.runs.matrix import resolve
+
+    resolve(plan, lambda note: None)
+
+
+def possible(plan: Plan) -> None:
+    """Whether all of a plan can begin, with its data."""
+    from bench.runs.matrix import prepare
+    from bench.runs.progress import Display
+
+    prepare(plan, Display(loud=False))
 
 
 def get_data(plan: Plan, yes: bool) -> None:

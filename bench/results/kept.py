@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -57,19 +58,31 @@ def read_catalogue(folder: Path) -> tuple[list[str], list[str]]:
     return table.column("item").to_pylist(), table.column("title").to_pylist()
 
 
-def same_items(items: ItemTable, saved: Path) -> sparse.csr_array:
-    """``[items, items of the run]``: 1 where both are one item, by their original id, and by title where both have one.
-    Two data sets that number their items have ids in common, and no items.
+@dataclass(frozen=True)
+class Overlap:
+    """Settings of a baseline that counts, for another catalogue than its own.
+
+    ``same`` says which items of two catalogues are one: those of one id that are called the same, or all of one ``id``.
+    """
+
+    same: Literal["title", "id"] = field(default="title", metadata={"transfer": True})
+
+
+def same_items(items: ItemTable, saved: Path, overlap: Overlap) -> sparse.csr_array:
+    """``[items, items of the run]``: 1 where both are one item, by their original id, and by what they are called where
+    both say it: two data sets that number their items have ids in common, and no items.
 
     ``same @ counts`` takes what was counted of an item along to another catalogue. Most pairs of catalogues share
     nothing, and where they do, the other one is not as unseen as it looks: that is what probes are for.
     """
     ids, theirs = read_catalogue(saved)
     row_of = {item: row for row, item in enumerate(ids)}
-    candidates = ((row, row_of[item]) for row, item in enumerate(items.ids) if item in row_of)
     mine = titles(items)
+    found = ((row, row_of[item]) for row, item in enumerate(items.ids) if item in row_of)
     pairs = [
-        (row, other) for row, other in candidates if mine[row] == theirs[other] or not (mine[row] and theirs[other])
+        (row, at)
+        for row, at in found
+        if overlap.same == "id" or mine[row] == theirs[at] or not (mine[row] and theirs[at])
     ]
     at: NDArray[np.int64] = np.array(pairs, np.int64).reshape(-1, 2)
     return sparse.csr_array((np.ones(len(at), np.float32), (at[:, 0], at[:, 1])), shape=(len(items), len(row_of)))

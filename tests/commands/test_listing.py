@@ -11,10 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.text import Text
 
-from bench.commands.listing import finished
+from bench.commands.listing import _colored, _offered, finished
 from bench.errors import BenchError
 from bench.results import leases, store
+from bench.runs.subjects import load_scheme
 
 Bench = Callable[..., SimpleNamespace]
 
@@ -208,3 +210,15 @@ def test_listing_imports_neither_torch_nor_a_plugin(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "textual/title" in done.stdout
+
+
+def test_words_of_a_plugin_are_not_painted_as_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    source = 'class Mine:\n    """broken: [red]nothing[/red] is."""\n'
+    put(site, "ls_six", source, "[bench.id_schemes]\nsix = ls_six:Mine\nseven = ls_absent:Mine\n")
+    found = dict(_offered("bench.id_schemes", load_scheme, check=False))
+    assert isinstance(found["six"], Text)
+    assert (found["six"].plain, found["six"].style) == ("broken: [red]nothing[/red] is", "")
+    assert _colored(str(found["seven"])).style == "red"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench import toml
+from bench.commands import data_get
 from bench.data.dataset import Dataset
 from bench.data.formats import write_atomic
 from bench.runs import matrix
@@ -266,3 +268,69 @@ def test_a_later_request_that_is_wrong_is_refused_before_the_first_begins(
     assert said in found.err.splitlines()[-1]
     assert "finished" not in found.err
     assert not list(results.rglob("result.json"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("baseline = 'pop'\nslurm = 'gpus=x'", "gpus"),
+        ("baseline = 'gru4rec'\nzero-shot = '{toy}'", "zero-shot"),
+        ("id-scheme = 'numeric/random'\nset = ['backbone=/nowhere']", "/nowhere"),
+    ],
+)
+def test_what_a_later_request_cannot_do_is_found_before_the_first_begins(
+    bench: Callable[..., SimpleNamespace], toy_folder: Path, tmp_path: Path, wrong: str, said: str
+) -> None:
+    path, results = tmp_path / "request.toml", tmp_path / "results"
+    shared = f"dataset = '{toy_folder}'\n"
+    path.write_text(f"{shared}[[request]]\nbaseline = 'pop'\n[[request]]\n{wrong.format(toy=toy_folder)}\n")
+    found = bench("run", "--config", path, "--results", results)
+    assert found.code == 1
+    assert found.err.splitlines()[-1].startswith("bench: request 2 of 2: ")
+    assert said in found.err.splitlines()[-1]
+    assert not list(results.rglob("result.json"))
+
+
+def test_a_request_may_read_what_an_earlier_one_stores(
+    bench: Callable[..., SimpleNamespace], toy_folder: Path, tmp_path: Path
+) -> None:
+    """The folder of a search is known before the search has run; the second request is looked at when it begins."""
+    path, results = tmp_path / "request.toml", tmp_path / "results"
+    search = f"dataset = '{toy_folder}'\nresults = '{results}'\n[[request]]\nbaseline = 'itemknn'\ntune = 2\n"
+    path.write_text(search)
+    assert bench("run", "--config", path).code == 0
+    (folder,) = (each.parent for each in results.rglob("result.json"))
+    shutil.rmtree(results)
+    path.write_text(f"{search}[[request]]\nbaseline = 'itemknn'\ntuned = '{folder}'\nseed = '1'\n")
+    said = bench("run", "--config", path)
+    assert said.code == 0, said.err
+    assert len(list(results.rglob("result.json"))) == 2
+
+
+def test_a_request_that_is_refused_when_it_begins_ends_no_other(
+    bench: Callable[..., SimpleNamespace], toy_folder: Path, tmp_path: Path
+) -> None:
+    path, results = tmp_path / "request.toml", tmp_path / "results"
+    shared = f"dataset = '{toy_folder}'\nresults = '{results}'\n[[request]]\nbaseline = 'pop'\n"
+    path.write_text(
+        f"{shared}[[request]]\nbaseline = 'itemknn'\ntuned = '{results}/nowhere'\n[[request]]\nbaseline = 'random'\n"
+    )
+    said = bench("run", "--config", path)
+    assert said.code == 1
+    assert said.err.splitlines()[-1].startswith("bench: request 2 of 3: ")
+    assert said.err.count("finished, stored in") == 2
+    shutil.rmtree(results)
+    stopped = bench("run", "--config", path, "--stop-at-failure")
+    assert (stopped.code, stopped.err.count("finished, stored in")) == (1, 1)
+
+
+def test_nothing_is_downloaded_for_a_file_that_is_wrong(
+    bench: Callable[..., SimpleNamespace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(data_get, "offer", lambda *words: asked.append(words))
+    path = tmp_path / "request.toml"
+    path.write_text("yes = true\ndataset = 'toys'\n[[request]]\nbaseline = 'pop'\n[[request]]\nbaseline = 'popp'\n")
+    said = bench("run", "--config", path, "--data-dir", tmp_path)
+    assert said.err.splitlines()[-1].startswith("bench: request 2 of 2: unknown baseline 'popp'")
+    assert not asked

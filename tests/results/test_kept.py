@@ -43,9 +43,9 @@ def test_a_matrix_comes_back_as_it_was() -> None:
 
 def test_what_was_counted_goes_with_the_original_id(tmp_path: Path) -> None:
     kept.write_catalogue(tmp_path, ItemTable(("a", "b", "c"), {"title": ("x", "y", "z")}))
-    same = kept.same_items(ItemTable(("c", "new", "a"), {}), tmp_path)
+    same = kept.same_items(ItemTable(("c", "new", "a"), {}), tmp_path, kept.Overlap())
     assert (same @ np.array([5.0, 6.0, 7.0])).tolist() == [7, 0, 5]
-    strange = kept.same_items(ItemTable(("p", "q"), {}), tmp_path)
+    strange = kept.same_items(ItemTable(("p", "q"), {}), tmp_path, kept.Overlap())
     assert (strange @ np.array([5.0, 6.0, 7.0])).tolist() == [0, 0]
 
 
@@ -86,7 +86,11 @@ def test_items_of_one_number_but_of_another_title_are_two_items(tmp_path: Path) 
     """Two data sets that count their items from 0 would else have all of them in common."""
     kept.write_catalogue(tmp_path, ItemTable(("0", "1", "2", "3"), {"title": ("Heat", "Alien", "", "Up")}))
     films = ItemTable(("3", "0", "1", "2", "4"), {"title": ("Up", "Moon Congee", "", "Fairy Nails", "Up")})
-    same = kept.same_items(films, tmp_path).toarray()
-    assert [(int(row), int(other)) for row, other in zip(*same.nonzero(), strict=True)] == [(0, 3), (2, 1), (3, 2)]
-    nameless = kept.same_items(ItemTable(("0", "3"), {}), tmp_path).toarray()
-    assert [(int(row), int(other)) for row, other in zip(*nameless.nonzero(), strict=True)] == [(0, 0), (1, 3)]
+
+    def pairs(items: ItemTable, overlap: kept.Overlap) -> list[tuple[int, int]]:
+        rows, others = kept.same_items(items, tmp_path, overlap).toarray().nonzero()
+        return list(zip(rows.tolist(), others.tolist(), strict=True))
+
+    assert pairs(films, kept.Overlap()) == [(0, 3), (2, 1), (3, 2)]
+    assert pairs(films, kept.Overlap(same="id")) == [(0, 3), (1, 0), (2, 1), (3, 2)]
+    assert pairs(ItemTable(("0", "3"), {}), kept.Overlap()) == [(0, 0), (1, 3)]
