@@ -86,6 +86,17 @@ def test_what_the_page_says_of_the_rows_is_so(rows: Rows) -> None:
     assert score(model) == pytest.approx(2 * score(yelp["textual/title", FITTED]), rel=0.06)
 
 
+def test_what_the_page_says_of_a_few_users_is_so(rows: Rows) -> None:
+    model = {how: rows["toys", "unisrec/inductive", how] for how in (UNSEEN, "100", "1000")}
+    assert abs(score(model["100"]) - score(model[UNSEEN])) < 0.0001
+    assert score(model["1000"]) > 3 * score(model[UNSEEN])
+    chain = rows["toys", "markov", "1000"]
+    assert ends(chain)[0] <= ends(model["1000"])[1]
+    assert {(data, name) for data, name, how in rows if how.isdigit()} == {
+        ("toys", name) for name in ("markov", "pop", "unisrec/inductive")
+    }
+
+
 def test_the_readme_says_what_is_stored(rows: Rows) -> None:
     readme = " ".join((ROOT / "README.md").read_text().split())
     said = readme[readme.index("**Unseen catalogues.**") :].partition("[Which identifier?]")[0]
