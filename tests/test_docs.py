@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 
 from bench.contract import PRESETS
 from bench.versions import DISTRIBUTION
+from tests import pages
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
@@ -25,14 +25,7 @@ PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
-    """docs/generate.py, which is no package."""
-    found = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
-    assert found
-    assert found.loader
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module
-    found.loader.exec_module(module)
-    return module
+    return pages.module("generate")
 
 
 @pytest.mark.parametrize(("group", "part"), [("bench.id_schemes", "schemes"), ("bench.baselines", "baselines")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shlex
@@ -19,6 +18,7 @@ from typer.testing import CliRunner
 from bench import cli
 from bench.results.read import Result
 from bench.runs import matrix
+from tests import pages
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,14 +33,7 @@ FAMILIES = ("set/setrec", "textual/title", "semantic/rqkmeans", "numeric/categor
 
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
-    """docs/study.py, which is no package."""
-    found = importlib.util.spec_from_file_location("docs_study", ROOT / "docs" / "study.py")
-    assert found
-    assert found.loader
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module
-    found.loader.exec_module(module)
-    return module
+    return pages.module("study")
 
 
 def number(study: ModuleType, data: str, name: str, what: str) -> float:

@@ -1,0 +1,21 @@
+"""What makes the pages: the files of docs/, which is no package, as modules."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def module(name: str) -> ModuleType:
+    """``docs/NAME.py``, loaded anew."""
+    found = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    assert found
+    assert found.loader
+    made = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = made
+    found.loader.exec_module(made)
+    return made
