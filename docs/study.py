@@ -261,7 +261,7 @@ PEERS = {  # rows of tests/benchmarks/cornac_peer.py
     "bench-vocabulary": "`bench`, loss over all tokens",
     "tiger": "cornac's TIGER, its own codes of the same vectors",
     "tiger-codes": "cornac's TIGER, our codes",
-    "tiger-codes-slower": "the same at a third of the learning rate (0.001)",
+    "tiger-codes-slower": "cornac's TIGER, our codes, at a third of the learning rate (0.001)",
     "letter-codes": "cornac's LETTER, our codes (its generator alone)",
 }
 
