@@ -30,6 +30,7 @@ FLOORS = (
         "machine",
         "outside",
         "plugins",
+        "summaries",
         "privacy",
         "processes",
         "protocol",

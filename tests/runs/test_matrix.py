@@ -31,7 +31,7 @@ def test_settings_find_their_owner() -> None:
     subjects, contract, preset = resolve(plan("textual.words=6", "numeric.first=7", "epochs=3", "backbone=a.b/c=d"))
     assert [(subject.name, vars(subject.settings)) for subject in subjects[1:]] == [
         ("numeric/random", {"first": 7}),
-        ("pop", {}),
+        ("pop", {"same": "title"}),
     ]
     assert subjects[0].settings.words == 6
     assert (contract.epochs, contract.backbone, preset) == (3, "a.b/c=d", "cpu")
@@ -122,7 +122,7 @@ def test_a_scheme_named_twice_runs_once() -> None:
             "--set semantic.codes=3: 'semantic' is not in this run, which is of textual/title, numeric/random, pop; ",
         ),
         (plan("semantic/rqvae.codes=3"), "'semantic/rqvae' is not in this run, which is of textual/title, "),
-        (plan("pop.size=3"), "unknown setting of pop 'size'; known: none"),
+        (plan("pop.size=3"), "unknown setting of pop 'size'; known: same"),
         (plan("textual.words=three"), "setting of textual/title 'words' must be a whole number; got 'three'"),
         (plan("textual.words=0"), "setting of textual/title 'words' must be 1 or more; got 0"),
         (plan(preset="cpuu"), "unknown preset 'cpuu'; did you mean 'cpu'? known: cpu, overnight, smoke, standard"),
