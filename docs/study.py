@@ -31,7 +31,8 @@ from bench.results.read import Result, load
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 PUBLISHED = ("toys", "yelp")  # data of the published rows: a line of README for each, chapters of their own
-FOLDERS = {**{data: f"{data}-cpu" for data in PUBLISHED}, "ties": "toys-ties"}  # below results, by the name in marks
+FOLDERS = {data: f"{data}-cpu" for data in PUBLISHED}  # below results, by the name in marks
+FOLDERS |= {"ties": "toys-ties", "decoder": "yelp-backbones"}
 LEADING = ("set/setrec", "textual/title", "semantic/rqkmeans", "numeric/category+independent")  # one of each family
 BESIDE = ("graph", "markov", "itemknn", "pop", "sasrec/ce", "gru4rec")  # what slices show next to them
 COSTS = ("tokens per item", "parameters", "training FLOPs", "ID construction (s)", "processor (s)")

@@ -69,7 +69,7 @@ def test_what_is_not_stored_cannot_be_shown(study: ModuleType) -> None:
             study.cell_text("toys", name, what)
 
 
-@pytest.mark.parametrize("data", ["toys", "yelp", "ties"])
+@pytest.mark.parametrize("data", ["toys", "yelp", "ties", "decoder"])
 def test_every_row_is_where_the_page_says_and_its_command_asks_for_it(
     study: ModuleType, data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
