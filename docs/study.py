@@ -9,7 +9,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from bench.report import published as store
 from bench.report.again import again
 from bench.report.markdown import emphasised, table_lines
 from bench.report.published import Claim
+from bench.report.published_table import over_users
 from bench.report.rows import HEADLINE, Row, Section, sections
 from bench.report.table import DASH, Chapter, Column, Table
 from bench.report.tables import chapter
@@ -108,8 +108,8 @@ def _cut(column: Column, kept: Sequence[int]) -> Column:
 def places(data: str) -> str:
     """Where each row is stored, and the command that makes it again."""
     runs = [(row, run) for row in section(data).rows for run in row.runs]
-    lines = [f"| `{row.label}` | `{run.path}` | `{command(run)}` |" for row, run in runs]
-    return "\n".join([f"| row | below `results/{FOLDERS[data]}` | made again by |", "| --- | --- | --- |", *lines])
+    lines = [[f"`{row.label}`", f"`{run.path}`", f"`{command(run)}`"] for row, run in runs]
+    return _markdown(["row", f"below `results/{FOLDERS[data]}`", "made again by"], lines)
 
 
 def command(run: Result) -> str:
@@ -166,9 +166,8 @@ def _beside(found: Sequence[Claim]) -> str:
     """``GRU4Rec (gru4rec): not comparable, because …``, for each system of which there is a row of ours."""
     said: dict[str, dict[str, None]] = {}
     for claim, row in ((each, row) for each in found for row in _rows(each)):
-        estimate = row.estimate(claim.metric) if claim.metric in row.first.metrics["strict"] else None
-        users = estimate and replace(estimate, interval=estimate.of_users)
-        outcome = store.result_of(claim, row.first, users, store.load().tolerance)
+        estimate = over_users(row, claim.metric) if claim.metric in row.first.metrics["strict"] else None
+        outcome = store.result_of(claim, row.first, estimate, store.load().tolerance)
         said.setdefault(f"{claim.system} (`{row.label}`)", {}).setdefault(f"{outcome.outcome}: {outcome.why}")
     return "; ".join(f"{system} {', '.join(outcomes)}" for system, outcomes in said.items()) or DASH
 

@@ -91,7 +91,7 @@ def _by_metric(published: Published, section: Section, row: Row, system: str) ->
 
 def _line(published: Published, found: Claims, label: str, legend: Legend) -> tuple[Cell, ...]:
     metric, every = found.metric, found.source(found.claims)
-    estimate = _over_users(found.row, metric) if metric in found.row.first.metrics["strict"] else None
+    estimate = over_users(found.row, metric) if metric in found.row.first.metrics["strict"] else None
     paper, others = (_values(found, own, legend) for own in (True, False))
     results = [
         (claim, store.result_of(claim, found.row.first, estimate, published.tolerance)) for claim in found.claims
@@ -109,7 +109,7 @@ def _line(published: Published, found: Claims, label: str, legend: Legend) -> tu
     )
 
 
-def _over_users(row: Row, metric: str) -> Estimate:
+def over_users(row: Row, metric: str) -> Estimate:
     """Ours with the interval over users alone: no noise of training may call more values reproduced."""
     estimate = row.estimate(metric)
     return replace(estimate, interval=estimate.of_users)
