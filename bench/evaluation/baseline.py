@@ -175,6 +175,9 @@ class TrainingContext:
 class Facts:
     """What a trained baseline has cost, as in ``result.json``; None for what was not measured.
 
+    ``parameters`` decide one thing more: None or 0 says that there are no weights, so that a report adds no noise of
+    training. A baseline with weights has to count them.
+
     ``processor_seconds`` are those of training and validation together, ``preparation_seconds`` went into files and
     imports. ``training`` is its curve and whatever explains it. ``steps`` are optimizer steps, ``target_examples`` the
     items that they predicted, ``looks`` those at validation; all of them are of every trial of a search.

@@ -19,6 +19,7 @@ from bench.evaluation.statistics import Floats
 PERMUTATIONS = 9999  # p down to 1 in 10,000 is drawn
 EXACT = 13  # users who differ: with as few or fewer, all 2^13 = 8,192 permutations are gone through
 FLIPS_AT_ONCE = 1 << 23  # signs in memory at once: 64 MB as floats
+DIFFERENCES_AT_ONCE = 1 << 22  # of signed sums, one for each pair and permutation: 32 MB as floats
 LEAST = float(np.finfo(np.float64).tiny)  # no p is 0
 TIED = 1e-10  # sums this close, as a part of the largest possible one, are the same but for rounding
 
@@ -59,10 +60,11 @@ def pairwise(
             drawn.append((at, difference.sum(), np.abs(difference).sum(), difference @ difference))
     if drawn:
         found, observed, reach, squares = (np.array(part) for part in zip(*drawn, strict=True))
-        as_far = np.zeros(len(found))
+        as_far, block = np.zeros(len(found)), max(1, DIFFERENCES_AT_ONCE // len(found))
         for sums in _signed_sums(columns, permutations, seed):
-            flipped = sums[:, pairs[found, 0]] - sums[:, pairs[found, 1]]
-            as_far += _as_far(flipped, observed, reach).sum(axis=0)
+            for start in range(0, len(sums), block):
+                some = sums[start : start + block]
+                as_far += _as_far(some[:, pairs[found, 0]] - some[:, pairs[found, 1]], observed, reach).sum(axis=0)
         bound = np.where(as_far == 0, np.maximum(2 * np.exp(-np.square(observed) / (2 * squares)), LEAST), 1)
         p[found] = np.minimum((as_far + 1) / (permutations + 1), bound)
     return p

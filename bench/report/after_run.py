@@ -12,7 +12,7 @@ from bench.report.banner import banner
 from bench.report.contracts import agree, other_code
 from bench.report.numbers import metric_title
 from bench.report.quality import HEADLINES, label, stored
-from bench.report.rows import HEADLINE, Row, Section, sections
+from bench.report.rows import HEADLINE, Row, Section, sections, with_repeated
 from bench.report.table import DASH, Cell, Column, Note, Source, Table
 from bench.results.identity import folder_name
 from bench.results.read import Result, sound
@@ -45,7 +45,7 @@ def after_run(results: Path, folders: Sequence[Path]) -> AfterRun:
         fitting.append(run) if fitting else tables.append([run])
     beside = [[run for run in known if _fits(run, _yardstick(found[0], known))] for found in tables]
     warnings = dict.fromkeys(filter(None, (banner(section.rows) for found in beside for section in sections(found))))
-    return AfterRun("; ".join(warnings), tuple(_table(ran, others) for others in beside))
+    return AfterRun("; ".join(warnings), tuple(_table(ran, others, known) for others in beside))
 
 
 def _is_baseline(run: Result) -> bool:
@@ -81,11 +81,12 @@ def _identity(run: Result) -> tuple[str, ...]:
     return tuple(map(str, (folder_name(run.dataset.name), *named)))
 
 
-def _table(ran: Sequence[Result], beside: Sequence[Result]) -> Table:
-    """Of the rows with runs of now, and the best of the others."""
+def _table(ran: Sequence[Result], beside: Sequence[Result], known: Sequence[Result]) -> Table:
+    """Of the rows with runs of now, and the best of the others; intervals know of all runs, as those of a report."""
     (section,) = sections(beside)
-    mine = [row for row in section.rows if any(run in ran for run in row.runs)]
-    others = [row for row in _sorted(section.rows) if row not in mine]
+    found = [with_repeated(row, known) for row in section.rows]
+    mine = [row for row in found if any(run in ran for run in row.runs)]
+    others = [row for row in _sorted(found) if row not in mine]
     shown = list(islice((row for row in others if _whole(row)), OTHERS))
     rows = _sorted([*(row for row in mine if _whole(row)), *shown])
     when = {id(row): NOW if row in mine else EARLIER for row in rows}

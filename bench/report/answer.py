@@ -72,14 +72,17 @@ def _lead(top: Row, others: Sequence[Row], family: Family) -> list[str]:
     if not tested:
         return [f"{strong(top.label)} reaches {reached}.", *(beyond or ["It is the only scheme here."])]
     behind = [row for row in tested if family.better(top, row, HEADLINE)]
-    level = [row for row in tested if row not in behind]
-    if not level:
-        ahead = "the other scheme" if len(tested) == 1 else f"all {len(tested)} other schemes"
-        ahead += " that can be compared with it" if apart else ""
-        first = f"{strong(f'{top.label} leads the schemes')} with {reached}, ahead of {ahead}."
+    ahead = [row for row in tested if family.better(row, top, HEADLINE)]  # where the two tested different users
+    level = [row for row in tested if row not in behind and row not in ahead]
+    if not level and not ahead:
+        others_named = "the other scheme" if len(tested) == 1 else f"all {len(tested)} other schemes"
+        others_named += " that can be compared with it" if apart else ""
+        first = f"{strong(f'{top.label} leads the schemes')} with {reached}, ahead of {others_named}."
         return [first, _next(top, behind, family), *beyond]
     highest = f"{strong(top.label)} has the highest score of the {len(others) + 1} schemes, {reached}"
-    named = f"{highest}, but {_listed(level)} {_is(level)} {NOT_APART} from it."
+    doubts = [f"on the users that both tested {_listed(ahead)} {_is(ahead)} ahead of it"] if ahead else []
+    doubts += [f"{_listed(level)} {_is(level)} {NOT_APART} from it"] if level else []
+    named = f"{highest}, but {', and '.join(doubts)}."
     if not behind:
         return [f"{strong('No scheme leads.')} {named}", *beyond]
     return [named, f"It is ahead of {_listed(behind)}.", _next(top, behind, family), *beyond]
@@ -102,19 +105,19 @@ def _next(top: Row, behind: Sequence[Row], family: Family) -> str:
 
 
 def _undecided(schemes: Sequence[Row], family: Family) -> list[str]:
-    """Pairs behind the best scheme that are not told apart; those with the best are named already."""
+    """Pairs of the other schemes that are not told apart; those with the best are named already."""
     tested = [(one, other, found) for one, other in combinations(schemes[1:], 2) if (found := gap(family, one, other))]
     level = [f"{one.label} and {other.label}" for one, other, found in tested if not found.told_apart]
     if not level:
         return []
     if len(level) <= FEW:
-        return [f"Behind it, {NOT_APART} from each other: {'; '.join(level)}."]
+        return [f"Of the others, {NOT_APART} from each other: {'; '.join(level)}."]
     return [f"Of the {len(tested)} pairs of other schemes, {len(level)} are {NOT_APART}; the pair matrix names them."]
 
 
 def _noise(top: Row, under: Sequence[Row]) -> list[str]:
-    """From which difference on two trainings of one seed are told apart, where there are such rows."""
-    if not top.trained or all(len(row.runs) > 1 for row in under if row.trained):
+    """From which difference on two trainings of one seed are told apart, where there are two such rows."""
+    if not top.trained or sum(len(row.runs) == 1 for row in under if row.trained) < 2:
         return []
     shared = top.shared_noise(strict(HEADLINE))
     noise = shared or ASSUMED
@@ -177,6 +180,10 @@ def _without_schemes(rows: Sequence[Row], believed: Sequence[Row], family: Famil
         return
     kind = "baseline" if models else "probe"
     yield f"The highest {kind} is {best.label}, {SCORE} {_score(best):.4f}{_interval(best)}."
-    level = [row for row in ordered[1:] if (found := gap(family, best, row)) and not found.told_apart]
+    others = [row for row in _split(believed)[1] if row is not best]  # probes too: one may be ahead of every model
+    ahead = [row for row in others if family.better(row, best, HEADLINE)]
+    if ahead:
+        yield f"Ahead of it: {_listed(ahead, _with_score)}."
+    level = [row for row in others if (found := gap(family, best, row)) and not found.told_apart]
     if level:
-        yield f"{_listed(level)} {_is(level)} {NOT_APART} from it."
+        yield f"{_listed(level, _with_score)} {_is(level)} {NOT_APART} from it."

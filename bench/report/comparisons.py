@@ -150,31 +150,43 @@ def compare(pairs: Sequence[Pair], metrics: Sequence[str]) -> list[dict[str, Com
 
 def family(pairs: Sequence[Pair], metrics: Sequence[str]) -> Family:
     """All pairs tested by all metrics; every pair needs a user in common."""
-    rows = list(dict.fromkeys(row for pair in pairs for row in (pair.one, pair.other)))
-    alike = _alike(rows)
+    alike = _alike(_rows(pairs))
     p, differences = np.empty((2, len(pairs), len(metrics)))
-    for number in dict.fromkeys(alike.values()):
-        members = [at for at, pair in enumerate(pairs) if alike[pair.one] == number == alike[pair.other]]
-        together = [row for row in rows if alike[row] == number]
-        if members:
-            pair_index = np.array([(together.index(pairs[at].one), together.index(pairs[at].other)) for at in members])
-            values = np.stack([_user_means(row, name) for name in metrics for row in together], axis=1)
-            columns = np.concatenate([pair_index + len(together) * at for at in range(len(metrics))])
-            means = values.mean(axis=0)
-            p[members] = pairwise(values, columns).reshape(len(metrics), -1).T
-            differences[members] = (means[columns[:, 0]] - means[columns[:, 1]]).reshape(len(metrics), -1).T
+    same_users: dict[int, list[int]] = {}
     for at, pair in enumerate(pairs):
-        if alike[pair.one] != alike[pair.other]:
+        if alike[pair.one] == alike[pair.other]:
+            same_users.setdefault(alike[pair.one], []).append(at)
+        else:
             found = np.stack([_differences(pair, name) for name in metrics], axis=1)
             p[at], differences[at] = sign_flip(found), found.mean(axis=0)
+    for members in same_users.values():
+        p[members], differences[members] = _on_the_same_users([pairs[at] for at in members], metrics)
     p = _with_seeds(pairs, metrics, differences, p)
     return Family(tuple(pairs), tuple(metrics), p, holm(p.ravel()).reshape(p.shape), differences)
 
 
+def _on_the_same_users(pairs: Sequence[Pair], metrics: Sequence[str]) -> tuple[Floats, Floats]:
+    """p over users and differences, both ``[pairs, metrics]``, of pairs whose rows all tested the same users.
+
+    One table serves all pairs: a column for each metric and row, those of the first metric first.
+    """
+    rows = _rows(pairs)
+    position = {row: at for at, row in enumerate(rows)}
+    of_first = np.array([(position[pair.one], position[pair.other]) for pair in pairs])
+    columns = np.concatenate([of_first + at * len(rows) for at in range(len(metrics))])
+    values = np.stack([_user_means(row, name) for name in metrics for row in rows], axis=1)
+    p, means, shape = pairwise(values, columns), values.mean(axis=0), (len(metrics), len(pairs))
+    return p.reshape(shape).T, (means[columns[:, 0]] - means[columns[:, 1]]).reshape(shape).T
+
+
+def _rows(pairs: Sequence[Pair]) -> list[Row]:
+    """Each row once, as they come."""
+    return list(dict.fromkeys(row for pair in pairs for row in (pair.one, pair.other)))
+
+
 def _with_seeds(pairs: Sequence[Pair], metrics: Sequence[str], differences: Floats, p: Floats) -> Floats:
     """``p [pairs, metrics]`` of tests over users, with what the seeds add."""
-    rows = dict.fromkeys(row for pair in pairs for row in (pair.one, pair.other))
-    seed_parts = {(row, name): row.seeds_part(name) for row in rows for name in metrics}
+    seed_parts = {(row, name): row.seeds_part(name) for row in _rows(pairs) for name in metrics}
     parts = [seed_parts[pair.one, name] + seed_parts[pair.other, name] for pair in pairs for name in metrics]
     return p_with_seeds(differences.ravel(), p.ravel(), parts).reshape(p.shape)
 

@@ -92,7 +92,7 @@ def _floats(chapter: Chapter, section: Section, rows: Sequence[Row], asked: Choi
     if not rows:
         return []
     main = _only(_main(chapter, asked.columns), rows)
-    made = [_float(chapter, main, _main_caption(chapter, section, main, len(rows)))]
+    made = [_float(chapter, main, _main_caption(chapter, section, main, _left(section.rows, rows, asked)))]
     whole = chapter.table(pairs.NAME)
     matrix = None if whole is None else _matrix(whole, rows, None if asked.rows else PAIRED_MOST)
     return [*made, *([_float(chapter, matrix, _pairs_caption(chapter))] if matrix else [])]
@@ -190,9 +190,22 @@ def _banner(chapter: Chapter) -> list[str]:
     return [f"\\textbf{{{escaped(chapter.banner)}.}}"] if chapter.banner else []
 
 
-def _main_caption(chapter: Chapter, section: Section, main: Table, shown: int) -> list[str]:
-    data, count = section.dataset, len(section.rows)
-    left = f"{shown} of {count} rows: the leading schemes and baselines." if shown < count else ""
+def _left(rows: Sequence[Row], shown: Sequence[Row], asked: Choice) -> str:
+    """How many of the rows are shown, and which; nothing where all are."""
+    left = [row for row in rows if row not in shown]
+    if not left:
+        return ""
+    of = f"{len(shown)} of {len(rows)} rows"
+    if asked.rows:
+        return f"{of}."
+    leaks = all(row.first.scheme.leaks for row in left)
+    return (
+        f"{of}: {'without those that leak' if leaks else 'the best schemes of their families and the best baselines'}."
+    )
+
+
+def _main_caption(chapter: Chapter, section: Section, main: Table, left: str) -> list[str]:
+    data = section.dataset
     marks = {cell.mark for column in main.columns for cell in column.cells}
     said = [
         f"Strict quality on {chapter.title} ({data.users:,} users, {data.items:,} items). {MEANINGS}",

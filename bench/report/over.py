@@ -10,7 +10,9 @@ from scipy.stats import rankdata
 
 from bench.evaluation.critical_difference import LEAST_DATASETS
 from bench.report.comparisons import LEVEL
-from bench.report.numbers import metric_title, number
+from bench.report.contracts import contracts
+from bench.report.labels import labels
+from bench.report.numbers import metric_title, number, probability
 from bench.report.overall import common, rank_table, ranked
 from bench.report.quality import Highlight, marked
 from bench.report.rows import HEADLINE, Row, Section
@@ -27,6 +29,8 @@ RANKS = (
     "average rank: the mean over data sets of the place among the rows that are on all of them under one contract, 1 "
     "is the highest; without a test where there are fewer than five data sets"
 )
+UNLIKE = "The letter in brackets is the contract, as below; scores under different contracts do not compare."
+SAME_RANK = 1e-9  # average ranks this close are the same but for rounding
 Key = tuple[str, str]  # label and contract
 
 
@@ -115,33 +119,37 @@ def _ranks(sections: Sequence[Section]) -> dict[Key, float]:
 def _answer(sections: Sequence[Section], chapters: Sequence[Chapter], ranks: dict[Key, float]) -> list[str]:
     """Which scheme is highest where, and what ranks say; scores that mean nothing are left out."""
     counted = [section for section, chapter in zip(sections, chapters, strict=True) if not chapter.banner]
-    highest = [(section.title, _highest(section)) for section in counted]
-    named = [f"{title}: {row.label} ({row.metric(HEADLINE)[0]:.4f})" for title, row in highest if row is not None]
+    highest = [(section.title, found) for section in counted if (found := _highest(section)) is not None]
+    named = [f"{title}: {name} ({row.metric(HEADLINE)[0]:.4f})" for title, (name, row) in highest]
     said = [f"The scheme with the highest {SCORE}, by data set, is {'; '.join(named)}."] if named else []
+    said += [UNLIKE] if named and any(contracts(section.rows).mixed for section in counted) else []
     said += ["Whether it leads is said for each data set below."] if named else []
     if ranks and len(counted) == len(sections):
         said += _of_ranks(sections, ranks)
     return said
 
 
-def _highest(section: Section) -> Row | None:
-    schemes = [row for row in section.rows if not row.baseline and not row.first.scheme.leaks]
-    return max(schemes, key=lambda row: row.metric(HEADLINE)[0], default=None)
+def _highest(section: Section) -> tuple[str, Row] | None:
+    """With the letter of its contract where the data set has several."""
+    named = zip(labels(section), section.rows, strict=True)
+    schemes = [(name, row) for name, row in named if not row.baseline and not row.first.scheme.leaks]
+    return max(schemes, key=lambda pair: pair[1].metric(HEADLINE)[0], default=None)
 
 
 def _of_ranks(sections: Sequence[Section], ranks: dict[Key, float]) -> list[str]:
-    key, best = min(ranks.items(), key=lambda pair: pair[1])
-    made = common(sections)
-    count, row = len(made.datasets), next(line[0] for line in made.rows if _key(line[0]) == key)
-    said = f"Of the rows on all {count} data sets {strong(marked(row))} has the best average rank, {best:.2f}"
+    made, best = common(sections), min(ranks.values())
+    first = [at for at, line in enumerate(made.rows) if ranks[_key(line[0])] - best < SAME_RANK]
+    count, names = len(made.datasets), " and ".join(strong(marked(made.rows[at][0])) for at in first)
+    has, it = ("has", "it") if len(first) == 1 else ("share", "them")
+    said = f"Of the rows on all {count} data sets {names} {has} the best average rank, {best:.2f}"
     tested = ranked(sections)
     if tested is None:
         why = f"fewer than {LEAST_DATASETS} data sets" if count < LEAST_DATASETS else "fewer than three such rows"
         return [f"{said}; ranks are not tested: {why}."]
     if tested.found.p >= LEVEL:
-        return [f"{said}; Friedman's test finds no difference between the rows (p {tested.found.p:.4f})."]
-    at = int(np.argmin(tested.found.average_ranks))
-    level = dict.fromkeys(other for clique in tested.found.cliques if at in clique for other in clique if other != at)
+        return [f"{said}; Friedman's test finds no difference between the rows (p {probability(tested.found.p)})."]
+    cliques = [clique for clique in tested.found.cliques if first[0] in clique]
+    level = dict.fromkeys(other for clique in cliques for other in clique if other not in first)
     if not level:
         return [f"{said}, significantly better than that of every other (Nemenyi, 0.05)."]
-    return [f"{said}; {', '.join(tested.labels[other] for other in level)}: not significantly different from it."]
+    return [f"{said}; {', '.join(tested.labels[other] for other in level)}: not significantly different from {it}."]

@@ -16,7 +16,7 @@ from bench.evaluation.critical_difference import (
 )
 from bench.evaluation.statistics import Floats
 from bench.report.contracts import comparable, settings
-from bench.report.numbers import metric_title, number
+from bench.report.numbers import metric_title, number, probability
 from bench.report.rows import HEADLINE, Row, Section
 from bench.report.table import Cell, Column, Note, Source, Table
 
@@ -110,8 +110,8 @@ def _tests(made: Overall) -> list[Note]:
     found = made.found
     cliques = "; ".join(", ".join(made.labels[at] for at in clique) for clique in found.cliques)
     test = (
-        f"Friedman over {found.datasets} data sets: p {found.p:.4f}; critical difference {found.difference:.2f} "
-        "(Nemenyi, 0.05): ranks that lie closer do not differ significantly"
+        f"Friedman over {found.datasets} data sets: p {probability(found.p)}; critical difference "
+        f"{found.difference:.2f} (Nemenyi, 0.05): ranks that lie closer do not differ significantly"
     )
     return [Note("test", test), Note("not significantly different", cliques or "none")]
 

@@ -42,7 +42,8 @@ def gap(family: Family, one: Row, other: Row, name: str = HEADLINE) -> Gap | Non
         return None
     at = family.metrics.index(name)
     sign = 1 if family.pairs[index].one is one else -1
-    return Gap(sign * float(family.differences[index, at]), float(family.corrected[index, at]))
+    difference = sign * float(family.differences[index, at]) + 0.0  # of nothing there is no negative
+    return Gap(difference, float(family.corrected[index, at]))
 
 
 def members(rows: Sequence[Row]) -> list[Row]:

@@ -223,9 +223,10 @@ def _conditions(result: Result) -> dict[str, str]:
 
 def with_repeated(row: Row, results: Iterable[Result]) -> Row:
     """The row with what is known of training again, of these results and its own. Rows that train nothing tell
-    nothing, and of a run that is stored twice one copy counts.
+    nothing, nor does what leaks, whose high scores would outweigh all others; of a run that is stored twice one copy
+    counts.
     """
-    known = (result for result in results if _data_key(result) == _data_key(row.first))
+    known = (result for result in results if _data_key(result) == _data_key(row.first) and not result.scheme.leaks)
     fitting = [result for result in (*row.runs, *known) if _trained(result) and agree(row.first, result)]
     seeds: dict[tuple[str, ...], dict[int, Result]] = {}
     for result in fitting:

@@ -58,7 +58,8 @@ def highlights(rows: Sequence[Row], found: Family, name: str) -> list[Highlight]
     """Best and second by one metric, each with the rows that are not told apart from it; nothing where it is 0.
 
     Asked for each row among those that it may be compared with. A row without a user in common with the best is not
-    ranked. Where no row is told apart from the best there is no best, and so with the second.
+    ranked. Where no row is told apart from the best there is no best, and so with the second; nor is there where one is
+    better on the users that both tested.
     """
     return [_highlight(row, [other for other in rows if comparable(row, other)], found, name) for row in rows]
 
@@ -69,7 +70,7 @@ def _highlight(row: Row, rivals: Sequence[Row], found: Family, name: str) -> Hig
     for tier in tiers:
         top = max(left, key=lambda other: other.metric(name)[0])
         below = [other for other in left if found.better(top, other, name)]
-        if not below:
+        if not below or any(found.better(other, top, name) for other in left):
             return ""
         if row not in below:
             tested = row is top or found.holds(row, top)

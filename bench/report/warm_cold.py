@@ -68,11 +68,11 @@ def _estimates(rows: Sequence[Row], names: Sequence[str], kind: str) -> list[Est
     named = list(zip(rows, names, strict=True))
     if kind == "all":
         return [row.estimate(name) for row, name in named]
-    values = [_values(row, name, kind) for row, name in named]
-    drawn = iter(means_of([found.mean(axis=0) for found in values if found is not None and np.ptp(found)]))
+    values = {at: found for at, (row, name) in enumerate(named) if (found := _values(row, name, kind)) is not None}
+    varying = [at for at, found in values.items() if np.ptp(found)]
+    resampled = dict(zip(varying, means_of([values[at].mean(axis=0) for at in varying]), strict=True))
     return [
-        None if found is None else _estimate(row, name, kind, next(drawn) if np.ptp(found) else None)
-        for (row, name), found in zip(named, values, strict=True)
+        _estimate(row, name, kind, resampled.get(at)) if at in values else None for at, (row, name) in enumerate(named)
     ]
 
 

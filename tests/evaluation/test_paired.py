@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -140,6 +141,19 @@ def test_a_comparison_does_not_depend_on_its_neighbors_or_on_blocks(monkeypatch:
     assert sign_flip(values, seed=1).tolist() != together.tolist()
     monkeypatch.setattr(paired, "FLIPS_AT_ONCE", 160 * 37)
     assert sign_flip(values) == pytest.approx(together)
+
+
+def test_memory_does_not_grow_with_the_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of few users all permutations are drawn at once; 3,160 pairs of 9,999 sums would be 250 MB, and as much again."""
+    values = np.random.default_rng(5).random((100, 80))
+    pairs = np.array(list(itertools.combinations(range(80), 2)))
+    tracemalloc.start()
+    found = paired.pairwise(values, pairs)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6
+    monkeypatch.setattr(paired, "DIFFERENCES_AT_ONCE", 1 << 30)
+    assert paired.pairwise(values, pairs).tolist() == found.tolist()
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))

@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from bench.report.after_run import OTHERS, AfterRun, after_run, clock
+from bench.report.rows import sections
 from bench.report.table import Cell
+from bench.results.read import load
 
 Store = Callable[..., Path]
 
@@ -46,6 +48,22 @@ def test_scores_are_means_over_users_and_seeds_and_times_those_of_a_seed(store: 
     assert 0 <= low < float(row["NDCG@10"].text) < high <= 1
     assert row["time"].text == clock(6.31 + 1312.5 + 95.5)
     assert "run" not in row  # there is nothing earlier
+
+
+def test_intervals_are_those_of_the_report(store: Store, tmp_path: Path) -> None:
+    """Which knows of the seeds of every contract that a baseline agrees with."""
+    costs: dict[str, Any] = {"id_construction_seconds": 0.0, "training_seconds": 9.0}
+    costs |= {"inference_seconds_per_1000_users": 1.0, "peak_memory_mb": None, "parameters": 1000}
+    for seed in (0, 1, 2):
+        store("a", seed=seed, quality=0.3)
+        store("b", seed=seed, quality=0.4, contract={"epochs": 99})
+    ran = [store("sasrec", kind="baseline", quality=0.5, training={"epochs": 1}, costs=costs)]
+    shown = cells(after_run(tmp_path, ran))
+    (section,) = sections(load(tmp_path))
+    for row in section.rows:
+        if row.label in shown:
+            low, high = row.estimate("ndcg@10").interval or (0.0, 0.0)
+            assert shown[row.label]["95 % interval"].text == f"{low:.4f}\N{EN DASH}{high:.4f}"
 
 
 def test_a_baseline_alone_stands_beside_the_newest_contract_that_it_agrees_with(store: Store, tmp_path: Path) -> None:

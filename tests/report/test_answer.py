@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from bench.evaluation.metrics import Ranks, summaries
 from bench.report.comparisons import Family, Pair, compare, every
 from bench.report.pairs import gap
 from bench.report.rows import Row, sections
@@ -71,11 +74,48 @@ def test_where_nothing_is_told_apart_no_scheme_leads(store: Store, tmp_path: Pat
     assert "ahead of" not in text
 
 
+def test_what_is_level_with_the_best_is_not_called_behind_it(store: Store, tmp_path: Path) -> None:
+    for name in ("one", "two", "six"):
+        store(name, quality=0.4)
+    text = said(tmp_path)
+    assert re.search(
+        r"but (\w+) and (\w+) are not told apart from it\. Of the others, not told apart from each other: ", text
+    )
+    assert "ehind" not in text
+
+
+def test_a_row_that_is_better_on_the_users_in_common_is_neither_level_nor_behind(
+    store: Store, sealed: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """The one tested only the users whom the other finds; its mean is higher, and on these users it is worse."""
+    store("quxux", quality=0.6, users=50)
+    path = store("others", quality=0.9) / "per_user.parquet"
+    frame = pd.read_parquet(path)
+    few = pd.read_parquet(next(tmp_path.glob("runs/*/quxux*/*/0/per_user.parquet")))
+    frame.loc[: len(few) - 1, "target"] = few["target"]
+    frame["rank"] = frame["code_rank"] = pd.array([1 if at < len(few) else 50 for at in range(len(frame))], "Int32")
+    frame.to_parquet(path)
+    stored = json.loads((path.parent / "result.json").read_text())
+    ranks = Ranks.of_items(frame["rank"].to_numpy(float))
+    (path.parent / "result.json").write_text(json.dumps({**stored, "metrics": summaries(ranks, complete=False)}))
+    sealed(path.parent)
+    text = said(tmp_path)
+    assert "No scheme leads. quxux has the highest score of the 2 schemes" in text
+    assert "but on the users that both tested others is ahead of it." in text
+    assert "not told apart" not in text
+    (chapter,) = chapters(load(tmp_path))
+    made, quality = chapter.table("pairs"), chapter.table("quality")
+    assert made is not None
+    assert quality is not None
+    assert made.columns[1].cells[0].mark == "*"
+    assert {cell.highlight for column in quality.columns for cell in column.cells} == {""}
+
+
 def test_pairs_behind_the_best_are_named_or_counted(store: Store, tmp_path: Path) -> None:
     store("best of all", quality=0.9)
     for name in ("b", "cc"):
         store(name, quality=0.3)
-    assert "Behind it, not told apart from each other: " in said(tmp_path)
+    assert "Of the others, not told apart from each other: " in said(tmp_path)
     for name in ("ddd", "eeee"):
         store(name, quality=0.3)
     assert re.search(
@@ -102,7 +142,7 @@ def test_every_statement_agrees_with_the_family_of_tests(store: Store, tmp_path:
     of_top = {name: corrected[frozenset((top, name))] for name in rows if name != top}
     level = {name for name, p in of_top.items() if p >= 0.05}
     between, beside, _ = chapters(load(tmp_path))[0].answer
-    first, _, behind = between.partition(" Behind it")
+    first, _, behind = between.partition(" Of the others, not told apart")
     named = {name for name in qualities if name in first.partition("but ")[2].partition(" not told apart")[0]}
     assert named == level & set(qualities)
     assert named | {name for name in qualities if name in first.partition("It is ahead of ")[2].partition(". ")[0]} == (
@@ -133,8 +173,9 @@ def test_one_seed_says_which_differences_are_noise_and_several_do_not(store: Sto
         tmp_path
     )
     assert "an assumption until a row has several seeds" in said(tmp_path)
-    for name, quality in (("one", 0.5), ("three", 0.1)):
-        store(name, quality=quality, seed=1)
+    store("one", quality=0.5, seed=1)
+    assert "noise of training" not in said(tmp_path)  # which is of two rows of one seed
+    store("three", quality=0.1, seed=1)
     assert "noise of training" not in said(tmp_path)
 
 
@@ -179,9 +220,20 @@ def test_baselines_alone_and_probes_alone_claim_nothing_about_identifiers(store:
     assert "The highest baseline is sasrec, NDCG@10 0." in said(tmp_path)
 
 
-def rewrite(folder: Path, **said: Any) -> None:
-    import json
+def test_a_probe_above_the_highest_baseline_is_named(store: Store, tmp_path: Path) -> None:
+    for name, quality in (("pop", 0.6), ("repeat", 0.2), ("random", 0.001)):
+        probe = {"name": name, "version": 1, "settings": {}, "kind": "baseline", "probe": True}
+        folder = store(name, kind="baseline", quality=quality)
+        rewrite(folder, scheme={**probe, "inputs": "", "leaks": False, "source": "", "recipe": ""})
+    store("sasrec", kind="baseline", quality=0.2)
+    found = said(tmp_path).partition("The highest baseline is sasrec")[2]
+    assert re.search(
+        r"\. Ahead of it: pop \(probe\) 0\.\d{4}\. repeat \(probe\) 0\.\d{4} is not told apart from it\.", found
+    )
+    assert "random" not in found
 
+
+def rewrite(folder: Path, **said: Any) -> None:
     path = folder / "result.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **said}))
 
@@ -283,6 +335,14 @@ def test_the_matrix_has_every_scheme_and_the_best_baseline(compared: list[Row], 
             assert cell.p == found[frozenset((name, other))].corrected
             assert (cell.mark == "*") is (found[frozenset((name, other))].corrected < 0.05)
             assert cell.value == -(made.columns[row].cells[column].value or 0)  # type: ignore[operator]
+
+
+def test_nothing_has_no_sign_of_less(store: Store, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        store(name, quality=0.4)
+    made = matrix(tmp_path)
+    assert made is not None
+    assert {cell.text for column in made.columns for cell in column.cells} == {"", "+0.0000"}
 
 
 def test_only_what_was_tested_has_a_difference(store: Store, tmp_path: Path) -> None:

@@ -136,6 +136,20 @@ def test_what_trains_nothing_has_no_noise_and_lends_none(store: Store, tmp_path:
     assert [found[name].noise(strict("ndcg@10")) for name in ("random", "counts", "one")] == [NONE, NONE, ASSUMED]
 
 
+def test_what_leaks_lends_no_noise_to_honest_rows(store: Store, tmp_path: Path) -> None:
+    """Its scores are many times as high and differ by little: in a pool weighted by scores they would be all."""
+    for seed in (0, 1, 2):
+        store("one", seed=seed, quality=0.1)
+    store("three", quality=0.1)
+    before = rows(tmp_path)["three"].noise(strict("ndcg@10"))
+    for seed in (0, 1, 2):
+        store("max-leak", seed=seed, quality=0.99, leaks=True)
+    after = rows(tmp_path)
+    assert after["three"].noise(strict("ndcg@10")) == before
+    scores = [run.metrics["strict"]["ndcg@10"] for run in after["max-leak"].runs]
+    assert after["max-leak"].noise(strict("ndcg@10")).relative >= np.std(scores, ddof=1) / np.mean(scores)
+
+
 def test_rows_that_agree_differ_by_nothing(store: Store, tmp_path: Path) -> None:
     store("one", quality=0.5)
     store("two", quality=0.5)

@@ -214,12 +214,23 @@ def test_of_many_rows_the_leaders_are_shown_and_others_where_asked_for(many: Pat
     )
     assert len(main) == 7
     assert len(matrix) == 4  # the leaders of the families, and the best baseline
-    assert "7 of 20 rows: the leading schemes and baselines." in written(many)
+    assert "7 of 20 rows: the best schemes of their families and the best baselines." in written(many)
     main, matrix = heads(written(many, Choice(("numeric", "baseline-"))))
     assert sorted(main) == sorted(name for name in rows if name.startswith("numeric") or name == "baseline-")
     assert len(matrix) == 5
+    asked = written(many, Choice(("numeric", "baseline-")))
+    assert "6 of 20 rows. " in asked
+    assert "the best schemes of" not in asked
     with pytest.raises(BenchError, match="unknown row of the report 'nobody'"):
         written(many, Choice(("nobody",)))
+
+
+def test_what_leaks_is_all_that_is_left_out_of_few_rows(store: Store, tmp_path: Path) -> None:
+    for name in ("one", "three"):
+        store(name, quality=0.3)
+    assert " rows" not in written(tmp_path).partition("tabular")[0].partition("Bold")[0]
+    store("max-leak", quality=0.9, leaks=True)
+    assert "2 of 3 rows: without those that leak." in written(tmp_path)
 
 
 def test_columns_are_chosen_by_the_words_of_their_titles(many: Path) -> None:

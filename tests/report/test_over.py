@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,25 @@ def test_from_five_on_ranks_are_tested(fill: Callable[..., None], tmp_path: Path
     (text,) = chapter.answer
     assert "Of the rows on all 5 data sets" in text
     assert "not significantly different from it" in text
+
+
+def test_rows_of_one_average_rank_share_the_best(store: Store, tmp_path: Path) -> None:
+    for at, name in enumerate(NAMES[:4]):
+        for scheme, quality in (("one", 0.3 + 0.3 * (at % 2)), ("three", 0.6 - 0.3 * (at % 2)), ("fifth", 0.05)):
+            store(scheme, dataset=name, quality=quality, fingerprint=f"{at:016x}")
+    text = chapters(load(tmp_path))[0].answer[0].translate({2: None, 3: None})
+    assert "data sets three and one share the best average rank, 1.50; ranks are not tested" in text.replace(
+        "one and three", "three and one"
+    )
+
+
+def test_the_highest_of_several_contracts_has_its_letter(store: Store, tmp_path: Path) -> None:
+    for name in ("beauty", "toys"):
+        store("one", dataset=name, quality=0.3)
+    store("three", dataset="toys", quality=0.6, contract={"epochs": 99})
+    (text,) = chapters(load(tmp_path))[0].answer
+    assert re.search(r"beauty: one \(0\.\d+\); toys: three \[[AB]\] \(", text)
+    assert "scores under different contracts do not compare" in text
 
 
 def test_scores_that_mean_nothing_are_named_and_left_out_of_the_sentences(

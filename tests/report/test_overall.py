@@ -47,6 +47,14 @@ def test_five_data_sets_make_a_table_of_ranks(many: Callable[[int], None], store
     assert said["not significantly different"] == "one, three; three, pop"
 
 
+def test_no_p_reads_as_impossible(store: Store, tmp_path: Path) -> None:
+    for at in range(12):
+        for scheme, quality in QUALITIES.items():
+            store(scheme, dataset=f"data{at}", quality=quality, fingerprint=f"{at:016x}")
+    chapter = chapters(load(tmp_path))[0]
+    assert chapter.tables[1].notes[0].text.startswith("Friedman over 12 data sets: p < 0.0001; ")
+
+
 def test_four_do_not(many: Callable[[int], None], tmp_path: Path) -> None:
     many(4)
     assert [found.title for found in chapters(load(tmp_path))] == ["All data sets", *sorted(NAMES[:4])]
