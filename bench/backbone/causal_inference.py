@@ -54,7 +54,10 @@ def layer(
     x = added(parts.self_attn.o_proj, mixed.to(torch.bfloat16) if half else mixed, x)
     hidden = normed(parts.post_attention_layernorm, x, half)
     gate = F.silu(parts.mlp.gate_proj(hidden), inplace=True)
-    return added(parts.mlp.down_proj, multiplied(parts.mlp.up_proj, hidden, gate), x), rows[:, before:known]
+    kept = rows[:, before:known]
+    if prefix is not None:
+        kept = kept.clone()  # a view would hold a copy of the prefix for as long as what was decoded is kept
+    return added(parts.mlp.down_proj, multiplied(parts.mlp.up_proj, hidden, gate), x), kept
 
 
 def read(parts: Layer, x: Tensor, turn: Turn) -> Tensor:

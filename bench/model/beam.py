@@ -8,6 +8,7 @@ beam of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.backbone.protocol import MASKED, Backbone, Cache
+from bench.ids.limits import SCORED_AT_ONCE
 from bench.model.trie import Trie
 
 NEVER = float("-inf")
+BLOCK = 64  # prefixes that exact ranking decodes together: of more, each attends to more that it does not see
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Scoring:
     def final(self, score: Tensor, length: int) -> Tensor:
         return score / float(length**self.length_penalty)
 
+    def divisors(self, trie: Trie) -> Tensor:
+        """``[depth + 1]``: what ``final`` divides by at each length."""
+        lengths = [max(length, 1) ** self.length_penalty for length in range(trie.depth + 1)]
+        return torch.tensor(lengths, dtype=torch.float32, device=trie.token.device)
+
     def bound(self, score: Tensor, length: int, longest: int) -> Tensor:
         """The best final score a prefix with this score can reach in ``length``..``max_length`` tokens."""
         return score / float(max(length**self.length_penalty, longest**self.length_penalty))
@@ -45,7 +53,7 @@ class TokenScores:
     """Log-probabilities of the next token under one of the normalizations."""
 
     def __init__(self, model: Backbone, trie: Trie, scoring: Scoring) -> None:
-        self.model, self.rows, self.column = model, None, torch.arange(0)
+        self.model, self.trie, self.rows, self.column = model, trie, None, torch.arange(0)
         self.by_prefix = scoring.normalize == "prefix"
         if scoring.normalize == "catalogue":
             self.rows = torch.unique(trie.token[1:])  # without the root's, which no identifier holds
@@ -62,6 +70,20 @@ class TokenScores:
         logits = self.model.logits(hidden, self.rows).float()
         columns = tokens if self.rows is None else self.column[tokens]
         return logits.log_softmax(-1).gather(-1, columns)
+
+    def complete(self, nodes: Tensor) -> Tensor:
+        """Whether nothing is to be decoded below: the end of an identifier, or, where scores are normalized by prefix,
+        what leads to a single one, for whatever follows is certain.
+        """
+        if self.by_prefix:
+            return self.trie.high[nodes] - self.trie.low[nodes] == 1
+        return self.trie.count[nodes] == 0
+
+    def columns(self, children: int) -> int:
+        """Of how many tokens, at most, each of several prefixes with so many children in all gets a logit."""
+        if self.by_prefix:
+            return min(children, self.model.vocabulary_size)
+        return self.model.vocabulary_size if self.rows is None else len(self.rows)
 
     def _among(self, hidden: Tensor, tokens: Tensor, exists: Tensor) -> Tensor:
         """Log-probabilities over the continuations alone: only of tokens that go on from some prefix are there logits,
@@ -154,9 +176,7 @@ def step(
     to a single identifier: whatever follows is certain.
     """
     model, (users, count) = token_scores.model, nodes.shape
-    alive = scores > NEVER
-    if token_scores.by_prefix:
-        alive &= trie.high[nodes] - trie.low[nodes] > 1
+    alive = (scores > NEVER) & ~token_scores.complete(nodes)
     most = int(alive.sum(1).max())
     if most == count:
         ancestors = with_self(ancestors)
@@ -207,27 +227,27 @@ def keep(leaves: Tensor, scores: Tensor, new_leaves: Tensor, new_scores: Tensor)
 
 
 @torch.no_grad()
-def score_all(model: Backbone, cache: Cache, trie: Trie, scoring: Scoring, block: int = 256) -> Tensor:
-    """The final score of every identifier for every user, ``[B, leaves]``: each distinct prefix is decoded once.
+def score_all(model: Backbone, cache: Cache, trie: Trie, scoring: Scoring, block: int = BLOCK) -> Tensor:
+    """The final score of every identifier for every user, ``[B, leaves]``: each distinct prefix is decoded once, but
+    for those after which nothing is open (``TokenScores.complete``).
 
-    The tree is walked depth first in blocks of at most ``block`` nodes of one depth, the same for all users, so memory
-    is bounded by block x depth and not by the size of the catalogue. ``cache`` must be fresh, and is used up.
+    The tree is walked depth first in blocks of at most ``block`` nodes of one depth, the same for all users, and of
+    each block so many are scored together as have ``SCORED_AT_ONCE`` logits. So memory is bounded by block x depth and
+    by the children of a single prefix, beside the scores that are returned. ``cache`` must be fresh, and is used up.
     """
     users, device = cache.users, trie.token.device
     result = torch.full((users, len(trie.item_of_leaf)), NEVER, device=device)
-    token_scores = TokenScores(model, trie, scoring)
+    token_scores, divisors = TokenScores(model, trie, scoring), scoring.divisors(trie)
 
     def walk(nodes: Tensor, scores: Tensor, ancestors: Tensor, cache: Cache, depth: int) -> None:
         ancestors = with_self(ancestors)
         hidden = decoded(model, cache, trie.token[nodes].expand(users, -1), ancestors, depth)
-        shared = nodes.expand(users, -1)
-        children, candidates = extended(trie, shared, scores, hidden, token_scores, None)
+        children, candidates = every_child(trie, nodes, scores, hidden, token_scores)
         parents = torch.repeat_interleave(torch.arange(len(nodes), device=device), trie.count[nodes])
-        exists = torch.arange(children.shape[-1], device=device) < trie.count[nodes][:, None]
-        children, candidates = children[0][exists], candidates[:, exists]
-        leaf = trie.count[children] == 0
-        result[:, trie.low[children[leaf]]] = scoring.final(candidates[:, leaf], depth + 1)
-        inner = torch.nonzero(~leaf).flatten()
+        complete = token_scores.complete(children)
+        leaves = trie.low[children[complete]]
+        result[:, leaves] = candidates[:, complete] / divisors[trie.lengths[leaves]]
+        inner = torch.nonzero(~complete).flatten()
         for rows in torch.split(inner, block) if len(inner) else ():
             seen = ancestors[:, parents[rows]]
             needed = seen[0].any(0)
@@ -237,3 +257,31 @@ def score_all(model: Backbone, cache: Cache, trie: Trie, scoring: Scoring, block
     none = torch.zeros(1, 1, 0, dtype=torch.bool, device=device)
     walk(root, torch.zeros(users, 1, device=device), none, cache, 0)
     return result
+
+
+def every_child(
+    trie: Trie, nodes: Tensor, scores: Tensor, hidden: Tensor, token_scores: TokenScores
+) -> tuple[Tensor, Tensor]:
+    """All children ``[n]`` of ``nodes [N]``, which are the same for all users, in order, and the scores ``[B, n]`` of
+    the prefixes through them.
+    """
+    counts, parts = trie.count[nodes], []
+    for part in stretches(counts.tolist(), len(scores), token_scores.columns):
+        shared = nodes[part].expand(len(scores), -1)
+        children, candidates = extended(trie, shared, scores[:, part], hidden[:, part], token_scores, None)
+        exists = torch.arange(children.shape[-1], device=nodes.device) < counts[part, None]
+        parts.append((children[0][exists], candidates[:, exists]))
+    return torch.cat([children for children, _ in parts]), torch.cat([scores for _, scores in parts], 1)
+
+
+def stretches(counts: list[int], users: int, columns: Callable[[int], int]) -> list[slice]:
+    """Nodes with so many children each in stretches of as many as have ``SCORED_AT_ONCE`` logits of all users together,
+    where prefixes with n children in all have ``columns(n)`` each; one node at least.
+    """
+    found, begin, total = list[slice](), 0, 0
+    for node, count in enumerate(counts):
+        if node > begin and users * (node + 1 - begin) * columns(total + count) > SCORED_AT_ONCE:
+            found.append(slice(begin, node))
+            begin, total = node, 0
+        total += count
+    return [*found, slice(begin, len(counts))]

@@ -37,9 +37,9 @@ class Branches:
         """Hidden states ``[n, D]`` of prefixes of ``length`` tokens, in order of their ``users [n]``."""
         present, counts = torch.unique_consecutive(users, return_counts=True)
         width = best_width(counts)
-        rows = (counts + width - 1) // width
-        inside = torch.arange(len(users), device=users.device) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-        places = inside + ((rows.cumsum(0) - rows) * width).repeat_interleave(counts)
+        rows = (counts + width - 1) // width  # of each user
+        first_places = (rows.cumsum(0) - rows) * width
+        places = first_places.repeat_interleave(counts) + before_of_user(users)
         of_rows = present.repeat_interleave(rows)
         shape = len(of_rows), width
         filled = torch.zeros(shape[0] * width, dtype=torch.long, device=users.device)  # padding is prefix 0: unused
@@ -102,6 +102,14 @@ class Branches:
         self.past = [layer[: len(kept)][kept] for layer in self.past]
         self.users, self.paths = self.users[kept], numbers[self.paths[kept]]
         return numbers
+
+
+def before_of_user(users: Tensor) -> Tensor:
+    """How many of the same user stand before each of ``users [n]``, which are in order."""
+    _, counts = torch.unique_consecutive(users, return_counts=True)
+    first = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    before: Tensor = torch.arange(len(users), device=users.device) - first
+    return before
 
 
 def best_width(counts: Tensor) -> int:

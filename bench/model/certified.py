@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from bench.backbone.protocol import Backbone, Cache
+from bench.ids.limits import SCORED_AT_ONCE
 from bench.model.beam import NEVER, Scoring, TokenScores, extended, keep, only
-from bench.model.branches import Branches
+from bench.model.branches import Branches, before_of_user
 from bench.model.trie import Trie
 
 SLACK = 1e-4  # of a log-probability: two ways to sum one score differ by less
@@ -80,8 +81,7 @@ class _Search:
         self.branches = Branches(model, cache, trie)
         self.leaves = torch.full((cache.users, k), -1, device=device)
         self.scores = torch.full((cache.users, k), NEVER, device=device)
-        lengths = [max(length, 1) ** scoring.length_penalty for length in range(trie.depth + 1)]
-        self.divisors = torch.tensor(lengths, dtype=torch.float32, device=device)
+        self.complete, self.divisors = self.token_scores.complete, scoring.divisors(trie)
         users = torch.arange(cache.users, device=device)
         roots = torch.zeros_like(users)
         nothing = torch.zeros(cache.users, device=device)
@@ -93,36 +93,33 @@ class _Search:
             self.found(users[~none_left], roots[~none_left], nothing[~none_left])
             self.open = self.open.rows(users[:0])
 
-    def complete(self, nodes: Tensor) -> Tensor:
-        """Whether nothing is to be decoded below: the end of an identifier, or, where scores are normalized by prefix,
-        what leads to a single one, for whatever follows is certain.
-        """
-        if self.token_scores.by_prefix:
-            return self.trie.high[nodes] - self.trie.low[nodes] == 1
-        return self.trie.count[nodes] == 0
-
     def reaches(self, users: Tensor, bounds: Tensor) -> Tensor:
         return (bounds >= self.scores[users, -1] - SLACK) & (bounds > NEVER)
 
     def take(self, at_once: int, room: int) -> _Open:
         """The best open prefixes of every user, which are open no longer; of a user without room the longest."""
-        open_, branches = self.open, self.branches
-        order = (open_.users * APART - open_.bounds.double().clamp(min=-APART / 2)).argsort()
-        if len(branches.users) > room:
-            needed = branches.needed(open_.parents)
-            crowded = torch.bincount(branches.users[needed], minlength=len(self.scores)) > room
-            longest = open_.lengths.new_zeros(len(self.scores)).scatter_reduce(0, open_.users, open_.lengths, "amax")
-            order = order[(~crowded[open_.users] | (open_.lengths == longest[open_.users]))[order]]
-            if int(needed.sum()) < len(needed) // 2:
-                open_.parents = branches.forget(needed)[open_.parents]
-        users = open_.users[order]
-        counts = torch.bincount(users, minlength=len(self.scores))
-        rank = torch.arange(len(users), device=users.device) - (counts.cumsum(0) - counts)[users]
-        chosen = order[rank < at_once]
-        left = torch.ones(len(open_.users), dtype=torch.bool, device=users.device)
+        allowed, open_ = self.in_room(room), self.open
+        best_first = (open_.users * APART - open_.bounds.double().clamp(min=-APART / 2)).argsort()  # user by user
+        best_first = best_first[allowed[best_first]]
+        chosen = best_first[before_of_user(open_.users[best_first]) < at_once]
+        left = torch.ones_like(allowed)
         left[chosen] = False
         self.open = open_.rows(left)
         return open_.rows(chosen)
+
+    def in_room(self, room: int) -> Tensor:
+        """Which open prefixes may be taken, ``[n]`` bool: of a user who needs more than ``room`` of those that are kept
+        only the longest, so that it comes to an end with some. What nobody needs is forgotten where that is most.
+        """
+        open_, branches, users = self.open, self.branches, len(self.scores)
+        if len(branches.users) <= room:
+            return torch.ones_like(open_.users, dtype=torch.bool)
+        needed = branches.needed(open_.parents)
+        crowded = torch.bincount(branches.users[needed], minlength=users) > room
+        longest = open_.lengths.new_zeros(users).scatter_reduce(0, open_.users, open_.lengths, "amax")
+        if int(needed.sum()) < len(needed) // 2:
+            open_.parents = branches.forget(needed)[open_.parents]
+        return ~crowded[open_.users] | (open_.lengths == longest[open_.users])
 
     def expand(self, taken: _Open) -> None:
         """Decode prefixes, in order of their users, and enter what follows them."""
@@ -134,7 +131,7 @@ class _Search:
 
     def enter(self, parents: _Open, hidden: Tensor, length: int) -> None:
         """What follows the ``parents``, now of ``length`` tokens: found, where it is complete, or open."""
-        parts = [self.following(parents, hidden, rows, length) for rows in alike(self.trie.count[parents.nodes])]
+        parts = [self.following(parents, hidden, rows, length) for rows in self.together(parents.nodes)]
         of, nodes, scores = (torch.cat(several) for several in zip(*parts, strict=True))
         complete = self.complete(nodes)
         self.found(parents.users[of[complete]], nodes[complete], scores[complete])
@@ -146,6 +143,16 @@ class _Search:
         numbers = self.branches.keep(which, parents.users)[number]
         more = _Open(parents.users[of], nodes, scores, bounds, torch.full_like(nodes, length), numbers)
         self.open = self.open.and_more(more)
+
+    def together(self, nodes: Tensor) -> list[Tensor]:
+        """The rows of ``nodes [n]`` in groups whose children are scored at once: ``alike``, and as many as have
+        ``SCORED_AT_ONCE`` logits.
+        """
+        counts, found = self.trie.count[nodes], list[Tensor]()
+        for rows in alike(counts):
+            size = max(1, SCORED_AT_ONCE // self.token_scores.columns(int(counts[rows].sum())))
+            found += torch.split(rows, size)
+        return found
 
     def following(self, parents: _Open, hidden: Tensor, rows: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
         """The children of some parents that can be among the best: whose they are, their nodes and scores."""
@@ -166,12 +173,12 @@ class _Search:
         if not len(users):
             return
         order = users.argsort(stable=True)
-        counts = torch.bincount(users, minlength=len(self.scores))
-        column = torch.arange(len(users), device=users.device) - (counts.cumsum(0) - counts)[users[order]]
-        shape = len(self.scores), int(counts.max())
+        rows = users[order]
+        columns = before_of_user(rows)
+        shape = len(self.scores), int(columns.max()) + 1
         page = self.leaves.new_full(shape, -1), self.scores.new_full(shape, NEVER)
         for values, flat in zip(page, (leaves, scores), strict=True):
-            values[users[order], column] = flat[order]
+            values[rows, columns] = flat[order]
         self.leaves, self.scores = keep(self.leaves, self.scores, *page)
 
 

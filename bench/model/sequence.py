@@ -14,7 +14,6 @@ from bench.backbone.protocol import Backbone, Cache
 from bench.data.dataset import ItemIndices, Sequences
 from bench.flops import TRAINING, product
 from bench.ids.identifiers import Template, TokenIds, Variants
-from bench.ids.limits import SCORED_AT_ONCE
 from bench.ids.prompts import Prompts, prompt_set
 from bench.model import drawn
 from bench.model.beam import beam_search, score_all
@@ -25,7 +24,7 @@ from bench.model.trie import Forest, Trie, with_eos
 
 IGNORED = -1  # label where the identifier of a row has already ended
 MANY = 1 << 18  # tokens, above which scores of all of them decide how much is decoded at once
-EXACT, CERTIFIED = 256, 64  # prefixes that are decoded together
+CERTIFIED = 64  # prefixes of a user that are decoded together
 
 
 class SequenceRecommender(Recommender):
@@ -160,11 +159,6 @@ class SequenceRecommender(Recommender):
         width = max(decoding.width, k, CERTIFIED if decoding.decoder == "certified" else 1)
         return tokens * min(width, int((self.trie.count > 0).sum()))
 
-    def _block(self, users: int) -> int:
-        """Prefixes that exact ranking decodes together."""
-        tokens = self.ids.vocabulary.size
-        return EXACT if tokens <= MANY else max(1, min(EXACT, SCORED_AT_ONCE // (users * tokens)))
-
     def ranked(
         self,
         histories: Sequences,
@@ -178,7 +172,7 @@ class SequenceRecommender(Recommender):
         without = decoding.excluded(histories, seen)
         excluded = None if without is None else self._excluded(without, trie)
         if decoding.decoder == "exact":
-            scores = score_all(self.backbone, cache, trie, decoding.scoring, self._block(len(histories)))
+            scores = score_all(self.backbone, cache, trie, decoding.scoring)
             if excluded is not None:
                 filler = scores.new_full((len(scores), 1), 0)
                 scores = torch.cat([scores, filler], 1).scatter_(1, excluded, float("-inf"))[:, :-1]
@@ -203,9 +197,10 @@ class SequenceRecommender(Recommender):
 
     def _among(self, candidates: NDArray[np.bool_]) -> Trie:
         """The prefix tree of the candidates, which is kept for the next batch."""
-        if self._subtree is None or not np.array_equal(self._subtree[0], candidates):
-            self._subtree = candidates.copy(), Trie.among(self.ids, candidates, self.device)
-        return self._subtree[1]
+        kept = self._subtree
+        if kept is None or kept[1].token.device != self.device or not np.array_equal(kept[0], candidates):
+            kept = self._subtree = candidates.copy(), Trie.among(self.ids, candidates, self.device)
+        return kept[1]
 
     def _excluded(self, without: Sequences, trie: Trie) -> Tensor:
         """Leaves all of whose items are in the row, ``[B, E]``; filled up with the number of leaves."""

@@ -102,6 +102,9 @@ class Saved(AnySaved):
         self.items, self.titles, self.identifiers = catalogue(result.folder)
         if len(self.items) != len(self.recommender.ids):
             raise BenchError(f"'{result.folder / 'ids.parquet'}' is of other items than the run; {_again(result)}")
+        self.groups = self.recommender.ids.groups
+        # items by identifier, and where those of each begin: a sort of the catalogue, too slow for every request
+        self.members = np.argsort(self.groups, kind="stable"), np.cumsum([0, *np.bincount(self.groups)])
         self.rows = {item: row for row, item in enumerate(self.items)}
         self.index = None if index is None else _index(self.recommender, index, result)
         self.fixed = ExitStack()
@@ -133,14 +136,13 @@ class Saved(AnySaved):
             ranked = self.recommender.rank(histories, k, decoding, seen=seen)
         else:
             ranked = self.index.search(histories, k, decoding.excluded(histories, seen))
-        groups = self.recommender.ids.groups
-        members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
+        groups, (order, begins) = self.groups, self.members
         lines = zip(ranked.items, ranked.scores, ranked.valid, strict=True)
         return [
             [
                 (int(item), float(score))
                 for entry, score in zip(items[valid], scores[valid], strict=True)
-                for item in members[groups[entry]]
+                for item in order[begins[groups[entry]] : begins[groups[entry] + 1]]
             ]
             for items, scores, valid in lines
         ]

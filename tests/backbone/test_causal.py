@@ -111,6 +111,17 @@ def test_what_is_decoded_behind_a_reading_is_what_whole_sequences_say(causal: Ma
                 torch.testing.assert_close(found[row], whole, **CLOSE)
 
 
+@torch.no_grad()
+def test_a_cache_holds_what_was_read_once(causal: Make) -> None:
+    model, _ = causal(40)
+    cache = model.start(model.encode(TOKENS, MASK), MASK)
+    for column in torch.tensor([[5, 6], [8, 9], [11, 12]]).split(1, dim=1):
+        model.decode(column, cache)
+    for past in cache.past:
+        assert past is not None
+        assert past.untyped_storage().nbytes() == past.numel() * past.element_size()
+
+
 def test_activations_computed_again_give_the_same_gradients(causal: Make) -> None:
     model, _ = causal(40)
     gradients = []

@@ -16,7 +16,8 @@ from transformers import T5ForConditionalGeneration
 
 from bench.backbone.t5 import T5, Cache
 from bench.ids.identifiers import TokenIds
-from bench.model.beam import Scoring, beam_search, score_all
+from bench.model import beam
+from bench.model.beam import Scoring, TokenScores, beam_search, score_all
 from bench.model.trie import Trie, with_eos
 from bench.vocabulary import Vocabulary
 
@@ -211,6 +212,33 @@ def test_exact_scores_do_not_depend_on_the_block(t5: MakeT5, name: str, block: i
     model, trie = model_of(t5), Trie.of(ids_of(name))
     expected = score_all(model, read(model), trie, Scoring(), block=10_000)
     torch.testing.assert_close(score_all(model, read(model), trie, Scoring(), block), expected, atol=1e-5, rtol=1e-5)
+
+
+@every_scoring
+def test_exact_scores_are_made_in_parts_that_fit(t5: MakeT5, scoring: Scoring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One first token leads to most items: the others were scored in as many columns as it, all of them together."""
+    rows = [[3, *pair] for pair in itertools.product(range(3, 13), repeat=2)] + [[token, 5] for token in range(4, 13)]
+    model, trie = model_of(t5), Trie.of(TokenIds.from_lists(rows, VOCABULARY))
+    whole, sizes = score_all(model, read(model), trie, scoring), list[int]()
+    logits, score = T5.logits, TokenScores.__call__
+
+    def counted(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def counting(*given: Any) -> Tensor:
+            found = call(*given)
+            sizes.append(found.numel())
+            return found
+
+        return counting
+
+    monkeypatch.setattr(T5, "logits", counted(logits))
+    monkeypatch.setattr(TokenScores, "__call__", counted(score))
+    score_all(model, read(model), trie, scoring)
+    largest = max(sizes)
+    for at_once in (1, 100):
+        monkeypatch.setattr(beam, "SCORED_AT_ONCE", at_once)
+        sizes.clear()
+        torch.testing.assert_close(score_all(model, read(model), trie, scoring), whole, atol=1e-5, rtol=1e-5)
+        assert max(sizes) <= max(at_once, 3 * VOCABULARY.size) < largest
 
 
 def test_probabilities_over_a_full_catalogue_sum_to_one(t5: MakeT5) -> None:

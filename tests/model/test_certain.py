@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.backbone.t5 import T5
+from bench.backbone.t5 import T5, Cache
 from bench.ids.identifiers import TokenIds
-from bench.model.beam import Scoring, beam_search
+from bench.model.beam import Scoring, beam_search, score_all
 from bench.model.branches import Branches
 from bench.model.certified import certified_search
 from bench.model.trie import Trie
@@ -23,6 +23,10 @@ VOCABULARY = Vocabulary.private("abcdefgh")
 CODES = [[3, 4, 5, 6], [3, 4, 5, 7], [3, 5, 5, 5], [4, 4, 4, 4], [5, 6, 7, 8], [5, 6, 8, 8]]
 OPEN = [(), (3,), (3, 4), (3, 4, 5), (5,), (5, 6)]  # more than one identifier goes on from each
 SEARCHES = [partial(beam_search, width=8), certified_search]
+
+
+def exact(model: T5, cache: Cache, trie: Trie, k: int, scoring: Scoring) -> Tensor:
+    return score_all(model, cache, trie, scoring)
 
 
 def searched(t5: MakeT5, monkeypatch: pytest.MonkeyPatch, search: Callable[..., object], normalize: str) -> list[int]:
@@ -43,7 +47,7 @@ def searched(t5: MakeT5, monkeypatch: pytest.MonkeyPatch, search: Callable[..., 
     return calls
 
 
-@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("search", [*SEARCHES, exact])
 def test_only_open_prefixes_are_decoded(
     t5: MakeT5, monkeypatch: pytest.MonkeyPatch, search: Callable[..., object]
 ) -> None:
@@ -51,7 +55,7 @@ def test_only_open_prefixes_are_decoded(
     assert searched(t5, monkeypatch, search, "prefix") == by_length
 
 
-@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("search", [*SEARCHES, exact])
 def test_all_are_decoded_where_certain_tokens_have_a_price(
     t5: MakeT5, monkeypatch: pytest.MonkeyPatch, search: Callable[..., object]
 ) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.backbone.t5 import T5, Cache
 from bench.ids.identifiers import TokenIds
+from bench.model import certified
 from bench.model.beam import NEVER, Scoring, beam_search, score_all
 from bench.model.branches import Branches
 from bench.model.certified import certified_search
@@ -148,3 +149,23 @@ def test_memory_is_bounded_where_nothing_can_be_ruled_out(t5: MakeT5, monkeypatc
     certified_search(model, read(model), trie, 300, Scoring(), at_once=3, room=8)
     assert sum(len(users) for _, users, _ in calls) > 4 * 300
     assert len(calls[-1][0].past[0]) < 4 * len(SOURCE) * (8 + 3 * trie.depth) < len(SOURCE) * len(trie) / 2
+
+
+@pytest.mark.parametrize("scoring", SCORINGS[1:3], ids=str)
+def test_logits_are_made_in_parts_that_fit(t5: MakeT5, scoring: Scoring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many prefixes are decoded at a time, and whatever the number of tokens."""
+    model, trie, sizes = made(t5), Trie.of(draw(300, (1, 2, 3, 4))), list[int]()
+    expected, logits = exact(model, trie, scoring), T5.logits
+
+    def counted(self: T5, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
+        found = logits(self, hidden, rows)
+        sizes.append(found.numel())
+        return found
+
+    monkeypatch.setattr(T5, "logits", counted)
+    certified_search(model, read(model), trie, K, scoring)
+    largest, limit = max(sizes), 4 * VOCABULARY.size
+    monkeypatch.setattr(certified, "SCORED_AT_ONCE", limit)
+    sizes.clear()
+    agree(certified_search(model, read(model), trie, K, scoring), expected)
+    assert max(sizes) <= limit < largest / 4

@@ -388,3 +388,9 @@ def test_a_recommender_is_a_module_with_the_t5s_weights(t5: MakeT5) -> None:
     assert names == {f"backbone.{name}" for name, _ in model.backbone.named_parameters()}
     weight: Tensor = model.backbone.embedding.weight
     assert model.device == weight.device
+
+
+def test_the_tree_of_candidates_goes_where_the_model_goes(t5: MakeT5) -> None:
+    model = make(t5)
+    model.rank(HISTORIES, 2, BEAM, CANDIDATES)
+    assert model.to("meta")._among(CANDIDATES).token.device.type == "meta"

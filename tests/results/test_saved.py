@@ -100,6 +100,14 @@ def test_many_histories_are_answered_as_each_alone(saved: Saved, toy: Dataset) -
     assert saved.recommend_many([]) == []
 
 
+def test_no_request_groups_the_catalogue_anew(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a million items that took 0.7 s of every request."""
+    expected = saved.recommend(["i03", "i04"], k=5)
+    monkeypatch.setattr(type(saved.recommender.ids), "groups", None)
+    vars(saved.recommender.ids).pop("groups", None)
+    assert saved.recommend(["i03", "i04"], k=5) == expected
+
+
 @pytest.mark.parametrize("length", [0, 1, 19, 25, 30])
 def test_the_history_is_left_out_where_that_is_asked_for(saved: Saved, toy: Dataset, length: int) -> None:
     history = list(toy.items.ids[:length])  # of more than 20 items the recommender reads the newest 20

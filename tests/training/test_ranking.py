@@ -19,7 +19,7 @@ from bench.evaluation import metrics
 from bench.evaluation.baseline import Baseline
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.ids.identifiers import TokenIds
-from bench.model import sequence
+from bench.model import beam, sequence
 from bench.model.recommender import Decoding, Recommender, recommender_for
 from bench.runs.subjects import load_baseline
 from bench.training import ranking
@@ -180,7 +180,7 @@ def test_very_many_tokens_are_scored_in_parts_and_ranked_alike(
 
     monkeypatch.setattr(T5, "logits", counted)
     monkeypatch.setattr(sequence, "MANY", recommender.ids.vocabulary.size - 1)
-    for module in (ranking, sequence):
+    for module in (ranking, beam):
         monkeypatch.setattr(module, "SCORED_AT_ONCE", at_once)
     parts, _ = evaluate(recommender, split.test, decoding, 20, Accelerator(), advanced.append)
     assert max(advanced) == users
