@@ -26,20 +26,22 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+import ablations
+import study
+from markup import table
+
 from bench import contract
 from bench.versions import DISTRIBUTION
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-import study  # noqa: E402
 
 FIELD = re.compile(r"^    (?P<name>\w+):.*?(?:\s{2}# (?P<said>.*))?$")
 REFERENCE = "https://arxiv.org/abs/"
 WHOLE = 30  # characters of a word in code that is not broken at its hyphens
 NOT_MEASURED = "\N{EN DASH}"
 PUBLISHED = study.PUBLISHED
-ON_SITE = ("schemes", "baselines", *(f"{data}-pictures" for data in PUBLISHED))  # hundreds of lines, and what is drawn
+DRAWN = (*(f"{data}-pictures" for data in PUBLISHED), *(f"ablation-{each}-picture" for each in ablations.QUESTIONS))
+ON_SITE = ("schemes", "baselines", *DRAWN)  # hundreds of lines, and what is drawn
 VALUE = rf"(?:&lt; )?(?:{NOT_MEASURED}|(?<![\d.,])\d[\d.,]*)(?: [kMGTP])?(?: \[[\d.{NOT_MEASURED}]+\])?"
 NUMBER = re.compile(rf"{VALUE}(<!-- ({'|'.join(study.FOLDERS)}): (\S+) (\S+) -->)")
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->)((?:(?!<!-- generated:).)*?)<!-- end -->", re.DOTALL)
@@ -101,12 +103,6 @@ def _sentences(cls: type[Any], name: str) -> str:
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
-
-
-def table(head: list[str], rows: list[list[str]], numbers: bool = False) -> str:
-    """As Markdown; all columns but the first may be ``numbers``, which stand at the right."""
-    lines = [head, ["---", *["---:" if numbers else "---"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def settings(cls: type[Any]) -> str:
@@ -225,7 +221,7 @@ def published(data: str) -> str:
     head = ["row", "NDCG@10", "Hit@10", "tokens", "parameters", "IDs (s)", "training (s)", "ranking (s)"]
     kinds = {name: " (probe)" if kept[name].get("probe") else "" for name in rows}
     lines = [[f"`{name}`{kinds[name]}", *(shown(data, name, key) for key in keys)] for name in rows]
-    return table(head, lines, numbers=True)
+    return table(head, lines)
 
 
 def conditions(data: str) -> str:
@@ -283,6 +279,7 @@ PARTS: dict[str, Callable[[], str]] = {
     **{data: partial(published, data) for data in PUBLISHED},
     **{f"{data}-conditions": partial(conditions, data) for data in PUBLISHED},
     **study.PARTS,
+    **ablations.PARTS,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mkdocs.structure.pages import Page
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import ablations  # noqa: E402
 import generate  # noqa: E402
 import study  # noqa: E402
 
@@ -21,9 +23,8 @@ INCLUDED = {"changelog.md": "CHANGELOG.md", "security.md": "SECURITY.md"}
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """With the pictures and reports of the published results."""
-    for data in study.PUBLISHED:
-        for name, content in study.drawn(data):
-            files.append(File.generated(config, name, content=content))
+    for name, content in chain(ablations.drawn(), *map(study.drawn, study.PUBLISHED)):
+        files.append(File.generated(config, name, content=content))
     return files
 
 

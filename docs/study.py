@@ -18,6 +18,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+import markup
+
 from bench.report import figures, html
 from bench.report import published as store
 from bench.report.again import again
@@ -109,7 +111,7 @@ def places(data: str) -> str:
     """Where each row is stored, and the command that makes it again."""
     runs = [(row, run) for row in section(data).rows for run in row.runs]
     lines = [[f"`{row.label}`", f"`{run.path}`", f"`{command(run)}`"] for row, run in runs]
-    return _markdown(["row", f"below `results/{FOLDERS[data]}`", "made again by"], lines)
+    return markup.table(["row", f"below `results/{FOLDERS[data]}`", "made again by"], lines)
 
 
 def command(run: Result) -> str:
@@ -133,7 +135,7 @@ def claims() -> str:
         for source, data, found in _claims()
         if data in PUBLISHED
     ]
-    return _markdown(head, lines)
+    return markup.table(head, lines)
 
 
 def claims_elsewhere() -> str:
@@ -191,61 +193,56 @@ def drawn(data: str) -> Iterator[tuple[str, str]]:
     yield f"{data}-report.html", html.page(found, [tables(data)], again(found))
 
 
-TRANSFER = {  # rows of the table of unseen data: what they are called, the scheme, and whether it was fitted there
-    "`graph`, fitted on it": ("graph", True),
-    "`markov`, fitted on it": ("markov", True),
-    "`textual/title`, trained on it for as long": ("textual/title", True),
-    "`pop`, fitted on it": ("pop", True),
-    "`graph`, unseen: texts alone": ("graph", False),
-    "`unisrec/inductive`, unseen": ("unisrec/inductive", False),
-    "`textual/title`, unseen": ("textual/title", False),
-    "`random`": ("random", True),
+SHORT, LONG = "8m", "60m"  # of one core
+TRANSFER = {  # rows of the table of unseen data: scheme, whether it was fitted there, and on what budget
+    "`graph`, fitted on it": ("graph", True, ""),
+    "`markov`, fitted on it": ("markov", True, ""),
+    "`textual/title`, trained on it, 8 minutes": ("textual/title", True, SHORT),
+    "`pop`, fitted on it": ("pop", True, ""),
+    "`graph`, unseen: texts alone": ("graph", False, ""),
+    "`unisrec/inductive`, unseen, 8 minutes": ("unisrec/inductive", False, SHORT),
+    "`unisrec/inductive`, unseen, an hour": ("unisrec/inductive", False, LONG),
+    "`textual/title`, unseen, 8 minutes": ("textual/title", False, SHORT),
+    "`textual/title`, unseen, an hour": ("textual/title", False, LONG),
+    "`random`": ("random", True, ""),
 }
 ZERO = -1  # users of a data set of which a model has seen nothing
 TARGETS = {"toys": "Toys", "beauty": "Beauty", "yelp": "Yelp", "ml-100k": "ML-100k"}
+Transferred = tuple[str, str, int, str]  # data set, scheme, on how many of its users (0 for all), budget
 
 
 def zero_shot() -> str:
     """NDCG@10 on each data set of models trained on the other three, beside what was fitted on it."""
     rows = _transferred()
     lines = [
-        [said, *(_scored(rows.get((data, name, 0 if fitted else ZERO))) for data in TARGETS)]
-        for said, (name, fitted) in TRANSFER.items()
+        [said, *(_scored(rows.get((data, name, 0 if fitted else ZERO, budget))) for data in TARGETS)]
+        for said, (name, fitted, budget) in TRANSFER.items()
     ]
-    return _markdown(["", *TARGETS.values()], lines)
+    measured = [line for line in lines if {*line[1:]} != {DASH}]
+    return markup.table(["", *TARGETS.values()], measured)
 
 
 def few_shot() -> str:
     """NDCG@10 of models from elsewhere after they were adapted on some users of a data set."""
     rows = _transferred()
-    counts = sorted({users for *_, users in rows if users > 0})
-    adapted = dict.fromkeys((data, name) for data, name, users in rows if users > 0)
+    counts = sorted({users for _, _, users, _ in rows if users > 0})
+    adapted = dict.fromkeys((data, name, budget) for data, name, users, budget in rows if users > 0)
     lines = [
-        [TARGETS[data], f"`{name}`", *(_scored(rows.get((data, name, users))) for users in (ZERO, *counts))]
-        for data, name in adapted
+        [TARGETS[data], f"`{name}`", *(_scored(rows.get((data, name, users, budget))) for users in (ZERO, *counts))]
+        for data, name, budget in adapted
     ]
-    return _markdown(["tested on", "", "no user", *(f"{users:,} users" for users in counts)], lines)
+    return markup.table(["tested on", "", "no user", *(f"{users:,} users" for users in counts)], lines)
 
 
-def _transferred() -> dict[tuple[str, str, int], Row]:
-    """Rows by data set, scheme, and on how many of its users: 0 for all, as where it was not trained elsewhere."""
-    rows: dict[tuple[str, str, int], Row] = {}
+def _transferred() -> dict[Transferred, Row]:
+    rows: dict[Transferred, Row] = {}
     for row in (row for found in sections(load(RESULTS / "zero-shot")) for row in found.rows):
         run = row.first
-        key = run.dataset.name, run.scheme.name, (run.adapted_on or ZERO) if run.trained_on else 0
+        users = (run.adapted_on or ZERO) if run.trained_on else 0
+        key = run.dataset.name, run.scheme.name, users, run.contract.get("budget", "")
         assert key not in rows, f"two rows for one cell: {key}"
         rows[key] = row
     return rows
-
-
-def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """The first column is text, and so are those whose cells begin with no digit."""
-    numeric = [
-        at > 0 and all(line[at].strip("+-")[:1].isdigit() or line[at] == DASH for line in lines)
-        for at in range(len(head))
-    ]
-    rules = ["---:" if each else "---" for each in numeric]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rules, *lines))
 
 
 def _scored(row: Row | None) -> str:
@@ -279,7 +276,7 @@ def cornac() -> str:
         "peak memory (MB)",
     ]
     lines = [[PEERS[row["row"]], f"{row['ndcg']:.4f}", *_differences(row), *_spent(row)] for row in stored["rows"]]
-    return _markdown(head, lines)
+    return markup.table(head, lines)
 
 
 def _differences(row: Mapping[str, Any]) -> list[str]:

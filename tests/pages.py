@@ -11,7 +11,9 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def module(name: str) -> ModuleType:
-    """``docs/NAME.py``, loaded anew."""
+    """``docs/NAME.py``, loaded anew; what it imports of docs/ is found there."""
+    if str(DOCS) not in sys.path:
+        sys.path.insert(0, str(DOCS))
     found = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
     assert found
     assert found.loader
