@@ -90,6 +90,7 @@ def train(job: Job) -> TrainingState:
         run.validate()  # there is nothing to train, but something to calibrate and to report
     while not state.finished:
         run.epoch()
+        run.require_finite_weights()
         run.keep_snapshots()
         last = state.step >= run.total
         if stage.use_validation and (last or (state.epoch + 1) % contract.validate_every == 0):
@@ -123,8 +124,7 @@ class _Run:
                 f"batches of {examples // steps} examples cannot be shared by {job.accelerator.num_processes} "
                 "processes; start fewer, or raise batch_size"
             )
-        whole = max(1, round(job.fraction * whole_steps(self.contract, examples, job.converted)))
-        self.total = stage_steps(whole, job.before, job.stage.budget_fraction)
+        self.total = self.steps_of_stage(examples)
         self.epochs = -(-self.total // steps)
         optimizer = torch.optim.AdamW(decay_groups(job.recommender, self.contract.weight_decay), lr=0.0)
         job.recommender.to(job.accelerator.device)
@@ -134,6 +134,16 @@ class _Run:
         if kept := ranks.shared(lambda: checkpoint.load(job.path) if job.path.exists() else None):
             self.restore(*kept)
             self.met_at = self.state.step
+
+    def steps_of_stage(self, examples: int) -> int:
+        """Its part of the budget, where an epoch has so many ``examples``. Where it has none, nobody need know the whole:
+        a budget of time or FLOPs is converted by what is trained.
+        """
+        job = self.job
+        if not job.stage.budget_fraction:
+            return 0
+        whole = max(1, round(job.fraction * whole_steps(self.contract, examples, job.converted)))
+        return stage_steps(whole, job.before, job.stage.budget_fraction)
 
     def examples(self, epoch: int) -> Examples:
         return of_epoch(self.windows, self.contract, self.job.part_users, self.job.seed, epoch)
@@ -266,12 +276,23 @@ class _Run:
 
     def finite(self, loss: float) -> float:
         if not math.isfinite(loss):
-            rate = self.contract.learning_rate
-            raise DivergedError(
-                f"the training loss became {loss} at step {self.state.step:,} with learning_rate={rate:g}; lower it, "
-                f"e.g. --set learning_rate={rate / 3:.1g}"
-            )
+            raise self.diverged(f"the training loss became {loss}")
         return loss
+
+    def require_finite_weights(self) -> None:
+        """DivergedError before weights are validated or kept that are no numbers: an epoch may end between two looks at
+        the loss, and the last step may have a loss and no gradient.
+        """
+        trained = (weight for weight in self.job.recommender.parameters() if weight.requires_grad)
+        if not all(weight.isfinite().all() for weight in trained):
+            raise self.diverged("a weight became nan or infinite")
+
+    def diverged(self, what: str) -> DivergedError:
+        rate = self.contract.learning_rate
+        return DivergedError(
+            f"{what} at step {self.state.step:,} with learning_rate={rate:g}; lower it, e.g. "
+            f"--set learning_rate={rate / 3:.1g}"
+        )
 
     def log(self, stats: Mapping[str, float]) -> None:
         """Tell progress; stats are points of the curve."""
