@@ -34,7 +34,7 @@ from bench.errors import BenchError, DivergedError
 from bench.ids.scheme import Stage
 from bench.model.recommender import Recommender, to_device
 from bench.training import checkpoint
-from bench.training.arithmetic import computed
+from bench.training.arithmetic import computed, multiplying
 from bench.training.budget import schedule, stage_steps, steps_per_epoch, whole_steps
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
@@ -136,8 +136,8 @@ class _Run:
             self.met_at = self.state.step
 
     def steps_of_stage(self, examples: int) -> int:
-        """Its part of the budget, where an epoch has so many ``examples``. Where it has none, nobody need know the whole:
-        a budget of time or FLOPs is converted by what is trained.
+        """Its part of the budget, where an epoch has so many ``examples``. One without a part trains nothing, and a budget
+        of time or FLOPs need not have been converted for it.
         """
         job = self.job
         if not job.stage.budget_fraction:
@@ -189,7 +189,8 @@ class _Run:
         scale = accelerator.num_processes if step.counted else 0
         for number, part in enumerate(step.parts, 1):
             with nullcontext() if number == len(step.parts) else accelerator.no_sync(self.model):
-                found = self.model(to_device(part, accelerator.device)) * scale / predictions
+                with multiplying(self.contract.precision, accelerator.device):
+                    found = self.model(to_device(part, accelerator.device)) * scale / predictions
                 accelerator.backward(found)
             loss = loss + found.detach()
         return loss
@@ -226,6 +227,7 @@ class _Run:
             learning_rate=self.learning_rate(),
             seed=self.job.seed,
             state=self.state.mixture_state,
+            precision=self.contract.precision,
         )
 
     def learning_rate(self) -> float:
