@@ -136,8 +136,8 @@ class _Run:
             self.met_at = self.state.step
 
     def steps_of_stage(self, examples: int) -> int:
-        """Its part of the budget, where an epoch has so many ``examples``. One without a part trains nothing, and a budget
-        of time or FLOPs need not have been converted for it.
+        """Its part of the budget, where an epoch has so many ``examples``. One without a part trains nothing, and needs
+        no budget of time or FLOPs to have been converted.
         """
         job = self.job
         if not job.stage.budget_fraction:
