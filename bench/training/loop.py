@@ -106,8 +106,10 @@ class _Run:
     """A stage under way: model, optimizer and state, which only ever change together between two steps."""
 
     def __init__(self, job: Job) -> None:
-        self.clock, self.unshared, self.lapped, self.saved = Stopwatch(), 0.0, 0.0, time.monotonic()
-        self.met, self.met_at, self.next_meeting = self.saved, 0, 0
+        self.clock, self.lapped = Stopwatch(), 0.0  # processor seconds of the last lap
+        self.unshared = 0.0  # processor seconds of this process that the state, which is of all processes, has not yet
+        self.saved = self.met = time.monotonic()  # the last checkpoint, and the last meeting of all processes
+        self.met_at, self.next_meeting = 0, 0  # steps
         self.job, self.contract, self.state = job, job.contract, TrainingState()
         if job.stage.use_validation and job.stage.snapshots:
             raise BenchError(
