@@ -84,7 +84,7 @@ class Contract:
     clip_norm: float = 1.0
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"  # of training alone
 
-    # how a step is computed: nothing beyond rounding depends on it
+    # how a step is computed: nothing beyond rounding depends on it, and what each part of a batch draws for itself
     accumulate: int = 1  # parts of a batch that a process computes one after the other
     recompute: bool = False  # activations are not kept for the gradient but computed again: less memory, more time
     compile: bool = False  # the backbone through torch.compile

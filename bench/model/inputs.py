@@ -125,8 +125,9 @@ class HistoryWriter:
         """Histories without the oldest items that do not fit; each item's variant, and its tokens with separator."""
         lengths, each = self._taken(histories, variants)
         room = self.max_tokens - self.around[prompts] - self._heads(histories).lengths
-        ends = np.concatenate([[0], np.cumsum(lengths)])
+        ends = np.concatenate([[0], np.cumsum(lengths)])  # tokens before each item, those of other histories included
         starts, stops = histories.offsets[:-1], histories.offsets[1:]
+        # the oldest item from which on all fit, were nothing else before it: it may belong to an earlier history
         first = np.searchsorted(ends, ends[stops] - room - self.unwritten, side="left")
         if (first > starts).any():
             histories = histories.slice(np.maximum(starts, first), stops, histories.user_rows)

@@ -88,8 +88,7 @@ def adapted(
 ) -> dict[str, Any]:
     """Train a recommender over the identifiers of the unseen catalogue; what is stored of it."""
     part, contract, watch = few(split, request.adapted_on), passes(request.contract), Stopwatch()
-    recommender.requires_grad_(True)
-    recommender.backbone.unfreeze()
+    unfreeze(recommender)
 
     def validate() -> float:
         with recommender.fixed_weights():
@@ -108,11 +107,26 @@ def adapted(
             held_out=part.validation,
             path=partial / "stage-adapt.safetensors",
             progress=curves.reporter(partial, "adapt", bar, accelerator.is_main_process),
+            save_every=request.save_every,
             accelerator=accelerator,
         )
-        found = best_of(recommender, validate if len(part.validation) else None, lambda: train(job).step)
+
+        def training() -> int:
+            state = train(job)
+            if accelerator.is_main_process:
+                curves.rewrite(partial, (curves.line("adapt", point) for point in state.curve))
+            return state.step
+
+        found = best_of(recommender, validate if len(part.validation) else None, training)
     recommender.requires_grad_(False)
     return {"adapted": {"users": request.adapted_on, **found, "seconds": watch.seconds}}
+
+
+def unfreeze(recommender: Recommender) -> None:
+    """Let all of it learn that its backbone does not keep frozen, which may be in eight bits."""
+    for parameter in recommender.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    recommender.backbone.unfreeze()
 
 
 def best_of(
@@ -145,6 +159,7 @@ def adapted_baseline(
         context = TrainingContext(folder.resolve(), log, passes(request.contract), progress=progress)
         baseline.adapt(view, part.validation, context)
     facts = baseline.facts()
+    curves.rewrite(partial, (curves.line("adapt", point) for point in facts.training.get("curve", [])))
     return {"adapted": _facts(request, watch)["adapted"] | {"steps": facts.steps, **facts.training}}
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from bench import ranks
 from bench.contract import Contract, amount
+from bench.errors import BenchError
 from bench.results import store
+from bench.results.store import Begun
 from bench.runs.request import Request
 from bench.training.budget import convert
 from bench.training.loop import Job
@@ -57,6 +59,7 @@ def converted(
 
     def known() -> Mapping[str, Any]:
         if request.converted:
+            _require_same_steps(store.begun_as(folder), asked, request.converted)
             return {"asked": asked, "steps": request.converted}
         found = {name: value for name, value in store.converted(folder, fits).items() if name != USED}
         if trial and OF_TRIALS in found:  # of another seed, perhaps for another size
@@ -74,6 +77,17 @@ def converted(
     if at.is_main_process:
         store.note_budget(partial, found)
     return found
+
+
+def _require_same_steps(begun: Begun | None, asked: str, told: int) -> None:
+    """BenchError where unfinished work has other steps: half of its schedule would be that of another length."""
+    budget = begun.budget if begun else {}
+    for before in (budget.get(name, told) for name in ("steps", OF_TRIALS)):
+        if before != told:
+            raise BenchError(
+                f"the unfinished run was begun with {before:,} steps for its budget of {asked}, and {told:,} are asked "
+                f"for; --budget {asked} resumes it, --force starts it afresh"
+            )
 
 
 def with_used(budget: Mapping[str, Any], seconds: float) -> dict[str, Any]:

@@ -6,9 +6,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-from accelerate import Accelerator
-
 from bench import threads
 from bench.results import store
 from bench.results.read import Result
@@ -20,6 +17,7 @@ from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.short_run import probed
 from bench.runs.transfer_run import split_of
+from bench.training.arithmetic import accelerator
 from bench.training.signals import interrupted_by_sigterm
 
 TO_DO, INTERRUPTED, TOO_LARGE = "to do", "interrupted", "too large"
@@ -92,10 +90,6 @@ class _Looking:
         key = (scheme.name, str(scheme.stated), request.fingerprint, request.run.contract_id)
         if key not in self.probes:
             self.display.say(f"{request.run.title}: no earlier run to go by; timing a few steps")
-            self.probes[key] = probed(request, split, size, self.display, _accelerator())
+            warnings.filterwarnings("ignore", message=".*pin_memory.*")
+            self.probes[key] = probed(request, split, size, self.display, accelerator())
         return self.probes[key]
-
-
-def _accelerator() -> Accelerator:
-    warnings.filterwarnings("ignore", message=".*pin_memory.*")
-    return Accelerator(cpu=not torch.cuda.is_available())

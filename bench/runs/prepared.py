@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
 
 from bench import ranks
@@ -19,7 +18,7 @@ from bench.runs.many import Work, bring_to_end
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.run import run
-from bench.training.arithmetic import prepare
+from bench.training.arithmetic import accelerator, prepare
 
 
 @dataclass(frozen=True)
@@ -37,21 +36,16 @@ class Prepared:
 def carry_out(prepared: Prepared, display: Display) -> list[Path]:
     """Bring every run to its end in this process, or in step with the other ranks, and return the folders."""
     warnings.filterwarnings("ignore", message=".*pin_memory.*")
-    # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(),
-        gradient_accumulation_steps=1,
-        mixed_precision="bf16" if prepared.contract.precision == "bf16" else "no",
-    )
-    if accelerator.is_main_process:
+    at = accelerator()
+    if at.is_main_process:
         store.tidy(prepared.results)
     if any(isinstance(group[0].subject, IdScheme) for group in prepared.groups):
-        for line in prepare(prepared.contract, accelerator.device):
+        for line in prepare(prepared.contract, at.device):
             display.note(line)
     work = [
         Work(
             group[0].run.title,
-            partial(_all_of, group, display, accelerator),
+            partial(_all_of, group, display, at),
             partial(ranks.shared, partial(given_up, group)),  # as the disk of the main rank tells
         )
         for group in prepared.groups
@@ -59,8 +53,8 @@ def carry_out(prepared: Prepared, display: Display) -> list[Path]:
     return bring_to_end(work, display.say, prepared.keep_going)
 
 
-def _all_of(group: Sequence[Request], display: Display, accelerator: Accelerator) -> list[Path]:
-    return [run(request, display, accelerator) for request in group]
+def _all_of(group: Sequence[Request], display: Display, at: Accelerator) -> list[Path]:
+    return [run(request, display, at) for request in group]
 
 
 def given_up(group: Sequence[Request]) -> str:

@@ -36,10 +36,12 @@ from bench.runs.progress import Display
 from bench.runs.request import Request, digest_of
 from bench.runs.scheme_run import SchemeRun
 from bench.runs.tracking import tell_scores, tracked
-from bench.runs.transfer_run import outdated, split_of, transferred
+from bench.runs.transfer_run import outdated, split_of, transferred, weights_of
 from bench.training.cost import LoadMeter, MemoryMeter, environment
 from bench.training.ranking import check_cutoff
 from bench.training.signals import interrupted_by_sigterm
+
+MODEL = "its model"  # of a test, which another run has trained
 
 
 def run(request: Request, display: Display, accelerator: Accelerator) -> Path:
@@ -137,7 +139,7 @@ def _finished(request: Request, folder: Path, display: Display) -> str:
     if changed and subjects.is_file(type(request.subject)):
         return "the file that defines it"
     if request.trained_by and outdated(folder, request):
-        return "its model"
+        return MODEL
     display.say(f"{request.run.title}: finished already in {folder} (--force runs it again)")
     if changed:
         display.say(f"{request.subject.name} has changed since: raise its version, or use --force")
@@ -155,13 +157,14 @@ def _require_same(request: Request, found: Result) -> None:
 
 @contextlib.contextmanager
 def _building(request: Request, folder: Path, seen: int | None, display: Display, processes: int) -> Iterator[Path]:
-    """The partial folder, afresh where the file that defines the subject has changed since the run was begun. What is
+    """The partial folder, afresh where what the run was begun with has changed since and is not bench's own. What is
     resumed is computed on as many threads as it was begun with, so that it ends in the same bits.
     """
-    begun = Begun(request.run.identity, code_of(request.subject), request.force, threads.now(), processes=processes)
+    code = {**code_of(request.subject), **({MODEL: weights_of(request)} if request.trained_by else {})}
+    begun = Begun(request.run.identity, code, request.force, threads.now(), processes=processes)
     before = store.begun_as(folder)
-    if before and before.differences(begun) and subjects.is_file(type(request.subject)) and not request.force:
-        display.say(f"{request.run.title}: the file that defines it has changed since it was begun; starting afresh")
+    if before and not request.force and (what := _changed(request, before, begun)):
+        display.say(f"{request.run.title}: {what} has changed since it was begun; starting afresh")
         begun = replace(begun, forced=True)
     elif before and before.resumed_by(begun) and before.threads not in (0, begun.threads):
         display.say(f"{request.run.title}: resuming on {before.threads} threads, as it was begun")
@@ -190,6 +193,13 @@ def _building(request: Request, folder: Path, seen: int | None, display: Display
             yield partial
     finally:
         display.check, display.position = lambda: None, ""
+
+
+def _changed(request: Request, before: Begun, now: Begun) -> str:
+    """What nothing that was begun with can go on with; empty where there is no such thing."""
+    if before.code.get(MODEL) != now.code.get(MODEL):
+        return MODEL
+    return "the file that defines it" if subjects.is_file(type(request.subject)) and before.differences(now) else ""
 
 
 def other_number(before: int, now: int, dropout: float) -> str:

@@ -56,6 +56,9 @@ class SchemeRun:
     seconds_between: float = 0.0  # that the scheme took for what it does between stages: naming items anew
     processor_between: float | None = 0.0  # None where it took something from the cache
     used: float = 0.0  # processor seconds of optimizer steps alone
+    spent: Mapping[str, float]  # what identifiers took of a budget of either unit, once they are made
+    first: Ids  # before any stage
+    bar: Bar  # while the scheme works between two stages
 
     def __init__(
         self,
@@ -147,7 +150,9 @@ class SchemeRun:
     def tried(self, ids: Ids, contract: Contract, folder: Path, fraction: float) -> Record:
         """What a trial comes to: it is trained and validated, and never sees a test target."""
         trial = SchemeRun(self.request, self.scheme, self.split, folder, self.display, self.accelerator, fraction)
-        trial.contract, trial.root, trial.budget, trial.spent = contract, self.root, self.budget, self.spent
+        trial.contract = contract
+        trial.root, trial.spent = self.root, self.spent
+        trial.budget = self.budget  # all trials have the steps that the first was given
         best, done = trial.trained(ids)
         self.budget = trial.budget
         if best.validation is None:

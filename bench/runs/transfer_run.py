@@ -223,9 +223,14 @@ def _check(found: object, trained: Ids, scheme: IdScheme, dataset: Dataset) -> N
 
 def outdated(folder: Path, request: Request) -> bool:
     """Whether a finished test was made with weights that its model's run no longer has."""
-    home = model_folder(request)
     made_with = (read(folder / RESULT, str(folder)).training or {}).get("weights")
-    return bool(made_with != weights(read(home / RESULT, str(home))))
+    return bool(made_with != weights_of(request))
+
+
+def weights_of(request: Request) -> str:
+    """Of the model that a request tests, as they are now."""
+    home = model_folder(request)
+    return weights(read(home / RESULT, str(home)))
 
 
 def weights(result: Result) -> str:

@@ -6,9 +6,10 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
+from accelerate import Accelerator
 
 from bench.backbone.protocol import Backbone
 from bench.contract import Contract
@@ -18,8 +19,23 @@ COMPILED = ("encode", "decode")  # of a backbone: what takes the time of a step
 COMPILERS = ("g++", "c++", "clang++")
 
 
+def accelerator() -> Accelerator:
+    """The device of this process, and the others that it computes with.
+
+    Accelerate would have one precision for all that a process ever does. Each contract has its own (``multiplying``).
+    """
+    # Without `cpu`, Accelerate leaves processes that have no GPU apart: each would train a model of its own.
+    return Accelerator(cpu=not torch.cuda.is_available(), gradient_accumulation_steps=1, mixed_precision="no")
+
+
+def multiplying(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """For a forward pass in a precision of training: weights and gradients stay in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
 def prepare(contract: Contract, device: torch.device) -> list[str]:
-    """Set this process up for the contract's precisions and ``compile``; a line on each that isn't the default.
+    """A line on each of the contract's precisions, and on ``compile``, that isn't the default. Whatever the environment
+    says, products of float32 are whole but where ``computed`` says otherwise.
 
     BenchError where the machine has not what was asked for.
     """
@@ -27,7 +43,7 @@ def prepare(contract: Contract, device: torch.device) -> list[str]:
     cuda = device.type == "cuda"
     if contract.precision == "tf32" and not cuda:
         raise BenchError("precision=tf32 is what GPUs multiply with; this machine has none: give fp32 or bf16")
-    torch.backends.cuda.matmul.allow_tf32 = contract.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = False
     if contract.precision == "tf32":
         said.append("precision=tf32: products of float32 keep 10 bits of the mantissa")
     if contract.precision == "bf16":
@@ -71,9 +87,11 @@ def _compiler(cuda: bool) -> str:
 
 @contextmanager
 def computed(backbone: Backbone, contract: Contract) -> Iterator[None]:
-    """Inside the context, steps are computed as the contract says. Ranking stays outside: its scores are the same
-    whatever training was computed with.
+    """Inside the context, steps are computed as the contract says. Ranking stays outside, and so does whatever a scheme
+    trains of its own: they are the same whatever training was computed with.
     """
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = contract.precision == "tf32"
     backbone.recompute = contract.recompute
     if contract.compile:
         for name in COMPILED:  # of this object alone, and no part of its state: copies are what they were
@@ -81,6 +99,7 @@ def computed(backbone: Backbone, contract: Contract) -> Iterator[None]:
     try:
         yield
     finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
         backbone.recompute = False
         for name in COMPILED:
             vars(backbone).pop(name, None)

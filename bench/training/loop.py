@@ -34,7 +34,7 @@ from bench.errors import BenchError, DivergedError
 from bench.ids.scheme import Stage
 from bench.model.recommender import Recommender, to_device
 from bench.training import checkpoint
-from bench.training.arithmetic import computed
+from bench.training.arithmetic import computed, multiplying
 from bench.training.budget import schedule, stage_steps, steps_per_epoch, whole_steps
 from bench.training.checkpoint import TrainingState
 from bench.training.cost import Stopwatch
@@ -90,6 +90,7 @@ def train(job: Job) -> TrainingState:
         run.validate()  # there is nothing to train, but something to calibrate and to report
     while not state.finished:
         run.epoch()
+        run.require_finite_weights()
         run.keep_snapshots()
         last = state.step >= run.total
         if stage.use_validation and (last or (state.epoch + 1) % contract.validate_every == 0):
@@ -105,8 +106,10 @@ class _Run:
     """A stage under way: model, optimizer and state, which only ever change together between two steps."""
 
     def __init__(self, job: Job) -> None:
-        self.clock, self.unshared, self.lapped, self.saved = Stopwatch(), 0.0, 0.0, time.monotonic()
-        self.met, self.met_at, self.next_meeting = self.saved, 0, 0
+        self.clock, self.lapped = Stopwatch(), 0.0  # processor seconds of the last lap
+        self.unshared = 0.0  # processor seconds of this process that the state, which is of all processes, has not yet
+        self.saved = self.met = time.monotonic()  # the last checkpoint, and the last meeting of all processes
+        self.met_at, self.next_meeting = 0, 0  # steps
         self.job, self.contract, self.state = job, job.contract, TrainingState()
         if job.stage.use_validation and job.stage.snapshots:
             raise BenchError(
@@ -123,8 +126,7 @@ class _Run:
                 f"batches of {examples // steps} examples cannot be shared by {job.accelerator.num_processes} "
                 "processes; start fewer, or raise batch_size"
             )
-        whole = max(1, round(job.fraction * whole_steps(self.contract, examples, job.converted)))
-        self.total = stage_steps(whole, job.before, job.stage.budget_fraction)
+        self.total = self.steps_of_stage(examples)
         self.epochs = -(-self.total // steps)
         optimizer = torch.optim.AdamW(decay_groups(job.recommender, self.contract.weight_decay), lr=0.0)
         job.recommender.to(job.accelerator.device)
@@ -134,6 +136,16 @@ class _Run:
         if kept := ranks.shared(lambda: checkpoint.load(job.path) if job.path.exists() else None):
             self.restore(*kept)
             self.met_at = self.state.step
+
+    def steps_of_stage(self, examples: int) -> int:
+        """Its part of the budget, where an epoch has so many ``examples``. One without a part trains nothing, and needs
+        no budget of time or FLOPs to have been converted.
+        """
+        job = self.job
+        if not job.stage.budget_fraction:
+            return 0
+        whole = max(1, round(job.fraction * whole_steps(self.contract, examples, job.converted)))
+        return stage_steps(whole, job.before, job.stage.budget_fraction)
 
     def examples(self, epoch: int) -> Examples:
         return of_epoch(self.windows, self.contract, self.job.part_users, self.job.seed, epoch)
@@ -179,7 +191,8 @@ class _Run:
         scale = accelerator.num_processes if step.counted else 0
         for number, part in enumerate(step.parts, 1):
             with nullcontext() if number == len(step.parts) else accelerator.no_sync(self.model):
-                found = self.model(to_device(part, accelerator.device)) * scale / predictions
+                with multiplying(self.contract.precision, accelerator.device):
+                    found = self.model(to_device(part, accelerator.device)) * scale / predictions
                 accelerator.backward(found)
             loss = loss + found.detach()
         return loss
@@ -216,6 +229,7 @@ class _Run:
             learning_rate=self.learning_rate(),
             seed=self.job.seed,
             state=self.state.mixture_state,
+            precision=self.contract.precision,
         )
 
     def learning_rate(self) -> float:
@@ -266,12 +280,23 @@ class _Run:
 
     def finite(self, loss: float) -> float:
         if not math.isfinite(loss):
-            rate = self.contract.learning_rate
-            raise DivergedError(
-                f"the training loss became {loss} at step {self.state.step:,} with learning_rate={rate:g}; lower it, "
-                f"e.g. --set learning_rate={rate / 3:.1g}"
-            )
+            raise self.diverged(f"the training loss became {loss}")
         return loss
+
+    def require_finite_weights(self) -> None:
+        """DivergedError before weights are validated or kept that are no numbers: an epoch may end between two looks at
+        the loss, and the last step may have a loss and no gradient.
+        """
+        trained = (weight for weight in self.job.recommender.parameters() if weight.requires_grad)
+        if not all(weight.isfinite().all() for weight in trained):
+            raise self.diverged("a weight became nan or infinite")
+
+    def diverged(self, what: str) -> DivergedError:
+        rate = self.contract.learning_rate
+        return DivergedError(
+            f"{what} at step {self.state.step:,} with learning_rate={rate:g}; lower it, e.g. "
+            f"--set learning_rate={rate / 3:.1g}"
+        )
 
     def log(self, stats: Mapping[str, float]) -> None:
         """Tell progress; stats are points of the curve."""

@@ -22,6 +22,7 @@ from bench import ranks
 from bench.contract import Amount
 from bench.data.dataset import Progress
 from bench.errors import BenchError
+from bench.model.recommender import Recommender
 from bench.training.cost import processor_seconds
 from bench.training.epoch import Epoch, Planner
 from bench.training.examples import Rows, of_epoch, sliding_windows
@@ -78,7 +79,7 @@ def _short(job: Job, path: Path, mark: Progress, warming: int, steps: int) -> Jo
     stage = replace(job.stage, budget_fraction=1.0, mixture=None, use_validation=False, snapshots=())
     return replace(
         job,
-        recommender=copy.deepcopy(job.recommender),
+        recommender=_copied(job.recommender),
         contract=contract,
         stage=stage,
         before=0.0,
@@ -88,6 +89,11 @@ def _short(job: Job, path: Path, mark: Progress, warming: int, steps: int) -> Jo
         fraction=1.0,
         batches=functools.partial(probed, warming=warming, steps=steps),
     )
+
+
+def _copied(recommender: Recommender) -> Recommender:
+    """A copy that may be trained. What is frozen is shared: the base of an adapter may fill half of the memory."""
+    return copy.deepcopy(recommender, {id(p): p for p in recommender.parameters() if not p.requires_grad})
 
 
 def probed(plan: Epoch, warming: int, steps: int) -> list[Rows]:

@@ -69,8 +69,8 @@ def cut(recommender: SharedReader, examples: Examples, contract: Contract, varia
     room = recommender.room(sequences, prompts)
     shown = np.searchsorted(ends, ends[examples.targets] - room[rows], side="left")
     shown = np.minimum(np.maximum(shown, examples.starts), examples.targets)
-    limits = SPAN * contract.max_history, contract.batch_size
-    begins, stops = _runs(examples.targets, shown, rows, ends, room, limits)
+    longest, most = SPAN * contract.max_history, contract.batch_size
+    begins, stops = _runs(examples.targets, shown, rows, ends, room, longest, most)
     return Cuts(
         examples,
         shown[begins],
@@ -83,21 +83,23 @@ def cut(recommender: SharedReader, examples: Examples, contract: Contract, varia
     )
 
 
-def _runs(targets: Rows, shown: Rows, rows: Rows, ends: Rows, room: Rows, limits: tuple[int, int]) -> tuple[Rows, Rows]:
+def _runs(targets: Rows, shown: Rows, rows: Rows, ends: Rows, room: Rows, longest: int, most: int) -> tuple[Rows, Rows]:
     """First and last (not included) example of every segment: the next segment of all users at once, until all are
-    done. ``limits`` are those of its items and of its targets.
+    done. A segment has at most ``longest`` items and ``most`` targets. ``ends [n + 1]`` are the encoder positions
+    before each of the n items of all users, ``room`` those that each user has.
     """
-    longest, most = limits
     users, first, counts = np.unique(rows, return_index=True, return_counts=True)
-    begin, last, found = first, first + counts, list[tuple[Rows, Rows]]()
+    begin, behind, found = first, first + counts, list[tuple[Rows, Rows]]()
     left = room[users]
     while len(begin):
         start = shown[begin]
+        # all items before this one fit; it may itself be a target, which is not read
         limit = np.minimum(start + longest, np.searchsorted(ends, ends[start] + left, side="right") - 1)
-        stop = np.clip(np.searchsorted(targets, limit, side="right"), begin + 1, np.minimum(last, begin + most))
+        stop = np.searchsorted(targets, limit, side="right")
+        stop = np.clip(stop, begin + 1, np.minimum(behind, begin + most))
         found.append((begin, stop))
-        going = stop < last
-        begin, last, left = stop[going], last[going], left[going]
+        going = stop < behind
+        begin, behind, left = stop[going], behind[going], left[going]
     begins, stops = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(begins)
     return begins[order], stops[order]
@@ -112,7 +114,8 @@ def batches_of_targets(targets: Rows, batch_size: int, seed: int, epoch: int) ->
     ends = np.cumsum(targets[order])
     count = -(-int(ends[-1]) // batch_size)
     middles = ends - targets[order] / 2
-    bounds = np.searchsorted(middles, ends[-1] * np.arange(1, count) / count)
-    step = np.arange(count - 1)  # no batch is empty, whatever falls into it
-    bounds = np.maximum.accumulate(np.maximum(bounds, 1) - step) + step
-    return list(np.split(order, np.minimum(bounds, len(order) - count + 1 + step)))
+    bounds = np.searchsorted(middles, ends[-1] * np.arange(1, count) / count)  # where each batch but the first begins
+    # No batch is empty: each begins at least one segment behind the one before, and leaves one for each that follows.
+    number = np.arange(count - 1)
+    bounds = np.maximum.accumulate(np.maximum(bounds, 1) - number) + number
+    return list(np.split(order, np.minimum(bounds, len(order) - count + 1 + number)))

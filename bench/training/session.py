@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.model.recommender import Recommender, to_device
+from bench.training.arithmetic import multiplying
 from bench.training.examples import Examples, bucketed_batches, draw_prompts
 
 AT_ONCE = 256  # examples of a gradient in memory
@@ -33,7 +34,7 @@ class Session:
 
     ``epoch`` counts from 0 and has so many ``examples``; ``state`` holds whatever JSON can, is kept in checkpoints and
     stored with the result. ``learning_rate`` is that of the next step. The held-out examples are validation users whose
-    scores select nothing.
+    scores select nothing. Gradients are computed in the ``precision`` of training.
     """
 
     recommender: Recommender
@@ -46,6 +47,7 @@ class Session:
     learning_rate: float
     seed: int
     state: dict[str, Any]
+    precision: str = "fp32"
 
     @property
     def variants(self) -> int:
@@ -71,7 +73,8 @@ class Session:
         for rows in bucketed_batches(lengths, AT_ONCE, self.seed, 0):
             histories = examples.histories(sample[rows])
             batch = self.recommender.collate(histories, items[rows], variants[rows], prompts[rows])
-            loss = self.recommender(to_device(batch, self.recommender.device))
+            with multiplying(self.precision, self.recommender.device):
+                loss = self.recommender(to_device(batch, self.recommender.device))
             for kept, found in zip(total, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
                 if found is not None:
                     kept += found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -20,8 +22,9 @@ from bench.data.splits import Split, leave_one_out
 from bench.errors import BenchError
 from bench.results.read import Result, load
 from bench.runs import adapting
-from bench.runs.adapting import best_of, chosen, few
+from bench.runs.adapting import best_of, chosen, few, unfreeze
 from bench.training import loop
+from bench.training.loop import Job
 
 Bench = Callable[..., SimpleNamespace]
 SMALL = {"width": 8, "experts": 2, "layers": 1, "inner": 8, "dropout": 0.0, "adaptor_dropout": 0.0}
@@ -179,6 +182,88 @@ def test_others_are_read_by_nobody(bench: Bench, words: list[str], done: Path, m
         ]
         weights = [sorted(home.glob("*.safetensors")) for home in homes]
         assert [path.read_bytes() for path in weights[0]] == [path.read_bytes() for path in weights[1]]
+
+
+# -- going on ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def interrupted(bench: Bench, words: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """A command, and a results folder in which it has trained a model and was stopped while it adapted it: behind the
+    report of a validation, which no checkpoint holds yet.
+    """
+    results = tmp_path_factory.mktemp("interrupted")
+    alone = [word for word in words if not word.startswith(("--baseline", "--set=unisrec"))]
+    alone[alone.index("--adapt") + 1] = "30"
+
+    def stopped(job: Job) -> Any:
+        def progress(step: int, total: int, stats: Any) -> None:
+            job.progress(step, total, stats)
+            if step == 4 and "ndcg@10" in stats:
+                raise KeyboardInterrupt
+
+        assert job.save_every == 0
+        return loop.train(replace(job, progress=progress))
+
+    alone += ["--save-every", "0"]
+    with mock.patch.object(adapting, "train", stopped):
+        assert bench(*alone, "--results", results).code == 130
+    return alone, results
+
+
+def test_what_was_interrupted_is_resumed_and_its_log_has_every_point_once(
+    bench: Bench, interrupted: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, stopped = interrupted
+    results = shutil.copytree(stopped, tmp_path / "results")
+    resumed = resumed_at(monkeypatch)
+    said = bench(*words, "--results", results)
+    assert said.code == 0, said.err
+    assert resumed == [4]
+    log = (results_of(results, "textual/title")[30].folder / "log.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in log if "ndcg@10" in line]
+    assert len(steps) == len(set(steps)) > 1
+
+
+def test_what_was_begun_with_another_model_is_begun_afresh(
+    bench: Bench, interrupted: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are not those of the model that the result names."""
+    words, stopped = interrupted
+    results = shutil.copytree(stopped, tmp_path / "results")
+    (file,) = (path for path in results.rglob("begun.json") if "moor" in str(path))
+    begun = json.loads(file.read_text())
+    begun["code"]["its model"] = "01234567"
+    file.write_text(json.dumps(begun))
+    resumed = resumed_at(monkeypatch)
+    said = bench(*words, "--results", results)
+    assert said.code == 0, said.err
+    assert "adapted on 30 users, seed 0: its model has changed since it was begun; starting afresh" in said.err
+    assert resumed == []
+
+
+def resumed_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps of the checkpoints that are read from now on."""
+    restore, found = loop._Run.restore, list[int]()
+
+    def noted(run: Any, state: Any, tensors: Any) -> None:
+        found.append(state.step)
+        restore(run, state, tensors)
+
+    monkeypatch.setattr(loop._Run, "restore", noted)
+    return found
+
+
+def test_a_base_in_eight_bits_stays_frozen() -> None:
+    import torch
+
+    backbone = torch.nn.Linear(1, 1)
+    backbone.weight = torch.nn.Parameter(torch.zeros(1, 1, dtype=torch.int8), requires_grad=False)
+    backbone.unfreeze = lambda: None  # type: ignore[assignment]
+    model = torch.nn.ModuleDict({"backbone": backbone, "head": torch.nn.Linear(1, 1)}).requires_grad_(False)
+    model.backbone = backbone
+    unfreeze(model)  # type: ignore[arg-type]
+    assert [p.requires_grad for p in (backbone.weight, backbone.bias, model["head"].weight)] == [False, True, True]
 
 
 def test_more_numbers_train_only_what_is_new(

@@ -15,6 +15,7 @@ from set_ids.schemes import SetRec
 from bench.contract import Amount, Contract
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
+from bench.errors import BenchError
 from bench.results import store
 from bench.results.store import Begun
 from bench.runs import converting, scheme_run
@@ -158,6 +159,21 @@ def test_what_a_scheme_trains_of_its_own_reads_no_more_than_the_contract_shows(t
     assert SetRec(SetRec.Settings(history=7)).training(train).history == 7
 
 
+def test_what_was_begun_with_other_steps_is_not_resumed_without_a_word(tmp_path: Path) -> None:
+    begun = Begun({"scheme": "one"}, budget={"asked": "30m", "steps": 4210, converting.OF_TRIALS: 4210})
+    own = SimpleNamespace(
+        contract=Contract(epochs=0, budget="30m"), search=None, results=tmp_path,
+        run=SimpleNamespace(folder=lambda results: tmp_path / "0"),
+    )  # fmt: skip
+    job = SimpleNamespace(contract=own.contract, accelerator=SimpleNamespace(is_main_process=True))
+    with contextlib.suppress(KeyboardInterrupt), store.building(tmp_path / "0", begun) as partial:
+        raise KeyboardInterrupt
+    told = "was begun with 4,210 steps for its budget of 30m, and 100 are asked for; --budget 30m resumes it, --force"
+    for own.converted in (100, 4210, 0):
+        with pytest.raises(BenchError, match=told) if own.converted == 100 else contextlib.nullcontext():
+            assert converting.converted(own, job, partial, {})["steps"] == 4210  # type: ignore[arg-type]
+
+
 class Sizes:
     """A search over two sizes, a step of which takes 1 s and 4 s, and a budget of 100 s."""
 
@@ -202,7 +218,7 @@ def test_trials_of_two_sizes_have_equal_steps_and_the_chosen_one_its_own(
     assert sizes.budget("mini", trial=False, seed=2)["steps"] == 100
     assert sizes.measured == ["mini", "tiger", "mini"]
     sizes.told = 7
-    assert sizes.budget("tiger", trial=False, seed=1) == {"asked": "100s", "steps": 7}
+    assert sizes.budget("tiger", trial=False, seed=3) == {"asked": "100s", "steps": 7}
 
 
 def test_a_search_over_sizes_forgets_the_steps_of_its_trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

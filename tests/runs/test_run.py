@@ -283,3 +283,15 @@ def test_real_ratings(bench: Bench, tiny: Path, run_folders: RunFolders, tmp_pat
     assert ndcg["pop@1"] > 3 * ndcg["random@1"]
     assert "Now: bench report" in said.err
     assert bench("report", "--results", tmp_path).code == 0
+
+
+def test_requests_of_one_process_have_precisions_of_their_own(
+    bench: Bench, quick: list[str], run_folders: Callable[[Path], list[Path]], tmp_path: Path
+) -> None:
+    """As those of a file or of a notebook are."""
+    for precision in ("fp32", "bf16"):
+        words = ["--id-scheme", "numeric/random", *quick, "--set=epochs=1", f"--set=precision={precision}"]
+        said = bench("run", *words, "--results", tmp_path)
+        assert said.code == 0, said.err
+    one, other = ((folder / "model.safetensors").read_bytes() for folder in run_folders(tmp_path))
+    assert one != other

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from bench.backbone.t5 import T5, T5Config
 from bench.contract import Contract
@@ -49,8 +48,7 @@ def job(toy: Dataset, tmp_path: Path) -> Callable[..., Job]:
         shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "heads": 2, "layers": 1, "decoder_layers": 1}
         t5 = T5(T5Config(ids.vocabulary.size, dropout=contract.dropout, **shape))
         recommender = recommender_under(contract, stage.ids, t5)
-        AcceleratorState._reset_state(True)  # the precision of a process is said once
-        accelerator = Accelerator(mixed_precision="bf16" if contract.precision == "bf16" else "no")
+        accelerator = Accelerator()
 
         def validate() -> float:
             ranks, _ = evaluate(recommender, split.validation, Decoding(), 20, accelerator)

@@ -15,11 +15,11 @@ from bench.contract import Contract
 from bench.errors import BenchError
 from bench.model.recommender import Batch
 from bench.training import feeding
-from bench.training.arithmetic import computed, prepare
+from bench.training.arithmetic import accelerator, computed, prepare
 from bench.training.epoch import Planner
 from bench.training.examples import sliding_windows
 from bench.training.feeding import Feed, Step, _ahead
-from bench.training.loop import Job
+from bench.training.loop import Job, _Run
 
 CPU = torch.device("cpu")
 
@@ -48,6 +48,30 @@ def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         prepare(contract, CPU)
     monkeypatch.setenv("CXX", "true")  # a program that there is
     assert prepare(contract, CPU) == ["compile=true: through the C++ compiler true; the first steps take minutes"]
+
+
+def test_shorter_products_are_of_training_alone(job: Callable[..., Job]) -> None:
+    """Of this process and not of ranking, nor of what a scheme trains of its own."""
+    shorter, backbone = torch.backends.cuda.matmul, job().recommender.backbone
+    prepare(replace(Contract(), precision="tf32"), torch.device("cuda"))
+    assert not shorter.allow_tf32
+    with computed(backbone, replace(Contract(), precision="tf32")):
+        assert shorter.allow_tf32
+    assert not shorter.allow_tf32
+    with computed(backbone, Contract()):
+        assert not shorter.allow_tf32
+
+
+def test_every_contract_has_its_own_precision(job: Callable[..., Job]) -> None:
+    """Accelerate would have one in a process. Mixtures of variants measure in that of training."""
+    examples = sliding_windows(job().sequences, 20)
+    found = []
+    for precision in ("fp32", "bf16", "fp32"):
+        made = replace(job(precision=precision), accelerator=accelerator())
+        found.append(_Run(made).session().gradient("training", 0, len(examples)))
+    assert torch.equal(found[0], found[2])
+    assert not torch.equal(found[0], found[1])
+    torch.testing.assert_close(found[0], found[1], atol=0.02, rtol=0.1)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, in torch.compile

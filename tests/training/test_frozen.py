@@ -14,6 +14,7 @@ from bench.data.dataset import Progress, silent
 from bench.runs.stage_facts import identity
 from bench.training import checkpoint
 from bench.training.loop import Job, snapshot_path, train
+from bench.training.probe import _copied
 
 Jobs = Callable[..., Job]
 
@@ -85,3 +86,11 @@ def test_a_run_is_known_by_the_content_of_what_is_frozen(job: Jobs) -> None:
     with torch.no_grad():
         other.recommender.backbone.encoder.norm.weight[0] += 1
     assert identity(one.stage, one.recommender) != identity(other.stage, other.recommender)
+
+
+def test_a_copy_to_be_measured_shares_what_is_frozen(job: Jobs) -> None:
+    """Two bases of billions of weights do not fit where one does."""
+    model = frozen(job).recommender
+    pairs = zip(model.named_parameters(), _copied(model).parameters(), strict=True)
+    shared = {name for (name, ours), theirs in pairs if ours is theirs}
+    assert shared == {name for name, _ in model.named_parameters() if is_frozen(name)} != set()

@@ -240,7 +240,8 @@ def test_where_nothing_is_trained_the_weights_are_validated_as_they_are(job: Job
     assert (state.step, state.best, state.best_step) == (0, 0.25, 0)
     assert state.curve == [{"step": 0, "ndcg@10": 0.25}]
     assert same(weights(started), before)
-    unseen = job(budget_fraction=0.0, use_validation=False, validate=lambda: 1 / 0)
+    unconverted = {"epochs": 0, "budget": "30m"}  # by what is trained, which is nothing here
+    unseen = job(budget_fraction=0.0, use_validation=False, validate=lambda: 1 / 0, **unconverted)
     assert train(unseen).curve == []
 
 
@@ -324,19 +325,6 @@ def test_a_batch_that_cannot_be_shared_is_refused(job: Jobs, monkeypatch: pytest
     monkeypatch.setattr(Accelerator, "num_processes", 3)
     with pytest.raises(BenchError, match=r"batches of 2 examples cannot be shared by 3 processes; start fewer, or"):
         train(job(batch_size=3))
-
-
-@pytest.mark.parametrize("every", [1, 20])
-def test_a_loss_that_is_no_number_ends_the_training(job: Jobs, monkeypatch: pytest.MonkeyPatch, every: int) -> None:
-    """A rate at which any model diverges; where no look at the loss is due, the last step still has one."""
-    monkeypatch.setattr(loop, "LOG_EVERY", every)
-    with pytest.raises(BenchError) as caught:
-        train(job(learning_rate=1e20, warmup=0.0, clip_norm=0.0))
-    text = str(caught.value)
-    assert "learning_rate=1e+20" in text
-    assert "--set learning_rate=3e+19" in text
-    assert "at step 2 " in text or "at step 3 " in text or (every == 20 and "at step 6 " in text)
-    assert "\n" not in text
 
 
 def test_sequences_of_single_items_cannot_train(job: Jobs) -> None:
