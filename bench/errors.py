@@ -100,6 +100,11 @@ def unknown(kind: str, asked: str, known: Iterable[str]) -> BenchError:
     return BenchError(f"unknown {kind} '{asked}'; {hint}known: {', '.join(names) or 'none'}")
 
 
+def an(noun: str) -> str:
+    """``an item``, ``a user``."""
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
+
+
 def counted(number: int, what: str) -> str:
     """``1 row``, ``1,200 rows``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

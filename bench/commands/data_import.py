@@ -38,7 +38,9 @@ def import_(
         str, typer.Option(help="The column of time stamps: ISO dates, or numbers since 1970; or none.")
     ] = "",
     rating: Annotated[str, typer.Option(help="The column of ratings, which only --min-rating reads.")] = "",
-    fields: Annotated[str, typer.Option(help="Text columns of items, separated by commas; by default all.")] = "",
+    fields: Annotated[
+        str, typer.Option(help="Text columns of items, separated by commas; by default all that hold words.")
+    ] = "",
     min_rating: Annotated[float | None, typer.Option(help="Skip lower ratings; by default every row counts.")] = None,
     k_core: Annotated[int, typer.Option(min=0, help="Keep users and items with this many interactions; 0: all.")] = 0,
     duplicates: Annotated[

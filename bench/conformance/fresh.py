@@ -125,9 +125,11 @@ def fit(folder: Path) -> Report:
     scheme = cls(subjects.settings(cls, task["settings"]))
     split = leave_one_out(dataset, task["seed"])
     train = _with_language(replace(split.train, cache=folder / "cache"), task)
+    view = LeakedView.of(train, dataset) if scheme.leaks else train
+    view = replace(view, sequences=view.sequences.read_only())
     try:
         with watched(task["places"], list(task["settings"].values())) as opened:
-            ids = scheme.fit(LeakedView.of(train, dataset) if scheme.leaks else train)
+            ids = scheme.fit(view)
     except Exception as error:  # whatever a stranger's scheme raises
         return Report(said(error), location(error, type(scheme)))
     if not isinstance(ids, Ids):

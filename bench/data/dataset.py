@@ -72,6 +72,12 @@ class Sequences:
         stops = self.offsets[1:]
         return self.slice(np.maximum(self.offsets[:-1], stops - count), stops, self.user_rows)
 
+    def read_only(self) -> Sequences:
+        """The same memory, in which nothing can be written: a plugin's ``fit`` reads what the recommender trains on."""
+        values, offsets = self.values.view(), self.offsets.view()
+        values.flags.writeable = offsets.flags.writeable = False
+        return replace(self, values=values, offsets=offsets)
+
     def owned(self) -> Sequences:
         """The same, every row its own user's: what a split makes of its training part."""
         return replace(self, user_rows=np.arange(len(self)))

@@ -24,7 +24,7 @@ from bench.data.formats.kinds import Part
 from bench.data.formats.log import Log, repaired
 from bench.data.formats.shaping import RULES, Rows, Rule
 from bench.data.formats.writing import write_atomic
-from bench.errors import BenchError, counted, unknown
+from bench.errors import BenchError, an, counted, unknown
 from bench.files import replacing
 
 ITEM_STEMS = (
@@ -87,6 +87,7 @@ def read(paths: Sequence[Path], options: Options | None = None, name: str = "") 
         _rename(log, options.id_map)
     names = log.users.names, log.items.names
     rows, clock = _rows(log)
+    notes += stamps.notes(rows.times, clock)
     rows, thinned = _thinned(rows, options, log.undated)
     users, by_user = shaping.compact(rows.users, names[0])
     items, by_item = shaping.compact(rows.items, names[1])
@@ -220,8 +221,15 @@ def _catalogues(paths: Iterable[Path], options: Options) -> list[Part]:
 
 
 def _no_interactions(parts: Sequence[Part]) -> str:
-    told = "; ".join(f"'{part.name}': {part.reason or WITHOUT[part.kind]}" for part in parts[:3])
+    told = "; ".join(f"'{part.name}': {part.reason or WITHOUT[part.kind]}{_no_user(part)}" for part in parts[:3])
     return f"no interactions found: {told}; give a file with a user and an item in every row"
+
+
+def _no_user(part: Part) -> str:
+    """Why a table is read as one of items: none of its columns is called as those of users are."""
+    if part.kind != "catalogue" or part.table is None:
+        return ""
+    return f", as no column of users is among {', '.join(part.table.columns)} ({kinds.HINT} if one is)"
 
 
 def _gather(log: Log, used: Sequence[Part], options: Options) -> None:
@@ -270,7 +278,9 @@ def _guessed(parts: Sequence[Part], used: Sequence[Part], log: Log, options: Opt
     maps = [part.name for part in parts if part.kind == "ids"]
     if maps and not options.id_map and all(name.isdecimal() for name in log.items.names[:1000]):
         notes.append(f"ids are numbers, and '{maps[0]}' may say whose: --id-map {maps[0]} gives the original ids")
-    notes += [f"{counted(count, 'row')} without a {what}: skipped" for what, count in log.lacking.items() if count]
+    if log.rounded:
+        notes.append(f"time stamps look rounded by a spreadsheet, such as '{log.rounded}': what came first may be lost")
+    notes += [f"{counted(count, 'row')} without {an(what)}: skipped" for what, count in log.lacking.items() if count]
     notes += [f"'{part.name}' is skipped: {part.reason}" for part in parts if part.kind == "nothing"]
     return notes
 
@@ -330,12 +340,15 @@ def _texts(items: tuple[str, ...], parts: Sequence[Part], options: Options) -> t
     catalogue.require_fields(found, options.fields, names)
     silent = sum(item not in found.text for item in items)
     if silent == len(items):
-        theirs = next(iter(found.text), "none")
-        raise BenchError(f"none of the {len(items):,} items is in {names}: ids are '{items[0]}' here, '{theirs}' there")
+        theirs = (
+            twins.nearly(items, found.text) or f"ids are '{items[0]}' here, '{next(iter(found.text), 'none')}' there"
+        )
+        raise BenchError(f"none of the {len(items):,} items is in {names}: {theirs}")
+    near = twins.nearly([item for item in items if item not in found.text], found.text)
     text = {name: found.column(name, items) for name in (options.fields or found.columns)}
     counts = {
         f"text: {', '.join(text) or 'none'} from {names}": True,
-        f"{silent:,} of {len(items):,} items are not in {names}: their text is empty": silent,
+        f"{silent:,} of {len(items):,} items are not in {names}: their text is empty{near and f'; {near}'}": silent,
         f"{found.again:,} items come twice with different text in {names}: the first is kept": found.again,
         f"{found.marked:,} texts held markup, such as tags and entities escaped twice: taken out": found.marked,
     }

@@ -104,7 +104,8 @@ def find(name_or_path: str, data_dir: Path | None = None) -> Dataset:
         return _read(folder, name_or_path)
     if path.is_file():
         return _read_file(path)
-    raise unknown("data set", name_or_path, [*registry.load(), *offered])
+    own = (known.name for known in imported(data_dir))
+    raise unknown("data set", name_or_path, {*registry.load(), *offered, *own})
 
 
 def load(name: str) -> tuple[Callable[[], object], str]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from operator import index
 from typing import Literal
 
 import numpy as np
@@ -62,10 +63,14 @@ class TokenIds:
     def from_lists(
         cls, codes: Sequence[Sequence[int]], vocabulary: Vocabulary, template: Template = Template()
     ) -> TokenIds:
-        """One variant from a list of token ids for each item."""
+        """One variant from a list of token ids for each item. BenchError where one is no whole number."""
         lengths = np.fromiter(map(len, codes), np.int32, len(codes))[None]
         tokens = np.full((1, len(codes), lengths.max(initial=0)), vocabulary.pad, np.int32)
-        tokens[np.arange(tokens.shape[2]) < lengths[..., None]] = np.fromiter(chain.from_iterable(codes), np.int32)
+        try:
+            flat = np.fromiter(map(index, chain.from_iterable(codes)), np.int32)
+        except TypeError as error:  # else "12" would be the tokens 1 and 2, and 2.7 would be 2
+            raise BenchError(f"tokens are whole numbers, as Vocabulary.ids gives them: {error}") from None
+        tokens[np.arange(tokens.shape[2]) < lengths[..., None]] = flat
         return cls(tokens, lengths, vocabulary, template)
 
     def __post_init__(self) -> None:

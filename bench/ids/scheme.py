@@ -129,7 +129,9 @@ class IdScheme(ABC):
 
     @abstractmethod
     def fit(self, train: TrainView) -> Ids:
-        """Identifiers for every item of ``train.items``. Randomness comes from ``train.random()`` alone."""
+        """Identifiers for every item of ``train.items``. Randomness comes from ``train.random()`` alone.
+        ``train.sequences`` cannot be changed, for the recommender trains on it: change a copy.
+        """
 
     def validate_items(self, items: ItemTable) -> None:  # noqa: B027 - most need nothing
         """BenchError where what the scheme needs is not in this catalogue. Called before the first run."""

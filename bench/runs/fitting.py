@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -102,7 +104,8 @@ def fitted(
 def _fit(scheme: IdScheme, train: TrainView, title: str, display: Display) -> Ids:
     settings = ", ".join(f"{name}={value}" for name, value in asdict(scheme.settings).items())
     display.say(f"{title}: making identifiers for {len(train.items):,} items{f' with {settings}' if settings else ''}")
-    with display.bar(f"{title}: identifiers", 1) as bar, one_thread():
+    # What fit prints is no part of what a command answers, which may be read as JSON.
+    with display.bar(f"{title}: identifiers", 1) as bar, one_thread(), redirect_stdout(sys.stderr):
         return scheme.fit(replace(train, progress=told(bar)))
 
 

@@ -39,6 +39,8 @@ def needs_of(request: Request) -> Needs | None:
     found = subject.needs(size)
     if found is None:
         return None
+    if not isinstance(found, Needs):
+        raise BenchError(f"needs of {subject.name} must return bench.ids.limits.Needs or None; got {found!r}")
     pictured = scheme and data.items.text  # in the report's figures of identifiers
     described = embedding_needs(size, TextSettings()).memory if pictured else 0.0
     beside = PROCESS + OF_DATA[0] * size.items + OF_DATA[1] * size.interactions

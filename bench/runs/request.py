@@ -90,12 +90,13 @@ class Request:
         return self.unseen and not self.adapted_on
 
     def view(self, train: TrainView) -> TrainView:
-        """What the subject is fitted on: the training view, unless it declares that it leaks."""
+        """What the subject is fitted on, and cannot change: the training view, unless it declares that it leaks."""
         if train.items is self.dataset.items is not self.items:
             train = replace(train, items=self.items)
         if self.dataset.parts:
             train = replace(train, part_users=self.part_users, part_names=self.parts.names)
-        return LeakedView.of(train, self.dataset) if self.subject.leaks else train
+        train = LeakedView.of(train, self.dataset) if self.subject.leaks else train
+        return replace(train, sequences=train.sequences.read_only())
 
     @property
     def part_users(self) -> tuple[int, ...]:

@@ -129,3 +129,24 @@ def _check(found: object, bases: tuple[type[T], ...], what: str) -> None:
         )
     if not dataclasses.is_dataclass(found.Settings):
         raise BenchError(f"{what} must have a dataclass as Settings; got {found.Settings!r}")
+    if not isinstance(found.version, int):
+        raise BenchError(f"{what} must have a whole number as version; got {found.version!r}")
+    base = next(base for base in bases if issubclass(found, base))
+    for method, ours in inspect.getmembers(base, inspect.isfunction):
+        if not method.startswith("_") or method == "__init__":
+            _check_callable(found, method, inspect.signature(ours), what)
+
+
+def _check_callable(cls: type, name: str, wanted: inspect.Signature, what: str) -> None:
+    """BenchError where a method cannot be called as that of the interface is."""
+    bound = isinstance(inspect.getattr_static(cls, name), staticmethod | classmethod)
+    given = [None for _ in list(wanted.parameters)[bound:]]
+    try:
+        own = inspect.signature(getattr(cls, name))
+    except (TypeError, ValueError):  # a callable that says nothing of itself
+        return
+    try:
+        own.bind(*given)
+    except TypeError:
+        must = ", ".join(wanted.parameters)
+        raise BenchError(f"{what}: {name} must take ({must}); got {own}") from None

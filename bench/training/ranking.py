@@ -5,6 +5,7 @@ twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -111,9 +112,24 @@ def score_targets(
     for rows in _batches(targets, max(1, SCORED_AT_ONCE // items)):
         part = targets.take(rows)
         excluded = exclusion_mask(part.seen if exclude_history else None, len(part), items, candidates)
-        parts.append(from_scores(scores_of(baseline, part), part.items, excluded, part.user_rows))
+        scores = _checked(scores_of(baseline, part), (len(part), items), getattr(baseline, "name", "the baseline"))
+        parts.append(from_scores(scores, part.items, excluded, part.user_rows))
         advance(len(part))
     return _of_users(Ranks.join(parts), targets, targets.items)
+
+
+def _checked(scores: object, shape: tuple[int, int], name: str) -> NDArray[Any]:
+    """The scores as an array. BenchError where they are not a number for every history and item: a column too many,
+    as for padding, would give each item the score of another.
+    """
+    found = np.asarray(scores)
+    if found.dtype.kind not in "fiub":
+        raise BenchError(
+            f"score of {name} must return an array of numbers; got {type(scores).__name__} of {found.dtype}"
+        )
+    if found.shape != shape:
+        raise BenchError(f"score of {name} must return [histories, items], here {list(shape)}; got {list(found.shape)}")
+    return found
 
 
 def _batches(targets: Targets, size: int) -> Iterator[NDArray[np.int64]]:

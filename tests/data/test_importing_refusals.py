@@ -108,6 +108,20 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
         ("x.parquet", b"PAR1 and nothing", {}, r"x\.parquet' is corrupt"),
         ("x.txt", "u a b\nu c d\n", {}, "is not read|has a line already"),
         ("x.csv", lines(HEADER, ("u\tv", "a", 1)), {}, ""),
+        ("x.csv", "sep=;\nuser;item\nu;a\nu\n", {}, r"line 4: 1 cells where the header has 2$"),
+        (
+            "x.jsonl",
+            '{"user": {"id": "u"}, "item": "a"}\n' * 2,
+            {},
+            r"column 'user': \{'id': 'u'\} is no id; expected a text",
+        ),
+        ("x.json", '[{"user": "u", "item": ["a", "b"]}]', {}, r"column 'item': \['a', 'b'\] is no id"),
+        (
+            "x.csv",
+            lines(("kunde", "item"), ("u", "a")),
+            {},
+            r"no column of users is among kunde, item \(name its columns",
+        ),
         (
             "items.csv",
             lines(("item", "title"), ("a", "A")),
@@ -129,8 +143,10 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, name: str, content: Any, opti
 
 def test_files_that_do_not_fit_together_are_one_line(tmp_path: Path) -> None:
     log = put(tmp_path, "x.csv", lines(HEADER, ("u", "7", 1)))
-    with pytest.raises(BenchError, match=r"none of the 1 items is in 'i\.csv': ids are '7' here, '007' there"):
-        read([log, put(tmp_path, "i.csv", lines(("item", "title"), ("007", "A")))])
+    with pytest.raises(BenchError, match=r"none of the 1 items is in 'i\.csv': ids are '7' here, 'x' there"):
+        read([log, put(tmp_path, "i.csv", lines(("item", "title"), ("x", "A")))])
+    with pytest.raises(BenchError, match="'7' here may be '007' there: write ids as the same text in both files"):
+        read([log, put(tmp_path, "i.csv", lines(("item", "title"), ("x", "A"), ("007", "A")))])
     undated = put(tmp_path, "y.csv", lines(("user", "item"), ("u", "7")))
     with pytest.raises(BenchError, match=r"'x\.csv' has time stamps and 'y\.csv' has none"):
         read([log, undated])
@@ -144,8 +160,10 @@ def test_files_that_do_not_fit_together_are_one_line(tmp_path: Path) -> None:
         read([tmp_path / "empty"])
     with pytest.raises(BenchError, match="unknown rule for --duplicates 'frist'; did you mean 'first'"):
         Options(duplicates="frist")  # type: ignore[arg-type]
-    with pytest.raises(BenchError, match="--min-rating needs ratings that are numbers"):
-        read([put(tmp_path, "r.csv", lines(("user", "item", "rating"), ("u", "a", "good")))], Options(min_rating=2))
+    rated = lines(("user", "item", "rating"), ("u", "a", ""), ("u", "a", "4"), ("u", "a", "4,5"), between=";")
+    rated_file = put(tmp_path, "r.csv", rated)
+    with pytest.raises(BenchError, match=r"--min-rating needs ratings that are numbers, such as 4\.5; got '4,5'$"):
+        read([rated_file], Options(min_rating=2))
 
 
 def test_a_least_rating_needs_ratings(tmp_path: Path) -> None:
@@ -177,3 +195,30 @@ def test_a_table_with_text_that_is_no_utf_8_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"word", b"w\xffrd"))
     with pytest.raises(BenchError, match=r"x\.parquet' is corrupt: .*UTF8"):
         read([path])
+
+
+@pytest.mark.parametrize("item", [{"id": "a"}, ["a", "b"]])
+def test_an_id_that_holds_others_is_refused_in_a_table_too(tmp_path: Path, item: object) -> None:
+    path = tmp_path / "x.parquet"
+    pd.DataFrame({"user": ["u1"], "item": [item], "time": [1]}).to_parquet(path)
+    with pytest.raises(BenchError, match=r"x\.parquet', column 'item': .* is no id; expected a text or a number"):
+        read([path])
+
+
+def test_what_a_spreadsheet_has_changed_is_said(tmp_path: Path) -> None:
+    """Rounded time stamps, none that became 0, and ids that have lost their zeros."""
+    put(tmp_path, "items.csv", lines(("item", "title"), ("1", "A"), ("b", "B")))
+    rounded = put(tmp_path, "x.csv", lines(HEADER, ("u", "001", "1.71E+09"), ("u", "b", "1.71E+09")))
+    notes = read([rounded]).dataset.notes
+    assert "time stamps look rounded by a spreadsheet, such as '1.71E+09': what came first may be lost" in notes
+    assert any("1 of 2 items are not in" in note and "'001' here may be '1' there" in note for note in notes)
+    zeros = put(tmp_path, "y.csv", lines(HEADER, ("u", "a", NOW), ("u", "b", 0), ("u", "c", NOW + 1)))
+    assert "1 time stamps are 0, the year 1970: these rows come first; take them out if it means none" in (
+        read([zeros], Options(items=(tmp_path / "items.csv",))).dataset.notes
+    )
+    positions = put(tmp_path, "z.csv", lines(HEADER, ("u", "a", 0), ("u", "b", 1)))
+    assert not any("1970" in note for note in read([positions]).dataset.notes)
+    path = put(tmp_path, "w.csv", lines(HEADER, ("u", "null", 1), ("u", "NaN", 2), ("u", "b", 3)))
+    assert any(
+        note.startswith("'NaN', 'null' are read as ids of items like any") for note in read([path]).dataset.notes
+    )

@@ -104,6 +104,8 @@ def test_any_name_in_the_data_folder_is_a_data_set(tmp_path: Path) -> None:
     assert [find(name, tmp_path).users for name in ("mine", "yours")] == [("1",), ("2",)]
     with pytest.raises(BenchError, match="unknown data set 'theirs'"):
         find("theirs", tmp_path)
+    with pytest.raises(BenchError, match=r"unknown data set 'mime'; did you mean 'mine'\? known: .*mine"):
+        find("mime", tmp_path)
 
 
 def test_any_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

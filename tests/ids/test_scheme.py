@@ -178,3 +178,14 @@ def test_a_scheme_without_fit_is_no_scheme() -> None:
     unfinished: Callable[[], IdScheme] = type("Unfinished", (IdScheme,), {"name": "unfinished"})
     with pytest.raises(TypeError, match="fit"):
         unfinished()
+
+
+@pytest.mark.parametrize("wrong", ["34", [3.0, 4.0], ["a", "b"]])
+def test_tokens_that_are_no_whole_numbers_are_refused(wrong: Any) -> None:
+    """As numbers a text of digits is one token for each digit, and 3.7 is 3."""
+    with pytest.raises(
+        BenchError, match=r"tokens are whole numbers, as Vocabulary\.ids gives them: '\w+' object cannot"
+    ):
+        TokenIds.from_lists([[3], wrong], VOCABULARY)
+    given = [np.array([3, 4], np.int64), [np.int32(3)], (5,)]
+    assert [TokenIds.from_lists(given, VOCABULARY).code(item) for item in range(3)] == [(3, 4), (3,), (5,)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,12 @@ class InFit(Random):
     def fit(self, train):
         ids = super().fit(train)
         return helper(train)
+
+class Talking(Random):
+    name = "mine/talking"
+    def fit(self, train):
+        print("a word of fit")
+        return super().fit(train)
 
 class InStages(Random):
     name = "mine/stages"
@@ -158,3 +165,11 @@ def test_an_error_that_never_met_the_code_has_no_place_in_it() -> None:
     assert said(caught.value) == "KeyError: 'genres'"
     assert said(AssertionError()) == "AssertionError"
     assert said(ValueError("several\n lines")) == "ValueError: several lines"
+
+
+def test_what_fit_prints_is_no_part_of_the_answer(bench: Bench, toy_folder: Path, mine: Path, tmp_path: Path) -> None:
+    found = bench(
+        "ids", "show", f"{mine}:Talking", "--dataset", toy_folder, "--results", tmp_path / "results", "--json"
+    )
+    assert json.loads(found.out)
+    assert "a word of fit" in found.err

@@ -320,3 +320,13 @@ def test_ranking_whole_catalogues_needs_more(quick: list[str], tmp_path: Path, s
     assert 0.4e9 < needed(1_000_000, "exact") - needed(1_000_000, "beam") < 1.6e9
     assert needed(1_000, "exact") - needed(1_000, "beam") < 50e6
     assert 0.4e9 < needed(10_000_000, "exact") - needed(10_000_000, "beam") < 1.6e9
+
+
+def test_needs_of_another_kind_are_one_line(bench: Bench, quick: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(LARGE.replace('Needs({memory} * size.items, {seconds}, "use --set mine.smaller=true")', "'much'"))
+    said = bench("run", "--id-scheme", f"{path}:Large", *quick, "--results", tmp_path / "results")
+    assert (said.code, said.err.splitlines()[-1]) == (
+        1,
+        "bench: needs of mine/large must return bench.ids.limits.Needs or None; got 'much'",
+    )

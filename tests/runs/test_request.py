@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from bench.contract import Contract
 from bench.data.dataset import Dataset, ItemTable
@@ -155,3 +157,21 @@ def test_settings_of_the_unseen_belong_to_tests_on_unseen_data_alone(scheme: Req
     assert not same(*tests)
     joined = replace(scheme, dataset=join([toy, away]))
     assert replace(scheme, trained_by=joined).run.changed == {}  # data that the model was trained on
+
+
+@pytest.mark.parametrize("name", ["textual/title", "numeric/p5-leak"])
+def test_nothing_can_be_written_into_what_a_subject_is_fitted_on(toy: Dataset, name: str) -> None:
+    """The recommender trains on the same memory: who sorts a ``csr_matrix`` of it in place has sorted histories."""
+    train = leave_one_out(toy).train
+    view = Request(subjects.load_scheme(name)(), toy, Contract(), 0, None, Path("results")).view(train)
+    ones = np.ones(len(view.sequences.values), np.float32)
+    taken = csr_matrix((ones, view.sequences.values, view.sequences.offsets), (len(view.sequences), len(toy.items)))
+    before = view.sequences.values.tolist()
+    with pytest.raises(ValueError, match="read-only"):
+        taken.sort_indices()
+    with pytest.raises(ValueError, match="read-only"):
+        view.sequences.values[0] += 1
+    with pytest.raises(ValueError, match="read-only"):
+        view.sequences.offsets[0] += 1
+    assert view.sequences.values.tolist() == before
+    assert train.sequences.values.flags.writeable

@@ -63,6 +63,33 @@ class Open(Alphabetical):
 
 class SlyFlat(Flat):
     leaks = True
+
+class Worded(Alphabetical):
+    version = "two"
+
+class Blind(Alphabetical):
+    def fit(self):
+        return None
+
+class Unset(Alphabetical):
+    def __init__(self):
+        pass
+
+class Staged(Alphabetical):
+    def stages(self, train):
+        yield
+
+class Unasked(Flat):
+    def score(self):
+        return None
+
+class Free(Alphabetical):
+    @staticmethod
+    def fit(train):
+        return None
+
+    def stages(self, *given, **named):
+        yield
 """
 
 
@@ -159,12 +186,22 @@ def test_a_broken_package_is_named_with_the_cause(
         ("Unfinished", "with all its methods; fit missing"),
         ("Nameless", "must have a name"),
         ("Loose", "must have a dataclass as Settings; got <class 'dict'>"),
+        ("Worded", "must have a whole number as version; got 'two'"),
+        ("Blind", r"mine\.py:Blind: fit must take \(self, train\); got \(self\)$"),
+        ("Unset", r"mine\.py:Unset: __init__ must take \(self, settings\); got \(self\)$"),
+        ("Staged", r"mine\.py:Staged: stages must take \(self, train, ids\); got \(self, train\)$"),
         ("Sly", "fitted on validation and test .* name must say 'leak'; got 'mine/alphabetical'"),
     ],
 )
 def test_what_is_no_scheme_is_refused(file: Path, attribute: str, complaint: str) -> None:
     with pytest.raises(BenchError, match=complaint):
         load_scheme(f"{file}:{attribute}")
+
+
+def test_methods_are_called_as_the_interface_says(file: Path) -> None:
+    with pytest.raises(BenchError, match=r"Unasked: score must take \(self, histories\); got \(self\)$"):
+        load_baseline(f"{file}:Unasked")
+    assert load_scheme(f"{file}:Free").name == "mine/alphabetical"
 
 
 def test_what_leaks_must_say_so_in_its_name(file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -297,3 +298,36 @@ def test_an_item_that_is_no_longer_shown_takes_no_place_either() -> None:
 
     assert score_targets(Given(), targets, 5, exclude_history=True).strict.tolist() == [1]
     assert shown == [[3]]
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        (np.zeros(5, np.float32), r"must return \[histories, items\], here \[1, 5\]; got \[5\]"),
+        (np.zeros((1, 6), np.float32), r"here \[1, 5\]; got \[1, 6\]"),  # a column for padding: items are shifted
+        (np.zeros((1, 4), np.float32), r"here \[1, 5\]; got \[1, 4\]"),  # the target has a score, the last item none
+        (np.zeros((2, 5), np.float32), r"here \[1, 5\]; got \[2, 5\]"),
+        (np.full((1, 5), "0"), "must return an array of numbers; got ndarray of <U1"),
+        (None, "must return an array of numbers; got NoneType"),
+    ],
+)
+def test_scores_that_are_not_of_every_item_are_refused(scores: Any, said: str) -> None:
+    targets = Targets(np.array([0]), Sequences.from_rows([[4]]), np.array([2], np.int32))
+
+    class Given(Closeness):
+        def score(self, histories: Sequences) -> NDArray[np.float32]:
+            return scores  # type: ignore[no-any-return]
+
+    with pytest.raises(BenchError, match=f"score of {Given.name} {said}" if said.startswith("must") else said):
+        score_targets(Given(), targets, 5, exclude_history=False)
+
+
+def test_scores_may_be_whatever_is_an_array_of_numbers() -> None:
+    targets = Targets(np.array([0]), Sequences.from_rows([[4]]), np.array([2], np.int32))
+    for scores in ([[0, 0, 5, 6, 7]], torch.tensor([[0, 0, 5, 6, 7.0]]), np.array([[0, 0, 5, 6, 7]], np.int8)):
+
+        class Given(Closeness):
+            def score(self, histories: Sequences, scores: Any = scores) -> Any:
+                return scores
+
+        assert score_targets(Given(), targets, 5, exclude_history=False).strict.tolist() == [3]

@@ -13,7 +13,7 @@ from bench.data.formats.columns import KEY, USER, normalized
 from bench.data.formats.delimited import Delimited
 from bench.data.formats.opening import Source
 from bench.data.formats.records import Parquet, Records, written
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown
 
 Table = Delimited | Records | Parquet
 TEXT = "text"  # the column of a map from items to sentences
@@ -23,10 +23,13 @@ NEVER = ("image", "images", "imurl", "image_url", "url", "videos", "also_buy", "
 
 @dataclass
 class Catalogue:
-    """Text columns by item. ``again`` counts items that came twice with another text: the first is kept."""
+    """Text columns by item; ``there`` are all columns, asked for or not. ``again`` counts items that came twice with
+    another text: the first is kept.
+    """
 
     text: dict[str, dict[str, str]] = field(default_factory=dict)
     columns: dict[str, None] = field(default_factory=dict)
+    there: dict[str, None] = field(default_factory=dict)
     again: int = 0
     marked: int = 0
 
@@ -50,10 +53,11 @@ class Catalogue:
 
 def of_table(found: Catalogue, table: Table, key: str, fields: Sequence[str]) -> None:
     """Add a table's text columns: those asked for, or all that hold words."""
+    found.there.update(dict.fromkeys(_name(column) for column in table.columns if column != key))
     wanted = [column for column in table.columns if column != key and (not fields or _name(column) in fields)]
     wanted = [column for column in wanted if fields or normalized(column) not in (*NEVER, *KEY.split(), *USER.split())]
     cells: dict[str, list[str]] = {name: [] for name in (key, *wanted)}
-    for batch in table.batches([key, *wanted]):
+    for batch in table.batches([key, *wanted], ids=(key,)):
         for name, column in cells.items():
             column += [text or "" for text in batch[name].cast(pa.string()).to_pylist()]
     kept = [name for name in wanted if fields or any(map(_has_words, cells[name]))]
@@ -66,6 +70,7 @@ def of_map(found: Catalogue, source: Source, text_by_item: Mapping[str, Any], fi
     """Add ``{item: sentence}`` or ``{item: {field: text}}``."""
     for item, value in text_by_item.items():
         cells = value if isinstance(value, Mapping) else {TEXT: value}
+        found.there.update(dict.fromkeys(map(_name, cells)))
         kept = {_name(name): written(cell) or "" for name, cell in cells.items() if not fields or _name(name) in fields}
         found.add(str(item), {name: cell for name, cell in kept.items() if fields or name.lower() not in NEVER})
     if fields:
@@ -80,7 +85,7 @@ def require_fields(found: Catalogue, fields: Sequence[str], where: str) -> None:
     """BenchError for a field that no file of items has."""
     for name in fields:
         if name not in found.columns:
-            raise BenchError(f"{where} has no text field '{name}'; got {', '.join(found.columns) or 'none'}")
+            raise BenchError(f"{unknown('text field', name, found.there)} in {where}")
 
 
 def _name(column: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from pyarrow import csv as arrow
 
-from bench.data.formats import columns
+from bench.data.formats import columns, stamps
 from bench.data.formats.opening import HEAD, Source, reading
 from bench.errors import BenchError
 
@@ -23,6 +24,7 @@ LONGEST = 4096  # letters of a cell in quotation marks that the beginning of a f
 MOST = 10  # wrong lines that an error names
 SEPARATORS = ("\t", ",", ";", "|")
 DOUBLE, UNIT = "::", "\x1f"  # MovieLens parts its cells by two colons, which become one sign that no text has
+TOLD = re.compile(r'"?sep=([\t,;|])"?')
 ATOMIC = (".inter", ".item", ".user")
 RATED = ("user_id", "item_id", "rating", "timestamp")  # MovieLens, which has no header
 MOVIES = ("item_id", "title", "genres")
@@ -31,7 +33,7 @@ MOVIES = ("item_id", "title", "genres")
 @dataclass(frozen=True)
 class Delimited:
     """A table in text. ``header``: whether its first line names the columns; else they are called by number, or as in
-    MovieLens.
+    MovieLens. ``told``: whether a line above says how cells are parted (``sep=;``), as for a spreadsheet.
     """
 
     source: Source
@@ -39,12 +41,15 @@ class Delimited:
     quoted: bool
     header: bool
     columns: tuple[str, ...]
+    told: bool = False
 
-    def batches(self, wanted: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
-        """The wanted columns as text, piece by piece. BenchError where a line has more or fewer cells."""
+    def batches(self, wanted: Sequence[str], ids: Sequence[str] = ()) -> Iterator[dict[str, pa.Array]]:
+        """The wanted columns as text, piece by piece; none of the ``ids`` among them is nested in a text. BenchError
+        where a line has more or fewer cells.
+        """
         options = {
             "read_options": arrow.ReadOptions(
-                column_names=list(self.columns), skip_rows=int(self.header), block_size=BLOCK
+                column_names=list(self.columns), skip_rows=int(self.header) + self.told, block_size=BLOCK
             ),
             "parse_options": arrow.ParseOptions(
                 delimiter=UNIT if self.separator == DOUBLE else self.separator,
@@ -88,11 +93,11 @@ class Delimited:
         lines = io.TextIOWrapper(file, "utf-8-sig", newline="" if self.quoted else None)
         try:
             if self.quoted:
-                reader = csv.reader(lines, delimiter=self.separator)
-                yield from _begun(reader)
+                rows = _begun(csv.reader(lines, delimiter=self.separator))
             else:
                 cut = (line.rstrip("\n").split(self.separator) if line.strip() else [] for line in lines)
-                yield from enumerate(cut, start=1)
+                rows = iter(enumerate(cut, start=1))
+            yield from itertools.islice(rows, int(self.told), None)
         finally:
             lines.detach()
 
@@ -102,16 +107,18 @@ def delimited(source: Source) -> Delimited | None:
     head = source.head.decode()
     lines = head.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     lines = [line for line in (lines if len(source.head) < HEAD // 2 else lines[:-1]) if line.strip()][:200]
-    separator = _separator(lines[0])
+    told = bool(lines[1:]) and TOLD.fullmatch(lines[0].strip(" "))
+    separator = told[1] if told else _separator(lines[0])
     if not separator:
         return None
+    lines = lines[bool(told) :]
     quoted = separator != DOUBLE and source.path.suffix not in ATOMIC and _is_quoted(head, separator)
     first = next(csv.reader([lines[0]], delimiter=separator)) if quoted else lines[0].split(separator)
     names = [cell.strip() for cell in first]
-    header = columns.told(names) or not any(_is_number(name) for name in names)
+    header = columns.told(names) or not any(_is_number(name) or stamps.DATES.fullmatch(name) for name in names)
     if not header or (separator == DOUBLE and not columns.told(names)):
-        return Delimited(source, separator, quoted, False, _unnamed(separator, lines, len(first)))
-    return Delimited(source, separator, quoted, True, _distinct(names))
+        return Delimited(source, separator, quoted, False, _unnamed(separator, lines, len(first)), bool(told))
+    return Delimited(source, separator, quoted, True, _distinct(names), bool(told))
 
 
 def _separator(line: str) -> str:

@@ -16,7 +16,7 @@ from bench.errors import BenchError
 
 NOBODY = Roles()
 Kind = Literal["interactions", "lists", "histories", "catalogue", "ids", "nothing"]
-HINT = "name its columns with --user, --item and --time"
+HINT = "name its columns with --user, --item and --time of bench data import"
 MAPS = ("user2id", "item2id", "id2user", "id2item")
 TITLES = ("id2title", "title_maps")  # of SETRec's maps
 

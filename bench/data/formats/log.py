@@ -15,11 +15,12 @@ from bench.data.formats import stamps
 from bench.data.formats.catalogue import Table
 from bench.data.formats.columns import Roles
 from bench.data.formats.sequences import Histories
-from bench.errors import BenchError, counted
+from bench.errors import BenchError, an, counted
 
 NONE = -1  # the number of an empty id
+SAMPLE = 1000  # time stamps that tell how a column was written
 NO_ID = ("nan", "NaN", "None", "none", "null", "NULL", "NA", "N/A", "<NA>", "undefined", "NaT")
-FLOAT, ROUNDED = re.compile(r"-?\d+\.0"), re.compile(r"-?\d\.\d+[eE]\+?\d+")
+FLOAT, ROUNDED = re.compile(r"-?\d+\.0"), re.compile(r"-?\d[.,]\d+[eE]\+?\d+")
 
 Codes = NDArray[np.int32]
 
@@ -51,7 +52,8 @@ class Ids:
 @dataclass
 class Log:
     """Rows of interactions. ``times`` are whole numbers of one ``kind`` (``stamps``), or the number of the row where a
-    file has none, which is ``undated``. ``lacking`` counts rows that were left out, by what they lack.
+    file has none, which is ``undated``; ``rounded`` is one that looks as a spreadsheet writes long numbers. ``lacking``
+    counts rows that were left out, by what they lack.
     """
 
     users: Ids = field(default_factory=Ids)
@@ -59,6 +61,7 @@ class Log:
     pieces: list[tuple[Codes, Codes, NDArray[np.int64], str]] = field(default_factory=list)
     lacking: dict[str, int] = field(default_factory=dict)
     undated: bool = False
+    rounded: str = ""
     rows: int = 0
 
     def add_table(self, table: Table, roles: Roles, least: float | None) -> None:
@@ -67,7 +70,7 @@ class Log:
         wanted = [name for name in (roles.user, roles.item, roles.time, rated) if name]
         self.undated |= not roles.time
         row = 0
-        for batch in table.batches(list(dict.fromkeys(wanted))):
+        for batch in table.batches(list(dict.fromkeys(wanted)), ids=(roles.user, roles.item)):
             users, items = self.users.add(batch[roles.user]), self.items.add(batch[roles.item])
             kept = self._present({"user": users != NONE, "item": items != NONE})
             times, kind = self._times(table, batch[roles.time], row) if roles.time else (None, stamps.NUMBER)
@@ -95,7 +98,7 @@ class Log:
     def gathered(self) -> tuple[Codes, Codes, NDArray[np.int64], str]:
         """All rows, and of which kind their time stamps are. BenchError where there are none, or several kinds."""
         if not sum(len(users) for users, *_ in self.pieces):
-            lacking = "; ".join(f"{count:,} without a {what}" for what, count in self.lacking.items() if count)
+            lacking = "; ".join(f"{count:,} without {an(what)}" for what, count in self.lacking.items() if count)
             why = f": {lacking}" if lacking else ""
             raise BenchError(f"no interaction is left of {counted(self.rows, 'row')}{why}")
         users, items, times, kinds = zip(*self.pieces, strict=True)
@@ -111,6 +114,8 @@ class Log:
         return first
 
     def _times(self, table: Table, column: pa.Array, row: int) -> tuple[NDArray[np.int64], str]:
+        if pa.types.is_string(column.type) and not self.rounded:
+            self.rounded = next(filter(ROUNDED.fullmatch, filter(None, column[:SAMPLE].to_pylist())), "")
         try:
             return stamps.batch(column)
         except stamps.UnreadableError as error:
@@ -122,7 +127,8 @@ class Log:
         try:
             ratings = np.asarray(_blank_as_null(column).cast(pa.float64()).fill_null(np.nan))
         except pa.ArrowInvalid as error:
-            raise BenchError(f"--min-rating needs ratings that are numbers: {' '.join(str(error).split())}") from error
+            wrong = next(filter(_is_no_number, _blank_as_null(column).drop_null().to_pylist()), "")
+            raise BenchError(f"--min-rating needs ratings that are numbers, such as 4.5; got '{wrong}'") from error
         return self._present({f"rating of {least:g} or more": ratings >= least})
 
 
@@ -137,11 +143,10 @@ def repaired(ids: Ids, what: str) -> list[str]:
     rounded = [name for name in names if ROUNDED.fullmatch(name)]
     if rounded:
         notes.append(f"{len(rounded):,} {what} ids look like numbers rounded by a spreadsheet, such as '{rounded[0]}'")
-    absent = [name for name in NO_ID if name in ids.numbers]
+    absent = [f"'{name}'" for name in NO_ID if name in ids.numbers]
     if absent:
-        notes.append(
-            f"'{absent[0]}' is read as the id of a {what} like any other; take those rows out if it means none"
-        )
+        read = f"is read as the id of {an(what)}" if len(absent) == 1 else f"are read as ids of {what}s"
+        notes.append(f"{', '.join(absent)} {read} like any other; take out the rows where that means none")
     return notes
 
 
@@ -165,6 +170,14 @@ def _texts(column: pa.Array) -> pa.Array:
         whole = pc.all(pc.equal(column, pc.round(column))).as_py()
         column = column.cast(pa.int64(), safe=False) if whole else column
     return column if pa.types.is_string(column.type) else column.cast(pa.string())
+
+
+def _is_no_number(text: str) -> bool:
+    try:
+        pa.scalar(text).cast(pa.float64())
+    except pa.ArrowInvalid:
+        return True
+    return False
 
 
 def _blank_as_null(column: pa.Array) -> pa.Array:

@@ -145,7 +145,7 @@ def _decodes(path: Path, encoding: str, first: bytes, file: BinaryIO) -> bool:
     wide, chunk = encoding.startswith("utf-16"), first
     while chunk:
         if not wide and b"\0" in chunk:
-            raise BenchError(f"'{path}' holds a NUL byte; it is corrupt, or not text")
+            raise BenchError(f"'{path}' holds a NUL byte; it is corrupt, no text, or UTF-16 (--encoding utf-16-le)")
         following = file.read(CHUNK)
         try:
             decoder.decode(chunk, final=not following)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +31,14 @@ class Records:
     columns: tuple[str, ...]
     whole: bool = False
 
-    def batches(self, wanted: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
-        """The wanted columns as text, piece by piece; null where a record lacks one."""
+    def batches(self, wanted: Sequence[str], ids: Sequence[str] = ()) -> Iterator[dict[str, pa.Array]]:
+        """The wanted columns as text, piece by piece; null where a record lacks one. BenchError where one of the
+        ``ids`` among them is nested.
+        """
         records = iter(self.records())
         while some := list(itertools.islice(records, AT_ONCE)):
+            for name in ids:
+                _require_flat(self.source, name, (record.get(name) for record in some))
             yield {name: pa.array([written(record.get(name)) for record in some], pa.string()) for name in wanted}
 
     def records(self) -> Iterator[Record]:
@@ -54,12 +58,15 @@ class Parquet:
     source: Source
     columns: tuple[str, ...]
 
-    def batches(self, wanted: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
-        """The wanted columns, piece by piece."""
+    def batches(self, wanted: Sequence[str], ids: Sequence[str] = ()) -> Iterator[dict[str, pa.Array]]:
+        """The wanted columns, piece by piece. BenchError where one of the ``ids`` among them is nested."""
         try:
             for batch in pq.ParquetFile(self.source.path).iter_batches(columns=list(wanted), batch_size=1 << 20):
                 for column in batch.columns:
                     column.validate(full=True)  # a bit that flipped may leave text that is no UTF-8
+                for name in ids:
+                    if pa.types.is_nested(batch.column(name).type):
+                        _require_flat(self.source, name, batch.column(name).to_pylist())
                 yield {name: _plain(batch.column(name)) for name in wanted}
         except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             raise BenchError(f"'{self.source.path}' is corrupt: {' '.join(str(error).split())[:160]}") from error
@@ -128,6 +135,16 @@ def written(value: Any) -> str | None:
     if isinstance(value, list | tuple):
         return ", ".join(text for part in value if (text := written(part)))
     return str(value)
+
+
+def _require_flat(source: Source, name: str, values: Iterable[Any]) -> None:
+    """BenchError where a value that is to be an id holds others: which of them is meant nobody can tell."""
+    nested = next((value for value in values if isinstance(value, Mapping | list | tuple)), None)
+    if nested is not None:
+        raise BenchError(
+            f"'{source.path}', column '{name}': {repr(nested)[:80]} is no id; expected a text or a number; write the "
+            "one that is meant into a column of its own"
+        )
 
 
 def _record(source: Source, number: int, line: bytes) -> Record:

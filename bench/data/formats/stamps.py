@@ -184,6 +184,14 @@ def _date(text: str) -> Decimal | None:
     return Decimal(int((at - EPOCH) // timedelta(seconds=1))) * BILLION + Decimal(fraction[:9].ljust(9, "0") or 0)
 
 
+def notes(times: NDArray[np.int64], clock: str) -> list[str]:
+    """That some of the stamps of a known unit are 0, which is 1970 and most often stands for none."""
+    zeros = int((times == 0).sum())
+    if not 0 < zeros < len(times) or not (clock in UNITS.values() or clock.startswith("dates")):
+        return []
+    return [f"{zeros:,} time stamps are 0, the year 1970: these rows come first; take them out if it means none"]
+
+
 def unit(times: NDArray[np.int64], kind: str) -> tuple[NDArray[np.int64], str]:
     """The stamps in the largest unit that keeps them whole, and what they are in words.
 

@@ -54,6 +54,7 @@ def test_atomic_files_have_no_quotes(tmp_path_factory: pytest.TempPathFactory, r
         ("UserID::MovieID::Rating\n1::2::5\n", ("UserID", "MovieID", "Rating"), True),
         ("196\t242\t3\t881250949\n", ("user_id", "item_id", "rating", "timestamp"), False),
         ("u1,i1,5\nu2,i2,4\n", ("1", "2", "3"), False),
+        ("u1,p1,2024-01-31\nu2,p2,2024-01-31T12:00:00Z\n", ("1", "2", "3"), False),
         (",user,item\n0,u,i\n", ("column 1", "user", "item"), True),
         ("user,item,note,note\n1,2,3,4\n", ("user", "item", "note", "note (column 4)"), True),
         ("kunde;artikel;zeit\n1;2;3\n", ("kunde", "artikel", "zeit"), True),

@@ -65,7 +65,7 @@ def test_a_file_that_is_cut_short_is_no_shorter_file(tmp_path: Path, packed: str
         (b"  <!DOCTYPE html><html>", "is a web page, as a failed download leaves it"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         (b"SQLite format 3\0", "is an SQLite database"),
-        (b"a,b\n1,\0\n", "holds a NUL byte"),
+        (b"a,b\n1,\0\n", r"holds a NUL byte; .* UTF-16 \(--encoding utf-16-le\)"),
     ],
 )
 def test_what_is_no_data_is_told_as_what_it_is(tmp_path: Path, content: bytes, said: str) -> None:
