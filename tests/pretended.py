@@ -170,15 +170,14 @@ def there() -> None:
 @contextlib.contextmanager
 def running() -> Iterator[None]:
     """Within the block commands run on the device, as they would on the GPU that Accelerate had found."""
-    from bench.runs import outlook, prepared
+    from bench.training import arithmetic
 
-    class Accelerator(prepared.Accelerator):  # type: ignore[misc]
+    class Accelerator(arithmetic.Accelerator):  # type: ignore[misc]
         device = property(lambda self: torch.device(NAME, 0))
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(device())
-        for module in (prepared, outlook):
-            stack.enter_context(mock.patch.object(module, "Accelerator", Accelerator))
+        stack.enter_context(mock.patch.object(arithmetic, "Accelerator", Accelerator))
         yield
 
 

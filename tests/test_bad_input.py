@@ -297,7 +297,7 @@ def test_a_folder_without_data(run: Refused, tmp_path: Path) -> None:
 
 def test_a_training_that_diverges(run: Refused) -> None:
     line = run("--id-scheme", "numeric", "--set", "learning_rate=1e20", "--set", "clip_norm=0")
-    assert "the training loss became nan at step " in line
+    assert " became nan " in line
     assert "with learning_rate=1e+20; lower it, e.g. --set learning_rate=" in line
 
 

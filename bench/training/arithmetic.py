@@ -6,7 +6,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from accelerate import Accelerator
@@ -30,7 +30,7 @@ def accelerator() -> Accelerator:
 
 def multiplying(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """For a forward pass in a precision of training: weights and gradients stay in float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def prepare(contract: Contract, device: torch.device) -> list[str]:
