@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from bench.evaluation.statistics import ends
 from bench.report.comparisons import Comparison, Pair, compare
-from bench.report.figures.style import BLANK, COLORS, INK, LINE, style
+from bench.report.figures.quality import BESIDE, ROW_HEIGHT
+from bench.report.figures.style import COLORS, LINE, style
 from bench.report.numbers import seconds, signed
 from bench.report.rows import HEADLINE, Row, sections
 from bench.report.table import DASH
@@ -167,7 +168,7 @@ def drawn() -> Iterator[tuple[str, str]]:
 def _figure(question: str) -> Figure:
     """Differences with their intervals, a panel for each row that others are compared with."""
     groups = list(_groups(question))
-    heights = [len(others) * 0.34 + 0.6 for *_, others in groups]
+    heights = [len(others) * ROW_HEIGHT + 0.6 for *_, others in groups]
     figure = Figure(figsize=(7.2, sum(heights) + 0.3), layout="constrained")
     panels = figure.subplots(len(groups), squeeze=False, sharex=True, height_ratios=heights)[:, 0]
     for panel, (base, named, others) in zip(panels, groups, strict=True):
@@ -176,8 +177,7 @@ def _figure(question: str) -> Figure:
             low, high = each.interval or (each.comparison.difference,) * 2
             panel.plot([low, high], [position, position], color=COLORS[1], linewidth=2, alpha=0.55)
             panel.plot(each.comparison.difference, position, "o", color=COLORS[1], markersize=6)
-            at = {"textcoords": "offset points", "color": INK, "bbox": dict(BLANK), "va": "center"}
-            panel.annotate(_score(each.row), (high, position), (7, 0), **at)
+            panel.annotate(_score(each.row), (high, position), (7, 0), va="center", **BESIDE)
         panel.set_title(f"{named}: {_score(base)}")
         panel.set_yticks(range(len(others)), [each.value for each in others])
         panel.set_ylim(len(others) - 0.4, -0.6)

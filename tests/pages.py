@@ -1,4 +1,4 @@
-"""What makes the pages: the files of docs/, which is no package, as modules."""
+"""What makes the pages: the files of docs/, which is no package, as modules; and scores counted anew beside them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+
+import numpy as np
+import pyarrow.parquet as parquet
+
+from bench.results.read import Result
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -21,3 +26,9 @@ def module(name: str) -> ModuleType:
     sys.modules[found.name] = made
     found.loader.exec_module(made)
     return made
+
+
+def strict_gains(run: Result) -> np.ndarray:
+    """NDCG@10 of every user, from the stored ranks."""
+    ranks = parquet.read_table(run.folder / "per_user.parquet")["rank"].to_numpy()
+    return np.where(ranks <= 10, 1 / np.log2(ranks + 1.0), 0.0)

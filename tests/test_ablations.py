@@ -8,15 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-import pyarrow.parquet as parquet
 import pytest
 
 from bench import plugins
 from bench.contract import PRESETS
 from bench.data import sources, splitting
-from bench.results.read import Result
 from tests import pages
+from tests.pages import strict_gains as gains
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,12 +30,6 @@ EXAMPLES = "target_examples=291629"
 @pytest.fixture(scope="module")
 def found() -> ModuleType:
     return pages.module("ablations")
-
-
-def gains(run: Result) -> np.ndarray:
-    """NDCG@10 of every user, from the stored ranks."""
-    ranks = parquet.read_table(run.folder / "per_user.parquet")["rank"].to_numpy()
-    return np.where(ranks <= 10, 1 / np.log2(ranks + 1.0), 0.0)
 
 
 def test_every_row_that_is_asked_for_is_there(found: ModuleType) -> None:
@@ -82,7 +74,7 @@ def test_differences_are_those_of_the_ranks(found: ModuleType) -> None:
 
 
 def test_what_ranking_alone_reads_needs_no_other_model(found: ModuleType) -> None:
-    """The trees of both runs hold the same weights, which were trained anew for each."""
+    """Each run trained its own model, and both came to the same weights."""
     assert {each.setting for each in found.ablations() if each.same_weights} == {"beam_width", "exclude_history"}
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import pyarrow.parquet as parquet
 import pytest
 from typer.testing import CliRunner
 
 from bench import cli
-from bench.results.read import Result
 from bench.runs import matrix
 from tests import pages
+from tests.pages import strict_gains
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,12 +37,6 @@ def study() -> ModuleType:
 
 def number(study: ModuleType, data: str, name: str, what: str) -> float:
     return float(study.cell_text(data, name, what).split()[0])
-
-
-def strict_gains(run: Result) -> np.ndarray:
-    """NDCG@10 of every user, from the stored ranks."""
-    ranks = parquet.read_table(run.folder / "per_user.parquet")["rank"].to_numpy()
-    return np.where(ranks <= 10, 1 / np.log2(ranks + 1.0), 0.0)
 
 
 @pytest.mark.parametrize("data", ["toys", "yelp", "ties"])
