@@ -222,13 +222,21 @@ class Backbone(nn.Module, ABC):
         self.whole_words = nn.Embedding(rows, self.d_model, _weight=weight)
 
     def add_whole_words(self, embedded: Tensor, item_position_ids: Tensor | None) -> Tensor:
-        """``[B, S, D]`` with the whole-word embeddings added, if there are any."""
+        """``[B, S, D]`` with the whole-word embeddings added, if there are any. Numbers behind the last row of the
+        table begin again with 1: what is read for many targets is longer than a history, and no row is for training
+        alone.
+        """
         if (self.whole_words is None) != (item_position_ids is None):
             raise TypeError(
                 "item_position_ids are for a model with whole-word embeddings, which needs them; got "
                 f"{'none' if item_position_ids is None else 'some'} for {self.signature}"
             )
-        return embedded if self.whole_words is None else embedded + self.whole_words(item_position_ids)
+        if self.whole_words is None or item_position_ids is None:
+            return embedded
+        items = self.whole_words.num_embeddings - 1
+        rows = torch.where(item_position_ids > 0, (item_position_ids - 1) % items + 1, 0)
+        words: Tensor = self.whole_words(rows)
+        return embedded + words
 
     def of_no_item(self, tokens: Tensor) -> Tensor | None:
         """Numbers of whole words ``[B, S]`` for a text that is no history; None for a model without such a table."""

@@ -94,8 +94,12 @@ def _floats(chapter: Chapter, section: Section, rows: Sequence[Row], asked: Choi
     main = _only(_main(chapter, asked.columns), rows)
     made = [_float(chapter, main, _main_caption(chapter, section, main, _left(section.rows, rows, asked)))]
     whole = chapter.table(pairs.NAME)
-    matrix = None if whole is None else _matrix(whole, rows, None if asked.rows else PAIRED_MOST)
-    return [*made, *([_float(chapter, matrix, _pairs_caption(chapter))] if matrix else [])]
+    paired = [] if whole is None else _at(whole, rows)
+    shown = paired if asked.rows else paired[:PAIRED_MOST]
+    if whole is None or len(shown) < 2:
+        return made
+    caption = _pairs_caption(chapter, whole, _first(len(shown), len(paired)))
+    return [*made, _float(chapter, _matrix(whole, shown), caption)]
 
 
 def _main(chapter: Chapter, asked: Sequence[str]) -> Table:
@@ -139,9 +143,13 @@ def _key(title: str) -> str:
 
 def _only(table: Table, rows: Sequence[Row]) -> Table:
     """The lines of a table that belong to these rows."""
+    return _lines(table, _at(table, rows))
+
+
+def _at(table: Table, rows: Sequence[Row]) -> list[int]:
+    """Which lines of a table belong to these rows."""
     folders = {tuple(run.path for run in row.runs) for row in rows}
-    kept = [at for at, cell in enumerate(table.head.cells) if cell.source.folders in folders]
-    return _lines(table, kept)
+    return [at for at, cell in enumerate(table.head.cells) if cell.source.folders in folders]
 
 
 def _lines(table: Table, kept: Sequence[int]) -> Table:
@@ -149,12 +157,8 @@ def _lines(table: Table, kept: Sequence[int]) -> Table:
     return replace(table, head=head, columns=tuple(columns))
 
 
-def _matrix(table: Table, rows: Sequence[Row], most: int | None) -> Table | None:
-    """The pairs of these rows, the best of them, numbered anew; None where fewer than two are left."""
-    folders = {tuple(run.path for run in row.runs) for row in rows}
-    kept = [at for at, cell in enumerate(table.head.cells) if cell.source.folders in folders][:most]
-    if len(kept) < 2:
-        return None
+def _matrix(table: Table, kept: Sequence[int]) -> Table:
+    """The pairs of these lines, numbered anew."""
     square = _lines(replace(table, columns=tuple(table.columns[at] for at in kept)), kept)
     names = (
         replace(cell, text=f"{at} {cell.text.partition(' ')[2]}") for at, cell in enumerate(square.head.cells, start=1)
@@ -182,8 +186,14 @@ def _over(chapter: Chapter, sections: Sequence[Section], asked: Choice) -> str:
     folders = {run.path for row in rows for run in row.runs}
     table = chapter.tables[0]
     kept = [at for at, cell in enumerate(table.head.cells) if folders & set(cell.source.folders)]
-    caption = [*_banner(chapter), f"Strict {table.title}. {DASH} has no result there."]
-    return _float(chapter, _lines(table, kept[: leaders.MOST]), caption)
+    shown = kept[: leaders.MOST]
+    caption = [*_banner(chapter), f"Strict {table.title}. {DASH} has no result there.", *_first(len(shown), len(kept))]
+    return _float(chapter, _lines(table, shown), caption)
+
+
+def _first(shown: int, of: int) -> list[str]:
+    """What a caption says of a table that leaves out the last of its rows."""
+    return [f"The first {shown} of {of} rows."] if shown < of else []
 
 
 def _banner(chapter: Chapter) -> list[str]:
@@ -215,12 +225,11 @@ def _main_caption(chapter: Chapter, section: Section, main: Table, left: str) ->
     return [*_banner(chapter), *map(escaped, said), *_warned(chapter, main)]
 
 
-def _pairs_caption(chapter: Chapter) -> list[str]:
-    matrix = chapter.table(pairs.NAME)
-    title = matrix.title if matrix else ""
+def _pairs_caption(chapter: Chapter, matrix: Table, left: Sequence[str]) -> list[str]:
     return [
         *_banner(chapter),
-        escaped(f"{title}, on {chapter.title}: row minus column. {PAIRED}"),
+        escaped(f"{matrix.title}, on {chapter.title}: row minus column. {PAIRED}"),
+        *left,
         *_warned(chapter, matrix),
     ]
 

@@ -26,7 +26,6 @@ from bench.ids import diagnostics, exchange, storage
 from bench.ids.extending import extended
 from bench.ids.identifiers import Ids
 from bench.ids.scheme import IdScheme, Stage, Trained
-from bench.model.packed import SPAN
 from bench.model.recommender import Recommender, decoding_of, recommender_under
 from bench.results import head as saved_head
 from bench.results import store
@@ -231,8 +230,7 @@ class SchemeRun:
         if before is None and self.contract.reinitialize == "numbers":
             redraw_numbers(model, stage.ids.vocabulary, self.request.seed)
         if self.contract.whole_words:
-            items = self.contract.max_history * (SPAN if self.contract.training == "shared" else 1)
-            model.grow_whole_words(items + 1)
+            model.grow_whole_words(self.contract.max_history + 1)
         return model
 
     def first_backbone(self, ids: Ids) -> Backbone:

@@ -94,6 +94,16 @@ def test_ranking_reads_the_words_that_training_wrote(t5: MakeT5) -> None:
     assert found.scores.tolist() != make(t5, words=0).rank(HISTORIES, 8, Decoding("exact")).scores.tolist()
 
 
+def test_behind_the_last_row_numbers_begin_again(t5: MakeT5) -> None:
+    """A segment of training holds more items than a history: no number is left that ranking never reads."""
+    short, long = make(t5, words=3), make(t5, words=7)
+    assert short.backbone.whole_words is not None
+    assert long.backbone.whole_words is not None
+    with torch.no_grad():
+        long.backbone.whole_words.weight.copy_(short.backbone.whole_words.weight[[0, 1, 2, 1, 2, 1, 2]])
+    assert torch.equal(loss(short), loss(long))
+
+
 def test_a_table_grows_and_keeps_what_it_has(t5: MakeT5) -> None:
     model = make(t5).backbone
     assert model.whole_words is not None

@@ -107,6 +107,7 @@ def test_names_read_as_they_are_and_nothing_of_them_is_a_command(hostile: tuple[
     assert set(names.values()) <= set(main)
     assert {name.partition(" ")[2] for name in matrix} <= set(main)
     assert len(matrix) == 8
+    assert f"The first 8 of {len(names)} rows." in text.split("begin{table")[2]
     plain = re.sub(r"\\(begin|end)\{[\w*]+\}(\[t\])?|\{@\{\}.*@\{\}\}|\{?3.5pt\}?", "", text)
     said = "".join(read(plain).split())
     for name in names.values():
@@ -214,6 +215,7 @@ def test_of_many_rows_the_leaders_are_shown_and_others_where_asked_for(many: Pat
     )
     assert len(main) == 7
     assert len(matrix) == 4  # the leaders of the families, and the best baseline
+    assert "The first" not in written(many)
     assert "7 of 20 rows: the best schemes of their families and the best baselines." in written(many)
     main, matrix = heads(written(many, Choice(("numeric", "baseline-"))))
     assert sorted(main) == sorted(name for name in rows if name.startswith("numeric") or name == "baseline-")

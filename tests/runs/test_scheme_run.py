@@ -206,10 +206,13 @@ def test_a_baseline_needs_no_words(bench: Bench, quick: list[str], run_folders: 
     assert len(run_folders(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("training", ["windows", "shared"])
 def test_whole_words_go_with_the_t5_from_stage_to_stage(
-    bench: Bench, quick: list[str], plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, quick: list[str], plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, training: str
 ) -> None:
-    """Zero before the first stage; the second starts with what the first has learned."""
+    """Zero before the first stage; the second starts with what the first has learned. A row for every item that is
+    shown in ranking, and no more, however many are read for many targets.
+    """
     tables: list[torch.Tensor] = []
 
     def train(job: Any) -> Any:
@@ -221,6 +224,7 @@ def test_whole_words_go_with_the_t5_from_stage_to_stage(
     original = scheme_run.train
     monkeypatch.setattr(scheme_run, "train", train)
     words = ["run", "--id-scheme", f"{plugin}:Alternating", *quick, "--set=whole_words=true", "--set=max_history=5"]
+    words.append(f"--set=training={training}")
     assert bench(*words, "--results", tmp_path).code == 0
     assert [table.shape for table in tables] == [(6, 16)] * 4
     assert not tables[0].any()
