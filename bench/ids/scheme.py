@@ -118,8 +118,8 @@ class IdScheme(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     leaks: ClassVar[bool] = False
-    supports_transfer: ClassVar[bool] = False
-    no_transfer_reason: ClassVar[str] = "its identifiers are private to the catalogue that they were made for"
+    supports_transfer: bool = False
+    no_transfer_reason: str = "its identifiers are private to the catalogue that they were made for"
     allow_collisions: bool = False
     max_length: int = 32
     Settings: ClassVar[type[Any]] = NoSettings

@@ -4,22 +4,30 @@
     others = space.placed(target)                 the same axes, for a catalogue that nothing was learned on
 
 Raw vectors of two catalogues can be compared where the encoder is made for none of them: hashed words, a sentence
-encoder or a file of vectors.
+encoder, the contract's backbone or a file of vectors. ``Placing`` is a scheme that names other catalogues by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import tensors
 from bench.data.dataset import TrainView
 from bench.errors import BenchError
-from bench.ids.text import HASHED, OFFLINE, Embeddings, TextSettings, embed, projected
+from bench.ids.identifiers import Ids
+from bench.ids.scheme import IdScheme, Stage, Trained
+from bench.ids.text import HASHED, OFFLINE, Embeddings, TextSettings, embed, embedded, projected
 
 Arrays = dict[str, NDArray[np.float32]]
+SPACE = "space.safetensors"
+WHAT, HINT = "the space of texts", "run the model again with --force"
+COMPARABLE = f"encoder={HASHED}, a sentence encoder or a file of vectors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +60,22 @@ class TextSpace:
         """The space whose ``arrays`` these are."""
         return cls(settings, arrays.get("space.mean"), arrays.get("space.axes"))
 
+    @classmethod
+    def of(cls, train: TrainView, settings: TextSettings) -> TextSpace:
+        """The one that ``embed`` puts the items of a training catalogue into."""
+        found = embedded(train, settings)
+        return cls(settings, found.get("mean"), found.get("axes"))
+
+    def save(self, folder: Path) -> None:
+        """Into the folder of a run; nothing where vectors stay as encoded."""
+        if self.arrays:
+            tensors.write(folder / SPACE, self.arrays, {}, WHAT)
+
+    @classmethod
+    def saved(cls, settings: TextSettings, folder: Path) -> TextSpace:
+        """The same, read back. BenchError where the file is missing or corrupt."""
+        return cls.kept(settings, tensors.read(folder / SPACE, "np", WHAT, HINT)[0] if settings.dimensions else {})
+
 
 def learned(train: TrainView, settings: TextSettings) -> tuple[TextSpace, Embeddings]:
     """The space of a training catalogue, and its items in it."""
@@ -71,6 +95,41 @@ def require_comparable(settings: TextSettings, whose: str) -> None:
     """BenchError where the encoder is made for one catalogue."""
     if settings.encoder == OFFLINE:
         raise BenchError(
-            f"{whose} compares the texts of several catalogues, and {OFFLINE} is made for one; use encoder={HASHED}, "
-            "a sentence encoder or a file of vectors"
+            f"{whose} compares the texts of several catalogues, and {OFFLINE} is made for one; use {COMPARABLE}"
         )
+
+
+class Placing(IdScheme):
+    """A scheme over the texts of items that names an unseen catalogue in the space of the one that it was fitted on.
+
+    ``places`` says whether it can at all; with an encoder that is made for one catalogue no scheme can.
+    """
+
+    places: ClassVar[bool] = True
+    space: TextSpace | None = None
+
+    def __init__(self, settings: Any = None) -> None:
+        super().__init__(settings)
+        encoder = getattr(self.settings, "encoder", OFFLINE)
+        self.supports_transfer = self.places and encoder != OFFLINE
+        if self.places and encoder == OFFLINE:
+            self.no_transfer_reason = f"its texts are compared by {OFFLINE}, which is made for one catalogue; with "
+            self.no_transfer_reason += f"{COMPARABLE} it can"
+
+    def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
+        if self.supports_transfer:
+            self.learn(replace(train, cached_seconds=[]), ids)  # the texts were counted when identifiers were made
+        yield Stage(ids)
+        return None
+
+    def learn(self, train: TrainView, ids: Ids) -> None:
+        """What ``save_state`` writes, from the identifiers that were made and what they were made of."""
+        self.space = TextSpace.of(train, self.settings)
+
+    def save_state(self, folder: Path) -> None:
+        if self.space is not None:
+            self.space.save(folder)
+
+    def placed(self, target: TrainView, saved: Path) -> Embeddings:
+        """``[items, dimensions]``: the vectors of an unseen catalogue in the space that a run has kept."""
+        return TextSpace.saved(self.settings, saved).placed(target)

@@ -57,8 +57,7 @@ class TextSettings:
 
     The text of an item is its ``fields``, by default every text column in file order, with ``separator`` between those
     that are not empty. ``encoder`` is ``tfidf-svd``, ``hashed``, ``backbone``, a file of vectors, a folder, or
-    ``name[@revision]`` on the Hugging Face hub. Vectors of two catalogues can be compared where the encoder is not made
-    for one of them and ``dimensions`` is 0.
+    ``name[@revision]`` on the Hugging Face hub; the first alone is made for one catalogue (``bench.ids.spaces``).
     The embedding is turned to its ``dimensions`` principal axes (0: left as encoded), each of variance 1 if ``whiten``.
     ``pool`` says what a model makes a vector of: the ``text`` of an item, or each of its ``fields`` by itself, as a
     sentence without HTML. The item's vector is then their mean. Empty fields are left out.
@@ -82,18 +81,22 @@ class TextSettings:
 
 
 def embed(train: TrainView, settings: TextSettings) -> Embeddings:
-    """``[items, dimensions]``: the text of every item of the catalogue, of training alone or not, as a vector.
+    """``[items, dimensions]``: the text of every item of the catalogue, taken in training or not, as a vector."""
+    return embedded(train, settings)["embeddings"]
 
-    Kept in ``train.cache`` under all that it depends on: the texts, the encoder's content and these settings.
+
+def embedded(train: TrainView, settings: TextSettings) -> dict[str, Embeddings]:
+    """``embeddings`` as of ``embed``, and where they are turned the ``mean [raw]`` and ``axes [raw, dimensions]``. Kept
+    in ``train.cache`` under all that they depend on: the texts, the encoder's content and these settings.
     """
     return train.share(lambda: _kept(train, settings))
 
 
-def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
+def _kept(train: TrainView, settings: TextSettings) -> dict[str, Embeddings]:
     given, own = embeddings.is_file(settings.encoder), settings.encoder == BACKBONE
     texts = train.items.ids if given else _texts(train.items, settings)
     source = b"".join(Path(file).read_bytes() for file in (__file__, per_field.__file__))
-    described = {
+    described: dict[str, Any] = {
         "texts": hashlib.sha256("\x00".join(texts).encode()).hexdigest(),
         "encoder": _reader(train).digest if own else encoder_digest(settings.encoder) or settings.encoder,
         "library": str(installed("scikit-learn" if settings.encoder in OWN else "sentence-transformers")),
@@ -113,15 +116,14 @@ def _kept(train: TrainView, settings: TextSettings) -> Embeddings:
     with one_thread():
         arrays = projected(raw, settings.dimensions, settings.whiten) if settings.dimensions else {"embeddings": raw}
     if path:
-        seconds = round(time.monotonic() - begin, 6)
-        tensors.write(path, arrays, described | {"seconds": seconds}, "text embeddings", once=True)
-    return arrays["embeddings"]
+        described["seconds"] = round(time.monotonic() - begin, 6)
+        tensors.write(path, arrays, described, "text embeddings", once=True)
+    return arrays
 
 
 def _texts(items: ItemTable, settings: TextSettings) -> list[str]:
     """The text of every item; its fields in lines of their own where each is read by itself."""
-    separator = settings.separator if settings.pool == "text" else per_field.BETWEEN
-    return compose(items, settings.fields, separator)
+    return compose(items, settings.fields, settings.separator if settings.pool == "text" else per_field.BETWEEN)
 
 
 def _raw(train: TrainView, settings: TextSettings, texts: Sequence[str]) -> Embeddings:
@@ -167,9 +169,7 @@ def warnings(items: ItemTable, settings: TextSettings) -> tuple[str, ...]:
 
 
 def _flattened(items: ItemTable, settings: TextSettings) -> bool:
-    """Whether whitening makes all distances equal: where n different vectors span n - 1 dimensions and all are kept, it
-    turns them into the corners of a simplex.
-    """
+    """Whether whitening makes all distances equal: n different vectors that span n - 1 dimensions become a simplex."""
     if not settings.whiten or len(items) > MANY * settings.dimensions:
         return False
     if embeddings.is_file(settings.encoder):
@@ -308,14 +308,14 @@ def _model(encoder: str, device: str) -> Any:
         raise BenchError(f"'{folder}' is no sentence-transformers model ({type(error).__name__}: {cause})") from error
 
 
-def _load(path: Path, described: dict[str, Any], items: int) -> tuple[Embeddings, float]:
-    """What ``embed`` has written, and the seconds it took. BenchError where it is corrupt or not what its name says."""
+def _load(path: Path, described: dict[str, Any], items: int) -> tuple[dict[str, Embeddings], float]:
+    """What ``_kept`` has written, and the seconds it took. BenchError where it is corrupt or not what its name says."""
     what, hint = "the file of text embeddings", "delete the file and run again"
     arrays, stored = tensors.read(path, "np", what, hint)
     seconds = stored.pop("seconds", None)
     if seconds is None or stored != described or len(arrays.get("embeddings", ())) != items:
         raise tensors.corrupt(path, "it holds the vectors of another encoder or of other texts", what, hint)
-    return np.asarray(arrays["embeddings"], np.float32), float(seconds)
+    return {name: np.asarray(array, np.float32) for name, array in arrays.items()}, float(seconds)
 
 
 def tfidf_svd(texts: Sequence[str]) -> Embeddings:

@@ -229,11 +229,14 @@ class VectorSetRecommender(Recommender):
         return self._encoded(batch, table, rows).transpose(0, 1).float()
 
     def shares(self) -> Tensor:
-        """``[Q]``: how much the score of each slot counts."""
+        """``[Q]``: how much the score of each slot counts. A first feature that knows no item, as of an unseen
+        catalogue, leaves the others alone.
+        """
         first, *others = (feature.slots for feature in self.ids.features)
         if not others:
             return torch.ones(first, device=self.device)
-        return torch.cat([(1 - self.weight).expand(first), self.weight.expand(sum(others))])
+        weight = self.weight if self.ids.features[0].known.any() else torch.ones_like(self.weight)
+        return torch.cat([(1 - weight).expand(first), weight.expand(sum(others))])
 
     @torch.no_grad()
     def catalogue(self) -> Tensor:

@@ -35,7 +35,7 @@ from bench.results.read import Result, read
 from bench.results.saved import restore
 from bench.results.write import Outcome
 from bench.runs.adapting import adapted, require_users
-from bench.runs.fitting import language, refuse_reading, told
+from bench.runs.fitting import refuse_reading, told, with_language
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.training.cost import Stopwatch
@@ -201,10 +201,10 @@ def _read_alike(found: Ids, trained: Ids) -> Ids:
 
 def unseen(request: Request, device: str) -> TrainView:
     """All that a scheme may see of an unseen data set: the catalogue with its text. There are no sequences."""
-    dataset, words = request.dataset, language(request.contract)
     nothing = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64))
     cache = request.results / "cache"
-    return TrainView(dataset.name, request.items, nothing, request.seed, words, cache, device=device)
+    view = TrainView(request.dataset.name, request.items, nothing, request.seed, cache=cache, device=device)
+    return with_language(view, request.contract)
 
 
 def _check(found: object, trained: Ids, scheme: IdScheme, dataset: Dataset) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.ids import text
-from bench.ids.identifiers import TokenIds
+from bench.ids.identifiers import Ids, TokenIds
 from bench.ids.limits import FLOPS, CatalogueSize, Needs, token_bytes
-from bench.ids.scheme import IdScheme
+from bench.ids.spaces import Placing
 from bench.ids.text import embed, encoder_digest
 from bench.vocabulary import Vocabulary
+from semantic_ids import unseen
 from semantic_ids.autoencoder import AutoEncoder
 from semantic_ids.balanced import residual_balanced
 from semantic_ids.collisions import Codes, collision_rate, resolve, resolve_new
@@ -38,16 +41,24 @@ from semantic_ids.rqvae import ResidualAutoEncoder, use
 from semantic_ids.settings import CodebookSettings, FsqSettings, RqVaeSettings, Settings
 from semantic_ids.vectors_alone import State, blank, codebooks_state, encoded, load_network, network_state
 
+if TYPE_CHECKING:
+    from bench.model.recommender import Recommender
+
 SPECIAL = 3  # rows of a private vocabulary before its own tokens
 REPORT_EVERY = 5  # epochs between looks at the codes, each of which quantizes the catalogue
 
 
-class Semantic(IdScheme):
-    """Text, embedding, codes, collisions, tokens; what quantizes is left to the variant."""
+class Semantic(Placing):
+    """Text, embedding, codes, collisions, tokens; what quantizes is left to the variant.
+
+    An unseen catalogue gets the nearest codes of training items, where codes are the nearest of each level.
+    """
 
     version = 2
     Settings: ClassVar[type[Any]] = Settings
-    no_transfer_reason = "its codes are learned, with their text embedding, on the items of one catalogue"
+    places = False
+    no_transfer_reason = "what makes its codes is learned on the items of one catalogue, and is not kept"
+    codebooks: unseen.Codebooks | None = None
 
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings)
@@ -91,6 +102,21 @@ class Semantic(IdScheme):
     def cache_key(self) -> str:
         return encoder_digest(self.settings.encoder)
 
+    def learn(self, train: TrainView, ids: Ids) -> None:
+        super().learn(train, ids)
+        vectors, tokens = checked(embed(train, self.settings)), _tokens(ids).tokens[0]
+        self.codebooks = unseen.Codebooks.learned(vectors, tokens, self.settings.levels, self.way)
+
+    def save_state(self, folder: Path) -> None:
+        super().save_state(folder)
+        if self.codebooks is not None:
+            self.codebooks.save(folder)
+
+    def transfer(self, trained: Recommender, target: TrainView, saved: Path) -> TokenIds:
+        ids, plan, vectors = _tokens(trained.ids), self.settings, checked(self.placed(target, saved))
+        tokens = unseen.Codebooks.saved(saved).tokens(vectors, self.way, plan.collisions)
+        return replace(ids, tokens=tokens[None], lengths=np.full((1, len(tokens)), tokens.shape[1], np.int32))
+
     @abstractmethod
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         """Codes of every item of the catalogue; several, the best first, where identifiers have variants."""
@@ -128,6 +154,7 @@ class RqKmeans(Semantic):
     """Residual k-means: every level clusters what the levels before left over."""
 
     name = "semantic/rqkmeans"
+    places = True
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return [residual_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed, train.device)]
@@ -147,6 +174,7 @@ class Pq(Semantic):
 
     name = "semantic/pq"
     way = "product"
+    places = True
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return [product_kmeans(vectors, self.settings.levels, self.settings.codes, train.seed, train.device)]
@@ -156,6 +184,7 @@ class Opq(Pq):
     """Product quantization after a learned rotation."""
 
     name = "semantic/opq"
+    places = False
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return super().quantize(rotated(vectors, self.settings.levels), train)
@@ -250,6 +279,12 @@ class Fsq(Trained):
     def tokenizer(self, vectors: Vectors, train: TrainView, items: NDArray[np.integer]) -> AutoEncoder:
         plan = self.settings
         return ScalarAutoEncoder(vectors, plan.levels, Grid(plan.grid), train.seed, plan.training(), train.device)
+
+
+def _tokens(ids: Ids) -> TokenIds:
+    if not isinstance(ids, TokenIds):
+        raise TypeError(f"codes are sequences of tokens; got {type(ids).__name__}")
+    return ids
 
 
 def token_ids(variants: Sequence[Codes], levels: int, size: int) -> TokenIds:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable, TrainView
 from bench.errors import BenchError
@@ -16,11 +18,14 @@ from bench.ids.identifiers import Feature, Template, VectorIds
 from bench.ids.limits import CatalogueSize, Needs, vector_bytes
 from bench.ids.prompts import NEUTRAL
 from bench.ids.sasrec import Training, item_vectors, training_needs
-from bench.ids.scheme import IdScheme
+from bench.ids.spaces import Placing
 from bench.ids.text import TextSettings, embed, encoder_digest
 from bench.vocabulary import Vocabulary
 
-OWN = "sasrec"
+if TYPE_CHECKING:
+    from bench.model.recommender import Recommender
+
+OWN, SEMANTIC = "sasrec", "semantic"
 WORDED = replace(NEUTRAL, separator="")
 HINT = "use --set set.sasrec_negatives=1024, or a file of vectors (set.vectors)"
 MARKS = Template("<history>", after="<next>")  # where there are no words
@@ -110,8 +115,11 @@ class Settings(CollaborativeSettings, SemanticSettings):
         SemanticSettings.__post_init__(self)
 
 
-class VectorSet(IdScheme):
-    """Features in the order of their slots, under a sentence in the backbone's words or between two marks."""
+class VectorSet(Placing):
+    """Features in the order of their slots, under a sentence in the backbone's words or between two marks.
+
+    Of an unseen catalogue the semantic slots alone say something: nobody has taken its items.
+    """
 
     def validate_items(self, items: ItemTable) -> None:
         if isinstance(self.settings, TextSettings):
@@ -178,7 +186,14 @@ class VectorSet(IdScheme):
     def semantic(self, train: TrainView) -> Feature:
         plan, vectors = self.settings, embed(train, self.settings)
         known = np.ones(len(vectors), bool)
-        return Feature("semantic", vectors, known, plan.slots, plan.hidden, plan.alpha)
+        return Feature(SEMANTIC, vectors, known, plan.slots, plan.hidden, plan.alpha)
+
+    def transfer(self, trained: Recommender, target: TrainView, saved: Path) -> VectorIds:
+        ids = trained.ids
+        if not isinstance(ids, VectorIds):
+            raise TypeError(f"{self.name} makes sets of vectors; got {type(ids).__name__}")
+        vectors = self.placed(target, saved)
+        return replace(ids, features=tuple(_elsewhere(feature, vectors) for feature in ids.features))
 
     @property
     def file(self) -> str:
@@ -192,6 +207,14 @@ class VectorSet(IdScheme):
             return embeddings.digest(self.file) if self.file else ""
         except BenchError as error:
             raise BenchError(f"{error}; give {', '.join(embeddings.SUFFIXES)}, or '{OWN}'") from error
+
+
+def _elsewhere(feature: Feature, vectors: NDArray[np.float32]) -> Feature:
+    """The feature of another catalogue, of which the semantic ``vectors [items, width]`` are known and no others."""
+    if feature.name == SEMANTIC:
+        return replace(feature, vectors=vectors, known=np.ones(len(vectors), bool))
+    nothing = np.zeros((len(vectors), feature.vectors.shape[1]), np.float32)
+    return replace(feature, vectors=nothing, known=np.zeros(len(vectors), bool))
 
 
 class SetRec(VectorSet):
@@ -220,6 +243,8 @@ class CfOnly(VectorSet):
 
     name = "set/cf-only"
     version = 2
+    places = False
+    no_transfer_reason = "it knows items by who took them, and nobody has taken those of an unseen catalogue"
     Settings: ClassVar[type[Any]] = CollaborativeSettings
 
     def fit(self, train: TrainView) -> VectorIds:
