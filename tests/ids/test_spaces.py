@@ -12,7 +12,7 @@ import pytest
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
 from bench.ids.spaces import TextSpace, learned, raw, require_comparable
-from bench.ids.text import HASHED, OFFLINE, TextSettings
+from bench.ids.text import HASHED, OFFLINE, TextSettings, embed
 
 WORDS = ("oak", "gate", "pond", "red", "blue", "iron", "car", "robot")
 
@@ -66,6 +66,20 @@ def test_a_space_is_kept_as_arrays() -> None:
         space, _ = learned(here, settings)
         again = TextSpace.kept(settings, {**space.arrays, "weights": np.zeros(3, np.float32)})
         assert np.array_equal(again.placed(there), space.placed(there))
+
+
+def test_the_space_that_identifiers_were_made_in_is_kept_in_a_run(tmp_path: Path) -> None:
+    here, there = view("here", 0), view("there", 1)
+    for dimensions in (0, 3):
+        settings = TextSettings(encoder=HASHED, dimensions=dimensions, whiten=bool(dimensions))
+        (home := tmp_path / str(dimensions)).mkdir()
+        space = TextSpace.of(here, settings)
+        space.save(home)
+        assert np.allclose(space.placed(here), embed(here, settings), atol=1e-5)
+        assert np.array_equal(TextSpace.saved(settings, home).placed(there), space.placed(there))
+    (tmp_path / "3" / "space.safetensors").unlink()
+    with pytest.raises(BenchError, match=r"space\.safetensors"):
+        TextSpace.saved(settings, tmp_path / "3")
 
 
 def test_vectors_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -43,7 +43,17 @@ FAST = ["--set=max_steps=2"]
             ["--id-scheme=textual/title,numeric/independent"],
             "every item has a token of its own, and that of an unseen item ",
         ),
-        (["--id-scheme=semantic/rqkmeans"], "its codes are learned, with their text embedding, on the items of one "),
+        (
+            ["--id-scheme=semantic/rqkmeans"],
+            "semantic/rqkmeans cannot name the items of another catalogue: its texts are compared by tfidf-svd, which "
+            "is made for one catalogue; with encoder=hashed, a sentence encoder or a file of vectors it can; use a",
+        ),
+        (["--id-scheme=set/setrec"], "its texts are compared by tfidf-svd, which is made for one catalogue; with enc"),
+        (["--id-scheme=set/cf-only"], "it knows items by who took them, and nobody has taken those of an unseen cat"),
+        (
+            ["--id-scheme=semantic/rqvae", "--set=semantic.encoder=hashed"],
+            "what makes its codes is learned on the items of one catalogue, and is not kept; use a scheme",
+        ),
         (
             ["--baseline=max+1"],
             "--zero-shot moor was asked for, but baseline max+1 reads numbers that are given to the items of one "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from set_ids import CfOnly, SemanticOnly, SetRec
 
-from bench.data.dataset import Dataset, Sequences, TrainView
+from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.ids import storage
@@ -137,3 +139,29 @@ def test_settings_that_mean_nothing_are_refused(scheme: type[IdScheme], line: st
     name, _, value = line.partition("=")
     with pytest.raises(BenchError, match=name):
         settings(scheme, {name: value})
+
+
+@pytest.mark.parametrize(("scheme", "options"), [OF[0], OF[2]])
+def test_an_unseen_catalogue_has_its_texts_in_the_space_of_training_and_nothing_else(
+    scheme: type[IdScheme], options: dict[str, str], train: TrainView, tmp_path: Path
+) -> None:
+    made = scheme(settings(scheme, {**options, "encoder": "hashed"}))
+    ids = made.fit(train)
+    next(made.stages(train, ids))
+    made.save_state(tmp_path)
+    text = {name: ("nothing alike", *column[::-1]) for name, column in train.items.text.items()}
+    items = ItemTable(tuple(f"other {item}" for item in range(1 + len(train.items))), text)
+    unseen = TrainView("unseen", items, Sequences.from_rows([]), 0)
+    trained: Any = SimpleNamespace(ids=ids)
+    found = scheme(made.settings).transfer(trained, unseen, tmp_path)
+    assert isinstance(ids, VectorIds)
+    assert isinstance(found, VectorIds)
+    *others, semantic = found.features
+    assert np.allclose(semantic.vectors[1:], ids.features[-1].vectors[::-1], atol=1e-4)
+    assert semantic.known.all()
+    assert [feature.name for feature in others] == ["collaborative"] * (scheme is SetRec)
+    for feature in others:
+        assert feature.vectors.shape == (len(items), 8)
+        assert not feature.known.any()
+        assert not feature.vectors.any()
+    assert (found.vocabulary, found.template, found.attention) == (ids.vocabulary, ids.template, ids.attention)
