@@ -255,16 +255,6 @@ def test_ranking_is_that_of_brute_force(t5: MakeT5, monkeypatch: pytest.MonkeyPa
             assert np.allclose(found.scores[row][found.valid[row]], best, atol=1e-4)
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.4])
-def test_of_an_unseen_catalogue_the_text_alone_decides(t5: MakeT5, weight: float) -> None:
-    """Its first feature knows no item: under a weight of 0 all items would be equal."""
-    model = make(t5, identifiers(known=np.zeros(ITEMS, bool)))
-    model.weight.fill_(weight)
-    expected = scores_of(model, 1.0)
-    assert np.allclose(model.rank(HISTORIES, ITEMS, Decoding()).scores, -np.sort(-expected), atol=1e-4)
-    assert np.ptp(expected, axis=1).min() > 0.01
-
-
 def test_what_a_user_has_is_not_ranked_though_it_is_not_shown(t5: MakeT5) -> None:
     model = make(t5)
     model.weight.fill_(0.3)

@@ -172,3 +172,14 @@ def test_a_feature_may_start_as_pytorch_makes_its_layers() -> None:
     assert torch.equal(layers[0].weight, plain.weight)
     assert torch.equal(layers[0].bias, plain.bias)
     assert not layers[1].bias.any()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_of_an_unseen_catalogue_the_text_alone_decides(t5: MakeT5, weight: float) -> None:
+    """Its first feature knows no item: under a weight of 0 all items would be equal."""
+    model = make(t5, identifiers(known=np.zeros(ITEMS, bool)))
+    model.weight.fill_(weight)
+    hidden, vectors = decoded(model), model.vectors().detach()
+    expected = sum(hidden[:, slot] @ vectors[slot].T for slot in (1, 2)).numpy()  # type: ignore[union-attr]
+    assert np.allclose(model.rank(HISTORIES, ITEMS, Decoding()).scores, -np.sort(-expected), atol=1e-4)
+    assert np.ptp(expected, axis=1).min() > 0.01
