@@ -28,8 +28,9 @@ from bench.errors import BenchError
 from bench.evaluation.by_part import Parts
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.files import write_json
+from bench.results import budgets
 from bench.results.kept import Arrays, matrix_arrays, read_state
-from bench.training.budget import Converted, convert
+from bench.training.budget import CONVERTED, Converted, convert
 from bench.training.search import halve
 from recbole_baselines import files, probe, shims, state, tuning
 from recbole_baselines.neighbors import NEIGHBORS
@@ -38,7 +39,7 @@ from recbole_baselines.trainer import BEST, SPENT, Reporting
 from recbole_baselines.tuning import Progress, Steps, read_json
 
 WHOLE = "whole"  # the name of the training that is the row
-DONE, CONVERTED = "trained.json", "budget.json"
+DONE = "trained.json"
 PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"  # the first is RecBole's choice
 SCORED_AT_ONCE, SCORES_AT_ONCE = 512, 1 << 24  # users, and scores of users and items, whichever is less
 NOBODY = 0  # RecBole's number of a user that it does not know
@@ -91,6 +92,7 @@ def settled(job: dict[str, Any]) -> dict[str, Any] | None:
     if not kept.exists():
         model = Model(job, WHOLE, {})
         write_json(kept, asdict(model.converted(Plan(**plan))))
+        write_json(kept, budgets.agreed(kept.parent.parent, read_json(kept)))
     steps = read_json(kept)["steps"]
     return {**plan, "total": min(steps, plan["max_steps"] or steps), "converted": steps}
 

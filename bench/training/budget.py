@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from bench.contract import Amount, Contract
 from bench.errors import BenchError
 
+CONVERTED = "budget.json"  # in the folder of a baseline that trains: what its budget was converted to
+
 
 @dataclass(frozen=True)
 class Converted:
