@@ -15,6 +15,7 @@ from bench.results.write import Outcome
 from bench.runs import curves
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
+from bench.training.budget import OF_TRIALS
 from bench.training.cost import Stopwatch
 from bench.training.ranking import score_targets
 
@@ -65,7 +66,8 @@ def _save(baseline: Baseline | TrainedBaseline, split: Split, partial: Path) -> 
 
 def _training_context(request: Request, folder: Path, bar: Bar, display: Display) -> TrainingContext:
     asked = request.contract.budget
-    known = budgets.known(request.run.folder(request.results)) if asked else {}
+    # a search over sizes has steps for its trials and others for its row, and finds its own again
+    known = budgets.known(request.run.folder(request.results), lambda each: OF_TRIALS not in each) if asked else {}
     steps = request.converted or int(known.get("steps", 0))
     if asked and steps:  # who resumes it finds them, whatever other seeds come to in the meantime
         budgets.note(folder.parent, {**known, "asked": asked, "steps": steps})

@@ -12,12 +12,12 @@ from bench.contract import Contract, amount
 from bench.errors import BenchError
 from bench.results import budgets, store
 from bench.runs.request import Request
-from bench.training.budget import convert
+from bench.training.budget import OF_TRIALS, convert
 from bench.training.loop import Job
 from bench.training.probe import step_cost
 
 USED = "used"  # processor seconds that the steps took in the end
-SIZE, OF_TRIALS = "backbone", "trials"  # where sizes are searched: the size measured, and the steps of all trials
+SIZE = "backbone"  # in a stored budget, where sizes are searched: the one that was measured
 
 
 def spent_on(notes: Mapping[str, float]) -> dict[str, float]:

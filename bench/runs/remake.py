@@ -16,10 +16,10 @@ from bench.contract import BUDGETS, LATER, PRESETS, Contract, changed
 from bench.errors import BenchError
 from bench.protocol import PROTOCOL
 from bench.results.schema import Record
-from bench.runs.converting import OF_TRIALS
 from bench.runs.recipe_of import left
 from bench.runs.subjects import installed_baseline, installed_scheme
 from bench.runs.subjects import settings as settings_of
+from bench.training.budget import OF_TRIALS
 from bench.training.search import SHARED
 
 HEADER = (

@@ -21,6 +21,7 @@ from bench.results.store import Begun
 from bench.runs import converting, scheme_run
 from bench.runs.scheme_run import SchemeRun
 from bench.runs.search import Ranges
+from bench.training.budget import OF_TRIALS
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -175,7 +176,7 @@ def test_what_has_other_steps_is_neither_resumed_nor_given_without_a_word(tmp_pa
 
     steps = {"asked": "30m", "steps": 4210}
     unfinished = "was begun with 4,210 steps for its budget of 30m, and 100 are asked for; --budget 30m resumes it, --f"
-    begun = Begun({"scheme": "one"}, budget={**steps, converting.OF_TRIALS: 4210})
+    begun = Begun({"scheme": "one"}, budget={**steps, OF_TRIALS: 4210})
     with contextlib.suppress(KeyboardInterrupt), store.building(tmp_path / "0", begun) as partial:
         raise KeyboardInterrupt
     refused(100, unfinished)
@@ -251,6 +252,25 @@ def test_seeds_of_a_baseline_that_are_measured_at_once_agree(
     monkeypatch.setattr(budgets, "known", lambda folder, fits=bool: {})  # nor noted anything when this one looked
     assert bench(*words, "--budget", "1m", "--seed", "1", "--results", tmp_path).code == 0
     assert stored(folder.with_name("1"))["training"]["budget"]["steps"] == 5
+
+
+def test_the_row_of_a_baseline_whose_size_was_searched_has_the_budget_of_that_size(
+    bench: Bench, toy_folder: Path, run_folders: Cells, tmp_path: Path
+) -> None:
+    """Three layers take half as much again as the two that are there without a search; trials have equal steps."""
+    pytest.importorskip("recbole")
+    words = ["--baseline", "sasrec/ce", "--dataset", toy_folder, "--preset", "smoke", "--set", "batch_size=16"]
+    said = bench("run", *words, "--budget", "1e9", "--tune", "2", "--tune-size", "--results", tmp_path)
+    assert said.code == 0, said.err
+    (folder,) = run_folders(tmp_path)
+    training, costs = stored(folder)["training"], stored(folder)["costs"]
+    trials = training["search"]["trials"]
+    assert (training["search"]["chosen"], trials[1]["settings"]["n_layers"]) == (1, 3)
+    assert [trial["rungs"][0]["steps"] for trial in trials] == [training["budget"]["trials"] / 2] * 2
+    each = trials[1]["rungs"][0]["training_flops"] / trials[1]["rungs"][0]["steps"]
+    assert training["budget"]["steps"] == training["steps"] == 1e9 // each < training["budget"]["trials"]
+    spent = sum(trial["rungs"][0]["training_flops"] for trial in trials)
+    assert 1e9 - each < costs["training_flops"] - spent <= 1e9
 
 
 class Sizes:
