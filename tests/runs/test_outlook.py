@@ -74,7 +74,12 @@ def test_a_budget_of_flops_is_as_many_steps_as_it_allows(
     """Also where its steps were given with it; one that is not a step is said, as the run would say it."""
     seen: list[Any] = []
     original = short_run._training
-    monkeypatch.setattr(short_run, "_training", lambda size, per_step: [seen.append(size), original(size, per_step)][1])
+
+    def training(size: Any, per_step: float) -> float:
+        seen.append(size)
+        return original(size, per_step)
+
+    monkeypatch.setattr(short_run, "_training", training)
     notes: list[str] = []
     display = Display(loud=False)
     monkeypatch.setattr(display, "note", notes.append)
