@@ -276,7 +276,7 @@ def changed(contract: Contract, overrides: Mapping[str, str]) -> Contract:
     unknown line or value.
     """
     unset: dict[str, Any] = {}
-    if any(overrides.get(name, "0") not in ("0", "") for name in BUDGETS):
+    if overrides.get("budget") or any(overrides.get(name, "0") not in ("0", "") for name in BUDGETS):
         unset = {"epochs": 0, "target_examples": 0, "budget": ""}
     known = {field.name: field.type for field in fields(Contract)}
     for name in overrides:

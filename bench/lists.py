@@ -8,6 +8,8 @@ from collections.abc import Container, Iterable, Sequence
 from bench.errors import BenchError
 
 MOST_SEEDS = 1000  # of one range: more is a slip of the finger
+SEED_DIGITS, LARGEST_SEED = 10, 2**32 - 1  # NumPy's older generator, which RecBole seeds, takes none above
+COUNT_DIGITS = 18  # of any other number: Python reads none of thousands
 
 
 def parts(text: str) -> list[str]:
@@ -54,12 +56,15 @@ def seeds(text: str) -> list[int]:
     found: list[int] = []
     for part in parts(text):
         first, _, last = (part if "-" in part else f"{part}-{part}").partition("-")
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < int(first) + MOST_SEEDS):
+        both = _is_whole(first, SEED_DIGITS) and _is_whole(last, SEED_DIGITS)
+        if not (both and int(first) <= int(last) < int(first) + MOST_SEEDS and int(last) <= LARGEST_SEED):
             found = []
             break
         found += range(int(first), int(last) + 1)
     if not found:
-        raise BenchError(f"--seed takes whole numbers from 0 on, and ranges of them, such as 0-4,7; got '{text}'")
+        raise BenchError(
+            f"--seed takes whole numbers from 0 to {LARGEST_SEED:,}, and ranges of them, such as 0-4,7; got '{text}'"
+        )
     return list(dict.fromkeys(found))
 
 
@@ -77,19 +82,25 @@ def as_ranges(seeds: Iterable[int]) -> str:
 def counts(option: str, text: str) -> tuple[int, ...]:
     """Whole numbers from 0 on, each once and in order; anything else is a BenchError."""
     found = parts(text)
-    if not found or not all(part.isdecimal() for part in found):
+    if not found or not all(_is_whole(part, COUNT_DIGITS) for part in found):
         raise BenchError(f"{option} takes whole numbers separated by commas; got '{text}'")
     return tuple(sorted({int(part) for part in found}))
 
 
 def budget(text: str | None) -> tuple[str | None, int]:
     """What may be spent, and behind an @ the steps that it was converted to before, else 0. BenchError where these are
-    no steps.
+    no steps, or nothing stands before them.
     """
-    allowed, at, steps = (text or "").partition("@")
-    if at and not (steps.isdecimal() and int(steps)):
+    if text is None:
+        return None, 0
+    allowed, at, steps = text.partition("@")
+    if not allowed.strip() or (at and not (_is_whole(steps, COUNT_DIGITS) and int(steps))):
         raise BenchError(f"--budget takes an amount such as 30m, or with its steps 30m@4210; got '{text}'")
-    return allowed or None, int(steps or 0)
+    return allowed, int(steps or 0)
+
+
+def _is_whole(text: str, digits: int) -> bool:
+    return text.isdecimal() and len(text) <= digits
 
 
 def refuse_twice(overrides: Sequence[str]) -> None:

@@ -76,7 +76,7 @@ def run(refused: Refused, quick: list[str], data: Path, tmp_path: Path) -> Refus
         ("--baseline pop --set epochs", "--set takes key=value; got 'epochs'; keys: "),
         (
             "--baseline pop --seed two",
-            "--seed takes whole numbers from 0 on, and ranges of them, such as 0-4,7; got 'two'",
+            "--seed takes whole numbers from 0 to 4,294,967,295, and ranges of them, such as 0-4,7; got 'two'",
         ),
         ("--preset smoke", "nothing to run: name an identifier scheme, e.g. --id-scheme textual"),
         ("--id-scheme ./mine.py", "identifier scheme './mine.py' is a file; name the class in it too: ./mine.py:Class"),
@@ -97,6 +97,14 @@ def test_an_unknown_data_set(refused: Refused, words: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["run", "--baseline", "pop", "--preset", ""], "unknown preset ''; known: cpu, overnight, smoke, standard"),
+        (["run", "--baseline", "pop", "--budget", ""], "--budget takes an amount such as 30m, or with its steps"),
+        (["run", "--baseline", "pop", "--budget", "0"], "a budget is processor time such as 90s, 30m or 2h, or FLOPs"),
+        (
+            ["run", "--baseline", "pop", "--split", ""],
+            "setting 'split' must be one of leave-one-out, global-temporal; ",
+        ),
+        (["run", "--baseline", "pop", "--decoder", ""], "setting 'decoder' must be one of beam, certified, exact; "),
         (["run", "--id-scheme", "textual/title", "--dataset", ""], "--dataset takes one name or more, separated by "),
         (["run", "--id-scheme", "textual/title", "--dataset", ","], "--dataset takes one name or more, separated by "),
         (["run", "--baseline", "pop", "--zero-shot", " , "], "--zero-shot takes one name or more, separated by "),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from bench.lists import as_ranges, counts, ids, named, parts, refuse_twice, schemes, seeds
+from bench.lists import as_ranges, budget, counts, ids, named, parts, refuse_twice, schemes, seeds
 
 
 def test_blanks_and_empty_parts_are_nothing() -> None:
@@ -56,7 +56,9 @@ def test_seeds_as_ranges_are_read_back(asked: set[int]) -> None:
     assert len(text) <= len(",".join(map(str, sorted(asked))))
 
 
-SEEDS = "--seed takes whole numbers from 0 on, and ranges of them, such as 0-4,7; got '{}'"
+SEEDS = "--seed takes whole numbers from 0 to 4,294,967,295, and ranges of them, such as 0-4,7; got '{}'"
+
+BUDGET = "--budget takes an amount such as 30m, or with its steps 30m@4210; got '{}'"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,10 @@ SEEDS = "--seed takes whole numbers from 0 on, and ranges of them, such as 0-4,7
         (lambda: seeds("0-1-2"), SEEDS.format("0-1-2")),
         (lambda: seeds("0-999999999"), SEEDS.format("0-999999999")),
         (lambda: seeds("-1"), SEEDS.format("-1")),
+        (lambda: seeds("4294967295-4294967296"), SEEDS.format("4294967295-4294967296")),  # RecBole takes no larger one
+        (lambda: budget(""), BUDGET.format("")),
+        (lambda: budget(" "), BUDGET.format(" ")),
+        (lambda: budget("@4210"), BUDGET.format("@4210")),
     ],
 )
 def test_anything_else_is_one_line(call: Callable[[], object], said: str) -> None:
@@ -89,3 +95,11 @@ def test_counts_are_numbers_in_order_and_come_once() -> None:
     for wrong in ("", "-1", "ten", "1.5"):
         with pytest.raises(BenchError, match="--adapt takes whole numbers separated by commas; got"):
             counts("--adapt", wrong)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: seeds("9" * 5000), lambda: counts("--adapt", "9" * 5000), lambda: budget("30m@" + "9" * 5000)]
+)
+def test_a_number_of_more_digits_than_python_reads_is_one_line(call: Callable[[], object]) -> None:
+    with pytest.raises(BenchError, match=r"takes (whole numbers|an amount).*; got '.*…$"):
+        call()

@@ -120,6 +120,7 @@ class RecBoleBaseline(TrainedBaseline):
         searched = {name: choices for name, choices in self.ranges.items() if name not in self.fixed_settings}
         present = {name: settings[name] for name in searched}
         trials = settings.get("tune", 0)
+        sizes = [name for name in searched if name in self.sizes] if trials else []
         return {
             **self._job(context.folder, self.view(train, context)),
             "seed": train.seed,
@@ -127,6 +128,7 @@ class RecBoleBaseline(TrainedBaseline):
             "exclude_history": context.contract.exclude_history,
             "plan": self.plan(context, users),
             "parts": asdict(Parts(train.part_names, train.part_users)),
+            "sizes": sizes,
             "trials": draws(searched, present, trials, train.seed) if trials else [],
         }
 

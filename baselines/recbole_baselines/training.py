@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,8 +30,9 @@ from bench.errors import BenchError
 from bench.evaluation.by_part import Parts
 from bench.evaluation.metrics import Ranks, from_scores
 from bench.files import write_json
+from bench.results import budgets
 from bench.results.kept import Arrays, matrix_arrays, read_state
-from bench.training.budget import Converted, convert
+from bench.training.budget import CONVERTED, OF_TRIALS, Converted, convert
 from bench.training.search import halve
 from recbole_baselines import files, probe, shims, state, tuning
 from recbole_baselines.neighbors import NEIGHBORS
@@ -38,7 +41,8 @@ from recbole_baselines.trainer import BEST, SPENT, Reporting
 from recbole_baselines.tuning import Progress, Steps, read_json
 
 WHOLE = "whole"  # the name of the training that is the row
-DONE, CONVERTED = "trained.json", "budget.json"
+DONE = "trained.json"
+OF_ROW = f"row-{CONVERTED}"  # what the budget was converted to for the size that a search chose
 PRETRAINED, PRETRAINING = "S3Rec-split-{}.pth", "pretraining.json"  # the first is RecBole's choice
 SCORED_AT_ONCE, SCORES_AT_ONCE = 512, 1 << 24  # users, and scores of users and items, whichever is less
 NOBODY = 0  # RecBole's number of a user that it does not know
@@ -48,9 +52,11 @@ def best_of(job: dict[str, Any], progress: Progress) -> tuple[Model, dict[str, A
     """The trained model, and what its training came to; of several ``trials`` with the settings that validate best.
 
     Every trial has a working folder of its own on every rung. ``search`` is what was tried, and what was spent is then
-    that of all trials, since the model is not to be had without them.
+    that of all trials, since the model is not to be had without them. Where sizes are searched, trials have the steps
+    of the first size, so that they are compared at equal steps, and the row those of its own.
     """
-    job, trials = {**job, "plan": settled(job)}, job["trials"]
+    asked, trials = job, job["trials"]
+    job = {**asked, "plan": settled(asked)}
     if not trials:
         model = Model(job, WHOLE, {})
         return model, model.train(progress)
@@ -63,8 +69,13 @@ def best_of(job: dict[str, Any], progress: Progress) -> tuple[Model, dict[str, A
         return {"fraction": fraction, **tuning.attempt(folder_of(job, name), train)}
 
     found = halve(len(trials), attempt)
-    model = Model(job, WHOLE, trials[found.chosen])
+    chosen, row = trials[found.chosen], job
+    if asked["sizes"] and asked["plan"] and not asked["plan"]["total"]:
+        row = {**asked, "plan": settled(asked, OF_ROW, chosen)}
+    model = Model(row, WHOLE, chosen)
     last = model.train(steps.next(found.chosen))
+    if row is not job:
+        last["budget"][OF_TRIALS] = job["plan"]["converted"]
     totals = {name: last[name] + (found.total(name) or 0.0) for name in tuning.SPENT}
     own = {"steps": last["steps"], "all_steps": totals["steps"], "search": found.summary(trials, job["seed"])}
     return model, {**last, **totals, **own}
@@ -82,15 +93,22 @@ def parts(job: dict[str, Any], fraction: float) -> int:
     return max(1, round(fraction * int(job["plan"]["total"])))
 
 
-def settled(job: dict[str, Any]) -> dict[str, Any] | None:
-    """The plan, with its budget of time or FLOPs as steps: converted once, and found again by whoever resumes."""
+def settled(
+    job: dict[str, Any], name: str = CONVERTED, settings: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any] | None:
+    """The plan, with its budget of time or FLOPs as steps for these ``settings``: converted once, and found again by
+    whoever resumes in the file of this ``name``.
+    """
     plan: dict[str, Any] | None = job["plan"]
-    kept = Path(job["folder"]) / CONVERTED
+    kept = Path(job["folder"]) / name
     if not plan or plan["total"]:
         return plan
     if not kept.exists():
-        model = Model(job, WHOLE, {})
-        write_json(kept, asdict(model.converted(Plan(**plan))))
+        model = Model(job, WHOLE, dict(settings))
+        found = asdict(model.converted(Plan(**plan)))
+        write_json(kept, {**found, OF_TRIALS: found["steps"]} if job["sizes"] else found)
+        if not job["sizes"]:
+            write_json(kept, budgets.agreed(kept.parent.parent, found))
     steps = read_json(kept)["steps"]
     return {**plan, "total": min(steps, plan["max_steps"] or steps), "converted": steps}
 

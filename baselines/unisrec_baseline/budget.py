@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from bench import files
 from bench.contract import amount
 from bench.files import write_json
 from bench.flops import TRAINING, attention, product
-from bench.training.budget import convert, stage_steps, whole_steps
+from bench.results import budgets
+from bench.training.budget import CONVERTED, convert, stage_steps, whole_steps
 from bench.training.cost import processor_seconds
 from bench.training.examples import of_epoch
 from bench.training.probe import FIRST, WARMING, to_measure
 from unisrec_baseline.model import Model
 from unisrec_baseline.training import Job, Stage, train
-
-CONVERTED = "budget.json"
 
 
 def stages(job: Job, model: Model, fraction: float, known: int, whole_network: bool) -> list[Stage]:
@@ -48,6 +48,7 @@ def _converted(job: Job, stage: Stage) -> int:
     if not kept.exists():
         cost = float(stage.flops or 0) if allowed.unit == "FLOPs" else step_seconds(job, stage)
         write_json(kept, asdict(convert(job.contract.budget, allowed, cost)))
+        write_json(kept, budgets.agreed(job.folder.parent, files.read_json(kept)))
     return int(json.loads(kept.read_text(encoding="utf-8"))["steps"])
 
 

@@ -181,7 +181,7 @@ def plan_of(options: Mapping[str, Any]) -> Plan:
 
     allowed, converted = lists.budget(options["budget"])
     short = {"split": options["split"], "decoder": options["decoder"], "budget": allowed}
-    overrides = [*(options["set_"] or []), *(f"{line}={value}" for line, value in short.items() if value)]
+    overrides = [*(options["set_"] or []), *(f"{line}={value}" for line, value in short.items() if value is not None)]
     lists.refuse_twice([line for line in overrides if line.partition("=")[0] in short])
     return Plan(
         schemes=lists.schemes("--id-scheme", options["id_scheme"] or None),

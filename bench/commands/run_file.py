@@ -81,7 +81,7 @@ def options(where: str, table: Mapping[str, Any], known: Mapping[str, Option]) -
     """Values of the command's parameters. ``where`` the table is from stands in errors."""
     for key in table:
         if key not in known:
-            raise unknown(f"key in {where}", key, [*known, REQUESTS])
+            raise unknown(f"key in {where}", key, {*known, REQUESTS} - {key})
     return {known[key].name: _read(f"{where}: {key}", value, known[key]) for key, value in table.items()}
 
 

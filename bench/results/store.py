@@ -131,27 +131,6 @@ def begun_as(folder: Path) -> Begun | None:
     return read_note(partial_folder(folder) / BEGUN, Begun)
 
 
-def converted(folder: Path, fits: Callable[[Mapping[str, Any]], bool] = bool) -> Mapping[str, Any]:
-    """What a budget was converted to by the unfinished or the finished run of ``folder``, or by one of another seed
-    beside it, so that all of them train for as many steps; empty where nobody has, or nothing of it ``fits``.
-    """
-    begun = begun_as(folder)
-    if begun and begun.budget and fits(begun.budget):
-        return begun.budget
-    for result in sorted([folder / RESULT, *folder.parent.glob(f"*/{RESULT}")], key=lambda path: path.parent != folder):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            found = (files.read_json(result)["training"] or {}).get("budget")
-            if found and fits(found):
-                return dict(found)
-    return {}
-
-
-def note_budget(partial: Path, budget: Mapping[str, Any]) -> None:
-    """Keep in a partial folder what its budget was converted to."""
-    begun = files.read_json(partial / BEGUN)
-    write_json(partial / BEGUN, {**begun, "budget": budget})
-
-
 @contextlib.contextmanager
 def building(
     folder: Path,

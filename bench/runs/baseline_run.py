@@ -10,11 +10,12 @@ from bench.data.splits import Split, Targets
 from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, TrainingContext
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import ItemGroup, Mask, by_group, is_warm
-from bench.results import kept, store
+from bench.results import budgets, kept, store
 from bench.results.write import Outcome
 from bench.runs import curves
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
+from bench.training.budget import OF_TRIALS
 from bench.training.cost import Stopwatch
 from bench.training.ranking import score_targets
 
@@ -64,12 +65,17 @@ def _save(baseline: Baseline | TrainedBaseline, split: Split, partial: Path) -> 
 
 
 def _training_context(request: Request, folder: Path, bar: Bar, display: Display) -> TrainingContext:
-    known = store.converted(request.run.folder(request.results)) if request.contract.budget else {}
+    asked = request.contract.budget
+    # a search over sizes has steps for its trials and others for its row, and finds its own again
+    known = budgets.known(request.run.folder(request.results), lambda each: OF_TRIALS not in each) if asked else {}
+    steps = request.converted or int(known.get("steps", 0))
+    if asked and steps:  # who resumes it finds them, whatever other seeds come to in the meantime
+        budgets.note(folder.parent, {**known, "asked": asked, "steps": steps})
     return TrainingContext(
         folder=folder.resolve(),
         log=folder.parent.resolve() / "training.log",
         contract=request.contract,
-        converted=request.converted or int(known.get("steps", 0)),
+        converted=steps,
         progress=curves.reporter(folder.parent, "train", bar),
         say=lambda line: display.say(f"{request.run.title}: {line}"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,14 @@ from typing import Any
 from bench import ranks
 from bench.contract import Contract, amount
 from bench.errors import BenchError
-from bench.results import store
-from bench.results.store import Begun
+from bench.results import budgets, store
 from bench.runs.request import Request
-from bench.training.budget import convert
+from bench.training.budget import OF_TRIALS, convert
 from bench.training.loop import Job
 from bench.training.probe import step_cost
 
 USED = "used"  # processor seconds that the steps took in the end
-SIZE, OF_TRIALS = "backbone", "trials"  # where sizes are searched: the size measured, and the steps of all trials
+SIZE = "backbone"  # in a stored budget, where sizes are searched: the one that was measured
 
 
 def spent_on(notes: Mapping[str, float]) -> dict[str, float]:
@@ -59,35 +58,66 @@ def converted(
 
     def known() -> Mapping[str, Any]:
         if request.converted:
-            _require_same_steps(store.begun_as(folder), asked, request.converted)
             return {"asked": asked, "steps": request.converted}
-        found = {name: value for name, value in store.converted(folder, fits).items() if name != USED}
+        found = _without_used(budgets.known(folder, fits))
         if trial and OF_TRIALS in found:  # of another seed, perhaps for another size
             return {"asked": asked, "steps": found[OF_TRIALS], OF_TRIALS: found[OF_TRIALS]}
         return found
 
     found = ranks.shared(known)
-    if not found:
+    measured = not found
+    if measured:
         allowed = amount(asked)
         cost = step_cost(job, allowed)
         found = ranks.shared(lambda: asdict(convert(asked, allowed, cost, spent[allowed.unit])))
         if sizes:
-            before = ranks.shared(lambda: store.converted(folder))
+            before = ranks.shared(lambda: budgets.known(folder))
             found = {**found, SIZE: size, OF_TRIALS: before.get(OF_TRIALS, found["steps"])}
     if at.is_main_process:
-        store.note_budget(partial, found)
+        budgets.note(partial, found)
+    if measured and not sizes:
+        mine = found
+        found = ranks.shared(lambda: _without_used(budgets.agreed(partial, mine)))
+        if at.is_main_process and found != mine:  # another seed was measured at the same time, and was first
+            budgets.note(partial, found)
     return found
 
 
-def _require_same_steps(begun: Begun | None, asked: str, told: int) -> None:
-    """BenchError where unfinished work has other steps: half of its schedule would be that of another length."""
-    budget = begun.budget if begun else {}
-    for before in (budget.get(name, told) for name in ("steps", OF_TRIALS)):
-        if before != told:
+def _without_used(budget: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in budget.items() if name != USED}
+
+
+def require_same_steps(request: Request, say: Callable[[str], None]) -> None:
+    """BenchError where a run that is unfinished or finished has other steps than its budget is said to be: half of its
+    schedule would be that of another length, or a row would be given for one that was not asked for. Where another seed
+    of the row has others, that is said.
+    """
+    told, asked, own = request.converted, request.contract.budget, request.run.folder(request.results)
+    if not told or not asked or request.force:
+        return
+    for home, budget in budgets.of_row(own):
+        # not what a limit made of it
+        limit = request.contract.max_steps
+        before = next((n for n in _steps(budget, told) if min(n, limit or n) != min(told, limit or told)), told)
+        if before == told:
+            continue
+        if home != own:
+            say(f"seed {home.name} of this row has {before:,} steps for its budget of {asked}, and this one {told:,}")
+        elif store.finished(own) and not store.partial_folder(own).exists():
+            raise BenchError(
+                f"the finished run has {before:,} steps for its budget of {asked}, and {told:,} are asked for; "
+                f"--budget {asked} takes it as it is, --force replaces it, another --results keeps both"
+            )
+        else:
             raise BenchError(
                 f"the unfinished run was begun with {before:,} steps for its budget of {asked}, and {told:,} are asked "
                 f"for; --budget {asked} resumes it, --force starts it afresh"
             )
+
+
+def _steps(budget: Mapping[str, Any], told: int) -> list[int]:
+    """Of the row, and of the trials of its search."""
+    return [int(budget.get(name, told)) for name in ("steps", OF_TRIALS)]
 
 
 def with_used(budget: Mapping[str, Any], seconds: float) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from bench.contract import Contract, amount
 from bench.data.splits import Split
 from bench.errors import BenchError
+from bench.results import budgets, store
 from bench.results.read import Result, read
-from bench.results.store import readable
 from bench.runs.request import Request
 from bench.training.budget import steps_per_epoch, whole_steps
 from bench.training.examples import of_epoch, sliding_windows
@@ -36,7 +36,7 @@ class Estimate:
 @dataclass(frozen=True)
 class Size:
     """What a run will do: optimizer ``steps`` on ``examples`` targets in all, ``looks`` at ``validated`` users, and the
-    test of ``tested``. Of a budget of time or FLOPs steps and examples are 0.
+    test of ``tested``. Of a budget of time or FLOPs whose steps nobody knows yet, steps and examples are 0.
     """
 
     steps: int
@@ -46,13 +46,22 @@ class Size:
     tested: int
 
 
-def size_of(request: Request, split: Split) -> Size:
-    """By the contract: training may end before, where validation no longer improves."""
+def known_steps(request: Request) -> int:
+    """Of a budget of time or FLOPs, where they were given with it, or the row has them already; else 0."""
+    if request.converted or not request.contract.budget:
+        return request.converted
+    return int(budgets.known(request.run.folder(request.results)).get("steps", 0))
+
+
+def size_of(request: Request, split: Split, converted: int = 0) -> Size:
+    """By the contract: training may end before, where validation no longer improves. ``converted`` are the steps of a
+    budget of time or FLOPs.
+    """
     contract = request.contract
     windows = sliding_windows(split.train.sequences, contract.max_history)
     per_epoch = len(of_epoch(windows, contract, request.part_users, request.seed, 0))
     batches = steps_per_epoch(per_epoch, contract.batch_size)
-    steps = 0 if contract.budget else whole_steps(contract, per_epoch)
+    steps = whole_steps(contract, per_epoch, converted) if converted or not contract.budget else 0
     looks = -(-steps // (batches * contract.validate_every))
     selecting, _ = split.validation.parted(contract.validation_users, request.seed)
     return Size(steps, steps * per_epoch / batches, looks, len(selecting), len(split.test))
@@ -61,7 +70,7 @@ def size_of(request: Request, split: Split) -> Size:
 def earlier(results: Path) -> list[Result]:
     """All runs that can be read; what is broken is not this command's business."""
     found = []
-    for file in readable(results / "runs"):
+    for file in store.readable(results / "runs"):
         try:
             found.append(read(file, file.parent.relative_to(results).as_posix()))
         except BenchError:
@@ -98,7 +107,7 @@ def _making(request: Request, run: Result) -> float:
 def _training(contract: Contract, size: Size, run: Result, grown: float) -> float:
     """By target examples; by interactions where none were counted; a budget of time is its own estimate."""
     took, did = run.costs.training_seconds or 0.0, run.costs.target_examples
-    if contract.budget and did:
+    if contract.budget and did and not size.steps:
         allowed = amount(contract.budget)
         per_flop = took / run.costs.training_flops if run.costs.training_flops else 0.0
         return allowed.value if allowed.unit == "seconds" else allowed.value * per_flop

@@ -205,7 +205,7 @@ class _Resolved:
     """``asked`` are the names of all subjects that are not owed to ``all`` alone. All else is by name of the subject:
     ``contracts`` and ``labels`` follow its recipe, ``given`` are its settings, and ``searched`` what an earlier search
     adds to them on its own data set. ``search`` is what a scheme is searched over, ``tuned`` what stored searches have
-    found, whatever the data set.
+    found, whatever the data set. ``shared`` are lines of the contract that ``--set`` gave.
     """
 
     subjects: list[Subject]
@@ -217,6 +217,7 @@ class _Resolved:
     searched: Mapping[str, Found]
     search: Mapping[str, Ranges]
     tuned: Mapping[str, Found]
+    shared: Mapping[str, str]
 
     @property
     def contract(self) -> Contract:
@@ -224,9 +225,10 @@ class _Resolved:
         return self.contracts[self.subjects[0].name]
 
     def lines(self, subject: Subject) -> tuple[tuple[str, str], ...]:
-        """Of the contract, those that a stored search has chosen for a scheme."""
+        """Of the contract, what a stored search chose for a scheme; ``--set`` goes before, but names no size."""
         found = self.tuned.get(subject.name) if isinstance(subject, IdScheme) else None
-        return tuple(found.settings.items()) if found else ()
+        settings = found.settings if found else {}
+        return tuple((name, text) for name, text in settings.items() if name == "backbone" or name not in self.shared)
 
     def on(self, subject: Subject, dataset: str) -> tuple[Subject, str]:
         """The subject as it is run on a data set, and where its settings come from."""
@@ -247,7 +249,7 @@ def _resolved(plan: Plan, tell: Callable[[str], None]) -> _Resolved:
         )
     if tuple(plan.adapt) != (0,) and not plan.zero_shot:
         raise BenchError("--adapt takes users of unseen data sets, and none is named; add --zero-shot NAME")
-    preset = plan.preset or default_preset(_has_cuda())
+    preset = default_preset(_has_cuda()) if plan.preset is None else plan.preset
     classes = _loaded(plan.schemes, SCHEMES, load_scheme, tell)
     controls = _loaded(plan.baselines, BASELINES, load_baseline, tell)
     loaded: list[tuple[str, type[Subject]]] = _with_recipe([*classes, *controls], plan.recipe, tell)
@@ -274,7 +276,8 @@ def _resolved(plan: Plan, tell: Callable[[str], None]) -> _Resolved:
     labels = {name: each.label for name, each in follow.items()}
     search = _search(plan, {cls.name: contracts[cls.name] for cls in everyone if issubclass(cls, IdScheme)}, shared)
     stored = _tuned(plan, list(contracts))
-    return _Resolved(_distinct(subjects), preset, asked, contracts, labels, settings, searched, search, stored)
+    distinct = _distinct(subjects)
+    return _Resolved(distinct, preset, asked, contracts, labels, settings, searched, search, stored, shared)
 
 
 def _tuned(plan: Plan, names: Sequence[str]) -> dict[str, Found]:

@@ -10,7 +10,7 @@ from bench import threads
 from bench.results import store
 from bench.results.read import Result
 from bench.runs import overview
-from bench.runs.estimate import DECLARED, Estimate, earlier, from_earlier, size_of
+from bench.runs.estimate import DECLARED, Estimate, earlier, from_earlier, known_steps, size_of
 from bench.runs.limits import needs_of, too_large, too_many
 from bench.runs.matrix import Plan, prepare
 from bench.runs.progress import Display
@@ -82,7 +82,7 @@ class _Looking:
         if refused and (needs := needs_of(request)):
             return Estimate(needs.seconds or None, needs.memory / 1e6, DECLARED)
         split = split_of(request)
-        size = size_of(request, split)
+        size = size_of(request, split, known_steps(request))
         known = from_earlier(request, size, self.known)
         if known:
             return known

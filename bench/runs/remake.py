@@ -19,6 +19,7 @@ from bench.results.schema import Record
 from bench.runs.recipe_of import left
 from bench.runs.subjects import installed_baseline, installed_scheme
 from bench.runs.subjects import settings as settings_of
+from bench.training.budget import OF_TRIALS
 from bench.training.search import SHARED
 
 HEADER = (
@@ -76,6 +77,8 @@ def _asked(run: Record, runs: Sequence[Record]) -> _Asked:
     origin = _origin(run, runs)
     kept = set(but.split(", ")) if but else set[str]()
     lines = _lines(origin, _base(preset, run, recipe, kept), kept)
+    if "budget" in lines and (steps := _converted(origin)):
+        options["budget"] = f"{lines.pop('budget')}@{steps}"
     if run.zero_shot or run.adapted_on:
         lines = lines if origin is not run else {key: value for key, value in lines.items() if key != "ties"}
     unseen = (run.dataset.name, run.adapted_on) if run.zero_shot or run.adapted_on else None
@@ -98,6 +101,14 @@ def _search(run: Record) -> Plain:
         return {}
     sizes = {"tune-size": True} if "backbone" in str(run.scheme.search.get("searched")).split(", ") else {}
     return {"tune": run.scheme.search["tune"], **sizes}
+
+
+def _converted(run: Record) -> int:
+    """The steps of a budget of time or FLOPs, which another machine would measure anew; 0 where there is none, or a
+    search of sizes has one for each.
+    """
+    budget = (run.training or {}).get("budget") or {}
+    return int(budget.get("steps", 0)) if run.contract.get("budget") and OF_TRIALS not in budget else 0
 
 
 def _origin(run: Record, runs: Sequence[Record]) -> Record:

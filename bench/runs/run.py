@@ -30,6 +30,7 @@ from bench.runs.audited import audited
 from bench.runs.baseline_run import baseline_outcome
 from bench.runs.baseline_transfer import transferred_baseline
 from bench.runs.code import code_of
+from bench.runs.converting import require_same_steps
 from bench.runs.described import described
 from bench.runs.limits import refuse_too_large
 from bench.runs.progress import Display
@@ -106,6 +107,7 @@ def _found(request: Request, folder: Path, display: Display) -> tuple[int | None
     """When the run was finished, if it was, and whether it is made again all the same, for what has changed."""
     store.recover(folder)
     _set_aside_corrupt(request, folder, display)
+    require_same_steps(request, lambda line: display.say(f"{request.run.title}: {line}"))
     seen = store.stamp(folder)
     if not seen or request.renews(seen):
         refuse_too_large(request)

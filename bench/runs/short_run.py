@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +12,21 @@ from accelerate import Accelerator
 
 from bench.contract import CUTOFFS, amount
 from bench.data.splits import Split, Targets
+from bench.errors import BenchError
 from bench.evaluation.baseline import Baseline, TrainedBaseline, TrainingContext
 from bench.ids.scheme import IdScheme
 from bench.model.recommender import recommender_under
 from bench.runs.attribution import attribute_errors
-from bench.runs.estimate import Estimate, Size
+from bench.runs.converting import spent_on
+from bench.runs.estimate import Estimate, Size, size_of
 from bench.runs.fitting import fitted
 from bench.runs.progress import Display
 from bench.runs.request import Request
 from bench.runs.scheme_run import SchemeRun
+from bench.training.budget import convert
 from bench.training.cost import MemoryMeter, Stopwatch
 from bench.training.loop import Job, seed_everything
-from bench.training.probe import wall_seconds
+from bench.training.probe import step_flops, wall_seconds
 from bench.training.ranking import evaluate, score_targets
 
 STEPS = 10
@@ -39,7 +43,7 @@ def probed(request: Request, split: Split, size: Size, display: Display, acceler
             run = SchemeRun(request, request.subject, split, Path(folder), display, accelerator)
             seconds, peak, source = _scheme(run, request.subject, users, size), None, PROBE
         elif isinstance(request.subject, TrainedBaseline):
-            seconds, peak = _trained(request, request.subject, split, users, size, Path(folder))
+            seconds, peak = _trained(request, request.subject, split, users, size, Path(folder), display)
             source = PROBE
         else:
             seconds, peak, source = _counted(request, request.subject, split, users, size), None, FIT
@@ -69,17 +73,40 @@ def _scheme(run: SchemeRun, scheme: IdScheme, users: Targets, size: Size) -> flo
         part_users=request.part_users,
     )
     per_step = wall_seconds(job, STEPS)
+    size = _converted(request, run.split, size, per_step, lambda: step_flops(job), spent_on(notes), run.display)
     watch = Stopwatch()
     with recommender.fixed_weights():
         evaluate(recommender, users, run.decoding, max(CUTOFFS), run.accelerator)
     per_user = watch.seconds / len(users)
-    return notes["seconds"] + _training(request, size, per_step) + per_user * _ranked(size)
+    return notes["seconds"] + _training(size, per_step) + per_user * _ranked(size)
 
 
-def _training(request: Request, size: Size, per_step: float) -> float:
-    """Of all steps; a budget of time is its own estimate."""
-    allowed = amount(request.contract.budget) if request.contract.budget else None
-    return allowed.value if allowed and allowed.unit == "seconds" else size.steps * per_step
+def _converted(
+    request: Request,
+    split: Split,
+    size: Size,
+    per_step: float,
+    flops: Callable[[], float | None],
+    spent: Mapping[str, float],
+    display: Display,
+) -> Size:
+    """The size with the steps that a budget of time or FLOPs comes to, where these are not known. What the run would
+    refuse is said.
+    """
+    if size.steps or not request.contract.budget:
+        return size
+    asked, allowed = request.contract.budget, amount(request.contract.budget)
+    try:
+        each = per_step if allowed.unit == "seconds" else flops()
+        return size_of(request, split, convert(asked, allowed, each, spent[allowed.unit]).steps) if each else size
+    except BenchError as error:
+        display.note(f"{request.run.title}: {error}")
+        return size
+
+
+def _training(size: Size, per_step: float) -> float:
+    """Of all steps."""
+    return size.steps * per_step
 
 
 def _ranked(size: Size) -> int:
@@ -88,7 +115,13 @@ def _ranked(size: Size) -> int:
 
 
 def _trained(
-    request: Request, baseline: TrainedBaseline, split: Split, users: Targets, size: Size, folder: Path
+    request: Request,
+    baseline: TrainedBaseline,
+    split: Split,
+    users: Targets,
+    size: Size,
+    folder: Path,
+    display: Display,
 ) -> tuple[float, float | None]:
     """What it says of its own training of a few steps; of one that has no steps, all of it. And of its peak memory."""
     contract = replace(request.contract, budget="", target_examples=0, epochs=STEPS, max_steps=STEPS, validate_every=1)
@@ -105,8 +138,9 @@ def _trained(
     if not facts.steps:
         return whole + per_user * size.tested, facts.peak_memory_mb
     beside = max(0.0, whole - facts.training_seconds)
-    training = _training(request, size, facts.training_seconds / facts.steps)
-    return beside + training + per_user * _ranked(size), facts.peak_memory_mb
+    per_step, flops = facts.training_seconds / facts.steps, (facts.training_flops or 0.0) / facts.steps
+    size = _converted(request, split, size, per_step, lambda: flops, {"seconds": 0.0, "FLOPs": 0.0}, display)
+    return beside + _training(size, per_step) + per_user * _ranked(size), facts.peak_memory_mb
 
 
 def _counted(request: Request, baseline: Baseline, split: Split, users: Targets, size: Size) -> float:

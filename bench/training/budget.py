@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from bench.contract import Amount, Contract
 from bench.errors import BenchError
 
+CONVERTED = "budget.json"  # in the folder of a baseline that trains: what its budget was converted to
+OF_TRIALS = "trials"  # in a stored budget, where sizes were searched: the steps of all trials
+
 
 @dataclass(frozen=True)
 class Converted:

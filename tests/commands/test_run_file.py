@@ -135,6 +135,7 @@ def test_a_request_that_is_written_asks_for_the_same(
         ("force = 1", "'{}': force must be true or false; got '1'"),
         ("dataset = [[1]]", "'{}': dataset must be a text, a number, true, false, or a list of texts or numbers; got"),
         ("request = 3", "'{}': request stands for tables, each below a line [[request]]"),
+        ("[[request]]\nrequest = 3", "unknown key in '{}' 'request'; did you mean 'preset'? known: "),
         ("config = 'other.toml'", "unknown key in '{}' 'config'; "),
         ("seed = ", "'{}' cannot be read: Invalid value"),
         ("set = 5", "set is a table of settings, or a list of texts such as 'epochs=30'; got 5"),

@@ -16,11 +16,12 @@ from bench.contract import Amount, Contract
 from bench.data.dataset import Dataset
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
-from bench.results import store
+from bench.results import budgets, store
 from bench.results.store import Begun
 from bench.runs import converting, scheme_run
 from bench.runs.scheme_run import SchemeRun
 from bench.runs.search import Ranges
+from bench.training.budget import OF_TRIALS
 
 Bench = Callable[..., SimpleNamespace]
 Cells = Callable[[Path], list[Path]]
@@ -98,14 +99,15 @@ def test_an_interrupted_run_finds_the_steps_that_it_was_begun_with(tmp_path: Pat
     def interrupted(budget: dict[str, Any]) -> None:
         with contextlib.suppress(KeyboardInterrupt), store.building(tmp_path / "0", begun) as partial:
             if budget:
-                store.note_budget(partial, budget)
+                budgets.note(partial, budget)
             raise KeyboardInterrupt
 
     interrupted({"asked": "30m", "steps": 7})
-    assert store.converted(tmp_path / "0")["steps"] == 7
+    assert budgets.known(tmp_path / "0")["steps"] == 7
     interrupted({})
-    assert store.converted(tmp_path / "0")["steps"] == 7
-    assert store.converted(tmp_path / "1") == {}
+    assert budgets.known(tmp_path / "0")["steps"] == 7
+    assert budgets.known(tmp_path / "1")["steps"] == 7  # another seed of the row
+    assert budgets.known(tmp_path / "other" / "0") == {}
 
 
 def test_a_budget_says_what_it_may_be(bench: Bench, words: list[str], tmp_path: Path) -> None:
@@ -159,19 +161,116 @@ def test_what_a_scheme_trains_of_its_own_reads_no_more_than_the_contract_shows(t
     assert SetRec(SetRec.Settings(history=7)).training(train).history == 7
 
 
-def test_what_was_begun_with_other_steps_is_not_resumed_without_a_word(tmp_path: Path) -> None:
-    begun = Begun({"scheme": "one"}, budget={"asked": "30m", "steps": 4210, converting.OF_TRIALS: 4210})
+def test_what_has_other_steps_is_neither_resumed_nor_given_without_a_word(tmp_path: Path) -> None:
+    """Nor that of a baseline, which keeps its steps in its own folder; of another seed it is said."""
     own = SimpleNamespace(
-        contract=Contract(epochs=0, budget="30m"), search=None, results=tmp_path,
+        contract=Contract(epochs=0, budget="30m"), results=tmp_path, force=False,
         run=SimpleNamespace(folder=lambda results: tmp_path / "0"),
     )  # fmt: skip
-    job = SimpleNamespace(contract=own.contract, accelerator=SimpleNamespace(is_main_process=True))
+    told: list[str] = []
+
+    def refused(steps: int, reason: str = "") -> None:
+        own.converted = steps
+        with pytest.raises(BenchError, match=reason) if reason else contextlib.nullcontext():
+            converting.require_same_steps(own, told.append)  # type: ignore[arg-type]
+
+    steps = {"asked": "30m", "steps": 4210}
+    unfinished = "was begun with 4,210 steps for its budget of 30m, and 100 are asked for; --budget 30m resumes it, --f"
+    begun = Begun({"scheme": "one"}, budget={**steps, OF_TRIALS: 4210})
     with contextlib.suppress(KeyboardInterrupt), store.building(tmp_path / "0", begun) as partial:
         raise KeyboardInterrupt
-    told = "was begun with 4,210 steps for its budget of 30m, and 100 are asked for; --budget 30m resumes it, --force"
-    for own.converted in (100, 4210, 0):
-        with pytest.raises(BenchError, match=told) if own.converted == 100 else contextlib.nullcontext():
-            assert converting.converted(own, job, partial, {})["steps"] == 4210  # type: ignore[arg-type]
+    refused(100, unfinished)
+    refused(4210)
+    refused(0)
+    with contextlib.suppress(KeyboardInterrupt), store.building(tmp_path / "0", Begun({}, forced=True)) as partial:
+        (partial / store.TRAINING_FOLDER).mkdir()
+        (partial / store.TRAINING_FOLDER / "budget.json").write_text(json.dumps(steps))
+        raise KeyboardInterrupt
+    assert budgets.known(tmp_path / "0") == steps
+    refused(100, unfinished)
+    store.remove(tmp_path / "0", finished_too=True)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "result.json").write_text(json.dumps({"training": {"budget": steps}}))
+    refused(100, "the finished run has 4,210 steps for its budget of 30m, and 100 are asked for; --budget 30m takes it")
+    refused(4210)
+    own.contract = Contract(epochs=0, budget="30m", max_steps=50)  # which is what both come to
+    refused(100)
+    own.contract, own.force = Contract(epochs=0, budget="30m"), True
+    refused(100)
+    own.force, own.run = False, SimpleNamespace(folder=lambda results: tmp_path / "1")
+    assert not told
+    refused(100)
+    assert told == ["seed 0 of this row has 4,210 steps for its budget of 30m, and this one 100"]
+
+
+def test_a_finished_run_is_not_given_for_one_of_other_steps(bench: Bench, words: list[str], tmp_path: Path) -> None:
+    assert bench(*words, "--budget", "30m@2", "--results", tmp_path).code == 0
+    refused = bench(*words, "--budget", "30m@3", "--results", tmp_path)
+    assert (refused.code, refused.err.count("finished run has 2 steps")) == (1, 1)
+    assert bench(*words, "--budget", "30m", "--results", tmp_path).code == 0
+
+
+def test_seeds_that_are_measured_at_once_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers have a seed each, and neither has noted anything when the other looks."""
+    monkeypatch.setattr(budgets, "known", lambda folder, fits=bool: {})
+    costs = iter([1.0, 4.0, 2.0])
+    monkeypatch.setattr(converting, "step_cost", lambda job, allowed: next(costs))
+    steps = []
+    for seed in (1, 0, 2):
+        folder = tmp_path / str(seed)
+        partial = folder.with_name(f".{seed}.partial-7")
+        partial.mkdir()
+        (partial / store.BEGUN).write_text('{"identity": {}}')
+        own = SimpleNamespace(
+            contract=Contract(epochs=0, budget="100s"), search=None, converted=0, results=tmp_path,
+            run=SimpleNamespace(folder=lambda results, folder=folder: folder),
+        )  # fmt: skip
+        job = SimpleNamespace(contract=own.contract, accelerator=SimpleNamespace(is_main_process=True))
+        spent = {"seconds": 0.0, "FLOPs": 0.0}
+        found = converting.converted(own, job, partial, spent)  # type: ignore[arg-type]
+        noted = store.begun_as(folder)
+        assert noted
+        assert noted.budget == found
+        steps.append(found["steps"])
+    assert steps == [100, 100, 100]
+
+
+@pytest.mark.parametrize("baseline", ["unisrec", "sasrec/ce"])
+def test_seeds_of_a_baseline_that_are_measured_at_once_agree(
+    bench: Bench, words: list[str], run_folders: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, baseline: str
+) -> None:
+    """The other seed is under way and was measured first; and who is told its steps notes them before it trains."""
+    if baseline.startswith("sasrec"):
+        pytest.importorskip("recbole")
+    words = [*("run", "--baseline", baseline), *(word for word in words[3:] if "backbone" not in word)]
+    assert bench(*words, "--budget", "1m@3", "--results", tmp_path).code == 0
+    (folder,) = run_folders(tmp_path)
+    began = folder.with_name(".7.partial-1") / store.TRAINING_FOLDER
+    began.mkdir(parents=True)
+    (began / "budget.json").write_text('{"asked": "1m", "steps": 5}')
+    (folder / "result.json").unlink()  # nobody has finished it
+    monkeypatch.setattr(budgets, "known", lambda folder, fits=bool: {})  # nor noted anything when this one looked
+    assert bench(*words, "--budget", "1m", "--seed", "1", "--results", tmp_path).code == 0
+    assert stored(folder.with_name("1"))["training"]["budget"]["steps"] == 5
+
+
+def test_the_row_of_a_baseline_whose_size_was_searched_has_the_budget_of_that_size(
+    bench: Bench, toy_folder: Path, run_folders: Cells, tmp_path: Path
+) -> None:
+    """Three layers take half as much again as the two that are there without a search; trials have equal steps."""
+    pytest.importorskip("recbole")
+    words = ["--baseline", "sasrec/ce", "--dataset", toy_folder, "--preset", "smoke", "--set", "batch_size=16"]
+    said = bench("run", *words, "--budget", "1e9", "--tune", "2", "--tune-size", "--results", tmp_path)
+    assert said.code == 0, said.err
+    (folder,) = run_folders(tmp_path)
+    training, costs = stored(folder)["training"], stored(folder)["costs"]
+    trials = training["search"]["trials"]
+    assert (training["search"]["chosen"], trials[1]["settings"]["n_layers"]) == (1, 3)
+    assert [trial["rungs"][0]["steps"] for trial in trials] == [training["budget"]["trials"] / 2] * 2
+    each = trials[1]["rungs"][0]["training_flops"] / trials[1]["rungs"][0]["steps"]
+    assert training["budget"]["steps"] == training["steps"] == 1e9 // each < training["budget"]["trials"]
+    spent = sum(trial["rungs"][0]["training_flops"] for trial in trials)
+    assert 1e9 - each < costs["training_flops"] - spent <= 1e9
 
 
 class Sizes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,11 +52,49 @@ def test_an_earlier_run_is_scaled_by_target_examples_and_looks(
     assert (found.state, found.estimate.source) == ("to do", "earlier")
 
 
-def test_a_budget_of_time_is_its_own_estimate(results: Path, toy_folder: Path, tiny: Path) -> None:
+def test_a_budget_of_time_is_its_own_estimate_and_validation_comes_beside_it(
+    results: Path, toy_folder: Path, tiny: Path
+) -> None:
     asked = Plan(["numeric"], [], [str(toy_folder)], preset="smoke", overrides=["budget=30m"], results=results)
     (found,) = outlook(asked, Display(loud=False))
     assert found.estimate.source == "probe"  # on another backbone there is no earlier run
-    assert found.estimate.seconds == pytest.approx(1800, rel=0.05)
+    assert found.estimate.seconds is not None
+    assert 0.95 * 1800 < found.estimate.seconds < 4 * 1800
+
+
+@pytest.mark.parametrize(("schemes", "baselines"), [(["numeric/random"], []), ([], ["unisrec"])])
+def test_a_budget_of_flops_is_as_many_steps_as_it_allows(
+    toy_folder: Path,
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    schemes: list[str],
+    baselines: list[str],
+) -> None:
+    """Also where its steps were given with it; one that is not a step is said, as the run would say it."""
+    seen: list[Any] = []
+    original = short_run._training
+
+    def training(size: Any, per_step: float) -> float:
+        seen.append(size)
+        return original(size, per_step)
+
+    monkeypatch.setattr(short_run, "_training", training)
+    notes: list[str] = []
+    display = Display(loud=False)
+    monkeypatch.setattr(display, "note", notes.append)
+    own = [f"backbone={tiny}", "batch_size=16", *(["unisrec.width=16"] if baselines else [])]
+    for line in ("budget=1e9", "budget=1e10", "budget=1e-9"):
+        asked = Plan(
+            schemes, baselines, [str(toy_folder)], preset="smoke", overrides=[*own, line], results=tmp_path / "none"
+        )
+        outlook(asked, display)
+    outlook(replace(asked, overrides=[*own, "budget=30m"], converted=70), display)
+    assert seen[0].steps > 10
+    assert seen[1].steps == pytest.approx(10 * seen[0].steps, abs=10)
+    assert seen[1].looks > seen[0].looks > 0
+    assert (seen[2].steps, seen[3].steps) == (0, 70)
+    assert [note for note in notes if "is not one optimizer step, which takes" in note]
 
 
 def test_jobs_share_the_time_and_add_up_in_memory() -> None:
@@ -99,9 +138,9 @@ def test_a_trained_baseline_is_probed_by_what_it_says_of_ten_steps(
     facts: list[Any] = []
     original = short_run._training
 
-    def training(request: Any, size: Any, per_step: float) -> float:
+    def training(size: Any, per_step: float) -> float:
         facts.append((size.steps, per_step))
-        return original(request, size, per_step)
+        return original(size, per_step)
 
     monkeypatch.setattr(short_run, "_training", training)
     (found,) = outlook(asked, Display(loud=False))

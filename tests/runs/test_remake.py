@@ -83,6 +83,31 @@ def test_searches_and_splits(
     again(bench, run_folders, tmp_path, ["--dataset", dated_folder, "--set", f"backbone={tiny}"])
 
 
+def test_a_budget_is_remade_with_the_steps_that_each_row_was_given(
+    bench: Bench, quick: list[str], toy_folder: Path, tiny: Path, tmp_path: Path, run_folders: RunFolders
+) -> None:
+    """In an empty results folder a slower machine would else measure it anew, and make other rows."""
+    words = [word for word in quick if "epochs" not in word]
+    for scheme, steps in (("numeric/random", 5), ("numeric/sequential", 7)):
+        said = bench(
+            "run", "--id-scheme", scheme, *words, "--budget", f"30m@{steps}", "--results", tmp_path / "results"
+        )
+        assert said.code == 0, said.err
+    words = [*words, "--baseline", "unisrec", "--set=unisrec.width=16", "--seed=0,1"]
+    assert bench("run", *words, "--budget", "1e9", "--results", tmp_path / "results").code == 0
+    found = again(bench, run_folders, tmp_path, ["--dataset", toy_folder, "--set", f"backbone={tiny}"])
+    assert isinstance(found["request"], list)
+    budgets = {str(each.get("id-scheme") or each["baseline"]): each["budget"] for each in found["request"]}
+    trained = [run for run in read.load(tmp_path / "results") if run.scheme.kind == "baseline"]
+    (steps,) = {(run.training or {})["budget"]["steps"] for run in trained}
+    assert budgets == {
+        "['numeric/random']": "30m@5",
+        "['numeric/sequential']": "30m@7",
+        "['unisrec/inductive']": f"1e9@{steps}",
+    }
+    assert not any("budget" in each["set"] for each in found["request"])
+
+
 def test_a_recipe_and_what_was_changed_of_it(
     bench: Bench, toy_folder: Path, tiny: Path, tmp_path: Path, run_folders: RunFolders
 ) -> None:

@@ -202,6 +202,12 @@ def test_settings_that_were_found_elsewhere_are_used_by_name_and_stored(
     assert scheme["search"] == {name: str(value) for name, value in chosen.items()}
     assert stored(again)["contract"] == stored(folder)["contract"]
     assert stored(again)["metrics"] == stored(folder)["metrics"]  # the same training as the search ended with
+    given = bench(*plain, *quick, *LINES, "--tuned", folder, "--set=learning_rate=0.05", "--results", tmp_path / "set")
+    assert given.code == 0, given.err
+    (mine,) = run_folders(tmp_path / "set")  # what is given goes before what was found, as its contract says
+    assert stored(mine)["contract"]["learning_rate"] == 0.05
+    assert stored(mine)["scheme"]["search"] == {"weight_decay": str(chosen["weight_decay"])}
+    assert stored(mine)["training"]["curve"] != stored(again)["training"]["curve"]
     both = bench(*TUNED, *quick, "--tuned", folder, "--results", tmp_path)
     assert both.err.splitlines()[-1].startswith("bench: --tune searches on the data set itself and --tuned takes ")
     strange = bench("run", "--id-scheme", "numeric", *quick, "--tuned", folder, "--results", tmp_path)
