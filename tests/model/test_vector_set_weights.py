@@ -179,7 +179,7 @@ def test_of_an_unseen_catalogue_the_text_alone_decides(t5: MakeT5, weight: float
     """Its first feature knows no item: under a weight of 0 all items would be equal."""
     model = make(t5, identifiers(known=np.zeros(ITEMS, bool)))
     model.weight.fill_(weight)
-    hidden, vectors = decoded(model), model.vectors().detach()
-    expected = sum(hidden[:, slot] @ vectors[slot].T for slot in (1, 2)).numpy()  # type: ignore[union-attr]
+    hidden, vectors = decoded(model), model.vectors(None).detach()
+    expected = (hidden[:, 1] @ vectors[1].T + hidden[:, 2] @ vectors[2].T).numpy()
     assert np.allclose(model.rank(HISTORIES, ITEMS, Decoding()).scores, -np.sort(-expected), atol=1e-4)
     assert np.ptp(expected, axis=1).min() > 0.01

@@ -1,7 +1,7 @@
 """Codes for a catalogue that no codebook was learned on: the nearest of those that training items have.
 
-A code stands for what training items with it have in common, the mean of what its level quantized of them; that is one
-more step of k-means. A code that no training item has is never given: nothing was learned of its token.
+A code stands for what items of the training catalogue with it have in common, the mean of what its level quantized of
+them; that is one more step of k-means. A code that none of them has is never given: nothing was learned of its token.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bench import tensors
+from bench.faiss_library import shards
 from semantic_ids.collisions import Rule, groups, occurrence, reassigned
 from semantic_ids.quantizers import Vectors
 from semantic_ids.vectors_alone import encoded
@@ -86,6 +87,9 @@ class Codebooks:
 
 def _means(vectors: Vectors, which: Rows, count: int) -> Vectors:
     """``[count, d]``: the mean of the rows of each number, each of which has one."""
-    member = sparse.csr_array((np.ones(len(which)), (which, np.arange(len(which)))), shape=(count, len(which)))
-    sums = member @ vectors.astype(np.float64)
+    sums = np.zeros((count, vectors.shape[1]))
+    for rows in shards(len(vectors)):
+        each = which[rows]
+        member = sparse.csr_array((np.ones(len(each)), (each, np.arange(len(each)))), shape=(count, len(each)))
+        sums += member @ vectors[rows].astype(np.float64)
     return np.asarray(sums / np.bincount(which, minlength=count)[:, None], np.float32)
