@@ -16,7 +16,7 @@ from bench.console import say
 from bench.errors import BenchError, CorruptError
 from bench.evaluation.metrics import Floats
 from bench.files import require_readable
-from bench.results import digests
+from bench.results import digests, shapes
 from bench.results.digests import HINT, RESULT
 from bench.results.identity import run_of
 from bench.results.schema import SCHEMA, Record, from_json
@@ -26,7 +26,6 @@ from bench.results.table import PER_USER, UserTable, check_outline, read_table
 EXAMPLE = "bench run --id-scheme textual,numeric --dataset ml-100k"
 # What may come of content that nobody checked yet: of other types, without a field, infinite, nested without end.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-ROUNDING = 1e-5  # by how much a stored mean may differ from the mean of its users
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,8 +91,7 @@ def _copies(found: Sequence[Result], results: Path) -> dict[str, BenchError]:
     known: dict[str, Result] = {}
     lost: dict[str, BenchError] = {}
     for result in sorted(found, key=lambda result: run_of(result).folder(results) != result.folder):
-        key = json.dumps(run_of(result).identity, sort_keys=True)
-        first = known.setdefault(key, result)
+        first = known.setdefault(run_of(result).key, result)
         if first is not result:
             lost[result.path] = BenchError(f"'{result.folder}' is the same run as '{first.folder}'; remove one")
     return lost
@@ -117,6 +115,7 @@ def read(file: Path, path: str) -> Result:
     try:
         content = file.read_bytes()
         stored = json.loads(content.decode("utf-8"))
+        shapes.require_plain(stored)
         schema = int(stored["schema"])
     except UNREADABLE as error:
         raise _corrupt(file, error) from error
@@ -133,8 +132,12 @@ def read(file: Path, path: str) -> Result:
 
 
 def _require_sense(found: Result) -> None:
-    """What is read long after the file: KeyError, TypeError or ValueError now, where the file is named."""
+    """What is read long after the file: KeyError, TypeError, ValueError or OverflowError now, with the file named."""
     int(found.split["test_users"])
+    _ = run_of(found).key
+    shapes.require(found)
+    if found.adapted_on < 0:
+        raise ValueError(f"adapted_on {found.adapted_on}")
     if found.protocol < 1:
         raise ValueError(f"protocol {found.protocol}")
     if found.seed < 0:
@@ -155,7 +158,7 @@ def _check_agreement(result: Result, table: UserTable) -> None:
 
 
 def _check_mean(result: Result, name: str, stored: float, values: Floats) -> None:
-    if not abs(stored - values.mean()) <= ROUNDING:
+    if not abs(stored - values.mean()) <= shapes.ROUNDING:
         raise CorruptError(
             f"'{result.folder}' contradicts itself: {name} is {stored:.6f} in {RESULT} and "
             f"{values.mean():.6f} in {PER_USER}",
