@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.console import say
 from bench.errors import BenchError, CorruptError
-from bench.evaluation.metrics import Floats
+from bench.evaluation.metrics import Floats, summaries
 from bench.files import require_readable
 from bench.results import digests, shapes
 from bench.results.digests import HINT, RESULT
@@ -150,17 +150,23 @@ def _corrupt(file: Path, error: Exception) -> BenchError:
 
 
 def _check_agreement(result: Result, table: UserTable) -> None:
-    """A per-user table of another run beside a result.json would give intervals that belong to other values."""
-    for name in ("hit@10", "ndcg@10"):
-        _check_mean(result, name, result.metrics["strict"][name], table.ranks.per_user(name))
-        for kind, group in table.item_groups.items():
-            _check_mean(result, f"{kind} {name}", result.item_groups[kind].metrics["strict"][name], group.values(name))
+    """A per-user table of another run beside a result.json would give intervals that belong to other values. Of users
+    with several targets the table does not say which share an identifier, which only the strict reading does not need.
+    """
+    for name, stored in result.metrics["strict"].items():
+        _check_mean(result, name, stored, float(table.ranks.per_user(name).mean()))
+    if table.ranks.user_rows is None:
+        for reading, means in summaries(table.ranks, "mrr" in result.metrics["strict"]).items():
+            for name in means.keys() & result.metrics[reading].keys():
+                _check_mean(result, f"{reading} {name}", result.metrics[reading][name], means[name])
+    for kind, group in table.item_groups.items():
+        for name, stored in result.item_groups[kind].metrics["strict"].items():
+            _check_mean(result, f"{kind} {name}", stored, float(group.values(name).mean()))
 
 
-def _check_mean(result: Result, name: str, stored: float, values: Floats) -> None:
-    if not abs(stored - values.mean()) <= shapes.ROUNDING:
+def _check_mean(result: Result, name: str, stored: float, mean: float) -> None:
+    if not abs(stored - mean) <= shapes.ROUNDING:
         raise CorruptError(
-            f"'{result.folder}' contradicts itself: {name} is {stored:.6f} in {RESULT} and "
-            f"{values.mean():.6f} in {PER_USER}",
+            f"'{result.folder}' contradicts itself: {name} is {stored:.6f} in {RESULT} and {mean:.6f} in {PER_USER}",
             HINT,
         )

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from bench.errors import BenchError
@@ -140,3 +142,26 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(stored: Path, tmp_path:
     broken: dict[str, BenchError] = {}
     assert len(read.load(tmp_path / "copy", broken, whole=True)) == 1
     assert [str(error).endswith("is no file, but a pipe or a device") for error in broken.values()] == [True]
+
+
+COLUMNS = [("group_size", 0), ("group_size", None), ("popularity", -5), ("history_length", np.nan), ("target", None)]
+
+
+@pytest.mark.parametrize(("column", "value"), [*COLUMNS, ("rank", 0), ("code_rank", -1)])
+def test_a_table_with_what_no_run_has_stored_is_corrupt(stored: Path, tmp_path: Path, column: str, value: Any) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(next(stored.glob("runs/*/pop*/*/0")), run)
+    table = pd.read_parquet(run / "per_user.parquet")
+    table.loc[3, column] = value
+    table.to_parquet(run / "per_user.parquet", index=False)
+    change(run, "files", {"per_user.parquet": digests.of_file(run / "per_user.parquet")})
+    with pytest.raises(BenchError, match=r"per_user\.parquet' is corrupt"):
+        whole(run / "result.json", "run")
+
+
+@pytest.mark.parametrize("where", ["strict.hit@1", "strict.mrr@20", "optimistic.ndcg@5", "expected.hit@20"])
+def test_every_mean_is_that_of_its_users(run: Path, where: str) -> None:
+    reading, name = where.split(".")
+    change(run, f"metrics.{where}", 0.987654)
+    with pytest.raises(BenchError, match=rf"contradicts itself: ({reading} )?{name} is 0.987654 in result.json"):
+        whole(run / "result.json", "run")
