@@ -109,8 +109,10 @@ def _read_archive(source: str, folder: Path, found: Found) -> None:
 
 def _read(source: str, folder: Path, found: Found) -> None:
     below = [folder] if folder.name == digests.RESULT else readable(folder)
+    links = places.unfollowed(folder)
     if not below:
-        raise BenchError(f"no finished runs in '{source}'")
+        raise BenchError(links[0] if links else f"no finished runs in '{source}'")
+    found.skipped += links
     _read_runs(source, below, found, str)
 
 

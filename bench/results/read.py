@@ -19,6 +19,7 @@ from bench.files import require_readable
 from bench.results import digests, shapes
 from bench.results.digests import HINT, RESULT
 from bench.results.identity import run_of
+from bench.results.places import unfollowed
 from bench.results.schema import SCHEMA, Record, from_json
 from bench.results.store import readable
 from bench.results.table import PER_USER, UserTable, check_outline, read_table
@@ -56,7 +57,9 @@ def load(results: Path, broken: dict[str, BenchError] | None = None, whole: bool
     or nothing else.
     """
     runs = results / "runs"
-    files = readable(runs)
+    files, links = readable(runs), unfollowed(runs)
+    if links and not files:
+        raise BenchError(links[0])
     if not files:
         raise BenchError(f"no finished results in '{results}'; make some with: {EXAMPLE}")
     found: list[Result] = []
@@ -71,7 +74,7 @@ def load(results: Path, broken: dict[str, BenchError] | None = None, whole: bool
     found = [result for result in found if result.path not in lost]
     if not found:
         raise next(iter(lost.values()))
-    for reason in lost.values():
+    for reason in (*links, *lost.values()):
         say(f"skipped: {reason}")
     if broken is not None:
         broken.update(lost)
