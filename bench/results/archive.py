@@ -29,7 +29,7 @@ UNZIPPABLE = (
     EOFError,
     ValueError,
 )
-FULL = (errno.ENOSPC, errno.EDQUOT)  # of this disk, not of the archive
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of this disk, not of the archive
 LARGEST = 2 << 30  # bytes of what is unpacked
 ROOM = "the variable TMPDIR names another folder"
 ADVICE = "ask for the archive again, or run and pack it again"

@@ -141,11 +141,12 @@ def test_a_run_that_is_replaced_while_it_is_packed_is_not_mixed_with_its_success
     assert not list((tmp_path / "out").rglob("result.json"))
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
 def test_a_full_disk_is_not_the_fault_of_an_archive(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, mine: Path, tmp_path: Path
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, mine: Path, tmp_path: Path, number: int
 ) -> None:
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     packed = tmp_path / "a.zip"
     assert bench("results", "pack", "--results", mine, "--out", packed).code == 0
@@ -153,7 +154,7 @@ def test_a_full_disk_is_not_the_fault_of_an_archive(
     said = bench("results", "join", mine, packed, "--out", tmp_path / "out")
     assert said.code == 1
     assert said.err.startswith(f"bench: cannot unpack '{packed}' in ")
-    assert "No space left on device; the variable TMPDIR names another folder" in said.err
+    assert f"{os.strerror(number)}; the variable TMPDIR names another folder" in said.err
     assert "ask for the archive again" not in said.err
 
 
