@@ -69,10 +69,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
-    """An empty folder beside ``folder``, which takes its place when the block ends well and is removed otherwise; it
-    may ``replace`` one that is there. What dead processes left there goes first. Raises what the operating system
-    raises.
+def new_folder(folder: Path, aside: Path | None = None) -> Iterator[Path]:
+    """An empty folder beside ``folder``, which takes its place when the block ends well and is removed otherwise. One
+    that is there is replaced where a name is given that it has ``aside`` for that moment, and after a kill in it. What
+    dead processes left there goes first. Raises what the operating system raises.
     """
     remove_left_behind(folder.parent)
     partial = beside(folder)
@@ -84,12 +84,27 @@ def new_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
             if path.is_file():
                 path.chmod(mode)  # as in atomic_write
         sync_tree(partial)
-        if replace:
-            remove(folder)
-        rename(partial, folder)
+        if aside is None:
+            rename(partial, folder)
+        else:
+            _exchange(partial, folder, aside)
     finally:
         with contextlib.suppress(OSError):
             remove(partial)
+
+
+def _exchange(partial: Path, folder: Path, aside: Path) -> None:
+    """Put a folder in the place of another, of which there is never none."""
+    if folder.exists() or folder.is_symlink():
+        remove(aside)
+        rename(folder, aside)
+    try:
+        rename(partial, folder)
+    except OSError:
+        if aside.exists() and not folder.exists():
+            rename(aside, folder)
+        raise
+    remove(aside)
 
 
 def beside(path: Path) -> Path:
@@ -135,11 +150,15 @@ def refuse_archive(folder: Path, what: str) -> None:
 
 def refuse_long(path: Path) -> None:
     """BenchError where a path is, or has in it, a name that is too long for this disk."""
-    try:
-        path.lstat()
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise BenchError(in_one_line(error)) from error
+    there = path  # a folder to ask in: below one that is not there, the system says only that
+    while not os.path.isdir(there) and there != there.parent:
+        there = there.parent
+    for each in (path, *(there / name for name in path.parts[len(there.parts) :])):
+        try:
+            each.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise BenchError(in_one_line(error)) from error
 
 
 def host() -> str:
@@ -251,14 +270,19 @@ def remove(path: Path) -> None:
 
 
 def require_readable(path: Path) -> None:
-    """BenchError where a file is there and this user may not read it: libraries call it corrupt, or no file at all."""
+    """BenchError where a file is there and this user may not read it: libraries call it corrupt, or no file at all;
+    and where it is a pipe or a device, which would be waited for, or read, without end.
+    """
     try:
+        kind = path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise BenchError(f"'{path}' is no file, but a pipe or a device")
         path.open("rb").close()
     except PermissionError as error:
         raise BenchError(
             f"'{path}' may not be read by this user ({error.strerror}); ask its owner to allow it, e.g. with chmod a+r"
         ) from error
-    except OSError:
+    except (OSError, ValueError):
         return  # whoever reads it will say what is wrong
 
 

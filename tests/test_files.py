@@ -207,6 +207,8 @@ def test_a_name_that_is_too_long_is_one_readable_line(tmp_path: Path) -> None:
         with pytest.raises(BenchError, match=f"cannot write it: {said}"), write as partial:
             partial.write_text("something")
     files.refuse_long(tmp_path / "x" / "results")
+    with pytest.raises(BenchError, match=said):
+        files.refuse_long(tmp_path / "not" / "yet" / ("x" * 300) / "there")
 
 
 def test_what_another_process_of_the_same_number_was_writing_is_left_behind(tmp_path: Path) -> None:
@@ -278,9 +280,9 @@ def test_a_folder_is_there_whole_with_the_rights_of_new_files_or_not_at_all(tmp_
     finally:
         os.umask(mask)
     assert (tmp_path / "out" / "below" / "a.safetensors").stat().st_mode & 0o777 == 0o640
-    with pytest.raises(ValueError, match="no"), files.new_folder(tmp_path / "out", replace=True):
+    with pytest.raises(ValueError, match="no"), files.new_folder(tmp_path / "out", tmp_path / ".old"):
         raise ValueError("no")
-    with files.new_folder(tmp_path / "out", replace=True) as partial:
+    with files.new_folder(tmp_path / "out", tmp_path / ".old") as partial:
         (partial / "new").touch()
     assert {path.name for path in tmp_path.rglob("*")} == {"out", "new", busy.name}
 

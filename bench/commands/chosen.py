@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.console import say
 from bench.errors import BenchError, unknown
 from bench.results.digests import RESULT
 from bench.results.identity import folder_name
+from bench.results.places import unfollowed
 from bench.results.store import readable
 
 
@@ -15,10 +17,12 @@ def chosen(results: Path, asked: Sequence[str]) -> list[Path]:
     """``result.json`` of the runs ``asked`` for, by folder (as such, or below the results folder) or by scheme; of all
     where nothing is asked for. BenchError where a name stands for none.
     """
-    everything = readable(results / "runs")
+    everything, links = readable(results / "runs"), unfollowed(results / "runs")
+    if not (everything or asked):
+        raise BenchError(links[0] if links else f"no finished results in '{results}'")
+    for line in links:
+        say(f"skipped: {line}")
     if not asked:
-        if not everything:
-            raise BenchError(f"no finished results in '{results}'")
         return everything
     found = dict.fromkeys(file for name in asked for file in _of(results, name, everything))
     return list(found)

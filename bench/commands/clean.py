@@ -54,13 +54,13 @@ def clean(
     yes: Yes = False,
     results: Results = Path("results"),
 ) -> None:
-    """Remove caches that nobody uses, leftovers of killed processes and corrupt runs that were set aside. Says first
-    what and how much. A cache is made again when it is needed.
+    """Remove caches that nobody uses, leftovers of killed processes and removed runs, and corrupt runs that were set
+    aside. Says first what and how much. A cache is made again when it is needed.
     """
     from bench.results import storage
 
     found = storage.pieces(results)
-    gone = [each for each in found if each.what in (storage.LEFT, storage.ASIDE, storage.LEASE)]
+    gone = [each for each in found if each.what in (storage.LEFT, storage.USERS, storage.ASIDE, storage.LEASE)]
     gone += storage.surplus(found, days, None if max_cache is None else max_cache * MB)
     if unfinished:
         stopped = [each for each in found if each.what == storage.UNFINISHED]

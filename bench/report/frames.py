@@ -46,7 +46,11 @@ def inert(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _inert(text: Any) -> Any:
-    return f"'{text}" if isinstance(text, str) and FORMULA.match(text) and not NUMBERS.fullmatch(text) else text
+    """A carriage return, which Python's writer does not quote, would begin a line of its own, and a formula with it."""
+    if not isinstance(text, str):
+        return text
+    line = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{line}" if FORMULA.match(line) and not NUMBERS.fullmatch(line) else line
 
 
 def values(chapters: Sequence[Chapter]) -> pd.DataFrame:

@@ -29,8 +29,9 @@ UNZIPPABLE = (
     EOFError,
     ValueError,
 )
-FULL = (errno.ENOSPC, errno.EDQUOT)  # of this disk, not of the archive
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of this disk, not of the archive
 LARGEST = 2 << 30  # bytes of what is unpacked
+ROOM = "the variable TMPDIR names another folder"
 ADVICE = "ask for the archive again, or run and pack it again"
 
 
@@ -51,6 +52,8 @@ def unpack(source: Path, folder: Path) -> Mapping[Path, str]:
                 raise BenchError(f"'{source}' holds more than {LARGEST >> 30} GB")
             lost = {_place(each, folder): _unpack(archive, each, folder) for each in members}
     except UNZIPPABLE as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise BenchError(f"cannot unpack '{source}' in '{folder.parent}': {error.strerror}", ROOM) from error
         raise CorruptError(f"cannot read '{source}': {error}", ADVICE) from error
     lines = {
         path: f"'{path.relative_to(folder).as_posix()}' in '{source}' cannot be unpacked ({reason}); {ADVICE}"
@@ -90,8 +93,13 @@ def told(error: BenchError, source: Path, folder: Path) -> str:
     return str(BenchError(what.replace(str(folder), str(source)), hint))
 
 
+def _new(path: Path) -> zipfile.ZipFile:
+    """Where a clock says 1970, as that of a board without a battery, a file is of 1980, the first year of archives."""
+    return zipfile.ZipFile(path, "w", strict_timestamps=False)
+
+
 def write(folder: Path, path: Path) -> None:
     """All files below a folder, as the archive ``path``."""
-    with files.output(path, "the packed results") as partial, zipfile.ZipFile(partial, "w") as archive:
+    with files.output(path, "the packed results") as partial, _new(partial) as archive:
         for file in sorted(file for file in folder.rglob("*") if file.is_file()):
             archive.write(file, file.relative_to(folder).as_posix())

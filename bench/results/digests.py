@@ -62,13 +62,21 @@ def require_sealed(folder: Path, content: bytes, needed: bool) -> None:
         raise CorruptError(f"'{folder / RESULT}' is corrupt: its SHA-256 differs from the one in {SEAL}", HINT)
 
 
+def _is_file(path: Path) -> bool:
+    """False also for a name that no file can have: it may be a stranger's."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def check(folder: Path, name: str, known: Mapping[str, str]) -> Path:
     """The path of a file of a run. BenchError where it is missing, unreadable, of another run or not as stored."""
     path = folder / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise CorruptError(f"'{folder / RESULT}' is corrupt: it names '{name}', which is not in its folder", HINT)
     files.require_readable(path)
-    if not path.is_file():
+    if not _is_file(path):
         raise CorruptError(f"'{path}' is missing beside its {RESULT}", HINT)
     if name not in known:
         raise CorruptError(f"'{path}' does not belong to its {RESULT}, which names {', '.join(known) or 'none'}", HINT)

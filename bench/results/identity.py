@@ -66,6 +66,11 @@ class Run:
         }
         return dict(json.loads(json.dumps(found)))
 
+    @property
+    def key(self) -> str:
+        """The same for two runs of one identity, in whatever order their results name its parts."""
+        return json.dumps(self.identity, sort_keys=True)
+
 
 def run_of(record: Record) -> Run:
     """The run of a stored result."""

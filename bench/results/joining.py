@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,8 +20,8 @@ from bench import files
 from bench.errors import BenchError, CorruptError
 from bench.results import archive, digests, packed, places
 from bench.results.identity import differences, folder_name, run_of
-from bench.results.read import Result
-from bench.results.store import readable
+from bench.results.read import Result, read
+from bench.results.store import home_of, old_folder, readable
 from bench.results.verify import whole
 
 PUBLISHED = "published"
@@ -109,8 +109,10 @@ def _read_archive(source: str, folder: Path, found: Found) -> None:
 
 def _read(source: str, folder: Path, found: Found) -> None:
     below = [folder] if folder.name == digests.RESULT else readable(folder)
+    links = places.unfollowed(folder)
     if not below:
-        raise BenchError(f"no finished runs in '{source}'")
+        raise BenchError(links[0] if links else f"no finished runs in '{source}'")
+    found.skipped += links
     _read_runs(source, below, found, str)
 
 
@@ -147,23 +149,32 @@ def published() -> list[Path]:
 
 
 def join(found: Found, out: Path, everything: bool = False) -> Joined:
-    """Write the runs into the results folder ``out``; those that are there stay, unless they are written again.
+    """Write the runs into the results folder ``out``; those that are there stay, unless they are written again. What
+    can't be written by a fault of its own is ``skipped``.
 
     Unless ``everything`` is asked for, runs of later sources are left out where they can't be compared with any of the
     first: other data, another contract or protocol. BenchError where ``out`` is no place for results.
     """
     places.require(out, [run.folder for _, run in found.runs])
     kept: dict[str, tuple[str, Result]] = {}
+    there = _there(out)
     left_out, twice, counts = [], [], dict.fromkeys(found.sources, 0)
     first = [run for source, run in found.runs if source == found.runs[0][0]]
     for source, run in found.runs:
-        known = kept.setdefault(str(run_of(run).identity), (source, run))
+        if not everything and run not in first and (reason := unlike(run, first)):
+            left_out.append(LeftOut(run_of(run).title, source, reason))
+            continue
+        known = kept.setdefault(run_of(run).key, (source, run))
         if known[1] is not run:
             twice.append(Twice(run_of(run).title, source, known[0], _same_ranks(known[1], run)))
-        elif not everything and run not in first and (reason := unlike(run, first)):
-            left_out.append(LeftOut(run_of(run).title, source, reason))
+            continue
+        try:
+            folder = _place(run, out, there)
+            _write(run, folder)
+        except CorruptError as error:
+            found.skipped.append(str(error))
         else:
-            _write(run, out)
+            there[folder] = run_of(run).key
             counts[source] += 1
     return Joined(counts, tuple(left_out), tuple(twice))
 
@@ -215,21 +226,59 @@ def _unlike(run: Result, other: Result) -> str:
     return "; ".join(differences(mine, theirs))
 
 
-def _write(run: Result, out: Path) -> None:
-    """Pack a run into its place, whole or not at all."""
-    folder = _place(run, out)
+def _there(out: Path) -> dict[Path, str]:
+    """The identities of the runs in a results folder, by the folders where they belong; what is corrupt is none."""
+    found = {}
+    for file in readable(out / places.RUNS):
+        with contextlib.suppress(BenchError):
+            found[home_of(file.parent)] = run_of(read(file, str(file.parent))).key
+    return found
+
+
+def _write(run: Result, folder: Path) -> None:
+    """Pack a run into its place, whole or not at all. CorruptError where it is no longer what was opened."""
     if folder.resolve() == run.folder.resolve():
         return
-    if folder.exists() and not packed.is_packed(folder):
-        raise BenchError(f"'{folder}' is a run with its model, which packing would lose; name another --out")
     try:
-        with files.new_folder(folder, replace=True) as unfinished:
+        if folder.exists() and not packed.is_packed(folder):
+            raise BenchError(f"'{folder}' is a run with its model, which packing would lose; name another --out")
+        with files.new_folder(folder, old_folder(folder)) as unfinished:
             packed.pack(run.folder, unfinished)
-    except OSError as error:
+            digests.check(run.folder, packed.TABLE, run.files)  # of this run, and not of one that has taken its place
+    except (OSError, CorruptError) as error:
+        if not _still(run):
+            raise CorruptError(f"'{run.folder}' was replaced or removed while it was read", "do it again") from error
+        if isinstance(error, CorruptError):
+            raise
         raise BenchError(f"cannot write '{folder}': {error.strerror or error}") from error
 
 
-def _place(run: Result, out: Path) -> Path:
+def _still(run: Result) -> bool:
+    """Whether a run is what it was when it was opened."""
+    try:
+        return read(run.folder / digests.RESULT, run.path).files == run.files
+    except BenchError:
+        return False
+
+
+def _place(run: Result, out: Path, there: Mapping[Path, str]) -> Path:
+    """Where a run goes in ``out``: where it is already, or else where it belongs. CorruptError where that can't be.
+
+    The place of another run is never taken: where a scheme's defaults have changed, two runs may lie alike.
+    """
+    key = run_of(run).key
+    at = next((folder for folder, known in there.items() if known == key), None)
+    for folder in [at] if at else _places(run, out):
+        if there.get(folder, key) == key:
+            try:
+                files.refuse_long(folder)
+            except BenchError as error:
+                raise CorruptError(f"'{run.folder}' has no place in '{out}': {error}") from error
+            return folder
+    raise CorruptError(f"'{run.folder}' has no place in '{out}', where another run is", "name another --out")
+
+
+def _places(run: Result, out: Path) -> Iterator[Path]:
     """Where a run belongs: as it lies, where its folders are named by what is in it; else under all of its settings,
     since which of them were given is not stored.
     """
@@ -239,8 +288,8 @@ def _place(run: Result, out: Path) -> Path:
     scheme = re.escape(f"{folder_name(run.scheme.name)}@{run.scheme.version}")
     named = len(lies) == DEPTH and (lies[0], *lies[2:]) == (dataset, contract, seed)
     if named and re.fullmatch(rf"{scheme}(\+[0-9a-f]+)?", lies[1]):
-        return out.joinpath("runs", *lies)
-    return replace(of_run, changed=run.scheme.settings).folder(out)
+        yield out.joinpath(places.RUNS, *lies)
+    yield replace(of_run, changed=run.scheme.settings).folder(out)
 
 
 def pack(found: Found, out: Path) -> int:

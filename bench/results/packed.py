@@ -11,7 +11,9 @@ Nothing is lost: ``read`` gives the table that was packed.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,7 +73,10 @@ def _write_users(frame: pd.DataFrame, folder: Path) -> str:
     try:
         parquet.write_table(table.replace_schema_metadata(None), unnamed, compression="zstd", compression_level=19)
         digest = digests.of_file(unnamed)
-        if not (named := folder / _name(digest)).exists():
+        if (named := folder / _name(digest)).exists():
+            with contextlib.suppress(OSError):  # another user's
+                os.utime(named)  # it is of use again, before a run says so
+        else:
             files.sync(unnamed)
             files.rename(unnamed, named)
     finally:
@@ -139,6 +144,19 @@ def _schema(path: Path) -> parquet.FileMetaData:
     from pyarrow import parquet
 
     return parquet.read_metadata(path)
+
+
+def unused(folder: Path) -> list[Path]:
+    """Files of users in a data set's folder that no run names, and that nobody has written for a day: whoever packs
+    writes the users first. None where a run can't be read that may name one.
+    """
+    found = [path for path in sorted(folder.glob("users-*.parquet")) if re.fullmatch(_name("[0-9a-f]{16}"), path.name)]
+    try:
+        named = {_name(users_of(_schema(path))) for path in files.below(folder, TABLE)} if found else set()
+        now = files.now(folder) if found else 0.0
+        return [path for path in found if path.name not in named and now - path.stat().st_mtime > files.FOREIGN_AGE]
+    except (OSError, ValueError):
+        return []
 
 
 def users_of(metadata: Any) -> str:

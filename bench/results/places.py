@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,17 @@ from bench.results.store import readable
 
 RUNS = "runs"
 POSSIBLE = "name a new or an empty folder, or a results folder"
+
+
+def unfollowed(runs: Path) -> list[str]:
+    """A line for each folder below ``runs`` that is a link, and whose runs nobody reads: a report must not lack them
+    without a word.
+    """
+    found = []
+    for parent, folders, _ in os.walk(runs):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(parent, name) for name in folders if os.path.islink(os.path.join(parent, name))]
+    return [f"'{link}' is a link, which is not followed; let the whole results folder be the link" for link in found]
 
 
 def require(out: Path, runs: Sequence[Path]) -> None:

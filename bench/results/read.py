@@ -14,11 +14,12 @@ from pathlib import Path
 
 from bench.console import say
 from bench.errors import BenchError, CorruptError
-from bench.evaluation.metrics import Floats
+from bench.evaluation.metrics import Floats, summaries
 from bench.files import require_readable
-from bench.results import digests
+from bench.results import digests, shapes
 from bench.results.digests import HINT, RESULT
 from bench.results.identity import run_of
+from bench.results.places import unfollowed
 from bench.results.schema import SCHEMA, Record, from_json
 from bench.results.store import readable
 from bench.results.table import PER_USER, UserTable, check_outline, read_table
@@ -26,7 +27,6 @@ from bench.results.table import PER_USER, UserTable, check_outline, read_table
 EXAMPLE = "bench run --id-scheme textual,numeric --dataset ml-100k"
 # What may come of content that nobody checked yet: of other types, without a field, infinite, nested without end.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-ROUNDING = 1e-5  # by how much a stored mean may differ from the mean of its users
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,7 +57,9 @@ def load(results: Path, broken: dict[str, BenchError] | None = None, whole: bool
     or nothing else.
     """
     runs = results / "runs"
-    files = readable(runs)
+    files, links = readable(runs), unfollowed(runs)
+    if links and not files:
+        raise BenchError(links[0])
     if not files:
         raise BenchError(f"no finished results in '{results}'; make some with: {EXAMPLE}")
     found: list[Result] = []
@@ -72,7 +74,7 @@ def load(results: Path, broken: dict[str, BenchError] | None = None, whole: bool
     found = [result for result in found if result.path not in lost]
     if not found:
         raise next(iter(lost.values()))
-    for reason in lost.values():
+    for reason in (*links, *lost.values()):
         say(f"skipped: {reason}")
     if broken is not None:
         broken.update(lost)
@@ -92,8 +94,7 @@ def _copies(found: Sequence[Result], results: Path) -> dict[str, BenchError]:
     known: dict[str, Result] = {}
     lost: dict[str, BenchError] = {}
     for result in sorted(found, key=lambda result: run_of(result).folder(results) != result.folder):
-        key = json.dumps(run_of(result).identity, sort_keys=True)
-        first = known.setdefault(key, result)
+        first = known.setdefault(run_of(result).key, result)
         if first is not result:
             lost[result.path] = BenchError(f"'{result.folder}' is the same run as '{first.folder}'; remove one")
     return lost
@@ -117,6 +118,7 @@ def read(file: Path, path: str) -> Result:
     try:
         content = file.read_bytes()
         stored = json.loads(content.decode("utf-8"))
+        shapes.require_plain(stored)
         schema = int(stored["schema"])
     except UNREADABLE as error:
         raise _corrupt(file, error) from error
@@ -133,8 +135,12 @@ def read(file: Path, path: str) -> Result:
 
 
 def _require_sense(found: Result) -> None:
-    """What is read long after the file: KeyError, TypeError or ValueError now, where the file is named."""
+    """What is read long after the file: KeyError, TypeError, ValueError or OverflowError now, with the file named."""
     int(found.split["test_users"])
+    _ = run_of(found).key
+    shapes.require(found)
+    if found.adapted_on < 0:
+        raise ValueError(f"adapted_on {found.adapted_on}")
     if found.protocol < 1:
         raise ValueError(f"protocol {found.protocol}")
     if found.seed < 0:
@@ -147,17 +153,23 @@ def _corrupt(file: Path, error: Exception) -> BenchError:
 
 
 def _check_agreement(result: Result, table: UserTable) -> None:
-    """A per-user table of another run beside a result.json would give intervals that belong to other values."""
-    for name in ("hit@10", "ndcg@10"):
-        _check_mean(result, name, result.metrics["strict"][name], table.ranks.per_user(name))
-        for kind, group in table.item_groups.items():
-            _check_mean(result, f"{kind} {name}", result.item_groups[kind].metrics["strict"][name], group.values(name))
+    """A per-user table of another run beside a result.json would give intervals that belong to other values. Of users
+    with several targets the table does not say which share an identifier, which only the strict reading does not need.
+    """
+    for name, stored in result.metrics["strict"].items():
+        _check_mean(result, name, stored, float(table.ranks.per_user(name).mean()))
+    if table.ranks.user_rows is None:
+        for reading, means in summaries(table.ranks, "mrr" in result.metrics["strict"]).items():
+            for name in means.keys() & result.metrics[reading].keys():
+                _check_mean(result, f"{reading} {name}", result.metrics[reading][name], means[name])
+    for kind, group in table.item_groups.items():
+        for name, stored in result.item_groups[kind].metrics["strict"].items():
+            _check_mean(result, f"{kind} {name}", stored, float(group.values(name).mean()))
 
 
-def _check_mean(result: Result, name: str, stored: float, values: Floats) -> None:
-    if not abs(stored - values.mean()) <= ROUNDING:
+def _check_mean(result: Result, name: str, stored: float, mean: float) -> None:
+    if not abs(stored - mean) <= shapes.ROUNDING:
         raise CorruptError(
-            f"'{result.folder}' contradicts itself: {name} is {stored:.6f} in {RESULT} and "
-            f"{values.mean():.6f} in {PER_USER}",
+            f"'{result.folder}' contradicts itself: {name} is {stored:.6f} in {RESULT} and {mean:.6f} in {PER_USER}",
             HINT,
         )

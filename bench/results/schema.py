@@ -226,7 +226,7 @@ def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
         "dataset": _of(DatasetFacts, stored["dataset"], parts=tuple(stored["dataset"]["parts"])),
         "scheme": _of(
             SchemeFacts,
-            {"found": "", "search": {}, **scheme},
+            {"found": "", **scheme, "search": dict(scheme.get("search") or {})},
             version=int(scheme["version"]),
             settings=dict(scheme["settings"]),
         ),

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from bench import files
 from bench.errors import BenchError, BusyError
-from bench.results import leases, store
+from bench.results import leases, packed, store
 from bench.results.digests import RESULT
 
 RUN, UNFINISHED, CACHE = "finished run", "unfinished run", "cache"
 LEFT = "left by a process that died"
 LEASE = "note of who worked on a run"
 FORGOTTEN = {True: 1.0, False: 30.0}  # days after which it goes where the run is finished, and where there is none
+USERS = "users of packed runs that are gone"
 ASIDE = "corrupt run, set aside"
 DAY = 86400.0  # seconds
 
@@ -46,6 +47,7 @@ def pieces(results: Path) -> list[Piece]:
     for folder in sorted(path for path in files.matching(runs, "*/*/*/.*") if path not in known):
         kind = _kind(folder)
         found += [piece(folder, kind)] if kind else []
+    found += [piece(path, USERS) for folder in sorted(files.matching(runs, "*")) for path in packed.unused(folder)]
     found += [piece(path, CACHE) for path in sorted(files.below(results / "cache", "[!.]*")) if path.is_file()]
     left = sorted(path for path in files.below(results, ".*tmp*") if files.left_behind(path))
     known |= set(left)  # a folder that was left has what is in it
@@ -97,7 +99,7 @@ def remove(results: Path, gone: Sequence[Piece]) -> None:
             store.remove(store.home_of(each.path), finished_too=each.what == RUN)
         elif each.what == LEASE:
             _forget(each.path)
-        else:
+        elif each.what != USERS or each.path in packed.unused(each.path.parent):  # somebody may have packed since
             with store.writable(each.path):
                 files.remove(each.path)
         _remove_empty(each.path.parent, results)

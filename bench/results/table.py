@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PER_USER = "per_user.parquet"
 NUMBERS = COLUMNS[2:-1]
+LEAST = {"rank": 1, "code_rank": 1, "group_size": 1, "popularity": 0, "history_length": 0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +70,24 @@ def read_table(path: Path, item_groups: Sequence[str]) -> UserTable:
         frame = packed.read_any(path)
         frame = frame.iloc[np.argsort(frame["user"].to_numpy(object), kind="stable")]
         columns = {name: _numbers(frame[name]) for name in NUMBERS}
+        _require_sense(frame, columns)
         found = _user_table(frame, columns, item_groups)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _corrupt(path, error) from error
     if not len(found):
         raise CorruptError(f"'{path}' holds no user", HINT)
     return found
+
+
+def _require_sense(frame: pd.DataFrame, columns: Mapping[str, Floats]) -> None:
+    """ValueError where a table holds what no run has stored."""
+    for name in ("user", "target"):
+        if frame[name].isna().any():
+            raise ValueError(f"a {name} is missing")
+    for name, least in LEAST.items():
+        found = columns[name] if name.endswith("rank") else np.where(np.isinf(columns[name]), -1, columns[name])
+        if not bool((found >= least).all()):
+            raise ValueError(f"a {name} is not {least} or more")
 
 
 def _user_table(frame: pd.DataFrame, columns: Mapping[str, Floats], item_groups: Sequence[str]) -> UserTable:

@@ -229,7 +229,7 @@ def test_user_table_of_another_run_is_noticed(store: Store, sealed: Sealed, tmp_
     one, other = store("textual/title", quality=0.1), store("numeric/random", quality=0.3)
     (other / "per_user.parquet").replace(one / "per_user.parquet")
     sealed(one)
-    with pytest.raises(BenchError, match=r"contradicts itself: hit@10 is 0\.\d+ in result.json and 0\.\d+ in"):
+    with pytest.raises(BenchError, match=r"contradicts itself: hit@1 is 0\.\d+ in result.json and 0\.\d+ in"):
         _ = next(found for found in results.load(tmp_path) if found.folder == one).table
 
 

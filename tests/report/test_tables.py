@@ -225,7 +225,11 @@ def test_frame_has_a_line_for_each_cell(mixed: Path) -> None:
 
 
 def test_frame_tells_leaks_sources_and_training(store: Store, tmp_path: Path) -> None:
-    store("numeric/p5-leak", leaks=True, training={"steps": 9, "best_step": 7, "selection": "ndcg@10", "curve": [1]})
+    store(
+        "numeric/p5-leak",
+        leaks=True,
+        training={"steps": 9, "best_step": 7, "selection": "ndcg@10", "curve": [{"step": 1}]},
+    )
     store("pop", kind="baseline")
     frame = frames.frame(load(tmp_path)).set_index("scheme")
     assert frame["leaks"].to_dict() == {"numeric/p5-leak": True, "pop": False}

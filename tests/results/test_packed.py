@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,8 @@ from hypothesis import strategies as st
 
 from bench import files
 from bench.errors import CorruptError
-from bench.results import packed
+from bench.results import packed, storage
+from bench.results.storage import Piece
 from bench.results.table import check_outline, read_table
 
 
@@ -138,3 +142,30 @@ def test_users_are_on_the_disk_before_they_have_their_name_and_what_the_dead_lef
     (renamed,) = (place for place, (step, name) in enumerate(steps) if step == "rename" and name.startswith("users-"))
     assert ("sync", "users") in steps[:renamed]
     assert not dead.exists()
+
+
+def test_users_of_runs_that_are_gone_go_a_day_later(tmp_path: Path) -> None:
+    """They hold ids, and stay where a run may still name them, or come to."""
+    source, results = run(tmp_path / "run", table(30, 0)), tmp_path / "results"
+    one, other = pack(source, results, "a"), pack(source, results, "b")
+    (users,) = results.glob("runs/*/users-*.parquet")
+
+    def surplus(age: float = 2 * storage.DAY) -> list[Piece]:
+        os.utime(users, (time.time() - age,) * 2)
+        return [piece for piece in storage.pieces(results) if piece.what == storage.USERS]
+
+    assert surplus() == []
+    shutil.rmtree(one.parents[2])
+    assert surplus() == []
+    other.write_bytes(b"cut off")
+    assert surplus() == []
+    shutil.rmtree(other.parents[2])
+    assert surplus(age=60) == []
+    found = surplus()
+    assert [piece.path for piece in found] == [users]
+    pack(source, results, "c")
+    shutil.rmtree(results / "runs" / "toys" / "c@1")  # somebody else has packed, and is about to say so
+    storage.remove(results, found)
+    assert users.exists()
+    storage.remove(results, surplus())
+    assert not (results / "runs" / "toys").exists()

@@ -98,3 +98,29 @@ def test_what_a_killed_pack_left_is_removed_by_the_next_and_by_clean(bench: Benc
     shutil.copytree(run, left)
     assert bench("results", "pack", "--results", mine, "--out", out).code == 0
     assert not left.exists()
+
+
+def test_runs_behind_a_link_are_not_passed_over_without_a_word(bench: Bench, mine: Path, tmp_path: Path) -> None:
+    """Who moves a data set's folder to a larger disk is told why its rows are missing."""
+    results, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    (elsewhere / "pop@1" / "contract" / "0").mkdir(parents=True)
+    (elsewhere / "pop@1" / "contract" / "0" / "result.json").write_text("{}")
+    (results / "runs").mkdir(parents=True)
+    (results / "runs" / "toy").symlink_to(elsewhere)
+    (results / "runs" / "toy" / ".hidden").symlink_to(tmp_path)
+    asked = ["report"], ["verify"], ["results", "pack", "--out", tmp_path / "a.zip"]
+    for words in (*([*words, "--results", results] for words in asked), ["results", "join", results]):
+        said = bench(*words)
+        assert said.code == 1
+        assert said.err.splitlines() == [
+            f"bench: '{results / 'runs' / 'toy'}' is a link, which is not followed; let the whole results folder be "
+            "the link"
+        ]
+    shutil.copytree(mine / "runs" / "toy", results / "runs" / "toy2")
+    for words, code in ((["report", "--results"], 0), (["verify", "--results"], 0), (["results", "join"], 1)):
+        said = bench(*words, results, *([] if words[0] == "verify" else ["--out", tmp_path / words[0]]))
+        assert said.code == code
+        assert f"skipped: '{results / 'runs' / 'toy'}' is a link, which is not followed" in said.err
+    (tmp_path / "link").symlink_to(results)
+    (results / "runs" / "toy").unlink()
+    assert "is a link" not in bench("verify", "--results", tmp_path / "link").err
