@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from bench.errors import BenchError
 
@@ -38,13 +38,15 @@ def schemes(option: str, text: str | None) -> list[str]:
     return found
 
 
-def ids(text: str, known: Container[str]) -> list[str]:
+def ids(text: str, known: Collection[str]) -> list[str]:
     """Original ids of items, between commas; an id that holds commas itself, or begins with a blank, is found as the
     longest text that is ``known``. What is not known is given back as it stands, for whoever looks it up.
     """
     pieces, found, start = text.split(","), list[str](), 0
+    longest = 1 + max((name.count(",") for name in known), default=0)  # in pieces: no more of them are put together
     while start < len(pieces):
-        texts = ((end, ",".join(pieces[start:end])) for end in range(len(pieces), start, -1))
+        ends = range(min(start + longest, len(pieces)), start, -1)
+        texts = ((end, ",".join(pieces[start:end])) for end in ends)
         both = ((end, name) for end, text in texts for name in (text, text.strip()))
         start, name = next(((end, name) for end, name in both if name in known), (start + 1, pieces[start].strip()))
         found += [name] if name else []

@@ -43,6 +43,20 @@ def test_ids_that_are_not_known_come_back_for_the_error_and_blanks_around_known_
     assert ids("10,001 Maniacs", ARTISTS) == ["10", "001 Maniacs"]
 
 
+class Counted(dict[str, int]):
+    looked = 0
+
+    def __contains__(self, name: object) -> bool:
+        self.looked += 1
+        return super().__contains__(name)
+
+
+def test_a_long_history_takes_time_as_it_is_long() -> None:
+    known = Counted({f"i{number}": number for number in range(5000)} | {"a,b": 5000})
+    assert ids(",".join([*known, "i7"]), known) == [*known, "i7"]
+    assert known.looked < 5 * len(known)
+
+
 def test_seeds_are_numbers_and_ranges_and_come_once() -> None:
     assert seeds("0, 7,0") == [0, 7]
     assert seeds("0-4") == [0, 1, 2, 3, 4]

@@ -42,7 +42,8 @@ def transition_bytes(size: CatalogueSize) -> float:
 def back(histories: Sequences, count: int) -> NDArray[np.int64]:
     """``[histories]``: the item ``count`` positions from the end, -1 where the history is shorter."""
     at = histories.offsets[1:] - count
-    return np.where(at >= histories.offsets[:-1], np.append(histories.values, -1)[at], -1).astype(np.int64)
+    there = np.append(histories.values, -1)[np.maximum(at, 0)]  # no index before the first of them, of any count
+    return np.where(at >= histories.offsets[:-1], there, -1).astype(np.int64)
 
 
 class Markov(Baseline):

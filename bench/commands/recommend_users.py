@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,8 +14,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from bench import machine
-from bench.console import Console
-from bench.data import sources
+from bench.console import Console, say
+from bench.data import sources, splitting
 from bench.data.dataset import Dataset
 from bench.errors import BenchError
 from bench.files import output
@@ -104,16 +105,57 @@ def _table(
 
 def _histories(saved: AnySaved, users: str, data_dir: Path | None) -> Histories:
     """Whole histories: whatever a user did is known when something is recommended, test items too."""
-    listed = None if users == ALL else _listed(users)
-    own = listed is not None or users == ALL
-    dataset = sources.find(saved.result.dataset.name, data_dir) if own else _interactions(users, data_dir)
-    if listed is None:
+    if users == ALL:
+        dataset = _own(saved, users, data_dir)
         return Histories(saved, dataset, range(len(dataset.users)))
+    listed = _listed(users)
+    if listed is not None and not any(set(line) & set(" ,;\t{[") for line in listed):
+        return _of_users(saved, users, listed, _own(saved, users, data_dir))
+    try:
+        dataset = _interactions(users, data_dir)
+    except BenchError:
+        found = _of_odd_names(saved, users, listed or [], data_dir)
+        if found is None:
+            raise
+        return found
+    for note in dataset.notes if Path(users).exists() else ():  # how it was read, which is a guess
+        say(f"note: {note}")
+    return Histories(saved, dataset, range(len(dataset.users)))
+
+
+def _of_users(saved: AnySaved, users: str, listed: Sequence[str], dataset: Dataset) -> Histories:
     row_of = {user: row for row, user in enumerate(dataset.users)}
     rows = [row_of[user] for user in listed if user in row_of]
-    found = Histories(saved, dataset, rows, Counts(unknown_users=len(listed) - len(rows)))
     if not rows:
         raise BenchError(f"none of the {len(listed):,} ids in '{users}' is a user of {dataset.name}")
+    return Histories(saved, dataset, rows, Counts(unknown_users=len(listed) - len(rows)))
+
+
+def _of_odd_names(saved: AnySaved, users: str, listed: Sequence[str], data_dir: Path | None) -> Histories | None:
+    """As ``_of_users``, of a file that is no table, where its lines are users for all the commas and blanks in them."""
+    with contextlib.suppress(BenchError):
+        return _of_users(saved, users, listed, _own(saved, users, data_dir)) if listed else None
+    return None
+
+
+def _own(saved: AnySaved, users: str, data_dir: Path | None) -> Dataset:
+    """The data set of the run, with ties in time in the order in which the run read them. One that has changed since is
+    said to have.
+    """
+    run = saved.result.dataset
+    try:
+        found = splitting.ordered(sources.find(run.name, data_dir), saved.contract)[0]
+    except BenchError as error:
+        what = "" if users == ALL else ", a list of its users,"
+        raise BenchError(f"--users {users}{what} needs the data set of the run: {error}") from error
+    by_time = saved.contract.split == "global-temporal"
+    fingerprint = found.dated_fingerprint if by_time else found.fingerprint
+    if fingerprint != run.fingerprint:
+        say(
+            f"note: the data set {run.name} is not what the run was made on (its fingerprint is {fingerprint}, and was "
+            f"{run.fingerprint}): users and histories are those of now, and an id is taken to mean the item that it "
+            "meant then"
+        )
     return found
 
 
@@ -128,15 +170,14 @@ def _interactions(users: str, data_dir: Path | None) -> Dataset:
 
 
 def _listed(users: str) -> list[str] | None:
-    """The ids in a file that has one on each line, each once; None where it holds something else. A mark of the byte
-    order, which spreadsheets write, is no part of the first id.
+    """The lines of a text, each once; None where there are none. A mark of the byte order, which spreadsheets write, is
+    no part of the first.
     """
     try:
         lines = [line.strip() for line in Path(users).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError):
         return None
-    plain = lines and not any(set(line) & set(" ,;\t{[") for line in lines)
-    return list(dict.fromkeys(lines)) if plain else None
+    return list(dict.fromkeys(lines)) or None
 
 
 def _said(out: Path, counts: Counts) -> str:

@@ -150,8 +150,13 @@ class SequenceRecommender(Recommender):
         return allowed
 
     def scored(self, decoding: Decoding, k: int) -> int:
-        """Where there are very many tokens, each prefix that is decoded has a score of every one."""
+        """Where there are very many tokens, each prefix that is decoded has a score of every one. Where more items are
+        asked for than the beam is wide, it is as wide as they are many.
+        """
         found, tokens = super().scored(decoding, k), self.ids.vocabulary.size
+        if decoding.decoder == "beam" and k > max(decoding.width, CERTIFIED):
+            wide = min(k, int((self.trie.count > 0).sum()))  # each prefix sees those before it, and scores every token
+            return max(found, wide * max(tokens, wide * self.trie.depth))
         if tokens <= MANY:
             return found
         if decoding.decoder == "exact":

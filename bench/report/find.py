@@ -27,8 +27,13 @@ def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Ro
     """
     found = _of_folder(results, asked)
     broken: dict[str, BenchError] = {}
-    known = [] if found else stored.load(results, broken)
-    found = found or _of_name(known, broken, asked, dataset)
+    try:
+        known = [] if found else stored.load(results, broken)
+        found = found or _of_name(known, broken, asked, dataset)
+    except BenchError as error:
+        if asked and not broken and Path(asked).is_dir():
+            raise BenchError(f"'{asked}' is a folder without a finished run: there is no result.json in it") from error
+        raise
     kept = [run for run in found if dataset in (None, run.dataset.name) and seed in (None, run.seed)]
     if not kept:
         have = ", ".join(f"{run.dataset.name} seed {run.seed}" for run in found)

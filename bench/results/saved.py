@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import SupportsIndex, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,8 @@ from bench.results.read import Result
 from bench.training.ranking import users_of
 
 IDS = "ids.safetensors"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,12 @@ class AnySaved(ABC):
         """The same for each of many histories, in batches."""
 
     def read(self, histories: Sequence[Sequence[str]], k: int) -> Sequences:
-        """Histories as rows of the catalogue. BenchError for what is no history, and for unknown items."""
-        if any(isinstance(history, str) for history in histories):
-            raise BenchError(f"a history is a list of item ids; got a text in {str(histories)[:60]}")
-        if k < 1:
-            raise BenchError(f"k, the number of items to recommend, must be 1 or more; got {k}")
-        return Sequences.from_rows([indices(self.rows, history) for history in histories])
+        """Histories as rows of the catalogue, in any iterables. BenchError for what is no history, and for unknown
+        items.
+        """
+        if not isinstance(k, SupportsIndex) or int(k) < 1:
+            raise BenchError(f"k, the number of items to recommend, must be a whole number, 1 or more; got {k!r}")
+        return Sequences.from_rows([indices(self.rows, _items(history)) for history in _items(histories)])
 
     def known(self, history: Sequence[str]) -> tuple[list[str], int]:
         """The items of a history that the run knows, and how many it does not."""
@@ -116,8 +119,10 @@ class Saved(AnySaved):
         whole, exclude = self.read(histories, k), self.excludes(exclude_history)
         shown = whole.newest(self.contract.max_history)
         most, decoding = min(k, len(self.items)), decoding_of(self.contract, exclude)
+        if decoding.decoder == "beam" and most > decoding.width and most >= len(self.members[1]) - 1:
+            decoding = replace(decoding, decoder="exact")  # so wide a beam drops nothing, and takes far more memory
         order = np.argsort(self.recommender.input_lengths(shown), kind="stable")
-        found: list[list[Recommendation]] = [[] for _ in histories]
+        found: list[list[Recommendation]] = [[] for _ in range(len(whole))]
         size = users_of(self.recommender, decoding, most)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
@@ -149,6 +154,14 @@ class Saved(AnySaved):
 
     def _described(self, item: int, score: float) -> Recommendation:
         return Recommendation(self.items[item], self.titles[item], score, self.identifiers[item])
+
+
+def _items(named: Iterable[T]) -> list[T]:
+    """A list of what can be gone through once only too, such as a generator: who looks twice finds it empty."""
+    if isinstance(named, Iterable) and not isinstance(named, str | bytes | Set):
+        return list(named)
+    what = "a text" if isinstance(named, str) else type(named).__name__
+    raise BenchError(f"a history is a list of item ids, oldest first; got {what}: {str(named)[:60]}")
 
 
 def _index(recommender: Recommender, kind: str, result: Result) -> CatalogueIndex:

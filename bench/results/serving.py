@@ -73,6 +73,7 @@ def page(found: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         tokens=history["tokens"],
         xgrammar=grammar.READS,
         normalized_over=facts["scores"]["normalized_over"],
+        precision="products in bf16" if run["contract"].get("decoding_precision") == "bf16" else "`float32`",
         vllm=SERVERS["vllm"]["start"],
         sglang=SERVERS["sglang"]["start"],
     )

@@ -97,8 +97,10 @@ def create(saved: AnySaved) -> FastAPI:
 
 
 async def refuse_large(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-    """A body is read only where its length is told, and small."""
-    length = request.headers.get("content-length", "")
+    """A body is read only where its length is told, and small. One that comes in chunks has no length but theirs,
+    whatever it says beside: HTTP has them go first.
+    """
+    length = "" if "transfer-encoding" in request.headers else request.headers.get("content-length", "")
     small = length.isdecimal() and len(length) <= len(str(LARGEST_BODY)) and int(length) <= LARGEST_BODY
     if request.method == "POST" and not small:
         detail = f"a request says its length, which is at most {LARGEST_BODY:,} bytes; got {length[:20] or 'none'}"

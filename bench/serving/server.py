@@ -49,8 +49,8 @@ def _bound(host: str, port: int) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
             listening.listen(1024)  # before anybody is told the address
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, UnicodeError) as error:  # of a name that none can be, before anybody is asked for it
+            reason = getattr(error, "strerror", None) or error
             raise BenchError(f"cannot serve on {host}, port {port}: {reason}; name others: --host, --port") from error
         undone.pop_all()
     return listening

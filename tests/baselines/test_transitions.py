@@ -148,3 +148,15 @@ def test_on_toys_counting_is_ahead_of_published_models(real_data: Path) -> None:
     assert found is not None
     assert found.scores[AS_FOUND]["markov"].mean == pytest.approx(chain, abs=1e-9)
     assert ndcg(Graph(), toys) > 0.06
+
+
+@pytest.mark.parametrize("rows", [[[]], [[], []]])
+def test_whoever_has_nothing_gets_what_is_popular(rows: list[list[int]]) -> None:
+    """Alone in a batch too: nobody else's items are there to be looked at in place of theirs."""
+    assert back(Sequences.from_rows(rows), 2).tolist() == [-1] * len(rows)
+    train = view([[0, 1, 2], [1, 2]])
+    for baseline in (Markov(), Graph(GraphSettings(text="off"))):
+        baseline.fit(train)
+        scores = baseline.score(Sequences.from_rows(rows))
+        assert scores.shape == (len(rows), ITEMS)
+        assert set(np.argsort(-scores[0], kind="stable")[:2].tolist()) == {1, 2}

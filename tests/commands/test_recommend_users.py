@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,3 +122,74 @@ def test_a_wrong_request_is_one_line(bench: Bench, runs: Path, words: list[str],
     assert found.code == 1
     assert said in found.err
     assert found.err.count("\n") == 1
+
+
+def test_a_data_set_that_has_changed_is_said_to_have(
+    bench: Bench, runs: Path, toy_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(toy_folder, tmp_path / "toy")
+    words = ("recommend", "pop", "--results", runs, "--users", "all", "--out", tmp_path / "o.csv")
+    assert "note:" not in bench(*words, "--data-dir", tmp_path).err
+    table = tmp_path / "toy" / "toy.inter"
+    table.write_text("\n".join(table.read_text().splitlines()[:50]) + "\n")
+    said = bench(*words, "--data-dir", tmp_path)
+    assert said.code == 0, said.err
+    assert "note: the data set toy is not what the run was made on (its fingerprint is " in said.err
+    shutil.rmtree(tmp_path / "toy")
+    said = bench(*words, "--data-dir", tmp_path)
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert "--users all needs the data set of the run: unknown data set 'toy'" in said.err
+
+
+def test_histories_are_in_the_order_that_the_run_read(bench: Bench, quick: list[str], tmp_path: Path) -> None:
+    """Under ``ties=id`` what ties in time is in the order of ids, not of a digest of them."""
+    lines = [f"u{user}\ti{(user + item) % 30:02d}\t{item // 4}" for user in range(40) for item in range(8)]
+    (tmp_path / "day").mkdir()
+    head = "user_id:token\titem_id:token\ttimestamp:float"
+    (tmp_path / "day" / "day.inter").write_text("\n".join([head, *lines]) + "\n")
+    results, out = tmp_path / "results", tmp_path / "o.csv"
+    words = ["run", "--baseline", "repeat", *quick[2:], "--dataset", "day", "--data-dir", tmp_path, "--set", "ties=id"]
+    said = bench(*words, "--results", results)
+    assert said.code == 0, said.err
+    said = bench(
+        "recommend", "repeat", "--results", results, "--users", "all", "--out", out, "--data-dir", tmp_path, "-k", 8
+    )
+    assert said.code == 0, said.err
+    assert "note:" not in said.err
+    found = pd.read_csv(out)
+    mine = found[found.user == "u0"].item.tolist()
+    assert mine == [f"i{item:02d}" for item in (7, 6, 5, 4, 3, 2, 1, 0)]
+
+
+def test_users_whose_ids_hold_commas_and_blanks_are_a_list_too(bench: Bench, quick: list[str], tmp_path: Path) -> None:
+    people = ["Nash, Graham", "{u}", "a b"]
+    lines = [f"{people[user % 3]} {user // 3 or ''}".strip() for user in range(39)]
+    (tmp_path / "odd").mkdir()
+    rows = [f"{name}\ti{(user + item) % 30:02d}\t{item}" for user, name in enumerate(lines) for item in range(6)]
+    head = "user_id:token\titem_id:token\ttimestamp:float"
+    (tmp_path / "odd" / "odd.inter").write_text("\n".join([head, *rows]) + "\n")
+    results, names, out = tmp_path / "results", tmp_path / "names.txt", tmp_path / "o.csv"
+    said = bench(
+        "run", "--baseline", "pop", *quick[2:], "--dataset", "odd", "--data-dir", tmp_path, "--results", results
+    )
+    assert said.code == 0, said.err
+    for listed in (["Nash, Graham", "a b 2"], ["{u}"], ["a b", "nobody at all"]):
+        names.write_text("\n".join(listed) + "\n")
+        words = ("--users", names, "--out", out, "--data-dir", tmp_path, "-k", 1)
+        counts = asked(bench, results, "pop", *words)
+        known = [name for name in listed if name in lines]
+        assert pd.read_csv(out).user.tolist() == known
+        assert counts["unknown_users"] == len(listed) - len(known)
+    names.write_text("no such, person\nnobody at all\n")
+    said = bench("recommend", "pop", "--results", results, *words)
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert "is not read" in said.err
+
+
+def test_guesses_about_a_file_of_interactions_are_said(bench: Bench, runs: Path, tmp_path: Path) -> None:
+    clicks, out = tmp_path / "clicks.csv", tmp_path / "recs.csv"
+    clicks.write_text("customer,sku,bought_at\nann,i04,2\nann,i03,1\n")
+    said = bench("recommend", "pop", "--results", runs, "--users", clicks, "--out", out)
+    assert said.code == 0, said.err
+    assert "note: columns: customer as user, sku as item\n" in said.err
+    assert "note: there are no time stamps: the order of the file is taken for that" in said.err  # of bought_at

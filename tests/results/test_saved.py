@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from transformers import AutoTokenizer, T5ForConditionalGeneration
 
 import bench as package
 from bench.data import sources
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, Sequences
 from bench.data.splits import leave_one_out
 from bench.errors import BenchError
 from bench.model.recommender import decoding_of
@@ -100,6 +101,38 @@ def test_many_histories_are_answered_as_each_alone(saved: Saved, toy: Dataset) -
     assert saved.recommend_many([]) == []
 
 
+@pytest.mark.parametrize("scheme", ["numeric", "pop"])
+def test_what_is_gone_through_once_is_read_all_the_same(runs: Path, scheme: str) -> None:
+    """A generator that was looked at before would be the empty history, or no history at all."""
+    saved = package.load(scheme, results=runs)
+    history = ["i03", "i04"]
+    expected = saved.recommend(history, 30, exclude_history=True)
+    assert len(expected) == 28
+    assert saved.recommend((item for item in history), 30, exclude_history=True) == expected
+    assert saved.recommend_many((row for row in [history]), 30, exclude_history=True) == [expected]
+
+
+def test_all_items_are_ranked_without_a_beam_as_wide_as_they_are_many(
+    saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Sequences.from_rows([[3, 4]])
+    beam = saved.recommender.rank(rows, 30, replace(decoding_of(saved.contract, False), width=30))
+    monkeypatch.setattr("bench.model.sequence.beam_search", None)
+    found = saved.recommend(["i03", "i04"], 30, exclude_history=False)
+    assert [saved.rows[one.item] for one in found] == beam.items[0].tolist()
+    assert [one.score for one in found] == pytest.approx(beam.scores[0].tolist(), abs=1e-4)
+
+
+def test_the_wider_the_beam_the_fewer_users_are_ranked_at_once(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    recommender, decoding = saved.recommender, decoding_of(saved.contract, False)
+    monkeypatch.setattr("bench.model.sequence.CERTIFIED", 1)
+    assert recommender.scored(decoding, decoding.width) == 0  # as the run was tested
+    narrow = replace(decoding, width=2)
+    inner, depth = int((recommender.trie.count > 0).sum()), recommender.trie.depth
+    assert recommender.scored(narrow, 3) == 3 * max(recommender.ids.vocabulary.size, 3 * depth)
+    assert recommender.scored(narrow, 10**9) == inner * max(recommender.ids.vocabulary.size, inner * depth)
+
+
 def test_no_request_groups_the_catalogue_anew(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a million items that took 0.7 s of every request."""
     expected = saved.recommend(["i03", "i04"], k=5)
@@ -158,8 +191,15 @@ def test_the_saved_model_opens_in_transformers(runs: Path, run_folders: RunFolde
         (lambda saved: saved.recommend(["i3"]), "unknown item 'i3'; did you mean"),
         (lambda saved: saved.recommend([50]), "ids of items are text; got int 50; write '50'"),
         (lambda saved: saved.recommend(["i03", "lego"]), "unknown item 'lego'; items are named as in the item file"),
-        (lambda saved: saved.recommend(["i03"], k=0), "k, the number of items to recommend, must be 1 or more; got 0"),
-        (lambda saved: saved.recommend("i03"), "a history is a list of item ids; got a text in ['i03']"),
+        (
+            lambda saved: saved.recommend(["i03"], k=0),
+            "k, the number of items to recommend, must be a whole number, 1 or more; got 0",
+        ),
+        (lambda saved: saved.recommend(["i03"], k="3"), "k, the number of items to recommend, must be a whole number"),
+        (lambda saved: saved.recommend(["i03"], k=2.5), "k, the number of items to recommend, must be a whole number"),
+        (lambda saved: saved.recommend("i03"), "a history is a list of item ids, oldest first; got a text: i03"),
+        (lambda saved: saved.recommend({"i03", "i04"}), "a history is a list of item ids, oldest first; got set: "),
+        (lambda saved: saved.recommend(None), "a history is a list of item ids, oldest first; got NoneType: None"),
         (lambda saved: saved.recommend_many(["i03", "i04"]), "a history is a list of item ids"),
     ],
 )
@@ -260,3 +300,11 @@ def test_the_command_prints_tables_and_json(bench: Bench, runs: Path, saved: Sav
     ] == [one.item for one in saved.recommend(["i03", "i04"], k=2, exclude_history=True)]
     missing = bench("recommend", "numeric", "--results", runs, "--history", "i3")
     assert (missing.code, missing.err.startswith("bench: unknown item 'i3'; did you mean")) == (1, True)
+
+
+def test_a_folder_without_a_run_is_named(bench: Bench, runs: Path, tmp_path: Path) -> None:
+    said = bench("recommend", tmp_path, "--history", "i03", "--results", runs)
+    expected = f"bench: '{tmp_path}' is a folder without a finished run: there is no result.json in it\n"
+    assert (said.code, said.err) == (1, expected)
+    said = bench("recommend", tmp_path, "--history", "i03", "--results", tmp_path / "nothing")
+    assert (said.code, said.err) == (1, expected)

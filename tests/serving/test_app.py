@@ -97,6 +97,16 @@ def test_no_large_body_is_read(client: httpx.Client) -> None:
     assert client.post("/recommend", content=b"{", headers=headers).status_code == 422
 
 
+def test_a_body_in_chunks_is_not_read_whatever_length_it_tells(address: str) -> None:
+    """Chunks go before a length, and may have no end."""
+    host, port = address.removeprefix("http://").split(":")
+    head = "POST /recommend HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+    body = b" " * (2 * LARGEST_BODY)
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(f"{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode())
+        assert connection.recv(20).split()[1] in (b"413", b"400")  # before any of it has come
+
+
 def test_a_length_without_end_is_too_large(saved: AnySaved) -> None:
     """Servers refuse it before; the application does not rely on that."""
     from fastapi.testclient import TestClient

@@ -63,3 +63,13 @@ def test_without_the_extra_it_says_what_to_install(
     said = bench("serve", "pop", "--results", served_runs)
     needs = "bench: bench serve needs fastapi and uvicorn: pip install 'item-identifier-bench[serve]'\n"
     assert (said.code, said.err) == (1, needs)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 300])
+def test_a_name_that_no_machine_can_have_is_one_line(
+    bench: Callable[..., SimpleNamespace], served_runs: Path, host: str
+) -> None:
+    said = bench("serve", "pop", "--results", served_runs, "--host", host, "--port", 0)
+    assert said.code == 1
+    assert said.err.startswith(f"bench: cannot serve on {host}, port 0: ")
+    assert said.err.count("\n") == 1
