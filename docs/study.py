@@ -202,6 +202,8 @@ TRANSFER = {  # rows of the table of unseen data: scheme, whether it was fitted 
     "`graph`, unseen: texts alone": ("graph", False, ""),
     "`unisrec/inductive`, unseen, 8 minutes": ("unisrec/inductive", False, SHORT),
     "`unisrec/inductive`, unseen, an hour": ("unisrec/inductive", False, LONG),
+    "`set/semantic-only`, unseen, 8 minutes": ("set/semantic-only", False, SHORT),
+    "`semantic/rqkmeans`, unseen, 8 minutes": ("semantic/rqkmeans", False, SHORT),
     "`textual/title`, unseen, 8 minutes": ("textual/title", False, SHORT),
     "`textual/title`, unseen, an hour": ("textual/title", False, LONG),
     "`random`": ("random", True, ""),

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.results import budgets
 from bench.results.holders import Holder
 from bench.results.leases import failure
 from bench.results.notes import read_note
-from bench.results.store import Begun, begun_as, converted, partial_folder
+from bench.results.store import Begun, begun_as, partial_folder
 
 BEGUN = Begun({"scheme": "one"}, {"bench": "c0ffee"}, threads=2, budget={"steps": 5})
 
@@ -43,7 +44,7 @@ def test_what_is_not_whole_is_not_there(tmp_path: Path, text: str) -> None:
     assert failure(folder) is None
     folder.mkdir()
     (folder / "result.json").write_text(text)
-    assert converted(folder) == {}
+    assert budgets.known(folder) == {}
 
 
 @pytest.mark.parametrize("time", ["NaN", "Infinity", "null", "true", '"1"'])
