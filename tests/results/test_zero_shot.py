@@ -15,6 +15,10 @@ STORED = ROOT / "results" / "zero-shot"
 DATA = ("ml-100k", "toys", "beauty", "yelp")
 FITTED, UNSEEN, HOUR = "", "zero-shot", "zero-shot after an hour"
 SHORT, LONG = "8m", "60m"
+OF_TOYS = {  # tested on Toys alone, with these settings
+    "semantic/rqkmeans": {"encoder": "hashed"},
+    "set/semantic-only": {"encoder": "hashed", "negatives": 1024},
+}
 Rows = dict[tuple[str, str, str], Row]
 
 
@@ -46,14 +50,18 @@ def test_models_were_trained_on_the_other_three_for_as_long_as_is_said(rows: Row
     for (data, name, how), row in rows.items():
         assert row.seeds == [0]
         assert {*row.first.trained_on.split("+")} == ({*DATA} - {data} if how else {""}), (data, name, how)
-        if name in ("textual/title", "unisrec/inductive"):
+        if name in ("textual/title", "unisrec/inductive", *OF_TOYS):
             assert row.first.contract["budget"] == (LONG if how == HOUR else SHORT)
-        if name == "textual/title":
+        if name in ("textual/title", *OF_TOYS):
             assert row.first.contract["training"] == "shared"
     for data in DATA:
         assert {name for at, name, how in rows if (at, how) == (data, UNSEEN)} == {
-            *("graph", "markov", "pop", "textual/title", "unisrec/inductive")
+            *("graph", "markov", "pop", "textual/title", "unisrec/inductive"),
+            *(OF_TOYS if data == "toys" else ()),
         }
+    assert {name for _, name, how in rows if how == HOUR} == {"textual/title", "unisrec/inductive"}
+    for name, settings in OF_TOYS.items():
+        assert settings.items() <= rows["toys", name, UNSEEN].first.scheme.settings.items()
 
 
 def test_the_page_says_what_is_stored(rows: Rows) -> None:
@@ -64,7 +72,7 @@ def test_the_page_says_what_is_stored(rows: Rows) -> None:
     assert {how for _, _, how in rows if how == HOUR} == {HOUR for line in shown if "an hour" in line[0]}
     names = {title: title.lower() for title in head[1:]}
     assert {*names.values()} == {*DATA}
-    assert len(shown) == 9
+    assert len(shown) == 12
     for said, *cells in shown:
         name = re.match(r"`([^`]+)`", said)
         assert name
@@ -84,6 +92,13 @@ def test_what_the_page_says_of_the_rows_is_so(rows: Rows) -> None:
         words = rows[data, "textual/title", UNSEEN]
         assert ends(words)[0] <= ends(chance)[1]
         assert (score(model) > score(rows[data, "pop", FITTED])) is (data == "yelp")
+    chance = rows["toys", "random", FITTED]
+    for row in (rows["toys", "textual/title", HOUR], rows["toys", "set/semantic-only", UNSEEN]):
+        assert ends(row)[0] <= ends(chance)[1]
+    codes = rows["toys", "semantic/rqkmeans", UNSEEN]
+    assert ends(codes)[0] > ends(chance)[1]
+    assert 2 < score(codes) / score(chance) < 4
+    assert score(codes) / score(rows["toys", "unisrec/inductive", UNSEEN]) == pytest.approx(1 / 3, abs=0.04)
     hour = rows["toys", "unisrec/inductive", HOUR]
     assert ends(hour)[0] > ends(rows["toys", "unisrec/inductive", UNSEEN])[1]
     assert ends(hour)[0] < ends(rows["toys", "pop", FITTED])[1]

@@ -47,9 +47,15 @@ def test_what_was_not_trained_has_no_course(store: Store, tmp_path: Path, said: 
 
 
 @pytest.mark.parametrize("point", [{"loss": 1.0}, {"step": "x"}, 3, {"step": 1, "loss": "low"}])
-def test_a_corrupt_curve_is_named_in_one_line(store: Store, tmp_path: Path, point: object) -> None:
+def test_a_corrupt_curve_is_named_when_it_is_read(store: Store, tmp_path: Path, point: object) -> None:
     store(training=training(point))
-    with pytest.raises(BenchError, match=r"the training curve in '.*result.json' is corrupt"):
+    with pytest.raises(BenchError, match=r"'.*result\.json' is corrupt \("):
+        load(tmp_path)
+
+
+def test_a_corrupt_part_of_a_curve_is_named_in_one_line(store: Store, tmp_path: Path) -> None:
+    store(training=training({"step": 1, "ndcg@10": 0.1, "ndcg@10/toys": "low"}))
+    with pytest.raises(BenchError, match=r"the training curve in '.*result\.json' is corrupt"):
         course(load(tmp_path)[0])
 
 
