@@ -136,6 +136,10 @@ class IdScheme(ABC):
     def validate_items(self, items: ItemTable) -> None:  # noqa: B027 - most need nothing
         """BenchError where what the scheme needs is not in this catalogue. Called before the first run."""
 
+    def validate_unseen(self, items: ItemTable) -> None:
+        """The same of a catalogue that ``transfer`` is to name."""
+        self.validate_items(items)
+
     def cache_key(self) -> str:
         """A digest of whatever else decides the scores, such as the content of a file that a setting names.
 

@@ -22,11 +22,12 @@ from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.ids.identifiers import Ids
 from bench.ids.scheme import IdScheme, Stage, Trained
-from bench.ids.text import HASHED, OFFLINE, Embeddings, TextSettings, embed, embedded, projected
+from bench.ids.text import HASHED, OFFLINE, SHARD, Embeddings, TextSettings, embed, embedded, projected
 
 Arrays = dict[str, NDArray[np.float32]]
 SPACE = "space.safetensors"
 WHAT, HINT = "the space of texts", "run the model again with --force"
+OWN_WAY = ("fit", "stages", "quantize")  # methods of a class that may make what is inherited unfit
 COMPARABLE = f"encoder={HASHED}, a sentence encoder or a file of vectors"
 
 
@@ -48,7 +49,9 @@ class TextSpace:
                 f"the texts of '{view.dataset}' have vectors of {found.shape[1]} numbers, those that the space was "
                 f"learned on {len(self.mean)}; give an encoder that makes one kind of vectors"
             )
-        return np.asarray((found.astype(np.float64) - self.mean) @ self.axes, np.float32)
+        shards = range(0, max(1, len(found)), SHARD)  # which alone are in memory with all digits
+        parts = (found[start : start + SHARD].astype(np.float64) for start in shards)
+        return np.concatenate([np.asarray((part - self.mean) @ self.axes, np.float32) for part in parts])
 
     @property
     def arrays(self) -> Arrays:
@@ -74,7 +77,7 @@ class TextSpace:
     @classmethod
     def saved(cls, settings: TextSettings, folder: Path) -> TextSpace:
         """The same, read back. BenchError where the file is missing or corrupt."""
-        return cls.kept(settings, tensors.read(folder / SPACE, "np", WHAT, HINT)[0] if settings.dimensions else {})
+        return cls.kept(settings, kept_in(folder, SPACE, WHAT) if settings.dimensions else {})
 
 
 def learned(train: TrainView, settings: TextSettings) -> tuple[TextSpace, Embeddings]:
@@ -84,6 +87,15 @@ def learned(train: TrainView, settings: TextSettings) -> tuple[TextSpace, Embedd
     found = projected(raw(train, settings), settings.dimensions, settings.whiten)
     space = TextSpace(settings, found["mean"], found["axes"])
     return space, space.placed(train)
+
+
+def kept_in(folder: Path, name: str, what: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a file in the folder of a run. BenchError where it is missing or corrupt."""
+    if not (folder / name).exists():
+        raise BenchError(
+            f"'{folder}' does not keep {what} ({name}), as runs do since unseen catalogues are named by it; {HINT}"
+        )
+    return tensors.read(folder / name, "np", what, HINT)[0]
 
 
 def raw(view: TrainView, settings: TextSettings) -> Embeddings:
@@ -102,22 +114,31 @@ def require_comparable(settings: TextSettings, whose: str) -> None:
 class Placing(IdScheme):
     """A scheme over the texts of items that names an unseen catalogue in the space of the one that it was fitted on.
 
-    ``places`` says whether it can at all; with an encoder that is made for one catalogue no scheme can.
+    ``places`` says whether it can at all; with an encoder that is made for one catalogue no scheme can. A class that
+    makes its identifiers or trains in a way of its own says so itself, for what it inherits may not fit them; so does
+    one with a ``transfer`` of its own, by ``supports_transfer``.
     """
 
-    places: ClassVar[bool] = True
+    places: ClassVar[bool] = False
     space: TextSpace | None = None
 
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings)
         encoder = getattr(self.settings, "encoder", OFFLINE)
-        self.supports_transfer = self.places and encoder != OFFLINE
-        if self.places and encoder == OFFLINE:
+        places = self.places and _declares(type(self), ("places", *OWN_WAY)) is _declares(type(self), ("places",))
+        self.keeps = places and encoder != OFFLINE
+        if _declares(type(self), ("supports_transfer",)) is not IdScheme:
+            return
+        self.supports_transfer = self.keeps
+        if self.places and not places:
+            self.no_transfer_reason = f"it has a way of its own to make identifiers or to train ({', '.join(OWN_WAY)}) "
+            self.no_transfer_reason += "and does not say places = True"
+        elif places and encoder == OFFLINE:
             self.no_transfer_reason = f"its texts are compared by {OFFLINE}, which is made for one catalogue; with "
             self.no_transfer_reason += f"{COMPARABLE} it can"
 
     def stages(self, train: TrainView, ids: Ids) -> Generator[Stage, Trained, Trained | None]:
-        if self.supports_transfer:
+        if self.keeps:
             self.learn(replace(train, cached_seconds=[]), ids)  # the texts were counted when identifiers were made
         yield Stage(ids)
         return None
@@ -133,3 +154,8 @@ class Placing(IdScheme):
     def placed(self, target: TrainView, saved: Path) -> Embeddings:
         """``[items, dimensions]``: the vectors of an unseen catalogue in the space that a run has kept."""
         return TextSpace.saved(self.settings, saved).placed(target)
+
+
+def _declares(scheme: type, names: tuple[str, ...]) -> type:
+    """The nearest of a class and those above it that has one of these of its own."""
+    return next(each for each in scheme.__mro__ if any(name in vars(each) for name in names))

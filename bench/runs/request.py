@@ -124,15 +124,18 @@ class Request:
     def _items_and_stand_ins(self) -> tuple[ItemTable, int]:
         """Ids stand in for text only where the subject cannot do without."""
         items, subject = self.dataset.items, self.subject
+        validate = subject.validate_items
+        if self.unseen and isinstance(subject, IdScheme):
+            validate = subject.validate_unseen
         try:
-            subject.validate_items(items)
+            validate(items)
         except MissingTextError:
             fields = subject.settings.fields if isinstance(subject.settings, TextSettings) else ()
             filled, count = stand_in(items, fields)
             bound = isinstance(subject, IdScheme) or "missing_text" in subject.binds
             if not count or self.contract.missing_text == "refuse" or not bound:
                 raise
-            subject.validate_items(filled)
+            validate(filled)
             return filled, count
         return items, 0
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
-from bench.ids.spaces import TextSpace, learned, raw, require_comparable
+from bench.ids import spaces
+from bench.ids.identifiers import TokenIds
+from bench.ids.scheme import Stage
+from bench.ids.spaces import Placing, TextSpace, learned, raw, require_comparable
 from bench.ids.text import HASHED, OFFLINE, TextSettings, embed
 
 WORDS = ("oak", "gate", "pond", "red", "blue", "iron", "car", "robot")
@@ -107,3 +112,79 @@ def test_two_encoders_are_kept_apart(tmp_path: Path) -> None:
     first, second = (raw(here, TextSettings(encoder=encoder)) for encoder in (OFFLINE, HASHED))
     assert first.shape[1] != second.shape[1]
     assert np.array_equal(raw(here, TextSettings(encoder=HASHED)), second)
+
+
+def test_a_large_catalogue_is_placed_in_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = view("here", 0), view("there", 1, 50)
+    space, _ = learned(here, TextSettings(encoder=HASHED, dimensions=4, whiten=True))
+    whole, joined = space.placed(there), list[list[int]]()
+    concatenate = np.concatenate
+
+    def told(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        joined.append([len(part) for part in parts])
+        return concatenate(parts)
+
+    monkeypatch.setattr(spaces, "SHARD", 16)
+    monkeypatch.setattr(np, "concatenate", told)
+    assert np.allclose(space.placed(there), whole, atol=1e-6)
+    assert joined == [[16, 16, 16, 2]]
+
+
+class Given(Placing):
+    """Places, as the schemes of identifiers made of texts do."""
+
+    name = "mine/given"
+    places = True
+    Settings: ClassVar[type[Any]] = TextSettings
+
+    def fit(self, train: TrainView) -> TokenIds:
+        raise NotImplementedError
+
+
+class Same(Given):
+    name = "mine/same"
+
+
+class Trained(Given):
+    name = "mine/trained"
+
+    def stages(self, train: TrainView, ids: Any) -> Any:
+        yield Stage(ids)
+
+
+class Made(Given):
+    name = "mine/made"
+
+    def fit(self, train: TrainView) -> TokenIds:
+        raise NotImplementedError
+
+
+class Says(Made):
+    name = "mine/says"
+    places = True
+
+
+class Transfers(Trained):
+    name = "mine/transfers"
+    supports_transfer = True
+
+
+class Cannot(Given):
+    name = "mine/cannot"
+    supports_transfer = False
+    no_transfer_reason = "it was told so"
+
+
+def test_what_a_class_makes_in_its_own_way_places_where_it_says_so() -> None:
+    comparable = TextSettings(encoder=HASHED)
+    can = [kind.name for kind in (Given, Same, Trained, Made, Says, Cannot) if kind(comparable).supports_transfer]
+    assert can == ["mine/given", "mine/same", "mine/says"]
+    assert Made(comparable).no_transfer_reason.startswith("it has a way of its own to make identifiers or to train (f")
+    assert Cannot(comparable).no_transfer_reason == "it was told so"
+    assert not Given(TextSettings()).supports_transfer
+
+
+def test_a_class_with_a_transfer_of_its_own_is_believed() -> None:
+    for plan in (TextSettings(), TextSettings(encoder=HASHED)):
+        assert Transfers(plan).supports_transfer
+        assert not Transfers(plan).keeps

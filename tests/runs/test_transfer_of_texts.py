@@ -15,6 +15,7 @@ import pytest
 from bench.data.dataset import Dataset, Sequences
 from bench.data.formats import write_atomic
 from bench.ids import storage
+from bench.ids.spaces import Placing
 from bench.results.read import Result, load
 from bench.runs import scheme_run
 
@@ -143,6 +144,35 @@ def test_a_backbone_reads_the_texts_of_the_unseen_too(bench: Bench, words: Words
     said = bench(*words, *more, "--set=semantic.codes=8", f"--set=backbone={qwen}", "--results", tmp_path)
     assert said.code == 0, said.err
     assert ("moor", "semantic/rqkmeans", 0) in runs(tmp_path)
+
+
+def test_a_file_of_collaborative_vectors_need_not_know_the_unseen(
+    bench: Bench, quick: Words, toy: Dataset, tmp_path: Path
+) -> None:
+    """Nobody has taken its items: their slot is left out, whatever the file holds."""
+    vectors = np.random.default_rng(0).normal(size=(len(toy.items), 4)).astype(np.float32)
+    pd.DataFrame({"item": toy.items.ids, "vector": list(vectors)}).to_parquet(tmp_path / "vectors.parquet")
+    ids = tuple(f"other {item}" for item in toy.items.ids)
+    write_atomic(replace(toy, name="other", items=replace(toy.items, ids=ids)), tmp_path / "other")
+    given = f"--set=set/setrec.vectors={tmp_path / 'vectors.parquet'}"
+    words = ["run", "--id-scheme=set/setrec", *quick, *OF_SETS, given, "--zero-shot", tmp_path / "other"]
+    said = bench(*words, "--results", tmp_path / "results")
+    assert said.code == 0, said.err
+    assert ("other", "set/setrec", 0) in runs(tmp_path / "results")
+
+
+def test_a_run_that_keeps_no_space_says_so(
+    bench: Bench, quick: Words, folders: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As runs of earlier versions, which are finished, and whose files are all there."""
+    words = ["run", "--id-scheme=set/semantic-only", *quick, *OF_SETS, "--set=max_steps=2", "--results", tmp_path]
+    with monkeypatch.context() as before:
+        before.setattr(Placing, "save_state", lambda *_: None)
+        assert bench(*words).code == 0
+    said = bench(*words, "--zero-shot", folders["moor"])
+    assert said.code == 1
+    assert "does not keep the space of texts (space.safetensors)" in said.err.splitlines()[-1]
+    assert said.err.splitlines()[-1].endswith("; run the model again with --force")
 
 
 def never(*_: object, **__: object) -> None:

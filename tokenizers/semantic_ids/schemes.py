@@ -164,6 +164,7 @@ class RqKmeansBalanced(RqKmeans):
     """Residual k-means with clusters of equal size, so that all codes of a level have as many items (OneRec)."""
 
     name = "semantic/rqkmeans-balanced"
+    places = True
 
     def quantize(self, vectors: Vectors, train: TrainView) -> Sequence[Quantized]:
         return [residual_balanced(vectors, self.settings.levels, self.settings.codes, train.seed, train.device)]

@@ -7,6 +7,7 @@ them; that is one more step of k-means. A code that none of them has is never gi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,14 +17,15 @@ from scipy import sparse
 
 from bench import tensors
 from bench.faiss_library import shards
-from semantic_ids.collisions import Rule, groups, occurrence, reassigned
-from semantic_ids.quantizers import Vectors
+from bench.ids.spaces import kept_in
+from semantic_ids.collisions import Codes, Rule, groups, occurrence, reassigned
+from semantic_ids.quantizers import Quantized, Vectors
 from semantic_ids.vectors_alone import encoded
 
 Rows = NDArray[np.int64]
 Way = Literal["residual", "product"]
 CODEBOOKS = "codebooks.safetensors"
-WHAT, HINT = "the codebooks of training items", "run the model again with --force"
+WHAT = "the codebooks of training items"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +61,7 @@ class Codebooks:
         """
         state = {f"codebook.{level}": centers for level, centers in enumerate(self.centers)}
         found, counters = encoded(state, vectors, way), self.rows[len(self.centers) :]
-        codes = found.codes
-        if rule != "none":
-            room = len(counters[0]) if counters else 1
-            needed = -(-int(np.bincount(groups(codes[:, :-1])).max()) // found.size)
-            room, alike = max(room, needed), groups(codes)
-            codes = reassigned(codes, found.size, found.distances, np.bincount(alike)[alike] <= room, room)
+        codes = found.codes if rule == "none" else _with_room(found, len(counters[0]) if counters else 1)
         if counters:
             codes = np.column_stack([codes, occurrence(codes) % len(counters[0])])
         columns = [rows[column] for rows, column in zip(self.rows, codes.T, strict=True)]
@@ -79,10 +76,29 @@ class Codebooks:
     @classmethod
     def saved(cls, folder: Path) -> Codebooks:
         """The same, read back. BenchError where the file is missing or corrupt."""
-        arrays, _ = tensors.read(folder / CODEBOOKS, "np", WHAT, HINT)
+        arrays = kept_in(folder, CODEBOOKS, WHAT)
         counts = {part: sum(name.startswith(f"{part}.") for name in arrays) for part in ("rows", "centers")}
         rows, centers = ([arrays[f"{part}.{level}"] for level in range(count)] for part, count in counts.items())
         return cls(tuple(rows), tuple(centers))
+
+
+def _with_room(found: Quantized, room: int) -> Codes:
+    """Codes that no more than ``room`` items share, or as many as it takes where more have all but the last in common:
+    of those alone, and evenly.
+    """
+    codes: Codes = found.codes.copy()
+    alike, prefix = groups(codes), groups(codes[:, :-1])
+    rooms = np.maximum(room, -(-np.bincount(prefix) // found.size))[prefix]
+    stay = np.bincount(alike)[alike] <= rooms
+    for each in np.unique(rooms).tolist():
+        rows = np.flatnonzero(rooms == each)
+        distances = partial(_distances_of, found, rows)
+        codes[rows] = reassigned(codes[rows], found.size, distances, stay[rows], each)
+    return codes
+
+
+def _distances_of(found: Quantized, rows: Rows, which: Rows) -> NDArray[np.float32]:
+    return found.distances(rows[which])
 
 
 def _means(vectors: Vectors, which: Rows, count: int) -> Vectors:

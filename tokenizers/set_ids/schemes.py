@@ -122,10 +122,14 @@ class VectorSet(Placing):
     """
 
     def validate_items(self, items: ItemTable) -> None:
-        if isinstance(self.settings, TextSettings):
-            text.validate_items(items, self.settings)
+        self.validate_unseen(items)
         if self.file:
             embeddings.bound(self.file, items, np.zeros(len(items), bool))
+
+    def validate_unseen(self, items: ItemTable) -> None:
+        """Their text: a file of collaborative vectors need not know them."""
+        if isinstance(self.settings, TextSettings):
+            text.validate_items(items, self.settings)
 
     def needs(self, size: CatalogueSize) -> Needs:
         """Of its features' making, one after the other, and of ranking by their vectors."""
@@ -228,6 +232,7 @@ class SetRec(VectorSet):
 
     name = "set/setrec"
     version = 2
+    places = True
     Settings: ClassVar[type[Any]] = Settings
 
     def fit(self, train: TrainView) -> VectorIds:
@@ -258,6 +263,7 @@ class SemanticOnly(VectorSet):
     """SETRec's control without interactions: the semantic slots alone."""
 
     name = "set/semantic-only"
+    places = True
     Settings: ClassVar[type[Any]] = SemanticSettings
 
     def fit(self, train: TrainView) -> VectorIds:

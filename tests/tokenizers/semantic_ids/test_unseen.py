@@ -83,6 +83,23 @@ def test_more_than_fit_share_identifiers_evenly(rule: Rule, counters: int) -> No
     assert max(shared.values()) <= -(-200 // (4 * counters)) + 1
 
 
+@pytest.mark.parametrize("rule", ["counter", "reassign"])
+def test_a_crowd_under_one_code_costs_items_under_another_nothing(rule: Rule) -> None:
+    """Four codes of the last level have room for the four items under the second code, however many are under the
+    first.
+    """
+    train = np.array([[code, last] for code in (0, 100) for last in range(4)], np.float32)
+    codebooks = Codebooks.learned(train, np.array([[a, b] for a in FIRST[:2] for b in SECOND]), 2, "residual")
+    few = np.array([[100, 1e-3 * item] for item in range(4)], np.float32)
+    many = np.array([[0, 1e-2 * item] for item in range(40)], np.float32)
+    alone = codebooks.tokens(few, "residual", rule)
+    found = codebooks.tokens(np.concatenate([many[:20], few, many[20:]]), "residual", rule)
+    assert len({*map(tuple, alone.tolist())}) == 4
+    assert found[20:24].tolist() == alone.tolist()
+    crowd = Counter(map(tuple, np.delete(found, slice(20, 24), axis=0).tolist()))
+    assert {*crowd.values()} == {10}
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_copy_of_the_training_catalogue_gets_its_codes(vectors: Vectors, way: Way) -> None:
     quantize = residual_kmeans if way == "residual" else product_kmeans
