@@ -22,7 +22,7 @@ from bench.data.dataset import TrainView
 from bench.errors import BenchError
 from bench.ids.identifiers import Ids
 from bench.ids.scheme import IdScheme, Stage, Trained
-from bench.ids.text import HASHED, OFFLINE, SHARD, Embeddings, TextSettings, embed, embedded, projected
+from bench.ids.text import HASHED, OFFLINE, Embeddings, TextSettings, embed, embedded, projected, shards
 
 Arrays = dict[str, NDArray[np.float32]]
 SPACE = "space.safetensors"
@@ -49,8 +49,7 @@ class TextSpace:
                 f"the texts of '{view.dataset}' have vectors of {found.shape[1]} numbers, those that the space was "
                 f"learned on {len(self.mean)}; give an encoder that makes one kind of vectors"
             )
-        shards = range(0, max(1, len(found)), SHARD)  # which alone are in memory with all digits
-        parts = (found[start : start + SHARD].astype(np.float64) for start in shards)
+        parts = (found[shard].astype(np.float64) for shard in shards(max(1, len(found))))
         return np.concatenate([np.asarray((part - self.mean) @ self.axes, np.float32) for part in parts])
 
     @property

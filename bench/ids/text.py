@@ -364,7 +364,7 @@ def hashed(texts: Sequence[str]) -> Embeddings:
 def _of_length_one(sparse: Any, width: int, dense: Callable[[Any], NDArray[np.floating[Any]]]) -> Embeddings:
     """``[rows, width]`` that are made of those of a sparse matrix, a shard at a time; rows of zeros stay."""
     every = np.empty((sparse.shape[0], width), np.float32)
-    for shard in _shards(len(every)):
+    for shard in shards(len(every)):
         found = dense(sparse[shard])
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
         every[shard] = found / np.where(lengths > 0, lengths, 1)
@@ -378,8 +378,8 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
     The eigenvectors of the covariance are found without randomness, and the largest coordinate of each is positive.
     """
     mean = raw.mean(axis=0, dtype=np.float64)
-    shards = _shards(len(raw))
-    variances, axes = np.linalg.eigh(sum(_scatter(raw[shard] - mean) for shard in shards) / len(raw))
+    parts = shards(len(raw))
+    variances, axes = np.linalg.eigh(sum(_scatter(raw[shard] - mean) for shard in parts) / len(raw))
     order = np.argsort(-variances, kind="stable")[:dimensions]
     order = order[variances[order] > max(variances.max(), 0) * 1e-9]
     axes = axes[:, order]
@@ -387,11 +387,11 @@ def projected(raw: Embeddings, dimensions: int, whiten: bool) -> dict[str, NDArr
     axes = axes * np.sign(axes[largest, np.arange(len(order))])
     if whiten:
         axes = axes / np.sqrt(variances[order])
-    embeddings = np.concatenate([((raw[shard] - mean) @ axes).astype(np.float32) for shard in shards])
+    embeddings = np.concatenate([((raw[shard] - mean) @ axes).astype(np.float32) for shard in parts])
     return {"embeddings": embeddings, "mean": mean.astype(np.float32), "axes": axes.astype(np.float32)}
 
 
-def _shards(count: int) -> list[slice]:
+def shards(count: int) -> list[slice]:
     return [slice(start, start + SHARD) for start in range(0, count, SHARD)]
 
 

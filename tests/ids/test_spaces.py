@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import ItemTable, Sequences, TrainView
 from bench.errors import BenchError
-from bench.ids import spaces
+from bench.ids import text
 from bench.ids.identifiers import TokenIds
 from bench.ids.scheme import Stage
 from bench.ids.spaces import Placing, TextSpace, learned, raw, require_comparable
@@ -124,7 +124,7 @@ def test_a_large_catalogue_is_placed_in_shards(monkeypatch: pytest.MonkeyPatch) 
         joined.append([len(part) for part in parts])
         return concatenate(parts)
 
-    monkeypatch.setattr(spaces, "SHARD", 16)
+    monkeypatch.setattr(text, "SHARD", 16)
     monkeypatch.setattr(np, "concatenate", told)
     assert np.allclose(space.placed(there), whole, atol=1e-6)
     assert joined == [[16, 16, 16, 2]]
