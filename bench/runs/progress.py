@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -88,7 +89,8 @@ class Display:
 
     def say(self, text: str) -> None:
         if self.loud:
-            now = time.strftime("%Y-%m-%d %H:%M:%S ") if self.times else ""
+            # the precise clock: strftime of its own would read a coarse one, milliseconds behind, so a second too early
+            now = f"{datetime.now():%Y-%m-%d %H:%M:%S} " if self.times else ""
             self.console.print(now + text, soft_wrap=True)
 
     def note(self, text: str) -> None:
