@@ -86,7 +86,7 @@ def _say_young(kept: Sequence[Piece], days: float) -> None:
 
 
 def _remove(results: Path, gone: Sequence[Piece], yes: bool) -> None:
-    """Say, ask, remove. BenchError where nobody can be asked."""
+    """Say, ask, remove. BenchError where nobody can be asked, and after all others have gone where some stay."""
     from bench.console import Console
     from bench.results import storage
 
@@ -97,15 +97,27 @@ def _remove(results: Path, gone: Sequence[Piece], yes: bool) -> None:
     for each in gone:
         line = f"{storage.readable_size(each.size):>9}  {each.days:>5.0f} days  {each.what}  {each.path}"
         out.print(line, soft_wrap=True)
-    size = storage.readable_size(sum(each.size for each in gone))
-    total = f"{len(gone):,} {'entries' if len(gone) > 1 else 'entry'}, {size}"
+    total = _total(gone)
     if not (yes or _agreed(total)):
         raise BenchError(f"nothing was removed; --yes removes all that is listed ({total})")
     if seconds := storage.first_look(gone):
         out.print(f"looking again in {seconds:.0f} s at runs that another machine held", soft_wrap=True)
         time.sleep(seconds)
-    storage.remove(results, gone)
-    out.print(f"removed: {total}")
+    kept = storage.remove(results, gone)
+    stay = {each for each, _ in kept}
+    if went := [each for each in gone if each not in stay]:
+        out.print(f"removed: {_total(went)}")
+    for _, reason in kept[1:]:
+        out.print(f"kept: {reason}", soft_wrap=True)
+    if kept:
+        raise BenchError(f"{len(kept):,} of {_total(gone)} could not be removed: {kept[0][1]}")
+
+
+def _total(pieces: Sequence[Piece]) -> str:
+    from bench.results.storage import readable_size
+
+    size = readable_size(sum(each.size for each in pieces))
+    return f"{len(pieces):,} {'entries' if len(pieces) > 1 else 'entry'}, {size}"
 
 
 def _agreed(total: str) -> bool:

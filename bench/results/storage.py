@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,17 +92,29 @@ def surplus(found: Iterable[Piece], days: float, most: float | None) -> list[Pie
     return surplus
 
 
-def remove(results: Path, gone: Sequence[Piece]) -> None:
-    """Remove pieces of a results folder. BenchError where one is in use, or the system refuses."""
+def remove(results: Path, gone: Iterable[Piece]) -> list[tuple[Piece, str]]:
+    """Remove pieces of a results folder. What is in use, or what the system does not let go, stays and is returned with
+    the reason: it keeps nothing else from going.
+    """
+    kept = []
     for each in gone:
-        if each.what in (RUN, UNFINISHED):
-            store.remove(store.home_of(each.path), finished_too=each.what == RUN)
-        elif each.what == LEASE:
-            _forget(each.path)
-        elif each.what != USERS or each.path in packed.unused(each.path.parent):  # somebody may have packed since
-            with store.writable(each.path):
-                files.remove(each.path)
+        try:
+            _remove(each)
+        except BenchError as error:
+            kept.append((each, str(error)))
         _remove_empty(each.path.parent, results)
+    return kept
+
+
+def _remove(gone: Piece) -> None:
+    """BenchError where it is in use, or the system refuses."""
+    if gone.what in (RUN, UNFINISHED):
+        store.remove(store.home_of(gone.path), finished_too=gone.what == RUN)
+    elif gone.what == LEASE:
+        _forget(gone.path)
+    elif gone.what != USERS or gone.path in packed.unused(gone.path.parent):  # somebody may have packed since
+        with store.writable(gone.path):
+            files.remove(gone.path)
 
 
 def first_look(gone: Iterable[Piece]) -> float:

@@ -44,6 +44,25 @@ def test_a_run_is_removed_when_that_is_agreed_to(bench: Bench, results: Path) ->
     assert [Path(run["folder"]).parents[1].name[:6] for run in json.loads(listed)["finished"]] == ["random"]
 
 
+def test_a_run_that_somebody_is_at_keeps_no_other_from_going(bench: Bench, results: Path) -> None:
+    (busy,), (other,) = (results.glob(f"runs/*/{name}@*/*/[!.]*") for name in ("pop", "random"))
+    with leases.held(busy), leases.held(other):
+        both = bench("rm", "pop", "random", "--results", results, "--yes")
+        assert (both.code, names(results)) == (1, {"pop", "random"})
+        assert "could not be removed: another process" in both.err
+        assert both.out.count("kept: another process") == 1
+    with leases.held(busy):
+        done = bench("rm", "pop", "random", "--results", results, "--yes")
+        assert (done.code, names(results)) == (1, {"pop"})
+        assert "removed: 1 entry" in done.out
+        assert done.err.startswith("bench: 1 of 2 entries, ")
+        assert "could not be removed: another process" in done.err
+        alone = bench("rm", "pop", "--results", results, "--yes")
+        assert (alone.code, "removed:" in alone.out, "kept:" in alone.out) == (1, False, False)
+    assert bench("rm", "pop", "--results", results, "--yes").code == 0
+    assert names(results) == set()
+
+
 def test_a_run_is_removed_by_its_folder_even_where_it_is_corrupt(bench: Bench, results: Path) -> None:
     (folder,) = results.glob("runs/*/random@*/*/[!.]*")
     (folder / "result.json").write_text("{")
