@@ -208,6 +208,7 @@ TRANSFER = {  # rows of the table of unseen data: scheme, whether it was fitted 
     "`textual/title`, unseen, an hour": ("textual/title", False, LONG),
     "`random`": ("random", True, ""),
 }
+LASTING = {"": "", SHORT: ", 8 minutes", LONG: ", an hour"}  # what the budget of a row is called
 ZERO = -1  # users of a data set of which a model has seen nothing
 TARGETS = {"toys": "Toys", "beauty": "Beauty", "yelp": "Yelp", "ml-100k": "ML-100k"}
 Transferred = tuple[str, str, int, str]  # data set, scheme, on how many of its users (0 for all), budget
@@ -230,10 +231,20 @@ def few_shot() -> str:
     counts = sorted({users for _, _, users, _ in rows if users > 0})
     adapted = dict.fromkeys((data, name, budget) for data, name, users, budget in rows if users > 0)
     lines = [
-        [TARGETS[data], f"`{name}`", *(_scored(rows.get((data, name, users, budget))) for users in (ZERO, *counts))]
-        for data, name, budget in adapted
+        [
+            TARGETS[data],
+            f"`{name}`{LASTING[budget]}",
+            *(_scored(rows.get((data, name, users, budget))) for users in (ZERO, *counts)),
+        ]
+        for data, name, budget in sorted(adapted, key=_in_order)
     ]
     return markup.table(["tested on", "", "no user", *(f"{users:,} users" for users in counts)], lines)
+
+
+def _in_order(adapted: tuple[str, str, str]) -> tuple[int, str, int]:
+    """By data set, name, and the shorter budget first."""
+    data, name, budget = adapted
+    return list(TARGETS).index(data), name, list(LASTING).index(budget)
 
 
 def _transferred() -> dict[Transferred, Row]:

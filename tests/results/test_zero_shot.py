@@ -15,10 +15,11 @@ STORED = ROOT / "results" / "zero-shot"
 DATA = ("ml-100k", "toys", "beauty", "yelp")
 FITTED, UNSEEN, HOUR = "", "zero-shot", "zero-shot after an hour"
 SHORT, LONG = "8m", "60m"
-OF_TEXTS = {  # tested on Toys and Beauty alone, with these settings
+OF_TEXTS = {  # with these settings
     "semantic/rqkmeans": {"encoder": "hashed"},
     "set/semantic-only": {"encoder": "hashed", "negatives": 1024},
 }
+TESTED_ON = {"semantic/rqkmeans": ("toys", "beauty"), "set/semantic-only": ("toys", "beauty", "yelp")}
 Rows = dict[tuple[str, str, str], Row]
 
 
@@ -28,8 +29,9 @@ def rows() -> Rows:
     found = {}
     for row in (row for section in sections(load(STORED)) for row in section.rows):
         run = row.first
-        unseen = HOUR if run.contract.get("budget") == LONG else UNSEEN
-        how = str(run.adapted_on or unseen) if run.trained_on else FITTED
+        hour = run.contract.get("budget") == LONG
+        few = f"{run.adapted_on} users{' after an hour' if hour else ''}"
+        how = (few if run.adapted_on else HOUR if hour else UNSEEN) if run.trained_on else FITTED
         assert (run.dataset.name, run.scheme.name, how) not in found
         found[run.dataset.name, run.scheme.name, how] = row
     return found
@@ -51,17 +53,17 @@ def test_models_were_trained_on_the_other_three_for_as_long_as_is_said(rows: Row
         assert row.seeds == [0]
         assert {*row.first.trained_on.split("+")} == ({*DATA} - {data} if how else {""}), (data, name, how)
         if name in ("textual/title", "unisrec/inductive", *OF_TEXTS):
-            assert row.first.contract["budget"] == (LONG if how == HOUR else SHORT)
+            assert row.first.contract["budget"] == (LONG if how.endswith("hour") else SHORT)
         if name in ("textual/title", *OF_TEXTS):
             assert row.first.contract["training"] == "shared"
     for data in DATA:
         assert {name for at, name, how in rows if (at, how) == (data, UNSEEN)} == {
             *("graph", "markov", "pop", "textual/title", "unisrec/inductive"),
-            *(OF_TEXTS if data in ("toys", "beauty") else ()),
+            *(of for of, tested in TESTED_ON.items() if data in tested),
         }
     assert {name for _, name, how in rows if how == HOUR} == {"textual/title", "unisrec/inductive"}
     for name, settings in OF_TEXTS.items():
-        for data in ("toys", "beauty"):
+        for data in TESTED_ON[name]:
             assert settings.items() <= rows[data, name, UNSEEN].first.scheme.settings.items()
 
 
@@ -96,7 +98,7 @@ def test_what_the_page_says_of_the_rows_is_so(rows: Rows) -> None:
     chance = {data: rows[data, "random", FITTED] for data in DATA}
     assert ends(rows["toys", "textual/title", HOUR])[0] <= ends(chance["toys"])[1]
     above = {("toys", "semantic/rqkmeans"), ("beauty", "set/semantic-only")}
-    for data, name in ((data, name) for data in ("toys", "beauty") for name in OF_TEXTS):
+    for data, name in ((data, name) for name, tested in TESTED_ON.items() for data in tested):
         found = rows[data, name, UNSEEN]
         assert (ends(found)[0] > ends(chance[data])[1]) is ((data, name) in above)
         if (data, name) in above:
@@ -116,14 +118,26 @@ def test_what_the_page_says_of_the_rows_is_so(rows: Rows) -> None:
 
 
 def test_what_the_page_says_of_a_few_users_is_so(rows: Rows) -> None:
-    model = {how: rows["toys", "unisrec/inductive", how] for how in (UNSEEN, "100", "1000")}
-    assert abs(score(model["100"]) - score(model[UNSEEN])) < 0.0001
-    assert score(model["1000"]) > 3 * score(model[UNSEEN])
-    chain = rows["toys", "markov", "1000"]
-    assert ends(chain)[0] <= ends(model["1000"])[1]
-    assert {(data, name) for data, name, how in rows if how.isdigit()} == {
-        ("toys", name) for name in ("markov", "pop", "unisrec/inductive")
-    }
+    def at(data: str, how: str, name: str = "unisrec/inductive") -> Row:
+        return rows[data, name, how]
+
+    for data in ("toys", "beauty", "yelp"):
+        assert abs(score(at(data, "100 users")) - score(at(data, UNSEEN))) < 0.0003
+        assert ends(at(data, "100 users"))[0] < score(at(data, UNSEEN)) < ends(at(data, "100 users"))[1]
+    assert 3 < score(at("ml-100k", "100 users")) / score(at("ml-100k", UNSEEN)) < 4
+    assert 8.5 < at("ml-100k", UNSEEN).first.dataset.users / 100 < 9.5
+    assert 3 < score(at("toys", "1000 users")) / score(at("toys", UNSEEN)) < 3.5
+    assert 1.9 < score(at("toys", "1000 users after an hour")) / score(at("toys", HOUR)) < 2.1
+    assert 6 < score(at("beauty", "1000 users")) / score(at("beauty", UNSEEN)) < 6.6
+    level = [(data, how) for data in ("toys", "beauty") for how in ("1000 users",)]
+    for data, how in (*level, ("ml-100k", "100 users")):
+        chain, model = at(data, how, "markov"), at(data, how)
+        assert ends(chain)[0] <= ends(model)[1]
+        assert ends(model)[0] <= ends(chain)[1]
+    assert 2 < score(at("yelp", UNSEEN)) / score(at("yelp", "1000 users", "markov")) < 2.5
+    assert ends(at("yelp", UNSEEN))[0] > ends(at("yelp", "1000 users", "markov"))[1]
+    assert ("yelp", "unisrec/inductive", "1000 users") not in rows
+    assert {name for _, name, how in rows if "users" in how} == {"markov", "pop", "unisrec/inductive"}
 
 
 def test_the_readme_says_what_is_stored(rows: Rows) -> None:
