@@ -211,21 +211,25 @@ def list_(
 
 @app.command(
     epilog="Examples:\n\n`bench check textual`\n\n`bench check ./mine.py:Mine --dataset toys --data-dir ~/data`\n\n"
-    "`bench check semantic/rqkmeans --set semantic.codes=64 --json`"
+    "`bench check semantic/rqkmeans --set semantic.codes=64 --json`\n\n`bench check ./newest.py:Newest`"
 )
 def check(
-    scheme: Annotated[str, typer.Argument(help="An identifier scheme; see `bench ls`.")],
+    name: Annotated[str, typer.Argument(help="An identifier scheme or a baseline; see `bench ls`.")],
     dataset: Annotated[str, typer.Option(help="A data set or a folder; a small piece of it is used.")] = "ml-100k",
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the identifiers.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of identifiers and training.")] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="As in `bench run`.")] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Check in seconds that a scheme meets every requirement, or say which it fails, on which item, and what to do."""
+    """Check in seconds that a scheme or baseline meets every requirement, or say which it fails, on which item, and
+    what to do.
+    """
     from bench.conformance.request import CheckRequest
     from bench.conformance.show import check as check_requirements
+    from bench.runs.subjects import is_baseline
 
-    if not check_requirements(CheckRequest(scheme, dataset, tuple(set_ or []), seed, data_dir), as_json):
+    asked = CheckRequest(name, dataset, tuple(set_ or []), seed, data_dir, is_baseline(name))
+    if not check_requirements(asked, as_json):
         raise typer.Exit(1)
 
 

@@ -7,12 +7,14 @@
     def test_requirement(requirement: Requirement) -> None:
         requirement.check()
 
-A scheme is named as for ``bench run`` (installed, ``module:Class``, or ``file.py:Class``) or given as a class at the
-top level of its module. All tests of one scheme share its fits and its training, and so take seconds together.
+``baseline_requirements`` are those of a baseline. Either is named as for ``bench run`` (installed, ``module:Class``, or
+``file.py:Class``) or given as a class at the top level of its module. All tests of one share its fits and its training,
+and so take seconds together.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import sys
@@ -22,19 +24,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import plugins
-from bench.conformance.request import NAMES, CheckRequest
+from bench.conformance.request import CheckRequest
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench.conformance.baseline_fixtures import BaselineFixtures
     from bench.conformance.fixtures import Fixtures
+    from bench.evaluation.baseline import AnyBaseline
     from bench.ids.scheme import IdScheme
 
-__all__ = ["Requirement", "check_scheme", "requirements"]
+__all__ = ["Requirement", "baseline_requirements", "check_baseline", "check_scheme", "requirements"]
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """One requirement of a scheme, to be checked when asked; its name is the id that pytest gives the test."""
+    """One requirement, to be checked when asked; its name is the id that pytest gives the test."""
 
     name: str
     asked: CheckRequest
@@ -44,8 +48,8 @@ class Requirement:
         return self.name
 
     def check(self) -> None:
-        """AssertionError where it is broken, saying what, on which item, and what to do; SkipTest where it is not this
-        scheme's to keep.
+        """AssertionError where it is broken, saying what, on which item, and what to do; SkipTest where it is not one
+        for this scheme or baseline to keep.
         """
         from bench.conformance.requirements import check_requirement
 
@@ -53,7 +57,7 @@ class Requirement:
         if result.state == "skipped":
             raise unittest.SkipTest(f"{self.name}: {result}")
         if result.state == "failed":
-            raise AssertionError(f"{self.asked.scheme} fails the requirement '{self.name}': {result}")
+            raise AssertionError(f"{self.asked.subject} fails the requirement '{self.name}': {result}")
 
 
 def requirements(
@@ -63,22 +67,45 @@ def requirements(
 
     ``settings`` are ``key=value`` texts as of ``bench run --set``.
     """
-    asked = CheckRequest(scheme if isinstance(scheme, str) else reference(scheme), dataset, tuple(settings), seed)
-    return [Requirement(name, asked) for name in NAMES]
+    return _all(CheckRequest(_named(scheme), dataset, tuple(settings), seed))
+
+
+def baseline_requirements(
+    baseline: str | type[AnyBaseline], dataset: str = "ml-100k", settings: tuple[str, ...] = (), seed: int = 0
+) -> list[Requirement]:
+    """The same of a baseline."""
+    return _all(CheckRequest(_named(baseline), dataset, tuple(settings), seed, baseline=True))
 
 
 def check_scheme(
     scheme: str | type[IdScheme], dataset: str = "ml-100k", settings: tuple[str, ...] = (), seed: int = 0
 ) -> None:
     """All requirements in one call: AssertionError at the first that is broken."""
-    for requirement in requirements(scheme, dataset, settings, seed):
-        try:
+    _check(requirements(scheme, dataset, settings, seed))
+
+
+def check_baseline(
+    baseline: str | type[AnyBaseline], dataset: str = "ml-100k", settings: tuple[str, ...] = (), seed: int = 0
+) -> None:
+    """The same of a baseline."""
+    _check(baseline_requirements(baseline, dataset, settings, seed))
+
+
+def _all(asked: CheckRequest) -> list[Requirement]:
+    return [Requirement(name, asked) for name in asked.names]
+
+
+def _check(wanted: list[Requirement]) -> None:
+    for requirement in wanted:
+        with contextlib.suppress(unittest.SkipTest):
             requirement.check()
-        except unittest.SkipTest:
-            continue
 
 
-def reference(cls: type[IdScheme]) -> str:
+def _named(subject: str | type[IdScheme] | type[AnyBaseline]) -> str:
+    return subject if isinstance(subject, str) else reference(subject)
+
+
+def reference(cls: type[IdScheme] | type[AnyBaseline]) -> str:
     """A class as a name by which another process finds it. BenchError for one that is made inside a function."""
     if "<locals>" in cls.__qualname__:
         raise BenchError(f"{cls.__qualname__} is made inside a function; move it to the top level of its module")
@@ -97,7 +124,7 @@ def _candidates(module: str) -> set[Path]:
 
 
 @functools.lru_cache(maxsize=4)
-def _fixtures(asked: CheckRequest) -> Fixtures:
-    from bench.conformance.fixtures import Fixtures
+def _fixtures(asked: CheckRequest) -> Fixtures | BaselineFixtures:
+    from bench.conformance.requirements import fixtures_of
 
-    return Fixtures(asked)
+    return fixtures_of(asked)

@@ -67,7 +67,7 @@ def test_a_class_is_named_so_that_another_process_finds_it() -> None:
     assert reference(numeric_ids.Random) == "numeric_ids.numbering:Random"
     assert reference(Here) in (f"{__file__}:Here", "tests.test_testing:Here")  # as pytest was started
     assert load_scheme(reference(Here)).name == "test/here"
-    assert requirements(Here)[0].asked.scheme == reference(Here)
+    assert requirements(Here)[0].asked.subject == reference(Here)
 
 
 def test_a_class_within_a_function_is_refused() -> None:

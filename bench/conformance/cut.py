@@ -31,12 +31,12 @@ def cut(dataset: Dataset) -> Dataset:
     )
 
 
-def moved(dataset: Dataset) -> Dataset:
+def moved(dataset: Dataset, newest: int = HELD_OUT) -> Dataset:
     """The same training parts and the same catalogue, with other items held out, so that not even the popularity of
-    items over the whole is as it was.
+    items over the whole is as it was: for test and validation, or for test alone, which is a user's ``newest`` one.
     """
     values, ends = dataset.sequences.values.copy(), dataset.sequences.offsets[1:]
-    held_out = np.concatenate([ends - back for back in range(1, HELD_OUT + 1)])
+    held_out = np.concatenate([ends - back for back in range(1, newest + 1)])
     only = np.setdiff1d(values[held_out], np.delete(values, held_out))  # each of these must stay in the data somewhere
     random = np.random.default_rng(1)
     others = random.choice(len(dataset.items), len(held_out) - len(only))

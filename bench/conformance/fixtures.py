@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import backbone
-from bench.conformance import fresh
+from bench.conformance import fresh, process
 from bench.conformance.cut import cut, moved
 from bench.conformance.fresh import Fresh, Task
 from bench.conformance.planned import planned
+from bench.conformance.process import Process
 from bench.conformance.request import CheckRequest
 from bench.conformance.result import CheckResult
 from bench.conformance.watching import places
@@ -23,8 +24,10 @@ from bench.contract import Contract
 from bench.data import sources
 from bench.data.dataset import Dataset
 from bench.data.splits import Split, leave_one_out
+from bench.evaluation.baseline import Baseline, TrainedBaseline
 from bench.ids import storage
 from bench.ids.identifiers import Ids
+from bench.ids.scheme import IdScheme
 from bench.runs.fitting import reads_texts, refuse_reading, with_language
 from bench.runs.request import Request
 
@@ -32,26 +35,47 @@ if TYPE_CHECKING:
     from bench.conformance.training import Outcome
 
 
-class Fixtures:
-    """Of one scheme on one data set. Its folder goes when it does."""
+class AnyFixtures:
+    """Of one scheme or baseline on one data set. Its folder goes when it does."""
+
+    subject: IdScheme | Baseline | TrainedBaseline
+    contract: Contract
 
     def __init__(self, asked: CheckRequest) -> None:
         self.asked = asked
         self.folder = Path(tempfile.mkdtemp(prefix="bench-check-"))
-        self.processes: list[Fresh] = []
+        self.processes: list[Process] = []
         self.results: dict[str, CheckResult] = {}
-        self.trained: Outcome | None = None
         weakref.finalize(self, _clear, self.folder, self.processes)
-        self.scheme, self.contract = planned(asked.scheme, asked.dataset, asked.seed, asked.overrides)
-        backbone.require(self.contract)
-        refuse_reading(self.scheme, self.contract)
 
     @cached_property
     def data(self) -> Dataset:
-        """A piece of the data set, as the scheme reads it in a run."""
+        """A piece of the data set, as the subject reads it in a run."""
         found = cut(sources.find(self.asked.dataset, self.asked.data_dir))
-        request = Request(self.scheme, found, self.contract, self.asked.seed, None, self.folder)
+        request = Request(self.subject, found, self.contract, self.asked.seed, None, self.folder)
         return replace(found, items=request.items)
+
+    @property
+    def places(self) -> list[str]:
+        """What the data set is read from."""
+        return places(self.asked.dataset, self.asked.data_dir)
+
+    def item(self, index: int) -> str:
+        """A catalogue item in words."""
+        text = next((column[index] for column in self.data.items.text.values() if column[index]), "")
+        return f"item '{self.data.items.ids[index]}'" + (f", {text}" if text else "")
+
+
+class Fixtures(AnyFixtures):
+    """Of one scheme on one data set."""
+
+    def __init__(self, asked: CheckRequest) -> None:
+        super().__init__(asked)
+        self.trained: Outcome | None = None
+        self.scheme, self.contract = planned(asked.subject, asked.dataset, asked.seed, asked.overrides)
+        self.subject = self.scheme
+        backbone.require(self.contract)
+        refuse_reading(self.scheme, self.contract)
 
     @cached_property
     def split(self) -> Split:
@@ -77,8 +101,8 @@ class Fixtures:
     def stages(self) -> tuple[Fresh, Fresh]:
         """The stages trained on the identifiers of the first, and the same where other items are held out."""
         twin = self.folder / "moved-stages"
-        fresh.place(twin, moved(self.data))
-        (twin / fresh.ERRORS).touch()
+        process.place(twin, moved(self.data))
+        (twin / process.ERRORS).touch()
         one = self._start("stages", self.data, 1, self.first.identifiers, twin)
         return one, replace(one, folder=twin)
 
@@ -91,29 +115,24 @@ class Fixtures:
         """What the first fit made, read back as a run reads it. Only where its report has no error."""
         return storage.load(self.first.identifiers)[0]
 
-    def item(self, index: int) -> str:
-        """A catalogue item in words."""
-        text = next((column[index] for column in self.data.items.text.values() if column[index]), "")
-        return f"item '{self.data.items.ids[index]}'" + (f", {text}" if text else "")
-
     def _start(self, name: str, data: Dataset, hash_seed: int, *stages: Path) -> Fresh:
         """``stages`` are a file of identifiers and the folder of other data, where their stages are to be trained."""
         own = (override.partition("=") for override in self.asked.overrides)
         settings = {key.partition(".")[2]: value for key, _, value in own if "." in key}
         task = Task(
-            self.asked.scheme,
+            self.asked.subject,
             settings,
             self.asked.seed,
             _tokenizer(self.contract),
             self.contract.backbone if reads_texts(self.scheme) else "",
-            places(self.asked.dataset, self.asked.data_dir),
+            self.places,
             list(self.asked.overrides),
             *map(str, stages),
         )
         folder = self.folder / name
-        process = fresh.start(folder, data, task, hash_seed)
-        self.processes.append(process)
-        return process
+        begun = fresh.start(folder, data, task, hash_seed)
+        self.processes.append(begun)
+        return begun
 
 
 def _tokenizer(contract: Contract) -> tuple[str, int, bool] | None:
@@ -121,7 +140,7 @@ def _tokenizer(contract: Contract) -> tuple[str, int, bool] | None:
     return found and (str(found[0]), *found[1:])
 
 
-def _clear(folder: Path, processes: Sequence[Fresh]) -> None:
+def _clear(folder: Path, processes: Sequence[Process]) -> None:
     for fit in processes:
         if fit.process.poll() is None:
             fit.process.kill()

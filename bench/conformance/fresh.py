@@ -5,18 +5,17 @@ The process has the data where a whole run has it, in memory and in the data fol
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.conformance import process
+from bench.conformance.process import Process, data_of, task_of, tell
 from bench.conformance.watching import watched
 from bench.data.dataset import Dataset, LeakedView, TrainView
-from bench.data.formats import read_atomic, write_atomic
 from bench.data.splits import leave_one_out
 from bench.errors import said
 from bench.ids import storage
@@ -25,7 +24,7 @@ from bench.runs import subjects
 from bench.runs.attribution import location
 from bench.vocabulary import Vocabulary
 
-IDENTIFIERS, AGAIN, REPORT, ERRORS = "identifiers.safetensors", "again.safetensors", "report.json", "errors.txt"
+IDENTIFIERS, AGAIN = "identifiers.safetensors", "again.safetensors"
 
 
 @dataclass(frozen=True)
@@ -62,23 +61,16 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Fresh:
-    """One process, under way or finished, and the folder it works in."""
-
-    folder: Path
-    process: subprocess.Popen[bytes]
+class Fresh(Process):
+    """One process, under way or finished."""
 
     @cached_property
     def report(self) -> Report:
         """What came of it. Waits for its end."""
-        self.process.wait()
-        said = (self.folder / ERRORS).read_text("utf-8", errors="replace").strip().splitlines()
-        path = self.folder / REPORT
-        if not path.exists():  # it was killed, or left with sys.exit
-            last = said[-1] if said else "nothing"
-            return Report(error=f"the process ended with code {self.process.returncode}, and last said: {last}")
-        found = json.loads(path.read_text())
-        return Report(**found | {name: tuple(found[name]) for name in ("opened", "stages")})
+        told = self.told
+        if isinstance(told, str):
+            return Report(error=told)
+        return Report(**told | {name: tuple(told[name]) for name in ("opened", "stages")})
 
     @property
     def identifiers(self) -> Path:
@@ -93,34 +85,16 @@ class Fresh:
 
 def start(folder: Path, dataset: Dataset, task: Task, hash_seed: int) -> Fresh:
     """Begin to fit a scheme on a data set, which is written where the process looks for data."""
-    place(folder, dataset)
-    (folder / "task.json").write_text(json.dumps({"dataset": dataset.name, **asdict(task)}))
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "PYTHONHASHSEED": str(hash_seed),
-        "BENCH_DATA_DIR": str(folder / "data"),
-        "OMP_NUM_THREADS": "1",  # so that the bits of two processes can be compared
-    }
-    command = [sys.executable, "-m", "bench.conformance.fresh", str(folder)]
-    quiet = subprocess.DEVNULL
-    with (folder / ERRORS).open("wb") as errors:
-        process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=errors, env=environment)
-    return Fresh(folder, process)
-
-
-def place(folder: Path, dataset: Dataset) -> None:
-    """Write a data set where a process of this folder looks for it."""
-    write_atomic(dataset, folder / "data" / dataset.name)
+    return Fresh(folder, process.begin("bench.conformance.fresh", folder, dataset, asdict(task), hash_seed))
 
 
 def fit(folder: Path) -> Report:
     """Do the task that is described in the folder."""
-    task = json.loads((folder / "task.json").read_text())
+    task = task_of(folder)
     if task["identifiers"]:
         return _train(folder, task)
     # The whole data set and its split stay in memory, as they do in a run, so that what looks for them finds them.
-    dataset = _data(folder, task)
+    dataset = data_of(folder, task)
     cls = subjects.load_scheme(task["scheme"])
     scheme = cls(subjects.settings(cls, task["settings"]))
     split = leave_one_out(dataset, task["seed"])
@@ -155,10 +129,6 @@ def _with_language(train: TrainView, task: dict[str, Any]) -> TrainView:
     return replace(train, reader=reader(task["reads"], train.language))
 
 
-def _data(folder: Path, task: dict[str, Any]) -> Dataset:
-    return read_atomic(folder / "data" / task["dataset"], task["dataset"])
-
-
 def _train(folder: Path, task: dict[str, Any]) -> Report:
     """In this process, and on the twin's data in another one, which is made when all has been imported and nothing
     done: neither has anything of the other's in memory.
@@ -169,21 +139,16 @@ def _train(folder: Path, task: dict[str, Any]) -> Report:
     there = folder if twin else Path(task["twin"])
     os.environ["BENCH_DATA_DIR"] = str(there / "data")
     try:
-        found, opened = stages(there, _data(there, task), Path(task["identifiers"]), task)
+        found, opened = stages(there, data_of(there, task), Path(task["identifiers"]), task)
         report = Report(opened=opened, stages=found)
     except Exception as error:  # whatever a stranger's scheme raises
         report = Report(said(error))
     if not twin:
-        tell(there, report)
+        tell(there, asdict(report))
         os._exit(0)
     os.waitpid(twin, 0)
     return report
 
 
-def tell(folder: Path, report: Report) -> None:
-    """Write a report for whoever has started the process."""
-    (folder / REPORT).write_text(json.dumps(asdict(report)))
-
-
 if __name__ == "__main__":
-    tell(Path(sys.argv[1]), fit(Path(sys.argv[1])))
+    tell(Path(sys.argv[1]), asdict(fit(Path(sys.argv[1]))))

@@ -20,8 +20,8 @@ def fits(fixtures: Fixtures) -> CheckResult:
     """``fit`` ends well and names every item of the catalogue."""
     report, items = fixtures.first.report, len(fixtures.data.items)
     if report.error and not report.stored:
-        file = fixtures.asked.scheme.removeprefix(IDENTIFIERS)
-        theirs = file != fixtures.asked.scheme  # the class is ours, but what it reads is somebody else's
+        file = fixtures.asked.subject.removeprefix(IDENTIFIERS)
+        theirs = file != fixtures.asked.subject  # the class is ours, but what it reads is somebody else's
         fix, origin = ("fix the file", file) if theirs else ("fix fit", report.origin)
         advice = f"{fix}; `bench ids show {fixtures.asked.words} --debug` shows the traceback"
         return failed(f"fit failed: {report.error}", advice, origin)

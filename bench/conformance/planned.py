@@ -1,4 +1,4 @@
-"""The contract of a check and the scheme that it is of, the same in every process."""
+"""The contract of a check and the scheme or baseline that it is of, the same in every process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 from bench.contract import Contract
 from bench.errors import BenchError
+from bench.evaluation.baseline import Baseline, TrainedBaseline
 from bench.ids.scheme import IdScheme
 from bench.runs.matrix import Plan, resolve
+from bench.runs.possible import EVERYTHING
+from bench.runs.subjects import load_baseline
 
 # Forty steps of a small backbone. Under this objective the tree of identifiers does not make the loss zero.
 TINY = (
@@ -21,4 +24,16 @@ def planned(scheme: str, dataset: str, seed: int, overrides: Sequence[str]) -> t
     subjects, contract = resolve(Plan([scheme], [], [dataset], [seed], "smoke", [*TINY, *overrides]))[:2]
     if len(subjects) != 1 or not isinstance(subjects[0], IdScheme):
         raise BenchError(f"one identifier scheme is checked at a time; got '{scheme}'")
+    return subjects[0], contract
+
+
+def planned_baseline(
+    baseline: str, dataset: str, seed: int, overrides: Sequence[str]
+) -> tuple[Baseline | TrainedBaseline, Contract]:
+    """The same of a baseline. Of the budget it has what it is bound by."""
+    bound = load_baseline(baseline).binds if baseline != EVERYTHING else ()
+    tiny = [line for line in TINY if line.partition("=")[0] in bound]
+    subjects, contract = resolve(Plan([], [baseline], [dataset], [seed], "smoke", [*tiny, *overrides]))[:2]
+    if len(subjects) != 1 or isinstance(subjects[0], IdScheme):
+        raise BenchError(f"one baseline is checked at a time; got '{baseline}'")
     return subjects[0], contract

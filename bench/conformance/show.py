@@ -1,4 +1,4 @@
-"""``bench check``: the requirements of a scheme on the terminal or as JSON."""
+"""``bench check``: the requirements of a scheme or baseline on the terminal or as JSON."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import machine
-from bench.conformance.fixtures import Fixtures
-from bench.conformance.request import NAMES, CheckRequest
-from bench.conformance.requirements import check_requirement
+from bench.conformance.fixtures import AnyFixtures
+from bench.conformance.request import CheckRequest
+from bench.conformance.requirements import check_requirement, fixtures_of
 from bench.conformance.result import CheckResult
 from bench.console import Console, visible
 
@@ -21,14 +21,14 @@ STYLES = {"passed": "green", "failed": "bold red", "skipped": "dim"}
 
 def check(asked: CheckRequest, as_json: bool) -> bool:
     """Print every requirement with its result. Whether none is broken."""
-    begin, fixtures = time.monotonic(), Fixtures(asked)
+    begin, fixtures = time.monotonic(), fixtures_of(asked)
     results: dict[str, CheckResult] = {}
     fixtures.begin()
     console = Console(stderr=True)
     with console.status("") if console.lively else contextlib.nullcontext() as status:
-        for name in NAMES:
+        for name in asked.names:
             if status is not None:
-                status.update(Text(visible(f"{fixtures.scheme.name}: {name}")))
+                status.update(Text(visible(f"{fixtures.subject.name}: {name}")))
             results[name] = check_requirement(name, fixtures)
     if as_json:
         print_json(fixtures, results)
@@ -41,15 +41,16 @@ def _sound(results: dict[str, CheckResult]) -> bool:
     return all(result.state != "failed" for result in results.values())
 
 
-def print_json(fixtures: Fixtures, results: dict[str, CheckResult]) -> None:
-    scheme = {"scheme": fixtures.scheme.name, "version": fixtures.scheme.version, "dataset": fixtures.asked.dataset}
+def print_json(fixtures: AnyFixtures, results: dict[str, CheckResult]) -> None:
+    kind = "baseline" if fixtures.asked.baseline else "scheme"
+    subject = {kind: fixtures.subject.name, "version": fixtures.subject.version, "dataset": fixtures.asked.dataset}
     requirements = [{"requirement": name, **asdict(result)} for name, result in results.items()]
-    machine.show({**scheme, "passed": _sound(results), "requirements": requirements})
+    machine.show({**subject, "passed": _sound(results), "requirements": requirements})
 
 
-def print_table(fixtures: Fixtures, results: dict[str, CheckResult], seconds: float) -> None:
+def print_table(fixtures: AnyFixtures, results: dict[str, CheckResult], seconds: float) -> None:
     console, data = Console(), fixtures.data
-    console.print(Text(f"{fixtures.scheme.name}@{fixtures.scheme.version}", "bold"), end=" ")
+    console.print(Text(f"{fixtures.subject.name}@{fixtures.subject.version}", "bold"), end=" ")
     size = f"{len(data.users):,} users and {len(data.items):,} items of {fixtures.asked.dataset}"
     console.print(f"on {size}, {seconds:.0f} s")
     table = Table(box=None, show_header=False, pad_edge=False)

@@ -24,20 +24,22 @@ def places(dataset: str, data_dir: Path | None) -> list[str]:
 
 
 @contextmanager
-def watched(known: Sequence[str] = (), allowed: Sequence[str] = ()) -> Iterator[list[str]]:
+def watched(known: Sequence[str] = (), allowed: Sequence[str] = (), own: Sequence[str] = ()) -> Iterator[list[str]]:
     """Files with interactions that are opened within the block by Python code, or handed to another program.
 
     Such are all ``.inter`` files, and whatever a data set is read from, but for the files that are ``allowed``: those
-    that settings name.
+    that settings name. What lies in a folder of the subject's ``own`` it has written there itself.
     """
     opened: list[str] = []
     watching = True
     given = {os.path.realpath(os.path.expanduser(path)) for path in allowed if path}
+    inside = tuple(os.path.realpath(folder) + os.sep for folder in own)
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if watching and event in EVENTS:
             for path in _paths(event, arguments):
-                if path not in opened and _holds_interactions(path, known, given):
+                mine = os.path.realpath(path).startswith(inside)
+                if not mine and path not in opened and _holds_interactions(path, known, given):
                     opened.append(path)
 
     sys.addaudithook(note)  # a hook stays for good, but the process ends soon

@@ -30,6 +30,7 @@ __all__ = [
     "AnySubject",
     "installed_baseline",
     "installed_scheme",
+    "is_baseline",
     "is_file",
     "load_baseline",
     "load_scheme",
@@ -67,6 +68,18 @@ def installed_scheme(name: str) -> type[IdScheme]:
 def installed_baseline(name: str) -> type[Baseline | TrainedBaseline]:
     """The same of a baseline."""
     return load_baseline(plugins.find(name, BASELINES, "baseline").name)
+
+
+def is_baseline(name: str) -> bool:
+    """Whether a name stands for a baseline where either may be meant. What is in a file or module is loaded for it; of
+    what nobody knows a scheme is missed. BenchError where it can't be loaded.
+    """
+    if name.startswith(IDENTIFIERS):
+        return False
+    if not name.rpartition(":")[1] and not name.endswith(".py"):
+        return name in plugins.offers(BASELINES) and name not in plugins.offers(SCHEMES)
+    found, _ = plugins.load(name, SCHEMES, "scheme or baseline")
+    return isinstance(found, type) and issubclass(found, AnyBaseline)
 
 
 def settings(cls: type[IdScheme] | type[AnyBaseline], overrides: Mapping[str, str]) -> Any:

@@ -112,13 +112,15 @@ def score_targets(
     for rows in _batches(targets, max(1, SCORED_AT_ONCE // items)):
         part = targets.take(rows)
         excluded = exclusion_mask(part.seen if exclude_history else None, len(part), items, candidates)
-        scores = _checked(scores_of(baseline, part), (len(part), items), getattr(baseline, "name", "the baseline"))
+        scores = checked_scores(
+            scores_of(baseline, part), (len(part), items), getattr(baseline, "name", "the baseline")
+        )
         parts.append(from_scores(scores, part.items, excluded, part.user_rows))
         advance(len(part))
     return _of_users(Ranks.join(parts), targets, targets.items)
 
 
-def _checked(scores: object, shape: tuple[int, int], name: str) -> NDArray[Any]:
+def checked_scores(scores: object, shape: tuple[int, int], name: str) -> NDArray[Any]:
     """The scores as an array. BenchError where they are not a number for every history and item: a column too many,
     as for padding, would give each item the score of another.
     """

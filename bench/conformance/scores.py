@@ -1,0 +1,165 @@
+"""Requirements on what a baseline scores, and about the processes in which it does."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.conformance.baseline_fixtures import STOP_AFTER, BaselineFixtures
+from bench.conformance.result import CheckResult, failed, passed, skipped
+from bench.conformance.scoring import (
+    FACTS,
+    FIT,
+    ODD,
+    ONE_BY_ONE,
+    RESTORE,
+    RESTORED,
+    SAVE,
+    SCORE,
+    TRANSFER,
+    WHOLE,
+    Scored,
+)
+
+CLOSE = 1e-4  # of the largest score: what a sum may differ by that is made of more rows at once
+BLIND = "use nothing but what fit is given: no files, no bench.data, nothing from memory"
+
+
+def fits(fixtures: BaselineFixtures) -> CheckResult:
+    """``fit`` ends well."""
+    users = f"{len(fixtures.data.users):,} users and {len(fixtures.data.items):,} items"
+    return _failure(fixtures.first, FIT) or passed(f"fitted on {users}")
+
+
+def scores(fixtures: BaselineFixtures) -> CheckResult:
+    """``score`` gives every item of the catalogue a finite number, also for histories that training has none of."""
+    first, items = fixtures.first, len(fixtures.data.items)
+    if broken := _failure(first, SCORE):
+        odd = next((name for name in ODD if WHOLE in first.scores and name not in first.scores), "")
+        return failed(broken.found + (f", for {odd} (user -1: unknown)" if odd else ""), broken.remedy, broken.item)
+    for name, found in first.scores.items():
+        if len(bad := np.argwhere(~np.isfinite(found))):
+            row, column = bad[0].tolist()
+            advice = "return a finite number for every item; one that is never to be recommended gets the lowest"
+            of = f", for {name}" if name in ODD else ""
+            return failed(f"a score is {found[row, column]}{of}", advice, fixtures.item(column))
+    size = f"{len(first.scores[WHOLE]):,} histories by {items:,} items"
+    return passed(f"{size}, all finite; also for {' and '.join(ODD)}")
+
+
+def independent(fixtures: BaselineFixtures) -> CheckResult:
+    """A row of scores depends on its own history, and not on those beside it."""
+    whole, alone = fixtures.first.scores[WHOLE], fixtures.first.scores[ONE_BY_ONE]
+    if different := _differing(fixtures, whole[: len(alone)], alone):
+        advice = "make each row of its own history: batches are of any size, and `bench recommend` has one row"
+        return failed("a history that is scored alone has other scores than among others", advice, different)
+    return passed(f"{len(alone)} histories have the same scores alone as among {len(whole):,}")
+
+
+def deterministic(fixtures: BaselineFixtures) -> CheckResult:
+    """Two processes make the same scores of the same data."""
+    first, second = fixtures.first, fixtures.second
+    advice = "draw from train.random() alone; no hash(), no order of sets, no clock, no unseeded library"
+    if second.report.errors:
+        error = next(iter(second.report.errors.values()))[0]
+        return failed(f"a second process failed where the first did not: {error}", advice)
+    one, other = first.scores[WHOLE], second.scores[WHOLE]
+    if np.array_equal(one, other):
+        return passed("two processes, with Python's hashes seeded differently, made the same scores")
+    return failed("two processes made different scores", advice, _differing(fixtures, one, other, 0.0))
+
+
+def blind(fixtures: BaselineFixtures) -> CheckResult:
+    """What is held out has no effect, and is not looked at."""
+    if fixtures.baseline.leaks:
+        return skipped("the baseline declares leaks = True: it is shown validation and test, and its results say so")
+    first, what = fixtures.first, "test" if fixtures.trains else "validation and test"
+    if first.report.opened:
+        return failed(f"it opened {first.report.opened[0]}, where validation and test stand", BLIND)
+    if deterministic(fixtures).state == "failed":
+        return skipped("the scores differ from process to process, so nothing can be told from their changing")
+    other = fixtures.moved
+    if other.report.errors:
+        error = next(iter(other.report.errors.values()))[0]
+        return failed(f"with other held-out items it failed: {error}", BLIND)
+    one, two = first.scores[WHOLE], other.scores[WHOLE]
+    if np.array_equal(one, two):
+        return passed(f"with other {what} items the scores are the same")
+    return failed(f"with other {what} items the scores are others", BLIND, _differing(fixtures, one, two, 0.0))
+
+
+def restores(fixtures: BaselineFixtures) -> CheckResult:
+    """What it has saved scores as it did."""
+    if not fixtures.baseline.saves_state:
+        return skipped("it keeps nothing of its runs (saves_state = False), so `bench recommend` cannot use them")
+    if (
+        broken := _failure(fixtures.first, SAVE)
+        or _failure(fixtures.restored, FIT)
+        or _failure(fixtures.restored, RESTORE)
+    ):
+        return broken
+    one, other = fixtures.first.scores[WHOLE], fixtures.restored.scores[RESTORED]
+    if different := _differing(fixtures, one, other):
+        advice = "let save_state write all that score reads, and restore read it back"
+        return failed("read back in another process, it has other scores", advice, different)
+    return passed("read back in another process, it has the same scores")
+
+
+def transfers(fixtures: BaselineFixtures) -> CheckResult:
+    """It scores a catalogue that it was not fitted on, or says why not."""
+    if not fixtures.baseline.supports_transfer:
+        return skipped(f"no test on unseen data: it {fixtures.baseline.no_transfer_reason}")
+    if not fixtures.baseline.saves_state:
+        advice = "declare saves_state = True, and write there what transfer reads"
+        return failed("it declares supports_transfer, and keeps nothing that could be transferred", advice)
+    if broken := _failure(fixtures.restored, TRANSFER):
+        return broken
+    found = fixtures.restored.scores[TRANSFER]
+    if not np.isfinite(found).all():
+        return failed(
+            "a score of an item of an unseen catalogue is not finite", "return a finite number for every item"
+        )
+    return passed(f"it scores the {found.shape[1]:,} items of a catalogue that it has not seen")
+
+
+def resumable(fixtures: BaselineFixtures) -> CheckResult:
+    """A training that was killed and is started again ends where one ends that was never stopped."""
+    if not fixtures.trains:
+        return skipped("it is fitted at once")
+    if not fixtures.reports:
+        return skipped("it tells no progress, so nothing says where to stop it")
+    stopped = fixtures.stopped
+    advice = "keep in context.folder all that a training needs to go on, and draw from train.random() alone"
+    if broken := _failure(stopped, FIT) or _failure(stopped, SCORE):
+        return failed(f"stopped and started again, {broken.found}", advice, broken.item)
+    one, other = fixtures.first.scores[WHOLE], stopped.scores[WHOLE]
+    if different := _differing(fixtures, one, other, 0.0):
+        return failed("stopped and started again, it has other scores", advice, different)
+    return passed(f"stopped after {STOP_AFTER:.0%} of the way and started again, it ends with the same scores")
+
+
+def facts(fixtures: BaselineFixtures) -> CheckResult:
+    """A trained baseline says what it has cost."""
+    if not fixtures.trains:
+        return skipped("it is fitted at once, and timed from outside")
+    return _failure(fixtures.first, FACTS) or passed("it says what it has cost")
+
+
+def _failure(scored: Scored, method: str) -> CheckResult | None:
+    """That a method raised, and where."""
+    if method not in scored.report.errors:
+        return None
+    error, origin = scored.report.errors[method]
+    return failed(f"{method} failed: {error}", f"fix {method}", origin)
+
+
+def _differing(
+    fixtures: BaselineFixtures, one: NDArray[np.float32], other: NDArray[np.float32], close: float = CLOSE
+) -> str:
+    """The first item whose scores differ, and both; empty where there is none."""
+    most = close * max(1e-30, float(np.abs(one).max(initial=0.0)))
+    apart = np.argwhere(~(np.abs(one.astype(float) - other) <= most))
+    if not len(apart):
+        return ""
+    row, column = apart[0].tolist()
+    return f"{fixtures.item(column)}: {one[row, column]:g} and {other[row, column]:g}"

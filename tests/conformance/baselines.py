@@ -1,0 +1,216 @@
+"""Baselines that each fail one requirement, and two that meet all, for the processes of a check to load."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import Dataset, Sequences, TrainView
+from bench.data.splits import Targets
+from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, TrainingContext
+from bench.results import kept
+
+Scores = NDArray[np.float32]
+
+
+class Counting(Baseline):
+    """Sound in everything."""
+
+    name = "test/counting"
+    saves_state = True
+    supports_transfer = True
+
+    def fit(self, train: TrainView) -> None:
+        self.counts = np.bincount(train.sequences.values, minlength=len(train.items)).astype(np.float32)
+
+    def score(self, histories: Sequences) -> Scores:
+        found = np.tile(self.counts, (len(histories), 1))
+        for row in range(len(histories)):
+            found[row, histories[row]] += 0.5
+        return found
+
+    def save_state(self, folder: Path) -> None:
+        kept.write_state(folder, {"counts": self.counts})
+
+    def restore(self, saved: Path) -> None:
+        self.counts = kept.read_state(saved)[0]["counts"]
+
+    def transfer(self, target: TrainView, saved: Path) -> None:
+        self.counts = np.zeros(len(target.items), np.float32)
+
+
+class Raising(Counting):
+    name = "test/raising"
+
+    def fit(self, train: TrainView) -> None:
+        raise KeyError("no such\ncolumn")
+
+
+class Leaving(Counting):
+    name = "test/leaving"
+
+    def fit(self, train: TrainView) -> None:
+        os._exit(3)
+
+
+class Padded(Counting):
+    name = "test/padded"
+
+    def score(self, histories: Sequences) -> Scores:
+        return np.pad(super().score(histories), ((0, 0), (1, 0)))
+
+
+class NeedsHistory(Counting):
+    name = "test/needs-history"
+
+    def score(self, histories: Sequences) -> Scores:
+        last = [histories[row][-1] for row in range(len(histories))]
+        return super().score(histories) + np.array(last, np.float32)[:, None]
+
+
+class Endless(Counting):
+    name = "test/endless"
+
+    def score(self, histories: Sequences) -> Scores:
+        found = super().score(histories)
+        found[:, 3] = -np.inf
+        return found
+
+
+class Ranked(Counting):
+    """Every score is a place among all that are asked for at once."""
+
+    name = "test/ranked"
+
+    def score(self, histories: Sequences) -> Scores:
+        found = super().score(histories)
+        found[:, 0] = np.arange(len(histories))
+        return found
+
+
+class Hashing(Counting):
+    name = "test/hashing"
+
+    def fit(self, train: TrainView) -> None:
+        super().fit(train)
+        self.counts[0] = hash(train.items.ids[0]) % 1000
+
+
+class ReadsFiles(Counting):
+    name = "test/reads-files"
+
+    def fit(self, train: TrainView) -> None:
+        super().fit(train)
+        next(Path(os.environ["BENCH_DATA_DIR"]).rglob("*.inter")).read_text()
+
+
+class ReadsMemory(Counting):
+    name = "test/reads-memory"
+
+    def fit(self, train: TrainView) -> None:
+        super().fit(train)
+        whole = next(found for found in gc.get_objects() if isinstance(found, Dataset))
+        self.counts += np.bincount(whole.sequences.values, minlength=len(train.items))
+
+
+class Leak(Counting):
+    name = "test/leak"
+    leaks = True
+
+
+class Forgetful(Counting):
+    name = "test/forgetful"
+
+    def restore(self, saved: Path) -> None:
+        super().restore(saved)
+        self.counts = np.round(self.counts / 2)
+
+
+class Unsaved(Counting):
+    name = "test/unsaved"
+    saves_state = False
+
+
+class Misfitting(Counting):
+    name = "test/misfitting"
+
+    def transfer(self, target: TrainView, saved: Path) -> None:
+        self.restore(saved)
+
+
+class Stepwise(TrainedBaseline):
+    """Sound in everything: ten steps, of which it keeps each."""
+
+    name = "test/stepwise"
+    steps = 10
+
+    def fit(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
+        begun = context.folder / "step.json"
+        self.weights = np.zeros(len(train.items), np.float32)
+        first = 0
+        if begun.exists():
+            first, weights = json.loads(begun.read_text())
+            self.weights += np.array(weights, np.float32)
+        random = train.random().random((self.steps, len(train.items))).astype(np.float32)
+        for step in range(first, self.steps):
+            self.weights += random[step]
+            begun.write_text(json.dumps([step + 1, self.weights.tolist()]))
+            context.progress(step + 1, self.steps, {})
+        self.chosen(validation)
+
+    def chosen(self, validation: Targets) -> None:
+        """By validation, as it may."""
+        self.weights[int(validation.items[0])] += 1
+
+    def score(self, users: NDArray[np.int64], histories: Sequences) -> Scores:
+        return np.tile(self.weights, (len(histories), 1))
+
+    def facts(self) -> Facts:
+        return Facts(float(len(self.weights)), 0.0)
+
+
+class AgainTwice(Stepwise):
+    """What is resumed goes through all its steps again."""
+
+    name = "test/again-twice"
+
+    def fit(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
+        begun = context.folder / "step.json"
+        if begun.exists():
+            begun.write_text(json.dumps([0, json.loads(begun.read_text())[1]]))
+        super().fit(train, validation, context)
+
+
+class Silent(Stepwise):
+    name = "test/silent"
+
+    def fit(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
+        self.weights = np.zeros(len(train.items), np.float32)
+
+
+class Uncounted(Stepwise):
+    name = "test/uncounted"
+
+    def facts(self) -> Facts:
+        raise ValueError("nobody counted")
+
+
+@dataclass(frozen=True)
+class Width:
+    width: int = 1
+
+
+class Settled(Counting):
+    name = "test/settled"
+    Settings = Width
+
+    def fit(self, train: TrainView) -> None:
+        super().fit(train)
+        if self.settings.width != 3:
+            raise ValueError("not wide enough")
