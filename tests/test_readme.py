@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import typer
 from typer.testing import CliRunner
 
 from bench import cli
+from bench.data import sources
 from bench.data.dataset import Dataset
+from bench.data.formats.writing import write_atomic
 from bench.data.splits import leave_one_out
 from bench.runs import matrix
 
@@ -101,6 +104,18 @@ def test_the_baseline_of_the_docs_recommends_what_came_last(toy: Dataset) -> Non
     scores = baseline.score(split.test.histories)
     assert scores.shape == (40, 30)
     assert set(np.argmax(scores, axis=1)) == {split.train.sequences.values[-1]}
+
+
+def test_the_function_of_the_docs_offers_the_data_set_beside_it(toy: Dataset, tmp_path: Path) -> None:
+    names: dict[str, Any] = {"__file__": str(tmp_path / "shop.py")}
+    exec(blocks(page("own-data-set"), "python")[0], names)
+    write_atomic(replace(toy, name="my_shop"), tmp_path / "my_shop")
+    assert sources.find(str(names["folder"]())).name == "my_shop"
+    heads = [line.split(":", 1) for line in blocks(page("own-data-set"), "text")[0].splitlines()]
+    shown = {name: columns.split() for name, columns in heads}
+    made = (tmp_path / "my_shop" / "my_shop.inter").read_text(encoding="utf-8").splitlines()[0]
+    assert shown["my_shop.inter"] == made.split("\t")
+    assert shown["my_shop.item"][0] == "item_id:token"
 
 
 def test_make_targets_exist() -> None:
