@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,29 @@ def test_commands_and_their_options_exist(where: str, words: list[str]) -> None:
         assert left[0] in command.commands, f"{where}: {' '.join(words)}"
         command, left = command.commands[left[0]], left[1:]
     command.make_context(command.name, list(left))
+
+
+def options(command: Any, path: str = "bench") -> Iterator[tuple[str, list[str]]]:
+    """Of every command below this one, each option by all of its names; a command without any is there as well."""
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from options(inner, f"{path} {name}")
+        return
+    yield path, [path]
+    found = (each for each in command.params if each.param_type_name == "option")
+    yield from ((path, [*each.opts, *each.secondary_opts]) for each in found)
+
+
+def test_every_command_and_option_is_on_a_page() -> None:
+    pages = "\n".join(EVERYTHING.values())
+    found = list(options(typer.main.get_command(cli.app)))
+    assert len(found) > 100
+    unsaid = [
+        (path, names)
+        for path, names in found
+        if not any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", pages) for name in names)
+    ]
+    assert unsaid == []
 
 
 def test_scheme_in_the_readme_is_as_short_as_it_says() -> None:
