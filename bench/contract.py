@@ -32,46 +32,58 @@ class Contract:
     """
 
     # what is read
-    split: Literal["leave-one-out", "global-temporal"] = (
-        "leave-one-out"  # or global time: the oldest 80 % train, 10 %, 10 %
-    )
+
+    # leave-one-out: of each user the newest item is the test, the one before it validation; global-temporal: of all
+    # interactions the oldest 80 % train, the next 10 % validate, the newest 10 % test
+    split: Literal["leave-one-out", "global-temporal"] = "leave-one-out"
     max_history: int = 20  # newest items shown
-    validation_in_test_history: bool = True  # as all published leave-one-out systems do
+    # whether the test shows the items of validation too, as all published leave-one-out systems do
+    validation_in_test_history: bool = True
     missing_text: Literal["id", "refuse"] = "id"  # what stands in for the text of an item that has none
-    ties: Literal["auto", "file", "digest", "id", "drop-order", "presumed"] = "auto"  # see bench.data.ties
+    # the order of interactions with equal time stamps (bench.data.ties)
+    ties: Literal["auto", "file", "digest", "id", "drop-order", "presumed"] = "auto"
 
     # the recommender
+
     backbone: str = "mini"  # a size to start from scratch, a checkpoint folder, a hub name, or a config.json
     dropout: float = 0.1
     max_tokens: int = 512  # encoder input; the oldest items are dropped first
     whole_words: bool = False  # a learned embedding tells the encoder which history item a token belongs to
-    reinitialize: Literal["none", "numbers"] = "none"  # what a pretrained backbone has to learn anew
-    # of identifiers that are no words: a vocabulary of their own, or new rows behind those of a language model
+    reinitialize: Literal["none", "numbers"] = "none"  # numbers: a pretrained backbone learns number tokens anew
+    # of identifiers that are no words. own: a vocabulary of their own; extended: new rows behind those of a language
+    # model
     vocabulary: Literal["own", "extended"] = "own"
     adapter: Literal["none", "lora"] = "none"  # lora: low-rank changes of a frozen base are what is trained
-    lora_rank: int = 8  # of the change of each layer: so many directions
-    lora_alpha: float = 16.0  # the change counts alpha / rank times
+    lora_rank: int = 8  # rank of the change of each layer
+    lora_alpha: float = 16.0  # the change is multiplied by alpha / rank
     lora_dropout: float = 0.05  # of what the change reads, in training
-    lora_targets: str = "q_proj,v_proj"  # linear layers of every layer of the base
+    lora_targets: str = "q_proj,v_proj"  # which linear layers of the base are changed, in all of its blocks
     base_precision: Literal["fp32", "bf16", "int8"] = "fp32"  # of the frozen base's linear layers
-    # the text around a history: one for each kind; the scheme's own; one of ten; ten, and ranked in an eleventh
+    # the text around a history. neutral: one for each kind of identifier; scheme: the scheme's own; sampled: one of ten
+    # for each example; unseen: trained on the ten, ranked in an eleventh
     template: Literal["neutral", "scheme", "sampled", "unseen"] = "neutral"
 
     # the budget
-    # each example on its own, or all targets of a user from one reading that is causal by item (bench.model.packed)
+
+    # windows: each example on its own; shared: all targets of a user from one reading that is causal by item
+    # (bench.model.packed)
     training: Literal["windows", "shared"] = "windows"
     history: Literal["tokens", "items"] = "tokens"  # what the encoder has positions for; items: under shared only
-    examples: Literal["all", "one"] = "all"  # every training prefix in each epoch, or one random prefix of each user
+    # all: every training prefix in each epoch; one: one random prefix of each user
+    examples: Literal["all", "one"] = "all"
     part_power: float = (
         1.0  # of joined data sets each is drawn by its size to this power; 1: every example, 0: all alike
     )
-    # how long is said by one of three; the others are 0 or empty
+    # passes over the examples. Of epochs, target_examples and budget one says how long training is; the others are 0 or
+    # empty
     epochs: int = 20
-    target_examples: int = 0  # so many items to predict, however many an epoch has
+    target_examples: int = 0  # items to predict in all, however many an epoch has
     budget: str = ""  # processor time (90s, 30m, 2h) or training FLOPs (2e15), converted once for each row to steps
-    max_steps: int = 0  # 0: no limit but the budget
-    batch_size: int = 256  # targets, of all processes together
-    objective: Literal["vocabulary", "prefix"] = "vocabulary"  # where the token probabilities of the loss sum to one
+    max_steps: int = 0  # the most steps of a row; 0: no limit but the budget
+    batch_size: int = 256  # targets of a step, of all processes together
+    # of which tokens the probabilities in the loss sum to one. vocabulary: all; prefix: those that may follow in an
+    # identifier
+    objective: Literal["vocabulary", "prefix"] = "vocabulary"
     temperature: float = 1.0  # of the loss over tokens: below 1, likely wrong tokens weigh more (LETTER, section 3.3)
     # tokens that the loss tells the right one from where more may follow, drawn for each step; 0: all. For identifiers
     # with a token for each item; sets of vectors have set.negatives
@@ -79,29 +91,33 @@ class Contract:
     optimizer: Literal["adamw"] = "adamw"
     learning_rate: float = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = 0.05  # part of the steps
+    warmup: float = 0.05  # part of the steps in which the learning rate rises
     weight_decay: float = 0.01  # of matrices; norms and biases are left alone
     clip_norm: float = 1.0
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"  # of training alone
 
     # how a step is computed: nothing beyond rounding depends on it, and what each part of a batch draws for itself
+
     accumulate: int = 1  # parts of a batch that a process computes one after the other
     recompute: bool = False  # activations are not kept for the gradient but computed again: less memory, more time
     compile: bool = False  # the backbone through torch.compile
 
     # selection, on validation alone
-    selection: Literal["ndcg@10"] = "ndcg@10"
-    validate_every: int = 1  # epochs
-    validation_users: int = 1000  # a fixed sample, at most four fifths of all, which is what 0 asks for
+
+    selection: Literal["ndcg@10"] = "ndcg@10"  # the metric by which validation chooses a checkpoint
+    validate_every: int = 1  # epochs between two validations
+    validation_users: int = 1000  # users of a fixed sample, four fifths of all at most; 0: as many as that
     patience: int = 5  # validations without a better one before training ends
 
     # decoding
-    # beam search; best first until nothing open could be among the best k, so that these are exact; every item
+
+    # beam: beam search; certified: best first until nothing open could be among the best k, so that these are exact;
+    # exact: every item is scored
     decoder: Literal["beam", "certified", "exact"] = "beam"
     beam_width: int = 20
-    normalize: Literal["vocabulary", "catalogue", "prefix"] = (
-        "vocabulary"  # where the probabilities of the scores sum to one
-    )
+    # of which tokens the probabilities in the scores sum to one. vocabulary: all; catalogue: those of any identifier;
+    # prefix: those that may follow
+    normalize: Literal["vocabulary", "catalogue", "prefix"] = "vocabulary"
     length_penalty: float = 0.0  # log-probability is divided by length to this power; 0: not at all
     exclude_history: bool = False  # never recommend what the user already has, whether it is shown or not
     # of products in the layers while ranking, validation included; attention, logits and scores are in float32

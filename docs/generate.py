@@ -66,7 +66,12 @@ def offered(group: str) -> dict[type[Any], list[str]]:
 
 
 def meaning(cls: type[Any], name: str) -> str:
-    """What a setting is: its comment in the source, sentences of a docstring that name it, or ``facts.toml``."""
+    """What a setting is: what ``facts.toml`` says of it in this class, its comment in the source, sentences of a
+    docstring that name it, or what ``facts.toml`` says of all settings of this name.
+    """
+    for each in owners(cls, name):
+        if said := facts()["meanings"].get(title(each), {}).get(name):
+            return str(said)
     for each in cls.__mro__:
         if name in vars(each).get("__annotations__", {}) and (said := _comments(each).get(name)):
             return said
@@ -76,16 +81,26 @@ def meaning(cls: type[Any], name: str) -> str:
     return str(facts()["settings"].get(name, ""))
 
 
+def owners(cls: type[Any], name: str) -> list[type[Any]]:
+    """The classes that have a setting as a field of their own, the nearest first."""
+    return [each for each in cls.__mro__ if name in vars(each).get("__annotations__", {})]
+
+
+def title(cls: type[Any]) -> str:
+    """A class as ``facts.toml`` names it: by its package."""
+    return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
+
+
 @cache
 def _comments(cls: type[Any]) -> Mapping[str, str]:
-    """Comments behind the fields of a class, and whole lines of comment before them."""
+    """Comments behind the fields of a class, and whole lines of comment right before them."""
     found: dict[str, str] = {}
     above: list[str] = []
     for line in inspect.getsource(cls).splitlines():
         if line.startswith("    # "):
             above.append(line.strip(" #"))
         elif match := FIELD.match(line):
-            found[match["name"]] = match["said"] or (above[-1] if above else "")  # a heading may stand above
+            found[match["name"]] = match["said"] or " ".join(above)
             above = []
         elif line.startswith("        ") and "# " in line and found:  # a default that had no room on its field's line
             found[list(found)[-1]] = line.partition("# ")[2]

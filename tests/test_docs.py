@@ -57,13 +57,40 @@ def test_every_setting_says_what_it_means(generate: ModuleType) -> None:
 def test_facts_are_of_schemes_and_settings_that_exist(generate: ModuleType) -> None:
     names = {cls.name for group in ("bench.id_schemes", "bench.baselines") for cls in generate.offered(group)}
     assert set(generate.facts()["papers"]) <= names
+    every = [cls.Settings for group in ("bench.id_schemes", "bench.baselines") for cls in generate.offered(group)]
+    fields = {
+        (generate.title(owner), name)
+        for settings in every
+        for name in vars(settings())
+        for owner in generate.owners(settings, name)
+    }
+    assert {(cls, name) for cls, said in generate.facts()["meanings"].items() for name in said} <= fields
 
 
 def test_a_comment_above_beside_and_below_a_field_is_found(generate: ModuleType) -> None:
     contract = generate.contract.Contract
     assert generate.meaning(contract, "max_history") == "newest items shown"
-    assert generate.meaning(contract, "decoder").startswith("beam search; best first until")
     assert generate.meaning(contract, "part_power").startswith("of joined data sets")
+
+
+def test_a_comment_of_several_lines_is_whole_and_a_heading_is_none_of_it(generate: ModuleType) -> None:
+    contract = generate.contract.Contract
+    decoder = generate.meaning(contract, "decoder")
+    assert decoder.startswith("beam: beam search; certified: best first until")
+    assert decoder.endswith("exact: every item is scored")
+    assert generate.meaning(contract, "negatives").startswith("tokens that the loss tells the right one from")
+    assert generate.meaning(contract, "split").startswith("leave-one-out: of each user the newest item is the test")
+    assert generate.meaning(contract, "dropout") == "dropout of the network while it trains"
+
+
+def test_what_is_said_of_a_setting_is_of_its_class(generate: ModuleType) -> None:
+    """A word may be a setting of several classes, and stand in a sentence about another one."""
+    of = {cls.name: cls.Settings for cls in generate.offered("bench.id_schemes")}
+    assert generate.meaning(of["set/setrec"], "batch") == "examples of one of its steps"
+    assert generate.meaning(of["semantic/rqvae"], "batch") == "items or examples of a step"
+    assert generate.meaning(of["semantic/rqvae"], "optimizer") == "what takes the steps: `adam` or `adagrad`"
+    assert generate.meaning(of["set/rpg"], "temperature") == "of the softmax over the codes of a slot"
+    assert generate.meaning(of["semantic/mtgrec"], "temperature").startswith("of the softmax over influence")
 
 
 def test_presets_are_those_of_the_code(generate: ModuleType) -> None:

@@ -6,6 +6,8 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ import typer
 from typer.testing import CliRunner
 
 from bench import cli
+from bench.data import sources
 from bench.data.dataset import Dataset
+from bench.data.formats.writing import write_atomic
 from bench.data.splits import leave_one_out
 from bench.runs import matrix
 
@@ -87,6 +91,29 @@ def test_commands_and_their_options_exist(where: str, words: list[str]) -> None:
     command.make_context(command.name, list(left))
 
 
+def options(command: Any, path: str = "bench") -> Iterator[tuple[str, list[str]]]:
+    """Of every command below this one, each option by all of its names; a command without any is there as well."""
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from options(inner, f"{path} {name}")
+        return
+    yield path, [path]
+    found = (each for each in command.params if each.param_type_name == "option")
+    yield from ((path, [*each.opts, *each.secondary_opts]) for each in found)
+
+
+def test_every_command_and_option_is_on_a_page() -> None:
+    pages = "\n".join(EVERYTHING.values())
+    found = list(options(typer.main.get_command(cli.app)))
+    assert len(found) > 100
+    unsaid = [
+        (path, names)
+        for path, names in found
+        if not any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", pages) for name in names)
+    ]
+    assert unsaid == []
+
+
 def test_scheme_in_the_readme_is_as_short_as_it_says() -> None:
     code = [line for line in blocks(README, "python")[0].splitlines() if line.strip() and not line.startswith("#")]
     assert len(code) <= 12
@@ -101,6 +128,18 @@ def test_the_baseline_of_the_docs_recommends_what_came_last(toy: Dataset) -> Non
     scores = baseline.score(split.test.histories)
     assert scores.shape == (40, 30)
     assert set(np.argmax(scores, axis=1)) == {split.train.sequences.values[-1]}
+
+
+def test_the_function_of_the_docs_offers_the_data_set_beside_it(toy: Dataset, tmp_path: Path) -> None:
+    names: dict[str, Any] = {"__file__": str(tmp_path / "shop.py")}
+    exec(blocks(page("own-data-set"), "python")[0], names)
+    write_atomic(replace(toy, name="my_shop"), tmp_path / "my_shop")
+    assert sources.find(str(names["folder"]())).name == "my_shop"
+    heads = [line.split(":", 1) for line in blocks(page("own-data-set"), "text")[0].splitlines()]
+    shown = {name: columns.split() for name, columns in heads}
+    made = (tmp_path / "my_shop" / "my_shop.inter").read_text(encoding="utf-8").splitlines()[0]
+    assert shown["my_shop.inter"] == made.split("\t")
+    assert shown["my_shop.item"][0] == "item_id:token"
 
 
 def test_make_targets_exist() -> None:

@@ -24,14 +24,16 @@ def run(
     id_scheme: Annotated[
         str,
         typer.Option(
-            help="Identifier schemes, comma-separated, or all; file:PATH for your own; see `bench ls`.",
+            help="Identifier schemes, comma-separated, or all; see `bench ls`. FILE.py:CLASS is a scheme of your own, "
+            "file:PATH are identifiers that you have.",
             autocompletion=listed(completing.schemes),
         ),
     ] = "",
     baseline: Annotated[
         str,
         typer.Option(
-            help="Baselines, comma-separated, or all; see `bench ls`.", autocompletion=listed(completing.baselines)
+            help="Baselines, comma-separated, or all; see `bench ls`. FILE.py:CLASS is one of your own.",
+            autocompletion=listed(completing.baselines),
         ),
     ] = "",
     dataset: Annotated[
@@ -43,7 +45,7 @@ def run(
     ] = "ml-100k",
     parts: Annotated[
         bool,
-        typer.Option("--parts/--no-parts", help="Whether a model of a+b is tested on a and on b alone as well."),
+        typer.Option("--parts/--no-parts", help="Whether a model of a+b is also tested on a and on b alone."),
     ] = True,
     zero_shot: Annotated[
         str | None,
@@ -110,14 +112,14 @@ def run(
         float,
         typer.Option(
             min=1,
-            help="Under a launcher of several processes: seconds that they wait for one that gets on with nothing.",
+            help="For one run on several processes: seconds that they wait for one that makes no progress.",
         ),
     ] = WAIT,
     keep_going: Annotated[
         bool | None,
         typer.Option(
             "--keep-going/--stop-at-failure",
-            help="Whether a run that fails ends no other (the exit code is 1 in the end); by default so.",
+            help="Whether the other runs continue after one has failed; by default they do, and the exit code is 1.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Download missing data, and accept its licence.")] = False,
@@ -149,8 +151,8 @@ def run(
 ) -> None:
     """Train and test identifier schemes and baselines; every data set x scheme x seed is a run, stored when finished.
 
-    A run that is finished is not run again, one that was interrupted is resumed, one that another process is at is
-    looked at again when the others are done.
+    A finished run is not run again, and an interrupted one is resumed. A run that another process works on is looked at
+    again when the others are done.
     """
     given = {name: value for name, value in locals().items() if name != "ctx"}
     from bench.commands import run_file

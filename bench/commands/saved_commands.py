@@ -28,7 +28,7 @@ SERVE_EPILOG = (
 )
 EXPORT_EPILOG = (
     "Examples:\n\n`bench export textual --dataset ml-100k --out exported`\n\n"
-    "`bench export results/runs/toys/semantic.rqkmeans@1/ba75bb88-74386b/0 --out exported`"
+    "`bench export results/runs/toys/semantic.rqkmeans@2/ba75bb88-74386b/0 --out exported`"
 )
 
 Run = Annotated[str, typer.Argument(help="Folder of a run, name of a scheme or baseline, or a row of the report.")]
@@ -111,7 +111,8 @@ def serve(
 ) -> None:
     """Serve recommendations of a finished run over HTTP: POST /recommend, GET /healthz, and /docs to try it.
 
-    There is no password: whoever reaches the address may ask. Ctrl-C answers what was asked, and stops.
+    There is no password: whoever reaches the address may ask. Ctrl-C stops it, when the requests that it has are
+    answered.
     """
     _require_extra()
     from bench.console import say
@@ -131,7 +132,7 @@ def export(
     seed: Seed = None,
     results: Results = Path("results"),
 ) -> None:
-    """Export a finished run of tokens for other programs: model, tree of identifiers, item table, in one folder."""
+    """Export a finished run whose identifiers are tokens: model, tree of identifiers and item table, in one folder."""
     from bench.console import say
     from bench.results.exported import export
     from bench.results.saved import Saved

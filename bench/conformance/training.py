@@ -61,7 +61,8 @@ class Outcome:
 
 def learns(fixtures: Fixtures) -> CheckResult:
     """A tiny training lowers the loss."""
-    advice = "check stages: shares that sum to 1, a rate above 0; and that identifiers leave something to learn"
+    advice = "check stages: a budget_fraction each that sum to 1, an lr_scale above 0; and that identifiers leave "
+    advice += "something to learn"
     try:
         outcome = trained_once(fixtures)
     except Exception as error:  # stages are a stranger's code

@@ -1,7 +1,7 @@
 """What making identifiers and running on them takes, by the size of a catalogue: said before anything starts.
 
 Figures are of one processor core and of what grows with the catalogue. They are meant to be right within a factor of
-two or three: enough to tell gigabytes from terabytes, and an hour from a month.
+four: enough to tell gigabytes from terabytes, and an hour from a month.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ READING = (
     "under one contract"
 )
 RANKS = (
-    "average rank: the mean over data sets of the place among the rows that are on all of them under one contract, 1 "
+    "average rank: the mean over data sets of the rank among the rows that are on all of them under one contract, 1 "
     "is the highest; without a test where there are fewer than five data sets"
 )
 UNLIKE = "The letter in brackets is the contract, as below; scores under different contracts do not compare."

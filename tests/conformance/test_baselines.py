@@ -52,14 +52,18 @@ def worked_here(folder: Path, dataset: Dataset, task: scoring.Task, hash_seed: i
     return scoring.Scored(folder, Ended())  # type: ignore[arg-type]
 
 
+def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "start", worked_here)
+    monkeypatch.setattr(scoring, "watched", lambda *_: contextlib.nullcontext([]))  # its hook would stay
+
+
 @pytest.fixture
 def fixtures(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Of a baseline in the file beside this one, on the toy data."""
 
     def make(baseline: str) -> BaselineFixtures:
         if baseline not in NEED_PROCESSES:
-            monkeypatch.setattr(scoring, "start", worked_here)
-            monkeypatch.setattr(scoring, "watched", lambda *_: contextlib.nullcontext([]))  # its hook would stay
+            work_here(monkeypatch)
         return BaselineFixtures(CheckRequest(f"{BASELINES}:{baseline}", str(toy_folder), baseline=True))
 
     return make
@@ -153,16 +157,16 @@ def test_what_cannot_be_checked_is_one_line(bench: Bench, toy_folder: Path) -> N
         assert re.search(line, said.err.splitlines()[-1]), said.err
 
 
-def test_settings_reach_the_processes(fixtures: Make, toy_folder: Path) -> None:
+def test_settings_reach_the_processes(monkeypatch: pytest.MonkeyPatch, toy_folder: Path) -> None:
     """The baseline fails with any other width."""
-    fixtures("Settled")
+    work_here(monkeypatch)
     for width, state in (("3", "passed"), ("2", "failed")):
         asked = CheckRequest(f"{BASELINES}:Settled", str(toy_folder), (f"test.width={width}",), baseline=True)
         assert check_requirement("fits", BaselineFixtures(asked)).state == state
 
 
-def test_requirements_are_tests_of_a_package(fixtures: Make, toy_folder: Path) -> None:
-    fixtures("Unsaved")
+def test_requirements_are_tests_of_a_package(monkeypatch: pytest.MonkeyPatch, toy_folder: Path) -> None:
+    work_here(monkeypatch)
     found = {each.name: each for each in testing.baseline_requirements(f"{BASELINES}:Unsaved", str(toy_folder))}
     assert tuple(found) == BASELINE_NAMES
     found["fits"].check()
@@ -184,6 +188,19 @@ def test_every_installed_baseline_meets_every_requirement(toy_folder: Path) -> N
         one.begin()
         found = {name: check_requirement(name, one) for name in BASELINE_NAMES}
         assert {name: str(result) for name, result in found.items() if result.state == "failed"} == {}, baseline
+
+
+def test_the_baseline_of_the_docs_meets_every_requirement(
+    monkeypatch: pytest.MonkeyPatch, toy_folder: Path, tmp_path: Path
+) -> None:
+    work_here(monkeypatch)
+    page = Path(__file__).resolve().parents[2] / "docs" / "pages" / "own-baseline.md"
+    (code, *_) = re.findall(r"```python\n# newest\.py\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    (tmp_path / "newest.py").write_text(code)
+    one = BaselineFixtures(CheckRequest(f"{tmp_path / 'newest.py'}:Newest", str(toy_folder), baseline=True))
+    found = {name: check_requirement(name, one).state for name in BASELINE_NAMES}
+    assert [name for name, state in found.items() if state == "passed"] == list(BASELINE_NAMES[:5])
+    assert "failed" not in found.values()
 
 
 def test_all_is_no_baseline(toy_folder: Path) -> None:

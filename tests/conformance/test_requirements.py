@@ -74,8 +74,8 @@ def assert_broken(result: CheckResult, found: str, item: str, remedy: str) -> No
         ("Unknown", "vocabulary", "row 2 in an identifier is the unknown token", "item 'i07'", "use tokens"),
         ("Unwritable", "vocabulary", r"can't write '\|' of the template", "", "change the one or the other"),
         ("Homonyms", "round-trip", "two identifiers are the same text", "item 'i00'.* item 'i01'", "read like another"),
-        ("Frozen", "learns", r"training loss went from (\S+) to \1 a prediction in \d+ steps", "", "a rate above 0"),
-        ("Greedy", "learns", r"training failed: BenchError: .* ask for 1\.50 of the training budget", "", "sum to 1"),
+        ("Frozen", "learns", r"training loss went from (\S+) to \1 a prediction in \d+ steps", "", "lr_scale above 0"),
+        ("Greedy", "learns", r"training failed: BenchError: .* ask for 1\.50 of the training budget", "", "_fraction"),
         ("Forgetful", "resumable", "stage 'second' went another way", "", "are replayed"),
     ],
 )
