@@ -117,7 +117,10 @@ class Scoring:
         own = [str(self.folder / name) for name in (CONTEXT, SAVED)]
         with watched(self.task.places, self.overridden, own) as opened:
             try:
-                self.restored() if self.task.saved else self.fitted()
+                if self.task.saved:
+                    self.restored()
+                else:
+                    self.fitted()
             finally:
                 if isinstance(self.baseline, TrainedBaseline):
                     self.baseline.close()
@@ -141,27 +144,27 @@ class Scoring:
             self.scores[ONE_BY_ONE] = np.concatenate(each)
             for name, items in zip(ODD, ([], [0]), strict=True):
                 self.scores[name] = self.score(np.array([-1]), Sequences.from_rows([items]))
-        if isinstance(self.baseline, TrainedBaseline):
-            with self.noted(FACTS):
-                self.baseline.facts()
         if self.baseline.saves_state:
             with self.noted(SAVE):
                 saved = self.folder / SAVED
                 saved.mkdir()
                 self.baseline.save_state(saved)
                 kept.write_catalogue(saved, self.view.items)
+        if isinstance(self.baseline, TrainedBaseline):
+            with self.noted(FACTS):
+                self.baseline.facts()
 
     def fit(self) -> None:
         """Once; where it is to be stopped, up to there and then anew in the same folder."""
-        if not isinstance(self.baseline, TrainedBaseline):
-            return self.baseline.fit(self.view)
+        if isinstance(self.baseline, Baseline):
+            self.baseline.fit(self.view)
+            return
         if self.task.stop_at:
             with contextlib.suppress(Stopped):
                 self.train(self.baseline, self.task.stop_at)
             self.baseline.close()
-            self.baseline = self.again()
-            assert isinstance(self.baseline, TrainedBaseline)
-        return self.train(self.baseline)
+            self.baseline = type(self.baseline)(self.baseline.settings)
+        self.train(self.baseline)
 
     def train(self, baseline: TrainedBaseline, stop_at: int = 0) -> None:
         folder, self.reports = self.folder / CONTEXT, 0
@@ -187,7 +190,7 @@ class Scoring:
         with self.noted(TRANSFER):
             if isinstance(self.baseline, TrainedBaseline):
                 self.baseline.close()
-            self.baseline = self.again()
+            self.baseline = type(self.baseline)(self.baseline.settings)  # which knows nothing of the one before
             items = _other(self.view.items)
             nothing = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64))
             self.baseline.transfer(
@@ -206,10 +209,6 @@ class Scoring:
         asked = Targets(users, histories, np.zeros(len(users), np.int32))
         shape = len(users), items or len(self.view.items)
         return checked_scores(scores_of(self.baseline, asked), shape, self.baseline.name)
-
-    def again(self) -> Baseline | TrainedBaseline:
-        """A baseline that knows nothing of the one at hand."""
-        return type(self.baseline)(self.baseline.settings)
 
     @contextlib.contextmanager
     def noted(self, method: str) -> Iterator[None]:
