@@ -216,7 +216,7 @@ def _catalogues(paths: Iterable[Path], options: Options) -> list[Part]:
             part = kinds.recognize(path, replace(options.roles, user=""), options.encoding)
         except BenchError:
             continue
-        found += [part] if part.kind == "catalogue" else []
+        found += [replace(part, named=False)] if part.kind == "catalogue" else []
     return found
 
 
@@ -343,6 +343,8 @@ def _texts(items: tuple[str, ...], parts: Sequence[Part], options: Options) -> t
         theirs = (
             twins.nearly(items, found.text) or f"ids are '{items[0]}' here, '{next(iter(found.text), 'none')}' there"
         )
+        if not (options.fields or any(part.named for part in parts)):
+            return ItemTable(items, {}), [f"items have no text: none of them is in {names} beside the file: {theirs}"]
         raise BenchError(f"none of the {len(items):,} items is in {names}: {theirs}")
     near = twins.nearly([item for item in items if item not in found.text], found.text)
     text = {name: found.column(name, items) for name in (options.fields or found.columns)}
@@ -369,7 +371,7 @@ def _described(
         "sources": [
             {"file": part.name, "sha256": part.source.sha256, "bytes": part.source.size, "read_as": part.kind}
             for part in parts
-            if part.kind != "nothing"
+            if part.kind != "nothing" and (part.named or dataset.items.text)
         ],
         "columns": [{"file": part.name, **vars(part.roles)} for part in used if part.kind == "interactions"],
         "text": list(dataset.items.text),

@@ -59,6 +59,22 @@ def test_guesses_are_said_and_written_down(tmp_path: Path) -> None:
     write(imported, tmp_path / "shop", force=True)
 
 
+def test_a_catalogue_that_nobody_named_and_that_does_not_fit_is_left_out_and_said(tmp_path: Path) -> None:
+    """It may be another data set's; whoever names it, or asks for its columns, means it."""
+    items = put(tmp_path, "products.json", json.dumps([{"sku": f"x{key}", "title": "t"} for key in TITLES]))
+    path = put(tmp_path, "clicks.csv", lines(HEADER, *ROWS))
+    imported = read([path], Options(), "shop")
+    assert imported.dataset.items.text == {}
+    (note,) = (note for note in imported.dataset.notes if "text" in note)
+    assert note == (
+        "items have no text: none of them is in 'products.json' beside the file: ids are '000' here, 'x000' there"
+    )
+    assert [source["file"] for source in imported.described["sources"]] == ["clicks.csv"]
+    for options in (Options(items=(items,)), Options(fields=("title",))):
+        with pytest.raises(BenchError, match=r"none of the 9 items is in 'products\.json': ids are '000' here"):
+            read([path], options, "shop")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "options", "said"),
     [

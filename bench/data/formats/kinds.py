@@ -24,7 +24,7 @@ TITLES = ("id2title", "title_maps")  # of SETRec's maps
 @dataclass(frozen=True)
 class Part:
     """A file and what it is. A table has ``roles``; what is no table is ``content``, as it was read. Of nothing that is
-    read, ``reason`` says why.
+    read, ``reason`` says why. One that is not ``named`` was found beside another.
     """
 
     source: Source
@@ -33,6 +33,7 @@ class Part:
     roles: Roles = NOBODY
     content: Any = None
     reason: str = ""
+    named: bool = True
 
     @property
     def name(self) -> str:
