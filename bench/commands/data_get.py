@@ -30,9 +30,6 @@ GET_EPILOG = (
 LS_EPILOG = "Examples:\n\n`bench data ls`\n\n`bench data ls --data-dir ~/data --json`"
 
 DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]
-Listed = Annotated[
-    Path | None, typer.Option("--sources", help="Your own list, of the form of bench/data/sources.toml.")
-]
 
 
 def get(
@@ -144,9 +141,11 @@ def _print(rows: Sequence[dict[str, object]]) -> None:
 
 def lacking(names: Sequence[str], data_dir: Path | None) -> list[str]:
     """The data sets to offer before a run. The processes of a distributed run would all get them at once."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return []
+    from bench import ranks
     from bench.data import sources
+
+    if ranks.several():
+        return []
 
     return list(dict.fromkeys(part for name in names for part in sources.missing(name, data_dir)))
 
