@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,8 +79,7 @@ def fetch(source: registry.Source, request: GetRequest, data_dir: Path | None) -
     typer.echo(f"{source.name}: {got.counts}; {'made' if got.new else 'here already'}: {got.folder}")
     if request.ties != "digest":
         typer.echo(f"Runs keep this order of ties ({request.ties}), unless --set ties=… names another", err=True)
-    option = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir and not os.environ.get("BENCH_DATA_DIR") else ""
-    typer.echo(f"Now: bench run --id-scheme textual --dataset {source.name}{option}", err=True)
+    typer.echo(f"Now: bench run --id-scheme textual --dataset {source.name}{sources.option(data_dir)}", err=True)
 
 
 def ls(
