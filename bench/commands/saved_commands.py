@@ -75,7 +75,7 @@ def recommend(
         )
     from bench.commands import recommend, recommend_users
 
-    found = _loaded(run, results, dataset, seed, index)
+    found = loaded(run, results, dataset, seed, index)
     if out is None:
         asked = [lists.ids(one, found.rows) for one in history or ()]
         recommend.show(found, asked, k, exclude_history, as_json)
@@ -88,8 +88,8 @@ def _given(history: list[str] | None, users: str, out: Path | None) -> list[str]
     return [option for option, value in options.items() if value]
 
 
-def _loaded(run: str, results: Path, dataset: str | None, seed: int | None, index: str | None) -> AnySaved:
-    """As ``bench.load``."""
+def loaded(run: str, results: Path, dataset: str | None, seed: int | None, index: str | None) -> AnySaved:
+    """What ``bench.load`` returns."""
     from bench.report import find
     from bench.results.saved import Saved
     from bench.runs.saved_baseline import SavedBaseline
@@ -118,7 +118,7 @@ def serve(
     from bench.serving.app import create
     from bench.serving.server import serve
 
-    found = _loaded(run, results, dataset, seed, index)
+    found = loaded(run, results, dataset, seed, index)
     serve(create(found), host, port, lambda address: say(f"serving {found.result.scheme.name} on {address}; see /docs"))
     say("stopped")
 
@@ -136,7 +136,7 @@ def export(
     from bench.results.exported import export
     from bench.results.saved import Saved
 
-    found = _loaded(run, results, dataset, seed, None)
+    found = loaded(run, results, dataset, seed, None)
     if not isinstance(found, Saved):
         raise BenchError(f"{found.result.scheme.name} is a baseline, which has no identifiers to export")
     export(found, out, target)
