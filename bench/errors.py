@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 LONGEST_WORD = 400  # characters
+MOST = 240  # characters of what is shortened
 
 
 class BenchError(Exception):
@@ -78,15 +79,15 @@ class DivergedError(BenchError):
     """The loss of a training is no number any more: a fault of its settings, and of nothing else."""
 
 
-def shortened(text: str, most: int = 240) -> str:
+def shortened(text: str) -> str:
     """The first sentences of a text, whole: as many as fit, one at least, which loses its end only where it is longer
-    than ``most`` by itself, at a word and with a mark.
+    than ``MOST`` by itself, at a word and with a mark.
     """
     first, *others = re.split(r"(?<=[.!?]) ", " ".join(text.split()))
-    if len(first) > most:
-        return textwrap.shorten(first, most, placeholder=" …")
+    if len(first) > MOST:
+        return textwrap.shorten(first, MOST, placeholder=" …")
     for sentence in others:
-        if len(first) + len(sentence) >= most:
+        if len(first) + len(sentence) >= MOST:
             break
         first = f"{first} {sentence}"
     return first.removesuffix(".")

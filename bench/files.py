@@ -387,7 +387,10 @@ def _refused(path: Path, what: str, hint: str) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:  # safetensors wraps what the system says in an error of its own
-        refused = f"cannot write {what} to '{path}': {error}"
+        reason: Exception = error
+        if isinstance(error, OSError) and error.filename2:  # renamed from a name beside it, which is not the user's
+            reason = OSError(error.errno, error.strerror)
+        refused = f"cannot write {what} to '{path}': {reason}"
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             # the name beside it that was too long, or its own: the user knows the latter
             refused = f"cannot write {what}: {in_one_line(OSError(error.errno, error.strerror, str(path)))}"

@@ -16,6 +16,33 @@ NUMBERS = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_JOB_ID", "SLURM_STEP_ID")
 PORTS = range(20000, 32000)  # below those that Linux gives to outgoing connections
 
 
+def count(environment: MutableMapping[str, str]) -> int:
+    """How many ranks a launcher has started; 1 where none has started this process.
+
+    Raises:
+        BenchError: As ``adopt``, or several ranks could not find each other by what the launcher says.
+    """
+    adopt(environment)
+    stated = environment.get("WORLD_SIZE", "1")
+    if stated.isdecimal() and int(stated) < 2:
+        return 1
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT"):
+        if not environment.get(name, "").isdecimal():
+            raise _unfit(stated, f"{name} is no number")
+    if int(environment["RANK"]) >= int(stated):
+        raise _unfit(stated, f"RANK is {environment['RANK']}")
+    if not environment.get("MASTER_ADDR"):
+        raise _unfit(stated, "MASTER_ADDR names no host")
+    return int(stated)
+
+
+def _unfit(stated: str, why: str) -> BenchError:
+    return BenchError(
+        f"WORLD_SIZE={stated} says that this is one of several ranks, but {why}; start ranks with torchrun or srun, or "
+        "a process of its own: RANK=0 WORLD_SIZE=1 bench …"
+    )
+
+
 def adopt(environment: MutableMapping[str, str]) -> None:
     """Set RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT where ``srun`` has started several tasks.
 
@@ -49,11 +76,12 @@ def _first_host(environment: Mapping[str, str]) -> str:
     asked = ["scontrol", "show", "hostnames", nodes]
     try:
         found = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.split()
-    except (OSError, subprocess.SubprocessError) as error:
+        return found[0]
+    except (OSError, subprocess.SubprocessError, IndexError) as error:
+        why = "it names none" if isinstance(error, IndexError) else error
         raise BenchError(
-            f"which host of {nodes} has rank 0 is not known ({' '.join(asked)}: {error}); set MASTER_ADDR"
+            f"which host of {nodes} has rank 0 is not known ({' '.join(asked)}: {why}); set MASTER_ADDR"
         ) from error
-    return found[0]
 
 
 def _port(environment: Mapping[str, str]) -> int:

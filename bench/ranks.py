@@ -55,8 +55,7 @@ class PeerBusyError(PeerError, BusyError):
 
 def several() -> bool:
     """Whether a launcher has started more than one rank."""
-    launchers.adopt(os.environ)
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return launchers.count(os.environ) > 1
 
 
 def _in_touch() -> bool:
@@ -177,9 +176,10 @@ def speaks() -> bool:
     if _here.watch:
         return _here.watch.speaks()
     try:
+        several()
         return is_main()
     except BenchError:  # which rank this is may be what went wrong
-        return os.environ.get("SLURM_PROCID", "0") == "0"
+        return "RANK" in os.environ or os.environ.get("SLURM_PROCID", "0") == "0"
 
 
 @contextlib.contextmanager

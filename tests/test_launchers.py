@@ -105,14 +105,51 @@ def test_what_is_wrong_with_it_is_one_line_of_the_command(
     assert line.startswith(("bench: Slurm's SLURM_STEP_NUM_TASKS=4 says", "bench: which host of n[1-2] has rank 0"))
 
 
+RANKS = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "n1", "MASTER_PORT": "29500"}
+
+
+def test_ranks_are_counted() -> None:
+    assert launchers.count(dict(RANKS)) == 2
+    assert launchers.count({**TOLD, "MASTER_ADDR": "n1"}) == 4
+    assert [launchers.count(given) for given in ({}, {"WORLD_SIZE": "1"}, {**TOLD, "RANK": "0"})] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is no number"),
+        ({"RANK": ""}, "RANK is no number"),
+        ({"RANK": "2"}, "RANK is 2"),
+        ({"LOCAL_RANK": "x"}, "LOCAL_RANK is no number"),
+        ({"MASTER_PORT": "http"}, "MASTER_PORT is no number"),
+        ({"MASTER_ADDR": ""}, "MASTER_ADDR names no host"),
+    ],
+)
+def test_ranks_that_could_not_meet_are_one_line(
+    bench: Callable[..., SimpleNamespace], monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], why: str
+) -> None:
+    for name, value in {**RANKS, **changed}.items():
+        monkeypatch.setenv(name, value)
+    said = bench("run", "--baseline", "pop", "--dataset", "toys")
+    assert said.code == 1
+    assert f"says that this is one of several ranks, but {why}; start ranks with torchrun or srun" in said.err
+    assert len(said.err.splitlines()) == 1
+    (name,) = changed
+    lacking = {key: value for key, value in RANKS.items() if key != name}
+    if name != "WORLD_SIZE":
+        with pytest.raises(BenchError, match=f"several ranks, but {name} "):
+            launchers.count(lacking)
+
+
 def test_own_address_and_port_are_kept() -> None:
     environment = {**TOLD, "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}
     launchers.adopt(environment)
     assert (environment["MASTER_ADDR"], environment["MASTER_PORT"]) == ("10.0.0.1", "29500")
 
 
-def test_a_host_that_is_not_known_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scontrol(tmp_path, "exit 3", monkeypatch)
+@pytest.mark.parametrize("answer", ["exit 3", "exit 0"])
+def test_a_host_that_is_not_known_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    scontrol(tmp_path, answer, monkeypatch)
     environment = dict(TOLD)
     with pytest.raises(BenchError, match=r"which host of n\[1-2\] has rank 0 is not known .*; set MASTER_ADDR$"):
         launchers.adopt(environment)

@@ -35,6 +35,7 @@ def generate(
     real shop.
     """
     from bench import machine
+    from bench.data import sources
     from bench.data.generating import Shop, store
 
     shop = Shop(name or f"made-{items}", items, items if users is None else users, seed, vectors)
@@ -44,5 +45,5 @@ def generate(
         return
     counts = ", ".join(f"{described[what]:,} {what}" for what in ("users", "items", "interactions"))
     typer.echo(f"{folder}: {counts}")
-    where = f" --data-dir {data_dir}" if data_dir else ""
+    where = sources.option(data_dir)
     typer.echo(f"Now: bench run --id-scheme semantic/rqkmeans --dataset {shop.name}{where} --dry-run")

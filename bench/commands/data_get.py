@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,9 +28,6 @@ GET_EPILOG = (
 LS_EPILOG = "Examples:\n\n`bench data ls`\n\n`bench data ls --data-dir ~/data --json`"
 
 DataDir = Annotated[Path | None, typer.Option(envvar="BENCH_DATA_DIR", help="Folder with data sets.")]
-Listed = Annotated[
-    Path | None, typer.Option("--sources", help="Your own list, of the form of bench/data/sources.toml.")
-]
 
 
 def get(
@@ -84,8 +79,7 @@ def fetch(source: registry.Source, request: GetRequest, data_dir: Path | None) -
     typer.echo(f"{source.name}: {got.counts}; {'made' if got.new else 'here already'}: {got.folder}")
     if request.ties != "digest":
         typer.echo(f"Runs keep this order of ties ({request.ties}), unless --set ties=… names another", err=True)
-    option = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir and not os.environ.get("BENCH_DATA_DIR") else ""
-    typer.echo(f"Now: bench run --id-scheme textual --dataset {source.name}{option}", err=True)
+    typer.echo(f"Now: bench run --id-scheme textual --dataset {source.name}{sources.option(data_dir)}", err=True)
 
 
 def ls(
@@ -144,9 +138,11 @@ def _print(rows: Sequence[dict[str, object]]) -> None:
 
 def lacking(names: Sequence[str], data_dir: Path | None) -> list[str]:
     """The data sets to offer before a run. The processes of a distributed run would all get them at once."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return []
+    from bench import ranks
     from bench.data import sources
+
+    if ranks.several():
+        return []
 
     return list(dict.fromkeys(part for name in names for part in sources.missing(name, data_dir)))
 

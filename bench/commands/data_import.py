@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import platformdirs
 import typer
 
 from bench import lists
@@ -82,6 +81,7 @@ def import_(
 
 def _show(described: dict[str, object], folder: Path, as_json: bool) -> None:
     from bench import machine
+    from bench.data import sources
 
     if as_json:
         machine.show({**described, "folder": str(folder)})
@@ -91,5 +91,5 @@ def _show(described: dict[str, object], folder: Path, as_json: bool) -> None:
     users, items, interactions = (f"{described[what]:,}" for what in ("users", "items", "interactions"))
     typer.echo(f"{folder}: {users} users, {items} items, {interactions} interactions")
     name, scheme = described["name"], "textual" if described.get("text") else "numeric/random"
-    where = "" if folder.parent == platformdirs.user_data_path("bench") else f" --data-dir {folder.parent}"
+    where = sources.option(folder.parent)
     typer.echo(f"Now: bench data info {name}{where}, then: bench run --id-scheme {scheme} --dataset {name}{where}")

@@ -52,17 +52,17 @@ def encode(
     out: Annotated[Path | None, typer.Option(help="A copy for others: .parquet, or LC-Rec's .json.")] = None,
 ) -> None:
     """Name new items with a fitted quantizer. Items that have an identifier keep it, whatever their vector is now."""
-    from bench.ids import embeddings, naming
+    from bench.ids import embeddings, exchange, naming
 
-    if out is not None and out.suffix not in (".json", ".parquet"):
-        raise BenchError(f"cannot write identifiers to '{out}': its name must end in .json or .parquet")
+    if out is not None:
+        exchange.check_suffix(out)
     named = _scheme_of(folder)
     items, rows = embeddings.every(vectors)
     found, new = naming.encode(named, items, rows, folder)
     _say(f"{new:,} items are new, {len(items) - new:,} keep their identifiers; {len(found.items):,} in all")
     _say(_shared(found))
     if out is not None:
-        naming.write(found, named, out)
+        naming.write(found, named, out, named=True)
         _say(f"written: {out}")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from bench.results.verify import Verdict  # which imports pandas
 
 EPILOG = "Examples:\n\n`bench verify`\n\n`bench verify textual/title --results backup --json`"
 
@@ -38,7 +42,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _show(found: list, runs: int) -> None:  # type: ignore[type-arg]  # of Verdict, which imports pandas
+def _show(found: Sequence[Verdict], runs: int) -> None:
     from bench.console import Console, bold
 
     out = Console()

@@ -93,6 +93,11 @@ class ItemTable:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def titles(self) -> Sequence[str]:
+        """What items are called; of a catalogue without titles its first text, and ``""`` where it has none."""
+        return self.text.get("title") or next(iter(self.text.values()), ("",) * len(self))
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:

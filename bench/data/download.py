@@ -24,7 +24,7 @@ from typing import Protocol
 
 from bench import __version__
 from bench.errors import BenchError, said
-from bench.files import read_json
+from bench.files import read_json, rename
 
 CHUNK = 1 << 18  # bytes
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # what a server answers that may be well again in a moment
@@ -120,9 +120,8 @@ def fetch(url: str, target: Path, progress: Progress | None = None, retry: Retry
         target.parent.mkdir(parents=True, exist_ok=True)
     _transfer_with_retries(url, part, progress, retry)
     with _disk(target):
-        os.replace(part.path, target)
+        rename(part.path, target)
         part.remove()
-        sync_folder(target.parent)
 
 
 def _transfer_with_retries(url: str, part: _Part, progress: Progress, retry: RetryPolicy) -> None:
@@ -264,13 +263,3 @@ def _disk(path: Path) -> Iterator[None]:
         raise BenchError(
             f"cannot write '{path}': {error.strerror}; {hint}name another folder with --data-dir"
         ) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """So that the new name outlives a power cut; not every system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

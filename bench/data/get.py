@@ -8,7 +8,6 @@ count for is recorded by the first download into a data folder, and compared fro
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -17,13 +16,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bench import __version__
+from bench import __version__, files
 from bench.data import raw_files
 from bench.data.conversions import convert, require_fields
 from bench.data.conversions.ties import RULES
 from bench.data.conversions.write import changed, read_record, write, write_record
 from bench.data.dataset import Dataset
-from bench.data.download import NoProgress, Progress, RetryPolicy, sync_folder
+from bench.data.download import NoProgress, Progress, RetryPolicy
 from bench.data.raw_files import DOWNLOADS, Raw
 from bench.data.records import Records
 from bench.data.registry import Counts, Source
@@ -177,29 +176,11 @@ def _staged(root: Path, name: str) -> Iterator[Path]:
     Where that is a link to a folder on another disk, the folder is replaced and the link stays.
     """
     target = (root / name).resolve()
-    folder, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
-    shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
-    try:
-        folder.mkdir(parents=True)
+    aside = target.with_name(f".{target.name}.old")
+    if aside.exists() and not target.exists():  # a run was killed in the moment between
+        files.rename(aside, target)
+    with files.new_folder(target, aside) as folder:
         yield folder
-        _sync(folder)
-        if target.exists():
-            os.replace(target, old)
-        os.replace(folder, target)
-        sync_folder(target.parent)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        elif old.exists():
-            os.replace(old, target)
-
-
-def _sync(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    sync_folder(folder)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ What had to be guessed is said: in the notes of the data set, and in the ``datas
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from bench import plugins
 from bench.data import audit, idmaps, registry, sources
+from bench.data.conversions.write import RECORD, sha256
 from bench.data.dataset import Dataset, ItemTable, Sequences
 from bench.data.formats import catalogue, columns, kinds, sequences, shaping, stamps, twins
 from bench.data.formats.atomic import ordered
@@ -37,8 +37,7 @@ ENDINGS = {
     *(".inter", ".item", ".user", ".item2id", ".user2id", ".gz", ".zst", ".zstd", ".bz2", ".xz"),
 }
 WITHOUT = {"catalogue": "it is a catalogue of items", "ids": "it is a map of ids"}
-DESCRIPTION = "dataset.json"
-IGNORED = ("dataset.json", "readme", "license", "licence", "citation")
+IGNORED = (RECORD, "readme", "license", "licence", "citation")
 
 
 @dataclass(frozen=True)
@@ -131,13 +130,13 @@ def store(
 
 def write(imported: Imported, folder: Path, force: bool = False) -> None:
     """The data set as atomic files, and ``dataset.json``, last. BenchError where the folder holds another."""
-    path = folder / DESCRIPTION
+    path = folder / RECORD
     if not force:
         refuse_taken(folder, imported.dataset.name)
     path.unlink(missing_ok=True)
     write_atomic(imported.dataset, folder)
     made = [folder / f"{imported.dataset.name}{ending}" for ending in (".inter", ".item")]
-    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in made}
+    files = {file.name: sha256(file) for file in made}
     with replacing(path, "the description of the data set") as partial:
         described = {**imported.described, "files": files}
         partial.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -331,7 +330,7 @@ def _texts(items: tuple[str, ...], parts: Sequence[Part], options: Options) -> t
         if part.table is not None:
             catalogue.of_table(found, part.table, part.roles.item, options.fields)
         else:
-            catalogue.of_map(found, part.source, part.content, options.fields)
+            catalogue.of_map(found, part.content, options.fields)
     if not parts and options.fields:
         raise BenchError(f"--fields {','.join(options.fields)}: there is no file of items")
     if not parts:

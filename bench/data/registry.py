@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
+from bench import toml
 from bench.errors import BenchError, unknown
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+T = TypeVar("T")
 LIST = Path(__file__).with_name("sources.toml")
+KINDS = {int: "a whole number", str: "a text", bool: "true or false"}
 REPEATS = ("keep", "earliest")
 PLAIN = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*")  # a name that is one part of a path
 
@@ -88,9 +85,9 @@ def load(own: Path | None = None) -> Mapping[str, Source]:
 @cache
 def _read(path: Path) -> Mapping[str, Source]:
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BenchError(f"the list of sources '{path}' cannot be read: {error}") from error
+        tables = toml.read(path)
+    except BenchError as error:
+        raise BenchError(f"the list of sources {error}") from error
     return {name: _source(path, name, table) for name, table in tables.items()}
 
 
@@ -105,9 +102,9 @@ def find(name: str, own: Path | None = None) -> Source:
 def _source(path: Path, name: str, table: Any) -> Source:
     try:
         files = tuple(_file(entry, table.get("revision", "")) for entry in table["files"])
-        expected = Counts(**table["expected"]) if "expected" in table else None
-        given = {**table, "files": files, "expected": expected, "text": tuple(table["text"])}
-        source = Source(name=name, **given)
+        expected = _typed(Counts(**table["expected"])) if "expected" in table else None
+        given = {**table, "files": files, "expected": expected, "text": _texts("text", table["text"])}
+        source = _typed(Source(name=name, **given))
     except (TypeError, KeyError, AttributeError) as error:
         known = ", ".join(field.name for field in fields(Source))
         raise BenchError(f"'{path}', [{name}]: {error}; a source has {known}") from error
@@ -119,7 +116,20 @@ def _source(path: Path, name: str, table: Any) -> Source:
 
 
 def _file(entry: Mapping[str, Any], revision: str) -> RawFile:
-    if isinstance(entry.get("urls"), str):
-        raise TypeError("urls is a list of addresses")
-    urls = tuple(url.replace("{revision}", revision) for url in entry.get("urls", ()))
-    return RawFile(**{**entry, "urls": urls})
+    urls = tuple(url.replace("{revision}", revision) for url in _texts("urls", entry.get("urls", [])))
+    return _typed(RawFile(**{**entry, "urls": urls}))
+
+
+def _texts(name: str, given: object) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise TypeError(f"{name} must be a list of texts; got {given!r}")
+    return tuple(given)
+
+
+def _typed(made: T) -> T:
+    """TypeError where a field that is a number, a text or a truth value is none."""
+    for name, kind in get_type_hints(type(made)).items():
+        value = getattr(made, name)
+        if kind in KINDS and type(value) is not kind:
+            raise TypeError(f"{name} must be {KINDS[kind]}; got {value!r}")
+    return made

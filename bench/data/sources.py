@@ -206,6 +206,12 @@ def _not_found(name: str, data_dir: Path | None) -> Path:
 
 def how_to_get(source: registry.Source, data_dir: Path | None = None) -> str:
     """The one command that fetches a data set."""
-    given = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else ""
     accept = " --accept-licence" if source.must_accept else ""
-    return f"bench data get {source.name}{' --from FILE' if source.by_hand else ''}{accept}{given}"
+    return f"bench data get {source.name}{' --from FILE' if source.by_hand else ''}{accept}{option(data_dir)}"
+
+
+def option(data_dir: Path | None) -> str:
+    """What a command that is suggested needs to find data sets in this folder: nothing where it looks there anyway."""
+    if data_dir is None or data_dir.expanduser() == next(_roots(None), None):
+        return ""
+    return f" --data-dir {shlex.quote(str(data_dir))}"

@@ -1,1 +1,1 @@
-"""Scores credited to items: ranks, metrics, statistics and costs."""
+"""Scores credited to items: ranks, metrics and statistics."""

@@ -28,9 +28,9 @@ class Parts:
         [n]``, rows of the training sequences.
         """
         found = {metric: float(per_user.mean())}
-        owners = np.searchsorted(np.cumsum(self.users), users, side="right")
+        parts = np.searchsorted(np.cumsum(self.users), users, side="right")
         for number, name in enumerate(self.names if len(self.names) > 1 else ()):
-            own = per_user[owners == number]
+            own = per_user[parts == number]
             found |= {f"{metric}{DIVIDER}{name}": float(own.mean())} if len(own) else {}
         return found
 

@@ -14,6 +14,7 @@ from bench.errors import BenchError
 from bench.evaluation.statistics import Floats
 
 LEAST_DATASETS, LEAST_SCHEMES = 5, 3
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class CriticalDifference:
     datasets: int
 
 
-def critical_difference(scores: Floats, level: float = 0.95) -> CriticalDifference:
+def critical_difference(scores: Floats) -> CriticalDifference:
     """``scores [data sets, schemes]``, higher is better; ties share their ranks, where scores that are equal to 12
     decimals are equal.
     """
@@ -48,7 +49,7 @@ def critical_difference(scores: Floats, level: float = 0.95) -> CriticalDifferen
     average = ranks.mean(axis=0)
     p = 1.0 if np.ptp(ranks) == 0 else float(stats.friedmanchisquare(*scores.T).pvalue)
     # Nemenyi: the studentised range for infinitely many degrees of freedom, for ranks instead of means
-    quantile = float(stats.studentized_range.ppf(level, schemes, np.inf)) / np.sqrt(2)
+    quantile = float(stats.studentized_range.ppf(LEVEL, schemes, np.inf)) / np.sqrt(2)
     difference = float(quantile * np.sqrt(schemes * (schemes + 1) / (6 * datasets)))
     return CriticalDifference(tuple(average.tolist()), difference, p, _cliques(average, difference), datasets)
 

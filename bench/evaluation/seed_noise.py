@@ -55,9 +55,9 @@ class SeedsPart:
         degrees = [part.degrees for part in (self, other) if part.variance > 0]
         return SeedsPart(self.variance + other.variance, min(degrees, default=np.inf))
 
-    def half_width(self, level: float = 0.95) -> float:
-        """How far chance in the seeds alone takes the mean, to either side."""
-        return float(_quantile((1 - level) / 2, self.degrees)) * float(np.sqrt(self.variance))
+    def half_width(self) -> float:
+        """How far chance in the seeds alone takes the mean in 95 of 100 cases, to either side."""
+        return float(_quantile((1 - 0.95) / 2, self.degrees)) * float(np.sqrt(self.variance))
 
 
 NONE = SeedNoise(0.0)  # of what trains no weights
@@ -97,11 +97,10 @@ def widened(
     ends: tuple[float, float],
     mean: float,
     seeds: SeedsPart,
-    level: float = 0.95,
     limits: tuple[float, float] = EVERYWHERE,
 ) -> tuple[float, float]:
-    """An interval over users with the seeds' part added, cut off at ``limits``, beyond which there is no value."""
-    reach = seeds.half_width(level)
+    """A 95 % interval over users with the seeds' part added, cut off at ``limits``, beyond which there is no value."""
+    reach = seeds.half_width()
     low = mean - np.hypot(max(0.0, mean - ends[0]), reach) if reach else ends[0]
     high = mean + np.hypot(max(0.0, ends[1] - mean), reach) if reach else ends[1]
     return float(max(limits[0], low)), float(min(limits[1], high))

@@ -15,18 +15,11 @@ RESAMPLES = 2000
 COUNTS_AT_ONCE = 1 << 22  # how often a user was drawn, kept for as many resamples as fit: 32 MB
 
 
-def interval(values: Floats, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of ``values [users]``: users are drawn with replacement.
+def ends(means: Floats, level: float = 0.95) -> tuple[float, float]:
+    """The middle ``level`` of resampled means ``[resamples]``: the percentile bootstrap interval of a mean over users.
 
     Where all users have the same value (no hit at all, or a single user) both ends coincide and say nothing.
     """
-    if not values.size or not np.isfinite(values).all():
-        raise BenchError(f"an interval needs finite values of at least one user; got {values.size:,} values")
-    return ends(resampled_means(values[:, None], resamples, seed)[:, 0], level)
-
-
-def ends(means: Floats, level: float = 0.95) -> tuple[float, float]:
-    """The middle ``level`` of resampled means ``[resamples]``."""
     if not 0 < level < 1:
         raise BenchError(f"the confidence level must lie between 0 and 1, such as 0.95; got {level}")
     tail = (1 - level) / 2

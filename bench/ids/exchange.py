@@ -84,11 +84,12 @@ def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], 
         table = pq.read_table(io.BytesIO(data))
         kept = json.loads((table.schema.metadata or {}).get(KEPT, b"null"))
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
+        in_slots = kept is not None and kept["facts"]["kind"] == "slots"
         ids = _ids(columns["tokens"], kept) if kept and "tokens" in columns else None
     except Exception as error:  # Arrow and tokenizers raise families of their own
         cause = " ".join(str(error).split())
         raise BenchError(f"the table '{path}' is corrupt ({cause}); write it again") from error
-    if kept and kept["facts"]["kind"] == "slots":
+    if in_slots:
         raise BenchError(
             f"'{path}' holds codes in slots, which are no tokens; run their scheme, or export them as .json to have "
             "them written one after another"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bench import tensors
 from bench.errors import BenchError
-from bench.files import replacing
+from bench.files import output, replacing
 from bench.ids.embeddings import Vectors
 
 FORMAT = 1  # of the folder; rises when an older one would be misread
@@ -124,15 +124,17 @@ def known(folder: Path) -> Named:
         ) from error
 
 
-def write(found: Named, scheme: NamesVectors, path: Path) -> None:
-    """A copy for others: ``.parquet``, or ``.json`` in the shape of LC-Rec's index. Atomic."""
-    with replacing(path, "identifiers") as partial:
-        if path.suffix == ".json":
-            written = (scheme.written(codes) for codes in found.codes.tolist())
-            index = {item: words.split() for item, words in zip(found.items, written, strict=True)}
-            partial.write_text(json.dumps(index, ensure_ascii=False) + "\n", encoding="utf-8")
-        else:
+def write(found: Named, scheme: NamesVectors, path: Path, named: bool = False) -> None:
+    """A copy for others: ``.parquet``, or JSON in the shape of LC-Rec's index. Atomic. A path that a user has ``named``
+    may be a link, a pipe or a device (``bench.files.output``).
+    """
+    with (output if named else replacing)(path, "identifiers") as partial:
+        if path.suffix == ".parquet":
             pq.write_table(found.table(scheme), partial)
+            return
+        written = (scheme.written(codes) for codes in found.codes.tolist())
+        index = {item: words.split() for item, words in zip(found.items, written, strict=True)}
+        partial.write_text(json.dumps(index, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _write_table(found: Named, scheme: NamesVectors, folder: Path) -> None:

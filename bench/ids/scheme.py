@@ -58,8 +58,9 @@ Mixture = Callable[[Session], NDArray[np.float64]]
 class Stage:
     """One stretch of training, with an optimizer and a learning-rate schedule of its own.
 
-    ``budget_fraction`` is its part of the contract's training budget; the fractions of a scheme sum to 1. ``lr_scale``
-    multiplies the contract's learning rate. It starts from ``start``, by default from the end of the stage before it.
+    ``budget_fraction`` is its part of the contract's training budget; the fractions of a scheme sum to at most 1.
+    ``lr_scale`` multiplies the contract's learning rate. It starts from ``start``, by default from the end of the stage
+    before it.
 
     What is trained is the recommender of these identifiers or, where there is one, what ``wrap_model`` makes of it:
     another ``Recommender``, such as one that holds it frozen beside a network of the scheme's own. Only parameters that

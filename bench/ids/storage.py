@@ -122,8 +122,7 @@ def table(ids: Any, items: ItemTable) -> pd.DataFrame:
     """One row for each item: its original id and its title (or first text); of tokens its identifier as text and as
     token ids, of slots its codes, of vectors how many it has.
     """
-    titles = items.text.get("title") or next(iter(items.text.values()), ("",) * len(items))
-    return pd.DataFrame({"item": items.ids, "title": titles})
+    return pd.DataFrame({"item": items.ids, "title": items.titles})
 
 
 @table.register

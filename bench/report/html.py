@@ -119,12 +119,12 @@ def _drawings(found: Sequence[Section], looks: figures.Looks, anchor: str, names
     )
 
 
-def samples(section: Section, count: int = SAMPLE) -> Table | None:
+def samples(section: Section) -> Table | None:
     """Identifiers of the same items under every scheme; None where no scheme has identifiers to show."""
     content = identifiers.of_section(section)
     if not content:
         return None
-    items = identifiers.sample([found for _, found in content], count)
+    items = identifiers.sample([found for _, found in content], SAMPLE)
     named = [_identifiers(row, found, items) for row, found in content]
     note = Note("items", f"{len(items)} of {section.dataset.items:,}, drawn at random, the same for all schemes")
     return Table("samples", "Identifiers of some items", _items(*content[0], items), tuple(named), (note,))

@@ -16,13 +16,13 @@ def family(row: Row) -> str:
     return row.first.scheme.name.partition("/")[0]
 
 
-def leaders(rows: Sequence[Row], most: int = MOST) -> list[Row]:
+def leaders(rows: Sequence[Row]) -> list[Row]:
     """All rows that do not leak where they are few; else the best scheme of each family and the best baselines.
 
     In the order of ``rows``.
     """
     honest = [row for row in rows if not row.first.scheme.leaks]
-    if len(honest) <= most:
+    if len(honest) <= MOST:
         return honest
     best_first = sorted(honest, key=lambda row: -row.metric(HEADLINE)[0])
     firsts: dict[str, Row] = {}
@@ -30,7 +30,7 @@ def leaders(rows: Sequence[Row], most: int = MOST) -> list[Row]:
         if not row.baseline:
             firsts.setdefault(family(row), row)
     baselines = [row for row in best_first if row.baseline][:BASELINES]
-    kept = {*list(firsts.values())[: most - len(baselines)], *baselines}
+    kept = {*list(firsts.values())[: MOST - len(baselines)], *baselines}
     return [row for row in rows if row in kept]
 
 

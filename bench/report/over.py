@@ -13,7 +13,7 @@ from bench.report.comparisons import LEVEL
 from bench.report.contracts import contracts
 from bench.report.labels import labels
 from bench.report.numbers import metric_title, number, probability
-from bench.report.overall import common, rank_table, ranked
+from bench.report.overall import common, rank_table, ranked, source_of
 from bench.report.quality import Highlight, marked
 from bench.report.rows import HEADLINE, Row, Section
 from bench.report.table import DASH, Cell, Chapter, Column, Note, Source, Table, strong
@@ -63,7 +63,7 @@ def _table(sections: Sequence[Section], chapters: Sequence[Chapter], ranks: dict
         for row in section.rows:
             lines.setdefault(_key(row), [None] * len(sections))[at] = row
     order = sorted(lines, key=lambda key: ranks.get(key, np.inf))
-    sources = {key: _source([row for row in lines[key] if row is not None]) for key in order}
+    sources = {key: source_of([row for row in lines[key] if row is not None]) for key in order}
     shared = Counter(label for label, _ in order)
     named = {
         key: key[0] if shared[key[0]] == 1 else f"{key[0]} {_first(lines[key]).first.contract_id}" for key in order
@@ -90,11 +90,6 @@ def _first(rows: Sequence[Row | None]) -> Row:
     return next(row for row in rows if row is not None)
 
 
-def _source(rows: Sequence[Row]) -> Source:
-    runs = (run.path for row in rows for run in row.runs)
-    return Source(tuple(runs), (f"result.json:metrics.strict.{HEADLINE}",))
-
-
 def _score(row: Row | None, chapter: Chapter, source: Source) -> Cell:
     """The score as the table of the data set has it, with its mark and without its interval."""
     if row is None:
@@ -104,7 +99,7 @@ def _score(row: Row | None, chapter: Chapter, source: Source) -> Cell:
     cells = [cell for column in quality.columns if column.title == SCORE for cell in column.cells] if quality else []
     highlight: Highlight = next((cell.highlight for cell in cells if cell.source.folders == folders), "")
     value, sd = row.metric(HEADLINE)
-    return Cell(f"{value:.4f}", _source([row]), value, sd, highlight=highlight)
+    return Cell(f"{value:.4f}", source_of([row]), value, sd, highlight=highlight)
 
 
 def _ranks(sections: Sequence[Section]) -> dict[Key, float]:

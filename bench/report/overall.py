@@ -93,7 +93,7 @@ def rank_table(sections: Sequence[Section]) -> tuple[list[Table], list[Note]]:
     best_first = np.argsort(made.found.average_ranks, kind="stable").tolist()
     names, ranks = [], []
     for at in best_first:
-        source, rank = _source(made.rows[at]), made.found.average_ranks[at]
+        source, rank = source_of(made.rows[at]), made.found.average_ranks[at]
         names.append(Cell(made.labels[at], source, made.labels[at]))
         ranks.append(Cell(number(rank, 2), source, rank))
     head, column = Column("scheme", tuple(names), numeric=False), Column("average rank", tuple(ranks))
@@ -101,7 +101,8 @@ def rank_table(sections: Sequence[Section]) -> tuple[list[Table], list[Note]]:
     return [table], [Note("data", ", ".join(made.datasets)), *_conditions(made)]
 
 
-def _source(rows: Sequence[Row]) -> Source:
+def source_of(rows: Sequence[Row]) -> Source:
+    """Where the scores of rows stand."""
     runs = (run.path for row in rows for run in row.runs)
     return Source(tuple(runs), (f"result.json:metrics.strict.{HEADLINE}",))
 

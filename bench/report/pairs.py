@@ -35,12 +35,12 @@ class Gap:
         return self.p < LEVEL
 
 
-def gap(family: Family, one: Row, other: Row, name: str = HEADLINE) -> Gap | None:
-    """None for two rows that were not tested against one another."""
+def gap(family: Family, one: Row, other: Row) -> Gap | None:
+    """By the headline metric; None for two rows that were not tested against one another."""
     index = family.pair_index.get(frozenset((one, other)))
     if index is None or one is other:
         return None
-    at = family.metrics.index(name)
+    at = family.metrics.index(HEADLINE)
     sign = 1 if family.pairs[index].one is one else -1
     difference = sign * float(family.differences[index, at]) + 0.0  # of nothing there is no negative
     return Gap(difference, float(family.corrected[index, at]))

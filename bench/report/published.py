@@ -7,21 +7,16 @@ A result needs the same task (split, candidates, history), the same data, and a 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from bench import toml
 from bench.report.rows import Estimate
 from bench.results.read import Result
 from bench.results.schema import DatasetFacts
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = "reproduced", "not reproduced", "not comparable"
 STATISTICS = ("users", "items", "interactions")
@@ -105,7 +100,7 @@ class ClaimResult:
 @cache
 def load() -> Published:
     """The published scores that ship with bench."""
-    return parse(tomllib.loads(files("bench.report").joinpath("published.toml").read_text(encoding="utf-8")))
+    return parse(toml.read(Path(__file__).with_name("published.toml")))
 
 
 def parse(stated: Mapping[str, Any]) -> Published:

@@ -153,5 +153,5 @@ def missing(section: Section, others: Sequence[Section], broken: Sequence[str] =
     missing_here = dict.fromkeys(row.label for row in trained if row.label not in here)
     said = [f"{label} lacks seed {', '.join(map(str, lacking))}" for label, lacking in gaps if lacking]
     said += [f"{label} has no result on this data set" for label in missing_here]
-    said += [f"{path} cannot be read" for path in broken if path.split("/")[1] == folder_name(section.dataset.name)]
+    said += [f"{path} cannot be read" for path in broken if path.split("/")[1:2] == [folder_name(section.dataset.name)]]
     return "; ".join(said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -37,15 +37,10 @@ def read_state(folder: Path) -> tuple[Arrays, dict[str, Any]]:
     return tensors.read(folder / STATE, "np", "the state of a baseline", digests.HINT)
 
 
-def titles(items: ItemTable) -> Sequence[str]:
-    """What items are called; of a catalogue without titles its first text, and ``""`` where it has none."""
-    return items.text.get("title") or next(iter(items.text.values()), ("",) * len(items))
-
-
 def write_catalogue(folder: Path, items: ItemTable) -> None:
     """Original ids and titles, in the order of the catalogue."""
     with replacing(folder / CATALOGUE, "the catalogue") as partial:
-        pq.write_table(pa.table({"item": list(items.ids), "title": list(titles(items))}), partial)
+        pq.write_table(pa.table({"item": list(items.ids), "title": list(items.titles)}), partial)
 
 
 def read_catalogue(folder: Path) -> tuple[list[str], list[str]]:
@@ -77,7 +72,7 @@ def same_items(items: ItemTable, saved: Path, overlap: Overlap) -> sparse.csr_ar
     """
     ids, theirs = read_catalogue(saved)
     row_of = {item: row for row, item in enumerate(ids)}
-    mine = titles(items)
+    mine = items.titles
     found = ((row, row_of[item]) for row, item in enumerate(items.ids) if item in row_of)
     pairs = [
         (row, at)

@@ -1,8 +1,8 @@
 """How long a run will take and how much memory, before it: from earlier runs of the results folder, or from ten steps.
 
-An earlier run of the same scheme or baseline is scaled by target examples; one on the same data and backbone goes
-before others, and the newest before older ones. Where there is none, identifiers are made (they are kept for the run),
-and ten steps and a few validation users are timed.
+An earlier run of the same baseline, or of the same scheme with the same backbone, training and precision, is scaled by
+target examples; one on the same data goes before others, and the newest before older ones. Where there is none,
+identifiers are made (they are kept for the run), and ten steps and a few validation users are timed.
 """
 
 from __future__ import annotations

@@ -25,9 +25,12 @@ def tuned(folders: Sequence[str]) -> dict[str, Found]:
             raise BenchError(f"--tuned names runs of a search (--tune N); '{folder}' was not searched")
         if result.scheme.name in made:
             raise BenchError(f"--tuned names two searches of {result.scheme.name}; name one")
-        chosen = search["trials"][search["chosen"]]["settings"]
+        trials = search["trials"]
+        chosen = trials[search["chosen"]].get("settings") if trials else None
+        if chosen is None:
+            raise BenchError(f"'{folder}' does not say which settings its search chose; run it again with --force")
         settings = {name: _text(value) for name, value in chosen.items()}
-        made[result.scheme.name] = Found(result.dataset.name, len(search["trials"]), settings)
+        made[result.scheme.name] = Found(result.dataset.name, len(trials), settings)
     return made
 
 

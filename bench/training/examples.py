@@ -53,10 +53,10 @@ def one_of_each(windows: Examples, seed: int, epoch: int) -> Examples:
     return Examples(windows.sequences, windows.starts[chosen], windows.targets[chosen])
 
 
-def one_row_of_each(owners: Rows, seed: int, epoch: int) -> Rows:
-    """A row of every owner, where ``owners[r]`` has row ``r``: another draw in each epoch."""
-    shuffled = np.random.default_rng([seed, epoch, 0]).permutation(len(owners))
-    _, first = np.unique(owners[shuffled], return_index=True)
+def one_row_of_each(user_rows: Rows, seed: int, epoch: int) -> Rows:
+    """A row of every user, where row ``r`` is of ``user_rows[r]``: another draw in each epoch."""
+    shuffled = np.random.default_rng([seed, epoch, 0]).permutation(len(user_rows))
+    _, first = np.unique(user_rows[shuffled], return_index=True)
     return shuffled[first]
 
 
@@ -69,11 +69,11 @@ def of_epoch(windows: Examples, contract: Contract, part_users: Sequence[int], s
     return Examples(found.sequences, found.starts[chosen], found.targets[chosen])
 
 
-def rows_by_part(owners: Rows, part_users: Sequence[int], power: float, seed: int, epoch: int) -> Rows:
-    """Rows, in order, where users ``owners [rows]`` own them: of every part a number that goes with its size to the
+def rows_by_part(user_rows: Rows, part_users: Sequence[int], power: float, seed: int, epoch: int) -> Rows:
+    """Rows, in order, which are of ``user_rows [rows]``: of every part a number that goes with its size to the
     ``power``. None comes twice, so the smallest part is whole and of larger ones others are drawn in each epoch.
     """
-    parts = np.searchsorted(np.cumsum(part_users), owners, side="right")
+    parts = np.searchsorted(np.cumsum(part_users), user_rows, side="right")
     sizes = np.bincount(parts, minlength=len(part_users))
     least, random = sizes[sizes > 0].min(), np.random.default_rng([seed, epoch, 4])
     chosen = [

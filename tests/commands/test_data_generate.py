@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 Bench = Callable[..., SimpleNamespace]
 
 
@@ -35,6 +37,23 @@ def test_json_says_what_was_made(bench: Bench, tmp_path: Path) -> None:
     assert (found["items"], found["users"], found["generated"]) == (50, 50, {"seed": 0, "vectors": 0})
     lines = (tmp_path / "small" / "small.inter").read_text().splitlines()
     assert len(lines) == found["interactions"] + 1
+
+
+def test_the_next_command_names_the_folder_where_it_must(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["data", "generate", "--items", "50", "--name", "small"]
+    folder = tmp_path / "my data"
+    assert f"small --data-dir '{folder}' --dry-run" in bench(*words, "--data-dir", folder).out
+    monkeypatch.setenv("BENCH_DATA_DIR", str(folder))
+    assert "small --dry-run" in bench(*words, "--force").out
+    other = tmp_path / "other"
+    assert f"small --data-dir {other} --dry-run" in bench(*words, "--data-dir", other).out
+    (tmp_path / "clicks.csv").write_text("user,item,time\n" + "".join(f"{n % 3},{n},{n}\n" for n in range(9)))
+    said = bench("data", "import", tmp_path / "clicks.csv")
+    assert said.out.splitlines()[-1].endswith("bench run --id-scheme numeric/random --dataset clicks"), said.err
+    said = bench("data", "import", tmp_path / "clicks.csv", "--data-dir", tmp_path / "the other")
+    assert said.out.splitlines()[-1].endswith(f"--dataset clicks --data-dir '{tmp_path / 'the other'}'"), said.err
 
 
 def test_too_few_users_are_one_line(bench: Bench, tmp_path: Path) -> None:

@@ -146,9 +146,14 @@ def test_processes_of_one_run_do_not_all_download(
 ) -> None:
     from bench.commands import data_get
 
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert data_get.lacking(["ml-100k"], None) == []
-    monkeypatch.setenv("WORLD_SIZE", "1")
+    ranks = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "n1", "MASTER_PORT": "29500"}
+    tasks = {"SLURM_PROCID": "1"} | {
+        f"SLURM_{name}": "2" for name in ("STEP_NUM_TASKS", "LOCALID", "JOB_ID", "STEP_ID")
+    }
+    for given in (ranks, {"MASTER_ADDR": "n1", **tasks}):  # as torchrun and as srun say it
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "environ", {**os.environ, **given})
+            assert data_get.lacking(["ml-100k"], None) == []
     assert data_get.lacking(["ml-100k", "tiny+ml-100k"], None) == ["ml-100k", "tiny"]
 
 

@@ -82,6 +82,14 @@ def test_a_list_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (ENTRY.replace("description", "# "), r"\[mine\]: .*description"),
         (f'{ENTRY}repeats = "first"', "unknown rule for repeats 'first'; known: earliest, keep"),
         (f"{ENTRY}expected = {{ users = 3 }}", r"\[mine\]: .*items"),
+        (f"{ENTRY}repeats = 1", r"\[mine\]: repeats must be a text; got 1; a source has name"),
+        (f'{ENTRY}k_core = "5"', r"\[mine\]: k_core must be a whole number; got '5'"),
+        (f"{ENTRY}must_accept = 1", r"\[mine\]: must_accept must be true or false; got 1"),
+        (f"{ENTRY}expected = {{ users = 3.5, items = 2, interactions = 4 }}", r"users must be a whole number; got 3.5"),
+        (ENTRY.replace('name = "r"', "name = 5"), r"\[mine\]: name must be a text; got 5"),
+        (ENTRY.replace('name = "r"', 'name = "r", urls = "https://x/r"'), "urls must be a list of texts"),
+        (ENTRY.replace('["title"]', '"title"'), r"\[mine\]: text must be a list of texts; got 'title'"),
+        (f"mine = {'[' * 5_000}", r"the list of sources '.*' cannot be read"),
     ],
 )
 def test_a_list_that_is_none(tmp_path: Path, text: str, said: str) -> None:
@@ -114,5 +122,5 @@ def test_a_list_of_sources_names_no_path_and_every_address_whole(tmp_path: Path,
     if old == "[ml-1m]":
         changed = changed.replace("[[ml-1m.files]]", '[["../../esc".files]]')
     (tmp_path / "mine.toml").write_text(changed, encoding="utf-8")
-    with pytest.raises(BenchError, match=r"single names|urls is a list"):
+    with pytest.raises(BenchError, match=r"single names|urls must be a list"):
         registry.load(tmp_path / "mine.toml")

@@ -134,6 +134,22 @@ def test_a_folder_of_the_first_format_names_as_it_did(bench: Bench, tmp_path: Pa
     assert json.loads((tmp_path / "x.json").read_text()) == {item: words.split() for item, words in expected.items()}
 
 
+def test_a_copy_for_others_goes_where_a_link_leads(bench: Bench, tmp_path: Path) -> None:
+    naming.fit(scheme(*KINDS[0]), names("old", 30), vectors(30), 0, tmp_path / "f")
+    pd.DataFrame({"item": ["new"], "vector": [[0.0] * 6]}).to_parquet(tmp_path / "v.parquet")
+    (tmp_path / "shared").mkdir()
+    link = tmp_path / "x.json"
+    link.symlink_to(tmp_path / "shared" / "x.json")
+    said = bench("ids", "encode", tmp_path / "f", "--vectors", tmp_path / "v.parquet", "--out", link)
+    assert said.code == 0, said.err
+    assert link.is_symlink()
+    assert len(json.loads((tmp_path / "shared" / "x.json").read_text())) == 31
+    stream = bench("ids", "encode", tmp_path / "f", "--vectors", tmp_path / "v.parquet", "--out", "/dev/stdout")
+    assert stream.code == 0, stream.err
+    named = bench("ids", "encode", tmp_path / "f", "--vectors", tmp_path / "v.parquet", "--out", tmp_path / "x.txt")
+    assert f"cannot write identifiers to '{tmp_path / 'x.txt'}': its name must end in .json or .parquet" in named.err
+
+
 def test_another_format_is_refused(tmp_path: Path) -> None:
     tensors.write(tmp_path / "quantizer.safetensors", STATE, {**FACTS, "format": 2, "settings": {}}, "q")
     with pytest.raises(BenchError, match=r"is of format 2, and this bench reads 1; update it"):

@@ -12,12 +12,12 @@ from scipy import stats
 
 from bench.evaluation.paired import holm, sign_flip
 from bench.evaluation.seed_noise import ASSUMED, NONE
-from bench.evaluation.statistics import interval
 from bench.report.comparisons import Pair, compare, references
 from bench.report.rows import Row, sections, strict
 from bench.report.table import strong
 from bench.report.tables import chapters
 from bench.results.read import load
+from tests.evaluation.intervals import interval
 
 Store = Callable[..., Path]
 

@@ -13,9 +13,9 @@ import pytest
 from scipy import stats
 
 from bench.errors import BenchError
-from bench.evaluation.statistics import interval
 from bench.report.rows import sections
 from bench.results.read import load
+from tests.evaluation.intervals import interval
 
 Store = Callable[..., Path]
 

@@ -14,13 +14,13 @@ from scipy import stats
 
 from bench.errors import BenchError
 from bench.evaluation.metrics import Ranks, per_user, summaries
-from bench.evaluation.statistics import interval
 from bench.report.rows import Row, sections
 from bench.report.table import DASH
 from bench.report.tables import chapters
 from bench.report.warm_cold import beneath, told_apart, warm_cold
 from bench.results import digests
 from bench.results.read import load
+from tests.evaluation.intervals import interval
 
 Store = Callable[..., Path]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from bench.errors import BenchError
+from bench.results import digests
 from bench.runs.matrix import Plan, _resolved
 from bench.training.search import SHARED
 
@@ -214,5 +216,11 @@ def test_settings_that_were_found_elsewhere_are_used_by_name_and_stored(
     assert "names a search of numeric/random, which is not in this run" in strange.err
     no_search = bench(*plain, *quick, "--tuned", again, "--results", tmp_path)
     assert no_search.err.splitlines()[-1].endswith("was not searched")
+    mute = shutil.copytree(folder, tmp_path / "mute")
+    text = json.dumps(stored(mute) | {"training": stored(mute)["training"] | {"search": {"trials": [], "chosen": 0}}})
+    (mute / "result.json").write_text(text)
+    digests.seal(mute)
+    unsaid = bench(*plain, *quick, "--tuned", mute, "--results", tmp_path)
+    assert "does not say which settings its search chose" in unsaid.err.splitlines()[-1]
     nowhere = bench(*plain, *quick, "--tuned", tmp_path / "none", "--results", tmp_path)
     assert "--tuned names folders of finished runs; there is no '" in nowhere.err.splitlines()[-1]

@@ -11,7 +11,6 @@ import pyarrow as pa
 from bench.data import markup
 from bench.data.formats.columns import KEY, USER, normalized
 from bench.data.formats.delimited import Delimited
-from bench.data.formats.opening import Source
 from bench.data.formats.records import Parquet, Records, written
 from bench.errors import BenchError, unknown
 
@@ -66,7 +65,7 @@ def of_table(found: Catalogue, table: Table, key: str, fields: Sequence[str]) ->
             found.add(item, {_name(name): cells[name][row] for name in kept})
 
 
-def of_map(found: Catalogue, source: Source, text_by_item: Mapping[str, Any], fields: Sequence[str]) -> None:
+def of_map(found: Catalogue, text_by_item: Mapping[str, Any], fields: Sequence[str]) -> None:
     """Add ``{item: sentence}`` or ``{item: {field: text}}``."""
     for item, value in text_by_item.items():
         cells = value if isinstance(value, Mapping) else {TEXT: value}

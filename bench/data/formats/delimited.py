@@ -218,8 +218,7 @@ def _joined(source: Source) -> Any:
 
         def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
             if not self.left:
-                lines = itertools.chain(self.file.readlines(BLOCK))
-                self.left = b"".join(lines).replace(DOUBLE.encode(), UNIT.encode())
+                self.left = b"".join(self.file.readlines(BLOCK)).replace(DOUBLE.encode(), UNIT.encode())
             count = min(len(buffer), len(self.left))
             buffer[:count], self.left = self.left[:count], self.left[count:]
             return count

@@ -40,7 +40,7 @@ BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
 class Source:
     """A file that was read once from end to end: its digest, how it is packed, and how its text is encoded.
 
-    ``head`` is the beginning of its content, as UTF-8 where it is text; ``binary`` where it is none.
+    ``head`` is the beginning of its content, as UTF-8 where it is text; ``encoding`` is empty where it is none.
     """
 
     path: Path
@@ -49,10 +49,6 @@ class Source:
     compression: str
     encoding: str
     head: bytes
-
-    @property
-    def binary(self) -> bool:
-        return not self.encoding
 
     @property
     def name(self) -> str:

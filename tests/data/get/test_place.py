@@ -118,6 +118,11 @@ try:
 except BenchError as error:
     print(error)
 """
+KILLED = CALL.replace(
+    "import bench.data.conversions.write",
+    "import os, bench.files\n"
+    "bench.files.hook = lambda step, path: os._exit(9) if (step, path.name) == ('rename', 'toys') else None",
+)
 
 
 @pytest.fixture
@@ -156,14 +161,22 @@ def test_a_killed_run_leaves_nothing_that_counts_as_a_data_set(
     by_hand: Path, tmp_path: Path, counts: Counts, remains: Callable[[Path], list[str]]
 ) -> None:
     root = tmp_path / "data"
-    stop = CALL.replace(
-        "import bench.data.conversions.write", "import os, bench.data.get as g\ng._sync = lambda folder: os._exit(9)"
-    )
-    done = subprocess.run([sys.executable, "-c", stop, root, by_hand, "0"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", KILLED, root, by_hand, "0"], capture_output=True, text=True)
     assert done.returncode == 9, done.stderr
     assert not (root / "toys").exists()
     done = subprocess.run([sys.executable, "-c", CALL, root, by_hand, "0"], capture_output=True, text=True)
     assert done.stdout.strip() == str(counts), done.stderr
+    assert remains(root) == [f"toys/{name}" for name in FILES]
+
+
+def test_the_old_data_set_is_back_after_a_kill_while_it_was_aside(
+    by_hand: Path, tmp_path: Path, remains: Callable[[Path], list[str]]
+) -> None:
+    root = tmp_path / "data"
+    for call, code, limit in ((CALL, 0, "0"), (KILLED, 9, "0"), (CALL, 0, "10000")):
+        done = subprocess.run([sys.executable, "-c", call, root, by_hand, limit], capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+    assert "cannot write" in done.stdout
     assert remains(root) == [f"toys/{name}" for name in FILES]
 
 

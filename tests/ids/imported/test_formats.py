@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,9 +91,10 @@ def test_tokens_of_places_tell_codes_apart(code: list[int]) -> None:
     assert by_position(range(28))[25:] == ("<z_25>", "<aa_26>", "<ab_27>")
 
 
-def parquet(**columns: list[object]) -> bytes:
+def parquet(kept: str = "null", **columns: list[object]) -> bytes:
     buffer = BytesIO()
-    pd.DataFrame(columns).to_parquet(buffer)
+    table = pa.Table.from_pandas(pd.DataFrame(columns))
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"bench": kept.encode()}), buffer)
     return buffer.getvalue()
 
 
@@ -128,6 +131,8 @@ def parquet(**columns: list[object]) -> bytes:
         ("ids.parquet", b"PAR1nothing", "is corrupt"),
         ("ids.parquet", parquet(item=["A"], code=[[1]]), "must have the columns item, identifier; got item, code"),
         ("ids.parquet", parquet(item=["A"], identifier=["a"], tokens=[[3]]), "was written by an older bench"),
+        ("ids.parquet", parquet('{"a": 1}', item=["A"], identifier=["a"]), "is corrupt ('facts'); write it again"),
+        ("ids.parquet", parquet("[1]", item=["A"], identifier=["a"]), "is corrupt (list indices must be"),
     ],
 )
 def test_what_is_wrong_is_one_line(written: Written, name: str, content: str | bytes, said: str) -> None:
