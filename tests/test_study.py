@@ -162,16 +162,21 @@ def test_what_the_study_says_of_toys_is_so(study: ModuleType) -> None:
     assert [toys(name, "quality/NDCG@10") for name in FAMILIES] == sorted(
         (toys(name, "quality/NDCG@10") for name in FAMILIES), reverse=True
     )
-    assert {(sets, codes), (sets, categories)} <= apart
-    assert (sets, words) not in apart
-    assert "p (Holm) = 0.0453" in study.answer("toys")
+    assert {(sets, codes), (sets, categories), (words, categories)} <= apart
+    assert not {(sets, words), (words, codes), (codes, categories)} & apart
+    assert "p (Holm) = 0.0130" in study.answer("toys")
+    seeds = {row.label: len(row.runs) for row in study.section("toys").rows if not row.probe}
+    assert {name for name, count in seeds.items() if count == 3} == {words, codes, categories, "sasrec/ce", "gru4rec"}
+    assert {*seeds.values()} == {1, 3}
+    spread = {row.label: row.metric("ndcg@10") for row in study.section("toys").rows if seeds.get(row.label) == 3}
+    assert {round(100 * sd / mean) for mean, sd in spread.values()} == {2, 3, 4, 7}
     assert toys("sasrec/ce", "quality/NDCG@10") > toys(sets, "quality/NDCG@10")
     for name, loss in (
-        (words, 0.52),
-        (codes, 0.44),
-        (categories, 0.42),
-        ("sasrec/ce", 0.15),
-        ("gru4rec", 0.16),
+        (words, 0.48),
+        (codes, 0.49),
+        (categories, 0.41),
+        ("sasrec/ce", 0.19),
+        ("gru4rec", 0.14),
         (sets, 0.18),
     ):
         assert 1 - toys(name, "history/8") / toys(name, "history/up") == pytest.approx(loss, abs=0.006)
