@@ -37,6 +37,8 @@ WHOLE, ONE_BY_ONE, RESTORED = "whole", "alone", "restored"
 ODD = ("an empty history", "a history of one item")
 # Methods that may fail
 FIT, SCORE, FACTS, SAVE, RESTORE, TRANSFER = "fit", "score", "facts", "save_state", "restore", "transfer"
+CLOSE = "close"
+UNDER_WAY = "method.txt"  # which of them a process is in, for whoever finds it dead
 OTHER = "other-"  # what the ids of an unseen catalogue begin with
 
 
@@ -68,13 +70,16 @@ class Scored(Process):
         """What came of it. Waits for its end."""
         told = self.told
         if isinstance(told, str):
-            return Report(errors={FIT: (told, "")})
+            begun = self.folder / UNDER_WAY
+            return Report(errors={begun.read_text() if begun.exists() else FIT: (told, "")})
         errors = {method: (error, origin) for method, (error, origin) in told["errors"].items()}
         return Report(**told | {"errors": errors, "opened": tuple(told["opened"])})
 
     @cached_property
     def scores(self) -> Mapping[str, NDArray[np.float32]]:
         """By what was scored. Of what failed there are none."""
+        if not (self.folder / SCORES).exists():
+            return {}
         with np.load(self.folder / SCORES) as found:
             return {name: found[name] for name in found.files}
 
@@ -122,9 +127,7 @@ class Scoring:
                 else:
                     self.fitted()
             finally:
-                if isinstance(self.baseline, TrainedBaseline):
-                    self.baseline.close()
-        np.savez(self.folder / SCORES, **self.scores)  # type: ignore[arg-type]
+                self.close()
         return Report(self.errors, tuple(opened), self.reports)
 
     @property
@@ -188,8 +191,7 @@ class Scoring:
         if not self.baseline.supports_transfer:
             return
         with self.noted(TRANSFER):
-            if isinstance(self.baseline, TrainedBaseline):
-                self.baseline.close()
+            self.close()
             self.baseline = type(self.baseline)(self.baseline.settings)  # which knows nothing of the one before
             items = _other(self.view.items)
             nothing = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64))
@@ -198,6 +200,11 @@ class Scoring:
             )
             asked = Sequences.from_rows([[], [0]])
             self.scores[TRANSFER] = self.score(np.full(2, -1), asked, len(items))
+
+    def close(self) -> None:
+        if isinstance(self.baseline, TrainedBaseline):
+            with self.noted(CLOSE):
+                self.baseline.close()
 
     @property
     def histories(self) -> Sequences:
@@ -212,10 +219,13 @@ class Scoring:
 
     @contextlib.contextmanager
     def noted(self, method: str) -> Iterator[None]:
+        """What is scored within is stored at once, for the next method may end the process."""
+        (self.folder / UNDER_WAY).write_text(method)
         try:
             yield
-        except Exception as error:  # whatever a stranger's baseline raises
+        except (Exception, SystemExit) as error:  # whatever a stranger's baseline raises
             self.errors[method] = said(error), location(error, type(self.baseline))
+        np.savez(self.folder / SCORES, **self.scores)  # type: ignore[arg-type]
 
 
 def _without_dataset(task: Mapping[str, Any]) -> dict[str, Any]:

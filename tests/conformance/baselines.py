@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,20 @@ class Leaving(Counting):
 
     def fit(self, train: TrainView) -> None:
         os._exit(3)
+
+
+class LeavingLate(Counting):
+    name = "test/leaving-late"
+
+    def save_state(self, folder: Path) -> None:
+        os._exit(3)
+
+
+class Exiting(Counting):
+    name = "test/exiting"
+
+    def score(self, histories: Sequences) -> Scores:
+        sys.exit("no such model")
 
 
 class Padded(Counting):
@@ -199,6 +214,13 @@ class Uncounted(Stepwise):
 
     def facts(self) -> Facts:
         raise ValueError("nobody counted")
+
+
+class Unclosable(Stepwise):
+    name = "test/unclosable"
+
+    def close(self) -> None:
+        raise ValueError("still at work")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ Bench = Callable[..., SimpleNamespace]
 Make = Callable[[str], BaselineFixtures]
 
 
-NEED_PROCESSES = ("Leaving", "Hashing", "ReadsFiles", "ReadsMemory", "Counting", "Stepwise")
+NEED_PROCESSES = ("Leaving", "LeavingLate", "Hashing", "ReadsFiles", "ReadsMemory", "Counting", "Stepwise")
 
 
 @dataclass
@@ -74,6 +74,9 @@ def fixtures(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     [
         ("Raising", "fits", r"^fit failed: KeyError: 'no such\\ncolumn'$", r"baselines\.py, line \d+", "fix fit"),
         ("Leaving", "fits", r"^fit failed: the process ended with code 3", "", "fix fit"),
+        ("LeavingLate", "restores", r"^save_state failed: the process ended with code 3", "", "fix save_state"),
+        ("Exiting", "scores", r"^score failed: SystemExit: no such model", r"baselines\.py, line \d+", "fix score"),
+        ("Unclosable", "facts", "close failed: ValueError: still at work", r"baselines\.py, line \d+", "fix close"),
         ("Padded", "scores", r"must return \[histories, items\], here \[\d+, 30\]; got \[\d+, 31\]", "", "fix score"),
         ("NeedsHistory", "scores", "IndexError: .*, for an empty history", r"baselines\.py, line \d+", "fix score"),
         ("Endless", "scores", "a score is -inf", "item 'i03'", "return a finite number"),
@@ -123,6 +126,16 @@ def test_what_is_declared_or_cannot_be_checked_is_skipped(
     result = check_requirement(requirement, fixtures(baseline))
     assert result.state == "skipped"
     assert result.found.startswith(found)
+
+
+@pytest.mark.parametrize("baseline", ["Uncounted", "LeavingLate"])
+def test_one_failure_is_not_another(fixtures: Make, baseline: str) -> None:
+    """What fails in every process says nothing of what differs from one to the other."""
+    one = fixtures(baseline)
+    found = {
+        name: check_requirement(name, one).state for name in ("fits", "scores", "independent", "deterministic", "blind")
+    }
+    assert set(found.values()) == {"passed"}
 
 
 @pytest.mark.parametrize(
