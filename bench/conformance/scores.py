@@ -22,7 +22,7 @@ from bench.conformance.scoring import (
     Scored,
 )
 
-NEAR = 1e-4  # of the largest score: what a sum may differ by that is made of more rows at once
+NEAR = 1e-4  # of the size of a score: what a sum may differ by that is made of more rows at once
 BLIND = "use nothing but what fit is given: no files, no bench.data, nothing from memory"
 
 
@@ -162,9 +162,18 @@ def _differing(
     fixtures: BaselineFixtures, one: NDArray[np.float32], other: NDArray[np.float32], close: float = NEAR
 ) -> str:
     """The first item whose scores differ, and both; empty where there is none."""
-    most = close * max(1e-30, float(np.abs(one).max(initial=0.0)))
-    apart = np.argwhere(~(np.abs(one.astype(float) - other) <= most))
+    apart = np.argwhere(~(np.abs(one.astype(float) - other) <= close * _sizes(one)))
     if not len(apart):
         return ""
     row, column = apart[0].tolist()
     return f"{fixtures.item(column)}: {one[row, column]:g} and {other[row, column]:g}"
+
+
+def _sizes(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What each score is measured by: itself, or the largest of its row where that is more. The lowest of a row
+    measures no other, for it may stand for never.
+    """
+    sizes: NDArray[np.float64] = np.abs(scores.astype(float))
+    others = np.where(scores > scores.min(axis=1, keepdims=True), sizes, 0.0)
+    most: NDArray[np.float64] = np.maximum(sizes, others.max(axis=1, keepdims=True))
+    return most

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from bench.conformance.process import Process, data_of, task_of, tell
 from bench.conformance.watching import watched
 from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.splits import Split, Targets, leave_one_out
-from bench.errors import said
-from bench.evaluation.baseline import Baseline, TrainedBaseline, TrainingContext
+from bench.errors import BenchError, said
+from bench.evaluation.baseline import Baseline, TrainedBaseline, TrainingContext, checked_facts
 from bench.results import kept
+from bench.runs import curves
 from bench.runs.attribution import location
+from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
 from bench.training.ranking import checked_scores, scores_of
 
@@ -39,6 +41,7 @@ ODD = ("an empty history", "a history of one item")
 FIT, SCORE, FACTS, SAVE, RESTORE, TRANSFER = "fit", "score", "facts", "save_state", "restore", "transfer"
 CLOSE = "close"
 UNDER_WAY = "method.txt"  # which of them a process is in, for whoever finds it dead
+WRITE = "write it with bench.results.kept.write_state"
 OTHER = "other-"  # what the ids of an unseen catalogue begin with
 
 
@@ -113,7 +116,7 @@ class Scoring:
         # The whole data set and its split stay in memory, as they do in a run, so that what looks for them finds them.
         self.request = Request(self.baseline, dataset, contract, self.task.seed, None, folder / "results")
         self.split: Split = leave_one_out(dataset, self.task.seed, contract.max_history)
-        self.view = self.request.view(replace(self.split.train, cache=folder / "cache"))
+        self.view = self.request.view(self.split.train)
         self.errors: dict[str, tuple[str, str]] = {}
         self.scores: dict[str, NDArray[Any]] = {}
         self.reports = 0
@@ -152,10 +155,12 @@ class Scoring:
                 saved = self.folder / SAVED
                 saved.mkdir()
                 self.baseline.save_state(saved)
+                if not (saved / kept.STATE).is_file():
+                    raise BenchError(f"it wrote no {kept.STATE}, without which nothing reads a run back; {WRITE}")
                 kept.write_catalogue(saved, self.view.items)
         if isinstance(self.baseline, TrainedBaseline):
             with self.noted(FACTS):
-                self.baseline.facts()
+                checked_facts(self.baseline.facts(), self.baseline.name)
 
     def fit(self) -> None:
         """Once; where it is to be stopped, up to there and then anew in the same folder."""
@@ -172,8 +177,10 @@ class Scoring:
     def train(self, baseline: TrainedBaseline, stop_at: int = 0) -> None:
         folder, self.reports = self.folder / CONTEXT, 0
         folder.mkdir(exist_ok=True)
+        shown = curves.reporter(self.folder, "train", Bar(Display(loud=False), "train", 1))
 
         def progress(step: int, total: int, stats: Mapping[str, float]) -> None:
+            shown(step, total, stats)
             self.reports += 1
             if self.reports == stop_at:
                 raise Stopped
@@ -196,7 +203,8 @@ class Scoring:
             items = _other(self.view.items)
             nothing = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64))
             self.baseline.transfer(
-                TrainView(f"{OTHER}{self.view.dataset}", items, nothing, self.task.seed, cache=self.view.cache), saved
+                TrainView(f"{OTHER}{self.view.dataset}", items, nothing, self.task.seed, cache=self.folder / "cache"),
+                saved,
             )
             asked = Sequences.from_rows([[], [0]])
             self.scores[TRANSFER] = self.score(np.full(2, -1), asked, len(items))

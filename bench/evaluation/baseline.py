@@ -15,9 +15,10 @@ as identifier schemes, on the same targets, and neither is ever given a test tar
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -194,6 +195,17 @@ class Facts:
     steps: float | None = None
     target_examples: float | None = None
     looks: float | None = None
+
+
+def checked_facts(found: object, name: str) -> Facts:
+    """BenchError where they are none, or hold what JSON does not."""
+    if not isinstance(found, Facts):
+        raise BenchError(f"facts of {name} must return bench.evaluation.baseline.Facts; got {type(found).__name__}")
+    try:
+        json.dumps(asdict(found))
+    except (TypeError, ValueError) as error:
+        raise BenchError(f"facts of {name} must hold plain numbers and texts, as JSON does: {error}") from error
+    return found
 
 
 class TrainedBaseline(AnyBaseline):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.splits import Split, Targets
-from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, TrainingContext
+from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, TrainingContext, checked_facts
 from bench.evaluation.metrics import Ranks
 from bench.evaluation.warm_cold import ItemGroup, Mask, by_group, is_warm
 from bench.results import budgets, kept, store
@@ -47,7 +47,7 @@ def _trained(request: Request, baseline: TrainedBaseline, split: Split, partial:
             baseline.fit(request.view(split.train), sample, _training_context(request, context, bar, display))
         tested = _tested(request, baseline, split, display)
         _save(baseline, split, partial)
-        outcome = _outcome(request, split, baseline.facts(), tested)
+        outcome = _outcome(request, split, checked_facts(baseline.facts(), baseline.name), tested)
     finally:
         baseline.close()
     curve = (outcome.training or {}).get("curve", [])

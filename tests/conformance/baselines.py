@@ -223,6 +223,60 @@ class Unclosable(Stepwise):
         raise ValueError("still at work")
 
 
+class Numpy(Stepwise):
+    """What it tells of its training is no plain number."""
+
+    name = "test/numpy"
+
+    def fit(self, train: TrainView, validation: Targets, context: TrainingContext) -> None:
+        context.progress(1, 1, {"loss": np.float32(1)})
+
+
+class Nothing(Stepwise):
+    name = "test/nothing"
+
+    def facts(self) -> Facts:
+        return None  # type: ignore[return-value]
+
+
+class NumpyFacts(Stepwise):
+    name = "test/numpy-facts"
+
+    def facts(self) -> Facts:
+        return Facts(np.float32(3), 0.0)
+
+
+class Caching(Counting):
+    """No run of a baseline has a cache."""
+
+    name = "test/caching"
+
+    def fit(self, train: TrainView) -> None:
+        super().fit(train)
+        train.cache.mkdir(parents=True, exist_ok=True)  # type: ignore[union-attr]
+
+
+class OwnFormat(Counting):
+    name = "test/own-format"
+
+    def save_state(self, folder: Path) -> None:
+        np.save(folder / "counts.npy", self.counts)
+
+    def restore(self, saved: Path) -> None:
+        self.counts = np.load(saved / "counts.npy")
+
+
+class RankedButOne(Ranked):
+    """One item has the lowest score that comes to mind, beside which all others are alike."""
+
+    name = "test/ranked-but-one"
+
+    def score(self, histories: Sequences) -> Scores:
+        found = super().score(histories)
+        found[:, 1] = -1e9
+        return found
+
+
 @dataclass(frozen=True)
 class Width:
     width: int = 1

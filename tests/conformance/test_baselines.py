@@ -74,6 +74,18 @@ def fixtures(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     [
         ("Raising", "fits", r"^fit failed: KeyError: 'no such\\ncolumn'$", r"baselines\.py, line \d+", "fix fit"),
         ("Leaving", "fits", r"^fit failed: the process ended with code 3", "", "fix fit"),
+        ("Numpy", "fits", "fit failed: TypeError: .*not JSON serializable", r"baselines\.py, line \d+", "fix fit"),
+        ("Nothing", "facts", "must return bench.evaluation.baseline.Facts; got NoneType", "", "fix facts"),
+        ("NumpyFacts", "facts", "must hold plain numbers and texts, as JSON does: .*float32", "", "fix facts"),
+        ("Caching", "fits", "AttributeError: 'NoneType' .* 'mkdir'", r"baselines\.py, line \d+", "fix fit"),
+        ("OwnFormat", "restores", r"wrote no state\.safetensors.*write_state", "", "fix save_state"),
+        (
+            "RankedButOne",
+            "independent",
+            "scored alone has other scores",
+            "item 'i00', red car: 1 and 0",
+            "its own history",
+        ),
         ("LeavingLate", "restores", r"^save_state failed: the process ended with code 3", "", "fix save_state"),
         ("Exiting", "scores", r"^score failed: SystemExit: no such model", r"baselines\.py, line \d+", "fix score"),
         ("Unclosable", "facts", "close failed: ValueError: still at work", r"baselines\.py, line \d+", "fix close"),
