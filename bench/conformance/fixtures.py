@@ -28,6 +28,7 @@ from bench.evaluation.baseline import Baseline, TrainedBaseline
 from bench.ids import storage
 from bench.ids.identifiers import Ids
 from bench.ids.scheme import IdScheme
+from bench.runs.attribution import attribute_errors
 from bench.runs.fitting import reads_texts, refuse_reading, with_language
 from bench.runs.request import Request
 
@@ -53,7 +54,8 @@ class AnyFixtures:
         """A piece of the data set, as the subject reads it in a run."""
         found = cut(sources.find(self.asked.dataset, self.asked.data_dir))
         request = Request(self.subject, found, self.contract, self.asked.seed, None, self.folder)
-        return replace(found, items=request.items)
+        with attribute_errors(self.subject):
+            return replace(found, items=request.items)
 
     @property
     def places(self) -> list[str]:

@@ -36,4 +36,7 @@ def planned_baseline(
     subjects, contract = resolve(Plan([], [baseline], [dataset], [seed], "smoke", [*tiny, *overrides]))[:2]
     if len(subjects) != 1 or isinstance(subjects[0], IdScheme):
         raise BenchError(f"one baseline is checked at a time; got '{baseline}'")
+    if contract.split != "leave-one-out" or contract.ties == "drop-order":
+        asked = "ties=drop-order" if contract.ties == "drop-order" else f"split={contract.split}"
+        raise BenchError(f"a check splits by leave-one-out, where nothing is tied; {asked} can't be checked; drop it")
     return subjects[0], contract

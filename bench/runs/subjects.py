@@ -72,14 +72,16 @@ def installed_baseline(name: str) -> type[Baseline | TrainedBaseline]:
 
 def is_baseline(name: str) -> bool:
     """Whether a name stands for a baseline where either may be meant. What is in a file or module is loaded for it; of
-    what nobody knows a scheme is missed. BenchError where it can't be loaded.
+    what nobody knows a scheme is missed. BenchError where it can't be loaded, or is neither.
     """
     if name.startswith(IDENTIFIERS):
         return False
     if not name.rpartition(":")[1] and not name.endswith(".py"):
         return name in plugins.offers(BASELINES) and name not in plugins.offers(SCHEMES)
-    found, _ = plugins.load(name, SCHEMES, "scheme or baseline")
-    return isinstance(found, type) and issubclass(found, AnyBaseline)
+    found, what = plugins.load(name, SCHEMES, "scheme or baseline")
+    if not (isinstance(found, type) and issubclass(found, IdScheme | AnyBaseline)):
+        raise BenchError(f"{what} must be a subclass of {_bases(IdScheme, Baseline, TrainedBaseline)}; got {found!r}")
+    return issubclass(found, AnyBaseline)
 
 
 def settings(cls: type[IdScheme] | type[AnyBaseline], overrides: Mapping[str, str]) -> Any:
@@ -128,7 +130,7 @@ def _load(name: str, group: str, kind: str, *bases: type[T]) -> type[T]:
 
 
 def _check(found: object, bases: tuple[type[T], ...], what: str) -> None:
-    wanted = f"a subclass of {' or '.join(f'{base.__module__}.{base.__name__}' for base in bases)}"
+    wanted = f"a subclass of {_bases(*bases)}"
     if not (isinstance(found, type) and issubclass(found, bases)):
         raise BenchError(f"{what} must be {wanted}; got {found!r}")
     if inspect.isabstract(found):
@@ -148,6 +150,10 @@ def _check(found: object, bases: tuple[type[T], ...], what: str) -> None:
     for method, ours in inspect.getmembers(base, inspect.isfunction):
         if not method.startswith("_") or method == "__init__":
             _check_callable(found, method, inspect.signature(ours), what)
+
+
+def _bases(*bases: type) -> str:
+    return " or ".join(f"{base.__module__}.{base.__name__}" for base in bases)
 
 
 def _check_callable(cls: type, name: str, wanted: inspect.Signature, what: str) -> None:

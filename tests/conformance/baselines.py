@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Dataset, Sequences, TrainView
+from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, TrainingContext
 from bench.results import kept
@@ -275,6 +275,17 @@ class RankedButOne(Ranked):
         found = super().score(histories)
         found[:, 1] = -1e9
         return found
+
+
+class Picky(Counting):
+    name = "test/picky"
+
+    def validate_items(self, items: ItemTable) -> None:
+        raise KeyError("genre")
+
+
+class Neither:
+    """No subclass of anything."""
 
 
 @dataclass(frozen=True)

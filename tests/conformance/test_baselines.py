@@ -175,6 +175,10 @@ def test_what_cannot_be_checked_is_one_line(bench: Bench, toy_folder: Path) -> N
     for words, line in (
         ([f"{BASELINES}:Settled", "--set", "test.wide=3"], "bench: unknown setting of test/settled 'wide'"),
         ([f"{BASELINES}:Cuonting"], "did you mean 'Counting'"),
+        ([f"{BASELINES}:Picky"], r"failed in validate_items: KeyError: 'genre' \(baselines\.py, line \d+\)"),
+        ([f"{BASELINES}:Neither"], r"must be a subclass of .*IdScheme or .*\.Baseline or .*TrainedBaseline; got"),
+        ([f"{BASELINES}:Counting", "--set", "split=global-temporal"], "split=global-temporal can't be checked; drop"),
+        ([f"{BASELINES}:Counting", "--set", "ties=drop-order"], "ties=drop-order can't be checked; drop"),
         ([f"{BASELINES}"], "is a file; name the class in it too"),
     ):
         said = bench("check", *words, "--dataset", toy_folder)
