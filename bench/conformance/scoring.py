@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.children import end_with_parent
 from bench.conformance import process
 from bench.conformance.planned import planned_baseline
 from bench.conformance.process import Process, data_of, task_of, tell
@@ -247,4 +248,5 @@ def _other(items: ItemTable) -> ItemTable:
 
 
 if __name__ == "__main__":
+    end_with_parent()  # a fit may never end, and is of no use to anybody else
     tell(Path(sys.argv[1]), asdict(Scoring(Path(sys.argv[1])).report()))

@@ -15,6 +15,7 @@ from bench.conformance.request import CheckRequest
 from bench.conformance.requirements import check_requirement, fixtures_of
 from bench.conformance.result import CheckResult
 from bench.console import Console, visible
+from bench.training.signals import interrupted_by_sigterm
 
 STYLES = {"passed": "green", "failed": "bold red", "skipped": "dim"}
 
@@ -23,9 +24,12 @@ def check(asked: CheckRequest, as_json: bool) -> bool:
     """Print every requirement with its result. Whether none is broken."""
     begin, fixtures = time.monotonic(), fixtures_of(asked)
     results: dict[str, CheckResult] = {}
-    fixtures.begin()
     console = Console(stderr=True)
-    with console.status("") if console.lively else contextlib.nullcontext() as status:
+    with (
+        interrupted_by_sigterm(),  # so that its processes end with it, and their folder goes
+        console.status("") if console.lively else contextlib.nullcontext() as status,
+    ):
+        fixtures.begin()
         for name in asked.names:
             if status is not None:
                 status.update(Text(visible(f"{fixtures.subject.name}: {name}")))

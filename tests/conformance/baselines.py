@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,15 @@ class Exiting(Counting):
 
     def score(self, histories: Sequences) -> Scores:
         sys.exit("no such model")
+
+
+class Hanging(Counting):
+    name = "test/hanging"
+
+    def fit(self, train: TrainView) -> None:
+        pids = Path(os.environ["TMPDIR"])
+        (pids / f"{os.getpid()}.pid").touch()
+        time.sleep(600)
 
 
 class Padded(Counting):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 import unittest
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +25,7 @@ from bench.conformance.request import BASELINE_NAMES, CheckRequest
 from bench.conformance.requirements import check_requirement
 from bench.data.dataset import Dataset
 from bench.errors import BenchError
+from bench.processes import is_alive
 from bench.runs.subjects import is_baseline
 
 BASELINES = Path(__file__).with_name("baselines.py")
@@ -184,6 +190,26 @@ def test_what_cannot_be_checked_is_one_line(bench: Bench, toy_folder: Path) -> N
         said = bench("check", *words, "--dataset", toy_folder)
         assert said.code == 1
         assert re.search(line, said.err.splitlines()[-1]), said.err
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
+def test_no_fit_outlives_its_check(toy_folder: Path, tmp_path: Path, ended_by: signal.Signals) -> None:
+    command = [sys.executable, "-m", "bench", "check", f"{BASELINES}:Hanging", "--dataset", str(toy_folder)]
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.DEVNULL) as check:
+        try:
+            assert eventually(lambda: len(list(tmp_path.glob("*.pid"))) == 3)
+        finally:
+            check.send_signal(ended_by)
+    assert eventually(lambda: not any(is_alive(int(path.stem)) for path in tmp_path.glob("*.pid")))
+    assert ended_by == signal.SIGKILL or not list(tmp_path.glob("bench-check-*"))
+
+
+def eventually(found: Callable[[], bool], seconds: float = 60) -> bool:
+    """Whether it comes true within so many seconds."""
+    end = time.monotonic() + seconds
+    while not (true := found()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return true
 
 
 def test_settings_reach_the_processes(monkeypatch: pytest.MonkeyPatch, toy_folder: Path) -> None:
