@@ -160,12 +160,9 @@ def load(
     as ``Flat`` (exact) or ``IVF1024,Flat``. BenchError where there is no such run, or more than one, or where its model
     wasn't kept.
     """
-    from bench.report import find  # here, for they import pandas and torch
-    from bench.results.saved import Saved
-    from bench.runs.saved_baseline import SavedBaseline
+    from bench.commands.saved_commands import loaded
 
-    found = find.find(Path(results), str(run), dataset, seed).first
-    return SavedBaseline(found, index) if found.scheme.kind == "baseline" else Saved(found, index)
+    return loaded(str(run), Path(results), dataset, seed, index)
 
 
 def read_results(folder: str | Path = "results") -> pd.DataFrame:

@@ -247,6 +247,7 @@ def _in_order(adapted: tuple[str, str, str]) -> tuple[int, str, int]:
     return list(TARGETS).index(data), name, list(LASTING).index(budget)
 
 
+@cache
 def _transferred() -> dict[Transferred, Row]:
     rows: dict[Transferred, Row] = {}
     for row in (row for found in sections(load(RESULTS / "zero-shot")) for row in found.rows):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench import lists
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.results.saved import AnySaved
 
 RECOMMEND_EPILOG = (
     "Examples:\n\n`bench recommend textual --dataset ml-100k --history 50,181,172`\n\n"
@@ -70,10 +73,9 @@ def recommend(
             "bench recommend takes --history ITEMS, or --users FILE|all together with --out FILE; "
             f"got {', '.join(_given(history, users, out)) or 'neither'}"
         )
-    from bench.api import load
     from bench.commands import recommend, recommend_users
 
-    found = load(run, results, dataset, seed, index)
+    found = loaded(run, results, dataset, seed, index)
     if out is None:
         asked = [lists.ids(one, found.rows) for one in history or ()]
         recommend.show(found, asked, k, exclude_history, as_json)
@@ -84,6 +86,16 @@ def recommend(
 def _given(history: list[str] | None, users: str, out: Path | None) -> list[str]:
     options = {"--history": history, "--users": users, "--out": out}
     return [option for option, value in options.items() if value]
+
+
+def loaded(run: str, results: Path, dataset: str | None, seed: int | None, index: str | None) -> AnySaved:
+    """What ``bench.load`` returns."""
+    from bench.report import find
+    from bench.results.saved import Saved
+    from bench.runs.saved_baseline import SavedBaseline
+
+    found = find.find(results, run, dataset, seed).first
+    return SavedBaseline(found, index) if found.scheme.kind == "baseline" else Saved(found, index)
 
 
 def serve(
@@ -103,12 +115,11 @@ def serve(
     answered.
     """
     _require_extra()
-    from bench.api import load
     from bench.console import say
     from bench.serving.app import create
     from bench.serving.server import serve
 
-    found = load(run, results, dataset, seed, index)
+    found = loaded(run, results, dataset, seed, index)
     serve(create(found), host, port, lambda address: say(f"serving {found.result.scheme.name} on {address}; see /docs"))
     say("stopped")
 
@@ -122,12 +133,11 @@ def export(
     results: Results = Path("results"),
 ) -> None:
     """Export a finished run whose identifiers are tokens: model, tree of identifiers and item table, in one folder."""
-    from bench.api import load
     from bench.console import say
     from bench.results.exported import export
     from bench.results.saved import Saved
 
-    found = load(run, results, dataset, seed)
+    found = loaded(run, results, dataset, seed, None)
     if not isinstance(found, Saved):
         raise BenchError(f"{found.result.scheme.name} is a baseline, which has no identifiers to export")
     export(found, out, target)
