@@ -72,8 +72,8 @@ def meaning(cls: type[Any], name: str) -> str:
     for each in owners(cls, name):
         if said := facts()["meanings"].get(title(each), {}).get(name):
             return str(said)
-    for each in cls.__mro__:
-        if name in vars(each).get("__annotations__", {}) and (said := _comments(each).get(name)):
+    for each in owners(cls, name):
+        if said := _comments(each).get(name):
             return said
     for each in cls.__mro__:
         if said := _sentences(each, name):

@@ -8,12 +8,11 @@ from bench.conformance import scoring
 from bench.conformance.cut import HELD_OUT, moved
 from bench.conformance.fixtures import AnyFixtures
 from bench.conformance.planned import planned_baseline
+from bench.conformance.process import STOP_AFTER
 from bench.conformance.request import CheckRequest
 from bench.conformance.scoring import SAVED, Scored, Task
 from bench.data.dataset import Dataset
 from bench.evaluation.baseline import TrainedBaseline
-
-STOP_AFTER = 0.6  # of all reports: in the second half, so that something has been stored
 
 
 class BaselineFixtures(AnyFixtures):

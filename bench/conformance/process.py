@@ -22,6 +22,11 @@ from bench.data.dataset import Dataset
 from bench.data.formats import read_atomic, write_atomic
 
 TASK, REPORT, ERRORS = "task.json", "report.json", "errors.txt"
+STOP_AFTER = 0.6  # of all that a training reports: in the second half, so that something has been stored
+
+
+class Stopped(BaseException):
+    """As if the process had been killed; no ``except Exception`` holds it up."""
 
 
 @dataclass(frozen=True)

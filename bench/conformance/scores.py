@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.conformance.baseline_fixtures import STOP_AFTER, BaselineFixtures
+from bench.conformance.baseline_fixtures import BaselineFixtures
+from bench.conformance.process import STOP_AFTER
 from bench.conformance.result import CheckResult, failed, passed, skipped
 from bench.conformance.scoring import (
     CLOSE,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bench.children import end_with_parent
 from bench.conformance import process
 from bench.conformance.planned import planned_baseline
-from bench.conformance.process import Process, data_of, task_of, tell
+from bench.conformance.process import Process, Stopped, data_of, task_of, tell
 from bench.conformance.watching import watched
 from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.splits import Split, Targets, leave_one_out
@@ -44,10 +44,6 @@ CLOSE = "close"
 UNDER_WAY = "method.txt"  # which of them a process is in, for whoever finds it dead
 WRITE = "write it with bench.results.kept.write_state"
 OTHER = "other-"  # what the ids of an unseen catalogue begin with
-
-
-class Stopped(BaseException):
-    """As if the process had been killed; no ``except Exception`` holds it up."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from bench.conformance.fixtures import Fixtures
+from bench.conformance.process import STOP_AFTER, Stopped
 from bench.conformance.result import CheckResult, failed, passed
 from bench.errors import said
 from bench.ids.scheme import Stage, Trained
@@ -24,11 +25,6 @@ from bench.training.checkpoint import TrainingState
 from bench.training.examples import sliding_windows
 
 SAMPLE = 256  # training examples whose loss is looked at
-STOP_AFTER = 0.6  # of all steps: in the second half, so that something has been stored
-
-
-class Stopped(BaseException):
-    """As if the process had been killed; no ``except Exception`` holds it up."""
 
 
 class Watched(SchemeRun):
