@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.formats.shaping import compact, in_core
 from bench.data.registry import Counts
 from bench.errors import BenchError
 
@@ -37,8 +37,8 @@ class Log:
 
     def rows(self, rows: NDArray[np.integer]) -> Log:
         """These interactions, in this order; users and items without any are gone, ids are sorted."""
-        user_ids, users = _compact(self.user_ids, self.users[rows])
-        item_ids, items = _compact(self.item_ids, self.items[rows])
+        user_ids, users = compact(self.users[rows], self.user_ids)
+        item_ids, items = compact(self.items[rows], self.item_ids)
         return Log(user_ids, item_ids, users, items, self.times[rows], self.ratings[rows])
 
 
@@ -79,19 +79,4 @@ def keep_earliest(log: Log) -> Log:
 
 def k_core(log: Log, k: int) -> Log:
     """What is left when users and items with fewer than ``k`` interactions go, until none has."""
-    rows = np.arange(len(log))
-    while True:
-        users, items = log.users[rows], log.items[rows]
-        enough = (np.bincount(users, minlength=1)[users] >= k) & (np.bincount(items, minlength=1)[items] >= k)
-        if enough.all():
-            return log.rows(rows)
-        rows = rows[enough]
-
-
-def _compact(ids: Sequence[str], codes: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The ids that occur, sorted, and the codes that index them."""
-    used = np.unique(codes).tolist()
-    order = sorted(used, key=ids.__getitem__)
-    position = np.zeros(len(ids), np.int64)
-    position[order] = np.arange(len(order))
-    return tuple(ids[code] for code in order), position[codes]
+    return log.rows(in_core(log.users, log.items, k))

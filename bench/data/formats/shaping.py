@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +32,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.users)
 
-    def take(self, kept: NDArray[np.bool_]) -> Rows:
+    def take(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> Rows:
         return Rows(self.users[kept], self.items[kept], self.times[kept])
 
 
@@ -54,14 +55,20 @@ def without_repeats(rows: Rows, rule: Rule) -> Rows:
 
 def core(rows: Rows, k: int) -> Rows:
     """Interactions of users and items that have ``k`` each among those that are left. BenchError where none is."""
-    while k > 1:
-        few = (np.bincount(rows.users) < k)[rows.users] | (np.bincount(rows.items) < k)[rows.items]
-        if not few.any():
-            break
-        rows = rows.take(~few)
-        if not len(rows):
-            raise BenchError(f"no {k}-core: no interactions are left of which each user and item has {k}")
-    return rows
+    left = in_core(rows.users, rows.items, k)
+    if len(rows) and not len(left):
+        raise BenchError(f"no {k}-core: no interactions are left of which each user and item has {k}")
+    return rows.take(left)
+
+
+def in_core(users: NDArray[np.integer], items: NDArray[np.integer], k: int) -> NDArray[np.int64]:
+    """``[kept]``: the rows that are left when users and items with fewer than ``k`` go, until none has so few."""
+    left = np.arange(len(users))
+    while True:
+        enough = (np.bincount(users[left]) >= k)[users[left]] & (np.bincount(items[left]) >= k)[items[left]]
+        if enough.all():
+            return left
+        left = left[enough]
 
 
 def positions(users: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -74,7 +81,7 @@ def positions(users: NDArray[np.int32]) -> NDArray[np.int64]:
     return found
 
 
-def compact(codes: NDArray[np.int32], names: list[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def compact(codes: NDArray[np.integer], names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """The ids that occur, sorted as text, and each row's rank among them."""
     there = np.flatnonzero(np.bincount(codes, minlength=len(names)))
     by_name = sorted(there.tolist(), key=names.__getitem__)
