@@ -24,7 +24,7 @@ from bench.data.formats.kinds import Part
 from bench.data.formats.log import Log, repaired
 from bench.data.formats.shaping import RULES, Rows, Rule
 from bench.data.formats.writing import write_atomic
-from bench.errors import BenchError, an, counted, unknown
+from bench.errors import BenchError, unknown
 from bench.files import replacing
 
 ITEM_STEMS = (
@@ -86,6 +86,7 @@ def read(paths: Sequence[Path], options: Options | None = None, name: str = "") 
         _rename(log, options.id_map)
     names = log.users.names, log.items.names
     rows, clock = _rows(log)
+    _refuse_hours(rows, clock, used, options)
     notes += stamps.notes(rows.times, clock)
     rows, thinned = _thinned(rows, options, log.undated)
     users, by_user = shaping.compact(rows.users, names[0])
@@ -267,19 +268,17 @@ def _guessed(parts: Sequence[Part], used: Sequence[Part], log: Log, options: Opt
         notes.append(f"columns: {said}")
         if roles.rating and options.min_rating is None:
             notes.append(f"every row counts, whatever its {roles.rating}; --min-rating keeps those of high ones")
-    if log.undated:
-        notes.append("there are no time stamps: the order of the file is taken for that of time")
     notes += [
         f"'{part.name}' is not UTF-8; read as {part.source.encoding}"
         for part in parts
         if part.source.encoding not in ("", "utf-8") and not options.encoding
     ]
+    notes += [note for part in parts if isinstance(part.table, Delimited) for note in part.table.notes()]
+    notes += [f"'{part.name}': {sequences.GUESS}" for part in used if part.lines]
     maps = [part.name for part in parts if part.kind == "ids"]
     if maps and not options.id_map and all(name.isdecimal() for name in log.items.names[:1000]):
         notes.append(f"ids are numbers, and '{maps[0]}' may say whose: --id-map {maps[0]} gives the original ids")
-    if log.rounded:
-        notes.append(f"time stamps look rounded by a spreadsheet, such as '{log.rounded}': what came first may be lost")
-    notes += [f"{counted(count, 'row')} without {an(what)}: skipped" for what, count in log.lacking.items() if count]
+    notes += log.notes()
     notes += [f"'{part.name}' is skipped: {part.reason}" for part in parts if part.kind == "nothing"]
     return notes
 
@@ -306,6 +305,19 @@ def _rows(log: Log) -> tuple[Rows, str]:
     except stamps.UnreadableError as error:
         raise BenchError(f"time stamps: {error}") from error
     return Rows(users, items, times), clock
+
+
+def _refuse_hours(rows: Rows, clock: str, used: Sequence[Part], options: Options) -> None:
+    """BenchError where what is taken for the time may be the hour alone, and another column the day."""
+    if options.roles.time or clock != stamps.UNKNOWN or rows.times.min() < 0 or rows.times.max() >= stamps.HOURS:
+        return
+    for part in used:
+        other = columns.other_time(part.table.columns, part.roles.time) if part.table and part.roles.time else ""
+        if other:
+            raise BenchError(
+                f"'{part.name}': '{part.roles.time}' holds small numbers, which may be the time of day, and '{other}' "
+                "may be the time as well; name one with --time"
+            )
 
 
 def _thinned(rows: Rows, options: Options, undated: bool) -> tuple[Rows, list[str]]:
@@ -337,6 +349,7 @@ def _texts(items: tuple[str, ...], parts: Sequence[Part], options: Options) -> t
         return ItemTable(items, {}), ["no file of items was found: items have no text"]
     names = ", ".join(f"'{part.name}'" for part in parts)
     catalogue.require_fields(found, options.fields, names)
+    changed = found.mend(items, names)
     silent = sum(item not in found.text for item in items)
     if silent == len(items):
         theirs = (
@@ -353,7 +366,7 @@ def _texts(items: tuple[str, ...], parts: Sequence[Part], options: Options) -> t
         f"{found.again:,} items come twice with different text in {names}: the first is kept": found.again,
         f"{found.marked:,} texts held markup, such as tags and entities escaped twice: taken out": found.marked,
     }
-    return ItemTable(items, text), [note for note, count in counts.items() if count]
+    return ItemTable(items, text), [*(note for note, count in counts.items() if count), *changed]
 
 
 def _described(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 from bench.data import markup
 from bench.data.formats.columns import KEY, USER, normalized
 from bench.data.formats.delimited import Delimited
+from bench.data.formats.mending import mended, says_nothing
 from bench.data.formats.records import Parquet, Records, written
 from bench.errors import BenchError, unknown
 
@@ -43,6 +45,27 @@ class Catalogue:
     def column(self, name: str, items: Sequence[str]) -> tuple[str, ...]:
         """The text of these items, "" where there is none."""
         return tuple(self.text.get(item, {}).get(name, "") for item in items)
+
+    def mend(self, items: Sequence[str], where: str) -> list[str]:
+        """Ids as they were before a program changed all of them, where that finds more of the ``items``, and cells
+        empty that several items have and that say there is nothing. Notes on both.
+        """
+        names, notes = mended(list(self.text), f"in {where}, item")
+        mine = set(items)
+        if notes and len(mine & set(names)) > len(mine & self.text.keys()):
+            self.text = dict(zip(names, self.text.values(), strict=True))
+        else:
+            notes = []
+        nothing = Counter[str]()
+        for name in self.columns:
+            counts = Counter(text for texts in self.text.values() if says_nothing(text := texts.get(name, "")))
+            for texts in self.text.values():
+                if counts[texts.get(name, "")] > 1:
+                    nothing[texts.pop(name)] += 1
+        if nothing:
+            words = ", ".join(f"'{word}'" for word in nothing)
+            notes.append(f"{nothing.total():,} texts in {where} are {words}: read as none")
+        return notes
 
     def _cleaned(self, name: str, cell: str) -> str:
         self.marked += markup.is_marked_up(cell)
@@ -97,4 +120,4 @@ def _has_words(cell: str) -> bool:
     text = cell.strip().lower()
     if not any(letter.isalpha() for letter in text) or text.startswith(("http://", "https://", "data:image")):
         return False
-    return text not in ("true", "false", "nan", "none", "null", "n/a")
+    return text not in ("true", "false") and not says_nothing(text)

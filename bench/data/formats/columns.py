@@ -27,6 +27,7 @@ RATING = "rating overall stars score rate ratings review_overall"
 NO_TIME = "none"  # asked for, says that no column is the time
 LONG_NAMES = [name for name in TIME.split() if len(name) > 5]  # a typing error in a short one makes another word
 KEY = f"id {ITEM}"  # in a catalogue, "id" alone is the item's
+AGAIN = re.compile(r" \(column \d+\)$")  # what tells the second column of a name from the first
 LIST = "item_id_list"  # of RecBole's pre-split files
 
 
@@ -73,6 +74,12 @@ def likely_time(columns: Sequence[str]) -> str:
     return next(near, next((name for name in columns if "time" in name.lower() or "date" in name.lower()), ""))
 
 
+def other_time(columns: Sequence[str], chosen: str) -> str:
+    """Another column that is called as time stamps are; "" where there is none."""
+    known = {*map(_joined, TIME.split())}
+    return next((name for name in columns if name != chosen and _joined(name) in known), "")
+
+
 def told(columns: Iterable[str]) -> bool:
     """Whether any of these is the name of a role: a first line of such names is a header."""
     known = {*map(_joined, f"{USER} {ITEM} {TIME} {RATING} {LIST} id title name".split())}
@@ -86,14 +93,16 @@ def _column(columns: Sequence[str], asked: str, names: str, where: str, role: st
     for column in columns:
         by_name.setdefault(_joined(column), []).append(column)
     claims = next((by_name[name] for name in map(_joined, names.split()) if name in by_name), [""])
+    if len(claims) > len(set(claims)):
+        raise BenchError(f"{where} has {len(claims)} columns '{claims[0]}'; rename or remove one")
     if len(claims) > 1:
         raise BenchError(f"{where}: {' and '.join(claims)} may both be the {role}; name one with --{role}")
     return claims[0]
 
 
 def _joined(name: str) -> str:
-    """``artistID`` and ``artist_id`` are one name."""
-    return normalized(name).replace("_", "")
+    """``artistID`` and ``artist_id`` are one name, and the second column of a name has that name too."""
+    return normalized(AGAIN.sub("", name)).replace("_", "")
 
 
 def _named(columns: Sequence[str], asked: str) -> str:

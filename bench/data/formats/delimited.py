@@ -7,7 +7,7 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -25,6 +25,8 @@ MOST = 10  # wrong lines that an error names
 SEPARATORS = ("\t", ",", ";", "|")
 DOUBLE, UNIT = "::", "\x1f"  # MovieLens parts its cells by two colons, which become one sign that no text has
 TOLD = re.compile(r'"?sep=([\t,;|])"?')
+COMMENTS = ("#", "%")
+TALLEST = 8  # lines of a header whose names hold line breaks
 ATOMIC = (".inter", ".item", ".user")
 RATED = ("user_id", "item_id", "rating", "timestamp")  # MovieLens, which has no header
 MOVIES = ("item_id", "title", "genres")
@@ -33,7 +35,9 @@ MOVIES = ("item_id", "title", "genres")
 @dataclass(frozen=True)
 class Delimited:
     """A table in text. ``header``: whether its first line names the columns; else they are called by number, or as in
-    MovieLens. ``told``: whether a line above says how cells are parted (``sep=;``), as for a spreadsheet.
+    MovieLens. ``before`` lines stand above it: blank ones, ``comments``, or one that says how cells are parted
+    (``sep=;``), as for a spreadsheet; ``tall`` are the lines of the header. ``escaped``: whether quotation marks within
+    cells stand behind backslashes, as Spark and MySQL write them, and not twice.
     """
 
     source: Source
@@ -41,7 +45,18 @@ class Delimited:
     quoted: bool
     header: bool
     columns: tuple[str, ...]
-    told: bool = False
+    before: int = 0
+    comments: int = 0
+    tall: int = 1
+    escaped: bool = False
+
+    def notes(self) -> list[str]:
+        """What was guessed of the way the text is written."""
+        lines = f"{self.comments:,} lines of comment" if self.comments > 1 else "a line of comment"
+        return [
+            *([f"'{self.source.name}' begins with {lines}: skipped"] if self.comments else []),
+            *([f"'{self.source.name}' has backslashes before quotation marks: taken out"] if self.escaped else []),
+        ]
 
     def batches(self, wanted: Sequence[str], ids: Sequence[str] = ()) -> Iterator[dict[str, pa.Array]]:
         """The wanted columns as text, piece by piece; none of the ``ids`` among them is nested in a text. BenchError
@@ -49,11 +64,12 @@ class Delimited:
         """
         options = {
             "read_options": arrow.ReadOptions(
-                column_names=list(self.columns), skip_rows=int(self.header) + self.told, block_size=BLOCK
+                column_names=list(self.columns), skip_rows=self.before + self.tall * self.header, block_size=BLOCK
             ),
             "parse_options": arrow.ParseOptions(
                 delimiter=UNIT if self.separator == DOUBLE else self.separator,
                 quote_char='"' if self.quoted else False,
+                escape_char="\\" if self.escaped else False,
                 newlines_in_values=self.quoted,
             ),
             "convert_options": arrow.ConvertOptions(
@@ -92,33 +108,67 @@ class Delimited:
     def _rows(self, file: BinaryIO) -> Generator[tuple[int, list[str]], None, None]:
         lines = io.TextIOWrapper(file, "utf-8-sig", newline="" if self.quoted else None)
         try:
+            for _ in range(self.before):
+                next(lines, None)
             if self.quoted:
-                rows = _begun(csv.reader(lines, delimiter=self.separator))
+                yield from _begun(_reader(lines, self.separator, self.escaped), self.before + 1)
             else:
                 cut = (line.rstrip("\n").split(self.separator) if line.strip() else [] for line in lines)
-                rows = iter(enumerate(cut, start=1))
-            yield from itertools.islice(rows, int(self.told), None)
+                yield from enumerate(cut, start=self.before + 1)
         finally:
             lines.detach()
 
 
 def delimited(source: Source) -> Delimited | None:
     """The table that a text holds; None where it has one column, or its lines have no cells in common."""
-    head = source.head.decode()
-    lines = head.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    lines = [line for line in (lines if len(source.head) < HEAD // 2 else lines[:-1]) if line.strip()][:200]
-    told = bool(lines[1:]) and TOLD.fullmatch(lines[0].strip(" "))
-    separator = told[1] if told else _separator(lines[0])
+    head = source.head.decode().replace("\r\n", "\n").replace("\r", "\n")
+    lines = head.split("\n")
+    lines = lines if len(source.head) < HEAD // 2 else lines[:-1]
+    before, comments, separator = _before(lines)
     if not separator:
         return None
-    lines = lines[bool(told) :]
-    quoted = separator != DOUBLE and source.path.suffix not in ATOMIC and _is_quoted(head, separator)
-    first = next(csv.reader([lines[0]], delimiter=separator)) if quoted else lines[0].split(separator)
-    names = [cell.strip() for cell in first]
+    first, body = lines[before], "\n".join(lines[before:])
+    quoted = separator != DOUBLE and source.path.suffix not in ATOMIC and _is_quoted(body, separator)
+    escaped = quoted and bool(re.search(rf'\\"(?!["\n{re.escape(separator)}]|$)', body))
+    cells, tall = _first(lines[before:], separator, escaped) if quoted else (first.split(separator), 1)
+    names = [" ".join(cell.split()) for cell in cells]
     header = columns.told(names) or not any(_is_number(name) or stamps.DATES.fullmatch(name) for name in names)
     if not header or (separator == DOUBLE and not columns.told(names)):
-        return Delimited(source, separator, quoted, False, _unnamed(separator, lines, len(first)), bool(told))
-    return Delimited(source, separator, quoted, True, _distinct(names), bool(told))
+        header, named = False, _unnamed(separator, [line for line in lines[before:] if line.strip()][:200], len(cells))
+    else:
+        named = _distinct(names)
+    return Delimited(source, separator, quoted, header, named, before, comments, tall, escaped)
+
+
+def _before(lines: Sequence[str]) -> tuple[int, int, str]:
+    """How many lines stand above the table, how many of them are comments, and what parts its cells; "" for nothing."""
+    there = [at for at, line in enumerate(lines) if line.strip()]
+    told = bool(there[1:]) and TOLD.fullmatch(lines[there[0]].strip(" "))
+    at = there[1:] if told else there
+    bare = next((row for row in at if not lines[row].startswith(COMMENTS)), at[0])
+    separator = told[1] if told else _separator(lines[bare])
+    if not separator:
+        return at[0], 0, ""
+    cells = lines[bare].split(separator)
+    above = [row for row in at if row < bare]
+    for number, row in enumerate(above):  # what looks like a comment may be the header, or an id
+        other = lines[row].split(separator)
+        if len(other) == len(cells) and (columns.told(other) or not columns.told(cells)):
+            return row, number, separator
+    return bare, len(above), separator
+
+
+def _first(lines: Sequence[str], separator: str, escaped: bool) -> tuple[list[str], int]:
+    """The cells of the first row, and how many lines it has."""
+    reader = _reader([f"{line}\n" for line in lines[:TALLEST]], separator, escaped)
+    cells = next(reader)
+    if reader.line_num < min(TALLEST, len(lines)):
+        return cells, reader.line_num
+    return next(_reader(lines[:1], separator, escaped)), 1
+
+
+def _reader(lines: Iterable[str], separator: str, escaped: bool) -> Any:
+    return csv.reader(lines, delimiter=separator, escapechar="\\" if escaped else None)
 
 
 def _separator(line: str) -> str:
@@ -171,13 +221,13 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _begun(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """The rows of ``csv.reader``, each with the number of the line that it begins in."""
-    start = 1
+def _begun(reader: Any, first: int) -> Iterator[tuple[int, list[str]]]:
+    """The rows of ``csv.reader``, each with the number of the line that it begins in, of which ``first`` is one."""
+    start = first
     try:
         for cells in reader:
             yield start, cells
-            start = reader.line_num + 1
+            start = reader.line_num + first
     except csv.Error:  # a cell is too long: the rest of the file, behind a mark
         yield start, ["\n"]
 

@@ -17,6 +17,7 @@ from bench.errors import BenchError
 NOBODY = Roles()
 Kind = Literal["interactions", "lists", "histories", "catalogue", "ids", "nothing"]
 HINT = "name its columns with --user, --item and --time of bench data import"
+NO_TABLE = "it is no table parted by commas, tabs, semicolons or bars, no JSON and no list of histories"
 MAPS = ("user2id", "item2id", "id2user", "id2item")
 TITLES = ("id2title", "title_maps")  # of SETRec's maps
 
@@ -24,7 +25,8 @@ TITLES = ("id2title", "title_maps")  # of SETRec's maps
 @dataclass(frozen=True)
 class Part:
     """A file and what it is. A table has ``roles``; what is no table is ``content``, as it was read. Of nothing that is
-    read, ``reason`` says why. One that is not ``named`` was found beside another.
+    read, ``reason`` says why. One that is not ``named`` was found beside another. ``lines`` list ids,
+    of which the first is the user's.
     """
 
     source: Source
@@ -34,6 +36,7 @@ class Part:
     content: Any = None
     reason: str = ""
     named: bool = True
+    lines: bool = False
 
     @property
     def name(self) -> str:
@@ -56,8 +59,8 @@ def recognize(path: Path, asked: Roles, encoding: str = "", catalogue: bool = Fa
     if table is not None:
         return _of_table(source, table, asked, catalogue)
     if sequences.is_p5(source):
-        return Part(source, "histories", content=sequences.p5(source))
-    return Part(source, "nothing", reason="it is no table, no JSON and no list of histories")
+        return Part(source, "histories", content=sequences.p5(source), lines=True)
+    return Part(source, "nothing", reason=NO_TABLE)
 
 
 def _of_table(source: Source, table: Table, asked: Roles, catalogue: bool) -> Part:
@@ -70,7 +73,9 @@ def _of_table(source: Source, table: Table, asked: Roles, catalogue: bool) -> Pa
     if key:
         return Part(source, "catalogue", table, Roles(item=key))
     lacking = "items" if roles.user else "users or items"
-    return Part(source, "nothing", table, reason=f"no column of {lacking} among {', '.join(table.columns)}; {HINT}")
+    reason = f"no column of {lacking} among {', '.join(table.columns)}; {HINT}"
+    unsure = isinstance(table, Delimited) and table.header and not columns.told(table.columns)
+    return Part(source, "nothing", table, reason=f"{reason}, or add a header if that is a row" if unsure else reason)
 
 
 def _of_value(source: Source, content: Any, asked: Roles, catalogue: bool = False) -> Part:

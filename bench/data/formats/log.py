@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 from bench.data.formats import stamps
 from bench.data.formats.catalogue import Table
 from bench.data.formats.columns import Roles
+from bench.data.formats.delimited import Delimited
+from bench.data.formats.mending import NO_ID, mended
 from bench.data.formats.sequences import Histories
 from bench.errors import BenchError, an, counted
 
 NONE = -1  # the number of an empty id
-SAMPLE = 1000  # time stamps that tell how a column was written
-NO_ID = ("nan", "NaN", "None", "none", "null", "NULL", "NA", "N/A", "<NA>", "undefined", "NaT")
-FLOAT, ROUNDED = re.compile(r"-?\d+\.0"), re.compile(r"-?\d[.,]\d+[eE]\+?\d+")
+SAMPLE = stamps.SAMPLE
+ROUNDED = re.compile(r"-?\d[.,]\d+[eE]\+?\d+")
 
 Codes = NDArray[np.int32]
 
@@ -46,20 +48,23 @@ class Ids:
         return list(self.numbers)
 
     def _number(self, name: str) -> int:
-        return self.numbers.setdefault(name, len(self.numbers)) if name.strip() else NONE
+        return NONE if name.strip() in ("", stamps.NULL) else self.numbers.setdefault(name, len(self.numbers))
 
 
 @dataclass
 class Log:
     """Rows of interactions. ``times`` are whole numbers of one ``kind`` (``stamps``), or the number of the row where a
     file has none, which is ``undated``; ``rounded`` is one that looks as a spreadsheet writes long numbers. ``lacking``
-    counts rows that were left out, by what they lack.
+    counts rows that were left out, by what they lack; ``headers`` are lines that name the columns again, ``zones`` says
+    whether dates name one.
     """
 
     users: Ids = field(default_factory=Ids)
     items: Ids = field(default_factory=Ids)
     pieces: list[tuple[Codes, Codes, NDArray[np.int64], str]] = field(default_factory=list)
     lacking: dict[str, int] = field(default_factory=dict)
+    headers: int = 0
+    zones: set[bool] = field(default_factory=set)
     undated: bool = False
     rounded: str = ""
     rows: int = 0
@@ -71,15 +76,22 @@ class Log:
         self.undated |= not roles.time
         row = 0
         for batch in table.batches(list(dict.fromkeys(wanted)), ids=(roles.user, roles.item)):
+            for name in (roles.user, roles.item):
+                _require_ids(table, name, batch[name])
+            again = _headers(table, roles, batch)
+            self.headers += int(again.sum())
+            if again.any():  # their rows are empty, so that those of others keep their numbers
+                gone = pa.array(again)
+                batch = {name: pc.if_else(gone, pa.scalar(None, cells.type), cells) for name, cells in batch.items()}
             users, items = self.users.add(batch[roles.user]), self.items.add(batch[roles.item])
-            kept = self._present({"user": users != NONE, "item": items != NONE})
+            kept = self._present({"user": again | (users != NONE), "item": again | (items != NONE)}) & ~again
             times, kind = self._times(table, batch[roles.time], row) if roles.time else (None, stamps.NUMBER)
             if times is None:
                 times = np.arange(self.rows, self.rows + len(users), dtype=np.int64)
             else:
-                kept &= self._present({"time": times != stamps.ABSENT})
+                kept &= self._present({"time": again | (times != stamps.ABSENT)})
             if rated and least is not None:
-                kept &= self._rated(batch[rated], least)
+                kept &= self._rated(batch[rated], least, again)
             row += len(users)
             self.rows += len(users)
             self.pieces.append((users[kept], items[kept], times[kept], kind))
@@ -105,6 +117,23 @@ class Log:
         self.pieces.clear()
         return np.concatenate(users), np.concatenate(items), *_of_one_kind(times, kinds)
 
+    def notes(self) -> list[str]:
+        """What was guessed of the rows, and what was left out."""
+        notes = []
+        if self.undated:
+            notes.append("there are no time stamps: the order of the file is taken for that of time")
+        if self.rounded:
+            notes.append(
+                f"time stamps look rounded by a spreadsheet, such as '{self.rounded}': what came first may be lost"
+            )
+        if len(self.zones) > 1:
+            notes.append("some dates name a time zone and some do not: those are read as UTC")
+        if self.headers:
+            notes.append(f"{counted(self.headers, 'line')} within the rows name the columns again: skipped")
+        return notes + [
+            f"{counted(count, 'row')} without {an(what)}: skipped" for what, count in self.lacking.items() if count
+        ]
+
     def _present(self, columns: dict[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
         for name, there in columns.items():
             self.lacking[name] = self.lacking.get(name, 0) + int((~there).sum())
@@ -116,6 +145,7 @@ class Log:
     def _times(self, table: Table, column: pa.Array, row: int) -> tuple[NDArray[np.int64], str]:
         if pa.types.is_string(column.type) and not self.rounded:
             self.rounded = next(filter(ROUNDED.fullmatch, filter(None, column[:SAMPLE].to_pylist())), "")
+        self.zones |= stamps.zones(column)
         try:
             return stamps.batch(column)
         except stamps.UnreadableError as error:
@@ -123,23 +153,22 @@ class Log:
             where = f"{table.source.path}, row {row + error.row + 1}"
             raise BenchError(f"{where}: time '{text}'; {error}") from error
 
-    def _rated(self, column: pa.Array, least: float) -> NDArray[np.bool_]:
+    def _rated(self, column: pa.Array, least: float, again: NDArray[np.bool_]) -> NDArray[np.bool_]:
         try:
             ratings = np.asarray(_blank_as_null(column).cast(pa.float64()).fill_null(np.nan))
         except pa.ArrowInvalid as error:
             wrong = next(filter(_is_no_number, _blank_as_null(column).drop_null().to_pylist()), "")
             raise BenchError(f"--min-rating needs ratings that are numbers, such as 4.5; got '{wrong}'") from error
-        return self._present({f"rating of {least:g} or more": ratings >= least})
+        return self._present({f"rating of {least:g} or more": again | (ratings >= least)})
 
 
 def repaired(ids: Ids, what: str) -> list[str]:
-    """Whole numbers that a table has written with ".0", since a gap made them floats, become whole again. Notes on that
-    and on what else looks as if a program had changed the ids.
+    """Ids as they were before a program changed all of them, which is said (``mending``). Notes on that and on what
+    else looks so.
     """
-    names, notes = ids.names, []
-    if names and all(map(FLOAT.fullmatch, names)):
-        ids.renamed([name.removesuffix(".0") for name in names])
-        notes.append(f"{what} ids are whole numbers written with '.0', as a gap in the column makes them: read without")
+    names = ids.names
+    names, notes = mended(names, what)
+    ids.renamed(names)
     rounded = [name for name in names if ROUNDED.fullmatch(name)]
     if rounded:
         notes.append(f"{len(rounded):,} {what} ids look like numbers rounded by a spreadsheet, such as '{rounded[0]}'")
@@ -162,6 +191,40 @@ def _of_one_kind(times: Sequence[NDArray[np.int64]], kinds: Sequence[str]) -> tu
     scale = {stamps.NUMBER: stamps.BILLION}
     parts = [part * scale.get(kind, 1) for part, kind in zip(times, kinds, strict=True)]
     return np.concatenate(parts), stamps.DECIMAL
+
+
+def _require_ids(table: Table, name: str, column: pa.Array) -> None:
+    """BenchError where ids are numbers that have lost digits, or lists of ids that a text holds."""
+    where = f"'{table.source.path}', column '{name}'"
+    if pa.types.is_floating(column.type) and (row := stamps.inexact(column)) is not None:
+        raise BenchError(
+            f"{where}: {column[row].as_py():.0f} is a floating number with more digits than it can hold, so that two "
+            "ids may be one here; write ids as whole numbers or as text"
+        )
+    some = [text for text in column[:SAMPLE].to_pylist() if text] if pa.types.is_string(column.type) else []
+    if some and all(map(_is_list, some)):
+        raise BenchError(
+            f"{where}: {some[0][:60]} is a list and no id; write a row for each of its items, or all as JSON: "
+            '{"user": ["item", "item"]}'
+        )
+
+
+def _is_list(text: str) -> bool:
+    """Whether a text is a list as JSON or Python writes it."""
+    if not (text.startswith("[") and text.endswith("]")):
+        return False
+    try:
+        return isinstance(ast.literal_eval(text), list)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
+
+
+def _headers(table: Table, roles: Roles, batch: dict[str, pa.Array]) -> NDArray[np.bool_]:
+    """``[rows]``: where a line names the columns again, as between files that were put together."""
+    users, items = batch[roles.user], batch[roles.item]
+    if not (isinstance(table, Delimited) and table.header):
+        return np.zeros(len(users), bool)
+    return np.asarray(pc.and_(pc.equal(users, roles.user), pc.equal(items, roles.item)))
 
 
 def _texts(column: pa.Array) -> pa.Array:

@@ -24,6 +24,7 @@ HEAD = 1 << 16  # bytes that tell what a file is
 PARQUET, NUMPY = b"PAR1", b"\x93NUMPY"
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 WIDE = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+WIDEST = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 NO_DATA = {
     b"PK\x03\x04": "is a ZIP archive or a spreadsheet; unpack it, or save its sheet as CSV",
     b"\xd0\xcf\x11\xe0": "is an old spreadsheet; save its sheet as CSV",
@@ -113,18 +114,20 @@ def _content(path: Path, compression: str, asked: str) -> tuple[bytes, str]:
         _refuse(path, first)
         if first.startswith((PARQUET, NUMPY)):
             return first[:HEAD], ""
-        encoding = asked or WIDE.get(first[:2], "utf-8")
+        encoding = asked or ("utf-32" if first.startswith(WIDEST) else WIDE.get(first[:2], "utf-8"))
         if not _decodes(path, encoding, first, file):
             if asked:
                 raise BenchError(f"'{path}' is not in the encoding {asked}; drop --encoding, or name another")
             encoding = "cp1252"
-    head = first[:HEAD].decode("utf-16" if encoding == "utf-16" else encoding, errors="ignore")
+    head = first[:HEAD].decode(encoding, errors="ignore")
     return head.removeprefix("\ufeff").encode(), encoding
 
 
 def _refuse(path: Path, first: bytes) -> None:
     if not first.strip():
         raise BenchError(f"'{path}' is empty")
+    if first[257:262] == b"ustar":
+        raise BenchError(f"'{path}' is a TAR archive; unpack it")
     for magic, reason in NO_DATA.items():
         if first[:64].lstrip().lower().startswith(magic.lower()):
             raise BenchError(f"'{path}' {reason}")
@@ -138,7 +141,7 @@ def _decodes(path: Path, encoding: str, first: bytes, file: BinaryIO) -> bool:
         raise BenchError(
             f"unknown encoding '{encoding}'; give a name such as utf-8, cp1252, gb18030 or utf-16"
         ) from None
-    wide, chunk = encoding.startswith("utf-16"), first
+    wide, chunk = encoding.startswith(("utf-16", "utf-32")), first
     while chunk:
         if not wide and b"\0" in chunk:
             raise BenchError(f"'{path}' holds a NUL byte; it is corrupt, no text, or UTF-16 (--encoding utf-16-le)")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.data.characters import require_whole
@@ -18,7 +20,9 @@ from bench.data.formats.opening import Source, reading, text_of
 from bench.errors import BenchError
 
 AT_ONCE = 50_000  # records
+TYPED = ("$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$uuid")
 SAMPLE = 1000  # records that tell the columns
+BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
 
 Record = Mapping[str, Any]
 
@@ -60,6 +64,9 @@ class Parquet:
 
     def batches(self, wanted: Sequence[str], ids: Sequence[str] = ()) -> Iterator[dict[str, pa.Array]]:
         """The wanted columns, piece by piece. BenchError where one of the ``ids`` among them is nested."""
+        twice = next((name for name in wanted if self.columns.count(name) > 1), None)
+        if twice is not None:
+            raise BenchError(f"'{self.source.path}' has {self.columns.count(twice)} columns '{twice}'; rename one")
         try:
             for batch in pq.ParquetFile(self.source.path).iter_batches(columns=list(wanted), batch_size=1 << 20):
                 for column in batch.columns:
@@ -67,7 +74,7 @@ class Parquet:
                 for name in ids:
                     if pa.types.is_nested(batch.column(name).type):
                         _require_flat(self.source, name, batch.column(name).to_pylist())
-                yield {name: _plain(batch.column(name)) for name in wanted}
+                yield {name: _plain(self.source, name, batch.column(name)) for name in wanted}
         except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             raise BenchError(f"'{self.source.path}' is corrupt: {' '.join(str(error).split())[:160]}") from error
 
@@ -124,9 +131,14 @@ def parsed(source: Source) -> Any:
 
 
 def written(value: Any) -> str | None:
-    """A value as one text: lists with commas between their parts, however deep; None where there is nothing."""
+    """A value as one text: lists with commas between their parts, however deep; None where there is nothing, which
+    JSON of pandas writes as NaN.
+    """
+    value = _unwrapped(value)
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, float) and math.isnan(value):
+        return None
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
@@ -137,13 +149,20 @@ def written(value: Any) -> str | None:
     return str(value)
 
 
+def _unwrapped(value: Any) -> Any:
+    """What MongoDB writes with its type, ``{"$oid": "…"}`` or ``{"$numberLong": "7"}``, without it."""
+    while isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in TYPED:
+        value = next(iter(value.values()))
+    return value
+
+
 def _require_flat(source: Source, name: str, values: Iterable[Any]) -> None:
     """BenchError where a value that is to be an id holds others: which of them is meant nobody can tell."""
-    nested = next((value for value in values if isinstance(value, Mapping | list | tuple)), None)
+    nested = next((value for value in map(_unwrapped, values) if isinstance(value, Mapping | list | tuple)), None)
     if nested is not None:
         raise BenchError(
             f"'{source.path}', column '{name}': {repr(nested)[:80]} is no id; expected a text or a number; write the "
-            "one that is meant into a column of its own"
+            "one that is meant into a column of its own, or a row for each of several"
         )
 
 
@@ -171,15 +190,22 @@ def _object(line: str) -> Record:
     return found
 
 
-def _plain(column: pa.Array) -> pa.Array:
+def _plain(source: Source, name: str, column: pa.Array) -> pa.Array:
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.dictionary_decode()
         kind = column.type
     if pa.types.is_nested(kind) or pa.types.is_boolean(kind):
         return pa.array([written(value) for value in column.to_pylist()], pa.string())
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_floating(kind):  # where NaN is how a gap is written
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_decimal(kind):
         return column.cast(pa.string())
-    if pa.types.is_decimal(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return column.cast(pa.string())
+    if any(test(kind) for test in BYTES):
+        try:
+            return column.cast(pa.binary()).cast(pa.string())
+        except pa.ArrowInvalid as error:
+            raise BenchError(
+                f"'{source.path}', column '{name}' holds bytes that are no text; write them as text, such as hex"
+            ) from error
     return column

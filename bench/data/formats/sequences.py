@@ -18,6 +18,7 @@ from bench.data.formats.records import written
 from bench.errors import BenchError
 
 Histories = dict[str, list[str]]
+GUESS = "the first id on each line is read as the user, those after it as items in order"
 PARTS = ("train", "training", "valid", "val", "validation", "dev", "test", "testing")
 FEWEST = 3  # words on a line of P5: a user and two items, in more than half of the first lines
 
@@ -42,7 +43,10 @@ def p5(source: Source) -> Histories:
         for number, line in enumerate(file, start=1):
             user, *items = line.decode("utf-8-sig").split() or [""]
             if user in found:
-                raise BenchError(f"{source.path}, line {number}: user '{user}' has a line already")
+                raise BenchError(
+                    f"{source.path}, line {number}: user '{user}' has a line already, and each line is read as a user "
+                    "and the items of one; in a table, part the cells by tabs or commas"
+                )
             if user:
                 found[user] = items
     return found

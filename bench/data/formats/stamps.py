@@ -20,10 +20,16 @@ from bench.data.dataset import EXACT, Times
 LARGEST = 2**63 - 1
 DIGITS_OF_INT64 = 19
 ABSENT = -(2**63)
+UNKNOWN = "numbers of no known unit"
+HOURS = 240_000  # more than any time of day, as hhmmss or in seconds
+NULL = r"\N"  # of MySQL and Hive
+WHOLE = {16: 2**11, 32: 2**24, 64: EXACT}  # up to which floating numbers of so many bits hold every whole one
 NUMBER, DATE, DECIMAL = "number", "date", "decimal"
 BILLION = 10**9
+SAMPLE = 1000  # time stamps that tell how a column was written
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 ISO = "expected a number or an ISO date such as 2024-01-31 or 2024-01-31T12:00:00Z"
+RANGE = "expected dates from 1678 to 2261"
 DATES = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?(Z|z| UTC|[+-]\d\d(?::?\d\d)?)?)?")
 UNITS = {10**9: "seconds", 10**6: "milliseconds", 10**3: "microseconds", 1: "nanoseconds"}
 # The least number, its unit, and whether it is one: what a clock shows between 1990 and 2080 and calendars since 1900.
@@ -114,11 +120,15 @@ def batch(column: pa.Array) -> tuple[NDArray[np.int64], str]:
     kind = column.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         exact = pa.timestamp("ns", getattr(kind, "tz", None))
-        return _filled(_cast(column, exact, "expected dates from 1677 to 2262").cast(pa.int64())), DATE
+        return _filled(_cast(column, exact, RANGE).cast(pa.int64())), DATE
     if pa.types.is_integer(kind):
         return _filled(_cast(column, pa.int64(), "expected whole numbers below 2^63")), NUMBER
-    if pa.types.is_floating(kind) and (pc.max(pc.abs(column)).as_py() or 0) > EXACT:
-        raise UnreadableError(0, "floating numbers above 2^53 have lost their order; expected whole numbers")
+    if pa.types.is_time(kind):
+        raise UnreadableError(0, f"a time of day says no date; {ISO}")
+    if pa.types.is_floating(kind) and (rounded := inexact(column)) is not None:
+        power = WHOLE[kind.bit_width].bit_length() - 1
+        needed = f"{kind.bit_width}-bit floating numbers above 2^{power} have lost their order; expected whole numbers"
+        raise UnreadableError(rounded, needed)
     texts = column.cast(pa.string()) if pa.types.is_floating(kind) else column
     try:
         return _filled(texts.cast(pa.int64())), NUMBER
@@ -128,6 +138,12 @@ def batch(column: pa.Array) -> tuple[NDArray[np.int64], str]:
     codes = np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
     found, what = _unique(encoded.dictionary.to_pylist(), codes)
     return np.append(found, ABSENT)[codes], what
+
+
+def inexact(column: pa.Array) -> int | None:
+    """The first row of a column of floating numbers that may have been another whole number before; None for none."""
+    large = pc.fill_null(pc.greater(pc.abs(column.cast(pa.float64())), float(WHOLE[column.type.bit_width])), False)
+    return next(iter(np.flatnonzero(np.asarray(large)).tolist()), None)
 
 
 def _cast(column: pa.Array, kind: pa.DataType, needed: str) -> pa.Array:
@@ -144,7 +160,7 @@ def _filled(column: pa.Array) -> NDArray[np.int64]:
 
 def _unique(texts: Sequence[str], codes: NDArray[np.int32]) -> tuple[NDArray[np.int64], str]:
     """The stamps that distinct texts mean. Whichever kind the first text has, all must have."""
-    there = [position for position, text in enumerate(texts) if text.strip()]
+    there = [position for position, text in enumerate(texts) if text.strip() not in ("", NULL)]
     found = np.full(len(texts), ABSENT, np.int64)
     if not there:
         return found, NUMBER
@@ -160,7 +176,8 @@ def _unique(texts: Sequence[str], codes: NDArray[np.int32]) -> tuple[NDArray[np.
         kind, exact = DECIMAL, [stamp * BILLION for stamp in exact]
     for position, stamp in zip(there, exact, strict=True):
         if abs(stamp) > LARGEST or stamp != stamp.to_integral_value():
-            raise UnreadableError(int(np.flatnonzero(codes == position)[0]), "more digits than can be kept in order")
+            needed = "more digits than can be kept in order" if kind != DATE else RANGE
+            raise UnreadableError(int(np.flatnonzero(codes == position)[0]), needed)
         found[position] = int(stamp)
     return found, kind
 
@@ -184,6 +201,16 @@ def _date(text: str) -> Decimal | None:
     return Decimal(int((at - EPOCH) // timedelta(seconds=1))) * BILLION + Decimal(fraction[:9].ljust(9, "0") or 0)
 
 
+def zones(column: pa.Array) -> set[bool]:
+    """Whether dates name a time zone, and whether some do not, among the texts or the type of a column."""
+    if pa.types.is_timestamp(column.type):
+        return {bool(column.type.tz)}
+    if not pa.types.is_string(column.type):
+        return set()
+    matches = (DATES.fullmatch(text.strip()) for text in column[:SAMPLE].to_pylist() if text)
+    return {bool(match[4]) for match in matches if match}
+
+
 def notes(times: NDArray[np.int64], clock: str) -> list[str]:
     """That some of the stamps of a known unit are 0, which is 1970 and most often stands for none."""
     zeros = int((times == 0).sum())
@@ -197,16 +224,29 @@ def unit(times: NDArray[np.int64], kind: str) -> tuple[NDArray[np.int64], str]:
 
     Raises UnreadableError where seconds and milliseconds, or other units, stand in one column.
     """
+    _refuse_mixed(times // BILLION if kind == DECIMAL else times, kind)
     if kind != NUMBER:
         step = next(step for step in (10**9, 10**6, 10**3, 1) if not (times % step).any())
         return times // step, f"{'dates' if kind == DATE else 'decimal numbers'}, kept as {UNITS[step]}"
-    sizes = np.digitize(np.abs(times).astype(np.float64), [low for low, _, _ in MEANINGS])
-    kinds = np.unique(sizes[times != 0])
-    clocks = [size for size in kinds if MEANINGS[size - 1][2]] if len(kinds) else []
+    kinds = _sizes(times)
+    if len(kinds) == 1 and MEANINGS[kinds[0]][2]:
+        return times, MEANINGS[kinds[0]][1]
+    return times, UNKNOWN
+
+
+def _sizes(times: NDArray[np.int64]) -> list[int]:
+    """Which of ``MEANINGS`` there are, zeros left out."""
+    return [int(size) for size in np.unique(_meanings(times)[times != 0])]
+
+
+def _meanings(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.digitize(np.abs(times).astype(np.float64), [low for low, _, _ in MEANINGS]) - 1
+
+
+def _refuse_mixed(times: NDArray[np.int64], kind: str) -> None:
+    clocks = [size for size in _sizes(times) if MEANINGS[size][2]] if kind != DATE else []
     if len(clocks) > 1:
+        sizes = _meanings(times)
         rows = [int(np.argmax(sizes == size)) for size in clocks[:2]]
-        both = " and ".join(f"{MEANINGS[sizes[row] - 1][1]} ({times[row]})" for row in rows)
+        both = " and ".join(f"{MEANINGS[sizes[row]][1]} ({times[row]})" for row in rows)
         raise UnreadableError(max(rows), f"the column mixes {both}; write all in one unit")
-    if len(clocks) == 1 and len(kinds) == 1:
-        return times, MEANINGS[clocks[0] - 1][1]
-    return times, "numbers of no known unit"
