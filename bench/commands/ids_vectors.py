@@ -43,6 +43,8 @@ def fit(
     named = naming.require(subjects[0])
     items, rows = embeddings.every(vectors)
     found = naming.fit(named, items, rows, seed, out)
+    if alike := embeddings.alike(rows):
+        _say(f"note: {alike} in '{vectors}'")
     _say(f"written: {out}, {len(found.items):,} items, {_shared(found)}")
 
 
@@ -52,14 +54,19 @@ def encode(
     out: Annotated[Path | None, typer.Option(help="A copy for others: .parquet, or LC-Rec's .json.")] = None,
 ) -> None:
     """Name new items with a fitted quantizer. Items that have an identifier keep it, whatever their vector is now."""
+    from bench.data.formats import twins
     from bench.ids import embeddings, exchange, naming
 
     if out is not None:
         exchange.check_suffix(out)
     named = _scheme_of(folder)
     items, rows = embeddings.every(vectors)
+    before = dict.fromkeys(naming.known(folder).items)
     found, new = naming.encode(named, items, rows, folder)
     _say(f"{new:,} items are new, {len(items) - new:,} keep their identifiers; {len(found.items):,} in all")
+    near = twins.nearly([item for item in items if item not in before], before)
+    if near:
+        _say(f"note: {near}; each is an item of its own now")
     _say(_shared(found))
     if out is not None:
         naming.write(found, named, out, named=True)

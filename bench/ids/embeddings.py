@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from bench import arrays
 from bench.data.dataset import ItemTable
+from bench.data.formats import twins
+from bench.data.formats.mending import of_column
 from bench.data.idmaps import LISTED, beside, numbers
 from bench.errors import BenchError, counted
 
@@ -31,6 +33,7 @@ COLUMNS = ("item", "vector")
 IDS = "ids"  # in the metadata of a safetensors file
 LISTS = "NAME.ids.txt with one id on each line, or NAME.ids.json, NAME.item2id, NAME.items.txt"
 AT_ONCE = 1 << 16  # vectors in memory with all digits
+FEW = 0.01  # share of items that are one another's double in any catalogue
 LARGEST = 3.4e38  # what a float32 holds
 
 
@@ -46,8 +49,8 @@ class Bound:
 
 
 def is_file(name: str) -> bool:
-    """Whether an encoder's name is that of a file of vectors."""
-    return Path(name).suffix in SUFFIXES
+    """Whether an encoder's name is that of a file of vectors. Encoders are folders, so a file can be nothing else."""
+    return Path(name).suffix in SUFFIXES or Path(name).expanduser().is_file()
 
 
 def digest(name: str) -> str:
@@ -77,7 +80,9 @@ def bound(name: str, items: ItemTable, needed: NDArray[np.bool_] | None = None) 
     mine = np.array([row_of[item] for item, there in zip(items.ids, known, strict=True) if there])
     vectors = np.zeros((len(items), rows.shape[1]), np.float32)
     vectors[known] = _finite(path, rows, mine, ids)
-    return Bound(vectors, known, _warnings(path, digest(name), rows.shape, len(ids) - int(known.sum())))
+    warnings = _warnings(path, digest(name), rows.shape, len(ids) - int(known.sum()))
+    same = alike(vectors[known])
+    return Bound(vectors, known, (*warnings, *([f"{same} in '{path.name}'"] if same else [])))
 
 
 def every(name: str) -> tuple[tuple[str, ...], Vectors]:
@@ -86,6 +91,16 @@ def every(name: str) -> tuple[tuple[str, ...], Vectors]:
     ids, rows = _rows(path)
     _refuse_twice(path, ids)
     return tuple(ids), _finite(path, rows, np.arange(len(ids)), ids)
+
+
+def alike(vectors: Vectors) -> str:
+    """That many items have the vector of another, as where those without a text were filled with zeros; "" for few."""
+    counts = Counter(row.tobytes() for row in np.ascontiguousarray(vectors))
+    shared = sum(count for count in counts.values() if count > 1)
+    if shared <= len(vectors) * FEW:
+        return ""
+    commonest = max(counts.values())
+    return f"{shared:,} of {counted(len(vectors), 'item')} share their vector with another, {commonest:,} one of them"
 
 
 def _refuse_twice(path: Path, ids: Sequence[str]) -> None:
@@ -123,7 +138,7 @@ def _parquet(path: Path) -> tuple[Sequence[str], NDArray[Any]]:
         raise BenchError(
             f"'{path}' must have the columns {' and '.join(COLUMNS)} and a row; got {', '.join(table.column_names)}"
         )
-    ids = [str(item) for item in table["item"].to_pylist()]
+    ids = of_column(path, "item", table["item"])
     return ids, _stacked(table["vector"])
 
 
@@ -182,16 +197,18 @@ def _range(known: dict[str, str]) -> str:
 def _refuse_missing(
     path: Path, ids: Sequence[str], items: ItemTable, known: NDArray[np.bool_], needed: NDArray[np.bool_] | None
 ) -> None:
+    missing = np.flatnonzero(~known if needed is None else ~known & needed)
+    near = twins.nearly([items.ids[item] for item in missing], ids)
     if not known.any():
         raise BenchError(
-            f"none of the {counted(len(ids), 'row')} of '{path}' is of an item of the catalogue: ids are '{ids[0]}' "
-            f"there, '{items.ids[0]}' here"
+            f"none of the {counted(len(ids), 'row')} of '{path}' is of an item of the catalogue: "
+            + (near or f"ids are '{ids[0]}' there, '{items.ids[0]}' here")
         )
-    missing = np.flatnonzero(~known if needed is None else ~known & needed)
     if len(missing):
         whose = "" if needed is None else " with training interactions"
         raise BenchError(
             f"'{path}' has no vector of {counted(len(missing), 'item')}{whose}, the first is '{items.ids[missing[0]]}'"
+            f"{near and f'; {near}'}"
         )
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.data.dataset import ItemTable
+from bench.data.formats.mending import of_column
 from bench.errors import BenchError
 from bench.files import is_stream, output, replacing
 from bench.ids import storage
@@ -84,8 +85,12 @@ def read_parquet(path: Path, data: bytes) -> tuple[Mapping[str, Sequence[Any]], 
         table = pq.read_table(io.BytesIO(data))
         kept = json.loads((table.schema.metadata or {}).get(KEPT, b"null"))
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
+        if "item" in columns:
+            columns["item"] = of_column(path, "item", table.column("item"))
         in_slots = kept is not None and kept["facts"]["kind"] == "slots"
         ids = _ids(columns["tokens"], kept) if kept and "tokens" in columns else None
+    except BenchError:
+        raise
     except Exception as error:  # Arrow and tokenizers raise families of their own
         cause = " ".join(str(error).split())
         raise BenchError(f"the table '{path}' is corrupt ({cause}); write it again") from error

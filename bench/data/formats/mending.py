@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from bench.data.formats import stamps
+from bench.errors import BenchError
 
 NO_ID = ("nan", "NaN", "None", "none", "null", "NULL", "NA", "N/A", "<NA>", "undefined", "NaT")
 NO_TEXT = ("nan", "none", "null", "n/a", "<na>", "\\n")
@@ -38,3 +45,19 @@ def mended(names: Sequence[str], what: str) -> tuple[list[str], list[str]]:
 
 def _begin_blank(names: Sequence[str]) -> bool:
     return all(name[:1].isspace() for name in names)
+
+
+def of_column(path: Path, name: str, column: pa.ChunkedArray) -> list[str]:
+    """The ids in a column of a Parquet table that gives each row one. Whole numbers that are stored as floats are whole
+    again. BenchError where a row has none, or a number may have lost digits.
+    """
+    values: list[Any] = column.to_pylist()
+    where = f"'{path}', column '{name}'"
+    empty = [row for row, value in enumerate(values, start=1) if value is None or value != value or value == ""]
+    if empty:
+        raise BenchError(f"{where}: row {empty[0]} names no item; {len(empty):,} of {len(values):,} rows do not")
+    if pa.types.is_floating(column.type):
+        if any(not value.is_integer() or abs(value) > stamps.WHOLE[column.type.bit_width] for value in values):
+            raise BenchError(f"{where}: floating numbers are no ids; write whole numbers or text")
+        values = list(map(int, values))
+    return list(map(str, values))

@@ -19,6 +19,7 @@ from bench.vocabulary import Vocabulary
 
 BRACKETED = re.compile(r"(?:<[^<>\s]+>\s*)+")
 WHOLE = re.compile(r"\d+(?:\s+\d+)+")
+CODED = re.compile(r"[\[(]?\s*\d+(?:[\s,;:|/_-]+\d+)+\s*[\])]?|[\[(]\s*\d+\s*[\])]")  # no words at all
 LONGEST = 18  # digits of a number of a code, which is counted in 64 bits
 IN_FOLDERS = ("ids.parquet", "*index.json", "*.sem_ids", "item_*ind*.txt", "*.npy", "*.tsv")
 FORMATS = "index.json, .sem_ids, a text index ('key words'), .npy or Parquet"
@@ -124,8 +125,19 @@ def _json(path: Path, data: bytes) -> Found:
     values = [[] if value is None else value for value in table.values()]
     if all(isinstance(value, str) or value == [] for value in values):
         return _of_texts(tuple(table), [value or "" for value in values], numbered)
-    tokens = [_tokens(path, key, value) for key, value in zip(table, values, strict=True)]
-    return Found(tuple(table), tuple(tokens), numbered=numbered)
+    return Found(tuple(table), _all_tokens(path, tuple(table), values), numbered=numbered)
+
+
+def _all_tokens(path: Path, keys: Sequence[str], values: Sequence[Any]) -> tuple[tuple[str, ...], ...]:
+    """BenchError where some identifiers are tokens and some numbers: one code would be written in two ways."""
+    tokens = tuple(_tokens(path, key, value) for key, value in zip(keys, values, strict=True))
+    firsts = {isinstance(value[0], str): key for key, value in zip(keys, values, strict=True) if value}
+    if len(firsts) > 1:
+        raise BenchError(
+            f"'{path}' has tokens for item '{firsts[True]}' and numbers for item '{firsts[False]}'; write all of them "
+            "in one way"
+        )
+    return tokens
 
 
 def _tokens(path: Path, key: str, value: Any) -> tuple[str, ...]:
@@ -165,6 +177,11 @@ def _of_texts(keys: tuple[str, ...], texts: Sequence[str], numbered: bool = Fals
         if long is not None:
             raise BenchError(f"a code holds numbers of at most {LONGEST} digits; got '{long[:40]}'…")
         return Found(keys, tuple(by_position(map(int, text.split())) for text in texts), numbered=numbered)
+    if some and all(CODED.fullmatch(text) for text in some):
+        raise BenchError(
+            f"identifiers such as '{some[0][:40]}' hold numbers and no words; write codes as '1 2 3', or in JSON as "
+            "lists"
+        )
     _refuse_mixed(keys, texts)
     return Found(keys, words=tuple(texts), numbered=numbered)
 
@@ -211,4 +228,4 @@ def _parquet(path: Path, data: bytes) -> Found:
     values = ["" if value is None else value for value in columns["identifier"]]
     if all(isinstance(value, str) for value in values):
         return _of_texts(keys, values)
-    return Found(keys, tuple(_tokens(path, key, value or []) for key, value in zip(keys, values, strict=True)))
+    return Found(keys, _all_tokens(path, keys, [value or [] for value in values]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.dataset import ItemTable
+from bench.data.formats import twins
 from bench.data.idmaps import numbers
 from bench.errors import BenchError, counted
 from bench.ids.imported.formats import Found
@@ -71,10 +72,12 @@ def match(by_key: Mapping[str, Value], items: ItemTable, name: str, dataset: str
     """Identifiers of the file called ``name``, item by item. BenchError where the catalogue has none of its keys."""
     known = set(items.ids)
     strangers = [key for key in by_key if key not in known]
+    near = twins.nearly([item for item in items.ids if item not in by_key], strangers)
     if len(strangers) == len(by_key):
         raise BenchError(
             f"none of the {len(by_key):,} items of '{name}' is in the catalogue of {dataset}: the file names "
-            f"{examples(strangers)}, the catalogue {examples(items.ids)}; where keys are numbers, say whose: {HOW}"
+            f"{examples(strangers)}, the catalogue {examples(items.ids)}; "
+            + (near or f"where keys are numbers, say whose: {HOW}")
         )
     empty: Value = ""
     values = tuple(by_key.get(item) or empty for item in items.ids)
@@ -83,7 +86,7 @@ def match(by_key: Mapping[str, Value], items: ItemTable, name: str, dataset: str
         (
             missing,
             f"{len(missing):,} of {len(items):,} items have no identifier in '{name}': "
-            f"{examples([items.ids[item] for item in missing])}",
+            f"{examples([items.ids[item] for item in missing])}{near and f'; {near}'}",
         ),
         (
             strangers,
