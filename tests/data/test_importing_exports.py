@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -241,3 +242,40 @@ def test_packed_and_wide_files(tmp_path: Path) -> None:
         BenchError, match=r"among ann, doll; name its columns with .*, or add a header if that is a row"
     ):
         read([put(tmp_path, "y.csv", "ann,doll\nbob,ball\n")])
+
+
+FRAME = pd.DataFrame(ROWS, columns=["user_id", "item_id", "timestamp"])
+THINGS = pd.DataFrame({"item_id": ["b", "a"], "title": ["a ball", "a doll"]})
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("way", ["columns", "index", "split", "table", "list", "wrapped"])
+def test_a_table_that_one_json_object_holds(tmp_path: Path, way: Any, indent: int | None) -> None:
+    """Pandas' own default among them, which reads as a map from the names of the columns."""
+
+    def text(frame: pd.DataFrame) -> str:
+        made = {"list": frame.to_dict("list"), "wrapped": {"count": 3, "data": frame.to_dict("records")}}
+        return json.dumps(made[way] if way in made else json.loads(frame.to_json(orient=way)), indent=indent)
+
+    log, items = put(tmp_path, "x.json", text(FRAME)), put(tmp_path, "items.json", text(THINGS))
+    dataset = read([log, items]).dataset
+    assert sequences(dataset) == SAME
+    assert dataset.items.text == {"title": ("a doll", "a ball")}
+
+
+def test_maps_of_users_and_of_items_stay_what_they_are(tmp_path: Path) -> None:
+    path = put(tmp_path, "x.json", json.dumps({"0": ["a", "b"], "1": ["b"], "data": ["a"]}))
+    put(tmp_path, "items.json", json.dumps({"a": {"title": "a doll"}, "b": {"title": "a ball"}}))
+    dataset = read([path]).dataset
+    assert sequences(dataset) == {"0": ["a", "b"], "1": ["b"], "data": ["a"]}
+    assert dataset.items.text == {"title": ("a doll", "a ball")}
+
+
+def test_dates_of_shops_and_spreadsheets(tmp_path: Path) -> None:
+    rows = "u,a,2024-01-01 10:00:00 +0100\nu,b,2024-01-01 9:30\nu,c,2024-01-01 09:15:00 +00:00\n"
+    assert sequences(read([put(tmp_path, "x.csv", HEADER + rows)]).dataset) == {"u": ["a", "c", "b"]}
+
+
+def test_no_rating_of_a_database(tmp_path: Path) -> None:
+    path = put(tmp_path, "x.csv", "user_id,item_id,rating\nu,a,\\N\nu,b,5\n")
+    assert sequences(read([path], Options(min_rating=4)).dataset) == {"u": ["b"]}

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.errors import BenchError, unknown
 
@@ -27,6 +28,7 @@ RATING = "rating overall stars score rate ratings review_overall"
 NO_TIME = "none"  # asked for, says that no column is the time
 LONG_NAMES = [name for name in TIME.split() if len(name) > 5]  # a typing error in a short one makes another word
 KEY = f"id {ITEM}"  # in a catalogue, "id" alone is the item's
+TEXTS = "title name brand category categories genres description text"
 AGAIN = re.compile(r" \(column \d+\)$")  # what tells the second column of a name from the first
 LIST = "item_id_list"  # of RecBole's pre-split files
 
@@ -84,6 +86,13 @@ def told(columns: Iterable[str]) -> bool:
     """Whether any of these is the name of a role: a first line of such names is a header."""
     known = {*map(_joined, f"{USER} {ITEM} {TIME} {RATING} {LIST} id title name".split())}
     return any(_joined(column) in known for column in columns)
+
+
+def of_table(names: Iterable[Any]) -> bool:
+    """Whether these name the columns of a table and are no ids: a user and an item, or an item and what it is."""
+    found = {_joined(name) for name in names if isinstance(name, str)}
+    users, items, texts = ({*map(_joined, words.split())} for words in (USER, KEY, TEXTS))
+    return bool(found & items and found & (users | texts))
 
 
 def _column(columns: Sequence[str], asked: str, names: str, where: str, role: str) -> str:

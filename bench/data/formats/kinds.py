@@ -82,6 +82,8 @@ def _of_value(source: Source, content: Any, asked: Roles, catalogue: bool = Fals
     """A JSON value, or what NumPy has pickled."""
     if isinstance(content, list) and content and all(isinstance(record, Mapping) for record in content):
         return _of_table(source, records.of_list(source, content), asked, catalogue)
+    if isinstance(content, Mapping) and (found := records.unfolded(content)) is not None:
+        return _of_table(source, records.of_list(source, found), asked, catalogue)
     if isinstance(content, Mapping) and content:
         if any(isinstance(content.get(name), Mapping | list) for name in MAPS):
             return Part(source, "ids", content=content)

@@ -247,4 +247,4 @@ def _blank_as_null(column: pa.Array) -> pa.Array:
     if not pa.types.is_string(column.type):
         return column
     trimmed = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+    return pc.if_else(pc.is_in(trimmed, pa.array(["", stamps.NULL])), pa.scalar(None, pa.string()), trimmed)

@@ -20,6 +20,7 @@ from bench.data.formats.opening import Source, reading, text_of
 from bench.errors import BenchError
 
 AT_ONCE = 50_000  # records
+WRAPPED = ("data", "results", "records", "rows", "items")
 TYPED = ("$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$uuid")
 SAMPLE = 1000  # records that tell the columns
 BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
@@ -47,7 +48,8 @@ class Records:
 
     def records(self) -> Iterator[Record]:
         if self.whole:
-            yield from parsed(self.source)
+            content = parsed(self.source)
+            yield from content if isinstance(content, list) else unfolded(content) or ()
             return
         with reading(self.source) as file:
             for number, line in enumerate(file, start=1):
@@ -97,7 +99,7 @@ def is_lines(source: Source) -> bool:
         first = _object(lines[0])
     except ValueError:
         return False
-    return len(lines) > 1 or columns.told(first)
+    return len(lines) > 1 or (columns.told(first) and unfolded(first) is None)
 
 
 def of_lines(source: Source) -> Records:
@@ -106,6 +108,27 @@ def of_lines(source: Source) -> Records:
     for record in itertools.islice(Records(source, ()).records(), SAMPLE):
         found.update(dict.fromkeys(record))
     return Records(source, tuple(found))
+
+
+def unfolded(content: Mapping[Any, Any]) -> list[Record] | None:
+    """The records of a table that one JSON object holds, in the ways of pandas (column by column, by the number of the
+    row, split) or under a name such as ``data``; None where it is something else, such as a map from users to items.
+    """
+    values, head = list(content.values()), content.get("columns")
+    rows: list[Any] = next((content[name] for name in WRAPPED if isinstance(content.get(name), list)), [])
+    if isinstance(head, list) and rows and all(isinstance(row, list) and len(row) == len(head) for row in rows):
+        return [dict(zip(map(str, head), row, strict=True)) for row in rows]
+    if rows and all(isinstance(row, Mapping) and columns.of_table(row) for row in rows):
+        return rows
+    if columns.of_table(content) and len(content) > 1:
+        if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
+            return [dict(zip(content, row, strict=True)) for row in zip(*values, strict=True)]
+        if all(isinstance(value, Mapping) and list(value) == list(values[0]) for value in values):
+            return [{name: value[row] for name, value in content.items()} for row in values[0]]
+    numbered = bool(values) and list(content) == [str(row) for row in range(len(content))]
+    if numbered and all(isinstance(value, Mapping) and columns.of_table(value) for value in values):
+        return values
+    return None
 
 
 def of_list(source: Source, records: Sequence[Record]) -> Records:

@@ -30,7 +30,9 @@ SAMPLE = 1000  # time stamps that tell how a column was written
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 ISO = "expected a number or an ISO date such as 2024-01-31 or 2024-01-31T12:00:00Z"
 RANGE = "expected dates from 1678 to 2261"
-DATES = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?(Z|z| UTC|[+-]\d\d(?::?\d\d)?)?)?")
+DATES = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d?\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?(Z|z| UTC| ?[+-]\d\d(?::?\d\d)?)?)?"
+)
 UNITS = {10**9: "seconds", 10**6: "milliseconds", 10**3: "microseconds", 1: "nanoseconds"}
 # The least number, its unit, and whether it is one: what a clock shows between 1990 and 2080 and calendars since 1900.
 MEANINGS = (
@@ -192,10 +194,11 @@ def _date(text: str) -> Decimal | None:
     if not match:
         return None
     day, clock, fraction, zone = match.groups(default="")
-    zone = f"{zone}:00" if len(zone) == 3 else zone
-    offset = "+00:00" if zone in ("", "Z", "z", " UTC") else zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
+    zone = zone.strip()
+    zone = f"{zone}:00" if len(zone) == 3 and zone != "UTC" else zone
+    offset = "+00:00" if zone in ("", "Z", "z", "UTC") else zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
     try:
-        at = datetime.fromisoformat(f"{day}T{(clock or '00:00').replace('.', ':')}{offset}")
+        at = datetime.fromisoformat(f"{day}T{(clock if clock[1:2] != ':' else f'0{clock}') or '00:00'}{offset}")
     except ValueError:
         return None
     return Decimal(int((at - EPOCH) // timedelta(seconds=1))) * BILLION + Decimal(fraction[:9].ljust(9, "0") or 0)
