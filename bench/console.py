@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType
@@ -58,6 +59,10 @@ class Console(RichConsole):
             else:
                 yield Segment(UNPRINTABLE.sub("", segment.text), segment.style)
 
+    def on_broken_pipe(self) -> None:
+        """Rich would end the command here, before the files that were asked for beside."""
+        nobody_reads(self.file)
+
     def show(self, table: Table) -> None:
         """A table that is not cut where a terminal is narrow: columns that must not wrap are written in full."""
         for column in table.columns:
@@ -73,6 +78,13 @@ def bold(text: str) -> Text:
 def say(text: str) -> None:
     """One line on standard error, whatever is in it."""
     print(visible(text), file=sys.stderr, flush=True)
+
+
+def nobody_reads(stream: IO[str]) -> None:
+    """Whoever read a stream has left, as ``| head`` does: what else is printed goes nowhere, and the work goes on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def write_anyhow() -> None:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from bench.console import nobody_reads
+
 
 def show(value: Any) -> None:
     """Print plain values as JSON; numbers that JSON doesn't have (NaN, infinity) become null."""
@@ -16,7 +18,10 @@ def show(value: Any) -> None:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # another encoding, or halves of characters: escaped, nothing is lost
         text = json.dumps(_plain(value), indent=1, allow_nan=False)
-    print(text)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        nobody_reads(sys.stdout)
 
 
 def _plain(value: Any) -> Any:

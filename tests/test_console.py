@@ -83,6 +83,29 @@ def test_every_terminal_shows_something(encoding: str) -> None:
     assert b"\x1b" not in done.stdout + done.stderr
 
 
+LONG = """
+import pathlib, sys
+from bench import console, machine
+machine.show(["line"] * 100_000) if sys.argv[1] == "json" else console.Console().print("line\\n" * 100_000)
+console.Console().print("more")
+pathlib.Path(sys.argv[2]).write_text("written")
+"""
+
+
+@pytest.mark.parametrize("what", ["json", "text"])
+def test_whoever_stops_reading_ends_nothing_else(what: str, tmp_path: Path) -> None:
+    """``bench report --html page.html | head`` writes the page."""
+    command = [sys.executable, "-c", LONG, what, str(tmp_path / "file")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert (process.returncode, said) == (0, "")
+    assert (tmp_path / "file").read_text() == "written"
+
+
 @pytest.mark.parametrize("unset", [("HOME",), ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "USER", "LOGNAME", "TERM")])
 def test_a_user_without_home_or_name_sees_what_there_is(unset: tuple[str, ...], tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in unset} | {"COLUMNS": "80"}

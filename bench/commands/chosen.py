@@ -29,7 +29,8 @@ def chosen(results: Path, asked: Sequence[str]) -> list[Path]:
 
 
 def _of(results: Path, asked: str, everything: Sequence[Path]) -> list[Path]:
-    for folder in (Path(asked), results / asked, results / "runs" / asked):
+    places = (Path(asked), results / asked, results / "runs" / asked) if asked else ()  # a path of nothing is any
+    for folder in places:
         if folder.is_dir() and (below := [folder / RESULT] if (folder / RESULT).exists() else readable(folder)):
             return below
     named = [file for file in everything if _scheme(file) in (folder_name(asked), _versioned(asked))]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench import machine
 from bench.console import Console
 from bench.report import notes
 from bench.report.compare import Difference, Slice, difference
@@ -27,12 +27,12 @@ A_MINUS_B = "A \N{MINUS SIGN} B"
 NOISE = "the column says how far training again takes the difference by itself, in 95 of 100 cases"
 
 
-def write(results: Path, runs: Sequence[str], dataset: str | None, seed: int | None, machine: bool) -> None:
-    """Print how two runs differ: tables, or JSON for a ``machine``."""
+def write(results: Path, runs: Sequence[str], dataset: str | None, seed: int | None, plainly: bool) -> None:
+    """Print how two runs differ: tables, or ``plainly`` as JSON."""
     one, other = with_repeats([find(results, run, dataset, seed) for run in runs], results)
     found = difference(one, other)
-    if machine:
-        print(json.dumps(plain(found), indent=2))
+    if plainly:
+        machine.show(plain(found))
         return
     out = Console()
     for table in tables(found):

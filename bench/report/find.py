@@ -25,7 +25,7 @@ def find(results: Path, asked: str, dataset: str | None, seed: int | None) -> Ro
     no broken run is found, unless it is all there is.
     BenchError where that is nothing, broken, or more than one run.
     """
-    found = _of_folder(results, asked)
+    found = _of_folder(results, asked) if asked else []  # the folder of no name is the one where bench was called
     broken: dict[str, BenchError] = {}
     try:
         known = [] if found else stored.load(results, broken)

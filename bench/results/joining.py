@@ -89,7 +89,7 @@ def opened(sources: Sequence[str]) -> Iterator[Found]:
             elif archive.is_archive(Path(source)) and Path(source).is_file():
                 _read_archive(source, Path(stack.enter_context(TemporaryDirectory())), found)
             else:
-                _read(source, _folder(Path(source)), found)
+                _read(source, _folder(source), found)
         yield found
 
 
@@ -124,12 +124,13 @@ def _read_runs(source: str, below: Sequence[Path], found: Found, told: Callable[
             found.skipped.append(told(error))
 
 
-def _folder(source: Path) -> Path:
+def _folder(asked: str) -> Path:
     """Where the runs of a source are."""
-    if source.is_dir() or (source.name == digests.RESULT and source.is_file()):
+    source = Path(asked)
+    if asked and (source.is_dir() or (source.name == digests.RESULT and source.is_file())):
         return source / "runs" if (source / "runs").is_dir() else source
     raise BenchError(
-        f"'{source}' is no results folder, no {digests.RESULT} and no .zip of `bench results pack`; "
+        f"'{asked}' is no results folder, no {digests.RESULT} and no .zip of `bench results pack`; "
         f"'{PUBLISHED}' stands for the results that come with bench"
     )
 

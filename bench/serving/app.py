@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
 
 import bench
 from bench.results.saved import AnySaved
@@ -18,6 +20,7 @@ from bench.serving.batches import Batcher, FullError
 
 LONGEST_HISTORY, MOST_ITEMS, LONGEST_ID = 10_000, 1_000, 500
 LARGEST_BODY = 1 << 20  # bytes of a request
+LONGEST_BODY = 20.0  # seconds until it is there: fewer than a server that stops waits for answers
 
 ItemId = Annotated[str, Field(max_length=LONGEST_ID)]
 
@@ -74,6 +77,7 @@ def create(saved: AnySaved) -> FastAPI:
     result = saved.result
     title = f"{result.scheme.name} on {result.dataset.name}"
     app = FastAPI(title=title, version=bench.__version__, lifespan=lifespan, description="Recommends the next items.")
+    app.middleware("http")(refuse_slow)
     app.middleware("http")(refuse_large)
     app.add_exception_handler(FullError, _full)
     app.add_exception_handler(RequestValidationError, _wrong)
@@ -86,7 +90,7 @@ def create(saved: AnySaved) -> FastAPI:
             status="ok", scheme=scheme, dataset=dataset, seed=result.seed, items=items, bench=bench.__version__
         )
 
-    @app.post("/recommend", responses={413: {}, 503: {}})
+    @app.post("/recommend", responses={408: {}, 413: {}, 503: {}})
     async def recommend(question: Question) -> Answer:
         """The best items for a history."""
         known, unknown = saved.known(question.history)
@@ -105,6 +109,20 @@ async def refuse_large(request: Request, call: Callable[[Request], Awaitable[Res
     if request.method == "POST" and not small:
         detail = f"a request says its length, which is at most {LARGEST_BODY:,} bytes; got {length[:20] or 'none'}"
         return JSONResponse({"detail": detail}, 413)
+    return await call(request)
+
+
+async def refuse_slow(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+    """A body is waited for, but not without end: a client that has stalled would hold its connection for good, and a
+    server that is told to stop.
+    """
+    try:
+        await asyncio.wait_for(request.body(), LONGEST_BODY)
+    except asyncio.TimeoutError:
+        detail = f"a body is there within {LONGEST_BODY:g} seconds; it was not"
+        return JSONResponse({"detail": detail}, 408, {"Connection": "close"})
+    except ClientDisconnect:
+        return Response(status_code=400)  # which nobody reads
     return await call(request)
 
 

@@ -44,6 +44,21 @@ def test_a_run_is_removed_when_that_is_agreed_to(bench: Bench, results: Path) ->
     assert [Path(run["folder"]).parents[1].name[:6] for run in json.loads(listed)["finished"]] == ["random"]
 
 
+def test_no_name_is_no_run_and_not_all_of_them(
+    bench: Bench, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a variable that is not set: the path of no name is the folder where ``bench`` was called."""
+    monkeypatch.chdir(results)
+    said = bench("rm", "", "--results", results, "--yes")
+    assert (said.code, names(results)) == (1, {"pop", "random"})
+    assert said.err == "bench: unknown run ''; known: pop, random\n"
+    for words in (["verify", ""], ["results", "pack", "", "--out", tmp_path / "p"], ["compare", "pop", ""]):
+        assert bench(*words, "--results", results).err == said.err
+    joined = bench("results", "join", "", "--out", tmp_path / "j")
+    assert joined.err.startswith("bench: '' is no results folder")
+    assert not [name for name in ("p", "j") if (tmp_path / name).exists()]
+
+
 def test_a_run_that_somebody_is_at_keeps_no_other_from_going(bench: Bench, results: Path) -> None:
     (busy,), (other,) = (results.glob(f"runs/*/{name}@*/*/[!.]*") for name in ("pop", "random"))
     with leases.held(busy), leases.held(other):

@@ -14,6 +14,7 @@ import uvicorn
 
 import bench
 from bench.results.saved import AnySaved
+from bench.serving import app
 from bench.serving.app import LARGEST_BODY, LONGEST_HISTORY, MOST_ITEMS, create
 
 HISTORY = ["i03", "i04", "i06"]
@@ -105,6 +106,17 @@ def test_a_body_in_chunks_is_not_read_whatever_length_it_tells(address: str) -> 
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode())
         assert connection.recv(20).split()[1] in (b"413", b"400")  # before any of it has come
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "LONGEST_BODY", 0.2)
+    host, port = address.removeprefix("http://").split(":")
+    head = "POST /recommend HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(f'{head}{{"hist'.encode())
+        answer = b"".join(iter(lambda: connection.recv(1000), b""))  # until the server ends the connection
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"within 0.2 seconds" in answer
 
 
 def test_a_length_without_end_is_too_large(saved: AnySaved) -> None:
