@@ -186,11 +186,11 @@ def compare(
 ) -> Comparison:
     """How two stored runs differ on the same users, named as for ``load``; by default over all of their seeds."""
     from bench.report.compare import difference
-    from bench.report.find import find
+    from bench.report.find import find_each
     from bench.report.seeds import with_repeats
 
     folder = Path(results)
-    one, other = with_repeats([find(folder, str(named), dataset, seed) for named in (run_a, run_b)], folder)
+    one, other = with_repeats(find_each(folder, (str(run_a), str(run_b)), dataset, seed), folder)
     return Comparison(difference(one, other))
 
 

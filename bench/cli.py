@@ -152,6 +152,7 @@ def report(
     chosen = lists.named("--columns", columns or None) or COLUMNS
     files = OutputPaths(
         out=out or results / "report.md",
+        out_asked=out is not None,
         latex=latex,
         csv=csv,
         values=values,

@@ -388,7 +388,8 @@ def _refused(path: Path, what: str, hint: str) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:  # safetensors wraps what the system says in an error of its own
         reason: Exception = error
-        if isinstance(error, OSError) and error.filename2:  # renamed from a name beside it, which is not the user's
+        if isinstance(error, OSError) and (error.filename2 or is_temporary(Path(str(error.filename)))):
+            # of a name beside it, which is not the user's
             reason = OSError(error.errno, error.strerror)
         refused = f"cannot write {what} to '{path}': {reason}"
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

@@ -27,7 +27,12 @@ Yes = Annotated[bool, typer.Option("--yes", help="Remove without asking.")]
 
 
 def rm(
-    runs: Annotated[list[str], typer.Argument(help="Folders of finished runs, or names of schemes or baselines.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders of finished runs, names of schemes, families or baselines, or rows of the report."
+        ),
+    ],
     yes: Yes = False,
     results: Results = Path("results"),
 ) -> None:

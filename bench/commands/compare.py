@@ -13,7 +13,7 @@ from bench.report import notes
 from bench.report.compare import Difference, Slice, difference
 from bench.report.comparisons import Comparison, as_json
 from bench.report.contracts import differences
-from bench.report.find import find
+from bench.report.find import find_each
 from bench.report.numbers import change, metric_title, number, probability, share, signed
 from bench.report.rows import HEADLINE, Row
 from bench.report.seed_notes import of_noise
@@ -29,7 +29,7 @@ NOISE = "the column says how far training again takes the difference by itself, 
 
 def write(results: Path, runs: Sequence[str], dataset: str | None, seed: int | None, plainly: bool) -> None:
     """Print how two runs differ: tables, or ``plainly`` as JSON."""
-    one, other = with_repeats([find(results, run, dataset, seed) for run in runs], results)
+    one, other = with_repeats(find_each(results, runs, dataset, seed), results)
     found = difference(one, other)
     if plainly:
         machine.show(plain(found))

@@ -26,7 +26,8 @@ Results = Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of r
 def pack(
     out: Annotated[Path, typer.Option(help="A results folder, or a .zip to send.")],
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Folders or names of runs; by default all.", show_default=False)
+        list[str] | None,
+        typer.Argument(help="Folders, names or report rows of runs; by default all.", show_default=False),
     ] = None,
     results: Results = Path("results"),
 ) -> None:

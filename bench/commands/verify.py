@@ -16,7 +16,8 @@ EPILOG = "Examples:\n\n`bench verify`\n\n`bench verify textual/title --results b
 
 def verify(
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Folders or names of runs; by default all.", show_default=False)
+        list[str] | None,
+        typer.Argument(help="Folders, names or report rows of runs; by default all.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     results: Annotated[Path, typer.Option(envvar="BENCH_RESULTS", help="Folder of results and caches.")] = Path(

@@ -17,7 +17,7 @@ from bench.evaluation.seed_noise import ASSUMED, NONE, UNIT, SeedNoise, SeedsPar
 from bench.evaluation.statistics import ends, mean_and_sd
 from bench.report import sampling
 from bench.report.contracts import agree
-from bench.results.read import Result
+from bench.results.read import Result, ranks_told
 from bench.results.schema import DatasetFacts
 
 HEADLINE = "ndcg@10"
@@ -250,7 +250,8 @@ def _text(settings: Mapping[str, Any]) -> str:
 def _row(labels: Mapping[tuple[str, int, str], str], runs: list[Result]) -> Row:
     for before, after in pairwise(runs):
         if before.seed == after.seed:
-            raise BenchError(f"the same run is stored twice, in '{before.folder}' and '{after.folder}'; remove one")
+            twice = f"the same run is stored twice, in '{before.folder}' and '{after.folder}'"
+            raise BenchError(f"{twice}, {ranks_told(before, after)}; remove one")
     return Row(labels[_scheme_key(runs[0])] + _home(runs[0]), tuple(runs))
 
 

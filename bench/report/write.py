@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import machine
-from bench.console import Console
+from bench.console import Console, say
 from bench.errors import BenchError, unknown
 from bench.files import output
 from bench.report import frames, overall
@@ -37,7 +37,8 @@ class OutputPaths:
     """What is written where; what is None is not.
 
     ``csv`` has one line for each run, ``values`` one for each value of the tables; ``figures`` is a folder for all
-    pictures. ``paper`` says which rows and columns the LaTeX tables have.
+    pictures. ``paper`` says which rows and columns the LaTeX tables have. ``out`` is the Markdown file; where nobody
+    named it (``out_asked``), a place where it can't be written is said and no error.
     """
 
     out: Path
@@ -50,6 +51,7 @@ class OutputPaths:
     figures: Path | None = None
     html: Path | None = None
     paper: Choice = field(default_factory=Choice)
+    out_asked: bool = True
 
 
 def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool = False, full: bool = False) -> None:
@@ -66,8 +68,7 @@ def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool =
     else:
         show(made, Console(), full)
     request = again(found)
-    _text(files.out, markdown(made, request))
-    written = [files.out, *_draw(found, files)]
+    written = _draw(found, files)
     if files.latex is not None:
         _text(files.latex, latex(made, sections(found), files.paper))
     if files.csv is not None:
@@ -79,7 +80,22 @@ def write(results: Path, only: ReportFilter, files: OutputPaths, as_json: bool =
 
         _text(files.html, html.page(found, made, request))
     written += [path for path in (files.latex, files.csv, files.values, files.html) if path is not None]
-    Console(stderr=True).print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
+    if _markdown(files, markdown(made, request)):  # last: what was asked for is there, whatever becomes of it
+        written = [files.out, *written]
+    if written:
+        Console(stderr=True).print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
+
+
+def _markdown(files: OutputPaths, content: str) -> bool:
+    """Whether it could be written. BenchError where it could not and somebody asked for it."""
+    try:
+        _text(files.out, content)
+    except BenchError as error:
+        if files.out_asked:
+            raise
+        say(f"note: {error}; --out FILE writes it somewhere else")
+        return False
+    return True
 
 
 def _check_figures(paths: Sequence[Path]) -> None:

@@ -13,6 +13,7 @@ RESULT = "result.json"
 SEAL = "result.sha256"  # the digest of result.json, as `sha256sum --check` reads it
 TABLE = "ids.parquet"  # the identifiers that were tested, for people and other programs
 HINT = "run it again with --force"
+MISSING = f"copy it again, or {HINT}"  # where a file is not there: a run that was copied or joined is whole elsewhere
 
 
 def of_file(path: Path) -> str:
@@ -54,7 +55,7 @@ def require_sealed(folder: Path, content: bytes, needed: bool) -> None:
         known = path.read_bytes()
     except FileNotFoundError:
         if needed:
-            raise BenchError(f"'{folder}' was copied in part: it has no {SEAL}", f"copy it again, or {HINT}") from None
+            raise BenchError(f"'{folder}' was copied in part: it has no {SEAL}", MISSING) from None
         return
     except OSError as error:
         raise BenchError(f"cannot read '{path}': {error.strerror or error}") from error
@@ -77,7 +78,7 @@ def check(folder: Path, name: str, known: Mapping[str, str]) -> Path:
         raise CorruptError(f"'{folder / RESULT}' is corrupt: it names '{name}', which is not in its folder", HINT)
     files.require_readable(path)
     if not _is_file(path):
-        raise CorruptError(f"'{path}' is missing beside its {RESULT}", HINT)
+        raise CorruptError(f"'{path}' is missing beside its {RESULT}", MISSING)
     if name not in known:
         raise CorruptError(f"'{path}' does not belong to its {RESULT}, which names {', '.join(known) or 'none'}", HINT)
     if of_file(path) != known[name]:

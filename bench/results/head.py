@@ -9,9 +9,9 @@ import torch
 from bench import tensors
 from bench.errors import BenchError
 from bench.model.recommender import Recommender
+from bench.results.digests import HINT, MISSING
 
 HEAD = "head.safetensors"
-HINT = "run it again with --force"
 
 
 def save(recommender: Recommender, folder: Path) -> None:
@@ -28,7 +28,7 @@ def fill(recommender: Recommender, folder: Path) -> None:
         return
     path = folder / HEAD
     if not path.is_file():
-        raise BenchError(f"'{folder}' has no {HEAD}; {HINT}")
+        raise BenchError(f"'{folder}' has no {HEAD}; {MISSING}")
     state, _ = tensors.read(path, "pt", "the head", HINT)
     if {name: tensor.shape for name, tensor in known.items()} != {name: t.shape for name, t in state.items()}:
         raise tensors.corrupt(path, "it belongs to other identifiers or another backbone", "the head", HINT)

@@ -14,13 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from bench import files
 from bench.errors import BenchError, CorruptError
 from bench.results import archive, digests, packed, places
 from bench.results.identity import differences, folder_name, run_of
-from bench.results.read import Result, read
+from bench.results.read import Result, read, same_ranks
 from bench.results.store import home_of, old_folder, readable
 from bench.results.verify import whole
 
@@ -167,7 +165,7 @@ def join(found: Found, out: Path, everything: bool = False) -> Joined:
             continue
         known = kept.setdefault(run_of(run).key, (source, run))
         if known[1] is not run:
-            twice.append(Twice(run_of(run).title, source, known[0], _same_ranks(known[1], run)))
+            twice.append(Twice(run_of(run).title, source, known[0], same_ranks(known[1], run)))
             continue
         try:
             folder = _place(run, out, there)
@@ -198,13 +196,6 @@ def told(twice: Sequence[Twice]) -> list[str]:
     runs = "1 run is" if len(twice) == 1 else f"{len(twice):,} runs are"
     ranks = f", {other:,} of them with other ranks" if other else ", with the same ranks"
     return [f"{runs} in an earlier source as well{ranks}; what comes first is kept"]
-
-
-def _same_ranks(one: Result, other: Result) -> bool:
-    return np.array_equal(one.table.users, other.table.users) and all(
-        np.array_equal(getattr(one.table.ranks, name), getattr(other.table.ranks, name))
-        for name in ("strict", "optimistic")
-    )
 
 
 def unlike(run: Result, others: Sequence[Result]) -> str:

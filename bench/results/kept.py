@@ -33,7 +33,7 @@ def write_state(folder: Path, arrays: Mapping[str, Any], facts: Mapping[str, Any
 def read_state(folder: Path) -> tuple[Arrays, dict[str, Any]]:
     """Arrays as NumPy, and facts. BenchError where they are corrupt or missing, as in runs of older versions."""
     if not (folder / STATE).is_file():
-        raise BenchError(f"'{folder}' holds no state of its baseline; {digests.HINT}")
+        raise BenchError(f"'{folder}' holds no state of its baseline; {digests.MISSING}")
     return tensors.read(folder / STATE, "np", "the state of a baseline", digests.HINT)
 
 
@@ -49,7 +49,7 @@ def read_catalogue(folder: Path) -> tuple[list[str], list[str]]:
     try:
         table = pq.read_table(path, columns=["item", "title"])
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise BenchError(f"'{path}' is missing or corrupt ({error}); {digests.HINT}") from error
+        raise BenchError(f"'{path}' is missing or corrupt ({error}); {digests.MISSING}") from error
     return table.column("item").to_pylist(), table.column("title").to_pylist()
 
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from bench.console import say
 from bench.errors import BenchError, CorruptError
 from bench.evaluation.metrics import Floats, summaries
 from bench.files import require_readable
 from bench.results import digests, shapes
-from bench.results.digests import HINT, RESULT
+from bench.results.digests import HINT, MISSING, RESULT
 from bench.results.identity import run_of
 from bench.results.places import unfollowed
 from bench.results.schema import SCHEMA, Record, from_json
@@ -49,12 +51,14 @@ class Result(Record):
         return self.table.ranks.per_user(name)
 
 
-def load(results: Path, broken: dict[str, BenchError] | None = None, whole: bool = False) -> list[Result]:
+def load(
+    results: Path, broken: dict[str, BenchError] | None = None, whole: bool = False, quiet: bool = False
+) -> list[Result]:
     """All finished runs below ``results/runs``, ordered by folder.
 
-    A broken one is skipped and named on stderr, and so is a copy of another; ``broken`` is given it, by its path. With
-    ``whole`` the tables that a report reads are compared with their digests too. BenchError where nothing is finished,
-    or nothing else.
+    A broken one is skipped and, unless ``quiet``, named on stderr, and so is a copy of another; ``broken`` is given it,
+    by its path. With ``whole`` the tables that a report reads are compared with their digests too. BenchError where
+    nothing is finished, or nothing else.
     """
     runs = results / "runs"
     files, links = readable(runs), unfollowed(runs)
@@ -74,7 +78,7 @@ def load(results: Path, broken: dict[str, BenchError] | None = None, whole: bool
     found = [result for result in found if result.path not in lost]
     if not found:
         raise next(iter(lost.values()))
-    for reason in (*links, *lost.values()):
+    for reason in () if quiet else (*links, *lost.values()):
         say(f"skipped: {reason}")
     if broken is not None:
         broken.update(lost)
@@ -96,8 +100,26 @@ def _copies(found: Sequence[Result], results: Path) -> dict[str, BenchError]:
     for result in sorted(found, key=lambda result: run_of(result).folder(results) != result.folder):
         first = known.setdefault(run_of(result).key, result)
         if first is not result:
-            lost[result.path] = BenchError(f"'{result.folder}' is the same run as '{first.folder}'; remove one")
+            lost[result.path] = BenchError(
+                f"'{result.folder}' is the same run as '{first.folder}', {ranks_told(first, result)}; remove one"
+            )
     return lost
+
+
+def ranks_told(one: Result, other: Result) -> str:
+    """Whether two runs of one identity ranked their users alike: which of them goes matters only where not."""
+    try:
+        return "with the same ranks of users" if same_ranks(one, other) else "with other ranks of users"
+    except BenchError:
+        return "and the ranks of users of one are corrupt"
+
+
+def same_ranks(one: Result, other: Result) -> bool:
+    """Whether two runs tested the same users and ranked each alike. BenchError where a table can't be read."""
+    return np.array_equal(one.table.users, other.table.users) and all(
+        np.array_equal(getattr(one.table.ranks, name), getattr(other.table.ranks, name))
+        for name in ("strict", "optimistic")
+    )
 
 
 def sound(file: Path, path: str) -> Result:
@@ -106,7 +128,7 @@ def sound(file: Path, path: str) -> Result:
     table = found.folder / PER_USER
     require_readable(table)
     if not table.is_file():
-        raise CorruptError(f"'{table}' is missing beside its {RESULT}", HINT)
+        raise CorruptError(f"'{table}' is missing beside its {RESULT}", MISSING)
     rows = found.split.get("test_targets", found.split["test_users"])
     check_outline(table, rows, tuple(found.item_groups))
     return found

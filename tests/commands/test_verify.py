@@ -80,6 +80,22 @@ def test_a_recommender_of_a_corrupt_file_is_not_used(bench: Bench, results: Path
     assert "is corrupt" in done.err
 
 
+def test_names_stand_for_the_same_runs_everywhere(bench: Bench, results: Path, tmp_path: Path) -> None:
+    folder = run_of(results).relative_to(results)
+    assert bench("compare", "numeric", "pop", "--results", results).code == 0
+    for name in ("numeric", "numeric/random", "numeric/random@1", folder):
+        done = bench("verify", name, "--results", results)
+        assert (done.code, done.out[:6]) == (0, "1 runs"), done.err
+    packed = bench("results", "pack", "numeric", "--results", results, "--out", tmp_path / "p")
+    assert (packed.code, packed.err.endswith(": 1 runs\n")) == (0, True), packed.err
+    for command in (["rm", "--yes"], ["verify"], ["recommend", "--history", "x"]):
+        said = bench(*command, "numeric/random@7", "--results", results)
+        assert (said.code, "unknown run 'numeric/random@7'" in said.err) == (1, True), "another version is another run"
+    assert bench("rm", "numeric", "--results", results, "--yes").code == 0
+    assert not list(results.glob("runs/*/numeric*/*/*/result.json"))
+    assert list(results.glob("runs/*/pop*/*/*/result.json"))
+
+
 def test_a_missing_file_and_a_stranger_are_named(bench: Bench, results: Path) -> None:
     (run_of(results) / "log.jsonl").unlink()
     (run_of(results) / "notes.txt").write_text("mine")

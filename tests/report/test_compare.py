@@ -16,6 +16,7 @@ import pytest
 from scipy import stats
 
 from bench.commands import compare
+from bench.commands.chosen import chosen
 from bench.commands.compare import plain, tables
 from bench.errors import BenchError
 from bench.report.compare import Difference, difference
@@ -24,6 +25,7 @@ from bench.report.labels import labels, names
 from bench.report.rows import sections
 from bench.report.seeds import with_repeats
 from bench.results import read as stored
+from bench.results.named import of_file, of_name
 
 Store = Callable[..., Path]
 Bench = Callable[..., SimpleNamespace]
@@ -109,6 +111,28 @@ def test_a_run_is_found_by_its_label_in_the_report(alike: Path) -> None:
             assert find(alike, asked, None, None).first.folder == row.first.folder
     assert find(alike, "sasrec/ce (tune=2)", None, 0).first.scheme.settings == {"tune": 2}
     assert find(alike, "textual/title, trained on toys+beauty", None, None).first.trained_on == "toys+beauty"
+
+
+def test_a_row_of_the_report_is_known_to_commands_about_several_runs(alike: Path) -> None:
+    (file,) = chosen(alike, ["sasrec/ce (tune=2)"])
+    assert file.parent == find(alike, "sasrec/ce (tune=2)", None, 0).first.folder
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("numeric", ["numeric.sequential@1"]),
+        ("set", ["set.cf-only@1", "set.semantic-only@1"]),
+        ("codes", ["codes@1", "codes@2"]),
+        ("codes@2", ["codes@2"]),
+        ("codes@3", []),
+        ("", []),
+    ],
+)
+def test_a_name_stands_for_folders_as_for_results(asked: str, found: list[str]) -> None:
+    known = ["numeric.random@1", "numeric.sequential@1", "set.cf-only@1", "set.semantic-only@1", "codes@1", "codes@2"]
+    files = [Path("runs/toys", f"{name}+0123abcd", "c", "0", "result.json") for name in known]
+    assert [of_file(file) for file in of_name(asked, files, of_file)] == found
 
 
 def test_a_label_in_the_report_of_one_data_set_will_do(alike: Path, store: Store) -> None:

@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 from bench.errors import BenchError
+from bench.report.find import find
 from bench.report.rows import sections
 from bench.results.read import load
 from tests.evaluation.intervals import interval
@@ -121,16 +122,30 @@ def test_data_of_one_name_are_called_by_what_differs(store: Store, tmp_path: Pat
 
 
 def test_of_a_run_and_its_copy_one_counts_and_the_other_is_named(
-    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: Store, sealed: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = store("textual/title")
-    shutil.copytree(folder, folder.parent / "copy")
+    copy = shutil.copytree(folder, folder.parent / "copy")
     broken: dict[str, BenchError] = {}
     (found,) = load(tmp_path, broken)
     (path,) = broken
     assert {found.path, path} == {(folder.parent / name).relative_to(tmp_path).as_posix() for name in ("copy", folder)}
-    assert "is the same run as" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is the same run as" in said
+    assert "', with the same ranks of users; remove one" in said
     assert len(sections([found])[0].rows) == 1
+    with pytest.raises(BenchError, match=r"is stored twice, in .*, with the same ranks of users; remove one"):
+        find(tmp_path, str(folder.parent), None, None)
+    table = copy / "per_user.parquet"
+    frame = pd.read_parquet(table)
+    frame["user"] = frame["user"].to_numpy()[::-1]  # the same means
+    frame.to_parquet(table)
+    sealed(copy)
+    load(tmp_path)
+    assert "', with other ranks of users; remove one" in capsys.readouterr().err
+    table.write_bytes(table.read_bytes()[:-20] + bytes(20))
+    load(tmp_path, quiet=True)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("users", "quality"), [(50, 0.0), (1, 1.0)])

@@ -51,7 +51,7 @@ def test_one_without_a_checksum_is_refused(tmp_path: Path) -> None:
 
 def test_corruption_is_named(tmp_path: Path) -> None:
     path = tmp_path / saved_head.HEAD
-    with pytest.raises(BenchError, match=r"has no head.safetensors; run it again with --force"):
+    with pytest.raises(BenchError, match=r"has no head.safetensors; copy it again, or run it again with --force"):
         saved_head.fill(made(1), tmp_path)
     saved_head.save(made(1), tmp_path)
     assert load_file(path)

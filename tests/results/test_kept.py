@@ -25,7 +25,7 @@ def test_the_state_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_run_without_state_says_so(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="holds no state of its baseline; run it again with --force"):
+    with pytest.raises(BenchError, match="holds no state of its baseline; copy it again, or run it again with --force"):
         kept.read_state(tmp_path)
     (tmp_path / kept.STATE).write_bytes(b"nothing")
     with pytest.raises(BenchError, match=r"the state of a baseline '.*' is corrupt"):

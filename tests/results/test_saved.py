@@ -250,7 +250,7 @@ def test_corruption_is_named(copied: Path) -> None:
     ids.write_bytes(ids.read_bytes()[:-2])
     assert f"'{ids}' is corrupt: its SHA-256 differs" in broken(copied)
     ids.unlink()
-    assert broken(copied) == f"'{ids}' is missing beside its result.json; run it again with --force"
+    assert broken(copied) == f"'{ids}' is missing beside its result.json; copy it again, or run it again with --force"
 
 
 def test_a_contract_from_elsewhere_is_refused(copied: Path) -> None:

@@ -83,7 +83,8 @@ def test_a_head_that_is_missing_or_of_another_run_is_told(run: Path, tmp_path: P
         restore(tmp_path / "run")
     (tmp_path / "run" / "head.safetensors").unlink()
     with pytest.raises(
-        BenchError, match=r"head\.safetensors' is missing beside its result.json; run it again with --force"
+        BenchError,
+        match=r"head\.safetensors' is missing beside its result.json; copy it again, or run it again with --force",
     ):
         restore(tmp_path / "run")
 
