@@ -94,7 +94,7 @@ def read(paths: Sequence[Path], options: Options | None = None, name: str = "") 
     notes += [*twins.notes(users, "user"), *twins.notes(items, "item")]
     times = shaping.positions(rows.users) if log.undated else rows.times
     order, offsets = ordered(users, items, by_user, by_item, times)
-    table, text_notes = _texts(items, [part for part in parts if part.kind == "catalogue"], options)
+    table, text_notes = _texts(items, log, [part for part in parts if part.kind == "catalogue"], options)
     found = Sequences(by_item[order].astype("int32"), offsets)
     notes = [
         *([] if log.undated else [f"time stamps: {clock}"]),
@@ -335,11 +335,11 @@ def _thinned(rows: Rows, options: Options, undated: bool) -> tuple[Rows, list[st
     return rows, notes
 
 
-def _texts(items: tuple[str, ...], parts: Sequence[Part], options: Options) -> tuple[ItemTable, list[str]]:
+def _texts(items: tuple[str, ...], log: Log, parts: Sequence[Part], options: Options) -> tuple[ItemTable, list[str]]:
     """The catalogue's text for these items. BenchError where a named catalogue knows none of them."""
     found = Catalogue()
     for part in parts:
-        if part.table is not None:
+        if part.table is not None and not catalogue.by_keys(part.content, part.roles.item, items):
             catalogue.of_table(found, part.table, part.roles.item, options.fields)
         else:
             catalogue.of_map(found, part.content, options.fields)
@@ -349,7 +349,7 @@ def _texts(items: tuple[str, ...], parts: Sequence[Part], options: Options) -> t
         return ItemTable(items, {}), ["no file of items was found: items have no text"]
     names = ", ".join(f"'{part.name}'" for part in parts)
     catalogue.require_fields(found, options.fields, names)
-    changed = found.mend(items, names)
+    changed = found.mend(items, log.items.were, names)
     silent = sum(item not in found.text for item in items)
     if silent == len(items):
         theirs = (

@@ -49,8 +49,11 @@ class Bound:
 
 
 def is_file(name: str) -> bool:
-    """Whether an encoder's name is that of a file of vectors. Encoders are folders, so a file can be nothing else."""
-    return Path(name).suffix in SUFFIXES or Path(name).expanduser().is_file()
+    """Whether an encoder's name is that of a file of vectors. Encoders are folders, so a file can be nothing else,
+    unless it is called as one of bench's own, which have no suffix.
+    """
+    suffix = Path(name).suffix
+    return suffix in SUFFIXES or (bool(suffix) and Path(name).expanduser().is_file())
 
 
 def digest(name: str) -> str:
@@ -79,9 +82,9 @@ def bound(name: str, items: ItemTable, needed: NDArray[np.bool_] | None = None) 
     _refuse_missing(path, ids, items, known, needed)
     mine = np.array([row_of[item] for item, there in zip(items.ids, known, strict=True) if there])
     vectors = np.zeros((len(items), rows.shape[1]), np.float32)
-    vectors[known] = _finite(path, rows, mine, ids)
+    vectors[known] = theirs = _finite(path, rows, mine, ids)
     warnings = _warnings(path, digest(name), rows.shape, len(ids) - int(known.sum()))
-    same = alike(vectors[known])
+    same = alike(theirs)
     return Bound(vectors, known, (*warnings, *([f"{same} in '{path.name}'"] if same else [])))
 
 
@@ -95,7 +98,7 @@ def every(name: str) -> tuple[tuple[str, ...], Vectors]:
 
 def alike(vectors: Vectors) -> str:
     """That many items have the vector of another, as where those without a text were filled with zeros; "" for few."""
-    counts = Counter(row.tobytes() for row in np.ascontiguousarray(vectors))
+    counts = Counter(hash(row.tobytes()) for row in vectors)  # the vectors themselves would be all in memory twice
     shared = sum(count for count in counts.values() if count > 1)
     if shared <= len(vectors) * FEW:
         return ""

@@ -5,6 +5,7 @@ alone, else refused in a line that shows both.
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,16 @@ def test_items_of_one_vector_are_said(tmp_path: Path) -> None:
     assert bound(str(path), items).warnings[1:] == (said,)
 
 
+def test_vectors_are_compared_without_a_copy_of_all() -> None:
+    vectors = np.random.default_rng(0).normal(size=(1000, 1000)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        assert embeddings.alike(vectors) == ""
+        assert tracemalloc.get_traced_memory()[1] < vectors.nbytes / 2
+    finally:
+        tracemalloc.stop()
+
+
 def test_what_a_quantizer_is_given_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["semantic.codes=4", "semantic.levels=2"]
     vectors = np.random.default_rng(0).normal(size=(40, 4)).tolist()
@@ -110,6 +121,8 @@ def test_a_file_is_no_encoder_of_texts(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", np.ones((2, 2)))
     assert embeddings.is_file(str(tmp_path / "v.npz"))
     assert not embeddings.is_file(str(tmp_path))
+    (tmp_path / "tfidf-svd").write_text("notes that somebody keeps on bench's own encoder")
+    assert not embeddings.is_file(str(tmp_path / "tfidf-svd"))
     with pytest.raises(BenchError, match=r"item vectors come from \.npy, \.parquet, \.safetensors; got"):
         bound(str(tmp_path / "v.npz"), ITEMS)
 

@@ -46,9 +46,10 @@ class Catalogue:
         """The text of these items, "" where there is none."""
         return tuple(self.text.get(item, {}).get(name, "") for item in items)
 
-    def mend(self, items: Sequence[str], where: str) -> list[str]:
+    def mend(self, items: Sequence[str], were: Mapping[str, str], where: str) -> list[str]:
         """Ids as they were before a program changed all of them, where that finds more of the ``items``, and cells
-        empty that several items have and that say there is nothing. Notes on both.
+        empty that several items have and that say there is nothing. Notes on both. An item that was mended is found
+        by what it ``were`` as well.
         """
         names, notes = mended(list(self.text), f"in {where}, item")
         mine = set(items)
@@ -56,6 +57,9 @@ class Catalogue:
             self.text = dict(zip(names, self.text.values(), strict=True))
         else:
             notes = []
+        for item, before in were.items():
+            if item not in self.text and before in self.text:
+                self.text[item] = self.text.pop(before)
         nothing = Counter[str]()
         for name in self.columns:
             counts = Counter(text for texts in self.text.values() if says_nothing(text := texts.get(name, "")))
@@ -101,6 +105,14 @@ def of_map(found: Catalogue, text_by_item: Mapping[str, Any], fields: Sequence[s
         name for name in found.columns if not any(_has_words(texts.get(name, "")) for texts in found.text.values())
     ]:
         del found.columns[name]
+
+
+def by_keys(content: Any, column: str, items: Sequence[str]) -> bool:
+    """Whether the keys of a JSON object are items, and not numbers of rows that name an item in a ``column`` within."""
+    if not isinstance(content, Mapping) or not all(isinstance(row, Mapping) for row in content.values()):
+        return False
+    mine, within = set(items), {written(row.get(column)) for row in content.values()}
+    return len(mine & content.keys()) > len(mine & within)
 
 
 def require_fields(found: Catalogue, fields: Sequence[str], where: str) -> None:

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from bench.errors import BenchError, unknown
@@ -77,8 +78,10 @@ def likely_time(columns: Sequence[str]) -> str:
 
 
 def other_time(columns: Sequence[str], chosen: str) -> str:
-    """Another column that is called as time stamps are; "" where there is none."""
-    known = {*map(_joined, TIME.split())}
+    """Another column that is called as time stamps are; "" where there is none, or the chosen one says that it is no
+    time of day.
+    """
+    known = {*map(_joined, "" if "stamp" in chosen.lower() else TIME.split())}
     return next((name for name in columns if name != chosen and _joined(name) in known), "")
 
 
@@ -90,7 +93,12 @@ def told(columns: Iterable[str]) -> bool:
 
 def of_table(names: Iterable[Any]) -> bool:
     """Whether these name the columns of a table and are no ids: a user and an item, or an item and what it is."""
-    found = {_joined(name) for name in names if isinstance(name, str)}
+    return _of_table(tuple(name for name in names if isinstance(name, str)))
+
+
+@lru_cache(maxsize=1 << 10)  # records of one file have the same few sets of names
+def _of_table(names: tuple[str, ...]) -> bool:
+    found = set(map(_joined, names))
     users, items, texts = ({*map(_joined, words.split())} for words in (USER, KEY, TEXTS))
     return bool(found & items and found & (users | texts))
 

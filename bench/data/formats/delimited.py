@@ -7,7 +7,7 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -26,6 +26,7 @@ SEPARATORS = ("\t", ",", ";", "|")
 DOUBLE, UNIT = "::", "\x1f"  # MovieLens parts its cells by two colons, which become one sign that no text has
 TOLD = re.compile(r'"?sep=([\t,;|])"?')
 COMMENTS = ("#", "%")
+ESCAPED = re.compile(rb'\\(["\\])')
 TALLEST = 8  # lines of a header whose names hold line breaks
 ATOMIC = (".inter", ".item", ".user")
 RATED = ("user_id", "item_id", "rating", "timestamp")  # MovieLens, which has no header
@@ -37,7 +38,7 @@ class Delimited:
     """A table in text. ``header``: whether its first line names the columns; else they are called by number, or as in
     MovieLens. ``before`` lines stand above it: blank ones, ``comments``, or one that says how cells are parted
     (``sep=;``), as for a spreadsheet; ``tall`` are the lines of the header. ``escaped``: whether quotation marks within
-    cells stand behind backslashes, as Spark and MySQL write them, and not twice.
+    cells stand behind backslashes, as Spark and MySQL write them, and not twice. Other backslashes stay.
     """
 
     source: Source
@@ -69,7 +70,6 @@ class Delimited:
             "parse_options": arrow.ParseOptions(
                 delimiter=UNIT if self.separator == DOUBLE else self.separator,
                 quote_char='"' if self.quoted else False,
-                escape_char="\\" if self.escaped else False,
                 newlines_in_values=self.quoted,
             ),
             "convert_options": arrow.ConvertOptions(
@@ -85,14 +85,17 @@ class Delimited:
 
     def _input(self) -> Any:
         if self.separator == DOUBLE:
-            return _joined(self.source)
+            return _rewritten(self.source, lambda text: text.replace(DOUBLE.encode(), UNIT.encode()))
+        if self.escaped:
+            return _rewritten(self.source, _doubled)
         if self.source.encoding == "utf-8" and not self.source.compression:
             return pa.memory_map(str(self.source.path))
         return reading(self.source)
 
     def _wrong_line(self, error: Exception) -> str:
         """What Arrow stumbled over, with its lines: looked for slowly, since this ends the import."""
-        with reading(self.source) as file, closing(self._rows(file)) as rows:
+        opened = _rewritten(self.source, _doubled) if self.escaped else reading(self.source)
+        with opened as file, closing(self._rows(file)) as rows:
             ragged = ((number, cells) for number, cells in rows if len(cells) not in (0, len(self.columns)))
             wrong = list(itertools.islice(ragged, MOST + 1))
         if wrong:
@@ -111,7 +114,7 @@ class Delimited:
             for _ in range(self.before):
                 next(lines, None)
             if self.quoted:
-                yield from _begun(_reader(lines, self.separator, self.escaped), self.before + 1)
+                yield from _begun(csv.reader(lines, delimiter=self.separator), self.before + 1)
             else:
                 cut = (line.rstrip("\n").split(self.separator) if line.strip() else [] for line in lines)
                 yield from enumerate(cut, start=self.before + 1)
@@ -123,15 +126,15 @@ def delimited(source: Source) -> Delimited | None:
     """The table that a text holds; None where it has one column, or its lines have no cells in common."""
     head = source.head.decode().replace("\r\n", "\n").replace("\r", "\n")
     lines = head.split("\n")
-    lines = lines if len(source.head) < HEAD // 2 else lines[:-1]
+    lines = lines if len(source.head) < HEAD // 2 else lines[:-1] or lines
     before, comments, separator = _before(lines)
     if not separator:
         return None
-    first, body = lines[before], "\n".join(lines[before:])
+    first, body = lines[before], "\n".join(head.split("\n")[before:])
     quoted = separator != DOUBLE and source.path.suffix not in ATOMIC and _is_quoted(body, separator)
-    escaped = quoted and bool(re.search(rf'\\"(?!["\n{re.escape(separator)}]|$)', body))
+    escaped = quoted and _is_escaped(body, re.escape(separator))
     cells, tall = _first(lines[before:], separator, escaped) if quoted else (first.split(separator), 1)
-    names = [" ".join(cell.split()) for cell in cells]
+    names = [re.sub(r"\s*\n\s*", " ", cell.strip()) for cell in cells]
     header = columns.told(names) or not any(_is_number(name) or stamps.DATES.fullmatch(name) for name in names)
     if not header or (separator == DOUBLE and not columns.told(names)):
         header, named = False, _unnamed(separator, [line for line in lines[before:] if line.strip()][:200], len(cells))
@@ -153,22 +156,36 @@ def _before(lines: Sequence[str]) -> tuple[int, int, str]:
     above = [row for row in at if row < bare]
     for number, row in enumerate(above):  # what looks like a comment may be the header, or an id
         other = lines[row].split(separator)
-        if len(other) == len(cells) and (columns.told(other) or not columns.told(cells)):
+        if len(other) == len(cells) and not _is_header(cells, other):
             return row, number, separator
     return bare, len(above), separator
 
 
 def _first(lines: Sequence[str], separator: str, escaped: bool) -> tuple[list[str], int]:
     """The cells of the first row, and how many lines it has."""
-    reader = _reader([f"{line}\n" for line in lines[:TALLEST]], separator, escaped)
+    some = [_doubled(line.encode()).decode() if escaped else line for line in lines[:TALLEST]]
+    reader = csv.reader([f"{line}\n" for line in some], delimiter=separator)
     cells = next(reader)
     if reader.line_num < min(TALLEST, len(lines)):
         return cells, reader.line_num
-    return next(_reader(lines[:1], separator, escaped)), 1
+    return next(csv.reader(some[:1], delimiter=separator)), 1
 
 
-def _reader(lines: Iterable[str], separator: str, escaped: bool) -> Any:
-    return csv.reader(lines, delimiter=separator, escapechar="\\" if escaped else None)
+def _is_header(cells: Sequence[str], above: Sequence[str]) -> bool:
+    """Whether a line names the columns, below one as long that begins as a comment does."""
+    if columns.of_table(cells):
+        return True
+    return columns.told(cells) and not columns.told(above) and not any(map(_is_number, cells))
+
+
+def _is_escaped(body: str, separator: str) -> bool:
+    """Whether a cell in quotation marks holds one behind a backslash, which neither ends it nor stands twice."""
+    return bool(re.search(rf'(?:^|[\n{separator}])"[^"]*\\"(?!["\n{separator}]|$)', body))
+
+
+def _doubled(text: bytes) -> bytes:
+    """Quotation marks twice instead of behind backslashes. ``\\N`` and paths keep theirs."""
+    return ESCAPED.sub(lambda match: b'""' if match[1] == b'"' else b"\\", text)
 
 
 def _separator(line: str) -> str:
@@ -255,10 +272,10 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _joined(source: Source) -> Any:
-    """The content with one sign for two colons, a piece of whole lines at a time."""
+def _rewritten(source: Source, change: Callable[[bytes], bytes]) -> io.BufferedReader:
+    """The content with a ``change``, such as one sign for two colons, a piece of whole lines at a time."""
 
-    class Joined(io.RawIOBase):
+    class Rewritten(io.RawIOBase):
         def __init__(self) -> None:
             self.context = reading(source)
             self.file, self.left = self.context.__enter__(), b""
@@ -268,7 +285,7 @@ def _joined(source: Source) -> Any:
 
         def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
             if not self.left:
-                self.left = b"".join(self.file.readlines(BLOCK)).replace(DOUBLE.encode(), UNIT.encode())
+                self.left = change(b"".join(self.file.readlines(BLOCK)))
             count = min(len(buffer), len(self.left))
             buffer[:count], self.left = self.left[:count], self.left[count:]
             return count
@@ -278,4 +295,4 @@ def _joined(source: Source) -> Any:
                 self.context.__exit__(None, None, None)
             super().close()
 
-    return io.BufferedReader(Joined(), BLOCK)
+    return io.BufferedReader(Rewritten(), BLOCK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +24,9 @@ TITLES = ("id2title", "title_maps")  # of SETRec's maps
 
 @dataclass(frozen=True)
 class Part:
-    """A file and what it is. A table has ``roles``; what is no table is ``content``, as it was read. Of nothing that is
-    read, ``reason`` says why. One that is not ``named`` was found beside another. ``lines`` list ids,
-    of which the first is the user's.
+    """A file and what it is. A table has ``roles``; what is no table is ``content``, as it was read, and so is a
+    catalogue under numbers, which may be those of rows or items. Of nothing that is read, ``reason`` says why. One that
+    is not ``named`` was found beside another. ``lines`` list ids, of which the first is the user's.
     """
 
     source: Source
@@ -83,7 +83,8 @@ def _of_value(source: Source, content: Any, asked: Roles, catalogue: bool = Fals
     if isinstance(content, list) and content and all(isinstance(record, Mapping) for record in content):
         return _of_table(source, records.of_list(source, content), asked, catalogue)
     if isinstance(content, Mapping) and (found := records.unfolded(content)) is not None:
-        return _of_table(source, records.of_list(source, found), asked, catalogue)
+        part = _of_table(source, records.of_list(source, found), asked, catalogue)
+        return replace(part, content=content) if part.kind == "catalogue" and "0" in content else part
     if isinstance(content, Mapping) and content:
         if any(isinstance(content.get(name), Mapping | list) for name in MAPS):
             return Part(source, "ids", content=content)

@@ -22,16 +22,18 @@ from bench.errors import BenchError, an, counted
 
 NONE = -1  # the number of an empty id
 SAMPLE = stamps.SAMPLE
+MARGIN = " \t\ufeff"  # of a header: blanks after commas, and the mark that each of several files began with
 ROUNDED = re.compile(r"-?\d[.,]\d+[eE]\+?\d+")
 
 Codes = NDArray[np.int32]
 
 
 class Ids:
-    """Ids by number, in the order in which they come."""
+    """Ids by number, in the order in which they come. ``were`` says how those that were mended stand in the file."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
+        self.were: dict[str, str] = {}
 
     def add(self, column: pa.Array) -> Codes:
         """``[rows]``: the number of each id, ``NONE`` where it is empty."""
@@ -166,9 +168,11 @@ def repaired(ids: Ids, what: str) -> list[str]:
     """Ids as they were before a program changed all of them, which is said (``mending``). Notes on that and on what
     else looks so.
     """
-    names = ids.names
-    names, notes = mended(names, what)
-    ids.renamed(names)
+    before = ids.names
+    names, notes = mended(before, what)
+    if notes:
+        ids.renamed(names)
+        ids.were = dict(zip(names, before, strict=True))
     rounded = [name for name in names if ROUNDED.fullmatch(name)]
     if rounded:
         notes.append(f"{len(rounded):,} {what} ids look like numbers rounded by a spreadsheet, such as '{rounded[0]}'")
@@ -222,9 +226,10 @@ def _is_list(text: str) -> bool:
 def _headers(table: Table, roles: Roles, batch: dict[str, pa.Array]) -> NDArray[np.bool_]:
     """``[rows]``: where a line names the columns again, as between files that were put together."""
     users, items = batch[roles.user], batch[roles.item]
-    if not (isinstance(table, Delimited) and table.header):
+    if not (isinstance(table, Delimited) and table.header and pc.any(pc.match_substring(users, roles.user)).as_py()):
         return np.zeros(len(users), bool)
-    return np.asarray(pc.and_(pc.equal(users, roles.user), pc.equal(items, roles.item)))
+    named = (pc.equal(pc.utf8_trim(cells, MARGIN), name) for cells, name in ((users, roles.user), (items, roles.item)))
+    return np.asarray(pc.and_(*named))
 
 
 def _texts(column: pa.Array) -> pa.Array:

@@ -36,8 +36,8 @@ def mended(names: Sequence[str], what: str) -> tuple[list[str], list[str]]:
         example = next(name for name in names if name != name.strip())
         notes.append(f"{what} ids have white space at their ends, all alike, such as {example!r}: read without")
         names = bare
-    whole = [name.partition(".")[0] for name in names]
-    if names and all(map(FLOAT.fullmatch, names)) and len(set(whole)) == len(names):
+    whole = [name.partition(".")[0] for name in names] if all(map(FLOAT.fullmatch, names)) else []
+    if whole and len(set(whole)) == len(names):
         notes.append(f"{what} ids are whole numbers written with '.0', as a gap in the column makes them: read without")
         names = whole
     return names, notes

@@ -24,6 +24,7 @@ HEAD = 1 << 16  # bytes that tell what a file is
 PARQUET, NUMPY = b"PAR1", b"\x93NUMPY"
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 WIDE = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+TAR = (b"ustar\x0000", b"ustar  \0")  # in the middle of the first header; text may hold a "mustard" there
 WIDEST = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 NO_DATA = {
     b"PK\x03\x04": "is a ZIP archive or a spreadsheet; unpack it, or save its sheet as CSV",
@@ -126,7 +127,7 @@ def _content(path: Path, compression: str, asked: str) -> tuple[bytes, str]:
 def _refuse(path: Path, first: bytes) -> None:
     if not first.strip():
         raise BenchError(f"'{path}' is empty")
-    if first[257:262] == b"ustar":
+    if first[257:265] in TAR:
         raise BenchError(f"'{path}' is a TAR archive; unpack it")
     for magic, reason in NO_DATA.items():
         if first[:64].lstrip().lower().startswith(magic.lower()):

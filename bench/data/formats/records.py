@@ -157,9 +157,10 @@ def written(value: Any) -> str | None:
     """A value as one text: lists with commas between their parts, however deep; None where there is nothing, which
     JSON of pandas writes as NaN.
     """
-    value = _unwrapped(value)
-    if value is None or isinstance(value, str):
+    if value is None or isinstance(value, str):  # as most are
         return value
+    if (bare := _unwrapped(value)) is not value:
+        return written(bare)
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, bool):
@@ -181,7 +182,8 @@ def _unwrapped(value: Any) -> Any:
 
 def _require_flat(source: Source, name: str, values: Iterable[Any]) -> None:
     """BenchError where a value that is to be an id holds others: which of them is meant nobody can tell."""
-    nested = next((value for value in map(_unwrapped, values) if isinstance(value, Mapping | list | tuple)), None)
+    other = (_unwrapped(value) for value in values if not isinstance(value, str))  # few in JSON, where numbers are text
+    nested = next((value for value in other if isinstance(value, Mapping | list | tuple)), None)
     if nested is not None:
         raise BenchError(
             f"'{source.path}', column '{name}': {repr(nested)[:80]} is no id; expected a text or a number; write the "

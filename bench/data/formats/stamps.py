@@ -247,8 +247,9 @@ def _meanings(times: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _refuse_mixed(times: NDArray[np.int64], kind: str) -> None:
-    clocks = [size for size in _sizes(times) if MEANINGS[size][2]] if kind != DATE else []
-    if len(clocks) > 1:
+    there = _sizes(times) if kind != DATE else []
+    clocks = [size for size in there if MEANINGS[size][2]]
+    if len(clocks) > 1 and (kind == NUMBER or clocks == there):  # fractions that rise from 0 pass through all sizes
         sizes = _meanings(times)
         rows = [int(np.argmax(sizes == size)) for size in clocks[:2]]
         both = " and ".join(f"{MEANINGS[sizes[row]][1]} ({times[row]})" for row in rows)

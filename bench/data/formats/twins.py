@@ -18,8 +18,9 @@ def notes(ids: Sequence[str], what: str) -> tuple[str, ...]:
 
 
 def _differing(ids: Sequence[str], what: str, bare: Callable[[str], str], how: str) -> tuple[str, ...]:
-    counts = Counter(map(bare, ids))
-    twins = [name for name in ids if name != bare(name) and counts[bare(name)] > 1]
+    changed = [name for name in ids if bare(name) != name]  # of most catalogues none, which is soon seen
+    counts = Counter(map(bare, ids if changed else ()))
+    twins = [name for name in changed if counts[bare(name)] > 1]
     if not twins:
         return ()
     other = next(name for name in ids if name != twins[0] and bare(name) == bare(twins[0]))
