@@ -54,7 +54,7 @@ def encode(
     out: Annotated[Path | None, typer.Option(help="A copy for others: .parquet, or LC-Rec's .json.")] = None,
 ) -> None:
     """Name new items with a fitted quantizer. Items that have an identifier keep it, whatever their vector is now."""
-    from bench.data.formats import twins
+    from bench.data import twins
     from bench.ids import embeddings, exchange, naming
 
     if out is not None:

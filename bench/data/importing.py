@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import plugins
-from bench.data import audit, idmaps, registry, sources
+from bench.data import audit, idmaps, registry, sources, twins
 from bench.data.conversions.write import RECORD, sha256
 from bench.data.dataset import Dataset, ItemTable, Sequences
-from bench.data.formats import catalogue, columns, kinds, sequences, shaping, stamps, twins
+from bench.data.formats import catalogue, columns, kinds, sequences, shaping, stamps
 from bench.data.formats.atomic import ordered
 from bench.data.formats.catalogue import Catalogue
 from bench.data.formats.columns import Roles

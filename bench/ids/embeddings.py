@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import arrays
+from bench.data import twins
 from bench.data.dataset import ItemTable
-from bench.data.formats import twins
 from bench.data.formats.mending import of_column
 from bench.data.idmaps import LISTED, beside, numbers
 from bench.errors import BenchError, counted

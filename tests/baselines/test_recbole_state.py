@@ -124,7 +124,7 @@ def test_another_catalogue_is_refused_with_the_reason(
 def test_a_run_of_before_says_that_nothing_was_kept(
     done: dict[str, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(BenchError, match="holds no state of its baseline; run it again"):
+    with pytest.raises(BenchError, match="holds no state of its baseline; copy it again, or run it again"):
         SASRec().restore(tmp_path)
     monkeypatch.setattr(base, "NEEDED", ("recbole_of_nowhere",))
     with pytest.raises(BenchError, match="sasrec/ce runs in RecBole, and recbole_of_nowhere is not installed"):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.data import twins
 from bench.data.dataset import Dataset
-from bench.data.formats import columns, twins
+from bench.data.formats import columns
 from bench.data.formats.columns import Roles
 from bench.data.importing import Options, read
 from bench.errors import BenchError

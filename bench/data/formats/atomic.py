@@ -19,9 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.data import audit, markup
+from bench.data import audit, markup, twins
 from bench.data.dataset import Dataset, ItemTable, Sequences, Times
-from bench.data.formats import twins
 from bench.data.formats.sorting import by_user_and_time, ties
 from bench.data.formats.stamps import UnreadableError, numbers
 from bench.data.ties import BEGINNING, NUMBERED, digest

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.data import twins
 from bench.data.dataset import ItemTable
-from bench.data.formats import twins
 from bench.data.idmaps import numbers
 from bench.errors import BenchError, counted
 from bench.ids.imported.formats import Found
