@@ -21,7 +21,6 @@ from bench.data.formats.sequences import Histories
 from bench.errors import BenchError, an, counted
 
 NONE = -1  # the number of an empty id
-SAMPLE = stamps.SAMPLE
 MARGIN = " \t\ufeff"  # of a header: blanks after commas, and the mark that each of several files began with
 ROUNDED = re.compile(r"-?\d[.,]\d+[eE]\+?\d+")
 
@@ -146,7 +145,7 @@ class Log:
 
     def _times(self, table: Table, column: pa.Array, row: int) -> tuple[NDArray[np.int64], str]:
         if pa.types.is_string(column.type) and not self.rounded:
-            self.rounded = next(filter(ROUNDED.fullmatch, filter(None, column[:SAMPLE].to_pylist())), "")
+            self.rounded = next(filter(ROUNDED.fullmatch, filter(None, column[: stamps.SAMPLE].to_pylist())), "")
         self.zones |= stamps.zones(column)
         try:
             return stamps.batch(column)
@@ -205,7 +204,7 @@ def _require_ids(table: Table, name: str, column: pa.Array) -> None:
             f"{where}: {column[row].as_py():.0f} is a floating number with more digits than it can hold, so that two "
             "ids may be one here; write ids as whole numbers or as text"
         )
-    some = [text for text in column[:SAMPLE].to_pylist() if text] if pa.types.is_string(column.type) else []
+    some = [text for text in column[: stamps.SAMPLE].to_pylist() if text] if pa.types.is_string(column.type) else []
     if some and all(map(_is_list, some)):
         raise BenchError(
             f"{where}: {some[0][:60]} is a list and no id; write a row for each of its items, or all as JSON: "

@@ -227,30 +227,22 @@ def unit(times: NDArray[np.int64], kind: str) -> tuple[NDArray[np.int64], str]:
 
     Raises UnreadableError where seconds and milliseconds, or other units, stand in one column.
     """
-    _refuse_mixed(times // BILLION if kind == DECIMAL else times, kind)
+    there = [] if kind == DATE else _meant(times // BILLION if kind == DECIMAL else times, kind)
     if kind != NUMBER:
         step = next(step for step in (10**9, 10**6, 10**3, 1) if not (times % step).any())
         return times // step, f"{'dates' if kind == DATE else 'decimal numbers'}, kept as {UNITS[step]}"
-    kinds = _sizes(times)
-    if len(kinds) == 1 and MEANINGS[kinds[0]][2]:
-        return times, MEANINGS[kinds[0]][1]
+    if len(there) == 1 and MEANINGS[there[0]][2]:
+        return times, MEANINGS[there[0]][1]
     return times, UNKNOWN
 
 
-def _sizes(times: NDArray[np.int64]) -> list[int]:
-    """Which of ``MEANINGS`` there are, zeros left out."""
-    return [int(size) for size in np.unique(_meanings(times)[times != 0])]
-
-
-def _meanings(times: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.digitize(np.abs(times).astype(np.float64), [low for low, _, _ in MEANINGS]) - 1
-
-
-def _refuse_mixed(times: NDArray[np.int64], kind: str) -> None:
-    there = _sizes(times) if kind != DATE else []
+def _meant(times: NDArray[np.int64], kind: str) -> list[int]:
+    """Which of ``MEANINGS`` there are, zeros left out. Raises UnreadableError where several are units of a clock."""
+    sizes = np.digitize(np.abs(times).astype(np.float64), [low for low, _, _ in MEANINGS]) - 1
+    there = [int(size) for size in np.unique(sizes[times != 0])]
     clocks = [size for size in there if MEANINGS[size][2]]
     if len(clocks) > 1 and (kind == NUMBER or clocks == there):  # fractions that rise from 0 pass through all sizes
-        sizes = _meanings(times)
         rows = [int(np.argmax(sizes == size)) for size in clocks[:2]]
         both = " and ".join(f"{MEANINGS[sizes[row]][1]} ({times[row]})" for row in rows)
         raise UnreadableError(max(rows), f"the column mixes {both}; write all in one unit")
+    return there
