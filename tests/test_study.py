@@ -169,6 +169,9 @@ def test_what_the_study_says_of_toys_is_so(study: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (p,) = re.findall(r"ahead of words \(p = ([\d.]+)\)", readme)
     assert f"p (Holm) = {p}" in study.answer("toys")
+    for name in (rqvae, mtgrec, digits):  # in the table and in the sentence about it
+        score = f"{toys(name, 'quality/NDCG@10'):.4f}"
+        assert len(re.findall(rf"{score}[ ,]", readme)) == 2
     for numbers in (digits, "numeric/random"):
         assert ends(study, "toys", numbers, "quality/NDCG@10")[1] < ends(study, "toys", "pop", "quality/NDCG@10")[0]
     seeds = {row.label: len(row.runs) for row in study.section("toys").rows if not row.probe}
