@@ -146,7 +146,7 @@ def test_the_table_of_the_readme_is_that_of_the_stored_rows(study: ModuleType) -
         for line in lines
         if len(line) == 6 and line[0].partition(" ")[0] in study.names(study.tables("toys").table("quality"))
     ]
-    assert len(rows) == 11
+    assert len(rows) == 12
     columns = ("quality/NDCG@10", "quality/Hit@10", "costs/tokens_per_item", "costs/processor", "costs/inference")
     for name, *cells in rows:
         assert cells == [study.cell_text("toys", name.partition(" ")[0], what) for what in columns], name
@@ -164,12 +164,13 @@ def test_what_the_study_says_of_toys_is_so(study: ModuleType) -> None:
         (toys(name, "quality/NDCG@10") for name in FAMILIES), reverse=True
     )
     rqvae, mtgrec, digits = "semantic/rqvae", "semantic/mtgrec", "numeric/sequential"
+    idgenrec = "textual/idgenrec"
     assert {(sets, words), (sets, codes), (sets, categories), (words, categories), (codes, mtgrec)} <= apart
-    assert not {(words, codes), (codes, categories), (codes, rqvae)} & apart
+    assert not {(words, codes), (words, idgenrec), (codes, categories), (codes, rqvae)} & apart
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (p,) = re.findall(r"ahead of words \(p = ([\d.]+)\)", readme)
     assert f"p (Holm) = {p}" in study.answer("toys")
-    for name in (rqvae, mtgrec, digits):  # in the table and in the sentence about it
+    for name in (idgenrec, rqvae, mtgrec, digits):  # in the table and in the sentence about it
         score = f"{toys(name, 'quality/NDCG@10'):.4f}"
         assert len(re.findall(rf"{score}[ ,]", readme)) == 2
     for numbers in (digits, "numeric/random"):
