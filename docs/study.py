@@ -169,7 +169,7 @@ def _beside(found: Sequence[Claim]) -> str:
     said: dict[str, dict[str, None]] = {}
     for claim, row in ((each, row) for each in found for row in _rows(each)):
         estimate = over_users(row, claim.metric) if claim.metric in row.first.metrics["strict"] else None
-        outcome = store.result_of(claim, row.first, estimate, store.load().tolerance)
+        outcome = store.result_of(store.load(), claim, row.first, estimate)
         said.setdefault(f"{claim.system} (`{row.label}`)", {}).setdefault(f"{outcome.outcome}: {outcome.why}")
     return "; ".join(f"{system} {', '.join(outcomes)}" for system, outcomes in said.items()) or DASH
 

@@ -52,11 +52,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Match:
-    """A scheme or baseline of ours, with these settings, and the published systems that it stands for."""
+    """A scheme or baseline of ours, with these settings, and the published systems that it stands for.
+
+    Under others than ``needs`` it is the same kind of identifier, and its scores are not those of the system.
+    """
 
     scheme: str
     systems: Sequence[str]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,13 +125,19 @@ def parse(stated: Mapping[str, Any]) -> Published:
 
 
 def systems(published: Published, result: Result) -> Sequence[str]:
-    """The published systems that a result stands for: those of the first match that its settings do not contradict."""
+    """The published systems that a result stands for."""
+    match = _match(published, result)
+    return match.systems if match else ()
+
+
+def _match(published: Published, result: Result) -> Match | None:
+    """The first match that the settings of a result do not contradict."""
     stated = result.scheme.settings
     for match in published.matches:
         agrees = all(stated.get(key, value) == value for key, value in match.settings.items())
         if match.scheme == result.scheme.name and agrees:
-            return match.systems
-    return ()
+            return match
+    return None
 
 
 def claims(published: Published, data: str, system: str) -> list[Claim]:
@@ -141,23 +151,23 @@ def claims(published: Published, data: str, system: str) -> list[Claim]:
     return sorted(found, key=lambda claim: not claim.own)
 
 
-def result_of(claim: Claim, ours: Result, estimate: Estimate | None, tolerance: float) -> ClaimResult:
+def result_of(published: Published, claim: Claim, ours: Result, estimate: Estimate | None) -> ClaimResult:
     """Whether ours bears a published value out. ``estimate`` is ours, None where the metric is not one of ours.
 
-    Reproduced: comparable, and the published value lies in our 95 % interval, or ours within ``tolerance`` of it.
+    Reproduced: comparable, and the published value lies in our 95 % interval, or ours within the tolerance of it.
     """
-    why = obstacles(claim, ours)
+    why = obstacles(published, claim, ours)
     if estimate is None or why:
         return ClaimResult(NOT_COMPARABLE, "; ".join(why) or f"{claim.metric} is not among our metrics")
     low, high = estimate.interval or (estimate.value, estimate.value)
     off = estimate.value / claim.value - 1
     if low <= claim.value <= high:
         return ClaimResult(REPRODUCED, "it lies in our interval")
-    outcome = REPRODUCED if abs(off) <= tolerance else NOT_REPRODUCED
+    outcome = REPRODUCED if abs(off) <= published.tolerance else NOT_REPRODUCED
     return ClaimResult(outcome, f"ours is {abs(off):.0%} {'higher' if off > 0 else 'lower'}")
 
 
-def obstacles(claim: Claim, ours: Result) -> list[str]:
+def obstacles(published: Published, claim: Claim, ours: Result) -> list[str]:
     """Why a published value and ours may not be compared; nothing where they may."""
     found = [claim.caution.text] if claim.caution and not claim.caution.comparable else []
     if claim.source.candidates != "all":
@@ -165,10 +175,16 @@ def obstacles(claim: Claim, ours: Result) -> list[str]:
     found += _data(claim.source.data.get(claim.data, {}), ours.dataset)
     if ours.trained_on:
         found.append(f"ours was trained on {ours.trained_on}")
+    found += _needs(_match(published, ours), claim, ours.scheme.settings)
     unlike = _contract(claim.source, ours)
     if unlike:
         found.append((f"our preset '{ours.preset}': " if ours.preset else "") + ", ".join(unlike))
     return found
+
+
+def _needs(match: Match | None, claim: Claim, stated: Mapping[str, Any]) -> list[str]:
+    needs = match.needs if match and claim.system in match.systems else {}
+    return [f"our {key} {stated[key]}, not {value}" for key, value in needs.items() if stated.get(key, value) != value]
 
 
 def _data(theirs: Mapping[str, int], ours: DatasetFacts) -> list[str]:

@@ -93,9 +93,7 @@ def _line(published: Published, found: Claims, label: str, legend: Legend) -> tu
     metric, every = found.metric, found.source(found.claims)
     estimate = over_users(found.row, metric) if metric in found.row.first.metrics["strict"] else None
     paper, others = (_values(found, own, legend) for own in (True, False))
-    results = [
-        (claim, store.result_of(claim, found.row.first, estimate, published.tolerance)) for claim in found.claims
-    ]
+    results = [(claim, store.result_of(published, claim, found.row.first, estimate)) for claim in found.claims]
     outcome, because = _combined(results, legend)
     return (
         Cell(label, stored(found.row, "scheme.name", "scheme.version", "scheme.settings"), label),

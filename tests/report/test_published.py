@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import plugins, recipes
+from bench.contract import Contract, changed
 from bench.report import published
 from bench.report.published import (
     NOT_COMPARABLE,
@@ -27,8 +29,11 @@ from bench.report.published import (
 from bench.report.rows import Estimate
 from bench.results.read import Result, load
 from bench.results.schema import Costs, DatasetFacts, SchemeFacts
+from bench.runs.subjects import SCHEMES, load_scheme, names
+from bench.runs.subjects import settings as read
 
 Store = Callable[..., Path]
+SENTENCES = "sentence-transformers/sentence-t5-base"
 STANDARD = {"split": "leave-one-out", "validation_in_test_history": True, "exclude_history": False, "max_history": 20}
 MODEL = {"backbone": "google-t5/t5-small@1a2b3c4d", "epochs": 100, "max_steps": 0}
 SCHEME, NO_COSTS = SchemeFacts("numeric/category", 1, {}, "scheme"), Costs(None, None, None, None, None)
@@ -58,7 +63,7 @@ def ours(store: Store, tmp_path: Path) -> Result:
 
 
 def judge(ours: Result, value: float, interval: tuple[float, float] | None, about: Claim | None = None) -> ClaimResult:
-    return result_of(about or claim(), ours, Estimate(value, interval, None), published.load().tolerance)
+    return result_of(published.load(), about or claim(), ours, Estimate(value, interval, None))
 
 
 # --- the file ---
@@ -140,6 +145,9 @@ def test_known_broken_values_carry_their_warning(start: str, data: str, system: 
         ("numeric/collaborative", {"clusters": 7}, None),
         ("numeric/randomized", {}, None),
         ("sasrec/bpr", {}, "SASRec"),
+        ("textual/idgenrec", {"users": "off"}, "IDGenRec"),
+        ("textual/idgenrec-user-leak", {}, "IDGenRec"),
+        ("semantic/rqvae", {"encoder": "tfidf-svd"}, "TIGER"),
         ("sasrec/ce", {}, None),  # papers train it with one negative, and it does worse so
         ("pop", {}, None),
     ],
@@ -149,6 +157,45 @@ def test_a_scheme_with_its_settings_stands_for_a_system(
 ) -> None:
     result = replace(ours, scheme=replace(ours.scheme, name=scheme, settings=settings))
     assert next(iter(published.systems(published.load(), result)), None) == system
+
+
+RECIPES = sorted(name.partition(":")[0] for name in plugins.offers(recipes.RECIPES) if name.endswith(":published"))
+
+
+@pytest.mark.parametrize("owner", [owner for owner in RECIPES if owner in names(SCHEMES)])
+def test_what_has_a_recipe_of_a_paper_stands_for_its_system(ours: Result, owner: str) -> None:
+    """Run as the recipe says, neither settings nor contract forbid to compare with what its authors say of it."""
+    recipe = recipes.find(owner, "published")
+    stated = asdict(read(load_scheme(owner), recipe.settings))
+    contract = asdict(changed(Contract(), recipe.contract))
+    result = replace(ours, scheme=replace(ours.scheme, name=owner, settings=stated), contract=contract)
+    data = {name for source in published.load().sources for name in source.values}
+    systems = published.systems(published.load(), result)
+    every = [each for at in data for system in systems for each in published.claims(published.load(), at, system)]
+    ours_alone = [
+        [why for why in obstacles(published.load(), each, result) if why.startswith("our ")]
+        for each in every
+        if each.own
+    ]
+    assert [] in ours_alone
+
+
+@pytest.mark.parametrize(
+    ("scheme", "settings", "system", "said"),
+    [
+        ("textual/idgenrec", {"users": "off"}, "IDGenRec", ["our users off, not on"]),
+        ("textual/idgenrec", {"users": "on"}, "IDGenRec", []),
+        ("semantic/rqvae", {"encoder": "tfidf-svd"}, "TIGER", [f"our encoder tfidf-svd, not {SENTENCES}"]),
+        ("semantic/rqvae", {"encoder": SENTENCES}, "TIGER", []),
+    ],
+)
+def test_settings_that_a_system_needs_forbid_a_comparison(
+    ours: Result, scheme: str, settings: dict[str, Any], system: str, said: list[str]
+) -> None:
+    contract = {**ours.contract, "backbone": "tiger" if system == "TIGER" else "t5-small"}
+    result = replace(ours, scheme=replace(ours.scheme, name=scheme, settings=settings), contract=contract)
+    about = claim(system, metric="hit@5", start="TIGER (" if system == "TIGER" else "GRAM")
+    assert obstacles(published.load(), about, result) == said
 
 
 def test_claims_put_the_authors_before_others() -> None:
@@ -184,7 +231,9 @@ def test_without_any_hit_nothing_is_reproduced(ours: Result) -> None:
 
 
 def test_a_metric_that_is_not_ours_is_not_compared(ours: Result) -> None:
-    assert result_of(claim(), ours, None, 0.05) == ClaimResult(NOT_COMPARABLE, "hit@10 is not among our metrics")
+    assert result_of(published.load(), claim(), ours, None) == ClaimResult(
+        NOT_COMPARABLE, "hit@10 is not among our metrics"
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,20 +265,20 @@ def test_what_differs_forbids_a_comparison_and_is_said(ours: Result, change: dic
 
 def test_the_protocol_of_the_source_counts_as_well(ours: Result) -> None:
     sampled = claim("P5 prompt 5-8", metric="hit@1", start="P5")
-    assert obstacles(sampled, ours)[0] == "they rank 1 of 100 items, we rank all"
+    assert obstacles(published.load(), sampled, ours)[0] == "they rank 1 of 100 items, we rank all"
     in_time = claim("SETRec", "toys", "recall@10", "SETRec")
-    assert "split leave-one-out, not global-time" in " ".join(obstacles(in_time, ours))
+    assert "split leave-one-out, not global-temporal" in " ".join(obstacles(published.load(), in_time, ours))
     unknown = claim("OpenP5 random", "cds", start="OpenP5")
-    assert obstacles(unknown, ours) == ["the statistics of their data are not known"]
+    assert obstacles(published.load(), unknown, ours) == ["the statistics of their data are not known"]
 
 
 def test_broken_values_are_never_compared(ours: Result) -> None:
     broken = claim("IDGenRec", "toys", start="IDGenRec (SIGIR")
     facts = DatasetFacts("toys", "9d1c3f6a7b2e4d58", 19412, 11924, 167597)
-    (why,) = obstacles(broken, replace(ours, dataset=facts))
+    (why,) = obstacles(published.load(), broken, replace(ours, dataset=facts))
     assert "sorted by item id, not by time" in why
     again = claim("IDGenRec", "toys", metric="hit@5", start="GRAM")
-    assert obstacles(again, replace(ours, dataset=facts)) == []
+    assert obstacles(published.load(), again, replace(ours, dataset=facts)) == []
 
 
 @pytest.mark.parametrize(
@@ -242,12 +291,14 @@ def test_a_baseline_is_checked_by_its_data_view_and_its_own_budget(
     """Not by the name of its preset, which does not say what was changed in it."""
     scheme = replace(ours.scheme, name="sasrec/bpr", kind="baseline", settings=settings)
     baseline = replace(ours, scheme=scheme, contract=STANDARD, preset="cpu")
-    assert obstacles(claim("SASRec", start="IDGenRec (SIGIR"), baseline) == said
+    assert obstacles(published.load(), claim("SASRec", start="IDGenRec (SIGIR"), baseline) == said
 
 
 def test_settings_of_a_scheme_are_no_budget(ours: Result) -> None:
     """Those of a quantizer say nothing about how long the recommender was trained."""
-    assert obstacles(claim(), replace(ours, scheme=replace(ours.scheme, settings={"epochs": 1}))) == []
+    assert (
+        obstacles(published.load(), claim(), replace(ours, scheme=replace(ours.scheme, settings={"epochs": 1}))) == []
+    )
 
 
 @given(st.floats(1e-4, 0.5), st.floats(0, 0.5), st.floats(0, 0.1))
@@ -274,6 +325,7 @@ def test_a_reproduction_needs_the_interval_or_the_tolerance(value: float, ours_v
         files=nothing,
     )
     about = replace(claim(), value=value)
-    found = result_of(about, seen, Estimate(ours_value, (ours_value - half, ours_value + half), None), 0.05)
+    estimate = Estimate(ours_value, (ours_value - half, ours_value + half), None)
+    found = result_of(published.load(), about, seen, estimate)
     near = ours_value - half <= value <= ours_value + half or abs(ours_value / value - 1) <= 0.05
     assert (found.outcome == REPRODUCED) is near
