@@ -59,24 +59,31 @@ class Records:
 
 @dataclass(frozen=True)
 class Parquet:
-    """A Parquet table. Numbers and dates stay what they are; dictionaries become text."""
+    """A Parquet table. Numbers and dates stay what they are; dictionaries become text. ``named``: its columns as the
+    file calls them, where several may have one name.
+    """
 
     source: Source
-    columns: tuple[str, ...]
+    named: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return columns.distinct(self.named)
 
     def batches(self, wanted: Sequence[str], ids: Sequence[str] = ()) -> Iterator[dict[str, pa.Array]]:
         """The wanted columns, piece by piece. BenchError where one of the ``ids`` among them is nested."""
-        twice = next((name for name in wanted if self.columns.count(name) > 1), None)
-        if twice is not None:
-            raise BenchError(f"'{self.source.path}' has {self.columns.count(twice)} columns '{twice}'; rename one")
+        places = {name: self.columns.index(name) for name in wanted}
+        names = list(dict.fromkeys(self.named[place] for place in places.values()))
+        read = [place for name in names for place, other in enumerate(self.named) if other == name]  # all of one name
         try:
-            for batch in pq.ParquetFile(self.source.path).iter_batches(columns=list(wanted), batch_size=1 << 20):
-                for column in batch.columns:
+            for batch in pq.ParquetFile(self.source.path).iter_batches(columns=names, batch_size=1 << 20):
+                found = {name: batch.column(read.index(place)) for name, place in places.items()}
+                for column in found.values():
                     column.validate(full=True)  # a bit that flipped may leave text that is no UTF-8
                 for name in ids:
-                    if pa.types.is_nested(batch.column(name).type):
-                        _require_flat(self.source, name, batch.column(name).to_pylist())
-                yield {name: _plain(self.source, name, batch.column(name)) for name in wanted}
+                    if pa.types.is_nested(found[name].type):
+                        _require_flat(self.source, name, found[name].to_pylist())
+                yield {name: _plain(self.source, name, column) for name, column in found.items()}
         except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             raise BenchError(f"'{self.source.path}' is corrupt: {' '.join(str(error).split())[:160]}") from error
 
