@@ -309,3 +309,16 @@ def test_dates_of_shops_and_spreadsheets(tmp_path: Path) -> None:
 def test_no_rating_of_a_database(tmp_path: Path) -> None:
     path = put(tmp_path, "x.csv", "user_id,item_id,rating\nu,a,\\N\nu,b,5\n")
     assert sequences(read([path], Options(min_rating=4)).dataset) == {"u": ["b"]}
+
+
+@pytest.mark.parametrize("name", ["events", "interactions"])
+def test_events_under_a_name(tmp_path: Path, name: str) -> None:
+    """Their fields may be short, or be told with options; a record of its own may have events within."""
+    events = [{"u": user, "i": item, "ts": time} for user, item, time in ROWS]
+    content = json.dumps({"count": 3, name: events})
+    assert sequences(read([put(tmp_path, "x.json", content)]).dataset) == SAME
+    strange = content.replace('"u":', '"who":').replace('"i":', '"what":').replace('"ts":', '"at":')
+    chosen = Options(Roles("who", "what", "at"))
+    assert sequences(read([put(tmp_path, "x.json", strange)], chosen).dataset) == SAME
+    one = json.dumps({"user": "u", "item": "a", "data": [{"b": 1}]})
+    assert sequences(read([put(tmp_path, "x.jsonl", one)]).dataset) == {"u": ["a"]}

@@ -20,7 +20,7 @@ from bench.data.formats.opening import Source, reading, text_of
 from bench.errors import BenchError
 
 AT_ONCE = 50_000  # records
-WRAPPED = ("data", "results", "records", "rows", "items")
+WRAPPED = ("data", "results", "records", "rows", "events", "interactions", "items")
 TYPED = ("$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$uuid")
 SAMPLE = 1000  # records that tell the columns
 BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
@@ -122,10 +122,12 @@ def unfolded(content: Mapping[Any, Any]) -> list[Record] | None:
     row, split) or under a name such as ``data``; None where it is something else, such as a map from users to items.
     """
     values, head = list(content.values()), content.get("columns")
-    rows: list[Any] = next((content[name] for name in WRAPPED if isinstance(content.get(name), list)), [])
+    lists = [content[name] for name in WRAPPED if isinstance(content.get(name), list)]
+    rows: list[Any] = lists[0] if len(lists) == 1 else []  # of events and items, one would be lost
     if isinstance(head, list) and rows and all(isinstance(row, list) and len(row) == len(head) for row in rows):
         return [dict(zip(map(str, head), row, strict=True)) for row in rows]
-    if rows and all(isinstance(row, Mapping) and columns.of_table(row) for row in rows):
+    alone = not columns.told(content)  # a record has names of its own, and a table needs none that are known
+    if rows and all(isinstance(row, Mapping) and (alone or columns.of_table(row)) for row in rows):
         return rows
     if columns.of_table(content) and len(content) > 1:
         if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
