@@ -322,3 +322,24 @@ def test_events_under_a_name(tmp_path: Path, name: str) -> None:
     assert sequences(read([put(tmp_path, "x.json", strange)], chosen).dataset) == SAME
     one = json.dumps({"user": "u", "item": "a", "data": [{"b": 1}]})
     assert sequences(read([put(tmp_path, "x.jsonl", one)]).dataset) == {"u": ["a"]}
+
+
+def test_a_large_table_in_parquet_says_so_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A few kilobytes may unfold to millions of rows; columns that nobody needs are not unfolded."""
+    rows = {"user": ["u"] * 5, "item": list("abcde"), "note": ["x" * 1000] * 5, "other": [1] * 5}
+    pq.write_table(pa.table(rows), tmp_path / "x.parquet")
+    read([tmp_path / "x.parquet"])
+    assert capsys.readouterr().err == ""
+    asked: list[list[str]] = []
+    whole = pq.ParquetFile.iter_batches
+    monkeypatch.setattr("bench.data.formats.records.LARGE", 5)
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "iter_batches",
+        lambda file, columns, **more: asked.append(columns) or whole(file, columns=columns),
+    )
+    read([tmp_path / "x.parquet"])
+    assert capsys.readouterr().err == "'x.parquet' has 5 rows, of which 2 of 4 columns are read\n"
+    assert asked == [["user", "item"]]

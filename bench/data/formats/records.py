@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from bench.console import say
 from bench.data.characters import require_whole
 from bench.data.formats import columns
 from bench.data.formats.opening import Source, reading, text_of
@@ -22,6 +23,7 @@ from bench.errors import BenchError
 AT_ONCE = 50_000  # records
 WRAPPED = ("data", "results", "records", "rows", "events", "interactions", "items")
 TYPED = ("$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$uuid")
+LARGE = 5_000_000  # rows of Parquet, which take seconds: told before they are read
 SAMPLE = 1000  # records that tell the columns
 BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
 
@@ -76,7 +78,11 @@ class Parquet:
         names = list(dict.fromkeys(self.named[place] for place in places.values()))
         read = [place for name in names for place, other in enumerate(self.named) if other == name]  # all of one name
         try:
-            for batch in pq.ParquetFile(self.source.path).iter_batches(columns=names, batch_size=1 << 20):
+            file = pq.ParquetFile(self.source.path)
+            if file.metadata.num_rows >= LARGE:  # which a small file may unfold to
+                counts = f"{file.metadata.num_rows:,} rows, of which {len(names)} of {len(self.named)} columns are read"
+                say(f"'{self.source.name}' has {counts}")
+            for batch in file.iter_batches(columns=names, batch_size=1 << 20):
                 found = {name: batch.column(read.index(place)) for name, place in places.items()}
                 for column in found.values():
                     column.validate(full=True)  # a bit that flipped may leave text that is no UTF-8
