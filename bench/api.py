@@ -210,7 +210,8 @@ def write_report(
 
     ``request`` is the file for ``bench run --config`` that makes these runs again. ``rows`` and ``columns`` are those
     of the LaTeX tables. ``files`` are further outputs by the names of the options, ``REPORT_FILES``. BenchError for
-    another name.
+    another name, and where the Markdown can't be written: a note alone where ``out`` did not name it and another
+    output did.
     """
     from bench.commands.report_request import write_request
     from bench.errors import unknown
@@ -222,7 +223,8 @@ def write_report(
             raise unknown("file of a report", name, REPORT_FILES)
     given: dict[str, Any] = {key: Path(at) for key, at in files.items()}
     paper = Choice(tuple(_parts(rows)), tuple(_parts(columns) or COLUMNS))
-    paths = OutputPaths(out=Path(out or Path(results) / "report.md"), paper=paper, **given)
+    asked = bool(out) or not (given or request)
+    paths = OutputPaths(out=Path(out or Path(results) / "report.md"), paper=paper, out_asked=asked, **given)
     only = ReportFilter(_parts(dataset), preset, contract)
     with contextlib.redirect_stdout(io.StringIO()):
         write(Path(results), only, paths)

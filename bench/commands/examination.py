@@ -22,7 +22,9 @@ from bench.errors import BenchError, said
 from bench.files import atomic_write
 from bench.privacy import shortened, without_folders
 from bench.protocol import PROTOCOL
+from bench.results.read import sound
 from bench.results.storage import RUN, UNFINISHED, pieces, readable_size
+from bench.results.store import readable
 from bench.runs.subjects import load_baseline, load_scheme
 from bench.training.cost import revision
 from bench.versions import DISTRIBUTION, installed
@@ -190,4 +192,24 @@ def _results(results: Path) -> list[Fact]:
     found = pieces(results)
     kinds = dict.fromkeys((RUN, UNFINISHED, *(each.what for each in found)))
     sizes = {kind: [each.size for each in found if each.what == kind] for kind in kinds}
-    return [Fact(f"{kind}s", f"{len(size):,}, {readable_size(sum(size))}") for kind, size in sizes.items()]
+    facts = [Fact(f"{kind}s", f"{len(size):,}, {readable_size(sum(size))}") for kind, size in sizes.items()]
+    return [*facts, *_damage(readable(results / "runs"))]
+
+
+def _damage(files: list[Path]) -> list[Fact]:
+    """How many finished runs can't be read. Their files are not compared with digests: that takes as long as reading
+    them all.
+    """
+    damaged = sum(not _can_be_read(file) for file in files)
+    if damaged:
+        unread = f"{damaged:,} of {len(files):,} finished can't be read: bench verify says which and why"
+        return [Fact("damage", unread, broken=True)]
+    return [Fact("damage", "none seen; bench verify compares every file with its digest")] if files else []
+
+
+def _can_be_read(file: Path) -> bool:
+    try:
+        sound(file, file.parent.name)
+    except BenchError:
+        return False
+    return True

@@ -15,8 +15,8 @@ NAMES = (
 
 
 BASELINE_NAMES = (
-    *("fits", "scores", "independent", "deterministic", "blind", "restores", "transfers", "resumable"),
-    "facts",
+    *("fits", "scores", "independent", "deterministic", "blind", "restores", "transfers", "adapts", "resumable"),
+    *("facts", "declares"),
 )
 
 

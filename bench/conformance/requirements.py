@@ -28,7 +28,7 @@ BASELINE_REQUIREMENTS: Mapping[str, Callable[[BaselineFixtures], CheckResult]] =
     {name: getattr(scores, name) for name in BASELINE_NAMES}
 )
 NEEDS = {"fits": (), "serializable": ("fits",), "resumable": ("fits", "serializable", "learns")}
-BASELINE_NEEDS = {"fits": (), "scores": ("fits",), "transfers": ("fits", "scores", "restores")}
+BASELINE_NEEDS = {"fits": (), "scores": ("fits",), "transfers": ("fits", "scores", "restores"), "declares": ()}
 
 
 def fixtures_of(asked: CheckRequest) -> Fixtures | BaselineFixtures:

@@ -9,8 +9,10 @@ from bench.conformance.baseline_fixtures import BaselineFixtures
 from bench.conformance.process import STOP_AFTER
 from bench.conformance.result import CheckResult, failed, passed, skipped
 from bench.conformance.scoring import (
+    ADAPT,
     CLOSE,
     FACTS,
+    FEW,
     FIT,
     ODD,
     ONE_BY_ONE,
@@ -22,7 +24,11 @@ from bench.conformance.scoring import (
     WHOLE,
     Scored,
 )
+from bench.errors import said
+from bench.ids.limits import CatalogueSize, Needs
+from bench.runs.attribution import location
 
+SIZES = (1, 1_000_000)  # items of a catalogue
 NEAR = 1e-4  # of the size of a score: what a sum may differ by that is made of more rows at once
 BLIND = "use nothing but what fit is given: no files, no bench.data, nothing from memory"
 
@@ -40,7 +46,7 @@ def scores(fixtures: BaselineFixtures) -> CheckResult:
         odd = next((name for name in ODD if WHOLE in first.scores and name not in first.scores), "")
         return failed(broken.found + (f", for {odd} (user -1: unknown)" if odd else ""), broken.remedy, broken.item)
     for name, found in first.scores.items():
-        if len(bad := np.argwhere(~np.isfinite(found))):
+        if name != ADAPT and len(bad := np.argwhere(~np.isfinite(found))):
             row, column = bad[0].tolist()
             advice = "return a finite number for every item; one that is never to be recommended gets the lowest"
             of = f", for {name}" if name in ODD else ""
@@ -120,6 +126,49 @@ def transfers(fixtures: BaselineFixtures) -> CheckResult:
             "a score of an item of an unseen catalogue is not finite", "return a finite number for every item"
         )
     return passed(f"it scores the {found.shape[1]:,} items of a catalogue that it has not seen")
+
+
+def adapts(fixtures: BaselineFixtures) -> CheckResult:
+    """It learns from a few users of an unseen catalogue, where all others have no interactions."""
+    if not fixtures.baseline.adapts or fixtures.baseline.leaks:
+        return skipped("it does not go on learning from a few users of an unseen catalogue")
+    if fixtures.trains and transfers(fixtures).state != "passed":
+        return skipped("it has to be transferred first, and 'transfers' did not pass")
+    scored, method = (fixtures.restored, "adapt") if fixtures.trains else (fixtures.first, "fit")
+    if ADAPT in scored.report.errors:
+        error, origin = scored.report.errors[ADAPT]
+        advice = f"let {method} take a view in which most users have no interactions"
+        return failed(f"on {FEW} users of an unseen catalogue it failed: {error}", advice, origin)
+    if fixtures.trains and scored.report.opened:
+        return failed(f"it opened {scored.report.opened[0]}, where validation and test stand", BLIND)
+    if len(bad := np.argwhere(~np.isfinite(scored.scores[ADAPT]))):
+        advice = "return a finite number for every item, also for those that nobody has"
+        found = f"learned from {FEW} users, a score is {scored.scores[ADAPT][tuple(bad[0])]}"
+        return failed(found, advice, fixtures.item(int(bad[0][1])))
+    return passed(f"learned from {FEW} users of an unseen catalogue, all scores are finite")
+
+
+def declares(fixtures: BaselineFixtures) -> CheckResult:
+    """``cache_key`` is one text for the same files, and ``needs`` are amounts of memory and time."""
+    made = type(fixtures.baseline)
+    try:
+        keys = [made(fixtures.baseline.settings).cache_key() for _ in range(2)]
+        found = [made(fixtures.baseline.settings).needs(CatalogueSize(items, 10, 100)) for items in SIZES]
+    except Exception as error:  # whatever a stranger's baseline raises
+        return failed(f"cache_key or needs failed: {said(error)}", "fix it", location(error, made))
+    if not all(isinstance(key, str) for key in keys) or keys[0] != keys[1]:
+        advice = "return a text, the same for the same files: results are found again by it"
+        return failed(f"cache_key returned {keys[0]!r:.40} and then {keys[1]!r:.40}", advice)
+    for size, needs in zip(SIZES, found, strict=True):
+        if needs is not None and not (isinstance(needs, Needs) and _are_amounts(needs.memory, needs.seconds)):
+            advice = "return bench.ids.limits.Needs(memory=bytes, seconds=...), or None"
+            return failed(f"needs of {size:,} items are {needs!r:.80}", advice)
+    told = "says what it needs" if found[0] is not None else "does not say what it needs, so nothing is refused"
+    return passed(f"it {told}; cache_key is the same text twice")
+
+
+def _are_amounts(*values: object) -> bool:
+    return all(isinstance(value, int | float) and 0 <= value < np.inf for value in values)
 
 
 def resumable(fixtures: BaselineFixtures) -> CheckResult:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from bench.errors import BenchError, said
 from bench.evaluation.baseline import Baseline, TrainedBaseline, TrainingContext, checked_facts
 from bench.results import kept
 from bench.runs import curves
+from bench.runs.adapting import few, passes
 from bench.runs.attribution import location
 from bench.runs.progress import Bar, Display
 from bench.runs.request import Request
@@ -40,7 +41,8 @@ WHOLE, ONE_BY_ONE, RESTORED = "whole", "alone", "restored"
 ODD = ("an empty history", "a history of one item")
 # Methods that may fail
 FIT, SCORE, FACTS, SAVE, RESTORE, TRANSFER = "fit", "score", "facts", "save_state", "restore", "transfer"
-CLOSE = "close"
+CLOSE, ADAPT = "close", "adapt"
+FEW = 5  # users that are adapted on
 UNDER_WAY = "method.txt"  # which of them a process is in, for whoever finds it dead
 WRITE = "write it with bench.results.kept.write_state"
 OTHER = "other-"  # what the ids of an unseen catalogue begin with
@@ -119,7 +121,7 @@ class Scoring:
         self.reports = 0
 
     def report(self) -> Report:
-        own = [str(self.folder / name) for name in (CONTEXT, SAVED)]
+        own = [str(self.folder / name) for name in (CONTEXT, SAVED, ADAPT)]
         with watched(self.task.places, self.overridden, own) as opened:
             try:
                 if self.task.saved:
@@ -158,6 +160,8 @@ class Scoring:
         if isinstance(self.baseline, TrainedBaseline):
             with self.noted(FACTS):
                 checked_facts(self.baseline.facts(), self.baseline.name)
+        elif not self.baseline.leaks:
+            self.adapted()
 
     def fit(self) -> None:
         """Once; where it is to be stopped, up to there and then anew in the same folder."""
@@ -205,6 +209,26 @@ class Scoring:
             )
             asked = Sequences.from_rows([[], [0]])
             self.scores[TRANSFER] = self.score(np.full(2, -1), asked, len(items))
+        if isinstance(self.baseline, TrainedBaseline) and self.baseline.adapts:
+            self.close()
+            self.adapted()
+
+    def adapted(self) -> None:
+        """A new one that learns from a few users of an unseen catalogue, where it can also after a transfer."""
+        part, self.baseline = few(self.split, FEW), type(self.baseline)(self.baseline.settings)
+        view = replace(self.request.view(part.train), dataset=f"{OTHER}{self.view.dataset}")
+        view = replace(view, items=_other(view.items, 1))
+        with self.noted(ADAPT):
+            if isinstance(self.baseline, Baseline):
+                self.baseline.fit(view)
+            else:
+                empty = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64))
+                self.baseline.transfer(replace(view, sequences=empty), Path(self.task.saved))
+                folder = self.folder / ADAPT
+                folder.mkdir()
+                context = TrainingContext(folder, self.folder / "adapt.log", passes(self.request.contract))
+                self.baseline.adapt(view, part.validation, context)
+            self.scores[ADAPT] = self.score(np.arange(len(self.histories)), self.histories)
 
     def close(self) -> None:
         if isinstance(self.baseline, TrainedBaseline):
@@ -237,10 +261,10 @@ def _without_dataset(task: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in task.items() if name != "dataset"}
 
 
-def _other(items: ItemTable) -> ItemTable:
+def _other(items: ItemTable, every: int = 2) -> ItemTable:
     """Every second item under another id: a catalogue that has no item in common with the first, and is smaller."""
-    text = {column: cells[::2] for column, cells in items.text.items()}
-    return ItemTable(tuple(f"{OTHER}{item}" for item in items.ids[::2]), text)
+    text = {column: cells[::every] for column, cells in items.text.items()}
+    return ItemTable(tuple(f"{OTHER}{item}" for item in items.ids[::every]), text)
 
 
 if __name__ == "__main__":

@@ -247,9 +247,7 @@ def _gather(log: Log, used: Sequence[Part], options: Options) -> None:
                     f"--time, or use --time {columns.NO_TIME} to take the order of the file"
                 )
             if options.min_rating is not None and not part.roles.rating:
-                raise BenchError(
-                    f"--min-rating needs a column of ratings, and '{part.name}' has none; name it: --rating"
-                )
+                columns.require_rating(part.table.columns, part.name)
             log.add_table(part.table, part.roles, options.min_rating)
     lists = [part.table for part in used if part.kind == "lists" and isinstance(part.table, Delimited)]
     if options.min_rating is not None and not any(part.kind == "interactions" for part in used):
@@ -273,6 +271,7 @@ def _guessed(parts: Sequence[Part], used: Sequence[Part], log: Log, options: Opt
         for part in parts
         if part.source.encoding not in ("", "utf-8") and not options.encoding
     ]
+    notes += [note for part in used if part.table for note in columns.notes(part.table.columns, part.roles, part.name)]
     notes += [note for part in parts if isinstance(part.table, Delimited) for note in part.table.notes()]
     notes += [f"'{part.name}': {sequences.GUESS}" for part in used if part.lines]
     maps = [part.name for part in parts if part.kind == "ids"]

@@ -151,11 +151,11 @@ class SequenceRecommender(Recommender):
 
     def scored(self, decoding: Decoding, k: int) -> int:
         """Where there are very many tokens, each prefix that is decoded has a score of every one. Where more items are
-        asked for than the beam is wide, it is as wide as they are many.
+        asked for than the beam is wide, it is as wide as they are many; a wide one, whoever asked for it, takes memory.
         """
         found, tokens = super().scored(decoding, k), self.ids.vocabulary.size
-        if decoding.decoder == "beam" and k > max(decoding.width, CERTIFIED):
-            wide = min(k, int((self.trie.count > 0).sum()))  # each prefix sees those before it, and scores every token
+        if decoding.decoder == "beam" and (wide := max(decoding.width, k)) > CERTIFIED:
+            wide = min(wide, int((self.trie.count > 0).sum()))  # each prefix sees those before, and scores every token
             return max(found, wide * max(tokens, wide * self.trie.depth))
         if tokens <= MANY:
             return found

@@ -45,6 +45,11 @@ def require_users(request: Request) -> None:
             f"--adapt {asked} was asked for, but {subject.name} does not go on learning; leave it out, or test it with "
             "--adapt 0 alone"
         )
+    if not isinstance(subject, AnyBaseline) and request.dataset.parts and request.contract.part_power != 1:
+        raise BenchError(
+            f"part_power={request.contract.part_power:g} does not hold for the users of '{name}' that --adapt {asked} "
+            f"takes; test its data sets apart (--zero-shot {','.join(request.parts.names)}), or leave part_power at 1"
+        )
     there = len(_candidates(splitting.split(request.dataset, request.contract, request.seed).train))
     if asked > there:
         raise BenchError(

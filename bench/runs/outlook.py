@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from bench import threads
 from bench.results import store
 from bench.results.read import Result
 from bench.runs import overview
+from bench.runs.converting import require_same_steps
 from bench.runs.estimate import DECLARED, Estimate, earlier, from_earlier, known_steps, size_of
 from bench.runs.limits import needs_of, too_large, too_many
 from bench.runs.matrix import Plan, prepare
@@ -66,6 +68,7 @@ class _Looking:
         found = []
         for group in groups:
             request, state = group[0], overview.standing(group).state
+            require_same_steps(request, partial(self._noted, request))
             folder = request.run.folder(request.results)
             if state == overview.WAITING:
                 state = INTERRUPTED if store.partial_folder(folder).exists() else TO_DO
@@ -76,6 +79,9 @@ class _Looking:
             estimate = UNKNOWN if state == overview.FINISHED else self.estimate(request, bool(refusal))
             found.append(Outlook(request.run.title, len(group) - 1, state, estimate))
         return found
+
+    def _noted(self, request: Request, line: str) -> None:
+        self.display.note(f"{request.run.title}: {line}")
 
     def estimate(self, request: Request, refused: bool = False) -> Estimate:
         """From an earlier run, else from a few steps; of what is refused, and is not tried, what its scheme says."""

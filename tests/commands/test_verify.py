@@ -11,6 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench.commands.examination import Fact, examine
+
 Bench = Callable[..., SimpleNamespace]
 
 
@@ -111,3 +113,14 @@ def test_a_corrupt_cache_is_named(bench: Bench, results: Path) -> None:
     done = bench("verify", "--results", results)
     assert done.code == 1
     assert cache.name in done.out
+
+
+def test_the_doctor_counts_runs_that_cannot_be_read_and_names_the_command_that_names_them(results: Path) -> None:
+    def damage(folder: Path) -> list[Fact]:
+        return [fact for fact in examine(folder, folder)["results"] if fact.name == "damage"]
+
+    assert damage(results / "cache") == []
+    assert damage(results) == [Fact("damage", "none seen; bench verify compares every file with its digest")]
+    (run_of(results) / "result.json").write_text("{")
+    told = "1 of 2 finished can't be read: bench verify says which and why"
+    assert damage(results) == [Fact("damage", told, broken=True)]

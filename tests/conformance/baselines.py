@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import sys
@@ -16,9 +17,13 @@ from numpy.typing import NDArray
 from bench.data.dataset import Dataset, ItemTable, Sequences, TrainView
 from bench.data.splits import Targets
 from bench.evaluation.baseline import Baseline, Facts, TrainedBaseline, TrainingContext
+from bench.ids.limits import CatalogueSize, Needs
 from bench.results import kept
 
 Scores = NDArray[np.float32]
+
+
+NUMBERS = itertools.count()
 
 
 class Counting(Baseline):
@@ -311,3 +316,28 @@ class Settled(Counting):
         super().fit(train)
         if self.settings.width != 3:
             raise ValueError("not wide enough")
+
+
+class Dividing(Counting):
+    """Its share of an item is that of users who have any, of which there may be none."""
+
+    name = "test/dividing"
+
+    def fit(self, train: TrainView) -> None:
+        super().fit(train)
+        if (train.sequences.lengths == 0).any():
+            self.counts[self.counts == 0] = np.nan
+
+
+class KeyOfNow(Counting):
+    name = "test/key-of-now"
+
+    def cache_key(self) -> str:
+        return str(id(self)) + str(next(NUMBERS))
+
+
+class Boundless(Counting):
+    name = "test/boundless"
+
+    def needs(self, size: CatalogueSize) -> Needs:
+        return Needs(float("nan"))

@@ -112,6 +112,9 @@ def fixtures(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         ("Unsaved", "transfers", "supports_transfer, and keeps nothing", "", "saves_state = True"),
         ("Misfitting", "transfers", r"here \[2, 15\]; got \[2, 30\]", "", "fix transfer"),
         ("AgainTwice", "resumable", "stopped and started again, it has other scores", "item '", r"context\.folder"),
+        ("Dividing", "adapts", "learned from 5 users, a score is (inf|nan)", "item '", "finite number"),
+        ("KeyOfNow", "declares", "cache_key returned '.*' and then '", "", "the same for the same files"),
+        ("Boundless", "declares", r"needs of 1 items are Needs\(memory=nan", "", "or None"),
         ("Uncounted", "facts", "facts failed: ValueError: nobody counted", r"baselines\.py, line \d+", "fix facts"),
     ],
 )
@@ -157,7 +160,7 @@ def test_one_failure_is_not_another(fixtures: Make, baseline: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("baseline", "skipped"), [("Counting", {"resumable", "facts"}), ("Stepwise", {"restores", "transfers"})]
+    ("baseline", "skipped"), [("Counting", {"resumable", "facts"}), ("Stepwise", {"restores", "transfers", "adapts"})]
 )
 def test_a_sound_baseline_meets_every_requirement(fixtures: Make, baseline: str, skipped: set[str]) -> None:
     sound = fixtures(baseline)

@@ -95,16 +95,46 @@ def test_ids_that_begin_with_the_sign_of_comments_are_ids(tmp_path: Path) -> Non
 def test_two_columns_of_one_name_are_not_chosen_between(tmp_path: Path, again: str) -> None:
     content = f"user_id,item_id,timestamp,{again}\nu,a,5,z\n"
     role = {"user_id": "user", "item_id": "item", "timestamp": "time"}[again]
-    with pytest.raises(BenchError, match=rf"{again} and {again} \(column 4\) may both be the {role}; name one"):
-        read([put(tmp_path, "x.csv", content)])
-    chosen = Options(Roles(**{role: f"{again} (column 4)"}))
-    if role != "time":
-        assert "z" in str(sequences(read([tmp_path / "x.csv"], chosen).dataset))
     table = pa.table([["u"], ["a"], [5], ["z"]], names=["user_id", "item_id", "timestamp", again])
     pq.write_table(table, tmp_path / "x.parquet")
-    for options in (Options(), Options(Roles(**{role: again}))):
-        with pytest.raises(BenchError, match=rf"x\.parquet'? has 2 columns '{again}'; rename"):
-            read([tmp_path / "x.parquet"], options)
+    for path in (put(tmp_path, "x.csv", content), tmp_path / "x.parquet"):
+        with pytest.raises(BenchError, match=rf"{again} and {again} \(column 4\) may both be the {role}; name one"):
+            read([path])
+        chosen = Options(Roles(**{role: f"{again} (column 4)"}))
+        if role != "time":
+            assert "z" in str(sequences(read([path], chosen).dataset))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_two_columns_of_one_name_that_is_not_read(tmp_path: Path, ending: str) -> None:
+    """Ratings without ``--min-rating``, and what says nothing of an interaction, are read by nobody."""
+    names = ["user", "note", "item", "rating", "time", "rating", "note"]
+    rows = [("u", "x y", item, 1, stamp, 5, "p") for item, stamp in (("a", 5), ("b", 6))]
+    path = tmp_path / f"x.{ending}"
+    put(tmp_path, "x.csv", "".join(",".join(map(str, row)) + "\n" for row in (names, *rows)))
+    pq.write_table(pa.table([list(column) for column in zip(*rows, strict=True)], names=names), tmp_path / "x.parquet")
+    dataset = read([path]).dataset
+    assert sequences(dataset) == {"u": ["a", "b"]}
+    for name in ("note", "rating"):
+        assert f"'{path.name}' has several columns '{name}': none is read" in dataset.notes
+    with pytest.raises(BenchError, match=r"rating and rating \(column 6\) may both be the rating; name one with --rat"):
+        read([path], Options(min_rating=3))
+    dataset = read([path], Options(Roles(rating="rating (column 6)"), min_rating=3)).dataset
+    assert sequences(dataset) == {"u": ["a", "b"]}
+    assert f"'{path.name}' has several columns 'rating': 'rating (column 6)' alone is read" in dataset.notes
+
+
+def test_two_columns_of_time_where_none_is_asked_for(tmp_path: Path) -> None:
+    path = put(tmp_path, "x.csv", "user,item,time,time\nu,b,5,6\nu,a,4,5\n")
+    assert sequences(read([path], Options(Roles(time="none"))).dataset) == {"u": ["b", "a"]}
+
+
+def test_texts_of_two_columns_of_one_name_in_parquet(tmp_path: Path) -> None:
+    """They are told apart as those of a table in text are."""
+    table = pa.table([["x", "y"], ["a", "b"], ["p", "q"]], names=["note", "item", "note"])
+    pq.write_table(table, tmp_path / "items.parquet")
+    found = read([put(tmp_path, "x.csv", "user,item\nu,a\nu,b\n"), tmp_path / "items.parquet"]).dataset
+    assert found.items.text == {"note": ("x", "y"), "note (column 3)": ("p", "q")}
 
 
 def test_quotation_marks_behind_backslashes(tmp_path: Path) -> None:
@@ -279,3 +309,37 @@ def test_dates_of_shops_and_spreadsheets(tmp_path: Path) -> None:
 def test_no_rating_of_a_database(tmp_path: Path) -> None:
     path = put(tmp_path, "x.csv", "user_id,item_id,rating\nu,a,\\N\nu,b,5\n")
     assert sequences(read([path], Options(min_rating=4)).dataset) == {"u": ["b"]}
+
+
+@pytest.mark.parametrize("name", ["events", "interactions"])
+def test_events_under_a_name(tmp_path: Path, name: str) -> None:
+    """Their fields may be short, or be told with options; a record of its own may have events within."""
+    events = [{"u": user, "i": item, "ts": time} for user, item, time in ROWS]
+    content = json.dumps({"count": 3, name: events})
+    assert sequences(read([put(tmp_path, "x.json", content)]).dataset) == SAME
+    strange = content.replace('"u":', '"who":').replace('"i":', '"what":').replace('"ts":', '"at":')
+    chosen = Options(Roles("who", "what", "at"))
+    assert sequences(read([put(tmp_path, "x.json", strange)], chosen).dataset) == SAME
+    one = json.dumps({"user": "u", "item": "a", "data": [{"b": 1}]})
+    assert sequences(read([put(tmp_path, "x.jsonl", one)]).dataset) == {"u": ["a"]}
+
+
+def test_a_large_table_in_parquet_says_so_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A few kilobytes may unfold to millions of rows; columns that nobody needs are not unfolded."""
+    rows = {"user": ["u"] * 5, "item": list("abcde"), "note": ["x" * 1000] * 5, "other": [1] * 5}
+    pq.write_table(pa.table(rows), tmp_path / "x.parquet")
+    read([tmp_path / "x.parquet"])
+    assert capsys.readouterr().err == ""
+    asked: list[list[str]] = []
+    whole = pq.ParquetFile.iter_batches
+    monkeypatch.setattr("bench.data.formats.records.LARGE", 5)
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "iter_batches",
+        lambda file, columns, **more: asked.append(columns) or whole(file, columns=columns),
+    )
+    read([tmp_path / "x.parquet"])
+    assert capsys.readouterr().err == "'x.parquet' has 5 rows, of which 2 of 4 columns are read\n"
+    assert asked == [["user", "item"]]

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from bench import files
+from bench import api, files
 from bench.errors import BenchError
 from bench.report.write import ReportFilter, chosen
 from bench.results.read import load
@@ -79,7 +79,8 @@ def test_what_was_asked_for_is_written_where_the_default_report_cannot_be(
             raise PermissionError(errno.EACCES, "Permission denied", str(files.beside(path)))
 
     monkeypatch.setattr(files, "hook", hook)
-    page, request = tmp_path / "mine" / "p.html", tmp_path / "mine" / "again.toml"
+    mine = tmp_path / "mine"
+    page, request = mine / "p.html", mine / "again.toml"
     words = ["report", "--results", runs, "--preset", "cpu"]
     said = bench(*words, "--html", page, "--request", request)
     assert (said.code, page.exists(), request.exists()) == (0, True, True), said.err
@@ -91,6 +92,12 @@ def test_what_was_asked_for_is_written_where_the_default_report_cannot_be(
     named = bench(*words, "--html", page, "--out", runs / "report.md")
     assert (named.code, page.exists()) == (1, True)
     assert named.err == f"bench: {refused}\n"
+    for output in ({"html": mine / "api.html"}, {"request": mine / "api.toml"}):
+        api.write_report(runs, preset="cpu", **output)
+        assert all(path.exists() for path in output.values())
+    for asked in ({}, {"html": page, "out": runs / "report.md"}):  # the Markdown is what is asked for
+        with pytest.raises(BenchError, match="cannot write the report to"):
+            api.write_report(runs, preset="cpu", **asked)
 
 
 def test_an_impossible_file_is_refused_before_anything_is_read(bench: Bench, tmp_path: Path) -> None:

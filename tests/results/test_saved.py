@@ -126,11 +126,15 @@ def test_all_items_are_ranked_without_a_beam_as_wide_as_they_are_many(
 def test_the_wider_the_beam_the_fewer_users_are_ranked_at_once(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     recommender, decoding = saved.recommender, decoding_of(saved.contract, False)
     monkeypatch.setattr("bench.model.sequence.CERTIFIED", 1)
-    assert recommender.scored(decoding, decoding.width) == 0  # as the run was tested
-    narrow = replace(decoding, width=2)
     inner, depth = int((recommender.trie.count > 0).sum()), recommender.trie.depth
-    assert recommender.scored(narrow, 3) == 3 * max(recommender.ids.vocabulary.size, 3 * depth)
-    assert recommender.scored(narrow, 10**9) == inner * max(recommender.ids.vocabulary.size, inner * depth)
+    tokens = recommender.ids.vocabulary.size
+    assert recommender.scored(replace(decoding, width=3), 1) == 3 * max(tokens, 3 * depth)  # whoever asked for it
+    monkeypatch.setattr("bench.model.sequence.CERTIFIED", decoding.width)
+    assert recommender.scored(decoding, decoding.width) == 0  # as the run was tested, if not with a wide beam
+    monkeypatch.setattr("bench.model.sequence.CERTIFIED", 1)
+    narrow = replace(decoding, width=2)
+    assert recommender.scored(narrow, 3) == 3 * max(tokens, 3 * depth)
+    assert recommender.scored(narrow, 10**9) == inner * max(tokens, inner * depth)
 
 
 def test_no_request_groups_the_catalogue_anew(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:

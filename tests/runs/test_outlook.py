@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -13,9 +14,12 @@ from typing import Any
 import pytest
 
 from bench.commands.dry_run import summary
+from bench.errors import BenchError
+from bench.results import store
+from bench.results.store import Begun
 from bench.runs import short_run
 from bench.runs.estimate import Estimate
-from bench.runs.matrix import Plan
+from bench.runs.matrix import Plan, prepare
 from bench.runs.outlook import Outlook, outlook
 from bench.runs.progress import Display
 
@@ -165,3 +169,13 @@ def test_what_is_wrong_with_a_request_is_wrong_before_it_too(bench: Bench, toy_f
     said = bench("run", "--id-scheme", "textul", "--dataset", toy_folder, "--dry-run", "--results", tmp_path)
     assert said.code == 1
     assert said.err.startswith("bench: unknown identifier scheme 'textul'")
+
+
+def test_steps_that_a_run_would_be_refused_for_are_refused(toy_folder: Path, tiny: Path, tmp_path: Path) -> None:
+    asked = plan(toy_folder, tiny, tmp_path, "epochs=0", "budget=30m", converted=100)
+    ((request,),) = prepare(asked, Display(loud=False)).groups
+    begun = Begun({}, budget={"asked": "30m", "steps": 4210})
+    with contextlib.suppress(KeyboardInterrupt), store.building(request.run.folder(tmp_path), begun):
+        raise KeyboardInterrupt
+    with pytest.raises(BenchError, match="was begun with 4,210 steps for its budget of 30m, and 100 are asked for"):
+        outlook(asked, Display(loud=False))

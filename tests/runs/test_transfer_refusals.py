@@ -70,6 +70,11 @@ FAST = ["--set=max_steps=2"]
             ["--zero-shot=BARE", "--set=missing_text=refuse"],
             "textual identifiers need text for every item: 30 of 30 items have none",
         ),
+        (
+            ["--zero-shot=MOOR+BARE", "--adapt=0,5", "--set=part_power=0.5"],
+            "part_power=0.5 does not hold for the users of 'moor+bare' that --adapt 5 takes; test its data sets apart "
+            "(--zero-shot moor,bare), or leave part_power at 1",
+        ),
         (["--zero-shot=FEW"], "at least 20 items are needed for the metrics of the report, which go up to hit@20"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -51,11 +52,36 @@ def normalized(name: str) -> str:
 
 def guess(columns: Sequence[str], asked: Roles, where: str) -> Roles:
     """The roles that are asked for, where the table has those columns, and those that names tell. BenchError where two
-    columns have an equal claim to one role.
+    columns have an equal claim to one role. Of ratings, which few read, none is chosen then (``require_rating``).
     """
-    names = {"user": USER, "item": ITEM, "time": TIME, "rating": RATING}
+    names = {"user": USER, "item": ITEM} if asked.time == NO_TIME else {"user": USER, "item": ITEM, "time": TIME}
     found = Roles(**{role: _column(columns, getattr(asked, role), words, where, role) for role, words in names.items()})
-    return replace(found, time="") if asked.time == NO_TIME else found
+    ratings = _claims(columns, asked.rating, RATING)
+    return replace(found, rating=ratings[0] if len(ratings) == 1 else "")
+
+
+def require_rating(columns: Sequence[str], where: str) -> None:
+    """BenchError that says why a table has no column of ratings."""
+    if not _column(columns, "", RATING, where, "rating"):
+        raise BenchError(f"--min-rating needs a column of ratings, and '{where}' has none; name it: --rating")
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of all columns; a nameless one, as of pandas' index, and a second of one name are called by number."""
+    named = [name or f"column {number}" for number, name in enumerate(names, 1)]
+    seen = Counter[str]()
+    found = []
+    for number, name in enumerate(named, 1):
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} (column {number})")
+    return tuple(found)
+
+
+def notes(columns: Sequence[str], roles: Roles, where: str) -> list[str]:
+    """Which columns of one name are not read: whoever meant one of those should know."""
+    read = {AGAIN.sub("", name): f"'{name}' alone" for name in vars(roles).values()}
+    names = dict.fromkeys(AGAIN.sub("", name) for name in columns if AGAIN.search(name))
+    return [f"'{where}' has several columns '{name}': {read.get(name, 'none')} is read" for name in names]
 
 
 def key_of(columns: Sequence[str], asked: str, where: str) -> str:
@@ -104,17 +130,20 @@ def _of_table(names: tuple[str, ...]) -> bool:
 
 
 def _column(columns: Sequence[str], asked: str, names: str, where: str, role: str) -> str:
-    if found := _named(columns, asked):
-        return found
-    by_name: dict[str, list[str]] = {}
-    for column in columns:
-        by_name.setdefault(_joined(column), []).append(column)
-    claims = next((by_name[name] for name in map(_joined, names.split()) if name in by_name), [""])
-    if len(claims) > len(set(claims)):
-        raise BenchError(f"{where} has {len(claims)} columns '{claims[0]}'; rename or remove one")
+    claims = _claims(columns, asked, names)
     if len(claims) > 1:
         raise BenchError(f"{where}: {' and '.join(claims)} may both be the {role}; name one with --{role}")
     return claims[0]
+
+
+def _claims(columns: Sequence[str], asked: str, names: str) -> list[str]:
+    """The columns that may be meant: the one asked for, or those whose name comes first; "" alone for none."""
+    if found := _named(columns, asked):
+        return [found]
+    by_name: dict[str, list[str]] = {}
+    for column in columns:
+        by_name.setdefault(_joined(column), []).append(column)
+    return next((by_name[name] for name in map(_joined, names.split()) if name in by_name), [""])
 
 
 def _joined(name: str) -> str:

@@ -139,7 +139,7 @@ def delimited(source: Source) -> Delimited | None:
     if not header or (separator == DOUBLE and not columns.told(names)):
         header, named = False, _unnamed(separator, [line for line in lines[before:] if line.strip()][:200], len(cells))
     else:
-        named = _distinct(names)
+        named = columns.distinct(names)
     return Delimited(source, separator, quoted, header, named, before, comments, tall, escaped)
 
 
@@ -225,17 +225,6 @@ def _unnamed(separator: str, lines: Sequence[str], width: int) -> tuple[str, ...
     if separator == DOUBLE and width == 3:
         return MOVIES
     return tuple(str(number) for number in range(1, width + 1))
-
-
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of all columns; a nameless one, as of pandas' index, and a second of one name are called by number."""
-    named = [name or f"column {number}" for number, name in enumerate(names, 1)]
-    seen = Counter[str]()
-    found = []
-    for number, name in enumerate(named, 1):
-        seen[name] += 1
-        found.append(name if seen[name] == 1 else f"{name} (column {number})")
-    return tuple(found)
 
 
 def _begun(reader: Any, first: int) -> Iterator[tuple[int, list[str]]]:

@@ -14,14 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from bench.console import say
 from bench.data.characters import require_whole
 from bench.data.formats import columns
 from bench.data.formats.opening import Source, reading, text_of
 from bench.errors import BenchError
 
 AT_ONCE = 50_000  # records
-WRAPPED = ("data", "results", "records", "rows", "items")
+WRAPPED = ("data", "results", "records", "rows", "events", "interactions", "items")
 TYPED = ("$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal", "$uuid")
+LARGE = 5_000_000  # rows of Parquet, which take seconds: told before they are read
 SAMPLE = 1000  # records that tell the columns
 BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
 
@@ -59,24 +61,35 @@ class Records:
 
 @dataclass(frozen=True)
 class Parquet:
-    """A Parquet table. Numbers and dates stay what they are; dictionaries become text."""
+    """A Parquet table. Numbers and dates stay what they are; dictionaries become text. ``named``: its columns as the
+    file calls them, where several may have one name.
+    """
 
     source: Source
-    columns: tuple[str, ...]
+    named: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return columns.distinct(self.named)
 
     def batches(self, wanted: Sequence[str], ids: Sequence[str] = ()) -> Iterator[dict[str, pa.Array]]:
         """The wanted columns, piece by piece. BenchError where one of the ``ids`` among them is nested."""
-        twice = next((name for name in wanted if self.columns.count(name) > 1), None)
-        if twice is not None:
-            raise BenchError(f"'{self.source.path}' has {self.columns.count(twice)} columns '{twice}'; rename one")
+        places = {name: self.columns.index(name) for name in wanted}
+        names = list(dict.fromkeys(self.named[place] for place in places.values()))
+        read = [place for name in names for place, other in enumerate(self.named) if other == name]  # all of one name
         try:
-            for batch in pq.ParquetFile(self.source.path).iter_batches(columns=list(wanted), batch_size=1 << 20):
-                for column in batch.columns:
+            file = pq.ParquetFile(self.source.path)
+            if file.metadata.num_rows >= LARGE:  # which a small file may unfold to
+                counts = f"{file.metadata.num_rows:,} rows, of which {len(names)} of {len(self.named)} columns are read"
+                say(f"'{self.source.name}' has {counts}")
+            for batch in file.iter_batches(columns=names, batch_size=1 << 20):
+                found = {name: batch.column(read.index(place)) for name, place in places.items()}
+                for column in found.values():
                     column.validate(full=True)  # a bit that flipped may leave text that is no UTF-8
                 for name in ids:
-                    if pa.types.is_nested(batch.column(name).type):
-                        _require_flat(self.source, name, batch.column(name).to_pylist())
-                yield {name: _plain(self.source, name, batch.column(name)) for name in wanted}
+                    if pa.types.is_nested(found[name].type):
+                        _require_flat(self.source, name, found[name].to_pylist())
+                yield {name: _plain(self.source, name, column) for name, column in found.items()}
         except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             raise BenchError(f"'{self.source.path}' is corrupt: {' '.join(str(error).split())[:160]}") from error
 
@@ -115,10 +128,12 @@ def unfolded(content: Mapping[Any, Any]) -> list[Record] | None:
     row, split) or under a name such as ``data``; None where it is something else, such as a map from users to items.
     """
     values, head = list(content.values()), content.get("columns")
-    rows: list[Any] = next((content[name] for name in WRAPPED if isinstance(content.get(name), list)), [])
+    lists = [content[name] for name in WRAPPED if isinstance(content.get(name), list)]
+    rows: list[Any] = lists[0] if len(lists) == 1 else []  # of events and items, one would be lost
     if isinstance(head, list) and rows and all(isinstance(row, list) and len(row) == len(head) for row in rows):
         return [dict(zip(map(str, head), row, strict=True)) for row in rows]
-    if rows and all(isinstance(row, Mapping) and columns.of_table(row) for row in rows):
+    alone = not columns.told(content)  # a record has names of its own, and a table needs none that are known
+    if rows and all(isinstance(row, Mapping) and (alone or columns.of_table(row)) for row in rows):
         return rows
     if columns.of_table(content) and len(content) > 1:
         if all(isinstance(value, list) and len(value) == len(values[0]) for value in values):

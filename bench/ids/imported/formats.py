@@ -18,6 +18,7 @@ from bench.ids.identifiers import Template
 from bench.vocabulary import Vocabulary
 
 BRACKETED = re.compile(r"(?:<[^<>\s]+>\s*)+")
+NUMBER = re.compile(r"\d+")
 WHOLE = re.compile(r"\d+(?:\s+\d+)+")
 CODED = re.compile(r"[\[(]?\s*\d+(?:[\s,;:|/_-]+\d+)+\s*[\])]?|[\[(]\s*\d+\s*[\])]")  # no words at all
 LONGEST = 18  # digits of a number of a code, which is counted in 64 bits
@@ -29,14 +30,15 @@ FORMATS = "index.json, .sem_ids, a text index ('key words'), .npy or Parquet"
 class Found:
     """What a file says: for each of its ``keys`` the ``tokens``, or else the ``words``, both empty where it has none.
 
-    ``numbered``: the keys are the numbers of its rows. A table that was written with its ``vocabulary`` has that, and
-    how a history is written.
+    ``numbered``: the keys are the numbers of its rows. ``reading`` says how texts of digits are read. A table that was
+    written with its ``vocabulary`` has that, and how a history is written.
     """
 
     keys: tuple[str, ...]
     tokens: tuple[tuple[str, ...], ...] = ()
     words: tuple[str, ...] = ()
     numbered: bool = False
+    reading: str = ""
     vocabulary: Vocabulary | None = None
     template: Template | None = None
     codebooks: tuple[int, ...] = ()
@@ -176,14 +178,20 @@ def _of_texts(keys: tuple[str, ...], texts: Sequence[str], numbered: bool = Fals
         long = next((text for text in some if any(len(number) > LONGEST for number in text.split())), None)
         if long is not None:
             raise BenchError(f"a code holds numbers of at most {LONGEST} digits; got '{long[:40]}'…")
-        return Found(keys, tuple(by_position(map(int, text.split())) for text in texts), numbered=numbered)
+        read = f"identifiers such as '{some[0]}' are read as codes: each number is a token of its place"
+        return Found(keys, tuple(by_position(map(int, text.split())) for text in texts), (), numbered, read)
     if some and all(CODED.fullmatch(text) for text in some):
         raise BenchError(
             f"identifiers such as '{some[0][:40]}' hold numbers and no words; write codes as '1 2 3', or in JSON as "
             "lists"
         )
     _refuse_mixed(keys, texts)
-    return Found(keys, words=tuple(texts), numbered=numbered)
+    read = ""
+    if some and all(NUMBER.fullmatch(text) for text in some):
+        read = (
+            f"identifiers such as '{some[0]}' are read as words, in pieces of digits; [{some[0]}] in JSON is one token"
+        )
+    return Found(keys, (), tuple(texts), numbered, read)
 
 
 def _refuse_mixed(keys: tuple[str, ...], texts: Sequence[str]) -> None:
@@ -224,7 +232,7 @@ def _parquet(path: Path, data: bytes) -> Found:
     if ids is not None:
         name = ids.vocabulary.tokenizer.id_to_token
         tokens = tuple(tuple(str(name(token)) for token in ids.code(row)) for row in range(len(ids)))
-        return Found(keys, tokens, (), False, ids.vocabulary, ids.template, ids.codebooks)
+        return Found(keys, tokens, (), False, "", ids.vocabulary, ids.template, ids.codebooks)
     values = ["" if value is None else value for value in columns["identifier"]]
     if all(isinstance(value, str) for value in values):
         return _of_texts(keys, values)

@@ -60,13 +60,14 @@ class File(IdScheme):
 
     def warnings(self, train: TrainView) -> Sequence[str]:
         matched = self.matched(train)
+        said = (*matched.warnings, *filter(None, [self.found.reading]))
         if train.language is None or not self.found.words:
-            return matched.warnings
+            return said
         codes = train.language.encode_batch([train.language.as_name(str(value)) for value in matched.values])
         unwritten = [item for item, code in enumerate(codes) if train.language.unk in code]
         some = examples([str(matched.values[item]) for item in unwritten])
         more = f"{len(unwritten):,} identifiers have letters that the backbone's vocabulary can't write: {some}"
-        return (*matched.warnings, *([more] if unwritten else []))
+        return (*said, *([more] if unwritten else []))
 
     def fit(self, train: TrainView) -> TokenIds:
         matched = self.matched(train)

@@ -44,6 +44,24 @@ def test_codes_are_tokens_of_a_private_vocabulary(written: Written, made: Made, 
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("104", "identifiers such as '1104' are read as words, in pieces of digits; [1104] in JSON is one token"),
+        (" 04", "identifiers such as '1 04' are read as codes: each number is a token of its place"),
+        ("st wagon", ""),
+    ],
+)
+def test_how_texts_of_digits_are_read_is_said(
+    written: Written, made: Made, train: TrainView, code: str, said: str
+) -> None:
+    lines = [f"{item}\t{number}{code}\n" for number, item in enumerate(train.items.ids, 1)]
+    scheme = made(written("digits.txt", "".join(lines)))
+    assert scheme.warnings(train) == ((said,) if said else ())
+    one = made(written("digits.json", json.dumps({item: [1000 + row] for row, item in enumerate(train.items.ids)})))
+    assert (one.warnings(train), one.fit(train).lengths.tolist()) == ((), [[1] * len(train.items.ids)])
+
+
 def test_the_order_of_a_file_is_of_no_consequence(written: Written, made: Made, train: TrainView) -> None:
     one = made(written("one.json", json.dumps(INDEX))).fit(train)
     other = made(written("other.json", json.dumps(dict(reversed(INDEX.items()))))).fit(train)
