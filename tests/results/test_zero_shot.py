@@ -96,7 +96,11 @@ def test_what_the_page_says_of_the_rows_is_so(rows: Rows) -> None:
         assert ends(words)[0] <= ends(chance)[1]
         assert (score(model) > score(rows[data, "pop", FITTED])) is (data == "yelp")
     chance = {data: rows[data, "random", FITTED] for data in DATA}
-    assert ends(rows["toys", "textual/title", HOUR])[0] <= ends(chance["toys"])[1]
+    for data in ("toys", "beauty"):
+        assert ends(rows[data, "textual/title", HOUR])[0] <= ends(chance[data])[1]
+    lasting = {name: {data for data, of, how in rows if (of, how) == (name, HOUR)} for _, name, _ in rows}
+    assert lasting["textual/title"] == {"toys", "beauty"}
+    assert lasting["unisrec/inductive"] == {"toys", "yelp"}
     above = {("toys", "semantic/rqkmeans"), ("beauty", "set/semantic-only")}
     for data, name in ((data, name) for name, tested in TESTED_ON.items() for data in tested):
         found = rows[data, name, UNSEEN]
@@ -104,6 +108,8 @@ def test_what_the_page_says_of_the_rows_is_so(rows: Rows) -> None:
         if (data, name) in above:
             assert 2.4 < score(found) / score(chance[data]) < 3.2
         assert score(found) <= score(rows[data, "unisrec/inductive", UNSEEN]) / 2
+    hour, short = (rows["yelp", "unisrec/inductive", how] for how in (HOUR, UNSEEN))
+    assert ends(short)[0] < score(hour) < ends(short)[1]
     hour = rows["toys", "unisrec/inductive", HOUR]
     assert ends(hour)[0] > ends(rows["toys", "unisrec/inductive", UNSEEN])[1]
     assert ends(hour)[0] < ends(rows["toys", "pop", FITTED])[1]
@@ -146,3 +152,5 @@ def test_the_readme_says_what_is_stored(rows: Rows) -> None:
     for name in ("graph", "unisrec/inductive"):
         shown = ", ".join(f"{score(rows[data, name, UNSEEN]):.4f}" for data in ("toys", "beauty", "yelp"))
         assert f"{shown} and {score(rows['ml-100k', name, UNSEEN]):.4f}" in said
+    toys, yelp = (score(rows[data, "unisrec/inductive", HOUR]) for data in ("toys", "yelp"))
+    assert f"after an hour {toys:.4f} on Toys and {yelp:.4f} on Yelp" in said
